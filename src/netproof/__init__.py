@@ -1,0 +1,1 @@
+"""netproof: a verifier for neural networks as they are deployed."""

@@ -1,0 +1,72 @@
+"""Attack: follow a surrogate gradient from corner to corner of the input box."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from netproof.graph.graph import Graph
+from netproof.operators.base import Activation, Affine
+
+
+class Goal(Protocol):
+    """What an attack tries to bring about at the outputs."""
+
+    def gradient(self, case: Tensor, start: Tensor) -> dict[int, Tensor]:
+        """Direction of improvement in node values: node index to ``[B, n]``; ``start`` ``[B]`` numbers the start."""
+        ...
+
+    def deficiency(self, value: Tensor, case: Tensor) -> Tensor:
+        """How far ``value`` ``[B, M, n]`` (of the output, or the operand of a final activation) is from
+        meeting case ``case[b]``: ``[B, M]``, 0 where it meets it."""
+        ...
+
+
+def surrogate_values(graph: Graph, x: Tensor, hardness: float) -> list[Tensor]:
+    """Node values with every activation replaced by its surrogate."""
+    values = [x]
+    for node in graph.nodes[1:]:
+        operands = [values[i] for i in node.operands]
+        if isinstance(node.operator, Affine):
+            values.append(node.operator.forward(*operands))
+        else:
+            assert isinstance(node.operator, Activation)
+            values.append(node.operator.surrogate(operands[0], hardness))
+    return values
+
+
+def corner_search(
+    graph: Graph, goal: Goal, lower: Tensor, upper: Tensor, case: Tensor, generator: torch.Generator, steps: int = 50
+) -> Tensor:
+    """Corners of the box that come close to meeting the goal: ``[B, n_input]``, one per entry of ``case``.
+
+    From random corners, repeatedly step to the corner that the gradient points to. The slopes of
+    the activations are widened far beyond where they are really nonzero, and narrowed as the
+    search goes on, so that saturated neurons still pull.
+    """
+    batch = case.shape[0]
+    coin = torch.rand(batch, lower.numel(), generator=generator, dtype=lower.dtype)
+    x = torch.where(coin < 0.5, lower, upper)
+    pull = {node: v.to(x.dtype) for node, v in goal.gradient(case, torch.arange(batch)).items()}
+    for step in range(steps):
+        widening = max(0.0, 6.0 * (1 - step / (0.7 * steps)))
+        values = surrogate_values(graph, x, 0.0)
+        received = dict(pull)
+        for index in range(len(graph.nodes) - 1, 0, -1):
+            node = graph.nodes[index]
+            v = received.pop(index, None)
+            if v is None:
+                continue
+            if isinstance(node.operator, Affine):
+                passed = node.operator.adjoint(v)
+            else:
+                assert isinstance(node.operator, Activation)
+                first = index == graph.activations[0]
+                slope = node.operator.surrogate_slope(values[node.operands[0]], widening if first else 4 * widening)
+                passed = (slope * v,)
+            for operand, share in zip(node.operands, passed, strict=True):
+                received[operand] = received[operand] + share if operand in received else share
+        x = torch.where(received[0] > 0, upper, lower)
+    return x

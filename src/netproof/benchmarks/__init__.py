@@ -1,0 +1,1 @@
+"""Published benchmarks: where their data is, their instances, and the verdicts their authors print."""

@@ -1,0 +1,88 @@
+"""What every benchmark offers, whatever its format.
+
+A benchmark knows its instances without opening anything heavy; opening it gives queries. Both
+objects travel between processes, so they hold nothing but plain values.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netproof.benchmarks.data import DataFolders
+
+if TYPE_CHECKING:
+    from netproof.network import Network
+    from netproof.query import Query
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One question of a benchmark.
+
+    Attributes
+    ----------
+    name : how results call it; unique in the benchmark, usable as a file name
+    network : which of the benchmark's networks it asks about
+    group : the block of the authors' table it belongs to
+    sample : what the table calls it inside that block
+    """
+
+    name: str
+    network: str
+    group: str
+    sample: int | str
+
+
+class OpenBenchmark(ABC):
+    """A benchmark whose files have been read."""
+
+    @property
+    @abstractmethod
+    def networks(self) -> Mapping[str, Network]:
+        """The networks, by the name that :attr:`Instance.network` uses."""
+
+    @abstractmethod
+    def query(self, instance: Instance) -> Query:
+        """The query of an instance; raises :class:`netproof.errors.InputError` where its data does not fit."""
+
+
+class Benchmark(ABC):
+    """A published set of instances.
+
+    Attributes
+    ----------
+    name : by which ``netproof bench`` knows it
+    description : one line for ``netproof bench list``
+    authors : whose verdicts :meth:`published` gives; empty where there are none
+    """
+
+    name: str
+    description: str
+    authors: str = ""
+
+    @abstractmethod
+    def files(self, data: DataFolders) -> Mapping[str, Path]:
+        """Every file an instance's answer depends on, by the name results record.
+
+        Raises :class:`netproof.errors.InputError` naming the first that is missing.
+        """
+
+    @abstractmethod
+    def instances(self, data: DataFolders) -> tuple[Instance, ...]:
+        """All instances, the easier ones first where that is known."""
+
+    @abstractmethod
+    def open(self, data: DataFolders) -> OpenBenchmark:
+        """Read networks and samples; raises :class:`netproof.errors.InputError`."""
+
+    def published(self, data: DataFolders) -> Mapping[str, str]:
+        """The authors' verdict of each instance by its name: robust, vulnerable, misclassified or timeout.
+
+        Empty where nothing was published. Raises :class:`netproof.errors.InputError` where the
+        file is missing or damaged.
+        """
+        return {}

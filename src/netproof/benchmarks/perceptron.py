@@ -1,0 +1,167 @@
+"""Benchmarks of one quantized perceptron and the test samples of an image set, shared by one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
+from netproof.benchmarks.data import DataFolders
+from netproof.errors import FormatError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from netproof.network import Network
+    from netproof.query import Query
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Test images and labels; the first file that exists is taken.
+
+    Attributes
+    ----------
+    name : as instances and published tables call it
+    title : as people call it
+    images, labels : IDX files, as paths in a data folder
+    """
+
+    name: str
+    title: str
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Samples ``start`` to ``stop - 1``, perturbed by ``radius`` grey levels."""
+
+    start: int
+    stop: int
+    radius: int
+
+    @property
+    def name(self) -> str:
+        return f"samples {self.start}-{self.stop - 1}, radius {self.radius}"
+
+
+MNIST = ImageSet(
+    "mnist",
+    "MNIST",
+    ("mnist/t10k-images-idx3-ubyte",),
+    ("mnist/t10k-labels-idx1-ubyte",),
+)
+
+FASHION_MNIST = ImageSet(
+    "fashion-mnist",
+    "Fashion-MNIST",
+    ("fashion-mnist/t10k-images-idx3-ubyte", "fashion-mnist/t10k-first500-images-idx3-ubyte"),
+    ("fashion-mnist/t10k-labels-idx1-ubyte", "fashion-mnist/t10k-first500-labels-idx1-ubyte"),
+)
+
+#: MNIST samples by radius, the same in AAAI 2021 and in ASE 2022
+MNIST_BLOCKS = (Block(0, 100, 1), Block(100, 200, 2), Block(200, 300, 3), Block(300, 400, 4))
+
+
+@dataclass(frozen=True)
+class PerceptronBenchmark(Benchmark):
+    """Local robustness of one fixed-point perceptron.
+
+    Attributes
+    ----------
+    images : the image set
+    network : Keras HDF5 weights, as a path in a data folder
+    bits : width of weights, biases and activations; the other widths are the AAAI 2021 scheme's
+    blocks : which samples, at which radius
+    table : published verdicts, as a path in a data folder; empty where there are none
+    """
+
+    name: str
+    description: str
+    images: ImageSet
+    network: str
+    bits: int
+    blocks: tuple[Block, ...] = MNIST_BLOCKS
+    authors: str = ""
+    table: str = ""
+
+    def files(self, data: DataFolders) -> Mapping[str, Path]:
+        return {
+            "network": data.find((self.network,), f"the network of {self.name}"),
+            "images": data.find(self.images.images, f"{self.images.title} test images, IDX"),
+            "labels": data.find(self.images.labels, f"{self.images.title} test labels, IDX"),
+        }
+
+    def instances(self, data: DataFolders) -> tuple[Instance, ...]:
+        return tuple(
+            Instance(self._instance(index, block.radius), "network", block.name, index)
+            for block in self.blocks
+            for index in range(block.start, block.stop)
+        )
+
+    def open(self, data: DataFolders) -> OpenBenchmark:
+        from netproof.formats.fixed_point import FixedPoint
+        from netproof.formats.idx import read_images, read_labels
+        from netproof.formats.keras_h5 import read_keras_h5
+
+        files = self.files(data)
+        images, labels = read_images(files["images"]), read_labels(files["labels"])
+        needed = max(block.stop for block in self.blocks)
+        for path, held, what in ((files["images"], len(images), "images"), (files["labels"], len(labels), "labels")):
+            if held < needed:
+                raise FormatError(
+                    path, f"holds {held} {what}, {self.name} needs the first {needed}", "give all of them"
+                )
+        network = read_keras_h5(files["network"], FixedPoint(bits=self.bits))
+        if images[0].size != network.inputs:
+            raise FormatError(
+                files["images"],
+                f"its images have {images[0].size} pixels, the network in {files['network']} takes {network.inputs}",
+                f"give the files of {self.name}",
+            )
+        cases = {
+            self._instance(index, block.radius): (index, block.radius)
+            for block in self.blocks
+            for index in range(block.start, block.stop)
+        }
+        return _OpenPerceptron(network, images, labels, cases)
+
+    def published(self, data: DataFolders) -> Mapping[str, str]:
+        if not self.table:
+            return {}
+        from netproof.benchmarks.published import read_published
+
+        path = data.find((self.table,), f"the verdicts printed by {self.authors}")
+        names = {instance.name for instance in self.instances(data)}
+        rows = (row for row in read_published(path) if row.dataset == self.images.name)
+        verdicts = {self._instance(row.index, row.radius): row.verdict for row in rows}
+        return {name: verdict for name, verdict in verdicts.items() if name in names}
+
+    def _instance(self, index: int, radius: int) -> str:
+        return f"{self.images.name}-{index}-eps-{radius}"
+
+
+@dataclass(frozen=True, eq=False)
+class _OpenPerceptron(OpenBenchmark):
+    perceptron: Network
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    cases: Mapping[str, tuple[int, int]] = field(repr=False)
+
+    @property
+    def networks(self) -> Mapping[str, Network]:
+        return {"network": self.perceptron}
+
+    def query(self, instance: Instance) -> Query:
+        import torch
+
+        from netproof.query import robustness
+
+        index, radius = self.cases[instance.name]
+        # A copy, because the array of an IDX file is read-only and torch wants to share memory.
+        image = torch.from_numpy(self.images[index].copy())
+        return robustness(self.perceptron, image, int(self.labels[index]), radius, name=instance.name)

@@ -1,0 +1,191 @@
+"""The one bound: the dual evaluation that every method shares.
+
+For multipliers ``s_k``, one per activation feature, and an objective ``c . z + e`` in the values
+of some nodes, over a region X with pre-activation ranges ``[l, u]``,
+
+    max objective  <=  e + s . bias + max_{x in X} v_x . x + sum_k phi_k(v_k, s_k)
+
+    v = c + adjoint of all affine maps applied to s
+    phi_k(v, s) = max { v f_k(a) - s a : l_k <= a <= u_k }
+
+holds for *every* real ``s``: it is Lagrangian duality with each definition ``a = affine(...)``
+dualized. Interval propagation, CROWN, alpha- and beta-CROWN and LP duality are choices of ``s``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.region import Region
+from netproof.graph.graph import Graph
+from netproof.operators.base import Affine
+from netproof.operators.hull import Conjugate, Hull
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Maximize ``sum over nodes of coefficients[node] . value(node) + constant``.
+
+    ``coefficients`` maps node indices to ``[B, n_node]`` and ``constant`` is ``[B]``; row ``b``
+    goes with row ``b`` of a region. A node with zero coefficients still lets its range constrain
+    the bound, if it is an activation.
+    """
+
+    coefficients: Mapping[int, Tensor]
+    constant: Tensor
+
+    def __len__(self) -> int:
+        return self.constant.shape[0]
+
+    def to(self, dtype: torch.dtype) -> Objective:
+        return Objective({node: c.to(dtype) for node, c in self.coefficients.items()}, self.constant.to(dtype))
+
+    def take(self, rows: Tensor) -> Objective:
+        return Objective({node: c[rows] for node, c in self.coefficients.items()}, self.constant[rows])
+
+
+class Multipliers(Protocol):
+    """Where the evaluation gets ``s_k`` from, once it knows ``v_k``."""
+
+    def __call__(self, k: int, v: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class DualPoint:
+    """The bound at given multipliers and what attains it.
+
+    Attributes
+    ----------
+    value : ``[B]``, the upper bound
+    s : the multipliers, one ``[B, n_k]`` per activation (None where the objective does not reach)
+    v : what each activation received, aligned with ``s``
+    conjugates : ``phi_k`` with its maximizers, aligned with ``s``
+    input_coefficients : ``[B, n_input]``, ``v_x``
+    region : where the bound holds
+    """
+
+    value: Tensor
+    s: tuple[Tensor | None, ...]
+    v: tuple[Tensor | None, ...]
+    conjugates: tuple[Conjugate | None, ...]
+    input_coefficients: Tensor
+    region: Region
+
+    def take(self, rows: Tensor) -> DualPoint:
+        """The rows selected by an index or mask tensor."""
+        return DualPoint(
+            self.value[rows],
+            tuple(None if m is None else m[rows] for m in self.s),
+            tuple(None if v is None else v[rows] for v in self.v),
+            tuple(None if c is None else Conjugate(c.value[rows], c.argument[rows], c.image[rows]) for c in self.conjugates),
+            self.input_coefficients[rows],
+            self.region.take(rows),
+        )
+
+    @property
+    def x(self) -> Tensor:
+        """``[B, n_input]``, the corner of the box that maximizes ``v_x . x``."""
+        return torch.where(self.input_coefficients > 0, self.region.upper, self.region.lower)
+
+
+def hulls_of(graph: Graph, region: Region) -> tuple[Hull, ...]:
+    """The hull of every activation over the region's ranges."""
+    return tuple(
+        graph.activation(i).hull(low, high)
+        for i, low, high in zip(graph.activations, region.range_lower, region.range_upper, strict=True)
+    )
+
+
+def given(s: Sequence[Tensor | None]) -> Multipliers:
+    """Multipliers that are already known."""
+
+    def multipliers(k: int, v: Tensor) -> Tensor:
+        known = s[k]
+        if known is None:
+            raise ValueError(f"the objective reaches activation {k}, for which there are no multipliers")
+        return known
+
+    return multipliers
+
+
+def crown(hulls: Sequence[Hull]) -> Multipliers:
+    """CROWN's choice, from the output backwards: ``s = slope * v`` (Zhang et al., NeurIPS 2018)."""
+
+    def multipliers(k: int, v: Tensor) -> Tensor:
+        return hulls[k].slope(v) * v
+
+    return multipliers
+
+
+def evaluate_dual(
+    graph: Graph, region: Region, hulls: Sequence[Hull], objective: Objective, multipliers: Multipliers
+) -> DualPoint:
+    """Evaluate the bound for every row of the batch.
+
+    The rows of ``region``, ``hulls`` and ``objective`` correspond; a single row broadcasts.
+    In integer graphs the arithmetic is exact for multipliers on a dyadic grid
+    (:mod:`netproof.bounds.exact`); otherwise it is as good as the dtype.
+    """
+    value = objective.constant
+    received = dict(objective.coefficients)
+    k = len(graph.activations)
+    s: list[Tensor | None] = [None] * k
+    vs: list[Tensor | None] = [None] * k
+    conjugates: list[Conjugate | None] = [None] * k
+    for index in range(len(graph.nodes) - 1, 0, -1):
+        node = graph.nodes[index]
+        is_affine = isinstance(node.operator, Affine)
+        if not is_affine:
+            k -= 1
+        v = received.pop(index, None)
+        if v is None:
+            continue
+        if isinstance(node.operator, Affine):
+            value = value + node.operator.offset(v)
+            passed = node.operator.adjoint(v)
+        else:
+            multiplier = multipliers(k, v)
+            conjugate = hulls[k].conjugate(v, multiplier)
+            value = value + conjugate.value.sum(-1)
+            s[k], vs[k], conjugates[k] = multiplier, v, conjugate
+            passed = (multiplier,)
+        for operand, share in zip(node.operands, passed, strict=True):
+            received[operand] = received[operand] + share if operand in received else share
+    v = received.get(0)
+    if v is None:
+        v = torch.zeros_like(region.lower.expand(len(region), -1))
+    return DualPoint(value + _box_maximum(v, region), tuple(s), tuple(vs), tuple(conjugates), v, region)
+
+
+def _box_maximum(v: Tensor, region: Region) -> Tensor:
+    """``max { v . x : x in the box }`` per row."""
+    if region.lower.shape[0] > 1:
+        return torch.maximum(v * region.lower, v * region.upper).sum(-1)
+    # One box for all rows: two matrix-vector products instead of passes over [B, n].
+    center, radius = (region.lower[0] + region.upper[0]) / 2, (region.upper[0] - region.lower[0]) / 2
+    return v @ center + v.abs() @ radius
+
+
+def relaxed_values(graph: Graph, point: DualPoint, last: int | None = None) -> list[Tensor]:
+    """Node values at the bound's own maximizers: affine maps of ``x`` and of the images ``f(a)``.
+
+    Together with the maximizers ``a`` these give a subgradient of the bound: its derivative in
+    ``s_k`` is (pre-activation here) - (maximizer ``a_k``), in ``c`` it is the node value.
+    """
+    values = [point.x]
+    k = 0
+    for node in graph.nodes[1 : None if last is None else last + 1]:
+        if isinstance(node.operator, Affine):
+            values.append(node.operator.forward(*(values[i] for i in node.operands)))
+        else:
+            conjugate = point.conjugates[k]
+            k += 1
+            operand = values[node.operands[0]]
+            # Where the objective does not depend on this activation its image is never used.
+            values.append(torch.zeros_like(operand) if conjugate is None else conjugate.image.expand_as(operand))
+    return values

@@ -1,0 +1,128 @@
+"""Batches of regions: input boxes with ranges for every pre-activation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from netproof.graph.graph import Graph
+from netproof.operators.base import Affine
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """``B`` subsets of the input space of a graph, one per row.
+
+    Row ``b`` holds the inputs in ``[lower[b], upper[b]]`` whose pre-activation at the graph's
+    ``k``-th activation lies in ``[range_lower[k][b], range_upper[k][b]]``.
+
+    Attributes
+    ----------
+    lower, upper : ``[B, n_input]``, or ``[1, n_input]`` for one box that all rows share
+    range_lower, range_upper : one ``[B, n_k]`` per activation of the graph, in graph order
+    """
+
+    lower: Tensor
+    upper: Tensor
+    range_lower: tuple[Tensor, ...]
+    range_upper: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return self.range_lower[0].shape[0] if self.range_lower else self.lower.shape[0]
+
+    def take(self, rows: Tensor) -> Region:
+        """The rows selected by an index or mask tensor; a shared box stays shared."""
+        shared = self.lower.shape[0] == 1
+        return Region(
+            self.lower if shared else self.lower[rows],
+            self.upper if shared else self.upper[rows],
+            tuple(r[rows] for r in self.range_lower),
+            tuple(r[rows] for r in self.range_upper),
+        )
+
+    @staticmethod
+    def concatenate(parts: list[Region]) -> Region:
+        """Stack the rows of several regions of the same graph."""
+        first = parts[0]
+        shared = all(p.lower is first.lower and p.upper is first.upper for p in parts) and first.lower.shape[0] == 1
+        boxes = [(p.lower.expand(len(p), -1), p.upper.expand(len(p), -1)) for p in parts]
+        return Region(
+            first.lower if shared else torch.cat([low for low, _ in boxes]),
+            first.upper if shared else torch.cat([high for _, high in boxes]),
+            tuple(torch.cat(r) for r in zip(*(p.range_lower for p in parts), strict=True)),
+            tuple(torch.cat(r) for r in zip(*(p.range_upper for p in parts), strict=True)),
+        )
+
+    def to(self, dtype: torch.dtype) -> Region:
+        """The same region in another dtype (rounded: fit for searching, not for deciding)."""
+        return Region(
+            self.lower.to(dtype),
+            self.upper.to(dtype),
+            tuple(r.to(dtype) for r in self.range_lower),
+            tuple(r.to(dtype) for r in self.range_upper),
+        )
+
+    def with_range(self, k: int, lower: Tensor, upper: Tensor) -> Region:
+        """The same rows with another range at the ``k``-th activation."""
+        lowers, uppers = list(self.range_lower), list(self.range_upper)
+        lowers[k], uppers[k] = lower, upper
+        return replace(self, range_lower=tuple(lowers), range_upper=tuple(uppers))
+
+    def empty(self) -> Tensor:
+        """``[B]`` bool: rows that hold no input because some interval is empty."""
+        empty = (self.lower > self.upper).any(-1)
+        for low, high in zip(self.range_lower, self.range_upper, strict=True):
+            empty = empty | (low > high).any(-1)
+        return empty
+
+
+def node_intervals(graph: Graph, region: Region) -> list[tuple[Tensor, Tensor]]:
+    """Interval of every node's value, from the box and cut to the ranges: ``[B, n]`` pairs.
+
+    The entry of an activation's operand is *not* cut to the activation's range; the activation's
+    own entry is its image. Crossed ranges (empty rows) give crossed images. Exact for integer
+    graphs: centres and radii are half-integers, and float64 holds them below 2**52.
+    """
+    intervals: list[tuple[Tensor, Tensor]] = [(region.lower, region.upper)]
+    k = 0
+    for node in graph.nodes[1:]:
+        operator = node.operator
+        if isinstance(operator, Affine):
+            ends = [intervals[i] for i in node.operands]
+            center = operator.forward(*((low + high) / 2 for low, high in ends))
+            radius = operator.forward_absolute(*((high - low) / 2 for low, high in ends))
+            intervals.append((center - radius, center + radius))
+        else:
+            low, high = intervals[node.operands[0]]
+            low, high = torch.maximum(low, region.range_lower[k]), torch.minimum(high, region.range_upper[k])
+            intervals.append(graph.activation(graph.activations[k]).output_range(low, high))
+            k += 1
+    return intervals
+
+
+def propagate_intervals(graph: Graph, region: Region) -> Region:
+    """Intersect every range with interval propagation through the region."""
+    intervals = node_intervals(graph, region)
+    operands = [graph.nodes[i].operands[0] for i in graph.activations]
+    return replace(
+        region,
+        range_lower=tuple(
+            torch.maximum(r, intervals[o][0]) for r, o in zip(region.range_lower, operands, strict=True)
+        ),
+        range_upper=tuple(
+            torch.minimum(r, intervals[o][1]) for r, o in zip(region.range_upper, operands, strict=True)
+        ),
+    )
+
+
+def box_region(graph: Graph, lower: Tensor, upper: Tensor) -> Region:
+    """The region of input boxes ``[B, n_input]``, its ranges from interval propagation."""
+    rows = lower.shape[0]
+    unbounded = [
+        torch.full((rows, graph.nodes[i].size), torch.inf, dtype=lower.dtype, device=lower.device)
+        for i in graph.activations
+    ]
+    region = Region(lower, upper, tuple(-u for u in unbounded), tuple(unbounded))
+    return propagate_intervals(graph, region)

@@ -1,0 +1,201 @@
+"""``netproof bench list | run | show``: published benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netproof.cli import options as o
+from netproof.cli.groups import command_group
+from netproof.errors import FormatError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netproof.benchmarks.base import Benchmark
+    from netproof.benchmarks.data import DataFolders
+    from netproof.report.summary import Summary
+
+app = command_group("Run published benchmarks.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list').")]
+Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]
+Only = Annotated[
+    str | None,
+    typer.Option("--only", metavar="PATTERN", help="Only instances whose name has this part or matches this glob."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the results (default: results/NAME).")
+]
+RunFolderPath = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 'bench run' wrote.")]
+
+
+@app.command("list")
+def list_(data: o.DataFolder = None, as_json: o.Json = False) -> None:
+    """List the benchmarks and whether their data is there."""
+    from netproof.benchmarks.data import DataFolders
+    from netproof.benchmarks.registry import benchmarks
+    from netproof.cli.output import print_json
+
+    folders = DataFolders.locate(data)
+    documents: list[dict[str, object]] = []
+    for benchmark in benchmarks():
+        missing = ""
+        try:
+            benchmark.files(folders)
+        except InputError as error:
+            missing = str(error)
+        documents.append(
+            {
+                "name": benchmark.name,
+                "description": benchmark.description,
+                "instances": len(benchmark.instances(folders)),
+                "published": benchmark.authors or None,
+                "available": not missing,
+                "missing": missing or None,
+            }
+        )
+    if as_json:
+        print_json(documents)
+        return
+    width = max(len(str(document["name"])) for document in documents)
+    for document in documents:
+        typer.echo(f"{document['name']:<{width}}  {document['description']}")
+        if document["missing"]:
+            typer.echo(f"{'':<{width}}  data missing: {document['missing']}")
+
+
+@app.command()
+def run(
+    name: Name,
+    *,
+    data: o.DataFolder = None,
+    jobs: Jobs = 1,
+    timeout: o.Timeout = None,
+    seed: o.Seed = None,
+    only: Only = None,
+    out: Out = None,
+    as_json: o.Json = False,
+) -> None:
+    """Run a benchmark, or go on with one.
+
+    The same command again resumes. Results go to DIR/results.csv as they come. Exits with 1 where a verdict contradicts the
+    published one or an instance failed.
+    """
+    from netproof.benchmarks.data import DataFolders
+    from netproof.benchmarks.registry import benchmark as find_benchmark
+    from netproof.cli.stop import Stopped, stoppable
+
+    settings = o.settings_of(timeout, seed)
+    benchmark = find_benchmark(name)
+    folders = DataFolders.locate(data)
+    folder = out or Path("results") / benchmark.name
+    benchmark.files(folders)  # first things first: without these there is no run
+    published = _published(benchmark, folders)
+    recorded = 0
+    try:
+        with stoppable():
+            from netproof.cli.progress import progress
+            from netproof.runs.run import Start, Step, run_benchmark
+
+            events = run_benchmark(benchmark, folders, folder, settings, jobs=jobs, only=only)
+            start = next(events)
+            assert isinstance(start, Start)
+            before = start.chosen - start.pending
+            typer.echo(
+                f"{benchmark.name}: {start.pending} instances to answer"
+                + (f", {before} answered before" if before else "")
+                + f"; results in {folder}",
+                err=True,
+            )
+            if start.pending:
+                with progress(benchmark.name, start.pending) as display:
+                    for event in events:
+                        assert isinstance(event, Step)
+                        display.advance(event.row)
+                        recorded += 1
+            events.close()
+    except Stopped as stop:
+        typer.echo(
+            f"stopped by {stop}: {recorded} more instances are on record in {folder}; "
+            "run the same command again to go on",
+            err=True,
+        )
+        raise typer.Exit(128 + stop.number) from None
+    _present(benchmark, folders, folder, published, as_json=as_json, whole=False)
+
+
+@app.command()
+def show(folder: RunFolderPath, data: o.DataFolder = None, as_json: o.Json = False) -> None:
+    """Print the table of a run.
+
+    It has the form the benchmark's authors use, theirs beside ours. Exits with 1 where a verdict contradicts the published one or an instance failed.
+    """
+    from netproof.benchmarks.data import DataFolders
+    from netproof.benchmarks.registry import benchmark as find_benchmark
+    from netproof.runs.record import RunRecord
+
+    benchmark = find_benchmark(RunRecord.read(folder).benchmark)
+    folders = DataFolders.locate(data)
+    published = _published(benchmark, folders)
+    _present(benchmark, folders, folder, published, as_json=as_json, whole=True)
+
+
+def _published(benchmark: Benchmark, folders: DataFolders) -> Mapping[str, str]:
+    """The published verdicts; where their file is missing the run goes on without, and says so."""
+    try:
+        return benchmark.published(folders)
+    except FormatError:
+        raise
+    except InputError as error:
+        typer.echo(f"note: nothing to compare with: {error}", err=True)
+        return {}
+
+
+def _present(
+    benchmark: Benchmark,
+    folders: DataFolders,
+    folder: Path,
+    published: Mapping[str, str],
+    *,
+    as_json: bool,
+    whole: bool,
+) -> None:
+    """Print what a folder holds, all of it or the totals, and raise ``Exit(1)`` where it failed a check."""
+    from netproof.cli.output import print_json
+    from netproof.report.summary import summarize
+    from netproof.runs.record import RunRecord
+    from netproof.runs.table import FILE, read_table
+
+    record = RunRecord.read(folder)
+    instances = benchmark.instances(folders)
+    rows = read_table(folder / FILE, {i.name for i in instances}).rows
+    summary = summarize(benchmark.name, benchmark.authors, instances, rows, published)
+    if as_json:
+        from netproof.report.document import summary_document
+
+        print_json({"folder": str(folder), **summary_document(summary, wall_seconds=record.wall_seconds)})
+    else:
+        from netproof.report.text import render, render_totals
+
+        if whole:
+            typer.echo(f"{benchmark.description}\n{record.conditions}\n")
+            typer.echo(render(summary, wall_seconds=record.wall_seconds), nl=False)
+        else:
+            typer.echo(render_totals(summary, wall_seconds=record.wall_seconds), nl=False)
+            typer.echo(f"the whole table: netproof bench show {folder}", err=True)
+    if summary.failed:
+        typer.echo(_alarm(summary), err=True)
+        raise typer.Exit(1)
+
+
+def _alarm(summary: Summary) -> str:
+    """One line on standard error, which a script that ignores the output still shows."""
+    parts = []
+    if summary.disagreements:
+        parts.append(f"{len(summary.disagreements)} verdict(s) contradict those published ({summary.authors})")
+    if summary.errors:
+        parts.append(f"{len(summary.errors)} instance(s) failed, {next(iter(summary.errors))} first")
+    return f"CHECK FAILED: {summary.benchmark}: " + "; ".join(parts)

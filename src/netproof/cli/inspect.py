@@ -1,0 +1,115 @@
+"""``netproof inspect``: what netproof makes of a network file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from netproof.cli import options as o
+
+if TYPE_CHECKING:
+    from netproof.network import Network
+
+
+def inspect(
+    network: o.NetworkPath,
+    *,
+    bits: o.Bits = None,
+    input_bits: o.InputBits = None,
+    weight_integer_bits: o.WeightIntegerBits = None,
+    bias_integer_bits: o.BiasIntegerBits = None,
+    activation_integer_bits: o.ActivationIntegerBits = None,
+    as_json: o.Json = False,
+) -> None:
+    """Show a network as netproof reads it."""
+    from netproof.cli.output import print_json
+    from netproof.cli.samples import read_network
+
+    widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
+    document = _document(read_network(network, widths))
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo(_text(document))
+
+
+def _document(network: Network) -> dict[str, object]:
+    from netproof.cli.samples import network_document
+
+    accumulators = _accumulators(network)
+    nodes: list[dict[str, object]] = []
+    for index, node in enumerate(network.graph.nodes):
+        nodes.append(
+            {
+                "name": node.name,
+                "operator": node.operator.name,
+                "shape": list(node.shape),
+                "parameters": _parameters(node.operator),
+                "operands": [network.graph.nodes[i].name for i in node.operands],
+                "description": node.operator.describe(),
+                "accumulator": accumulators.get(index),
+            }
+        )
+    return {
+        **network_document(network),
+        "inputs": network.inputs,
+        "outputs": network.outputs,
+        "input_range": [int(network.lower.min()), int(network.upper.max())],
+        "parameters": sum(_parameters(node.operator) for node in network.graph.nodes),
+        "nodes": nodes,
+    }
+
+
+def _parameters(operator: object) -> int:
+    """Learned numbers of an operator: the tensors an affine map is made of."""
+    from torch import Tensor
+
+    from netproof.operators.base import Affine
+
+    if not isinstance(operator, Affine):
+        return 0
+    # Operators are dataclasses; what is not an argument of theirs is derived from one.
+    given = [item.name for item in getattr(operator, "__dataclass_fields__", {}).values() if item.init]
+    values = [getattr(operator, name) for name in given]
+    return sum(value.numel() for value in values if isinstance(value, Tensor))
+
+
+def _accumulators(network: Network) -> dict[int, list[int]]:
+    """The least and the largest value that can reach each activation, over all inputs (by interval propagation)."""
+    from netproof.bounds.region import box_region
+
+    region = box_region(network.graph, network.lower[None], network.upper[None])
+    ranges = zip(network.graph.activations, region.range_lower, region.range_upper, strict=True)
+    return {index: [int(low.min()), int(high.max())] for index, low, high in ranges}
+
+
+def _text(document: dict[str, object]) -> str:
+    nodes = document["nodes"]
+    scheme = document["scheme"]
+    low_high = document["input_range"]
+    assert isinstance(nodes, list) and isinstance(scheme, dict) and isinstance(low_high, list)
+    lines = [
+        f"file        {document['file']}",
+        f"sha256      {document['sha256']}",
+        f"arithmetic  {document['arithmetic']}",
+    ]
+    if scheme:
+        lines.append("scheme      " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in scheme.items()))
+    lines += [
+        f"inputs      {document['inputs']}, each from {low_high[0]} to {low_high[1]}",
+        f"outputs     {document['outputs']}",
+        f"parameters  {document['parameters']}",
+        "",
+    ]
+    table = [["node", "operator", "shape", "parameters", "description"]]
+    for node in nodes:
+        described = [node["description"]] if node["description"] else []
+        if node["accumulator"]:
+            least, largest = node["accumulator"]
+            described.append(f"accumulator from {least} to {largest}")
+        shape = "x".join(map(str, node["shape"]))
+        table.append([node["name"], node["operator"], shape, str(node["parameters"]), "; ".join(described)])
+    sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    lines += ["  ".join(f"{cell:<{size}}" for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table]
+    return "\n".join(lines)

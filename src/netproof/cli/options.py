@@ -1,0 +1,95 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netproof.errors import InputError
+from netproof.settings import Settings
+
+if TYPE_CHECKING:
+    from netproof.formats.fixed_point import FixedPoint
+
+_WIDTHS = "Bit widths"
+_SCHEME = "default: the AAAI 2021 scheme's"
+
+NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="The network: Keras HDF5 weights (.h5).")]
+ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Images, IDX (plain or .gz).")]
+LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz).")]
+Bits = Annotated[
+    int | None, typer.Option("--bits", metavar="N", help=f"Width of weights, biases, activations ({_SCHEME}, 6).")
+]
+InputBits = Annotated[
+    int | None, typer.Option("--input-bits", metavar="N", help=f"Width of an input value ({_SCHEME}, 8).")
+]
+WeightIntegerBits = Annotated[
+    int | None, typer.Option("--weight-integer-bits", metavar="N", help=f"Integer bits of weights ({_SCHEME}, 1).")
+]
+BiasIntegerBits = Annotated[
+    int | None, typer.Option("--bias-integer-bits", metavar="N", help=f"Integer bits of biases ({_SCHEME}, 2).")
+]
+ActivationIntegerBits = Annotated[
+    int | None,
+    typer.Option("--activation-integer-bits", metavar="N", help=f"Integer bits of activations ({_SCHEME}, 2)."),
+]
+Timeout = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds for one query (default: 600).")]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of every random choice (default: 0).")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", help="Processor threads to use (default: all cores).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of the data (default: $NETPROOF_DATA, then ~/.cache/netproof)."),
+]
+
+
+def widths_of(
+    bits: int | None,
+    input_bits: int | None,
+    weight_integer_bits: int | None,
+    bias_integer_bits: int | None,
+    activation_integer_bits: int | None,
+) -> FixedPoint:
+    """The bit widths of the options given, defaults elsewhere; raises :class:`InputError`."""
+    from netproof.formats.fixed_point import FixedPoint
+
+    given = {
+        "bits": bits,
+        "input_bits": input_bits,
+        "weight_integer_bits": weight_integer_bits,
+        "bias_integer_bits": bias_integer_bits,
+        "activation_integer_bits": activation_integer_bits,
+    }
+    return FixedPoint(**{name: width for name, width in given.items() if width is not None})
+
+
+def settings_of(timeout: float | None, seed: int | None) -> Settings:
+    """The settings of the options given; raises :class:`InputError`."""
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise InputError("--timeout", f"the time limit is {timeout:g}", "give a positive number of seconds")
+    if seed is not None and seed < 0:
+        raise InputError("--seed", f"the seed is {seed}", "give a whole number, 0 or more")
+    default = Settings()
+    return Settings(
+        timeout=default.timeout if timeout is None else timeout, seed=default.seed if seed is None else seed
+    )
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuse a thread count that is none; raises :class:`InputError`."""
+    if threads is not None and threads < 1:
+        raise InputError("--threads", f"the number of threads is {threads}", "give 1 or more")
+
+
+def use_threads(threads: int | None) -> None:
+    """Restrict this process to so many threads."""
+    check_threads(threads)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)

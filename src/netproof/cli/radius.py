@@ -1,0 +1,103 @@
+"""``netproof radius``: how far a sample is robust, exactly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netproof.cli import options as o
+from netproof.errors import InputError
+
+if TYPE_CHECKING:
+    from netproof.search.radius import RadiusResult
+
+Indices = Annotated[list[int], typer.Option("--index", metavar="I", help="Which image, from 0; repeat for several.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="R", help="Do not look further than this radius (default: no limit).")
+]
+
+
+def radius(
+    network: o.NetworkPath,
+    *,
+    images: o.ImagesPath,
+    labels: o.LabelsPath,
+    index: Indices,
+    limit: Limit = None,
+    bits: o.Bits = None,
+    input_bits: o.InputBits = None,
+    weight_integer_bits: o.WeightIntegerBits = None,
+    bias_integer_bits: o.BiasIntegerBits = None,
+    activation_integer_bits: o.ActivationIntegerBits = None,
+    timeout: o.Timeout = None,
+    seed: o.Seed = None,
+    threads: o.Threads = None,
+    as_json: o.Json = False,
+) -> None:
+    """Find the largest radius at which an image is robust.
+
+    The answer is exact: a proof at that radius, a witness one grey level further.
+    """
+    from netproof.cli.output import print_json
+    from netproof.cli.samples import Samples, network_document, read_network
+
+    settings = o.settings_of(timeout, seed)
+    o.check_threads(threads)
+    if limit is not None and limit < 0:
+        raise InputError("--limit", f"the largest radius to look at is {limit}", "give 0 or more grey levels")
+    samples = Samples.read(images, labels)
+    for one in index:
+        samples.check(one)
+    widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
+    o.use_threads(threads)
+    model = read_network(network, widths)
+    samples.check_size(model)
+
+    from netproof.search.radius import largest_radius
+
+    documents = []
+    for one in index:
+        label = samples.label(one)
+        found = largest_radius(model, samples.image(one), label, settings, limit=limit)
+        if as_json:
+            documents.append(_document(one, label, found))
+        else:
+            # as they come: several samples can take minutes
+            typer.echo(_text(one, label, found))
+    if as_json:
+        print_json({"network": network_document(model), "limit": limit, "samples": documents})
+
+
+def _document(index: int, label: int, found: RadiusResult) -> dict[str, object]:
+    return {
+        "index": index,
+        "label": label,
+        "radius": found.radius,
+        "exact": found.exact,
+        "witness_radius": found.witness_radius,
+        "witness": None if found.witness is None else [int(x) for x in found.witness.input.reshape(-1).tolist()],
+        "seconds": round(found.seconds, 6),
+        "queries": found.queries,
+        "reason": found.reason,
+    }
+
+
+def _text(index: int, label: int, found: RadiusResult) -> str:
+    from netproof.report.text import seconds_text
+
+    cost = f"{seconds_text(found.seconds)}, {found.queries} quer{'y' if found.queries == 1 else 'ies'}"
+    head = f"sample {index} (label {label}): "
+    if found.radius < 0:
+        return f"{head}misclassified; {cost}"
+    answer = f"robust at radius {found.radius}"
+    if found.witness_radius is not None:
+        answer += f", vulnerable at {found.witness_radius}"
+        between = "in between"
+    else:
+        between = "beyond"
+    if not found.exact:
+        answer += f", not decided {between} ({found.reason or 'no answer in time'})"
+    elif found.witness_radius is None:
+        answer += " and at every larger one"
+    return f"{head}{answer}; {cost}"

@@ -1,0 +1,131 @@
+"""``netproof robust``: one sample, one radius."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netproof.cli import options as o
+from netproof.errors import InputError
+
+if TYPE_CHECKING:
+    from netproof.query import Result, RobustnessQuery
+
+Index = Annotated[int, typer.Option("--index", metavar="I", help="Which image, from 0.")]
+Eps = Annotated[int, typer.Option("--eps", metavar="E", help="Radius: how many grey levels each pixel may move.")]
+WitnessPath = Annotated[
+    Path | None, typer.Option("--witness", metavar="FILE", help="Write the witness, if there is one, as JSON.")
+]
+
+
+def robust(
+    network: o.NetworkPath,
+    *,
+    images: o.ImagesPath,
+    labels: o.LabelsPath,
+    index: Index,
+    eps: Eps,
+    bits: o.Bits = None,
+    input_bits: o.InputBits = None,
+    weight_integer_bits: o.WeightIntegerBits = None,
+    bias_integer_bits: o.BiasIntegerBits = None,
+    activation_integer_bits: o.ActivationIntegerBits = None,
+    timeout: o.Timeout = None,
+    seed: o.Seed = None,
+    threads: o.Threads = None,
+    witness: WitnessPath = None,
+    as_json: o.Json = False,
+) -> None:
+    """Is one image robust at one radius?
+
+    Asks whether its class can change when every pixel moves by at most E grey levels. Exits with 0 whatever the answer is, 2 where there is none because of the input.
+    """
+    from netproof.cli.output import check_writable, print_json
+    from netproof.cli.samples import Samples, read_network
+
+    settings = o.settings_of(timeout, seed)
+    o.check_threads(threads)
+    if eps < 0:
+        raise InputError("--eps", f"the radius is {eps}", "give a whole number of grey levels, 0 or more")
+    if witness is not None:
+        check_writable(witness, "--witness")
+    samples = Samples.read(images, labels)
+    samples.check(index)
+    widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
+    o.use_threads(threads)
+    model = read_network(network, widths)
+    samples.check_size(model)
+
+    from netproof.query import robustness
+    from netproof.search.verify import verify
+
+    query = robustness(model, samples.image(index), samples.label(index), eps, name=f"sample {index}, radius {eps}")
+    result = verify(query, settings)
+    if witness is not None and result.witness is not None:
+        from netproof.runs.durable import write_json
+        from netproof.runs.witness import witness_document
+
+        write_json(witness, witness_document(query, result.witness))
+    if as_json:
+        print_json(_document(query, index, result))
+    else:
+        typer.echo(_text(query, index, result, settings.timeout, witness))
+
+
+def _document(query: RobustnessQuery, index: int, result: Result) -> dict[str, object]:
+    from netproof.cli.output import finite
+    from netproof.cli.samples import network_document
+    from netproof.runs.witness import witness_document
+
+    document: dict[str, object] = {
+        "verdict": result.verdict.for_robustness,
+        "network": network_document(query.network),
+        "index": index,
+        "label": query.label,
+        "prediction": query.prediction,
+        "radius": query.radius,
+        "seconds": round(result.seconds, 6),
+        "method": result.method,
+        "subproblems": result.subproblems,
+        "bound": finite(result.bound),
+        "reason": result.reason,
+        "witness": None,
+    }
+    if result.witness is not None:
+        found = witness_document(query, result.witness)
+        document["witness"] = {name: found[name] for name in ("class", "changed", "largest_change", "input", "output")}
+    return document
+
+
+def _text(query: RobustnessQuery, index: int, result: Result, limit: float, witness: Path | None) -> str:
+    from netproof.report.text import seconds_text
+
+    verdict = result.verdict.for_robustness
+    reach = f"moving every pixel by at most {query.radius} grey level{'' if query.radius == 1 else 's'}"
+    meanings = {
+        "robust": f"proved: no way of {reach} changes the class from {query.label}",
+        "vulnerable": f"{reach} can change the class from {query.label}",
+        "misclassified": f"the network takes the image itself for class {query.prediction}, so there is no class to keep",
+        "timeout": f"not decided within the time limit of {limit:g} s; a larger --timeout may decide it",
+        "unknown": f"not decided: {result.reason or 'the engine stopped without an answer'}",
+        "error": f"not answered: {result.reason}",
+    }
+    lines = [f"sample {index} (label {query.label}), radius {query.radius}: {verdict}", f"  {meanings[verdict]}"]
+    if result.witness is not None:
+        from netproof.runs.witness import witness_document
+
+        found = witness_document(query, result.witness)
+        lines.append(
+            f"  witness: class {found['class']} instead of {query.label}; {found['changed']} of {query.network.inputs} "
+            f"pixels changed, by at most {found['largest_change']}"
+        )
+        if witness is not None:
+            lines.append(f"  written to {witness}")
+    if verdict in ("timeout", "unknown") and result.bound is not None:
+        lines.append(f"  best upper bound on the margin so far: {result.bound:g} (below 0 would prove robustness)")
+    lines.append(
+        f"  time {seconds_text(result.seconds)}, method {result.method or 'none'}, subproblems {result.subproblems}"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The demo: a small quantized network and held-out digits, shipped with the package, verified."""

@@ -1,0 +1,254 @@
+"""The steps of the demo: verify at a few radii, find exact radii, picture one digit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.demo.digits import Digits, load_digits
+from netproof.demo.sparse import sparsest
+from netproof.errors import InputError
+from netproof.query import Result, Verdict, robustness
+from netproof.report.picture import Captions, draw_before_after, write_picture
+from netproof.search.radius import largest_radius
+from netproof.search.verify import verify_many
+from netproof.settings import Settings
+
+RADII = (8, 16, 24)
+SAMPLES = 80
+#: a change of this many grey levels can be seen
+VISIBLE = 12
+PICTURE = "vulnerable-digit.png"
+#: no query of the demo needs a second; one that does not end is `undecided`, and the demo ends
+SETTINGS = Settings(timeout=5.0)
+
+
+@dataclass(frozen=True)
+class RadiusRow:
+    """One row of the table: what became of the samples at one radius.
+
+    ``seconds`` is wall time, ``median_ms`` the median over the queries of correctly classified samples.
+    """
+
+    radius: int
+    robust: int
+    vulnerable: int
+    misclassified: int
+    undecided: int
+    seconds: float
+    median_ms: float
+    verdicts: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class ExactRadius:
+    """The largest radius at which one digit is robust.
+
+    Attributes
+    ----------
+    index, label : the digit
+    radius : proved robust up to here
+    witness_radius : a witness was found here (``radius + 1`` where ``exact``)
+    exact : no radius lies between the proof and the witness
+    adversarial : the image ``[8, 8]`` that is classified as ``becomes``, where there is a witness
+    """
+
+    index: int
+    label: int
+    radius: int
+    witness_radius: int | None
+    exact: bool
+    seconds: float
+    adversarial: NDArray[np.uint8] | None
+    becomes: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class DemoReport:
+    """Everything the demo found out."""
+
+    digits: Digits
+    rows: tuple[RadiusRow, ...]
+    exact: tuple[ExactRadius, ...]
+    example: ExactRadius | None
+    picture: Path | None
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON takes it."""
+        network = self.digits.network
+        return {
+            "network": {"sha256": network.sha256, "scheme": network.scheme},
+            "held_out": len(self.digits),
+            "held_out_right": self.digits.right,
+            "radii": [asdict(row) for row in self.rows],
+            "exact": [_exact_dict(found) for found in self.exact],
+            "example": None if self.example is None else self.example.index,
+            "picture": None if self.picture is None else str(self.picture),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def _exact_dict(found: ExactRadius) -> dict[str, Any]:
+    return {
+        "index": found.index,
+        "label": found.label,
+        "radius": found.radius,
+        "exact": found.exact,
+        "witness_radius": found.witness_radius,
+        "witness_label": found.becomes,
+        "witness": None if found.adversarial is None else found.adversarial.tolist(),
+        "seconds": round(found.seconds, 4),
+    }
+
+
+class Watcher(Protocol):
+    """Hears of every step when it is done."""
+
+    def loaded(self, digits: Digits) -> None: ...
+
+    def row(self, row: RadiusRow) -> None: ...
+
+    def exact(self, found: ExactRadius) -> None: ...
+
+    def done(self, report: DemoReport) -> None: ...
+
+
+class _Silent:
+    """Says nothing."""
+
+    def loaded(self, digits: Digits) -> None:
+        pass
+
+    def row(self, row: RadiusRow) -> None:
+        pass
+
+    def exact(self, found: ExactRadius) -> None:
+        pass
+
+    def done(self, report: DemoReport) -> None:
+        pass
+
+
+def run_demo(out: Path, watcher: Watcher | None = None) -> DemoReport:
+    """Verify, measure, and draw the picture into the folder ``out``, which is made.
+
+    Raises :class:`InputError` where ``out`` cannot be written, before any work is done.
+    """
+    watcher = watcher or _Silent()
+    start = time.perf_counter()
+    _make_folder(out)
+    digits = load_digits()
+    watcher.loaded(digits)
+    rows = []
+    for radius in RADII:
+        rows.append(verify_at(digits, radius, range(SAMPLES)))
+        watcher.row(rows[-1])
+    exact = []
+    for index in pick_samples(rows):
+        exact.append(exact_radius(digits, index))
+        watcher.exact(exact[-1])
+    example = pick_example(exact)
+    picture = None
+    if example is not None:
+        picture = out / PICTURE
+        draw_example(digits, example, picture)
+    report = DemoReport(digits, tuple(rows), tuple(exact), example, picture, time.perf_counter() - start)
+    watcher.done(report)
+    return report
+
+
+def verify_at(digits: Digits, radius: int, samples: Sequence[int], settings: Settings = SETTINGS) -> RadiusRow:
+    """Verify the samples at one radius, as one batch."""
+    start = time.perf_counter()
+    queries = [
+        robustness(digits.network, digits.image(i), int(digits.labels[i]), radius, name=f"digits-{i}-eps-{radius}")
+        for i in samples
+    ]
+    results: dict[int, Result] = dict(verify_many(queries, settings))
+    verdicts = [results[position].verdict for position in range(len(queries))]
+    times = [r.seconds for r in results.values() if r.verdict is not Verdict.MISCLASSIFIED]
+    return RadiusRow(
+        radius=radius,
+        robust=verdicts.count(Verdict.UNSAT),
+        vulnerable=verdicts.count(Verdict.SAT),
+        misclassified=verdicts.count(Verdict.MISCLASSIFIED),
+        undecided=sum(not verdict.decided for verdict in verdicts),
+        seconds=round(time.perf_counter() - start, 3),
+        median_ms=round(1000 * median(times), 2) if times else 0.0,
+        verdicts=tuple(verdict.for_robustness for verdict in verdicts),
+    )
+
+
+def pick_samples(rows: Sequence[RadiusRow]) -> list[int]:
+    """Samples whose exact radius says most: two from every column of the table in which they turn.
+
+    The first two samples that are vulnerable at each radius but were robust at the radius before.
+    """
+    picked: list[int] = []
+    for number, row in enumerate(rows):
+        before = rows[number - 1].verdicts if number else ("robust",) * len(row.verdicts)
+        turned = [
+            i
+            for i, (was, is_now) in enumerate(zip(before, row.verdicts, strict=True))
+            if (was, is_now) == ("robust", "vulnerable")
+        ]
+        picked += turned[:2]
+    return picked
+
+
+def exact_radius(digits: Digits, index: int, settings: Settings = SETTINGS) -> ExactRadius:
+    """The largest radius at which one digit is robust."""
+    label = int(digits.labels[index])
+    found = largest_radius(digits.network, digits.image(index), label, settings)
+    adversarial = becomes = None
+    if found.witness is not None and found.witness_radius is not None:
+        query = robustness(digits.network, digits.image(index), label, found.witness_radius)
+        pixels = sparsest(query, found.witness.input)
+        becomes = int(digits.network.classify(pixels))
+        adversarial = pixels.reshape(digits.images[index].shape).numpy().astype(np.uint8)
+    return ExactRadius(
+        index, label, found.radius, found.witness_radius, found.exact, found.seconds, adversarial, becomes
+    )
+
+
+def pick_example(found: Sequence[ExactRadius]) -> ExactRadius | None:
+    """The digit for the picture: the most fragile of those whose change can be seen.
+
+    None where no digit has a witness.
+    """
+    with_witness = [one for one in found if one.witness_radius is not None]
+    visible = [one for one in with_witness if (one.witness_radius or 0) >= VISIBLE]
+    return min(visible or with_witness, key=lambda one: one.witness_radius or 0, default=None)
+
+
+def draw_example(digits: Digits, example: ExactRadius, path: Path) -> None:
+    """Draw a vulnerable digit before and after; raises :class:`InputError` where it cannot be written."""
+    assert example.adversarial is not None
+    before = digits.images[example.index]
+    changed = int((before != example.adversarial).sum())
+    promise = f"No change of up to {example.radius} grey levels per pixel does it: netproof proved that."
+    captions = Captions(
+        title=f"{example.label} -> {example.becomes}, radius {example.witness_radius} of 255",
+        before=f"read as {example.label}",
+        difference=f"{changed} of {before.size} pixels changed",
+        after=f"read as {example.becomes}",
+        footer="Numbers: change in grey levels (0 black, 255 white).\n" + (promise if example.exact else ""),
+    )
+    write_picture(draw_before_after(before, example.adversarial, captions), path)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            folder, f"cannot be made a folder ({error.strerror})", "give a folder you can write to with --out"
+        ) from None

@@ -1,0 +1,42 @@
+"""The exceptions netproof raises for input it cannot use.
+
+Every message has a place and a mend: which file, which item in it, what is wrong, what to do.
+The command line prints one line and exits with code 2; it never shows a traceback for these.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+
+class NetproofError(Exception):
+    """Base class of every error that is the input's or the environment's, not a defect of netproof."""
+
+
+class InputError(NetproofError):
+    """Unusable input.
+
+    Parameters
+    ----------
+    source : the file (or argument) at fault
+    problem : what is wrong, naming the item inside the file
+    mend : what the user can do about it
+    """
+
+    def __init__(self, source: str | PathLike[str], problem: str, mend: str) -> None:
+        self.source = str(source)
+        self.problem = problem
+        self.mend = mend
+        super().__init__(f"{self.source}: {problem}; {mend}")
+
+
+class FormatError(InputError):
+    """A file that is missing, truncated, foreign, or malformed."""
+
+
+class QueryError(InputError):
+    """A query that does not fit its network: shape, index, radius, label."""
+
+
+class ExactnessError(InputError):
+    """Integer arithmetic would leave the range in which float64 is exact (2**53)."""

@@ -1,0 +1,45 @@
+"""Opening files so that what is wrong with them is said in one line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+
+from netproof.errors import FormatError
+
+#: no file netproof reads whole is larger than this (a bomb behind a small gzip is)
+SIZE_LIMIT = 1 << 30
+
+
+def read_bytes(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes:
+    """The content of a file, decompressed where it is gzip.
+
+    ``what`` names the thing expected ("image file"). Raises :class:`FormatError` where it is missing, a
+    folder, unreadable, corrupt gzip, or larger than ``limit`` bytes.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except FileNotFoundError:
+        raise FormatError(path, f"no such {what}", "check the path") from None
+    except IsADirectoryError:
+        raise FormatError(path, f"is a folder, not a {what}", "name the file inside it") from None
+    except OSError as error:
+        raise FormatError(path, f"cannot be read ({error.strerror})", "check the file's permissions") from None
+    if data[:2] == b"\x1f\x8b":
+        data = _decompress(path, data, limit)
+    if len(data) > limit:
+        raise FormatError(path, f"is larger than {limit} bytes", f"this is no {what}; check the path")
+    return data
+
+
+def _decompress(path: Path, data: bytes, limit: int) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            return stream.read(limit + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(path, f"is damaged gzip ({error})", "download or copy it again") from None
+

@@ -1,0 +1,112 @@
+"""Reader for Keras HDF5 weights of multi-layer perceptrons.
+
+Keras lists its layers in the attribute ``layer_names`` and each layer's tensors in
+``weight_names``, kernel first; a whole model keeps the same under ``model_weights``. Nothing in
+the file is executed.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netproof.errors import FormatError
+from netproof.formats.files import read_bytes
+from netproof.formats.fixed_point import FixedPoint, fixed_point_graph
+from netproof.network import Network
+
+if TYPE_CHECKING:
+    import h5py
+
+Layer = tuple[NDArray[np.floating], NDArray[np.floating]]
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MAX_PARAMETERS = 1 << 27
+
+
+def read_keras_h5(path: str | Path, widths: FixedPoint | None = None) -> Network:
+    """Read a multi-layer perceptron and quantize it.
+
+    Parameters
+    ----------
+    path : an HDF5 weights file (or whole model) of dense layers
+    widths : bit widths; the AAAI 2021 benchmark's where None
+
+    Raises
+    ------
+    FormatError : missing, truncated or foreign file; layers that do not chain; NaN or infinite weights
+    ExactnessError : bit widths with which accumulators leave float64's exact range
+    """
+    import hashlib
+
+    widths = widths or FixedPoint()
+    data = read_bytes(path, "network file")
+    if not data.startswith(_SIGNATURE):
+        raise FormatError(path, "is not an HDF5 file", "give Keras weights saved as .h5")
+    graph = fixed_point_graph(_read_layers(Path(path), data), widths, path)
+    lower = torch.zeros(graph.input.size, dtype=torch.float64)
+    return Network(
+        graph=graph,
+        path=str(path),
+        sha256=hashlib.sha256(data).hexdigest(),
+        lower=lower,
+        upper=lower + (1 << widths.input_bits) - 1,
+        scheme=widths.as_dict(),
+    )
+
+
+def _read_layers(path: Path, data: bytes) -> list[Layer]:
+    import h5py
+
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            return _layers_of(path, file)
+    except FormatError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        # h5py reports a damaged file by whichever of these its C library's failure maps to.
+        detail = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(path, f"is a damaged HDF5 file ({detail})", "download or copy it again") from None
+
+
+def _layers_of(path: Path, file: h5py.File) -> list[Layer]:
+    root = file["model_weights"] if "model_weights" in file else file
+    if "layer_names" not in root.attrs:
+        raise FormatError(path, "has no attribute 'layer_names'", "give weights that Keras saved as HDF5")
+    layers: list[Layer] = []
+    for name in (_text(n) for n in root.attrs["layer_names"]):
+        group = root[name]
+        tensors = [group[_text(w)] for w in group.attrs.get("weight_names", [])]
+        if not tensors:
+            continue  # dropout, flatten: nothing at inference
+        if len(tensors) != 2 or len(tensors[0].shape) != 2 or tensors[1].shape != tensors[0].shape[1:]:
+            shapes = ", ".join("x".join(map(str, t.shape)) for t in tensors)
+            raise FormatError(path, f"layer '{name}' has weights of shape {shapes}, not a kernel and a bias",
+                              "only networks of dense layers with bias are read from HDF5")
+        if tensors[0].size > _MAX_PARAMETERS:
+            raise FormatError(path, f"layer '{name}' claims {tensors[0].size} weights", "this is no usable network")
+        if layers and layers[-1][0].shape[1] != tensors[0].shape[0]:
+            raise FormatError(path, f"layer '{name}' takes {tensors[0].shape[0]} values, the layer before it gives "
+                              f"{layers[-1][0].shape[1]}", "only plain chains of dense layers are read from HDF5")
+        kernel, bias = (np.asarray(t[()]) for t in tensors)
+        for part, values in (("kernel", kernel), ("bias", bias)):
+            if values.dtype.kind != "f":
+                raise FormatError(path, f"layer '{name}': its {part} is {values.dtype}, not floating point",
+                                  "give the float weights; netproof quantizes them itself")
+            if not np.isfinite(values).all():
+                raise FormatError(path, f"layer '{name}': its {part} holds NaN or infinity", "retrain or repair it")
+        if 0 in kernel.shape:
+            raise FormatError(path, f"layer '{name}' has an empty kernel", "this is no usable network")
+        layers.append((kernel, bias))
+    if not layers:
+        raise FormatError(path, "has no dense layer", "give the weights of a multi-layer perceptron")
+    return layers
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)

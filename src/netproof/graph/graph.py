@@ -1,0 +1,112 @@
+"""The immutable graph every reader produces and every method works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from netproof.operators.base import Activation, Affine, Operator, Shape
+from netproof.operators.input import Input
+
+
+class Arithmetic(str, Enum):
+    """What a claim about the graph is about (DESIGN: arithmetic)."""
+
+    INTEGER = "integer"
+    REAL = "real"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator and where its operands come from (indices of earlier nodes)."""
+
+    name: str
+    operator: Operator
+    operands: tuple[int, ...]
+    shape: Shape
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+
+class Graph:
+    """Nodes in topological order: node 0 is the input, the last one the output.
+
+    Parameters
+    ----------
+    arithmetic : the arithmetic of every claim about this graph
+    nodes : in topological order; use :class:`GraphBuilder` to make them
+    """
+
+    def __init__(self, arithmetic: Arithmetic, nodes: Sequence[Node]) -> None:
+        self.arithmetic = arithmetic
+        self.nodes = tuple(nodes)
+        self.activations = tuple(i for i, node in enumerate(self.nodes) if isinstance(node.operator, Activation))
+
+    @property
+    def input(self) -> Node:
+        return self.nodes[0]
+
+    @property
+    def output(self) -> Node:
+        return self.nodes[-1]
+
+    def activation(self, index: int) -> Activation:
+        """The activation function at node ``index`` (one of :attr:`activations`)."""
+        operator = self.nodes[index].operator
+        assert isinstance(operator, Activation)
+        return operator
+
+    def values(self, x: Tensor) -> list[Tensor]:
+        """The value of every node: ``x`` is ``[..., n_input]``, the result one ``[..., n]`` per node."""
+        values: list[Tensor] = [x]
+        for node in self.nodes[1:]:
+            operands = [values[i] for i in node.operands]
+            operator = node.operator
+            if isinstance(operator, Affine):
+                values.append(operator.forward(*operands))
+            else:
+                assert isinstance(operator, Activation)
+                values.append(operator.evaluate(operands[0]))
+        return values
+
+    def evaluate(self, x: Tensor) -> Tensor:
+        """The network's output: ``[..., n_input]`` to ``[..., n_output]``."""
+        return self.values(x)[-1]
+
+    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Graph:
+        """The same graph with parameters in another dtype or on another device."""
+        target = torch.device(device)
+        nodes = [Node(n.name, n.operator.to(dtype, target), n.operands, n.shape) for n in self.nodes]
+        return Graph(self.arithmetic, nodes)
+
+
+class GraphBuilder:
+    """Appends nodes one by one, checking shapes as it goes.
+
+    >>> builder = GraphBuilder(Arithmetic.INTEGER, (784,))
+    >>> hidden = builder.add("dense", linear, builder.input)
+    """
+
+    input = 0
+
+    def __init__(self, arithmetic: Arithmetic, input_shape: Shape) -> None:
+        self._arithmetic = arithmetic
+        self._nodes = [Node("input", Input(input_shape), (), input_shape)]
+
+    def add(self, name: str, operator: Operator, *operands: int) -> int:
+        """Append a node and return its index; raises ``ValueError`` where operands do not fit."""
+        shape = operator.output_shape(*(self._nodes[i].shape for i in operands))
+        self._nodes.append(Node(name, operator, operands, shape))
+        return len(self._nodes) - 1
+
+    def build(self) -> Graph:
+        return Graph(self._arithmetic, self._nodes)

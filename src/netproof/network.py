@@ -1,0 +1,51 @@
+"""A network as its file gives it: the graph, its identity, and the inputs it is meant for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from netproof.graph.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A graph and where it came from.
+
+    Attributes
+    ----------
+    graph : the network's graph
+    path : the file it was read from
+    sha256 : hash of its content (decompressed where it is gzip), by which evidence names the network
+    lower, upper : ``[n_input]``, the values an input can take at all (0..255 for 8-bit pixels)
+    scheme : the reading of the file, in words (bit widths, for instance), as evidence states it
+    """
+
+    graph: Graph
+    path: str
+    sha256: str
+    lower: Tensor
+    upper: Tensor
+    scheme: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> int:
+        """Number of input values."""
+        return self.graph.input.size
+
+    @property
+    def outputs(self) -> int:
+        """Number of output values."""
+        return self.graph.output.size
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Index of the first largest output: ``[..., n_input]`` to ``[...]`` (int64).
+
+        ``torch.argmax`` leaves open which of several equal maxima it returns; here it is the first.
+        """
+        y = self.graph.evaluate(x)
+        is_largest = y == y.amax(-1, keepdim=True)
+        order = torch.arange(y.shape[-1], 0, -1, device=y.device)
+        return (is_largest * order).argmax(-1)

@@ -1,0 +1,117 @@
+"""The two kinds of operator a graph is made of.
+
+Values are tensors of shape ``[..., n]``: any number of leading batch axes, and the node's
+features flattened (C order) on the last axis. An operator that needs the shape of its features
+(a convolution) knows it and reshapes inside.
+
+Integer graphs keep every value an integer held in float64. That is exact as long as no partial
+sum reaches 2**53, which :func:`netproof.graph.exactness.check_exact` establishes once per graph.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from netproof.operators.hull import Hull
+
+Shape = tuple[int, ...]
+
+
+class Operator(ABC):
+    """Anything that can sit at a node of a graph."""
+
+    #: the name shown by ``netproof inspect`` and in error messages
+    name: str
+
+    @abstractmethod
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Shape of the result (without batch axes); raises ``ValueError`` where operands do not fit."""
+
+    @abstractmethod
+    def to(self, dtype: torch.dtype, device: torch.device) -> Operator:
+        """The same operator with its parameters in another dtype or on another device."""
+
+    def describe(self) -> str:
+        """One short phrase about the parameters, for ``netproof inspect``."""
+        return ""
+
+
+class Affine(Operator):
+    """A map ``z = sum_i A_i x_i + b`` of one or more operands."""
+
+    @abstractmethod
+    def forward(self, *operands: Tensor) -> Tensor:
+        """``sum_i A_i x_i + b``: ``[..., n_i]`` each to ``[..., n]``."""
+
+    @abstractmethod
+    def forward_linear(self, *operands: Tensor) -> Tensor:
+        """``sum_i A_i x_i``, without the offset."""
+
+    @abstractmethod
+    def forward_absolute(self, *operands: Tensor) -> Tensor:
+        """``sum_i |A_i| x_i``: maps radii to the radius of the result (no offset)."""
+
+    @abstractmethod
+    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+        """``A_i' v`` for every operand: ``[..., n]`` to ``[..., n_i]``."""
+
+    @abstractmethod
+    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+        """``|A_i|' v`` for every operand: bounds every partial sum of :meth:`adjoint`."""
+
+    @abstractmethod
+    def offset(self, v: Tensor) -> Tensor:
+        """``v . b``: ``[..., n]`` to ``[...]``."""
+
+    @abstractmethod
+    def offset_absolute(self) -> Tensor:
+        """``|b|``, shape ``[n]`` or a scalar 0."""
+
+
+class Activation(Operator):
+    """One scalar function ``f``, applied elementwise; its node has exactly one operand ``a``."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
+
+    @abstractmethod
+    def evaluate(self, a: Tensor) -> Tensor:
+        """``f(a)``, elementwise."""
+
+    @abstractmethod
+    def output_range(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """Tightest ``(min, max)`` of ``f`` on ``[lower, upper]``."""
+
+    @abstractmethod
+    def hull(self, lower: Tensor, upper: Tensor) -> Hull:
+        """The convex hull of the graph of ``f`` over ``[lower, upper]``."""
+
+    @abstractmethod
+    def split_point(self, near: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+        """Where to split ``[lower, upper]`` for a point ``near``.
+
+        Returns ``t`` such that the halves ``[lower, below(t)]`` and ``[t, upper]`` both have a
+        smaller hull, and NaN where the function needs no split (it is affine there).
+        """
+
+    @abstractmethod
+    def surrogate(self, a: Tensor, hardness: float) -> Tensor:
+        """A function between a continuous stand-in (``hardness`` 0) and ``f`` itself (1)."""
+
+    @abstractmethod
+    def surrogate_slope(self, a: Tensor, widening: float) -> Tensor:
+        """A slope to follow uphill: nonzero also where ``f`` is flat but within ``widening``
+        steps of where it is not."""
+
+    @abstractmethod
+    def select(self, features: Tensor, size: int) -> Activation:
+        """The same activation on a selection (indices) of its ``size`` features."""
+
+    @abstractmethod
+    def below(self, split: Tensor) -> Tensor:
+        """Upper end of the lower half of a split: ``t - 1`` for integers, ``t`` for reals."""

@@ -1,0 +1,151 @@
+"""Convex hulls of activation graphs: what the dual bound needs to know of an activation.
+
+For an activation ``h = f(a)`` with ``a`` in ``[l, u]`` the bound needs (DESIGN: the one bound)
+
+* the *conjugate*  ``phi(v, s) = max { v f(a) - s a : l <= a <= u }`` with a maximizer, and
+* the *slope* of an edge of the hull, to start from: ``s = slope * v`` is CROWN's choice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Conjugate(NamedTuple):
+    """Value of ``phi(v, s)`` and a point of the graph of ``f`` where it is attained."""
+
+    value: Tensor
+    argument: Tensor
+    image: Tensor
+
+
+class Hull(ABC):
+    """The hull of one activation node's graph over its ranges."""
+
+    @abstractmethod
+    def take(self, rows: Tensor) -> Hull:
+        """The hulls of the rows selected by an index or mask tensor."""
+
+    @abstractmethod
+    def conjugate(self, v: Tensor, s: Tensor) -> Conjugate:
+        """``phi(v, s)`` elementwise; the operands broadcast against the ranges."""
+
+    @abstractmethod
+    def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
+        """Slope of the hull edge above (``v >= 0``) or below (``v < 0``) the point ``at``.
+
+        ``at`` defaults to the middle of the range: the line of least area, which for ReLU is
+        the adaptive rule of CROWN (Zhang et al., NeurIPS 2018).
+        """
+
+    @abstractmethod
+    def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
+        """Ends of an interval holding every ``a`` of the range with ``v f(a) - s a >= cut``.
+
+        Not rounded to integers, subject to the rounding of the dtype, and crossed where there is
+        no such ``a``: a proposal that the caller verifies.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class PolygonHull(Hull):
+    """A hull given by finitely many points of the graph, sorted by argument.
+
+    ``upper_*`` hold at least the corners of the upper (concave) boundary and ``lower_*`` those of
+    the lower one; first and last are always the ends of the range. Repeating a corner is
+    allowed. Shapes ``[k, ..., n]``; ``k`` is small.
+    """
+
+    upper_argument: Tensor
+    upper_image: Tensor
+    lower_argument: Tensor
+    lower_image: Tensor
+
+    def take(self, rows: Tensor) -> PolygonHull:
+        return PolygonHull(
+            self.upper_argument[:, rows], self.upper_image[:, rows], self.lower_argument[:, rows], self.lower_image[:, rows]
+        )
+
+    def _side(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        above = v >= 0
+        return (
+            torch.where(above, self.upper_argument, self.lower_argument),
+            torch.where(above, self.upper_image, self.lower_image),
+        )
+
+    def conjugate(self, v: Tensor, s: Tensor) -> Conjugate:
+        argument, image = self._side(v)
+        values = v * image - s * argument
+        best_value, best_argument, best_image = values[0], argument[0], image[0]
+        for k in range(1, values.shape[0]):
+            better = values[k] > best_value
+            best_value = torch.where(better, values[k], best_value)
+            best_argument = torch.where(better, argument[k], best_argument)
+            best_image = torch.where(better, image[k], best_image)
+        return Conjugate(best_value, best_argument, best_image)
+
+    def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
+        argument, image = self._side(v)
+        sign = torch.where(v >= 0, 1.0, -1.0).to(argument.dtype)
+        image = sign * image
+        if at is None:
+            at = (argument[0] + argument[-1]) / 2
+        if argument.shape[0] > 4:
+            return sign * _envelope_slope_by_bisection(argument, image, at)
+        # The concave envelope at `at` is the largest chord over it; its slope is what we want.
+        best_height = torch.full_like(at + image[0], -torch.inf)
+        best_slope = torch.zeros_like(best_height)
+        corners = argument.shape[0]
+        for i in range(corners):
+            for j in range(i + 1, corners):
+                width = argument[j] - argument[i]
+                over = (argument[i] <= at) & (at <= argument[j]) & (width > 0)
+                slope = torch.where(over, (image[j] - image[i]) / torch.where(over, width, 1.0), 0.0)
+                height = torch.where(over, image[i] + slope * (at - argument[i]), -torch.inf)
+                better = height > best_height
+                best_height = torch.where(better, height, best_height)
+                best_slope = torch.where(better, slope, best_slope)
+        return sign * best_slope
+
+    def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
+        # The polyline through the corners of the side that v points to lies on or beyond f.
+        argument, image = self._side(v)
+        value = v * image - s * argument - cut
+        inside = value >= 0
+        low = torch.full_like(value[0], torch.inf)
+        high = torch.full_like(value[0], -torch.inf)
+        for k in range(value.shape[0]):
+            low = torch.where(inside[k], torch.minimum(low, argument[k]), low)
+            high = torch.where(inside[k], torch.maximum(high, argument[k]), high)
+            if k:
+                rise = value[k] - value[k - 1]
+                crossing = argument[k - 1] - value[k - 1] * (argument[k] - argument[k - 1]) / torch.where(
+                    rise == 0, 1.0, rise
+                )
+                enters = inside[k] & ~inside[k - 1]
+                leaves = inside[k - 1] & ~inside[k]
+                low = torch.where(enters, torch.minimum(low, crossing), low)
+                high = torch.where(leaves, torch.maximum(high, crossing), high)
+        return low, high
+
+
+def _envelope_slope_by_bisection(argument: Tensor, image: Tensor, at: Tensor) -> Tensor:
+    """Slope of the concave envelope of many corners at ``at``, approximately.
+
+    The largest of ``image - slope * argument`` moves left as the slope grows; its crossing of
+    ``at`` is bracketed. Any slope gives a valid bound, so 24 halvings are ample.
+    """
+    width = (argument[1:] - argument[:-1]).clamp(min=1e-12)
+    steps = torch.where(argument[1:] > argument[:-1], (image[1:] - image[:-1]) / width, 0.0)
+    low, high = steps.amin(0), steps.amax(0)
+    for _ in range(24):
+        middle = (low + high) / 2
+        best = (image - middle * argument).argmax(0, keepdim=True)
+        right = argument.gather(0, best)[0] > at
+        low, high = torch.where(right, middle, low), torch.where(right, high, middle)
+    return (low + high) / 2

@@ -1,0 +1,69 @@
+"""Fully connected layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from netproof.operators.base import Affine, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Affine):
+    """``z = W x + b`` on the flattened operand.
+
+    Parameters
+    ----------
+    weight : ``[n_out, n_in]``
+    bias : ``[n_out]``
+    """
+
+    weight: Tensor
+    bias: Tensor
+    weight_absolute: Tensor = field(init=False, repr=False)
+    name = "linear"
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1]:
+            raise ValueError(
+                f"weight {tuple(self.weight.shape)} and bias {tuple(self.bias.shape)} do not belong together"
+            )
+        object.__setattr__(self, "weight_absolute", self.weight.abs())
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        size = 1
+        for extent in shape:
+            size *= extent
+        if size != self.weight.shape[1]:
+            raise ValueError(f"operand has {size} values, the weight takes {self.weight.shape[1]}")
+        return (self.weight.shape[0],)
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> Linear:
+        return Linear(self.weight.to(device, dtype), self.bias.to(device, dtype))
+
+    def describe(self) -> str:
+        return f"{self.weight.shape[1]} -> {self.weight.shape[0]}"
+
+    def forward(self, *operands: Tensor) -> Tensor:
+        return operands[0] @ self.weight.T + self.bias
+
+    def forward_linear(self, *operands: Tensor) -> Tensor:
+        return operands[0] @ self.weight.T
+
+    def forward_absolute(self, *operands: Tensor) -> Tensor:
+        return operands[0] @ self.weight_absolute.T
+
+    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+        return (v @ self.weight,)
+
+    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+        return (v @ self.weight_absolute,)
+
+    def offset(self, v: Tensor) -> Tensor:
+        return v @ self.bias
+
+    def offset_absolute(self) -> Tensor:
+        return self.bias.abs()

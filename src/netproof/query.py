@@ -1,0 +1,196 @@
+"""Questions and answers: input set, output condition, verdict, witness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from netproof.errors import QueryError
+from netproof.graph.graph import Arithmetic
+from netproof.network import Network
+
+
+class Verdict(str, Enum):
+    """The answer to a query; :attr:`for_robustness` gives the same in the words of local robustness."""
+
+    SAT = "sat"
+    UNSAT = "unsat"
+    MISCLASSIFIED = "misclassified"
+    UNKNOWN = "unknown"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+    @property
+    def for_robustness(self) -> str:
+        return {"sat": "vulnerable", "unsat": "robust"}.get(self.value, self.value)
+
+    @property
+    def decided(self) -> bool:
+        return self in (Verdict.SAT, Verdict.UNSAT, Verdict.MISCLASSIFIED)
+
+
+@dataclass(frozen=True, eq=False)
+class Conjunction:
+    """Linear constraints on the outputs that hold together: ``coefficients @ y >= threshold``.
+
+    ``coefficients`` is ``[m, n_output]`` and ``threshold`` ``[m]``.
+    """
+
+    coefficients: Tensor
+    threshold: Tensor
+
+    def holds(self, y: Tensor) -> Tensor:
+        """Whether outputs ``[..., n_output]`` meet every constraint: ``[...]`` bool."""
+        return (y @ self.coefficients.T >= self.threshold).all(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """Is there an input in the box whose output meets one of the conjunctions?
+
+    Attributes
+    ----------
+    network : the network asked about
+    lower, upper : ``[n_input]``, the input box (ends included)
+    condition : the disjunction, one :class:`Conjunction` per disjunct
+    name : how reports and results call it
+    """
+
+    network: Network
+    lower: Tensor
+    upper: Tensor
+    condition: tuple[Conjunction, ...]
+    name: str = "query"
+
+    def __post_init__(self) -> None:
+        size = (self.network.inputs,)
+        if self.lower.shape != size or self.upper.shape != size:
+            raise QueryError(self.name, f"the box has shape {tuple(self.lower.shape)}, the network takes {size}",
+                             "give one lower and one upper end per network input")
+        if not bool((self.lower <= self.upper).all()):
+            raise QueryError(self.name, "the input box is empty (a lower end exceeds its upper end, or is NaN)",
+                             "check the radius and the input's bounds")
+        for conjunction in self.condition:
+            if conjunction.coefficients.shape[-1] != self.network.outputs:
+                raise QueryError(self.name, f"a constraint speaks of {conjunction.coefficients.shape[-1]} outputs, "
+                                 f"the network has {self.network.outputs}", "use the network's own outputs")
+
+    def refuted_by(self, x: Tensor) -> Tensor:
+        """Whether inputs ``[..., n_input]`` are witnesses, evaluated exactly: ``[...]`` bool."""
+        inside = ((x >= self.lower) & (x <= self.upper)).all(-1)
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            inside &= (x == x.round()).all(-1)
+        y = self.network.graph.evaluate(x)
+        met = torch.zeros_like(inside)
+        for conjunction in self.condition:
+            met |= conjunction.holds(y)
+        return inside & met
+
+    @property
+    def misclassified(self) -> bool:
+        """True where the query has no meaning because the sample itself is classified wrongly."""
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class RobustnessQuery(Query):
+    """Can the prediction for ``image`` change within ``radius``?  Made by :func:`robustness`."""
+
+    image: Tensor = field(default_factory=lambda: torch.empty(0))
+    label: int = 0
+    radius: int = 0
+
+    @cached_property
+    def prediction(self) -> int:
+        """The class the network gives the image itself."""
+        return int(self.network.classify(self.image))
+
+    @property
+    def misclassified(self) -> bool:
+        return self.prediction != self.label
+
+
+def robustness(network: Network, image: Tensor, label: int, radius: int, *, name: str = "") -> RobustnessQuery:
+    """Local robustness in the maximum norm, for a network over the integers.
+
+    The prediction is the *first* largest output, over all of the network's outputs. Class ``k``
+    beats ``label`` where ``y_k - y_label >= 0`` for ``k < label`` and ``>= 1`` for ``k > label``.
+
+    Parameters
+    ----------
+    image : ``[n_input]`` or any shape of that size; integer values in the network's input range
+    label : the sample's class
+    radius : how far each input value may move; the box is cut to the network's input range
+
+    Raises
+    ------
+    QueryError : wrong size, values outside the input range, no such label, a negative radius
+    """
+    name = name or f"radius {radius}"
+    image = torch.as_tensor(image).to(network.lower.dtype).reshape(-1)
+    if image.shape != network.lower.shape:
+        raise QueryError(name, f"the image has {image.numel()} values, the network takes {network.inputs}",
+                         "use images of the data set the network was trained on")
+    if not bool((image == image.round()).all() & (image >= network.lower).all() & (image <= network.upper).all()):
+        raise QueryError(name, f"the image has values that are not integers from {int(network.lower.min())} to "
+                         f"{int(network.upper.max())}", "give raw integer pixels, not normalized ones")
+    if radius != int(radius) or radius < 0:
+        raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
+    if not 0 <= label < network.outputs:
+        raise QueryError(name, f"label {label} is not an output of the network ({network.outputs} outputs)",
+                         "check that labels and network belong together")
+    conjunctions = []
+    for rival in range(network.outputs):
+        if rival != label:
+            row = torch.zeros(1, network.outputs, dtype=network.lower.dtype)
+            row[0, rival], row[0, label] = 1.0, -1.0
+            conjunctions.append(Conjunction(row, torch.tensor([float(rival > label)], dtype=network.lower.dtype)))
+    return RobustnessQuery(
+        network=network,
+        lower=torch.maximum(image - radius, network.lower),
+        upper=torch.minimum(image + radius, network.upper),
+        condition=tuple(conjunctions),
+        name=name,
+        image=image,
+        label=int(label),
+        radius=int(radius),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """An input that meets the condition, replayed exactly before it is reported.
+
+    ``input`` is ``[n_input]`` and ``output`` ``[n_output]``, both int64 for integer networks.
+    """
+
+    input: Tensor
+    output: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What :func:`netproof.verify` found.
+
+    Attributes
+    ----------
+    verdict : the answer
+    seconds : time spent on this query (its share, where queries were solved in one batch)
+    method : the step that settled it: ``attack``, ``bound`` (at the root), ``search``, ...
+    subproblems : how many subproblems were bounded
+    witness : the input, where the verdict is ``sat``
+    bound : an upper bound on the largest ``coefficients @ y - threshold`` where undecided
+    reason : why there is no answer, where there is none
+    """
+
+    verdict: Verdict
+    seconds: float
+    method: str
+    subproblems: int = 0
+    witness: Witness | None = None
+    bound: float | None = None
+    reason: str = ""

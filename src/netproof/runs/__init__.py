@@ -1,0 +1,1 @@
+"""Running benchmarks: executor, results on disk, resume, progress."""

@@ -1,0 +1,96 @@
+"""Running a benchmark into a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from netproof.benchmarks.base import Benchmark, Instance
+from netproof.benchmarks.data import DataFolders
+from netproof.errors import InputError
+from netproof.formats.files import read_bytes
+from netproof.runs.folder import RunFolder
+from netproof.runs.plan import pending, select
+from netproof.runs.record import RunRecord
+from netproof.runs.rows import Row
+from netproof.runs.solve import Outcome, solve
+from netproof.runs.workers import solve_in_workers
+from netproof.settings import Settings
+
+
+@dataclass(frozen=True)
+class Start:
+    """First event of a run: how much there is to do and how much of it was done before."""
+
+    folder: Path
+    chosen: int
+    pending: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One instance was recorded."""
+
+    row: Row
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    data: DataFolders,
+    folder: Path,
+    settings: Settings,
+    *,
+    jobs: int = 1,
+    only: str | None = None,
+) -> Generator[Start | Step, None, None]:
+    """Answer a benchmark's instances and record them as they come.
+
+    Yields one :class:`Start`, then one :class:`Step` per instance, after it is on record. What
+    the folder already answers is not done again (:func:`netproof.runs.plan.pending`). Closing
+    the iterator, or an interrupt, ends the run in order.
+
+    Parameters
+    ----------
+    folder : where results go; made where it does not exist
+    jobs : worker processes; 1 solves everything in this one
+    only : which instances (:func:`netproof.runs.plan.select`)
+
+    Raises
+    ------
+    InputError : missing or unusable data, a folder that is in use or holds something else
+    """
+    if jobs < 1:
+        raise InputError("--jobs", f"the number of processes is {jobs}", "give 1 or more")
+    begin = time.monotonic()
+    instances = benchmark.instances(data)
+    chosen = select(instances, only)
+    # Hashing the files also finds those that are missing before anything is written.
+    hashes = {
+        role: hashlib.sha256(read_bytes(path, "data file")).hexdigest() for role, path in benchmark.files(data).items()
+    }
+    noted = {"timeout": settings.timeout, "seed": settings.seed, "jobs": jobs, "only": only}
+    record = RunRecord(benchmark.name, hashes).started(noted)
+    with RunFolder(folder, record, {i.name for i in instances}) as results:
+        todo = pending(chosen, results.rows, settings.timeout, folder)
+        yield Start(folder, len(chosen), len(todo))
+        try:
+            with closing(_outcomes(benchmark, data, todo, settings, jobs)) as outcomes:
+                for outcome in outcomes:
+                    yield Step(results.append(outcome.row, outcome.witness))
+        finally:
+            results.ended(time.monotonic() - begin)
+
+
+def _outcomes(
+    benchmark: Benchmark, data: DataFolders, todo: tuple[Instance, ...], settings: Settings, jobs: int
+) -> Generator[Outcome, None, None]:
+    if not todo:
+        return
+    if jobs == 1:
+        yield from solve(benchmark.open(data), todo, settings)
+    else:
+        yield from solve_in_workers(benchmark, data, todo, settings, jobs)

@@ -1,0 +1,97 @@
+"""From instances to rows, in one process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netproof.benchmarks.base import Instance, OpenBenchmark
+from netproof.errors import NetproofError
+from netproof.runs.rows import ERROR, Row, undecided_evidence
+from netproof.settings import Settings
+
+if TYPE_CHECKING:
+    from netproof.query import Query, Result
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row and, where one was found, the witness's document; plain values, so it can be sent."""
+
+    row: Row
+    witness: dict[str, object] | None = None
+
+
+def failed(instance: Instance, reason: str) -> Outcome:
+    """The outcome of an instance that could not be answered."""
+    return Outcome(Row(instance.name, ERROR, 0.0, "", reason))
+
+
+def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], settings: Settings) -> Iterator[Outcome]:
+    """Answer instances as they are decided, in no particular order, one batch per network.
+
+    An instance that fails, by its data or by a defect, becomes an ``error`` outcome; the others
+    are not affected.
+    """
+    batches: dict[str, list[tuple[Instance, Query]]] = {}
+    for instance in instances:
+        query = _query(benchmark, instance)
+        if isinstance(query, Outcome):
+            yield query
+        else:
+            batches.setdefault(instance.network, []).append((instance, query))
+    for batch in batches.values():
+        yield from _solve_batch(batch, settings)
+
+
+def _query(benchmark: OpenBenchmark, instance: Instance) -> Query | Outcome:
+    try:
+        return benchmark.query(instance)
+    except NetproofError as error:
+        return failed(instance, str(error))
+
+
+def _solve_batch(batch: list[tuple[Instance, Query]], settings: Settings) -> Iterator[Outcome]:
+    from netproof.search.verify import verify_many
+
+    waiting = dict(enumerate(batch))
+    reason = "the engine gave no answer"
+    try:
+        for position, result in verify_many([query for _, query in batch], settings):
+            yield _outcome(*waiting.pop(position), result, settings)
+    except Exception as error:  # noqa: BLE001 - hours of a run must not end with one instance's defect
+        reason = f"{type(error).__name__}: {error}"
+        _LOG.debug("a batch of %d failed", len(batch), exc_info=True)
+    if len(batch) == 1:
+        for instance, _ in waiting.values():
+            yield failed(instance, reason)
+        return
+    for item in waiting.values():
+        yield from _solve_batch([item], settings)
+
+
+def _outcome(instance: Instance, query: Query, result: Result, settings: Settings) -> Outcome:
+    from netproof.query import RobustnessQuery, Verdict
+    from netproof.runs.witness import witness_document
+
+    robustness = isinstance(query, RobustnessQuery)
+    verdict = result.verdict.for_robustness if robustness else result.verdict.value
+    evidence, document = "", None
+    if result.verdict is Verdict.SAT:
+        # The engine replays its witnesses; doing it once more here keeps the file from ever
+        # claiming what the network does not do.
+        witness = result.witness
+        if witness is None or not bool(query.refuted_by(witness.input.to(query.lower.dtype))):
+            return failed(instance, "the engine's witness does not replay on the network (a defect)")
+        document = witness_document(query, witness)
+    elif result.verdict is Verdict.MISCLASSIFIED and isinstance(query, RobustnessQuery):
+        evidence = f"predicted={query.prediction}"
+    elif result.verdict is Verdict.ERROR:
+        evidence = result.reason
+    elif not result.verdict.decided:
+        evidence = undecided_evidence(settings.timeout, result.bound, result.reason)
+    return Outcome(Row(instance.name, verdict, result.seconds, result.method, evidence), document)

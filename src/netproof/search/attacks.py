@@ -1,0 +1,103 @@
+"""Attacks on one query, in the order of their cost."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from netproof.attack.align import align, can_align
+from netproof.attack.corners import corner_search, surrogate_values
+from netproof.graph.graph import Graph
+from netproof.query import Query
+from netproof.search.cases import Cases
+from netproof.search.presolve import Presolved
+
+_STARTS_PER_CASE = 32
+_MAX_STARTS = 512
+#: distinct corners that alignment starts from, and chains it runs
+_ALIGN_STARTS, _ALIGN_CHAINS = 8, 32
+
+
+class Attacker:
+    """Looks for witnesses of a query on its presolved graph; every find is replayed exactly.
+
+    Parameters
+    ----------
+    query : the query, on the original graph, in which finds are replayed
+    presolved : the graph the attack works on
+    cases : its cases
+    seed : of the random starts
+    """
+
+    def __init__(self, query: Query, presolved: Presolved, cases: Cases, seed: int) -> None:
+        self._query = query
+        self._presolved = presolved
+        self._cases = cases
+        self._graph: Graph = presolved.graph.to(torch.float32)
+        self._lower = presolved.region.lower[0].float()
+        self._upper = presolved.region.upper[0].float()
+        self._generator = torch.Generator().manual_seed(seed)
+        self._starts: tuple[Tensor, Tensor] | None = None
+        self._rounds = 0
+
+    def replay(self, x: Tensor) -> Tensor | None:
+        """The first of the points ``[B, n]`` (of the presolved graph) that is a witness, restored; else None."""
+        full = self._presolved.restore_input(x.double())
+        hits = self._query.refuted_by(full).nonzero()[:, 0]
+        return full[hits[0]] if len(hits) else None
+
+    def corners(self, case: Tensor) -> Tensor | None:
+        """Corner search towards each of the (distinct) open cases."""
+        per_case = max(1, min(_STARTS_PER_CASE, _MAX_STARTS // len(case)))
+        towards = case.repeat_interleave(per_case)
+        x = corner_search(self._graph, self._cases, self._lower, self._upper, towards, self._generator)
+        self._starts = (x, towards)
+        return self.replay(x)
+
+    def align(self, case: Tensor, maximizers: Tensor | None, steps: int) -> Tensor | None:
+        """Alignment from the best corners and from maximizers ``[B, n]`` of open subproblems' bounds.
+
+        ``case`` names the open cases and, if maximizers are given, theirs row by row.
+        """
+        if not can_align(self._graph) or not bool((self._lower < self._upper).any()):
+            return None
+        self._rounds += 1
+        if self._starts is None or self._rounds > 1:
+            found = self.corners(case.unique())
+            if found is not None:
+                return found
+        assert self._starts is not None
+        x, towards = self._starts
+        still_open = torch.isin(towards, case)
+        x, towards = x[still_open], towards[still_open]
+        if maximizers is not None:
+            x, towards = torch.cat([x, maximizers.float()]), torch.cat([towards, case])
+        soft = surrogate_values(self._graph, x, 0.0)[self._watched]
+        order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
+        best = _distinct(x[order], towards[order], _ALIGN_STARTS)
+        chosen = order[best].repeat_interleave(-(-_ALIGN_CHAINS // len(best)))
+        outcome = align(
+            self._graph, self._cases, self._lower, self._upper, x[chosen], towards[chosen], self._generator, steps
+        )
+        return self.replay(outcome.candidates) if len(outcome.candidates) else None
+
+    @property
+    def _watched(self) -> int:
+        """The node whose value the deficiency is measured on."""
+        output = self._graph.output
+        last = len(self._graph.nodes) - 1
+        return output.operands[0] if last in self._graph.activations else last
+
+
+def _distinct(x: Tensor, case: Tensor, count: int) -> Tensor:
+    """Indices of the first ``count`` rows that differ from all before them."""
+    seen: set[tuple[int, bytes]] = set()
+    kept: list[int] = []
+    for i in range(len(x)):
+        key = (int(case[i]), x[i].numpy().tobytes())
+        if key not in seen:
+            seen.add(key)
+            kept.append(i)
+            if len(kept) == count:
+                break
+    return torch.tensor(kept)

@@ -1,0 +1,277 @@
+"""Output cases: the disjuncts of a query in the form the bound refutes them.
+
+A case turns a region into an objective that is at least 0 wherever the disjunct holds; a bound
+below 0 therefore refutes the disjunct on the region. A case may also shrink the region, because
+the disjunct implies ranges.
+
+* :class:`LinearCases`: constraints ``C y >= r``, as they stand.
+* :class:`OrderCases`: ``y_k >= y_j + r`` where both outputs leave the *same* staircase. Bounding
+  the two outputs apart is loose where they saturate; monotonicity carries the order to the
+  pre-activations ``a_k, a_j`` instead, level by level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.dual import Objective
+from netproof.bounds.region import Region, node_intervals
+from netproof.graph.graph import Graph
+from netproof.operators.base import Activation
+from netproof.operators.staircase import Staircase
+from netproof.query import Conjunction
+
+#: weights of rival and label in an attack's objective; different starts take different ones
+_DIRECTIONS = ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0))
+
+
+class Cases(Protocol):
+    """The cases of one or more queries on one network; a row names its case by its number."""
+
+    def __len__(self) -> int: ...
+
+    def roots(self, case: Tensor, region: Region) -> tuple[Tensor, Region]:
+        """Split rows that must be split before anything else.
+
+        Returns the row that each new row comes from, and the new rows' region; together they
+        cover everything of the old ones.
+        """
+        ...
+
+    def constrain(self, case: Tensor, region: Region) -> Region:
+        """Cut off ranges in which the case cannot hold; rows may come back empty."""
+        ...
+
+    def objective(self, case: Tensor, region: Region) -> Objective:
+        """An objective that is at least 0 wherever the case holds on the (nonempty) region."""
+        ...
+
+    def splittable(self, case: Tensor) -> Tensor | None:
+        """Features of a final activation worth splitting, ``[B, n_output]`` bool; None for all."""
+        ...
+
+    def gradient(self, case: Tensor, start: Tensor) -> dict[int, Tensor]:
+        """For attacks: a direction of improvement in node values, varied with ``start`` (``[B]``)."""
+        ...
+
+    def deficiency(self, value: Tensor, case: Tensor) -> Tensor:
+        """For attacks: how far ``value`` ``[B, M, n]`` (the output, or the operand of a final
+        activation) is from meeting case ``case[b]``: ``[B, M]``, 0 where it meets it."""
+        ...
+
+
+def cases_of(graph: Graph, conjunctions: Sequence[Conjunction]) -> Cases:
+    """Number the conjunctions in the given order and choose their form."""
+    pairs = [_as_order(graph, c) for c in conjunctions]
+    if pairs and all(p is not None for p in pairs):
+        columns = torch.tensor([p for p in pairs if p is not None], dtype=torch.int64).T
+        return OrderCases(graph, columns[0], columns[1], columns[2])
+    height = max((len(c.threshold) for c in conjunctions), default=1)
+    coefficients = torch.zeros(len(conjunctions), height, graph.output.size, dtype=torch.float64)
+    threshold = torch.zeros(len(conjunctions), height, dtype=torch.float64)
+    for i, c in enumerate(conjunctions):
+        # A conjunction with fewer constraints than the others has its last one repeated.
+        rows = torch.arange(height).clamp(max=len(c.threshold) - 1)
+        coefficients[i], threshold[i] = c.coefficients[rows], c.threshold[rows]
+    return LinearCases(graph, coefficients, threshold)
+
+
+def _as_order(graph: Graph, conjunction: Conjunction) -> tuple[int, int, int] | None:
+    """``(rival, label, margin)`` where the conjunction has that form on a shared staircase."""
+    staircase = graph.output.operator
+    if not isinstance(staircase, Staircase) or len(conjunction.threshold) != 1 or staircase.levels == 0:
+        return None
+    row, margin = conjunction.coefficients[0], float(conjunction.threshold[0])
+    ones, minus = (row == 1).nonzero()[:, 0], (row == -1).nonzero()[:, 0]
+    if len(ones) != 1 or len(minus) != 1 or int((row != 0).sum()) != 2 or margin != int(margin):
+        return None
+    shared = bool((staircase.thresholds == staircase.thresholds[:1]).all())
+    shared &= bool((staircase.base == staircase.base[:1]).all())
+    return (int(ones[0]), int(minus[0]), int(margin)) if shared else None
+
+
+@dataclass(frozen=True, eq=False)
+class LinearCases:
+    """``coefficients @ y >= threshold`` on the outputs: ``[N, m, n_output]`` and ``[N, m]``.
+
+    On each region the constraint that interval arithmetic finds hardest to meet is the objective.
+    """
+
+    graph: Graph
+    coefficients: Tensor
+    threshold: Tensor
+
+    def __len__(self) -> int:
+        return self.threshold.shape[0]
+
+    def roots(self, case: Tensor, region: Region) -> tuple[Tensor, Region]:
+        return torch.arange(len(case)), region
+
+    def constrain(self, case: Tensor, region: Region) -> Region:
+        return region
+
+    def objective(self, case: Tensor, region: Region) -> Objective:
+        coefficients, threshold = self.coefficients[case], self.threshold[case]
+        output = len(self.graph.nodes) - 1
+        coefficients, threshold = coefficients.to(region.lower.dtype), threshold.to(region.lower.dtype)
+        if threshold.shape[1] == 1:
+            return Objective({output: coefficients[:, 0]}, -threshold[:, 0])
+        low, high = node_intervals(self.graph, region)[-1]
+        reach = (coefficients * torch.where(coefficients > 0, high[:, None], low[:, None])).sum(-1) - threshold
+        hardest = reach.argmin(1)
+        rows = torch.arange(len(case))
+        return Objective({output: coefficients[rows, hardest]}, -threshold[rows, hardest])
+
+    def splittable(self, case: Tensor) -> Tensor | None:
+        return None
+
+    def gradient(self, case: Tensor, start: Tensor) -> dict[int, Tensor]:
+        constraint = start % self.threshold.shape[1]
+        return {len(self.graph.nodes) - 1: self.coefficients[case, constraint]}
+
+    def deficiency(self, value: Tensor, case: Tensor) -> Tensor:
+        output = self.graph.output.operator
+        y = output.evaluate(value) if isinstance(output, Activation) else value
+        missing = self.threshold[case][:, None].to(y.dtype) - y @ self.coefficients[case].transpose(1, 2).to(y.dtype)
+        return missing.clamp(min=0).sum(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class OrderCases:
+    """``y_rival >= y_label + margin`` for outputs of one staircase with thresholds ``T[1..K]``.
+
+    Let ``i`` be the level of the label, ``T[i] <= a_label < T[i + 1]``, with ``T[j] = -inf`` for
+    ``j <= 0`` and ``+inf`` for ``j > K``. The case holds exactly where ``a_rival >= T[i + margin]``
+    (never, where ``i + margin > K``). On a window of levels ``i0 .. i1`` this implies
+
+        a_rival >= T[i0 + margin],   a_label < T[i1 + 1],
+        a_rival - a_label >= min over i in the window of  T[i + margin] - T[i + 1] + 1,
+
+    and on a single level the first two are the whole truth, so that splitting windows is complete.
+    All three tensors are ``[N]`` int64.
+    """
+
+    graph: Graph
+    rival: Tensor
+    label: Tensor
+    margin: Tensor
+
+    def __len__(self) -> int:
+        return self.rival.shape[0]
+
+    def roots(self, case: Tensor, region: Region) -> tuple[Tensor, Region]:
+        # Up to level -margin nothing is asked of the rival, and at level K nothing bounds the
+        # label from above: the difference says nothing there, so these levels stand apart.
+        margin, at = self.margin[case], self.label[case][:, None]
+        low, high = (r.gather(1, at)[:, 0] for r in self._ranges(region))
+        everything = torch.full_like(low, torch.inf)
+        cuts = [
+            -everything,
+            self._threshold(1 - margin, low),
+            self._threshold(0 * margin + self._levels, low),
+            everything,
+        ]
+        rows, lowers, uppers = [], [], []
+        for start, stop in zip(cuts, cuts[1:], strict=False):
+            new_low, new_high = torch.maximum(low, start), torch.minimum(high, stop - 1)
+            kept = (new_low <= new_high).nonzero()[:, 0]
+            rows.append(kept)
+            lowers.append(new_low[kept])
+            uppers.append(new_high[kept])
+        row = torch.cat(rows)
+        region = region.take(row)
+        range_lower, range_upper = self._ranges(region)
+        return row, region.with_range(
+            len(region.range_lower) - 1,
+            range_lower.scatter(1, at[row], torch.cat(lowers)[:, None]),
+            range_upper.scatter(1, at[row], torch.cat(uppers)[:, None]),
+        )
+
+    def constrain(self, case: Tensor, region: Region) -> Region:
+        margin, rival, label = self.margin[case], self.rival[case][:, None], self.label[case][:, None]
+        low, high = self._ranges(region)
+        # The rival's highest level bounds the label's, and the label's lowest bounds the rival's.
+        label_top = self._threshold(self._level(high.gather(1, rival)[:, 0]) - margin + 1, high) - 1
+        rival_floor = self._threshold(self._level(low.gather(1, label)[:, 0]) + margin, low)
+        new_high = torch.minimum(high.gather(1, label)[:, 0], label_top)
+        new_low = torch.maximum(low.gather(1, rival)[:, 0], rival_floor)
+        return region.with_range(
+            len(region.range_lower) - 1, low.scatter(1, rival, new_low[:, None]), high.scatter(1, label, new_high[:, None])
+        )
+
+    def objective(self, case: Tensor, region: Region) -> Objective:
+        margin, rival, label = self.margin[case], self.rival[case][:, None], self.label[case][:, None]
+        low, high = self._ranges(region)
+        first, last = self._level(low.gather(1, label)[:, 0]), self._level(high.gather(1, label)[:, 0])
+        levels = torch.arange(self._levels + 1)
+        difference = self._threshold(levels + margin[:, None], low) - self._threshold(levels + 1, low) + 1
+        outside = (levels < first[:, None]) | (levels > last[:, None]) | (levels + margin[:, None] > self._levels)
+        least = torch.where(outside, torch.inf, difference).amin(1)
+        # Where the difference says nothing, a range is the objective. That suffices: roots() has
+        # set those levels apart, and on them the range is the whole truth.
+        by_difference = torch.isfinite(least)
+        by_rival = ~by_difference & (first + margin >= 1)
+        constant = torch.where(by_rival, -low.gather(1, rival)[:, 0], high.gather(1, label)[:, 0])
+        constant = torch.where(by_difference, -least, constant)
+        operand = self.graph.output.operands[0]
+        coefficients = torch.zeros_like(low)
+        coefficients.scatter_add_(1, rival, (by_difference | by_rival).to(low.dtype)[:, None])
+        coefficients.scatter_add_(1, label, -(~by_rival).to(low.dtype)[:, None])
+        # Zero coefficients at the outputs let the ranges of the final staircase take part.
+        return Objective({operand: coefficients, len(self.graph.nodes) - 1: torch.zeros_like(low)}, constant)
+
+    def splittable(self, case: Tensor) -> Tensor | None:
+        mask = torch.zeros(len(case), self.graph.output.size, dtype=torch.bool)
+        mask.scatter_(1, self.label[case][:, None], True)
+        return mask.scatter_(1, self.rival[case][:, None], True)
+
+    def gradient(self, case: Tensor, start: Tensor) -> dict[int, Tensor]:
+        weights = torch.tensor(_DIRECTIONS, dtype=self._thresholds.dtype)[start % len(_DIRECTIONS)]
+        direction = torch.zeros(len(case), self.graph.output.size, dtype=weights.dtype)
+        direction.scatter_add_(1, self.rival[case][:, None], weights[:, :1])
+        direction.scatter_add_(1, self.label[case][:, None], -weights[:, 1:])
+        return {self.graph.output.operands[0]: direction}
+
+    def deficiency(self, value: Tensor, case: Tensor) -> Tensor:
+        column = case[:, None, None].expand(*value.shape[:2], 1)
+        rival = value.gather(2, self.rival[column])[..., 0]
+        label = value.gather(2, self.label[column])[..., 0]
+        margin = self.margin[case][:, None]
+        least: Tensor | None = None
+        for more in (0, 1):
+            # The rival's own level, and the next one up, are the only ones that can be cheapest.
+            level = (self._level(rival) - margin + more).clamp(0, self._levels)
+            lift = (self._threshold(level + margin, rival) - rival).clamp(min=0)
+            drop = (label - (self._threshold(level + 1, label) - 1)).clamp(min=0)
+            least = lift + drop if least is None else torch.minimum(least, lift + drop)
+        assert least is not None
+        return least
+
+    @staticmethod
+    def _ranges(region: Region) -> tuple[Tensor, Tensor]:
+        return region.range_lower[-1], region.range_upper[-1]
+
+    @property
+    def _thresholds(self) -> Tensor:
+        operator = self.graph.output.operator
+        assert isinstance(operator, Staircase)
+        return operator.thresholds[0]
+
+    @property
+    def _levels(self) -> int:
+        return self._thresholds.shape[0]
+
+    def _level(self, a: Tensor) -> Tensor:
+        """``i`` with ``T[i] <= a < T[i + 1]``, int64."""
+        return torch.searchsorted(self._thresholds.to(a.dtype).contiguous(), a.contiguous(), right=True)
+
+    def _threshold(self, j: Tensor, like: Tensor) -> Tensor:
+        """``T[j]`` for any integer ``j``, in the dtype of ``like``."""
+        infinity = self._thresholds.new_full((1,), torch.inf)
+        padded = torch.cat([-infinity, self._thresholds, infinity]).to(like.dtype)
+        return padded[j.clamp(0, self._levels + 1)]

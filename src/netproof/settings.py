@@ -1,0 +1,31 @@
+"""The one settings object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netproof.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How hard to try. The defaults suit every network; nothing here affects what a verdict means.
+
+    Attributes
+    ----------
+    timeout : seconds for one query, after which its verdict is ``timeout``
+    memory : bytes the open subproblems of one query may occupy, after which it is ``unknown``
+    attack : look for witnesses before and between bounds
+    seed : of every random choice; the same seed gives the same search
+    """
+
+    timeout: float = 600.0
+    memory: int = 2 << 30
+    attack: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.timeout > 0:
+            raise InputError("settings", f"the time limit is {self.timeout}", "give a positive number of seconds")
+        if self.memory < 1 << 20:
+            raise InputError("settings", f"the memory limit is {self.memory} bytes", "give at least one MiB")

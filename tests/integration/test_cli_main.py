@@ -1,0 +1,64 @@
+"""The command itself: help, version, usage errors, and where output cannot go."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from conftest import assert_refused
+
+
+def test_version(cli):
+    assert cli("--version").out == f"netproof {version('netproof')}\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("bench",), ("bench", "--help"), ("robust", "--help")])
+def test_help(cli, arguments):
+    ran = cli(*arguments)
+    assert ran.code == 0 and "Usage: netproof" in ran.out and ran.err == ""
+    assert "\x1b" not in ran.out
+
+
+@pytest.mark.parametrize("arguments", [("verfiy",), ("bench", "rnu"), ("--colour",), ("inspect",), ("bench", "show")])
+def test_usage_errors_are_one_line(cli, arguments):
+    assert_refused(cli(*arguments), "--help")
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from netproof.cli.main import run; run(['--help']); "
+        "heavy = {'torch', 'numpy', 'h5py', 'rich', 'PIL'} & set(sys.modules); sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"--help imports {done.stderr}"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "netproof", "bench", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "No space left" in done.stderr
+
+
+def test_closed_pipe_is_quiet():
+    command = f"{sys.executable} -m netproof bench list | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_broken_standard_error_still_has_the_exit_code():
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m netproof nonsense 2>&-"], capture_output=True, check=False
+    )
+    assert done.returncode == 2
