@@ -117,7 +117,7 @@ def test_width(published):
 
 def test_empty_run():
     text = render(make(["", ""]))
-    assert "0 of 2 instances decided" in text and "not run" in text
+    assert "0 of 0 instances decided" in text and "2 not run" in text
 
 
 def test_document_is_json():

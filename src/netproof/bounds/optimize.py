@@ -99,7 +99,7 @@ def optimize(
     value = point.value.clone()
     best = Parameters(tuple(a.clone() for a in start.alpha), tuple(b.clone() for b in start.beta))
     rows = torch.arange(len(objective), device=value.device)
-    run = _Adam(graph, region, start, point, step_size)
+    run = _Adam(graph, region, objective, start, point, step_size)
     for step in range(steps):
         done = value[rows] < goal
         if bool(done.all()):
@@ -123,7 +123,15 @@ def optimize(
 class _Adam:
     """Adam (Kingma and Ba, ICLR 2015) on alpha and beta with one step length per layer."""
 
-    def __init__(self, graph: Graph, region: Region, start: Parameters, point: DualPoint, step_size: float) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        region: Region,
+        objective: Objective,
+        start: Parameters,
+        point: DualPoint,
+        step_size: float,
+    ) -> None:
         self.parameters = start
         # A natural unit for a slope is that of the chord; for beta, that times the size of v.
         self._alpha_unit: list[Tensor] = []
@@ -134,9 +142,12 @@ class _Adam:
             unit = (image_high - image_low).amax(-1, keepdim=True) / (high - low).clamp(min=1e-12).amax(-1, keepdim=True)
             v = point.v[k]
             size = torch.zeros_like(unit) if v is None else v.pow(2).mean(-1, keepdim=True).sqrt()
-            # Where nothing arrives (v = 0) beta alone acts, in units of what leaves the objective.
+            # Where nothing arrives (v = 0) beta is the price of a range alone, in the objective's
+            # own units at the node the range is on.
+            direct = objective.coefficients.get(graph.nodes[index].operands[0])
+            price = torch.zeros_like(size) if direct is None else direct.abs().amax(-1, keepdim=True)
             self._alpha_unit.append(step_size * unit)
-            self._beta_unit.append(step_size * torch.where(size > 0, size * unit, unit))
+            self._beta_unit.append(step_size * torch.where(size > 0, size * unit, price))
         self._first = [torch.zeros_like(a) for a in start.alpha * 2]
         self._second = [torch.zeros_like(a) for a in start.alpha * 2]
 

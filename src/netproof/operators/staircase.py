@@ -136,6 +136,10 @@ class Staircase(Activation):
         base = self._per_feature(self.base, a)
         if hardness >= 1 or self.levels == 0:
             return base + count
+        if self.step is not None:
+            step = self._per_feature(self.step, a)
+            ramp = (a - (self._per_feature(self.thresholds[:, 0], a) + (step - 1) / 2)) / step + 1
+            return base + torch.lerp(ramp, count, hardness).clamp_(0, self.levels)
         left = self._threshold(count)
         width = (self._threshold(count + 1) - left).clamp(min=1)
         ramp = count - 0.5 + (a - left + 0.5) / width

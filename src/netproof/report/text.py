@@ -62,7 +62,7 @@ def _block(block: Block, authors: str) -> Iterator[str]:
 
 def _totals(summary: Summary, wall_seconds: float | None, named: int) -> Iterator[str]:
     misclassified = summary.counts["misclassified"]
-    queries = summary.total - misclassified
+    queries = summary.total - misclassified - summary.counts["not run"]
     what = "correctly classified samples" if misclassified else "instances"
     yield f"{summary.benchmark}: {summary.decided - misclassified} of {queries} {what} decided"
     yield f"  {_counts(summary)}"
