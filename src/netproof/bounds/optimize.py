@@ -51,29 +51,34 @@ class Parameters:
         )
 
 
-def better(first: Parameters, first_value: Tensor, second: Parameters, second_value: Tensor) -> Parameters:
-    """Row by row the parameters with the smaller value."""
-    choose = (second_value < first_value)[:, None]
+Rated = tuple[Parameters, Tensor]
+
+
+def better(first: Rated, second: Rated) -> Rated:
+    """Row by row the parameters with the smaller bound."""
+    choose = (second[1] < first[1])[:, None]
     return Parameters(
-        tuple(torch.where(choose, b, a) for a, b in zip(first.alpha, second.alpha, strict=True)),
-        tuple(torch.where(choose, b, a) for a, b in zip(first.beta, second.beta, strict=True)),
-    )
+        tuple(torch.where(choose, b, a) for a, b in zip(first[0].alpha, second[0].alpha, strict=True)),
+        tuple(torch.where(choose, b, a) for a, b in zip(first[0].beta, second[0].beta, strict=True)),
+    ), torch.minimum(first[1], second[1])
 
 
 def crown_parameters(
-    graph: Graph, region: Region, hulls: Sequence[Hull], objective: Objective
-) -> tuple[Parameters, DualPoint]:
-    """CROWN's ``alpha`` (and ``beta = 0``) with the bound at it."""
+    graph: Graph, region: Region, hulls: Sequence[Hull], objective: Objective, final_beta: Tensor | None = None
+) -> tuple[Parameters, Tensor]:
+    """CROWN's ``alpha`` (and ``beta = 0``, or as given at the last activation) with the bound there, ``[B]``."""
     chosen: dict[int, Tensor] = {}
+    beta = [torch.zeros_like(low) for low in region.range_lower]
+    if final_beta is not None:
+        beta[-1] = final_beta
 
     def multipliers(k: int, v: Tensor) -> Tensor:
         chosen[k] = hulls[k].slope(v)
-        return chosen[k] * v
+        return chosen[k] * v + beta[k]
 
     point = evaluate_dual(graph, region, hulls, objective, multipliers)
-    zeros = tuple(region.range_lower[k].new_zeros(region.range_lower[k].shape) for k in range(len(graph.activations)))
-    alpha = tuple(chosen[k].expand_as(z) if k in chosen else z for k, z in enumerate(zeros))
-    return Parameters(alpha, zeros), point
+    alpha = tuple(chosen[k].expand_as(b) if k in chosen else torch.zeros_like(b) for k, b in enumerate(beta))
+    return Parameters(alpha, tuple(beta)), point.value
 
 
 def optimize(
@@ -85,7 +90,7 @@ def optimize(
     steps: int,
     goal: float,
     step_size: float = _STEP,
-) -> tuple[Parameters, Tensor]:
+) -> Rated:
     """Lower the bounds of a batch by ``steps`` steps of Adam.
 
     Rows whose bound falls below ``goal`` are done and leave the batch early.

@@ -26,6 +26,8 @@ from netproof.operators.base import Activation
 from netproof.operators.staircase import Staircase
 from netproof.query import Conjunction
 
+#: relative to the difference of the two pre-activations
+_PRICE = 8.0
 #: weights of rival and label in an attack's objective; different starts take different ones
 _DIRECTIONS = ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0))
 
@@ -49,6 +51,10 @@ class Cases(Protocol):
 
     def objective(self, case: Tensor, region: Region) -> Objective:
         """An objective that is at least 0 wherever the case holds on the (nonempty) region."""
+        ...
+
+    def prices(self, case: Tensor, region: Region) -> list[Tensor]:
+        """Multipliers of the final activation's ranges worth starting from: ``[B, n_output]`` each."""
         ...
 
     def splittable(self, case: Tensor) -> Tensor | None:
@@ -126,6 +132,9 @@ class LinearCases:
         hardest = reach.argmin(1)
         rows = torch.arange(len(case))
         return Objective({output: coefficients[rows, hardest]}, -threshold[rows, hardest])
+
+    def prices(self, case: Tensor, region: Region) -> list[Tensor]:
+        return []
 
     def splittable(self, case: Tensor) -> Tensor | None:
         return None
@@ -224,6 +233,13 @@ class OrderCases:
         coefficients.scatter_add_(1, label, -(~by_rival).to(low.dtype)[:, None])
         # Zero coefficients at the outputs let the ranges of the final staircase take part.
         return Objective({operand: coefficients, len(self.graph.nodes) - 1: torch.zeros_like(low)}, constant)
+
+    def prices(self, case: Tensor, region: Region) -> list[Tensor]:
+        # Where outputs saturate, a range that the case implies can be what refutes it: the label
+        # would have to leave the top, or the rival the bottom. A high price makes that the objective.
+        label = torch.zeros_like(region.range_lower[-1]).scatter_(1, self.label[case][:, None], -_PRICE)
+        rival = torch.zeros_like(region.range_lower[-1]).scatter_(1, self.rival[case][:, None], _PRICE)
+        return [label, rival]
 
     def splittable(self, case: Tensor) -> Tensor | None:
         mask = torch.zeros(len(case), self.graph.output.size, dtype=torch.bool)

@@ -95,9 +95,9 @@ class Search:
                 return self._sat(found, "attack")
         region = self._presolved.region
         row, region = self._cases.roots(case, region.take(torch.zeros(len(case), dtype=torch.int64)))
-        found = self._process(self._root(case[row], region), self._effort.root_steps)
+        found = self._process(self._root(case[row], region), root=True)
         method = "bound"
-        next_attack = 0.3
+        next_attack = 1.0
         while found is None and len(self._frontier):
             method = "search"
             now = time.monotonic()
@@ -107,11 +107,11 @@ class Search:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
             batch = self._frontier.pop(self._effort.batch)
             if self._settings.attack and now - begun >= next_attack:
-                next_attack = 2 * (now - begun) + 1
-                found = self._attacker.align(batch.case, None, 2000)
+                next_attack = 3 * (now - begun)
+                found = self._attacker.align(batch.case, None, 1000)
                 if found is not None:
                     return self._sat(found, "attack")
-            found = self._process(batch, self._effort.steps)
+            found = self._process(batch)
         if found is not None:
             return self._sat(found, method)
         return Outcome(Verdict.UNSAT, method, self._count)
@@ -128,13 +128,13 @@ class Search:
     def _undecided(self, verdict: Verdict, reason: str) -> Outcome:
         return Outcome(verdict, "search", self._count, bound=self._frontier.bound, reason=reason)
 
-    def _process(self, batch: Subproblems, steps: int) -> Tensor | None:
+    def _process(self, batch: Subproblems, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
         self._count += len(batch)
         batch = self._shrink(batch)
         if not len(batch):
             return None
-        batch, point = self._refute(batch, steps)
+        batch, point = self._refute(batch, root)
         if point is None or not len(batch):
             return None
         found = self._attacker.replay(point.x)
@@ -160,7 +160,7 @@ class Search:
                 return batch
         return batch
 
-    def _refute(self, batch: Subproblems, steps: int) -> tuple[Subproblems, DualPoint | None]:
+    def _refute(self, batch: Subproblems, root: bool) -> tuple[Subproblems, DualPoint | None]:
         """Optimize multipliers; keep the subproblems whose exact bound is not negative, with that bound."""
         if self._deep and self._effort.retighten:
             tightened = tighten_ranges(self._graph, batch.region, last=False)
@@ -170,12 +170,14 @@ class Search:
         region, objective = batch.region, self._cases.objective(batch.case, batch.region)
         light_region, light_objective = region.to(torch.float32), objective.to(torch.float32)
         light_hulls = hulls_of(self._light, light_region)
-        crown, crown_point = crown_parameters(self._light, light_region, light_hulls, light_objective)
-        inherited = evaluate_dual(
-            self._light, light_region, light_hulls, light_objective, batch.parameters.multipliers()
-        )
-        start = better(crown, crown_point.value, batch.parameters, inherited.value)
-        parameters, _ = optimize(self._light, light_region, light_hulls, light_objective, start, steps, goal=-0.5)
+        work = (self._light, light_region, light_hulls, light_objective)
+        start = crown_parameters(*work)
+        for price in self._cases.prices(batch.case, light_region) if root else []:
+            start = better(start, crown_parameters(*work, price))
+        if not root:
+            inherited = evaluate_dual(*work, batch.parameters.multipliers()).value
+            start = better(start, (batch.parameters, inherited))
+        parameters, _ = optimize(*work, start[0], self._effort.root_steps if root else self._effort.steps, goal=-0.5)
         # The decision: multipliers on a grid, the bound evaluated without rounding.
         hulls = hulls_of(self._graph, region)
         double = Parameters(tuple(a.double() for a in parameters.alpha), tuple(b.double() for b in parameters.beta))
