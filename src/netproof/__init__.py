@@ -1,1 +1,87 @@
-"""netproof: a verifier for neural networks as they are deployed."""
+"""netproof: a verifier for neural networks as they are deployed.
+
+    import netproof
+
+    network = netproof.load("network.h5", bits=6)
+    query = netproof.robustness(network, image, label, radius)
+    result = netproof.verify(query, netproof.Settings(timeout=60))
+    if result.verdict is netproof.Verdict.SAT:
+        print(result.witness.input)
+
+What is listed in ``__all__`` is the public interface; ``docs/python.md`` describes it. Importing
+the package costs nothing: a name brings its module, and PyTorch with it, when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netproof.errors import NetproofError
+    from netproof.formats.fixed_point import FixedPoint
+    from netproof.formats.load import load
+    from netproof.network import Network
+    from netproof.query import Conjunction, Query, Result, Verdict, Witness, robustness
+    from netproof.search.radius import RadiusResult, largest_radius
+    from netproof.search.verify import verify, verify_many
+    from netproof.settings import Settings
+
+    __version__: str
+
+__all__ = [
+    "Conjunction",
+    "FixedPoint",
+    "NetproofError",
+    "Network",
+    "Query",
+    "RadiusResult",
+    "Result",
+    "Settings",
+    "Verdict",
+    "Witness",
+    "__version__",
+    "largest_radius",
+    "load",
+    "robustness",
+    "verify",
+    "verify_many",
+]
+
+#: where each public name is defined
+_HOME = {
+    "Conjunction": "netproof.query",
+    "FixedPoint": "netproof.formats.fixed_point",
+    "NetproofError": "netproof.errors",
+    "Network": "netproof.network",
+    "Query": "netproof.query",
+    "RadiusResult": "netproof.search.radius",
+    "Result": "netproof.query",
+    "Settings": "netproof.settings",
+    "Verdict": "netproof.query",
+    "Witness": "netproof.query",
+    "largest_radius": "netproof.search.radius",
+    "load": "netproof.formats.load",
+    "robustness": "netproof.query",
+    "verify": "netproof.search.verify",
+    "verify_many": "netproof.search.verify",
+}
+
+
+if not TYPE_CHECKING:  # or type checkers would take any name for granted
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from netproof.runs.provenance import netproof_version
+
+            value = netproof_version()
+        elif name in _HOME:
+            value = getattr(import_module(_HOME[name]), name)
+        else:
+            raise AttributeError(f"module 'netproof' has no attribute '{name}'")
+        globals()[name] = value  # found without this function from now on
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -69,15 +69,25 @@ class Query:
     def __post_init__(self) -> None:
         size = (self.network.inputs,)
         if self.lower.shape != size or self.upper.shape != size:
-            raise QueryError(self.name, f"the box has shape {tuple(self.lower.shape)}, the network takes {size}",
-                             "give one lower and one upper end per network input")
+            raise QueryError(
+                self.name,
+                f"the box has shape {tuple(self.lower.shape)}, the network takes {size}",
+                "give one lower and one upper end per network input",
+            )
         if not bool((self.lower <= self.upper).all()):
-            raise QueryError(self.name, "the input box is empty (a lower end exceeds its upper end, or is NaN)",
-                             "check the radius and the input's bounds")
+            raise QueryError(
+                self.name,
+                "the input box is empty (a lower end exceeds its upper end, or is NaN)",
+                "check the radius and the input's bounds",
+            )
         for conjunction in self.condition:
             if conjunction.coefficients.shape[-1] != self.network.outputs:
-                raise QueryError(self.name, f"a constraint speaks of {conjunction.coefficients.shape[-1]} outputs, "
-                                 f"the network has {self.network.outputs}", "use the network's own outputs")
+                raise QueryError(
+                    self.name,
+                    f"a constraint speaks of {conjunction.coefficients.shape[-1]} outputs, "
+                    f"the network has {self.network.outputs}",
+                    "use the network's own outputs",
+                )
 
     def refuted_by(self, x: Tensor) -> Tensor:
         """Whether inputs ``[..., n_input]`` are witnesses, evaluated exactly: ``[...]`` bool."""
@@ -133,16 +143,25 @@ def robustness(network: Network, image: Tensor, label: int, radius: int, *, name
     name = name or f"radius {radius}"
     image = torch.as_tensor(image).to(network.lower.dtype).reshape(-1)
     if image.shape != network.lower.shape:
-        raise QueryError(name, f"the image has {image.numel()} values, the network takes {network.inputs}",
-                         "use images of the data set the network was trained on")
+        raise QueryError(
+            name,
+            f"the image has {image.numel()} values, the network takes {network.inputs}",
+            "use images of the data set the network was trained on",
+        )
     if not bool((image == image.round()).all() & (image >= network.lower).all() & (image <= network.upper).all()):
-        raise QueryError(name, f"the image has values that are not integers from {int(network.lower.min())} to "
-                         f"{int(network.upper.max())}", "give raw integer pixels, not normalized ones")
+        raise QueryError(
+            name,
+            f"the image has values that are not integers from {int(network.lower.min())} to {int(network.upper.max())}",
+            "give raw integer pixels, not normalized ones",
+        )
     if radius != int(radius) or radius < 0:
         raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
     if not 0 <= label < network.outputs:
-        raise QueryError(name, f"label {label} is not an output of the network ({network.outputs} outputs)",
-                         "check that labels and network belong together")
+        raise QueryError(
+            name,
+            f"label {label} is not an output of the network ({network.outputs} outputs)",
+            "check that labels and network belong together",
+        )
     conjunctions = []
     for rival in range(network.outputs):
         if rival != label:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from functools import cache
@@ -132,16 +131,6 @@ def test_output_folder_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> 
         assert "--out" in done.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists() or os.name != "posix", reason="needs /dev/full")
-def test_full_disk_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "vulnerable-digit.png").symlink_to("/dev/full")
-    done = demo(tmp_path, "--out", ".")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert "vulnerable-digit.png" in done.stderr
-
-
 def test_shipped_files_are_small_and_the_network_is_good() -> None:
     shipped = [item for item in Path(str(files("netproof.demo"))).iterdir() if item.suffix in (".gz", ".h5")]
     assert len(shipped) == 3
@@ -199,10 +188,9 @@ def test_training_computes_what_the_integers_compute() -> None:
     for parameter in (*model.kernels, *model.biases):
         parameter.data.mul_(3)  # so that weights and activations saturate, too
     digits = load_digits()
-    grey = torch.from_numpy(digits.images.reshape(len(digits), -1)).float()
+    grey = torch.from_numpy(digits.images.reshape(len(digits), -1).astype(np.float32))
     levels = (model.outputs(grey).detach().double() * 16).clamp(-32, 31)
-    graph = script.integer_graph(model)
-    assert torch.equal(levels, graph.evaluate(grey.double()))
+    assert torch.equal(levels, script.integer_graph(model).evaluate(grey.double()))
     assert bool((levels == 31).any() & (levels == -32).any())
 
 

@@ -1,0 +1,1 @@
+"""Whether netproof is right: small networks, tried out on every input."""

@@ -202,32 +202,38 @@ def random_box(random: np.random.Generator, net: RandomNetwork) -> tuple[Integer
     return ends[0], ends[1]
 
 
-def random_conjunction(random: np.random.Generator, net: RandomNetwork, near: Integers) -> tuple[Integers, Integers]:
-    """``(C, r)`` asking about as much as the point ``near`` gives: met by some, missed narrowly by others."""
-    y = net.outputs(near[None])[0]
+def random_conjunction(
+    random: np.random.Generator, net: RandomNetwork, box: tuple[Integers, Integers]
+) -> tuple[Integers, Integers]:
+    """``(C, r)`` asking for about as much as the box has to give: met by few points, or missed narrowly."""
+    x = box_points(*box)
+    y = net.outputs(x)
     form = random.random()
-    if form < 0.3:  # an order of two outputs
-        rows = np.zeros((1, len(y)), np.int64)
-        first, second = random.choice(len(y), 2, replace=False)
+    one = y[int(random.integers(len(y)))]
+    if form < 0.4:  # an order of two outputs, up to a margin
+        rows = np.zeros((1, y.shape[1]), np.int64)
+        first, second = random.choice(y.shape[1], 2, replace=False)
         rows[0, first], rows[0, second] = 1, -1
-        return rows, rows @ y + random.integers(0, 3, 1)
-    if form < 0.5:  # an equation
-        row = random.integers(-2, 3, (1, len(y)))
-        level = row @ y + random.integers(0, 2, 1)
+        return rows, (y @ rows.T).max(0) + random.integers(-1, 2, 1)
+    if form < 0.6:  # an equation
+        row = random.integers(-2, 3, (1, y.shape[1]))
+        level = row @ one + random.integers(0, 2, 1)
         return np.concatenate([row, -row]), np.concatenate([level, -level])
     count = int(random.integers(1, 5))
-    rows = random.integers(-3, 4, (count, len(y)))
-    return rows, rows @ y + random.integers(-1, 3, count)
+    rows = random.integers(-3, 4, (count, y.shape[1]))
+    level = rows @ one
+    # Raise one constraint to what the points that meet the others can just reach, or one more.
+    others = (y @ rows[1:].T >= level[1:]).all(1)
+    level[0] = (y[others] @ rows[0]).max() + random.integers(0, 2)
+    return rows, level
 
 
 def random_query(random: np.random.Generator, net: RandomNetwork, network: Network) -> Query:
     """A disjunction of one to four conjunctions on a random box."""
-    low, high = random_box(random, net)
-    condition = []
-    for _ in range(int(random.integers(1, 5))):
-        rows, level = random_conjunction(random, net, random.integers(low, high + 1))
-        condition.append(Conjunction(floats(rows), floats(level)))
-    return Query(network, floats(low), floats(high), tuple(condition))
+    box = random_box(random, net)
+    made = [random_conjunction(random, net, box) for _ in range(int(random.integers(1, 5)))]
+    condition = tuple(Conjunction(floats(rows), floats(level)) for rows, level in made)
+    return Query(network, floats(box[0]), floats(box[1]), condition)
 
 
 def witnesses(net: RandomNetwork, query: Query) -> Integers:

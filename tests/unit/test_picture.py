@@ -144,3 +144,10 @@ def test_unwritable_picture_names_file_and_mend(tmp_path: Path) -> None:
             write_picture(page, path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_full_disk_names_file_and_mend(tmp_path: Path) -> None:
+    (tmp_path / "page.png").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"page\.png: cannot be written \(No space left on device\)"):
+        write_picture(draw_before_after(image(8, 8), image(8, 8)), tmp_path / "page.png")

@@ -32,8 +32,10 @@ class Alignment:
 
 def can_align(graph: Graph) -> bool:
     """Whether the first node is a linear layer, which alignment updates incrementally."""
-    return len(graph.nodes) > 1 and isinstance(graph.nodes[1].operator, Linear) and all(
-        node.operands and min(node.operands) >= 1 for node in graph.nodes[2:]
+    return (
+        len(graph.nodes) > 1
+        and isinstance(graph.nodes[1].operator, Linear)
+        and all(node.operands and min(node.operands) >= 1 for node in graph.nodes[2:])
     )
 
 

@@ -82,7 +82,10 @@ class DualPoint:
             self.value[rows],
             tuple(None if m is None else m[rows] for m in self.s),
             tuple(None if v is None else v[rows] for v in self.v),
-            tuple(None if c is None else Conjugate(c.value[rows], c.argument[rows], c.image[rows]) for c in self.conjugates),
+            tuple(
+                None if c is None else Conjugate(c.value[rows], c.argument[rows], c.image[rows])
+                for c in self.conjugates
+            ),
             self.input_coefficients[rows],
             self.region.take(rows),
         )

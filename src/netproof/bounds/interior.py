@@ -26,6 +26,8 @@ from netproof.operators.linear import Linear
 
 _START = 0.01
 _STEP_FRACTION = 0.98
+#: relative gap at which a program whose optimum is above 0 counts as solved
+_CLOSE = 0.25
 #: larger systems are left to first-order steps
 _MAX_SIZE = 256
 
@@ -47,6 +49,16 @@ class InteriorResult:
     a: tuple[Tensor, ...]
     h: tuple[Tensor, ...]
     x: Tensor
+
+    def take(self, rows: Tensor) -> InteriorResult:
+        """The rows selected by an index or mask tensor."""
+        return InteriorResult(
+            tuple(m[rows] for m in self.s),
+            self.value[rows],
+            tuple(m[rows] for m in self.a),
+            tuple(m[rows] for m in self.h),
+            self.x[rows],
+        )
 
 
 def has_interior_solver(graph: Graph) -> bool:
@@ -107,9 +119,9 @@ class InteriorSolver:
         upper = torch.triu_indices(size, size)
         #: products of all pairs of rows, so that W D W' for a batch of diagonals D is one product
         self._pairs = (first[upper[0]] * first[upper[1]]).T.contiguous()
-        place = torch.empty(size, size, dtype=torch.int64)
-        place[upper[0], upper[1]] = place[upper[1], upper[0]] = torch.arange(upper.shape[1])
-        self._place = place.reshape(-1)
+        #: where those products stand in the lower triangle of the normal matrix
+        total = sum(weight.shape[0] for weight in self._weights)
+        self._place = upper[1] * total + upper[0]
 
     def solve(
         self,
@@ -122,8 +134,8 @@ class InteriorSolver:
     ) -> InteriorResult:
         """Lower the bounds of a batch, starting from multipliers ``start``.
 
-        A row is done once its bound is below ``goal``, or once the linear program is solved to 5 %
-        and its optimum is above 0.
+        A row is done once its bound is below ``goal``, or once its linear program is roughly
+        solved and the optimum is above 0.
         """
         state = self._begin(region, hulls, objective, start)
         best_value, _ = self._bound(state, state.s)
@@ -150,7 +162,7 @@ class InteriorSolver:
                 a[k][state.row], h[k][state.row] = mean_a, mean_h
                 primal = primal + (state.received[k] * mean_h).sum(-1) + (state.direct[k] * mean_a).sum(-1)
             x[state.row] = state.x
-            solved = (primal > 0) & (primal_residual < 1e-2) & (value - primal < 0.05 * primal.clamp(min=1.0))
+            solved = (primal > 0) & (primal_residual < 1e-2) & (value - primal < _CLOSE * primal.clamp(min=1.0))
             if bool(solved.any()):
                 state = state.take((~solved).nonzero()[:, 0])
                 if not len(state.row):
@@ -180,10 +192,22 @@ class InteriorSolver:
             received.append(objective.coefficients.get(index, zero))
             s.append(start[k] / unit)
         state = _State(
-            torch.arange(rows), s, width, width, width, [], [], width, offset, argument, image, direct, received,
+            torch.arange(rows),
+            s,
+            width,
+            width,
+            width,
+            [],
+            [],
+            width,
+            offset,
+            argument,
+            image,
+            direct,
+            received,
             objective.constant,
         )
-        _, (w, v, psi) = self._bound(state, s)
+        _, (w, _v, psi) = self._bound(state, s)
         slack = 2 * _START / width
         state.zu = w.clamp(min=0) + slack
         state.zl = state.zu - w
@@ -272,10 +296,7 @@ class InteriorSolver:
         ds, dx, dzl, dzu, dz, dlam, primal, dual = direction(
             centre - x * zl - dx * dzl,
             centre - y * zu + dx * dzu,
-            [
-                centre[..., None] - lam * z - dl * m
-                for lam, z, dl, m in zip(state.lam, state.z, dlam, dz, strict=True)
-            ],
+            [centre[..., None] - lam * z - dl * m for lam, z, dl, m in zip(state.lam, state.z, dlam, dz, strict=True)],
         )
         p, d = ((_STEP_FRACTION * t).clamp(max=1.0)[:, None] for t in (primal, dual))
         state.x, state.zl, state.zu = x + p * dx, zl + d * dzl, zu + d * dzu
@@ -285,16 +306,13 @@ class InteriorSolver:
         worst = torch.stack([r.abs().amax(1) for r in rho]).amax(0)
         return (1 - p[:, 0]) * worst
 
-    def _factor(
-        self, theta_x: Tensor, theta: list[Tensor], d_image: list[Tensor], d_arg: list[Tensor]
-    ) -> Tensor:
-        """Cholesky factor of the normal matrix: block tridiagonal in the layers."""
+    def _factor(self, theta_x: Tensor, theta: list[Tensor], d_image: list[Tensor], d_arg: list[Tensor]) -> Tensor:
+        """Cholesky factor of the normal matrix: block tridiagonal in the layers; only the lower half is filled."""
         sizes = [part.shape[1] for part in d_arg]
         starts = [sum(sizes[:k]) for k in range(len(sizes))]
         rows, total = theta_x.shape[0], sum(sizes)
         matrix = theta_x.new_zeros(rows, total, total)
-        first = (theta_x @ self._pairs)[:, self._place].view(rows, sizes[0], sizes[0])
-        matrix[:, : sizes[0], : sizes[0]] = first
+        matrix.view(rows, -1)[:, self._place] = theta_x @ self._pairs
         for k in range(1, len(sizes)):
             weight = self._weights[k]
             here = slice(starts[k], starts[k] + sizes[k])
@@ -303,7 +321,6 @@ class InteriorSolver:
             cross = -(theta[k - 1] * d_image[k - 1] * d_arg[k - 1]).sum(-1)
             matrix[:, here, here] = (spread[:, None] * weight) @ weight.T
             matrix[:, here, before] = cross[:, None] * weight
-            matrix[:, before, here] = (cross[:, None] * weight).transpose(1, 2)
         diagonal = matrix.diagonal(dim1=1, dim2=2)
         diagonal += torch.cat([(t * m**2).sum(-1) for t, m in zip(theta, d_arg, strict=True)], 1) + 1e-12
         factor, failed = torch.linalg.cholesky_ex(matrix)

@@ -144,7 +144,9 @@ class _Adam:
         for k, index in enumerate(graph.activations):
             low, high = region.range_lower[k], region.range_upper[k]
             image_low, image_high = graph.activation(index).output_range(low, high)
-            unit = (image_high - image_low).amax(-1, keepdim=True) / (high - low).clamp(min=1e-12).amax(-1, keepdim=True)
+            unit = (image_high - image_low).amax(-1, keepdim=True) / (high - low).clamp(min=1e-12).amax(
+                -1, keepdim=True
+            )
             v = point.v[k]
             size = torch.zeros_like(unit) if v is None else v.pow(2).mean(-1, keepdim=True).sqrt()
             # Where nothing arrives (v = 0) beta is the price of a range alone, in the objective's
@@ -215,4 +217,3 @@ def _gradient(graph: Graph, point: DualPoint, parameters: Parameters) -> list[Te
             carried.append(parameters.alpha[k] * total)
         k += 1
     return result
-

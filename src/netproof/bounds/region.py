@@ -108,12 +108,8 @@ def propagate_intervals(graph: Graph, region: Region) -> Region:
     operands = [graph.nodes[i].operands[0] for i in graph.activations]
     return replace(
         region,
-        range_lower=tuple(
-            torch.maximum(r, intervals[o][0]) for r, o in zip(region.range_lower, operands, strict=True)
-        ),
-        range_upper=tuple(
-            torch.minimum(r, intervals[o][1]) for r, o in zip(region.range_upper, operands, strict=True)
-        ),
+        range_lower=tuple(torch.maximum(r, intervals[o][0]) for r, o in zip(region.range_lower, operands, strict=True)),
+        range_upper=tuple(torch.minimum(r, intervals[o][1]) for r, o in zip(region.range_upper, operands, strict=True)),
     )
 
 

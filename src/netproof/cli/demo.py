@@ -23,6 +23,8 @@ def demo(out: Out = Path("demo-output"), as_json: o.Json = False) -> None:
     from netproof.cli.output import print_json
     from netproof.demo.run import run_demo
 
+    # So small a network gains nothing from more threads, and loses where other work wants the cores.
+    o.use_threads(1)
     if as_json:
         print_json(run_demo(out).as_dict())
     else:
@@ -49,7 +51,7 @@ class _Printer:
         if not self._rows:
             typer.echo(
                 f"\nThe first {len(row.verdicts)} of them: can the answer change where every pixel may move by up to "
-                "so many grey levels of 255 (the radius)?\n\n" + "  ".join(_COLUMNS)
+                "`radius` of 255 grey levels?\n\n" + "  ".join(_COLUMNS)
             )
         self._rows += 1
         cells = (

@@ -28,7 +28,9 @@ def read_bytes(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes
     except IsADirectoryError:
         raise FormatError(path, f"is a folder, not a {what}", "name the file inside it") from None
     except OSError as error:
-        raise FormatError(path, f"cannot be read ({error.strerror})", "check the file's permissions") from None
+        raise FormatError(path, f"cannot be read ({error.strerror})", "check the path and its permissions") from None
+    except ValueError:
+        raise FormatError(repr(str(path)), "is no file name", "check the path") from None
     if data[:2] == b"\x1f\x8b":
         data = _decompress(path, data, limit)
     if len(data) > limit:
@@ -42,4 +44,3 @@ def _decompress(path: Path, data: bytes, limit: int) -> bytes:
             return stream.read(limit + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(path, f"is damaged gzip ({error})", "download or copy it again") from None
-

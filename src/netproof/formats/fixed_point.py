@@ -56,8 +56,11 @@ class FixedPoint:
             raise InputError("bit widths", "a width is 0", "give bits and input_bits of at least 1")
         for name in ("weight_integer_bits", "bias_integer_bits", "activation_integer_bits"):
             if getattr(self, name) > self.bits:
-                raise InputError("bit widths", f"{name} is {getattr(self, name)} of only {self.bits} bits",
-                                 "integer bits are part of the width: give at most as many")
+                raise InputError(
+                    "bit widths",
+                    f"{name} is {getattr(self, name)} of only {self.bits} bits",
+                    "integer bits are part of the width: give at most as many",
+                )
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
@@ -67,7 +70,8 @@ def quantize(values: NDArray[np.floating], bits: int, integer_bits: int) -> NDAr
     """Round half away from zero to ``bits - integer_bits`` fractional bits and saturate."""
     scale = float(1 << (bits - integer_bits))
     low, high = -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
-    scaled = np.clip(values.astype(np.float64) * scale, low, high)
+    # Saturated before it is scaled, which is exact and cannot overflow.
+    scaled = np.clip(values.astype(np.float64), low / scale, high / scale) * scale
     return (np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)).astype(np.int64)
 
 
@@ -100,15 +104,14 @@ def fixed_point_graph(
         shift = accumulator - activation_fraction
         if shift < 0 or accumulator < bias_fraction:
             raise FormatError(
-                source, f"layer {number}: its accumulator has {accumulator} fractional bits, its result "
+                source,
+                f"layer {number}: its accumulator has {accumulator} fractional bits, its result "
                 f"{activation_fraction} and its bias {bias_fraction}",
                 "these bit widths do not belong to this network: give fewer fractional bits",
             )
         weight = quantize(kernel, widths.bits, widths.weight_integer_bits)
         offset = quantize(bias, widths.bits, widths.bias_integer_bits) << (accumulator - bias_fraction)
-        linear = Linear(
-            torch.from_numpy(np.ascontiguousarray(weight.T)).double(), torch.from_numpy(offset).double()
-        )
+        linear = Linear(torch.from_numpy(np.ascontiguousarray(weight.T)).double(), torch.from_numpy(offset).double())
         node = builder.add(f"dense{number}", linear, node)
         last = number == len(layers)
         low = -(1 << (widths.bits - 1)) if last else 0

@@ -33,10 +33,16 @@ def read_idx(path: str | Path) -> NDArray[np.uint8]:
     # Python integers: a hostile header cannot overflow the product.
     if math.prod(shape) != len(data) - header:
         raise FormatError(
-            path, f"its header says {'x'.join(map(str, shape))} values, it holds {len(data) - header}",
+            path,
+            f"its header says {'x'.join(map(str, shape))} values, it holds {len(data) - header}",
             "it is truncated or damaged: download or copy it again",
         )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    try:
+        return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    except ValueError:  # more dimensions than NumPy has, or none of something beyond its sizes
+        raise FormatError(
+            path, f"its header says {dimensions} dimensions of sizes nothing has", "download or copy it again"
+        ) from None
 
 
 def read_images(path: str | Path) -> NDArray[np.uint8]:

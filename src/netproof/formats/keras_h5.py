@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Layer = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HEAP = b"GCOL\1"
 _MAX_PARAMETERS = 1 << 27
 
 
@@ -48,6 +49,7 @@ def read_keras_h5(path: str | Path, widths: FixedPoint | None = None) -> Network
     data = read_bytes(path, "network file")
     if not data.startswith(_SIGNATURE):
         raise FormatError(path, "is not an HDF5 file", "give Keras weights saved as .h5")
+    _check_global_heaps(Path(path), data)
     graph = fixed_point_graph(_read_layers(Path(path), data), widths, path)
     lower = torch.zeros(graph.input.size, dtype=torch.float64)
     return Network(
@@ -68,14 +70,17 @@ def _read_layers(path: Path, data: bytes) -> list[Layer]:
             return _layers_of(path, file)
     except FormatError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (
+        OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
+        AssertionError, SystemError,
+    ) as error:  # fmt: skip
         # h5py reports a damaged file by whichever of these its C library's failure maps to.
-        detail = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
+        detail = _printable(str(error).strip("'\"")) or type(error).__name__
         raise FormatError(path, f"is a damaged HDF5 file ({detail})", "download or copy it again") from None
 
 
 def _layers_of(path: Path, file: h5py.File) -> list[Layer]:
-    root = file["model_weights"] if "model_weights" in file else file
+    root = file.get("model_weights", file)
     if "layer_names" not in root.attrs:
         raise FormatError(path, "has no attribute 'layer_names'", "give weights that Keras saved as HDF5")
     layers: list[Layer] = []
@@ -86,26 +91,68 @@ def _layers_of(path: Path, file: h5py.File) -> list[Layer]:
             continue  # dropout, flatten: nothing at inference
         if len(tensors) != 2 or len(tensors[0].shape) != 2 or tensors[1].shape != tensors[0].shape[1:]:
             shapes = ", ".join("x".join(map(str, t.shape)) for t in tensors)
-            raise FormatError(path, f"layer '{name}' has weights of shape {shapes}, not a kernel and a bias",
-                              "only networks of dense layers with bias are read from HDF5")
+            raise FormatError(
+                path,
+                f"layer '{_printable(name)}' has weights of shape {shapes}, not a kernel and a bias",
+                "only networks of dense layers with bias are read from HDF5",
+            )
         if tensors[0].size > _MAX_PARAMETERS:
-            raise FormatError(path, f"layer '{name}' claims {tensors[0].size} weights", "this is no usable network")
+            raise FormatError(
+                path, f"layer '{_printable(name)}' claims {tensors[0].size} weights", "this is no usable network"
+            )
         if layers and layers[-1][0].shape[1] != tensors[0].shape[0]:
-            raise FormatError(path, f"layer '{name}' takes {tensors[0].shape[0]} values, the layer before it gives "
-                              f"{layers[-1][0].shape[1]}", "only plain chains of dense layers are read from HDF5")
+            raise FormatError(
+                path,
+                f"layer '{_printable(name)}' takes {tensors[0].shape[0]} values, the layer before it gives "
+                f"{layers[-1][0].shape[1]}",
+                "only plain chains of dense layers are read from HDF5",
+            )
         kernel, bias = (np.asarray(t[()]) for t in tensors)
         for part, values in (("kernel", kernel), ("bias", bias)):
             if values.dtype.kind != "f":
-                raise FormatError(path, f"layer '{name}': its {part} is {values.dtype}, not floating point",
-                                  "give the float weights; netproof quantizes them itself")
+                raise FormatError(
+                    path,
+                    f"layer '{_printable(name)}': its {part} is {values.dtype}, not floating point",
+                    "give the float weights; netproof quantizes them itself",
+                )
             if not np.isfinite(values).all():
-                raise FormatError(path, f"layer '{name}': its {part} holds NaN or infinity", "retrain or repair it")
+                raise FormatError(
+                    path, f"layer '{_printable(name)}': its {part} holds NaN or infinity", "retrain or repair it"
+                )
         if 0 in kernel.shape:
-            raise FormatError(path, f"layer '{name}' has an empty kernel", "this is no usable network")
+            raise FormatError(path, f"layer '{_printable(name)}' has an empty kernel", "this is no usable network")
         layers.append((kernel, bias))
     if not layers:
         raise FormatError(path, "has no dense layer", "give the weights of a multi-layer perceptron")
     return layers
+
+
+def _check_global_heaps(path: Path, data: bytes) -> None:
+    """Refuse global heaps (where HDF5 keeps strings) whose objects' sizes lead out of them.
+
+    The HDF5 library (2.0) adds those sizes up without a look, and one near 2**64 keeps it going round for ever.
+    """
+    start = data.find(_HEAP)
+    while start >= 0:
+        end = start + int.from_bytes(data[start + 8 : start + 16], "little")
+        at = start + 16
+        while at + 16 <= min(end, len(data)):
+            size = int.from_bytes(data[at + 8 : at + 16], "little")
+            is_free_space = data[at : at + 2] == b"\0\0"
+            # Free space counts its own header and ends the heap; an object has one of 16 bytes and is padded to 8.
+            at += size if is_free_space else 16 + -(-size // 8) * 8
+            if at > end:
+                raise FormatError(
+                    path, "is a damaged HDF5 file (an object is larger than its heap)", "download or copy it again"
+                )
+            if is_free_space:
+                break
+        start = data.find(_HEAP, start + 1)
+
+
+def _printable(text: str) -> str:
+    """Text from a file as it can stand in a message of one line."""
+    return "".join(c if c.isprintable() else " " for c in text[:100]).strip()
 
 
 def _text(name: bytes | str) -> str:

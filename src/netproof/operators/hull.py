@@ -44,6 +44,10 @@ class Hull(ABC):
         """
 
     @abstractmethod
+    def height(self, v: Tensor, at: Tensor) -> Tensor:
+        """Height of the hull above (``v >= 0``) or below (``v < 0``) the point ``at`` of the range."""
+
+    @abstractmethod
     def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
         """Ends of an interval holding every ``a`` of the range with ``v f(a) - s a >= cut``.
 
@@ -68,7 +72,10 @@ class PolygonHull(Hull):
 
     def take(self, rows: Tensor) -> PolygonHull:
         return PolygonHull(
-            self.upper_argument[:, rows], self.upper_image[:, rows], self.lower_argument[:, rows], self.lower_image[:, rows]
+            self.upper_argument[:, rows],
+            self.upper_image[:, rows],
+            self.lower_argument[:, rows],
+            self.lower_image[:, rows],
         )
 
     def _side(self, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,25 +99,16 @@ class PolygonHull(Hull):
     def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
         argument, image = self._side(v)
         sign = torch.where(v >= 0, 1.0, -1.0).to(argument.dtype)
-        image = sign * image
         if at is None:
             at = (argument[0] + argument[-1]) / 2
         if argument.shape[0] > 4:
-            return sign * _envelope_slope_by_bisection(argument, image, at)
-        # The concave envelope at `at` is the largest chord over it; its slope is what we want.
-        best_height = torch.full_like(at + image[0], -torch.inf)
-        best_slope = torch.zeros_like(best_height)
-        corners = argument.shape[0]
-        for i in range(corners):
-            for j in range(i + 1, corners):
-                width = argument[j] - argument[i]
-                over = (argument[i] <= at) & (at <= argument[j]) & (width > 0)
-                slope = torch.where(over, (image[j] - image[i]) / torch.where(over, width, 1.0), 0.0)
-                height = torch.where(over, image[i] + slope * (at - argument[i]), -torch.inf)
-                better = height > best_height
-                best_height = torch.where(better, height, best_height)
-                best_slope = torch.where(better, slope, best_slope)
-        return sign * best_slope
+            return sign * _envelope_slope_by_bisection(argument, sign * image, at)
+        return sign * _envelope(argument, sign * image, at)[1]
+
+    def height(self, v: Tensor, at: Tensor) -> Tensor:
+        argument, image = self._side(v)
+        sign = torch.where(v >= 0, 1.0, -1.0).to(argument.dtype)
+        return sign * _envelope(argument, sign * image, at)[0]
 
     def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
         # The polyline through the corners of the side that v points to lies on or beyond f.
@@ -132,6 +130,24 @@ class PolygonHull(Hull):
                 low = torch.where(enters, torch.minimum(low, crossing), low)
                 high = torch.where(leaves, torch.maximum(high, crossing), high)
         return low, high
+
+
+def _envelope(argument: Tensor, image: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+    """Height and slope at ``at`` of the concave envelope of a few corners: that of the largest chord over it."""
+    best_height = torch.full_like(at + image[0], -torch.inf)
+    best_slope = torch.zeros_like(best_height)
+    corners = argument.shape[0]
+    for i in range(corners):
+        best_height = torch.where(argument[i] == at, torch.maximum(best_height, image[i]), best_height)
+        for j in range(i + 1, corners):
+            width = argument[j] - argument[i]
+            over = (argument[i] <= at) & (at <= argument[j]) & (width > 0)
+            slope = torch.where(over, (image[j] - image[i]) / torch.where(over, width, 1.0), 0.0)
+            height = torch.where(over, image[i] + slope * (at - argument[i]), -torch.inf)
+            better = height > best_height
+            best_height = torch.where(better, height, best_height)
+            best_slope = torch.where(better, slope, best_slope)
+    return best_height, best_slope
 
 
 def _envelope_slope_by_bisection(argument: Tensor, image: Tensor, at: Tensor) -> Tensor:

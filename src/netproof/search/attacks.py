@@ -54,11 +54,8 @@ class Attacker:
         self._starts = (x, towards)
         return self.replay(x)
 
-    def align(self, case: Tensor, maximizers: Tensor | None, steps: int) -> Tensor | None:
-        """Alignment from the best corners and from maximizers ``[B, n]`` of open subproblems' bounds.
-
-        ``case`` names the open cases and, if maximizers are given, theirs row by row.
-        """
+    def align(self, case: Tensor, steps: int) -> Tensor | None:
+        """Alignment towards the open cases (repeats allowed) from the corners that come closest."""
         if not can_align(self._graph) or not bool((self._lower < self._upper).any()):
             return None
         self._rounds += 1
@@ -70,8 +67,6 @@ class Attacker:
         x, towards = self._starts
         still_open = torch.isin(towards, case)
         x, towards = x[still_open], towards[still_open]
-        if maximizers is not None:
-            x, towards = torch.cat([x, maximizers.float()]), torch.cat([towards, case])
         soft = surrogate_values(self._graph, x, 0.0)[self._watched]
         order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
         best = _distinct(x[order], towards[order], _ALIGN_STARTS)

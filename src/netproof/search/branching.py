@@ -1,7 +1,13 @@
-"""Where to split: candidates by gap, chosen by look-ahead."""
+"""Where to split.
+
+Two ways to judge a split: at the point of the linear program, where an interior point solver gives it
+(:func:`program_candidates`), and otherwise at the bound's own maximizer (:func:`gap_candidates`), with a
+look-ahead over the best few (:func:`look_ahead`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +29,7 @@ class Split:
     point: Tensor
 
 
-def candidates(
+def gap_candidates(
     graph: Graph, region: Region, point: DualPoint, outputs: Tensor | None, width: int
 ) -> tuple[Split, Tensor]:
     """The ``width`` most promising activation splits of every row: ``[B, width]``, best first.
@@ -49,6 +55,61 @@ def candidates(
         # The slightest preference for wide ranges breaks ties where all gaps are closed.
         gaps.append(torch.where(torch.isnan(where), -torch.inf, gap + 1e-9 * (high - low)))
         points.append(where)
+        layers.append(torch.full((low.shape[1],), k))
+        features.append(torch.arange(low.shape[1]))
+    gap = torch.cat(gaps, 1)
+    best, chosen = gap.topk(min(width, gap.shape[1]), 1)
+    return Split(torch.cat(layers)[chosen], torch.cat(features)[chosen], torch.cat(points, 1).gather(1, chosen)), best
+
+
+def program_candidates(
+    graph: Graph,
+    region: Region,
+    v: Sequence[Tensor | None],
+    a: Sequence[Tensor],
+    outputs: Tensor | None,
+    width: int,
+) -> tuple[Split, Tensor]:
+    """Like :func:`gap_candidates`, judged at the linear program's own pre-activations ``a``.
+
+    Splitting feature ``j`` moves the program's point into the nearer half at least as far as the
+    hull there lies below the old one (times ``|v_j|``), plus, in the farther half, the way the
+    pre-activation has to move. The score of a split is the smaller gain plus a tenth of the larger.
+    """
+    gaps, points, layers, features = [], [], [], []
+    for k, index in enumerate(graph.activations):
+        low, high = region.range_lower[k], region.range_upper[k]
+        activation = graph.activation(index)
+        price = v[k]
+        if price is None:
+            continue
+        at = torch.minimum(torch.maximum(a[k], low), high)
+        first, last = activation.split_point(low, low, high), activation.split_point(high, low, high)
+        step = (last - first) / (activation.evaluate(last) - activation.evaluate(first)).clamp(min=1)
+        step = torch.where(step > 0, step, high - low).clamp(min=1)
+        tried = [activation.split_point(at, low, high), first, last]
+        tried.append(activation.split_point((low + high) / 2, low, high))
+        hull = activation.hull(low, high)
+        best_score = torch.full_like(low, -torch.inf)
+        best_point = torch.full_like(low, torch.nan)
+        for point in tried:
+            usable = ~torch.isnan(point)
+            cut = torch.where(usable, point, high)
+            below, above = torch.maximum(activation.below(cut), low), cut
+            left, right = torch.minimum(at, below), torch.maximum(at, above)
+            gain_left = (hull.height(price, left) - activation.hull(low, below).height(price, left)) * price
+            gain_right = (hull.height(price, right) - activation.hull(above, high).height(price, right)) * price
+            gain_left = gain_left.clamp(min=0) + price.abs() * (at - left) / step
+            gain_right = gain_right.clamp(min=0) + price.abs() * (right - at) / step
+            score = torch.minimum(gain_left, gain_right) + 0.1 * torch.maximum(gain_left, gain_right)
+            score = torch.where(usable, score + 1e-9 * (high - low), -torch.inf)
+            better = score > best_score
+            best_score = torch.where(better, score, best_score)
+            best_point = torch.where(better, point, best_point)
+        if outputs is not None and index == len(graph.nodes) - 1:
+            best_score = torch.where(outputs, best_score, -torch.inf)
+        gaps.append(best_score)
+        points.append(best_point)
         layers.append(torch.full((low.shape[1],), k))
         features.append(torch.arange(low.shape[1]))
     gap = torch.cat(gaps, 1)

@@ -12,6 +12,7 @@ the disjunct implies ranges.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -186,7 +187,7 @@ class OrderCases:
             everything,
         ]
         rows, lowers, uppers = [], [], []
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in itertools.pairwise(cuts):
             new_low, new_high = torch.maximum(low, start), torch.minimum(high, stop - 1)
             kept = (new_low <= new_high).nonzero()[:, 0]
             rows.append(kept)
@@ -210,7 +211,9 @@ class OrderCases:
         new_high = torch.minimum(high.gather(1, label)[:, 0], label_top)
         new_low = torch.maximum(low.gather(1, rival)[:, 0], rival_floor)
         return region.with_range(
-            len(region.range_lower) - 1, low.scatter(1, rival, new_low[:, None]), high.scatter(1, label, new_high[:, None])
+            len(region.range_lower) - 1,
+            low.scatter(1, rival, new_low[:, None]),
+            high.scatter(1, label, new_high[:, None]),
         )
 
     def objective(self, case: Tensor, region: Region) -> Objective:
@@ -243,8 +246,7 @@ class OrderCases:
 
     def splittable(self, case: Tensor) -> Tensor | None:
         mask = torch.zeros(len(case), self.graph.output.size, dtype=torch.bool)
-        mask.scatter_(1, self.label[case][:, None], True)
-        return mask.scatter_(1, self.rival[case][:, None], True)
+        return mask.scatter_(1, self.label[case][:, None], True)
 
     def gradient(self, case: Tensor, start: Tensor) -> dict[int, Tensor]:
         weights = torch.tensor(_DIRECTIONS, dtype=self._thresholds.dtype)[start % len(_DIRECTIONS)]

@@ -11,13 +11,21 @@ from torch import Tensor
 
 from netproof.bounds.dual import DualPoint, evaluate_dual, hulls_of
 from netproof.bounds.exact import evaluate_exact
+from netproof.bounds.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.optimize import Parameters, better, crown_parameters, optimize
 from netproof.bounds.reduce import reduce_ranges
 from netproof.bounds.region import Region, propagate_intervals
-from netproof.bounds.tighten import tighten_ranges
+from netproof.bounds.tighten import tighten_by_program
 from netproof.query import Conjunction, Query, Verdict
 from netproof.search.attacks import Attacker
-from netproof.search.branching import Split, candidates, input_split, look_ahead, split_regions
+from netproof.search.branching import (
+    Split,
+    gap_candidates,
+    input_split,
+    look_ahead,
+    program_candidates,
+    split_regions,
+)
 from netproof.search.cases import cases_of
 from netproof.search.presolve import presolve
 from netproof.search.subproblems import Frontier, Subproblems
@@ -26,21 +34,38 @@ from netproof.settings import Settings
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a subproblem is worth; found by measurement (docs/benchmarks.md), the same for every network.
+    """How much work a subproblem is worth; found by measurement, the same for every network.
 
     Attributes
     ----------
-    root_steps, steps : multiplier steps at the root and in a subproblem
+    root_steps : first-order steps at the root
+    steps : first-order steps in a subproblem where there is no interior point solver
+    iterations : interior point iterations for what first-order steps leave open
     batch : subproblems bounded at once
-    look_ahead : candidate splits tried out
-    retighten : redo the ranges of deeper layers in every subproblem
+    look_ahead : candidate splits tried out where there is no interior point solver
     """
 
-    root_steps: int = 60
+    root_steps: int = 20
     steps: int = 20
-    batch: int = 256
+    iterations: int = 20
+    batch: int = 64
     look_ahead: int = 8
-    retighten: bool = True
+
+
+#: a bound this far below 0 in floating point is worth the exact evaluation
+_GOAL = -0.01
+#: seconds of search before alignment is tried, and how many times longer the search must have
+#: gone on before it is tried again
+_FIRST_ALIGNMENT, _NEXT_ALIGNMENT, _ALIGNMENT_STEPS = 1.0, 5.0, 1000
+
+
+@dataclass(frozen=True, eq=False)
+class _Bounded:
+    """Open subproblems with their exact bounds, and the linear program's points where it was solved."""
+
+    batch: Subproblems
+    point: DualPoint
+    program: InteriorResult | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,21 +92,26 @@ class Search:
     """
 
     def __init__(
-        self, query: Query, region: Region, open_cases: Sequence[int], settings: Settings, effort: Effort = Effort()
+        self,
+        query: Query,
+        region: Region,
+        open_cases: Sequence[int],
+        settings: Settings,
+        effort: Effort | None = None,
     ) -> None:
-        self._query = query
         self._settings = settings
-        self._effort = effort
+        self._effort = effort or Effort()
         conditions = [query.condition[i] for i in open_cases]
         named = torch.stack([(c.coefficients != 0).any(0) for c in conditions]).any(0)
         outputs = named.nonzero()[:, 0] if bool(named.any()) else torch.arange(query.network.outputs)
         self._presolved = presolve(query.network.graph, region, outputs)
         kept = self._presolved.kept[-1]
         self._graph = self._presolved.graph
+        # Searching in float32 is faster; every decision is made in float64 on the graph itself.
         self._light = self._graph.to(torch.float32)
         self._cases = cases_of(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
-        self._deep = len(self._graph.activations) > 2
+        self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._frontier = Frontier()
         self._count = 0
 
@@ -94,10 +124,13 @@ class Search:
             if found is not None:
                 return self._sat(found, "attack")
         region = self._presolved.region
-        row, region = self._cases.roots(case, region.take(torch.zeros(len(case), dtype=torch.int64)))
-        found = self._process(self._root(case[row], region), root=True)
+        found = self._process(self._root(case, region), root=True)
+        if found is None and len(self._frontier) and self._interior is not None and len(self._graph.activations) > 2:
+            # Not closed at once: tighter ranges of the deeper layers are worth their price now.
+            case = self._frontier.pop(len(self._frontier)).case.unique()
+            found = self._process(self._root(case, tighten_by_program(self._graph, region)), root=True)
         method = "bound"
-        next_attack = 1.0
+        next_alignment = _FIRST_ALIGNMENT
         while found is None and len(self._frontier):
             method = "search"
             now = time.monotonic()
@@ -106,9 +139,9 @@ class Search:
             if self._frontier.bytes > self._settings.memory:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
             batch = self._frontier.pop(self._effort.batch)
-            if self._settings.attack and now - begun >= next_attack:
-                next_attack = 3 * (now - begun)
-                found = self._attacker.align(batch.case, None, 1000)
+            if self._settings.attack and now - begun >= next_alignment:
+                next_alignment = _NEXT_ALIGNMENT * (now - begun)
+                found = self._attacker.align(batch.case, _ALIGNMENT_STEPS)
                 if found is not None:
                     return self._sat(found, "attack")
             found = self._process(batch)
@@ -117,7 +150,9 @@ class Search:
         return Outcome(Verdict.UNSAT, method, self._count)
 
     def _root(self, case: Tensor, region: Region) -> Subproblems:
-        """Root subproblems; their multipliers are found when they are processed."""
+        """Root subproblems of cases on a one-row region; their multipliers are found when they are processed."""
+        row, region = self._cases.roots(case, region.take(torch.zeros(len(case), dtype=torch.int64)))
+        case = case[row]
         zeros = tuple(torch.zeros(r.shape, dtype=torch.float32) for r in region.range_lower)
         infinite = torch.full((len(case),), torch.inf, dtype=torch.float64)
         return Subproblems(case, region, Parameters(zeros, zeros), infinite)
@@ -128,23 +163,25 @@ class Search:
     def _undecided(self, verdict: Verdict, reason: str) -> Outcome:
         return Outcome(verdict, "search", self._count, bound=self._frontier.bound, reason=reason)
 
-    def _process(self, batch: Subproblems, root: bool = False) -> Tensor | None:
+    def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
         self._count += len(batch)
         batch = self._shrink(batch)
         if not len(batch):
             return None
-        batch, point = self._refute(batch, root)
-        if point is None or not len(batch):
+        bounded = self._refute(batch, root)
+        if not len(bounded.batch):
             return None
-        found = self._attacker.replay(point.x)
+        points = bounded.point.x
+        if bounded.program is not None:
+            points = torch.cat([points, bounded.program.x.round()])
+        found = self._attacker.replay(points)
         if found is not None:
             return found
-        region = reduce_ranges(self._graph, batch.region, hulls_of(self._graph, batch.region), point)
-        batch = self._shrink(replace(batch, region=region, value=point.value))
-        if not len(batch):
-            return None
-        self._frontier.add(self._branch(batch))
+        hulls = hulls_of(self._graph, bounded.batch.region)
+        region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
+        batch = replace(bounded.batch, region=region, value=bounded.point.value)
+        self._frontier.add(self._branch(batch, bounded.program))
         return None
 
     def _shrink(self, batch: Subproblems) -> Subproblems:
@@ -160,66 +197,79 @@ class Search:
                 return batch
         return batch
 
-    def _refute(self, batch: Subproblems, root: bool) -> tuple[Subproblems, DualPoint | None]:
-        """Optimize multipliers; keep the subproblems whose exact bound is not negative, with that bound."""
-        if self._deep and self._effort.retighten:
-            tightened = tighten_ranges(self._graph, batch.region, last=False)
-            batch = self._shrink(replace(batch, region=tightened))
-        if not len(batch):
-            return batch, None
+    def _refute(self, batch: Subproblems, root: bool) -> _Bounded:
+        """Improve multipliers and keep the subproblems whose exact bound is not negative."""
+        bounded = self._refute_first_order(batch, root)
+        if self._interior is None or not len(bounded.batch):
+            return bounded
+        batch, point = bounded.batch, bounded.point
+        hulls = hulls_of(self._graph, batch.region)
+        objective = self._cases.objective(batch.case, batch.region)
+        start = [
+            torch.zeros_like(low) if m is None else m for m, low in zip(point.s, batch.region.range_lower, strict=True)
+        ]
+        program = self._interior.solve(batch.region, hulls, objective, start, self._effort.iterations, _GOAL)
+        exact, _ = evaluate_exact(self._graph, batch.region, hulls, objective, program.s)
+        rows = (exact.value >= 0).nonzero()[:, 0]
+        zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
+        parameters = Parameters(zeros, tuple(m.float() for m in program.s))
+        batch = replace(batch, parameters=parameters)
+        return _Bounded(batch.take(rows), exact.take(rows), program.take(rows))
+
+    def _refute_first_order(self, batch: Subproblems, root: bool) -> _Bounded:
+        """The better of CROWN's and the parent's multipliers, improved by first-order steps."""
         region, objective = batch.region, self._cases.objective(batch.case, batch.region)
-        light_region, light_objective = region.to(torch.float32), objective.to(torch.float32)
-        light_hulls = hulls_of(self._light, light_region)
-        work = (self._light, light_region, light_hulls, light_objective)
+        light_region = region.to(torch.float32)
+        work = (self._light, light_region, hulls_of(self._light, light_region), objective.to(torch.float32))
         start = crown_parameters(*work)
-        for price in self._cases.prices(batch.case, light_region) if root else []:
-            start = better(start, crown_parameters(*work, price))
-        if not root:
+        if root:
+            for price in self._cases.prices(batch.case, light_region):
+                start = better(start, crown_parameters(*work, price))
+            steps = self._effort.root_steps
+        else:
             inherited = evaluate_dual(*work, batch.parameters.multipliers()).value
             start = better(start, (batch.parameters, inherited))
-        parameters, _ = optimize(*work, start[0], self._effort.root_steps if root else self._effort.steps, goal=-0.5)
+            steps = self._effort.steps if self._interior is None else 0
+        parameters = optimize(*work, start[0], steps, goal=_GOAL)[0] if steps else start[0]
         # The decision: multipliers on a grid, the bound evaluated without rounding.
         hulls = hulls_of(self._graph, region)
         double = Parameters(tuple(a.double() for a in parameters.alpha), tuple(b.double() for b in parameters.beta))
         point = evaluate_dual(self._graph, region, hulls, objective, double.multipliers())
         exact, _ = evaluate_exact(self._graph, region, hulls, objective, point.s)
         rows = (exact.value >= 0).nonzero()[:, 0]
-        batch = Subproblems(batch.case, region, parameters, exact.value).take(rows)
-        return batch, exact.take(rows)
+        return _Bounded(replace(batch, parameters=parameters).take(rows), exact.take(rows), None)
 
-    def _branch(self, batch: Subproblems) -> Subproblems:
+    def _branch(self, batch: Subproblems, program: InteriorResult | None) -> Subproblems:
         """Split every row in two."""
         region = batch.region
         objective = self._cases.objective(batch.case, region)
-        light_region = region.to(torch.float32)
-        point = evaluate_dual(
-            self._light,
-            light_region,
-            hulls_of(self._light, light_region),
-            objective.to(torch.float32),
-            batch.parameters.multipliers(),
+        hulls = hulls_of(self._graph, region)
+        double = Parameters(
+            tuple(a.double() for a in batch.parameters.alpha), tuple(b.double() for b in batch.parameters.beta)
         )
-        split, gap = candidates(
-            self._light, light_region, point, self._cases.splittable(batch.case), self._effort.look_ahead
-        )
-        by_activation = torch.isfinite(gap[:, 0])
-        chosen = input_split(light_region, point)
-        rows = by_activation.nonzero()[:, 0]
+        point = evaluate_dual(self._graph, region, hulls, objective, double.multipliers())
+        outputs = self._cases.splittable(batch.case)
+        if program is not None:
+            split, gap = program_candidates(self._graph, region, point.v, program.a, outputs, 1)
+        else:
+            split, gap = gap_candidates(self._graph, region, point, outputs, self._effort.look_ahead)
+        chosen = input_split(region, point)
+        rows = torch.isfinite(gap[:, 0]).nonzero()[:, 0]
         if len(rows):
-            part = Split(split.k[rows], split.feature[rows], split.point[rows])
-            picked = look_ahead(
-                self._light,
-                self._cases,
-                batch.case[rows],
-                light_region.take(rows),
-                batch.parameters.take(rows),
-                part,
-                gap[rows],
-            )
-            for whole, some in zip((chosen.k, chosen.feature, chosen.point), (picked.k, picked.feature, picked.point)):
-                whole[rows] = some
+            picked = Split(split.k[rows], split.feature[rows], split.point[rows])
+            if picked.k.shape[1] > 1:
+                some = batch.take(rows)
+                picked = look_ahead(
+                    self._graph, self._cases, some.case, some.region, double.take(rows), picked, gap[rows]
+                )
+            for whole, part in (
+                (chosen.k, picked.k),
+                (chosen.feature, picked.feature),
+                (chosen.point, picked.point),
+            ):
+                whole[rows] = part.reshape(-1)
         twice = torch.arange(len(batch)).repeat(2)
-        return replace(batch.take(twice), region=split_regions(region, replace(chosen, point=chosen.point.double())))
+        return replace(batch.take(twice), region=split_regions(region, chosen))
 
 
 def _keep(batch: Subproblems, mask: Tensor) -> Subproblems:

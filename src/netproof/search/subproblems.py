@@ -40,9 +40,7 @@ class Subproblems:
 
     def take(self, rows: Tensor) -> Subproblems:
         """The rows selected by an index or mask tensor."""
-        return Subproblems(
-            self.case[rows], self.region.take(rows), self.parameters.take(rows), self.value[rows]
-        )
+        return Subproblems(self.case[rows], self.region.take(rows), self.parameters.take(rows), self.value[rows])
 
     @staticmethod
     def concatenate(parts: list[Subproblems]) -> Subproblems:

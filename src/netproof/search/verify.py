@@ -53,6 +53,17 @@ def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> I
             yield from _verify_chunk([(p, queries[p]) for p in chunk], settings)
 
 
+def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
+    """What bounds at the root and a quick attack can tell: a verdict, or ``unknown``."""
+    decided, left = _root([(0, query)])
+    if decided:
+        return decided[0][1], decided[0][2]
+    outcome = Search(query, left[0].region, left[0].cases, settings).run(0.0)
+    if outcome.witness is not None:
+        return Verdict.SAT, _witness(query, outcome.witness)
+    return (Verdict.UNSAT if outcome.verdict is Verdict.UNSAT else Verdict.UNKNOWN), None
+
+
 @dataclass(frozen=True, eq=False)
 class _Open:
     """A query the root left open: its root region and the positions of its open cases."""
@@ -104,9 +115,7 @@ def _root(queries: list[tuple[int, Query]]) -> tuple[list[_Decided], list[_Open]
     if not asked:
         return decided, []
     graph = asked[0][1].network.graph
-    regions = box_region(
-        graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked])
-    )
+    regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
     if len(graph.activations) > 2:
         regions = tighten_ranges(graph, regions)
     owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)

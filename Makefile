@@ -1,0 +1,55 @@
+# make install   set up .venv with pinned versions (only what is missing or has changed)
+# make demo      verify a small network that comes with netproof
+# make test      all tests                           (ARGS="-k name" is passed on to pytest)
+# make lint      what CI checks besides the tests
+# make format    let ruff format and fix
+# make clean     remove everything made here, .venv included
+#
+# PYTHON=/path/to/python chooses the interpreter for .venv: 3.10, 3.11, 3.12 or 3.13.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+
+.DEFAULT_GOAL := install
+.DELETE_ON_ERROR:
+.PHONY: install demo test lint format clean
+
+install: $(STAMP)
+
+# torch comes first and by its exact name: resolved together with the rest, pip may look at other
+# releases of it, each of which brings gigabytes. setuptools comes along and builds netproof itself.
+$(STAMP): constraints.txt pyproject.toml
+	@if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	  $(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null || { \
+	    echo "error: $(PYTHON) is $$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null || echo missing), netproof needs Python 3.10 to 3.13;" \
+	      "name one, for example: make install PYTHON=python3.12" >&2; exit 2; }; \
+	  echo "making $(VENV) with $$($(PYTHON) --version)"; \
+	  rm -rf $(VENV); $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }; fi
+	@echo "installing into $(VENV): minutes the first time, most of them for torch"
+	@$(PIP) torch==2.13.0 setuptools
+	@$(PIP) --quiet --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/netproof demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: $(STAMP)
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

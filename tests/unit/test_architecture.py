@@ -1,0 +1,151 @@
+"""The shape of the code: which room may import which, how large a module may be, what start-up loads.
+
+A *room* is a folder of ``src/netproof`` or a module beside them. :data:`MAY_IMPORT` is the rule, and
+docs/architecture.md explains it. In short: whoever asks stands above whoever answers; ``operators`` are
+at the bottom, because an operator knows its own function and no graph; a graph is made of operators;
+bounds, attacks and exact engines work on graphs and know nothing of files, queries or settings;
+readers make graphs and never bound them. Imports inside functions count, those for type checkers do not.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import netproof
+
+SOURCE = Path(netproof.__file__).parent
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+_GRAPHS = {"errors", "operators", "graph"}
+_QUERIES = _GRAPHS | {"network", "query"}
+_ENGINE = _QUERIES | {"settings", "bounds", "attack", "exact", "search"}
+
+#: what each room may import besides itself
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "settings": {"errors"},
+    "operators": {"errors"},
+    "graph": {"errors", "operators"},
+    "network": _GRAPHS,
+    "query": _GRAPHS | {"network"},
+    "formats": _QUERIES,
+    "bounds": _GRAPHS,
+    "attack": _GRAPHS | {"bounds"},
+    "exact": _GRAPHS | {"bounds"},
+    "search": _ENGINE - {"search"},
+    "benchmarks": _QUERIES | {"formats"},
+    "runs": _ENGINE | {"formats", "benchmarks"},
+    "report": _QUERIES | {"benchmarks", "runs"},
+    "demo": _ENGINE | {"formats", "report"},
+    "cli": _ENGINE | {"formats", "benchmarks", "runs", "report", "demo"},
+    "__main__": {"cli"},
+    # the public API: gathers names, and nothing inside imports it
+    "__init__": _ENGINE | {"formats", "runs"},
+}
+
+
+def room(module: Path) -> str:
+    return module.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every import that runs, wherever it stands."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for other in node.orelse:
+                yield from imports(other)
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+        else:
+            yield from imports(node)
+
+
+def own_imports(module: Path) -> Iterator[tuple[int, str]]:
+    """Line and first part after ``netproof.`` of every import from the package itself."""
+    for line, name in imports(ast.parse(module.read_text())):
+        first, _, rest = f"{name}.".partition(".")
+        if first == "netproof":
+            yield line, rest.partition(".")[0]
+
+
+def relative(module: Path) -> str:
+    return module.relative_to(SOURCE).as_posix()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=relative)
+def test_imports_point_downwards(module):
+    mine = room(module)
+    assert mine in MAY_IMPORT, f"a new room: say in MAY_IMPORT what {mine} may import"
+    wrong = [
+        f"line {line}: {mine} imports {other or 'the package itself'}"
+        for line, other in own_imports(module)
+        if other != mine and other not in MAY_IMPORT[mine]
+    ]
+    assert not wrong, f"{relative(module)}: {'; '.join(wrong)}"
+
+
+def test_the_rule_has_no_cycle():
+    above: list[str] = []
+
+    def visit(name: str) -> None:
+        assert name not in above, f"a cycle: {' -> '.join([*above, name])}"
+        above.append(name)
+        for below in MAY_IMPORT[name]:
+            visit(below)
+        above.pop()
+
+    for name in MAY_IMPORT:
+        visit(name)
+
+
+def test_the_graph_itself_knows_no_particular_operator():
+    # Passes in graph/ may; the graph works with any operator that keeps the contract.
+    names = {name for _, name in imports(ast.parse((SOURCE / "graph" / "graph.py").read_text()))}
+    rooms = {".".join(name.split(".")[:3]) for name in names if name.startswith("netproof.operators")}
+    assert rooms <= {"netproof.operators.base", "netproof.operators.input"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=relative)
+def test_module_fits_in_a_head(module):
+    assert len(module.read_text().splitlines()) <= 500
+    assert "util" not in module.stem, "name it for what it does"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import netproof; netproof.__version__; dir(netproof)",
+        "from netproof import NetproofError, Settings",
+        "from netproof.cli.main import run; run(['--help'])",
+        "from netproof.cli.main import run; run(['robust', '--help'])",
+        "from netproof.cli.main import run; run(['bench', 'list'])",
+    ],
+)
+def test_start_up_loads_no_torch(code):
+    code = f"import sys; {code}; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_is_there():
+    import inspect
+
+    assert set(dir(netproof)) >= set(netproof.__all__)
+    for name in netproof.__all__:
+        value = getattr(netproof, name)
+        assert name == "__version__" or inspect.getdoc(value), f"{name} has no docstring"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    assert not hasattr(netproof, "nonsense")
+    with pytest.raises(ImportError):
+        from netproof import nonsense  # noqa: F401
