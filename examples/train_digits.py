@@ -37,14 +37,14 @@ from netproof.formats.keras_h5 import read_keras_h5
 from netproof.graph.graph import Graph
 
 #: sizes of the input, the hidden layers and the output
-SIZES = (64, 32, 10)
+SIZES = (64, 24, 10)
 #: images kept out of training and shipped with the package
 HELD_OUT = 300
 EPOCHS = 200
 BATCH = 64
 LEARNING_RATE = 4e-3
 #: grey levels around the training images
-TRAINING_RADIUS = 16
+TRAINING_RADIUS = 24
 #: outputs lie between -2 and 2, too flat for a softmax
 SHARPNESS = 6.0
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
 
 
@@ -39,6 +41,11 @@ class Network:
     def outputs(self) -> int:
         """Number of output values."""
         return self.graph.output.size
+
+    @cached_property
+    def largest_output(self) -> float:
+        """A bound on the magnitude of every output (integer networks)."""
+        return float(check_exact(self.graph, self.lower, self.upper, self.path)[-1].max())
 
     def classify(self, x: Tensor) -> Tensor:
         """Index of the first largest output: ``[..., n_input]`` to ``[...]`` (int64).

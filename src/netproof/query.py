@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netproof.errors import QueryError
+from netproof.graph.exactness import EXACT_LIMIT
 from netproof.graph.graph import Arithmetic
 from netproof.network import Network
 
@@ -88,6 +89,30 @@ class Query:
                     f"the network has {self.network.outputs}",
                     "use the network's own outputs",
                 )
+
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            self._check_integers()
+
+    def _check_integers(self) -> None:
+        """Exact claims need integer constraints, and boxes for which the graph was found exact."""
+        network = self.network
+        if not all(bool((end == end.round()).all()) for end in (self.lower, self.upper)):
+            raise QueryError(self.name, "the input box has ends that are not integers", "round it inwards")
+        if not bool(((self.lower >= network.lower) & (self.upper <= network.upper)).all()):
+            raise QueryError(
+                self.name,
+                f"the input box leaves the network's input range {int(network.lower.min())}..{int(network.upper.max())}",
+                "cut it to that range",
+            )
+        for conjunction in self.condition:
+            size = conjunction.coefficients.abs().sum(-1) * network.largest_output + conjunction.threshold.abs()
+            if not bool((size < EXACT_LIMIT).all()):
+                raise QueryError(self.name, "a constraint's terms can reach 2^52", "use smaller coefficients")
+            for part in (conjunction.coefficients, conjunction.threshold):
+                if not bool((part == part.round()).all()):
+                    raise QueryError(
+                        self.name, "a constraint has coefficients that are not integers", "scale it to integers"
+                    )
 
     def refuted_by(self, x: Tensor) -> Tensor:
         """Whether inputs ``[..., n_input]`` are witnesses, evaluated exactly: ``[...]`` bool."""

@@ -91,10 +91,25 @@ class _State:
     constant: Tensor
 
     def take(self, kept: Tensor) -> _State:
-        def cut(part: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
-            return [p[kept] for p in part] if isinstance(part, list) else part[kept]
+        def cut(parts: list[Tensor]) -> list[Tensor]:
+            return [part[kept] for part in parts]
 
-        return _State(**{name: cut(part) for name, part in self.__dict__.items()})
+        return _State(
+            self.row[kept],
+            cut(self.s),
+            self.x[kept],
+            self.zl[kept],
+            self.zu[kept],
+            cut(self.z),
+            cut(self.lam),
+            self.width[kept],
+            self.offset[kept],
+            cut(self.argument),
+            cut(self.image),
+            cut(self.direct),
+            cut(self.received),
+            self.constant[kept],
+        )
 
 
 class InteriorSolver:
@@ -263,7 +278,7 @@ class InteriorSolver:
                 carried = (state.image[k - 1] * e[k - 1]).sum(-1) @ self._weights[k].T
                 right.append(-rho[k] - carried + (state.argument[k] * e[k]).sum(-1))
             step = torch.cholesky_solve(torch.cat(right, 1)[..., None], factor)[..., 0]
-            ds = list(step.split([m.shape[1] for m in state.s], 1))
+            ds = list(torch.split(step, [m.shape[1] for m in state.s], 1))
             dx = theta_x * (ds[0] @ self._weights[0]) + xr
             dzl, dzu = (rl - zl * dx) / x, (ru + zu * dx) / y
             dz, dlam = [], []
@@ -323,6 +338,7 @@ class InteriorSolver:
             matrix[:, here, before] = cross[:, None] * weight
         diagonal = matrix.diagonal(dim1=1, dim2=2)
         diagonal += torch.cat([(t * m**2).sum(-1) for t, m in zip(theta, d_arg, strict=True)], 1) + 1e-12
+        factor: Tensor
         factor, failed = torch.linalg.cholesky_ex(matrix)
         if bool((failed > 0).any()):
             diagonal += 1e-8 * diagonal.amax(1, keepdim=True)

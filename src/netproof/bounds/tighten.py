@@ -32,7 +32,7 @@ def tighten_ranges(graph: Graph, region: Region, *, last: bool = True) -> Region
         image_low, image_high = graph.activation(index).output_range(low, high)
         row, feature = (image_low < image_high).nonzero(as_tuple=True)
         new_low, new_high = low.clone(), high.clone()
-        for part in torch.arange(len(row)).split(_ROWS // 2):
+        for part in torch.split(torch.arange(len(row)), _ROWS // 2):
             top, bottom = _directions(graph, region, graph.nodes[index].operands[0], row[part], feature[part])
             at = (row[part], feature[part])
             new_high[at] = torch.minimum(new_high[at], top.floor())
@@ -58,7 +58,7 @@ def tighten_by_program(graph: Graph, region: Region) -> Region:
         assert isinstance(linear, Linear)
         below = Graph(graph.arithmetic, graph.nodes[:operand])
         solver = InteriorSolver(below)
-        for part in feature.split(_PROGRAM_ROWS // 2):
+        for part in torch.split(feature, _PROGRAM_ROWS // 2):
             sign = torch.ones(2 * len(part), 1, dtype=low.dtype)
             sign[len(part) :] = -1
             both = part.repeat(2)

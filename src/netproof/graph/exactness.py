@@ -13,11 +13,11 @@ from netproof.operators.base import Activation, Affine
 EXACT_LIMIT = float(2**52)
 
 
-def check_exact(graph: Graph, lower: Tensor, upper: Tensor, source: str = "network") -> None:
+def check_exact(graph: Graph, lower: Tensor, upper: Tensor, source: str = "network") -> list[Tensor]:
     """Establish that no partial sum in the graph can reach 2**52 for inputs in ``[lower, upper]``.
 
     Every partial sum of ``W x + b``, in any order, is at most ``|W| |x| + |b|``; that is what is
-    bounded here. Raises :class:`ExactnessError` naming the first node that may overflow, and
+    bounded here: the result holds the largest magnitude of every node's features. Raises :class:`ExactnessError` naming the first node that may overflow, and
     where a parameter is not an integer.
     """
     largest: list[Tensor] = [torch.maximum(lower.abs(), upper.abs())]
@@ -38,3 +38,4 @@ def check_exact(graph: Graph, lower: Tensor, upper: Tensor, source: str = "netwo
                 "exact integers in float64 (2^53, one bit kept for halves) are at an end: use fewer bits or smaller layers",
             )
         largest.append(magnitude)
+    return largest

@@ -16,6 +16,8 @@ _STARTS_PER_CASE = 32
 _MAX_STARTS = 512
 #: distinct corners that alignment starts from, and chains it runs
 _ALIGN_STARTS, _ALIGN_CHAINS = 8, 32
+#: annealing steps of the first round; each round doubles the steps, and the second the chains
+_ALIGN_STEPS = 1000
 
 
 class Attacker:
@@ -54,13 +56,13 @@ class Attacker:
         self._starts = (x, towards)
         return self.replay(x)
 
-    def align(self, case: Tensor, steps: int) -> Tensor | None:
+    def align(self, case: Tensor) -> Tensor | None:
         """Alignment towards the open cases (repeats allowed) from the corners that come closest."""
         if not can_align(self._graph) or not bool((self._lower < self._upper).any()):
             return None
         self._rounds += 1
         if self._starts is None or self._rounds > 1:
-            found = self.corners(case.unique())
+            found = self.corners(torch.unique(case))
             if found is not None:
                 return found
         assert self._starts is not None
@@ -70,7 +72,9 @@ class Attacker:
         soft = surrogate_values(self._graph, x, 0.0)[self._watched]
         order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
         best = _distinct(x[order], towards[order], _ALIGN_STARTS)
-        chosen = order[best].repeat_interleave(-(-_ALIGN_CHAINS // len(best)))
+        chains = _ALIGN_CHAINS * min(self._rounds, 2)
+        steps = _ALIGN_STEPS << min(self._rounds - 1, 4)
+        chosen = order[best].repeat_interleave(-(-chains // len(best)))
         outcome = align(
             self._graph, self._cases, self._lower, self._upper, x[chosen], towards[chosen], self._generator, steps
         )

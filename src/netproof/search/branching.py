@@ -19,6 +19,9 @@ from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.search.cases import Cases
 
+#: weight of the way a pre-activation has to move, and of the better half, in the score of a split
+_MOVE, _LARGER = 0.5, 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -74,7 +77,7 @@ def program_candidates(
 
     Splitting feature ``j`` moves the program's point into the nearer half at least as far as the
     hull there lies below the old one (times ``|v_j|``), plus, in the farther half, the way the
-    pre-activation has to move. The score of a split is the smaller gain plus a tenth of the larger.
+    pre-activation has to move. The score of a split is the smaller gain plus a little of the larger.
     """
     gaps, points, layers, features = [], [], [], []
     for k, index in enumerate(graph.activations):
@@ -87,8 +90,7 @@ def program_candidates(
         first, last = activation.split_point(low, low, high), activation.split_point(high, low, high)
         step = (last - first) / (activation.evaluate(last) - activation.evaluate(first)).clamp(min=1)
         step = torch.where(step > 0, step, high - low).clamp(min=1)
-        tried = [activation.split_point(at, low, high), first, last]
-        tried.append(activation.split_point((low + high) / 2, low, high))
+        tried = (activation.split_point(at, low, high), first, last)
         hull = activation.hull(low, high)
         best_score = torch.full_like(low, -torch.inf)
         best_point = torch.full_like(low, torch.nan)
@@ -99,9 +101,9 @@ def program_candidates(
             left, right = torch.minimum(at, below), torch.maximum(at, above)
             gain_left = (hull.height(price, left) - activation.hull(low, below).height(price, left)) * price
             gain_right = (hull.height(price, right) - activation.hull(above, high).height(price, right)) * price
-            gain_left = gain_left.clamp(min=0) + price.abs() * (at - left) / step
-            gain_right = gain_right.clamp(min=0) + price.abs() * (right - at) / step
-            score = torch.minimum(gain_left, gain_right) + 0.1 * torch.maximum(gain_left, gain_right)
+            gain_left = gain_left.clamp(min=0) + _MOVE * price.abs() * (at - left) / step
+            gain_right = gain_right.clamp(min=0) + _MOVE * price.abs() * (right - at) / step
+            score = torch.minimum(gain_left, gain_right) + _LARGER * torch.maximum(gain_left, gain_right)
             score = torch.where(usable, score + 1e-9 * (high - low), -torch.inf)
             better = score > best_score
             best_score = torch.where(better, score, best_score)

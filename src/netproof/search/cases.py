@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -260,15 +261,15 @@ class OrderCases:
         rival = value.gather(2, self.rival[column])[..., 0]
         label = value.gather(2, self.label[column])[..., 0]
         margin = self.margin[case][:, None]
-        least: Tensor | None = None
-        for more in (0, 1):
-            # The rival's own level, and the next one up, are the only ones that can be cheapest.
-            level = (self._level(rival) - margin + more).clamp(0, self._levels)
-            lift = (self._threshold(level + margin, rival) - rival).clamp(min=0)
-            drop = (label - (self._threshold(level + 1, label) - 1)).clamp(min=0)
-            least = lift + drop if least is None else torch.minimum(least, lift + drop)
-        assert least is not None
-        return least
+        # The rival's own level, and the next one up, are the only ones that can be cheapest.
+        level = (self._level(rival) - margin).clamp(0, self._levels)
+        above = (level + 1).clamp(max=self._levels)
+        return torch.minimum(self._shortfall(rival, label, level, margin), self._shortfall(rival, label, above, margin))
+
+    def _shortfall(self, rival: Tensor, label: Tensor, level: Tensor, margin: Tensor) -> Tensor:
+        """How far the two pre-activations are from meeting the case at one level of the label."""
+        lift = (self._threshold(level + margin, rival) - rival).clamp(min=0)
+        return lift + (label - self._threshold(level + 1, label) + 1).clamp(min=0)
 
     @staticmethod
     def _ranges(region: Region) -> tuple[Tensor, Tensor]:
@@ -284,12 +285,17 @@ class OrderCases:
     def _levels(self) -> int:
         return self._thresholds.shape[0]
 
+    @cached_property
+    def _padded(self) -> dict[torch.dtype, Tensor]:
+        """``T[0] = -inf, T[1..K], T[K + 1] = +inf`` in the dtypes of deciding and of searching."""
+        infinity = self._thresholds.new_full((1,), torch.inf)
+        padded = torch.cat([-infinity, self._thresholds, infinity])
+        return {torch.float64: padded, torch.float32: padded.float()}
+
     def _level(self, a: Tensor) -> Tensor:
         """``i`` with ``T[i] <= a < T[i + 1]``, int64."""
-        return torch.searchsorted(self._thresholds.to(a.dtype).contiguous(), a.contiguous(), right=True)
+        return torch.searchsorted(self._padded[a.dtype][1:-1], a.contiguous(), right=True)
 
     def _threshold(self, j: Tensor, like: Tensor) -> Tensor:
         """``T[j]`` for any integer ``j``, in the dtype of ``like``."""
-        infinity = self._thresholds.new_full((1,), torch.inf)
-        padded = torch.cat([-infinity, self._thresholds, infinity]).to(like.dtype)
-        return padded[j.clamp(0, self._levels + 1)]
+        return self._padded[like.dtype][j.clamp(0, self._levels + 1)]

@@ -56,7 +56,7 @@ class Effort:
 _GOAL = -0.01
 #: seconds of search before alignment is tried, and how many times longer the search must have
 #: gone on before it is tried again
-_FIRST_ALIGNMENT, _NEXT_ALIGNMENT, _ALIGNMENT_STEPS = 1.0, 5.0, 1000
+_FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class Search:
         found = self._process(self._root(case, region), root=True)
         if found is None and len(self._frontier) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
-            case = self._frontier.pop(len(self._frontier)).case.unique()
+            case = torch.unique(self._frontier.pop(len(self._frontier)).case)
             found = self._process(self._root(case, tighten_by_program(self._graph, region)), root=True)
         method = "bound"
         next_alignment = _FIRST_ALIGNMENT
@@ -140,8 +140,8 @@ class Search:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
             batch = self._frontier.pop(self._effort.batch)
             if self._settings.attack and now - begun >= next_alignment:
-                next_alignment = _NEXT_ALIGNMENT * (now - begun)
-                found = self._attacker.align(batch.case, _ALIGNMENT_STEPS)
+                found = self._attacker.align(batch.case)
+                next_alignment = _NEXT_ALIGNMENT * (time.monotonic() - begun)
                 if found is not None:
                     return self._sat(found, "attack")
             found = self._process(batch)
