@@ -7,6 +7,7 @@ with the staircases hardening from ramps to themselves on the way, finds such po
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import torch
@@ -47,12 +48,14 @@ def align(
     x: Tensor,
     case: Tensor,
     generator: torch.Generator,
-    steps: int = 2000,
+    steps: int,
+    deadline: float,
 ) -> Alignment:
     """Anneal chains from starting points ``x`` ``[B, n_input]`` (integers), row ``b`` towards ``case[b]``.
 
     Each step proposes changes of single inputs and takes the first that the Metropolis rule
-    accepts. Returns as soon as a chain's deficiency is 0 on the network itself.
+    accepts. Returns as soon as a chain's deficiency is 0 on the network itself, or when
+    ``time.monotonic()`` reaches ``deadline``.
     """
     linear = graph.nodes[1].operator
     assert isinstance(linear, Linear)
@@ -66,6 +69,8 @@ def align(
     a = linear.forward(x)
     best = float("inf")
     for step in range(steps):
+        if time.monotonic() >= deadline:
+            break
         hardness = min(1.0, 1.15 * step / steps)
         pick = torch.randint(len(free), (batch, _PROPOSALS), generator=generator)
         uniform = torch.rand(batch, _PROPOSALS, generator=generator, dtype=x.dtype)

@@ -84,9 +84,9 @@ def _layers_of(path: Path, file: h5py.File) -> list[Layer]:
     if "layer_names" not in root.attrs:
         raise FormatError(path, "has no attribute 'layer_names'", "give weights that Keras saved as HDF5")
     layers: list[Layer] = []
-    for name in (_text(n) for n in root.attrs["layer_names"]):
+    for name in _names(path, root, "layer_names"):
         group = root[name]
-        tensors = [group[_text(w)] for w in group.attrs.get("weight_names", [])]
+        tensors = [group[weight] for weight in _names(path, group, "weight_names")]
         if not tensors:
             continue  # dropout, flatten: nothing at inference
         if len(tensors) != 2 or len(tensors[0].shape) != 2 or tensors[1].shape != tensors[0].shape[1:]:
@@ -128,9 +128,10 @@ def _layers_of(path: Path, file: h5py.File) -> list[Layer]:
 
 
 def _check_global_heaps(path: Path, data: bytes) -> None:
-    """Refuse global heaps (where HDF5 keeps strings) whose objects' sizes lead out of them.
+    """Refuse global heaps (where HDF5 keeps strings) whose objects do not follow each other up to its end.
 
-    The HDF5 library (2.0) adds those sizes up without a look, and one near 2**64 keeps it going round for ever.
+    The HDF5 library (2.0) walks from object to object without a look at their sizes: one of 0, or near 2**64,
+    keeps it going round for ever.
     """
     start = data.find(_HEAP)
     while start >= 0:
@@ -138,15 +139,11 @@ def _check_global_heaps(path: Path, data: bytes) -> None:
         at = start + 16
         while at + 16 <= min(end, len(data)):
             size = int.from_bytes(data[at + 8 : at + 16], "little")
-            is_free_space = data[at : at + 2] == b"\0\0"
-            # Free space counts its own header and ends the heap; an object has one of 16 bytes and is padded to 8.
-            at += size if is_free_space else 16 + -(-size // 8) * 8
-            if at > end:
-                raise FormatError(
-                    path, "is a damaged HDF5 file (an object is larger than its heap)", "download or copy it again"
-                )
-            if is_free_space:
-                break
+            # Free space (object 0) counts its own header of 16 bytes; an object does not, and is padded to 8.
+            length = size if data[at : at + 2] == b"\0\0" else 16 + -(-size // 8) * 8
+            if length < 16 or at + length > end:
+                raise FormatError(path, "is a damaged HDF5 file (its heap of strings)", "download or copy it again")
+            at += length
         start = data.find(_HEAP, start + 1)
 
 

@@ -56,7 +56,7 @@ class Attacker:
         self._starts = (x, towards)
         return self.replay(x)
 
-    def align(self, case: Tensor) -> Tensor | None:
+    def align(self, case: Tensor, deadline: float) -> Tensor | None:
         """Alignment towards the open cases (repeats allowed) from the corners that come closest."""
         if not can_align(self._graph) or not bool((self._lower < self._upper).any()):
             return None
@@ -76,7 +76,15 @@ class Attacker:
         steps = _ALIGN_STEPS << min(self._rounds - 1, 4)
         chosen = order[best].repeat_interleave(-(-chains // len(best)))
         outcome = align(
-            self._graph, self._cases, self._lower, self._upper, x[chosen], towards[chosen], self._generator, steps
+            self._graph,
+            self._cases,
+            self._lower,
+            self._upper,
+            x[chosen],
+            towards[chosen],
+            self._generator,
+            steps,
+            deadline,
         )
         return self.replay(outcome.candidates) if len(outcome.candidates) else None
 

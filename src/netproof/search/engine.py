@@ -140,7 +140,7 @@ class Search:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
             batch = self._frontier.pop(self._effort.batch)
             if self._settings.attack and now - begun >= next_alignment:
-                found = self._attacker.align(batch.case)
+                found = self._attacker.align(batch.case, deadline)
                 next_alignment = _NEXT_ALIGNMENT * (time.monotonic() - begun)
                 if found is not None:
                     return self._sat(found, "attack")
