@@ -40,11 +40,11 @@ from netproof.graph.graph import Graph
 SIZES = (64, 24, 10)
 #: images kept out of training and shipped with the package
 HELD_OUT = 300
-EPOCHS = 200
+EPOCHS = 250
 BATCH = 64
 LEARNING_RATE = 4e-3
 #: grey levels around the training images
-TRAINING_RADIUS = 24
+TRAINING_RADIUS = 20
 #: outputs lie between -2 and 2, too flat for a softmax
 SHARPNESS = 6.0
 

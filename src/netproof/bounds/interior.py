@@ -132,8 +132,9 @@ class InteriorSolver:
         first = self._weights[0]
         size = first.shape[0]
         upper = torch.triu_indices(size, size)
-        #: products of all pairs of rows, so that W D W' for a batch of diagonals D is one product
-        self._pairs = (first[upper[0]] * first[upper[1]]).T.contiguous()
+        #: products of all pairs of rows, so that W D W' for a batch of diagonals D is one product;
+        #: float32 is ample, for the normal matrix only aims the next step
+        self._pairs = (first[upper[0]] * first[upper[1]]).T.float().contiguous()
         #: where those products stand in the lower triangle of the normal matrix
         total = sum(weight.shape[0] for weight in self._weights)
         self._place = upper[1] * total + upper[0]
@@ -327,7 +328,7 @@ class InteriorSolver:
         starts = [sum(sizes[:k]) for k in range(len(sizes))]
         rows, total = theta_x.shape[0], sum(sizes)
         matrix = theta_x.new_zeros(rows, total, total)
-        matrix.view(rows, -1)[:, self._place] = theta_x @ self._pairs
+        matrix.view(rows, -1)[:, self._place] = (theta_x.float() @ self._pairs).to(matrix.dtype)
         for k in range(1, len(sizes)):
             weight = self._weights[k]
             here = slice(starts[k], starts[k] + sizes[k])
@@ -357,8 +358,9 @@ def _gap(x: Tensor, y: Tensor, zl: Tensor, zu: Tensor, lam: list[Tensor], z: lis
 
 
 def _longest(value: Tensor, step: Tensor) -> Tensor:
-    """The longest step per row that keeps ``value`` nonnegative."""
-    return torch.where(step < 0, -value / step, 1e10).flatten(1).amin(1)
+    """The longest step per row that keeps the positive ``value`` nonnegative."""
+    fastest = (step / value).flatten(1).amin(1)
+    return torch.where(fastest < 0, -1 / fastest, 1e10)
 
 
 def _unit(activation: Activation, size: int) -> float:

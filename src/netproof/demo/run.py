@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,7 +25,7 @@ from netproof.settings import Settings
 RADII = (8, 16, 24)
 SAMPLES = 80
 #: a change of this many grey levels can be seen
-VISIBLE = 12
+VISIBLE = 15
 PICTURE = "vulnerable-digit.png"
 #: the hardest query of the demo needs about a second; on a machine where one does not end, the demo does
 SETTINGS = Settings(timeout=10.0)
@@ -248,9 +249,10 @@ def draw_example(digits: Digits, example: ExactRadius, path: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
+    mend = "give a folder you can write to with --out"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            folder, f"cannot be made a folder ({error.strerror})", "give a folder you can write to with --out"
-        ) from None
+        raise InputError(folder, f"cannot be made a folder ({error.strerror})", mend) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(folder, "cannot be written (no permission)", mend)

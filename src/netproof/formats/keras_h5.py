@@ -107,14 +107,15 @@ def _layers_of(path: Path, file: h5py.File) -> list[Layer]:
                 f"{layers[-1][0].shape[1]}",
                 "only plain chains of dense layers are read from HDF5",
             )
-        kernel, bias = (np.asarray(t[()]) for t in tensors)
-        for part, values in (("kernel", kernel), ("bias", bias)):
-            if values.dtype.kind != "f":
+        for part, tensor in zip(("kernel", "bias"), tensors, strict=True):
+            if tensor.dtype.kind != "f":
                 raise FormatError(
                     path,
-                    f"layer '{_printable(name)}': its {part} is {values.dtype}, not floating point",
+                    f"layer '{_printable(name)}': its {part} is {tensor.dtype}, not floating point",
                     "give the float weights; netproof quantizes them itself",
                 )
+        kernel, bias = (np.asarray(t[()]) for t in tensors)
+        for part, values in (("kernel", kernel), ("bias", bias)):
             if not np.isfinite(values).all():
                 raise FormatError(
                     path, f"layer '{_printable(name)}': its {part} holds NaN or infinity", "retrain or repair it"
@@ -150,6 +151,23 @@ def _check_global_heaps(path: Path, data: bytes) -> None:
 def _printable(text: str) -> str:
     """Text from a file as it can stand in a message of one line."""
     return "".join(c if c.isprintable() else " " for c in text[:100]).strip()
+
+
+def _names(path: Path, holder: h5py.Group, attribute: str) -> list[str]:
+    """The strings in an attribute; none where it is missing or empty."""
+    import h5py
+
+    if attribute not in holder.attrs:
+        return []
+    kind = holder.attrs.get_id(attribute)
+    if 0 in kind.shape:
+        return []  # of whatever type: Keras writes no names as no floats
+    # Asked before it is read: the HDF5 library crashes on some damaged attributes of other types.
+    if h5py.check_string_dtype(kind.dtype) is None:
+        raise FormatError(
+            path, f"its attribute '{attribute}' holds {kind.dtype}, not names", "download or copy it again"
+        )
+    return [_text(name) for name in np.atleast_1d(holder.attrs[attribute]).ravel()]
 
 
 def _text(name: bytes | str) -> str:
