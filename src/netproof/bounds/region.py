@@ -34,7 +34,8 @@ class Region:
 
     def take(self, rows: Tensor) -> Region:
         """The rows selected by an index or mask tensor; a shared box stays shared."""
-        shared = self.lower.shape[0] == 1
+        # Without activations only the box tells how many rows there are, so it cannot be shared.
+        shared = self.lower.shape[0] == 1 and bool(self.range_lower)
         return Region(
             self.lower if shared else self.lower[rows],
             self.upper if shared else self.upper[rows],
@@ -46,7 +47,7 @@ class Region:
     def concatenate(parts: list[Region]) -> Region:
         """Stack the rows of several regions of the same graph."""
         first = parts[0]
-        shared = all(p.lower is first.lower and p.upper is first.upper for p in parts) and first.lower.shape[0] == 1
+        shared = all(p.lower is first.lower and p.upper is first.upper for p in parts) and first.lower.shape[0] == 1 and bool(first.range_lower)
         boxes = [(p.lower.expand(len(p), -1), p.upper.expand(len(p), -1)) for p in parts]
         return Region(
             first.lower if shared else torch.cat([low for low, _ in boxes]),

@@ -31,6 +31,8 @@ def tighten_ranges(graph: Graph, region: Region, *, last: bool = True) -> Region
         low, high = region.range_lower[k], region.range_upper[k]
         image_low, image_high = graph.activation(index).output_range(low, high)
         row, feature = (image_low < image_high).nonzero(as_tuple=True)
+        if not len(row):
+            continue
         new_low, new_high = low.clone(), high.clone()
         for part in torch.split(torch.arange(len(row)), _ROWS // 2):
             top, bottom = _directions(graph, region, graph.nodes[index].operands[0], row[part], feature[part])
@@ -53,6 +55,8 @@ def tighten_by_program(graph: Graph, region: Region) -> Region:
         low, high = region.range_lower[k][0].clone(), region.range_upper[k][0].clone()
         image_low, image_high = graph.activation(index).output_range(low, high)
         feature = (image_low < image_high).nonzero()[:, 0]
+        if not len(feature):
+            continue
         operand = graph.nodes[index].operands[0]
         linear = graph.nodes[operand].operator
         assert isinstance(linear, Linear)

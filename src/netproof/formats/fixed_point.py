@@ -70,8 +70,10 @@ def quantize(values: NDArray[np.floating], bits: int, integer_bits: int) -> NDAr
     """Round half away from zero to ``bits - integer_bits`` fractional bits and saturate."""
     scale = float(1 << (bits - integer_bits))
     low, high = -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
+    with np.errstate(over="ignore"):  # wider floats may become infinite, and saturate
+        values = values.astype(np.float64)
     # Saturated before it is scaled, which is exact and cannot overflow.
-    scaled = np.clip(values.astype(np.float64), low / scale, high / scale) * scale
+    scaled = np.clip(values, low / scale, high / scale) * scale
     return (np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)).astype(np.int64)
 
 

@@ -114,6 +114,9 @@ def _layers_of(path: Path, file: h5py.File) -> list[Layer]:
                     f"layer '{_printable(name)}': its {part} is {tensor.dtype}, not floating point",
                     "give the float weights; netproof quantizes them itself",
                 )
+        if not all(t.id.get_storage_size() for t in tensors if t.size):
+            # HDF5 would read it as zeros, however many the header claims.
+            raise FormatError(path, f"layer '{_printable(name)}' holds no numbers", "save the weights again")
         kernel, bias = (np.asarray(t[()]) for t in tensors)
         for part, values in (("kernel", kernel), ("bias", bias)):
             if not np.isfinite(values).all():

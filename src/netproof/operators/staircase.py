@@ -186,10 +186,9 @@ class Staircase(Activation):
             # Exact: for integers below 2**53 the rounded quotient never reaches the next integer.
             start = self._per_feature(self.thresholds[:, 0], a)
             return (((a - start) / self._per_feature(self.step, a)).floor() + 1).clamp(0, self.levels)
-        channels = self.thresholds.shape[0]
-        values = a.reshape(*a.shape[:-1], channels, -1).movedim(-2, 0).reshape(channels, -1).contiguous()
+        values = self._by_channel(a)
         counted = torch.searchsorted(self.thresholds.contiguous(), values, right=True).to(a.dtype)
-        return counted.reshape(channels, *a.shape[:-1], -1).movedim(0, -2).reshape(a.shape)
+        return self._by_feature(counted, a)
 
     def _threshold(self, k: Tensor) -> Tensor:
         """``thresholds[k - 1]`` for float ``k`` in ``1..K``; clamped outside."""
@@ -198,7 +197,16 @@ class Staircase(Activation):
         index = k.clamp(1, self.levels) - 1
         if self.step is not None:
             return self._per_feature(self.thresholds[:, 0], k) + index * self._per_feature(self.step, k)
+        return self._by_feature(self.thresholds.gather(1, self._by_channel(index).long()), k)
+
+    def _by_channel(self, a: Tensor) -> Tensor:
+        """``[..., n]`` to ``[C, everything else]``."""
         channels = self.thresholds.shape[0]
-        flat = index.reshape(*k.shape[:-1], channels, -1).movedim(-2, 0).reshape(channels, -1).long()
-        taken = self.thresholds.gather(1, flat)
-        return taken.reshape(channels, *k.shape[:-1], -1).movedim(0, -2).reshape(k.shape)
+        size = a.shape[-1] // channels
+        return a.reshape(*a.shape[:-1], channels, size).movedim(-2, 0).reshape(channels, a.numel() // channels).contiguous()
+
+    def _by_feature(self, values: Tensor, like: Tensor) -> Tensor:
+        """The inverse of :meth:`_by_channel`, to the shape of ``like``."""
+        channels = self.thresholds.shape[0]
+        size = like.shape[-1] // channels
+        return values.reshape(channels, *like.shape[:-1], size).movedim(0, -2).reshape(like.shape)

@@ -60,9 +60,7 @@ def gap_candidates(
         points.append(where)
         layers.append(torch.full((low.shape[1],), k))
         features.append(torch.arange(low.shape[1]))
-    gap = torch.cat(gaps, 1)
-    best, chosen = gap.topk(min(width, gap.shape[1]), 1)
-    return Split(torch.cat(layers)[chosen], torch.cat(features)[chosen], torch.cat(points, 1).gather(1, chosen)), best
+    return _best(len(region), gaps, points, layers, features, width)
 
 
 def program_candidates(
@@ -114,8 +112,19 @@ def program_candidates(
         points.append(best_point)
         layers.append(torch.full((low.shape[1],), k))
         features.append(torch.arange(low.shape[1]))
-    gap = torch.cat(gaps, 1)
-    best, chosen = gap.topk(min(width, gap.shape[1]), 1)
+    return _best(len(region), gaps, points, layers, features, width)
+
+
+def _best(
+    rows: int, scores: list[Tensor], points: list[Tensor], layers: list[Tensor], features: list[Tensor], width: int
+) -> tuple[Split, Tensor]:
+    """The ``width`` best scored splits of every row; one of score ``-inf`` where there is nothing to split."""
+    if not scores:
+        nothing = torch.full((rows, 1), -1)
+        minus = torch.full((rows, 1), -torch.inf, dtype=torch.float64)
+        return Split(nothing, nothing, minus), minus
+    score = torch.cat(scores, 1)
+    best, chosen = score.topk(min(width, score.shape[1]), 1)
     return Split(torch.cat(layers)[chosen], torch.cat(features)[chosen], torch.cat(points, 1).gather(1, chosen)), best
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.dual import Objective
-from netproof.bounds.region import Region, node_intervals
+from netproof.bounds.region import Region, node_intervals, propagate_intervals
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation
 from netproof.operators.staircase import Staircase
@@ -71,6 +71,22 @@ class Cases(Protocol):
         """For attacks: how far ``value`` ``[B, M, n]`` (the output, or the operand of a final
         activation) is from meeting case ``case[b]``: ``[B, M]``, 0 where it meets it."""
         ...
+
+
+def shrink(graph: Graph, cases: Cases, case: Tensor, region: Region) -> tuple[Tensor, Region]:
+    """Propagate ranges forwards and from the case backwards; leave out what has become empty.
+
+    Returns the rows that are left (indices) and their region.
+    """
+    row = torch.arange(len(case))
+    for step in (cases.constrain, None) * 2:
+        region = propagate_intervals(graph, region) if step is None else step(case[row], region)
+        alive = ~region.empty()
+        if not bool(alive.all()):
+            row, region = row[alive], region.take(alive)
+        if not len(row):
+            break
+    return row, region
 
 
 def cases_of(graph: Graph, conjunctions: Sequence[Conjunction]) -> Cases:

@@ -14,7 +14,7 @@ from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.optimize import Parameters, better, crown_parameters, optimize
 from netproof.bounds.reduce import reduce_ranges
-from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.region import Region
 from netproof.bounds.tighten import tighten_by_program
 from netproof.query import Conjunction, Query, Verdict
 from netproof.search.attacks import Attacker
@@ -26,7 +26,7 @@ from netproof.search.branching import (
     program_candidates,
     split_regions,
 )
-from netproof.search.cases import cases_of
+from netproof.search.cases import cases_of, shrink
 from netproof.search.presolve import presolve
 from netproof.search.subproblems import Frontier, Subproblems
 from netproof.settings import Settings
@@ -166,9 +166,10 @@ class Search:
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
         self._count += len(batch)
-        batch = self._shrink(batch)
-        if not len(batch):
+        rows, region = shrink(self._graph, self._cases, batch.case, batch.region)
+        if not len(rows):
             return None
+        batch = replace(batch.take(rows), region=region)
         bounded = self._refute(batch, root)
         if not len(bounded.batch):
             return None
@@ -183,19 +184,6 @@ class Search:
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
         self._frontier.add(self._branch(batch, bounded.program))
         return None
-
-    def _shrink(self, batch: Subproblems) -> Subproblems:
-        """Propagate ranges in both directions and drop what has become empty."""
-        for _ in range(2):
-            region = self._cases.constrain(batch.case, batch.region)
-            batch = _keep(replace(batch, region=region), ~region.empty())
-            if not len(batch):
-                return batch
-            region = propagate_intervals(self._graph, batch.region)
-            batch = _keep(replace(batch, region=region), ~region.empty())
-            if not len(batch):
-                return batch
-        return batch
 
     def _refute(self, batch: Subproblems, root: bool) -> _Bounded:
         """Improve multipliers and keep the subproblems whose exact bound is not negative."""
@@ -270,7 +258,3 @@ class Search:
                 whole[rows] = part.reshape(-1)
         twice = torch.arange(len(batch)).repeat(2)
         return replace(batch.take(twice), region=split_regions(region, chosen))
-
-
-def _keep(batch: Subproblems, mask: Tensor) -> Subproblems:
-    return batch if bool(mask.all()) else batch.take(mask)

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from netproof.bounds.dual import crown, evaluate_dual, hulls_of
 from netproof.bounds.exact import evaluate_exact
-from netproof.bounds.region import Region, box_region, propagate_intervals
+from netproof.bounds.region import Region, box_region
 from netproof.bounds.tighten import tighten_ranges
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.query import Query, Result, Verdict, Witness
-from netproof.search.cases import cases_of
+from netproof.search.cases import cases_of, shrink
 from netproof.search.engine import Search
 from netproof.settings import Settings
 
@@ -143,13 +143,8 @@ def _bound_cases(asked: list[tuple[int, Query]], regions: Region, owner: Tensor)
     cases = cases_of(graph, [c for _, q in asked for c in q.condition])
     everything = torch.arange(len(cases))
     row, region = cases.roots(everything, regions.take(owner))
-    for _ in range(2):
-        region = cases.constrain(row, region)
-        alive = ~region.empty()
-        row, region = row[alive], region.take(alive)
-        region = propagate_intervals(graph, region)
-        alive = ~region.empty()
-        row, region = row[alive], region.take(alive)
+    rows, region = shrink(graph, cases, row, region)
+    row = row[rows]
     refuted = torch.ones(len(cases), dtype=torch.bool)
     maximizers = regions.lower[owner].clone()
     if len(row):
