@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from netproof.errors import QueryError
@@ -69,6 +72,10 @@ class Query:
 
     def __post_init__(self) -> None:
         size = (self.network.inputs,)
+        dtype = self.network.lower.dtype
+        for part in (self.lower, self.upper, *(t for c in self.condition for t in (c.coefficients, c.threshold))):
+            if part.dtype != dtype:
+                raise QueryError(self.name, f"a tensor is {part.dtype}, the network's are {dtype}", "convert it")
         if self.lower.shape != size or self.upper.shape != size:
             raise QueryError(
                 self.name,
@@ -149,7 +156,9 @@ class RobustnessQuery(Query):
         return self.prediction != self.label
 
 
-def robustness(network: Network, image: Tensor, label: int, radius: int, *, name: str = "") -> RobustnessQuery:
+def robustness(
+    network: Network, image: ArrayLike | Tensor, label: int, radius: int, *, name: str = ""
+) -> RobustnessQuery:
     """Local robustness in the maximum norm, for a network over the integers.
 
     The prediction is the *first* largest output, over all of the network's outputs. Class ``k``
@@ -166,7 +175,8 @@ def robustness(network: Network, image: Tensor, label: int, radius: int, *, name
     QueryError : wrong size, values outside the input range, no such label, a negative radius
     """
     name = name or f"radius {radius}"
-    image = torch.as_tensor(image).to(network.lower.dtype).reshape(-1)
+    # A copy: what the caller does to the array later must not change the query.
+    image = torch.tensor(np.array(image), dtype=network.lower.dtype).reshape(-1)
     if image.shape != network.lower.shape:
         raise QueryError(
             name,
@@ -179,29 +189,31 @@ def robustness(network: Network, image: Tensor, label: int, radius: int, *, name
             f"the image has values that are not integers from {int(network.lower.min())} to {int(network.upper.max())}",
             "give raw integer pixels, not normalized ones",
         )
-    if radius != int(radius) or radius < 0:
+    if not (math.isfinite(radius) and radius == int(radius) and radius >= 0):
         raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
-    if not 0 <= label < network.outputs:
+    if label != int(label) or not 0 <= label < network.outputs:
         raise QueryError(
             name,
             f"label {label} is not an output of the network ({network.outputs} outputs)",
             "check that labels and network belong together",
         )
-    conjunctions = []
-    for rival in range(network.outputs):
-        if rival != label:
-            row = torch.zeros(1, network.outputs, dtype=network.lower.dtype)
-            row[0, rival], row[0, label] = 1.0, -1.0
-            conjunctions.append(Conjunction(row, torch.tensor([float(rival > label)], dtype=network.lower.dtype)))
+    label, radius = int(label), int(radius)
+    rivals = [rival for rival in range(network.outputs) if rival != label]
+    coefficients = torch.eye(network.outputs, dtype=network.lower.dtype)[rivals]
+    coefficients[:, label] = -1.0
+    margins = torch.tensor([float(rival > label) for rival in rivals], dtype=network.lower.dtype)
     return RobustnessQuery(
         network=network,
         lower=torch.maximum(image - radius, network.lower),
         upper=torch.minimum(image + radius, network.upper),
-        condition=tuple(conjunctions),
+        condition=tuple(
+            Conjunction(row, margin)
+            for row, margin in zip(coefficients.split(1), margins.split(1), strict=True)  # type: ignore[no-untyped-call]
+        ),
         name=name,
         image=image,
-        label=int(label),
-        radius=int(radius),
+        label=label,
+        radius=radius,
     )
 
 

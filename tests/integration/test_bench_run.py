@@ -108,7 +108,6 @@ def test_torn_line_is_answered_again(cli, tiny_data, tmp_path):
 
 def test_undecided_is_tried_again_only_with_more_time(cli, tiny_data, tmp_path, monkeypatch):
     import netproof.search.verify as engine
-
     from netproof.query import Result, Verdict
 
     real, asked = engine.verify_many, []
@@ -259,9 +258,9 @@ def test_a_defect_in_one_query_does_not_end_the_run(cli, tiny_data, tmp_path, mo
 
 
 def test_a_witness_that_does_not_replay_is_no_verdict(cli, tiny_data, tmp_path, monkeypatch):
-    import netproof.search.verify as engine
     import torch
 
+    import netproof.search.verify as engine
     from netproof.query import Result, Verdict, Witness
 
     def lies(queries, settings):

@@ -132,7 +132,6 @@ def test_interrupt_is_130(cli, tiny_data, monkeypatch):
 
 def test_undecided_names_the_bound(cli, tiny_data, monkeypatch):
     import netproof.search.verify as engine
-
     from netproof.query import Result, Verdict
 
     monkeypatch.setattr(engine, "verify", lambda *_: Result(Verdict.TIMEOUT, 1.5, "search", 7, bound=3.0))

@@ -51,7 +51,8 @@ class Steps:
             return Staircase.fixed_point(*self.fixed_point)
         every = len(self.base) // self.channels
         return Staircase(
-            torch.from_numpy(self.thresholds[::every].copy()).double(), torch.from_numpy(self.base[::every].copy()).double()
+            torch.from_numpy(self.thresholds[::every].copy()).double(),
+            torch.from_numpy(self.base[::every].copy()).double(),
         )
 
 

@@ -91,7 +91,9 @@ def test_accumulators_hidden_values_and_outputs(widths: FixedPoint) -> None:
             ]
             rounded = [math.floor(s / activation_unit + Fraction(1, 2)) for s in sums]
             last = number == len(layers) - 1
-            low, high = (-(1 << (widths.bits - 1)), (1 << (widths.bits - 1)) - 1) if last else (0, (1 << widths.bits) - 1)
+            low, high = (
+                (-(1 << (widths.bits - 1)), (1 << (widths.bits - 1)) - 1) if last else (0, (1 << widths.bits) - 1)
+            )
             clipped = [min(max(r, low), high) for r in rounded]
             assert values[2 + 2 * number][row].tolist() == clipped
             real = [c * activation_unit for c in clipped]

@@ -99,7 +99,12 @@ def test_a_wrong_label_is_misclassified() -> None:
 
 
 def test_images_of_any_shape_and_dtype() -> None:
-    for image in (torch.tensor([[[1], [2]]], dtype=torch.uint8), torch.tensor([1, 2]), [1, 2], torch.tensor([1.0, 2.0])):
+    for image in (
+        torch.tensor([[[1], [2]]], dtype=torch.uint8),
+        torch.tensor([1, 2]),
+        [1, 2],
+        torch.tensor([1.0, 2.0]),
+    ):
         asked = robustness(identity(2), image, 1, 1)  # type: ignore[arg-type]
         assert asked.lower.tolist() == [0, 1] and asked.lower.dtype == torch.float64
 
@@ -187,7 +192,14 @@ def test_witnesses_lie_in_the_box_are_integers_and_meet_a_disjunct() -> None:
 
 
 def test_verdicts_in_the_words_of_robustness() -> None:
-    assert [v.for_robustness for v in Verdict] == ["vulnerable", "robust", "misclassified", "unknown", "timeout", "error"]
+    assert [v.for_robustness for v in Verdict] == [
+        "vulnerable",
+        "robust",
+        "misclassified",
+        "unknown",
+        "timeout",
+        "error",
+    ]
     assert [v for v in Verdict if v.decided] == [Verdict.SAT, Verdict.UNSAT, Verdict.MISCLASSIFIED]
 
 

@@ -19,7 +19,8 @@ quick = settings(deadline=None, derandomize=True, database=None, max_examples=80
 def staircase(thresholds: Sequence[Sequence[int]], base: Sequence[int]) -> Staircase:
     levels = len(thresholds[0])
     return Staircase(
-        torch.tensor(thresholds, dtype=torch.float64).reshape(len(base), levels), torch.tensor(base, dtype=torch.float64)
+        torch.tensor(thresholds, dtype=torch.float64).reshape(len(base), levels),
+        torch.tensor(base, dtype=torch.float64),
     )
 
 
@@ -54,7 +55,9 @@ def test_value_is_base_plus_thresholds_passed(data: st.DataObject, channels: int
 
 @quick
 @given(st.integers(1, 1 << 40), st.integers(-(1 << 50), 1 << 50), st.integers(1, 20), st.data())
-def test_equidistant_counting_is_exact_for_large_values(step: int, start: int, levels: int, data: st.DataObject) -> None:
+def test_equidistant_counting_is_exact_for_large_values(
+    step: int, start: int, levels: int, data: st.DataObject
+) -> None:
     step = min(step, (1 << 50) // levels)
     thresholds = [start + step * k for k in range(levels)]
     f = staircase([thresholds], [0])

@@ -47,7 +47,11 @@ class Region:
     def concatenate(parts: list[Region]) -> Region:
         """Stack the rows of several regions of the same graph."""
         first = parts[0]
-        shared = all(p.lower is first.lower and p.upper is first.upper for p in parts) and first.lower.shape[0] == 1 and bool(first.range_lower)
+        shared = (
+            all(p.lower is first.lower and p.upper is first.upper for p in parts)
+            and first.lower.shape[0] == 1
+            and bool(first.range_lower)
+        )
         boxes = [(p.lower.expand(len(p), -1), p.upper.expand(len(p), -1)) for p in parts]
         return Region(
             first.lower if shared else torch.cat([low for low, _ in boxes]),

@@ -100,6 +100,7 @@ def run(
             from netproof.cli.progress import progress
             from netproof.runs.run import Start, Step, run_benchmark
 
+            o.use_threads(1)
             events = run_benchmark(benchmark, folders, folder, settings, jobs=jobs, only=only)
             start = next(events)
             assert isinstance(start, Start)

@@ -38,9 +38,7 @@ ActivationIntegerBits = Annotated[
 ]
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds for one query (default: 600).")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of every random choice (default: 0).")]
-Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="Processor threads to use (default: all cores).")
-]
+Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="Processor threads to use (default: 1).")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DataFolder = Annotated[
     Path | None,
@@ -87,9 +85,12 @@ def check_threads(threads: int | None) -> None:
 
 
 def use_threads(threads: int | None) -> None:
-    """Restrict this process to so many threads."""
-    check_threads(threads)
-    if threads is not None:
-        import torch
+    """Restrict this process to so many threads, by default to one.
 
-        torch.set_num_threads(threads)
+    The matrices of small networks gain little from more threads, and where other work wants the
+    cores, threads waiting for each other cost a hundredfold.
+    """
+    check_threads(threads)
+    import torch
+
+    torch.set_num_threads(threads or 1)

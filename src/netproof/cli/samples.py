@@ -76,9 +76,9 @@ class Samples:
 
 def read_network(path: Path, widths: FixedPoint) -> Network:
     """Read the network of a command; raises :class:`InputError`."""
-    from netproof.formats.keras_h5 import read_keras_h5
+    from netproof.formats.load import load
 
-    return read_keras_h5(path, widths)
+    return load(path, widths=widths)
 
 
 def network_document(network: Network) -> dict[str, object]:

@@ -74,7 +74,8 @@ def quantize(values: NDArray[np.floating], bits: int, integer_bits: int) -> NDAr
         values = values.astype(np.float64)
     # Saturated before it is scaled, which is exact and cannot overflow.
     scaled = np.clip(values, low / scale, high / scale) * scale
-    return (np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)).astype(np.int64)
+    rounded: NDArray[np.int64] = (np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)).astype(np.int64)
+    return rounded
 
 
 def fixed_point_graph(

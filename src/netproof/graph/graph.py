@@ -14,7 +14,7 @@ from netproof.operators.input import Input
 
 
 class Arithmetic(str, Enum):
-    """What a claim about the graph is about (DESIGN: arithmetic)."""
+    """What a claim about the graph is about (docs/semantics.md)."""
 
     INTEGER = "integer"
     REAL = "real"

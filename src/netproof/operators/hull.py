@@ -1,6 +1,6 @@
 """Convex hulls of activation graphs: what the dual bound needs to know of an activation.
 
-For an activation ``h = f(a)`` with ``a`` in ``[l, u]`` the bound needs (DESIGN: the one bound)
+For an activation ``h = f(a)`` with ``a`` in ``[l, u]`` the bound needs (docs/architecture.md)
 
 * the *conjugate*  ``phi(v, s) = max { v f(a) - s a : l <= a <= u }`` with a maximizer, and
 * the *slope* of an edge of the hull, to start from: ``s = slope * v`` is CROWN's choice.

@@ -203,7 +203,12 @@ class Staircase(Activation):
         """``[..., n]`` to ``[C, everything else]``."""
         channels = self.thresholds.shape[0]
         size = a.shape[-1] // channels
-        return a.reshape(*a.shape[:-1], channels, size).movedim(-2, 0).reshape(channels, a.numel() // channels).contiguous()
+        return (
+            a.reshape(*a.shape[:-1], channels, size)
+            .movedim(-2, 0)
+            .reshape(channels, a.numel() // channels)
+            .contiguous()
+        )
 
     def _by_feature(self, values: Tensor, like: Tensor) -> Tensor:
         """The inverse of :meth:`_by_channel`, to the shape of ``like``."""

@@ -22,7 +22,6 @@ from multiprocessing.context import SpawnProcess
 from netproof.benchmarks.base import Benchmark, Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
-from netproof.runs.provenance import available_cores
 from netproof.runs.solve import Outcome, failed, solve
 from netproof.settings import Settings
 
@@ -69,9 +68,7 @@ def solve_in_workers(
 
     def start() -> None:
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_work, args=(theirs, benchmark, data, settings, max(1, available_cores() // jobs)), daemon=True
-        )
+        process = context.Process(target=_work, args=(theirs, benchmark, data, settings), daemon=True)
         with _signals_deferred():
             process.start()
         # Only the worker may hold its end, or its death would not be seen here.
@@ -202,15 +199,15 @@ def _signals_deferred() -> Iterator[None]:
             signal.raise_signal(late)
 
 
-def _work(pipe: Connection, benchmark: Benchmark, data: DataFolders, settings: Settings, threads: int) -> None:
+def _work(pipe: Connection, benchmark: Benchmark, data: DataFolders, settings: Settings) -> None:
     """The worker's life."""
     # For systems that cannot block a signal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
-    # Never more than the user's OMP_NUM_THREADS allows, which torch has read by now.
-    torch.set_num_threads(min(threads, torch.get_num_threads()))
+    # The processes are the parallelism: small matrices gain nothing from threads that wait for each other.
+    torch.set_num_threads(1)
     with contextlib.suppress(EOFError, BrokenPipeError):
         try:
             opened = benchmark.open(data)

@@ -47,6 +47,11 @@ class Cases(Protocol):
         """
         ...
 
+    def distinct(self, case: Tensor, region: Region) -> Tensor:
+        """Rows (indices) of a region all of whose rows come from one query's root, less those that
+        ask the same as an earlier row."""
+        ...
+
     def constrain(self, case: Tensor, region: Region) -> Region:
         """Cut off ranges in which the case cannot hold; rows may come back empty."""
         ...
@@ -136,6 +141,9 @@ class LinearCases:
     def roots(self, case: Tensor, region: Region) -> tuple[Tensor, Region]:
         return torch.arange(len(case)), region
 
+    def distinct(self, case: Tensor, region: Region) -> Tensor:
+        return torch.arange(len(case))
+
     def constrain(self, case: Tensor, region: Region) -> Region:
         return region
 
@@ -218,6 +226,20 @@ class OrderCases:
             range_lower.scatter(1, at[row], torch.cat(lowers)[:, None]),
             range_upper.scatter(1, at[row], torch.cat(uppers)[:, None]),
         )
+
+    def distinct(self, case: Tensor, region: Region) -> Tensor:
+        # Where nothing is asked of the rival, all rivals ask the same: that the label is so low.
+        margin, at = self.margin[case], self.label[case][:, None]
+        top = self._level(self._ranges(region)[1].gather(1, at)[:, 0])
+        kept, seen = [], set()
+        for row, (label, level, free) in enumerate(
+            zip(self.label[case].tolist(), top.tolist(), (top + margin <= 0).tolist(), strict=True)
+        ):
+            if not free or (label, level) not in seen:
+                kept.append(row)
+            if free:
+                seen.add((label, level))
+        return torch.tensor(kept, dtype=torch.int64)
 
     def constrain(self, case: Tensor, region: Region) -> Region:
         margin, rival, label = self.margin[case], self.rival[case][:, None], self.label[case][:, None]

@@ -152,7 +152,8 @@ class Search:
     def _root(self, case: Tensor, region: Region) -> Subproblems:
         """Root subproblems of cases on a one-row region; their multipliers are found when they are processed."""
         row, region = self._cases.roots(case, region.take(torch.zeros(len(case), dtype=torch.int64)))
-        case = case[row]
+        kept = self._cases.distinct(case[row], region)
+        case, region = case[row][kept], region.take(kept)
         zeros = tuple(torch.zeros(r.shape, dtype=torch.float32) for r in region.range_lower)
         infinite = torch.full((len(case),), torch.inf, dtype=torch.float64)
         return Subproblems(case, region, Parameters(zeros, zeros), infinite)

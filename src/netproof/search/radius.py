@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from netproof.errors import QueryError
 from netproof.network import Network
 from netproof.query import RobustnessQuery, Verdict, Witness, robustness
 from netproof.search.verify import settle_at_root, verify
@@ -58,6 +59,8 @@ def largest_radius(
     """
     settings = settings or Settings()
     begun = time.monotonic()
+    if limit is not None and limit < 0:
+        raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
     widest = int((network.upper - network.lower).max())
     limit = widest if limit is None else min(limit, widest)
 
