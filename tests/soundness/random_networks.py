@@ -237,6 +237,23 @@ def random_query(random: np.random.Generator, net: RandomNetwork, network: Netwo
     return Query(network, floats(box[0]), floats(box[1]), condition)
 
 
+def tight_query(random: np.random.Generator, net: RandomNetwork, network: Network) -> Query:
+    """One or two conjunctions that ask, over the whole box, for exactly the most there is, or for one more."""
+    y = net.outputs(net.points())
+    condition = []
+    for _ in range(int(random.integers(1, 3))):
+        rows = random.integers(-2, 3, (int(random.integers(1, 3)), y.shape[1]))
+        if random.random() < 0.4:
+            first, second = random.choice(y.shape[1], 2, replace=False)
+            rows = np.zeros((1, y.shape[1]), np.int64)
+            rows[0, first], rows[0, second] = 1, -1
+        level = rows @ y[random.integers(len(y))]
+        others = (y @ rows[1:].T >= level[1:]).all(1)
+        level[0] = (y[others] @ rows[0]).max() + int(random.random() < 0.7)
+        condition.append(Conjunction(floats(rows), floats(level)))
+    return Query(network, floats(net.lower), floats(net.upper), tuple(condition))
+
+
 def witnesses(net: RandomNetwork, query: Query) -> Integers:
     """Every witness of the query, by trying every input: ``[N, n_input]``."""
     x = box_points(query.lower.long().numpy(), query.upper.long().numpy())

@@ -147,11 +147,12 @@ class InteriorSolver:
         start: Sequence[Tensor],
         iterations: int,
         goal: float,
+        close: float = _CLOSE,
     ) -> InteriorResult:
         """Lower the bounds of a batch, starting from multipliers ``start``.
 
-        A row is done once its bound is below ``goal``, or once its linear program is roughly
-        solved and the optimum is above 0.
+        A row is done once its bound is below ``goal``, or once its linear program is solved to a
+        relative gap of ``close`` and the optimum is above 0.
         """
         state = self._begin(region, hulls, objective, start)
         best_value, _ = self._bound(state, state.s)
@@ -178,7 +179,7 @@ class InteriorSolver:
                 a[k][state.row], h[k][state.row] = mean_a, mean_h
                 primal = primal + (state.received[k] * mean_h).sum(-1) + (state.direct[k] * mean_a).sum(-1)
             x[state.row] = state.x
-            solved = (primal > 0) & (primal_residual < 1e-2) & (value - primal < _CLOSE * primal.clamp(min=1.0))
+            solved = (primal > 0) & (primal_residual < 1e-2) & (value - primal < close * primal.clamp(min=1.0))
             if bool(solved.any()):
                 state = state.take((~solved).nonzero()[:, 0])
                 if not len(state.row):

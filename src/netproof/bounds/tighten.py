@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from netproof.operators.linear import Linear
 
 #: objective rows bounded at once
 _ROWS = 4096
-_PROGRAM_ROWS, _PROGRAM_ITERATIONS = 128, 15
+_PROGRAM_ROWS, _PROGRAM_ITERATIONS, _PROGRAM_CLOSE = 128, 20, 0.002
 
 
 def tighten_ranges(graph: Graph, region: Region, *, last: bool = True) -> Region:
@@ -43,46 +45,102 @@ def tighten_ranges(graph: Graph, region: Region, *, last: bool = True) -> Region
     return region
 
 
-def tighten_by_program(graph: Graph, region: Region) -> Region:
-    """Like :func:`tighten_ranges` on a region of one row, by the linear program of the layers below.
+def tighten_by_program(graph: Graph, region: Region, required: Objective | None = None) -> Region:
+    """Tighten a region of one row by linear programs, one for each direction of each pre-activation.
 
-    Costs an interior point solve for each direction of each pre-activation; meant for roots.
+    Without ``required`` the ranges of every activation after the first, by the program of the layers
+    below. With it, the ranges of all hidden activations for those points only at which the
+    objective ``required`` (one row, on the operand of the graph's final activation) is at least 0;
+    the region may come back empty. Costs an interior point solve per direction: meant for roots.
     The graph must have an interior solver (:func:`netproof.bounds.interior.has_interior_solver`).
     """
+    final = len(graph.nodes) - 1
+    whole, inside = (graph, region) if required is None else _with_requirement(graph, region, required)
     for k, index in enumerate(graph.activations):
-        if k == 0:
+        if bool(inside.empty()):
+            break
+        if index == final if required is not None else k == 0:
             continue
-        low, high = region.range_lower[k][0].clone(), region.range_upper[k][0].clone()
+        operand = graph.nodes[index].operands[0]
+        used = whole if required is not None else Graph(graph.arithmetic, graph.nodes[: index + 1])
+        low, high = inside.range_lower[k][0].clone(), inside.range_upper[k][0].clone()
         image_low, image_high = graph.activation(index).output_range(low, high)
         feature = (image_low < image_high).nonzero()[:, 0]
         if not len(feature):
             continue
-        operand = graph.nodes[index].operands[0]
-        linear = graph.nodes[operand].operator
-        assert isinstance(linear, Linear)
-        below = Graph(graph.arithmetic, graph.nodes[:operand])
-        solver = InteriorSolver(below)
+        solver = InteriorSolver(used)
+        cut = Region(
+            inside.lower,
+            inside.upper,
+            inside.range_lower[: len(used.activations)],
+            inside.range_upper[: len(used.activations)],
+        )
         for part in torch.split(feature, _PROGRAM_ROWS // 2):
-            sign = torch.ones(2 * len(part), 1, dtype=low.dtype)
-            sign[len(part) :] = -1
-            both = part.repeat(2)
-            sub = region.take(torch.zeros(2 * len(part), dtype=torch.int64))
-            hulls = hulls_of(graph, sub)
-            coefficients = torch.zeros(2 * len(part), graph.nodes[operand].size, dtype=low.dtype)
-            coefficients[torch.arange(2 * len(part)), both] = sign[:, 0]
-            objective = Objective({operand: coefficients}, torch.zeros(2 * len(part), dtype=low.dtype))
-            start = evaluate_dual(graph, sub, hulls, objective, crown(hulls))
-            program = Objective({operand - 1: sign * linear.weight[both]}, sign[:, 0] * linear.bias[both])
-            lower_region = Region(sub.lower, sub.upper, sub.range_lower[:k], sub.range_upper[:k])
-            known = [m for m in start.s[:k] if m is not None]
-            solved = solver.solve(lower_region, hulls[:k], program, known, _PROGRAM_ITERATIONS, -torch.inf)
-            s = [*solved.s, *[None] * (len(hulls) - k)]
-            exact, _ = evaluate_exact(graph, sub, hulls, objective, s)
-            top, bottom = exact.value[: len(part)], exact.value[len(part) :]
+            top, bottom = _program_directions(used, cut, solver, operand, part)
             high[part] = torch.minimum(high[part], top.floor())
             low[part] = torch.maximum(low[part], (-bottom).ceil())
-        region = propagate_intervals(graph, region.with_range(k, low[None], high[None]))
-    return region
+        inside = propagate_intervals(whole, inside.with_range(k, low[None], high[None]))
+    if required is None:
+        return inside
+    size = graph.output.size
+    return inside.with_range(
+        len(graph.activations) - 1, inside.range_lower[-1][:, :size], inside.range_upper[-1][:, :size]
+    )
+
+
+def _with_requirement(graph: Graph, region: Region, required: Objective) -> tuple[Graph, Region]:
+    """The graph with one more output whose pre-activation is the objective, and its range from 0 up.
+
+    Its image means nothing and is never used; its range is the constraint.
+    """
+    index = len(graph.nodes) - 1
+    operand = graph.nodes[index].operands[0]
+    linear, activation = graph.nodes[operand].operator, graph.activation(index)
+    assert isinstance(linear, Linear)
+    c = required.coefficients[operand]
+    wider = Linear(
+        torch.cat([linear.weight, c @ linear.weight]), torch.cat([linear.bias, linear.bias @ c.T + required.constant])
+    )
+    size = graph.output.size
+    one_more = activation.select(torch.cat([torch.arange(size), torch.zeros(1, dtype=torch.int64)]), size)
+    nodes = [
+        *graph.nodes[:operand],
+        replace(graph.nodes[operand], operator=wider, shape=(size + 1,)),
+        replace(graph.nodes[index], operator=one_more, shape=(size + 1,)),
+    ]
+    widened = Graph(graph.arithmetic, nodes)
+    last = len(graph.activations) - 1
+    zero = region.lower.new_zeros(1, 1)
+    constrained = region.with_range(
+        last,
+        torch.cat([region.range_lower[last], zero], 1),
+        torch.cat([region.range_upper[last], zero + torch.inf], 1),
+    )
+    return widened, propagate_intervals(widened, constrained)
+
+
+def _program_directions(
+    graph: Graph, region: Region, solver: InteriorSolver, node: int, feature: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Upper bounds of ``+a`` and ``-a`` of features of a node on a one-row region, with every range a constraint."""
+    rows = 2 * len(feature)
+    sub = region.take(torch.zeros(rows, dtype=torch.int64))
+    coefficients = torch.zeros(rows, graph.nodes[node].size, dtype=region.lower.dtype)
+    coefficients[torch.arange(rows), feature.repeat(2)] = 1
+    coefficients[len(feature) :] *= -1
+    outputs = torch.zeros(rows, graph.output.size, dtype=region.lower.dtype)
+    objective = Objective(
+        {node: coefficients, len(graph.nodes) - 1: outputs}, torch.zeros(rows, dtype=region.lower.dtype)
+    )
+    hulls = hulls_of(graph, sub)
+    start = evaluate_dual(graph, sub, hulls, objective, crown(hulls))
+    known = [
+        torch.zeros_like(low) if m is None else m.expand_as(low)
+        for m, low in zip(start.s, sub.range_lower, strict=True)
+    ]
+    solved = solver.solve(sub, hulls, objective, known, _PROGRAM_ITERATIONS, -torch.inf, _PROGRAM_CLOSE)
+    exact, _ = evaluate_exact(graph, sub, hulls, objective, solved.s)
+    return exact.value[: len(feature)], exact.value[len(feature) :]
 
 
 def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:

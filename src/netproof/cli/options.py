@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,9 +80,12 @@ def settings_of(timeout: float | None, seed: int | None) -> Settings:
 
 
 def check_threads(threads: int | None) -> None:
-    """Refuse a thread count that is none; raises :class:`InputError`."""
-    if threads is not None and threads < 1:
-        raise InputError("--threads", f"the number of threads is {threads}", "give 1 or more")
+    """Refuse a thread count that is none, or more than there are processors; raises :class:`InputError`."""
+    cores = os.cpu_count() or 1
+    if threads is not None and not 1 <= threads <= cores:
+        raise InputError(
+            "--threads", f"the number of threads is {threads}", f"give 1 to {cores}, this machine's processors"
+        )
 
 
 def use_threads(threads: int | None) -> None:

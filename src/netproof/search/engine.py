@@ -57,6 +57,8 @@ _GOAL = -0.01
 #: seconds of search before alignment is tried, and how many times longer the search must have
 #: gone on before it is tried again
 _FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
+#: subproblems after which a search begins anew with tighter ranges
+_RESTART = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +130,11 @@ class Search:
         if found is None and len(self._frontier) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
             case = torch.unique(self._frontier.pop(len(self._frontier)).case)
-            found = self._process(self._root(case, tighten_by_program(self._graph, region)), root=True)
+            region = tighten_by_program(self._graph, region)
+            found = self._process(self._root(case, region), root=True)
         method = "bound"
         next_alignment = _FIRST_ALIGNMENT
+        restarted = False
         while found is None and len(self._frontier):
             method = "search"
             now = time.monotonic()
@@ -145,9 +149,33 @@ class Search:
                 if found is not None:
                     return self._sat(found, "attack")
             found = self._process(batch)
+            if found is None and not restarted and self._count >= _RESTART and self._interior is not None:
+                restarted = True
+                found = self._restart(region)
         if found is not None:
             return self._sat(found, method)
         return Outcome(Verdict.UNSAT, method, self._count)
+
+    def _restart(self, region: Region) -> Tensor | None:
+        """Begin anew from the open cases' roots, their ranges tightened as far as each case allows.
+
+        Only points that meet a case matter to it, and for those linear programs give much smaller
+        ranges: worth a few hundred solves where a search grows long.
+        """
+        if not len(self._frontier):
+            return None
+        roots = self._root(torch.unique(self._frontier.pop(len(self._frontier)).case), region)
+        rows, shrunk = shrink(self._graph, self._cases, roots.case, roots.region)
+        roots = replace(roots.take(rows), region=shrunk)
+        parts = []
+        for row in torch.arange(len(roots)):
+            root = roots.take(row[None])
+            required = self._cases.objective(root.case, root.region)
+            if self._graph.output.operands[0] in required.coefficients:
+                root = replace(root, region=tighten_by_program(self._graph, root.region, required))
+            if not bool(root.region.empty()):
+                parts.append(root)
+        return self._process(Subproblems.concatenate(parts), root=True) if parts else None
 
     def _root(self, case: Tensor, region: Region) -> Subproblems:
         """Root subproblems of cases on a one-row region; their multipliers are found when they are processed."""
