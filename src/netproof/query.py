@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from netproof.errors import QueryError
-from netproof.graph.exactness import EXACT_LIMIT
 from netproof.graph.graph import Arithmetic
 from netproof.network import Network
+
+#: constraints are exact with bits to spare for the multipliers' grid
+_LARGEST_CONSTRAINT = float(2**44)
 
 
 class Verdict(str, Enum):
@@ -89,6 +91,13 @@ class Query:
                 "check the radius and the input's bounds",
             )
         for conjunction in self.condition:
+            matrix, right = conjunction.coefficients, conjunction.threshold
+            if matrix.ndim != 2 or right.ndim != 1 or matrix.shape[0] != right.shape[0] or not right.numel():
+                raise QueryError(
+                    self.name,
+                    f"a conjunction has coefficients {tuple(matrix.shape)} and thresholds {tuple(right.shape)}",
+                    "give a matrix with one row per constraint, at least one, and as many thresholds",
+                )
             if conjunction.coefficients.shape[-1] != self.network.outputs:
                 raise QueryError(
                     self.name,
@@ -113,8 +122,8 @@ class Query:
             )
         for conjunction in self.condition:
             size = conjunction.coefficients.abs().sum(-1) * network.largest_output + conjunction.threshold.abs()
-            if not bool((size < EXACT_LIMIT).all()):
-                raise QueryError(self.name, "a constraint's terms can reach 2^52", "use smaller coefficients")
+            if not bool((size < _LARGEST_CONSTRAINT).all()):
+                raise QueryError(self.name, "a constraint's terms can reach 2^44", "use smaller coefficients")
             for part in (conjunction.coefficients, conjunction.threshold):
                 if not bool((part == part.round()).all()):
                     raise QueryError(
@@ -176,7 +185,8 @@ def robustness(
     """
     name = name or f"radius {radius}"
     # A copy: what the caller does to the array later must not change the query.
-    image = torch.tensor(np.array(image), dtype=network.lower.dtype).reshape(-1)
+    pixels = image.detach().clone() if isinstance(image, Tensor) else torch.from_numpy(np.array(image))
+    image = pixels.to(network.lower.dtype).reshape(-1)
     if image.shape != network.lower.shape:
         raise QueryError(
             name,
@@ -189,8 +199,10 @@ def robustness(
             f"the image has values that are not integers from {int(network.lower.min())} to {int(network.upper.max())}",
             "give raw integer pixels, not normalized ones",
         )
-    if not (math.isfinite(radius) and radius == int(radius) and radius >= 0):
+    if isinstance(radius, float) and not math.isfinite(radius) or radius != int(radius) or radius < 0:
         raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
+    # A radius beyond the input range asks about the whole range.
+    reach = min(int(radius), int((network.upper - network.lower).max()))
     if label != int(label) or not 0 <= label < network.outputs:
         raise QueryError(
             name,
@@ -204,8 +216,8 @@ def robustness(
     margins = torch.tensor([float(rival > label) for rival in rivals], dtype=network.lower.dtype)
     return RobustnessQuery(
         network=network,
-        lower=torch.maximum(image - radius, network.lower),
-        upper=torch.minimum(image + radius, network.upper),
+        lower=torch.maximum(image - reach, network.lower),
+        upper=torch.minimum(image + reach, network.upper),
         condition=tuple(
             Conjunction(row, margin)
             for row, margin in zip(coefficients.split(1), margins.split(1), strict=True)  # type: ignore[no-untyped-call]

@@ -27,5 +27,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.timeout > 0:
             raise InputError("settings", f"the time limit is {self.timeout}", "give a positive number of seconds")
+        if not 0 <= self.seed < 1 << 63:
+            raise InputError("settings", f"the seed is {self.seed}", "give a whole number from 0 to 2^63 - 1")
         if self.memory < 1 << 20:
             raise InputError("settings", f"the memory limit is {self.memory} bytes", "give at least one MiB")

@@ -56,11 +56,11 @@ def test_network_with_damaged_bytes_never_shows_a_traceback(cli, tiny_data, tmp_
 def test_foreign_files(cli, tiny_data, tmp_path):
     text = tmp_path / "notes.txt"
     text.write_text("This is a note, not a network and not an image.")
-    assert_refused(robust(cli, tiny_data, network=text), str(text), "not an HDF5 file")
+    assert_refused(robust(cli, tiny_data, network=text), str(text), "no format that netproof reads")
     assert_refused(robust(cli, tiny_data, images=text), str(text), "not an IDX file")
     assert_refused(robust(cli, tiny_data, images=tiny_data.labels), str(tiny_data.labels), "images")
     assert_refused(robust(cli, tiny_data, labels=tiny_data.images), str(tiny_data.images), "labels")
-    assert_refused(robust(cli, tiny_data, network=tiny_data.images), str(tiny_data.images), "not an HDF5 file")
+    assert_refused(robust(cli, tiny_data, network=tiny_data.images), str(tiny_data.images), "no format that netproof reads")
     assert_refused(robust(cli, tiny_data, network=tmp_path), str(tmp_path), "folder")
 
 

@@ -94,7 +94,7 @@ def test_help_states_the_scheme_defaults(cli):
         (("--timeout", "nan"), ("--timeout", "positive")),
         (("--timeout", "inf"), ("--timeout", "positive")),
         (("--seed", -3), ("--seed", "-3")),
-        (("--threads", 0), ("--threads", "1 or more")),
+        (("--threads", 0), ("--threads", "give 1 to")),
         (("--bits", 60), ("bits is 60", "0 to 16")),
         (("--bits", 4, "--weight-integer-bits", 5), ("weight_integer_bits is 5", "only 4 bits")),
         (("--eps", "two"), ("--eps", "see 'netproof robust --help'")),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.bounds.dual import crown, evaluate_dual, hulls_of
+from netproof.bounds.dual import Objective, crown, evaluate_dual, hulls_of
 from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.interior import has_interior_solver
 from netproof.bounds.reduce import reduce_ranges
@@ -88,6 +88,28 @@ def test_tightening_by_program_loses_no_point(seed: int) -> None:
         after = tighten_by_program(at.graph, before)
         assert (at.holds(after) == at.inside).all()
         tighter += sum(int((n < o).sum()) for o, n in zip(before.range_upper, after.range_upper, strict=True))
+    assert tighter > 0
+
+
+@seeds
+def test_tightening_with_a_requirement_loses_no_point_that_meets_it(seed: int) -> None:
+    """The requirement is an objective on the last pre-activations that few points meet."""
+    random = np.random.default_rng([10, seed])
+    tighter = 0
+    for _ in range(30):
+        at = random_situation(random, rows=1, final=str(random.choice(["shift", "shared", "general"])))
+        region = propagate_intervals(at.graph, at.region)
+        if region.empty().any() or not at.inside.any():
+            continue
+        operand = len(at.graph.nodes) - 2
+        coefficients = random.integers(-2, 3, (1, at.graph.output.size))
+        value = at.nodes[operand] @ coefficients[0]
+        asked = value[at.inside[0]].max() - int(random.integers(0, 3))
+        required = Objective({operand: floats(coefficients)}, torch.tensor([-float(asked)], dtype=torch.float64))
+        after = tighten_by_program(at.graph, region, required)
+        meets = at.inside & (value >= asked)
+        assert (at.holds(after) | ~meets).all()
+        tighter += sum(int((n < o).sum()) for o, n in zip(region.range_upper, after.range_upper, strict=True))
     assert tighter > 0
 
 

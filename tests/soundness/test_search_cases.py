@@ -210,7 +210,10 @@ def test_the_step_that_order_cases_ask_for_suffices(seed: int) -> None:
                 need = float(deficiency[c, point])
                 a = asked.at.nodes[-2][point]
                 if not np.isfinite(need):  # no pre-activations meet it
-                    top, bottom = final.evaluate(np.array([10**6] * len(a))), final.evaluate(np.array([-(10**6)] * len(a)))
+                    top, bottom = (
+                        final.evaluate(np.array([10**6] * len(a))),
+                        final.evaluate(np.array([-(10**6)] * len(a))),
+                    )
                     assert top[rival] - bottom[label] < margin
                     continue
                 shares = [round(need * share / 12) for share in range(13)] + [int(e) for e in levels if 0 <= e <= need]

@@ -52,13 +52,13 @@ def truth(net: RandomNetwork, image: Integers, label: int, radius: int) -> Verdi
 
 
 @pytest.mark.parametrize("attack", [True, False])
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(8))
 def test_verdicts_are_the_truth(seed: int, attack: bool) -> None:
     random = np.random.default_rng([1, seed])
     outcomes: Counter[Verdict] = Counter()
-    for _ in range(15):
+    for _ in range(12):
         net, network = draw(random)
-        samples = [sample(random, net) for _ in range(15)]
+        samples = [sample(random, net) for _ in range(12)]
         asked = [robustness(network, torch.from_numpy(image), label, radius) for image, label, radius in samples]
         for position, result in verify_many(asked, LIMIT if attack else BLIND):
             image, label, radius = samples[position]
@@ -92,7 +92,7 @@ def test_largest_radii_are_exact(seed: int, attack: bool) -> None:
     """Robust at the radius, not at the next one, unless there is no next one."""
     random = np.random.default_rng([3, seed])
     kinds: Counter[str] = Counter()
-    for _ in range(25):
+    for _ in range(20):
         net, network = draw(random, bits=7)
         image, label, _ = sample(random, net)
         found = largest_radius(network, torch.from_numpy(image), label, LIMIT if attack else BLIND)
@@ -113,7 +113,7 @@ def test_largest_radii_are_exact(seed: int, attack: bool) -> None:
             x = found.witness.input.numpy()
             assert abs(x - image).max() == robust + 1 and classes(net, x[None])[0] != label
             kinds["found"] += 1
-    assert kinds["found"] > 3 and kinds["robust everywhere"] > 0
+    assert kinds["found"] > 2 and kinds["robust everywhere"] > 0
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import torch
@@ -11,12 +12,13 @@ from netproof.bounds.dual import Objective, crown, evaluate_dual, hulls_of
 from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.interior import InteriorSolver
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
 from netproof.operators.linear import Linear
 
 #: objective rows bounded at once
 _ROWS = 4096
-_PROGRAM_ROWS, _PROGRAM_ITERATIONS, _PROGRAM_CLOSE = 128, 20, 0.002
+_PROGRAM_ROWS, _PROGRAM_ITERATIONS, _PROGRAM_CLOSE = 64, 20, 0.002
 
 
 def tighten_ranges(graph: Graph, region: Region, *, last: bool = True) -> Region:
@@ -45,14 +47,19 @@ def tighten_ranges(graph: Graph, region: Region, *, last: bool = True) -> Region
     return region
 
 
-def tighten_by_program(graph: Graph, region: Region, required: Objective | None = None) -> Region:
+def tighten_by_program(graph: Graph, region: Region, deadline: float, required: Objective | None = None) -> Region:
     """Tighten a region of one row by linear programs, one for each direction of each pre-activation.
 
     Without ``required`` the ranges of every activation after the first, by the program of the layers
     below. With it, the ranges of all hidden activations for those points only at which the
     objective ``required`` (one row, on the operand of the graph's final activation) is at least 0;
     the region may come back empty. Costs an interior point solve per direction: meant for roots.
-    The graph must have an interior solver (:func:`netproof.bounds.interior.has_interior_solver`).
+    Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. The graph
+    must have an interior solver (:func:`netproof.bounds.interior.has_interior_solver`).
+
+    Raises
+    ------
+    ExactnessError : ``required`` cannot be evaluated exactly as one more output
     """
     final = len(graph.nodes) - 1
     whole, inside = (graph, region) if required is None else _with_requirement(graph, region, required)
@@ -76,6 +83,8 @@ def tighten_by_program(graph: Graph, region: Region, required: Objective | None 
             inside.range_upper[: len(used.activations)],
         )
         for part in torch.split(feature, _PROGRAM_ROWS // 2):
+            if time.monotonic() >= deadline:
+                break
             top, bottom = _program_directions(used, cut, solver, operand, part)
             high[part] = torch.minimum(high[part], top.floor())
             low[part] = torch.maximum(low[part], (-bottom).ceil())
@@ -109,6 +118,7 @@ def _with_requirement(graph: Graph, region: Region, required: Objective) -> tupl
         replace(graph.nodes[index], operator=one_more, shape=(size + 1,)),
     ]
     widened = Graph(graph.arithmetic, nodes)
+    check_exact(widened, region.lower[0], region.upper[0])
     last = len(graph.activations) - 1
     zero = region.lower.new_zeros(1, 1)
     constrained = region.with_range(

@@ -17,12 +17,22 @@ def check_exact(graph: Graph, lower: Tensor, upper: Tensor, source: str = "netwo
     """Establish that no partial sum in the graph can reach 2**52 for inputs in ``[lower, upper]``.
 
     Every partial sum of ``W x + b``, in any order, is at most ``|W| |x| + |b|``; that is what is
-    bounded here: the result holds the largest magnitude of every node's features. Raises :class:`ExactnessError` naming the first node that may overflow, and
-    where a parameter is not an integer.
+    bounded here. The result holds the largest magnitude of every node's features, ``[n]`` each.
+
+    Raises
+    ------
+    ExactnessError : the first node that may overflow, or whose parameters are not integers below 2**52
     """
     largest: list[Tensor] = [torch.maximum(lower.abs(), upper.abs())]
     for node in graph.nodes[1:]:
         operator = node.operator
+        for name, parameter in operator.parameters():
+            if not bool(((parameter == parameter.round()) & (parameter.abs() < EXACT_LIMIT)).all()):
+                raise ExactnessError(
+                    source,
+                    f"the {name} of node '{node.name}' ({operator.name}) holds something else than integers below 2^52",
+                    "integer claims need such parameters: quantize them first",
+                )
         operands = [largest[i] for i in node.operands]
         if isinstance(operator, Affine):
             magnitude = operator.forward_absolute(*operands) + operator.offset_absolute()

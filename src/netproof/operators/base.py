@@ -36,6 +36,10 @@ class Operator(ABC):
     def to(self, dtype: torch.dtype, device: torch.device) -> Operator:
         """The same operator with its parameters in another dtype or on another device."""
 
+    def parameters(self) -> list[tuple[str, Tensor]]:
+        """The operator's own tensors, by name."""
+        return []
+
     def describe(self) -> str:
         """One short phrase about the parameters, for ``netproof inspect``."""
         return ""

@@ -44,6 +44,9 @@ class Linear(Affine):
     def to(self, dtype: torch.dtype, device: torch.device) -> Linear:
         return Linear(self.weight.to(device, dtype), self.bias.to(device, dtype))
 
+    def parameters(self) -> list[tuple[str, Tensor]]:
+        return [("weight", self.weight), ("bias", self.bias)]
+
     def describe(self) -> str:
         return f"{self.weight.shape[1]} -> {self.weight.shape[0]}"
 

@@ -74,6 +74,9 @@ class Staircase(Activation):
     def to(self, dtype: torch.dtype, device: torch.device) -> Staircase:
         return Staircase(self.thresholds.to(device, dtype), self.base.to(device, dtype))
 
+    def parameters(self) -> list[tuple[str, Tensor]]:
+        return [("thresholds", self.thresholds), ("base", self.base)]
+
     def describe(self) -> str:
         low, high = int(self.base.min()), int(self.base.max()) + self.levels
         kind = "equidistant" if self.step is not None else "general"
@@ -102,7 +105,7 @@ class Staircase(Activation):
                 torch.stack([lower, entry - rise, exit_ - rise, upper]),
                 torch.stack([low_image, low_image, high_image - rise, high_image]),
             )
-        start, stop = int(first.min()), int(last.max())
+        start, stop = (int(first.min()), int(last.max())) if first.numel() else (0, 0)
         upper_corners, lower_corners = [(lower, base + first)], [(lower, base + first)]
         for k in range(start + 1, stop + 1):
             index = torch.full_like(lower, float(k))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from netproof.bounds.optimize import Parameters, better, crown_parameters, optim
 from netproof.bounds.reduce import reduce_ranges
 from netproof.bounds.region import Region
 from netproof.bounds.tighten import tighten_by_program
+from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
 from netproof.search.attacks import Attacker
 from netproof.search.branching import (
@@ -68,6 +70,11 @@ class _Bounded:
     batch: Subproblems
     point: DualPoint
     program: InteriorResult | None
+
+    def take(self, rows: Tensor) -> _Bounded:
+        return _Bounded(
+            self.batch.take(rows), self.point.take(rows), None if self.program is None else self.program.take(rows)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +137,7 @@ class Search:
         if found is None and len(self._frontier) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
             case = torch.unique(self._frontier.pop(len(self._frontier)).case)
-            region = tighten_by_program(self._graph, region)
+            region = tighten_by_program(self._graph, region, deadline)
             found = self._process(self._root(case, region), root=True)
         method = "bound"
         next_alignment = _FIRST_ALIGNMENT
@@ -151,12 +158,12 @@ class Search:
             found = self._process(batch)
             if found is None and not restarted and self._count >= _RESTART and self._interior is not None:
                 restarted = True
-                found = self._restart(region)
+                found = self._restart(region, deadline)
         if found is not None:
             return self._sat(found, method)
         return Outcome(Verdict.UNSAT, method, self._count)
 
-    def _restart(self, region: Region) -> Tensor | None:
+    def _restart(self, region: Region, deadline: float) -> Tensor | None:
         """Begin anew from the open cases' roots, their ranges tightened as far as each case allows.
 
         Only points that meet a case matter to it, and for those linear programs give much smaller
@@ -172,7 +179,8 @@ class Search:
             root = roots.take(row[None])
             required = self._cases.objective(root.case, root.region)
             if self._graph.output.operands[0] in required.coefficients:
-                root = replace(root, region=tighten_by_program(self._graph, root.region, required))
+                with contextlib.suppress(ExactnessError):
+                    root = replace(root, region=tighten_by_program(self._graph, root.region, deadline, required))
             if not bool(root.region.empty()):
                 parts.append(root)
         return self._process(Subproblems.concatenate(parts), root=True) if parts else None
@@ -208,6 +216,12 @@ class Search:
         found = self._attacker.replay(points)
         if found is not None:
             return found
+        # Where the box is a single point, the replay has settled it.
+        box = bounded.batch.region
+        rows = (box.lower < box.upper).any(-1).expand(len(bounded.batch)).nonzero()[:, 0]
+        if not len(rows):
+            return None
+        bounded = bounded.take(rows)
         hulls = hulls_of(self._graph, bounded.batch.region)
         region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
         batch = replace(bounded.batch, region=region, value=bounded.point.value)

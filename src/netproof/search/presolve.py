@@ -92,7 +92,12 @@ def presolve(graph: Graph, region: Region, outputs: Tensor) -> Presolved:
 
 
 def _is_chain(graph: Graph) -> bool:
+    """Whether every node takes the one before it, and every activation a linear layer."""
     return all(
-        node.operands == (i,) and isinstance(node.operator, Linear | Activation)
+        node.operands == (i,)
+        and (
+            isinstance(node.operator, Linear)
+            or (isinstance(node.operator, Activation) and isinstance(graph.nodes[i].operator, Linear))
+        )
         for i, node in enumerate(graph.nodes[1:])
     )
