@@ -199,7 +199,7 @@ def robustness(
             f"the image has values that are not integers from {int(network.lower.min())} to {int(network.upper.max())}",
             "give raw integer pixels, not normalized ones",
         )
-    if isinstance(radius, float) and not math.isfinite(radius) or radius != int(radius) or radius < 0:
+    if (isinstance(radius, float) and not math.isfinite(radius)) or radius != int(radius) or radius < 0:
         raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
     # A radius beyond the input range asks about the whole range.
     reach = min(int(radius), int((network.upper - network.lower).max()))

@@ -60,7 +60,9 @@ def test_foreign_files(cli, tiny_data, tmp_path):
     assert_refused(robust(cli, tiny_data, images=text), str(text), "not an IDX file")
     assert_refused(robust(cli, tiny_data, images=tiny_data.labels), str(tiny_data.labels), "images")
     assert_refused(robust(cli, tiny_data, labels=tiny_data.images), str(tiny_data.images), "labels")
-    assert_refused(robust(cli, tiny_data, network=tiny_data.images), str(tiny_data.images), "no format that netproof reads")
+    assert_refused(
+        robust(cli, tiny_data, network=tiny_data.images), str(tiny_data.images), "no format that netproof reads"
+    )
     assert_refused(robust(cli, tiny_data, network=tmp_path), str(tmp_path), "folder")
 
 
