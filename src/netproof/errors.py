@@ -39,4 +39,4 @@ class QueryError(InputError):
 
 
 class ExactnessError(InputError):
-    """Integer arithmetic would leave the range in which float64 is exact (2**53)."""
+    """Integer arithmetic could leave the range that float64 holds exactly (2**53; one bit is kept in reserve)."""

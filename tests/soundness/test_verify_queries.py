@@ -33,8 +33,8 @@ from soundness.random_networks import (
     witnesses,
 )
 
-LIMIT = Settings(timeout=30.0)
-BLIND = Settings(timeout=30.0, attack=False)
+LIMIT = Settings(timeout=120.0)
+BLIND = Settings(timeout=120.0, attack=False)
 
 
 def effort(**chosen: int) -> Effort:
@@ -115,7 +115,7 @@ def test_every_kind_of_staircase(kind: str, final: str | None) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_searching_with_hardly_any_effort(seed: int, how: Effort) -> None:
     """Branching, reduction, input splits and leaves do the work that bounds do otherwise."""
-    random = np.random.default_rng([23, seed])
+    random = np.random.default_rng([43, seed])
     subproblems: Counter[Verdict] = Counter()
     for _ in range(10):
         net = random_network(random, bits=6)
@@ -261,7 +261,7 @@ def test_the_same_seed_gives_the_same_search() -> None:
     for _ in range(10):
         net = random_network(random)
         for query in queries(random, net, 3):
-            first, second = (verify(query, Settings(timeout=30.0, seed=5)) for _ in range(2))
+            first, second = (verify(query, Settings(timeout=120.0, seed=5)) for _ in range(2))
             assert (first.verdict, first.method, first.subproblems) == (
                 second.verdict,
                 second.method,

@@ -94,7 +94,7 @@ def fixed_point_graph(
     Raises
     ------
     FormatError : widths with which a requantization would have to add bits
-    ExactnessError : accumulators beyond 2**53
+    ExactnessError : accumulators beyond 2**52
     """
     builder = GraphBuilder(Arithmetic.INTEGER, (layers[0][0].shape[0],))
     node = builder.input

@@ -5,7 +5,7 @@ features flattened (C order) on the last axis. An operator that needs the shape 
 (a convolution) knows it and reshapes inside.
 
 Integer graphs keep every value an integer held in float64. That is exact as long as no partial
-sum reaches 2**53, which :func:`netproof.graph.exactness.check_exact` establishes once per graph.
+sum reaches 2**53 (2**52 where halves occur), which :func:`netproof.graph.exactness.check_exact` establishes once per graph.
 """
 
 from __future__ import annotations

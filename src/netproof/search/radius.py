@@ -59,7 +59,7 @@ def largest_radius(
     """
     settings = settings or Settings()
     begun = time.monotonic()
-    if limit is not None and limit < 0:
+    if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
     widest = int((network.upper - network.lower).max())
     limit = widest if limit is None else min(limit, widest)
