@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -47,7 +48,9 @@ def tighten_ranges(graph: Graph, region: Region, *, last: bool = True) -> Region
     return region
 
 
-def tighten_by_program(graph: Graph, region: Region, deadline: float, required: Objective | None = None) -> Region:
+def tighten_by_program(
+    graph: Graph, region: Region, required: Objective | None = None, *, deadline: float = math.inf
+) -> Region:
     """Tighten a region of one row by linear programs, one for each direction of each pre-activation.
 
     Without ``required`` the ranges of every activation after the first, by the program of the layers

@@ -137,7 +137,7 @@ class Search:
         if found is None and len(self._frontier) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
             case = torch.unique(self._frontier.pop(len(self._frontier)).case)
-            region = tighten_by_program(self._graph, region, deadline)
+            region = tighten_by_program(self._graph, region, deadline=deadline)
             found = self._process(self._root(case, region), root=True)
         method = "bound"
         next_alignment = _FIRST_ALIGNMENT
@@ -180,7 +180,9 @@ class Search:
             required = self._cases.objective(root.case, root.region)
             if self._graph.output.operands[0] in required.coefficients:
                 with contextlib.suppress(ExactnessError):
-                    root = replace(root, region=tighten_by_program(self._graph, root.region, deadline, required))
+                    root = replace(
+                        root, region=tighten_by_program(self._graph, root.region, required, deadline=deadline)
+                    )
             if not bool(root.region.empty()):
                 parts.append(root)
         return self._process(Subproblems.concatenate(parts), root=True) if parts else None
