@@ -51,3 +51,16 @@ def test_easy_samples_through_the_command(cli, published_data, tmp_path):
     document = json.loads(cli("bench", "show", out, "--data", published_data, "--json").out)
     assert document["blocks"][0]["netproof"]["misclassified"] == [18]
     assert document["decided"] == document["compared"] == 10 and document["disagreements"] == []
+
+
+@pytest.mark.parametrize(("name", "robust", "vulnerable"), [("qnn-mnist", 374, 17), ("qnn-fashion-mnist", 245, 19)])
+def test_every_query_is_decided_as_published(cli, published_data, tmp_path, name, robust, vulnerable):
+    out = tmp_path / "out"
+    ran = cli("bench", "run", name, "--data", published_data, "--out", out)
+    assert ran.code == 0, ran.err
+    document = json.loads(cli("bench", "show", out, "--data", published_data, "--json").out)
+    assert document["disagreements"] == []
+    verdicts = [line.split(",")[1] for line in (out / "results.csv").read_text().splitlines()[1:]]
+    counts = (verdicts.count("robust"), verdicts.count("vulnerable"), verdicts.count("misclassified"))
+    assert counts == (robust, vulnerable, len(MISCLASSIFIED[name]))
+    assert len(list((out / "witnesses").iterdir())) == vulnerable
