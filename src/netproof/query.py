@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from netproof.errors import QueryError
@@ -253,6 +254,8 @@ class Result:
     witness : the input, where the verdict is ``sat``
     bound : an upper bound on the largest ``coefficients @ y - threshold`` where undecided
     reason : why there is no answer, where there is none
+    proof : where the verdict is ``unsat`` and the settings ask for proofs, the proof's arrays
+        (docs/certificates.md), int64 each
     """
 
     verdict: Verdict
@@ -262,3 +265,4 @@ class Result:
     witness: Witness | None = None
     bound: float | None = None
     reason: str = ""
+    proof: Mapping[str, NDArray[np.int64]] | None = None
