@@ -35,18 +35,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "network": _GRAPHS,
     "query": _GRAPHS | {"network"},
     "formats": _QUERIES,
+    "certificate": _QUERIES | {"formats"},
     "bounds": _GRAPHS,
     "attack": _GRAPHS | {"bounds"},
     "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
     "benchmarks": _QUERIES | {"formats"},
-    "runs": _ENGINE | {"formats", "benchmarks"},
+    "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
     "report": _QUERIES | {"benchmarks", "runs"},
     "demo": _ENGINE | {"formats", "report"},
-    "cli": _ENGINE | {"formats", "benchmarks", "runs", "report", "demo"},
+    "cli": _ENGINE | {"formats", "benchmarks", "certificate", "runs", "report", "demo"},
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
-    "__init__": _ENGINE | {"formats", "runs"},
+    "__init__": _ENGINE | {"formats", "certificate", "runs"},
 }
 
 
