@@ -121,26 +121,31 @@ class Query:
                 f"the input box leaves the network's input range {int(network.lower.min())}..{int(network.upper.max())}",
                 "cut it to that range",
             )
-        for conjunction in self.condition:
-            size = conjunction.coefficients.abs().sum(-1) * network.largest_output + conjunction.threshold.abs()
-            if not bool((size < _LARGEST_CONSTRAINT).all()):
-                raise QueryError(self.name, "a constraint's terms can reach 2^44", "use smaller coefficients")
-            for part in (conjunction.coefficients, conjunction.threshold):
-                if not bool((part == part.round()).all()):
-                    raise QueryError(
-                        self.name, "a constraint has coefficients that are not integers", "scale it to integers"
-                    )
+        coefficients, threshold = self._constraints
+        size = coefficients.abs().sum(-1) * network.largest_output + threshold.abs()
+        if not bool((size < _LARGEST_CONSTRAINT).all()):
+            raise QueryError(self.name, "a constraint's terms can reach 2^44", "use smaller coefficients")
+        if not all(bool((part == part.round()).all()) for part in (coefficients, threshold)):
+            raise QueryError(self.name, "a constraint has coefficients that are not integers", "scale it to integers")
+
+    @cached_property
+    def _constraints(self) -> tuple[Tensor, Tensor]:
+        """The constraints of all conjunctions, one after the other: ``[M, n_output]`` and ``[M]``."""
+        if not self.condition:
+            return self.lower.new_zeros(0, self.network.outputs), self.lower.new_zeros(0)
+        return torch.cat([c.coefficients for c in self.condition]), torch.cat([c.threshold for c in self.condition])
 
     def refuted_by(self, x: Tensor) -> Tensor:
         """Whether inputs ``[..., n_input]`` are witnesses, evaluated exactly: ``[...]`` bool."""
         inside = ((x >= self.lower) & (x <= self.upper)).all(-1)
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             inside &= (x == x.round()).all(-1)
-        y = self.network.graph.evaluate(x)
-        met = torch.zeros_like(inside)
-        for conjunction in self.condition:
-            met |= conjunction.holds(y)
-        return inside & met
+        coefficients, threshold = self._constraints
+        holds = self.network.graph.evaluate(x) @ coefficients.T >= threshold
+        if len(threshold) > len(self.condition):
+            sizes = [len(c.threshold) for c in self.condition]
+            holds = torch.stack([part.all(-1) for part in torch.split(holds, sizes, -1)], -1)
+        return inside & holds.any(-1)
 
     @property
     def misclassified(self) -> bool:

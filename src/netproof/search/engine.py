@@ -154,7 +154,7 @@ class Search:
             now = time.monotonic()
             if now >= deadline:
                 return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
-            if self._frontier.bytes > self._settings.memory:
+            if self._bytes > self._settings.memory:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
             batch = self._frontier.pop(self._effort.batch)
             if self._settings.attack and now - begun >= next_alignment:
@@ -169,6 +169,10 @@ class Search:
         if found is not None:
             return self._sat(found, method)
         return Outcome(Verdict.UNSAT, method, self._count)
+
+    @property
+    def _bytes(self) -> int:
+        return self._frontier.bytes + (0 if self._trail is None else self._trail.bytes)
 
     def _restart(self, region: Region, deadline: float) -> Tensor | None:
         """Begin anew from the open cases' roots, their ranges tightened as far as each case allows.

@@ -94,6 +94,8 @@ class Trail:
         #: case (position in the query's condition) to the root of its tree, and whether in order form
         self.roots: dict[int, int] = {}
         self.count = 0
+        #: bytes that the recorded multipliers take
+        self.bytes = 0
         self.groups = 0
         self._features = tuple(torch.arange(size) for size in self.sizes)
         self._inputs = torch.arange(graph.input.size)
@@ -254,6 +256,7 @@ class Trail:
         """Multipliers ``[count, 1 + n]`` on the query's own graph."""
         rows = torch.zeros(count, 1 + sum(self.sizes), dtype=torch.float64)
         rows[:, 0] = share.weight
+        self.bytes += 8 * rows.numel()
         start = 1
         for k, (size, features) in enumerate(zip(self.sizes, self._features, strict=True)):
             known = s[k] if k < len(s) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from netproof.search.cases import Cases, cases_of, shrink
 from netproof.search.engine import Search
 from netproof.search.trail import CommonCuts, Trail
 from netproof.settings import Settings
+
+_LOG = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[np.int64]]
 
@@ -126,13 +129,19 @@ def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Itera
 
 
 def _prove(proved: list[tuple[int, Query, Trail]]) -> dict[int, Arrays]:
-    """Proofs by position, of queries on one network."""
+    """Proofs by position, of queries on one network; without those that cannot be made, which is a defect."""
     if not proved:
         return {}
-    from netproof.search.proof import prove
+    from netproof.search.proof import ProofGap, prove
 
     positions, queries, trails = zip(*proved, strict=True)
-    return dict(zip(positions, prove(queries, trails), strict=True))
+    try:
+        return dict(zip(positions, prove(queries, trails), strict=True))
+    except ProofGap:
+        if len(proved) == 1:
+            _LOG.warning("the search on %s left a record that is no proof (a defect)", queries[0].name)
+            return {}
+        return {position: proof for one in proved for position, proof in _prove([one]).items()}
 
 
 def _root(queries: list[tuple[int, Query]], *, proofs: bool) -> tuple[list[_Decided], list[_Open]]:
