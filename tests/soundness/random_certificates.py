@@ -176,9 +176,7 @@ class _Producer:
 
     def common(self, root: Region) -> Region:
         for _ in range(int(self.random.integers(1, 3))):
-            mu = [0] * self.draft.height
-            row = self.add_row(mu, self.multipliers(root, None, mu, prices=3))
-            group = self.cuts(root, None, row)
+            group = [c for _ in range(3) for c in self.cuts(root, None, [0] * self.draft.height)]
             self.draft.common.append(group)
             root = self.applied(root, group)
             if root.empty():
@@ -193,25 +191,33 @@ class _Producer:
             interval[side] = max(interval[0], end) if side == 0 else min(interval[1], end)
         return region
 
-    def cuts(self, region: Region, case: Case | None, row: int) -> list[Cut]:
-        """Some cuts that hold: of features where the row has a price, or of any."""
+    def cuts(self, region: Region, case: Case | None, mu: list[int]) -> list[Cut]:
+        """Cuts that one row shows to hold: as far as they go at a feature on which it puts a price, and a try at others."""
+        random, kept = self.random, [(k, f) for k, features in enumerate(self.draft.kept) for f in features]
+        kept = [(k, f) for k, f in kept if region.ranges[k][f][0] < region.ranges[k][f][1]]
+        if not kept:
+            return []
+        k, feature = kept[int(random.integers(len(kept)))]
+        side, price = int(random.integers(2)), int(random.integers(1, 20))
+        row = self.add_row(mu, self.multipliers(region, case, mu, price=(k, feature, price if side else -price)))
         found = []
-        sizes = [len(r) for r in region.ranges]
-        for _ in range(8):
-            k = int(self.random.integers(len(sizes)))
-            feature, side = int(self.random.integers(sizes[k])), int(self.random.integers(2))
-            low, high = region.ranges[k][feature]
-            if low == high:
-                continue
-            end = int(self.random.integers(low + 1, high + 1)) if side == 0 else int(self.random.integers(low, high))
-            part = region.copy()
-            part.ranges[k][feature][1 - side] = end - 1 if side == 0 else end + 1
-            if self.reference.bound(part, case, row) < 0:
-                found.append([k + 1, feature, side, end, row])
+        for other in [(k, feature, side), *((*kept[int(random.integers(len(kept)))], int(random.integers(2))) for _ in range(3))]:
+            k, feature, side = other
+            low, high = (int(end) for end in region.ranges[k][feature])
+            holds = None
+            for end in range(low + 1, high + 1) if side == 0 else range(high - 1, low - 1, -1):
+                part = region.copy()
+                part.ranges[k][feature][1 - side] = end - 1 if side == 0 else end + 1
+                if not self.reference.bound(part, case, row) < 0:
+                    break
+                holds = [k + 1, feature, side, end, row]
+            found += [holds] if holds else []
         return found
 
-    def multipliers(self, region: Region, case: Case | None, mu: list[int], prices: int = 0) -> list[list[int]]:
-        """Slopes of chords from the output backwards, then random improvements."""
+    def multipliers(
+        self, region: Region, case: Case | None, mu: list[int], price: tuple[int, int, int] | None = None
+    ) -> list[list[int]]:
+        """Slopes of chords from the output backwards, a price on one range, then random improvements."""
         random, reference = self.random, self.reference
         s = [[0] * len(r) for r in region.ranges]
         v = np.zeros(self.draft.outputs)
@@ -228,6 +234,8 @@ class _Producer:
                 v = np.rint(chosen)
                 if number == last:
                     v[random.random(len(v)) < 0.1] += random.integers(-2, 3)
+                if price is not None and price[0] == k:
+                    v[price[1]] += price[2]
                 for feature in range(len(v)):
                     if feature not in self.draft.kept[k]:
                         v[feature] = 0
@@ -237,11 +245,8 @@ class _Producer:
                     v[case.order[1]] -= mu[0]
             v = v @ np.array(reference.weights[number])
         kept = [(k, f) for k, features in enumerate(self.draft.kept) for f in features]
-        for _ in range(prices if kept else 0):
-            k, feature = kept[int(random.integers(len(kept)))]
-            s[k][feature] += int(random.integers(-9, 10))
         best = self.bound(region, case, mu, s)
-        for _ in range(self.effort if kept and best >= 0 else 0):
+        for _ in range(self.effort if kept and best >= 0 and price is None else 0):
             tried = deepcopy(s)
             k, feature = kept[int(random.integers(len(kept)))]
             tried[k][feature] += int(random.choice([-8, -3, -1, 1, 3, 8]))
@@ -264,7 +269,7 @@ class _Producer:
         if random.random() < 0.1:
             mu = [0] * draft.height
         if case.order is not None and math.isinf(self.reference.difference(region, case)):
-            mu = [0]
+            mu = [0] * draft.height
         s = self.multipliers(region, case, mu)
         if self.bound(region, case, mu, s) < 0:
             return Node(LEAF, row=self.add_row(mu, s))
@@ -272,8 +277,7 @@ class _Producer:
         if depth <= 0 or (points <= 4 and random.random() < 0.5):
             return Node(POINTS)
         if draft.kept and random.random() < 0.6:
-            row = self.add_row(mu, self.multipliers(region, case, mu, prices=2))
-            found = self.cuts(region, case, row)
+            found = self.cuts(region, case, mu)
             if found:
                 return Node(CUT, cuts=found, children=[self.grow(self.applied(region, found), case, depth - 1)])
         wide = [
