@@ -201,7 +201,10 @@ class _Producer:
         side, price = int(random.integers(2)), int(random.integers(1, 20))
         row = self.add_row(mu, self.multipliers(region, case, mu, price=(k, feature, price if side else -price)))
         found = []
-        for other in [(k, feature, side), *((*kept[int(random.integers(len(kept)))], int(random.integers(2))) for _ in range(3))]:
+        for other in [
+            (k, feature, side),
+            *((*kept[int(random.integers(len(kept)))], int(random.integers(2))) for _ in range(3)),
+        ]:
             k, feature, side = other
             low, high = (int(end) for end in region.ranges[k][feature])
             holds = None
@@ -290,7 +293,10 @@ class _Producer:
             return Node(POINTS)
         k, feature, low, high = wide[int(random.integers(len(wide)))]
         point = int(random.integers(low + 1, high + 1))
-        halves = [self.applied(region, [[k, feature, 1, point - 1, 0]]), self.applied(region, [[k, feature, 0, point, 0]])]
+        halves = [
+            self.applied(region, [[k, feature, 1, point - 1, 0]]),
+            self.applied(region, [[k, feature, 0, point, 0]]),
+        ]
         return Node(SPLIT, split=[k, feature, point], children=[self.grow(h, case, depth - 1) for h in halves])
 
 
@@ -303,7 +309,9 @@ def spoiled(random: np.random.Generator, draft: Draft) -> tuple[str, Draft]:
     pick: Callable[[list], object] = lambda items: items[int(random.integers(len(items)))]  # noqa: E731
     step = int(random.choice([-3, -1, 1, 1, 2, 1000]))
     ways = ["property", "form", "network"]
-    ways += ["row"] * 3 * bool(draft.rows) + ["leaf", "kind"] * bool(of_kind[LEAF]) + ["split"] * 2 * bool(of_kind[SPLIT])
+    ways += (
+        ["row"] * 3 * bool(draft.rows) + ["leaf", "kind"] * bool(of_kind[LEAF]) + ["split"] * 2 * bool(of_kind[SPLIT])
+    )
     ways += ["cut"] * 3 * bool(cuts) + ["prune"] * bool(of_kind[SPLIT] + of_kind[CUT]) + ["swap"] * bool(of_kind[SPLIT])
     way = str(random.choice(ways))
     if way == "row":

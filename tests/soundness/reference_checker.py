@@ -120,7 +120,8 @@ class Reference:
             if y.index(max(y)) != label:
                 raise Rejected("misclassified")
             self.box = [
-                [max(v - asked.radius, a), min(v + asked.radius, b)] for a, v, b in zip(least, image, largest, strict=True)
+                [max(v - asked.radius, a), min(v + asked.radius, b)]
+                for a, v, b in zip(least, image, largest, strict=True)
             ]
             self.cases = []
             for k in range(count):
