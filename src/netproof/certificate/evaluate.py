@@ -27,6 +27,8 @@ from netproof.network import Network
 from netproof.operators.base import Affine
 from netproof.operators.staircase import Staircase
 
+#: pieces of staircases looked at together
+_BLOCK = 1 << 15
 #: no value, threshold or exact sum reaches this
 LIMIT = float(1 << 52)
 
@@ -75,17 +77,24 @@ class Stairs:
         order = pieces.argsort(descending=True)[: int((pieces > 0).sum())]
         if not len(order):
             return value, image
-        v, s, high, base, feature, first, best = (
-            t.expand_as(low).reshape(-1)[order] for t in (v, s, high, base, feature, first, value)
+        v, s, high, base, feature, first, last, best = (
+            t.expand_as(low).reshape(-1)[order] for t in (v, s, high, base, feature, first, last, value)
         )
         # How many entries have at least 1, 2, ... further pieces: those first in the order.
         reach = pieces[order].bincount().flip(0).cumsum(0).flip(0)[1:].tolist()
-        for j, count in enumerate(reach, 1):
-            i, at, s_ = first[:count] + j, feature[:count], s[:count]
-            left, right = self.threshold(i, at), torch.minimum(high[:count], self.threshold(i + 1, at) - 1)
-            piece = v[:count] * (base[:count] + i) - s_ * torch.where(s_ >= 0, left, right)
+        j = 1
+        while j <= len(reach):
+            some = slice(reach[j - 1])
+            ahead = torch.arange(j, min(j + max(1, _BLOCK // reach[j - 1]), len(reach) + 1))
+            # An entry that has no more pieces looks at its last one again.
+            i, at = torch.minimum(first[some, None] + ahead, last[some, None]), feature[some, None]
+            left, right = self.threshold(i, at), torch.minimum(high[some, None], self.threshold(i + 1, at) - 1)
+            end = torch.where(s[some, None] >= 0, left, right)
+            piece = v[some, None] * (base[some, None] + i) - s[some, None] * end
             # Where a threshold is repeated, no integer lies on the piece.
-            best[:count] = torch.where(left <= right, torch.maximum(best[:count], piece), best[:count])
+            piece = torch.where(left <= right, piece, -torch.inf)
+            best[some] = torch.maximum(best[some], piece.amax(1))
+            j += len(ahead)
         value.view(-1)[order] = best
         return value, image
 

@@ -27,10 +27,11 @@ class Rows:
         arrays, multipliers = certificate.arrays, Counts.of(certificate).multipliers
         self._net, self._cases = net, cases
         self._exponent = arrays["row_exponent"]
-        rows, ends = len(self._exponent), arrays["kept"].cumsum()
+        rows, ends = len(self._exponent), [0, *arrays["kept"].cumsum().tolist()]
+        values = arrays["row_s"].reshape(rows, ends[-1])
         self._mu = arrays["row_mu"].reshape(rows, multipliers)
-        self._s = np.split(arrays["row_s"].reshape(rows, int(arrays["kept"].sum())), ends[:-1], axis=1)
-        self._kept = [torch.from_numpy(f.copy()) for f in np.split(arrays["kept_feature"], ends[:-1])]
+        self._s = [values[:, start:stop] for start, stop in itertools.pairwise(ends)]
+        self._kept = [torch.from_numpy(arrays["kept_feature"][i:j].copy()) for i, j in itertools.pairwise(ends)]
         width = 16 * sum(node.size for node in net.graph.nodes) + 3 * multipliers * certificate.outputs
         width += 8 * net.stairs[-1].levels if cases.has_order else 0
         self.at_once = max(1, min(_AT_ONCE, _WORK // (8 * width)))
