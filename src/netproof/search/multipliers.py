@@ -79,8 +79,10 @@ def round_rows(
     for digits in (*bits, None):
         if not len(left):
             break
-        exponent = _own_grid(rows[left]) if digits is None else (digits - largest[left]).clamp(0, _FINEST)
+        exponent = _own_grid(rows[left]) if digits is None else (digits - largest[left]).clamp(max=_FINEST)
         scaled = (rows[left] * torch.exp2(exponent)[:, None]).round()
+        # Any positive multiple of a row proves what the row proves.
+        exponent = exponent.clamp(min=0)
         ok = _evaluate(graph, cases, case[left], constraint[left], region.take(left), scaled, exponent, left, proves)
         proved = Rounded(scaled[ok].to(torch.int64), exponent[ok].to(torch.int64), ok[ok])
         result.put(left[ok], proved)
@@ -101,7 +103,7 @@ def _evaluate(
 ) -> Tensor:
     values = scaled * torch.exp2(-exponent)[:, None]
     sizes = [graph.nodes[i].size for i in graph.activations]
-    weight, s = values[:, 0], torch.split(values[:, 1:], sizes, 1)
+    weight, s = values[:, 0], torch.split(values[:, 1:], sizes, 1) if sizes else ()
     objective = cases.weighted(case, constraint, weight, region)
     usable = torch.isfinite(objective.constant) & (weight >= 0) & (scaled.abs() < _LARGEST).all(1)
     objective = objective.with_constant(torch.where(usable, objective.constant, 0.0))

@@ -331,7 +331,10 @@ class _Assembly:
         for cuts, which in parts:
             k, feature, lower, end = cuts.k[which], cuts.feature[which], cuts.lower[which], cuts.end[which]
             level = int(k[0])  # the cuts of one part are of one activation
-            old = torch.where(lower, region.range_lower[level][0, feature], region.range_upper[level][0, feature])
+            low, high = region.range_lower[level][0, feature], region.range_upper[level][0, feature]
+            # A range that cannot be at all may have been cut by more than it is long.
+            end = torch.where(lower, torch.minimum(end, high + 1), torch.maximum(end, low - 1))
+            old = torch.where(lower, low, high)
             useful = torch.where(lower, end > old, end < old).nonzero()[:, 0]
             if not len(useful):
                 continue
@@ -394,13 +397,14 @@ class _Assembly:
         mu[torch.arange(len(units)), constraint] = units[:, 0]
         kept = [part.any(0).nonzero()[:, 0] for part in torch.split(units[:, 1:], sizes, 1)]
         starts = np.cumsum([1, *sizes]).tolist()
-        columns = torch.cat([start + features for start, features in zip(starts, kept, strict=False)])
+        none = torch.zeros(0, dtype=torch.int64)
+        columns = torch.cat([none, *(start + features for start, features in zip(starts, kept, strict=False))])
         cuts = np.array(written.cuts, dtype=np.int64).reshape(-1, 5)
         splits = np.array(written.splits, dtype=np.int64).reshape(-1, 3)
         arrays = {
             "form": self._forms.is_order[mine].long().numpy(),
             "kept": [len(features) for features in kept],
-            "kept_feature": torch.cat(kept).numpy(),
+            "kept_feature": torch.cat([none, *kept]).numpy(),
             "row_exponent": exponent.numpy(),
             "row_mu": mu.reshape(-1).numpy(),
             "row_s": units[:, columns].reshape(-1).numpy(),

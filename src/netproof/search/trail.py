@@ -186,7 +186,7 @@ class Trail:
                 lowers.append(torch.full_like(owner, int(lower)))
                 ends.append(new[owner, feature])
                 owners.append(owner)
-        owner = torch.cat(owners)
+        owner = torch.cat([node.new_zeros(0), *owners])
         if not len(owner):
             return
         rows, constraint = self._rows(len(node), s, share)
