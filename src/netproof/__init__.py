@@ -18,7 +18,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from netproof.errors import NetproofError
+    from netproof.certificate.check import Checked, check
+    from netproof.certificate.contents import Certificate
+    from netproof.errors import CertificateError, NetproofError, ProofError
     from netproof.formats.fixed_point import FixedPoint
     from netproof.formats.load import load
     from netproof.network import Network
@@ -30,10 +32,14 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Certificate",
+    "CertificateError",
+    "Checked",
     "Conjunction",
     "FixedPoint",
     "NetproofError",
     "Network",
+    "ProofError",
     "Query",
     "RadiusResult",
     "Result",
@@ -41,6 +47,7 @@ __all__ = [
     "Verdict",
     "Witness",
     "__version__",
+    "check",
     "largest_radius",
     "load",
     "robustness",
@@ -50,16 +57,21 @@ __all__ = [
 
 #: where each public name is defined
 _HOME = {
+    "Certificate": "netproof.certificate.contents",
+    "CertificateError": "netproof.errors",
+    "Checked": "netproof.certificate.check",
     "Conjunction": "netproof.query",
     "FixedPoint": "netproof.formats.fixed_point",
     "NetproofError": "netproof.errors",
     "Network": "netproof.network",
+    "ProofError": "netproof.errors",
     "Query": "netproof.query",
     "RadiusResult": "netproof.search.radius",
     "Result": "netproof.query",
     "Settings": "netproof.settings",
     "Verdict": "netproof.query",
     "Witness": "netproof.query",
+    "check": "netproof.certificate.check",
     "largest_radius": "netproof.search.radius",
     "load": "netproof.formats.load",
     "robustness": "netproof.query",

@@ -41,7 +41,7 @@ class Draft:
     """A certificate as it is easy to change: :meth:`certificate` writes it down."""
 
     net: RandomNetwork
-    property: RobustnessProperty | BoxProperty
+    asked: RobustnessProperty | BoxProperty
     arrays: dict[str, list[int]]
     kept: list[list[int]]
     form: list[int]
@@ -55,7 +55,7 @@ class Draft:
 
     @property
     def height(self) -> int:
-        return max(self.property.constraints) if isinstance(self.property, BoxProperty) else 1
+        return max(self.asked.constraints) if isinstance(self.asked, BoxProperty) else 1
 
     def certificate(self) -> Certificate:
         arrays = {name: list(values) for name, values in self.arrays.items()}
@@ -87,7 +87,7 @@ class Draft:
             len(self.net.lower),
             self.outputs,
             "unsat",
-            self.property,
+            self.asked,
             arrays_of(
                 **arrays,
                 form=self.form,
@@ -159,7 +159,7 @@ class _Producer:
         self.random, self.draft, self.effort = random, draft, effort
         self.reference = Reference(draft.certificate(), draft.net)
         root = self.reference.whole()
-        if draft.kept and random.random() < 0.4:
+        if len(draft.kept) > 1 and random.random() < 0.7:
             root = self.common(root)
         draft.trees = [self.grow(root.copy(), case, depth) for case in self.reference.cases]
 
@@ -176,7 +176,7 @@ class _Producer:
 
     def common(self, root: Region) -> Region:
         for _ in range(int(self.random.integers(1, 3))):
-            group = [c for _ in range(3) for c in self.cuts(root, None, [0] * self.draft.height)]
+            group = [c for _ in range(10) for c in self.cuts(root, None, [0] * self.draft.height)]
             self.draft.common.append(group)
             root = self.applied(root, group)
             if root.empty():
@@ -315,7 +315,7 @@ def spoiled(random: np.random.Generator, draft: Draft) -> tuple[str, Draft]:
     ways += ["cut"] * 3 * bool(cuts) + ["prune"] * bool(of_kind[SPLIT] + of_kind[CUT]) + ["swap"] * bool(of_kind[SPLIT])
     way = str(random.choice(ways))
     if way == "row":
-        p, mu, s = pick(draft.rows)
+        _, mu, s = pick(draft.rows)
         kept = [(k, f) for k, features in enumerate(draft.kept) for f in features]
         if kept and random.random() < 0.7:
             k, feature = pick(kept)
@@ -358,11 +358,11 @@ def spoiled(random: np.random.Generator, draft: Draft) -> tuple[str, Draft]:
         name = str(pick([n for n, values in draft.arrays.items() if values]))
         values = draft.arrays[name]
         values[int(random.integers(len(values)))] += step
-        if isinstance(draft.property, RobustnessProperty) and random.random() < 0.6:
-            draft.property = random.choice(
+        if isinstance(draft.asked, RobustnessProperty) and random.random() < 0.6:
+            draft.asked = random.choice(
                 [
-                    RobustnessProperty(draft.property.label, draft.property.radius + 1),
-                    RobustnessProperty(int(random.integers(draft.outputs)), draft.property.radius),
+                    RobustnessProperty(draft.asked.label, draft.asked.radius + 1),
+                    RobustnessProperty(int(random.integers(draft.outputs)), draft.asked.radius),
                 ]
             )
         way = f"property: {name}"

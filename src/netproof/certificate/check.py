@@ -31,9 +31,10 @@ from torch import Tensor
 from netproof.certificate.cases import Cases, query_of, tensor
 from netproof.certificate.contents import CUT, EMPTY, LEAF, POINTS, SPLIT, Certificate, Integers, children_of
 from netproof.certificate.evaluate import ExactNetwork
-from netproof.certificate.format import MEMORY, read
+from netproof.certificate.format import MEMORY
 from netproof.certificate.refute import Rows
 from netproof.certificate.region import Cuts, Region
+from netproof.certificate.witness import WitnessDocument, read_evidence
 from netproof.errors import CertificateError, ProofError
 from netproof.network import Network
 from netproof.query import Query, RobustnessQuery
@@ -66,12 +67,14 @@ class Checked:
     seconds: float
 
 
-def check(certificate: Certificate | str | PathLike[str], network: Network, *, memory: int = MEMORY) -> Checked:
+def check(
+    certificate: Certificate | WitnessDocument | str | PathLike[str], network: Network, *, memory: int = MEMORY
+) -> Checked:
     """Check that a certificate proves its claim about a network.
 
     Parameters
     ----------
-    certificate : a certificate, or the path of its file
+    certificate : a certificate or a witness document, or the path of its file
     network : the network, loaded with the bit widths that the certificate states
     memory : the most bytes for the certificate's arrays, and again for the regions of two levels of its trees
 
@@ -81,15 +84,17 @@ def check(certificate: Certificate | str | PathLike[str], network: Network, *, m
     CertificateError : it cannot be used: damaged, inconsistent, about another network, or too large for ``memory``
     """
     start = time.perf_counter()
-    source = "certificate"
-    if not isinstance(certificate, Certificate):
+    source, document = "certificate", None
+    if not isinstance(certificate, (Certificate, WitnessDocument)):
         source = fspath(certificate)
-        certificate = read(source, memory=memory)
+        certificate = read_evidence(source, memory=memory)
+    if isinstance(certificate, WitnessDocument):
+        document, certificate = certificate, certificate.certificate
     query = query_of(certificate, network, source)
     if isinstance(query, RobustnessQuery) and query.misclassified:
         raise ProofError(source, f"the network takes the image itself for class {query.prediction}, not {query.label}")
     if certificate.claim == "sat":
-        _replay(certificate, query, source)
+        _replay(certificate, document, query, source)
     else:
         _Proof(certificate, query, source).check(memory)
     kind = certificate.arrays["kind"]
@@ -106,12 +111,23 @@ def check(certificate: Certificate | str | PathLike[str], network: Network, *, m
     )
 
 
-def _replay(certificate: Certificate, query: Query, source: str) -> None:
+def _replay(certificate: Certificate, document: WitnessDocument | None, query: Query, source: str) -> None:
+    """Evaluate the network at a witness, and compare with what a document says of it."""
     x = tensor(certificate.arrays["witness"])
     if not bool(((x >= query.lower) & (x <= query.upper)).all()):
         raise ProofError(source, "the witness is not in the input set")
     if not bool(query.refuted_by(x)):
         raise ProofError(source, "the output at the witness meets none of the cases")
+    if document is not None:
+        moved = (x - tensor(certificate.arrays["image"])).abs()
+        found = (
+            tuple(int(y) for y in query.network.graph.evaluate(x).tolist()),
+            int(query.network.classify(x)),
+            int((moved > 0).sum()),
+            int(moved.max()),
+        )
+        if found != (document.output, document.predicted, document.changed, document.largest_change):
+            raise ProofError(source, "the witness is one, but its output, class or changes are not those stated")
 
 
 class _Proof:
