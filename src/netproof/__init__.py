@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from netproof.certificate.check import Checked, check
     from netproof.certificate.contents import Certificate
+    from netproof.certificate.format import write as write_certificate
+    from netproof.certificate.make import certificate_of
     from netproof.errors import CertificateError, NetproofError, ProofError
     from netproof.formats.fixed_point import FixedPoint
     from netproof.formats.load import load
@@ -47,12 +49,14 @@ __all__ = [
     "Verdict",
     "Witness",
     "__version__",
+    "certificate_of",
     "check",
     "largest_radius",
     "load",
     "robustness",
     "verify",
     "verify_many",
+    "write_certificate",
 ]
 
 #: where each public name is defined
@@ -71,12 +75,14 @@ _HOME = {
     "Settings": "netproof.settings",
     "Verdict": "netproof.query",
     "Witness": "netproof.query",
+    "certificate_of": "netproof.certificate.make",
     "check": "netproof.certificate.check",
     "largest_radius": "netproof.search.radius",
     "load": "netproof.formats.load",
     "robustness": "netproof.query",
     "verify": "netproof.search.verify",
     "verify_many": "netproof.search.verify",
+    "write_certificate": "netproof.certificate.format:write",
 }
 
 
@@ -88,7 +94,8 @@ if not TYPE_CHECKING:  # or type checkers would take any name for granted
 
             value = netproof_version()
         elif name in _HOME:
-            value = getattr(import_module(_HOME[name]), name)
+            home, _, its_name = _HOME[name].partition(":")
+            value = getattr(import_module(home), its_name or name)
         else:
             raise AttributeError(f"module 'netproof' has no attribute '{name}'")
         globals()[name] = value  # found without this function from now on
