@@ -29,6 +29,7 @@ from netproof.search.branching import (
     split_regions,
 )
 from netproof.search.cases import cases_of, shrink
+from netproof.search.dive import BEAM, Diver
 from netproof.search.presolve import presolve
 from netproof.search.subproblems import Frontier, Subproblems
 from netproof.settings import Settings
@@ -59,6 +60,8 @@ _GOAL = -0.01
 #: seconds of search before alignment is tried, and how many times longer the search must have
 #: gone on before it is tried again
 _FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
+#: of the time of a search that dives may take
+_DIVE_SHARE = 0.25
 #: subproblems after which a search begins anew with tighter ranges
 _RESTART = 256
 
@@ -122,6 +125,9 @@ class Search:
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._frontier = Frontier()
+        self._diver: Diver | None = None
+        if self._settings.attack and self._interior is not None:
+            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
         self._count = 0
 
     def run(self, deadline: float) -> Outcome:
@@ -156,12 +162,31 @@ class Search:
                 if found is not None:
                     return self._sat(found, "attack")
             found = self._process(batch)
+            if found is None and restarted:
+                found = self._dive(begun, deadline)
+                if found is not None:
+                    return self._sat(found, "attack")
             if found is None and not restarted and self._count >= _RESTART and self._interior is not None:
                 restarted = True
                 found = self._restart(region, deadline)
         if found is not None:
             return self._sat(found, method)
         return Outcome(Verdict.UNSAT, method, self._count)
+
+    def _dive(self, begun: float, deadline: float) -> Tensor | None:
+        """Spend the time that dives have coming to them, on the one under way or a new one."""
+        if self._diver is None or not len(self._frontier):
+            return None
+        found = None
+        now = time.monotonic()
+        while found is None and self._diver.seconds < _DIVE_SHARE * (now - begun) and now < deadline:
+            if not self._diver.running:
+                self._diver.begin(self._frontier.peek(BEAM))
+            found = self._diver.advance(deadline)
+            self._diver.seconds -= now
+            now = time.monotonic()
+            self._diver.seconds += now
+        return found
 
     def _restart(self, region: Region, deadline: float) -> Tensor | None:
         """Begin anew from the open cases' roots, their ranges tightened as far as each case allows.
