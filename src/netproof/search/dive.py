@@ -27,6 +27,8 @@ from netproof.search.subproblems import Subproblems
 BEAM = 8
 #: most ranges cut at once, and steps left undecided per cut; one dive after the other takes the next
 _MOST_CUTS, _PACES = 8, (64.0, 128.0, 32.0)
+#: the largest and the smallest share of a search's time that dives may take
+_MOST, _LEAST = 0.25, 0.05
 #: levels from one descent to the next
 _DESCENT_EVERY = 4
 
@@ -40,11 +42,14 @@ class Diver:
     solver : of the graph's linear programs
     attacker : looks for witnesses near their points
     iterations : of the solver, per level
+
+    Attributes
+    ----------
+    seconds : spent on dives; kept by the caller
+    share : of the search's time that dives are worth: little where the last one was refuted high up
     """
 
-    def __init__(
-        self, graph: Graph, cases: Cases, solver: InteriorSolver, attacker: Attacker, iterations: int
-    ) -> None:
+    def __init__(self, graph: Graph, cases: Cases, solver: InteriorSolver, attacker: Attacker, iterations: int) -> None:
         self._graph = graph
         self._cases = cases
         self._solver = solver
@@ -54,7 +59,8 @@ class Diver:
         self._region: Region | None = None
         self._start: tuple[Tensor, ...] = ()
         self._dives = self._level = 0
-        self.seconds = 0.0
+        self._width = self._whole = 0.0
+        self.seconds, self.share = 0.0, _MOST
 
     @property
     def running(self) -> bool:
@@ -66,8 +72,11 @@ class Diver:
         self._case, self._region = batch.case, batch.region
         multipliers = batch.parameters
         self._start = tuple(part.double() for part in multipliers.beta)
+        if self._dives:
+            self.share = min(max(_MOST * (1 - self._width / max(self._whole, 1.0)), _LEAST), _MOST)
         self._dives += 1
         self._level = 0
+        self._whole = 0.0
 
     def advance(self, deadline: float) -> Tensor | None:
         """Go one level down; returns a witness, if one turns up."""
@@ -93,10 +102,10 @@ class Diver:
         hulls = hulls_of(self._graph, region)
         point = evaluate_dual(self._graph, region, hulls, objective.take(best), given(program.s))
         region = reduce_ranges(self._graph, region, hulls, point)
-        cuts = self._cuts(region)
-        split, score = program_candidates(
-            self._graph, region, point.v, program.a, self._cases.splittable(case), cuts
-        )
+        self._width = self._undecided(region)
+        self._whole = max(self._whole, self._width)
+        cuts = int(min(max(self._width / _PACES[(self._dives - 1) % len(_PACES)], 1), _MOST_CUTS))
+        split, score = program_candidates(self._graph, region, point.v, program.a, self._cases.splittable(case), cuts)
         if not bool(torch.isfinite(score[:, 0]).any()):
             return None  # nothing is left to cut
         self._region = _cut(region, split, score, program)
@@ -105,13 +114,13 @@ class Diver:
         self._level += 1
         return None
 
-    def _cuts(self, region: Region) -> int:
-        """How many ranges to cut at once: many while much is undecided, then one at a time."""
-        undecided = 0.0
+    def _undecided(self, region: Region) -> float:
+        """How many steps of hidden staircases the first row leaves undecided."""
+        width = 0.0
         for k, index in enumerate(self._graph.activations[:-1]):
             low, high = self._graph.activation(index).output_range(region.range_lower[k][:1], region.range_upper[k][:1])
-            undecided += float((high - low).sum())
-        return int(min(max(undecided / _PACES[(self._dives - 1) % len(_PACES)], 1), _MOST_CUTS))
+            width += float((high - low).sum())
+        return width
 
 
 def _cut(region: Region, split: Split, score: Tensor, program: InteriorResult) -> Region:
