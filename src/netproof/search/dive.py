@@ -26,7 +26,7 @@ from netproof.search.subproblems import Subproblems
 #: subproblems kept at each level
 BEAM = 8
 #: most ranges cut at once, and steps left undecided per cut; one dive after the other takes the next
-_MOST_CUTS, _PACES = 8, (64.0, 128.0, 32.0)
+_MOST_CUTS, _PACES = 20, (64.0, 32.0, 128.0)
 #: the largest and the smallest share of a search's time that dives may take
 _MOST, _LEAST = 0.25, 0.05
 #: levels from one descent to the next
