@@ -17,7 +17,7 @@ _STARTS_PER_CASE = 32
 _MAX_STARTS = 512
 #: distinct corners that alignment starts from, and chains it runs
 _ALIGN_STARTS, _ALIGN_CHAINS = 8, 32
-#: annealing steps of the first round; each round doubles the steps, and the second the chains
+#: annealing steps of the first round; the later ones have twice the steps and the chains
 _ALIGN_STEPS = 1000
 #: roundings of each real point, points to descend from, and steps
 _ROUNDINGS, _DESCENTS, _DESCENT_STEPS = 4, 4, 40
@@ -76,7 +76,7 @@ class Attacker:
         order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
         best = _distinct(x[order], towards[order], _ALIGN_STARTS)
         chains = _ALIGN_CHAINS * min(self._rounds, 2)
-        steps = _ALIGN_STEPS << min(self._rounds - 1, 4)
+        steps = _ALIGN_STEPS * min(self._rounds, 2)
         chosen = order[best].repeat_interleave(-(-chains // len(best)))
         outcome = align(
             self._graph,

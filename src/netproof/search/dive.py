@@ -26,9 +26,9 @@ from netproof.search.subproblems import Subproblems
 #: subproblems kept at each level
 BEAM = 8
 #: most ranges cut at once, and steps left undecided per cut; one dive after the other takes the next
-_MOST_CUTS, _PACES = 20, (64.0, 32.0, 128.0)
+_MOST_CUTS, _PACES = 20, (32.0, 64.0, 128.0)
 #: the largest and the smallest share of a search's time that dives may take
-_MOST, _LEAST = 0.25, 0.05
+_MOST, _LEAST = 0.3, 0.05
 #: levels from one descent to the next
 _DESCENT_EVERY = 4
 
@@ -73,7 +73,8 @@ class Diver:
         multipliers = batch.parameters
         self._start = tuple(part.double() for part in multipliers.beta)
         if self._dives:
-            self.share = min(max(_MOST * (1 - self._width / max(self._whole, 1.0)), _LEAST), _MOST)
+            reach = 1 - self._width / max(self._whole, 1.0)
+            self.share = min(max(2 * _MOST * reach, _LEAST), _MOST)
         self._dives += 1
         self._level = 0
         self._whole = 0.0

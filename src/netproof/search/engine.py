@@ -59,7 +59,7 @@ class Effort:
 _GOAL = -0.01
 #: seconds of search before alignment is tried, and how many times longer the search must have
 #: gone on before it is tried again
-_FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 8.0
+_FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
 #: subproblems of a case after which its search begins anew with tighter ranges
 _RESTART = 256
 
