@@ -70,7 +70,7 @@ def random_region(random: np.random.Generator, whole: Region) -> Region:
     region = whole.copy()
     for layer in (region.box, *region.ranges):
         for interval in layer:
-            if random.random() < 0.3:
+            if random.random() < 0.15:
                 low, high = (int(end) for end in interval)
                 interval[:] = np.sort(random.integers(low, high + 1, 2)).tolist()
                 if random.random() < 0.02:
@@ -123,10 +123,10 @@ def test_every_bound_is_the_references():
             if closed[i].ranges and random.random() < 0.7:
                 k = int(random.integers(len(closed[i].ranges)))
                 feature, side = int(random.integers(len(closed[i].ranges[k]))), int(random.integers(2))
-                if case.order is not None and random.random() < 0.5:
-                    k, feature = len(closed[i].ranges) - 1, case.order[int(random.integers(2))]
+                if case.order is not None and random.random() < 0.8:
+                    k, feature = len(closed[i].ranges) - 1, case.order[int(random.random() < 0.8)]
                 low, high = (int(e) for e in closed[i].ranges[k][feature])
-                end = int(random.integers(low - 1, high + 2))
+                end = int(random.integers(low - 1, high + 2)) if random.random() < 0.8 else (low + high) // 2
             tasks.append((i, k, feature, side, end, int(random.integers(ROWS))))
         columns = [torch.tensor(column) for column in zip(*tasks, strict=True)]
         activation = torch.where(columns[1] >= 0, columns[1] + 1, -1)
