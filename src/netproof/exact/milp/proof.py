@@ -1,0 +1,167 @@
+"""A refutation by linear programs, each of whose answers is evaluated exactly.
+
+A tree of regions. HiGHS solves the linear program of a region; its dual values (a ray, where the program
+has no point) are read as the multipliers of the dual bound, and a region is closed only if the exact
+evaluation of that bound is below 0. What stays open is split at a threshold of a staircase or, where
+only the integrality of the input is left, at an input value. So HiGHS decides what is tried, and
+netproof's own arithmetic what holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netproof.bounds.dual import DualPoint, Objective, hulls_of
+from netproof.bounds.exact import evaluate_exact
+from netproof.bounds.region import Region
+from netproof.exact.milp.condition import confine
+from netproof.exact.milp.encode import Encoder, Encoding
+from netproof.exact.milp.highs import HighsProcess
+from netproof.exact.milp.model import Floats, Solution, Status
+from netproof.exact.milp.splits import split
+from netproof.graph.graph import Graph
+from netproof.query import Conjunction, Verdict
+
+#: several constraints are weighted by integers up to this
+_WEIGHTS = 4096.0
+_LARGEST_EXCESS = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Refutation:
+    """How a tree ended: ``UNSAT``, ``SAT`` with a point, or ``TIMEOUT``; and the regions it looked at."""
+
+    verdict: Verdict
+    regions: int
+    programs: int
+    point: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Node:
+    """A region still to be refuted, and multipliers to try first."""
+
+    region: Region
+    weights: Floats
+    s: tuple[Tensor, ...]
+
+
+class Tree:
+    """Refutes one conjunction on a region of one row.
+
+    Parameters
+    ----------
+    encoder : of the query's graph
+    conjunction : what is to be refuted
+    solver : where linear programs are solved
+    is_witness : replays points ``[N, n_input]`` exactly: ``[N]`` bool
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        conjunction: Conjunction,
+        solver: HighsProcess,
+        is_witness: Callable[[Tensor], Tensor],
+    ) -> None:
+        self._encoder = encoder
+        self._graph: Graph = encoder.graph
+        self._conjunction = conjunction
+        self._solver = solver
+        self._is_witness = is_witness
+        self._regions = self._programs = 0
+
+    def refute(self, region: Region, deadline: float, limit: int | None = None) -> Refutation:
+        """Look at regions, the deepest first, until none is left, the time is over, or ``limit`` were looked at."""
+        zeros = tuple(torch.zeros_like(low) for low in region.range_lower)
+        weights = np.zeros(len(self._conjunction.threshold))
+        weights[0] = 1
+        nodes = [_Node(region, weights, zeros)]
+        while nodes:
+            if time.monotonic() >= deadline or self._regions == limit:
+                return Refutation(Verdict.TIMEOUT, self._regions, self._programs)
+            node = nodes.pop()
+            found = self._process(node, nodes, deadline)
+            if found is not None:
+                return Refutation(Verdict.SAT, self._regions, self._programs, found)
+        return Refutation(Verdict.UNSAT, self._regions, self._programs)
+
+    def _process(self, node: _Node, nodes: list[_Node], deadline: float) -> Tensor | None:
+        """Refute a region or split it into ``nodes``. Returns a witness if one turns up."""
+        self._regions += 1
+        region = confine(self._graph, node.region, self._conjunction)
+        if region is None:
+            return None
+        node = replace(node, region=region)
+        if bool((region.lower == region.upper).all()):
+            # A single point is settled by evaluation.
+            return region.lower[0] if bool(self._is_witness(region.lower)[0]) else None
+        point = self._bound(node)
+        if float(point.value) < 0:
+            return None
+        encoding = self._encoder.encode(region, self._conjunction, margin=True)
+        solution = self._solver.solve(encoding.model, deadline, relaxed=True)
+        self._programs += 1
+        at: Encoding | None = None
+        for candidate in self._proposals(encoding, solution):
+            proposed = replace(candidate, region=region)
+            bounded = self._bound(proposed)
+            if float(bounded.value) < 0:
+                return None
+            if float(bounded.value) <= float(point.value) or solution.status is Status.OPTIMAL:
+                node, point = proposed, bounded
+        x = None
+        if solution.point is not None and solution.status is Status.OPTIMAL:
+            at = encoding
+            x = encoding.input_of(solution.point)
+            rounded = torch.from_numpy(x).round().clamp(region.lower[0], region.upper[0])
+            for witness in (rounded, point.x[0]):
+                if bool(self._is_witness(witness[None])[0]):
+                    return witness
+        elif bool(self._is_witness(point.x)[0]):
+            return point.x[0]
+        halves = split(self._graph, region, point, at, solution.point)
+        nodes.extend(_Node(half, node.weights, node.s) for half in halves)
+        return None
+
+    def _bound(self, node: _Node) -> DualPoint:
+        """The exact bound at a node's multipliers."""
+        coefficients = self._conjunction.coefficients
+        weights = torch.from_numpy(node.weights)
+        objective = Objective(
+            {len(self._graph.nodes) - 1: (weights @ coefficients)[None]},
+            -(weights @ self._conjunction.threshold)[None],
+        )
+        return evaluate_exact(self._graph, node.region, hulls_of(self._graph, node.region), objective, node.s)[0]
+
+    def _proposals(self, encoding: Encoding, solution: Solution) -> list[_Node]:
+        """Multipliers in the dual values of a linear program; a ray's sign is left open."""
+        if solution.dual is None or not np.isfinite(solution.dual).all():
+            return []
+        # Raising the right side of ``a = affine`` by one lowers the minimum by its multiplier.
+        parts = [np.where(rows >= 0, -solution.dual[rows], 0.0) for rows in encoding.definition]
+        weights = np.maximum(solution.dual[list(encoding.goals)], 0.0)
+        if solution.status is Status.INFEASIBLE:
+            largest = max((float(np.abs(part).max(initial=0.0)) for part in parts), default=0.0)
+            if largest == 0:
+                return []
+            return [
+                self._node(np.zeros_like(weights), [sign * part / largest for part in parts]) for sign in (1.0, -1.0)
+            ]
+        if solution.status is not Status.OPTIMAL or weights.max(initial=0.0) <= 0:
+            return []
+        scale = 1.0 / weights.max()
+        if len(weights) > 1:
+            scale *= _WEIGHTS
+        return [self._node(np.rint(weights * scale), [part * scale for part in parts])]
+
+    @staticmethod
+    def _node(weights: Floats, parts: list[Floats]) -> _Node:
+        empty = torch.empty(0)
+        return _Node(Region(empty, empty, (), ()), weights, tuple(torch.from_numpy(part)[None] for part in parts))
