@@ -14,7 +14,7 @@ then the multipliers of the dual bound (:mod:`netproof.bounds.dual`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ class Encoding:
     value : per activation ``[n_k]``, the column of its value, -1 where it is constant or not encoded
     definition : per activation ``[n_k]``, the row that defines its pre-activation, -1 where there is none
     goals : the rows of the conjunction's constraints
+    steps : every encoded staircase: the column of its argument, its columns, and what it is
     """
 
     model: Model
@@ -58,6 +59,41 @@ class Encoding:
     value: tuple[NDArray[np.int64], ...]
     definition: tuple[NDArray[np.int64], ...]
     goals: tuple[int, ...]
+    steps: tuple[tuple[int, Levels, Steps], ...]
+
+    def with_real_inputs(self) -> Model:
+        """The program without the integrality of the inputs: where it has no point, neither has this one."""
+        integer = self.model.integer.copy()
+        integer[self.inputs[self.inputs >= 0]] = False
+        return replace(self.model, integer=integer)
+
+    def centred(self, point: Floats) -> Model:
+        """The linear program of the points on the levels of ``point``, as far from all thresholds as can be."""
+        lower, upper = self.model.lower.copy(), self.model.upper.copy()
+        slack = len(lower)
+        rows: list[tuple[int, float, float, float]] = []
+        for argument, levels, steps in self.steps:
+            level = float(np.clip(np.rint(point[levels.value]), steps.base, steps.top))
+            lower[levels.value] = upper[levels.value] = level
+            passed = int(np.searchsorted(np.cumsum(steps.jump), level - steps.base + 0.5))
+            for number, column in enumerate(levels.binaries):
+                lower[column] = upper[column] = float(number < passed)
+            if passed > 0:
+                rows.append((argument, -1.0, float(steps.threshold[passed - 1]), np.inf))
+            if passed < len(steps.threshold):
+                rows.append((argument, 1.0, -np.inf, float(steps.threshold[passed]) - 1))
+        model = self.model
+        return Model(
+            np.append(np.zeros(slack), -1.0),
+            np.append(lower, 0.0),
+            np.append(upper, np.inf if rows else 0.0),
+            np.append(model.integer, False),
+            np.append(model.row_lower, [row[2] for row in rows]),
+            np.append(model.row_upper, [row[3] for row in rows]),
+            np.append(model.start, model.start[-1] + 2 * np.arange(1, len(rows) + 1)).astype(np.int32),
+            np.append(model.index, [column for row in rows for column in (row[0], slack)]).astype(np.int32),
+            np.append(model.value, [value for row in rows for value in (1.0, row[1])]),
+        )
 
     def input_of(self, point: Floats) -> Floats:
         """The network input in a solution, ``[n_input]``, as the solver gives it."""
@@ -154,8 +190,13 @@ class Encoder:
             )
             if excess is None:
                 self._order(builder, levels, conjunction, i)
+        steps = tuple(
+            (int(argument[k][j]), found, cut)
+            for k, index in enumerate(self.graph.activations)
+            for j, (cut, found) in levels[index].items()
+        )
         return Encoding(
-            builder.build(), inputs, base, tuple(argument), tuple(value), tuple(definition), tuple(goals)
+            builder.build(), inputs, base, tuple(argument), tuple(value), tuple(definition), tuple(goals), steps
         )
 
     def _goal(self, conjunction: Conjunction) -> tuple[dict[int, Floats], Floats]:

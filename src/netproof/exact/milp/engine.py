@@ -1,38 +1,44 @@
-"""The engine ``milp``: HiGHS looks for a witness, and linear programs with exact bounds refute."""
+"""The engine ``milp``: linear programs with exact bounds refute, HiGHS looks for witnesses."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from netproof.bounds.region import Region, box_region
+from netproof.bounds.region import box_region
 from netproof.bounds.tighten import tighten_ranges
 from netproof.exact.base import Answer
 from netproof.exact.milp.condition import confine
-from netproof.exact.milp.encode import Encoder, EncodingError
+from netproof.exact.milp.encode import Encoder, Encoding, EncodingError
 from netproof.exact.milp.highs import HighsProcess, SolverError
-from netproof.exact.milp.model import Status
+from netproof.exact.milp.model import Floats, Model, Solution, Status
 from netproof.exact.milp.proof import Tree
+from netproof.exact.milp.rounding import roundings
 from netproof.query import Conjunction, Query, Verdict
 from netproof.settings import Settings
 
 #: regions a refutation may look at before HiGHS is asked for a witness
-_FIRST_LOOK = 1
-#: of the time left, what HiGHS may spend on one case's integer program
+_FIRST_LOOK = 64
+#: of the time left, what HiGHS may spend on one integer program
 _SHARE = 0.25
+#: roundings tried of a linear program's point, and of an integer program's
+_FEW, _MANY = 16, 4096
+#: more inputs than this stay real in integer programs: HiGHS hardly moves with hundreds of integers of wide
+#: range in one equation
+_INTEGER_INPUTS = 64
 
 
 class MilpEngine:
     """Mixed-integer linear programming by HiGHS.
 
-    Of each case (disjunct) of the query that linear programs do not refute at once, HiGHS is asked for a
-    point: a whole-number point is replayed, and a witness is the answer. That HiGHS finds none is
-    counted, not believed: the case is then refuted by a tree of linear programs whose multipliers the
-    exact evaluation accepts (:mod:`netproof.exact.milp.proof`). Where that takes too long the answer is
-    ``timeout``, and its reason has what HiGHS says.
+    Every case (disjunct) of the query is refuted by a tree of linear programs whose multipliers the exact
+    evaluation accepts (:mod:`netproof.exact.milp.proof`). Where that takes longer, HiGHS is asked for a
+    point of the case's integer program in between: the point is rounded and replayed, and a witness is the
+    answer. That HiGHS finds none is counted, not believed.
 
     The solver's process is kept from query to query. Use as a context manager, or call :meth:`close`.
     """
@@ -56,18 +62,13 @@ class MilpEngine:
             self._solver[1].close()
             self._solver = None
 
-    def __del__(self) -> None:
-        self.close()
-
     def decide(self, query: Query, settings: Settings, deadline: float) -> Answer:
         """Decide the query before ``time.monotonic()`` reaches ``deadline``; see :class:`netproof.exact.base.Engine`."""
-        decision = _Decision(query, self._process(settings), deadline)
+        decision = _Decision(query, self._process(settings), settings, deadline)
         try:
             return decision.run()
-        except EncodingError as error:
-            return decision.answer(Verdict.UNKNOWN, f"milp: {error}")
-        except SolverError as error:
-            return decision.answer(Verdict.UNKNOWN, f"milp: {error}")
+        except (EncodingError, SolverError) as error:
+            return decision.answer(Verdict.UNKNOWN, str(error))
 
     def _process(self, settings: Settings) -> HighsProcess:
         if self._solver is None or self._solver[0] != settings.memory:
@@ -79,22 +80,33 @@ class MilpEngine:
 class _Decision:
     """One query's way through the engine."""
 
-    def __init__(self, query: Query, solver: HighsProcess, deadline: float) -> None:
+    def __init__(self, query: Query, solver: HighsProcess, settings: Settings, deadline: float) -> None:
         self._query = query
         self._solver = solver
         self._deadline = deadline
-        self._counts = {
-            "cases": float(len(query.condition)),
-            "regions": 0.0,
-            "programs": 0.0,
-            "integer_programs": 0.0,
-            "highs_infeasible": 0.0,
-            "highs_nodes": 0.0,
-            "points_rejected": 0.0,
-        }
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        self._trees: list[tuple[Conjunction, Tree]] = []
+        self._integer_programs = self._infeasible = self._solver_nodes = self._rejected = 0
 
     def answer(self, verdict: Verdict, reason: str = "", point: Tensor | None = None) -> Answer:
-        return Answer(verdict, point, reason, dict(self._counts))
+        """The answer, with what was done for it.
+
+        Statistics: ``cases`` that ranges alone do not refute; ``regions`` and linear ``programs`` of the
+        refutations; ``integer_programs`` given to HiGHS, how many it called infeasible (``highs_infeasible``,
+        a claim that no verdict rests on), its ``highs_nodes``, and ``points_rejected``, its points none of
+        whose roundings was a witness.
+        """
+        trees = [tree for _, tree in self._trees]
+        statistics = {
+            "cases": len(trees),
+            "regions": sum(tree.regions for tree in trees),
+            "programs": sum(tree.programs for tree in trees),
+            "integer_programs": self._integer_programs,
+            "highs_infeasible": self._infeasible,
+            "highs_nodes": self._solver_nodes,
+            "points_rejected": self._rejected,
+        }
+        return Answer(verdict, point, reason, {name: float(count) for name, count in statistics.items()})
 
     def run(self) -> Answer:
         query = self._query
@@ -103,62 +115,77 @@ class _Decision:
         root = box_region(graph, query.lower[None], query.upper[None])
         if len(graph.activations) > 2:
             root = tighten_ranges(graph, root)
-        waiting: list[tuple[Conjunction, Region]] = []
+        waiting: list[tuple[Conjunction, Tree]] = []
         for conjunction in query.condition:
             region = confine(graph, root, conjunction)
             if region is None:
                 continue
-            tree = Tree(encoder, conjunction, self._solver, query.refuted_by)
-            answer = self._refute(tree, region, _FIRST_LOOK)
-            if answer is None:
-                continue
-            if answer.verdict is Verdict.SAT:
-                return answer
-            if time.monotonic() >= self._deadline:
-                return answer
-            waiting.append((conjunction, region))
-        hopeless = 0
-        for conjunction, region in waiting:
-            point, infeasible = self._find(encoder, conjunction, region)
-            hopeless += infeasible
-            if point is not None:
-                return self.answer(Verdict.SAT, point=point)
-        for conjunction, region in waiting:
-            tree = Tree(encoder, conjunction, self._solver, query.refuted_by)
-            answer = self._refute(tree, region, None)
-            if answer is not None:
-                if answer.verdict is Verdict.TIMEOUT and waiting and hopeless == len(waiting):
-                    return self.answer(
-                        Verdict.TIMEOUT, "the time limit was reached: HiGHS finds no witness, which is not proved"
-                    )
-                return answer
+            tree = Tree(encoder, conjunction, region, self._solver, self._replay_few)
+            self._trees.append((conjunction, tree))
+            done = tree.grow(self._deadline, _FIRST_LOOK)
+            if done.verdict is Verdict.SAT:
+                return self.answer(Verdict.SAT, point=done.point)
+            if done.verdict is Verdict.UNKNOWN:
+                waiting.append((conjunction, tree))
+        for conjunction, tree in waiting:
+            found = self._find(encoder, conjunction, tree)
+            if found is not None:
+                return self.answer(Verdict.SAT, point=found)
+        for _, tree in waiting:
+            done = tree.grow(self._deadline)
+            if done.verdict is Verdict.SAT:
+                return self.answer(Verdict.SAT, point=done.point)
+            if done.verdict is Verdict.UNKNOWN:
+                return self.answer(Verdict.TIMEOUT, self._why_not(len(waiting)))
         return self.answer(Verdict.UNSAT)
 
-    def _refute(self, tree: Tree, region: Region, limit: int | None) -> Answer | None:
-        """None where the case is refuted."""
-        done = tree.refute(region, self._deadline, limit)
-        self._counts["regions"] += done.regions
-        self._counts["programs"] += done.programs
-        if done.verdict is Verdict.UNSAT:
-            return None
-        reason = "" if done.verdict is Verdict.SAT else "the time limit was reached"
-        return self.answer(done.verdict, reason, done.point)
+    def _why_not(self, cases: int) -> str:
+        if self._infeasible == cases:
+            return "the time limit was reached (HiGHS finds no witness, but that is not proved)"
+        return "the time limit was reached"
 
-    def _find(self, encoder: Encoder, conjunction: Conjunction, region: Region) -> tuple[Tensor | None, bool]:
-        """A witness that HiGHS finds, replayed; and whether it says that there is none."""
+    def _find(self, encoder: Encoder, conjunction: Conjunction, tree: Tree) -> Tensor | None:
+        """A witness in the points of the case's integer programs."""
+        encoding = encoder.encode(tree.region, conjunction)
+        solution = self._solve(encoding.with_real_inputs())
+        if solution.point is not None:
+            found = self._replay_many(encoding, solution.point)
+            if found is None:
+                found = self._centre(encoding, solution.point)
+            if found is not None:
+                return found
+        if solution.status is not Status.INFEASIBLE and np.count_nonzero(encoding.inputs >= 0) <= _INTEGER_INPUTS:
+            solution = self._solve(encoding.model)
+            if solution.point is not None:
+                found = self._replay_many(encoding, solution.point)
+                self._rejected += found is None
+                return found
+        self._infeasible += solution.status is Status.INFEASIBLE
+        self._rejected += solution.point is not None
+        return None
+
+    def _solve(self, model: Model) -> Solution:
         now = time.monotonic()
-        encoding = encoder.encode(region, conjunction)
-        solution = self._solver.solve(encoding.model, now + _SHARE * max(self._deadline - now, 0.0))
-        self._counts["integer_programs"] += 1
-        self._counts["highs_nodes"] += solution.nodes
-        if solution.status is Status.INFEASIBLE:
-            self._counts["highs_infeasible"] += 1
-            return None, True
-        if solution.point is None:
-            return None, False
-        x = torch.from_numpy(encoding.input_of(solution.point)).round()
-        x = x.clamp(self._query.lower, self._query.upper)
-        if bool(self._query.refuted_by(x)):
-            return x, False
-        self._counts["points_rejected"] += 1
-        return None, False
+        self._integer_programs += 1
+        solution = self._solver.solve(model, now + _SHARE * max(self._deadline - now, 0.0))
+        self._solver_nodes += solution.nodes
+        return solution
+
+    def _centre(self, encoding: Encoding, point: Floats) -> Tensor | None:
+        """Keep the levels of a point and move it away from every threshold, where roundings do no harm."""
+        solution = self._solver.solve(encoding.centred(point), self._deadline, relaxed=True)
+        return None if solution.point is None else self._replay_many(encoding, solution.point)
+
+    def _replay_many(self, encoding: Encoding, point: Floats) -> Tensor | None:
+        return self._replay(torch.from_numpy(encoding.input_of(point))[None], _MANY)
+
+    def _replay_few(self, points: Tensor) -> Tensor | None:
+        return self._replay(points, _FEW)
+
+    def _replay(self, points: Tensor, count: int) -> Tensor | None:
+        """The first witness among roundings of each of the points ``[N, n_input]``."""
+        query = self._query
+        rounded = [roundings(x, query.lower, query.upper, count, self._generator) for x in points]
+        candidates = torch.cat(rounded)
+        hits = query.refuted_by(candidates).nonzero()[:, 0]
+        return candidates[hits[0]] if len(hits) else None

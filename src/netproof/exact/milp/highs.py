@@ -59,6 +59,9 @@ class HighsProcess:
         ------
         SolverError : highspy is not installed, or the process died
         """
+        if not len(model.cost):
+            holds = bool(((model.row_lower <= 0) & (model.row_upper >= 0)).all())
+            return Solution(Status.OPTIMAL, model.cost) if holds else Solution(Status.INFEASIBLE)
         left = deadline - time.monotonic()
         if left <= 0:
             return Solution(Status.TIME)

@@ -9,6 +9,7 @@ netproof's own arithmetic what holds.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,16 +31,13 @@ from netproof.query import Conjunction, Verdict
 
 #: several constraints are weighted by integers up to this
 _WEIGHTS = 4096.0
-_LARGEST_EXCESS = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Refutation:
-    """How a tree ended: ``UNSAT``, ``SAT`` with a point, or ``TIMEOUT``; and the regions it looked at."""
+    """How far a tree has come: ``UNSAT``, ``SAT`` with a witness, or ``UNKNOWN`` where regions are open."""
 
     verdict: Verdict
-    regions: int
-    programs: int
     point: Tensor | None = None
 
 
@@ -59,56 +57,58 @@ class Tree:
     ----------
     encoder : of the query's graph
     conjunction : what is to be refuted
+    region : where
     solver : where linear programs are solved
-    is_witness : replays points ``[N, n_input]`` exactly: ``[N]`` bool
+    replay : the first witness among points ``[N, n_input]`` that need not be whole, evaluated exactly; or None
     """
 
     def __init__(
         self,
         encoder: Encoder,
         conjunction: Conjunction,
+        region: Region,
         solver: HighsProcess,
-        is_witness: Callable[[Tensor], Tensor],
+        replay: Callable[[Tensor], Tensor | None],
     ) -> None:
         self._encoder = encoder
         self._graph: Graph = encoder.graph
         self._conjunction = conjunction
         self._solver = solver
-        self._is_witness = is_witness
-        self._regions = self._programs = 0
-
-    def refute(self, region: Region, deadline: float, limit: int | None = None) -> Refutation:
-        """Look at regions, the deepest first, until none is left, the time is over, or ``limit`` were looked at."""
+        self._replay = replay
+        self.region = region
+        self.regions = self.programs = 0
         zeros = tuple(torch.zeros_like(low) for low in region.range_lower)
-        weights = np.zeros(len(self._conjunction.threshold))
+        weights = np.zeros(len(conjunction.threshold))
         weights[0] = 1
-        nodes = [_Node(region, weights, zeros)]
-        while nodes:
-            if time.monotonic() >= deadline or self._regions == limit:
-                return Refutation(Verdict.TIMEOUT, self._regions, self._programs)
-            node = nodes.pop()
-            found = self._process(node, nodes, deadline)
-            if found is not None:
-                return Refutation(Verdict.SAT, self._regions, self._programs, found)
-        return Refutation(Verdict.UNSAT, self._regions, self._programs)
+        self._open = [_Node(region, weights, zeros)]
 
-    def _process(self, node: _Node, nodes: list[_Node], deadline: float) -> Tensor | None:
-        """Refute a region or split it into ``nodes``. Returns a witness if one turns up."""
-        self._regions += 1
+    def grow(self, deadline: float, limit: float = math.inf) -> Refutation:
+        """Look at regions, the deepest first, until none is left, the time is over, or ``limit`` more were looked at."""
+        limit += self.regions
+        while self._open:
+            if time.monotonic() >= deadline or self.regions >= limit:
+                return Refutation(Verdict.UNKNOWN)
+            found = self._process(self._open.pop(), deadline)
+            if found is not None:
+                return Refutation(Verdict.SAT, found)
+        return Refutation(Verdict.UNSAT)
+
+    def _process(self, node: _Node, deadline: float) -> Tensor | None:
+        """Refute a region or leave its halves open. Returns a witness if one turns up."""
+        self.regions += 1
         region = confine(self._graph, node.region, self._conjunction)
         if region is None:
             return None
         node = replace(node, region=region)
         if bool((region.lower == region.upper).all()):
             # A single point is settled by evaluation.
-            return region.lower[0] if bool(self._is_witness(region.lower)[0]) else None
+            return self._replay(region.lower)
         point = self._bound(node)
         if float(point.value) < 0:
             return None
         encoding = self._encoder.encode(region, self._conjunction, margin=True)
         solution = self._solver.solve(encoding.model, deadline, relaxed=True)
-        self._programs += 1
-        at: Encoding | None = None
+        self.programs += 1
         for candidate in self._proposals(encoding, solution):
             proposed = replace(candidate, region=region)
             bounded = self._bound(proposed)
@@ -116,19 +116,15 @@ class Tree:
                 return None
             if float(bounded.value) <= float(point.value) or solution.status is Status.OPTIMAL:
                 node, point = proposed, bounded
-        x = None
-        if solution.point is not None and solution.status is Status.OPTIMAL:
-            at = encoding
-            x = encoding.input_of(solution.point)
-            rounded = torch.from_numpy(x).round().clamp(region.lower[0], region.upper[0])
-            for witness in (rounded, point.x[0]):
-                if bool(self._is_witness(witness[None])[0]):
-                    return witness
-        elif bool(self._is_witness(point.x)[0]):
-            return point.x[0]
-        halves = split(self._graph, region, point, at, solution.point)
-        nodes.extend(_Node(half, node.weights, node.s) for half in halves)
-        return None
+        tried, at = point.x, None
+        if solution.status is Status.OPTIMAL and solution.point is not None:
+            at = solution.point
+            tried = torch.cat([torch.from_numpy(encoding.input_of(at))[None], tried])
+        found = self._replay(tried)
+        if found is None:
+            halves = split(self._graph, region, point, encoding, at)
+            self._open.extend(_Node(half, node.weights, node.s) for half in halves)
+        return found
 
     def _bound(self, node: _Node) -> DualPoint:
         """The exact bound at a node's multipliers."""

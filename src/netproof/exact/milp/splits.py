@@ -16,6 +16,7 @@ from netproof.bounds.region import Region
 from netproof.exact.milp.encode import Encoding
 from netproof.exact.milp.model import Floats
 from netproof.graph.graph import Graph
+from netproof.operators.hull import Hull
 
 #: of moving the pre-activation by one step, relative to moving the value by one
 _MOVE = 0.5
@@ -26,11 +27,11 @@ _FRACTION = 1e-6
 
 
 def split(
-    graph: Graph, region: Region, point: DualPoint, encoding: Encoding | None, solution: Floats | None
+    graph: Graph, region: Region, point: DualPoint, encoding: Encoding, solution: Floats | None
 ) -> list[Region]:
     """Two halves of a region of one row that has more than one point; the more promising one for a witness last.
 
-    ``point`` is the bound that failed; ``encoding`` and ``solution`` the linear program and its point,
+    ``point`` is the bound that failed; ``encoding`` the linear program and ``solution`` its point,
     where it has one.
     """
     best, where = -np.inf, (-1, -1, 0.0)
@@ -72,11 +73,8 @@ def split(
     return halves if float(at[0, feature]) >= cut_at - 0.5 else halves[::-1]
 
 
-def _distance(hull: object, at: Tensor, image: Tensor) -> Tensor:
+def _distance(hull: Hull, at: Tensor, image: Tensor) -> Tensor:
     """How far ``image`` lies above or below a hull at ``at``."""
-    from netproof.operators.hull import Hull
-
-    assert isinstance(hull, Hull)
     one = torch.ones_like(at)
     over = (image - hull.height(one, at)).clamp(min=0)
     under = (hull.height(-one, at) - image).clamp(min=0)
@@ -84,7 +82,7 @@ def _distance(hull: object, at: Tensor, image: Tensor) -> Tensor:
 
 
 def _program_point(
-    graph: Graph, k: int, region: Region, encoding: Encoding | None, solution: Floats | None
+    graph: Graph, k: int, region: Region, encoding: Encoding, solution: Floats | None
 ) -> tuple[Tensor, Tensor]:
     """The program's pre-activations and values of activation ``k``; middles of the ranges where it has none."""
     low, high = region.range_lower[k], region.range_upper[k]
@@ -92,7 +90,7 @@ def _program_point(
     at = (low + high) / 2
     image_low, image_high = activation.output_range(low, high)
     image = (image_low + image_high) / 2
-    if encoding is None or solution is None:
+    if solution is None:
         return at, image
     columns, values = encoding.argument[k], encoding.value[k]
     has_argument, has_value = columns >= 0, values >= 0
@@ -102,13 +100,13 @@ def _program_point(
 
 
 def _split_input(
-    region: Region, point: DualPoint, encoding: Encoding | None, solution: Floats | None
+    region: Region, point: DualPoint, encoding: Encoding, solution: Floats | None
 ) -> list[Region]:
     """Halve the input whose value in the program is least integral; else the widest."""
     low, high = region.lower[0], region.upper[0]
     width = high - low
     middle = ((low + high) / 2).floor()
-    x = None if encoding is None or solution is None else torch.from_numpy(encoding.input_of(solution))
+    x = None if solution is None else torch.from_numpy(encoding.input_of(solution))
     if x is not None:
         fraction = torch.where(width > 0, (x - x.round()).abs(), -1.0)
         feature = int(fraction.argmax())
