@@ -37,6 +37,17 @@ class EncodingError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
+class Encoded:
+    """Feature ``feature`` of activation ``k``: its steps on the region, and its columns."""
+
+    k: int
+    feature: int
+    steps: Steps
+    argument: int
+    levels: Levels
+
+
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """A program and what its parts stand for.
 
@@ -49,7 +60,7 @@ class Encoding:
     value : per activation ``[n_k]``, the column of its value, -1 where it is constant or not encoded
     definition : per activation ``[n_k]``, the row that defines its pre-activation, -1 where there is none
     goals : the rows of the conjunction's constraints
-    steps : every encoded staircase: the column of its argument, its columns, and what it is
+    staircases : every encoded staircase
     """
 
     model: Model
@@ -59,7 +70,7 @@ class Encoding:
     value: tuple[NDArray[np.int64], ...]
     definition: tuple[NDArray[np.int64], ...]
     goals: tuple[int, ...]
-    steps: tuple[tuple[int, Levels, Steps], ...]
+    staircases: tuple[Encoded, ...]
 
     def with_real_inputs(self) -> Model:
         """The program without the integrality of the inputs: where it has no point, neither has this one."""
@@ -72,7 +83,8 @@ class Encoding:
         lower, upper = self.model.lower.copy(), self.model.upper.copy()
         slack = len(lower)
         rows: list[tuple[int, float, float, float]] = []
-        for argument, levels, steps in self.steps:
+        for staircase in self.staircases:
+            argument, levels, steps = staircase.argument, staircase.levels, staircase.steps
             level = float(np.clip(np.rint(point[levels.value]), steps.base, steps.top))
             lower[levels.value] = upper[levels.value] = level
             passed = int(np.searchsorted(np.cumsum(steps.jump), level - steps.base + 0.5))
@@ -190,13 +202,13 @@ class Encoder:
             )
             if excess is None:
                 self._order(builder, levels, conjunction, i)
-        steps = tuple(
-            (int(argument[k][j]), found, cut)
+        staircases = tuple(
+            Encoded(k, j, cut, int(argument[k][j]), found)
             for k, index in enumerate(self.graph.activations)
             for j, (cut, found) in levels[index].items()
         )
         return Encoding(
-            builder.build(), inputs, base, tuple(argument), tuple(value), tuple(definition), tuple(goals), steps
+            builder.build(), inputs, base, tuple(argument), tuple(value), tuple(definition), tuple(goals), staircases
         )
 
     def _goal(self, conjunction: Conjunction) -> tuple[dict[int, Floats], Floats]:

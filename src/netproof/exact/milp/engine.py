@@ -27,6 +27,8 @@ _FIRST_LOOK = 64
 _SHARE = 0.25
 #: roundings tried of a linear program's point, and of an integer program's
 _FEW, _MANY = 16, 4096
+#: boxes of no more points are settled by evaluating each, once HiGHS has had its say
+_ENUMERATED = 2048
 #: more inputs than this stay real in integer programs: HiGHS hardly moves with hundreds of integers of wide
 #: range in one equation
 _INTEGER_INPUTS = 64
@@ -132,7 +134,7 @@ class _Decision:
             if found is not None:
                 return self.answer(Verdict.SAT, point=found)
         for _, tree in waiting:
-            done = tree.grow(self._deadline)
+            done = tree.grow(self._deadline, enumerated=_ENUMERATED)
             if done.verdict is Verdict.SAT:
                 return self.answer(Verdict.SAT, point=done.point)
             if done.verdict is Verdict.UNKNOWN:
@@ -185,7 +187,9 @@ class _Decision:
     def _replay(self, points: Tensor, count: int) -> Tensor | None:
         """The first witness among roundings of each of the points ``[N, n_input]``."""
         query = self._query
-        rounded = [roundings(x, query.lower, query.upper, count, self._generator) for x in points]
-        candidates = torch.cat(rounded)
+        whole = bool((points == points.round()).all())
+        candidates = points
+        if not whole:
+            candidates = torch.cat([roundings(x, query.lower, query.upper, count, self._generator) for x in points])
         hits = query.refuted_by(candidates).nonzero()[:, 0]
         return candidates[hits[0]] if len(hits) else None

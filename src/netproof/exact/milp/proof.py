@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +27,7 @@ from netproof.exact.milp.highs import HighsProcess
 from netproof.exact.milp.model import Floats, Solution, Status
 from netproof.exact.milp.splits import split
 from netproof.graph.graph import Graph
+from netproof.operators.hull import Hull
 from netproof.query import Conjunction, Verdict
 
 #: several constraints are weighted by integers up to this
@@ -81,10 +82,15 @@ class Tree:
         weights = np.zeros(len(conjunction.threshold))
         weights[0] = 1
         self._open = [_Node(region, weights, zeros)]
+        self._enumerated = 1
 
-    def grow(self, deadline: float, limit: float = math.inf) -> Refutation:
-        """Look at regions, the deepest first, until none is left, the time is over, or ``limit`` more were looked at."""
+    def grow(self, deadline: float, limit: float = math.inf, enumerated: int = 1) -> Refutation:
+        """Look at regions, the deepest first, until none is left, the time is over, or ``limit`` more were looked at.
+
+        Of regions whose box holds no more than ``enumerated`` points, every point is evaluated.
+        """
         limit += self.regions
+        self._enumerated = max(enumerated, 1)
         while self._open:
             if time.monotonic() >= deadline or self.regions >= limit:
                 return Refutation(Verdict.UNKNOWN)
@@ -100,10 +106,10 @@ class Tree:
         if region is None:
             return None
         node = replace(node, region=region)
-        if bool((region.lower == region.upper).all()):
-            # A single point is settled by evaluation.
-            return self._replay(region.lower)
-        point = self._bound(node)
+        if float((region.upper - region.lower + 1).prod()) <= self._enumerated:
+            return self._replay(_points(region))
+        hulls = hulls_of(self._graph, region)
+        point = self._bound(node, hulls)
         if float(point.value) < 0:
             return None
         encoding = self._encoder.encode(region, self._conjunction, margin=True)
@@ -111,7 +117,7 @@ class Tree:
         self.programs += 1
         for candidate in self._proposals(encoding, solution):
             proposed = replace(candidate, region=region)
-            bounded = self._bound(proposed)
+            bounded = self._bound(proposed, hulls)
             if float(bounded.value) < 0:
                 return None
             if float(bounded.value) <= float(point.value) or solution.status is Status.OPTIMAL:
@@ -122,11 +128,11 @@ class Tree:
             tried = torch.cat([torch.from_numpy(encoding.input_of(at))[None], tried])
         found = self._replay(tried)
         if found is None:
-            halves = split(self._graph, region, point, encoding, at)
+            halves = split(region, point, encoding, at)
             self._open.extend(_Node(half, node.weights, node.s) for half in halves)
         return found
 
-    def _bound(self, node: _Node) -> DualPoint:
+    def _bound(self, node: _Node, hulls: Sequence[Hull]) -> DualPoint:
         """The exact bound at a node's multipliers."""
         coefficients = self._conjunction.coefficients
         weights = torch.from_numpy(node.weights)
@@ -134,7 +140,7 @@ class Tree:
             {len(self._graph.nodes) - 1: (weights @ coefficients)[None]},
             -(weights @ self._conjunction.threshold)[None],
         )
-        return evaluate_exact(self._graph, node.region, hulls_of(self._graph, node.region), objective, node.s)[0]
+        return evaluate_exact(self._graph, node.region, hulls, objective, node.s)[0]
 
     def _proposals(self, encoding: Encoding, solution: Solution) -> list[_Node]:
         """Multipliers in the dual values of a linear program; a ray's sign is left open."""
@@ -161,3 +167,15 @@ class Tree:
     def _node(weights: Floats, parts: list[Floats]) -> _Node:
         empty = torch.empty(0)
         return _Node(Region(empty, empty, (), ()), weights, tuple(torch.from_numpy(part)[None] for part in parts))
+
+
+def _points(region: Region) -> Tensor:
+    """Every integer point of a region's box: ``[N, n_input]``."""
+    free = (region.lower[0] < region.upper[0]).nonzero()[:, 0]
+    axes = [torch.arange(int(region.lower[0, i]), int(region.upper[0, i]) + 1, dtype=torch.float64) for i in free]
+    points = region.lower.clone()
+    if axes:
+        grid = torch.cartesian_prod(*axes).reshape(-1, len(axes))
+        points = region.lower.repeat(len(grid), 1)
+        points[:, free] = grid
+    return points

@@ -9,94 +9,74 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from netproof.bounds.dual import DualPoint
 from netproof.bounds.region import Region
 from netproof.exact.milp.encode import Encoding
 from netproof.exact.milp.model import Floats
-from netproof.graph.graph import Graph
-from netproof.operators.hull import Hull
+from netproof.exact.milp.steps import Steps
 
 #: of moving the pre-activation by one step, relative to moving the value by one
 _MOVE = 0.5
 #: weight of the better half
 _BETTER = 0.1
+#: features whose splits are tried
+_TRIED = 24
 #: distance from an integer at which an input counts as fractional
 _FRACTION = 1e-6
 
 
-def split(
-    graph: Graph, region: Region, point: DualPoint, encoding: Encoding, solution: Floats | None
-) -> list[Region]:
+def split(region: Region, point: DualPoint, encoding: Encoding, solution: Floats | None) -> list[Region]:
     """Two halves of a region of one row that has more than one point; the more promising one for a witness last.
 
     ``point`` is the bound that failed; ``encoding`` the linear program and ``solution`` its point,
     where it has one.
     """
-    best, where = -np.inf, (-1, -1, 0.0)
-    for k, index in enumerate(graph.activations):
-        low, high = region.range_lower[k], region.range_upper[k]
-        activation = graph.activation(index)
-        price = point.v[k]
+    tried = []
+    for staircase in encoding.staircases:
+        price = point.v[staircase.k]
         if price is None:
             continue
-        at, image = _program_point(graph, k, region, encoding, solution)
-        first, last = activation.split_point(low, low, high), activation.split_point(high, low, high)
-        step = (last - first) / (activation.evaluate(last) - activation.evaluate(first)).clamp(min=1)
-        step = torch.where(step > 0, step, high - low).clamp(min=1)
-        missed = (image - activation.evaluate(at.round())).abs() * price.abs()
-        for threshold in (activation.split_point(at, low, high), first, last):
-            usable = ~torch.isnan(threshold)
-            cut = torch.where(usable, threshold, high)
-            below, above = torch.maximum(activation.below(cut), low), torch.maximum(cut, low)
-            left, right = torch.minimum(at, below), torch.maximum(at, above)
-            gain_left = _distance(activation.hull(low, below), left, image) * price.abs()
-            gain_right = _distance(activation.hull(above, high), right, image) * price.abs()
-            gain_left = gain_left + _MOVE * price.abs() * (at - left) / step
-            gain_right = gain_right + _MOVE * price.abs() * (right - at) / step
-            score = torch.minimum(gain_left, gain_right) + _BETTER * torch.maximum(gain_left, gain_right)
-            # Where nothing else tells features apart, the wider range and the larger miss do.
-            score = score + 1e-6 * missed + 1e-9 * (high - low)
-            score = torch.where(usable, score, -torch.inf)[0]
-            top = int(score.argmax()) if len(score) else -1
-            if top >= 0 and float(score[top]) > best:
-                best, where = float(score[top]), (k, top, float(threshold[0, top]))
-    k, feature, cut_at = where
-    if k < 0:
+        steps, weight = staircase.steps, abs(float(price[0, staircase.feature]))
+        if solution is None:
+            at, image = (steps.low + steps.high) / 2, (steps.base + steps.top) / 2
+        else:
+            at = min(max(float(solution[staircase.argument]), steps.low), steps.high)
+            image = float(solution[staircase.levels.value])
+        # Where nothing is paid for any feature, what the program gets wrong and wide ranges still tell them apart.
+        missed = abs(image - steps.at(round(at)))
+        tried.append((weight * missed + 1e-6 * missed + 1e-12 * (steps.high - steps.low), staircase, weight, at, image))
+    if not tried:
         return _split_input(region, point, encoding, solution)
+    tried.sort(key=lambda item: -item[0])
+    best, chosen, cut, where = -1.0, tried[0][1], 0.0, 0.0
+    for small, staircase, weight, at, image in tried[:_TRIED]:
+        for threshold in _thresholds(staircase.steps, at):
+            score = weight * _score(staircase.steps, at, image, threshold) + 1e-6 * small
+            if score > best:
+                best, chosen, cut, where = score, staircase, threshold, at
+    k, feature = chosen.k, chosen.feature
     low, high = region.range_lower[k], region.range_upper[k]
     new_high, new_low = high.clone(), low.clone()
-    new_high[0, feature], new_low[0, feature] = cut_at - 1, cut_at
+    new_high[0, feature], new_low[0, feature] = cut - 1, cut
     halves = [region.with_range(k, low, new_high), region.with_range(k, new_low, high)]
-    at = _program_point(graph, k, region, encoding, solution)[0]
-    return halves if float(at[0, feature]) >= cut_at - 0.5 else halves[::-1]
+    return halves if where >= cut - 0.5 else halves[::-1]
 
 
-def _distance(hull: Hull, at: Tensor, image: Tensor) -> Tensor:
-    """How far ``image`` lies above or below a hull at ``at``."""
-    one = torch.ones_like(at)
-    over = (image - hull.height(one, at)).clamp(min=0)
-    under = (hull.height(-one, at) - image).clamp(min=0)
-    return over + under
+def _thresholds(steps: Steps, at: float) -> set[float]:
+    """The threshold nearest to ``at``, the first and the last."""
+    nearest = steps.threshold[np.abs(steps.threshold - 0.5 - at).argmin()]
+    return {float(nearest), float(steps.threshold[0]), float(steps.threshold[-1])}
 
 
-def _program_point(
-    graph: Graph, k: int, region: Region, encoding: Encoding, solution: Floats | None
-) -> tuple[Tensor, Tensor]:
-    """The program's pre-activations and values of activation ``k``; middles of the ranges where it has none."""
-    low, high = region.range_lower[k], region.range_upper[k]
-    activation = graph.activation(graph.activations[k])
-    at = (low + high) / 2
-    image_low, image_high = activation.output_range(low, high)
-    image = (image_low + image_high) / 2
-    if solution is None:
-        return at, image
-    columns, values = encoding.argument[k], encoding.value[k]
-    has_argument, has_value = columns >= 0, values >= 0
-    at[0, torch.from_numpy(has_argument)] = torch.from_numpy(solution[columns[has_argument]])
-    image[0, torch.from_numpy(has_value)] = torch.from_numpy(solution[values[has_value]])
-    return torch.minimum(torch.maximum(at, low), high), image
+def _score(steps: Steps, at: float, image: float, threshold: float) -> float:
+    """What a split moves the point ``(at, image)``, in levels."""
+    below, above = steps.part(steps.low, threshold - 1), steps.part(threshold, steps.high)
+    step = max((float(steps.threshold[-1]) - float(steps.threshold[0])) / max(steps.top - steps.base - 1, 1.0), 1.0)
+    left, right = min(at, threshold - 1), max(at, threshold)
+    gain_left = below.distance(left, image) + _MOVE * (at - left) / step
+    gain_right = above.distance(right, image) + _MOVE * (right - at) / step
+    return min(gain_left, gain_right) + _BETTER * max(gain_left, gain_right)
 
 
 def _split_input(

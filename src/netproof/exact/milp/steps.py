@@ -56,6 +56,30 @@ class Steps:
         """``f(u)``"""
         return self.base + float(self.jump.sum())
 
+    def at(self, argument: float) -> float:
+        """``f`` at a point of the range."""
+        passed = int(np.searchsorted(self.threshold, argument, side="right"))
+        return self.base + float(self.jump[:passed].sum())
+
+    def distance(self, argument: float, image: float) -> float:
+        """How far ``image`` lies above or below the convex hull of ``f`` at ``argument``."""
+        rise = np.concatenate([[0.0], np.cumsum(self.jump)]) + self.base
+        if self.equidistant:
+            ends = np.array([0, len(self.threshold) - 1])
+            upper = self.threshold[ends], rise[ends + 1]
+            lower = self.threshold[ends] - 1, rise[ends]
+        else:
+            upper, lower = (self.threshold, rise[1:]), (self.threshold - 1, rise[:-1])
+        over = image - _envelope([self.low, *upper[0], self.high], [self.base, *upper[1], self.top], argument)
+        under = -image - _envelope([self.low, *lower[0], self.high], [-self.base, *-lower[1], -self.top], argument)
+        return max(over, under, 0.0)
+
+    def part(self, low: float, high: float) -> Steps:
+        """The same on a part of the range."""
+        first, last = np.searchsorted(self.threshold, [low, high], side="right")
+        base = self.base + float(self.jump[:first].sum())
+        return Steps(low, high, base, self.threshold[first:last], self.jump[first:last])
+
     @property
     def equidistant(self) -> bool:
         """Whether one integer level describes it."""
@@ -132,3 +156,14 @@ def _one_level(builder: ModelBuilder, steps: Steps, argument: int, value: int) -
     if long_bottom or long_top:
         builder.row(*least, least_right, np.inf)
         builder.row(*most, -np.inf, most_right)
+
+
+def _envelope(arguments: list[float], images: list[float], at: float) -> float:
+    """Height at ``at`` of the concave envelope of points sorted by argument: that of the highest chord over it."""
+    x, y = np.array(arguments), np.array(images)
+    left, right = x <= at, x >= at
+    gap = x[right][None] - x[left][:, None]
+    weight = np.where(gap > 0, (at - x[left][:, None]) / np.where(gap > 0, gap, 1.0), 0.0)
+    chord = y[left][:, None] * (1 - weight) + y[right][None] * weight
+    # Two points at one argument: the higher is a corner itself.
+    return float(max(chord.max(), y[x == at].max(initial=-np.inf)))
