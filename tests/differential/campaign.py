@@ -205,9 +205,7 @@ def write_out(case: Case, number: int, wrong: Sequence[str], folder: Path) -> Pa
     """The case as files, with what is wrong and how to replay it."""
     folder.mkdir(parents=True, exist_ok=True)
     case.save(folder / "case.json")
-    (folder / "README").write_text(
-        "\n".join(wrong) + f"\n\npython tests/differential/campaign.py --replay {folder}\n"
-    )
+    (folder / "README").write_text("\n".join(wrong) + f"\n\npython tests/differential/campaign.py --replay {folder}\n")
     (folder / "number").write_text(f"{number}\n")
     return folder
 
@@ -227,7 +225,9 @@ def summary(tally: Tally) -> list[str]:
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         lines.append(f"{name}: {said}; {tally.seconds[name]:.1f} s")
     if "highs" in tally.said:
-        lines.append(f"highs: {len(tally.false_claims)} claims of 'unsat' belied by a witness {tally.false_claims or ''}".rstrip())
+        lines.append(
+            f"highs: {len(tally.false_claims)} claims of 'unsat' belied by a witness {tally.false_claims or ''}".rstrip()
+        )
     lines.append(f"disagreements: {len(tally.disagreements)}")
     return [*lines, *tally.disagreements]
 
@@ -246,7 +246,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
 
     def say(line: str) -> None:
-        print(line, flush=True)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
     with ExitStack() as stack:
         engines, notes = make_engines(options.engines.split(","), options.seconds, stack)

@@ -104,7 +104,12 @@ class Case:
         document = {
             "name": self.name,
             "layers": [
-                {"weight": _lists(x.weight), "bias": _lists(x.bias), "thresholds": _lists(x.thresholds), "base": _lists(x.base)}
+                {
+                    "weight": _lists(x.weight),
+                    "bias": _lists(x.bias),
+                    "thresholds": _lists(x.thresholds),
+                    "base": _lists(x.base),
+                }
                 for x in self.layers
             ],
             "lower": _lists(self.lower),

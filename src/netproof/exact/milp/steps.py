@@ -17,6 +17,7 @@ Both formulations are tight: dropped integrality leaves exactly the convex hull 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +108,7 @@ def encode_steps(builder: ModelBuilder, steps: Steps, argument: int) -> Levels:
 def _ordered(builder: ModelBuilder, steps: Steps, argument: int, value: int) -> tuple[int, ...]:
     count = len(steps.threshold)
     z = builder.columns(np.zeros(count), np.ones(count), integer=True)
-    for before, after in zip(z[:-1], z[1:], strict=True):
+    for before, after in itertools.pairwise(z):
         builder.row([int(before), int(after)], [1.0, -1.0], 0.0, np.inf)
     builder.row([value, *z], [1.0, *-steps.jump], steps.base, steps.base)
     left = np.diff(steps.threshold, prepend=steps.low)
