@@ -166,6 +166,16 @@ def test_the_engine_ends_its_process():
     assert process.poll() is not None
 
 
+def test_an_engine_that_is_dropped_ends_its_process():
+    engine = MilpEngine()
+    engine.decide(hard(), Settings(), soon())
+    assert engine._solver is not None
+    process = engine._solver[1]._process
+    assert process is not None
+    del engine
+    assert process.poll() is not None
+
+
 def test_a_deadline_that_has_passed():
     with MilpEngine() as engine:
         answer = engine.decide(hard(), Settings(), time.monotonic())

@@ -21,8 +21,8 @@ from netproof.exact.milp.rounding import roundings
 from netproof.query import Conjunction, Query, Verdict
 from netproof.settings import Settings
 
-#: regions a refutation may look at before HiGHS is asked for a witness
-_FIRST_LOOK = 64
+#: regions of each case, and part of the time for all of them, before HiGHS is asked for a witness
+_FIRST_LOOK, _FIRST_SHARE = 64, 0.4
 #: of the time left, what HiGHS may spend on one integer program
 _SHARE = 0.25
 #: roundings tried of a linear program's point, and of an integer program's
@@ -42,7 +42,7 @@ class MilpEngine:
     point of the case's integer program in between: the point is rounded and replayed, and a witness is the
     answer. That HiGHS finds none is counted, not believed.
 
-    The solver's process is kept from query to query. Use as a context manager, or call :meth:`close`.
+    The solver's process is kept from query to query, and ends with the engine, :meth:`close` or a ``with`` block.
     """
 
     name = "milp"
@@ -63,6 +63,9 @@ class MilpEngine:
         if self._solver is not None:
             self._solver[1].close()
             self._solver = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def decide(self, query: Query, settings: Settings, deadline: float) -> Answer:
         """Decide the query before ``time.monotonic()`` reaches ``deadline``; see :class:`netproof.exact.base.Engine`."""
@@ -118,13 +121,15 @@ class _Decision:
         if len(graph.activations) > 2:
             root = tighten_ranges(graph, root)
         waiting: list[tuple[Conjunction, Tree]] = []
+        now = time.monotonic()
+        first_deadline = now + _FIRST_SHARE * max(self._deadline - now, 0.0)
         for conjunction in query.condition:
             region = confine(graph, root, conjunction)
             if region is None:
                 continue
             tree = Tree(encoder, conjunction, region, self._solver, self._replay_few)
             self._trees.append((conjunction, tree))
-            done = tree.grow(self._deadline, _FIRST_LOOK)
+            done = tree.grow(first_deadline, _FIRST_LOOK)
             if done.verdict is Verdict.SAT:
                 return self.answer(Verdict.SAT, point=done.point)
             if done.verdict is Verdict.UNKNOWN:

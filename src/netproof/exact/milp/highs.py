@@ -17,6 +17,7 @@ import threading
 import time
 from importlib.util import find_spec
 from types import TracebackType
+from typing import IO
 
 from netproof.exact.milp.highs_worker import Request, receive, send
 from netproof.exact.milp.model import Model, Solution, Status
@@ -36,12 +37,12 @@ class HighsProcess:
     ----------
     memory : bytes the child may take up beyond its libraries
 
-    Use as a context manager, or call :meth:`close`; the child also ends when its parent does.
+    Use as a context manager, or call :meth:`close`; the child also ends when this object or the parent does.
     """
 
     def __init__(self, memory: int) -> None:
-        self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
+        self._memory = memory
         self._answers: queue.SimpleQueue[Solution | None] = queue.SimpleQueue()
 
     def __enter__(self) -> HighsProcess:
@@ -50,6 +51,9 @@ class HighsProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
         self.close()
 
     def solve(self, model: Model, deadline: float, *, relaxed: bool = False) -> Solution:
@@ -113,7 +117,9 @@ class HighsProcess:
         except OSError as error:
             raise SolverError(f"the solver's process could not be started ({error.strerror})") from error
         self._answers = queue.SimpleQueue()
-        threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
+        # The thread knows the pipe alone: holding the process would keep it alive.
+        assert self._process.stdout is not None
+        threading.Thread(target=_listen, args=(self._process.stdout, self._answers), daemon=True).start()
 
     def _bury(self) -> str:
         """Clear away a dead child and say what became of it."""
@@ -134,11 +140,10 @@ class HighsProcess:
         return f"the solver's process was ended by signal {-code}"
 
 
-def _listen(process: subprocess.Popen[bytes], answers: queue.SimpleQueue[Solution | None]) -> None:
+def _listen(stream: IO[bytes], answers: queue.SimpleQueue[Solution | None]) -> None:
     """Pass answers on until the child is gone; None says that it is."""
-    assert process.stdout is not None
     try:
         while True:
-            answers.put(receive(process.stdout))
+            answers.put(receive(stream))
     except (EOFError, OSError, ValueError):
         answers.put(None)
