@@ -242,3 +242,28 @@ def test_statistics_say_what_was_done():
                 "points_rejected",
             }
             assert statistics["programs"] <= statistics["regions"]
+
+
+def test_centring_keeps_the_levels_of_a_point():
+    centred = 0
+    for _, query in queries(10, 60, bits=6):
+        graph = query.network.graph
+        region = box_region(graph, query.lower[None], query.upper[None])
+        encoding = Encoder(graph).encode(region, query.condition[0])
+        if not len(encoding.model.cost):
+            continue
+        found = solve(Request(encoding.model, False, 10.0))
+        if found.point is None or not encoding.staircases:
+            continue
+        moved = solve(Request(encoding.centred(found.point), True, 10.0))
+        assert moved.status is Status.OPTIMAL and moved.point is not None
+        slack = moved.point[-1]
+        assert slack >= -1e-6
+        for staircase in encoding.staircases:
+            level = round(found.point[staircase.levels.value])
+            at, steps = moved.point[staircase.argument], staircase.steps
+            assert steps.at(at + 1e-6) == level
+            inside = steps.threshold[(steps.threshold > at - slack + 1e-6) & (steps.threshold < at + slack + 1 - 1e-6)]
+            assert not len(inside)
+        centred += 1
+    assert centred > 5
