@@ -244,6 +244,26 @@ def test_statistics_say_what_was_done():
             assert statistics["programs"] <= statistics["regions"]
 
 
+def test_constraints_with_huge_coefficients():
+    """Weights of several constraints must leave their sum exact."""
+    outcomes: Counter[Verdict] = Counter()
+    with MilpEngine() as engine:
+        for net, query in queries(11, 24, bits=6):
+            random = np.random.default_rng(len(outcomes))
+            scale = float((1 << 33) + random.integers(1 << 20))
+            condition = tuple(
+                # c y >= r, for integers, is k c y >= k r - (k - 1).
+                Conjunction(c.coefficients * scale, c.threshold * scale - float(random.integers(1 << 33)))
+                for c in query.condition
+            )
+            scaled = Query(query.network, query.lower, query.upper, condition)
+            answer = engine.decide(scaled, Settings(), NOW() + 20)
+            true = len(witnesses(net, query)) > 0
+            assert answer.verdict is (Verdict.SAT if true else Verdict.UNSAT), answer
+            outcomes[answer.verdict] += 1
+    assert len(outcomes) == 2
+
+
 def test_centring_keeps_the_levels_of_a_point():
     centred = 0
     for _, query in queries(10, 60, bits=6):

@@ -32,6 +32,8 @@ from netproof.query import Conjunction, Verdict
 
 #: several constraints are weighted by integers up to this
 _WEIGHTS = 4096.0
+#: and their weighted sum stays below this, so that it is exact in float64 in whatever order it is taken
+_LARGEST_SUM = 2.0**51
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +83,8 @@ class Tree:
         zeros = tuple(torch.zeros_like(low) for low in region.range_lower)
         weights = np.zeros(len(conjunction.threshold))
         weights[0] = 1
+        size = max(float(conjunction.coefficients.abs().sum(0).max()), float(conjunction.threshold.abs().sum()), 1.0)
+        self._largest_weight = min(_WEIGHTS, float(np.floor(_LARGEST_SUM / size)))
         self._open = [_Node(region, weights, zeros)]
         self._enumerated = 1
 
@@ -160,7 +164,7 @@ class Tree:
             return []
         scale = 1.0 / weights.max()
         if len(weights) > 1:
-            scale *= _WEIGHTS
+            scale *= self._largest_weight
         return [self._node(np.rint(weights * scale), [part * scale for part in parts])]
 
     @staticmethod
