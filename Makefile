@@ -1,6 +1,7 @@
 # make install   set up .venv with pinned versions (only what is missing or has changed)
 # make demo      verify a small network that comes with netproof
 # make test      all tests                           (ARGS="-k name" is passed on to pytest)
+# make campaign  engines against one another on random networks, minutes   (ARGS="--seed 7 --count 5000")
 # make lint      what CI checks besides the tests
 # make format    let ruff format and fix
 # make clean     remove everything made here, .venv included
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo test lint format clean
+.PHONY: install demo test campaign lint format clean
 
 install: $(STAMP)
 
@@ -41,6 +42,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/python -m pytest $(ARGS)
 
+campaign: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/campaign.py $(ARGS)
+
 lint: $(STAMP)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -51,5 +55,5 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist src/*.egg-info demo-output campaign-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

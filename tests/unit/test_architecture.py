@@ -3,7 +3,8 @@
 A *room* is a folder of ``src/netproof`` or a module beside them. :data:`MAY_IMPORT` is the rule, and
 docs/architecture.md explains it. In short: whoever asks stands above whoever answers; ``operators`` are
 at the bottom, because an operator knows its own function and no graph; a graph is made of operators;
-bounds, attacks and exact engines work on graphs and know nothing of files, queries or settings;
+bounds and attacks work on graphs and know nothing of files, queries or settings; exact engines answer
+queries and know nothing of the search, with which they are compared;
 readers make graphs and never bound them. Imports inside functions count, those for type checkers do not.
 """
 
