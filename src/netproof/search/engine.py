@@ -30,6 +30,7 @@ from netproof.search.branching import (
 )
 from netproof.search.cases import cases_of, shrink
 from netproof.search.dive import BEAM, Diver
+from netproof.search.points import MOST_POINTS, all_points, points_in
 from netproof.search.presolve import presolve
 from netproof.search.subproblems import Frontier, Subproblems
 from netproof.search.trail import CommonCuts, ConditionalCuts, Trail
@@ -61,6 +62,8 @@ _GOAL = -0.01
 #: seconds of search before alignment is tried, and how many times longer the search must have
 #: gone on before it is tried again
 _FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
+#: subproblems after which a search on a box of few points is ended by evaluating all of them
+_LONG = 128
 #: subproblems of a case after which its search begins anew with tighter ranges
 _RESTART = 256
 
@@ -161,6 +164,8 @@ class Search:
                 return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
             if self._bytes > self._settings.memory:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
+            if self._count >= _LONG and points_in(region) <= MOST_POINTS:
+                return self._evaluate_all(region)
             batch = self._frontier.pop(self._effort.batch)
             if self._settings.attack and now - begun >= next_alignment:
                 found = self._attacker.align(batch.case, deadline)
@@ -181,6 +186,16 @@ class Search:
         if found is not None:
             return self._sat(found, method)
         return Outcome(Verdict.UNSAT, method, self._count)
+
+    def _evaluate_all(self, region: Region) -> Outcome:
+        """Decide what is open by evaluating every point of the box."""
+        case = torch.unique(self._frontier.pop(len(self._frontier)).case)
+        found = self._attacker.replay(all_points(region))
+        if found is not None:
+            return self._sat(found, "enumeration")
+        if self._trail is not None:
+            self._trail.point(self._root(case, region).node)
+        return Outcome(Verdict.UNSAT, "enumeration", self._count)
 
     @property
     def _bytes(self) -> int:
