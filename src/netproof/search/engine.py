@@ -64,6 +64,8 @@ _GOAL = -0.01
 _FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
 #: subproblems after which a search on a box of few points is ended by evaluating all of them
 _LONG = 128
+#: a dive begins where this many times as many subproblems are open as it takes: the best of them say something
+_DIVE_FROM = 4
 #: subproblems of a case after which its search begins anew with tighter ranges
 _RESTART = 256
 
@@ -209,6 +211,8 @@ class Search:
         now = time.monotonic()
         while found is None and self._diver.seconds < self._diver.share * (now - begun) and now < deadline:
             if not self._diver.running:
+                if len(self._frontier) < _DIVE_FROM * BEAM:
+                    break
                 self._diver.begin(self._frontier.peek(BEAM))
             found = self._diver.advance(deadline)
             self._diver.seconds -= now
