@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from netproof.errors import InputError
 
+#: the engines a query can be given to: ``auto`` and ``bab`` are the search by dual bounds
+ENGINES = ("auto", "bab", "smt", "milp")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -14,20 +17,24 @@ class Settings:
     Attributes
     ----------
     timeout : seconds for one query, after which its verdict is ``timeout``
-    memory : bytes the open subproblems of one query may occupy, after which it is ``unknown``
+    memory : bytes the open subproblems of one query (or an external solver) may occupy, after which it is ``unknown``
     attack : look for witnesses before and between bounds
     seed : of every random choice; the same seed gives the same search
+    engine : one of :data:`ENGINES`; the exact engines take ``timeout`` and ``memory`` and nothing else of this
     """
 
     timeout: float = 600.0
     memory: int = 2 << 30
     attack: bool = True
     seed: int = 0
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         if not self.timeout > 0:
             raise InputError("settings", f"the time limit is {self.timeout}", "give a positive number of seconds")
         if not 0 <= self.seed < 1 << 63:
             raise InputError("settings", f"the seed is {self.seed}", "give a whole number from 0 to 2^63 - 1")
+        if self.engine not in ENGINES:
+            raise InputError("--engine", f"no engine is called '{self.engine}'", f"give one of {', '.join(ENGINES)}")
         if self.memory < 1 << 20:
             raise InputError("settings", f"the memory limit is {self.memory} bytes", "give at least one MiB")

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "formats": _QUERIES,
     "bounds": _GRAPHS,
     "attack": _GRAPHS | {"bounds"},
-    "exact": _GRAPHS | {"bounds"},
+    "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
     "benchmarks": _QUERIES | {"formats"},
     "runs": _ENGINE | {"formats", "benchmarks"},
