@@ -7,7 +7,7 @@ import time
 from netproof.errors import QueryError
 from netproof.exact.base import Answer
 from netproof.exact.smt import solver
-from netproof.exact.smt.encode import Formula, DeadlineError, encode
+from netproof.exact.smt.encode import DeadlineError, Formula, encode
 from netproof.exact.smt.options import EncodingOptions
 from netproof.exact.smt.smtlib import declarations
 from netproof.query import Query, Verdict
