@@ -7,10 +7,6 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-
-from netproof.exact.smt.encode import Formula, encode, input_name
-from netproof.exact.smt.options import EncodingOptions
-from netproof.query import Query
 from tests.soundness.random_networks import (
     Integers,
     RandomNetwork,
@@ -22,15 +18,17 @@ from tests.soundness.random_networks import (
 )
 from tests.soundness.term_values import signed, term_values
 
+from netproof.exact.smt.encode import Formula, encode, input_name
+from netproof.exact.smt.options import EncodingOptions
+from netproof.query import Query
+
 SWITCHES = [f.name for f in fields(EncodingOptions)]
 
 
 def assignment(formula: Formula, x: Integers) -> dict[str, Integers]:
     """The variables of the formula at inputs ``[N, n]``."""
     return {
-        input_name(j): x[:, j] - feature.offset
-        for j, feature in formula.values[0].items()
-        if feature.part is not None
+        input_name(j): x[:, j] - feature.offset for j, feature in formula.values[0].items() if feature.part is not None
     }
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn, Protocol
 
 import typer
 
-from netproof.cli import bench
+from netproof.cli import bench, export
 from netproof.cli.demo import demo
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
@@ -68,6 +68,7 @@ def _command() -> Command:
     app.command()(radius)
     app.command()(inspect)
     app.add_typer(bench.app, name="bench")
+    app.add_typer(export.app, name="export")
     app.command()(demo)
     return typer.main.get_command(app)
 

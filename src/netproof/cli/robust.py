@@ -34,6 +34,7 @@ def robust(
     activation_integer_bits: o.ActivationIntegerBits = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
+    engine: o.Engine = None,
     threads: o.Threads = None,
     witness: WitnessPath = None,
     as_json: o.Json = False,
@@ -45,7 +46,7 @@ def robust(
     from netproof.cli.output import check_writable, print_json
     from netproof.cli.samples import Samples, read_network
 
-    settings = o.settings_of(timeout, seed)
+    settings = o.settings_of(timeout, seed, engine)
     o.check_threads(threads)
     if eps < 0:
         raise InputError("--eps", f"the radius is {eps}", "give a whole number of grey levels, 0 or more")

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from netproof.errors import InputError
-from netproof.exact.base import Engine
+
+if TYPE_CHECKING:
+    from netproof.exact.base import Engine
 
 #: where each engine is
-_HOME = {"smt": ("netproof.exact.smt.engine", "SmtEngine"), "milp": ("netproof.exact.milp.engine", "MilpEngine")}
+_HOME = {"smt": ("netproof.exact.smt", "engine", "SmtEngine"), "milp": ("netproof.exact.milp", "engine", "MilpEngine")}
+
+
+def check_engine(name: str) -> None:
+    """Refuse an engine that this version of netproof does not have; raises :class:`InputError`. Imports no engine."""
+    if name in _HOME and find_spec(_HOME[name][0]) is None:
+        raise InputError("--engine", f"engine '{name}' is not available in this version", "use auto, bab or smt")
 
 
 def exact_engine(name: str) -> Engine | None:
@@ -18,11 +26,10 @@ def exact_engine(name: str) -> Engine | None:
 
     Raises
     ------
-    InputError : an engine this version of netproof does not have
+    InputError : an engine that this version of netproof does not have
     """
+    check_engine(name)
     if name not in _HOME:
         return None
-    module, kind = _HOME[name]
-    if find_spec(module.rpartition(".")[0]) is None:
-        raise InputError("--engine", f"engine '{name}' is not available in this version", "use auto, bab or smt")
-    return cast("Engine", getattr(import_module(module), kind)())
+    package, module, kind = _HOME[name]
+    return cast("Engine", getattr(import_module(f"{package}.{module}"), kind)())

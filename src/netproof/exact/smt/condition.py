@@ -43,7 +43,7 @@ class Row:
 
 
 class Condition:
-    """A disjunction of conjunctions of rows; with ``simplify_neurons`` without those that ranges refute.
+    """A disjunction of conjunctions of rows; with ``drop_cases`` without those that ranges refute.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Condition:
                     conjunction.coefficients.tolist(), conjunction.threshold.tolist(), strict=True
                 )
             ]
-            if not options.simplify_neurons or all(self._possible(row) for row in rows):
+            if not options.drop_cases or all(self._possible(row) for row in rows):
                 disjuncts.append(rows)
         self._disjuncts = disjuncts
 

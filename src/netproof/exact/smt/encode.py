@@ -37,12 +37,14 @@ class Formula:
     terms : all terms
     assertions : numbers of the Boolean terms that hold together
     values : per node of the graph the features that were encoded, by index
+    names : of the nodes
     lower : ``[n_input]``, the box's lower ends: the value of an input that is no variable
     """
 
     terms: Terms
     assertions: tuple[int, ...]
     values: tuple[dict[int, Shifted], ...]
+    names: tuple[str, ...]
     lower: Tensor
 
     def point(self, model: Mapping[str, int]) -> Tensor:
@@ -128,7 +130,7 @@ class _Encoder:
         if self.terms.false in self.assertions:
             self.assertions = [self.terms.false]
         kept = tuple(a for a in dict.fromkeys(self.assertions) if a != self.terms.true)
-        return Formula(self.terms, kept, tuple(values), self.query.lower)
+        return Formula(self.terms, kept, tuple(values), tuple(node.name for node in self.graph.nodes), self.query.lower)
 
     def _least_widths(self) -> list[int]:
         """Per node how many bits its numbers have at least."""

@@ -18,8 +18,10 @@ class EncodingOptions:
     minimal_widths : every number has as many bits as its range over the query's box needs (and is
         counted from the lower end of that range where it is an input or a neuron); otherwise as many
         as its layer needs over all inputs of the network
-    simplify_neurons : what the ranges decide is left out: a constant neuron is a constant, a
-        saturation that cannot happen is not tested, a case that cannot arise is dropped
+    simplify_neurons : what ranges decide of a neuron is left out: a constant one is a constant, a
+        saturation that cannot happen is not tested
+    drop_cases : what ranges decide of the condition is left out: an output that cannot win is not compared
+        (an addition to the paper's; where it drops every case, nothing is left for the solver)
     range_lemmas : the ranges are asserted too, though they follow
     balanced_sums : a sum is a balanced tree of additions, not a chain
     prune_zeros : weights of zero are left out
@@ -29,6 +31,7 @@ class EncodingOptions:
 
     minimal_widths: bool = True
     simplify_neurons: bool = True
+    drop_cases: bool = True
     range_lemmas: bool = True
     balanced_sums: bool = True
     prune_zeros: bool = True
