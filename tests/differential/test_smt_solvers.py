@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.soundness.random_networks import RandomNetwork, random_network, random_query, tight_query, witnesses
 
 from netproof.exact.smt.export import exported
 from netproof.exact.smt.options import EncodingOptions
 from netproof.query import Query
 from netproof.search.verify import verify
 from netproof.settings import Settings
-from tests.soundness.random_networks import RandomNetwork, random_network, random_query, tight_query, witnesses
 
 COUNT = 50
 SETTINGS = Settings(timeout=60)

@@ -1,0 +1,184 @@
+"""What each improvement of the bit-vector encoding is worth, and Bitwuzla beside Boolector.
+
+    python examples/smt_effects.py                       ten queries on the digits network, each improvement off in turn
+    python examples/smt_effects.py --solvers             the same ten queries, Bitwuzla and Boolector on the same scripts
+    python examples/smt_effects.py --benchmark qnn-mnist --only 'mnist-?-eps-1' --without simplify_neurons drop_cases --solvers
+
+Every script is solved by a process of its own, which is ended at the time limit; times are those of parsing
+and solving inside it. A query that ranges alone decide is left out of the comparison of solvers. Boolector is
+the package ``pyboolector``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib.resources import files
+from multiprocessing.connection import Connection
+
+import torch
+
+import netproof
+from netproof.exact.smt.encode import Formula, encode
+from netproof.exact.smt.options import EncodingOptions
+from netproof.exact.smt.smtlib import declarations
+from netproof.formats.idx import read_images, read_labels
+
+#: sample and radius: queries that ranges leave open, six robust and four vulnerable
+DIGITS = ((41, 8), (213, 9), (247, 10), (237, 11), (237, 12), (62, 14), (257, 7), (11, 8), (222, 9), (38, 14))
+SWITCHES = tuple(f.name for f in fields(EncodingOptions))
+
+
+def digits_queries() -> list[netproof.Query]:
+    folder = files("netproof.demo")
+    network = netproof.load(str(folder / "digits.h5"))
+    images = read_images(str(folder / "digits-images-idx3-ubyte.gz"))
+    labels = read_labels(str(folder / "digits-labels-idx1-ubyte.gz"))
+    return [
+        netproof.robustness(network, torch.tensor(images[i]), int(labels[i]), r, name=f"digit-{i}-eps-{r}")
+        for i, r in DIGITS
+    ]
+
+
+def benchmark_queries(name: str, only: str | None) -> list[netproof.Query]:
+    from netproof.benchmarks.data import DataFolders
+    from netproof.benchmarks.registry import benchmark
+    from netproof.runs.plan import select
+
+    found, data = benchmark(name), DataFolders.locate(None)
+    opened = found.open(data)
+    queries = [opened.query(instance) for instance in select(found.instances(data), only)]
+    return [query for query in queries if not query.misclassified]
+
+
+def decided_by_ranges(formula: Formula) -> bool:
+    return formula.assertions in ((), (formula.terms.false,))
+
+
+def bitwuzla(pipe: Connection, script: str, seed: int) -> None:
+    from bitwuzla import Option, Options, Parser, Result, TermManager
+
+    options = Options()
+    options.set(Option.PRODUCE_MODELS, True)
+    options.set(Option.SEED, seed)
+    begun = time.perf_counter()
+    parser = Parser(TermManager(), options)
+    parser.parse(script, False, False)
+    result = parser.bitwuzla().check_sat()
+    pipe.send(({Result.SAT: "sat", Result.UNSAT: "unsat"}.get(result, "unknown"), time.perf_counter() - begun))
+
+
+def boolector(pipe: Connection, script: str, seed: int) -> None:
+    import tempfile
+
+    import pyboolector
+
+    with tempfile.NamedTemporaryFile("w", suffix=".smt2") as file:
+        file.write(f"(set-logic QF_BV)\n{script}")
+        file.flush()
+        solver = pyboolector.Boolector()
+        solver.Set_opt(pyboolector.BtorOption.BTOR_OPT_MODEL_GEN, 1)
+        solver.Set_opt(pyboolector.BtorOption.BTOR_OPT_SEED, seed)
+        begun = time.perf_counter()
+        solver.Parse(file.name)
+        result = solver.Sat()
+        seconds = time.perf_counter() - begun
+    pipe.send(({solver.SAT: "sat", solver.UNSAT: "unsat"}.get(result, "unknown"), seconds))
+
+
+SOLVERS = {"bitwuzla": bitwuzla, "boolector": boolector}
+
+
+def timed(solver: str, script: str, limit: float, seed: int) -> tuple[str, float]:
+    """Status and seconds; ``timeout`` and the limit where it was reached. A solver that fails ends the measurement."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=SOLVERS[solver], args=(theirs, script, seed))
+    process.start()
+    theirs.close()
+    try:
+        return ours.recv() if ours.poll(limit + 2) else ("timeout", limit)
+    except EOFError:
+        raise SystemExit(f"{solver} failed: its reason is above") from None
+    finally:
+        process.kill()
+        process.join()
+
+
+def show_effects(queries: Sequence[netproof.Query], base: EncodingOptions, limit: float, seeds: int) -> None:
+    print(f"{len(queries)} queries, {seeds} seeds each, limit {limit:g} s; seconds are sums over queries of the median")
+    print(f"{'off':<20} {'decided':>8} {'seconds':>8} {'ratio':>6} {'robust':>8} {'vulner.':>8} {'terms':>8} {'kB':>7}")
+    reference = 0.0
+    for off in ("", *(name for name in SWITCHES if getattr(base, name))):
+        options = EncodingOptions(**{n: getattr(base, n) and n != off for n in SWITCHES})
+        decided = terms = size = 0
+        seconds = {"sat": 0.0, "unsat": 0.0, "timeout": 0.0}
+        for query in queries:
+            formula = encode(query, options)
+            script = "".join(declarations(formula))
+            terms += len(formula.terms)
+            size += len(script)
+            if decided_by_ranges(formula):
+                decided += 1
+                continue
+            runs = [timed("bitwuzla", script, limit, seed) for seed in range(seeds)]
+            status, _ = min(runs, key=lambda run: run[1])
+            decided += status in ("sat", "unsat")
+            seconds[status] += statistics.median(s for _, s in runs)
+        total = sum(seconds.values())
+        reference = reference or total
+        print(
+            f"{off or '(none)':<20} {decided:>8} {total:>8.1f} {total / reference if reference else 1:>6.2f} "
+            f"{seconds['unsat']:>8.1f} {seconds['sat']:>8.1f} {terms:>8} {size // 1000:>7}",
+            flush=True,
+        )
+
+
+def show_solvers(queries: Sequence[netproof.Query], base: EncodingOptions, limit: float, seeds: int) -> None:
+    print(f"seconds, median of {seeds} seeds, limit {limit:g} s")
+    print(f"{'query':<22} {'status':<8} {'bitwuzla':>9} {'boolector':>9} {'ratio':>6}")
+    ratios = []
+    for query in queries:
+        formula = encode(query, base)
+        if decided_by_ranges(formula):
+            continue
+        script = "".join(declarations(formula))
+        status, median = {}, {}
+        for solver in SOLVERS:
+            runs = [timed(solver, script, limit, seed) for seed in range(seeds)]
+            status[solver] = min(runs, key=lambda run: run[1])[0]
+            median[solver] = statistics.median(s for _, s in runs)
+        ratios.append(median["bitwuzla"] / median["boolector"])
+        shown = " / ".join(dict.fromkeys(status.values()))
+        print(
+            f"{query.name:<22} {shown:<8} {median['bitwuzla']:>9.2f} {median['boolector']:>9.2f} {ratios[-1]:>6.2f}",
+            flush=True,
+        )
+    if ratios:
+        print(f"{len(ratios)} queries; ratio: median {statistics.median(ratios):.2f}, largest {max(ratios):.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--benchmark", help="queries of a benchmark instead of the digits'")
+    parser.add_argument("--only", help="which of its instances, as for 'netproof bench run'")
+    parser.add_argument(
+        "--without", nargs="*", default=[], choices=SWITCHES, help="improvements to leave off throughout"
+    )
+    parser.add_argument("--solvers", action="store_true", help="compare solvers instead of encodings")
+    parser.add_argument("--limit", type=float, default=60.0, help="seconds per script")
+    parser.add_argument("--seeds", type=int, default=3, help="runs per script")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    base = EncodingOptions(**dict.fromkeys(options.without, False))
+    queries = benchmark_queries(options.benchmark, options.only) if options.benchmark else digits_queries()
+    show = show_solvers if options.solvers else show_effects
+    show(queries, base, options.limit, options.seeds)
+
+
+if __name__ == "__main__":
+    main()
