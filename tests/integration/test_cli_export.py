@@ -58,15 +58,11 @@ def test_variables_are_named_by_layer_and_index(cli, tiny_data, tmp_path):
 
 
 def test_bit_widths_are_those_given(cli, tiny_data, tmp_path):
-    texts = []
-    for bits in ("6", "4"):
-        out = tmp_path / f"{bits}.smt2"
-        index = tiny_data.first("robust")[0]
-        ran = cli("export", "smtlib", *sample(tiny_data, index, 1), "--out", out, "--bits", bits)
-        if ran.code == 0:
-            texts.append(out.read_text())
-            assert f"bits {bits}," in texts[-1]
-    assert len(texts) >= 1
+    out = tmp_path / "query.smt2"
+    # With other widths it is another network, which need not classify the first sample rightly.
+    codes = (cli("export", "smtlib", *sample(tiny_data, i, 1), "--out", out, "--bits", 5).code for i in range(1, 40))
+    assert 0 in codes
+    assert "bits 5, input_bits 8," in out.read_text()
 
 
 def test_refusals(cli, tiny_data, tmp_path):

@@ -23,7 +23,7 @@ class EncodingOptions:
     drop_cases : what ranges decide of the condition is left out: an output that cannot win is not compared
         (an addition to the paper's; where it drops every case, nothing is left for the solver)
     range_lemmas : the ranges are asserted too, though they follow
-    balanced_sums : a sum is a balanced tree of additions, not a chain
+    balanced_sums : a sum is a balanced tree of additions, smallest weights first, not a chain
     prune_zeros : weights of zero are left out
     share_terms : what occurs twice (a shifted input, a sum of two products) is one term
     shift_constants : multiplication by a constant is a few shifts and additions, not ``bvmul``

@@ -4,7 +4,8 @@ A product with a constant weight is written in canonical signed digits (Reitwies
 Computers* 1, 1960): ``7 x = 8 x - x``, so shifts and a few additions. Of a weight only the odd part
 ``u`` of its magnitude is multiplied; its power of two is a shift and its sign turns an addition
 into a subtraction. Neurons whose weights of an input share an odd part therefore share the product.
-The items of a sum, ``+-2**k v`` each, are added in pairs of neighbours, pairs of pairs, and so on.
+The items of a sum, ``+-2**k v`` each, are added in pairs of neighbours, pairs of pairs, and so on, the smallest
+weights first: numbers of like size keep the additions narrow.
 """
 
 from __future__ import annotations
@@ -65,11 +66,14 @@ class Sums:
     def weighted(self, operands: Sequence[Shifted], weights: Sequence[int], bias: int) -> Shifted:
         """``bias + sum_i weights[i] * operands[i]``, the constant part of it in the offset."""
         offset = bias + sum(w * x.offset for w, x in zip(weights, operands, strict=True))
-        items = [
-            self._product(x.part, w)
+        factors = [
+            (w, x.part)
             for w, x in zip(weights, operands, strict=True)
             if x.part is not None and (w or not self._options.prune_zeros)
         ]
+        if self._options.balanced_sums:
+            factors.sort(key=lambda factor: abs(factor[0]))
+        items = [self._product(part, w) for w, part in factors]
         if not items:
             return Shifted(offset)
         total = self._balanced(items) if self._options.balanced_sums else self._chain(items)
