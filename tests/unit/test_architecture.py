@@ -152,6 +152,7 @@ def test_module_fits_in_a_head(module):
         "from netproof.cli.main import run; run(['robust', '--help'])",
         "from netproof.cli.main import run; run(['check', '--help'])",
         "from netproof.cli.main import run; run(['bench', 'list'])",
+        "from netproof.cli.main import run; run(['export', '--help'])",
     ],
 )
 def test_start_up_loads_no_torch(code):

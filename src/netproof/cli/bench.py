@@ -1,4 +1,4 @@
-"""``netproof bench list | run | show``: published benchmarks."""
+"""``netproof bench list | run | show | export``: published benchmarks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli import options as o
+from netproof.cli.bench_export import export
 from netproof.cli.groups import command_group
 from netproof.errors import FormatError, InputError
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from netproof.report.summary import Summary
     from netproof.runs.certify import Certified
 
-app = command_group("Run published benchmarks.")
+app = command_group("Run published benchmarks, or export them.")
+app.command()(export)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list').")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]
@@ -83,6 +85,7 @@ def run(
     jobs: Jobs = 1,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
+    engine: o.Engine = None,
     only: Only = None,
     out: Out = None,
     certificates: Certificates = None,
@@ -98,7 +101,7 @@ def run(
     from netproof.benchmarks.registry import benchmark as find_benchmark
     from netproof.cli.stop import Stopped, stoppable
 
-    settings = o.settings_of(timeout, seed)
+    settings = o.settings_of(timeout, seed, engine)
     benchmark = find_benchmark(name)
     folders = DataFolders.locate(data)
     folder = out or Path("results") / benchmark.name

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn, Protocol
 
 import typer
 
-from netproof.cli import bench
+from netproof.cli import bench, export
 from netproof.cli.check import check
 from netproof.cli.demo import demo
 from netproof.cli.inspect import inspect
@@ -70,6 +70,7 @@ def _command() -> Command:
     app.command()(check)
     app.command()(inspect)
     app.add_typer(bench.app, name="bench")
+    app.add_typer(export.app, name="export")
     app.command()(demo)
     return typer.main.get_command(app)
 

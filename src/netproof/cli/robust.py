@@ -38,6 +38,7 @@ def robust(
     activation_integer_bits: o.ActivationIntegerBits = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
+    engine: o.Engine = None,
     threads: o.Threads = None,
     witness: WitnessPath = None,
     certificate: CertificatePath = None,
@@ -50,7 +51,7 @@ def robust(
     from netproof.cli.output import check_writable, print_json
     from netproof.cli.samples import Samples, read_network
 
-    settings = o.settings_of(timeout, seed, proofs=certificate is not None)
+    settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None)
     o.check_threads(threads)
     if eps < 0:
         raise InputError("--eps", f"the radius is {eps}", "give a whole number of grey levels, 0 or more")

@@ -17,10 +17,12 @@ from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.tighten import RangeCuts, tighten_ranges
 from netproof.errors import QueryError
+from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.cases import Cases, cases_of, shrink
 from netproof.search.engine import Search
+from netproof.search.external import decide_with
 from netproof.search.trail import CommonCuts, Trail
 from netproof.settings import Settings
 
@@ -46,6 +48,7 @@ def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> I
     Raises
     ------
     QueryError : a query on a network whose arithmetic is not supported
+    InputError : an engine that is not there
     """
     settings = settings or Settings()
     groups: dict[int, list[int]] = {}
@@ -53,6 +56,10 @@ def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> I
         if query.network.graph.arithmetic is not Arithmetic.INTEGER:
             raise QueryError(query.name, "its network is not an integer network", "only integer networks are supported")
         groups.setdefault(id(query.network), []).append(position)
+    engine = exact_engine(settings.engine)
+    if engine is not None:
+        yield from decide_with(engine, queries, settings)
+        return
     for positions in groups.values():
         cases = max(len(queries[positions[0]].condition), 1)
         size = max(1, _ROOT_ROWS // cases)
