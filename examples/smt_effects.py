@@ -64,6 +64,7 @@ def bitwuzla(pipe: Connection, script: str, seed: int) -> None:
 
     options = Options()
     options.set(Option.PRODUCE_MODELS, True)
+    options.set(Option.PP_NORMALIZE, False)  # as the engine does
     options.set(Option.SEED, seed)
     begun = time.process_time()
     parser = Parser(TermManager(), options)

@@ -25,6 +25,8 @@ def main() -> None:
     _limit_resources(limits["seconds"], limits["memory"])
     options = Options()
     options.set(Option.PRODUCE_MODELS, True)
+    # It takes sums apart to find common parts, which the encoding shares already, and most of the time of a large one.
+    options.set(Option.PP_NORMALIZE, False)
     options.set(Option.MEMORY_LIMIT, max(1, limits["memory"] >> 20))
     parser = Parser(TermManager(), options)
     late = False
