@@ -208,3 +208,9 @@ def test_settings_that_make_no_sense_are_refused(limits: dict[str, Any]) -> None
     with pytest.raises(InputError) as raised:
         Settings(**limits)
     assert raised.value.source == "settings" and raised.value.mend
+
+
+def test_one_output_is_always_the_class() -> None:
+    network = identity(1)
+    asked = robustness(network, tensor(7), 0, 3)
+    assert asked.condition == () and not asked.misclassified and not bool(asked.refuted_by(tensor(9)))
