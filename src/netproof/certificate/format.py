@@ -110,8 +110,8 @@ def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) ->
     entries = sum(header.sizes)
     if not entries <= body_length <= varint.LONGEST * entries:
         raise CertificateError(source, f"states {entries} entries in {body_length} bytes", _AGAIN)
-    # The arrays, and what finding one's way in the tree takes.
-    needed = 8 * entries + 64 * header.sizes[NAMES.index("kind")]
+    # The arrays, and what finding one's way in the tree and computing with constraints takes.
+    needed = 8 * entries + 64 * sum(header.sizes[NAMES.index(name)] for name in ("coefficients", "row_mu", "kind"))
     if needed > memory:
         raise CertificateError(
             source,

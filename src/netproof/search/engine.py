@@ -28,7 +28,7 @@ from netproof.search.branching import (
     program_candidates,
     split_regions,
 )
-from netproof.search.cases import cases_of, shrink
+from netproof.search.cases import Cases, cases_of, linear_cases, order_cases, shrink
 from netproof.search.dive import BEAM, Diver
 from netproof.search.points import MOST_POINTS, all_points, points_in
 from netproof.search.presolve import presolve
@@ -127,7 +127,10 @@ class Search:
         self._graph = self._presolved.graph
         # Searching in float32 is faster; every decision is made in float64 on the graph itself.
         self._light = self._graph.to(torch.float32)
-        self._cases = cases_of(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
+        # Outputs that are left may share a staircase where all of the query's do not; a proof is told on its own graph.
+        in_order = order_cases(query.network.graph, conditions) is not None
+        form = cases_of if in_order else linear_cases
+        self._cases: Cases = form(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._frontier = Frontier()
