@@ -41,17 +41,24 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True, eq=False)
 class Conjunction:
-    """Linear constraints on the outputs that hold together: ``coefficients @ y >= threshold``.
+    """Linear constraints that hold together: ``coefficients @ y + input_coefficients @ x >= threshold``.
 
-    ``coefficients`` is ``[m, n_output]`` and ``threshold`` ``[m]``.
+    ``coefficients`` is ``[m, n_output]``, ``threshold`` ``[m]``, and ``input_coefficients`` ``[m, n_input]``, or
+    None where no constraint speaks of the input (always so for integer networks).
     """
 
     coefficients: Tensor
     threshold: Tensor
+    input_coefficients: Tensor | None = None
 
-    def holds(self, y: Tensor) -> Tensor:
-        """Whether outputs ``[..., n_output]`` meet every constraint: ``[...]`` bool."""
-        return (y @ self.coefficients.T >= self.threshold).all(-1)
+    def holds(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """Whether outputs ``[..., n_output]`` of inputs ``[..., n_input]`` meet every constraint: ``[...]`` bool."""
+        left = y @ self.coefficients.T
+        if self.input_coefficients is not None:
+            if x is None:
+                raise ValueError("the constraints speak of the input, which is not given")
+            left = left + x @ self.input_coefficients.T
+        return (left >= self.threshold).all(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +112,14 @@ class Query:
                     f"the network has {self.network.outputs}",
                     "use the network's own outputs",
                 )
+            inputs = conjunction.input_coefficients
+            if inputs is not None and (inputs.shape != (len(right), *size) or inputs.dtype != dtype):
+                raise QueryError(
+                    self.name,
+                    f"a conjunction has input coefficients {tuple(inputs.shape)} for {len(right)} constraints "
+                    f"on {self.network.inputs} inputs",
+                    "give one row per constraint and one column per network input, as float64",
+                )
 
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             self._check_integers()
@@ -121,6 +136,12 @@ class Query:
                 "cut it to that range",
             )
         for conjunction in self.condition:
+            if conjunction.input_coefficients is not None:
+                raise QueryError(
+                    self.name,
+                    "a constraint speaks of the input, which integer queries cannot",
+                    "constrain outputs and give the input a box",
+                )
             size = conjunction.coefficients.abs().sum(-1) * network.largest_output + conjunction.threshold.abs()
             if not bool((size < _LARGEST_CONSTRAINT).all()):
                 raise QueryError(self.name, "a constraint's terms can reach 2^44", "use smaller coefficients")
@@ -131,14 +152,18 @@ class Query:
                     )
 
     def refuted_by(self, x: Tensor) -> Tensor:
-        """Whether inputs ``[..., n_input]`` are witnesses, evaluated exactly: ``[...]`` bool."""
+        """Whether inputs ``[..., n_input]`` are witnesses: ``[...]`` bool.
+
+        Exact for integer networks. For real ones it is a float64 evaluation, fit to propose a witness but not
+        to report one.
+        """
         inside = ((x >= self.lower) & (x <= self.upper)).all(-1)
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             inside &= (x == x.round()).all(-1)
         y = self.network.graph.evaluate(x)
         met = torch.zeros_like(inside)
         for conjunction in self.condition:
-            met |= conjunction.holds(y)
+            met |= conjunction.holds(y, x)
         return inside & met
 
     @property
@@ -184,6 +209,10 @@ def robustness(
     QueryError : wrong size, values outside the input range, no such label, a negative radius
     """
     name = name or f"radius {radius}"
+    if network.graph.arithmetic is not Arithmetic.INTEGER:
+        raise QueryError(
+            name, f"{network.path} is not an integer network, so its inputs are no grey levels", "give a property file"
+        )
     # A copy: what the caller does to the array later must not change the query.
     pixels = image.detach().clone() if isinstance(image, Tensor) else torch.from_numpy(np.array(image))
     image = pixels.to(network.lower.dtype).reshape(-1)

@@ -58,16 +58,18 @@ class KinkHull(Hull):
     def _chord(self) -> Tensor:
         width = self.upper - self.lower
         rise = self._image(self.upper) - self._image(self.lower)
-        point = torch.where(self.upper > 0, self.right, self.left).to(width.dtype)
-        return torch.where(width > 0, rise / torch.where(width > 0, width, 1.0), point)
+        return torch.where(width > 0, rise / torch.where(width > 0, width, 1.0), self._piece(self.upper > 0))
+
+    def _piece(self, right: Tensor) -> Tensor:
+        """The slope to the right of the kink or to the left of it."""
+        return torch.where(right, self.lower.new_tensor(self.right), self.lower.new_tensor(self.left))
 
     def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
         if at is None:
             at = (self.lower + self.upper) / 2
         # At the kink itself every slope in between would do; on a range that ends there, only its own piece's.
         own = (at > 0) | ((at == 0) & (self.lower >= 0))
-        piece = torch.where(own, self.right, self.left).to(self.lower.dtype)
-        return torch.where(self._is_chord(v), self._chord(), piece)
+        return torch.where(self._is_chord(v), self._chord(), self._piece(own))
 
     def height(self, v: Tensor, at: Tensor) -> Tensor:
         line = self._image(self.lower) + self._chord() * (at - self.lower)
