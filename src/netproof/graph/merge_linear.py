@@ -48,9 +48,9 @@ def _is_exact(left: Tensor, right: Tensor) -> bool:
 
 
 def _finest_unit(values: Tensor) -> Tensor:
-    """The largest power of two of which each value is a multiple; infinite for 0, up to 2**500."""
+    """The largest power of two of which each value is a multiple; some large one for 0."""
     mantissa, exponent = torch.frexp(values)
     whole = (mantissa.abs() * 2.0**53).to(torch.int64)
     lowest = torch.where(whole == 0, 1, whole & -whole).to(values.dtype)
     unit = torch.ldexp(lowest, exponent.to(values.dtype) - 53)
-    return torch.where(whole == 0, 2.0**500, unit)
+    return torch.where(whole == 0, 2.0**200, unit)
