@@ -227,10 +227,10 @@ def _float32_above(value: Fraction) -> np.float32:
     if value > Fraction(float(limit)):
         return np.float32(np.inf)
     if value <= Fraction(float(-limit)):
-        return -limit
+        return np.float32(-limit)
     near = np.float32(float_above(value))
     # Rounded to nearest from float64, so at most one step to either side of the answer.
     if Fraction(float(near)) < value:
-        return np.nextafter(near, np.float32(np.inf))
-    below = np.nextafter(near, np.float32(-np.inf))
+        return np.float32(np.nextafter(near, np.float32(np.inf)))
+    below = np.float32(np.nextafter(near, np.float32(-np.inf)))
     return below if Fraction(float(below)) >= value else near

@@ -15,11 +15,11 @@ import torch
 from netproof.errors import FormatError
 from netproof.formats import onnx_activations, onnx_arithmetic, onnx_linear, onnx_shapes, onnx_windows
 from netproof.formats.files import read_bytes
-from netproof.formats.onnx_call import Call, Constant, Refused, Translate, Translation, Value, Variable
+from netproof.formats.onnx_call import Call, Constant, NodeError, Translate, Translation, Value, Variable
 from netproof.formats.onnx_file import OnnxFile, parse_onnx
 from netproof.formats.onnx_tensors import external_files, printable, read_tensor
-from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.drop_dead import drop_dead
+from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.simplify import simplify
 from netproof.network import Network
 
@@ -83,8 +83,7 @@ def _translate(path: Path, file: OnnxFile, translation: Translation) -> Variable
                 values[name] = Constant(read_tensor(path, file.constants[name]))
             operands.append(values[name] if name else None)
         results = _call(path, node, operands, translation, file.output in node.output)
-        for name, value in zip(node.output, results, strict=False):
-            values[name] = value
+        values.update(zip(node.output, results, strict=False))
     output = values.get(file.output)
     if not isinstance(output, Variable):
         raise FormatError(path, "its output does not depend on its input", "export the network again")
@@ -100,12 +99,10 @@ def _call(
     translate = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if translate is None:
         domain = f" of domain '{printable(node.domain)}'" if node.domain not in ("", "ai.onnx") else ""
-        raise FormatError(
-            path, f"{where} is an unknown operator{domain}", f"known are {', '.join(sorted(OPERATORS))}"
-        )
+        raise FormatError(path, f"{where} is an unknown operator{domain}", f"known are {', '.join(sorted(OPERATORS))}")
     try:
         results = translate(Call(translation, node, name, operands, final))
-    except Refused as refusal:
+    except NodeError as refusal:
         raise FormatError(path, f"{where}: {refusal.problem}", refusal.mend) from None
     except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
         # Attributes and shapes that do not belong together, as NumPy and PyTorch put it.

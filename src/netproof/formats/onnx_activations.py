@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from netproof.formats.onnx_call import Call, Constant, Refused, Translate, Value, Variable
+from netproof.formats.onnx_call import Call, Constant, NodeError, Translate, Value, Variable
 from netproof.operators.base import Activation
 from netproof.operators.clip import Clip
 from netproof.operators.leaky_relu import LeakyReLU
@@ -36,11 +36,11 @@ def _clip(call: Call) -> Value:
         elif call.optional(number + 1) is not None:
             array = call.constant(number + 1)
             if array.size != 1 or math.isnan(float(array.reshape(())) if array.size == 1 else math.nan):
-                raise Refused(f"its {name} is not one number", "export the network again")
+                raise NodeError(f"its {name} is not one number", "export the network again")
             ends[number] = float(array.reshape(()))
     low, high = ends
     if low > high:
-        raise Refused(f"it clips to [{low:g}, {high:g}], where every value is {high:g}", "repair the network")
+        raise NodeError(f"it clips to [{low:g}, {high:g}], where every value is {high:g}", "repair the network")
     if (low, high) == (-math.inf, math.inf):
         return call.operand(0)
     return _applied(call, ReLU() if (low, high) == (0.0, math.inf) else Clip(low, high))
@@ -57,16 +57,16 @@ def _tanh(call: Call) -> Value:
 def _softmax(call: Call) -> Value:
     value = call.variable(0)
     if not call.final:
-        raise Refused("a softmax that is not the network's last node")
+        raise NodeError("a softmax that is not the network's last node")
     rank = len(value.shape)
     axis = call.integer("axis", 1 if call.opset < 13 else -1)
     if not -rank <= axis < rank:
-        raise Refused(f"axis {axis} of {rank} axes", "export the network again")
+        raise NodeError(f"axis {axis} of {rank} axes", "export the network again")
     axis %= rank
     # Until opset 13 all axes from that one on were normalized together.
     together = math.prod(value.shape[axis:]) if call.opset < 13 else value.shape[axis]
     if together != value.size:
-        raise Refused("a softmax over some of the outputs only, which does not keep the order of all")
+        raise NodeError("a softmax over some of the outputs only, which does not keep the order of all")
     call.translation.order_only = True
     call.translation.notes.append(
         f"the final {call.operator} is left out: the outputs shown are its inputs, which have the same order"
@@ -76,7 +76,7 @@ def _softmax(call: Call) -> Value:
 
 def _final_only(call: Call) -> Value:
     if isinstance(call.operand(0), Constant):
-        raise Refused("its operand is a constant", "fold constants before export")
+        raise NodeError("its operand is a constant", "fold constants before export")
     return _softmax(call)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.onnx_call import Call, Constant, Refused, Shape, Translate, Value, Variable, finite, tensor_of
+from netproof.formats.onnx_call import Call, Constant, NodeError, Shape, Translate, Value, Variable, finite, tensor_of
 from netproof.formats.onnx_shapes import expanded
 from netproof.graph.rounding import gamma, is_power_of_two, rounded_up
 from netproof.operators.scale import Scale
@@ -86,7 +86,7 @@ def folded(
         Fraction(float(z)) == function(Fraction(float(x)), Fraction(float(y)))  # type: ignore[arg-type]
         for x, y, z in zip(a.flat, b.flat, result.flat, strict=True)
     ):
-        raise Refused("float constants are combined, which rounds them", "fold constants before export")
+        raise NodeError("float constants are combined, which rounds them", "fold constants before export")
     return Constant(result)
 
 
@@ -117,7 +117,7 @@ def _mul(call: Call) -> Value:
     if isinstance(left, Constant):
         left, right = right, left
     if not isinstance(right, Constant):
-        raise Refused("two values that depend on the input are multiplied")
+        raise NodeError("two values that depend on the input are multiplied")
     shape = np.broadcast_shapes(left.shape, right.shape)
     return _scaled(call, left, finite(right.array, "a constant operand"), 0.0, shape, 0)
 
@@ -125,9 +125,9 @@ def _mul(call: Call) -> Value:
 def _div(call: Call) -> Value:
     left, right = call.operand(0), call.operand(1)
     if isinstance(right, Variable):
-        raise Refused("something is divided by a value that depends on the input")
+        raise NodeError("something is divided by a value that depends on the input")
     if bool((right.array == 0).any()):
-        raise Refused("a division by 0", "repair the network")
+        raise NodeError("a division by 0", "repair the network")
     if isinstance(left, Constant):
         if left.array.dtype == np.int64:
             quotient = np.abs(left.array) // np.abs(right.array)
@@ -143,17 +143,17 @@ def _div(call: Call) -> Value:
 def _batch_normalization(call: Call) -> Value:
     value = call.variable(0)
     if call.outputs > 1 or call.integer("training_mode", 0) or not call.integer("spatial", 1):
-        raise Refused("batch normalization in training mode, or not per channel", "export it in evaluation mode")
+        raise NodeError("batch normalization in training mode, or not per channel", "export it in evaluation mode")
     gain, bias, mean, variance = (call.numbers(i).reshape(-1) for i in range(1, 5))
     if len(value.shape) < 2 or {len(p) for p in (gain, bias, mean, variance)} != {value.shape[1]}:
-        raise Refused(f"its parameters are not for the channels of {value.shape}", "export the network again")
+        raise NodeError(f"its parameters are not for the channels of {value.shape}", "export the network again")
     spread = variance + call.number("epsilon", 1e-5)
     if not bool((spread > 0).all()):
-        raise Refused("a variance is not positive", "retrain or repair the network")
+        raise NodeError("a variance is not positive", "retrain or repair the network")
     # Roundings: the sum under the root (the root halves it), the root, the quotient.
     scale = gain / np.sqrt(spread)
     if float(np.abs(scale).max(initial=0)) > 2.0**500 or float(spread.min(initial=1)) < 2.0**-500:
-        raise Refused("a variance is next to 0", "retrain or repair the network")
+        raise NodeError("a variance is next to 0", "retrain or repair the network")
     product = mean * scale
     shift = bias - product
     error = rounded_up(torch.from_numpy(np.abs(product) * gamma(4) + np.abs(shift) * gamma(1)))
@@ -170,7 +170,9 @@ def _of_constants(function: Callable[..., NDArray[Any]], count: int) -> Translat
     def translate(call: Call) -> Value:
         arrays = [call.constant(number) for number in range(count)]
         if any(array.dtype == np.float64 for array in arrays):
-            raise Refused("it is known for the arithmetic of shapes only, here are floats", "fold constants before export")
+            raise NodeError(
+                "it is known for the arithmetic of shapes only, here are floats", "fold constants before export"
+            )
         call.translation.reserve(np.broadcast_shapes(*(array.shape for array in arrays)))
         return Constant(np.asarray(function(*arrays)))
 

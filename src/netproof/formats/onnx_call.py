@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ _LARGEST_VALUE = 1 << 26
 _LARGEST_TOTAL = 1 << 28
 
 
-class Refused(Exception):
+class NodeError(Exception):
     """A node that cannot be translated: what about it, and the mend. The reader adds file and node."""
 
     def __init__(self, problem: str, mend: str = "export the network without it") -> None:
@@ -58,7 +58,7 @@ class Variable:
         return math.prod(self.shape)
 
 
-Value = Union[Constant, Variable]
+Value = Constant | Variable
 
 
 @dataclass(eq=False)
@@ -85,7 +85,7 @@ class Translation:
         size = math.prod(shape)
         self._total += size
         if min(shape, default=0) < 0 or size > _LARGEST_VALUE or self._total > _LARGEST_TOTAL:
-            raise Refused(
+            raise NodeError(
                 f"its result has shape {'x'.join(map(str, shape))}, more than can be handled", "use a smaller network"
             )
 
@@ -122,7 +122,7 @@ class Call:
         """An operand that has to be there."""
         value = self.optional(number)
         if value is None:
-            raise Refused(f"operand {number} is missing", "export the network again")
+            raise NodeError(f"operand {number} is missing", "export the network again")
         return value
 
     def optional(self, number: int) -> Value | None:
@@ -133,14 +133,14 @@ class Call:
         """An operand that depends on the input."""
         value = self.operand(number)
         if isinstance(value, Constant):
-            raise Refused(f"operand {number} is a constant", "fold constants before export")
+            raise NodeError(f"operand {number} is a constant", "fold constants before export")
         return value
 
     def constant(self, number: int) -> NDArray[Any]:
         """An operand that is known."""
         value = self.operand(number)
         if isinstance(value, Variable):
-            raise Refused(f"operand {number} depends on the input, only a constant is known there")
+            raise NodeError(f"operand {number} depends on the input, only a constant is known there")
         return value.array
 
     def numbers(self, number: int) -> NDArray[np.float64]:
@@ -153,7 +153,7 @@ class Call:
             return None
         array = self.constant(number)
         if array.dtype != np.int64 or array.ndim > 1:
-            raise Refused(f"operand {number} is no list of integers", "export the network again")
+            raise NodeError(f"operand {number} is no list of integers", "export the network again")
         return [int(value) for value in array.reshape(-1)]
 
     # -- attributes
@@ -168,7 +168,7 @@ class Call:
         """A float attribute; ONNX holds these as float32, and so is the default."""
         value = float(self._attributes[name].f) if name in self._attributes else float(np.float32(default))
         if not math.isfinite(value):
-            raise Refused(f"its attribute '{name}' is {value}", "export the network again")
+            raise NodeError(f"its attribute '{name}' is {value}", "export the network again")
         return value
 
     def integers(self, name: str) -> list[int] | None:
@@ -184,7 +184,7 @@ class Call:
         """One integer per axis, each at least ``least``."""
         values = self.integers(name) or [default] * axes
         if len(values) != axes or min(values) < least:
-            raise Refused(f"its attribute '{name}' is {values} for {axes} axes", "export the network again")
+            raise NodeError(f"its attribute '{name}' is {values} for {axes} axes", "export the network again")
         return tuple(values)
 
     def axes(self, rank: int, operand: int, since: int) -> list[int] | None:
@@ -226,7 +226,7 @@ class Call:
     def reshaped(self, value: Value, shape: Shape) -> Value:
         """The same entries in another shape."""
         if math.prod(shape) != math.prod(value.shape):
-            raise Refused(
+            raise NodeError(
                 f"{'x'.join(map(str, value.shape))} values do not have shape {'x'.join(map(str, shape))}",
                 "export it for one sample: a batch size must not be fixed in the network",
             )
@@ -238,9 +238,9 @@ class Call:
 def finite(array: NDArray[Any], what: str) -> NDArray[np.float64]:
     """Floats none of which is NaN or infinite."""
     if array.dtype != np.float64:
-        raise Refused(f"{what} holds {array.dtype}, not floats", "export the network again")
+        raise NodeError(f"{what} holds {array.dtype}, not floats", "export the network again")
     if not bool(np.isfinite(array).all()):
-        raise Refused(f"{what} holds NaN or infinity", "retrain or repair the network")
+        raise NodeError(f"{what} holds NaN or infinity", "retrain or repair the network")
     return array
 
 
@@ -248,7 +248,7 @@ def normalized(axes: list[int], rank: int) -> list[int]:
     """Axes counted from 0, each given once."""
     counted = [axis + rank if axis < 0 else axis for axis in axes]
     if any(not 0 <= axis < rank for axis in counted) or len(set(counted)) != len(counted):
-        raise Refused(f"axes {axes} are none of {rank} axes", "export the network again")
+        raise NodeError(f"axes {axes} are none of {rank} axes", "export the network again")
     return counted
 
 
@@ -257,4 +257,4 @@ def tensor_of(array: NDArray[np.float64]) -> torch.Tensor:
     return torch.from_numpy(np.array(array, np.float64, order="C"))
 
 
-Translate = Callable[[Call], Union[Value, tuple[Value, ...]]]
+Translate = Callable[[Call], Value | tuple[Value, ...]]

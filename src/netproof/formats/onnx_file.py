@@ -77,9 +77,7 @@ def parse_onnx(path: Path, data: bytes) -> OnnxFile:
                 path, f"has {len(values)} {what}s{': ' + names if names else ''}", f"export it with one {what}"
             )
     nodes = _order(path, graph, inputs[0].name, graph.output[0].name, constants)
-    return OnnxFile(
-        opset, inputs[0].name, _input_shape(path, inputs[0]), graph.output[0].name, constants, nodes
-    )
+    return OnnxFile(opset, inputs[0].name, _input_shape(path, inputs[0]), graph.output[0].name, constants, nodes)
 
 
 def _input_shape(path: Path, value: onnx.ValueInfoProto) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx_arithmetic import add, folded
-from netproof.formats.onnx_call import Call, Constant, Refused, Translate, Value, Variable, normalized, tensor_of
+from netproof.formats.onnx_call import Call, Constant, NodeError, Translate, Value, Variable, normalized, tensor_of
 from netproof.formats.onnx_shapes import expanded
 from netproof.formats.onnx_windows import padding_of
 from netproof.graph.rounding import is_power_of_two
@@ -22,9 +22,9 @@ from netproof.operators.linear import Linear
 def _matmul(call: Call) -> Value:
     left, right = call.operand(0), call.operand(1)
     if isinstance(left, Variable) and isinstance(right, Variable):
-        raise Refused("two values that depend on the input are multiplied")
+        raise NodeError("two values that depend on the input are multiplied")
     if isinstance(left, Constant) and isinstance(right, Constant):
-        raise Refused("float constants are multiplied, which rounds them", "fold constants before export")
+        raise NodeError("float constants are multiplied, which rounds them", "fold constants before export")
     if isinstance(left, Variable):
         return _product(call, left, call.numbers(1))
     assert isinstance(right, Variable)
@@ -32,7 +32,7 @@ def _matmul(call: Call) -> Value:
     weight = call.numbers(0)
     vector, row = len(right.shape) == 1, weight.ndim == 1
     if not weight.ndim or not right.shape:
-        raise Refused("a matrix product with a scalar", "export the network again")
+        raise NodeError("a matrix product with a scalar", "export the network again")
     column = call.reshaped(right, (*right.shape, 1)) if vector else right
     turned = call.rearrange(column, lambda array: array.swapaxes(-1, -2), "transposed")
     assert isinstance(turned, Variable)
@@ -49,12 +49,12 @@ def _matmul(call: Call) -> Value:
 def _product(call: Call, left: Variable, weight: NDArray[np.float64], roundings: int = 0, part: str = "") -> Variable:
     """``left @ weight`` as NumPy understands it."""
     if not weight.ndim or not left.shape:
-        raise Refused("a matrix product with a scalar", "export the network again")
+        raise NodeError("a matrix product with a scalar", "export the network again")
     vector, column = len(left.shape) == 1, weight.ndim == 1
     shape = (1, *left.shape) if vector else left.shape
     matrix = weight[:, None] if column else weight
     if shape[-1] != matrix.shape[-2]:
-        raise Refused(f"{left.shape} and {weight.shape} cannot be multiplied", "export the network again")
+        raise NodeError(f"{left.shape} and {weight.shape} cannot be multiplied", "export the network again")
     batch = np.broadcast_shapes(shape[:-2], matrix.shape[:-2])
     result = [*batch, shape[-2], matrix.shape[-1]]
     inputs, outputs = matrix.shape[-2:]
@@ -86,7 +86,7 @@ def _gemm(call: Call) -> Value:
     alpha, beta = call.number("alpha", 1.0), call.number("beta", 1.0)
     left, right = call.operand(0), call.operand(1)
     if len(left.shape) != 2 or len(right.shape) != 2:
-        raise Refused(f"operands of {len(left.shape)} and {len(right.shape)} axes, not matrices", "export it again")
+        raise NodeError(f"operands of {len(left.shape)} and {len(right.shape)} axes, not matrices", "export it again")
 
     def transposed(value: Value, wanted: bool, part: str) -> Value:
         return call.rearrange(value, lambda array: array.T, part) if wanted else value
@@ -102,15 +102,15 @@ def _gemm(call: Call) -> Value:
         assert isinstance(turned, Variable)
         product = transposed(_product(call, turned, _times(call, alpha, left.array).T, part=part), True, "back")
     else:
-        raise Refused("a product of two constants, or of two values that depend on the input")
+        raise NodeError("a product of two constants, or of two values that depend on the input")
     if bias is None or beta == 0:
         return product
     if isinstance(bias, Constant):
         bias = Constant(_times(call, beta, bias.array))
     elif beta != 1:
-        raise Refused("a bias that depends on the input and is scaled", "export it as Mul and Add")
+        raise NodeError("a bias that depends on the input and is scaled", "export it as Mul and Add")
     if np.broadcast_shapes(product.shape, bias.shape) != product.shape:
-        raise Refused(f"a bias {bias.shape} for a result {product.shape}", "export the network again")
+        raise NodeError(f"a bias {bias.shape} for a result {product.shape}", "export the network again")
     return add(call, product, bias)
 
 
@@ -119,7 +119,7 @@ def _times(call: Call, factor: float, array: NDArray[Any]) -> NDArray[np.float64
     if factor == 1:
         return array
     if bool((array.astype(np.float32) == array).all()) and np.float32(factor) == factor:
-        return array * factor  # type: ignore[no-any-return]
+        return array * factor
     return folded(call, np.multiply, array, np.array(factor)).array
 
 
@@ -128,10 +128,12 @@ def _conv(call: Call) -> Value:
     bias = None if call.optional(2) is None else tensor_of(call.numbers(2).reshape(-1))
     axes = weight.ndim - 2
     if not 1 <= axes <= 3 or len(value.shape) != weight.ndim:
-        raise Refused(f"a kernel {weight.shape} over {value.shape}; known are one to three axes")
+        raise NodeError(f"a kernel {weight.shape} over {value.shape}; known are one to three axes")
     kernel = call.integers("kernel_shape")
     if kernel is not None and tuple(kernel) != weight.shape[2:]:
-        raise Refused(f"its kernel_shape {kernel} is not that of the weight {weight.shape}", "export the network again")
+        raise NodeError(
+            f"its kernel_shape {kernel} is not that of the weight {weight.shape}", "export the network again"
+        )
     stride, dilation = call.extents("strides", axes, 1, 1), call.extents("dilations", axes, 1, 1)
     padding = padding_of(call, value.shape[2:], weight.shape[2:], stride, dilation)
     call.translation.reserve(tuple(extent + sum(p) for extent, p in zip(value.shape[2:], padding, strict=True)))
@@ -156,7 +158,7 @@ def _reduce(mean: bool, since: int) -> Translate:
         shape = tuple((1 if a in axes else e) for a, e in enumerate(value.shape) if kept or a not in axes)
         if isinstance(value, Constant):
             if value.array.dtype == np.float64 or mean:
-                raise Refused("float constants are added, which rounds them", "fold constants before export")
+                raise NodeError("float constants are added, which rounds them", "fold constants before export")
             return Constant(value.array.sum(tuple(axes)).reshape(shape))
         return _reduced(call, value, axes, shape, mean)
 
@@ -170,7 +172,7 @@ def _reduced(call: Call, value: Variable, axes: list[int], shape: tuple[int, ...
     assert isinstance(moved, Variable)
     count = math.prod(value.shape[axis] for axis in axes)
     if not count or not value.size:
-        raise Refused("a sum or mean of nothing", "export the network again")
+        raise NodeError("a sum or mean of nothing", "export the network again")
     weight = torch.full((1, count), 1 / count if mean else 1.0, dtype=torch.float64)
     roundings = 0 if is_power_of_two(weight) else 1
     rows = value.size // count
@@ -181,7 +183,7 @@ def _reduced(call: Call, value: Variable, axes: list[int], shape: tuple[int, ...
 def _global_average_pool(call: Call) -> Value:
     value = call.variable(0)
     if len(value.shape) < 3:
-        raise Refused(f"{value.shape} has no axes to average over", "export the network again")
+        raise NodeError(f"{value.shape} has no axes to average over", "export the network again")
     axes = normalized(list(range(2, len(value.shape))), len(value.shape))
     return _reduced(call, value, axes, (*value.shape[:2], *[1] * len(axes)), mean=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.formats.onnx_call import Call, Constant, Refused, Translate, Value, Variable, finite, normalized
+from netproof.formats.onnx_call import Call, Constant, NodeError, Translate, Value, Variable, finite, normalized
 from netproof.formats.onnx_tensors import read_tensor
 from netproof.operators.concatenate import Concatenate
 
@@ -25,7 +25,7 @@ def _constant(call: Call) -> Value:
             held = getattr(call.attribute(name), kind)
             dtype = np.float64 if "float" in name else np.int64
             return Constant(np.array(list(held) if kind.endswith("s") else held, dtype))
-    raise Refused("a constant of strings or sparse numbers")
+    raise NodeError("a constant of strings or sparse numbers")
 
 
 def _constant_of_shape(call: Call) -> Value:
@@ -35,7 +35,7 @@ def _constant_of_shape(call: Call) -> Value:
     if call.has("value"):
         value = read_tensor(call.translation.path, call.attribute("value").t)
         if value.size != 1:
-            raise Refused(f"its value has {value.size} entries, not 1", "export the network again")
+            raise NodeError(f"its value has {value.size} entries, not 1", "export the network again")
     return Constant(np.full(shape, value.reshape(-1)[0]))
 
 
@@ -53,7 +53,7 @@ def _size(call: Call) -> Value:
 def _range(call: Call) -> Value:
     start, limit, step = (call.constant(i).reshape(()) for i in range(3))
     if start.dtype != np.int64 or not int(step):
-        raise Refused("a range of something else than integers")
+        raise NodeError("a range of something else than integers")
     call.translation.reserve((max(0, -(-(int(limit) - int(start)) // int(step))),))
     return Constant(np.arange(int(start), int(limit), int(step), dtype=np.int64))
 
@@ -65,9 +65,9 @@ def _identity(call: Call) -> Value:
 def _dropout(call: Call) -> Value:
     training = call.optional(2)
     if training is not None and (isinstance(training, Variable) or bool(training.array.any())):
-        raise Refused("dropout in training mode", "export the network in evaluation mode")
+        raise NodeError("dropout in training mode", "export the network in evaluation mode")
     if call.outputs > 1:
-        raise Refused("the mask of a dropout is asked for")
+        raise NodeError("the mask of a dropout is asked for")
     return call.operand(0)
 
 
@@ -75,13 +75,13 @@ def _cast(call: Call) -> Value:
     value, kind = call.operand(0), call.integer("to", 0)
     if isinstance(value, Variable):
         if kind not in _FLOAT_TYPES:
-            raise Refused(f"a value that depends on the input is cast to ONNX type {kind}, which rounds it")
+            raise NodeError(f"a value that depends on the input is cast to ONNX type {kind}, which rounds it")
         return value
     array = value.array
     if kind in _FLOAT_TYPES:
         cast = array.astype(np.float32).astype(np.float64) if kind == _FLOAT_TYPES[0] else array.astype(np.float64)
         if not np.array_equal(cast, array):
-            raise Refused("casting a constant would round it", "fold constants before export")
+            raise NodeError("casting a constant would round it", "fold constants before export")
         return Constant(cast)
     if kind in _INTEGER_TYPES:
         if array.dtype == np.float64:
@@ -89,7 +89,7 @@ def _cast(call: Call) -> Value:
         return Constant(np.trunc(array).astype(np.int64))
     if kind == _BOOL_TYPE:
         return Constant(array != 0)
-    raise Refused(f"a cast to ONNX type {kind}")
+    raise NodeError(f"a cast to ONNX type {kind}")
 
 
 def _reshape(call: Call) -> Value:
@@ -103,10 +103,10 @@ def _reshape(call: Call) -> Value:
     if -1 in shape:
         rest = -math.prod(shape)
         if rest <= 0 or math.prod(value.shape) % rest or shape.count(-1) > 1:
-            raise Refused(f"{value.shape} cannot be given the shape {wanted}", "export the network for one sample")
+            raise NodeError(f"{value.shape} cannot be given the shape {wanted}", "export the network for one sample")
         shape[shape.index(-1)] = math.prod(value.shape) // rest
     if min(shape, default=0) < 0:
-        raise Refused(f"a shape {wanted}", "export the network again")
+        raise NodeError(f"a shape {wanted}", "export the network again")
     return call.reshaped(value, tuple(shape))
 
 
@@ -115,7 +115,7 @@ def _flatten(call: Call) -> Value:
     axis = call.integer("axis", 1)
     rank = len(value.shape)
     if not -rank <= axis <= rank:
-        raise Refused(f"axis {axis} of {rank} axes", "export the network again")
+        raise NodeError(f"axis {axis} of {rank} axes", "export the network again")
     axis = axis + rank if axis < 0 else axis
     return call.reshaped(value, (math.prod(value.shape[:axis]), math.prod(value.shape[axis:])))
 
@@ -126,7 +126,7 @@ def _squeeze(call: Call) -> Value:
     if axes is None:
         axes = [axis for axis, extent in enumerate(value.shape) if extent == 1]
     if any(value.shape[axis] != 1 for axis in axes):
-        raise Refused(f"axes {axes} of {value.shape} are not all of extent 1", "export the network again")
+        raise NodeError(f"axes {axes} of {value.shape} are not all of extent 1", "export the network again")
     return call.reshaped(value, tuple(e for axis, e in enumerate(value.shape) if axis not in axes))
 
 
@@ -144,7 +144,7 @@ def _transpose(call: Call) -> Value:
     rank = len(value.shape)
     order = call.integers("perm") or list(reversed(range(rank)))
     if sorted(order) != list(range(rank)):
-        raise Refused(f"{order} is no order of {rank} axes", "export the network again")
+        raise NodeError(f"{order} is no order of {rank} axes", "export the network again")
     return call.rearrange(value, lambda array: array.transpose(order))
 
 
@@ -157,11 +157,11 @@ def _slice(call: Call) -> Value:
     else:
         starts, ends, axes, steps = (call.indices(i) for i in range(1, 5))
     if starts is None or ends is None:
-        raise Refused("a slice without ends", "export the network again")
+        raise NodeError("a slice without ends", "export the network again")
     axes = normalized(list(range(len(starts))) if axes is None else axes, rank)
     steps = steps or [1] * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
-        raise Refused("a slice whose starts, ends, axes and steps do not belong together", "export the network again")
+        raise NodeError("a slice whose starts, ends, axes and steps do not belong together", "export the network again")
     chosen = [slice(None)] * rank
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         chosen[axis] = slice(start, end, step)
@@ -173,7 +173,7 @@ def _gather(call: Call) -> Value:
     (axis,) = normalized([call.integer("axis", 0)], len(value.shape))
     extent = value.shape[axis]
     if indices.dtype != np.int64 or bool(((indices < -extent) | (indices >= extent)).any()):
-        raise Refused(f"indices beyond the {extent} entries of axis {axis}", "export the network again")
+        raise NodeError(f"indices beyond the {extent} entries of axis {axis}", "export the network again")
     call.translation.reserve((*value.shape[:axis], *indices.shape, *value.shape[axis + 1 :]))
     return call.rearrange(value, lambda array: np.take(array, indices, axis))
 
@@ -188,7 +188,7 @@ def _split(call: Call) -> tuple[Value, ...]:
         size = -(-extent // max(count, 1))
         sizes = [min(size, extent - start) for start in range(0, extent, max(size, 1))]
     if sum(sizes) != extent or min(sizes) < 0 or len(sizes) != call.outputs:
-        raise Refused(f"{extent} entries are split into {call.outputs} parts of {sizes}", "export the network again")
+        raise NodeError(f"{extent} entries are split into {call.outputs} parts of {sizes}", "export the network again")
     ends = np.cumsum(sizes)
     parts = []
     for number, (end, size) in enumerate(zip(ends, sizes, strict=True)):
@@ -212,14 +212,16 @@ def _pad(call: Call) -> Value:
         axes = call.indices(3) if call.opset >= 18 else None
     axes = normalized(list(range(rank)) if axes is None else axes, rank)
     if pads is None or len(pads) != 2 * len(axes):
-        raise Refused(f"{len(pads or [])} paddings for {len(axes)} axes", "export the network again")
+        raise NodeError(f"{len(pads or [])} paddings for {len(axes)} axes", "export the network again")
     widths = [(0, 0)] * rank
     for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         widths[axis] = (before, after)
     call.translation.reserve(tuple(extent + sum(w) for extent, w in zip(value.shape, widths, strict=True)))
-    mode = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}.get(call.text("mode", "constant"))
+    mode = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}.get(
+        call.text("mode", "constant")
+    )
     if mode is None:
-        raise Refused(f"padding of mode '{call.text('mode', '')}'")
+        raise NodeError(f"padding of mode '{call.text('mode', '')}'")
     crop = tuple(slice(max(-b, 0), e - max(-a, 0)) for e, (b, a) in zip(value.shape, widths, strict=True))
     grow = [(max(b, 0), max(a, 0)) for b, a in widths]
 
@@ -250,7 +252,7 @@ def expanded(call: Call, value: Value, shape: tuple[int, ...], part: str = "") -
 def _tile(call: Call) -> Value:
     value, repeats = call.operand(0), call.indices(1) or []
     if len(repeats) != len(value.shape) or min(repeats, default=0) < 0:
-        raise Refused(f"{repeats} repeats of {value.shape}", "export the network again")
+        raise NodeError(f"{repeats} repeats of {value.shape}", "export the network again")
     call.translation.reserve(tuple(extent * count for extent, count in zip(value.shape, repeats, strict=True)))
     return call.rearrange(value, lambda array: np.tile(array, repeats))
 

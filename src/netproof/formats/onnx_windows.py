@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from netproof.formats.onnx_arithmetic import per_channel
-from netproof.formats.onnx_call import Call, Refused, Translate, Value, Variable, tensor_of
+from netproof.formats.onnx_call import Call, NodeError, Translate, Value, Variable, tensor_of
 from netproof.graph.rounding import is_power_of_two
 from netproof.operators.convolution import Convolution
 from netproof.operators.relu import ReLU
@@ -28,10 +28,10 @@ def padding_of(
         pads = call.integers("pads") if automatic == "NOTSET" else None
         pads = pads or [0] * 2 * len(extents)
         if len(pads) != 2 * len(extents) or min(pads) < 0:
-            raise Refused(f"paddings {pads} for {len(extents)} axes", "export the network again")
+            raise NodeError(f"paddings {pads} for {len(extents)} axes", "export the network again")
         return tuple(zip(pads[: len(extents)], pads[len(extents) :], strict=True))
     if automatic not in ("SAME_UPPER", "SAME_LOWER"):
-        raise Refused(f"auto_pad '{automatic}'", "export it with explicit pads")
+        raise NodeError(f"auto_pad '{automatic}'", "export it with explicit pads")
     padding = []
     for extent, size, step, spread in zip(extents, kernel, stride, dilation, strict=True):
         total = max(0, (-(-extent // step) - 1) * step + spread * (size - 1) + 1 - extent)
@@ -53,11 +53,11 @@ class _Windows:
     def __init__(self, call: Call) -> None:
         self.value = call.variable(0)
         if len(self.value.shape) < 3:
-            raise Refused(f"{self.value.shape} has no axes to pool over", "export the network again")
+            raise NodeError(f"{self.value.shape} has no axes to pool over", "export the network again")
         extents = self.value.shape[2:]
         axes = len(extents)
         if call.integers("kernel_shape") is None:
-            raise Refused("no kernel_shape", "export the network again")
+            raise NodeError("no kernel_shape", "export the network again")
         self.kernel = call.extents("kernel_shape", axes, 1, 1)
         self.stride = call.extents("strides", axes, 1, 1)
         self.dilation = call.extents("dilations", axes, 1, 1)
@@ -68,7 +68,7 @@ class _Windows:
             before, after = self.padding[axis]
             room = extent + before + after - self.dilation[axis] * (self.kernel[axis] - 1) - 1
             if room < 0 or before >= self._reach(axis) or after >= self._reach(axis):
-                raise Refused(f"a window of {self.kernel} does not fit {extents} padded by {self.padding}")
+                raise NodeError(f"a window of {self.kernel} does not fit {extents} padded by {self.padding}")
             count = (-(-room // self.stride[axis]) if upwards else room // self.stride[axis]) + 1
             if (count - 1) * self.stride[axis] >= extent + before:
                 count -= 1  # a window that begins in the padding behind the end has nothing in it
@@ -92,7 +92,7 @@ class _Windows:
 
 def _max_pool(call: Call) -> Value:
     if call.outputs > 1 or call.integer("storage_order", 0):
-        raise Refused("the positions of the maxima are asked for")
+        raise NodeError("the positions of the maxima are asked for")
     windows = _Windows(call)
     value = windows.value
     # Axis by axis: windows that overlap share the maxima along the other axes.
@@ -116,9 +116,7 @@ def _maximum(
         assert isinstance(taken, Variable)
         return taken
     # [kernel, ...] with the windows where the axis was: what is left of each window lies along the first axis.
-    index = np.stack(
-        [np.take(np.arange(value.size).reshape(value.shape), places[:, k], axis) for k in range(kernel)]
-    )
+    index = np.stack([np.take(np.arange(value.size).reshape(value.shape), places[:, k], axis) for k in range(kernel)])
     for level in itertools.count():
         half, odd = divmod(len(index), 2)
         if not half:
@@ -148,7 +146,7 @@ def _maximum(
 def _global_max_pool(call: Call) -> Value:
     value = call.variable(0)
     if len(value.shape) < 3:
-        raise Refused(f"{value.shape} has no axes to pool over", "export the network again")
+        raise NodeError(f"{value.shape} has no axes to pool over", "export the network again")
     for axis in range(2, len(value.shape)):
         value = _maximum(call, value, axis, np.arange(value.shape[axis])[None], f"axis{axis - 2}")
     return value
@@ -160,7 +158,7 @@ def _average_pool(call: Call) -> Value:
     counted = bool(call.integer("count_include_pad", 0))
     overhangs = [windows.overhang(axis) for axis in axes]
     if counted and any(overhangs):
-        raise Refused("ceil_mode together with count_include_pad, which runtimes do not agree on")
+        raise NodeError("ceil_mode together with count_include_pad, which runtimes do not agree on")
     numbers = np.ones(())
     for axis in axes:
         positions = windows.positions(axis)

@@ -151,7 +151,9 @@ class _Reader:
         assert isinstance(name, int) and isinstance(kind, int)
         match = _VARIABLE.match(words[name])
         if match is None:
-            tokens.fail(name, f"{printable(words[name])} is no variable: inputs are X_0, X_1, ..., outputs Y_0, Y_1, ...")
+            tokens.fail(
+                name, f"{printable(words[name])} is no variable: inputs are X_0, X_1, ..., outputs Y_0, Y_1, ..."
+            )
         if words[kind] != "Real":
             tokens.fail(kind, f"{printable(words[kind])} where 'Real' should stand")
         found, index = self._declared[match.group(1)], int(match.group(2))
@@ -277,7 +279,9 @@ class _Linear:
         return difference
 
     def times(self, factor: Fraction) -> _Linear:
-        return _Linear({variable: factor * value for variable, value in self.coefficients.items()}, factor * self.constant)
+        return _Linear(
+            {variable: factor * value for variable, value in self.coefficients.items()}, factor * self.constant
+        )
 
     def at_least_zero(self, strict: bool) -> LinearConstraint:
         """The constraint that this is at least (or more than) 0."""

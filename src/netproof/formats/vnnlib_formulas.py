@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Union
 
 from netproof.errors import FormatError
 from netproof.formats.vnnlib_tokens import Tokens
@@ -40,13 +39,15 @@ class Or:
     parts: tuple[Formula, ...]
 
 
-Formula = Union[Atom, And, Or]
+Formula = Atom | And | Or
 
 
 class Bounds:
     """Ends of single inputs, as far as they are known: the tightest, and where each of them stands."""
 
-    def __init__(self, lower: dict[int, tuple[Fraction, int]] | None = None, upper: dict[int, tuple[Fraction, int]] | None = None) -> None:
+    def __init__(
+        self, lower: dict[int, tuple[Fraction, int]] | None = None, upper: dict[int, tuple[Fraction, int]] | None = None
+    ) -> None:
         self.lower = dict(lower or {})
         self.upper = dict(upper or {})
 
@@ -112,7 +113,7 @@ def parts_of(
             constraint = atom.constraint
             if constraint.inputs or constraint.outputs:
                 constraints.append(constraint)
-            elif not (0 > constraint.threshold if constraint.strict else 0 >= constraint.threshold):
+            elif not (constraint.threshold < 0 if constraint.strict else constraint.threshold <= 0):
                 possible = False
         if not possible:
             continue
@@ -126,7 +127,10 @@ def parts_of(
             empty = (narrowed, reverse)
             continue
         key = tuple(
-            sorted((i, narrowed.lower.get(i, (None,))[0], narrowed.upper.get(i, (None,))[0]) for i in {*own.lower, *own.upper})
+            sorted(
+                (i, narrowed.lower.get(i, (None,))[0], narrowed.upper.get(i, (None,))[0])
+                for i in {*own.lower, *own.upper}
+            )
         )
         group = grouped.setdefault(key, (narrowed, []))
         group[1].append(tuple(constraints))
@@ -136,7 +140,9 @@ def parts_of(
         raise FormatError(path, "its condition is false whatever the network computes", "check the asserts")
     if len(grouped) * inputs > _LARGEST_BOXES:
         raise FormatError(
-            path, f"has {len(grouped)} input boxes of {inputs} inputs, which is more than can be handled", "split the file"
+            path,
+            f"has {len(grouped)} input boxes of {inputs} inputs, which is more than can be handled",
+            "split the file",
         )
     return tuple(PropertyPart(_box(path, inputs, held), tuple(conjunctions)) for held, conjunctions in grouped.values())
 

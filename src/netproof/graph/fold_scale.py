@@ -140,9 +140,7 @@ def _after_scale(first: Scale, second: Scale) -> Scale | None:
         for error in (first.shift_error, second.shift_error)
     ]
     value, error = _shifted(shift, errors[0], scale, second.roundings, added, errors[1])
-    return Scale(
-        first.size, one * other, value, _product_roundings(exact, first.roundings, second.roundings), error
-    )
+    return Scale(first.size, one * other, value, _product_roundings(exact, first.roundings, second.roundings), error)
 
 
 def _alike(*parts: Tensor) -> list[Tensor]:

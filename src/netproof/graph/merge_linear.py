@@ -23,7 +23,9 @@ def linear_of_linear(first: Affine, second: Affine) -> Affine | None:
         return None
     # The biases are one more column: V [W b] + [0 c].
     inner = torch.cat([first.weight, first.bias[:, None]], 1)
-    outer = torch.cat([torch.zeros_like(second.weight[:, :1]).expand(-1, first.weight.shape[1]), second.bias[:, None]], 1)
+    outer = torch.cat(
+        [torch.zeros_like(second.weight[:, :1]).expand(-1, first.weight.shape[1]), second.bias[:, None]], 1
+    )
     whole = torch.cat([second.weight, torch.eye(len(second.bias), dtype=inner.dtype)], 1)
     stacked = torch.cat([inner, outer], 0)
     if not _is_exact(whole, stacked):

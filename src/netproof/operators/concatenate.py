@@ -40,7 +40,7 @@ class Concatenate(Affine):
         return 1, 1
 
     def forward(self, *operands: Tensor) -> Tensor:
-        leading = torch.broadcast_shapes(*(operand.shape[:-1] for operand in operands))
+        leading = max((operand.shape[:-1] for operand in operands), key=torch.Size.numel)
         return torch.cat([operand.expand(*leading, operand.shape[-1]) for operand in operands], -1)
 
     def forward_linear(self, *operands: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ class Convolution(Affine):
         else:
             extents = [extent + sum(pair) for extent, pair in zip(extents, self.padding, strict=True)]
             padding = [0] * len(self.padding)
-        x = _TRANSPOSE[len(self.kernel)](
+        x: Tensor = _TRANSPOSE[len(self.kernel)](  # type: ignore[no-untyped-call]
             (count, channels, *extents), weight, v, self.stride, padding, self.dilation, self.groups
         )
         if not self._even:

@@ -41,7 +41,7 @@ class Select(Affine):
         index = self.index
         if index.ndim != 1 or index.dtype != torch.int64 or index.numel() != torch.Size(self.shape).numel():
             raise ValueError(f"an index {tuple(index.shape)} of {index.dtype} does not give shape {self.shape}")
-        if index.numel() and not (-1 <= int(index.min()) and int(index.max()) < self.size):
+        if index.numel() and not (int(index.min()) >= -1 and int(index.max()) < self.size):
             raise ValueError(f"an index leaves the operand's {self.size} features")
         if self.fill is not None and (self.fill.shape != index.shape or bool((self.fill[index >= 0] != 0).any())):
             raise ValueError("fill values and index do not belong together")
