@@ -221,16 +221,16 @@ def float_above(value: Fraction) -> float:
     return -float_below(-value)
 
 
-def _float32_above(value: Fraction) -> np.float32:
+def _float32_above(value: Fraction) -> float:
     """The smallest float32 that is at least ``value``; infinity beyond the largest."""
     limit = np.finfo(np.float32).max
     if value > Fraction(float(limit)):
-        return np.float32(np.inf)
+        return math.inf
     if value <= Fraction(float(-limit)):
-        return np.float32(-limit)
+        return float(-limit)
     near = np.float32(float_above(value))
     # Rounded to nearest from float64, so at most one step to either side of the answer.
     if Fraction(float(near)) < value:
-        return np.float32(np.nextafter(near, np.float32(np.inf)))
-    below = np.float32(np.nextafter(near, np.float32(-np.inf)))
-    return below if Fraction(float(below)) >= value else near
+        return float(np.nextafter(near, np.float32(np.inf)))
+    below = float(np.nextafter(near, np.float32(-np.inf)))
+    return below if Fraction(below) >= value else float(near)
