@@ -20,7 +20,9 @@ Shape = Sequence[int | str | None]
 
 
 def node(operator: str, inputs: Sequence[str], outputs: Sequence[str] = ("y",), **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(operator, list(inputs), list(outputs), name=f"{operator.lower()}_{outputs[0]}", **attributes)
+    return helper.make_node(
+        operator, list(inputs), list(outputs), name=f"{operator.lower()}_{outputs[0]}", **attributes
+    )
 
 
 def model(

@@ -148,7 +148,10 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "dropout": ((1, 3), one("Dropout")),
     "dropout-opset8": ((1, 3), one("Dropout", ratio=0.4, opset=8)),
     "cast": ((1, 3), one("Cast", to=1)),
-    "constant": ((1, 3), ([node("Constant", [], ["c"], value_floats=[1.0, 2.0, 3.0]), node("Add", ["x", "c"])], {}, 13)),
+    "constant": (
+        (1, 3),
+        ([node("Constant", [], ["c"], value_floats=[1.0, 2.0, 3.0]), node("Add", ["x", "c"])], {}, 13),
+    ),
     "concat": ((1, 3), ([node("Concat", ["x", "c", "x"], axis=1)], {"c": floats(1, 2)}, 13)),
     "concat-axis0": (
         (2, 3),

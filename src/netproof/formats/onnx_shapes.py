@@ -159,7 +159,7 @@ def _slice(call: Call) -> Value:
     if starts is None or ends is None:
         raise NodeError("a slice without ends", "export the network again")
     axes = normalized(list(range(len(starts))) if axes is None else axes, rank)
-    steps = steps or [1] * len(starts)
+    steps = [1] * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
         raise NodeError("a slice whose starts, ends, axes and steps do not belong together", "export the network again")
     chosen = [slice(None)] * rank

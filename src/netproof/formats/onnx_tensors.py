@@ -123,6 +123,8 @@ def external_files(path: Path, tensors: list[onnx.TensorProto]) -> list[Path]:
     return [path.parent / name for name in sorted(names)]
 
 
-def printable(text: str) -> str:
-    """Text from a file as it can stand in a message of one line."""
+def printable(text: str | bytes) -> str:
+    """Text from a file as it can stand in a message of one line; protobuf hands over as bytes what is no text."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "?" for c in text[:80])
