@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from netproof.errors import NetproofError
     from netproof.formats.fixed_point import FixedPoint
     from netproof.formats.load import load
+    from netproof.formats.torch_module import from_torch
+    from netproof.formats.vnnlib import read_vnnlib
     from netproof.network import Network
+    from netproof.property import Property
     from netproof.query import Conjunction, Query, Result, Verdict, Witness, robustness
     from netproof.search.radius import RadiusResult, largest_radius
     from netproof.search.verify import verify, verify_many
@@ -34,6 +37,7 @@ __all__ = [
     "FixedPoint",
     "NetproofError",
     "Network",
+    "Property",
     "Query",
     "RadiusResult",
     "Result",
@@ -41,8 +45,10 @@ __all__ = [
     "Verdict",
     "Witness",
     "__version__",
+    "from_torch",
     "largest_radius",
     "load",
+    "read_vnnlib",
     "robustness",
     "verify",
     "verify_many",
@@ -54,14 +60,17 @@ _HOME = {
     "FixedPoint": "netproof.formats.fixed_point",
     "NetproofError": "netproof.errors",
     "Network": "netproof.network",
+    "Property": "netproof.property",
     "Query": "netproof.query",
     "RadiusResult": "netproof.search.radius",
     "Result": "netproof.query",
     "Settings": "netproof.settings",
     "Verdict": "netproof.query",
     "Witness": "netproof.query",
+    "from_torch": "netproof.formats.torch_module",
     "largest_radius": "netproof.search.radius",
     "load": "netproof.formats.load",
+    "read_vnnlib": "netproof.formats.vnnlib",
     "robustness": "netproof.query",
     "verify": "netproof.search.verify",
     "verify_many": "netproof.search.verify",

@@ -26,6 +26,7 @@ class Network:
     notes : what the reader did that a report has to say
     order_only : only the order of the outputs is the file's, because a final softmax was left out: a query may
         compare two outputs and no more
+    content : the file itself, decompressed, where other programs are to evaluate it; empty elsewhere
     """
 
     graph: Graph
@@ -36,6 +37,7 @@ class Network:
     scheme: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     order_only: bool = False
+    content: bytes = field(default=b"", repr=False)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

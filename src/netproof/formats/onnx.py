@@ -50,7 +50,11 @@ def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
         dynamic shapes other than the batch; NaN or infinite weights; more than can be handled
     """
     path = Path(path)
-    data = read_bytes(path, "network file")
+    return network_of(path, read_bytes(path, "network file"), simplified=simplified)
+
+
+def network_of(path: Path, data: bytes, *, simplified: bool = True) -> Network:
+    """The network in the bytes of an ONNX model; ``path`` is where they came from. See :func:`read_onnx`."""
     file = parse_onnx(path, data)
     translation = Translation(path, GraphBuilder(Arithmetic.REAL, file.input_shape), file.opset)
     output = _translate(path, file, translation)
@@ -70,6 +74,7 @@ def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
         upper=unbounded,
         notes=tuple(translation.notes),
         order_only=translation.order_only,
+        content=data,
     )
 
 
