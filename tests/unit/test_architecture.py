@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graph": {"errors", "operators"},
     "network": _GRAPHS,
     "query": _GRAPHS | {"network"},
-    "formats": _QUERIES,
+    "property": _GRAPHS | {"network", "query"},
+    "formats": _QUERIES | {"property"},
     "bounds": _GRAPHS,
     "attack": _GRAPHS | {"bounds"},
     "exact": _GRAPHS | {"bounds"},
@@ -46,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": _ENGINE | {"formats", "benchmarks", "runs", "report", "demo"},
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
-    "__init__": _ENGINE | {"formats", "runs"},
+    "__init__": _ENGINE | {"formats", "property", "runs"},
 }
 
 
