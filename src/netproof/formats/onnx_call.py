@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from netproof.formats.onnx_tensors import printable
 from netproof.graph.graph import GraphBuilder
 from netproof.operators.base import Operator
 from netproof.operators.select import Select
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 #: features of one value, and of all values and index maps together, beyond which a network is refused
-_LARGEST_VALUE = 1 << 26
-_LARGEST_TOTAL = 1 << 28
+_LARGEST_VALUE = 1 << 24
+_LARGEST_TOTAL = 1 << 27
 
 
 class NodeError(Exception):
@@ -175,7 +176,7 @@ class Call:
         return [int(value) for value in self._attributes[name].ints] if name in self._attributes else None
 
     def text(self, name: str, default: str) -> str:
-        return self._attributes[name].s.decode("utf-8", "replace") if name in self._attributes else default
+        return printable(self._attributes[name].s) if name in self._attributes else default
 
     def attribute(self, name: str) -> onnx.AttributeProto:
         return self._attributes[name]
