@@ -142,7 +142,7 @@ def _div(call: Call) -> Value:
 
 def _batch_normalization(call: Call) -> Value:
     value = call.variable(0)
-    if call.outputs > 1 or call.integer("training_mode", 0) or not call.integer("spatial", 1):
+    if call.outputs > 1 or call.flag("training_mode") or not call.flag("spatial", default=True):
         raise NodeError("batch normalization in training mode, or not per channel", "export it in evaluation mode")
     gain, bias, mean, variance = (call.numbers(i).reshape(-1) for i in range(1, 5))
     if len(value.shape) < 2 or {len(p) for p in (gain, bias, mean, variance)} != {value.shape[1]}:

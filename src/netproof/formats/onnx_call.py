@@ -165,6 +165,13 @@ class Call:
     def integer(self, name: str, default: int) -> int:
         return int(self._attributes[name].i) if name in self._attributes else default
 
+    def flag(self, name: str, default: bool = False) -> bool:
+        """An attribute that is 0 or 1; runtimes do not agree on what else would mean."""
+        value = self.integer(name, int(default))
+        if value not in (0, 1):
+            raise NodeError(f"its attribute '{name}' is {value}, neither 0 nor 1", "export the network again")
+        return bool(value)
+
     def number(self, name: str, default: float) -> float:
         """A float attribute; ONNX holds these as float32, and so is the default."""
         value = float(self._attributes[name].f) if name in self._attributes else float(np.float32(default))

@@ -95,7 +95,7 @@ def _cast(call: Call) -> Value:
 def _reshape(call: Call) -> Value:
     value, wanted = call.operand(0), call.indices(1) or []
     shape = list(wanted)
-    if not call.integer("allowzero", 0):
+    if not call.flag("allowzero"):
         shape = [
             value.shape[axis] if extent == 0 and axis < len(value.shape) else extent
             for axis, extent in enumerate(shape)
@@ -216,6 +216,8 @@ def _pad(call: Call) -> Value:
     widths = [(0, 0)] * rank
     for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         widths[axis] = (before, after)
+    if any(extent + min(b, 0) + min(a, 0) < 0 for extent, (b, a) in zip(value.shape, widths, strict=True)):
+        raise NodeError(f"paddings {pads} cut off more than there is of {value.shape}", "export the network again")
     call.translation.reserve(tuple(extent + sum(w) for extent, w in zip(value.shape, widths, strict=True)))
     mode = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}.get(
         call.text("mode", "constant")

@@ -34,7 +34,10 @@ def padding_of(
         raise NodeError(f"auto_pad '{automatic}'", "export it with explicit pads")
     padding = []
     for extent, size, step, spread in zip(extents, kernel, stride, dilation, strict=True):
-        total = max(0, (-(-extent // step) - 1) * step + spread * (size - 1) + 1 - extent)
+        total = (-(-extent // step) - 1) * step + spread * (size - 1) + 1 - extent
+        if total < -1:  # by one is a pixel at the end that no window reaches, in every runtime
+            raise NodeError(f"auto_pad '{automatic}' with strides {stride} so much larger than its windows")
+        total = max(0, total)
         small = total // 2
         padding.append((small, total - small) if automatic == "SAME_UPPER" else (total - small, small))
     return tuple(padding)
@@ -62,7 +65,7 @@ class _Windows:
         self.stride = call.extents("strides", axes, 1, 1)
         self.dilation = call.extents("dilations", axes, 1, 1)
         self.padding = padding_of(call, extents, self.kernel, self.stride, self.dilation)
-        upwards = bool(call.integer("ceil_mode", 0)) and call.text("auto_pad", "NOTSET") == "NOTSET"
+        upwards = call.flag("ceil_mode") and call.text("auto_pad", "NOTSET") == "NOTSET"
         self.counts: list[int] = []
         for axis, extent in enumerate(extents):
             before, after = self.padding[axis]
@@ -91,7 +94,7 @@ class _Windows:
 
 
 def _max_pool(call: Call) -> Value:
-    if call.outputs > 1 or call.integer("storage_order", 0):
+    if call.outputs > 1 or call.flag("storage_order"):
         raise NodeError("the positions of the maxima are asked for")
     windows = _Windows(call)
     value = windows.value
@@ -155,7 +158,7 @@ def _global_max_pool(call: Call) -> Value:
 def _average_pool(call: Call) -> Value:
     windows = _Windows(call)
     value, axes = windows.value, range(len(windows.kernel))
-    counted = bool(call.integer("count_include_pad", 0))
+    counted = call.flag("count_include_pad")
     overhangs = [windows.overhang(axis) for axis in axes]
     if counted and any(overhangs):
         raise NodeError("ceil_mode together with count_include_pad, which runtimes do not agree on")
