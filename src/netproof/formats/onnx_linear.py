@@ -151,7 +151,7 @@ def _reduce(mean: bool, since: int) -> Translate:
         rank = len(value.shape)
         axes = call.axes(rank, 1, since)
         if not axes:
-            if axes is not None or call.flag("noop_with_empty_axes"):
+            if call.flag("noop_with_empty_axes"):
                 return value
             axes = list(range(rank))
         kept = call.flag("keepdims", default=True)
