@@ -178,6 +178,7 @@ def test_external_data_beside_the_network(tmp_path):
         ([node("MaxPool", ["x"], kernel_shape=[9, 9])], (1, 2, 4, 4), ["does not fit"]),
         ([node("MaxPool", ["x"], kernel_shape=[2, 2], pads=[2, 2, 2, 2])], (1, 2, 4, 4), ["does not fit"]),
         ([node("MaxPool", ["x"], ["y", "places"], kernel_shape=[2, 2])], (1, 2, 4, 4), ["positions of the maxima"]),
+        ([node("MaxPool", ["x"], kernel_shape=[2], dilations=[3], pads=[3, 3])], (1, 2, 1), ["holds nothing"]),
         ([node("MaxPool", ["x"], kernel_shape=[2, 2], ceil_mode=2)], (1, 2, 4, 4), ["'ceil_mode' is 2, neither 0 nor 1"]),
         ([node("MaxPool", ["x"], kernel_shape=2)], (1, 2, 4, 4), ["'kernel_shape' is of ONNX type 2, not 7"]),
         ([node("Conv", ["x", "k"], auto_pad="SAME_UPPER", strides=[9, 9])], (1, 2, 6, 6), ["so much larger"]),

@@ -11,6 +11,7 @@ import torch
 from netproof.formats.onnx_arithmetic import per_channel
 from netproof.formats.onnx_call import Call, NodeError, Translate, Value, Variable, tensor_of
 from netproof.graph.rounding import is_power_of_two
+from netproof.operators.concatenate import Concatenate
 from netproof.operators.convolution import Convolution
 from netproof.operators.relu import ReLU
 from netproof.operators.scale import Scale
@@ -76,6 +77,8 @@ class _Windows:
             if (count - 1) * self.stride[axis] >= extent + before:
                 count -= 1  # a window that begins in the padding behind the end has nothing in it
             self.counts.append(count)
+            if not bool(self.inside(axis).any(1).all()):
+                raise NodeError(f"a window of {self.kernel} on {extents} padded by {self.padding} holds nothing")
         self.shape = (*self.value.shape[:2], *self.counts)
         call.translation.reserve(self.shape)
 
@@ -86,6 +89,11 @@ class _Windows:
         """``[windows, kernel]``: which entry of the axis each place of each window is; out of range in the padding."""
         starts = np.arange(self.counts[axis]) * self.stride[axis] - self.padding[axis][0]
         return starts[:, None] + np.arange(self.kernel[axis])[None] * self.dilation[axis]
+
+    def inside(self, axis: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+        """``[windows, kernel]``: which places are none of the padding."""
+        positions = self.positions(axis)
+        return (positions >= 0) & (positions < self.value.shape[axis + 2])
 
     def overhang(self, axis: int) -> int:
         """How far the last window reaches beyond the padded end."""
@@ -100,9 +108,7 @@ def _max_pool(call: Call) -> Value:
     value = windows.value
     # Axis by axis: windows that overlap share the maxima along the other axes.
     for axis in range(len(windows.kernel)):
-        extent = value.shape[axis + 2]
-        positions = windows.positions(axis)
-        inside = (positions >= 0) & (positions < extent)
+        positions, inside = windows.positions(axis), windows.inside(axis)
         # A place in the padding counts for nothing: another place of the window stands in for it.
         first = positions[np.arange(len(positions)), inside.argmax(1)]
         value = _maximum(call, value, axis + 2, np.where(inside, positions, first[:, None]), f"axis{axis}")
@@ -131,8 +137,6 @@ def _maximum(
         excess = call.add(ReLU(), (rise.node,), first.shape, f"{name}/relu")
         larger = call.add(Sum((1, 1)), (first.node, excess.node), first.shape, f"{name}/maximum")
         if odd:  # the one that is left over goes on with the maxima
-            from netproof.operators.concatenate import Concatenate
-
             rest = call.select(value, index[-1:], part=f"{name}/rest")
             value = call.add(
                 Concatenate((larger.size, rest.size)),
@@ -164,9 +168,8 @@ def _average_pool(call: Call) -> Value:
         raise NodeError("ceil_mode together with count_include_pad, which runtimes do not agree on")
     numbers = np.ones(())
     for axis in axes:
-        positions = windows.positions(axis)
-        inside = (positions >= 0) & (positions < value.shape[axis + 2])
-        along = np.full(len(positions), windows.kernel[axis]) if counted else inside.sum(1)
+        inside = windows.inside(axis)
+        along = np.full(len(inside), windows.kernel[axis]) if counted else inside.sum(1)
         numbers = numbers[..., None] * along
     even = bool((numbers == numbers.flat[0]).all())
     # The channels are samples of a convolution with one channel: no channel mixes with another.
