@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from netproof.errors import CertificateError, NetproofError, ProofError
     from netproof.formats.fixed_point import FixedPoint
     from netproof.formats.load import load
+    from netproof.formats.torch_module import from_torch
+    from netproof.formats.vnnlib import read_vnnlib
     from netproof.network import Network
+    from netproof.property import Property
     from netproof.query import Conjunction, Query, Result, Verdict, Witness, robustness
     from netproof.search.radius import RadiusResult, largest_radius
     from netproof.search.verify import verify, verify_many
@@ -42,6 +45,7 @@ __all__ = [
     "NetproofError",
     "Network",
     "ProofError",
+    "Property",
     "Query",
     "RadiusResult",
     "Result",
@@ -51,8 +55,10 @@ __all__ = [
     "__version__",
     "certificate_of",
     "check",
+    "from_torch",
     "largest_radius",
     "load",
+    "read_vnnlib",
     "robustness",
     "verify",
     "verify_many",
@@ -69,6 +75,7 @@ _HOME = {
     "NetproofError": "netproof.errors",
     "Network": "netproof.network",
     "ProofError": "netproof.errors",
+    "Property": "netproof.property",
     "Query": "netproof.query",
     "RadiusResult": "netproof.search.radius",
     "Result": "netproof.query",
@@ -77,8 +84,10 @@ _HOME = {
     "Witness": "netproof.query",
     "certificate_of": "netproof.certificate.make",
     "check": "netproof.certificate.check",
+    "from_torch": "netproof.formats.torch_module",
     "largest_radius": "netproof.search.radius",
     "load": "netproof.formats.load",
+    "read_vnnlib": "netproof.formats.vnnlib",
     "robustness": "netproof.query",
     "verify": "netproof.search.verify",
     "verify_many": "netproof.search.verify",

@@ -21,8 +21,12 @@ class Network:
     graph : the network's graph
     path : the file it was read from
     sha256 : hash of its content (decompressed where it is gzip), by which evidence names the network
-    lower, upper : ``[n_input]``, the values an input can take at all (0..255 for 8-bit pixels)
+    lower, upper : ``[n_input]``, the values an input can take at all (0..255 for 8-bit pixels; infinite for floats)
     scheme : the reading of the file, in words (bit widths, for instance), as evidence states it
+    notes : what the reader did that a report has to say
+    order_only : only the order of the outputs is the file's, because a final softmax was left out: a query may
+        compare two outputs and no more
+    content : the file itself, decompressed, where other programs are to evaluate it; empty elsewhere
     """
 
     graph: Graph
@@ -31,6 +35,14 @@ class Network:
     lower: Tensor
     upper: Tensor
     scheme: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    order_only: bool = False
+    content: bytes = field(default=b"", repr=False)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the input as the file has it, a batch axis of 1 included where there is one."""
+        return self.graph.input.shape
 
     @property
     def inputs(self) -> int:

@@ -42,17 +42,24 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True, eq=False)
 class Conjunction:
-    """Linear constraints on the outputs that hold together: ``coefficients @ y >= threshold``.
+    """Linear constraints that hold together: ``coefficients @ y + input_coefficients @ x >= threshold``.
 
-    ``coefficients`` is ``[m, n_output]`` and ``threshold`` ``[m]``.
+    ``coefficients`` is ``[m, n_output]``, ``threshold`` ``[m]``, and ``input_coefficients`` ``[m, n_input]``, or
+    None where no constraint speaks of the input (always so for integer networks).
     """
 
     coefficients: Tensor
     threshold: Tensor
+    input_coefficients: Tensor | None = None
 
-    def holds(self, y: Tensor) -> Tensor:
-        """Whether outputs ``[..., n_output]`` meet every constraint: ``[...]`` bool."""
-        return (y @ self.coefficients.T >= self.threshold).all(-1)
+    def holds(self, y: Tensor, x: Tensor | None = None) -> Tensor:
+        """Whether outputs ``[..., n_output]`` of inputs ``[..., n_input]`` meet every constraint: ``[...]`` bool."""
+        left = y @ self.coefficients.T
+        if self.input_coefficients is not None:
+            if x is None:
+                raise ValueError("the constraints speak of the input, which is not given")
+            left = left + x @ self.input_coefficients.T
+        return (left >= self.threshold).all(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +98,8 @@ class Query:
                 "the input box is empty (a lower end exceeds its upper end, or is NaN)",
                 "check the radius and the input's bounds",
             )
+        if not bool((torch.isfinite(self.lower) & torch.isfinite(self.upper)).all()):
+            raise QueryError(self.name, "the input box has an end that is infinite", "bound every input")
         for conjunction in self.condition:
             matrix, right = conjunction.coefficients, conjunction.threshold
             if matrix.ndim != 2 or right.ndim != 1 or matrix.shape[0] != right.shape[0] or not right.numel():
@@ -105,6 +114,14 @@ class Query:
                     f"a constraint speaks of {conjunction.coefficients.shape[-1]} outputs, "
                     f"the network has {self.network.outputs}",
                     "use the network's own outputs",
+                )
+            inputs = conjunction.input_coefficients
+            if inputs is not None and (inputs.shape != (len(right), *size) or inputs.dtype != dtype):
+                raise QueryError(
+                    self.name,
+                    f"a conjunction has input coefficients {tuple(inputs.shape)} for {len(right)} constraints "
+                    f"on {self.network.inputs} inputs",
+                    "give one row per constraint and one column per network input, as float64",
                 )
 
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
@@ -121,7 +138,13 @@ class Query:
                 f"the input box leaves the network's input range {int(network.lower.min())}..{int(network.upper.max())}",
                 "cut it to that range",
             )
-        coefficients, threshold = self._constraints
+        if any(c.input_coefficients is not None for c in self.condition):
+            raise QueryError(
+                self.name,
+                "a constraint speaks of the input, which integer queries cannot",
+                "constrain outputs and give the input a box",
+            )
+        coefficients, _, threshold = self._constraints
         size = coefficients.abs().sum(-1) * network.largest_output + threshold.abs()
         if not bool((size < _LARGEST_CONSTRAINT).all()):
             raise QueryError(self.name, "a constraint's terms can reach 2^44", "use smaller coefficients")
@@ -129,19 +152,36 @@ class Query:
             raise QueryError(self.name, "a constraint has coefficients that are not integers", "scale it to integers")
 
     @cached_property
-    def _constraints(self) -> tuple[Tensor, Tensor]:
-        """The constraints of all conjunctions, one after the other: ``[M, n_output]`` and ``[M]``."""
+    def _constraints(self) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The constraints of all conjunctions, one after the other: coefficients ``[M, n_output]`` of outputs and
+        ``[M, n_input]`` of inputs (None where there are none), thresholds ``[M]``."""
         if not self.condition:
-            return self.lower.new_zeros(0, self.network.outputs), self.lower.new_zeros(0)
-        return torch.cat([c.coefficients for c in self.condition]), torch.cat([c.threshold for c in self.condition])
+            return self.lower.new_zeros(0, self.network.outputs), None, self.lower.new_zeros(0)
+        outputs = torch.cat([c.coefficients for c in self.condition])
+        threshold = torch.cat([c.threshold for c in self.condition])
+        if all(c.input_coefficients is None for c in self.condition):
+            return outputs, None, threshold
+        none = self.lower.new_zeros(self.network.inputs)
+        inputs = torch.cat(
+            [
+                none.expand(len(c.threshold), -1) if c.input_coefficients is None else c.input_coefficients
+                for c in self.condition
+            ]
+        )
+        return outputs, inputs, threshold
 
     def refuted_by(self, x: Tensor) -> Tensor:
-        """Whether inputs ``[..., n_input]`` are witnesses, evaluated exactly: ``[...]`` bool."""
+        """Whether inputs ``[..., n_input]`` are witnesses: ``[...]`` bool.
+
+        Exact for integer networks. For real ones it is a float64 evaluation, fit to propose a witness but not
+        to report one.
+        """
         inside = ((x >= self.lower) & (x <= self.upper)).all(-1)
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             inside &= (x == x.round()).all(-1)
-        coefficients, threshold = self._constraints
-        holds = self.network.graph.evaluate(x) @ coefficients.T >= threshold
+        outputs, inputs, threshold = self._constraints
+        reached = self.network.graph.evaluate(x) @ outputs.T
+        holds = (reached if inputs is None else reached + x @ inputs.T) >= threshold
         if len(threshold) > len(self.condition):
             sizes = [len(c.threshold) for c in self.condition]
             holds = torch.stack([part.all(-1) for part in torch.split(holds, sizes, -1)], -1)
@@ -190,6 +230,10 @@ def robustness(
     QueryError : wrong size, values outside the input range, no such label, a negative radius
     """
     name = name or f"radius {radius}"
+    if network.graph.arithmetic is not Arithmetic.INTEGER:
+        raise QueryError(
+            name, f"{network.path} is not an integer network, so its inputs are no grey levels", "give a property file"
+        )
     # A copy: what the caller does to the array later must not change the query.
     pixels = image.detach().clone() if isinstance(image, Tensor) else torch.from_numpy(np.array(image))
     image = pixels.to(network.lower.dtype).reshape(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import typer
@@ -55,7 +56,8 @@ def _document(network: Network) -> dict[str, object]:
         **network_document(network),
         "inputs": network.inputs,
         "outputs": network.outputs,
-        "input_range": [int(network.lower.min()), int(network.upper.max())],
+        "input_range": _input_range(network),
+        "notes": list(network.notes),
         "parameters": sum(_parameters(node.operator) for node in network.graph.nodes),
         "nodes": nodes,
     }
@@ -63,20 +65,21 @@ def _document(network: Network) -> dict[str, object]:
 
 def _parameters(operator: object) -> int:
     """Learned numbers of an operator: the tensors an affine map is made of."""
-    from torch import Tensor
-
     from netproof.operators.base import Affine
 
-    if not isinstance(operator, Affine):
-        return 0
-    # Operators are dataclasses; what is not an argument of theirs is derived from one.
-    given = [item.name for item in getattr(operator, "__dataclass_fields__", {}).values() if item.init]
-    values = [getattr(operator, name) for name in given]
-    return sum(value.numel() for value in values if isinstance(value, Tensor))
+    return sum(value.numel() for _, value in operator.parameters()) if isinstance(operator, Affine) else 0
+
+
+def _input_range(network: Network) -> list[int] | None:
+    """The least and the largest value an input can take; None where there is no limit."""
+    low, high = float(network.lower.min()), float(network.upper.max())
+    return [int(low), int(high)] if math.isfinite(low) and math.isfinite(high) else None
 
 
 def _accumulators(network: Network) -> dict[int, list[int]]:
     """The least and the largest value that can reach each activation, over all inputs (by interval propagation)."""
+    if _input_range(network) is None:
+        return {}
     from netproof.bounds.region import box_region
 
     region = box_region(network.graph, network.lower[None], network.upper[None])
@@ -87,8 +90,9 @@ def _accumulators(network: Network) -> dict[int, list[int]]:
 def _text(document: dict[str, object]) -> str:
     nodes = document["nodes"]
     scheme = document["scheme"]
-    low_high = document["input_range"]
-    assert isinstance(nodes, list) and isinstance(scheme, dict) and isinstance(low_high, list)
+    low_high, notes = document["input_range"], document["notes"]
+    assert isinstance(nodes, list) and isinstance(scheme, dict) and isinstance(notes, list)
+    limits = f", each from {low_high[0]} to {low_high[1]}" if isinstance(low_high, list) else ""
     lines = [
         f"file        {document['file']}",
         f"sha256      {document['sha256']}",
@@ -97,9 +101,10 @@ def _text(document: dict[str, object]) -> str:
     if scheme:
         lines.append("scheme      " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in scheme.items()))
     lines += [
-        f"inputs      {document['inputs']}, each from {low_high[0]} to {low_high[1]}",
+        f"inputs      {document['inputs']}{limits}",
         f"outputs     {document['outputs']}",
         f"parameters  {document['parameters']}",
+        *(f"note        {note}" for note in notes),
         "",
     ]
     table = [["node", "operator", "shape", "parameters", "description"]]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _WIDTHS = "Bit widths"
 _SCHEME = "default: the AAAI 2021 scheme's"
 
-NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="The network: Keras HDF5 weights (.h5).")]
+NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="The network: ONNX, or Keras HDF5 weights (.h5).")]
 ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Images, IDX (plain or .gz).")]
 LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz).")]
 Bits = Annotated[

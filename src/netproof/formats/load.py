@@ -1,4 +1,7 @@
-"""One door for every network file: the format is told by the content, or else by the file's name."""
+"""One door for every network file: the format is told by the content, or else by the file's name.
+
+ONNX has no signature, so its files are known by their names.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from netproof.errors import FormatError, InputError
 from netproof.formats.files import read_bytes
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.keras_h5 import read_keras_h5
+from netproof.formats.onnx import read_onnx
 from netproof.network import Network
 
 
@@ -21,18 +25,27 @@ class _Format:
     Attributes
     ----------
     title : as errors call it
-    signature : its first bytes
+    signature : its first bytes, or None where it has none
     suffixes : of file names, ``.gz`` taken off
     read : the reader, with the bit widths to quantize to (None: the reader's defaults)
     """
 
     title: str
-    signature: bytes
+    signature: bytes | None
     suffixes: tuple[str, ...]
     read: Callable[[Path, FixedPoint | None], Network]
 
 
-_FORMATS = (_Format("Keras weights in HDF5 (.h5)", b"\x89HDF\r\n\x1a\n", (".h5", ".hdf5"), read_keras_h5),)
+def _read_float(path: Path, widths: FixedPoint | None) -> Network:
+    if widths is not None and widths != FixedPoint():
+        raise InputError("bit widths", f"{path} is a float network, which is not quantized", "leave them out")
+    return read_onnx(path)
+
+
+_FORMATS = (
+    _Format("Keras weights in HDF5 (.h5)", b"\x89HDF\r\n\x1a\n", (".h5", ".hdf5"), read_keras_h5),
+    _Format("ONNX (.onnx)", None, (".onnx",), _read_float),
+)
 
 
 def load(
@@ -47,12 +60,12 @@ def load(
 ) -> Network:
     """Read a network, plain or gzip.
 
-    Float weights are quantized as :class:`netproof.FixedPoint` says. Its fields can be given one
-    by one, or all in one as ``widths``; what is not given is the AAAI 2021 benchmark's.
+    ONNX networks are read as they are. Weights in HDF5 are quantized as :class:`netproof.FixedPoint` says. Its
+    fields can be given one by one, or all in one as ``widths``; what is not given is the AAAI 2021 benchmark's.
 
     Parameters
     ----------
-    path : Keras HDF5 weights of a multi-layer perceptron
+    path : a network in ONNX, or Keras HDF5 weights of a multi-layer perceptron
     widths : bit widths, instead of the single ones
     bits : width of weights, biases and activations
     input_bits : width of an input value
@@ -62,7 +75,7 @@ def load(
     ------
     FormatError : a file that is missing, damaged, or in no format netproof reads
     ExactnessError : bit widths with which integers leave float64's exact range
-    InputError : bit widths that are none, or are given in both ways
+    InputError : bit widths that are none, are given in both ways, or for a network that is not quantized
     """
     single = {
         "bits": bits,
@@ -83,7 +96,7 @@ def load(
 def _format_of(path: Path) -> _Format:
     start = read_bytes(path, "network file")[:64]
     for known in _FORMATS:
-        if start.startswith(known.signature):
+        if known.signature is not None and start.startswith(known.signature):
             return known
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     for known in _FORMATS:

@@ -6,6 +6,7 @@ features flattened (C order) on the last axis. An operator that needs the shape 
 
 Integer graphs keep every value an integer held in float64. That is exact as long as no partial
 sum reaches 2**53 (2**52 where halves occur), which :func:`netproof.graph.exactness.check_exact` establishes once per graph.
+Real graphs round; how much an operator's own numbers are rounded is part of the contract of :class:`Affine`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,31 @@ class Operator(ABC):
 
 
 class Affine(Operator):
-    """A map ``z = sum_i A_i x_i + b`` of one or more operands."""
+    """A map ``z = sum_i A_i x_i + b`` of one or more operands.
+
+    The numbers an operator holds may be rounded ones: a batch norm's scale has a square root in it, and
+    folding a scale into a weight multiplies. What it stands for is then ``z = sum_i A*_i x_i + b*`` with
+
+        |A*_i - A_i| <= gamma_k |A_i|,  k = :attr:`roundings`,   and   |b* - b| <= :meth:`offset_error`
+
+    elementwise, ``gamma_k = k u / (1 - k u)``, ``u = 2**-53``: how much is known of the map that the file
+    means, and what an error term has to cover (docs/semantics.md). Both are 0 for what the file itself holds.
+    Conversion to a narrower dtype is not counted: the result is for searching, not for deciding.
+    """
+
+    #: how often each coefficient of the linear part was rounded on its way from the file (0: it is exact)
+    roundings: int = 0
+
+    def offset_error(self) -> Tensor:
+        """How far the offset may be from the one meant: ``[n]``, or a scalar 0 where it is exact."""
+        return torch.zeros(())
+
+    def terms(self) -> tuple[int, int]:
+        """Numbers of products in the longest sums of :meth:`forward` (the offset is one more) and :meth:`adjoint`.
+
+        The ``n`` of ``gamma_n`` in an a-priori bound on their rounding: what operators of real graphs have to say.
+        """
+        raise NotImplementedError(f"'{self.name}' does not say how long its sums are")
 
     @abstractmethod
     def forward(self, *operands: Tensor) -> Tensor:
@@ -89,7 +114,11 @@ class Activation(Operator):
 
     @abstractmethod
     def output_range(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-        """Tightest ``(min, max)`` of ``f`` on ``[lower, upper]``."""
+        """``(min, max)`` of ``f`` on ``[lower, upper]``, never too narrow.
+
+        The tightest where ``f`` is evaluated without rounding; elsewhere as much wider as the
+        operator's own docstring says.
+        """
 
     @abstractmethod
     def hull(self, lower: Tensor, upper: Tensor) -> Hull:

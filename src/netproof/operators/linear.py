@@ -18,10 +18,14 @@ class Linear(Affine):
     ----------
     weight : ``[n_out, n_in]``
     bias : ``[n_out]``
+    roundings : how often each weight was rounded (:class:`netproof.operators.base.Affine`)
+    bias_error : ``[n_out]``, how far each bias may be from the one meant; None where it is exact
     """
 
     weight: Tensor
     bias: Tensor
+    roundings: int = 0
+    bias_error: Tensor | None = None
     weight_absolute: Tensor = field(init=False, repr=False)
     name = "linear"
 
@@ -42,13 +46,20 @@ class Linear(Affine):
         return (self.weight.shape[0],)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Linear:
-        return Linear(self.weight.to(device, dtype), self.bias.to(device, dtype))
+        error = None if self.bias_error is None else self.bias_error.to(device, dtype)
+        return Linear(self.weight.to(device, dtype), self.bias.to(device, dtype), self.roundings, error)
 
     def parameters(self) -> list[tuple[str, Tensor]]:
         return [("weight", self.weight), ("bias", self.bias)]
 
     def describe(self) -> str:
         return f"{self.weight.shape[1]} -> {self.weight.shape[0]}"
+
+    def terms(self) -> tuple[int, int]:
+        return self.weight.shape[1], self.weight.shape[0]
+
+    def offset_error(self) -> Tensor:
+        return torch.zeros_like(self.bias[:1]).squeeze(0) if self.bias_error is None else self.bias_error
 
     def forward(self, *operands: Tensor) -> Tensor:
         return operands[0] @ self.weight.T + self.bias

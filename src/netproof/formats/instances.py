@@ -1,0 +1,87 @@
+"""Reader for lists of instances, ``instances.csv``: network, property, time limit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from netproof.errors import FormatError
+from netproof.formats.files import read_bytes
+
+_SIZE_LIMIT = 1 << 24
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One line of a list.
+
+    Attributes
+    ----------
+    network, property : the files, whether they exist or not; gzip where only the file with ``.gz`` added is there
+    timeout : seconds
+    name : the two names as the list has them, separated by a space
+    line : where it stands, from 1
+    """
+
+    network: Path
+    property: Path
+    timeout: float
+    name: str
+    line: int
+
+
+def read_instances(path: str | Path) -> list[Instance]:
+    """The instances of a list, in its order. Paths are relative to the folder of the list.
+
+    Raises
+    ------
+    FormatError : missing or damaged file; a line that has not three columns or whose third is no time limit
+    """
+    path = Path(path)
+    text = read_bytes(path, "list of instances", limit=_SIZE_LIMIT).decode("utf-8-sig", "replace")
+    instances: list[Instance] = []
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            if len(cells) < 3 or not all(cells[:3]) or "\0" in "".join(cells):
+                raise FormatError(path, f"line {reader.line_num} is not 'network,property,seconds'", "correct it")
+            network, property_, limit = cells[:3]
+            seconds = _seconds(limit)
+            if seconds is None:
+                if not instances:
+                    continue  # a heading
+                raise FormatError(path, f"line {reader.line_num}: '{limit[:40]}' is no time limit", "give seconds")
+            instances.append(
+                Instance(
+                    _found(path.parent / network),
+                    _found(path.parent / property_),
+                    seconds,
+                    f"{network} {property_}",
+                    reader.line_num,
+                )
+            )
+    except csv.Error as error:
+        raise FormatError(path, f"line {reader.line_num} is no CSV ({error})", "correct it") from None
+    if not instances:
+        raise FormatError(path, "lists no instance", "give lines of the form 'network,property,seconds'")
+    return instances
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
+
+
+def _found(path: Path) -> Path:
+    """The path itself, or the gzip file beside it where only that exists."""
+    packed = path.with_name(path.name + ".gz")
+    return packed if not path.exists() and packed.exists() else path

@@ -1,0 +1,150 @@
+"""An ONNX file taken apart and checked, before any of its operators is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netproof.errors import FormatError
+from netproof.formats.onnx_tensors import printable
+
+if TYPE_CHECKING:
+    import onnx
+
+OLDEST_OPSET, NEWEST_OPSET = 8, 21
+_FLOATS = {1: "float32", 11: "float64"}
+_LARGEST_INPUT = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """The parts of a model that its output depends on.
+
+    Attributes
+    ----------
+    opset : version of the standard operators
+    input, output : names of the one input and the one output
+    input_shape : with 1 in place of an open batch axis
+    constants : the initializers, by name
+    nodes : in an order in which operands come first
+    """
+
+    opset: int
+    input: str
+    input_shape: tuple[int, ...]
+    output: str
+    constants: dict[str, onnx.TensorProto]
+    nodes: tuple[onnx.NodeProto, ...]
+
+
+def parse_onnx(path: Path, data: bytes) -> OnnxFile:
+    """Take the bytes of a model apart.
+
+    Raises
+    ------
+    FormatError : no ONNX model; an opset out of range; not one input and one output; dynamic shapes other than the
+        batch; a cycle; values that nothing gives or that two nodes give
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, ValueError, RuntimeError, MemoryError):
+        raise FormatError(
+            path, "is no ONNX model, or a truncated or damaged one", "download, copy or export it again"
+        ) from None
+    graph = model.graph
+    if not graph.node or not model.opset_import:
+        raise FormatError(path, "is no ONNX model: it has no nodes or names no opset", "export it again")
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise FormatError(
+            path,
+            f"uses opset {opset}; netproof reads {OLDEST_OPSET} to {NEWEST_OPSET}",
+            "export it for one of these, or convert it with onnx.version_converter",
+        )
+    if graph.sparse_initializer:
+        raise FormatError(path, "holds sparse tensors", "store them as dense ones")
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    for what, values in (("input", inputs), ("output", list(graph.output))):
+        if len(values) != 1:
+            names = ", ".join(f"'{printable(value.name)}'" for value in values[:4])
+            raise FormatError(
+                path, f"has {len(values)} {what}s{': ' + names if names else ''}", f"export it with one {what}"
+            )
+    nodes = _order(path, graph, inputs[0].name, graph.output[0].name, constants)
+    return OnnxFile(opset, inputs[0].name, _input_shape(path, inputs[0]), graph.output[0].name, constants, nodes)
+
+
+def _input_shape(path: Path, value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    name = f"input '{printable(value.name)}'"
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or kind.elem_type not in _FLOATS:
+        raise FormatError(path, f"its {name} is no tensor of {' or '.join(_FLOATS.values())}", "export it as such")
+    if not kind.HasField("shape"):
+        raise FormatError(path, f"its {name} has no shape", "export it with a fixed input shape")
+    shape = []
+    for axis, dimension in enumerate(kind.shape.dim):
+        extent = dimension.dim_value
+        if extent <= 0:
+            if axis:
+                label = f" ('{printable(dimension.dim_param)}')" if dimension.dim_param else ""
+                raise FormatError(
+                    path,
+                    f"axis {axis} of its {name} is dynamic{label}",
+                    "export it with a fixed input shape; only the first axis, the batch, may be open",
+                )
+            extent = 1  # the batch: a property is about one sample
+        shape.append(extent)
+    size = 1
+    for extent in shape:
+        size *= extent
+    if size > _LARGEST_INPUT:
+        raise FormatError(path, f"its {name} claims shape {'x'.join(map(str, shape))}", "this is no usable network")
+    return tuple(shape)
+
+
+def _order(
+    path: Path, graph: onnx.GraphProto, given: str, wanted: str, constants: dict[str, onnx.TensorProto]
+) -> tuple[onnx.NodeProto, ...]:
+    """The nodes that a value depends on, operands first."""
+    makers: dict[str, int] = {}
+    for number, node in enumerate(graph.node):
+        for output in node.output:
+            if output and (output in makers or output in constants or output == given):
+                raise FormatError(path, f"value '{printable(output)}' is given twice", "export the network again")
+            if output:
+                makers[output] = number
+    done: dict[int, bool] = {}  # False: being visited
+    order: list[onnx.NodeProto] = []
+    stack: list[tuple[str, str]] = [(wanted, "the network's output")]
+    leaving: list[tuple[int, int]] = []  # (height of the stack at which all operands are done, node)
+    while stack or leaving:
+        if leaving and len(stack) == leaving[-1][0]:
+            number = leaving.pop()[1]
+            done[number] = True
+            order.append(graph.node[number])
+            continue
+        value, reader = stack.pop()
+        if value in constants or value == given:
+            continue
+        if value not in makers:
+            raise FormatError(
+                path, f"nothing gives the value '{printable(value)}' that {reader} takes", "export the network again"
+            )
+        number = makers[value]
+        if number in done:
+            if not done[number]:
+                raise FormatError(
+                    path, f"its nodes form a cycle through the value '{printable(value)}'", "export the network again"
+                )
+            continue
+        done[number] = False
+        leaving.append((len(stack), number))
+        node = graph.node[number]
+        stack.extend((name, f"node '{printable(node.name or value)}'") for name in node.input if name)
+    return tuple(order)

@@ -1,0 +1,22 @@
+"""The passes a reader of real networks applies, in their order."""
+
+from __future__ import annotations
+
+from netproof.graph.compose_select import linear_of_select, select_of_select
+from netproof.graph.drop_dead import drop_dead
+from netproof.graph.drop_identity import drop_identity
+from netproof.graph.fold_scale import scale_after, scale_before
+from netproof.graph.graph import Graph
+from netproof.graph.merge import merge
+from netproof.graph.merge_linear import linear_of_linear
+
+_RULES = (select_of_select, linear_of_select, scale_after, scale_before, linear_of_linear)
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same function over the real numbers with fewer nodes.
+
+    Where a new number is rounded, the operator that holds it says by how much (docs/semantics.md); for float64
+    graphs only, whose unit roundoff that is.
+    """
+    return drop_identity(merge(drop_dead(graph), _RULES))

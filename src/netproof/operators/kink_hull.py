@@ -1,0 +1,81 @@
+"""The hull of a function with one kink: ReLU and leaky ReLU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netproof.operators.hull import Conjugate, Hull, PolygonHull
+
+
+@dataclass(frozen=True, eq=False)
+class KinkHull(Hull):
+    """Hull of ``f(a) = left * a`` for ``a < 0`` and ``right * a`` for ``a >= 0`` over ``[lower, upper]``.
+
+    A triangle (or a segment), whose corners are not stored: memory is that of the two ends. The line over
+    both ends bounds the convex ``f`` (``left <= right``) from above, the pieces themselves from below.
+
+    Rounding of :meth:`conjugate`: one in each product, one in their difference, and one in ``left * a``
+    and ``right * a`` unless that slope is 0, 1 or -1 (for ReLU the images are exact).
+    """
+
+    lower: Tensor
+    upper: Tensor
+    left: float
+    right: float
+
+    def take(self, rows: Tensor) -> KinkHull:
+        return KinkHull(self.lower[rows], self.upper[rows], self.left, self.right)
+
+    def _image(self, a: Tensor) -> Tensor:
+        if (self.left, self.right) == (0.0, 1.0):
+            return a.clamp(min=0)
+        return torch.where(a < 0, self.left * a, self.right * a)
+
+    def _corners(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Arguments of the three corners; the middle one is an end where the range does not hold 0."""
+        return self.lower, torch.minimum(self.lower.clamp(min=0), self.upper), self.upper
+
+    def conjugate(self, v: Tensor, s: Tensor) -> Conjugate:
+        first, *others = self._corners()
+        argument, image = first, self._image(first)
+        value = v * image - s * argument
+        for corner in others:
+            height = self._image(corner)
+            candidate = v * height - s * corner
+            better = candidate > value
+            value = torch.where(better, candidate, value)
+            argument = torch.where(better, corner, argument)
+            image = torch.where(better, height, image)
+        return Conjugate(value, argument, image)
+
+    def _is_chord(self, v: Tensor) -> Tensor:
+        """Where the boundary that ``v`` points to is the line over both ends."""
+        return v >= 0 if self.left <= self.right else v < 0
+
+    def _chord(self) -> Tensor:
+        width = self.upper - self.lower
+        rise = self._image(self.upper) - self._image(self.lower)
+        return torch.where(width > 0, rise / torch.where(width > 0, width, 1.0), self._piece(self.upper > 0))
+
+    def _piece(self, right: Tensor) -> Tensor:
+        """The slope to the right of the kink or to the left of it."""
+        return torch.where(right, self.lower.new_tensor(self.right), self.lower.new_tensor(self.left))
+
+    def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
+        if at is None:
+            at = (self.lower + self.upper) / 2
+        # At the kink itself every slope in between would do; on a range that ends there, only its own piece's.
+        own = (at > 0) | ((at == 0) & (self.lower >= 0))
+        return torch.where(self._is_chord(v), self._chord(), self._piece(own))
+
+    def height(self, v: Tensor, at: Tensor) -> Tensor:
+        line = self._image(self.lower) + self._chord() * (at - self.lower)
+        return torch.where(self._is_chord(v), line, self._image(at))
+
+    def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
+        argument = torch.stack(self._corners())
+        image = self._image(argument)
+        return PolygonHull(argument, image, argument, image).superlevel(v, s, cut)
