@@ -18,7 +18,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from netproof.errors import NetproofError
+    from netproof.certificate.check import Checked, check
+    from netproof.certificate.contents import Certificate
+    from netproof.errors import CertificateError, NetproofError, ProofError
     from netproof.formats.fixed_point import FixedPoint
     from netproof.formats.load import load
     from netproof.formats.torch_module import from_torch
@@ -33,10 +35,14 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Certificate",
+    "CertificateError",
+    "Checked",
     "Conjunction",
     "FixedPoint",
     "NetproofError",
     "Network",
+    "ProofError",
     "Property",
     "Query",
     "RadiusResult",
@@ -45,6 +51,7 @@ __all__ = [
     "Verdict",
     "Witness",
     "__version__",
+    "check",
     "from_torch",
     "largest_radius",
     "load",
@@ -56,11 +63,15 @@ __all__ = [
 
 #: where each public name is defined
 _HOME = {
+    "Certificate": "netproof.certificate.contents",
+    "CertificateError": "netproof.errors",
+    "Checked": "netproof.certificate.check",
     "Conjunction": "netproof.query",
     "FixedPoint": "netproof.formats.fixed_point",
     "NetproofError": "netproof.errors",
     "Network": "netproof.network",
     "Property": "netproof.property",
+    "ProofError": "netproof.errors",
     "Query": "netproof.query",
     "RadiusResult": "netproof.search.radius",
     "Result": "netproof.query",
@@ -68,6 +79,7 @@ _HOME = {
     "Verdict": "netproof.query",
     "Witness": "netproof.query",
     "from_torch": "netproof.formats.torch_module",
+    "check": "netproof.certificate.check",
     "largest_radius": "netproof.search.radius",
     "load": "netproof.formats.load",
     "read_vnnlib": "netproof.formats.vnnlib",

@@ -40,3 +40,22 @@ class QueryError(InputError):
 
 class ExactnessError(InputError):
     """Integer arithmetic could leave the range that float64 holds exactly (2**53; one bit is kept in reserve)."""
+
+
+class CertificateError(FormatError):
+    """A certificate that cannot be used: damaged, of another version, or about another network."""
+
+
+class ProofError(NetproofError):
+    """A certificate that can be read and does not prove its claim.
+
+    Parameters
+    ----------
+    source : the certificate
+    problem : what is wrong, naming the first place in the proof that does not hold
+    """
+
+    def __init__(self, source: str | PathLike[str], problem: str) -> None:
+        self.source = str(source)
+        self.problem = problem
+        super().__init__(f"{self.source}: does not prove its claim: {problem}")

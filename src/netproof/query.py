@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from netproof.errors import QueryError
@@ -135,21 +136,37 @@ class Query:
                 f"the input box leaves the network's input range {int(network.lower.min())}..{int(network.upper.max())}",
                 "cut it to that range",
             )
-        for conjunction in self.condition:
-            if conjunction.input_coefficients is not None:
-                raise QueryError(
-                    self.name,
-                    "a constraint speaks of the input, which integer queries cannot",
-                    "constrain outputs and give the input a box",
-                )
-            size = conjunction.coefficients.abs().sum(-1) * network.largest_output + conjunction.threshold.abs()
-            if not bool((size < _LARGEST_CONSTRAINT).all()):
-                raise QueryError(self.name, "a constraint's terms can reach 2^44", "use smaller coefficients")
-            for part in (conjunction.coefficients, conjunction.threshold):
-                if not bool((part == part.round()).all()):
-                    raise QueryError(
-                        self.name, "a constraint has coefficients that are not integers", "scale it to integers"
-                    )
+        if any(c.input_coefficients is not None for c in self.condition):
+            raise QueryError(
+                self.name,
+                "a constraint speaks of the input, which integer queries cannot",
+                "constrain outputs and give the input a box",
+            )
+        coefficients, _, threshold = self._constraints
+        size = coefficients.abs().sum(-1) * network.largest_output + threshold.abs()
+        if not bool((size < _LARGEST_CONSTRAINT).all()):
+            raise QueryError(self.name, "a constraint's terms can reach 2^44", "use smaller coefficients")
+        if not all(bool((part == part.round()).all()) for part in (coefficients, threshold)):
+            raise QueryError(self.name, "a constraint has coefficients that are not integers", "scale it to integers")
+
+    @cached_property
+    def _constraints(self) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The constraints of all conjunctions, one after the other: coefficients ``[M, n_output]`` of outputs and
+        ``[M, n_input]`` of inputs (None where there are none), thresholds ``[M]``."""
+        if not self.condition:
+            return self.lower.new_zeros(0, self.network.outputs), None, self.lower.new_zeros(0)
+        outputs = torch.cat([c.coefficients for c in self.condition])
+        threshold = torch.cat([c.threshold for c in self.condition])
+        if all(c.input_coefficients is None for c in self.condition):
+            return outputs, None, threshold
+        none = self.lower.new_zeros(self.network.inputs)
+        inputs = torch.cat(
+            [
+                none.expand(len(c.threshold), -1) if c.input_coefficients is None else c.input_coefficients
+                for c in self.condition
+            ]
+        )
+        return outputs, inputs, threshold
 
     def refuted_by(self, x: Tensor) -> Tensor:
         """Whether inputs ``[..., n_input]`` are witnesses: ``[...]`` bool.
@@ -160,11 +177,13 @@ class Query:
         inside = ((x >= self.lower) & (x <= self.upper)).all(-1)
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             inside &= (x == x.round()).all(-1)
-        y = self.network.graph.evaluate(x)
-        met = torch.zeros_like(inside)
-        for conjunction in self.condition:
-            met |= conjunction.holds(y, x)
-        return inside & met
+        outputs, inputs, threshold = self._constraints
+        reached = self.network.graph.evaluate(x) @ outputs.T
+        holds = (reached if inputs is None else reached + x @ inputs.T) >= threshold
+        if len(threshold) > len(self.condition):
+            sizes = [len(c.threshold) for c in self.condition]
+            holds = torch.stack([part.all(-1) for part in torch.split(holds, sizes, -1)], -1)
+        return inside & holds.any(-1)
 
     @property
     def misclassified(self) -> bool:
@@ -282,6 +301,8 @@ class Result:
     witness : the input, where the verdict is ``sat``
     bound : an upper bound on the largest ``coefficients @ y - threshold`` where undecided
     reason : why there is no answer, where there is none
+    proof : where the verdict is ``unsat`` and the settings ask for proofs, the proof's arrays
+        (docs/certificates.md), int64 each
     """
 
     verdict: Verdict
@@ -291,3 +312,4 @@ class Result:
     witness: Witness | None = None
     bound: float | None = None
     reason: str = ""
+    proof: Mapping[str, NDArray[np.int64]] | None = None

@@ -14,15 +14,18 @@ class Settings:
     Attributes
     ----------
     timeout : seconds for one query, after which its verdict is ``timeout``
-    memory : bytes the open subproblems of one query may occupy, after which it is ``unknown``
+    memory : bytes the open subproblems of one query (and the record of its proof) may occupy, after which it
+        is ``unknown``
     attack : look for witnesses before and between bounds
     seed : of every random choice; the same seed gives the same search
+    proofs : keep what is needed for a certificate of ``unsat`` (:attr:`netproof.Result.proof`)
     """
 
     timeout: float = 600.0
     memory: int = 2 << 30
     attack: bool = True
     seed: int = 0
+    proofs: bool = False
 
     def __post_init__(self) -> None:
         if not self.timeout > 0:

@@ -44,7 +44,9 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in {h.lower().replace(" ", "-").replace("`", "") for h in headings}, target
 
 
-@pytest.mark.parametrize("command", ["robust", "radius", "inspect", "demo", "bench list", "bench run", "bench show"])
+@pytest.mark.parametrize(
+    "command", ["robust", "radius", "check", "inspect", "demo", "bench list", "bench run", "bench show"]
+)
 def test_every_option_is_described(cli, command):
     page = (ROOT / "docs" / "commands.md").read_text()
     options = set(re.findall(r"--[a-z][a-z-]+", cli(*command.split(), "--help").out)) - {"--help"}

@@ -35,18 +35,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "network": _GRAPHS,
     "query": _GRAPHS | {"network"},
     "formats": _QUERIES,
+    "certificate": _QUERIES | {"formats"},
     "bounds": _GRAPHS,
     "attack": _GRAPHS | {"bounds"},
-    "exact": _GRAPHS | {"bounds"},
+    "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
     "benchmarks": _QUERIES | {"formats"},
-    "runs": _ENGINE | {"formats", "benchmarks"},
+    "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
     "report": _QUERIES | {"benchmarks", "runs"},
     "demo": _ENGINE | {"formats", "report"},
-    "cli": _ENGINE | {"formats", "benchmarks", "runs", "report", "demo"},
+    "cli": _ENGINE | {"formats", "benchmarks", "certificate", "runs", "report", "demo"},
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
-    "__init__": _ENGINE | {"formats", "runs"},
+    "__init__": _ENGINE | {"formats", "certificate", "runs"},
 }
 
 
@@ -114,6 +115,27 @@ def test_the_graph_itself_knows_no_particular_operator():
     assert rooms <= {"netproof.operators.base", "netproof.operators.input"}
 
 
+def test_the_checker_shares_nothing_with_the_search():
+    # Every module that checking brings along, imports inside functions included, and packages' own __init__.
+    seen: set[str] = set()
+
+    def visit(name: str) -> None:
+        path = SOURCE.parent / name.replace(".", "/")
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if name in seen or not path.is_file():  # an attribute of a module
+            return
+        seen.add(name)
+        for _, used in imports(ast.parse(path.read_text())):
+            parts = used.split(".")
+            if parts[0] == "netproof" and len(parts) > 1:
+                for length in range(2, len(parts) + 1):
+                    visit(".".join(parts[:length]))
+
+    visit("netproof.certificate.check")
+    rooms = {name.split(".")[1] for name in seen}
+    assert rooms == {"certificate", "errors", "formats", "graph", "network", "operators", "query"}
+
+
 @pytest.mark.parametrize("module", MODULES, ids=relative)
 def test_module_fits_in_a_head(module):
     assert len(module.read_text().splitlines()) <= 500
@@ -127,6 +149,7 @@ def test_module_fits_in_a_head(module):
         "from netproof import NetproofError, Settings",
         "from netproof.cli.main import run; run(['--help'])",
         "from netproof.cli.main import run; run(['robust', '--help'])",
+        "from netproof.cli.main import run; run(['check', '--help'])",
         "from netproof.cli.main import run; run(['bench', 'list'])",
     ],
 )

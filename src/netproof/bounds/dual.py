@@ -48,6 +48,9 @@ class Objective:
     def take(self, rows: Tensor) -> Objective:
         return Objective({node: c[rows] for node, c in self.coefficients.items()}, self.constant[rows])
 
+    def with_constant(self, constant: Tensor) -> Objective:
+        return Objective(self.coefficients, constant)
+
 
 class Multipliers(Protocol):
     """Where the evaluation gets ``s_k`` from, once it knows ``v_k``."""

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from netproof.bounds.dual import DualPoint
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
+from netproof.operators.base import Activation
 from netproof.operators.hull import Hull
 
 #: proposals keep this much slack, so that few fail the verification
@@ -42,9 +44,42 @@ def reduce_ranges(graph: Graph, region: Region, hulls: Sequence[Hull], point: Du
         none = new_low > new_high
         new_low = torch.where(none, low, new_low.ceil().clamp(min=low, max=high))
         new_high = torch.where(none, high, new_high.floor().clamp(min=low, max=high))
-        activation = graph.activation(index)
-        below = activation.hull(low, torch.maximum(new_low - 1, low)).conjugate(v, s).value
-        above = activation.hull(torch.minimum(new_high + 1, high), high).conjugate(v, s).value
-        lowers[k] = torch.where((new_low > low) & (rest + below < 0), new_low, low)
-        uppers[k] = torch.where((new_high < high) & (rest + above < 0), new_high, high)
+        holds_low, holds_high = _excluded(graph.activation(index), low, high, new_low, new_high, rest, v, s)
+        lowers[k] = torch.where((new_low > low) & holds_low, new_low, low)
+        uppers[k] = torch.where((new_high < high) & holds_high, new_high, high)
     return Region(region.lower, region.upper, tuple(lowers), tuple(uppers))
+
+
+def cuts_hold(graph: Graph, point: DualPoint, lowers: Sequence[Tensor], uppers: Sequence[Tensor]) -> Tensor:
+    """Whether an exact evaluation proves all of the new ends of its region's ranges: ``[B]`` bool.
+
+    ``lowers`` and ``uppers`` hold one ``[B, n_k]`` per activation, nowhere wider than the region's ranges.
+    """
+    holds = torch.isfinite(point.value)
+    for k, index in enumerate(graph.activations):
+        low, high = point.region.range_lower[k], point.region.range_upper[k]
+        conjugate, v, s = point.conjugates[k], point.v[k], point.s[k]
+        cut_low, cut_high = lowers[k] > low, uppers[k] < high
+        if conjugate is None or v is None or s is None:
+            holds &= ~(cut_low | cut_high).any(-1)
+            continue
+        rest = point.value[:, None] - conjugate.value
+        holds_low, holds_high = _excluded(graph.activation(index), low, high, lowers[k], uppers[k], rest, v, s)
+        holds &= ((~cut_low | holds_low) & (~cut_high | holds_high)).all(-1)
+    return holds
+
+
+def _excluded(
+    activation: Activation,
+    low: Tensor,
+    high: Tensor,
+    new_low: Tensor,
+    new_high: Tensor,
+    rest: Tensor,
+    v: Tensor,
+    s: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Whether the bound is negative on what new ends leave out below, and above."""
+    below = activation.hull(low, torch.maximum(new_low - 1, low)).conjugate(v, s).value
+    above = activation.hull(torch.minimum(new_high + 1, high), high).conjugate(v, s).value
+    return rest + below < 0, rest + above < 0

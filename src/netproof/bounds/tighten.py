@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective, crown, evaluate_dual, hulls_of
+from netproof.bounds.dual import DualPoint, Objective, crown, evaluate_dual, hulls_of
 from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.interior import InteriorSolver
 from netproof.bounds.region import Region, propagate_intervals
@@ -22,7 +23,50 @@ _ROWS = 4096
 _PROGRAM_ROWS, _PROGRAM_ITERATIONS, _PROGRAM_CLOSE = 64, 20, 0.002
 
 
-def tighten_ranges(graph: Graph, region: Region, *, last: bool = True) -> Region:
+@dataclass(frozen=True, eq=False)
+class RangeCuts:
+    """Tightened ends of one activation's ranges, and the multipliers that prove each.
+
+    On the region cut to what an end leaves out (``a <= end - 1`` or ``a >= end + 1`` at the feature) the
+    bound of ``weight`` times the required objective at ``s`` is negative: no point is there.
+
+    Attributes
+    ----------
+    k : the activation's number
+    row : ``[N]``, the region's row of each cut
+    feature : ``[N]``
+    lower : ``[N]`` bool, whether it is the lower end
+    end : ``[N]``, the new end
+    s : one ``[N, n_i]`` per activation of the graph
+    weight : ``[N]``, 0 where nothing is required
+    """
+
+    k: int
+    row: Tensor
+    feature: Tensor
+    lower: Tensor
+    end: Tensor
+    s: tuple[Tensor, ...]
+    weight: Tensor
+
+    def take(self, rows: Tensor) -> RangeCuts:
+        """The cuts selected by an index or mask tensor."""
+        return RangeCuts(
+            self.k,
+            self.row[rows],
+            self.feature[rows],
+            self.lower[rows],
+            self.end[rows],
+            tuple(m[rows] for m in self.s),
+            self.weight[rows],
+        )
+
+
+#: what tells a caller of the cuts made; all cuts of one activation refer to the region before them
+Listener = Callable[[RangeCuts], None]
+
+
+def tighten_ranges(graph: Graph, region: Region, *, last: bool = True, listener: Listener | None = None) -> Region:
     """Tighten the ranges of every activation after the first, layer by layer, exactly.
 
     Both directions of every pre-activation that is not already a single step are bounded by
@@ -40,16 +84,26 @@ def tighten_ranges(graph: Graph, region: Region, *, last: bool = True) -> Region
             continue
         new_low, new_high = low.clone(), high.clone()
         for part in torch.split(torch.arange(len(row)), _ROWS // 2):
-            top, bottom = _directions(graph, region, graph.nodes[index].operands[0], row[part], feature[part])
+            point = _directions(graph, region, graph.nodes[index].operands[0], row[part], feature[part])
+            top, bottom = point.value.chunk(2)
             at = (row[part], feature[part])
             new_high[at] = torch.minimum(new_high[at], top.floor())
             new_low[at] = torch.maximum(new_low[at], (-bottom).ceil())
+            if listener is not None:
+                ends = torch.cat([new_high[at], new_low[at]])
+                better = torch.cat([new_high[at] < high[at], new_low[at] > low[at]])
+                listener(_cuts(graph, point, k, row[part], feature[part], ends, better))
         region = propagate_intervals(graph, region.with_range(k, new_low, new_high))
     return region
 
 
 def tighten_by_program(
-    graph: Graph, region: Region, required: Objective | None = None, *, deadline: float = math.inf
+    graph: Graph,
+    region: Region,
+    required: Objective | None = None,
+    *,
+    deadline: float = math.inf,
+    listener: Listener | None = None,
 ) -> Region:
     """Tighten a region of one row by linear programs, one for each direction of each pre-activation.
 
@@ -88,9 +142,16 @@ def tighten_by_program(
         for part in torch.split(feature, _PROGRAM_ROWS // 2):
             if time.monotonic() >= deadline:
                 break
-            top, bottom = _program_directions(used, cut, solver, operand, part)
-            high[part] = torch.minimum(high[part], top.floor())
-            low[part] = torch.maximum(low[part], (-bottom).ceil())
+            point = _program_directions(used, cut, solver, operand, part, required is not None)
+            top, bottom = point.value.chunk(2)
+            old_high, old_low = high[part], low[part]
+            high[part] = torch.minimum(old_high, top.floor())
+            low[part] = torch.maximum(old_low, (-bottom).ceil())
+            if listener is not None:
+                ends = torch.cat([high[part], low[part]])
+                better = torch.cat([high[part] < old_high, low[part] > old_low])
+                cuts = _cuts(used, point, k, torch.zeros_like(part), part, ends, better)
+                listener(cuts if required is None else _weighted(cuts))
         inside = propagate_intervals(whole, inside.with_range(k, low[None], high[None]))
     if required is None:
         return inside
@@ -132,10 +193,40 @@ def _with_requirement(graph: Graph, region: Region, required: Objective) -> tupl
     return widened, propagate_intervals(widened, constrained)
 
 
+def _cuts(
+    graph: Graph, point: DualPoint, k: int, row: Tensor, feature: Tensor, end: Tensor, better: Tensor
+) -> RangeCuts:
+    """The cuts that bounds of ``+a`` and then ``-a`` of features give, for those ends that are ``better``.
+
+    The objective ``+-a_j`` becomes ``+-1`` more at the multiplier of ``a_j``: over what is cut off,
+    ``phi`` then takes the value that the end has in the bound.
+    """
+    kept = better.nonzero()[:, 0]
+    is_lower = kept >= len(feature)
+    which = feature.repeat(2)[kept]
+    s = [
+        torch.zeros(len(kept), graph.nodes[index].size, dtype=point.value.dtype)
+        if m is None
+        else m[kept].expand(len(kept), -1).clone()
+        for index, m in zip(graph.activations, point.s, strict=True)
+    ]
+    s[k][torch.arange(len(kept)), which] += torch.where(is_lower, -1.0, 1.0).to(point.value.dtype)
+    nothing = torch.zeros(len(kept), dtype=point.value.dtype)
+    return RangeCuts(k, row.repeat(2)[kept], which, is_lower, end[kept], tuple(s), nothing)
+
+
+def _weighted(cuts: RangeCuts) -> RangeCuts:
+    """Cuts of a graph with the required objective as one more output, in terms of the graph without it."""
+    return replace(cuts, s=(*cuts.s[:-1], cuts.s[-1][:, :-1]), weight=cuts.s[-1][:, -1])
+
+
 def _program_directions(
-    graph: Graph, region: Region, solver: InteriorSolver, node: int, feature: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Upper bounds of ``+a`` and ``-a`` of features of a node on a one-row region, with every range a constraint."""
+    graph: Graph, region: Region, solver: InteriorSolver, node: int, feature: Tensor, required: bool
+) -> DualPoint:
+    """Upper bounds of ``+a`` and then ``-a`` of features of a node on a one-row region, with every range a constraint.
+
+    ``required`` says that the last output is the required objective, whose multiplier has a sign.
+    """
     rows = 2 * len(feature)
     sub = region.take(torch.zeros(rows, dtype=torch.int64))
     coefficients = torch.zeros(rows, graph.nodes[node].size, dtype=region.lower.dtype)
@@ -152,12 +243,16 @@ def _program_directions(
         for m, low in zip(start.s, sub.range_lower, strict=True)
     ]
     solved = solver.solve(sub, hulls, objective, known, _PROGRAM_ITERATIONS, -torch.inf, _PROGRAM_CLOSE)
-    exact, _ = evaluate_exact(graph, sub, hulls, objective, solved.s)
-    return exact.value[: len(feature)], exact.value[len(feature) :]
+    s = solved.s
+    if required:
+        # It is at least 0, so that only a multiplier of at least 0 says something.
+        weight = torch.cat([s[-1][:, :-1], s[-1][:, -1:].clamp(min=0)], 1)
+        s = (*s[:-1], weight)
+    return evaluate_exact(graph, sub, hulls, objective, s)[0]
 
 
-def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:
-    """Upper bounds of ``+a`` and ``-a`` for features of a node, one per (row, feature) pair."""
+def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: Tensor) -> DualPoint:
+    """Upper bounds of ``+a`` and then ``-a`` for features of a node, one per (row, feature) pair."""
     pairs = len(row)
     sub = region.take(row.repeat(2))
     coefficients = torch.zeros(2 * pairs, graph.nodes[node].size, dtype=region.lower.dtype)
@@ -167,5 +262,4 @@ def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: T
     objective = Objective({node: coefficients}, torch.zeros(2 * pairs, dtype=region.lower.dtype))
     hulls = hulls_of(graph, sub)
     point = evaluate_dual(graph, sub, hulls, objective, crown(hulls))
-    exact, _ = evaluate_exact(graph, sub, hulls, objective, point.s)
-    return exact.value[:pairs], exact.value[pairs:]
+    return evaluate_exact(graph, sub, hulls, objective, point.s)[0]

@@ -12,11 +12,12 @@ from netproof.cli.groups import command_group
 from netproof.errors import FormatError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netproof.benchmarks.base import Benchmark
     from netproof.benchmarks.data import DataFolders
     from netproof.report.summary import Summary
+    from netproof.runs.certify import Certified
 
 app = command_group("Run published benchmarks.")
 
@@ -28,6 +29,13 @@ Only = Annotated[
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder of the results (default: results/NAME).")
+]
+Certificates = Annotated[
+    Path | None,
+    typer.Option("--certificates", metavar="DIR", help="Write a certificate of every verdict there, as they come."),
+]
+Check = Annotated[
+    bool, typer.Option("--check", help="Check every certificate when it is written (default DIR: OUT/certificates).")
 ]
 RunFolderPath = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 'bench run' wrote.")]
 
@@ -77,12 +85,14 @@ def run(
     seed: o.Seed = None,
     only: Only = None,
     out: Out = None,
+    certificates: Certificates = None,
+    check: Check = False,
     as_json: o.Json = False,
 ) -> None:
     """Run a benchmark, or go on with one.
 
     The same command again resumes. Results go to DIR/results.csv as they come. Exits with 1 where a verdict contradicts the
-    published one or an instance failed.
+    published one, a certificate fails, or an instance does.
     """
     from netproof.benchmarks.data import DataFolders
     from netproof.benchmarks.registry import benchmark as find_benchmark
@@ -95,13 +105,18 @@ def run(
     benchmark.files(folders)  # first things first: without these there is no run
     published = _published(benchmark, folders)
     recorded = 0
+    written = []
     try:
         with stoppable():
             from netproof.cli.progress import progress
+            from netproof.runs.certify import Certifying
             from netproof.runs.run import Start, Step, run_benchmark
 
             o.use_threads(1)
-            events = run_benchmark(benchmark, folders, folder, settings, jobs=jobs, only=only)
+            certifying = None
+            if certificates is not None or check:
+                certifying = Certifying((certificates or folder / "certificates").absolute(), check)
+            events = run_benchmark(benchmark, folders, folder, settings, jobs=jobs, only=only, certifying=certifying)
             start = next(events)
             assert isinstance(start, Start)
             before = start.chosen - start.pending
@@ -117,6 +132,8 @@ def run(
                         assert isinstance(event, Step)
                         display.advance(event.row)
                         recorded += 1
+                        if event.certified is not None:
+                            written.append(event.certified)
             events.close()
     except Stopped as stop:
         typer.echo(
@@ -125,7 +142,19 @@ def run(
             err=True,
         )
         raise typer.Exit(128 + stop.number) from None
+    if certifying is not None:
+        typer.echo(_certified(written, certifying.folder), err=True)
     _present(benchmark, folders, folder, published, as_json=as_json, whole=False)
+
+
+def _certified(written: Sequence[Certified], folder: Path) -> str:
+    """One line on the certificates that were written."""
+    if not written:
+        return f"no new certificates in {folder}"
+    sizes = sorted(c.size for c in written)
+    line = f"{len(sizes)} certificates in {folder}: median {sizes[len(sizes) // 2]} bytes, largest {sizes[-1]}"
+    checked = [c.seconds for c in written if c.seconds is not None]
+    return line + (f"; all of them checked, in {sum(checked):.1f} s" if len(checked) == len(written) else "")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn, Protocol
 import typer
 
 from netproof.cli import bench
+from netproof.cli.check import check
 from netproof.cli.demo import demo
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
@@ -66,6 +67,7 @@ def _command() -> Command:
     app.callback(invoke_without_command=True)(_netproof)
     app.command()(robust)
     app.command()(radius)
+    app.command()(check)
     app.command()(inspect)
     app.add_typer(bench.app, name="bench")
     app.command()(demo)

@@ -67,7 +67,7 @@ def widths_of(
     return FixedPoint(**{name: width for name, width in given.items() if width is not None})
 
 
-def settings_of(timeout: float | None, seed: int | None) -> Settings:
+def settings_of(timeout: float | None, seed: int | None, *, proofs: bool = False) -> Settings:
     """The settings of the options given; raises :class:`InputError`."""
     if timeout is not None and not 0 < timeout < math.inf:
         raise InputError("--timeout", f"the time limit is {timeout:g}", "give a positive number of seconds")
@@ -75,7 +75,9 @@ def settings_of(timeout: float | None, seed: int | None) -> Settings:
         raise InputError("--seed", f"the seed is {seed}", "give a whole number, 0 or more")
     default = Settings()
     return Settings(
-        timeout=default.timeout if timeout is None else timeout, seed=default.seed if seed is None else seed
+        timeout=default.timeout if timeout is None else timeout,
+        seed=default.seed if seed is None else seed,
+        proofs=proofs,
     )
 
 

@@ -22,6 +22,16 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def check_folder(path: Path, option: str) -> None:
+    """Make a folder for a command's files, before hours of work are spent; raises :class:`InputError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(path, f"cannot be made a folder ({error.strerror})", f"change {option}") from None
+    if not os.access(path, os.W_OK):
+        raise InputError(path, "cannot be written to (no permission)", f"change {option}")
+
+
 def check_writable(path: Path, option: str) -> None:
     """Refuse a place that cannot be written, before hours of work are spent; raises :class:`InputError`."""
     folder = path.parent

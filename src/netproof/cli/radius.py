@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,9 +11,19 @@ from netproof.cli import options as o
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
+    from netproof.cli.samples import Samples
+    from netproof.network import Network
     from netproof.search.radius import RadiusResult
 
 Indices = Annotated[list[int], typer.Option("--index", metavar="I", help="Which image, from 0; repeat for several.")]
+Certificates = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificates",
+        metavar="DIR",
+        help="Write the evidence for 'netproof check' there: the proof at the radius, the witness one further.",
+    ),
+]
 Limit = Annotated[
     int | None, typer.Option("--limit", metavar="R", help="Do not look further than this radius (default: no limit).")
 ]
@@ -33,19 +44,22 @@ def radius(
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     threads: o.Threads = None,
+    certificates: Certificates = None,
     as_json: o.Json = False,
 ) -> None:
     """Find the largest radius at which an image is robust.
 
     The answer is exact: a proof at that radius, a witness one grey level further.
     """
-    from netproof.cli.output import print_json
+    from netproof.cli.output import check_folder, print_json
     from netproof.cli.samples import Samples, network_document, read_network
 
-    settings = o.settings_of(timeout, seed)
+    settings = o.settings_of(timeout, seed, proofs=certificates is not None)
     o.check_threads(threads)
     if limit is not None and limit < 0:
         raise InputError("--limit", f"the largest radius to look at is {limit}", "give 0 or more grey levels")
+    if certificates is not None:
+        check_folder(certificates, "--certificates")
     samples = Samples.read(images, labels)
     for one in index:
         samples.check(one)
@@ -60,13 +74,37 @@ def radius(
     for one in index:
         label = samples.label(one)
         found = largest_radius(model, samples.image(one), label, settings, limit=limit)
+        written = [] if certificates is None else _certify(model, samples, one, found, certificates)
         if as_json:
-            documents.append(_document(one, label, found))
+            documents.append(_document(one, label, found) | {"certificates": [str(path) for path in written]})
         else:
             # as they come: several samples can take minutes
             typer.echo(_text(one, label, found))
+            for path in written:
+                typer.echo(f"  certificate: {path}")
     if as_json:
         print_json({"network": network_document(model), "limit": limit, "samples": documents})
+
+
+def _certify(model: Network, samples: Samples, index: int, found: RadiusResult, folder: Path) -> list[Path]:
+    """Write the proof at the radius and the witness beyond; the files written."""
+    from netproof.query import Result, Verdict, robustness
+    from netproof.runs.certify import SUFFIX, write_certificate
+
+    evidence: list[tuple[int, Result]] = []
+    if found.proved is not None and found.proved.verdict is Verdict.UNSAT:
+        evidence.append((found.radius, found.proved))
+    if found.witness is not None and found.witness_radius is not None:
+        evidence.append((found.witness_radius, Result(Verdict.SAT, 0.0, "", witness=found.witness)))
+    written = []
+    for reach, result in evidence:
+        path = folder / f"sample-{index}-radius-{reach}{SUFFIX}"
+        query = robustness(
+            model, samples.image(index), samples.label(index), reach, name=f"sample {index}, radius {reach}"
+        )
+        write_certificate(path, query, result)
+        written.append(path)
+    return written
 
 
 def _document(index: int, label: int, found: RadiusResult) -> dict[str, object]:

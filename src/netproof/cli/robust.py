@@ -18,6 +18,10 @@ Eps = Annotated[int, typer.Option("--eps", metavar="E", help="Radius: how many g
 WitnessPath = Annotated[
     Path | None, typer.Option("--witness", metavar="FILE", help="Write the witness, if there is one, as JSON.")
 ]
+CertificatePath = Annotated[
+    Path | None,
+    typer.Option("--certificate", metavar="FILE", help="Write the evidence for 'netproof check', whatever the answer."),
+]
 
 
 def robust(
@@ -36,6 +40,7 @@ def robust(
     seed: o.Seed = None,
     threads: o.Threads = None,
     witness: WitnessPath = None,
+    certificate: CertificatePath = None,
     as_json: o.Json = False,
 ) -> None:
     """Is one image robust at one radius?
@@ -45,12 +50,14 @@ def robust(
     from netproof.cli.output import check_writable, print_json
     from netproof.cli.samples import Samples, read_network
 
-    settings = o.settings_of(timeout, seed)
+    settings = o.settings_of(timeout, seed, proofs=certificate is not None)
     o.check_threads(threads)
     if eps < 0:
         raise InputError("--eps", f"the radius is {eps}", "give a whole number of grey levels, 0 or more")
     if witness is not None:
         check_writable(witness, "--witness")
+    if certificate is not None:
+        check_writable(certificate, "--certificate")
     samples = Samples.read(images, labels)
     samples.check(index)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
@@ -68,10 +75,18 @@ def robust(
         from netproof.runs.witness import witness_document
 
         write_json(witness, witness_document(query, result.witness))
+    certified = certificate is not None and result.verdict.for_robustness in ("robust", "vulnerable")
+    if certificate is not None and certified:
+        from netproof.runs.certify import write_certificate
+
+        write_certificate(certificate, query, result)
     if as_json:
-        print_json(_document(query, index, result))
+        document = _document(query, index, result)
+        print_json(document | {"certificate": str(certificate) if certified else None})
     else:
         typer.echo(_text(query, index, result, settings.timeout, witness))
+        if certificate is not None:
+            typer.echo(_certificate_text(certificate, certified))
 
 
 def _document(query: RobustnessQuery, index: int, result: Result) -> dict[str, object]:
@@ -97,6 +112,12 @@ def _document(query: RobustnessQuery, index: int, result: Result) -> dict[str, o
         found = witness_document(query, result.witness)
         document["witness"] = {name: found[name] for name in ("class", "changed", "largest_change", "input", "output")}
     return document
+
+
+def _certificate_text(path: Path, written: bool) -> str:
+    if not written:
+        return "  no certificate: only 'robust' and 'vulnerable' have evidence"
+    return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network NETWORK"
 
 
 def _text(query: RobustnessQuery, index: int, result: Result, limit: float, witness: Path | None) -> str:

@@ -1,13 +1,15 @@
-"""Opening files so that what is wrong with them is said in one line."""
+"""Opening and writing files so that what is wrong with them is said in one line."""
 
 from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
-from netproof.errors import FormatError
+from netproof.errors import FormatError, InputError
 
 #: no file netproof reads whole is larger than this (a bomb behind a small gzip is)
 SIZE_LIMIT = 1 << 30
@@ -44,3 +46,25 @@ def _decompress(path: Path, data: bytes, limit: int) -> bytes:
             return stream.read(limit + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(path, f"is damaged gzip ({error})", "download or copy it again") from None
+
+
+def unwritable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> InputError:
+    """The one-line error for a file that cannot be written."""
+    mend = mend or "free some space or give another place to write to"
+    return InputError(path, f"cannot be written ({error.strerror or error})", mend)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file whole or not at all, and onto the disk; raises :class:`InputError` where that fails."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise unwritable(path, error) from None

@@ -6,33 +6,16 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from netproof.errors import InputError
-
-
-def unwritable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> InputError:
-    """The one-line error for a file that cannot be written."""
-    mend = mend or "free some space or give another place to write to"
-    return InputError(path, f"cannot be written ({error.strerror or error})", mend)
+from netproof.formats.files import unwritable, write_bytes
 
 
 def write_json(path: Path, document: Mapping[str, object]) -> None:
     """Write a JSON file whole or not at all; raises :class:`InputError` where that fails."""
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise unwritable(path, error) from None
+    write_bytes(path, text.encode("utf-8"))
 
 
 class AppendedFile:

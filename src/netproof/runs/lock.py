@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from netproof.errors import InputError
-from netproof.runs.durable import unwritable
+from netproof.formats.files import unwritable
 
 
 class FolderLock:

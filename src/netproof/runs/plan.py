@@ -8,7 +8,8 @@ from pathlib import Path
 
 from netproof.benchmarks.base import Instance
 from netproof.errors import InputError
-from netproof.runs.rows import UNDECIDED, Row
+from netproof.runs.certify import Certifying
+from netproof.runs.rows import CERTIFIABLE, UNDECIDED, Row
 
 
 def select(instances: Sequence[Instance], pattern: str | None) -> tuple[Instance, ...]:
@@ -31,13 +32,29 @@ def select(instances: Sequence[Instance], pattern: str | None) -> tuple[Instance
     return chosen
 
 
-def pending(instances: Sequence[Instance], rows: Mapping[str, Row], limit: float, folder: Path) -> tuple[Instance, ...]:
+def pending(
+    instances: Sequence[Instance],
+    rows: Mapping[str, Row],
+    limit: float,
+    folder: Path,
+    certifying: Certifying | None = None,
+) -> tuple[Instance, ...]:
     """The instances without a lasting answer.
 
-    Decided ones are left alone (unless the witness they name is gone), undecided ones are tried
-    again only with more time than before, errors always.
+    Decided ones are left alone (unless the witness they name is gone, or the certificate that is
+    wanted is not there), undecided ones are tried again only with more time than before, errors always.
     """
-    return tuple(i for i in instances if not _is_settled(rows.get(i.name), limit, folder))
+    return tuple(
+        i
+        for i in instances
+        if not _is_settled(rows.get(i.name), limit, folder) or not _is_certified(rows[i.name], certifying)
+    )
+
+
+def _is_certified(row: Row, certifying: Certifying | None) -> bool:
+    if certifying is None or row.verdict not in CERTIFIABLE:
+        return True
+    return certifying.path(row.instance).is_file()
 
 
 def _is_settled(row: Row | None, limit: float, folder: Path) -> bool:

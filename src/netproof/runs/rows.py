@@ -4,6 +4,7 @@ The columns are ``instance,verdict,seconds,method,evidence``. Verdicts are in th
 robustness where the query is one. Evidence is
 
 * ``witnesses/<instance>.json`` (relative to the run's folder) where a witness was found,
+* ``certificate=<file>`` where a certificate of a proof was written,
 * ``predicted=<class>`` for a misclassified sample,
 * ``limit=<seconds>; bound=<value>; reason=<words>`` where undecided (what is not known is left out),
 * the reason for an ``error``.
@@ -21,10 +22,15 @@ HEADER = ("instance", "verdict", "seconds", "method", "evidence")
 
 #: verdicts that a longer run cannot change
 DECIDED = frozenset({"robust", "vulnerable", "misclassified", "sat", "unsat"})
+#: verdicts that a certificate can prove
+CERTIFIABLE = frozenset({"robust", "vulnerable", "sat", "unsat"})
 #: stopped without an answer
 UNDECIDED = frozenset({"unknown", "timeout"})
 #: no answer because something failed
 ERROR = "error"
+
+#: how the evidence that names a certificate begins
+CERTIFICATE = "certificate="
 
 _LIMIT = re.compile(r"(?:^|; )limit=([0-9.e+-]+)(?:;|$)")
 

@@ -6,13 +6,14 @@ import hashlib
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netproof.benchmarks.base import Benchmark, Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError
-from netproof.formats.files import read_bytes
+from netproof.formats.files import read_bytes, unwritable
+from netproof.runs.certify import Certified, Certifying
 from netproof.runs.folder import RunFolder
 from netproof.runs.plan import pending, select
 from netproof.runs.record import RunRecord
@@ -33,9 +34,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Step:
-    """One instance was recorded."""
+    """One instance was recorded, and its certificate written."""
 
     row: Row
+    certified: Certified | None = None
 
 
 def run_benchmark(
@@ -46,6 +48,7 @@ def run_benchmark(
     *,
     jobs: int = 1,
     only: str | None = None,
+    certifying: Certifying | None = None,
 ) -> Generator[Start | Step, None, None]:
     """Answer a benchmark's instances and record them as they come.
 
@@ -58,6 +61,7 @@ def run_benchmark(
     folder : where results go; made where it does not exist
     jobs : worker processes; 1 solves everything in this one
     only : which instances (:func:`netproof.runs.plan.select`)
+    certifying : where to write certificates, if anywhere; the folder is made
 
     Raises
     ------
@@ -65,6 +69,8 @@ def run_benchmark(
     """
     if jobs < 1:
         raise InputError("--jobs", f"the number of processes is {jobs}", "give 1 or more")
+    if certifying is not None:
+        settings = replace(settings, proofs=True)
     begin = time.monotonic()
     instances = benchmark.instances(data)
     chosen = select(instances, only)
@@ -75,22 +81,36 @@ def run_benchmark(
     noted = {"timeout": settings.timeout, "seed": settings.seed, "jobs": jobs, "only": only}
     record = RunRecord(benchmark.name, hashes).started(noted)
     with RunFolder(folder, record, {i.name for i in instances}) as results:
-        todo = pending(chosen, results.rows, settings.timeout, folder)
+        if certifying is not None:
+            _make(certifying.folder)
+        todo = pending(chosen, results.rows, settings.timeout, folder, certifying)
         yield Start(folder, len(chosen), len(todo))
         try:
-            with closing(_outcomes(benchmark, data, todo, settings, jobs)) as outcomes:
+            with closing(_outcomes(benchmark, data, todo, settings, jobs, certifying)) as outcomes:
                 for outcome in outcomes:
-                    yield Step(results.append(outcome.row, outcome.witness))
+                    yield Step(results.append(outcome.row, outcome.witness), outcome.certified)
         finally:
             results.ended(time.monotonic() - begin)
 
 
 def _outcomes(
-    benchmark: Benchmark, data: DataFolders, todo: tuple[Instance, ...], settings: Settings, jobs: int
+    benchmark: Benchmark,
+    data: DataFolders,
+    todo: tuple[Instance, ...],
+    settings: Settings,
+    jobs: int,
+    certifying: Certifying | None,
 ) -> Generator[Outcome, None, None]:
     if not todo:
         return
     if jobs == 1:
-        yield from solve(benchmark.open(data), todo, settings)
+        yield from solve(benchmark.open(data), todo, settings, certifying)
     else:
-        yield from solve_in_workers(benchmark, data, todo, settings, jobs)
+        yield from solve_in_workers(benchmark, data, todo, settings, jobs, certifying)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error, "give another folder with --certificates") from None

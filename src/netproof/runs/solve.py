@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.errors import NetproofError
-from netproof.runs.rows import ERROR, Row, undecided_evidence
+from netproof.runs.certify import FAILURES, Certified, Certifying, certify
+from netproof.runs.rows import CERTIFICATE, ERROR, Row, undecided_evidence
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row and, where one was found, the witness's document; plain values, so it can be sent."""
+    """A row, the witness's document where one was found, and what was written as a certificate; plain values, so
+    it can be sent."""
 
     row: Row
     witness: dict[str, object] | None = None
+    certified: Certified | None = None
 
 
 def failed(instance: Instance, reason: str) -> Outcome:
@@ -31,7 +34,9 @@ def failed(instance: Instance, reason: str) -> Outcome:
     return Outcome(Row(instance.name, ERROR, 0.0, "", reason))
 
 
-def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], settings: Settings) -> Iterator[Outcome]:
+def solve(
+    benchmark: OpenBenchmark, instances: Sequence[Instance], settings: Settings, certifying: Certifying | None = None
+) -> Iterator[Outcome]:
     """Answer instances as they are decided, in no particular order, one batch per network.
 
     An instance that fails, by its data or by a defect, becomes an ``error`` outcome; the others
@@ -45,7 +50,7 @@ def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], settings: Set
         else:
             batches.setdefault(instance.network, []).append((instance, query))
     for batch in batches.values():
-        yield from _solve_batch(batch, settings)
+        yield from _solve_batch(batch, settings, certifying)
 
 
 def _query(benchmark: OpenBenchmark, instance: Instance) -> Query | Outcome:
@@ -55,14 +60,16 @@ def _query(benchmark: OpenBenchmark, instance: Instance) -> Query | Outcome:
         return failed(instance, str(error))
 
 
-def _solve_batch(batch: list[tuple[Instance, Query]], settings: Settings) -> Iterator[Outcome]:
+def _solve_batch(
+    batch: list[tuple[Instance, Query]], settings: Settings, certifying: Certifying | None
+) -> Iterator[Outcome]:
     from netproof.search.verify import verify_many
 
     waiting = dict(enumerate(batch))
     reason = "the engine gave no answer"
     try:
         for position, result in verify_many([query for _, query in batch], settings):
-            yield _outcome(*waiting.pop(position), result, settings)
+            yield _outcome(*waiting.pop(position), result, settings, certifying)
     except Exception as error:  # noqa: BLE001 - hours of a run must not end with one instance's defect
         reason = f"{type(error).__name__}: {error}"
         _LOG.debug("a batch of %d failed", len(batch), exc_info=True)
@@ -71,16 +78,24 @@ def _solve_batch(batch: list[tuple[Instance, Query]], settings: Settings) -> Ite
             yield failed(instance, reason)
         return
     for item in waiting.values():
-        yield from _solve_batch([item], settings)
+        yield from _solve_batch([item], settings, certifying)
 
 
-def _outcome(instance: Instance, query: Query, result: Result, settings: Settings) -> Outcome:
+def _outcome(
+    instance: Instance, query: Query, result: Result, settings: Settings, certifying: Certifying | None
+) -> Outcome:
     from netproof.query import RobustnessQuery, Verdict
     from netproof.runs.witness import witness_document
 
     robustness = isinstance(query, RobustnessQuery)
     verdict = result.verdict.for_robustness if robustness else result.verdict.value
-    evidence, document = "", None
+    evidence, document, certified = "", None, None
+    if certifying is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+        try:
+            certified = certify(query, result, instance.name, certifying)
+        except FAILURES as error:
+            return failed(instance, f"its certificate fails (a defect): {error}")
+        evidence = f"{CERTIFICATE}{certifying.path(instance.name)}"
     if result.verdict is Verdict.SAT:
         # The engine replays its witnesses; doing it once more here keeps the file from ever
         # claiming what the network does not do.
@@ -94,4 +109,4 @@ def _outcome(instance: Instance, query: Query, result: Result, settings: Setting
         evidence = result.reason
     elif not result.verdict.decided:
         evidence = undecided_evidence(settings.timeout, result.bound, result.reason)
-    return Outcome(Row(instance.name, verdict, result.seconds, result.method, evidence), document)
+    return Outcome(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)

@@ -22,6 +22,7 @@ from multiprocessing.context import SpawnProcess
 from netproof.benchmarks.base import Benchmark, Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
+from netproof.runs.certify import Certifying
 from netproof.runs.solve import Outcome, failed, solve
 from netproof.settings import Settings
 
@@ -54,7 +55,12 @@ class _Worker:
 
 
 def solve_in_workers(
-    benchmark: Benchmark, data: DataFolders, instances: Sequence[Instance], settings: Settings, jobs: int
+    benchmark: Benchmark,
+    data: DataFolders,
+    instances: Sequence[Instance],
+    settings: Settings,
+    jobs: int,
+    certifying: Certifying | None = None,
 ) -> Iterator[Outcome]:
     """Like :func:`netproof.runs.solve.solve`, with ``jobs`` processes.
 
@@ -68,7 +74,7 @@ def solve_in_workers(
 
     def start() -> None:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, benchmark, data, settings), daemon=True)
+        process = context.Process(target=_work, args=(theirs, benchmark, data, settings, certifying), daemon=True)
         with _signals_deferred():
             process.start()
         # Only the worker may hold its end, or its death would not be seen here.
@@ -199,7 +205,9 @@ def _signals_deferred() -> Iterator[None]:
             signal.raise_signal(late)
 
 
-def _work(pipe: Connection, benchmark: Benchmark, data: DataFolders, settings: Settings) -> None:
+def _work(
+    pipe: Connection, benchmark: Benchmark, data: DataFolders, settings: Settings, certifying: Certifying | None
+) -> None:
     """The worker's life."""
     # For systems that cannot block a signal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -219,7 +227,7 @@ def _work(pipe: Connection, benchmark: Benchmark, data: DataFolders, settings: S
             return
         pipe.send(_Ready())
         while share := pipe.recv():
-            for outcome in solve(opened, share, settings):
+            for outcome in solve(opened, share, settings, certifying):
                 pipe.send(outcome)
             pipe.send(_Ready())
 

@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -34,6 +34,34 @@ _PRICE = 8.0
 _DIRECTIONS = ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0))
 
 
+class Share(NamedTuple):
+    """An objective in terms of what the case says and of the final activation's ranges.
+
+    Attributes
+    ----------
+    weight : ``[B]``, of the case's constraint (or the order form's difference)
+    constraint : ``[B]`` int64, which of the case's constraints
+    shift : ``[B, n_output]`` or None, what the objective adds to the multipliers of the final activation
+    """
+
+    weight: Tensor
+    constraint: Tensor
+    shift: Tensor | None
+
+    def take(self, rows: Tensor) -> Share:
+        return Share(self.weight[rows], self.constraint[rows], None if self.shift is None else self.shift[rows])
+
+
+class Windows(NamedTuple):
+    """Pieces of the range of one output feature each: the feature and the piece's lower end, ``[B]`` each."""
+
+    feature: Tensor
+    lower: Tensor
+
+    def take(self, rows: Tensor) -> Windows:
+        return Windows(self.feature[rows], self.lower[rows])
+
+
 class Cases(Protocol):
     """The cases of one or more queries on one network; a row names its case by its number."""
 
@@ -47,9 +75,12 @@ class Cases(Protocol):
         """
         ...
 
-    def distinct(self, case: Tensor, region: Region) -> Tensor:
-        """Rows (indices) of a region all of whose rows come from one query's root, less those that
-        ask the same as an earlier row."""
+    def windows(self, case: Tensor, region: Region) -> Windows | None:
+        """How :meth:`roots` has cut the rows that it returned; None where it never cuts."""
+        ...
+
+    def first_alike(self, case: Tensor, region: Region) -> Tensor:
+        """For rows that all come from one query's root: the first row (index) that asks the same as each."""
         ...
 
     def constrain(self, case: Tensor, region: Region) -> Region:
@@ -58,6 +89,14 @@ class Cases(Protocol):
 
     def objective(self, case: Tensor, region: Region) -> Objective:
         """An objective that is at least 0 wherever the case holds on the (nonempty) region."""
+        ...
+
+    def share(self, case: Tensor, region: Region) -> Share:
+        """What :meth:`objective` consists of."""
+        ...
+
+    def weighted(self, case: Tensor, constraint: Tensor, weight: Tensor, region: Region) -> Objective:
+        """``weight >= 0`` (``[B]``) times one constraint of the case as the objective, infinite where that says nothing."""
         ...
 
     def prices(self, case: Tensor, region: Region) -> list[Tensor]:
@@ -96,10 +135,33 @@ def shrink(graph: Graph, cases: Cases, case: Tensor, region: Region) -> tuple[Te
 
 def cases_of(graph: Graph, conjunctions: Sequence[Conjunction]) -> Cases:
     """Number the conjunctions in the given order and choose their form."""
-    pairs = [_as_order(graph, c) for c in conjunctions]
-    if pairs and all(p is not None for p in pairs):
-        columns = torch.tensor([p for p in pairs if p is not None], dtype=torch.int64).T
-        return OrderCases(graph, columns[0], columns[1], columns[2])
+    order = order_cases(graph, conjunctions)
+    return linear_cases(graph, conjunctions) if order is None else order
+
+
+def order_cases(graph: Graph, conjunctions: Sequence[Conjunction]) -> OrderCases | None:
+    """The conjunctions in order form, if all of them (and at least one) have it: ``y_rival - y_label >= margin``
+    for outputs that leave the same staircase."""
+    staircase = graph.output.operator
+    if not conjunctions or not isinstance(staircase, Staircase) or staircase.levels == 0:
+        return None
+    if any(len(c.threshold) != 1 for c in conjunctions):
+        return None
+    if not bool(
+        (staircase.thresholds == staircase.thresholds[:1]).all() & (staircase.base == staircase.base[:1]).all()
+    ):
+        return None
+    rows = torch.cat([c.coefficients for c in conjunctions])
+    margin = torch.cat([c.threshold for c in conjunctions])
+    ones, minus = rows == 1, rows == -1
+    fits = (ones.sum(1) == 1) & (minus.sum(1) == 1) & ((rows != 0).sum(1) == 2) & (margin == margin.round())
+    if not bool(fits.all()):
+        return None
+    return OrderCases(graph, ones.to(torch.int8).argmax(1), minus.to(torch.int8).argmax(1), margin.to(torch.int64))
+
+
+def linear_cases(graph: Graph, conjunctions: Sequence[Conjunction]) -> LinearCases:
+    """The conjunctions as they stand."""
     height = max((len(c.threshold) for c in conjunctions), default=1)
     coefficients = torch.zeros(len(conjunctions), height, graph.output.size, dtype=torch.float64)
     threshold = torch.zeros(len(conjunctions), height, dtype=torch.float64)
@@ -108,20 +170,6 @@ def cases_of(graph: Graph, conjunctions: Sequence[Conjunction]) -> Cases:
         rows = torch.arange(height).clamp(max=len(c.threshold) - 1)
         coefficients[i], threshold[i] = c.coefficients[rows], c.threshold[rows]
     return LinearCases(graph, coefficients, threshold)
-
-
-def _as_order(graph: Graph, conjunction: Conjunction) -> tuple[int, int, int] | None:
-    """``(rival, label, margin)`` where the conjunction has that form on a shared staircase."""
-    staircase = graph.output.operator
-    if not isinstance(staircase, Staircase) or len(conjunction.threshold) != 1 or staircase.levels == 0:
-        return None
-    row, margin = conjunction.coefficients[0], float(conjunction.threshold[0])
-    ones, minus = (row == 1).nonzero()[:, 0], (row == -1).nonzero()[:, 0]
-    if len(ones) != 1 or len(minus) != 1 or int((row != 0).sum()) != 2 or margin != int(margin):
-        return None
-    shared = bool((staircase.thresholds == staircase.thresholds[:1]).all())
-    shared &= bool((staircase.base == staircase.base[:1]).all())
-    return (int(ones[0]), int(minus[0]), int(margin)) if shared else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +189,10 @@ class LinearCases:
     def roots(self, case: Tensor, region: Region) -> tuple[Tensor, Region]:
         return torch.arange(len(case)), region
 
-    def distinct(self, case: Tensor, region: Region) -> Tensor:
+    def windows(self, case: Tensor, region: Region) -> Windows | None:
+        return None
+
+    def first_alike(self, case: Tensor, region: Region) -> Tensor:
         return torch.arange(len(case))
 
     def constrain(self, case: Tensor, region: Region) -> Region:
@@ -151,13 +202,24 @@ class LinearCases:
         coefficients, threshold = self.coefficients[case], self.threshold[case]
         output = len(self.graph.nodes) - 1
         coefficients, threshold = coefficients.to(region.lower.dtype), threshold.to(region.lower.dtype)
+        rows, hardest = torch.arange(len(case)), self._hardest(coefficients, threshold, region)
+        return Objective({output: coefficients[rows, hardest]}, -threshold[rows, hardest])
+
+    def share(self, case: Tensor, region: Region) -> Share:
+        dtype = region.lower.dtype
+        hardest = self._hardest(self.coefficients[case].to(dtype), self.threshold[case].to(dtype), region)
+        return Share(torch.ones(len(case), dtype=dtype), hardest, None)
+
+    def weighted(self, case: Tensor, constraint: Tensor, weight: Tensor, region: Region) -> Objective:
+        coefficients, threshold = self.coefficients[case, constraint], self.threshold[case, constraint]
+        return Objective({len(self.graph.nodes) - 1: weight[:, None] * coefficients}, -weight * threshold)
+
+    def _hardest(self, coefficients: Tensor, threshold: Tensor, region: Region) -> Tensor:
         if threshold.shape[1] == 1:
-            return Objective({output: coefficients[:, 0]}, -threshold[:, 0])
+            return torch.zeros(len(threshold), dtype=torch.int64)
         low, high = node_intervals(self.graph, region)[-1]
         reach = (coefficients * torch.where(coefficients > 0, high[:, None], low[:, None])).sum(-1) - threshold
-        hardest = reach.argmin(1)
-        rows = torch.arange(len(case))
-        return Objective({output: coefficients[rows, hardest]}, -threshold[rows, hardest])
+        return reach.argmin(1)
 
     def prices(self, case: Tensor, region: Region) -> list[Tensor]:
         return []
@@ -227,19 +289,22 @@ class OrderCases:
             range_upper.scatter(1, at[row], torch.cat(uppers)[:, None]),
         )
 
-    def distinct(self, case: Tensor, region: Region) -> Tensor:
+    def windows(self, case: Tensor, region: Region) -> Windows | None:
+        label = self.label[case]
+        return Windows(label, region.range_lower[-1].gather(1, label[:, None])[:, 0])
+
+    def first_alike(self, case: Tensor, region: Region) -> Tensor:
         # Where nothing is asked of the rival, all rivals ask the same: that the label is so low.
         margin, at = self.margin[case], self.label[case][:, None]
         top = self._level(self._ranges(region)[1].gather(1, at)[:, 0])
-        kept, seen = [], set()
+        first = torch.arange(len(case))
+        seen: dict[tuple[int, int], int] = {}
         for row, (label, level, free) in enumerate(
             zip(self.label[case].tolist(), top.tolist(), (top + margin <= 0).tolist(), strict=True)
         ):
-            if not free or (label, level) not in seen:
-                kept.append(row)
             if free:
-                seen.add((label, level))
-        return torch.tensor(kept, dtype=torch.int64)
+                first[row] = seen.setdefault((label, level), row)
+        return first
 
     def constrain(self, case: Tensor, region: Region) -> Region:
         margin, rival, label = self.margin[case], self.rival[case][:, None], self.label[case][:, None]
@@ -259,10 +324,7 @@ class OrderCases:
         margin, rival, label = self.margin[case], self.rival[case][:, None], self.label[case][:, None]
         low, high = self._ranges(region)
         first, last = self._level(low.gather(1, label)[:, 0]), self._level(high.gather(1, label)[:, 0])
-        levels = torch.arange(self._levels + 1)
-        difference = self._threshold(levels + margin[:, None], low) - self._threshold(levels + 1, low) + 1
-        outside = (levels < first[:, None]) | (levels > last[:, None]) | (levels + margin[:, None] > self._levels)
-        least = torch.where(outside, torch.inf, difference).amin(1)
+        least = self._least(first, last, margin, low)
         # Where the difference says nothing, a range is the objective. That suffices: roots() has
         # set those levels apart, and on them the range is the whole truth.
         by_difference = torch.isfinite(least)
@@ -275,6 +337,35 @@ class OrderCases:
         coefficients.scatter_add_(1, label, -(~by_rival).to(low.dtype)[:, None])
         # Zero coefficients at the outputs let the ranges of the final staircase take part.
         return Objective({operand: coefficients, len(self.graph.nodes) - 1: torch.zeros_like(low)}, constant)
+
+    def share(self, case: Tensor, region: Region) -> Share:
+        # A range as the objective is the same as a price of 1 on that range.
+        operand = self.graph.output.operands[0]
+        coefficients = self.objective(case, region).coefficients[operand]
+        margin, label = self.margin[case], self.label[case][:, None]
+        first, last = (self._level(r.gather(1, label)[:, 0]) for r in self._ranges(region))
+        by_difference = torch.isfinite(self._least(first, last, margin, region.lower))
+        shift = torch.where(by_difference[:, None], 0.0, coefficients)
+        return Share(by_difference.to(region.lower.dtype), torch.zeros_like(case), shift)
+
+    def weighted(self, case: Tensor, constraint: Tensor, weight: Tensor, region: Region) -> Objective:
+        margin, rival, label = self.margin[case], self.rival[case][:, None], self.label[case][:, None]
+        low, high = self._ranges(region)
+        first, last = self._level(low.gather(1, label)[:, 0]), self._level(high.gather(1, label)[:, 0])
+        least = self._least(first, last, margin, low)
+        constant = torch.where(weight == 0, 0.0, torch.where(torch.isfinite(least), -weight * least, torch.inf))
+        coefficients = torch.zeros_like(low)
+        coefficients.scatter_add_(1, rival, weight[:, None])
+        coefficients.scatter_add_(1, label, -weight[:, None])
+        operand = self.graph.output.operands[0]
+        return Objective({operand: coefficients, len(self.graph.nodes) - 1: torch.zeros_like(low)}, constant)
+
+    def _least(self, first: Tensor, last: Tensor, margin: Tensor, like: Tensor) -> Tensor:
+        """Smallest ``a_rival - a_label`` on the window of levels ``first .. last``; infinite where nothing is known."""
+        levels = torch.arange(self._levels + 1)
+        difference = self._threshold(levels + margin[:, None], like) - self._threshold(levels + 1, like) + 1
+        outside = (levels < first[:, None]) | (levels > last[:, None]) | (levels + margin[:, None] > self._levels)
+        return torch.where(outside, torch.inf, difference).amin(1)
 
     def prices(self, case: Tensor, region: Region) -> list[Tensor]:
         # Where outputs saturate, a range that the case implies can be what refutes it: the label

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import DualPoint, evaluate_dual, hulls_of
+from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
 from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.optimize import Parameters, better, crown_parameters, optimize
@@ -31,6 +31,7 @@ from netproof.search.branching import (
 from netproof.search.cases import cases_of, shrink
 from netproof.search.presolve import presolve
 from netproof.search.subproblems import Frontier, Subproblems
+from netproof.search.trail import CommonCuts, ConditionalCuts, Trail
 from netproof.settings import Settings
 
 
@@ -98,6 +99,7 @@ class Search:
     region : its root region, one row, on the query's own graph
     open_cases : positions in ``query.condition`` that are not refuted yet
     settings, effort : limits and work per subproblem
+    trail : where to record what is proved, if anywhere
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Search:
         open_cases: Sequence[int],
         settings: Settings,
         effort: Effort | None = None,
+        trail: Trail | None = None,
     ) -> None:
         self._settings = settings
         self._effort = effort or Effort()
@@ -123,6 +126,9 @@ class Search:
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._frontier = Frontier()
         self._count = 0
+        self._trail = trail
+        if trail is not None:
+            trail.work_on(self._presolved, open_cases)
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
@@ -137,7 +143,8 @@ class Search:
         if found is None and len(self._frontier) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
             case = torch.unique(self._frontier.pop(len(self._frontier)).case)
-            region = tighten_by_program(self._graph, region, deadline=deadline)
+            listener = None if self._trail is None else CommonCuts(self._trail)
+            region = tighten_by_program(self._graph, region, deadline=deadline, listener=listener)
             found = self._process(self._root(case, region), root=True)
         method = "bound"
         next_alignment = _FIRST_ALIGNMENT
@@ -147,7 +154,7 @@ class Search:
             now = time.monotonic()
             if now >= deadline:
                 return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
-            if self._frontier.bytes > self._settings.memory:
+            if self._bytes > self._settings.memory:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
             batch = self._frontier.pop(self._effort.batch)
             if self._settings.attack and now - begun >= next_alignment:
@@ -162,6 +169,10 @@ class Search:
         if found is not None:
             return self._sat(found, method)
         return Outcome(Verdict.UNSAT, method, self._count)
+
+    @property
+    def _bytes(self) -> int:
+        return self._frontier.bytes + (0 if self._trail is None else self._trail.bytes)
 
     def _restart(self, region: Region, deadline: float) -> Tensor | None:
         """Begin anew from the open cases' roots, their ranges tightened as far as each case allows.
@@ -180,21 +191,37 @@ class Search:
             required = self._cases.objective(root.case, root.region)
             if self._graph.output.operands[0] in required.coefficients:
                 with contextlib.suppress(ExactnessError):
-                    root = replace(
-                        root, region=tighten_by_program(self._graph, root.region, required, deadline=deadline)
-                    )
+                    root = self._tighten(root, required, deadline)
             if not bool(root.region.empty()):
                 parts.append(root)
         return self._process(Subproblems.concatenate(parts), root=True) if parts else None
 
+    def _tighten(self, root: Subproblems, required: Objective, deadline: float) -> Subproblems:
+        """A root (one row) with its ranges tightened under its case."""
+        if self._trail is None:
+            return replace(root, region=tighten_by_program(self._graph, root.region, required, deadline=deadline))
+        share = self._cases.share(root.case, root.region)
+        listener = ConditionalCuts(self._trail, int(root.node), share)
+        region = tighten_by_program(self._graph, root.region, required, deadline=deadline, listener=listener)
+        node = torch.tensor([listener.end()])
+        if bool(region.empty()):
+            # Empty by itself, or because intervals leave the requirement no value from 0 up.
+            self._trail.leaf(node, [None] * len(self._graph.activations), share)
+        return replace(root, region=region, node=node)
+
     def _root(self, case: Tensor, region: Region) -> Subproblems:
         """Root subproblems of cases on a one-row region; their multipliers are found when they are processed."""
         row, region = self._cases.roots(case, region.take(torch.zeros(len(case), dtype=torch.int64)))
-        kept = self._cases.distinct(case[row], region)
-        case, region = case[row][kept], region.take(kept)
+        case = case[row]
+        first = self._cases.first_alike(case, region)
+        kept = (first == torch.arange(len(first))).nonzero()[:, 0]
+        node = torch.zeros_like(case)
+        if self._trail is not None:
+            node = self._trail.root(case, self._cases.windows(case, region), first)
+        case, region, node = case[kept], region.take(kept), node[kept]
         zeros = tuple(torch.zeros(r.shape, dtype=torch.float32) for r in region.range_lower)
         infinite = torch.full((len(case),), torch.inf, dtype=torch.float64)
-        return Subproblems(case, region, Parameters(zeros, zeros), infinite)
+        return Subproblems(case, region, Parameters(zeros, zeros), infinite, node)
 
     def _sat(self, witness: Tensor, method: str) -> Outcome:
         return Outcome(Verdict.SAT, method, self._count, witness=witness)
@@ -220,12 +247,18 @@ class Search:
             return found
         # Where the box is a single point, the replay has settled it.
         box = bounded.batch.region
-        rows = (box.lower < box.upper).any(-1).expand(len(bounded.batch)).nonzero()[:, 0]
+        several = (box.lower < box.upper).any(-1).expand(len(bounded.batch))
+        rows = several.nonzero()[:, 0]
+        if self._trail is not None:
+            self._trail.point(bounded.batch.node[~several])
         if not len(rows):
             return None
         bounded = bounded.take(rows)
         hulls = hulls_of(self._graph, bounded.batch.region)
         region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
+        if self._trail is not None:
+            share = self._cases.share(bounded.batch.case, bounded.batch.region)
+            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share)
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
         self._frontier.add(self._branch(batch, bounded.program))
         return None
@@ -243,7 +276,7 @@ class Search:
         ]
         program = self._interior.solve(batch.region, hulls, objective, start, self._effort.iterations, _GOAL)
         exact, _ = evaluate_exact(self._graph, batch.region, hulls, objective, program.s)
-        rows = (exact.value >= 0).nonzero()[:, 0]
+        rows = self._still_open(batch, exact)
         zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
         parameters = Parameters(zeros, tuple(m.float() for m in program.s))
         batch = replace(batch, parameters=parameters)
@@ -269,8 +302,16 @@ class Search:
         double = Parameters(tuple(a.double() for a in parameters.alpha), tuple(b.double() for b in parameters.beta))
         point = evaluate_dual(self._graph, region, hulls, objective, double.multipliers())
         exact, _ = evaluate_exact(self._graph, region, hulls, objective, point.s)
-        rows = (exact.value >= 0).nonzero()[:, 0]
+        rows = self._still_open(batch, exact)
         return _Bounded(replace(batch, parameters=parameters).take(rows), exact.take(rows), None)
+
+    def _still_open(self, batch: Subproblems, exact: DualPoint) -> Tensor:
+        """The rows that an exact bound does not refute; the others go on record."""
+        if self._trail is not None:
+            refuted = (exact.value < 0).nonzero()[:, 0]
+            share = self._cases.share(batch.case[refuted], batch.region.take(refuted))
+            self._trail.leaf(batch.node[refuted], exact.take(refuted).s, share)
+        return (exact.value >= 0).nonzero()[:, 0]
 
     def _branch(self, batch: Subproblems, program: InteriorResult | None) -> Subproblems:
         """Split every row in two."""
@@ -301,5 +342,6 @@ class Search:
                 (chosen.point, picked.point),
             ):
                 whole[rows] = part.reshape(-1)
-        twice = torch.arange(len(batch)).repeat(2)
-        return replace(batch.take(twice), region=split_regions(region, chosen))
+        children = batch.take(torch.arange(len(batch)).repeat(2))
+        node = children.node if self._trail is None else self._trail.split(batch.node, chosen)
+        return replace(children, region=split_regions(region, chosen), node=node)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from netproof.errors import QueryError
 from netproof.network import Network
-from netproof.query import RobustnessQuery, Verdict, Witness, robustness
+from netproof.query import Result, RobustnessQuery, Verdict, Witness, robustness
 from netproof.search.verify import settle_at_root, verify
 from netproof.settings import Settings
 
@@ -26,6 +26,7 @@ class RadiusResult:
     exact : whether ``radius`` is known to be the largest (a witness one radius further, or none possible)
     seconds, queries : effort
     reason : why the answer is not exact, if it is not
+    proved : the result at ``radius``, where the settings ask for proofs
     """
 
     radius: int
@@ -35,6 +36,7 @@ class RadiusResult:
     seconds: float
     queries: int
     reason: str = ""
+    proved: Result | None = None
 
 
 def largest_radius(
@@ -75,6 +77,8 @@ def largest_radius(
     queries = 1
     undecided = ""
 
+    results: dict[int, Result] = {}
+
     def learn(radius: int, verdict: Verdict, found: Witness | None) -> None:
         nonlocal proved, refuted, witness
         if verdict is Verdict.UNSAT:
@@ -107,13 +111,24 @@ def largest_radius(
         queries += 1
         result = verify(query(radius), replace(settings, timeout=remaining))
         learn(radius, result.verdict, result.witness)
+        results[radius] = result
         if not result.verdict.decided:
             undecided = result.reason
             break
     exact = proved + 1 == refuted and (witness is not None or proved >= widest)
     if not exact and not undecided:
         undecided = f"only radii up to {limit} were looked at"
+    if settings.proofs and proved not in results:
+        # Bounds at the root settled it, so that this is quick.
+        results[proved] = verify(query(proved), settings)
     seconds = time.monotonic() - begun
     return RadiusResult(
-        proved, witness, None if witness is None else refuted, exact, seconds, queries, "" if exact else undecided
+        proved,
+        witness,
+        None if witness is None else refuted,
+        exact,
+        seconds,
+        queries,
+        "" if exact else undecided,
+        results.get(proved),
     )

@@ -21,12 +21,14 @@ class Subproblems:
     region : their regions
     parameters : multipliers to start from
     value : ``[B]``, the best bound known (the parent's)
+    node : ``[B]`` int64, their nodes in the record of the proof (anything, where none is kept)
     """
 
     case: Tensor
     region: Region
     parameters: Parameters
     value: Tensor
+    node: Tensor
 
     def __len__(self) -> int:
         return self.case.shape[0]
@@ -34,13 +36,15 @@ class Subproblems:
     @property
     def bytes(self) -> int:
         """Memory the batch occupies (a shared input box counted once)."""
-        parts = [self.case, self.value, self.region.lower, self.region.upper]
+        parts = [self.case, self.value, self.node, self.region.lower, self.region.upper]
         parts += [*self.region.range_lower, *self.region.range_upper, *self.parameters.alpha, *self.parameters.beta]
         return sum(part.numel() * part.element_size() for part in parts)
 
     def take(self, rows: Tensor) -> Subproblems:
         """The rows selected by an index or mask tensor."""
-        return Subproblems(self.case[rows], self.region.take(rows), self.parameters.take(rows), self.value[rows])
+        return Subproblems(
+            self.case[rows], self.region.take(rows), self.parameters.take(rows), self.value[rows], self.node[rows]
+        )
 
     @staticmethod
     def concatenate(parts: list[Subproblems]) -> Subproblems:
@@ -49,6 +53,7 @@ class Subproblems:
             Region.concatenate([p.region for p in parts]),
             Parameters.concatenate([p.parameters for p in parts]),
             torch.cat([p.value for p in parts]),
+            torch.cat([p.node for p in parts]),
         )
 
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.bounds.dual import crown, evaluate_dual, hulls_of
 from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.region import Region, box_region
-from netproof.bounds.tighten import tighten_ranges
+from netproof.bounds.tighten import RangeCuts, tighten_ranges
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.query import Query, Result, Verdict, Witness
-from netproof.search.cases import cases_of, shrink
+from netproof.search.cases import Cases, cases_of, shrink
 from netproof.search.engine import Search
+from netproof.search.trail import CommonCuts, Trail
 from netproof.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+Arrays = Mapping[str, NDArray[np.int64]]
 
 #: output cases bounded at once at the root
 _ROOT_ROWS = 1024
@@ -55,9 +63,9 @@ def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> I
 
 def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
     """What bounds at the root and a quick attack can tell: a verdict, or ``unknown``."""
-    decided, left = _root([(0, query)])
+    decided, left = _root([(0, query)], proofs=False)
     if decided:
-        return decided[0][1], decided[0][2]
+        return decided[0].verdict, decided[0].witness
     outcome = Search(query, left[0].region, left[0].cases, settings).run(0.0)
     if outcome.witness is not None:
         return Verdict.SAT, _witness(query, outcome.witness)
@@ -66,26 +74,45 @@ def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness |
 
 @dataclass(frozen=True, eq=False)
 class _Open:
-    """A query the root left open: its root region and the positions of its open cases."""
+    """A query the root left open: its root region, the positions of its open cases, and the record of its proof."""
 
     position: int
     query: Query
     region: Region
     cases: list[int]
+    trail: Trail | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Decided:
+    """A query decided at the root."""
+
+    position: int
+    query: Query
+    verdict: Verdict
+    witness: Witness | None
+    subproblems: int
+    trail: Trail | None = None
 
 
 def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Iterator[tuple[int, Result]]:
     begun = time.monotonic()
-    decided, left = _root(queries)
+    decided, left = _root(queries, proofs=settings.proofs)
+    proved = [(d.position, d.query, d.trail) for d in decided if d.trail is not None and d.verdict is Verdict.UNSAT]
+    proofs = _prove(proved)
     share = (time.monotonic() - begun) / len(queries)
-    for position, verdict, witness, subproblems in decided:
-        method = {Verdict.SAT: "attack", Verdict.UNSAT: "bound"}.get(verdict, "evaluation")
-        yield position, Result(verdict, share, method, subproblems, witness)
+    for d in decided:
+        method = {Verdict.SAT: "attack", Verdict.UNSAT: "bound"}.get(d.verdict, "evaluation")
+        proof = proofs.get(d.position)
+        yield d.position, Result(d.verdict, share, method, d.subproblems, d.witness, proof=proof)
     for item in left:
         begun = time.monotonic()
-        search = Search(item.query, item.region, item.cases, settings)
+        search = Search(item.query, item.region, item.cases, settings, trail=item.trail)
         outcome = search.run(begun + max(settings.timeout - share, 0.0))
         witness = None if outcome.witness is None else _witness(item.query, outcome.witness)
+        proofs = {}
+        if outcome.verdict is Verdict.UNSAT and item.trail is not None:
+            proofs = _prove([(item.position, item.query, item.trail)])
         yield (
             item.position,
             Result(
@@ -96,66 +123,117 @@ def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Itera
                 witness,
                 outcome.bound,
                 outcome.reason,
+                proofs.get(item.position),
             ),
         )
 
 
-_Decided = tuple[int, Verdict, Witness | None, int]
+def _prove(proved: list[tuple[int, Query, Trail]]) -> dict[int, Arrays]:
+    """Proofs by position, of queries on one network; without those that cannot be made, which is a defect."""
+    if not proved:
+        return {}
+    from netproof.search.proof import ProofGap, prove
+
+    positions, queries, trails = zip(*proved, strict=True)
+    try:
+        return dict(zip(positions, prove(queries, trails), strict=True))
+    except ProofGap:
+        if len(proved) == 1:
+            _LOG.warning("the search on %s left a record that is no proof (a defect)", queries[0].name)
+            return {}
+        return {position: proof for one in proved for position, proof in _prove([one]).items()}
 
 
-def _root(queries: list[tuple[int, Query]]) -> tuple[list[_Decided], list[_Open]]:
+def _root(queries: list[tuple[int, Query]], *, proofs: bool) -> tuple[list[_Decided], list[_Open]]:
     """Bound every case of every query once, with CROWN, in one batch."""
     decided: list[_Decided] = []
     asked: list[tuple[int, Query]] = []
     for position, query in queries:
         if query.misclassified:
-            decided.append((position, Verdict.MISCLASSIFIED, None, 0))
+            decided.append(_Decided(position, query, Verdict.MISCLASSIFIED, None, 0))
         else:
             asked.append((position, query))
     if not asked:
         return decided, []
     graph = asked[0][1].network.graph
+    trails = [Trail(graph) for _ in asked] if proofs else None
     regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
     if len(graph.activations) > 2:
-        regions = tighten_ranges(graph, regions)
+        regions = tighten_ranges(graph, regions, listener=None if trails is None else _Distributor(trails))
     owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)
     number = torch.tensor([j for _, q in asked for j in range(len(q.condition))], dtype=torch.int64)
-    refuted, maximizers = _bound_cases(asked, regions, owner)
+    refuted, maximizers = _bound_cases(asked, regions, owner, number, trails)
     left: list[_Open] = []
     for i, (position, query) in enumerate(asked):
+        trail = None if trails is None else trails[i]
         mine = (owner == i).nonzero()[:, 0]
         still_open = mine[~refuted[mine]]
         if not len(still_open):
-            decided.append((position, Verdict.UNSAT, None, len(mine)))
+            decided.append(_Decided(position, query, Verdict.UNSAT, None, len(mine), trail))
             continue
         points = maximizers[still_open]
         hits = query.refuted_by(points).nonzero()[:, 0]
         if len(hits):
-            decided.append((position, Verdict.SAT, _witness(query, points[hits[0]]), len(mine)))
+            witness = _witness(query, points[hits[0]])
+            decided.append(_Decided(position, query, Verdict.SAT, witness, len(mine)))
         else:
-            left.append(_Open(position, query, regions.take(torch.tensor([i])), number[still_open].tolist()))
+            cases = number[still_open].tolist()
+            left.append(_Open(position, query, regions.take(torch.tensor([i])), cases, trail))
     return decided, left
 
 
-def _bound_cases(asked: list[tuple[int, Query]], regions: Region, owner: Tensor) -> tuple[Tensor, Tensor]:
+class _Distributor:
+    """Listens to the tightening of several queries' ranges and hands each query's cuts to its trail."""
+
+    def __init__(self, trails: Sequence[Trail]) -> None:
+        self._listeners = [CommonCuts(trail) for trail in trails]
+
+    def __call__(self, cuts: RangeCuts) -> None:
+        for row in torch.unique(cuts.row).tolist():
+            self._listeners[row](cuts.take(cuts.row == row))
+
+
+def _bound_cases(
+    asked: list[tuple[int, Query]], regions: Region, owner: Tensor, number: Tensor, trails: Sequence[Trail] | None
+) -> tuple[Tensor, Tensor]:
     """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``."""
     graph = asked[0][1].network.graph
     cases = cases_of(graph, [c for _, q in asked for c in q.condition])
     everything = torch.arange(len(cases))
-    row, region = cases.roots(everything, regions.take(owner))
-    rows, region = shrink(graph, cases, row, region)
-    row = row[rows]
+    case, region = cases.roots(everything, regions.take(owner))
+    node = torch.zeros_like(case) if trails is None else _roots(trails, cases, case, region, owner, number)
+    rows, region = shrink(graph, cases, case, region)
+    case, node = case[rows], node[rows]
     refuted = torch.ones(len(cases), dtype=torch.bool)
     maximizers = regions.lower[owner].clone()
-    if len(row):
+    if len(case):
         hulls = hulls_of(graph, region)
-        objective = cases.objective(row, region)
+        objective = cases.objective(case, region)
         point = evaluate_dual(graph, region, hulls, objective, crown(hulls))
         exact, _ = evaluate_exact(graph, region, hulls, objective, point.s)
         still_open = exact.value >= 0
-        refuted[row[still_open]] = False
-        maximizers[row[still_open]] = exact.x[still_open]
+        refuted[case[still_open]] = False
+        maximizers[case[still_open]] = exact.x[still_open]
+        if trails is not None:
+            share = cases.share(case, region)
+            for i, trail in enumerate(trails):
+                mine = ((owner[case] == i) & ~still_open).nonzero()[:, 0]
+                trail.leaf(node[mine], [None if m is None else m[mine] for m in exact.s], share.take(mine))
     return refuted, maximizers
+
+
+def _roots(
+    trails: Sequence[Trail], cases: Cases, case: Tensor, region: Region, owner: Tensor, number: Tensor
+) -> Tensor:
+    """The nodes of root rows, each in its query's trail."""
+    windows = cases.windows(case, region)
+    node = torch.zeros_like(case)
+    numbers = number.tolist()
+    for i, trail in enumerate(trails):
+        mine = (owner[case] == i).nonzero()[:, 0]
+        trail.work_on(None, numbers)
+        node[mine] = trail.root(case[mine], None if windows is None else windows.take(mine))
+    return node
 
 
 def _witness(query: Query, x: Tensor) -> Witness:

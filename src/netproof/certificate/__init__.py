@@ -1,0 +1,1 @@
+"""Certificates: the file, and the checker that recomputes what it claims (docs/certificates.md)."""

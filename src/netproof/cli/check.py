@@ -1,0 +1,217 @@
+"""``netproof check``: does a certificate prove what it claims, and what is that?"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netproof.cli import options as o
+from netproof.errors import CertificateError, InputError, ProofError
+
+if TYPE_CHECKING:
+    from netproof.certificate.check import Checked
+    from netproof.certificate.contents import Certificate
+    from netproof.formats.fixed_point import FixedPoint
+    from netproof.query import Query
+
+_FAILED = 1
+CertificatePath = Annotated[
+    Path, typer.Argument(metavar="CERTIFICATE", help="A certificate, or a witness in JSON, that netproof wrote.")
+]
+Network = Annotated[Path, typer.Option("--network", metavar="NETWORK", help="The network it is about.")]
+Images = Annotated[
+    Path | None, typer.Option("--images", metavar="FILE", help="Images (IDX), to confirm which sample it is about.")
+]
+Labels = Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Their labels (IDX).")]
+Index = Annotated[int | None, typer.Option("--index", metavar="I", help="Which sample it has to be about, from 0.")]
+
+
+def check(
+    certificate: CertificatePath,
+    *,
+    network: Network,
+    images: Images = None,
+    labels: Labels = None,
+    index: Index = None,
+    as_json: o.Json = False,
+) -> int:
+    """Check a certificate with exact integer arithmetic, or replay a witness.
+
+    Prints what was proved. Exits with 0 where the claim is proved, 1 where it is not, 2 where the certificate cannot be
+    used: damaged, or about another network.
+    """
+    from netproof.cli.output import print_json
+    from netproof.cli.samples import Samples, read_network
+
+    given = [option is not None for option in (images, labels, index)]
+    if any(given) and not all(given):
+        raise InputError("--images, --labels, --index", "only some of them are given", "give all three, or none")
+    samples = None
+    if images is not None and labels is not None and index is not None:
+        samples = Samples.read(images, labels)
+        samples.check(index)
+
+    from netproof.certificate.check import check as check_certificate
+    from netproof.certificate.contents import Certificate
+    from netproof.certificate.witness import read_evidence
+
+    evidence = read_evidence(certificate)
+    content = evidence if isinstance(evidence, Certificate) else evidence.certificate
+    _check_file(network, content, certificate)
+    o.use_threads(None)
+    model = read_network(network, _widths(content, certificate))
+    try:
+        # Before all else: what is asked may be about another sample.
+        if samples is not None and index is not None:
+            samples.check_size(model)
+            _check_sample(content, samples.image(index).reshape(-1).tolist(), samples.label(index), index, certificate)
+        checked = check_certificate(evidence, model)
+    except ProofError as error:
+        if as_json:
+            print_json({"certificate": str(certificate), "proved": False, "reason": error.problem})
+        else:
+            typer.echo(f"NOT PROVED: {_printable(str(certificate))}\n  {_printable(error.problem)}")
+        return _FAILED
+    except CertificateError as error:
+        # The checker was given the content, not the file's name.
+        raise CertificateError(certificate, error.problem, error.mend) from None
+    if as_json:
+        print_json(_document(checked, certificate, index))
+    else:
+        typer.echo(_text(checked, certificate, index))
+    return 0
+
+
+def _check_file(network: Path, content: Certificate, certificate: Path) -> None:
+    """Compare hashes before the file is read as a network, with bit widths that may not be its own."""
+    import hashlib
+
+    from netproof.formats.files import read_bytes
+
+    sha256 = hashlib.sha256(read_bytes(network, "network file")).hexdigest()
+    if sha256 != content.network_sha256:
+        raise CertificateError(
+            certificate,
+            f"is about the network with SHA-256 {content.network_sha256[:64]}, {network} has {sha256}",
+            "give the network it was made for",
+        )
+
+
+def _widths(content: Certificate, certificate: Path) -> FixedPoint:
+    from netproof.formats.fixed_point import FixedPoint
+
+    if set(content.scheme) != set(FixedPoint().as_dict()):
+        raise CertificateError(certificate, "reads the network in a way that is not known", "use a newer netproof")
+    return FixedPoint(**content.scheme)
+
+
+def _check_sample(content: Certificate, image: list[int], label: int, index: int, certificate: Path) -> None:
+    from netproof.certificate.contents import RobustnessProperty
+
+    if not isinstance(content.property, RobustnessProperty):
+        raise ProofError(certificate, "it is not about a sample")
+    if content.arrays["image"].tolist() != image:
+        raise ProofError(certificate, f"it is about another image than sample {index}")
+    if content.property.label != label:
+        raise ProofError(certificate, f"it is about label {content.property.label}, sample {index} has label {label}")
+
+
+def _document(checked: Checked, certificate: Path, index: int | None) -> dict[str, object]:
+    import hashlib
+
+    from netproof.cli.samples import network_document
+    from netproof.query import RobustnessQuery
+    from netproof.runs.provenance import netproof_version
+
+    query, content = checked.query, checked.certificate
+    asked: dict[str, object] = {"kind": "box", "cases": len(query.condition)}
+    if isinstance(query, RobustnessQuery):
+        image = content.arrays["image"]
+        kind = "<u1" if int(query.network.upper.max()) < 256 else "<u2"
+        asked = {
+            "kind": "robustness",
+            "image_sha256": hashlib.sha256(image.astype(kind).tobytes()).hexdigest(),
+            "label": query.label,
+            "radius": query.radius,
+            "index": index,
+        }
+    return {
+        "certificate": str(certificate),
+        "proved": True,
+        "claim": content.claim,
+        "name": content.name,
+        "producer": content.producer,
+        "network": network_document(query.network),
+        "property": asked,
+        "inputs": query.network.inputs,
+        "free_inputs": int((query.lower < query.upper).sum()),
+        "points_log10": round(math.log10(_points(query)), 3),
+        "leaves": checked.leaves,
+        "cuts": checked.cuts,
+        "splits": checked.splits,
+        "enumerated": checked.points,
+        "nodes": checked.nodes,
+        "witness": content.arrays["witness"].tolist() if content.claim == "sat" else None,
+        "seconds": round(checked.seconds, 6),
+        "netproof": netproof_version(),
+    }
+
+
+def _points(query: Query) -> int:
+    """How many integer points the box has."""
+    return math.prod(int(extent) for extent in (query.upper - query.lower + 1).tolist())
+
+
+def _text(checked: Checked, certificate: Path, index: int | None) -> str:
+    from netproof.report.text import seconds_text
+
+    document = _document(checked, certificate, index)
+    query, content = checked.query, checked.certificate
+    network, asked = query.network, document["property"]
+    assert isinstance(asked, dict)
+    reading = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in network.scheme.items())
+    count = _points(query)
+    points = str(count) if count < 10**6 else f"about 10^{math.log10(count):.1f}"
+    if asked["kind"] == "robustness":
+        levels = f"{asked['radius']} grey level{'' if asked['radius'] == 1 else 's'}"
+        which = "the image" if index is None else f"image {index} (confirmed)"
+        where = f"every change of {which} by at most {levels} per input; SHA-256 of the image {asked['image_sha256']}"
+        claim = f"class {asked['label']}: the first largest of all {network.outputs} outputs, at every input of the set"
+        if content.claim == "sat":
+            found = int(network.classify(query.lower.new_tensor(content.arrays["witness"].tolist())))
+            claim = f"class {found} instead of {asked['label']} at the witness, which is in the set"
+        verdict = "robust" if content.claim == "unsat" else "vulnerable"
+    else:
+        where = "the box that the certificate states"
+        claim = f"no input of the set has an output that meets one of {asked['cases']} cases of linear constraints"
+        if content.claim == "sat":
+            claim = "the output at the witness, which is in the set, meets one of the cases"
+        verdict = content.claim
+    if content.claim == "unsat":
+        proof = (
+            f"{checked.leaves} leaves, {checked.cuts} cuts, {checked.splits} splits, {checked.points} enumerated boxes; "
+            f"{checked.nodes} nodes in all, every one recomputed"
+        )
+    else:
+        proof = "the witness, evaluated again"
+    lines = [
+        f"PROVED: {verdict}",
+        f"certificate  {certificate} ({content.name or 'unnamed'}; by {content.producer or 'an unnamed program'})",
+        f"network      {network.path}, SHA-256 {network.sha256}",
+        f"reading      {reading}",
+        f"input set    {where}",
+        f"             {document['free_inputs']} of {network.inputs} inputs can change, {points} points",
+        f"claim        {claim}",
+        "arithmetic   integer: what the quantized network computes, bit for bit; nothing was rounded in the proof",
+        f"proof        {proof}",
+        f"checked by   netproof {document['netproof']}, {seconds_text(checked.seconds)}",
+    ]
+    return "\n".join(_printable(line) for line in lines)
+
+
+def _printable(text: str) -> str:
+    """One line, whatever a file's author wrote into it."""
+    return "".join(c if c.isprintable() else " " for c in text)

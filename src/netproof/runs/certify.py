@@ -1,0 +1,80 @@
+"""Certificates of a run: written as verdicts come, and checked on the way where that is asked for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netproof.errors import CertificateError, ProofError, QueryError
+from netproof.runs.provenance import netproof_version
+
+if TYPE_CHECKING:
+    from netproof.query import Query, Result
+
+SUFFIX = ".npcert"
+
+
+@dataclass(frozen=True)
+class Certifying:
+    """Where a run's certificates go, and whether each is checked.
+
+    Attributes
+    ----------
+    folder : must exist
+    check : read every certificate back from its file and check it
+    """
+
+    folder: Path
+    check: bool = False
+
+    def path(self, instance: str) -> Path:
+        """The file of an instance's certificate."""
+        return self.folder / f"{instance}{SUFFIX}"
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A certificate that was written.
+
+    Attributes
+    ----------
+    size : of the file, in bytes
+    seconds : what checking it took; None where it was not checked
+    """
+
+    size: int
+    seconds: float | None = None
+
+
+def certify(query: Query, result: Result, instance: str, wanted: Certifying) -> Certified:
+    """Write the certificate of a decided query, and check it if wanted.
+
+    Raises
+    ------
+    QueryError : there is no proof to write
+    InputError : the file cannot be written
+    ProofError, CertificateError : the certificate is none, which is a defect
+    """
+    path = wanted.path(instance)
+    write_certificate(path, query, result)
+    if not wanted.check:
+        return Certified(path.stat().st_size)
+    from netproof.certificate.check import check
+
+    begun = time.perf_counter()
+    check(path, query.network)
+    return Certified(path.stat().st_size, time.perf_counter() - begun)
+
+
+def write_certificate(path: Path, query: Query, result: Result) -> None:
+    """Write the certificate of a decided query; raises :class:`QueryError` and :class:`InputError`."""
+    from netproof.certificate.format import write
+    from netproof.certificate.make import certificate_of
+
+    write(path, certificate_of(query, result, producer=f"netproof {netproof_version()}"))
+
+
+#: what an instance's certificate can fail with, other than a disk that is full
+FAILURES = (QueryError, ProofError, CertificateError)

@@ -1,0 +1,385 @@
+"""Certificate files: what is written is read again, and what is not a certificate is refused in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tracemalloc
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from netproof.certificate import varint
+from netproof.certificate.contents import NAMES, BoxProperty, Certificate, RobustnessProperty, arrays_of, fault_of
+from netproof.certificate.format import decode, encode, read, write
+from netproof.certificate.witness import decode_witness, read_evidence
+from netproof.errors import CertificateError, FormatError, InputError
+
+
+def certificate(**changed):
+    arrays = {
+        "image": [3, 200, 0],
+        "form": [1],
+        "kept": [2, 1],
+        "kept_feature": [0, 3, 1],
+        "row_exponent": [4, 0],
+        "row_mu": [16, 0],
+        "row_s": [-5, 70, 2**40, 0, 1, -(2**53) + 1],
+        "common": [1],
+        "kind": [3, 2, 0, 1],
+        "leaf_row": [0],
+        "cut_count": [1],
+        **{key: [1, 1] for key in ("cut_activation", "cut_row")},
+        **{key: [0, 1] for key in ("cut_feature", "cut_side")},
+        "cut_end": [-7, 9],
+        "split_activation": [0],
+        "split_feature": [2],
+        "split_point": [100],
+    }
+    scheme = {"bits": 6, "input_bits": 8}
+    made = Certificate("ab" * 32, scheme, 3, 2, "unsat", RobustnessProperty(1, 4), arrays_of(**arrays), "näme", "us")
+    fields = {name: value for name, value in changed.items() if name not in NAMES}
+    given = {name: value for name, value in changed.items() if name in NAMES}
+    return replace(made, arrays=made.arrays | {n: arrays_of(**{n: v})[n] for n, v in given.items()}, **fields)
+
+
+def assembled(header: bytes, body: bytes, *, packed: bytes | None = None, length: int | None = None) -> bytes:
+    packed = zlib.compress(body) if packed is None else packed
+    length = len(body) if length is None else length
+    start = b"\x89NPCERT\n\1\0\0\0" + len(header).to_bytes(4, "little")
+    content = start + len(packed).to_bytes(8, "little") + length.to_bytes(8, "little") + header + packed
+    return content + hashlib.sha256(content).digest()
+
+
+def parts(data: bytes) -> tuple[bytes, bytes]:
+    length = int.from_bytes(data[12:16], "little")
+    return data[32 : 32 + length], zlib.decompress(data[32 + length : -32])
+
+
+def reheaded(change) -> bytes:
+    """A file whose header's document went through ``change``."""
+    header, body = parts(encode(certificate()))
+    document = json.loads(header)
+    change(document)
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return assembled(text.encode(), body)
+
+
+def refused(data: bytes, *words: str) -> None:
+    with pytest.raises(CertificateError) as caught:
+        decode(data, "some.cert")
+    message = str(caught.value)
+    assert message.startswith("some.cert: ") and "\n" not in message
+    for word in words:
+        assert word in message
+
+
+# varints
+
+
+def decoded(data: bytes, count: int, piece: int = 1 << 20) -> tuple[list[int], str]:
+    values = np.zeros(count, np.int64)
+    decoder = varint.Decoder(values)
+    for start in range(0, len(data), piece):
+        decoder.feed(data[start : start + piece])
+    decoder.close()
+    return values.tolist(), decoder.fault
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, "00"), (-1, "01"), (1, "02"), (63, "7e"), (-64, "7f"), (64, "8001"), (-65, "8101"), (2**53 - 1, "feffffffffffff1f")],
+)  # fmt: skip
+def test_varint_of_one_value(value, expected):
+    data = varint.encode(np.array([value]))
+    assert data.hex() == expected
+    assert decoded(data, 1) == ([value], "")
+
+
+def test_varints_round_trip_in_any_pieces():
+    random = np.random.default_rng(0)
+    sizes = 2 ** random.integers(0, 54, 150_000)
+    values = np.rint(random.uniform(-1, 1, len(sizes)) * (sizes - 1)).astype(np.int64)
+    data = varint.encode(values)
+    for piece in (1 << 20, 65_537, 4_001):
+        assert decoded(data, len(values), piece) == (values.tolist(), "")
+    assert decoded(data[:1000], len(values[:200]), 1)[1]
+    assert varint.encode(np.zeros(0, np.int64)) == b"" and decoded(b"", 0) == ([], "")
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), 2**62, -(2**63), 2**63 - 1])
+def test_varint_beyond_its_range(value):
+    with pytest.raises(ValueError, match="2\\^53"):
+        varint.encode(np.array([value]))
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        ("8000", "more bytes than it needs"),
+        ("81808000", "more bytes than it needs"),
+        ("ffffffffffffffff", "longer than 8"),
+        ("ffffffffffffffffff01", "longer than 8"),
+        ("ffffffffffffff1f", "2^53"),
+        ("ffffffffffffff7f", "2^53"),
+        ("80", "within an entry"),
+        ("0080", "within an entry"),
+        ("", "0 entries"),
+        ("0000", "more than 1"),
+    ],
+)
+def test_varint_that_is_none(data, fault):
+    for piece in (1, 100):
+        assert fault in decoded(bytes.fromhex(data), 1, piece)[1]
+
+
+# round trips
+
+
+def test_round_trip(tmp_path):
+    for made in (
+        certificate(),
+        certificate(claim="sat", witness=[1, 2, 3], **{key: [] for key in NAMES[NAMES.index("form"):]}),
+        Certificate(
+            "00" * 32, {}, 1, 1, "unsat", BoxProperty((2,)),
+            arrays_of(lower=[0], upper=[1], coefficients=[1, 2], threshold=[3, 4], form=[0], kind=[4]),
+        ),
+        Certificate("00" * 32, {}, 1, 1, "unsat", BoxProperty(()), arrays_of(lower=[0], upper=[1])),
+    ):  # fmt: skip
+        data = encode(made)
+        again = decode(data)
+        assert encode(again) == data
+        for field in ("network_sha256", "scheme", "inputs", "outputs", "claim", "property", "name", "producer"):
+            assert getattr(again, field) == getattr(made, field)
+        assert all(np.array_equal(again.arrays[name], made.arrays[name]) for name in NAMES)
+        write(tmp_path / "c.cert", made)
+        assert (tmp_path / "c.cert").read_bytes() == data
+        assert encode(read(tmp_path / "c.cert")) == data
+        assert [p.name for p in tmp_path.iterdir()] == ["c.cert"]
+
+
+def test_arrays_are_read_only():
+    with pytest.raises(ValueError, match="read-only"):
+        decode(encode(certificate())).arrays["kind"][0] = 1
+
+
+def test_arrays_have_to_be_known_integers():
+    with pytest.raises(ValueError, match="no array 'kinds'"):
+        arrays_of(kinds=[1])
+    with pytest.raises(ValueError, match="not integers"):
+        arrays_of(kind=[1.5])
+
+
+def test_where_it_cannot_be_written(tmp_path):
+    with pytest.raises(InputError, match="cannot be written"):
+        write(tmp_path / "none" / "c.cert", certificate())
+
+
+def test_missing_and_foreign_files(tmp_path):
+    with pytest.raises(FormatError, match="no such certificate"):
+        read(tmp_path / "none")
+    (tmp_path / "text").write_text("This is a note.")
+    with pytest.raises(CertificateError, match="is not a certificate"):
+        read(tmp_path / "text")
+    with pytest.raises(CertificateError, match="is not a certificate"):
+        read_evidence(tmp_path / "text")
+
+
+# inconsistencies
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"image": [1, 2]}, "'image' has 2 entries where there must be 3"),
+        ({"lower": [1, 2, 3]}, "'lower'"),
+        ({"witness": [1, 2, 3]}, "'witness'"),
+        ({"form": []}, "'form'"),
+        ({"form": [2]}, "'form' is 2"),
+        ({"form": [-1]}, "'form' is -1"),
+        ({"kept": [2, 2]}, "'kept_feature'"),
+        ({"kept": [4, -1]}, "'kept' is"),
+        ({"row_exponent": [49, 0]}, "'row_exponent' is 49"),
+        ({"row_exponent": [4]}, "'leaf_row'|'cut_row'"),
+        ({"row_mu": [1]}, "'row_mu'"),
+        ({"row_s": [1]}, "'row_s'"),
+        ({"common": [2]}, "'cut_activation'"),
+        ({"common": [-1, 2]}, "'common' is -1"),
+        ({"kind": [3, 2, 0, 5]}, "'kind' is 5"),
+        ({"kind": [3, 2, 0, 1, 0]}, "no tree"),
+        ({"kind": [3, 2, 0]}, "'leaf_row'"),
+        ({"kind": [2, 3, 1, 0]}, ""),
+        ({"kind": [1, 3, 2, 0]}, "no tree"),
+        ({"kind": [0, 3, 2, 1]}, "no tree"),
+        ({"kind": [], "leaf_row": [], "cut_count": [], "split_activation": []}, "'cut_activation'"),
+        ({"leaf_row": [2]}, "'leaf_row' is 2"),
+        ({"leaf_row": [-1]}, "'leaf_row' is -1"),
+        ({"cut_row": [1, 2]}, "'cut_row' is 2"),
+        ({"cut_side": [0, 2]}, "'cut_side' is 2"),
+        ({"cut_activation": [0, 1]}, "'cut_activation' is 0"),
+        ({"cut_activation": [3, 1]}, "'cut_activation' is 3"),
+        ({"cut_count": [2]}, "'cut_activation'"),
+        ({"split_activation": [3]}, "'split_activation' is 3"),
+        ({"split_point": []}, "'split_point'"),
+        ({"claim": "sat"}, "'witness'"),
+        ({"claim": "sat", "witness": [1, 2, 3]}, "'form'"),
+        ({"outputs": 3}, "'form'"),
+        ({"outputs": 2**52}, "'form'|'row_mu'"),
+        ({"outputs": 1}, "'form'|'row_mu'"),
+        ({"property": BoxProperty((1,))}, "'image'"),
+        ({"property": BoxProperty((2**52,))}, "'image'"),
+    ],
+)
+def test_inconsistent_sizes(changed, fault):
+    data = encode(certificate(**changed))
+    if not fault:
+        assert fault_of(decode(data)) == ""
+        return
+    with pytest.raises(CertificateError, match=f"is inconsistent: .*({fault})"):
+        decode(data)
+
+
+# hostile files
+
+
+def test_other_version():
+    data = encode(certificate())[:-32]
+    data = data[:8] + b"\2\0\0\0" + data[12:]
+    refused(data + hashlib.sha256(data).digest(), "version 2", "reads version 1")
+
+
+def test_one_changed_bit_is_damage():
+    data = encode(certificate())
+    for position in range(0, len(data), 3):
+        damaged = bytearray(data)
+        damaged[position] ^= 4
+        refused(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d.update(arithmetic="real"), "'integer'"),
+        (lambda d: d.update(claim="maybe"), "claim"),
+        (lambda d: d.update(more=1), "fields"),
+        (lambda d: d.pop("name"), "fields"),
+        (lambda d: d.update(name=7), "'name'"),
+        (lambda d: d.update(arrays=[]), "arrays"),
+        (lambda d: d["arrays"].reverse(), "arrays"),
+        (lambda d: d["arrays"][0].append(1), "pairs"),
+        (lambda d: d["arrays"][0].__setitem__(1, -1), "'image'"),
+        (lambda d: d["arrays"][0].__setitem__(1, True), "'image'"),
+        (lambda d: d["arrays"][0].__setitem__(1, 1.0), "no integer"),
+        (lambda d: d["arrays"][0].__setitem__(1, 10**400), "too large"),
+        (lambda d: d["arrays"][0].__setitem__(1, 2**50), "entries"),
+        (lambda d: d["network"].update(sha256="zz"), "SHA-256"),
+        (lambda d: d["network"].update(inputs=0), "'inputs'"),
+        (lambda d: d["network"].update(scheme=[]), "'scheme'"),
+        (lambda d: d["network"].update(scheme={"bits": "6"}), "'bits'"),
+        (lambda d: d["property"].update(kind="other"), "kind"),
+        (lambda d: d["property"].update(radius=-1), "'radius'"),
+        (lambda d: d.update(property={"kind": "box", "constraints": 3}), "'constraints'"),
+        (lambda d: d.update(property={"kind": "box", "constraints": [0]}), "constraints"),
+        (lambda d: d.update(property=None), "'property'"),
+    ],
+)
+def test_header_with_other_fields(change, words):
+    refused(reheaded(change), words)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"", b"{", b"[]", b"null", b"\xff\xfe", b"NaN", b"[" * 500_000, b'{"a":' * 200_000, b'"\\ud800"', b"9" * 1_000_000,
+    ],
+)  # fmt: skip
+def test_header_that_is_none(header):
+    refused(assembled(header, b""))
+
+
+def test_header_in_another_spelling():
+    header, body = parts(encode(certificate()))
+    for other in (
+        header.replace(b'"claim":', b'"claim": '),
+        header.replace(b'"claim":"unsat"', b'"claim":"sat","claim":"unsat"'),
+        header.replace("ä".encode(), b"\\u00e4"),
+        header + b"\n",
+    ):
+        assert other != header
+        refused(assembled(other, body), "canonical")
+
+
+def test_header_beyond_its_length():
+    with pytest.raises(ValueError, match="1 MiB"):
+        encode(certificate(name="x" * (1 << 20)))
+
+
+def test_body_that_is_not_what_is_stated():
+    header, body = parts(encode(certificate()))
+    refused(assembled(header, body + b"\0"), "more than")
+    refused(assembled(header, body[:-1]), "body")
+    refused(assembled(header, body, length=len(body) - 1), "longer")
+    refused(assembled(header, body, length=len(body) + 1), "ends early")
+    refused(assembled(header, body, packed=zlib.compress(body) + b"\0"), "follows")
+    refused(assembled(header, body, packed=zlib.compress(body)[:-1]), "ends early")
+    refused(assembled(header, body, packed=b"\0" * 20), "body")
+    refused(assembled(header, body, packed=b""), "ends early")
+
+
+def test_bombs_are_not_unpacked():
+    header, body = parts(encode(certificate()))
+    packed = zlib.compress(bytes(1 << 28))
+    tracemalloc.start()
+    refused(assembled(header, body, packed=packed), "body")
+    refused(assembled(header, body, packed=packed, length=1 << 28), "entries")
+    document = json.loads(header)
+    document["arrays"][0][1] = 1 << 28
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    data = assembled(text, body, packed=packed, length=(1 << 28) + 50)
+    with pytest.raises(CertificateError, match="memory allowed"):
+        decode(data, memory=1 << 28)
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+
+
+# witness documents
+
+
+def witness(**changed):
+    document = {
+        "format": "netproof-witness-1", "netproof": "0", "query": "q", "arithmetic": "integer",
+        "network": {"file": "n.h5", "sha256": "ab" * 32, "scheme": {"bits": 6}},
+        "label": 1, "radius": 2, "class": 0, "changed": 1, "largest_change": 2, "image": [1, 2], "input": [1, 4],
+        "output": [5, -3],
+    }  # fmt: skip
+    return {name: value for name, value in (document | changed).items() if value is not None}
+
+
+def test_witness_document():
+    found = decode_witness(json.dumps(witness()).encode())
+    assert found.certificate.property == RobustnessProperty(1, 2) and found.certificate.claim == "sat"
+    assert found.certificate.arrays["witness"].tolist() == [1, 4] and found.output == (5, -3)
+    assert (found.predicted, found.changed, found.largest_change) == (0, 1, 2)
+    assert fault_of(found.certificate) == ""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"format": "netproof-witness-2"}, {"arithmetic": "real"}, {"image": None}, {"input": None}, {"output": []},
+        {"input": [1.5, 2]}, {"input": [True, 2]}, {"input": "12"}, {"input": [1]}, {"input": [10**30, 1]}, {"label": -1},
+        {"label": None}, {"radius": "2"}, {"class": None}, {"changed": None}, {"network": None}, {"network": {}},
+        {"network": {"sha256": 1, "scheme": {}}}, {"network": {"sha256": "a", "scheme": {"bits": None}}},
+    ],
+)  # fmt: skip
+def test_witness_document_that_is_unusable(changed):
+    with pytest.raises(CertificateError, match="no usable witness"):
+        decode_witness(json.dumps(witness(**changed)).encode())
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "{" * 100_000, '{"a": NaN}', '{"a": 1, "a": 2}', "{} {}", "7"])
+def test_json_that_is_no_witness(text):
+    with pytest.raises(CertificateError):
+        decode_witness(text.encode())
