@@ -124,12 +124,7 @@ def generate(
             f"position {wrong} is selected, there are {len(images.images)} images",
             "give the images it is from",
         )
-    if len(images.images.classes) > outputs:
-        raise InputError(
-            images.images.source,
-            f"has {len(images.images.classes)} classes, {network} has {outputs} outputs",
-            "give the images that the network is for",
-        )
+    check_classes(images.images, network, outputs)
     (folder / "vnnlib").mkdir(parents=True, exist_ok=True)
     for position in choose(selected, recipe.count, seed):
         lower, upper = image_box(images.image(position), radius, recipe.normalization)
@@ -142,6 +137,22 @@ def generate(
 def write_instances(path: Path, instances: Sequence[Generated]) -> None:
     """Write the list of instances whole or not at all; raises :class:`InputError` where that fails."""
     write_bytes(path, "".join(f"{instance.row}\n" for instance in instances).encode("utf-8"))
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that NumPy's generator does not take; raises :class:`InputError`."""
+    if not 0 <= seed < _SEEDS:
+        raise InputError("the seed", f"is {seed}", f"give a whole number from 0 to {_SEEDS - 1}")
+
+
+def check_classes(images: ImageSet, network: str, outputs: int) -> None:
+    """Refuse images of more classes than a network has outputs; raises :class:`InputError`."""
+    if len(images.classes) > outputs:
+        raise InputError(
+            images.source,
+            f"has {len(images.classes)} classes, {network} has {outputs} outputs",
+            "give the images that the network is for",
+        )
 
 
 def read_selected(path: str | Path) -> list[int]:
@@ -164,6 +175,5 @@ def write_selected(path: Path, positions: Sequence[int]) -> None:
 
 def _permutation(count: int, seed: int) -> NDArray[np.int64]:
     """NumPy's legacy permutation, which is the same in every release (NEP 19)."""
-    if not 0 <= seed < _SEEDS:
-        raise InputError("the seed", f"is {seed}", f"give a whole number from 0 to {_SEEDS - 1}")
+    check_seed(seed)
     return np.random.RandomState(seed).permutation(count).astype(np.int64)

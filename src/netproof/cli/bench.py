@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli import options as o
+from netproof.cli.bench_generate import generate
 from netproof.cli.groups import command_group
 from netproof.errors import FormatError, InputError
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from netproof.report.summary import Summary
     from netproof.runs.certify import Certified
 
-app = command_group("Run published benchmarks.")
+app = command_group("Run published benchmarks, and make new ones.")
+app.command()(generate)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list').")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]
