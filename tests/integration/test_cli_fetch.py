@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
+import signal
 
 import pytest
 
@@ -88,3 +90,20 @@ def test_names(cli):
     assert listed.code == 0 and all(name in listed.out for name in public.collections())
     assert {entry["name"] for entry in json.loads(cli("fetch", "--json").out)} == set(public.collections())
     assert_refused(cli("fetch", "nothing"), "known: cifar100_tinyimagenet_resnet")
+
+
+def test_stopping_keeps_what_has_arrived(cli, site, tmp_path, monkeypatch):
+    from netproof.cli import download_progress
+
+    def stop(self, done, total):
+        if done > 1000 and site.requests[-1][0].endswith("net1.onnx"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(download_progress._Lines, "grow", stop)
+        ran = cli("fetch", "small", "--data", tmp_path)
+    assert ran.code == 128 + signal.SIGTERM and ran.out == ""
+    assert "stopped by SIGTERM: 1 of 4 files are there; run the same command again" in ran.err
+    part = tmp_path / "small" / "onnx" / "net1.onnx.part"
+    assert FILES["onnx/net1.onnx"].startswith(part.read_bytes()) and part.stat().st_size > 1000
+    assert cli("fetch", "small", "--data", tmp_path).out.endswith("3 of them new\n")

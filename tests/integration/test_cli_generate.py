@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -78,6 +80,32 @@ def test_a_benchmark_is_made_and_the_same_seed_makes_the_same(cli, network, arch
         name.removeprefix("vnnlib/") for name in found["properties"]
     )
     assert tree(tmp_path / "a").keys() != tree(tmp_path / "b").keys()
+
+
+def test_stopping_keeps_what_was_judged(cli, network, archive, tmp_path, monkeypatch):
+    from netproof.runs import filters
+
+    class Stopping(filters.Misclassified):
+        """Ends the process in its second batch."""
+
+        batches = 0
+
+        def takes(self, candidates):
+            type(self).batches += 1
+            if type(self).batches == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().takes(candidates)
+
+    command = ("bench", "generate", network, "--images", archive, "--unchecked", "--filters", "classified")
+    with monkeypatch.context() as patch:
+        patch.setattr(filters, "FILTERS", {"classified": lambda network, seed: Stopping(network)})
+        ran = cli(*command, "--out", tmp_path / "a")
+    assert ran.code == 128 + signal.SIGTERM and ran.out == ""
+    assert "stopped by SIGTERM: 16 images are on record; run the same command again" in ran.err
+    again = cli(*command, "--out", tmp_path / "a")
+    assert again.code == 0 and "images: 20/20 (" in again.err
+    assert cli(*command, "--out", tmp_path / "b").code == 0
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
 def test_lists_replace_the_filters(cli, network, archive, tmp_path):

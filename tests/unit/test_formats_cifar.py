@@ -14,7 +14,7 @@ import pytest
 
 from image_archives import cifar10_members, cifar100_members, python2_pickle, random_images, tar_gz
 from netproof.errors import FormatError
-from netproof.formats import cifar
+from netproof.formats import cifar, cifar_pickle
 from netproof.formats.cifar import read_cifar
 from netproof.formats.cifar_pickle import read_cifar_pickle
 from netproof.formats.image_sources import read_image_set
@@ -103,13 +103,19 @@ def test_nothing_a_pickle_asks_for_is_run(tmp_path, function, protocol):
         b"\x80\x02cnumpy\nndarray\n)R.",
         b"\x80\x02}K\x01b.",
         b"\x80\x02e.",
-        b"\x80\x02" + b"K\x01" * (1 << 20) + b"K\x01K\x01.",
         b"\x80\x02" + b"]" * 1000 + b"a" * 999 + b".",
     ],
 )
 def test_what_is_no_dictionary_is_refused(data):
     with pytest.raises(FormatError, match=r"^file: "):
         read_cifar_pickle("file", data)
+
+
+def test_pickles_that_make_too_much_are_refused(monkeypatch):
+    monkeypatch.setattr(cifar_pickle, "_MOST_OPCODES", 1000)
+    for data in (b"\x80\x02" + b"K\x01" * 1000, b"\x80\x02]" + b"]a" * 500, b"\x80\x02]" + b"q\x00" * 1000):
+        with pytest.raises(FormatError, match="too many values"):
+            read_cifar_pickle("file", data)
 
 
 def test_damaged_pickles_are_refused_or_read_but_never_fail_otherwise():
