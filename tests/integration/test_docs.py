@@ -51,12 +51,14 @@ def test_links_lead_somewhere(page):
         "radius",
         "check",
         "inspect",
+        "fetch",
         "demo",
         "bench list",
         "bench run",
         "bench show",
         "bench export",
         "export smtlib",
+        "bench generate",
     ],
 )
 def test_every_option_is_described(cli, command):

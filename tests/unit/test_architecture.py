@@ -43,10 +43,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
     "benchmarks": _QUERIES | {"formats"},
+    "training": _QUERIES | {"formats"},
     "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
     "report": _QUERIES | {"benchmarks", "runs"},
     "demo": _ENGINE | {"formats", "report"},
-    "cli": _ENGINE | {"formats", "benchmarks", "certificate", "runs", "report", "demo"},
+    "cli": _ENGINE | {"formats", "benchmarks", "certificate", "runs", "report", "demo", "training"},
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
     "__init__": _ENGINE | {"formats", "property", "certificate", "runs"},

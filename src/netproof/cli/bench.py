@@ -9,6 +9,7 @@ import typer
 
 from netproof.cli import options as o
 from netproof.cli.bench_export import export
+from netproof.cli.bench_generate import generate
 from netproof.cli.groups import command_group
 from netproof.errors import FormatError, InputError
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from netproof.report.summary import Summary
     from netproof.runs.certify import Certified
 
-app = command_group("Run published benchmarks, or export them.")
+app = command_group("Run published benchmarks, export them, and make new ones.")
 app.command()(export)
+app.command()(generate)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list').")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]

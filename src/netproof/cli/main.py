@@ -14,6 +14,7 @@ import typer
 from netproof.cli import bench, export
 from netproof.cli.check import check
 from netproof.cli.demo import demo
+from netproof.cli.fetch import fetch
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
 from netproof.cli.robust import robust
@@ -71,6 +72,7 @@ def _command() -> Command:
     app.command()(inspect)
     app.add_typer(bench.app, name="bench")
     app.add_typer(export.app, name="export")
+    app.command()(fetch)
     app.command()(demo)
     return typer.main.get_command(app)
 
