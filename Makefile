@@ -10,6 +10,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# processes the tests run in: two finish sooner on any machine, more want more memory
+PROCESSES ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,7 +42,7 @@ demo: $(STAMP)
 	@$(BIN)/netproof demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
 campaign: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/campaign.py $(ARGS)
