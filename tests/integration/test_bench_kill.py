@@ -34,7 +34,10 @@ def slow(queries, settings):
 engine.verify_many = slow
 
 if __name__ == "__main__":
+    import signal
     from netproof.cli.main import main
+    # Jobs that a shell puts into the background inherit that it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()
 """
 

@@ -187,12 +187,18 @@ def test_a_model_that_does_not_replay_is_no_answer(hard_query):
 
         def __init__(self, point: torch.Tensor | None) -> None:
             self.point = point
+            self.closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
 
         def decide(self, query: Query, settings: Settings, deadline: float) -> Answer:
             return Answer(Verdict.SAT, self.point)
 
     for point in (hard_query.image, hard_query.upper + 1, hard_query.image + 0.5, None):
-        result = next(iter(decide_with(Wrong(point), [hard_query], Settings())))[1]
+        engine = Wrong(point)
+        ((_, result),) = decide_with(engine, [hard_query], Settings())
+        assert engine.closed == 1
         assert result.verdict is Verdict.UNKNOWN and result.witness is None and "replay" in result.reason
 
 
