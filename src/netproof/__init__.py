@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from netproof.certificate.check import Checked, check
     from netproof.certificate.contents import Certificate
+    from netproof.certificate.format import write as write_certificate
+    from netproof.certificate.make import certificate_of
     from netproof.errors import CertificateError, NetproofError, ProofError
     from netproof.formats.fixed_point import FixedPoint
     from netproof.formats.load import load
@@ -51,6 +53,7 @@ __all__ = [
     "Verdict",
     "Witness",
     "__version__",
+    "certificate_of",
     "check",
     "from_torch",
     "largest_radius",
@@ -59,6 +62,7 @@ __all__ = [
     "robustness",
     "verify",
     "verify_many",
+    "write_certificate",
 ]
 
 #: where each public name is defined
@@ -79,6 +83,7 @@ _HOME = {
     "Verdict": "netproof.query",
     "Witness": "netproof.query",
     "from_torch": "netproof.formats.torch_module",
+    "certificate_of": "netproof.certificate.make",
     "check": "netproof.certificate.check",
     "largest_radius": "netproof.search.radius",
     "load": "netproof.formats.load",
@@ -86,6 +91,7 @@ _HOME = {
     "robustness": "netproof.query",
     "verify": "netproof.search.verify",
     "verify_many": "netproof.search.verify",
+    "write_certificate": "netproof.certificate.format:write",
 }
 
 
@@ -97,7 +103,8 @@ if not TYPE_CHECKING:  # or type checkers would take any name for granted
 
             value = netproof_version()
         elif name in _HOME:
-            value = getattr(import_module(_HOME[name]), name)
+            home, _, its_name = _HOME[name].partition(":")
+            value = getattr(import_module(home), its_name or name)
         else:
             raise AttributeError(f"module 'netproof' has no attribute '{name}'")
         globals()[name] = value  # found without this function from now on

@@ -247,11 +247,11 @@ def robustness(
             f"the image has values that are not integers from {int(network.lower.min())} to {int(network.upper.max())}",
             "give raw integer pixels, not normalized ones",
         )
-    if (isinstance(radius, float) and not math.isfinite(radius)) or radius != int(radius) or radius < 0:
+    if not _is_whole(radius) or radius < 0:
         raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
     # A radius beyond the input range asks about the whole range.
     reach = min(int(radius), int((network.upper - network.lower).max()))
-    if label != int(label) or not 0 <= label < network.outputs:
+    if not _is_whole(label) or not 0 <= label < network.outputs:
         raise QueryError(
             name,
             f"label {label} is not an output of the network ({network.outputs} outputs)",
@@ -275,6 +275,15 @@ def robustness(
         label=label,
         radius=radius,
     )
+
+
+def _is_whole(number: object) -> bool:
+    """Whether something is a whole number, of whatever type (NumPy's and one-element tensors included)."""
+    try:
+        value = float(number)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return isinstance(number, int)  # beyond what a float holds
+    return math.isfinite(value) and value == int(value)
 
 
 @dataclass(frozen=True, eq=False)

@@ -214,6 +214,7 @@ def test_missing_and_foreign_files(tmp_path):
         ({"kind": [1, 3, 2, 0]}, "no tree"),
         ({"kind": [0, 3, 2, 1]}, "no tree"),
         ({"kind": [], "leaf_row": [], "cut_count": [], "split_activation": []}, "'cut_activation'"),
+        ({"common": [0] * (2**14 + 1)}, "16384"),
         ({"leaf_row": [2]}, "'leaf_row' is 2"),
         ({"leaf_row": [-1]}, "'leaf_row' is -1"),
         ({"cut_row": [1, 2]}, "'cut_row' is 2"),
@@ -239,6 +240,21 @@ def test_inconsistent_sizes(changed, fault):
         return
     with pytest.raises(CertificateError, match=f"is inconsistent: .*({fault})"):
         decode(data)
+
+
+def test_trees_have_a_greatest_depth():
+    for depth, fits in ((2**14 - 1, True), (2**14, False)):
+        arrays = arrays_of(
+            lower=[0],
+            upper=[1],
+            coefficients=[1],
+            threshold=[1],
+            form=[0],
+            kind=[2] * depth + [0],
+            cut_count=[0] * depth,
+        )
+        chain = Certificate("00" * 32, {}, 1, 1, "unsat", BoxProperty((1,)), arrays)
+        assert (fault_of(chain) == "") == fits
 
 
 # hostile files
@@ -338,7 +354,7 @@ def test_bombs_are_not_unpacked():
     document["arrays"][0][1] = 1 << 28
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     data = assembled(text, body, packed=packed, length=(1 << 28) + 50)
-    with pytest.raises(CertificateError, match="memory allowed"):
+    with pytest.raises(CertificateError, match="more than are allowed"):
         decode(data, memory=1 << 28)
     assert tracemalloc.get_traced_memory()[1] < 16 << 20
     tracemalloc.stop()

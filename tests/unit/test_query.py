@@ -208,3 +208,11 @@ def test_settings_that_make_no_sense_are_refused(limits: dict[str, Any]) -> None
     with pytest.raises(InputError) as raised:
         Settings(**limits)
     assert raised.value.source == "settings" and raised.value.mend
+
+
+@pytest.mark.parametrize("odd", [None, float("nan"), float("inf"), "one", 0.5, -1])
+def test_labels_and_radii_that_are_none_are_refused_by_name(odd: Any) -> None:
+    with pytest.raises(QueryError, match="label"):
+        robustness(identity(), [1, 2, 3], odd, 1)
+    with pytest.raises(QueryError, match="radius"):
+        robustness(identity(), [1, 2, 3], 2, odd)

@@ -16,6 +16,9 @@ from netproof.graph.graph import Arithmetic
 from netproof.network import Network
 from netproof.query import Conjunction, Query, robustness
 
+#: levels of staircases looked at together
+_BLOCK = 1 << 20
+
 Seeds = dict[int, tuple[Tensor, Tensor]]
 
 
@@ -35,7 +38,7 @@ def query_of(certificate: Certificate, network: Network, source: str) -> Query:
     if dict(certificate.scheme) != network.scheme:
         raise CertificateError(
             source,
-            f"reads the network with {certificate.scheme}, here it was read with {network.scheme}",
+            f"reads the network with {str(dict(certificate.scheme))[:200]}, here it was read with {network.scheme}",
             "load it with the bit widths of the certificate",
         )
     if (certificate.inputs, certificate.outputs) != (network.inputs, network.outputs):
@@ -167,13 +170,15 @@ class Cases:
         if not len(rows):
             return d
         stairs, feature = self._net.stairs[-1], torch.zeros((), dtype=torch.int64)
-        top, m = stairs.levels, self._m[case[rows], None]
+        top = stairs.levels
         i = torch.arange(top + 1)
-        difference = stairs.threshold((i + m).clamp(0, top + 1), feature) - stairs.threshold(i + 1, feature) + 1
-        difference = torch.where((i + m <= 0) | (i == top), -torch.inf, difference)
-        i0, i1 = (stairs.level(end[rows], feature)[:, None] for end in (low, high))
-        outside = (i < i0) | (i > i1) | (i + m > top)
-        d[rows] = torch.where(outside, torch.inf, difference).amin(1)
+        for some in rows.split(max(1, _BLOCK // (top + 1))):  # type: ignore[no-untyped-call]
+            m = self._m[case[some], None]
+            difference = stairs.threshold((i + m).clamp(0, top + 1), feature) - stairs.threshold(i + 1, feature) + 1
+            difference = torch.where((i + m <= 0) | (i == top), -torch.inf, difference)
+            i0, i1 = (stairs.level(end[some], feature)[:, None] for end in (low, high))
+            outside = (i < i0) | (i > i1) | (i + m > top)
+            d[some] = torch.where(outside, torch.inf, difference).amin(1)
         return d
 
     def label_range(self, region: Region, case: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.certificate.cases import Cases, query_of, tensor
-from netproof.certificate.contents import CUT, EMPTY, LEAF, POINTS, SPLIT, Certificate, Integers, children_of
+from netproof.certificate.contents import (
+    CUT,
+    EMPTY,
+    LEAF,
+    POINTS,
+    SPLIT,
+    Certificate,
+    Integers,
+    children_of,
+    fault_of,
+    levels_of,
+)
 from netproof.certificate.evaluate import ExactNetwork
 from netproof.certificate.format import MEMORY
 from netproof.certificate.refute import Rows
@@ -90,6 +101,9 @@ def check(
         certificate = read_evidence(source, memory=memory)
     if isinstance(certificate, WitnessDocument):
         document, certificate = certificate, certificate.certificate
+    fault = fault_of(certificate)
+    if fault:
+        raise CertificateError(source, f"is inconsistent: {fault}", "make it anew")
     query = query_of(certificate, network, source)
     if isinstance(query, RobustnessQuery) and query.misclassified:
         raise ProofError(source, f"the network takes the image itself for class {query.prediction}, not {query.label}")
@@ -165,29 +179,20 @@ class _Proof:
     def check(self, memory: int) -> None:
         """Raise :class:`ProofError` unless every case is refuted."""
         cases = len(self._query.condition)
-        levels = self._levels(cases)
+        levels = levels_of(self._arrays["kind"], cases)
         widest = max((stop - start for start, stop in levels), default=0)
         # The regions of one level, those of the next in pieces, and these put together; two ends of 8 bytes.
         needed = 3 * widest * 16 * sum(self._net.sizes[1 if self._shared else 0 :])
         if needed > memory:
             raise CertificateError(
                 self._source,
-                f"has trees {widest} nodes wide, for which the memory allowed is too small",
-                f"allow {needed} bytes",
+                f"has trees {widest} nodes wide, whose regions need {needed} bytes, more than are allowed",
+                "allow more memory, if you trust its sender",
             )
         region = self._common(self._net.whole(self._query.lower, self._query.upper))
         region, case = region.repeated(cases, shared=self._shared), torch.arange(cases)
         for number, (start, stop) in enumerate(levels):
             region, case = self._level(number, start, stop, region, case)
-
-    def _levels(self, cases: int) -> list[tuple[int, int]]:
-        """First node of each level and the one after its last."""
-        reached = cases + _before(children_of(self._arrays["kind"]))
-        levels, start, stop = [], 0, cases
-        while start < stop:
-            levels.append((start, stop))
-            start, stop = stop, int(reached[stop])
-        return levels
 
     def _common(self, region: Region) -> Region:
         """Check the groups of common cuts; each is applied before the next one is checked."""

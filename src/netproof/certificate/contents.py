@@ -29,6 +29,8 @@ EMPTY, LEAF, CUT, SPLIT, POINTS = range(5)
 KINDS = ("empty", "leaf", "cut", "split", "points")
 #: the largest exponent of a row's grid
 _EXPONENTS = 48
+#: the most levels that trees have, and the most groups of common cuts
+DEEPEST = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ def fault_of(certificate: Certificate) -> str:
         values = arrays[name]
         if len(values) and not least <= values.min() <= values.max() <= most:
             return f"an entry of array '{name}' is {int(values.min() if values.min() < least else values.max())}"
+    if size["common"] > DEEPEST:
+        return f"it has more than {DEEPEST} groups of common cuts"
     kind = arrays["kind"]
     # Sums of entries that were just bounded by the number of entries: no overflow.
     kept, cuts = int(arrays["kept"].sum()), int(arrays["common"].sum()) + int(arrays["cut_count"].sum())
@@ -154,7 +158,13 @@ def fault_of(certificate: Certificate) -> str:
         **dict.fromkeys(("cut_activation", "cut_feature", "cut_side", "cut_end", "cut_row"), cuts),
         **dict.fromkeys(("split_activation", "split_feature", "split_point"), int((kind == SPLIT).sum())),
     }
-    return _missized(size, stated) or _unrooted(kind, counts.cases)
+    fault = _missized(size, stated)
+    if not fault:
+        try:
+            levels_of(kind, counts.cases)
+        except ValueError:
+            fault = f"its nodes make no tree of every case, of at most {DEEPEST} levels"
+    return fault
 
 
 def children_of(kind: Integers) -> Integers:
@@ -169,10 +179,19 @@ def _missized(size: Mapping[str, int], stated: Mapping[str, int]) -> str:
     return ""
 
 
-def _unrooted(kind: Integers, cases: int) -> str:
-    """Every node but the roots has to be a child of an earlier one."""
+def levels_of(kind: Integers, cases: int) -> list[tuple[int, int]]:
+    """First node of each level of the trees and the one after its last; raises ``ValueError`` where they are none."""
     # ``reached[i]`` nodes are roots or children of the nodes before node i.
-    reached = cases + np.concatenate([np.zeros(1, np.int64), np.cumsum(children_of(kind))])
-    if reached[-1] != len(kind) or not bool((reached[:-1] > np.arange(len(kind))).all()):
-        return "its nodes make no tree of every case"
-    return ""
+    reached = np.empty(len(kind) + 1, np.int64)
+    reached[0] = cases
+    np.cumsum(children_of(kind), out=reached[1:])
+    reached[1:] += cases
+    levels: list[tuple[int, int]] = []
+    start, stop = 0, cases
+    while start < stop <= len(kind) and len(levels) < DEEPEST:
+        levels.append((start, stop))
+        start, stop = stop, int(reached[stop])
+    # The last level has no children, and no node is left.
+    if not start == stop == len(kind):
+        raise ValueError("the nodes make no trees")
+    return levels

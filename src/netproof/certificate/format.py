@@ -110,9 +110,13 @@ def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) ->
     entries = sum(header.sizes)
     if not entries <= body_length <= varint.LONGEST * entries:
         raise CertificateError(source, f"states {entries} entries in {body_length} bytes", _AGAIN)
-    if 8 * entries > memory:
+    # The arrays, and what finding one's way in the tree takes.
+    needed = 8 * entries + 64 * header.sizes[NAMES.index("kind")]
+    if needed > memory:
         raise CertificateError(
-            source, f"has {entries} entries, for which the memory allowed is too small", f"allow {8 * entries} bytes"
+            source,
+            f"needs {needed} bytes to be read, more than are allowed",
+            "allow more memory, if you trust its sender",
         )
     values = np.empty(entries, np.int64)
     fault = _inflate(view[_START + header_length : -_CHECKSUM], body_length, values)

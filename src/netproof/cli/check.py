@@ -174,11 +174,12 @@ def _text(checked: Checked, certificate: Path, index: int | None) -> str:
     assert isinstance(asked, dict)
     reading = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in network.scheme.items())
     count = _points(query)
-    points = str(count) if count < 10**6 else f"about 10^{math.log10(count):.1f}"
+    points = f"{count if count < 10**6 else f'about 10^{math.log10(count):.1f}'} points"
     if asked["kind"] == "robustness":
         levels = f"{asked['radius']} grey level{'' if asked['radius'] == 1 else 's'}"
         which = "the image" if index is None else f"image {index} (confirmed)"
-        where = f"every change of {which} by at most {levels} per input; SHA-256 of the image {asked['image_sha256']}"
+        where = f"every change of {which} by at most {levels} per input, within the inputs' range"
+        points += f"; the image has SHA-256 {asked['image_sha256']}"
         claim = f"class {asked['label']}: the first largest of all {network.outputs} outputs, at every input of the set"
         if content.claim == "sat":
             found = int(network.classify(query.lower.new_tensor(content.arrays["witness"].tolist())))
@@ -203,7 +204,7 @@ def _text(checked: Checked, certificate: Path, index: int | None) -> str:
         f"network      {network.path}, SHA-256 {network.sha256}",
         f"reading      {reading}",
         f"input set    {where}",
-        f"             {document['free_inputs']} of {network.inputs} inputs can change, {points} points",
+        f"             {document['free_inputs']} of {network.inputs} inputs can change, {points}",
         f"claim        {claim}",
         "arithmetic   integer: what the quantized network computes, bit for bit; nothing was rounded in the proof",
         f"proof        {proof}",

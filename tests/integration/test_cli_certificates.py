@@ -1,0 +1,98 @@
+"""Certificates as a user makes them: from one query, from a radius, from a whole run; and checks them."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from conftest import assert_refused
+
+
+def sample(data, index, radius):
+    return ("robust", data.network, "--images", data.images, "--labels", data.labels, "--index", index, "--eps", radius)
+
+
+@pytest.mark.parametrize("verdict", ["robust", "vulnerable"])
+def test_robust_hands_over_what_check_accepts(cli, tiny_data, tmp_path, verdict):
+    index, radius = tiny_data.first(verdict)
+    file = tmp_path / "evidence.npcert"
+    ran = cli(*sample(tiny_data, index, radius), "--certificate", file)
+    assert ran.code == 0 and str(file) in ran.out
+    checked = cli("check", file, "--network", tiny_data.network)
+    assert checked.code == 0 and checked.out.startswith(f"PROVED: {verdict}")
+    document = json.loads(cli(*sample(tiny_data, index, radius), "--certificate", file, "--json").out)
+    assert document["certificate"] == str(file)
+
+
+def test_no_certificate_without_evidence(cli, tiny_data, tmp_path):
+    index, radius = tiny_data.first("misclassified")
+    file = tmp_path / "evidence.npcert"
+    ran = cli(*sample(tiny_data, index, radius), "--certificate", file)
+    assert ran.code == 0 and "no certificate" in ran.out and not file.exists()
+    document = json.loads(cli(*sample(tiny_data, index, radius), "--certificate", file, "--json").out)
+    assert document["certificate"] is None
+
+
+def test_an_unwritable_certificate_is_refused_first(cli, tiny_data, tmp_path):
+    index, radius = tiny_data.first("robust")
+    assert_refused(
+        cli(*sample(tiny_data, index, radius), "--certificate", tmp_path / "no" / "such.npcert"), "--certificate"
+    )
+
+
+def test_radius_comes_with_proof_and_witness(cli, tiny_data, tmp_path):
+    index, _ = tiny_data.first("robust")
+    folder = tmp_path / "evidence"
+    command = ("radius", tiny_data.network, "--images", tiny_data.images, "--labels", tiny_data.labels)
+    ran = cli(*command, "--index", index, "--certificates", folder, "--json")
+    found = json.loads(ran.out)["samples"][0]
+    assert ran.code == 0 and found["exact"]
+    claims = {}
+    for file in found["certificates"]:
+        checked = json.loads(cli("check", file, "--network", tiny_data.network, "--json").out)
+        claims[file.rpartition("-")[2]] = checked["claim"]
+    expected = {f"{found['radius']}.npcert": "robust"}
+    if found["witness_radius"] is not None:
+        expected[f"{found['witness_radius']}.npcert"] = "vulnerable"
+    assert {name: {"unsat": "robust", "sat": "vulnerable"}.get(c, c) for name, c in claims.items()} == expected
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_run_writes_and_checks(cli, tiny_data, tmp_path, jobs):
+    out = tmp_path / "out"
+    ran = cli("bench", "run", "qnn-mnist", "--data", tiny_data.folder, "--out", out, "--check", "--jobs", jobs)
+    with (out / "results.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    decided = [row["instance"] for row in rows if row["verdict"] in ("robust", "vulnerable")]
+    assert decided and sorted(f.stem for f in (out / "certificates").iterdir()) == sorted(decided)
+    assert f"{len(decided)} certificates" in ran.err and "all of them checked" in ran.err
+    assert all(row["evidence"].startswith("certificate=") for row in rows if row["verdict"] == "robust")
+    for name in decided[:3]:
+        assert cli("check", out / "certificates" / f"{name}.npcert", "--network", tiny_data.network).code == 0
+
+
+def test_a_lost_certificate_is_made_again(cli, tiny_data, tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "certificates"
+    run = ("bench", "run", "qnn-mnist", "--data", tiny_data.folder, "--out", out)
+    assert cli(*run).code == 0
+    # A run without them leaves all of them to be made.
+    assert cli(*run, "--certificates", folder).code == 0
+    files = sorted(folder.iterdir())
+    files[0].unlink()
+    ran = cli(*run, "--certificates", folder)
+    assert "1 instances to answer" in ran.err and sorted(folder.iterdir()) == files
+    assert "no new certificates" in cli(*run, "--certificates", folder).err
+
+
+def test_a_proof_that_does_not_check_is_an_error(cli, tiny_data, tmp_path, monkeypatch):
+    from netproof.errors import ProofError
+
+    def refuses(certificate, network):
+        raise ProofError(certificate, "made up")
+
+    monkeypatch.setattr("netproof.certificate.check.check", refuses)
+    out = tmp_path / "out"
+    ran = cli("bench", "run", "qnn-mnist", "--data", tiny_data.folder, "--out", out, "--check")
+    assert ran.code == 1 and "its certificate fails" in (out / "results.csv").read_text()
