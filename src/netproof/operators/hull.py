@@ -43,6 +43,14 @@ class Hull(ABC):
         the adaptive rule of CROWN (Zhang et al., NeurIPS 2018).
         """
 
+    def relax(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """CROWN in one step: the multipliers ``s = slope * v`` ``[B, n]`` and ``phi(v, s)`` summed over features, ``[B]``.
+
+        The sum may be off from that of :meth:`conjugate` by a few roundings of ``v f(a)`` and ``s a``.
+        """
+        s = self.slope(v) * v
+        return s, self.conjugate(v, s).value.sum(-1)
+
     @abstractmethod
     def height(self, v: Tensor, at: Tensor) -> Tensor:
         """Height of the hull above (``v >= 0``) or below (``v < 0``) the point ``at`` of the range."""

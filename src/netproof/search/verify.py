@@ -21,6 +21,7 @@ from netproof.graph.graph import Arithmetic
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.cases import Cases, cases_of, shrink
 from netproof.search.engine import Search
+from netproof.search.verify_real import verify_real
 from netproof.search.trail import CommonCuts, Trail
 from netproof.settings import Settings
 
@@ -50,8 +51,9 @@ def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> I
     settings = settings or Settings()
     groups: dict[int, list[int]] = {}
     for position, query in enumerate(queries):
-        if query.network.graph.arithmetic is not Arithmetic.INTEGER:
-            raise QueryError(query.name, "its network is not an integer network", "only integer networks are supported")
+        if query.network.graph.arithmetic is Arithmetic.REAL:
+            yield position, verify_real(query, settings)
+            continue
         groups.setdefault(id(query.network), []).append(position)
     for positions in groups.values():
         cases = max(len(queries[positions[0]].condition), 1)

@@ -1,0 +1,78 @@
+"""Verification of one real query: attack, bounds at the root, branch and bound."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.crown import crown_lines
+from netproof.bounds.dual import hulls_of
+from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
+from netproof.bounds.refine import refine_ranges
+from netproof.bounds.region import Region, box_region
+from netproof.bounds.rounding import Rounding
+from netproof.query import Query, Result, Verdict, Witness
+from netproof.search.constraints import Constraints
+from netproof.search.float_attack import FloatAttack
+from netproof.search.relu_split import Found, ReluSplit
+from netproof.settings import Settings
+
+#: restarts and steps of the attack before anything else, and of the one on what the root leaves open
+_QUICK, _LONG = (4, 20), (20, 60)
+
+
+def verify_real(query: Query, settings: Settings) -> Result:
+    """Decide one query on a real network; see :func:`netproof.search.verify.verify_many`."""
+    begun = time.monotonic()
+    deadline = begun + settings.timeout
+    found, method = _decide(query, settings, deadline)
+    return Result(
+        found.verdict,
+        time.monotonic() - begun,
+        method,
+        found.subproblems,
+        found.witness,
+        found.bound,
+        found.reason,
+    )
+
+
+def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, str]:
+    graph = query.network.graph
+    if not query.condition:
+        return Found(Verdict.UNSAT, 0), "evaluation"
+    constraints = Constraints.of(graph, query.condition)
+    every = torch.arange(len(constraints))
+    attack = FloatAttack(query, constraints, settings.seed) if settings.attack else None
+    if attack is not None:
+        witness = attack.ascend(every, *_QUICK, deadline)
+        if witness is not None:
+            return Found(Verdict.SAT, 0, witness), "attack"
+    region = box_region(graph, query.lower[None], query.upper[None])
+    region = refine_ranges(graph, region, Rounding.of(graph, region), deadline)
+    rounding = Rounding.of(graph, region)
+    case, value = _root(graph, region, constraints, rounding)
+    if not len(case):
+        return Found(Verdict.UNSAT, len(constraints)), "bound"
+    if attack is not None:
+        witness = attack.ascend(case, *_LONG, deadline)
+        if witness is not None:
+            return Found(Verdict.SAT, len(constraints), witness), "attack"
+    if not is_piecewise_linear(graph, region):
+        return Found(Verdict.UNKNOWN, len(constraints), bound=value, reason="no branching for these activations"), "bound"
+    dual = OpenDual.of(graph, region)
+    found = ReluSplit(dual, rounding, constraints, attack, settings.memory).run(case, deadline)
+    return found, "search"
+
+
+def _root(graph, region: Region, constraints: Constraints, rounding: Rounding) -> tuple[Tensor, float]:  # type: ignore[no-untyped-def]
+    """Cases that CROWN leaves open, single constraint by single constraint, and the largest bound of theirs."""
+    case = torch.arange(len(constraints)).repeat_interleave(constraints.width)
+    which = torch.arange(constraints.width).repeat(len(constraints))
+    value = crown_lines(graph, region, hulls_of(graph, region), constraints.single(case, which), rounding).value
+    least = value.view(len(constraints), constraints.width).amin(1)
+    left = (least >= 0).nonzero()[:, 0]
+    return left, float(least.max())
