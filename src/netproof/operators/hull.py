@@ -51,6 +51,13 @@ class Hull(ABC):
         s = self.slope(v) * v
         return s, self.conjugate(v, s).value.sum(-1)
 
+    def relax_rows(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`relax` for ``R`` objectives on every row of the hull: ``[B, R, n]`` to ``[B, R, n]`` and ``[B, R]``."""
+        rows, count, features = v.shape
+        repeated = self.take(torch.arange(rows, device=v.device).repeat_interleave(count))
+        s, value = repeated.relax(v.reshape(-1, features))
+        return s.reshape(v.shape), value.reshape(rows, count)
+
     @abstractmethod
     def height(self, v: Tensor, at: Tensor) -> Tensor:
         """Height of the hull above (``v >= 0``) or below (``v < 0``) the point ``at`` of the range."""

@@ -91,6 +91,13 @@ class KinkHull(Hull):
         chord = up if self.left <= self.right else down
         return s, chord @ offset[0] if offset.shape[0] == 1 and offset.ndim == 2 else (chord * offset).sum(-1)
 
+    def relax_rows(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        above, below, offset = self._lines
+        up, down = v.clamp(min=0), v.clamp(max=0)
+        chord = up if self.left <= self.right else down
+        value = (chord @ offset[..., None])[..., 0]
+        return up.mul_(above[:, None]).addcmul_(down, below[:, None]), value
+
     def height(self, v: Tensor, at: Tensor) -> Tensor:
         line = self._image(self.lower) + self._chord() * (at - self.lower)
         return torch.where(self._is_chord(v), line, self._image(at))

@@ -17,11 +17,15 @@ from netproof.bounds.rounding import Rounding
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
+from netproof.search.input_split import InputSplit
 from netproof.search.relu_split import Found, ReluSplit
 from netproof.settings import Settings
 
 #: restarts and steps of the attack before anything else, and of the one on what the root leaves open
 _QUICK, _LONG = (4, 20), (20, 60)
+
+#: with at most so many inputs that vary, the box is split
+_FEW_INPUTS = 8
 
 
 def verify_real(query: Query, settings: Settings) -> Result:
@@ -61,6 +65,10 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
         witness = attack.ascend(case, *_LONG, deadline)
         if witness is not None:
             return Found(Verdict.SAT, len(constraints), witness), "attack"
+    varying = int((query.lower < query.upper).sum())
+    if varying <= _FEW_INPUTS:
+        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline)
+        return found, "search"
     if not is_piecewise_linear(graph, region):
         return Found(Verdict.UNKNOWN, len(constraints), bound=value, reason="no branching for these activations"), "bound"
     dual = OpenDual.of(graph, region)

@@ -1,0 +1,199 @@
+"""Branch and bound over the input box, for networks with few inputs (Wang et al., USENIX Security 2018).
+
+Boxes are bounded in batches by CROWN with ranges of their own, and split in half where their bounds depend most on
+an input.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.boxes import box_lines, refine_boxes
+from netproof.bounds.dual import hulls_of
+from netproof.bounds.mixture import best_mixture
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.rounding import Rounding
+from netproof.graph.graph import Graph
+from netproof.query import Verdict
+from netproof.search.constraints import Constraints
+from netproof.search.float_attack import FloatAttack
+from netproof.search.relu_split import Found
+
+#: bytes that the tensors of one batch of boxes may occupy
+_BYTES = 24 << 20
+#: boxes narrower than this share of their magnitude are not split any more
+_NARROW = 1e-11
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, and the largest bound."""
+
+    region: Region
+    cases: Tensor
+    value: Tensor
+
+    def __len__(self) -> int:
+        return self.value.shape[0]
+
+    def take(self, rows: Tensor) -> Boxes:
+        return Boxes(self.region.take(rows), self.cases[rows], self.value[rows])
+
+    @property
+    def bytes(self) -> int:
+        parts = (self.region.lower, self.region.upper, *self.region.range_lower, *self.region.range_upper, self.cases)
+        return sum(part.numel() * part.element_size() for part in parts)
+
+    @staticmethod
+    def concatenate(parts: list[Boxes]) -> Boxes:
+        return Boxes(
+            Region.concatenate([p.region for p in parts]),
+            torch.cat([p.cases for p in parts]),
+            torch.cat([p.value for p in parts]),
+        )
+
+
+class InputSplit:
+    """Search on one query.
+
+    Parameters
+    ----------
+    graph : float64
+    constraints : float64
+    rounding : of the root region
+    attack : to try maximizers on; None where witnesses are not looked for
+    memory : bytes that open boxes may occupy
+    """
+
+    def __init__(
+        self, graph: Graph, constraints: Constraints, rounding: Rounding, attack: FloatAttack | None, memory: int
+    ) -> None:
+        self._graph = graph
+        self._constraints = constraints
+        self._rounding = rounding
+        self._attack = attack
+        self._memory = memory
+        widest = max(node.size for node in graph.nodes)
+        self._batch = max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64))))
+        self._count = 0
+
+    def run(self, region: Region, case: Tensor, deadline: float) -> Found:
+        """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
+        cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
+        cases[0, case] = True
+        waiting = [Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64))]
+        occupied = 0
+        while waiting:
+            if time.monotonic() >= deadline:
+                return self._undecided(Verdict.TIMEOUT, "the time limit was reached", waiting)
+            if occupied > self._memory:
+                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached", waiting)
+            # Depth first, which keeps the store small: all boxes have to be refuted in any order.
+            batch = waiting.pop()
+            while waiting and len(batch) + len(waiting[-1]) <= self._batch:
+                batch = Boxes.concatenate([batch, waiting.pop()])
+            if len(batch) > self._batch:
+                rows = torch.arange(len(batch))
+                waiting.append(batch.take(rows[self._batch :]))
+                batch = batch.take(rows[: self._batch])
+            left, score, found = self._bound(batch)
+            if found is not None:
+                return found
+            if len(left):
+                narrow = left.region.upper - left.region.lower <= _NARROW * (1 + left.region.upper.abs())
+                if bool(narrow.all(1).any()):
+                    return self._undecided(Verdict.UNKNOWN, "a box cannot be split any further", [*waiting, left])
+                waiting.append(_halves(left, torch.where(narrow, -torch.inf, score)))
+            occupied = sum(part.bytes for part in waiting)
+        return Found(Verdict.UNSAT, self._count)
+
+    def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Found:
+        return Found(verdict, self._count, bound=float(max(part.value.max() for part in waiting)), reason=reason)
+
+    def _bound(self, batch: Boxes) -> tuple[Boxes, Tensor, Found | None]:
+        """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
+        self._count += len(batch)
+        region = propagate_intervals(self._graph, batch.region)
+        region = refine_boxes(self._graph, region, self._rounding)
+        alive = ~region.empty()
+        if not bool(alive.all()):
+            rows = alive.nonzero()[:, 0]
+            batch, region = batch.take(rows), region.take(rows)
+        constraints, width = self._constraints, self._constraints.width
+        boxes, number = len(region), len(constraints)
+        coefficients = {constraints.last: constraints.outputs.reshape(1, number * width, -1).expand(boxes, -1, -1)}
+        if constraints.inputs is not None:
+            coefficients[0] = constraints.inputs.reshape(1, number * width, -1).expand(boxes, -1, -1)
+        constant = -constraints.threshold.reshape(1, -1).expand(boxes, -1)
+        hulls = hulls_of(self._graph, region)
+        lines = box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+        value = lines.value.view(boxes, number, width).amin(-1)
+        cases = batch.cases & (value >= 0)
+        if width > 1 and bool(cases.any()):
+            cases, value = self._mix(region, hulls, lines.coefficients, lines.constant, cases, value)
+        rows = cases.any(1).nonzero()[:, 0]
+        left = Boxes(region.take(rows), cases[rows], torch.where(cases, value, -torch.inf).amax(1)[rows])
+        slopes = lines.coefficients.view(boxes, number, width, -1)[rows]
+        if self._attack is not None and len(rows):
+            witness = self._try(left, slopes)
+            if witness is not None:
+                return left, value, witness
+        reach = (left.region.upper - left.region.lower)[:, None, None]
+        score = (slopes.abs() * reach).amax(2)
+        score = torch.where(left.cases[..., None], score, 0.0).sum(1)
+        return left, score, None
+
+    def _mix(
+        self, region: Region, hulls: tuple, slopes: Tensor, constant: Tensor, cases: Tensor, value: Tensor  # type: ignore[type-arg]
+    ) -> tuple[Tensor, Tensor]:
+        """Refute conjunctions by mixtures of their constraints."""
+        box, case = cases.nonzero(as_tuple=True)
+        width = self._constraints.width
+        shape = (len(region), len(self._constraints), width)
+        part = region.take(box)
+        weight = best_mixture(slopes.view(*shape, -1)[box, case], constant.view(shape)[box, case], part.lower, part.upper)
+        objective = self._constraints.mixed(case, weight)
+        lines = box_lines(
+            self._graph,
+            part,
+            tuple(hull.take(box) for hull in hulls),
+            {node: c[:, None] for node, c in objective.coefficients.items()},
+            objective.constant[:, None],
+            self._rounding,
+        )
+        mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, self._rounding)
+        value = value.clone()
+        value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))
+        return cases & (value >= 0), value
+
+    def _try(self, left: Boxes, slopes: Tensor) -> Found | None:
+        """Try the maximizers and the centre of each box."""
+        assert self._attack is not None
+        case = left.cases.to(torch.int8).argmax(1)
+        low, high = left.region.lower, left.region.upper
+        mean = slopes[torch.arange(len(left)), case].mean(1)
+        points = torch.cat([torch.where(mean > 0, high, low), (low + high) / 2])
+        witness = self._attack.try_points(points, case.repeat(2))
+        return None if witness is None else Found(Verdict.SAT, self._count, witness)
+
+
+def _halves(boxes: Boxes, score: Tensor) -> Boxes:
+    """Both halves of every box, cut at the middle of the input with the best score."""
+    region = boxes.region
+    chosen = score.argmax(1)
+    at = (torch.arange(len(boxes)), chosen)
+    middle = (region.lower[at] + region.upper[at]) / 2
+    lower, upper = region.lower.clone(), region.upper.clone()
+    lower[at], upper[at] = middle, middle
+    twice = boxes.take(torch.arange(len(boxes)).repeat(2))
+    halves = Region(
+        torch.cat([region.lower, lower]),
+        torch.cat([upper, region.upper]),
+        twice.region.range_lower,
+        twice.region.range_upper,
+    )
+    return Boxes(halves, twice.cases, twice.value)
