@@ -83,6 +83,11 @@ class KinkHull(Hull):
         offset = torch.where(both, self._image(self.upper) - chord * self.upper, 0.0)
         return (chord, middle, offset) if self.left <= self.right else (middle, chord, offset)
 
+    def chord_line(self) -> tuple[Tensor, Tensor]:
+        """Slope and value at 0 of the line over both ends; on one side of the kink that side's piece and 0."""
+        above, below, offset = self._lines
+        return (above if self.left <= self.right else below), offset
+
     def relax(self, v: Tensor) -> tuple[Tensor, Tensor]:
         above, below, offset = self._lines
         up, down = v.clamp(min=0), v.clamp(max=0)

@@ -7,14 +7,16 @@ an input.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.boxes import box_lines, refine_boxes
 from netproof.bounds.dual import hulls_of
+from netproof.bounds.forms import form_ranges
 from netproof.bounds.mixture import best_mixture
+from netproof.bounds.refine import open_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
@@ -25,6 +27,8 @@ from netproof.search.relu_split import Found
 
 #: bytes that the tensors of one batch of boxes may occupy
 _BYTES = 24 << 20
+#: open features up to which the ranges of a box are refined by CROWN; with more it is split at once
+_MOST_FEATURES = 400
 #: boxes narrower than this share of their magnitude are not split any more
 _NARROW = 1e-11
 
@@ -100,7 +104,7 @@ class InputSplit:
                 rows = torch.arange(len(batch))
                 waiting.append(batch.take(rows[self._batch :]))
                 batch = batch.take(rows[: self._batch])
-            left, score, found = self._bound(batch)
+            left, score, found = self._bound(batch, deadline)
             if found is not None:
                 return found
             if len(left):
@@ -114,15 +118,37 @@ class InputSplit:
     def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Found:
         return Found(verdict, self._count, bound=float(max(part.value.max() for part in waiting)), reason=reason)
 
-    def _bound(self, batch: Boxes) -> tuple[Boxes, Tensor, Found | None]:
+    def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Found | None]:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
         self._count += len(batch)
-        region = propagate_intervals(self._graph, batch.region)
-        region = refine_boxes(self._graph, region, self._rounding)
-        alive = ~region.empty()
-        if not bool(alive.all()):
-            rows = alive.nonzero()[:, 0]
-            batch, region = batch.take(rows), region.take(rows)
+        region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
+        left, slopes = self._close(Boxes(region, batch.cases, batch.value))
+        features = sum(open_features(self._graph, left.region, k).sum(1) for k in range(len(self._graph.activations)))
+        worth = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left)).nonzero()[:, 0]
+        if len(worth) and time.monotonic() < deadline:
+            part = left.take(worth)
+            refined, tighter = self._close(replace(part, region=refine_boxes(self._graph, part.region, self._rounding)))
+            if len(worth) < len(left):
+                kept = torch.ones(len(left), dtype=torch.bool)
+                kept[worth] = False
+                rest = kept.nonzero()[:, 0]
+                refined = Boxes.concatenate([left.take(rest), refined])
+                tighter = torch.cat([slopes[rest], tighter])
+            left, slopes = refined, tighter
+        if self._attack is not None and len(left):
+            witness = self._try(left, slopes)
+            if witness is not None:
+                return left, slopes, witness
+        reach = (left.region.upper - left.region.lower)[:, None, None]
+        score = (slopes.abs() * reach).amax(2)
+        return left, torch.where(left.cases[..., None], score, 0.0).sum(1), None
+
+    def _close(self, batch: Boxes) -> tuple[Boxes, Tensor]:
+        """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
+        alive = (~batch.region.empty()).nonzero()[:, 0]
+        if len(alive) < len(batch):
+            batch = batch.take(alive)
+        region = batch.region
         constraints, width = self._constraints, self._constraints.width
         boxes, number = len(region), len(constraints)
         coefficients = {constraints.last: constraints.outputs.reshape(1, number * width, -1).expand(boxes, -1, -1)}
@@ -137,15 +163,7 @@ class InputSplit:
             cases, value = self._mix(region, hulls, lines.coefficients, lines.constant, cases, value)
         rows = cases.any(1).nonzero()[:, 0]
         left = Boxes(region.take(rows), cases[rows], torch.where(cases, value, -torch.inf).amax(1)[rows])
-        slopes = lines.coefficients.view(boxes, number, width, -1)[rows]
-        if self._attack is not None and len(rows):
-            witness = self._try(left, slopes)
-            if witness is not None:
-                return left, value, witness
-        reach = (left.region.upper - left.region.lower)[:, None, None]
-        score = (slopes.abs() * reach).amax(2)
-        score = torch.where(left.cases[..., None], score, 0.0).sum(1)
-        return left, score, None
+        return left, lines.coefficients.view(boxes, number, width, -1)[rows]
 
     def _mix(
         self, region: Region, hulls: tuple, slopes: Tensor, constant: Tensor, cases: Tensor, value: Tensor  # type: ignore[type-arg]
