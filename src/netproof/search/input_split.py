@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.boxes import box_lines, refine_boxes
+from netproof.bounds.crown import Lines
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
 from netproof.bounds.mixture import best_mixture
@@ -20,6 +21,7 @@ from netproof.bounds.refine import open_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
+from netproof.operators.hull import Hull
 from netproof.query import Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
@@ -29,23 +31,27 @@ from netproof.search.relu_split import Found
 _BYTES = 24 << 20
 #: open features up to which the ranges of a box are refined by CROWN; with more it is split at once
 _MOST_FEATURES = 400
+#: inputs that are tried out for a split
+_LOOK_AHEAD = 5
 #: boxes narrower than this share of their magnitude are not split any more
 _NARROW = 1e-11
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, and the largest bound."""
+    """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound,
+    and how often they were split."""
 
     region: Region
     cases: Tensor
     value: Tensor
+    depth: Tensor
 
     def __len__(self) -> int:
         return self.value.shape[0]
 
     def take(self, rows: Tensor) -> Boxes:
-        return Boxes(self.region.take(rows), self.cases[rows], self.value[rows])
+        return Boxes(self.region.take(rows), self.cases[rows], self.value[rows], self.depth[rows])
 
     @property
     def bytes(self) -> int:
@@ -58,6 +64,7 @@ class Boxes:
             Region.concatenate([p.region for p in parts]),
             torch.cat([p.cases for p in parts]),
             torch.cat([p.value for p in parts]),
+            torch.cat([p.depth for p in parts]),
         )
 
 
@@ -89,7 +96,7 @@ class InputSplit:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
         cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
         cases[0, case] = True
-        waiting = [Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64))]
+        waiting = [Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64), torch.zeros(1))]
         occupied = 0
         while waiting:
             if time.monotonic() >= deadline:
@@ -122,7 +129,7 @@ class InputSplit:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
         self._count += len(batch)
         region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
-        left, slopes = self._close(Boxes(region, batch.cases, batch.value))
+        left, slopes = self._close(replace(batch, region=region))
         features = sum(open_features(self._graph, left.region, k).sum(1) for k in range(len(self._graph.activations)))
         worth = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left)).nonzero()[:, 0]
         if len(worth) and time.monotonic() < deadline:
@@ -139,9 +146,43 @@ class InputSplit:
             witness = self._try(left, slopes)
             if witness is not None:
                 return left, slopes, witness
-        reach = (left.region.upper - left.region.lower)[:, None, None]
-        score = (slopes.abs() * reach).amax(2)
-        return left, torch.where(left.cases[..., None], score, 0.0).sum(1), None
+        return left, self._scores(left, slopes), None
+
+    def _scores(self, left: Boxes, slopes: Tensor) -> Tensor:
+        """How good it is to split each input: the best few by the reach of the lines are tried out."""
+        width = left.region.upper - left.region.lower
+        score = (slopes.abs() * width[:, None, None]).amax(2)
+        score = torch.where(left.cases[..., None], score, 0.0).sum(1)
+        tried = min(_LOOK_AHEAD, score.shape[1])
+        if tried < 2 or not len(left):
+            return score
+        best, candidates = score.topk(tried, 1)
+        row = torch.arange(len(left)).repeat_interleave(tried)
+        one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
+        one[torch.arange(len(row)), candidates.reshape(-1)] = 1.0
+        halves = _halves(left.take(row), one)
+        value = self._value(replace(halves, region=form_ranges(self._graph, halves.region))).clamp(min=0)
+        gain = -(value[: len(row)] + value[len(row) :]).view(-1, tried)
+        tried_out = torch.full_like(score, -torch.inf).scatter(1, candidates, torch.where(best > 0, gain, -torch.inf))
+        return torch.where((left.depth % 2 == 0)[:, None], tried_out, score)
+
+    def _value(self, batch: Boxes) -> Tensor:
+        """The largest bound of any open case, by single constraints: ``[B]``."""
+        constraints = self._constraints
+        boxes, number, width = len(batch), len(constraints), constraints.width
+        lines = self._lines(batch.region, hulls_of(self._graph, batch.region))
+        value = lines.value.view(boxes, number, width).amin(-1)
+        return torch.where(batch.cases, value, -torch.inf).amax(1)
+
+    def _lines(self, region: Region, hulls: tuple[Hull, ...]) -> Lines:
+        """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
+        constraints = self._constraints
+        boxes, rows = len(region), len(constraints) * constraints.width
+        coefficients = {constraints.last: constraints.outputs.reshape(1, rows, -1).expand(boxes, -1, -1)}
+        if constraints.inputs is not None:
+            coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
+        constant = -constraints.threshold.reshape(1, -1).expand(boxes, -1)
+        return box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
 
     def _close(self, batch: Boxes) -> tuple[Boxes, Tensor]:
         """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
@@ -151,22 +192,19 @@ class InputSplit:
         region = batch.region
         constraints, width = self._constraints, self._constraints.width
         boxes, number = len(region), len(constraints)
-        coefficients = {constraints.last: constraints.outputs.reshape(1, number * width, -1).expand(boxes, -1, -1)}
-        if constraints.inputs is not None:
-            coefficients[0] = constraints.inputs.reshape(1, number * width, -1).expand(boxes, -1, -1)
-        constant = -constraints.threshold.reshape(1, -1).expand(boxes, -1)
         hulls = hulls_of(self._graph, region)
-        lines = box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+        lines = self._lines(region, hulls)
         value = lines.value.view(boxes, number, width).amin(-1)
         cases = batch.cases & (value >= 0)
         if width > 1 and bool(cases.any()):
             cases, value = self._mix(region, hulls, lines.coefficients, lines.constant, cases, value)
         rows = cases.any(1).nonzero()[:, 0]
-        left = Boxes(region.take(rows), cases[rows], torch.where(cases, value, -torch.inf).amax(1)[rows])
+        largest = torch.where(cases, value, -torch.inf).amax(1)[rows]
+        left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows])
         return left, lines.coefficients.view(boxes, number, width, -1)[rows]
 
     def _mix(
-        self, region: Region, hulls: tuple, slopes: Tensor, constant: Tensor, cases: Tensor, value: Tensor  # type: ignore[type-arg]
+        self, region: Region, hulls: tuple[Hull, ...], slopes: Tensor, constant: Tensor, cases: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Refute conjunctions by mixtures of their constraints."""
         box, case = cases.nonzero(as_tuple=True)
@@ -204,14 +242,15 @@ def _halves(boxes: Boxes, score: Tensor) -> Boxes:
     region = boxes.region
     chosen = score.argmax(1)
     at = (torch.arange(len(boxes)), chosen)
-    middle = (region.lower[at] + region.upper[at]) / 2
-    lower, upper = region.lower.clone(), region.upper.clone()
+    low, high = (end.expand(len(boxes), -1) for end in (region.lower, region.upper))
+    middle = (low[at] + high[at]) / 2
+    lower, upper = low.clone(), high.clone()
     lower[at], upper[at] = middle, middle
     twice = boxes.take(torch.arange(len(boxes)).repeat(2))
     halves = Region(
-        torch.cat([region.lower, lower]),
-        torch.cat([upper, region.upper]),
+        torch.cat([low, lower]),
+        torch.cat([upper, high]),
         twice.region.range_lower,
         twice.region.range_upper,
     )
-    return Boxes(halves, twice.cases, twice.value)
+    return Boxes(halves, twice.cases, twice.value, twice.depth + 1)
