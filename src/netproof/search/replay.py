@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netproof.bounds.region import box_region, node_intervals
 from netproof.errors import QueryError
-from netproof.property import PropertyQuery
-from netproof.query import Query, Witness
+from netproof.property import PropertyQuery, float_above, float_below
+from netproof.query import Conjunction, Query, Witness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
 
 class Replayer:
     """Checks points against a query as other people would: the file, their runtime, exact comparisons.
+
+    A coordinate whose interval holds no float32 value (a decimal constant, often) cannot be met by any float32
+    input. There the nearest float32 value is what the runtime is given, and the interval's own end is what the
+    witness has. Because these differ, such a witness must also be proved: an enclosure of the network's real
+    outputs at the witness itself has to meet the condition.
 
     Parameters
     ----------
@@ -28,12 +36,17 @@ class Replayer:
     def __init__(self, query: Query) -> None:
         self._query = query
         self._session: Any = None
-        self.lower, self.upper = _inner_box(query)
+        lower, upper = _inner_box(query)
+        self._between = lower > upper
+        nearest = ((query.lower + query.upper) / 2).float()
+        self.lower = torch.where(self._between, nearest, lower)
+        self.upper = torch.where(self._between, nearest, upper)
 
     @property
     def possible(self) -> bool:
-        """Whether the box holds float32 values at all, and there is a file to evaluate."""
-        return bool(self._query.network.content) and bool((self.lower <= self.upper).all())
+        """Whether there is a file to evaluate, and the box is one that float32 can hold."""
+        finite = torch.isfinite(self.lower) & torch.isfinite(self.upper)
+        return bool(self._query.network.content) and bool(finite.all())
 
     def first(self, points: Tensor) -> Witness | None:
         """The first of the points ``[B, n]`` that is a witness; they are moved into the box first."""
@@ -42,9 +55,33 @@ class Replayer:
         for point in points:
             x = torch.minimum(torch.maximum(point.detach().cpu().float(), self.lower), self.upper)
             y = self._evaluate(x.numpy())
-            if y is not None and self._holds(x, y):
-                return Witness(x, torch.from_numpy(y))
+            if y is None:
+                continue
+            exact = self._inside(x)
+            image = [Fraction(value) for value in y.tolist()]
+            if self._holds(exact, image) and (not bool(self._between.any()) or self._proved(exact)):
+                return Witness(x, torch.from_numpy(y), tuple(exact))
         return None
+
+    def _inside(self, x: Tensor) -> list[Fraction]:
+        """The point itself, with an end of its interval for every coordinate whose interval holds no float32."""
+        exact = [Fraction(value) for value in x.tolist()]
+        if bool(self._between.any()):
+            lower, upper = _exact_box(self._query)
+            for i in self._between.nonzero()[:, 0].tolist():
+                exact[i] = min(max(exact[i], lower[i]), upper[i])
+        return exact
+
+    def _proved(self, x: list[Fraction]) -> bool:
+        """Whether the real outputs at a real input meet the condition, whatever they are within an enclosure."""
+        graph = self._query.network.graph
+        lower = torch.tensor([[float_below(value) for value in x]], dtype=torch.float64)
+        upper = torch.tensor([[float_above(value) for value in x]], dtype=torch.float64)
+        low, high = node_intervals(graph, box_region(graph, lower, upper))[-1]
+        if not bool((torch.isfinite(low) & torch.isfinite(high)).all()):
+            return False
+        ends = [Fraction(v) for v in low[0].tolist()], [Fraction(v) for v in high[0].tolist()]
+        return any(_meets(conjunction, x, *ends) for conjunction in self._query.condition)
 
     def _evaluate(self, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
         if self._session is None:
@@ -57,28 +94,35 @@ class Replayer:
             return None
         return y
 
-    def _holds(self, x: Tensor, y: NDArray[np.float32]) -> bool:
-        point = [Fraction(value) for value in x.tolist()]
-        image = [Fraction(value) for value in y.tolist()]
+    def _holds(self, x: list[Fraction], y: list[Fraction]) -> bool:
         if isinstance(self._query, PropertyQuery):
-            return self._query.part.holds(point, image)
-        inside = all(
-            Fraction(low) <= value <= Fraction(high)
-            for low, value, high in zip(self._query.lower.tolist(), point, self._query.upper.tolist(), strict=True)
-        )
-        return inside and any(_meets(c, point, image) for c in self._query.condition)
+            return self._query.part.holds(x, y)
+        lower, upper = _exact_box(self._query)
+        inside = all(low <= value <= high for low, value, high in zip(lower, x, upper, strict=True))
+        return inside and any(_meets(conjunction, x, y, y) for conjunction in self._query.condition)
 
 
-def _meets(conjunction: Any, x: list[Fraction], y: list[Fraction]) -> bool:
-    rows = conjunction.coefficients.tolist()
+def _meets(conjunction: Conjunction, x: list[Fraction], lower: list[Fraction], upper: list[Fraction]) -> bool:
+    """Whether outputs meet the constraints of a conjunction wherever they are between two ends, strictly so unless
+    the ends coincide (the query's thresholds are rounded down where float64 does not hold them)."""
+    exact = lower == upper
     inputs = conjunction.input_coefficients
-    for i, (row, threshold) in enumerate(zip(rows, conjunction.threshold.tolist(), strict=True)):
-        left = sum((Fraction(c) * v for c, v in zip(row, y, strict=True) if c), Fraction(0))
+    for i, (row, threshold) in enumerate(zip(conjunction.coefficients.tolist(), conjunction.threshold.tolist(), strict=True)):
+        left = Fraction(0)
+        for c, low, high in zip(row, lower, upper, strict=True):
+            if c:
+                left += Fraction(c) * (low if c > 0 else high)
         if inputs is not None:
             left += sum((Fraction(c) * v for c, v in zip(inputs[i].tolist(), x, strict=True) if c), Fraction(0))
-        if left < Fraction(threshold):
+        if left < Fraction(threshold) if exact else left <= Fraction(math.nextafter(threshold, math.inf)):
             return False
     return True
+
+
+def _exact_box(query: Query) -> tuple[Sequence[Fraction], Sequence[Fraction]]:
+    if isinstance(query, PropertyQuery):
+        return query.part.box.lower, query.part.box.upper
+    return [Fraction(v) for v in query.lower.tolist()], [Fraction(v) for v in query.upper.tolist()]
 
 
 def _inner_box(query: Query) -> tuple[Tensor, Tensor]:
