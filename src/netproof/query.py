@@ -300,6 +300,16 @@ class Witness:
     output: Tensor
     exact: tuple[Fraction, ...] = ()
 
+    @property
+    def numbers(self) -> tuple[Fraction, ...]:
+        """The input, exactly."""
+        return self.exact or tuple(Fraction(value) for value in self.input.tolist())
+
+    @property
+    def output_numbers(self) -> tuple[Fraction, ...]:
+        """The output, exactly."""
+        return tuple(Fraction(value) for value in self.output.tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class Result:

@@ -34,12 +34,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graph": {"errors", "operators"},
     "network": _GRAPHS,
     "query": _GRAPHS | {"network"},
-    "formats": _QUERIES,
+    "property": _GRAPHS | {"network", "query"},
+    "formats": _QUERIES | {"property"},
     "certificate": _QUERIES | {"formats"},
     "bounds": _GRAPHS,
     "attack": _GRAPHS | {"bounds"},
     "exact": _QUERIES | {"settings", "bounds"},
-    "search": _ENGINE - {"search"},
+    "search": (_ENGINE - {"search"}) | {"property"},
     "benchmarks": _QUERIES | {"formats"},
     "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
     "report": _QUERIES | {"benchmarks", "runs"},
@@ -47,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": _ENGINE | {"formats", "benchmarks", "certificate", "runs", "report", "demo"},
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
-    "__init__": _ENGINE | {"formats", "certificate", "runs"},
+    "__init__": _ENGINE | {"formats", "certificate", "property", "runs"},
 }
 
 

@@ -17,6 +17,7 @@ from netproof.cli.demo import demo
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
 from netproof.cli.robust import robust
+from netproof.cli.verify import verify
 from netproof.errors import NetproofError
 
 #: "unusable input or usage"
@@ -65,6 +66,7 @@ def run(arguments: Sequence[str]) -> int:
 def _command() -> Command:
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_netproof)
+    app.command()(verify)
     app.command()(robust)
     app.command()(radius)
     app.command()(check)

@@ -13,11 +13,17 @@ from torch import Tensor
 
 from netproof.bounds.region import box_region, node_intervals
 from netproof.errors import QueryError
-from netproof.property import PropertyQuery, float_above, float_below
+from netproof.property import PropertyQuery, UnionQuery, float_above, float_below
 from netproof.query import Conjunction, Query, Witness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+def replays(query: Query, witness: Witness) -> bool:
+    """Whether a witness of a real query is one, evaluated anew."""
+    parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
+    return any(Replayer(part).holds(witness) for part in parts)
 
 
 class Replayer:
@@ -47,6 +53,11 @@ class Replayer:
         """Whether there is a file to evaluate, and the box is one that float32 can hold."""
         finite = torch.isfinite(self.lower) & torch.isfinite(self.upper)
         return bool(self._query.network.content) and bool(finite.all())
+
+    def holds(self, witness: Witness) -> bool:
+        """Whether the witness is one of this query, its input taken as it is."""
+        again = self.first(witness.input[None])
+        return again is not None and again.exact == witness.exact and torch.equal(again.output, witness.output)
 
     def first(self, points: Tensor) -> Witness | None:
         """The first of the points ``[B, n]`` that is a witness; they are moved into the box first."""

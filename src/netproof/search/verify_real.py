@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
 from netproof.bounds.refine import refine_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.rounding import Rounding
-from netproof.query import Query, Result, Verdict, Witness
+from netproof.graph.graph import Graph
+from netproof.property import UnionQuery
+from netproof.query import Query, Result, Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
@@ -32,12 +34,24 @@ def verify_real(query: Query, settings: Settings) -> Result:
     """Decide one query on a real network; see :func:`netproof.search.verify.verify_many`."""
     begun = time.monotonic()
     deadline = begun + settings.timeout
-    found, method = _decide(query, settings, deadline)
+    parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
+    found, method = Found(Verdict.UNSAT, 0), "evaluation"
+    subproblems = 0
+    for number, part in enumerate(parts):
+        # What is left of the time is shared by the parts that are left.
+        now = time.monotonic()
+        until = now + (deadline - now) / (len(parts) - number)
+        outcome, step = _decide(part, settings, until)
+        subproblems += outcome.subproblems
+        if outcome.verdict is not Verdict.UNSAT or found.verdict is Verdict.UNSAT:
+            found, method = outcome, step
+        if outcome.verdict is Verdict.SAT:
+            break
     return Result(
         found.verdict,
         time.monotonic() - begun,
         method,
-        found.subproblems,
+        subproblems,
         found.witness,
         found.bound,
         found.reason,
@@ -70,13 +84,14 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
         found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline)
         return found, "search"
     if not is_piecewise_linear(graph, region):
-        return Found(Verdict.UNKNOWN, len(constraints), bound=value, reason="no branching for these activations"), "bound"
+        reason = "there is no branching for activations of this kind with so many inputs"
+        return Found(Verdict.UNKNOWN, len(constraints), bound=value, reason=reason), "bound"
     dual = OpenDual.of(graph, region)
     found = ReluSplit(dual, rounding, constraints, attack, settings.memory).run(case, deadline)
     return found, "search"
 
 
-def _root(graph, region: Region, constraints: Constraints, rounding: Rounding) -> tuple[Tensor, float]:  # type: ignore[no-untyped-def]
+def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> tuple[Tensor, float]:
     """Cases that CROWN leaves open, single constraint by single constraint, and the largest bound of theirs."""
     case = torch.arange(len(constraints)).repeat_interleave(constraints.width)
     which = torch.arange(constraints.width).repeat(len(constraints))
