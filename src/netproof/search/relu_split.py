@@ -59,13 +59,14 @@ class Open:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search ends with; ``bound`` is the largest open bound where it is undecided."""
+    """What a search ends with; where it is undecided, ``bound`` is the largest open bound and ``left`` the open cases."""
 
     verdict: Verdict
     subproblems: int
     witness: Witness | None = None
     bound: float | None = None
     reason: str = ""
+    left: Tensor | None = None
 
 
 class ReluSplit:
@@ -95,8 +96,13 @@ class ReluSplit:
         self._count = 0
         self._open: Open | None = None
 
-    def run(self, case: Tensor, deadline: float) -> Found:
-        """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``."""
+    @property
+    def count(self) -> int:
+        """Subproblems bounded so far."""
+        return self._count
+
+    def run(self, case: Tensor, deadline: float, most: int | None = None) -> Found:
+        """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems."""
         features = len(self._dual)
         rows = len(case)
         alpha = self._light.crown_alpha().expand(rows, -1).clone()
@@ -108,6 +114,8 @@ class ReluSplit:
         while witness is None and self._open is not None:
             if time.monotonic() >= deadline:
                 return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
+            if most is not None and self._count >= most:
+                return self._undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
             if self._open.bytes > self._memory:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
             batch = self._pop()
@@ -119,8 +127,9 @@ class ReluSplit:
         return Found(Verdict.UNSAT, self._count)
 
     def _undecided(self, verdict: Verdict, reason: str, batch: Open | None = None) -> Found:
-        values = [part.value.max() for part in (self._open, batch) if part is not None]
-        return Found(verdict, self._count, bound=float(max(values)), reason=reason)
+        parts = [part for part in (self._open, batch) if part is not None]
+        case = torch.cat([part.case for part in parts]).unique()
+        return Found(verdict, self._count, bound=float(max(part.value.max() for part in parts)), reason=reason, left=case)
 
     def _pop(self) -> Open:
         assert self._open is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
 from netproof.bounds.refine import refine_ranges
+from netproof.bounds.refine_alpha import refine_by_alpha
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
@@ -28,6 +30,9 @@ _QUICK, _LONG = (4, 20), (20, 60)
 
 #: with at most so many inputs that vary, the box is split
 _FEW_INPUTS = 8
+#: subproblems after which a search begins anew with ranges from alpha-CROWN; steps for each, and their share of
+#: the time that is left
+_EASY, _ALPHA_STEPS, _ALPHA_SHARE = 100, 12, 0.3
 
 
 def verify_real(query: Query, settings: Settings) -> Result:
@@ -86,9 +91,17 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
     if not is_piecewise_linear(graph, region):
         reason = "there is no branching for activations of this kind with so many inputs"
         return Found(Verdict.UNKNOWN, len(constraints), bound=value, reason=reason), "bound"
-    dual = OpenDual.of(graph, region)
-    found = ReluSplit(dual, rounding, constraints, attack, settings.memory).run(case, deadline)
-    return found, "search"
+    found = ReluSplit(OpenDual.of(graph, region), rounding, constraints, attack, settings.memory).run(
+        case, deadline, _EASY
+    )
+    if found.verdict is not Verdict.UNKNOWN or found.left is None or time.monotonic() >= deadline:
+        return found, "search"
+    # Not easy: tighter ranges are worth their price now.
+    now = time.monotonic()
+    region = refine_by_alpha(graph, region, rounding, _ALPHA_STEPS, now + _ALPHA_SHARE * (deadline - now))
+    rounding = Rounding.of(graph, region)
+    search = ReluSplit(OpenDual.of(graph, region), rounding, constraints, attack, settings.memory)
+    return replace(search.run(found.left, deadline), subproblems=found.subproblems + search.count), "search"
 
 
 def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> tuple[Tensor, float]:
