@@ -63,6 +63,7 @@ __all__ = [
     "robustness",
     "verify",
     "verify_many",
+    "verify_property",
     "write_certificate",
 ]
 

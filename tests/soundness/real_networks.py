@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import torch
 
@@ -22,7 +23,7 @@ def random_graph(generator: torch.Generator, sizes=(3, 5, 5, 2), *, spread=0.0, 
     """A perceptron with float32 weights; ``spread`` is how many decimal orders of magnitude weights differ by."""
     builder = GraphBuilder(Arithmetic.REAL, (sizes[0],))
     at = builder.input
-    for number, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (before, after) in enumerate(pairwise(sizes)):
         scale = 10.0 ** (spread * (torch.rand(after, before, generator=generator) - 0.5))
         weight = (torch.randn(after, before, generator=generator) * scale).float().double()
         bias = (torch.randn(after, generator=generator) * 0.5).float().double()
@@ -46,7 +47,9 @@ def rational(values: torch.Tensor) -> list[Fraction]:
 
 def affine(operator, operands: list[list[Fraction]]) -> list[Fraction]:
     if isinstance(operator, Sum):
-        return [sum(s * v for s, v in zip(operator.signs, column, strict=True)) for column in zip(*operands, strict=True)]
+        return [
+            sum(s * v for s, v in zip(operator.signs, column, strict=True)) for column in zip(*operands, strict=True)
+        ]
     assert isinstance(operator, Linear)
     (x,) = operands
     return [

@@ -41,7 +41,10 @@ def points(generator, lower, upper, count=30):
     spread = torch.rand(count, lower.shape[1], generator=generator, dtype=torch.float64)
     spread[: count // 2] = spread[: count // 2].round()
     for x in lower + spread * (upper - lower):
-        yield [min(max(Fraction(v), Fraction(a)), Fraction(b)) for v, a, b in zip(x.tolist(), lower[0].tolist(), upper[0].tolist(), strict=True)]
+        yield [
+            min(max(Fraction(v), Fraction(a)), Fraction(b))
+            for v, a, b in zip(x.tolist(), lower[0].tolist(), upper[0].tolist(), strict=True)
+        ]
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -83,8 +86,13 @@ def test_the_rigorous_value_is_at_least_the_exact_one(seed):
         upper_bound = evaluate_upper(graph, region, hulls, objective, given(s), rounding).value
         assert Fraction(float(upper_bound)) >= exact
         # And it is tight: the error term is of the order of float64's own rounding.
-        size = Fraction(rounding.gamma) * abs(exact) + Fraction(float(rounding.weigh(len(graph.nodes) - 1, c))) + sum(
-            Fraction(float(rounding.weigh(graph.nodes[i].operands[0], m))) for i, m in zip(graph.activations, s, strict=True)
+        size = (
+            Fraction(rounding.gamma) * abs(exact)
+            + Fraction(float(rounding.weigh(len(graph.nodes) - 1, c)))
+            + sum(
+                Fraction(float(rounding.weigh(graph.nodes[i].operands[0], m)))
+                for i, m in zip(graph.activations, s, strict=True)
+            )
         )
         assert Fraction(float(upper_bound)) - exact <= 4 * size
     lines = crown_lines(graph, region, hulls, objective, rounding)

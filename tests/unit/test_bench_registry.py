@@ -14,7 +14,6 @@ from netproof.benchmarks.published import read_published
 from netproof.benchmarks.registry import benchmark, benchmarks
 from netproof.errors import FormatError, InputError
 
-
 PERCEPTRONS = tuple(b for b in benchmarks() if b.name.startswith("qnn-"))
 VNNCOMP = tuple(b for b in benchmarks() if not b.name.startswith("qnn-"))
 

@@ -45,25 +45,25 @@ def box_lines(
     value = constant
     received = dict(coefficients)
     weighed = torch.zeros((), dtype=value.dtype)
-    for node, c in received.items():
-        weighed = weighed + rounding.weigh(node, c)
+    for source, c in received.items():
+        weighed = weighed + rounding.weigh(source, c)
     k = len(graph.activations)
     for index in range(len(graph.nodes) - 1, 0, -1):
-        node_ = graph.nodes[index]
-        if not isinstance(node_.operator, Affine):
+        node = graph.nodes[index]
+        if not isinstance(node.operator, Affine):
             k -= 1
         v = received.pop(index, None)
         if v is None:
             continue
-        if isinstance(node_.operator, Affine):
-            value = value + node_.operator.offset(v)
-            passed = node_.operator.adjoint(v)
+        if isinstance(node.operator, Affine):
+            value = value + node.operator.offset(v)
+            passed = node.operator.adjoint(v)
         else:
             s, added = hulls[k].relax_rows(v)
             value = value + added
-            weighed = weighed + rounding.weigh(node_.operands[0], s)
+            weighed = weighed + rounding.weigh(node.operands[0], s)
             passed = (s,)
-        for operand, share in zip(node_.operands, passed, strict=True):
+        for operand, share in zip(node.operands, passed, strict=True):
             received[operand] = received[operand] + share if operand in received else share
     v = received.get(0)
     if v is None:

@@ -52,8 +52,8 @@ def crown_lines(
     received = dict(objective.coefficients)
     weighed = torch.zeros((), dtype=value.dtype, device=value.device)
     if rounding is not None:
-        for node, c in received.items():
-            weighed = weighed + rounding.weigh(node, c)
+        for source, c in received.items():
+            weighed = weighed + rounding.weigh(source, c)
     k = len(graph.activations)
     for index in range(len(graph.nodes) - 1, 0, -1):
         node = graph.nodes[index]

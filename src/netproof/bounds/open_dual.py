@@ -65,10 +65,10 @@ class OpenDual:
     def of(cls, graph: Graph, region: Region) -> OpenDual:
         """For a region of one row, on a graph that :func:`is_piecewise_linear`."""
         index, closed, lower, upper, left, right = [], [], [], [], [], []
-        for i, low, high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
-            hull = graph.activation(i).hull(low, high)
+        for i, range_low, range_high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
+            hull = graph.activation(i).hull(range_low, range_high)
             assert isinstance(hull, KinkHull)
-            low, high = low[0], high[0]
+            low, high = range_low[0], range_high[0]
             which = ((low < 0) & (high > 0)).nonzero()[:, 0]
             index.append(which)
             closed.append(torch.where(low + high > 0, low.new_tensor(hull.right), low.new_tensor(hull.left)))
@@ -148,8 +148,8 @@ class OpenDual:
         received = dict(objective.coefficients)
         weighed = torch.zeros((), dtype=value.dtype, device=value.device) if error is None else error
         if rounding is not None:
-            for node, c in received.items():
-                weighed = weighed + rounding.weigh(node, c)
+            for source, c in received.items():
+                weighed = weighed + rounding.weigh(source, c)
         arriving: list[Tensor] = []
         k, at = len(self.graph.activations), len(self)
         for number in range(len(self.graph.nodes) - 1, 0, -1):

@@ -34,7 +34,7 @@ def refine_by_alpha(graph: Graph, region: Region, rounding: Rounding, steps: int
         hidden += 1
         dual = OpenDual.of(graph, region)
         feature = dual.index[k]
-        if hidden == 1 and not any(len(which) for which in dual.index[:k]) or not len(feature):
+        if (hidden == 1 and not any(len(which) for which in dual.index[:k])) or not len(feature):
             continue
         low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
         light = dual.to(torch.float32)

@@ -36,13 +36,18 @@ class Constraints:
     @classmethod
     def of(cls, graph: Graph, condition: Sequence[Conjunction]) -> Constraints:
         most = max(len(c.threshold) for c in condition)
-        picks = [torch.cat([torch.arange(len(c.threshold)), torch.zeros(most - len(c.threshold), dtype=torch.int64)])
-                 for c in condition]
+        picks = [
+            torch.cat([torch.arange(len(c.threshold)), torch.zeros(most - len(c.threshold), dtype=torch.int64)])
+            for c in condition
+        ]
         inputs = None
         if any(c.input_coefficients is not None for c in condition):
             none = torch.zeros(most, graph.input.size, dtype=torch.float64)
             inputs = torch.stack(
-                [none if c.input_coefficients is None else c.input_coefficients[p] for c, p in zip(condition, picks, strict=True)]
+                [
+                    none if c.input_coefficients is None else c.input_coefficients[p]
+                    for c, p in zip(condition, picks, strict=True)
+                ]
             )
         return cls(
             torch.stack([c.coefficients[p] for c, p in zip(condition, picks, strict=True)]),

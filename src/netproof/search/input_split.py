@@ -211,7 +211,9 @@ class InputSplit:
         width = self._constraints.width
         shape = (len(region), len(self._constraints), width)
         part = region.take(box)
-        weight = best_mixture(slopes.view(*shape, -1)[box, case], constant.view(shape)[box, case], part.lower, part.upper)
+        weight = best_mixture(
+            slopes.view(*shape, -1)[box, case], constant.view(shape)[box, case], part.lower, part.upper
+        )
         objective = self._constraints.mixed(case, weight)
         lines = box_lines(
             self._graph,

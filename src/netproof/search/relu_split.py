@@ -128,8 +128,10 @@ class ReluSplit:
 
     def _undecided(self, verdict: Verdict, reason: str, batch: Open | None = None) -> Found:
         parts = [part for part in (self._open, batch) if part is not None]
-        case = torch.cat([part.case for part in parts]).unique()
-        return Found(verdict, self._count, bound=float(max(part.value.max() for part in parts)), reason=reason, left=case)
+        case = torch.unique(torch.cat([part.case for part in parts]))
+        return Found(
+            verdict, self._count, bound=float(max(part.value.max() for part in parts)), reason=reason, left=case
+        )
 
     def _pop(self) -> Open:
         assert self._open is not None

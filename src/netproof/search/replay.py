@@ -118,7 +118,9 @@ def _meets(conjunction: Conjunction, x: list[Fraction], lower: list[Fraction], u
     the ends coincide (the query's thresholds are rounded down where float64 does not hold them)."""
     exact = lower == upper
     inputs = conjunction.input_coefficients
-    for i, (row, threshold) in enumerate(zip(conjunction.coefficients.tolist(), conjunction.threshold.tolist(), strict=True)):
+    for i, (row, threshold) in enumerate(
+        zip(conjunction.coefficients.tolist(), conjunction.threshold.tolist(), strict=True)
+    ):
         left = Fraction(0)
         for c, low, high in zip(row, lower, upper, strict=True):
             if c:
@@ -139,8 +141,8 @@ def _exact_box(query: Query) -> tuple[Sequence[Fraction], Sequence[Fraction]]:
 def _inner_box(query: Query) -> tuple[Tensor, Tensor]:
     """The largest float32 box inside the query's."""
     if isinstance(query, PropertyQuery):
-        lower, upper = query.part.box.inner_float32
-        return torch.from_numpy(lower.copy()), torch.from_numpy(upper.copy())
+        inner_lower, inner_upper = query.part.box.inner_float32
+        return torch.from_numpy(inner_lower.copy()), torch.from_numpy(inner_upper.copy())
     lower, upper = query.lower.float(), query.upper.float()
     infinite = torch.tensor(torch.inf)
     return (
@@ -160,4 +162,6 @@ def _session(query: Query) -> Any:
         return onnxruntime.InferenceSession(query.network.content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime has no exception type of its own
         detail = " ".join(str(error).split())[:200]
-        raise QueryError(query.name, f"onnxruntime does not evaluate {query.network.path} ({detail})", "export it again") from None
+        raise QueryError(
+            query.name, f"onnxruntime does not evaluate {query.network.path} ({detail})", "export it again"
+        ) from None

@@ -16,13 +16,12 @@ from netproof.bounds.dual import crown, evaluate_dual, hulls_of
 from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.tighten import RangeCuts, tighten_ranges
-from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.cases import Cases, cases_of, shrink
 from netproof.search.engine import Search
-from netproof.search.verify_real import verify_real
 from netproof.search.trail import CommonCuts, Trail
+from netproof.search.verify_real import verify_real
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
