@@ -99,6 +99,8 @@ class Query:
                 "the input box is empty (a lower end exceeds its upper end, or is NaN)",
                 "check the radius and the input's bounds",
             )
+        if not bool((torch.isfinite(self.lower) & torch.isfinite(self.upper)).all()):
+            raise QueryError(self.name, "the input box has an end that is infinite", "bound every input")
         for conjunction in self.condition:
             matrix, right = conjunction.coefficients, conjunction.threshold
             if matrix.ndim != 2 or right.ndim != 1 or matrix.shape[0] != right.shape[0] or not right.numel():

@@ -118,6 +118,8 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "globalaveragepool": (IMAGE, one("GlobalAveragePool")),
     "reducemean": (IMAGE, one("ReduceMean", axes=[2, 3], keepdims=0)),
     "reducemean-opset18": (IMAGE, one("ReduceMean", {"a": ints(-1, 1)}, opset=18)),
+    "reducemean-no-axes": ((2, 3), one("ReduceMean", {"a": ints()}, opset=18)),
+    "reducemean-noop": ((2, 3), one("ReduceMean", {"a": ints()}, opset=18, noop_with_empty_axes=1)),
     "reducemean-all": ((1, 4), one("ReduceMean")),
     "reducesum": (IMAGE, one("ReduceSum", {"a": ints(1)})),
     "reducesum-opset8": (IMAGE, one("ReduceSum", axes=[1, 3], keepdims=1, opset=8)),

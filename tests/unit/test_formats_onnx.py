@@ -178,6 +178,11 @@ def test_external_data_beside_the_network(tmp_path):
         ([node("MaxPool", ["x"], kernel_shape=[9, 9])], (1, 2, 4, 4), ["does not fit"]),
         ([node("MaxPool", ["x"], kernel_shape=[2, 2], pads=[2, 2, 2, 2])], (1, 2, 4, 4), ["does not fit"]),
         ([node("MaxPool", ["x"], ["y", "places"], kernel_shape=[2, 2])], (1, 2, 4, 4), ["positions of the maxima"]),
+        ([node("MaxPool", ["x"], kernel_shape=[2], dilations=[3], pads=[3, 3])], (1, 2, 1), ["holds nothing"]),
+        ([node("MaxPool", ["x"], kernel_shape=[2, 2], ceil_mode=2)], (1, 2, 4, 4), ["'ceil_mode' is 2, neither 0 nor 1"]),
+        ([node("MaxPool", ["x"], kernel_shape=2)], (1, 2, 4, 4), ["'kernel_shape' is of ONNX type 2, not 7"]),
+        ([node("Conv", ["x", "k"], auto_pad="SAME_UPPER", strides=[9, 9])], (1, 2, 6, 6), ["so much larger"]),
+        ([node("Pad", ["x", "crop"])], (1, 3), ["cut off more than there is"]),
         ([node("AveragePool", ["x"])], (1, 2, 4, 4), ["no kernel_shape"]),
         ([node("BatchNormalization", ["x", "one", "one", "one", "minus"])], (1, 1), ["a variance is not positive"]),
         ([node("BatchNormalization", ["x", "w", "w", "w", "w"])], (1, 3), ["not for the channels of (1, 3)"]),
@@ -200,7 +205,7 @@ def test_refusals(nodes, shape, parts, tmp_path):
         "nan": np.full((3, 3), np.nan), "infinite": np.array([1.0, np.inf, 2.0]), "third": np.array(1 / 3),
         "two": np.array([2], np.int64), "nine": np.array([9], np.int64), "none": np.zeros(0, np.int64),
         "huge": np.array([1 << 20, 1 << 20], np.int64), "pads": np.array([0, 0, 0, 1 << 40], np.int64),
-        "true": np.array(True),
+        "true": np.array(True), "crop": np.array([0, -2, 0, -2], np.int64),
     }  # fmt: skip
     made = model(nodes, shape, constants)
     refused(save(tmp_path / "net.onnx", made), *parts)
@@ -344,6 +349,12 @@ def test_batch_norm_goes_into_the_convolution_before_it(tmp_path):
     folded, linear = network.graph.nodes[1].operator, network.graph.nodes[4].operator
     assert folded.roundings == 4 and bool((folded.offset_error() > 0).any())  # 3 in the scale, 1 in the product
     assert linear.roundings == 0 and not bool(linear.offset_error().any())  # times 2, and plus a bias, are exact
+
+
+def test_divisors_beyond_error_terms(tmp_path):
+    made = model([node("Div", ["x", "c"])], (1, 3), {"c": np.ones(3)})
+    made.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.array([1.0, 1e-200, 1.0]), "c"))
+    refused(save(tmp_path / "net.onnx", made), "a divisor is too large or too small")
 
 
 def test_bit_widths_are_not_for_float_networks(tmp_path):

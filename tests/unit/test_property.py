@@ -151,6 +151,12 @@ def test_without_its_softmax_a_network_answers_comparisons_only():
             property_of((wrong,)).queries(order)
 
 
+def test_boxes_have_finite_ends():
+    box = Box((Fraction(0), -(Fraction(10) ** 400)), (Fraction(1), Fraction(0)))
+    with pytest.raises(QueryError, match="infinite"):
+        Property("p.vnnlib", 2, 2, (PropertyPart(box, ((),)),)).queries(network())
+
+
 def test_several_boxes_are_several_queries():
     one = property_of((constraint((0, "1")),))
     two = Property("p.vnnlib", 2, 2, one.parts * 2)

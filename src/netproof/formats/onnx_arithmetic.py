@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from netproof.formats.onnx_call import Call, Constant, NodeError, Shape, Translate, Value, Variable, finite, tensor_of
 from netproof.formats.onnx_shapes import expanded
-from netproof.graph.rounding import gamma, is_power_of_two, rounded_up
+from netproof.graph.rounding import gamma, is_power_of_two, rounded_up, safe_factor
 from netproof.operators.scale import Scale
 from netproof.operators.sum import Sum
 
@@ -135,14 +135,16 @@ def _div(call: Call) -> Value:
         return folded(call, np.divide, left.array, right.array)
     shape = np.broadcast_shapes(left.shape, right.shape)
     # One rounding, in the reciprocal; none for powers of two.
-    with np.errstate(over="ignore"):
-        reciprocal = 1 / finite(right.array, "a constant operand")
+    divisor = finite(right.array, "a constant operand")
+    if not safe_factor(tensor_of(divisor)):
+        raise NodeError("a divisor is too large or too small", "repair the network")
+    reciprocal = 1 / divisor
     return _scaled(call, left, reciprocal, 0.0, shape, 1)
 
 
 def _batch_normalization(call: Call) -> Value:
     value = call.variable(0)
-    if call.outputs > 1 or call.integer("training_mode", 0) or not call.integer("spatial", 1):
+    if call.outputs > 1 or call.flag("training_mode") or not call.flag("spatial", default=True):
         raise NodeError("batch normalization in training mode, or not per channel", "export it in evaluation mode")
     gain, bias, mean, variance = (call.numbers(i).reshape(-1) for i in range(1, 5))
     if len(value.shape) < 2 or {len(p) for p in (gain, bias, mean, variance)} != {value.shape[1]}:
@@ -150,10 +152,10 @@ def _batch_normalization(call: Call) -> Value:
     spread = variance + call.number("epsilon", 1e-5)
     if not bool((spread > 0).all()):
         raise NodeError("a variance is not positive", "retrain or repair the network")
+    if not all(safe_factor(tensor_of(part)) for part in (gain, mean, spread)):
+        raise NodeError("its parameters are too large or too small to be multiplied", "retrain or repair the network")
     # Roundings: the sum under the root (the root halves it), the root, the quotient.
     scale = gain / np.sqrt(spread)
-    if float(np.abs(scale).max(initial=0)) > 2.0**500 or float(spread.min(initial=1)) < 2.0**-500:
-        raise NodeError("a variance is next to 0", "retrain or repair the network")
     product = mean * scale
     shift = bias - product
     error = rounded_up(torch.from_numpy(np.abs(product) * gamma(4) + np.abs(shift) * gamma(1)))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from netproof.formats.onnx_tensors import printable
 from netproof.graph.graph import GraphBuilder
 from netproof.operators.base import Operator
 from netproof.operators.select import Select
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
+#: types of attributes, as ONNX numbers them
+FLOAT, INTEGER, TEXT, TENSOR, FLOATS, INTEGERS = 1, 2, 3, 4, 6, 7
+
 #: features of one value, and of all values and index maps together, beyond which a network is refused
-_LARGEST_VALUE = 1 << 26
-_LARGEST_TOTAL = 1 << 28
+_LARGEST_VALUE = 1 << 24
+_LARGEST_TOTAL = 1 << 27
 
 
 class NodeError(Exception):
@@ -161,24 +165,35 @@ class Call:
     def has(self, name: str) -> bool:
         return name in self._attributes
 
+    def attribute(self, name: str, kind: int) -> onnx.AttributeProto:
+        """An attribute that is there, of one of ONNX's types (0, where an old file says none, is any)."""
+        attribute = self._attributes[name]
+        if attribute.type not in (0, kind):
+            raise NodeError(f"its attribute '{name}' is of ONNX type {attribute.type}, not {kind}", "export it again")
+        return attribute
+
     def integer(self, name: str, default: int) -> int:
-        return int(self._attributes[name].i) if name in self._attributes else default
+        return int(self.attribute(name, INTEGER).i) if self.has(name) else default
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """An attribute that is 0 or 1; runtimes do not agree on what else would mean."""
+        value = self.integer(name, int(default))
+        if value not in (0, 1):
+            raise NodeError(f"its attribute '{name}' is {value}, neither 0 nor 1", "export the network again")
+        return bool(value)
 
     def number(self, name: str, default: float) -> float:
         """A float attribute; ONNX holds these as float32, and so is the default."""
-        value = float(self._attributes[name].f) if name in self._attributes else float(np.float32(default))
+        value = float(self.attribute(name, FLOAT).f) if self.has(name) else float(np.float32(default))
         if not math.isfinite(value):
             raise NodeError(f"its attribute '{name}' is {value}", "export the network again")
         return value
 
     def integers(self, name: str) -> list[int] | None:
-        return [int(value) for value in self._attributes[name].ints] if name in self._attributes else None
+        return [int(value) for value in self.attribute(name, INTEGERS).ints] if self.has(name) else None
 
     def text(self, name: str, default: str) -> str:
-        return self._attributes[name].s.decode("utf-8", "replace") if name in self._attributes else default
-
-    def attribute(self, name: str) -> onnx.AttributeProto:
-        return self._attributes[name]
+        return printable(self.attribute(name, TEXT).s) if self.has(name) else default
 
     def extents(self, name: str, axes: int, default: int, least: int) -> tuple[int, ...]:
         """One integer per axis, each at least ``least``."""

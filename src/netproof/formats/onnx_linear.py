@@ -91,8 +91,8 @@ def _gemm(call: Call) -> Value:
     def transposed(value: Value, wanted: bool, part: str) -> Value:
         return call.rearrange(value, lambda array: array.T, part) if wanted else value
 
-    left = transposed(left, bool(call.integer("transA", 0)), "transposedA")
-    right = transposed(right, bool(call.integer("transB", 0)), "transposedB")
+    left = transposed(left, call.flag("transA"), "transposedA")
+    right = transposed(right, call.flag("transB"), "transposedB")
     bias = call.optional(2)
     part = "product" if bias is not None else ""
     if isinstance(left, Variable) and isinstance(right, Constant):
@@ -151,10 +151,10 @@ def _reduce(mean: bool, since: int) -> Translate:
         rank = len(value.shape)
         axes = call.axes(rank, 1, since)
         if not axes:
-            if axes is not None or call.integer("noop_with_empty_axes", 0):
+            if call.flag("noop_with_empty_axes"):
                 return value
             axes = list(range(rank))
-        kept = bool(call.integer("keepdims", 1))
+        kept = call.flag("keepdims", default=True)
         shape = tuple((1 if a in axes else e) for a, e in enumerate(value.shape) if kept or a not in axes)
         if isinstance(value, Constant):
             if value.array.dtype == np.float64 or mean:

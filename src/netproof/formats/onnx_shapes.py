@@ -8,7 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.formats.onnx_call import Call, Constant, NodeError, Translate, Value, Variable, finite, normalized
+from netproof.formats.onnx_call import (
+    FLOAT,
+    FLOATS,
+    INTEGER,
+    INTEGERS,
+    TENSOR,
+    Call,
+    Constant,
+    NodeError,
+    Translate,
+    Value,
+    Variable,
+    finite,
+    normalized,
+)
 from netproof.formats.onnx_tensors import read_tensor
 from netproof.operators.concatenate import Concatenate
 
@@ -19,12 +33,15 @@ _BOOL_TYPE = 9
 
 def _constant(call: Call) -> Value:
     if call.has("value"):
-        return Constant(read_tensor(call.translation.path, call.attribute("value").t))
-    for name, kind in (("value_float", "f"), ("value_int", "i"), ("value_floats", "floats"), ("value_ints", "ints")):
-        if call.has(name):
-            held = getattr(call.attribute(name), kind)
-            dtype = np.float64 if "float" in name else np.int64
-            return Constant(np.array(list(held) if kind.endswith("s") else held, dtype))
+        return Constant(read_tensor(call.translation.path, call.attribute("value", TENSOR).t))
+    if call.has("value_float"):
+        return Constant(np.array(call.attribute("value_float", FLOAT).f, np.float64))
+    if call.has("value_int"):
+        return Constant(np.array(call.attribute("value_int", INTEGER).i, np.int64))
+    if call.has("value_floats"):
+        return Constant(np.array(list(call.attribute("value_floats", FLOATS).floats), np.float64))
+    if call.has("value_ints"):
+        return Constant(np.array(list(call.attribute("value_ints", INTEGERS).ints), np.int64))
     raise NodeError("a constant of strings or sparse numbers")
 
 
@@ -33,7 +50,7 @@ def _constant_of_shape(call: Call) -> Value:
     call.translation.reserve(shape)
     value: NDArray[Any] = np.zeros(1)
     if call.has("value"):
-        value = read_tensor(call.translation.path, call.attribute("value").t)
+        value = read_tensor(call.translation.path, call.attribute("value", TENSOR).t)
         if value.size != 1:
             raise NodeError(f"its value has {value.size} entries, not 1", "export the network again")
     return Constant(np.full(shape, value.reshape(-1)[0]))
@@ -95,7 +112,7 @@ def _cast(call: Call) -> Value:
 def _reshape(call: Call) -> Value:
     value, wanted = call.operand(0), call.indices(1) or []
     shape = list(wanted)
-    if not call.integer("allowzero", 0):
+    if not call.flag("allowzero"):
         shape = [
             value.shape[axis] if extent == 0 and axis < len(value.shape) else extent
             for axis, extent in enumerate(shape)
@@ -216,6 +233,8 @@ def _pad(call: Call) -> Value:
     widths = [(0, 0)] * rank
     for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         widths[axis] = (before, after)
+    if any(extent + min(b, 0) + min(a, 0) < 0 for extent, (b, a) in zip(value.shape, widths, strict=True)):
+        raise NodeError(f"paddings {pads} cut off more than there is of {value.shape}", "export the network again")
     call.translation.reserve(tuple(extent + sum(w) for extent, w in zip(value.shape, widths, strict=True)))
     mode = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}.get(
         call.text("mode", "constant")

@@ -76,7 +76,8 @@ def read_tensor(path: Path, tensor: onnx.TensorProto) -> NDArray[Any]:
         # Half precision travels as the integers that have its bits.
         values = np.array(held, np.uint16).view(np.float16) if name == "float16" else np.array(held).astype(kind)
     wide = np.float64 if kind.kind == "f" else np.bool_ if kind.kind == "b" else np.int64
-    return values.astype(wide).reshape(shape)
+    with np.errstate(invalid="ignore"):  # a signalling NaN stays a NaN, which is refused where it matters
+        return values.astype(wide).reshape(shape)
 
 
 def _external(path: Path, tensor: onnx.TensorProto, what: str) -> bytes:

@@ -11,6 +11,7 @@ import torch
 from netproof.formats.onnx_arithmetic import per_channel
 from netproof.formats.onnx_call import Call, NodeError, Translate, Value, Variable, tensor_of
 from netproof.graph.rounding import is_power_of_two
+from netproof.operators.concatenate import Concatenate
 from netproof.operators.convolution import Convolution
 from netproof.operators.relu import ReLU
 from netproof.operators.scale import Scale
@@ -34,7 +35,10 @@ def padding_of(
         raise NodeError(f"auto_pad '{automatic}'", "export it with explicit pads")
     padding = []
     for extent, size, step, spread in zip(extents, kernel, stride, dilation, strict=True):
-        total = max(0, (-(-extent // step) - 1) * step + spread * (size - 1) + 1 - extent)
+        total = (-(-extent // step) - 1) * step + spread * (size - 1) + 1 - extent
+        if total < -1:  # by one is a pixel at the end that no window reaches, in every runtime
+            raise NodeError(f"auto_pad '{automatic}' with strides {stride} so much larger than its windows")
+        total = max(0, total)
         small = total // 2
         padding.append((small, total - small) if automatic == "SAME_UPPER" else (total - small, small))
     return tuple(padding)
@@ -62,7 +66,7 @@ class _Windows:
         self.stride = call.extents("strides", axes, 1, 1)
         self.dilation = call.extents("dilations", axes, 1, 1)
         self.padding = padding_of(call, extents, self.kernel, self.stride, self.dilation)
-        upwards = bool(call.integer("ceil_mode", 0)) and call.text("auto_pad", "NOTSET") == "NOTSET"
+        upwards = call.flag("ceil_mode") and call.text("auto_pad", "NOTSET") == "NOTSET"
         self.counts: list[int] = []
         for axis, extent in enumerate(extents):
             before, after = self.padding[axis]
@@ -73,6 +77,8 @@ class _Windows:
             if (count - 1) * self.stride[axis] >= extent + before:
                 count -= 1  # a window that begins in the padding behind the end has nothing in it
             self.counts.append(count)
+            if not bool(self.inside(axis).any(1).all()):
+                raise NodeError(f"a window of {self.kernel} on {extents} padded by {self.padding} holds nothing")
         self.shape = (*self.value.shape[:2], *self.counts)
         call.translation.reserve(self.shape)
 
@@ -84,6 +90,11 @@ class _Windows:
         starts = np.arange(self.counts[axis]) * self.stride[axis] - self.padding[axis][0]
         return starts[:, None] + np.arange(self.kernel[axis])[None] * self.dilation[axis]
 
+    def inside(self, axis: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+        """``[windows, kernel]``: which places are none of the padding."""
+        positions = self.positions(axis)
+        return (positions >= 0) & (positions < self.value.shape[axis + 2])
+
     def overhang(self, axis: int) -> int:
         """How far the last window reaches beyond the padded end."""
         last = int(self.positions(axis).max()) + 1
@@ -91,15 +102,13 @@ class _Windows:
 
 
 def _max_pool(call: Call) -> Value:
-    if call.outputs > 1 or call.integer("storage_order", 0):
+    if call.outputs > 1 or call.flag("storage_order"):
         raise NodeError("the positions of the maxima are asked for")
     windows = _Windows(call)
     value = windows.value
     # Axis by axis: windows that overlap share the maxima along the other axes.
     for axis in range(len(windows.kernel)):
-        extent = value.shape[axis + 2]
-        positions = windows.positions(axis)
-        inside = (positions >= 0) & (positions < extent)
+        positions, inside = windows.positions(axis), windows.inside(axis)
         # A place in the padding counts for nothing: another place of the window stands in for it.
         first = positions[np.arange(len(positions)), inside.argmax(1)]
         value = _maximum(call, value, axis + 2, np.where(inside, positions, first[:, None]), f"axis{axis}")
@@ -128,8 +137,6 @@ def _maximum(
         excess = call.add(ReLU(), (rise.node,), first.shape, f"{name}/relu")
         larger = call.add(Sum((1, 1)), (first.node, excess.node), first.shape, f"{name}/maximum")
         if odd:  # the one that is left over goes on with the maxima
-            from netproof.operators.concatenate import Concatenate
-
             rest = call.select(value, index[-1:], part=f"{name}/rest")
             value = call.add(
                 Concatenate((larger.size, rest.size)),
@@ -155,15 +162,14 @@ def _global_max_pool(call: Call) -> Value:
 def _average_pool(call: Call) -> Value:
     windows = _Windows(call)
     value, axes = windows.value, range(len(windows.kernel))
-    counted = bool(call.integer("count_include_pad", 0))
+    counted = call.flag("count_include_pad")
     overhangs = [windows.overhang(axis) for axis in axes]
     if counted and any(overhangs):
         raise NodeError("ceil_mode together with count_include_pad, which runtimes do not agree on")
     numbers = np.ones(())
     for axis in axes:
-        positions = windows.positions(axis)
-        inside = (positions >= 0) & (positions < value.shape[axis + 2])
-        along = np.full(len(positions), windows.kernel[axis]) if counted else inside.sum(1)
+        inside = windows.inside(axis)
+        along = np.full(len(inside), windows.kernel[axis]) if counted else inside.sum(1)
         numbers = numbers[..., None] * along
     even = bool((numbers == numbers.flat[0]).all())
     # The channels are samples of a convolution with one channel: no channel mixes with another.

@@ -66,12 +66,12 @@ class Affine(Operator):
         """How far the offset may be from the one meant: ``[n]``, or a scalar 0 where it is exact."""
         return torch.zeros(())
 
-    @abstractmethod
     def terms(self) -> tuple[int, int]:
         """Numbers of products in the longest sums of :meth:`forward` (the offset is one more) and :meth:`adjoint`.
 
-        The ``n`` of ``gamma_n`` in an a-priori bound on their rounding.
+        The ``n`` of ``gamma_n`` in an a-priori bound on their rounding: what operators of real graphs have to say.
         """
+        raise NotImplementedError(f"'{self.name}' does not say how long its sums are")
 
     @abstractmethod
     def forward(self, *operands: Tensor) -> Tensor:

@@ -1,0 +1,129 @@
+"""The dual bound and interval propagation on graphs of every float operator: no sampled point may leave its bound.
+
+Bounds are computed in float64 here without their error terms, so a sample may exceed one by rounding only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of, relaxed_values
+from netproof.bounds.region import box_region, node_intervals
+from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.graph.simplify import simplify
+from netproof.operators.base import Activation
+from netproof.operators.block_linear import BlockLinear
+from netproof.operators.clip import Clip
+from netproof.operators.concatenate import Concatenate
+from netproof.operators.convolution import Convolution
+from netproof.operators.leaky_relu import LeakyReLU
+from netproof.operators.linear import Linear
+from netproof.operators.relu import ReLU
+from netproof.operators.scale import Scale
+from netproof.operators.select import Select
+from netproof.operators.sigmoid import Sigmoid
+from netproof.operators.sum import Sum
+from netproof.operators.tanh import Tanh
+
+ACTIVATIONS: list[Activation] = [
+    ReLU(), LeakyReLU(0.1), LeakyReLU(-0.5), LeakyReLU(1.5), Clip(-0.25, 0.5), Sigmoid(), Tanh(),
+]  # fmt: skip
+
+
+def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def residual_graph(seed: int, pick: Callable[[], Activation]) -> Graph:
+    """Convolutions with a shortcut, a concatenation, an index map, block matrices, and a dense layer."""
+    g = torch.Generator().manual_seed(seed)
+    b = GraphBuilder(Arithmetic.REAL, (2, 4, 4))
+    stem = b.add(
+        "stem", Convolution(normal(g, 3, 2, 2, 2) / 2, normal(g, 3), (2, 4, 4), (2, 2), ((1, 0), (0, 1)), (1, 1)), 0
+    )
+    norm = b.add("norm", Scale(12, normal(g, 3), normal(g, 3)), stem)
+    first = b.add("first", pick(), norm)
+    inner = b.add(
+        "inner", Convolution(normal(g, 3, 3, 3, 3) / 4, None, (3, 2, 2), (1, 1), ((1, 1),) * 2, (1, 1)), first
+    )
+    second = b.add("second", pick(), inner)
+    total = b.add("total", Sum((1, -1)), second, first)
+    pooled = b.add(
+        "pooled",
+        Convolution(torch.full((1, 1, 2, 2), 0.25).double(), None, (1, 2, 2), (1, 1), ((0, 0),) * 2, (1, 1), samples=3),
+        total,
+    )
+    every = b.add("every", Concatenate((12, 3)), total, pooled)
+    turned = b.add(
+        "turned",
+        Select(
+            torch.tensor([14, 0, 3, -1, 3, 7, 12, 9]), 15, (4, 2), torch.tensor([0.0, 0, 0, 0.5, 0, 0, 0, 0]).double()
+        ),
+        every,
+    )
+    blocks = b.add("blocks", BlockLinear(normal(g, 1, 3, 2), 4, (4, 3)), turned)
+    third = b.add("third", pick(), blocks)
+    b.add("outputs", Linear(normal(g, 4, 12) / 2, normal(g, 4)), third)
+    return b.build()  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("simplified", [False, True])
+def test_no_sample_leaves_its_bound(seed: int, simplified: bool) -> None:
+    generator = torch.Generator().manual_seed(1000 + seed)
+    graph = residual_graph(seed, lambda: ACTIVATIONS[int(torch.randint(len(ACTIVATIONS), (), generator=generator))])
+    graph = simplify(graph) if simplified else graph
+    center, radius = normal(generator, 32), torch.rand(32, generator=generator, dtype=torch.float64) * 0.3
+    lower, upper = center - radius, center + radius
+    x = torch.cat(
+        [
+            lower + torch.rand(300, 32, generator=generator, dtype=torch.float64) * (upper - lower),
+            torch.where(torch.rand(300, 32, generator=generator) < 0.5, lower, upper),
+        ]
+    )
+    values = graph.values(x)
+    region = box_region(graph, lower[None], upper[None])
+    for value, (low, high) in zip(values, node_intervals(graph, region), strict=True):
+        assert bool((value >= low - 1e-12).all() & (value <= high + 1e-12).all())
+    # Objectives in the outputs and in an inner node together, one row each.
+    rows = 24
+    objective = Objective(
+        {len(graph.nodes) - 1: normal(generator, rows, 4), graph.activations[1]: normal(generator, rows, 12) * 0.1},
+        normal(generator, rows),
+    )
+    true = objective.constant + sum(
+        (values[node] @ c.T for node, c in objective.coefficients.items()), torch.zeros((), dtype=torch.float64)
+    )
+    hulls = hulls_of(graph, region)
+    by_crown = evaluate_dual(graph, region, hulls, objective, crown(hulls))
+    assert bool((true.amax(0) <= by_crown.value + 1e-11).all())
+    for _ in range(5):  # any multipliers whatever give a bound
+        s = [None if m is None else normal(generator, *m.shape) for m in by_crown.s]
+        bound = evaluate_dual(graph, region, hulls, objective, given(s))
+        assert bool((true.amax(0) <= bound.value + 1e-11).all())
+    assert len(relaxed_values(graph, by_crown)) == len(graph.nodes)
+    # On a single point, with ranges that are points, the bound is the value.
+    single = box_region(graph, x[:1], x[:1])
+    if all(
+        bool((high - low).abs().max() < 1e-9) for low, high in zip(single.range_lower, single.range_upper, strict=True)
+    ):
+        point = evaluate_dual(graph, single, hulls_of(graph, single), objective, crown(hulls_of(graph, single)))
+        assert torch.allclose(point.value, true[0], atol=1e-6)
+
+
+def test_dual_bound_in_float32_is_near() -> None:
+    graph = residual_graph(3, ReLU)
+    lower = torch.zeros(1, 32, dtype=torch.float64)
+    found = []
+    for dtype in (torch.float64, torch.float32):
+        light = graph.to(dtype)
+        region = box_region(light, lower.to(dtype), lower.to(dtype) + 0.1)
+        hulls = hulls_of(light, region)
+        objective = Objective({len(light.nodes) - 1: torch.eye(4, dtype=dtype)}, torch.zeros(4, dtype=dtype))
+        point = evaluate_dual(light, region, hulls, objective, crown(hulls))
+        assert point.value.dtype == dtype
+        found.append(point.value.double())
+    assert torch.allclose(found[0], found[1], rtol=1e-4, atol=1e-4)
