@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from netproof.benchmarks.base import Benchmark
     from netproof.benchmarks.data import DataFolders
     from netproof.report.summary import Summary
-    from netproof.runs.certify import Certified
+    from netproof.runs.certify import Certified, Certifying
 
 app = command_group("Run published benchmarks, export them, and make new ones.")
 app.command()(export)
@@ -148,18 +148,26 @@ def run(
         )
         raise typer.Exit(128 + stop.number) from None
     if certifying is not None:
-        typer.echo(_certified(written, certifying.folder), err=True)
+        typer.echo(_certified(written, certifying), err=True)
     _present(benchmark, folders, folder, published, as_json=as_json, whole=False)
 
 
-def _certified(written: Sequence[Certified], folder: Path) -> str:
+def _certified(written: Sequence[Certified], wanted: Certifying) -> str:
     """One line on the certificates that were written."""
-    if not written:
-        return f"no new certificates in {folder}"
-    sizes = sorted(c.size for c in written)
-    line = f"{len(sizes)} certificates in {folder}: median {sizes[len(sizes) // 2]} bytes, largest {sizes[-1]}"
-    checked = [c.seconds for c in written if c.seconds is not None]
-    return line + (f"; all of them checked, in {sum(checked):.1f} s" if len(checked) == len(written) else "")
+    from netproof.runs.certify import SUFFIX
+
+    line = f"no new certificates in {wanted.folder}"
+    if written:
+        sizes = sorted(c.size for c in written)
+        line = (
+            f"{len(sizes)} certificates in {wanted.folder}: median {sizes[len(sizes) // 2]} bytes, largest {sizes[-1]}"
+        )
+        checked = [c.seconds for c in written if c.seconds is not None]
+        line += f"; all of them checked, in {sum(checked):.1f} s" if len(checked) == len(written) else ""
+    earlier = len(list(wanted.folder.glob(f"*{SUFFIX}"))) - len(written)
+    if wanted.check and earlier > 0:
+        line += f"; {earlier} from before were not checked now ('netproof check' does that)"
+    return line
 
 
 @app.command()

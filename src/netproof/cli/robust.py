@@ -87,7 +87,7 @@ def robust(
     else:
         typer.echo(_text(query, index, result, settings.timeout, witness))
         if certificate is not None:
-            typer.echo(_certificate_text(certificate, certified))
+            typer.echo(_certificate_text(certificate, certified, network))
 
 
 def _document(query: RobustnessQuery, index: int, result: Result) -> dict[str, object]:
@@ -115,10 +115,10 @@ def _document(query: RobustnessQuery, index: int, result: Result) -> dict[str, o
     return document
 
 
-def _certificate_text(path: Path, written: bool) -> str:
+def _certificate_text(path: Path, written: bool, network: Path) -> str:
     if not written:
         return "  no certificate: only 'robust' and 'vulnerable' have evidence"
-    return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network NETWORK"
+    return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network {network}"
 
 
 def _text(query: RobustnessQuery, index: int, result: Result, limit: float, witness: Path | None) -> str:
