@@ -1,6 +1,7 @@
 # make install   set up .venv with pinned versions (only what is missing or has changed)
 # make demo      verify a small network that comes with netproof
 # make test      all tests                           (ARGS="-k name" is passed on to pytest)
+# make campaign  engines against one another on random networks, minutes   (ARGS="--seed 7 --count 5000")
 # make lint      what CI checks besides the tests
 # make format    let ruff format and fix
 # make clean     remove everything made here, .venv included
@@ -9,6 +10,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# processes the tests run in: two finish sooner on any machine, more want more memory
+PROCESSES ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo test lint format clean
+.PHONY: install demo test campaign lint format clean
 
 install: $(STAMP)
 
@@ -39,7 +42,10 @@ demo: $(STAMP)
 	@$(BIN)/netproof demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
+
+campaign: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/campaign.py $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check
@@ -51,5 +57,5 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info demo-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist src/*.egg-info demo-output campaign-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -269,10 +269,8 @@ def robustness(
         network=network,
         lower=torch.maximum(image - reach, network.lower),
         upper=torch.minimum(image + reach, network.upper),
-        condition=tuple(
-            Conjunction(row, margin)
-            for row, margin in zip(coefficients.split(1), margins.split(1), strict=True)  # type: ignore[no-untyped-call]
-        ),
+        # A network of one output has no rivals, and no cases then.
+        condition=tuple(Conjunction(coefficients[i : i + 1], margins[i : i + 1]) for i in range(len(rivals))),
         name=name,
         image=image,
         label=label,

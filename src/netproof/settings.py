@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from netproof.errors import InputError
 
+#: the engines a query can be given to: ``auto`` and ``bab`` are the search by dual bounds
+ENGINES = ("auto", "bab", "smt", "milp")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -14,17 +17,20 @@ class Settings:
     Attributes
     ----------
     timeout : seconds for one query, after which its verdict is ``timeout``
-    memory : bytes the open subproblems of one query (and the record of its proof) may occupy, after which it
-        is ``unknown``
+    memory : bytes the open subproblems of one query and the record of its proof (or an external solver) may
+        occupy, after which it is ``unknown``
     attack : look for witnesses before and between bounds
     seed : of every random choice; the same seed gives the same search
-    proofs : keep what is needed for a certificate of ``unsat`` (:attr:`netproof.Result.proof`)
+    engine : one of :data:`ENGINES`; the exact engines take ``timeout`` and ``memory`` and nothing else of this
+    proofs : keep what is needed for a certificate of ``unsat`` (:attr:`netproof.Result.proof`), which the search
+        by dual bounds alone can give
     """
 
     timeout: float = 600.0
     memory: int = 2 << 30
     attack: bool = True
     seed: int = 0
+    engine: str = "auto"
     proofs: bool = False
 
     def __post_init__(self) -> None:
@@ -32,5 +38,9 @@ class Settings:
             raise InputError("settings", f"the time limit is {self.timeout}", "give a positive number of seconds")
         if not 0 <= self.seed < 1 << 63:
             raise InputError("settings", f"the seed is {self.seed}", "give a whole number from 0 to 2^63 - 1")
+        if self.engine not in ENGINES:
+            raise InputError("--engine", f"no engine is called '{self.engine}'", f"give one of {', '.join(ENGINES)}")
+        if self.proofs and self.engine not in ("auto", "bab"):
+            raise InputError("--engine", f"engine '{self.engine}' gives no certificates", "use auto, or ask for none")
         if self.memory < 1 << 20:
             raise InputError("settings", f"the memory limit is {self.memory} bytes", "give at least one MiB")

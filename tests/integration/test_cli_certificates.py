@@ -81,9 +81,16 @@ def test_a_lost_certificate_is_made_again(cli, tiny_data, tmp_path):
     assert cli(*run, "--certificates", folder).code == 0
     files = sorted(folder.iterdir())
     files[0].unlink()
+    files[1].write_bytes(b"")  # as a power cut may leave it
     ran = cli(*run, "--certificates", folder)
-    assert "1 instances to answer" in ran.err and sorted(folder.iterdir()) == files
-    assert "no new certificates" in cli(*run, "--certificates", folder).err
+    assert "2 instances to answer" in ran.err and sorted(folder.iterdir()) == files and files[1].stat().st_size
+    ran = cli(*run, "--certificates", folder)
+    assert "no new certificates" in ran.err and "not checked" not in ran.err
+    # What is not checked is not passed over in silence.
+    assert f"{len(files)} from before were not checked" in cli(*run, "--certificates", folder, "--check").err
+    files[0].unlink()
+    ran = cli(*run, "--certificates", folder, "--check")
+    assert "1 certificates in" in ran.err and f"{len(files) - 1} from before were not checked" in ran.err
 
 
 def test_a_proof_that_does_not_check_is_an_error(cli, tiny_data, tmp_path, monkeypatch):

@@ -159,6 +159,33 @@ def test_another_label(cli, tiny_data, proof, tmp_path):
     assert ran.code == 1 and "label" in ran.out
 
 
+def test_another_radius_or_reading_than_asked(cli, tiny_data, proof, tmp_path):
+    index, radius = robust_sample(tiny_data)
+    given = ("--network", tiny_data.network, *sample(tiny_data, index))
+    widths = (
+        "--bits", 6, "--input-bits", 8, "--weight-integer-bits", 1, "--bias-integer-bits", 2, "--activation-integer-bits", 2,
+    )  # fmt: skip
+    assert cli("check", proof, *given, "--eps", radius, *widths).code == 0
+    ran = cli("check", proof, *given, "--eps", radius + 1)
+    assert ran.code == 1 and ran.err == "" and f"about radius {radius}, not {radius + 1}" in ran.out
+    for option, width in zip(widths[::2], widths[1::2], strict=True):
+        ran = cli("check", proof, *given, option, width + 1, "--json")
+        reason = f"{option[2:].replace('-', ' ')} {width}, not {width + 1}"
+        assert ran.code == 1 and reason in json.loads(ran.out)["reason"]
+    # A proof of a coarser network is none of the one that is deployed.
+    made = certificate(tiny_data, index, radius)
+    write(tmp_path / "c.cert", replace(made, scheme=FixedPoint(bits=4).as_dict()))
+    ran = cli("check", tmp_path / "c.cert", *given, "--bits", 6)
+    assert ran.code == 1 and "bits 4, not 6" in ran.out
+    box = Certificate(
+        made.network_sha256, made.scheme, 4, 3, "unsat", BoxProperty((1,)),
+        arrays_of(lower=[0] * 4, upper=[9] * 4, coefficients=[1, 0, 0], threshold=[100], form=[0], kept=[0, 0], kind=[0]),
+    )  # fmt: skip
+    write(tmp_path / "box.cert", box)
+    ran = cli("check", tmp_path / "box.cert", "--network", tiny_data.network, "--eps", 1)
+    assert ran.code == 1 and "not about a radius" in ran.out
+
+
 def test_another_network(cli, tiny_data, proof, tmp_path):
     other = write_keras_h5(tmp_path / "other.h5", random_layers((4, 5, 3), seed=9))
     assert_refused(cli("check", proof, "--network", other), str(proof), str(other), "SHA-256")
@@ -201,6 +228,19 @@ def test_unusable(cli, tiny_data, proof, tmp_path):
     for keep in (0, 7, 8, 20, 31, 32, 100, len(data) - 33, len(data) - 1):
         (tmp_path / "cut").write_bytes(data[:keep])
         assert_refused(cli("check", tmp_path / "cut", *network), str(tmp_path / "cut"))
+
+
+def test_points_together_are_limited(tiny_data, proof, monkeypatch):
+    import netproof
+
+    network = netproof.load(tiny_data.network)
+    _, radius = robust_sample(tiny_data)
+    every = 2 * (2 * radius + 1) ** 4  # in both cases' trees
+    monkeypatch.setattr("netproof.certificate.check._ALL_POINTS", every)
+    assert netproof.check(proof, network).points == 4
+    monkeypatch.setattr("netproof.certificate.check._ALL_POINTS", every - 1)
+    with pytest.raises(netproof.ProofError, match="points are to be evaluated"):
+        netproof.check(proof, network)
 
 
 def test_python(tiny_data, proof, tmp_path):

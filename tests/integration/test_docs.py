@@ -45,7 +45,21 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize(
-    "command", ["robust", "radius", "check", "inspect", "demo", "bench list", "bench run", "bench show"]
+    "command",
+    [
+        "robust",
+        "radius",
+        "check",
+        "inspect",
+        "fetch",
+        "demo",
+        "bench list",
+        "bench run",
+        "bench show",
+        "bench export",
+        "export smtlib",
+        "bench generate",
+    ],
 )
 def test_every_option_is_described(cli, command):
     page = (ROOT / "docs" / "commands.md").read_text()

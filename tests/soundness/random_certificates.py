@@ -100,9 +100,9 @@ class Draft:
         )
 
 
-def random_draft(random: np.random.Generator, *, effort: int = 6, depth: int = 4) -> Draft:
-    """A random network, property and attempt at a proof."""
-    final = str(random.choice(["any", "shift", "shared", "shift", "general"]))
+def random_draft(random: np.random.Generator, *, effort: int = 6, depth: int = 4, final: str = "") -> Draft:
+    """A random network (its last staircase of kind ``final``), property and attempt at a proof."""
+    final = final or str(random.choice(["any", "shift", "shared", "shift", "general"]))
     net = random_network(random, bits=int(random.integers(3, 8)), final=final)
     if random.random() < 0.35 and net.layers[-1].steps is not None:
         draft = _robustness(random, net)

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from netproof.bounds.region import box_region
 from netproof.certificate.check import check
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
 from netproof.errors import QueryError
 from netproof.query import Conjunction, Query, Result, Verdict, robustness
+from netproof.search.cases import linear_cases
 from netproof.search.engine import Effort, Search
+from netproof.search.multipliers import refutes, round_rows
 from netproof.search.radius import largest_radius
 from netproof.search.verify import verify, verify_many
 from netproof.settings import Settings
@@ -86,6 +89,44 @@ def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.Monkey
             kinds += certify(net, asked[position], result)
             robust += result.verdict is Verdict.UNSAT
     assert robust > 10 and kinds["common"] > 0
+
+
+def test_an_order_of_outputs_that_share_a_staircase_not_all_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order form is admissible only where all outputs share their staircase, whatever the search leaves out."""
+    monkeypatch.setattr("netproof.search.verify.Search", functools.partial(Search, effort=TINY))
+    methods: Counter[str] = Counter()
+    for seed in range(60):
+        random = np.random.default_rng([38, seed])
+        net = random_network(random, bits=6, layers=2, final="grouped")
+        network, last = net.network(), net.layers[-1].steps
+        assert last is not None
+        if (last.channels, len(last.base)) != (2, 4):  # the first two of four outputs share theirs
+            continue
+        y = net.outputs(net.points())
+        first = Conjunction(torch.tensor([[1.0, -1.0, 0, 0]]).double(), floats((y[:, :1] - y[:, 1:2]).max(0) + 1))
+        query = Query(network, floats(net.lower), floats(net.upper), (first,))
+        result = verify(query, PROOFS)
+        certify(net, query, result)
+        methods[result.method] += 1
+    assert methods["search"] > 2
+
+
+def test_one_output_keeps_its_class() -> None:
+    net = RandomNetwork((Layer(np.array([[2, -3]]), np.array([1]), None),), np.array([0, 0]), np.array([3, 3]))
+    query = robustness(net.network(), torch.tensor([1, 2]), 0, 2)
+    assert verify(query, PROOFS).verdict is Verdict.UNSAT
+    certify(net, query, verify(query, PROOFS))
+
+
+def test_rows_with_more_digits_than_there_is_room_for() -> None:
+    """A row too fine for exact sums on this region is proved on a coarser grid; one that proves nothing stays so."""
+    net = RandomNetwork((Layer(np.array([[1]]), np.array([0]), None),), np.array([0]), np.array([100]))
+    graph, none = net.graph(), torch.zeros(2, dtype=torch.int64)
+    asked = [Conjunction(torch.ones(1, 1).double(), torch.tensor([float(level)]).double()) for level in (101, 100)]
+    region = box_region(graph, floats(net.lower)[None], floats(net.upper)[None]).take(none)
+    rows = torch.full((2, 1), 2.0**46 + 1, dtype=torch.float64)
+    rounded = round_rows(graph, linear_cases(graph, asked), torch.arange(2), none, region, rows, (), refutes)
+    assert rounded.proved.tolist() == [True, False] and 0 < int(rounded.units[0]) < 2**46
 
 
 def test_boxes_split_to_points() -> None:

@@ -3,7 +3,8 @@
 A *room* is a folder of ``src/netproof`` or a module beside them. :data:`MAY_IMPORT` is the rule, and
 docs/architecture.md explains it. In short: whoever asks stands above whoever answers; ``operators`` are
 at the bottom, because an operator knows its own function and no graph; a graph is made of operators;
-bounds, attacks and exact engines work on graphs and know nothing of files, queries or settings;
+bounds and attacks work on graphs and know nothing of files, queries or settings; exact engines answer
+queries and know nothing of the search, with which they are compared;
 readers make graphs and never bound them. Imports inside functions count, those for type checkers do not.
 """
 
@@ -42,10 +43,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exact": _QUERIES | {"settings", "bounds"},
     "search": (_ENGINE - {"search"}) | {"property"},
     "benchmarks": _QUERIES | {"formats"},
+    "training": _QUERIES | {"formats"},
     "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
     "report": _QUERIES | {"benchmarks", "runs"},
     "demo": _ENGINE | {"formats", "report"},
-    "cli": _ENGINE | {"formats", "benchmarks", "certificate", "runs", "report", "demo"},
+    "cli": _ENGINE | {"formats", "benchmarks", "certificate", "runs", "report", "demo", "training"},
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
     "__init__": _ENGINE | {"formats", "certificate", "property", "runs"},
@@ -152,6 +154,7 @@ def test_module_fits_in_a_head(module):
         "from netproof.cli.main import run; run(['robust', '--help'])",
         "from netproof.cli.main import run; run(['check', '--help'])",
         "from netproof.cli.main import run; run(['bench', 'list'])",
+        "from netproof.cli.main import run; run(['export', '--help'])",
     ],
 )
 def test_start_up_loads_no_torch(code):

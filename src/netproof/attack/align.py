@@ -40,6 +40,13 @@ def can_align(graph: Graph) -> bool:
     )
 
 
+def first_layer(graph: Graph) -> Linear:
+    """The linear layer that alignment updates; see :func:`can_align`."""
+    linear = graph.nodes[1].operator
+    assert isinstance(linear, Linear)
+    return linear
+
+
 def align(
     graph: Graph,
     goal: Goal,
@@ -57,8 +64,7 @@ def align(
     accepts. Returns as soon as a chain's deficiency is 0 on the network itself, or when
     ``time.monotonic()`` reaches ``deadline``.
     """
-    linear = graph.nodes[1].operator
-    assert isinstance(linear, Linear)
+    linear = first_layer(graph)
     columns = linear.weight.T.contiguous()
     free = (lower < upper).nonzero()[:, 0]
     least, width = lower[free], upper[free] - lower[free] + 1
@@ -78,7 +84,7 @@ def align(
         change = least[pick] + (uniform * width[pick]).floor() - x.gather(1, feature)
         change[:, 0] = 0  # the first proposal is to stay
         moved = torch.addcmul(a[:, None], change[..., None], columns[feature])
-        energy = goal.deficiency(_tail(graph, moved, hardness), case)
+        energy = goal.deficiency(tail(graph, moved, hardness), case)
         chance = torch.exp((energy[:, :1] - energy) / temperature)
         accepted = torch.rand(batch, _PROPOSALS, generator=generator, dtype=x.dtype) < chance
         accepted &= change != 0
@@ -86,15 +92,16 @@ def align(
         x[rows, feature[rows, chosen]] += change[rows, chosen]
         a = moved[rows, chosen]
         if hardness > 0.2:
-            true = goal.deficiency(_tail(graph, a[:, None], 1.0), case)[:, 0]
+            true = goal.deficiency(tail(graph, a[:, None], 1.0), case)[:, 0]
             best = min(best, float(true.min()))
             if best <= 0:
                 return Alignment(x[true <= 0], best)
     return Alignment(x[:0], best)
 
 
-def _tail(graph: Graph, a: Tensor, hardness: float) -> Tensor:
-    """The value the goal looks at, from the first layer's: the operand of a final activation, or the output."""
+def tail(graph: Graph, a: Tensor, hardness: float) -> Tensor:
+    """The value a goal looks at, from the first layer's value ``a`` ``[B, M, n_1]``: the operand of a final
+    activation, or the output."""
     values = {1: a}
     last = len(graph.nodes) - 1
     for index, node in enumerate(graph.nodes[2:], start=2):

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 
@@ -50,8 +51,10 @@ from netproof.errors import CertificateError, ProofError
 from netproof.network import Network
 from netproof.query import Query, RobustnessQuery
 
-#: a node of kind "points" has at most so many
-_MOST_POINTS = 4096
+#: a node of kind "points" has at most so many, and all of them together
+_MOST_POINTS, _ALL_POINTS = 4096, 1 << 24
+#: nodes are taken together as long as they have no more cuts, which bounds what checking them allocates
+_CUTS_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +160,7 @@ class _Proof:
         # Where in the arrays of leaves, splits and cuts the entries of each node begin.
         self._leaf, self._split = _before(kind == LEAF), _before(kind == SPLIT)
         self._cut = (int(arrays["common"].sum()) + _before(arrays["cut_count"]))[_before(kind == CUT)]
+        self._points_left = _ALL_POINTS
         # Without splits of inputs all regions share the box.
         self._shared = not bool((arrays["split_activation"] == 0).any()) and bool(self._net.stairs)
 
@@ -164,6 +168,8 @@ class _Proof:
         """Everything the file says about activations and features must be there in the network."""
         arrays, sizes = self._arrays, np.array(self._net.sizes)
         fits = len(arrays["kept"]) == len(sizes) - 1
+        # Few enough before anything is made of them.
+        fits = fits and bool((arrays["kept"] <= sizes[1:]).all())
         if fits:
             owner = np.repeat(np.arange(1, len(sizes)), arrays["kept"])
             fits = bool(((np.diff(arrays["kept_feature"]) > 0) | (np.diff(owner) > 0)).all())
@@ -214,8 +220,8 @@ class _Proof:
     def _level(self, level: int, start: int, stop: int, region: Region, case: Tensor) -> tuple[Region, Tensor]:
         """Check the nodes of one level; returns the regions and the cases of the next one."""
         below, cases = [], []
-        for first in range(start, stop, self._rows.at_once):
-            nodes = np.arange(first, min(stop, first + self._rows.at_once))
+        for first, last in self._portions(start, stop):
+            nodes = np.arange(first, last)
             at = torch.from_numpy(nodes - start)
             closed = self._cases.close(region.take(at), case[at])
             fault = self._first_fault(nodes, closed, case[at])
@@ -228,6 +234,14 @@ class _Proof:
             below[-1].restrict(moves)
             cases.append(case[at][parent])
         return Region.concatenate(below), torch.cat(cases)
+
+    def _portions(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Nodes ``start .. stop - 1`` in portions, each as large as time is saved by it and memory allows."""
+        while start < stop:
+            within = int(np.searchsorted(self._cut, self._cut[start] + _CUTS_AT_ONCE, side="right")) - 1
+            last = min(stop, start + self._rows.at_once, max(within, start + 1))
+            yield start, last
+            start = last
 
     def _first_fault(self, nodes: Integers, region: Region, case: Tensor) -> tuple[int, str] | None:
         """The first of some nodes that is not proved on its closure, by position, and why; None where all are."""
@@ -287,6 +301,9 @@ class _Proof:
         count = math.prod(extents)
         if count > _MOST_POINTS:
             return f"its box has {count} points, more than {_MOST_POINTS}"
+        self._points_left -= count
+        if self._points_left < 0:
+            return f"with it more than {_ALL_POINTS} points are to be evaluated"
         strides = torch.tensor([math.prod(extents[i + 1 :]) for i in range(len(extents))], dtype=torch.int64)
         for first in range(0, count, self._rows.at_once):
             number = torch.arange(first, min(count, first + self._rows.at_once))

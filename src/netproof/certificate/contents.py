@@ -31,6 +31,8 @@ KINDS = ("empty", "leaf", "cut", "split", "points")
 _EXPONENTS = 48
 #: the most levels that trees have, and the most groups of common cuts
 DEEPEST = 1 << 14
+#: the most cuts of one node, and of one group of common cuts
+MOST_CUTS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,10 @@ def fault_of(certificate: Certificate) -> str:
         ("form", LINEAR, ORDER),
         ("kept", 0, size["kept_feature"]),
         ("row_exponent", 0, _EXPONENTS),
-        ("common", 0, size["cut_row"]),
+        ("common", 0, min(size["cut_row"], MOST_CUTS)),
         ("kind", EMPTY, POINTS),
         ("leaf_row", 0, size["row_exponent"] - 1),
-        ("cut_count", 0, size["cut_row"]),
+        ("cut_count", 0, min(size["cut_row"], MOST_CUTS)),
         ("cut_activation", 1, size["kept"]),
         ("cut_side", 0, 1),
         ("cut_row", 0, size["row_exponent"] - 1),

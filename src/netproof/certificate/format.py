@@ -110,8 +110,8 @@ def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) ->
     entries = sum(header.sizes)
     if not entries <= body_length <= varint.LONGEST * entries:
         raise CertificateError(source, f"states {entries} entries in {body_length} bytes", _AGAIN)
-    # The arrays, and what finding one's way in the tree takes.
-    needed = 8 * entries + 64 * header.sizes[NAMES.index("kind")]
+    # The arrays, and what finding one's way in the tree and computing with constraints takes.
+    needed = 8 * entries + 64 * sum(header.sizes[NAMES.index(name)] for name in ("coefficients", "row_mu", "kind"))
     if needed > memory:
         raise CertificateError(
             source,
@@ -163,6 +163,16 @@ def read(path: str | Path, *, memory: int = MEMORY) -> Certificate:
     return decode(read_bytes(path, "certificate"), str(path), memory=memory)
 
 
-def write(path: str | Path, certificate: Certificate) -> None:
-    """Write a certificate file whole or not at all; raises :class:`InputError` where that fails."""
-    write_bytes(path, encode(certificate))
+def write(path: str | Path, certificate: Certificate, *, durable: bool = True) -> None:
+    """Write a certificate file whole or not at all, and (``durable``) onto the disk; raises :class:`InputError`
+    where that fails."""
+    write_bytes(path, encode(certificate), durable=durable)
+
+
+def is_intact(path: str | Path) -> bool:
+    """Whether a file is there and ends with the checksum of what it holds, as every certificate does."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError:
+        return False
+    return data.startswith(SIGNATURE) and hashlib.sha256(data[:-_CHECKSUM]).digest() == data[-_CHECKSUM:]

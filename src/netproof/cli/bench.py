@@ -1,4 +1,4 @@
-"""``netproof bench list | run | show``: published benchmarks."""
+"""``netproof bench list | run | show | export``: published benchmarks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli import options as o
+from netproof.cli.bench_export import export
+from netproof.cli.bench_generate import generate
 from netproof.cli.groups import command_group
 from netproof.errors import FormatError, InputError
 
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     from netproof.benchmarks.base import Benchmark
     from netproof.benchmarks.data import DataFolders
     from netproof.report.summary import Summary
-    from netproof.runs.certify import Certified
+    from netproof.runs.certify import Certified, Certifying
 
-app = command_group("Run published benchmarks.")
+app = command_group("Run published benchmarks, export them, and make new ones.")
+app.command()(export)
+app.command()(generate)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list'), or vnncomp:DIR.")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]
@@ -84,6 +88,7 @@ def run(
     jobs: Jobs = 1,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
+    engine: o.Engine = None,
     only: Only = None,
     out: Out = None,
     certificates: Certificates = None,
@@ -99,7 +104,7 @@ def run(
     from netproof.benchmarks.registry import benchmark as find_benchmark
     from netproof.cli.stop import Stopped, stoppable
 
-    settings = o.settings_of(timeout, seed)
+    settings = o.settings_of(timeout, seed, engine)
     benchmark = find_benchmark(name)
     folders = DataFolders.locate(data)
     folder = out or Path("results") / Path(benchmark.name).name
@@ -144,18 +149,26 @@ def run(
         )
         raise typer.Exit(128 + stop.number) from None
     if certifying is not None:
-        typer.echo(_certified(written, certifying.folder), err=True)
+        typer.echo(_certified(written, certifying), err=True)
     _present(benchmark, folders, folder, published, as_json=as_json, whole=False)
 
 
-def _certified(written: Sequence[Certified], folder: Path) -> str:
+def _certified(written: Sequence[Certified], wanted: Certifying) -> str:
     """One line on the certificates that were written."""
-    if not written:
-        return f"no new certificates in {folder}"
-    sizes = sorted(c.size for c in written)
-    line = f"{len(sizes)} certificates in {folder}: median {sizes[len(sizes) // 2]} bytes, largest {sizes[-1]}"
-    checked = [c.seconds for c in written if c.seconds is not None]
-    return line + (f"; all of them checked, in {sum(checked):.1f} s" if len(checked) == len(written) else "")
+    from netproof.runs.certify import SUFFIX
+
+    line = f"no new certificates in {wanted.folder}"
+    if written:
+        sizes = sorted(c.size for c in written)
+        line = (
+            f"{len(sizes)} certificates in {wanted.folder}: median {sizes[len(sizes) // 2]} bytes, largest {sizes[-1]}"
+        )
+        checked = [c.seconds for c in written if c.seconds is not None]
+        line += f"; all of them checked, in {sum(checked):.1f} s" if len(checked) == len(written) else ""
+    earlier = len(list(wanted.folder.glob(f"*{SUFFIX}"))) - len(written)
+    if wanted.check and earlier > 0:
+        line += f"; {earlier} from before were not checked now ('netproof check' does that)"
+    return line
 
 
 @app.command()

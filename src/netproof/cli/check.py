@@ -27,6 +27,13 @@ Images = Annotated[
 ]
 Labels = Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Their labels (IDX).")]
 Index = Annotated[int | None, typer.Option("--index", metavar="I", help="Which sample it has to be about, from 0.")]
+Eps = Annotated[int | None, typer.Option("--eps", metavar="E", help="Which radius it has to be about.")]
+_ASKED = "width it has to read the network with (default: any)."
+Bits = Annotated[int | None, typer.Option("--bits", metavar="N", help=f"Which {_ASKED}")]
+InputBits = Annotated[int | None, typer.Option("--input-bits", metavar="N", help=f"Which input {_ASKED}")]
+WeightIntegerBits = Annotated[int | None, typer.Option("--weight-integer-bits", metavar="N", help="As --bits.")]
+BiasIntegerBits = Annotated[int | None, typer.Option("--bias-integer-bits", metavar="N", help="As --bits.")]
+ActivationIntegerBits = Annotated[int | None, typer.Option("--activation-integer-bits", metavar="N", help="As --bits.")]
 
 
 def check(
@@ -36,12 +43,19 @@ def check(
     images: Images = None,
     labels: Labels = None,
     index: Index = None,
+    eps: Eps = None,
+    bits: Bits = None,
+    input_bits: InputBits = None,
+    weight_integer_bits: WeightIntegerBits = None,
+    bias_integer_bits: BiasIntegerBits = None,
+    activation_integer_bits: ActivationIntegerBits = None,
     as_json: o.Json = False,
 ) -> int:
     """Check a certificate with exact integer arithmetic, or replay a witness.
 
     Prints what was proved. Exits with 0 where the claim is proved, 1 where it is not, 2 where the certificate cannot be
-    used: damaged, or about another network.
+    used: damaged, or about another network. Sample, radius and bit widths are those that the certificate states; the
+    options say which they have to be.
     """
     from netproof.cli.output import print_json
     from netproof.cli.samples import Samples, read_network
@@ -62,9 +76,17 @@ def check(
     content = evidence if isinstance(evidence, Certificate) else evidence.certificate
     _check_file(network, content, certificate)
     o.use_threads(None)
-    model = read_network(network, _widths(content, certificate))
+    widths = {
+        "bits": bits,
+        "input_bits": input_bits,
+        "weight_integer_bits": weight_integer_bits,
+        "bias_integer_bits": bias_integer_bits,
+        "activation_integer_bits": activation_integer_bits,
+    }
     try:
-        # Before all else: what is asked may be about another sample.
+        # Before all else: a proof of something else than what is asked is of no use.
+        _check_question(content, eps, widths, certificate)
+        model = read_network(network, _widths(content, certificate))
         if samples is not None and index is not None:
             samples.check_size(model)
             _check_sample(content, samples.image(index).reshape(-1).tolist(), samples.label(index), index, certificate)
@@ -106,6 +128,19 @@ def _widths(content: Certificate, certificate: Path) -> FixedPoint:
     if set(content.scheme) != set(FixedPoint().as_dict()):
         raise CertificateError(certificate, "reads the network in a way that is not known", "use a newer netproof")
     return FixedPoint(**content.scheme)
+
+
+def _check_question(content: Certificate, eps: int | None, widths: dict[str, int | None], certificate: Path) -> None:
+    from netproof.certificate.contents import RobustnessProperty
+
+    for name, width in widths.items():
+        if width is not None and content.scheme.get(name) != width:
+            stated = content.scheme.get(name, "unknown")
+            raise ProofError(certificate, f"it reads the network with {name.replace('_', ' ')} {stated}, not {width}")
+    if eps is not None and not isinstance(content.property, RobustnessProperty):
+        raise ProofError(certificate, "it is not about a radius")
+    if isinstance(content.property, RobustnessProperty) and eps not in (None, content.property.radius):
+        raise ProofError(certificate, f"it is about radius {content.property.radius}, not {eps}")
 
 
 def _check_sample(content: Certificate, image: list[int], label: int, index: int, certificate: Path) -> None:
@@ -166,6 +201,7 @@ def _points(query: Query) -> int:
 
 
 def _text(checked: Checked, certificate: Path, index: int | None) -> str:
+    from netproof.certificate.contents import EMPTY
     from netproof.report.text import seconds_text
 
     document = _document(checked, certificate, index)
@@ -193,7 +229,8 @@ def _text(checked: Checked, certificate: Path, index: int | None) -> str:
         verdict = content.claim
     if content.claim == "unsat":
         proof = (
-            f"{checked.leaves} leaves, {checked.cuts} cuts, {checked.splits} splits, {checked.points} enumerated boxes; "
+            f"{int((content.arrays['kind'] == EMPTY).sum())} regions empty by intervals alone, {checked.leaves} leaves, "
+            f"{checked.cuts} cuts, {checked.splits} splits, {checked.points} enumerated boxes; "
             f"{checked.nodes} nodes in all, every one recomputed"
         )
     else:

@@ -11,9 +11,10 @@ from typing import Annotated, NoReturn, Protocol
 
 import typer
 
-from netproof.cli import bench
+from netproof.cli import bench, export
 from netproof.cli.check import check
 from netproof.cli.demo import demo
+from netproof.cli.fetch import fetch
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
 from netproof.cli.robust import robust
@@ -72,6 +73,8 @@ def _command() -> Command:
     app.command()(check)
     app.command()(inspect)
     app.add_typer(bench.app, name="bench")
+    app.add_typer(export.app, name="export")
+    app.command()(fetch)
     app.command()(demo)
     return typer.main.get_command(app)
 

@@ -39,6 +39,10 @@ ActivationIntegerBits = Annotated[
 ]
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds for one query (default: 600).")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of every random choice (default: 0).")]
+Engine = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="NAME", help="auto, bab (search), smt (bit-vectors) or milp (default: auto)."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="Processor threads to use (default: 1).")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DataFolder = Annotated[
@@ -67,18 +71,27 @@ def widths_of(
     return FixedPoint(**{name: width for name, width in given.items() if width is not None})
 
 
-def settings_of(timeout: float | None, seed: int | None, *, proofs: bool = False) -> Settings:
-    """The settings of the options given; raises :class:`InputError`."""
+def settings_of(
+    timeout: float | None, seed: int | None, engine: str | None = None, *, proofs: bool = False
+) -> Settings:
+    """The settings of the options given; raises :class:`InputError`, also for an engine that is not there or gives
+    no proofs where proofs are wanted."""
     if timeout is not None and not 0 < timeout < math.inf:
         raise InputError("--timeout", f"the time limit is {timeout:g}", "give a positive number of seconds")
     if seed is not None and seed < 0:
         raise InputError("--seed", f"the seed is {seed}", "give a whole number, 0 or more")
     default = Settings()
-    return Settings(
+    settings = Settings(
         timeout=default.timeout if timeout is None else timeout,
         seed=default.seed if seed is None else seed,
+        engine=default.engine if engine is None else engine,
         proofs=proofs,
     )
+    if engine is not None:
+        from netproof.exact.registry import check_engine
+
+        check_engine(settings.engine)
+    return settings
 
 
 def check_threads(threads: int | None) -> None:

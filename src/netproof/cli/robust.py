@@ -38,6 +38,7 @@ def robust(
     activation_integer_bits: o.ActivationIntegerBits = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
+    engine: o.Engine = None,
     threads: o.Threads = None,
     witness: WitnessPath = None,
     certificate: CertificatePath = None,
@@ -50,7 +51,7 @@ def robust(
     from netproof.cli.output import check_writable, print_json
     from netproof.cli.samples import Samples, read_network
 
-    settings = o.settings_of(timeout, seed, proofs=certificate is not None)
+    settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None)
     o.check_threads(threads)
     if eps < 0:
         raise InputError("--eps", f"the radius is {eps}", "give a whole number of grey levels, 0 or more")
@@ -86,7 +87,7 @@ def robust(
     else:
         typer.echo(_text(query, index, result, settings.timeout, witness))
         if certificate is not None:
-            typer.echo(_certificate_text(certificate, certified))
+            typer.echo(_certificate_text(certificate, certified, network))
 
 
 def _document(query: RobustnessQuery, index: int, result: Result) -> dict[str, object]:
@@ -114,10 +115,10 @@ def _document(query: RobustnessQuery, index: int, result: Result) -> dict[str, o
     return document
 
 
-def _certificate_text(path: Path, written: bool) -> str:
+def _certificate_text(path: Path, written: bool, network: Path) -> str:
     if not written:
         return "  no certificate: only 'robust' and 'vulnerable' have evidence"
-    return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network NETWORK"
+    return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network {network}"
 
 
 def _text(query: RobustnessQuery, index: int, result: Result, limit: float, witness: Path | None) -> str:

@@ -40,3 +40,7 @@ class Engine(Protocol):
     def decide(self, query: Query, settings: Settings, deadline: float) -> Answer:
         """Decide the query before ``time.monotonic()`` reaches ``deadline``; never raises for what a solver does."""
         ...
+
+    def close(self) -> None:
+        """End whatever the engine keeps running between queries."""
+        ...

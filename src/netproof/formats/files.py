@@ -54,15 +54,20 @@ def unwritable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> 
     return InputError(path, f"cannot be written ({error.strerror or error})", mend)
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all, and onto the disk; raises :class:`InputError` where that fails."""
+def write_bytes(path: str | Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all, and (``durable``) onto the disk; raises :class:`InputError` where that fails.
+
+    Otherwise the operating system writes it when it likes: the file survives the death of this process, not
+    necessarily a power cut.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):

@@ -123,6 +123,9 @@ class PolygonHull(Hull):
     def height(self, v: Tensor, at: Tensor) -> Tensor:
         argument, image = self._side(v)
         sign = torch.where(v >= 0, 1.0, -1.0).to(argument.dtype)
+        if argument.shape[0] > 4:
+            slope = _envelope_slope_by_bisection(argument, sign * image, at)
+            return sign * (sign * image - slope * (argument - at)).amax(0)
         return sign * _envelope(argument, sign * image, at)[0]
 
     def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,8 @@ def certify(query: Query, result: Result, instance: str, wanted: Certifying) -> 
     ProofError, CertificateError : the certificate is none, which is a defect
     """
     path = wanted.path(instance)
-    write_certificate(path, query, result)
+    # Waiting for the disk would cost more than most verdicts. What a power cut loses is made again.
+    write_certificate(path, query, result, durable=False)
     if not wanted.check:
         return Certified(path.stat().st_size)
     from netproof.certificate.check import check
@@ -68,12 +69,12 @@ def certify(query: Query, result: Result, instance: str, wanted: Certifying) -> 
     return Certified(path.stat().st_size, time.perf_counter() - begun)
 
 
-def write_certificate(path: Path, query: Query, result: Result) -> None:
+def write_certificate(path: Path, query: Query, result: Result, *, durable: bool = True) -> None:
     """Write the certificate of a decided query; raises :class:`QueryError` and :class:`InputError`."""
     from netproof.certificate.format import write
     from netproof.certificate.make import certificate_of
 
-    write(path, certificate_of(query, result, producer=f"netproof {netproof_version()}"))
+    write(path, certificate_of(query, result, producer=f"netproof {netproof_version()}"), durable=durable)
 
 
 #: what an instance's certificate can fail with, other than a disk that is full

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -14,8 +15,24 @@ from netproof.formats.files import unwritable, write_bytes
 
 def write_json(path: Path, document: Mapping[str, object]) -> None:
     """Write a JSON file whole or not at all; raises :class:`InputError` where that fails."""
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_text(path: Path, parts: Iterable[str]) -> None:
+    """Write a text file, part by part, whole or not at all; raises :class:`InputError` where that fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.writelines(parts)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from None
+        raise
 
 
 class AppendedFile:

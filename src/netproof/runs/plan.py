@@ -54,7 +54,9 @@ def pending(
 def _is_certified(row: Row, certifying: Certifying | None) -> bool:
     if certifying is None or row.verdict not in CERTIFIABLE:
         return True
-    return certifying.path(row.instance).is_file()
+    from netproof.certificate.format import is_intact
+
+    return is_intact(certifying.path(row.instance))
 
 
 def _is_settled(row: Row | None, limit: float, folder: Path) -> bool:

@@ -51,6 +51,9 @@ class RunRecord:
         if isinstance(settings, dict):
             shown = {name: settings.get(name) for name in ("timeout", "seed", "jobs")}
             parts += [f"{name} {value:g}" for name, value in shown.items() if isinstance(value, (int, float))]
+        engine = settings.get("engine") if isinstance(settings, dict) else None
+        if isinstance(engine, str) and engine != "auto":
+            parts.append(f"engine {engine}")
         if isinstance(machine_, dict) and "cores" in machine_:
             parts.append(f"cores {machine_['cores']}")
         return ", ".join(parts)

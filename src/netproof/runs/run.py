@@ -78,7 +78,13 @@ def run_benchmark(
     hashes = {
         role: hashlib.sha256(read_bytes(path, "data file")).hexdigest() for role, path in benchmark.files(data).items()
     }
-    noted = {"timeout": settings.timeout, "seed": settings.seed, "jobs": jobs, "only": only}
+    noted = {
+        "timeout": settings.timeout,
+        "seed": settings.seed,
+        "engine": settings.engine,
+        "jobs": jobs,
+        "only": only,
+    }
     record = RunRecord(benchmark.name, hashes).started(noted)
     with RunFolder(folder, record, {i.name for i in instances}) as results:
         if certifying is not None:

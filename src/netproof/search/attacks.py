@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from netproof.attack.align import align, can_align
+from netproof.attack.align import align, can_align, first_layer, tail
 from netproof.attack.corners import corner_search, surrogate_values
+from netproof.attack.lattice import descend, round_near
 from netproof.graph.graph import Graph
 from netproof.query import Query
 from netproof.search.cases import Cases
@@ -16,8 +17,10 @@ _STARTS_PER_CASE = 32
 _MAX_STARTS = 512
 #: distinct corners that alignment starts from, and chains it runs
 _ALIGN_STARTS, _ALIGN_CHAINS = 8, 32
-#: annealing steps of the first round; each round doubles the steps, and the second the chains
+#: annealing steps of the first round; the later ones have twice the steps and the chains
 _ALIGN_STEPS = 1000
+#: roundings of each real point, points to descend from, and steps
+_ROUNDINGS, _DESCENTS, _DESCENT_STEPS = 4, 4, 40
 
 
 class Attacker:
@@ -73,7 +76,7 @@ class Attacker:
         order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
         best = _distinct(x[order], towards[order], _ALIGN_STARTS)
         chains = _ALIGN_CHAINS * min(self._rounds, 2)
-        steps = _ALIGN_STEPS << min(self._rounds - 1, 4)
+        steps = _ALIGN_STEPS * min(self._rounds, 2)
         chosen = order[best].repeat_interleave(-(-chains // len(best)))
         outcome = align(
             self._graph,
@@ -87,6 +90,37 @@ class Attacker:
             deadline,
         )
         return self.replay(outcome.candidates) if len(outcome.candidates) else None
+
+    def near(self, x: Tensor, case: Tensor, deadline: float, *, descending: bool) -> Tensor | None:
+        """Whole numbers near real points ``[B, n]`` of the box, row ``b`` towards ``case[b]``.
+
+        Rounds each several times and, where ``descending``, searches on from those that come closest.
+        """
+        if not can_align(self._graph):
+            return self.replay(x.round())
+        linear = first_layer(self._graph)
+        case = case.repeat_interleave(_ROUNDINGS)
+        rounded = x.to(self._lower.dtype).repeat_interleave(_ROUNDINGS, 0)
+        rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._generator)
+        deficiency = self._cases.deficiency(tail(self._graph, linear.forward(rounded)[:, None], 1.0), case)[:, 0]
+        hits = (deficiency <= 0).nonzero()[:, 0]
+        if len(hits):
+            return self.replay(rounded[hits])
+        if not descending:
+            return None
+        best = deficiency.argsort()[:_DESCENTS]
+        found = descend(
+            self._graph,
+            self._cases,
+            self._lower,
+            self._upper,
+            rounded[best],
+            case[best],
+            self._generator,
+            _DESCENT_STEPS,
+            deadline,
+        )
+        return self.replay(found) if len(found) else None
 
     @property
     def _watched(self) -> int:

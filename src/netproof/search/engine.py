@@ -28,7 +28,9 @@ from netproof.search.branching import (
     program_candidates,
     split_regions,
 )
-from netproof.search.cases import cases_of, shrink
+from netproof.search.cases import Cases, cases_of, linear_cases, order_cases, shrink
+from netproof.search.dive import BEAM, Diver
+from netproof.search.points import MOST_POINTS, all_points, points_in
 from netproof.search.presolve import presolve
 from netproof.search.subproblems import Frontier, Subproblems
 from netproof.search.trail import CommonCuts, ConditionalCuts, Trail
@@ -60,7 +62,11 @@ _GOAL = -0.01
 #: seconds of search before alignment is tried, and how many times longer the search must have
 #: gone on before it is tried again
 _FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
-#: subproblems after which a search begins anew with tighter ranges
+#: subproblems after which a search on a box of few points is ended by evaluating all of them
+_LONG = 128
+#: a dive begins where this many times as many subproblems are open as it takes: the best of them say something
+_DIVE_FROM = 4
+#: subproblems of a case after which its search begins anew with tighter ranges
 _RESTART = 256
 
 
@@ -121,14 +127,21 @@ class Search:
         self._graph = self._presolved.graph
         # Searching in float32 is faster; every decision is made in float64 on the graph itself.
         self._light = self._graph.to(torch.float32)
-        self._cases = cases_of(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
+        # Outputs that are left may share a staircase where all of the query's do not; a proof is told on its own graph.
+        in_order = order_cases(query.network.graph, conditions) is not None
+        form = cases_of if in_order else linear_cases
+        self._cases: Cases = form(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._frontier = Frontier()
+        self._diver: Diver | None = None
+        if self._settings.attack and self._interior is not None:
+            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
         self._count = 0
         self._trail = trail
         if trail is not None:
             trail.work_on(self._presolved, open_cases)
+        self._spent = torch.zeros(len(self._cases))  # subproblems per case, until its search begins anew
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
@@ -156,6 +169,8 @@ class Search:
                 return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
             if self._bytes > self._settings.memory:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
+            if self._count >= _LONG and points_in(region) <= MOST_POINTS:
+                return self._evaluate_all(region)
             batch = self._frontier.pop(self._effort.batch)
             if self._settings.attack and now - begun >= next_alignment:
                 found = self._attacker.align(batch.case, deadline)
@@ -163,26 +178,66 @@ class Search:
                 if found is not None:
                     return self._sat(found, "attack")
             found = self._process(batch)
-            if found is None and not restarted and self._count >= _RESTART and self._interior is not None:
-                restarted = True
-                found = self._restart(region, deadline)
+            if found is None and self._interior is not None:
+                stubborn = (self._spent >= _RESTART).nonzero()[:, 0]
+                if len(stubborn):
+                    self._spent[stubborn] = -torch.inf
+                    restarted = True
+                    found = self._restart(stubborn, region, deadline)
+            if found is None and restarted:
+                found = self._dive(begun, deadline)
+                if found is not None:
+                    return self._sat(found, "attack")
         if found is not None:
             return self._sat(found, method)
         return Outcome(Verdict.UNSAT, method, self._count)
+
+    def _evaluate_all(self, region: Region) -> Outcome:
+        """Decide what is open by evaluating every point of the box."""
+        case = torch.unique(self._frontier.pop(len(self._frontier)).case)
+        found = self._attacker.replay(all_points(region))
+        if found is not None:
+            return self._sat(found, "enumeration")
+        if self._trail is not None:
+            self._trail.point(self._root(case, region).node)
+        return Outcome(Verdict.UNSAT, "enumeration", self._count)
 
     @property
     def _bytes(self) -> int:
         return self._frontier.bytes + (0 if self._trail is None else self._trail.bytes)
 
-    def _restart(self, region: Region, deadline: float) -> Tensor | None:
-        """Begin anew from the open cases' roots, their ranges tightened as far as each case allows.
+    def _dive(self, begun: float, deadline: float) -> Tensor | None:
+        """Spend the time that dives have coming to them, on the one under way or a new one."""
+        if self._diver is None or not len(self._frontier):
+            return None
+        found = None
+        now = time.monotonic()
+        while found is None and self._diver.seconds < self._diver.share * (now - begun) and now < deadline:
+            if not self._diver.running:
+                if len(self._frontier) < _DIVE_FROM * BEAM:
+                    break
+                self._diver.begin(self._frontier.peek(BEAM))
+            found = self._diver.advance(deadline)
+            self._diver.seconds -= now
+            now = time.monotonic()
+            self._diver.seconds += now
+        return found
+
+    def _restart(self, case: Tensor, region: Region, deadline: float) -> Tensor | None:
+        """Begin anew from the roots of those of the cases that are open, their ranges tightened as far as each allows.
 
         Only points that meet a case matter to it, and for those linear programs give much smaller
         ranges: worth a few hundred solves where a search grows long.
         """
         if not len(self._frontier):
             return None
-        roots = self._root(torch.unique(self._frontier.pop(len(self._frontier)).case), region)
+        still_open = self._frontier.pop(len(self._frontier))
+        again = torch.isin(still_open.case, case)
+        self._frontier.add(still_open.take((~again).nonzero()[:, 0]))
+        case = torch.unique(still_open.case[again])
+        if not len(case):
+            return None
+        roots = self._root(case, region)
         rows, shrunk = shrink(self._graph, self._cases, roots.case, roots.region)
         roots = replace(roots.take(rows), region=shrunk)
         parts = []
@@ -232,6 +287,7 @@ class Search:
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
         self._count += len(batch)
+        self._spent += torch.bincount(batch.case, minlength=len(self._cases))
         rows, region = shrink(self._graph, self._cases, batch.case, batch.region)
         if not len(rows):
             return None

@@ -20,6 +20,9 @@ from netproof.search.cases import Cases
 
 #: bits of the largest multiplier of a row, tried in turn before the row is taken as it is
 LEAF_BITS, CUT_BITS = (6, 9, 13, 20), (10, 16, 24)
+#: how much coarser than its own grid a row is tried in the end: the search took the finest grid that left room for its
+#: sums, which may be larger on the query's own graph and region
+_COARSER = (0, 1, 2, 4, 8)
 #: multipliers are multiples of 2**-48 at the finest, and below 2**52 in these units
 _FINEST, _LARGEST = 48, float(2**52)
 
@@ -71,15 +74,15 @@ def round_rows(
     Parameters
     ----------
     case, constraint : ``[B]``, the case of each row and its constraint that ``mu`` is for
-    bits : sizes of the largest multiplier to try; then comes the row's own grid
+    bits : sizes of the largest multiplier to try; then come the row's own grid and somewhat coarser ones
     """
     result = Rounded.nothing(rows)
     largest = torch.log2(rows.abs().amax(1).clamp(min=2.0**-30)).ceil() if len(rows) else rows.new_zeros(0)
     left = torch.arange(len(rows))
-    for digits in (*bits, None):
+    for digits, coarser in (*((b, 0) for b in bits), *((None, c) for c in _COARSER)):
         if not len(left):
             break
-        exponent = _own_grid(rows[left]) if digits is None else (digits - largest[left]).clamp(max=_FINEST)
+        exponent = _own_grid(rows[left]) - coarser if digits is None else (digits - largest[left]).clamp(max=_FINEST)
         scaled = (rows[left] * torch.exp2(exponent)[:, None]).round()
         # Any positive multiple of a row proves what the row proves.
         exponent = exponent.clamp(min=0)

@@ -90,3 +90,8 @@ class Frontier:
         popped = self._open.take(order[:count])
         self._open = self._open.take(order[count:])
         return popped
+
+    def peek(self, count: int) -> Subproblems:
+        """The (at most) ``count`` subproblems with the largest bounds, which stay."""
+        assert self._open is not None
+        return self._open.take(self._open.value.argsort(descending=True, stable=True)[:count])

@@ -1,0 +1,273 @@
+"""``netproof bench generate``: make a benchmark from networks and images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from netproof.cli import options as o
+from netproof.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netproof.benchmarks.generate import Shuffled
+    from netproof.benchmarks.recipes import Recipe
+    from netproof.formats.image_set import ImageSet
+    from netproof.network import Network
+
+_Number = TypeVar("_Number", int, float)
+
+_RECIPE = "default for the published networks: theirs"
+
+Networks = Annotated[list[Path], typer.Argument(metavar="NETWORK...", help="Networks in ONNX, of one input.")]
+Images = Annotated[
+    Path, typer.Option("--images", metavar="PATH", help="CIFAR .tar.gz, TinyImageNet .zip, folder by class, or IDX.")
+]
+Labels = Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Labels, of IDX images.")]
+Split = Annotated[str, typer.Option("--split", metavar="PART", help="Which part of an archive: test or train.")]
+Crop = Annotated[
+    int | None, typer.Option("--crop", metavar="N", help="Keep the centre of NxN (default of TinyImageNet: 56).")
+]
+Unchecked = Annotated[
+    bool, typer.Option("--unchecked", help="Take archives of another SHA-256 than the published ones'.")
+]
+Radius = Annotated[
+    str, typer.Option("--radius", metavar="R", help="Of pixels in [0, 1]; a decimal or a fraction.", show_default=True)
+]
+Mean = Annotated[str | None, typer.Option("--mean", metavar="M,...", help=f"Mean per channel ({_RECIPE}; else 0).")]
+Std = Annotated[
+    str | None, typer.Option("--std", metavar="S,...", help=f"Standard deviation per channel ({_RECIPE}; else 1).")
+]
+Count = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--count", metavar="N", help=f"Images per network, once for all or once for each ({_RECIPE}; else 24)."
+    ),
+]
+TimeLimit = Annotated[
+    list[float] | None,
+    typer.Option("--timeout", metavar="S", help=f"Seconds per instance, once or once for each ({_RECIPE}; else 200)."),
+]
+Title = Annotated[
+    str | None, typer.Option("--title", metavar="WORD", help=f"Heads the properties ({_RECIPE}; else robustness).")
+]
+Selected = Annotated[
+    Path | None,
+    typer.Option("--selected", metavar="DIR", help="Folder of lists NETWORK_list.txt to choose from; else filter."),
+]
+Filters = Annotated[
+    str | None, typer.Option("--filters", metavar="NAME,...", help="Filters of the selection (default: all).")
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", help="Filter the first N images of the shuffled order only.")
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the benchmark.")]
+
+
+def generate(
+    networks: Networks,
+    *,
+    images: Images,
+    out: Out,
+    labels: Labels = None,
+    split: Split = "test",
+    crop: Crop = None,
+    unchecked: Unchecked = False,
+    radius: Radius = "1/255",
+    mean: Mean = None,
+    std: Std = None,
+    count: Count = None,
+    timeout: TimeLimit = None,
+    title: Title = None,
+    seed: o.Seed = None,
+    selected: Selected = None,
+    filters: Filters = None,
+    limit: Limit = None,
+    threads: o.Threads = None,
+    as_json: o.Json = False,
+) -> None:
+    """Make a benchmark: choose images, write their properties and the list of instances.
+
+    The same seed gives the same files. Filtering goes on where it was stopped.
+    """
+    from netproof.benchmarks.generate import Shuffled, check_classes, check_seed, read_selected, write_selected
+
+    eps = _radius(radius)
+    number = 0 if seed is None else seed
+    check_seed(number)
+    for option, each in (("--count", count), ("--timeout", timeout)):
+        if each and (len(each) not in (1, len(networks)) or not all(0 < n < 1 << 31 for n in each)):
+            raise InputError(
+                option, f"is given as {', '.join(map(str, each))}", "give one positive number, or one per network"
+            )
+    if limit is not None and limit < 1:
+        raise InputError("--limit", f"is {limit}", "give a positive number of images")
+    if selected is not None and (filters is not None or limit is not None):
+        raise InputError("--selected", "is given together with filters", "give one of them")
+    names = [_name(path) for path in networks]
+    if len(set(names)) != len(names):
+        raise InputError(names[0], "two networks have one name", "rename one of them")
+    o.use_threads(threads)
+
+    from netproof.benchmarks.folder import BenchmarkFolder
+    from netproof.benchmarks.generate import generate as generate_properties
+    from netproof.cli.output import print_json
+    from netproof.formats.image_sources import read_image_set
+    from netproof.formats.load import load
+
+    found = read_image_set(images, labels, split=split, crop=crop, check=not unchecked)
+    shuffled = Shuffled(found)
+    folder = BenchmarkFolder(out)
+    documents: list[dict[str, object]] = []
+    for place, (name, path) in enumerate(zip(names, networks, strict=True)):
+        network = load(path)
+        _check_fit(network, found)
+        check_classes(found, name, network.outputs)
+        recipe = _recipe(name, found.images.shape[1], mean, std, title)
+        recipe = replace(recipe, count=_nth(count, place, recipe.count), timeout=_nth(timeout, place, recipe.timeout))
+        if selected is not None:
+            chosen_from: Sequence[int] = read_selected(selected / f"{name}_list.txt")
+        else:
+            chosen_from = _filtered(name, network, shuffled, recipe, eps, filters, number, limit, folder.path)
+            write_selected(folder.path / "selected_list" / f"{name}_list.txt", chosen_from)
+        made = list(
+            generate_properties(
+                name,
+                shuffled,
+                chosen_from,
+                recipe,
+                radius=eps,
+                seed=number,
+                outputs=network.outputs,
+                folder=folder.path,
+            )
+        )
+        folder.add_network(name, network.content)
+        folder.replace(name, made)
+        documents.append(
+            {
+                "network": name,
+                "selected": len(chosen_from),
+                "properties": [each.property_file for each in made],
+                "timeout": recipe.timeout,
+                "mean": list(recipe.normalization.mean),
+                "std": list(recipe.normalization.std),
+            }
+        )
+        if not as_json:
+            short = "" if len(made) == recipe.count else f" (fewer than the {recipe.count} asked for)"
+            typer.echo(
+                f"{name}: {len(made)} properties{short} of {len(chosen_from)} selected images, {recipe.timeout:g} s each; "
+                f"mean {_list(recipe.normalization.mean)}, std {_list(recipe.normalization.std)}"
+            )
+    if as_json:
+        print_json({"folder": str(out), "radius": eps, "seed": number, "networks": documents})
+    else:
+        typer.echo(f"written to {out}")
+
+
+def _filtered(
+    name: str,
+    network: Network,
+    images: Shuffled,
+    recipe: Recipe,
+    radius: float,
+    filters: str | None,
+    seed: int,
+    limit: int | None,
+    folder: Path,
+) -> list[int]:
+    """The positions that no filter takes, from the record as far as they are on it."""
+    from netproof.benchmarks.selection import SelectionRecord, conditions, select
+    from netproof.cli.count_progress import count_progress
+    from netproof.cli.stop import Stopped, stoppable
+    from netproof.runs.filters import filters_of
+
+    chain = filters_of(filters, network, seed)
+    path = folder / "selected_list" / f"{name}_record.csv"
+    stated = conditions(images, radius, recipe.normalization, chain, network.sha256)
+    record = SelectionRecord(path, stated)
+    total = len(images.images) if limit is None else min(limit, len(images.images))
+    before = sum(position < total for position in record.judgements)
+    try:
+        with stoppable(), count_progress(f"{name}: images", total, before) as display:
+            for _, judgement in select(images, radius, recipe.normalization, chain, record, limit=limit):
+                display.advance(judgement.value)
+    except Stopped as stop:
+        typer.echo(
+            f"stopped by {stop}: {len(record.judgements)} images are on record; run the same command again to go on",
+            err=True,
+        )
+        raise typer.Exit(128 + stop.number) from None
+    return record.selected(limit)
+
+
+def _recipe(name: str, channels: int, mean: str | None, std: str | None, title: str | None) -> Recipe:
+    from netproof.benchmarks.boxes import Normalization
+    from netproof.benchmarks.recipes import RECIPES, Recipe
+
+    known = RECIPES.get(name)
+    recipe = known or Recipe(24, 200, Normalization((0.0,) * channels, (1.0,) * channels), "robustness")
+    if mean is not None or std is not None:
+        normalization = Normalization(
+            recipe.normalization.mean if mean is None else _numbers("--mean", mean),
+            recipe.normalization.std if std is None else _numbers("--std", std),
+        )
+        recipe = replace(recipe, normalization=normalization)
+    if title is not None:
+        if not title.isascii() or not title.isprintable() or not title:
+            raise InputError("--title", "is no line of text", "give a word")
+        recipe = replace(recipe, title=title)
+    return recipe
+
+
+def _check_fit(network: Network, images: ImageSet) -> None:
+    size = images.images[0].size if len(images) else 0
+    if network.inputs != size or not network.content:
+        shape = "x".join(map(str, images.images.shape[1:]))
+        raise InputError(
+            network.path,
+            f"takes {network.inputs} inputs, the images of {images.source} are {shape}"
+            if network.content
+            else "is not in ONNX",
+            "give networks in ONNX that take these images, or another --crop",
+        )
+
+
+def _name(path: Path) -> str:
+    name = path.name.removesuffix(".gz").removesuffix(".onnx")
+    if not name.isascii() or not name.isprintable() or "," in name or '"' in name or " " in name:
+        raise InputError(path, "has a name that lists of instances cannot hold", "rename it")
+    return name
+
+
+def _radius(text: str) -> float:
+    try:
+        value = float(Fraction(text)) if len(text) < 40 else -1.0
+    except (ValueError, ZeroDivisionError, OverflowError):
+        value = -1.0
+    if not 0 < value <= 1:
+        raise InputError("--radius", f"is '{text[:40]}'", "give a number above 0 and at most 1, 1/255 for instance")
+    return value
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(option, f"is '{text[:60]}'", "give numbers with commas between them") from None
+
+
+def _nth(given: list[_Number] | None, place: int, default: _Number) -> _Number:
+    if not given:
+        return default
+    return given[0] if len(given) == 1 else given[place]
+
+
+def _list(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

@@ -1,0 +1,68 @@
+"""``netproof export``: queries for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netproof.cli import options as o
+from netproof.cli.encoding import Without, encoding_options
+from netproof.cli.groups import command_group
+from netproof.cli.robust import Eps, Index
+from netproof.errors import InputError
+
+app = command_group("Write queries for other tools.")
+
+Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")]
+
+
+@app.command()
+def smtlib(
+    network: o.NetworkPath,
+    *,
+    images: o.ImagesPath,
+    labels: o.LabelsPath,
+    index: Index,
+    eps: Eps,
+    out: Out,
+    bits: o.Bits = None,
+    input_bits: o.InputBits = None,
+    weight_integer_bits: o.WeightIntegerBits = None,
+    bias_integer_bits: o.BiasIntegerBits = None,
+    activation_integer_bits: o.ActivationIntegerBits = None,
+    without: Without = None,
+) -> None:
+    """Write one robustness query as an SMT-LIB 2 script.
+
+    In logic QF_BV, for any solver: sat means vulnerable, unsat robust.
+    """
+    from netproof.cli.output import check_writable
+    from netproof.cli.samples import Samples, read_network
+
+    options = encoding_options(without)
+    if eps < 0:
+        raise InputError("--eps", f"the radius is {eps}", "give a whole number of grey levels, 0 or more")
+    check_writable(out, "--out")
+    samples = Samples.read(images, labels)
+    samples.check(index)
+    widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
+    o.use_threads(1)
+    model = read_network(network, widths)
+    samples.check_size(model)
+
+    from netproof.exact.smt.export import exported
+    from netproof.query import robustness
+    from netproof.runs.durable import write_text
+    from netproof.runs.provenance import netproof_version
+
+    query = robustness(model, samples.image(index), samples.label(index), eps, name=f"sample {index}, radius {eps}")
+    if query.misclassified:
+        raise InputError(
+            "--index",
+            f"sample {index} (label {query.label}) is classified as {query.prediction}, so there is no class to keep",
+            "choose a sample that the network classifies as labelled",
+        )
+    write_text(out, exported(query, options, writer=f"netproof {netproof_version()}"))
+    typer.echo(f"written to {out}")

@@ -1,0 +1,114 @@
+"""Writer for convolutional networks in ONNX: the same network gives the same bytes.
+
+PyTorch's exporters differ between releases, fold constants as they see fit, and name what produced the file.
+Here the graph is written node by node, so a file depends on nothing but the numbers in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import onnx
+
+#: the first opset whose operators mean what today's mean, and the format version that goes with it
+_OPSET, _IR_VERSION = 13, 7
+_BATCH_NORM_EPSILON = 1e-5
+
+
+class OnnxWriter:
+    """Builds a model of float32 numbers with one input and one output.
+
+    Every method appends one node and returns the name of its value. Arrays are stored as float32, little-endian.
+
+    Parameters
+    ----------
+    name : of the graph
+    input_shape : of one sample, the batch axis left out
+    """
+
+    input = "input"
+
+    def __init__(self, name: str, input_shape: Sequence[int]) -> None:
+        self._name = name
+        self._input_shape = [1, *input_shape]
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def convolution(
+        self,
+        name: str,
+        x: str,
+        weight: NDArray[np.floating],
+        bias: NDArray[np.floating] | None = None,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+    ) -> str:
+        """Cross-correlation with ``weight`` ``[C_out, C_in, k, k]`` and zero padding on all sides."""
+        operands = [x, self._constant(f"{name}.weight", weight)]
+        if bias is not None:
+            operands.append(self._constant(f"{name}.bias", bias))
+        kernel = list(weight.shape[2:])
+        return self._node("Conv", name, operands, kernel_shape=kernel, pads=[padding] * 4, strides=[stride] * 2)
+
+    def batch_normalization(
+        self,
+        name: str,
+        x: str,
+        scale: NDArray[np.floating],
+        bias: NDArray[np.floating],
+        mean: NDArray[np.floating],
+        variance: NDArray[np.floating],
+        epsilon: float = _BATCH_NORM_EPSILON,
+    ) -> str:
+        """``scale * (x - mean) / sqrt(variance + epsilon) + bias`` per channel."""
+        parts = {"scale": scale, "bias": bias, "mean": mean, "variance": variance}
+        operands = [x, *(self._constant(f"{name}.{part}", array) for part, array in parts.items())]
+        return self._node("BatchNormalization", name, operands, epsilon=epsilon)
+
+    def linear(self, name: str, x: str, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> str:
+        """``x W' + b`` with ``weight`` ``[n_out, n_in]``."""
+        operands = [x, self._constant(f"{name}.weight", weight), self._constant(f"{name}.bias", bias)]
+        return self._node("Gemm", name, operands, transB=1)
+
+    def relu(self, name: str, x: str) -> str:
+        return self._node("Relu", name, [x])
+
+    def add(self, name: str, x: str, y: str) -> str:
+        return self._node("Add", name, [x, y])
+
+    def flatten(self, name: str, x: str) -> str:
+        return self._node("Flatten", name, [x], axis=1)
+
+    def model(self, output: str, outputs: int) -> bytes:
+        """The model whose result is the value ``output``, ``[1, outputs]``."""
+        from onnx import TensorProto, helper
+
+        graph = helper.make_graph(
+            self._nodes,
+            self._name,
+            [helper.make_tensor_value_info(self.input, TensorProto.FLOAT, self._input_shape)],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, outputs])],
+            initializer=self._constants,
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="netproof")
+        made.ir_version = _IR_VERSION
+        return bytes(made.SerializeToString(deterministic=True))
+
+    def _constant(self, name: str, array: NDArray[np.floating]) -> str:
+        from onnx import TensorProto, helper
+
+        data = np.ascontiguousarray(array, dtype="<f4")
+        self._constants.append(helper.make_tensor(name, TensorProto.FLOAT, data.shape, data.tobytes(), raw=True))
+        return name
+
+    def _node(self, operator: str, name: str, operands: Sequence[str], **attributes: object) -> str:
+        from onnx import helper
+
+        self._nodes.append(helper.make_node(operator, list(operands), [name], name=name, **attributes))
+        return name

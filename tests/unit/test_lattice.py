@@ -1,0 +1,120 @@
+"""The lattice search proposes whole numbers of the box, and finds those that a real point is near to."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from netproof.attack.lattice import descend, round_near
+from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.operators.linear import Linear
+from netproof.operators.staircase import Staircase
+from netproof.query import Conjunction
+from netproof.search.cases import Cases, cases_of
+from soundness.random_networks import floats
+from unit.test_attack import draw, where
+
+
+def polytope(seed: int, slack: int) -> tuple[Graph, Cases, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ranges of a linear layer around an integer point: the graph, its one case, the box, a real point inside."""
+    random = np.random.default_rng(seed)
+    inputs, rows = 24, 6
+    weight = random.integers(-7, 8, (rows, inputs))
+    planted = random.integers(0, 5, inputs)
+    # A real point near an integer one, so that a lattice point near the real one exists.
+    point = (planted + random.uniform(-0.9, 0.9, inputs)).clip(0, 4)
+    center = np.rint(weight @ point).astype(np.int64)
+    builder = GraphBuilder(Arithmetic.INTEGER, (inputs,))
+    linear = builder.add("linear", Linear(floats(weight), torch.zeros(rows, dtype=torch.float64)), builder.input)
+    builder.add("clip", Staircase.fixed_point(0, -512, 511), linear)
+    both = floats(np.concatenate([np.eye(rows, dtype=np.int64), -np.eye(rows, dtype=np.int64)]))
+    ends = floats(np.concatenate([center - slack, -center - slack]))
+    graph = builder.build()
+    low = torch.zeros(inputs)
+    return graph, cases_of(graph, [Conjunction(both, ends)]), low, low + 4, torch.from_numpy(point)[None].float()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_roundings_are_integers_of_the_box_next_to_the_point(seed: int) -> None:
+    graph, _, low, high, point = polytope(seed, 1)
+    linear = graph.to(torch.float32).nodes[1].operator
+    assert isinstance(linear, Linear)
+    outside = torch.cat([point, low[None] - 3, high[None] + 0.5, low[None]]).repeat(4, 1)
+    rounded = round_near(linear.weight, low, high, outside, torch.Generator().manual_seed(seed))
+    assert torch.equal(rounded, rounded.round())
+    assert (rounded >= low).all() and (rounded <= high).all()
+    assert ((rounded - outside.clamp(min=low, max=high)).abs() < 1).all()
+    again = round_near(linear.weight, low, high, outside, torch.Generator().manual_seed(seed))
+    assert torch.equal(rounded, again)
+
+
+def test_rounding_moves_the_accumulators_less_than_the_nearest_integers_do() -> None:
+    ratios = []
+    for seed in range(20):
+        graph, _, low, high, point = polytope(seed, 1)
+        linear = graph.to(torch.float32).nodes[1].operator
+        assert isinstance(linear, Linear)
+        rounded = round_near(linear.weight, low, high, point.repeat(8, 1), torch.Generator().manual_seed(seed))
+        moved = ((rounded - point) @ linear.weight.T).norm(dim=1).min()
+        ratios.append(float(moved / ((point.round() - point) @ linear.weight.T).norm()))
+    assert np.mean(ratios) < 0.7
+
+
+def test_rounding_nothing_or_whole_numbers() -> None:
+    weight, low = torch.ones(2, 3), torch.zeros(3)
+    generator = torch.Generator().manual_seed(0)
+    assert round_near(weight, low, low + 2, torch.empty(0, 3), generator).shape == (0, 3)
+    whole = torch.tensor([[0.0, 1.0, 2.0]])
+    assert torch.equal(round_near(weight, low, low + 2, whole, generator), whole)
+
+
+def test_descent_finds_planted_points() -> None:
+    """Ranges that plain rounding misses: rounding near and descending meet them."""
+    plain = found = 0
+    for seed in range(12):
+        graph, cases, low, high, point = polytope(seed, 2)
+        light = graph.to(torch.float32)
+        linear = light.nodes[1].operator
+        assert isinstance(linear, Linear)
+        case = torch.zeros(4, dtype=torch.int64)
+        plain += bool(cases.deficiency(linear.forward(point.round())[:, None], case[:1])[0, 0] <= 0)
+        generator = torch.Generator().manual_seed(seed)
+        start = round_near(linear.weight, low, high, point.repeat(4, 1), generator)
+        hits = descend(light, cases, low, high, start, case, generator, 200, time.monotonic() + 60)
+        assert torch.equal(hits, hits.round()) and (hits >= low).all() and (hits <= high).all()
+        assert (cases.deficiency(linear.forward(hits)[:, None], case[: len(hits)]) <= 0).all()
+        found += len(hits) > 0
+    assert plain < 6 and found >= 10
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_descents_end_at_points_that_meet_their_case(seed: int) -> None:
+    net, cases, truth, low, high = draw(seed)
+    generator = torch.Generator().manual_seed(seed)
+    inside = ((net.points() >= low.numpy()) & (net.points() <= high.numpy())).all(1)
+    for number in range(4):
+        start = torch.where(torch.rand(8, len(low), generator=generator) < 0.5, low, high)
+        case = torch.full((8,), number)
+        outcomes = [
+            descend(
+                net.graph().to(torch.float32), cases, low, high, start, case,
+                torch.Generator().manual_seed(seed), 30, time.monotonic() + 60,
+            )
+            for _ in range(2)
+        ]  # fmt: skip
+        assert torch.equal(*outcomes)
+        points = where(net, outcomes[0])
+        assert all(inside[points]) and all(truth[number][points])
+
+
+def test_descent_stops_at_the_deadline() -> None:
+    graph, cases, low, high, point = polytope(0, 0)
+    begun = time.monotonic()
+    hits = descend(
+        graph.to(torch.float32), cases, low, high, point.round(), torch.zeros(1, dtype=torch.int64),
+        torch.Generator().manual_seed(0), 10**9, begun - 1,
+    )  # fmt: skip
+    assert len(hits) == 0 and time.monotonic() - begun < 5
