@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation
+from netproof.operators.hull import Hull
 
 #: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
 _BYTES = 256 << 20
@@ -39,7 +41,17 @@ def behind_activations(graph: Graph) -> list[bool]:
     return behind
 
 
-def refine_ranges(graph: Graph, region: Region, rounding: Rounding, deadline: float = math.inf) -> Region:
+#: what cuts the ranges of deeper layers to those found for the layers above them
+Propagate = Callable[[Graph, Region], Region]
+
+
+def refine_ranges(
+    graph: Graph,
+    region: Region,
+    rounding: Rounding,
+    deadline: float = math.inf,
+    propagate: Propagate = propagate_intervals,
+) -> Region:
     """Tighten the ranges of open features layer by layer: rigorous in real arithmetic, rows one by one.
 
     Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64, and
@@ -63,14 +75,14 @@ def refine_ranges(graph: Graph, region: Region, rounding: Rounding, deadline: fl
             top, bottom = bound_features(graph, region, hulls, operand, *pair, rounding)
             high[pair] = torch.minimum(high[pair], top)
             low[pair] = torch.maximum(low[pair], bottom)
-        region = propagate_intervals(graph, region.with_range(k, low, high))
+        region = propagate(graph, region.with_range(k, low, high))
     return region
 
 
 def bound_features(
     graph: Graph,
     region: Region,
-    hulls: tuple,  # type: ignore[type-arg]
+    hulls: Sequence[Hull],
     node: int,
     row: Tensor,
     feature: Tensor,

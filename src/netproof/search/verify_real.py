@@ -11,10 +11,11 @@ from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import hulls_of
+from netproof.bounds.forms import form_ranges
 from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
 from netproof.bounds.refine import refine_ranges
 from netproof.bounds.refine_alpha import refine_by_alpha
-from netproof.bounds.region import Region, box_region
+from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
 from netproof.property import UnionQuery
@@ -28,6 +29,8 @@ from netproof.settings import Settings
 #: restarts and steps of the attack before anything else, and of the one on what the root leaves open
 _QUICK, _LONG = (4, 20), (20, 60)
 
+#: linear forms are carried forwards in so many inputs at most
+_FEW_FORMS = 64
 #: with at most so many inputs that vary, the box is split
 _FEW_INPUTS = 8
 #: subproblems after which a search begins anew with ranges from alpha-CROWN; steps for each, and their share of
@@ -75,7 +78,9 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
         if witness is not None:
             return Found(Verdict.SAT, 0, witness), "attack"
     region = box_region(graph, query.lower[None], query.upper[None])
-    region = refine_ranges(graph, region, Rounding.of(graph, region), deadline)
+    propagate = form_ranges if graph.input.size <= _FEW_FORMS else propagate_intervals
+    region = propagate(graph, region)
+    region = refine_ranges(graph, region, Rounding.of(graph, region), deadline, propagate)
     rounding = Rounding.of(graph, region)
     case, value = _root(graph, region, constraints, rounding)
     if not len(case):
