@@ -93,7 +93,7 @@ def folder_benchmark(name: str) -> VnncompBenchmark:
     lists = sorted(folder.glob("*instances.csv")) or sorted(folder.glob("*instances.csv.gz"))
     if not lists:
         raise InputError(folder, "holds no instances.csv", "name the folder of a benchmark of VNN-COMP")
-    return VnncompBenchmark(name, f"instances of {lists[0]}", (str(lists[0]),))
+    return VnncompBenchmark(f"{PREFIX}{folder}", f"instances of {lists[0]}", (str(lists[0]),))
 
 
 def _stem(path: Path) -> str:

@@ -84,13 +84,15 @@ def _solve_batch(
 def _outcome(
     instance: Instance, query: Query, result: Result, settings: Settings, certifying: Certifying | None
 ) -> Outcome:
+    from netproof.graph.graph import Arithmetic
     from netproof.query import RobustnessQuery, Verdict
     from netproof.runs.witness import witness_document
 
     robustness = isinstance(query, RobustnessQuery)
     verdict = result.verdict.for_robustness if robustness else result.verdict.value
     evidence, document, certified = "", None, None
-    if certifying is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+    integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
+    if certifying is not None and integer and result.verdict in (Verdict.SAT, Verdict.UNSAT):
         try:
             certified = certify(query, result, instance.name, certifying)
         except FAILURES as error:
