@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from netproof.query import Conjunction, Query, Result, Verdict, Witness, robustness
     from netproof.search.radius import RadiusResult, largest_radius
     from netproof.search.verify import verify, verify_many
+    from netproof.search.whole_property import verify_property
     from netproof.settings import Settings
 
     __version__: str
@@ -62,6 +63,7 @@ __all__ = [
     "robustness",
     "verify",
     "verify_many",
+    "verify_property",
     "write_certificate",
 ]
 
@@ -91,6 +93,7 @@ _HOME = {
     "robustness": "netproof.query",
     "verify": "netproof.search.verify",
     "verify_many": "netproof.search.verify",
+    "verify_property": "netproof.search.whole_property",
     "write_certificate": "netproof.certificate.format:write",
 }
 

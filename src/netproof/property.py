@@ -157,6 +157,20 @@ class Property:
             )
         return queries
 
+    def query(self, network: Network) -> Query:
+        """The whole property as one query: that of its only box, or a :class:`UnionQuery`. Raises as :meth:`queries`."""
+        queries = self.queries(network)
+        if len(queries) == 1:
+            return queries[0]
+        return UnionQuery(
+            network=network,
+            lower=torch.stack([q.lower for q in queries]).amin(0),
+            upper=torch.stack([q.upper for q in queries]).amax(0),
+            condition=(),
+            name=self.source,
+            parts=tuple(queries),
+        )
+
     def _conjunction(self, constraints: tuple[LinearConstraint, ...], network: Network) -> Conjunction:
         """Constraints in float64, each multiplied so that its coefficients are exact, its threshold rounded down."""
         rows = max(len(constraints), 1)  # of none at all: 0 >= 0
@@ -205,6 +219,16 @@ class PropertyQuery(Query):
     """
 
     part: PropertyPart = field(kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class UnionQuery(Query):
+    """Several queries on one network: ``sat`` where one of them is, ``unsat`` where all are.
+
+    The box is the smallest that holds all of theirs; the condition is empty, because each has its own.
+    """
+
+    parts: tuple[PropertyQuery, ...] = field(kw_only=True)
 
 
 def float_below(value: Fraction) -> float:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -290,11 +291,24 @@ def _is_whole(number: object) -> bool:
 class Witness:
     """An input that meets the condition, replayed exactly before it is reported.
 
-    ``input`` is ``[n_input]`` and ``output`` ``[n_output]``, both int64 for integer networks.
+    ``input`` is ``[n_input]`` and ``output`` ``[n_output]``, both int64 for integer networks and float32 for real ones.
+    ``exact`` is the input of a real query as exact numbers; it is ``input`` but where the box holds no float32 value,
+    and there ``input`` has the nearest one.
     """
 
     input: Tensor
     output: Tensor
+    exact: tuple[Fraction, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[Fraction, ...]:
+        """The input, exactly."""
+        return self.exact or tuple(Fraction(value) for value in self.input.tolist())
+
+    @property
+    def output_numbers(self) -> tuple[Fraction, ...]:
+        """The output, exactly."""
+        return tuple(Fraction(value) for value in self.output.tolist())
 
 
 @dataclass(frozen=True, eq=False)

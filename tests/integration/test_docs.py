@@ -47,6 +47,7 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize(
     "command",
     [
+        "verify",
         "robust",
         "radius",
         "check",

@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bounds": _GRAPHS,
     "attack": _GRAPHS | {"bounds"},
     "exact": _QUERIES | {"settings", "bounds"},
-    "search": _ENGINE - {"search"},
+    "search": (_ENGINE - {"search"}) | {"property"},
     "benchmarks": _QUERIES | {"formats"},
     "training": _QUERIES | {"formats"},
     "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": _ENGINE | {"formats", "benchmarks", "certificate", "runs", "report", "demo", "training"},
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
-    "__init__": _ENGINE | {"formats", "property", "certificate", "runs"},
+    "__init__": _ENGINE | {"formats", "certificate", "property", "runs"},
 }
 
 

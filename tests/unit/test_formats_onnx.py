@@ -364,14 +364,16 @@ def test_bit_widths_are_not_for_float_networks(tmp_path):
     assert netproof.load(path, widths=netproof.FixedPoint()).inputs == 3
 
 
-def test_real_networks_are_not_verified_yet(tmp_path):
+def test_robustness_of_images_is_for_integer_networks(tmp_path):
     network = netproof.load(save(tmp_path / "net.onnx", perceptron()))
     with pytest.raises(InputError, match="not an integer network"):
         netproof.robustness(network, np.zeros(3), 0, 1)
     zero = torch.zeros(3, dtype=torch.float64)
-    condition = netproof.Conjunction(torch.ones(1, 4).double(), torch.zeros(1).double())
-    with pytest.raises(InputError, match="only integer networks are supported"):
-        netproof.verify(netproof.Query(network, zero, zero + 1, (condition,)))
+    condition = netproof.Conjunction(torch.ones(1, 4).double(), torch.full((1,), -1e6).double())
+    asked = netproof.Query(network, zero, zero + 1, (condition,))
+    assert netproof.verify(asked).verdict is netproof.Verdict.SAT
+    with pytest.raises(InputError, match="does not take networks of real numbers"):
+        netproof.verify(asked, netproof.Settings(engine="smt"))
 
 
 def test_every_operator_of_the_documented_list_is_known():

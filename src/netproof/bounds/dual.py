@@ -165,10 +165,10 @@ def evaluate_dual(
     v = received.get(0)
     if v is None:
         v = torch.zeros_like(region.lower.expand(len(region), -1))
-    return DualPoint(value + _box_maximum(v, region), tuple(s), tuple(vs), tuple(conjugates), v, region)
+    return DualPoint(value + box_maximum(v, region), tuple(s), tuple(vs), tuple(conjugates), v, region)
 
 
-def _box_maximum(v: Tensor, region: Region) -> Tensor:
+def box_maximum(v: Tensor, region: Region) -> Tensor:
     """``max { v . x : x in the box }`` per row."""
     if region.lower.shape[0] > 1:
         return torch.maximum(v * region.lower, v * region.upper).sum(-1)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof.graph.graph import Graph
+from netproof.graph.graph import Arithmetic, Graph
+from netproof.graph.rounding import gamma
 from netproof.operators.base import Affine
 
 
@@ -88,8 +89,10 @@ def node_intervals(graph: Graph, region: Region) -> list[tuple[Tensor, Tensor]]:
 
     The entry of an activation's operand is *not* cut to the activation's range; the activation's
     own entry is its image. Crossed ranges (empty rows) give crossed images. Exact for integer
-    graphs: centres and radii are half-integers, and float64 holds them below 2**52.
+    graphs: centres and radii are half-integers, and float64 holds them below 2**52. Outward for real
+    graphs in float64; in float32 they are as good as the dtype (fit for searching).
     """
+    outward = graph.arithmetic is Arithmetic.REAL and region.lower.dtype == torch.float64
     intervals: list[tuple[Tensor, Tensor]] = [(region.lower, region.upper)]
     k = 0
     for node in graph.nodes[1:]:
@@ -98,6 +101,8 @@ def node_intervals(graph: Graph, region: Region) -> list[tuple[Tensor, Tensor]]:
             ends = [intervals[i] for i in node.operands]
             center = operator.forward(*((low + high) / 2 for low, high in ends))
             radius = operator.forward_absolute(*((high - low) / 2 for low, high in ends))
+            if outward:
+                radius = radius + _rounding(operator, ends)
             intervals.append((center - radius, center + radius))
         else:
             low, high = intervals[node.operands[0]]
@@ -105,6 +110,18 @@ def node_intervals(graph: Graph, region: Region) -> list[tuple[Tensor, Tensor]]:
             intervals.append(graph.activation(graph.activations[k]).output_range(low, high))
             k += 1
     return intervals
+
+
+def _rounding(operator: Affine, ends: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """What the centre and the radius of an interval may be off by, all roundings included.
+
+    Both are sums of products with ``|A| m + |b|`` as the sum of their magnitudes, ``m`` the larger end; a few
+    roundings more are those of the halves, of the ends, and of this bound itself.
+    """
+    size = operator.forward_absolute(*(torch.maximum(low.abs(), high.abs()) for low, high in ends))
+    size = size + operator.offset_absolute()
+    roundings = operator.terms()[0] + operator.roundings + 16
+    return 4 * gamma(roundings) * size + 2 * operator.offset_error() + 2.0**-500
 
 
 def propagate_intervals(graph: Graph, region: Region) -> Region:

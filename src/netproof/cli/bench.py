@@ -25,7 +25,7 @@ app = command_group("Run published benchmarks, export them, and make new ones.")
 app.command()(export)
 app.command()(generate)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list').")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list'), or vnncomp:DIR.")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]
 Only = Annotated[
     str | None,
@@ -54,8 +54,9 @@ def list_(data: o.DataFolder = None, as_json: o.Json = False) -> None:
     folders = DataFolders.locate(data)
     documents: list[dict[str, object]] = []
     for benchmark in benchmarks():
-        missing = ""
+        missing, count = "", None
         try:
+            count = len(benchmark.instances(folders))
             benchmark.files(folders)
         except InputError as error:
             missing = str(error)
@@ -63,7 +64,7 @@ def list_(data: o.DataFolder = None, as_json: o.Json = False) -> None:
             {
                 "name": benchmark.name,
                 "description": benchmark.description,
-                "instances": len(benchmark.instances(folders)),
+                "instances": count,
                 "published": benchmark.authors or None,
                 "available": not missing,
                 "missing": missing or None,
@@ -106,7 +107,7 @@ def run(
     settings = o.settings_of(timeout, seed, engine)
     benchmark = find_benchmark(name)
     folders = DataFolders.locate(data)
-    folder = out or Path("results") / benchmark.name
+    folder = out or Path("results") / Path(benchmark.name).name
     benchmark.files(folders)  # first things first: without these there is no run
     published = _published(benchmark, folders)
     recorded = 0

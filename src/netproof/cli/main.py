@@ -18,6 +18,7 @@ from netproof.cli.fetch import fetch
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
 from netproof.cli.robust import robust
+from netproof.cli.verify import verify
 from netproof.errors import NetproofError
 
 #: "unusable input or usage"
@@ -66,6 +67,7 @@ def run(arguments: Sequence[str]) -> int:
 def _command() -> Command:
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_netproof)
+    app.command()(verify)
     app.command()(robust)
     app.command()(radius)
     app.command()(check)

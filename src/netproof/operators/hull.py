@@ -43,6 +43,21 @@ class Hull(ABC):
         the adaptive rule of CROWN (Zhang et al., NeurIPS 2018).
         """
 
+    def relax(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """CROWN in one step: the multipliers ``s = slope * v`` ``[B, n]`` and ``phi(v, s)`` summed over features, ``[B]``.
+
+        The sum may be off from that of :meth:`conjugate` by a few roundings of ``v f(a)`` and ``s a``.
+        """
+        s = self.slope(v) * v
+        return s, self.conjugate(v, s).value.sum(-1)
+
+    def relax_rows(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`relax` for ``R`` objectives on every row of the hull: ``[B, R, n]`` to ``[B, R, n]`` and ``[B, R]``."""
+        rows, count, features = v.shape
+        repeated = self.take(torch.arange(rows, device=v.device).repeat_interleave(count))
+        s, value = repeated.relax(v.reshape(-1, features))
+        return s.reshape(v.shape), value.reshape(rows, count)
+
     @abstractmethod
     def height(self, v: Tensor, at: Tensor) -> Tensor:
         """Height of the hull above (``v >= 0``) or below (``v < 0``) the point ``at`` of the range."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -70,6 +71,37 @@ class KinkHull(Hull):
         # At the kink itself every slope in between would do; on a range that ends there, only its own piece's.
         own = (at > 0) | ((at == 0) & (self.lower >= 0))
         return torch.where(self._is_chord(v), self._chord(), self._piece(own))
+
+    @cached_property
+    def _lines(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Slopes of CROWN's lines above and below, and the value at 0 of the one that is not a piece."""
+        chord = self._chord()
+        middle = self._piece(self.lower + self.upper > 0)
+        # On a range on one side of the kink both lines are that side's piece, with no offset.
+        both = (self.lower < 0) & (self.upper > 0)
+        chord = torch.where(both, chord, middle)
+        offset = torch.where(both, self._image(self.upper) - chord * self.upper, 0.0)
+        return (chord, middle, offset) if self.left <= self.right else (middle, chord, offset)
+
+    def chord_line(self) -> tuple[Tensor, Tensor]:
+        """Slope and value at 0 of the line over both ends; on one side of the kink that side's piece and 0."""
+        above, below, offset = self._lines
+        return (above if self.left <= self.right else below), offset
+
+    def relax(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        above, below, offset = self._lines
+        up, down = v.clamp(min=0), v.clamp(max=0)
+        s = up * above
+        s = s.addcmul_(down, below) if s.shape == down.shape else s + down * below
+        chord = up if self.left <= self.right else down
+        return s, chord @ offset[0] if offset.shape[0] == 1 and offset.ndim == 2 else (chord * offset).sum(-1)
+
+    def relax_rows(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        above, below, offset = self._lines
+        up, down = v.clamp(min=0), v.clamp(max=0)
+        chord = up if self.left <= self.right else down
+        value = (chord @ offset[..., None])[..., 0]
+        return up.mul_(above[:, None]).addcmul_(down, below[:, None]), value
 
     def height(self, v: Tensor, at: Tensor) -> Tensor:
         line = self._image(self.lower) + self._chord() * (at - self.lower)

@@ -14,7 +14,7 @@ from netproof.runs.rows import CERTIFICATE, ERROR, Row, undecided_evidence
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
-    from netproof.query import Query, Result
+    from netproof.query import Query, Result, Witness
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,13 +84,15 @@ def _solve_batch(
 def _outcome(
     instance: Instance, query: Query, result: Result, settings: Settings, certifying: Certifying | None
 ) -> Outcome:
+    from netproof.graph.graph import Arithmetic
     from netproof.query import RobustnessQuery, Verdict
     from netproof.runs.witness import witness_document
 
     robustness = isinstance(query, RobustnessQuery)
     verdict = result.verdict.for_robustness if robustness else result.verdict.value
     evidence, document, certified = "", None, None
-    if certifying is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+    integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
+    if certifying is not None and integer and result.verdict in (Verdict.SAT, Verdict.UNSAT):
         try:
             certified = certify(query, result, instance.name, certifying)
         except FAILURES as error:
@@ -100,7 +102,7 @@ def _outcome(
         # The engine replays its witnesses; doing it once more here keeps the file from ever
         # claiming what the network does not do.
         witness = result.witness
-        if witness is None or not bool(query.refuted_by(witness.input.to(query.lower.dtype))):
+        if witness is None or not _replays(query, witness):
             return failed(instance, "the engine's witness does not replay on the network (a defect)")
         document = witness_document(query, witness)
     elif result.verdict is Verdict.MISCLASSIFIED and isinstance(query, RobustnessQuery):
@@ -110,3 +112,13 @@ def _outcome(
     elif not result.verdict.decided:
         evidence = undecided_evidence(settings.timeout, result.bound, result.reason)
     return Outcome(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
+
+
+def _replays(query: Query, witness: Witness) -> bool:
+    from netproof.graph.graph import Arithmetic
+
+    if query.network.graph.arithmetic is Arithmetic.REAL:
+        from netproof.search.replay import replays
+
+        return replays(query, witness)
+    return bool(query.refuted_by(witness.input.to(query.lower.dtype)))

@@ -40,6 +40,11 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         }
     else:
         document |= {"lower": _numbers(query.lower), "upper": _numbers(query.upper)}
+    if witness.exact:
+        from netproof.formats.counterexample import decimal
+
+        # As text, because the box may hold no float there and the exact number is what counts.
+        document["exact_input"] = [decimal(value) for value in witness.exact]
     return document | {"input": _numbers(witness.input), "output": _numbers(witness.output)}
 
 

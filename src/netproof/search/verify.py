@@ -24,6 +24,7 @@ from netproof.search.cases import Cases, cases_of, shrink
 from netproof.search.engine import Search
 from netproof.search.external import decide_with
 from netproof.search.trail import CommonCuts, Trail
+from netproof.search.verify_real import verify_real
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -47,19 +48,24 @@ def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> I
 
     Raises
     ------
-    QueryError : a query on a network whose arithmetic is not supported
+    QueryError : a query on a network whose arithmetic an engine asked for does not support
     InputError : an engine that is not there
     """
     settings = settings or Settings()
-    groups: dict[int, list[int]] = {}
-    for position, query in enumerate(queries):
-        if query.network.graph.arithmetic is not Arithmetic.INTEGER:
-            raise QueryError(query.name, "its network is not an integer network", "only integer networks are supported")
-        groups.setdefault(id(query.network), []).append(position)
     engine = exact_engine(settings.engine)
     if engine is not None:
+        for query in queries:
+            if query.network.graph.arithmetic is Arithmetic.REAL:
+                problem = f"the engine '{settings.engine}' does not take networks of real numbers"
+                raise QueryError(query.name, problem, "leave --engine out")
         yield from decide_with(engine, queries, settings)
         return
+    groups: dict[int, list[int]] = {}
+    for position, query in enumerate(queries):
+        if query.network.graph.arithmetic is Arithmetic.REAL:
+            yield position, verify_real(query, settings)
+        else:
+            groups.setdefault(id(query.network), []).append(position)
     for positions in groups.values():
         cases = max(len(queries[positions[0]].condition), 1)
         size = max(1, _ROOT_ROWS // cases)

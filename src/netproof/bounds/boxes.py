@@ -1,0 +1,103 @@
+"""CROWN on many boxes at once: every box has its own ranges, and only its own open features are bounded.
+
+Rows are arranged ``[B, R, n]``, ``R`` objectives for each of ``B`` boxes, so that the lines of a box are stored once
+and broadcast. Otherwise this is :func:`netproof.bounds.crown.crown_lines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.crown import Lines
+from netproof.bounds.dual import hulls_of
+from netproof.bounds.refine import behind_activations, open_features
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.rounding import Rounding
+from netproof.graph.graph import Graph
+from netproof.operators.base import Affine
+from netproof.operators.hull import Hull
+
+
+def box_lines(
+    graph: Graph,
+    region: Region,
+    hulls: Sequence[Hull],
+    coefficients: dict[int, Tensor],
+    constant: Tensor,
+    rounding: Rounding,
+) -> Lines:
+    """Bound ``R`` objectives on each of ``B`` boxes by CROWN, rigorously.
+
+    Parameters
+    ----------
+    region, hulls : ``B`` rows
+    coefficients : per node ``[B, R, n]``
+    constant : ``[B, R]``
+    rounding : of a region that holds all rows
+
+    Returns
+    -------
+    value ``[B, R]``, coefficients ``[B, R, n_input]``, constant ``[B, R]``
+    """
+    value = constant
+    received = dict(coefficients)
+    weighed = torch.zeros((), dtype=value.dtype)
+    for source, c in received.items():
+        weighed = weighed + rounding.weigh(source, c)
+    k = len(graph.activations)
+    for index in range(len(graph.nodes) - 1, 0, -1):
+        node = graph.nodes[index]
+        if not isinstance(node.operator, Affine):
+            k -= 1
+        v = received.pop(index, None)
+        if v is None:
+            continue
+        if isinstance(node.operator, Affine):
+            value = value + node.operator.offset(v)
+            passed = node.operator.adjoint(v)
+        else:
+            s, added = hulls[k].relax_rows(v)
+            value = value + added
+            weighed = weighed + rounding.weigh(node.operands[0], s)
+            passed = (s,)
+        for operand, share in zip(node.operands, passed, strict=True):
+            received[operand] = received[operand] + share if operand in received else share
+    v = received.get(0)
+    if v is None:
+        v = value.new_zeros(*value.shape, graph.input.size)
+    center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2
+    bound = value + (v @ center[..., None])[..., 0] + (v.abs() @ radius[..., None])[..., 0]
+    return Lines(rounding.total(bound, constant, weighed), v, value)
+
+
+def refine_boxes(graph: Graph, region: Region, rounding: Rounding) -> Region:
+    """Tighten the ranges of every box's open features layer by layer."""
+    behind = behind_activations(graph)
+    for k, index in enumerate(graph.activations):
+        operand = graph.nodes[index].operands[0]
+        if not behind[operand]:
+            continue
+        is_open = open_features(graph, region, k)
+        count = is_open.sum(1)
+        most = int(count.max())
+        if not most:
+            continue
+        # Boxes with open features only, each with as many objectives as the most open one has features.
+        rows = count.nonzero()[:, 0]
+        part = region.take(rows)
+        chosen, feature = is_open[rows].to(torch.int8).topk(most, 1)
+        c = torch.zeros(len(rows), 2 * most, graph.nodes[operand].size, dtype=region.lower.dtype)
+        c.scatter_(2, torch.cat([feature, feature], 1)[..., None], 1.0)
+        c[:, most:] *= -1
+        constant = torch.zeros(len(rows), 2 * most, dtype=region.lower.dtype)
+        value = box_lines(graph, part, hulls_of(graph, part), {operand: c}, constant, rounding).value
+        top = torch.where(chosen > 0, value[:, :most], torch.inf)
+        bottom = torch.where(chosen > 0, -value[:, most:], -torch.inf)
+        low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+        high[rows] = high[rows].scatter_reduce(1, feature, top, "amin")
+        low[rows] = low[rows].scatter_reduce(1, feature, bottom, "amax")
+        region = propagate_intervals(graph, region.with_range(k, low, high))
+    return region

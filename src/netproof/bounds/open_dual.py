@@ -1,0 +1,202 @@
+"""The dual bound of a piecewise linear graph, with multipliers for open features only.
+
+On a small box most features of ReLU layers are affine: their best multiplier is ``slope * v``, and ``phi`` is 0 there.
+What is left to choose, to split and to remember is a few hundred numbers among ten thousand. The parametrization is
+that of alpha- and beta-CROWN (Xu et al., ICLR 2021; Wang et al., NeurIPS 2021): at an open feature
+
+    s = chord * v  where v points to the chord,   s = alpha * v  elsewhere,   alpha between the two slopes,
+
+and after a split to one side of 0, where the function is the line ``slope * a``, ``s = slope * v + beta`` with
+``beta >= 0`` on the right side and ``<= 0`` on the left one (so that ``phi`` is 0 again). Every such choice is a
+choice of multipliers of :mod:`netproof.bounds.dual`, whose bound this is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.dual import Objective, box_maximum
+from netproof.bounds.region import Region
+from netproof.bounds.rounding import Rounding
+from netproof.graph.graph import Graph
+from netproof.operators.base import Affine
+from netproof.operators.kink_hull import KinkHull
+
+#: sides of a split: not split, left of 0 (the piece ``left * a``), right of it
+WHOLE, LEFT, RIGHT = 0, -1, 1
+
+
+def is_piecewise_linear(graph: Graph, region: Region) -> bool:
+    """Whether every activation is one with a single convex kink at 0 (ReLU, leaky ReLU with a slope of at most 1)."""
+    for i, low, high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
+        hull = graph.activation(i).hull(low, high)
+        if not isinstance(hull, KinkHull) or hull.left > hull.right:
+            return False
+    return True
+
+
+@dataclass(frozen=True, eq=False)
+class OpenDual:
+    """The open features of a one-row region and how to bound objectives on its parts.
+
+    Attributes
+    ----------
+    graph, region : in one dtype
+    index : per activation the open features, ``[m_k]``
+    closed : per activation the slope of every closed feature (anything at open ones), ``[n_k]``
+    lower, upper : ranges of the open features of all activations, one after the other, ``[m]``
+    left, right : slopes of the two pieces, ``[m]``
+    sizes : numbers of open features per activation
+    """
+
+    graph: Graph
+    region: Region
+    index: tuple[Tensor, ...]
+    closed: tuple[Tensor, ...]
+    lower: Tensor
+    upper: Tensor
+    left: Tensor
+    right: Tensor
+
+    @classmethod
+    def of(cls, graph: Graph, region: Region) -> OpenDual:
+        """For a region of one row, on a graph that :func:`is_piecewise_linear`."""
+        index, closed, lower, upper, left, right = [], [], [], [], [], []
+        for i, range_low, range_high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
+            hull = graph.activation(i).hull(range_low, range_high)
+            assert isinstance(hull, KinkHull)
+            low, high = range_low[0], range_high[0]
+            which = ((low < 0) & (high > 0)).nonzero()[:, 0]
+            index.append(which)
+            closed.append(torch.where(low + high > 0, low.new_tensor(hull.right), low.new_tensor(hull.left)))
+            lower.append(low[which])
+            upper.append(high[which])
+            left.append(torch.full_like(lower[-1], hull.left))
+            right.append(torch.full_like(lower[-1], hull.right))
+        parts = [torch.cat(part) if part else region.lower.new_zeros(0) for part in (lower, upper, left, right)]
+        return cls(graph, region, tuple(index), tuple(closed), *parts)
+
+    def __len__(self) -> int:
+        return self.lower.shape[0]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(len(which) for which in self.index)
+
+    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> OpenDual:
+        """The same in another dtype, for searching."""
+        target = torch.device(device)
+
+        def moved(part: Tensor) -> Tensor:
+            return part.to(target, dtype)
+
+        region = Region(
+            moved(self.region.lower),
+            moved(self.region.upper),
+            tuple(map(moved, self.region.range_lower)),
+            tuple(map(moved, self.region.range_upper)),
+        )
+        return OpenDual(
+            self.graph.to(dtype, device),
+            region,
+            tuple(which.to(target) for which in self.index),
+            tuple(map(moved, self.closed)),
+            *map(moved, (self.lower, self.upper, self.left, self.right)),
+        )
+
+    def chords(self) -> tuple[Tensor, Tensor]:
+        """Slope and value at 0 of the line over each open range, ``[m]``."""
+        low, high = self.left * self.lower, self.right * self.upper
+        slope = (high - low) / (self.upper - self.lower)
+        return slope, high - slope * self.upper
+
+    def crown_alpha(self) -> Tensor:
+        """CROWN's choice of the lower line, ``[m]``."""
+        return torch.where(self.lower + self.upper > 0, self.right, self.left)
+
+    def bound(
+        self,
+        objective: Objective,
+        side: Tensor,
+        alpha: Tensor,
+        beta: Tensor,
+        rounding: Rounding | None = None,
+        error: Tensor | None = None,
+    ) -> OpenPoint:
+        """Bound objectives on parts of the region.
+
+        Parameters
+        ----------
+        objective : ``B`` rows
+        side : ``[B, m]`` int8, the part: ``WHOLE``, ``LEFT`` or ``RIGHT`` for every open feature
+        alpha : ``[B, m]``, slopes of lower lines; brought between the two slopes
+        beta : ``[B, m]``, of at least 0; brought there, and used only where a feature is split
+        rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
+        error : ``[B]``, what the objective itself may be off by, weighed like the rest
+        """
+        split = side != WHOLE
+        piece = torch.where(side == RIGHT, self.right, self.left)
+        chord, offset = self.chords()
+        above = torch.where(split, piece, chord)
+        below = torch.where(split, piece, torch.minimum(torch.maximum(alpha, self.left), self.right))
+        added = beta.clamp(min=0) * side
+        offset = torch.where(split, 0.0, offset)
+        value = objective.constant
+        received = dict(objective.coefficients)
+        weighed = torch.zeros((), dtype=value.dtype, device=value.device) if error is None else error
+        if rounding is not None:
+            for source, c in received.items():
+                weighed = weighed + rounding.weigh(source, c)
+        arriving: list[Tensor] = []
+        k, at = len(self.graph.activations), len(self)
+        for number in range(len(self.graph.nodes) - 1, 0, -1):
+            node = self.graph.nodes[number]
+            if not isinstance(node.operator, Affine):
+                k -= 1
+                at -= len(self.index[k])
+            v = received.pop(number, None)
+            if isinstance(node.operator, Affine):
+                if v is None:
+                    continue
+                value = value + node.operator.offset(v)
+                passed = node.operator.adjoint(v)
+            else:
+                mine = slice(at, at + len(self.index[k]))
+                if v is None:
+                    arriving.append(torch.zeros_like(above[:, mine]))
+                    continue
+                which = self.index[k]
+                s = v * self.closed[k]
+                if len(which):
+                    open_v = v.index_select(1, which)
+                    arriving.append(open_v)
+                    up, down = open_v.clamp(min=0), open_v.clamp(max=0)
+                    open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
+                    value = value + (up * offset[:, mine]).sum(-1)
+                    s = s.index_copy(1, which, open_s)
+                else:
+                    arriving.append(v.new_zeros(len(v), 0))
+                if rounding is not None:
+                    weighed = weighed + rounding.weigh(node.operands[0], s)
+                passed = (s,)
+            for operand, share in zip(node.operands, passed, strict=True):
+                received[operand] = received[operand] + share if operand in received else share
+        v = received.get(0)
+        if v is None:
+            v = torch.zeros_like(self.region.lower.expand(len(objective), -1))
+        bound = value + box_maximum(v, self.region)
+        if rounding is not None:
+            bound = rounding.total(bound, objective.constant, weighed)
+        return OpenPoint(bound, torch.cat(arriving[::-1], 1), v)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenPoint:
+    """A bound: ``value`` ``[B]``, what arrived at open features ``v`` ``[B, m]``, the form in the input ``[B, n]``."""
+
+    value: Tensor
+    v: Tensor
+    input_coefficients: Tensor

@@ -1,0 +1,102 @@
+"""Ranges of real graphs by CROWN, only for features whose activation is not affine on what is known."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.crown import crown_lines
+from netproof.bounds.dual import Objective, hulls_of
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.rounding import Rounding
+from netproof.graph.graph import Graph
+from netproof.operators.base import Activation
+from netproof.operators.hull import Hull
+
+#: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
+_BYTES = 256 << 20
+_TENSORS = 6
+
+
+def open_features(graph: Graph, region: Region, k: int) -> Tensor:
+    """Where the ``k``-th activation is not affine on its range: ``[B, n_k]`` bool."""
+    low, high = region.range_lower[k], region.range_upper[k]
+    return ~torch.isnan(graph.activation(graph.activations[k]).split_point((low + high) / 2, low, high))
+
+
+def rows_at_once(graph: Graph, budget: int = _BYTES) -> int:
+    """How many rows to bound at once within a budget of bytes."""
+    return max(8, budget // (8 * _TENSORS * max(node.size for node in graph.nodes)))
+
+
+def behind_activations(graph: Graph) -> list[bool]:
+    """Per node whether its value depends on an activation; where it does not, intervals cannot be improved."""
+    behind = [False]
+    for node in graph.nodes[1:]:
+        behind.append(isinstance(node.operator, Activation) or any(behind[i] for i in node.operands))
+    return behind
+
+
+#: what cuts the ranges of deeper layers to those found for the layers above them
+Propagate = Callable[[Graph, Region], Region]
+
+
+def refine_ranges(
+    graph: Graph,
+    region: Region,
+    rounding: Rounding,
+    deadline: float = math.inf,
+    propagate: Propagate = propagate_intervals,
+) -> Region:
+    """Tighten the ranges of open features layer by layer: rigorous in real arithmetic, rows one by one.
+
+    Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64, and
+    ``rounding`` of a region that holds this one.
+    """
+    behind = behind_activations(graph)
+    at_once = max(1, rows_at_once(graph) // 2)
+    for k, index in enumerate(graph.activations):
+        operand = graph.nodes[index].operands[0]
+        if not behind[operand]:
+            continue
+        row, feature = open_features(graph, region, k).nonzero(as_tuple=True)
+        if not len(row):
+            continue
+        low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+        hulls = hulls_of(graph, region)
+        for part in torch.split(torch.arange(len(row)), at_once):
+            if time.monotonic() >= deadline:
+                return region
+            pair = row[part], feature[part]
+            top, bottom = bound_features(graph, region, hulls, operand, *pair, rounding)
+            high[pair] = torch.minimum(high[pair], top)
+            low[pair] = torch.maximum(low[pair], bottom)
+        region = propagate(graph, region.with_range(k, low, high))
+    return region
+
+
+def bound_features(
+    graph: Graph,
+    region: Region,
+    hulls: Sequence[Hull],
+    node: int,
+    row: Tensor,
+    feature: Tensor,
+    rounding: Rounding,
+) -> tuple[Tensor, Tensor]:
+    """Upper and lower bounds of single features of a node, one per pair of row and feature."""
+    pairs = len(row)
+    c = torch.zeros(2 * pairs, graph.nodes[node].size, dtype=region.lower.dtype)
+    pair = torch.arange(pairs)
+    c[pair, feature] = 1
+    c[pairs + pair, feature] = -1
+    if len(region) > 1:
+        rows = row.repeat(2)
+        region, hulls = region.take(rows), tuple(hull.take(rows) for hull in hulls)
+    objective = Objective({node: c}, torch.zeros(2 * pairs, dtype=region.lower.dtype))
+    value = crown_lines(graph, region, hulls, objective, rounding).value
+    return value[:pairs], -value[pairs:]

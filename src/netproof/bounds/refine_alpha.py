@@ -1,0 +1,69 @@
+"""Ranges by alpha-CROWN: every bound of an open feature with slopes of its own (Xu et al., ICLR 2021)."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.dual import Objective
+from netproof.bounds.open_dual import OpenDual
+from netproof.bounds.open_optimize import Choice, optimize_open
+from netproof.bounds.refine import behind_activations, rows_at_once
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.rounding import Rounding
+from netproof.graph.graph import Graph
+
+#: the budget of an optimization that keeps gradients, in rows, against that of one that does not
+_SHARE = 4
+
+
+def refine_by_alpha(graph: Graph, region: Region, rounding: Rounding, steps: int, deadline: float) -> Region:
+    """Tighten the ranges of a region of one row on a piecewise linear graph, layer by layer, until the deadline.
+
+    Slopes are found in float32; the ranges are rigorous. ``rounding`` is that of a region that holds this one.
+    """
+    behind = behind_activations(graph)
+    at_once = max(4, rows_at_once(graph) // _SHARE)
+    hidden = 0
+    for k, index in enumerate(graph.activations):
+        operand = graph.nodes[index].operands[0]
+        if not behind[operand]:
+            continue
+        hidden += 1
+        dual = OpenDual.of(graph, region)
+        feature = dual.index[k]
+        if (hidden == 1 and not any(len(which) for which in dual.index[:k])) or not len(feature):
+            continue
+        low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+        light = dual.to(torch.float32)
+        for part in torch.split(feature, at_once):
+            if time.monotonic() >= deadline:
+                return propagate_intervals(graph, region.with_range(k, low, high))
+            value = _bounds(dual, light, operand, part, rounding, steps, deadline)
+            high[0, part] = torch.minimum(high[0, part], value[: len(part)])
+            low[0, part] = torch.maximum(low[0, part], -value[len(part) :])
+        region = propagate_intervals(graph, region.with_range(k, low, high))
+    return region
+
+
+def _bounds(
+    dual: OpenDual, light: OpenDual, node: int, feature: Tensor, rounding: Rounding, steps: int, deadline: float
+) -> Tensor:
+    """Upper bounds of ``a`` and then of ``-a`` for features of a node."""
+    rows = 2 * len(feature)
+    c = torch.zeros(rows, dual.graph.nodes[node].size, dtype=torch.float64)
+    c[torch.arange(rows), feature.repeat(2)] = 1.0
+    c[len(feature) :] *= -1
+    light_c = c.float()
+    side = torch.zeros(rows, len(dual), dtype=torch.int8)
+    start = Choice(light.crown_alpha().expand(rows, -1), torch.zeros(rows, len(dual)), torch.zeros(rows, 1))
+
+    def mixed(chosen: Tensor, weight: Tensor) -> Objective:
+        return Objective({node: light_c[chosen]}, torch.zeros(len(chosen)))
+
+    choice, _ = optimize_open(light, mixed, side, start, steps, deadline=deadline)
+    double = choice.to(torch.float64)
+    objective = Objective({node: c}, torch.zeros(rows, dtype=torch.float64))
+    return dual.bound(objective, side, double.alpha, double.beta, rounding).value

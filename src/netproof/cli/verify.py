@@ -1,0 +1,126 @@
+"""``netproof verify``: a network and a property in VNN-LIB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netproof.cli import options as o
+
+if TYPE_CHECKING:
+    from netproof.network import Network
+    from netproof.query import Result
+
+PropertyPath = Annotated[Path, typer.Argument(metavar="PROPERTY", help="The property: VNN-LIB 1.0, plain or gzip.")]
+WitnessPath = Annotated[
+    Path | None,
+    typer.Option("--witness", metavar="FILE", help="Write the witness, if there is one, in the form of VNN-COMP."),
+]
+
+ResultPath = Annotated[
+    Path | None,
+    typer.Option("--competition", metavar="FILE", help="Write the result file of VNN-COMP: verdict, and witness."),
+]
+
+
+def verify(
+    network: o.NetworkPath,
+    property_: PropertyPath,
+    *,
+    timeout: o.Timeout = None,
+    seed: o.Seed = None,
+    threads: o.Threads = None,
+    witness: WitnessPath = None,
+    competition: ResultPath = None,
+    as_json: o.Json = False,
+) -> None:
+    """Does a network have an input that a property describes?
+
+    Prints sat (there is one, and it was replayed), unsat (there is none, over the real numbers), timeout or unknown. Exits with 0 whatever the answer is, 2 where there is none because of the input.
+    """
+    from netproof.cli.output import check_writable, print_json
+
+    settings = o.settings_of(timeout, seed)
+    o.use_threads(threads)
+    if witness is not None:
+        check_writable(witness, "--witness")
+    if competition is not None:
+        check_writable(competition, "--competition")
+
+    from netproof.formats.load import load
+    from netproof.formats.vnnlib import read_vnnlib
+    from netproof.search.whole_property import verify_property
+
+    model = load(network)
+    statement = read_vnnlib(property_)
+    result = verify_property(model, statement, settings)
+    _write(result, witness, competition)
+    if as_json:
+        print_json(_document(model, property_, result))
+    else:
+        typer.echo(_text(result, settings.timeout, witness))
+
+
+def _write(result: Result, witness: Path | None, competition: Path | None) -> None:
+    from netproof.formats.files import write_bytes
+
+    found = "" if result.witness is None else _counterexample(result)
+    if witness is not None and found:
+        write_bytes(witness, found.encode())
+    if competition is not None:
+        write_bytes(competition, f"{result.verdict.value}\n{found}".encode())
+
+
+def _counterexample(result: Result) -> str:
+    from netproof.formats.counterexample import counterexample
+
+    assert result.witness is not None
+    return counterexample(result.witness.numbers, result.witness.output_numbers)
+
+
+def _document(network: Network, property_: Path, result: Result) -> dict[str, object]:
+    from netproof.cli.output import finite
+    from netproof.cli.samples import network_document
+    from netproof.formats.counterexample import decimal
+
+    document: dict[str, object] = {
+        "verdict": result.verdict.value,
+        "network": network_document(network),
+        "property": str(property_),
+        "seconds": round(result.seconds, 6),
+        "method": result.method,
+        "subproblems": result.subproblems,
+        "bound": finite(result.bound),
+        "reason": result.reason,
+        "witness": None,
+    }
+    if result.witness is not None:
+        # As text, because a number in JSON need not survive its reader exactly.
+        document["witness"] = {
+            "input": [decimal(value) for value in result.witness.numbers],
+            "output": [decimal(value) for value in result.witness.output_numbers],
+        }
+    return document
+
+
+def _text(result: Result, limit: float, witness: Path | None) -> str:
+    from netproof.report.text import seconds_text
+
+    verdict = result.verdict.value
+    meanings = {
+        "sat": "there is an input that the property describes; it was replayed",
+        "unsat": "proved: no input meets the property",
+        "timeout": f"not decided within the time limit of {limit:g} s; a larger --timeout may decide it",
+        "unknown": f"not decided: {result.reason or 'the engine stopped without an answer'}",
+    }
+    lines = [verdict, f"  {meanings.get(verdict, result.reason)}"]
+    if result.witness is not None and witness is not None:
+        lines.append(f"  witness written to {witness}")
+    if not result.verdict.decided and result.bound is not None:
+        lines.append(f"  best upper bound so far: {result.bound:g} (below 0 would prove unsat)")
+    lines.append(
+        f"  time {seconds_text(result.seconds)}, method {result.method or 'none'}, subproblems {result.subproblems}"
+    )
+    return "\n".join(lines)

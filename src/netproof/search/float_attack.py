@@ -1,0 +1,70 @@
+"""Looking for witnesses of a real query: gradient ascent, and points that bounds propose."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from netproof.attack.gradient import ascend
+from netproof.graph.graph import Graph
+from netproof.query import Query, Witness
+from netproof.search.constraints import Constraints
+from netproof.search.replay import Replayer
+
+#: a point this close to meeting its case in float32 is worth a replay (relative to the size of the threshold)
+_NEAR = 1e-5
+#: replays of one batch of points at most
+_REPLAYS = 8
+
+
+class FloatAttack:
+    """Attacks on one query.
+
+    Parameters
+    ----------
+    query : the query
+    constraints : its cases, float64
+    seed : of random starts
+    """
+
+    def __init__(self, query: Query, constraints: Constraints, seed: int) -> None:
+        self._graph: Graph = query.network.graph.to(torch.float32)
+        self._constraints = constraints.to(torch.float32)
+        self._replayer = Replayer(query)
+        self._lower, self._upper = self._replayer.lower, self._replayer.upper
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
+        """Gradient ascent towards each of the cases, from the centre and from random points."""
+        if not self._replayer.possible:
+            return None
+        towards = case.repeat_interleave(restarts)
+        spread = torch.rand(len(towards), len(self._lower), generator=self._generator)
+        spread[::restarts] = 0.5
+        start = self._lower + spread * (self._upper - self._lower)
+        start = torch.minimum(torch.maximum(start, self._lower), self._upper)
+        x, margin = ascend(
+            self._graph,
+            self._lower,
+            self._upper,
+            start,
+            lambda points, outputs: self._constraints.margins(points, outputs, towards),
+            steps,
+            deadline,
+        )
+        return self._replay(x, margin, towards)
+
+    def try_points(self, x: Tensor, case: Tensor) -> Witness | None:
+        """Points ``[B, n]`` that bounds propose for cases."""
+        if not self._replayer.possible:
+            return None
+        x = torch.minimum(torch.maximum(x.float(), self._lower), self._upper)
+        with torch.no_grad():
+            margin = self._constraints.margins(x, self._graph.evaluate(x), case).amin(-1)
+        return self._replay(x, margin, case)
+
+    def _replay(self, x: Tensor, margin: Tensor, case: Tensor) -> Witness | None:
+        size = 1 + self._constraints.threshold.abs().amax(1)[case]
+        near = (margin >= -_NEAR * size).nonzero()[:, 0]
+        best = near[margin[near].argsort(descending=True)[:_REPLAYS]]
+        return self._replayer.first(x[best]) if len(best) else None

@@ -1,0 +1,258 @@
+"""Branch and bound over the input box, for networks with few inputs (Wang et al., USENIX Security 2018).
+
+Boxes are bounded in batches by CROWN with ranges of their own, and split in half where their bounds depend most on
+an input.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.boxes import box_lines, refine_boxes
+from netproof.bounds.crown import Lines
+from netproof.bounds.dual import hulls_of
+from netproof.bounds.forms import form_ranges
+from netproof.bounds.mixture import best_mixture
+from netproof.bounds.refine import open_features
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.rounding import Rounding
+from netproof.graph.graph import Graph
+from netproof.operators.hull import Hull
+from netproof.query import Verdict
+from netproof.search.constraints import Constraints
+from netproof.search.float_attack import FloatAttack
+from netproof.search.relu_split import Found
+
+#: bytes that the tensors of one batch of boxes may occupy
+_BYTES = 24 << 20
+#: open features up to which the ranges of a box are refined by CROWN; with more it is split at once
+_MOST_FEATURES = 400
+#: inputs that are tried out for a split
+_LOOK_AHEAD = 5
+#: boxes narrower than this share of their magnitude are not split any more
+_NARROW = 1e-11
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound,
+    and how often they were split."""
+
+    region: Region
+    cases: Tensor
+    value: Tensor
+    depth: Tensor
+
+    def __len__(self) -> int:
+        return self.value.shape[0]
+
+    def take(self, rows: Tensor) -> Boxes:
+        return Boxes(self.region.take(rows), self.cases[rows], self.value[rows], self.depth[rows])
+
+    @property
+    def bytes(self) -> int:
+        parts = (self.region.lower, self.region.upper, *self.region.range_lower, *self.region.range_upper, self.cases)
+        return sum(part.numel() * part.element_size() for part in parts)
+
+    @staticmethod
+    def concatenate(parts: list[Boxes]) -> Boxes:
+        return Boxes(
+            Region.concatenate([p.region for p in parts]),
+            torch.cat([p.cases for p in parts]),
+            torch.cat([p.value for p in parts]),
+            torch.cat([p.depth for p in parts]),
+        )
+
+
+class InputSplit:
+    """Search on one query.
+
+    Parameters
+    ----------
+    graph : float64
+    constraints : float64
+    rounding : of the root region
+    attack : to try maximizers on; None where witnesses are not looked for
+    memory : bytes that open boxes may occupy
+    """
+
+    def __init__(
+        self, graph: Graph, constraints: Constraints, rounding: Rounding, attack: FloatAttack | None, memory: int
+    ) -> None:
+        self._graph = graph
+        self._constraints = constraints
+        self._rounding = rounding
+        self._attack = attack
+        self._memory = memory
+        widest = max(node.size for node in graph.nodes)
+        self._batch = max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64))))
+        self._count = 0
+
+    def run(self, region: Region, case: Tensor, deadline: float) -> Found:
+        """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
+        cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
+        cases[0, case] = True
+        waiting = [Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64), torch.zeros(1))]
+        occupied = 0
+        while waiting:
+            if time.monotonic() >= deadline:
+                return self._undecided(Verdict.TIMEOUT, "the time limit was reached", waiting)
+            if occupied > self._memory:
+                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached", waiting)
+            # Depth first, which keeps the store small: all boxes have to be refuted in any order.
+            batch = waiting.pop()
+            while waiting and len(batch) + len(waiting[-1]) <= self._batch:
+                batch = Boxes.concatenate([batch, waiting.pop()])
+            if len(batch) > self._batch:
+                rows = torch.arange(len(batch))
+                waiting.append(batch.take(rows[self._batch :]))
+                batch = batch.take(rows[: self._batch])
+            left, score, found = self._bound(batch, deadline)
+            if found is not None:
+                return found
+            if len(left):
+                narrow = left.region.upper - left.region.lower <= _NARROW * (1 + left.region.upper.abs())
+                if bool(narrow.all(1).any()):
+                    return self._undecided(Verdict.UNKNOWN, "a box cannot be split any further", [*waiting, left])
+                waiting.append(_halves(left, torch.where(narrow, -torch.inf, score)))
+            occupied = sum(part.bytes for part in waiting)
+        return Found(Verdict.UNSAT, self._count)
+
+    def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Found:
+        return Found(verdict, self._count, bound=float(max(part.value.max() for part in waiting)), reason=reason)
+
+    def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Found | None]:
+        """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
+        self._count += len(batch)
+        region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
+        left, slopes = self._close(replace(batch, region=region))
+        features = sum(open_features(self._graph, left.region, k).sum(1) for k in range(len(self._graph.activations)))
+        worth = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left)).nonzero()[:, 0]
+        if len(worth) and time.monotonic() < deadline:
+            part = left.take(worth)
+            refined, tighter = self._close(replace(part, region=refine_boxes(self._graph, part.region, self._rounding)))
+            if len(worth) < len(left):
+                kept = torch.ones(len(left), dtype=torch.bool)
+                kept[worth] = False
+                rest = kept.nonzero()[:, 0]
+                refined = Boxes.concatenate([left.take(rest), refined])
+                tighter = torch.cat([slopes[rest], tighter])
+            left, slopes = refined, tighter
+        if self._attack is not None and len(left):
+            witness = self._try(left, slopes)
+            if witness is not None:
+                return left, slopes, witness
+        return left, self._scores(left, slopes), None
+
+    def _scores(self, left: Boxes, slopes: Tensor) -> Tensor:
+        """How good it is to split each input: the best few by the reach of the lines are tried out."""
+        width = left.region.upper - left.region.lower
+        score = (slopes.abs() * width[:, None, None]).amax(2)
+        score = torch.where(left.cases[..., None], score, 0.0).sum(1)
+        tried = min(_LOOK_AHEAD, score.shape[1])
+        if tried < 2 or not len(left):
+            return score
+        best, candidates = score.topk(tried, 1)
+        row = torch.arange(len(left)).repeat_interleave(tried)
+        one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
+        one[torch.arange(len(row)), candidates.reshape(-1)] = 1.0
+        halves = _halves(left.take(row), one)
+        value = self._value(replace(halves, region=form_ranges(self._graph, halves.region))).clamp(min=0)
+        gain = -(value[: len(row)] + value[len(row) :]).view(-1, tried)
+        tried_out = torch.full_like(score, -torch.inf).scatter(1, candidates, torch.where(best > 0, gain, -torch.inf))
+        return torch.where((left.depth % 2 == 0)[:, None], tried_out, score)
+
+    def _value(self, batch: Boxes) -> Tensor:
+        """The largest bound of any open case, by single constraints: ``[B]``."""
+        constraints = self._constraints
+        boxes, number, width = len(batch), len(constraints), constraints.width
+        lines = self._lines(batch.region, hulls_of(self._graph, batch.region))
+        value = lines.value.view(boxes, number, width).amin(-1)
+        return torch.where(batch.cases, value, -torch.inf).amax(1)
+
+    def _lines(self, region: Region, hulls: tuple[Hull, ...]) -> Lines:
+        """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
+        constraints = self._constraints
+        boxes, rows = len(region), len(constraints) * constraints.width
+        coefficients = {constraints.last: constraints.outputs.reshape(1, rows, -1).expand(boxes, -1, -1)}
+        if constraints.inputs is not None:
+            coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
+        constant = -constraints.threshold.reshape(1, -1).expand(boxes, -1)
+        return box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+
+    def _close(self, batch: Boxes) -> tuple[Boxes, Tensor]:
+        """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
+        alive = (~batch.region.empty()).nonzero()[:, 0]
+        if len(alive) < len(batch):
+            batch = batch.take(alive)
+        region = batch.region
+        constraints, width = self._constraints, self._constraints.width
+        boxes, number = len(region), len(constraints)
+        hulls = hulls_of(self._graph, region)
+        lines = self._lines(region, hulls)
+        value = lines.value.view(boxes, number, width).amin(-1)
+        cases = batch.cases & (value >= 0)
+        if width > 1 and bool(cases.any()):
+            cases, value = self._mix(region, hulls, lines.coefficients, lines.constant, cases, value)
+        rows = cases.any(1).nonzero()[:, 0]
+        largest = torch.where(cases, value, -torch.inf).amax(1)[rows]
+        left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows])
+        return left, lines.coefficients.view(boxes, number, width, -1)[rows]
+
+    def _mix(
+        self, region: Region, hulls: tuple[Hull, ...], slopes: Tensor, constant: Tensor, cases: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Refute conjunctions by mixtures of their constraints."""
+        box, case = cases.nonzero(as_tuple=True)
+        width = self._constraints.width
+        shape = (len(region), len(self._constraints), width)
+        part = region.take(box)
+        weight = best_mixture(
+            slopes.view(*shape, -1)[box, case], constant.view(shape)[box, case], part.lower, part.upper
+        )
+        objective = self._constraints.mixed(case, weight)
+        lines = box_lines(
+            self._graph,
+            part,
+            tuple(hull.take(box) for hull in hulls),
+            {node: c[:, None] for node, c in objective.coefficients.items()},
+            objective.constant[:, None],
+            self._rounding,
+        )
+        mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, self._rounding)
+        value = value.clone()
+        value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))
+        return cases & (value >= 0), value
+
+    def _try(self, left: Boxes, slopes: Tensor) -> Found | None:
+        """Try the maximizers and the centre of each box."""
+        assert self._attack is not None
+        case = left.cases.to(torch.int8).argmax(1)
+        low, high = left.region.lower, left.region.upper
+        mean = slopes[torch.arange(len(left)), case].mean(1)
+        points = torch.cat([torch.where(mean > 0, high, low), (low + high) / 2])
+        witness = self._attack.try_points(points, case.repeat(2))
+        return None if witness is None else Found(Verdict.SAT, self._count, witness)
+
+
+def _halves(boxes: Boxes, score: Tensor) -> Boxes:
+    """Both halves of every box, cut at the middle of the input with the best score."""
+    region = boxes.region
+    chosen = score.argmax(1)
+    at = (torch.arange(len(boxes)), chosen)
+    low, high = (end.expand(len(boxes), -1) for end in (region.lower, region.upper))
+    middle = (low[at] + high[at]) / 2
+    lower, upper = low.clone(), high.clone()
+    lower[at], upper[at] = middle, middle
+    twice = boxes.take(torch.arange(len(boxes)).repeat(2))
+    halves = Region(
+        torch.cat([low, lower]),
+        torch.cat([upper, high]),
+        twice.region.range_lower,
+        twice.region.range_upper,
+    )
+    return Boxes(halves, twice.cases, twice.value, twice.depth + 1)

@@ -1,0 +1,246 @@
+"""Branch and bound over the signs of open features (Bunel et al., JMLR 2020; Wang et al., NeurIPS 2021)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.open_optimize import Choice, optimize_open
+from netproof.bounds.rounding import Rounding
+from netproof.query import Verdict, Witness
+from netproof.search.constraints import Constraints
+from netproof.search.float_attack import FloatAttack
+
+_ROOT_STEPS, _STEPS = 40, 15
+#: candidate splits tried out per subproblem
+_LOOK_AHEAD = 6
+#: open features times rows that are bounded at once, roughly
+_ROWS_BYTES = 256 << 20
+_MOST_ROWS = 256
+#: rounds of optimization that a subproblem with nothing left to split gets
+_LEAF_ROUNDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Open:
+    """Open subproblems: case, sides of features, multipliers (float32), the best bound, how often bounded unsplit."""
+
+    case: Tensor
+    side: Tensor
+    choice: Choice
+    value: Tensor
+    rounds: Tensor
+
+    def __len__(self) -> int:
+        return self.case.shape[0]
+
+    def take(self, rows: Tensor) -> Open:
+        return Open(self.case[rows], self.side[rows], self.choice.take(rows), self.value[rows], self.rounds[rows])
+
+    @property
+    def bytes(self) -> int:
+        parts = (self.case, self.side, self.value, self.rounds, *self.choice.parts)
+        return sum(part.numel() * part.element_size() for part in parts)
+
+    @staticmethod
+    def concatenate(parts: list[Open]) -> Open:
+        return Open(
+            torch.cat([p.case for p in parts]),
+            torch.cat([p.side for p in parts]),
+            Choice(*(torch.cat(column) for column in zip(*(p.choice.parts for p in parts), strict=True))),
+            torch.cat([p.value for p in parts]),
+            torch.cat([p.rounds for p in parts]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search ends with; where it is undecided, ``bound`` is the largest open bound and ``left`` the open cases."""
+
+    verdict: Verdict
+    subproblems: int
+    witness: Witness | None = None
+    bound: float | None = None
+    reason: str = ""
+    left: Tensor | None = None
+
+
+class ReluSplit:
+    """Search on one query.
+
+    Parameters
+    ----------
+    dual : the open features of the root region, float64
+    rounding : of that region
+    constraints : float64
+    attack : to try maximizers on; None where witnesses are not looked for
+    memory : bytes that open subproblems may occupy
+    """
+
+    def __init__(
+        self, dual: OpenDual, rounding: Rounding, constraints: Constraints, attack: FloatAttack | None, memory: int
+    ) -> None:
+        self._dual = dual
+        self._light = dual.to(torch.float32)
+        self._rounding = rounding
+        self._constraints = constraints
+        self._light_constraints = constraints.to(torch.float32)
+        self._attack = attack
+        self._memory = memory
+        largest = max(node.size for node in dual.graph.nodes)
+        self._batch = max(4, min(_MOST_ROWS, _ROWS_BYTES // (8 * 12 * largest)))
+        self._count = 0
+        self._open: Open | None = None
+
+    @property
+    def count(self) -> int:
+        """Subproblems bounded so far."""
+        return self._count
+
+    def run(self, case: Tensor, deadline: float, most: int | None = None) -> Found:
+        """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems."""
+        features = len(self._dual)
+        rows = len(case)
+        alpha = self._light.crown_alpha().expand(rows, -1).clone()
+        choice = Choice(alpha, torch.zeros(rows, features), torch.zeros(rows, self._constraints.width))
+        side = torch.zeros(rows, features, dtype=torch.int8)
+        infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
+        root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))
+        witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
+        while witness is None and self._open is not None:
+            if time.monotonic() >= deadline:
+                return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
+            if most is not None and self._count >= most:
+                return self._undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
+            if self._open.bytes > self._memory:
+                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
+            batch = self._pop()
+            if bool((batch.rounds >= _LEAF_ROUNDS).any()):
+                return self._undecided(Verdict.UNKNOWN, "a subproblem without open features stays open", batch)
+            witness = self._bound(self._split(batch, deadline), _STEPS, deadline)
+        if witness is not None:
+            return Found(Verdict.SAT, self._count, witness)
+        return Found(Verdict.UNSAT, self._count)
+
+    def _undecided(self, verdict: Verdict, reason: str, batch: Open | None = None) -> Found:
+        parts = [part for part in (self._open, batch) if part is not None]
+        case = torch.unique(torch.cat([part.case for part in parts]))
+        return Found(
+            verdict, self._count, bound=float(max(part.value.max() for part in parts)), reason=reason, left=case
+        )
+
+    def _pop(self) -> Open:
+        assert self._open is not None
+        if len(self._open) <= self._batch:
+            batch, self._open = self._open, None
+            return batch
+        order = self._open.value.argsort(descending=True, stable=True)
+        batch = self._open.take(order[: self._batch])
+        self._open = self._open.take(order[self._batch :])
+        return batch
+
+    def _bound(self, batch: Open, steps: int, deadline: float, *, root: bool = False) -> Witness | None:
+        """Bound subproblems, keep those that stay open; a witness if a maximizer is one."""
+        for rows in torch.split(torch.arange(len(batch)), 2 * self._batch):
+            part = batch.take(rows)
+            witness = self._bound_part(part, steps, deadline, root)
+            if witness is not None:
+                return witness
+        return None
+
+    def _bound_part(self, batch: Open, steps: int, deadline: float, root: bool) -> Witness | None:
+        self._count += len(batch)
+        case = batch.case
+        choice, _ = optimize_open(
+            self._light,
+            lambda rows, weight: self._light_constraints.mixed(case[rows], weight),
+            batch.side,
+            batch.choice,
+            steps,
+            goal=-1e-5,
+            scale=1.0 if root else 0.5,
+            deadline=deadline,
+        )
+        double = choice.to(torch.float64)
+        weight = _one(double.weight)
+        objective = self._constraints.mixed(case, weight)
+        error = self._constraints.mixing_error(case, weight, self._rounding)
+        point = self._dual.bound(objective, batch.side, double.alpha, double.beta, self._rounding, error)
+        # The parent's bound holds here too.
+        value = torch.minimum(point.value, batch.value)
+        rows = (value >= 0).nonzero()[:, 0]
+        if not len(rows):
+            return None
+        if self._attack is not None:
+            x = self._dual.region
+            corners = torch.where(point.input_coefficients[rows] > 0, x.upper, x.lower)
+            witness = self._attack.try_points(corners, case[rows])
+            if witness is not None:
+                return witness
+        kept = Open(case, batch.side, choice, value, batch.rounds).take(rows)
+        self._open = kept if self._open is None else Open.concatenate([self._open, kept])
+        return None
+
+    def _split(self, batch: Open, deadline: float) -> Open:
+        """Both halves of every row; rows without an open feature come back once, as they are."""
+        feature, splittable = self._choose(batch, deadline)
+        rows = splittable.nonzero()[:, 0]
+        left, right = batch.take(rows), batch.take(rows)
+        at = (torch.arange(len(rows)), feature[rows])
+        left.side[at] = LEFT
+        right.side[at] = RIGHT
+        for half in (left, right):
+            half.choice.beta[at] = 0.0
+        rest = batch.take((~splittable).nonzero()[:, 0])
+        rest = Open(rest.case, rest.side, rest.choice, rest.value, rest.rounds + 1)
+        return Open.concatenate([left, right, rest])
+
+    def _choose(self, batch: Open, deadline: float) -> tuple[Tensor, Tensor]:
+        """The feature to split in each row, and whether there is one."""
+        light, choice = self._light, batch.choice
+        if not len(light):
+            nothing = torch.zeros(len(batch), dtype=torch.int64)
+            return nothing, nothing.bool()
+        objective = self._light_constraints.mixed(batch.case, _one(choice.weight))
+        with torch.no_grad():
+            v = light.bound(objective, batch.side, choice.alpha, choice.beta).v
+        score = _scores(light, v, choice.alpha)
+        score = torch.where(batch.side == WHOLE, score + 1e-12, -torch.inf)
+        width = min(_LOOK_AHEAD, score.shape[1])
+        best, candidates = score.topk(width, 1)
+        splittable = torch.isfinite(best[:, 0])
+        if width <= 1 or time.monotonic() >= deadline:
+            return candidates[:, 0], splittable
+        row = torch.arange(len(batch)).repeat_interleave(width)
+        feature = candidates.reshape(-1)
+        at = torch.arange(len(row))
+        total = torch.zeros(len(row))
+        for half in (LEFT, RIGHT):
+            for part in torch.split(at, 4 * self._batch):
+                mine = row[part]
+                side = batch.side[mine]
+                side[torch.arange(len(part)), feature[part]] = half
+                tried = choice.take(mine)
+                bound = light.bound(
+                    self._light_constraints.mixed(batch.case[mine], _one(tried.weight)), side, tried.alpha, tried.beta
+                )
+                total[part] += bound.value.clamp(min=0)
+        total = torch.where(torch.isfinite(best), total.view(-1, width), torch.inf)
+        return candidates.gather(1, total.argmin(1, keepdim=True))[:, 0], splittable
+
+
+def _one(weight: Tensor) -> Tensor:
+    """Weights of single constraints are exactly 1."""
+    return torch.ones_like(weight) if weight.shape[1] == 1 else weight
+
+
+def _scores(dual: OpenDual, v: Tensor, alpha: Tensor) -> Tensor:
+    """What splitting each feature could gain: the gap of the chord at 0, or of the lower line at the nearer end."""
+    _, offset = dual.chords()
+    lower = torch.minimum(torch.maximum(alpha, dual.left), dual.right)
+    below = torch.minimum((lower - dual.left) * -dual.lower, (dual.right - lower) * dual.upper)
+    return v.clamp(min=0) * offset - v.clamp(max=0) * below

@@ -1,0 +1,167 @@
+"""Replaying what may be a witness of a real query: with onnxruntime on the CPU, and no tolerance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netproof.bounds.region import box_region, node_intervals
+from netproof.errors import QueryError
+from netproof.property import PropertyQuery, UnionQuery, float_above, float_below
+from netproof.query import Conjunction, Query, Witness
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def replays(query: Query, witness: Witness) -> bool:
+    """Whether a witness of a real query is one, evaluated anew."""
+    parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
+    return any(Replayer(part).holds(witness) for part in parts)
+
+
+class Replayer:
+    """Checks points against a query as other people would: the file, their runtime, exact comparisons.
+
+    A coordinate whose interval holds no float32 value (a decimal constant, often) cannot be met by any float32
+    input. There the nearest float32 value is what the runtime is given, and the interval's own end is what the
+    witness has. Because these differ, such a witness must also be proved: an enclosure of the network's real
+    outputs at the witness itself has to meet the condition.
+
+    Parameters
+    ----------
+    query : on a network that keeps its file (:attr:`netproof.Network.content`)
+    """
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._session: Any = None
+        lower, upper = _inner_box(query)
+        self._between = lower > upper
+        nearest = ((query.lower + query.upper) / 2).float()
+        self.lower = torch.where(self._between, nearest, lower)
+        self.upper = torch.where(self._between, nearest, upper)
+
+    @property
+    def possible(self) -> bool:
+        """Whether there is a file to evaluate, and the box is one that float32 can hold."""
+        finite = torch.isfinite(self.lower) & torch.isfinite(self.upper)
+        return bool(self._query.network.content) and bool(finite.all())
+
+    def holds(self, witness: Witness) -> bool:
+        """Whether the witness is one of this query, its input taken as it is."""
+        again = self.first(witness.input[None])
+        return again is not None and again.exact == witness.exact and torch.equal(again.output, witness.output)
+
+    def first(self, points: Tensor) -> Witness | None:
+        """The first of the points ``[B, n]`` that is a witness; they are moved into the box first."""
+        if not self.possible:
+            return None
+        for point in points:
+            x = torch.minimum(torch.maximum(point.detach().cpu().float(), self.lower), self.upper)
+            y = self._evaluate(x.numpy())
+            if y is None:
+                continue
+            exact = self._inside(x)
+            image = [Fraction(value) for value in y.tolist()]
+            if self._holds(exact, image) and (not bool(self._between.any()) or self._proved(exact)):
+                return Witness(x, torch.from_numpy(y), tuple(exact))
+        return None
+
+    def _inside(self, x: Tensor) -> list[Fraction]:
+        """The point itself, with an end of its interval for every coordinate whose interval holds no float32."""
+        exact = [Fraction(value) for value in x.tolist()]
+        if bool(self._between.any()):
+            lower, upper = _exact_box(self._query)
+            for i in self._between.nonzero()[:, 0].tolist():
+                exact[i] = min(max(exact[i], lower[i]), upper[i])
+        return exact
+
+    def _proved(self, x: list[Fraction]) -> bool:
+        """Whether the real outputs at a real input meet the condition, whatever they are within an enclosure."""
+        graph = self._query.network.graph
+        lower = torch.tensor([[float_below(value) for value in x]], dtype=torch.float64)
+        upper = torch.tensor([[float_above(value) for value in x]], dtype=torch.float64)
+        low, high = node_intervals(graph, box_region(graph, lower, upper))[-1]
+        if not bool((torch.isfinite(low) & torch.isfinite(high)).all()):
+            return False
+        ends = [Fraction(v) for v in low[0].tolist()], [Fraction(v) for v in high[0].tolist()]
+        return any(_meets(conjunction, x, *ends) for conjunction in self._query.condition)
+
+    def _evaluate(self, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        if self._session is None:
+            self._session = _session(self._query)
+        given = self._session.get_inputs()[0]
+        shape = [size if isinstance(size, int) and size > 0 else 1 for size in given.shape]
+        kind = np.float64 if given.type == "tensor(double)" else np.float32
+        y = np.asarray(self._session.run(None, {given.name: x.astype(kind).reshape(shape)})[0]).reshape(-1)
+        if y.size != self._query.network.outputs or not np.isfinite(y).all():
+            return None
+        return y
+
+    def _holds(self, x: list[Fraction], y: list[Fraction]) -> bool:
+        if isinstance(self._query, PropertyQuery):
+            return self._query.part.holds(x, y)
+        lower, upper = _exact_box(self._query)
+        inside = all(low <= value <= high for low, value, high in zip(lower, x, upper, strict=True))
+        return inside and any(_meets(conjunction, x, y, y) for conjunction in self._query.condition)
+
+
+def _meets(conjunction: Conjunction, x: list[Fraction], lower: list[Fraction], upper: list[Fraction]) -> bool:
+    """Whether outputs meet the constraints of a conjunction wherever they are between two ends, strictly so unless
+    the ends coincide (the query's thresholds are rounded down where float64 does not hold them)."""
+    exact = lower == upper
+    inputs = conjunction.input_coefficients
+    for i, (row, threshold) in enumerate(
+        zip(conjunction.coefficients.tolist(), conjunction.threshold.tolist(), strict=True)
+    ):
+        left = Fraction(0)
+        for c, low, high in zip(row, lower, upper, strict=True):
+            if c:
+                left += Fraction(c) * (low if c > 0 else high)
+        if inputs is not None:
+            left += sum((Fraction(c) * v for c, v in zip(inputs[i].tolist(), x, strict=True) if c), Fraction(0))
+        if left < Fraction(threshold) if exact else left <= Fraction(math.nextafter(threshold, math.inf)):
+            return False
+    return True
+
+
+def _exact_box(query: Query) -> tuple[Sequence[Fraction], Sequence[Fraction]]:
+    if isinstance(query, PropertyQuery):
+        return query.part.box.lower, query.part.box.upper
+    return [Fraction(v) for v in query.lower.tolist()], [Fraction(v) for v in query.upper.tolist()]
+
+
+def _inner_box(query: Query) -> tuple[Tensor, Tensor]:
+    """The largest float32 box inside the query's."""
+    if isinstance(query, PropertyQuery):
+        inner_lower, inner_upper = query.part.box.inner_float32
+        return torch.from_numpy(inner_lower.copy()), torch.from_numpy(inner_upper.copy())
+    lower, upper = query.lower.float(), query.upper.float()
+    infinite = torch.tensor(torch.inf)
+    return (
+        torch.where(lower.double() < query.lower, torch.nextafter(lower, infinite), lower),
+        torch.where(upper.double() > query.upper, torch.nextafter(upper, -infinite), upper),
+    )
+
+
+def _session(query: Query) -> Any:
+    """An onnxruntime session on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(query.network.content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime has no exception type of its own
+        detail = " ".join(str(error).split())[:200]
+        raise QueryError(
+            query.name, f"onnxruntime does not evaluate {query.network.path} ({detail})", "export it again"
+        ) from None

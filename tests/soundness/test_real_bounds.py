@@ -1,0 +1,166 @@
+"""Bounds of real networks against rational arithmetic: nothing true may ever be cut off, however floats round."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from netproof.bounds.boxes import refine_boxes
+from netproof.bounds.crown import crown_lines
+from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of
+from netproof.bounds.forms import form_ranges
+from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.refine import refine_ranges
+from netproof.bounds.region import box_region, node_intervals
+from netproof.bounds.rounding import Rounding, evaluate_upper
+from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.linear import Linear
+from netproof.operators.relu import ReLU
+from soundness.real_networks import double, dual_value, evaluate, random_graph, rational
+
+KINDS = [
+    {"spread": 0.0},
+    {"spread": 8.0},
+    {"spread": 16.0, "leaky": True},
+    {"spread": 4.0, "residual": True},
+]
+
+
+def cases(seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    kind = KINDS[seed % len(KINDS)]
+    graph = random_graph(generator, **kind)
+    center = torch.randn(1, 3, generator=generator).double()
+    radius = torch.rand(1, 3, generator=generator).double() * 10.0 ** -(seed % 5)
+    return generator, graph, center - radius, center + radius
+
+
+def points(generator, lower, upper, count=30):
+    spread = torch.rand(count, lower.shape[1], generator=generator, dtype=torch.float64)
+    spread[: count // 2] = spread[: count // 2].round()
+    for x in lower + spread * (upper - lower):
+        yield [
+            min(max(Fraction(v), Fraction(a)), Fraction(b))
+            for v, a, b in zip(x.tolist(), lower[0].tolist(), upper[0].tolist(), strict=True)
+        ]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_ranges_hold_every_point(seed):
+    generator, graph, lower, upper = cases(seed)
+    region = box_region(graph, lower, upper)
+    rounding = Rounding.of(graph, region)
+    regions = {
+        "interval": region,
+        "forms": form_ranges(graph, region),
+        "crown": refine_ranges(graph, region, rounding),
+        "boxes": refine_boxes(graph, form_ranges(graph, region), rounding),
+    }
+    intervals = node_intervals(graph, region)
+    for x in points(generator, lower, upper):
+        values = evaluate(graph, x)
+        for (low, high), value in zip(intervals, values, strict=True):
+            assert all(a <= v <= b for a, v, b in zip(rational(low[0]), value, rational(high[0]), strict=True))
+        for name, one in regions.items():
+            for k, index in enumerate(graph.activations):
+                value = values[graph.nodes[index].operands[0]]
+                ends = rational(one.range_lower[k][0]), rational(one.range_upper[k][0])
+                assert all(a <= v <= b for a, v, b in zip(ends[0], value, ends[1], strict=True)), name
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_rigorous_value_is_at_least_the_exact_one(seed):
+    generator, graph, lower, upper = cases(seed)
+    region = box_region(graph, lower, upper)
+    region = refine_ranges(graph, region, Rounding.of(graph, region))
+    rounding = Rounding.of(graph, region)
+    hulls = hulls_of(graph, region)
+    c = torch.randn(1, 2, generator=generator).double()
+    objective = Objective({len(graph.nodes) - 1: c}, torch.zeros(1, dtype=torch.float64))
+    start = evaluate_dual(graph, region, hulls, objective, crown(hulls))
+    for noise in (0.0, 0.3, 10.0):
+        s = [m + noise * torch.randn(m.shape, generator=generator).double() * m.abs() for m in start.s]
+        exact = dual_value(graph, region, [m[0] for m in s], rational(c[0]))
+        upper_bound = evaluate_upper(graph, region, hulls, objective, given(s), rounding).value
+        assert Fraction(float(upper_bound)) >= exact
+        # And it is tight: the error term is of the order of float64's own rounding.
+        size = (
+            Fraction(rounding.gamma) * abs(exact)
+            + Fraction(float(rounding.weigh(len(graph.nodes) - 1, c)))
+            + sum(
+                Fraction(float(rounding.weigh(graph.nodes[i].operands[0], m)))
+                for i, m in zip(graph.activations, s, strict=True)
+            )
+        )
+        assert Fraction(float(upper_bound)) - exact <= 4 * size
+    lines = crown_lines(graph, region, hulls, objective, rounding)
+    for x in points(generator, lower, upper, 10):
+        y = evaluate(graph, x)[-1]
+        assert sum(a * b for a, b in zip(rational(c[0]), y, strict=True)) <= Fraction(float(lines.value))
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_parts_of_a_region_keep_their_points(seed):
+    generator, graph, lower, upper = cases(seed)
+    region = box_region(graph, lower, upper)
+    dual = OpenDual.of(graph, region)
+    rounding = Rounding.of(graph, region)
+    rows = 8
+    side = torch.randint(-1, 2, (rows, len(dual)), generator=generator).to(torch.int8)
+    alpha = torch.rand(rows, len(dual), generator=generator, dtype=torch.float64) * 2 - 0.5
+    beta = torch.randn(rows, len(dual), generator=generator).double()
+    c = torch.randn(1, 2, generator=generator).double()
+    objective = Objective({len(graph.nodes) - 1: c.expand(rows, -1)}, torch.zeros(rows, dtype=torch.float64))
+    value = dual.bound(objective, side, alpha, beta, rounding).value
+    for x in points(generator, lower, upper, 40):
+        values = evaluate(graph, x)
+        signs = torch.cat(
+            [
+                torch.tensor([(v > 0) - (v < 0) for v in values[graph.nodes[i].operands[0]]])[which]
+                for i, which in zip(graph.activations, dual.index, strict=True)
+            ]
+        )
+        reached = sum(a * b for a, b in zip(rational(c[0]), values[-1], strict=True))
+        for row in range(rows):
+            fits = (side[row] == WHOLE) | ((side[row] == LEFT) & (signs <= 0)) | ((side[row] == RIGHT) & (signs >= 0))
+            if bool(fits.all()):
+                assert reached <= Fraction(float(value[row]))
+
+
+def cancelling(dtype=torch.float64):
+    """``relu(1e8 x + 1) - relu(1e8 x) - 1 + 1e-9`` for positive ``x``: 1e-9, which float32 cannot see."""
+    builder = GraphBuilder(Arithmetic.REAL, (1,))
+    big = float(torch.tensor(1e8).float())
+    tiny = float(torch.tensor(1e-9).float())
+    at = builder.add("one", Linear(double([[big], [big]]), double([1.0, 0.0])), builder.input)
+    at = builder.add("relu", ReLU(), at)
+    builder.add("two", Linear(double([[1.0, -1.0]]), double([-1.0 + tiny])), at)
+    return builder.build().to(dtype)
+
+
+def test_cancellation_that_float32_gets_wrong():
+    graph, light = cancelling(), cancelling(torch.float32)
+    lower, upper = double([[0.5]]), double([[1.5]])
+    region = box_region(graph, lower, upper)
+    truth = evaluate(graph, [Fraction(1)])[-1][0]
+    assert truth > 0
+    objective = Objective({3: double([[1.0]])}, torch.zeros(1, dtype=torch.float64))
+    rigorous = crown_lines(graph, region, hulls_of(graph, region), objective, Rounding.of(graph, region)).value
+    assert Fraction(float(rigorous)) >= truth
+    light_region = region.to(torch.float32)
+    naive = crown_lines(light, light_region, hulls_of(light, light_region), objective.to(torch.float32)).value
+    assert Fraction(float(naive)) < truth  # a naive engine would report unsat here
+
+
+def test_no_finite_bound_where_numbers_overflow():
+    builder = GraphBuilder(Arithmetic.REAL, (1,))
+    at = builder.add("one", Linear(double([[1e200]]), double([0.0])), builder.input)
+    at = builder.add("relu", ReLU(), at)
+    builder.add("two", Linear(double([[-1e200]]), double([0.0])), at)
+    graph = builder.build()
+    region = box_region(graph, double([[-1.0]]), double([[1.0]]))
+    objective = Objective({3: double([[1.0]])}, torch.zeros(1, dtype=torch.float64))
+    value = crown_lines(graph, region, hulls_of(graph, region), objective, Rounding.of(graph, region)).value
+    assert not bool(torch.isfinite(value).any()) or float(value) >= 0

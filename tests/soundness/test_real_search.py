@@ -1,0 +1,96 @@
+"""Searches on real networks: what is attained is never refuted, and what is out of reach is refuted."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from netproof import Conjunction, Query, Settings, Verdict, verify
+from soundness.real_networks import double, evaluate, network_of, random_graph, rational
+
+SIZES = {"inputs": (3, 8, 8, 2), "signs": (12, 10, 8, 2)}
+
+
+def best_points(graph, lower, upper, generator, count=4000):
+    """The largest and the smallest first output found by sampling and climbing, with their points."""
+    x = lower + torch.rand(count, len(lower), generator=generator, dtype=torch.float64) * (upper - lower)
+    best = []
+    for sign in (1.0, -1.0):
+        point = x.clone().requires_grad_(True)
+        for step in range(60):
+            (slope,) = torch.autograd.grad((sign * graph.evaluate(point)[:, 0]).sum(), point)
+            moved = point + 0.2 * 0.93**step * (upper - lower) * slope.sign()
+            point = torch.minimum(torch.maximum(moved, lower), upper).detach().requires_grad_(True)
+        value = sign * graph.evaluate(point.detach())[:, 0]
+        best.append(point.detach()[value.argmax()])
+    return best
+
+
+def query(graph, lower, upper, rows, thresholds):
+    return Query(network_of(graph), lower, upper, (Conjunction(double(rows), double(thresholds)),))
+
+
+@pytest.mark.parametrize("mode", SIZES)
+@pytest.mark.parametrize("seed", range(8))
+def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed):
+    generator = torch.Generator().manual_seed(seed)
+    graph = random_graph(generator, SIZES[mode], spread=float(seed % 3), residual=seed % 2 == 1)
+    center = torch.randn(SIZES[mode][0], generator=generator).double()
+    radius = 0.5 if mode == "inputs" else 0.2
+    lower, upper = center - radius, center + radius
+    settings, short = Settings(timeout=20.0, attack=False), Settings(timeout=0.5, attack=False)
+    high, low = best_points(graph, lower, upper, generator)
+    top, bottom = (evaluate(graph, rational(x))[-1][0] for x in (high, low))
+    # The largest float64 that is certainly attained.
+    attained = float(top) if Fraction(float(top)) <= top else float(torch.nextafter(double(float(top)), double(-1e300)))
+    assert verify(query(graph, lower, upper, [[1.0, 0.0]], [attained]), short).verdict is not Verdict.UNSAT
+    spread = float(top - bottom)
+    above = query(graph, lower, upper, [[1.0, 0.0]], [float(top) + 0.05 * spread + 1e-6])
+    assert verify(above, settings).verdict is Verdict.UNSAT
+    # A conjunction of two constraints that hold on parts of the box but not together.
+    middle = float(top + bottom) / 2
+    both = query(graph, lower, upper, [[1.0, 0.0], [-1.0, 0.0]], [middle + 0.1 * spread, -middle + 0.1 * spread])
+    assert verify(both, settings).verdict is Verdict.UNSAT
+    held = query(graph, lower, upper, [[1.0, 0.0], [1.0, 0.0]], [attained, attained - 1.0])
+    assert verify(held, short).verdict is not Verdict.UNSAT
+
+
+def test_every_activation_pattern_of_small_networks():
+    """The maximum over all activation patterns, each a linear program that HiGHS solves, against both searches."""
+    highspy = pytest.importorskip("highspy")
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(100 + seed)
+        graph = random_graph(generator, (2, 4, 3, 1))
+        lower, upper = double([-1.0, -1.0]), double([1.0, 1.0])
+        largest = max(v for v in (_largest_on(highspy, graph, lower, upper, p) for p in range(2**7)) if v is not None)
+        settings = Settings(timeout=20.0, attack=False)
+        for offset, verdicts in ((1e-5, {Verdict.UNSAT}), (-1e-5, {Verdict.TIMEOUT, Verdict.UNKNOWN})):
+            limited = Settings(timeout=0.5, attack=False) if offset < 0 else settings
+            asked = query(graph, lower, upper, [[1.0]], [largest + offset])
+            assert verify(asked, limited).verdict in verdicts
+
+
+def _largest_on(highspy, graph, lower, upper, pattern):
+    """The largest output where hidden features are active as the bits of ``pattern`` say; None where there is none."""
+    model = highspy.Highs()
+    model.setOptionValue("output_flag", False)
+    model.setOptionValue("threads", 1)
+    x = [model.addVariable(float(a), float(b)) for a, b in zip(lower, upper, strict=True)]
+    values = x
+    for node in graph.nodes[1:]:
+        if hasattr(node.operator, "weight"):
+            rows = zip(node.operator.weight.tolist(), node.operator.bias.tolist(), strict=True)
+            values = [sum((w * v for w, v in zip(row, values, strict=True)), start=0.0 * x[0]) + b for row, b in rows]
+            continue
+        kept = []
+        for value in values:
+            pattern, active = divmod(pattern, 2)
+            model.addConstr(value >= 0 if active else value <= 0)
+            kept.append(value if active else 0.0 * x[0])
+        values = kept
+    model.maximize(values[0])
+    if model.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return None
+    return model.getObjectiveValue()
