@@ -24,6 +24,8 @@ from netproof.exact.milp.model import Model, Solution, Status
 
 #: seconds the solver may overrun its own limit before its process is ended
 _GRACE = 0.5
+#: seconds beyond which the wait for the solver has no limit of its own: locks count in 64 bits of nanoseconds
+_LONGEST_WAIT = 1e6
 
 
 class SolverError(RuntimeError):
@@ -75,7 +77,8 @@ class HighsProcess:
         assert process is not None and process.stdin is not None
         try:
             send(process.stdin, Request(model, relaxed, left))
-            answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0.0) + _GRACE)
+            wait = max(deadline - time.monotonic(), 0.0) + _GRACE
+            answer = self._answers.get(timeout=wait if wait < _LONGEST_WAIT else None)
         except queue.Empty:
             self.close()
             return Solution(Status.TIME)
