@@ -191,6 +191,9 @@ def test_a_model_that_does_not_replay_is_no_answer(hard_query):
         def decide(self, query: Query, settings: Settings, deadline: float) -> Answer:
             return Answer(Verdict.SAT, self.point)
 
+        def close(self) -> None:
+            """Nothing runs."""
+
     for point in (hard_query.image, hard_query.upper + 1, hard_query.image + 0.5, None):
         result = next(iter(decide_with(Wrong(point), [hard_query], Settings())))[1]
         assert result.verdict is Verdict.UNKNOWN and result.witness is None and "replay" in result.reason
