@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -174,6 +175,40 @@ def test_an_engine_that_is_dropped_ends_its_process():
     assert process is not None
     del engine
     assert process.poll() is not None
+
+
+def test_an_engine_that_is_never_closed_ends_with_the_program():
+    """Shutting down with a thread in the middle of a read was the end of the interpreter, by SIGABRT."""
+    program = """
+import time, numpy as np
+from netproof.exact.milp.highs import HighsProcess
+from netproof.exact.milp.model import ModelBuilder
+solver, builder = HighsProcess(1 << 30), ModelBuilder()
+builder.row(builder.columns(np.zeros(2), np.ones(2), integer=True), [1.0, 1.0], 1.0, 1.0)
+class Kept:
+    def __init__(self):
+        self.solver, self.cycle = solver, self
+kept = Kept()
+print(solver.solve(builder.build(), time.monotonic() + 20).status.value, solver._process.pid)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    status, process = ran.stdout.split()
+    assert status == "optimal"
+    # Waited for before the end, so nothing is left of it.
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(process), 0)
+
+
+def test_an_answer_that_cannot_be_read_is_the_end_of_the_process(monkeypatch: pytest.MonkeyPatch):
+    stand_in(
+        monkeypatch,
+        "import sys, time; sys.stdout.buffer.write(b'\\x01' + bytes(7) + b'?'); sys.stdout.flush(); time.sleep(60)",
+    )
+    begun = time.monotonic()
+    with HighsProcess(MEMORY) as solver, pytest.raises(SolverError):
+        solver.solve(knapsack(), soon())
+    assert time.monotonic() - begun < 19  # it is not the time limit that ends it
 
 
 def test_a_deadline_that_has_passed():

@@ -6,8 +6,10 @@ import gzip
 import io
 import os
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from netproof.errors import FormatError, InputError
 
@@ -55,21 +57,40 @@ def unwritable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> 
 
 
 def write_bytes(path: str | Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file whole or not at all, and (``durable``) onto the disk; raises :class:`InputError` where that fails.
+    """Write a file as :func:`whole_file` does."""
+    with whole_file(path, durable=durable) as stream:
+        stream.write(data)
 
-    Otherwise the operating system writes it when it likes: the file survives the death of this process, not
-    necessarily a power cut.
+
+@contextmanager
+def whole_file(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """A stream to a file that is there whole, and (``durable``) on the disk, when the block ends, or not at all.
+
+    Where not ``durable``, the operating system writes it when it likes: the file survives the death of this process,
+    not necessarily a power cut. A link stays, and what it points to is written. A device or a pipe is written to as
+    it is: a file in the place of ``/dev/null`` would harm every other program.
+
+    Raises :class:`InputError` where writing fails.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary: Path | None = None
     try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                yield stream
+            return
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with temporary.open("wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             if durable:
                 os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
+        temporary.replace(target)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+        if isinstance(error, BrokenPipeError) or not isinstance(error, OSError):
+            raise
         raise unwritable(path, error) from None

@@ -6,11 +6,10 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from netproof.formats.files import unwritable, write_bytes
+from netproof.formats.files import unwritable, whole_file, write_bytes
 
 
 def write_json(path: Path, document: Mapping[str, object]) -> None:
@@ -20,19 +19,8 @@ def write_json(path: Path, document: Mapping[str, object]) -> None:
 
 def write_text(path: Path, parts: Iterable[str]) -> None:
     """Write a text file, part by part, whole or not at all; raises :class:`InputError` where that fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.writelines(parts)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise unwritable(path, error) from None
-        raise
+    with whole_file(path) as stream:
+        stream.writelines(part.encode("utf-8") for part in parts)
 
 
 class AppendedFile:

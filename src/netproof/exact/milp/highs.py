@@ -15,6 +15,8 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
+from collections.abc import Callable
 from importlib.util import find_spec
 from types import TracebackType
 from typing import IO
@@ -24,6 +26,8 @@ from netproof.exact.milp.model import Model, Solution, Status
 
 #: seconds the solver may overrun its own limit before its process is ended
 _GRACE = 0.5
+#: seconds beyond which the wait for the solver has no limit of its own: locks count in 64 bits of nanoseconds
+_LONGEST_WAIT = 1e6
 
 
 class SolverError(RuntimeError):
@@ -43,6 +47,8 @@ class HighsProcess:
     def __init__(self, memory: int) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._memory = memory
+        #: what ends the process, once: by :meth:`close`, with this object, or before the interpreter shuts down
+        self._end: Callable[[], object] = _nothing
         self._answers: queue.SimpleQueue[Solution | None] = queue.SimpleQueue()
 
     def __enter__(self) -> HighsProcess:
@@ -51,9 +57,6 @@ class HighsProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
         self.close()
 
     def solve(self, model: Model, deadline: float, *, relaxed: bool = False) -> Solution:
@@ -75,7 +78,8 @@ class HighsProcess:
         assert process is not None and process.stdin is not None
         try:
             send(process.stdin, Request(model, relaxed, left))
-            answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0.0) + _GRACE)
+            wait = max(deadline - time.monotonic(), 0.0) + _GRACE
+            answer = self._answers.get(timeout=wait if wait < _LONGEST_WAIT else None)
         except queue.Empty:
             self.close()
             return Solution(Status.TIME)
@@ -90,15 +94,8 @@ class HighsProcess:
 
     def close(self) -> None:
         """End the child process, if there is one."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        self._process = None
+        self._end()
 
     def _start(self) -> None:
         if find_spec("highspy") is None:
@@ -117,7 +114,8 @@ class HighsProcess:
         except OSError as error:
             raise SolverError(f"the solver's process could not be started ({error.strerror})") from error
         self._answers = queue.SimpleQueue()
-        # The thread knows the pipe alone: holding the process would keep it alive.
+        self._end = weakref.finalize(self, _end, self._process)
+        # The thread knows the pipe alone, and closes it: holding this object would keep it alive.
         assert self._process.stdout is not None
         threading.Thread(target=_listen, args=(self._process.stdout, self._answers), daemon=True).start()
 
@@ -140,10 +138,21 @@ class HighsProcess:
         return f"the solver's process was ended by signal {-code}"
 
 
+def _nothing() -> None:
+    """There is no process yet."""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
 def _listen(stream: IO[bytes], answers: queue.SimpleQueue[Solution | None]) -> None:
-    """Pass answers on until the child is gone; None says that it is."""
-    try:
+    """Pass answers on until the child is gone, or says what cannot be read; None stands for either."""
+    with contextlib.suppress(Exception), stream:
         while True:
             answers.put(receive(stream))
-    except (EOFError, OSError, ValueError):
-        answers.put(None)
+    answers.put(None)

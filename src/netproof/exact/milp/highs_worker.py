@@ -11,6 +11,8 @@ import os
 import pickle
 import struct
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -20,6 +22,8 @@ from netproof.exact.milp.model import Model, Solution, Status
 
 #: length of a message, before it
 HEADER = struct.Struct("<Q")
+#: seconds between two looks at the parent
+_LOOK = 0.5
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,18 @@ def confine_memory(allowance: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone: standard input says so only between two requests."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os._exit(1)
+
+
 def main() -> None:
-    """Answer requests until standard input ends."""
+    """Answer requests until standard input ends or the parent is gone."""
     requests = sys.stdin.buffer
+    # HiGHS lets other threads run meanwhile.
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # Whatever a library prints goes to standard error, not between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

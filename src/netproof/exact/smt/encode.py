@@ -27,6 +27,9 @@ from netproof.operators.base import Affine
 from netproof.operators.staircase import Staircase
 from netproof.query import Query
 
+#: entries of a dense matrix that is still worth writing out
+_LARGEST_MATRIX = 1 << 26
+
 
 @dataclass(frozen=True, eq=False)
 class Formula:
@@ -74,7 +77,7 @@ def encode(query: Query, options: EncodingOptions | None = None, *, deadline: fl
 
     Raises
     ------
-    QueryError : a network with an activation that is no staircase
+    QueryError : a network with an activation that is no staircase, or an affine map too large to be written out
     DeadlineError : the deadline passed
     """
     return _Encoder(query, options or EncodingOptions(), deadline).run()
@@ -94,6 +97,13 @@ class _Encoder:
                 raise QueryError(
                     self.query.name,
                     f"node '{node.name}' ({node.operator.name}) has no encoding as bit-vectors",
+                    "use engine bab",
+                )
+            widest = max(graph.nodes[i].size for i in node.operands)
+            if isinstance(node.operator, Affine) and node.size * max(widest, node.size) > _LARGEST_MATRIX:
+                raise QueryError(
+                    self.query.name,
+                    f"node '{node.name}' has {node.size} x {widest} coefficients, too many to write out",
                     "use engine bab",
                 )
         self.graph = graph

@@ -24,7 +24,7 @@ def exported(
 
     Raises
     ------
-    QueryError : a network with an activation that is no staircase
+    QueryError : a network with an activation that is no staircase, or an affine map too large to be written out
     """
     options = options or EncodingOptions()
     formula = encode(query, options)

@@ -21,6 +21,8 @@ from tempfile import TemporaryFile
 
 #: seconds that the solver may overstay before it is ended
 _GRACE = 0.3
+#: seconds beyond which the wait for the solver has no limit of its own: ``poll`` counts milliseconds in 32 bits
+_LONGEST_WAIT = 1e6
 _BOOT = "import sys; sys.path[:] = {path!r}; from netproof.exact.smt.worker import main; main()"
 
 
@@ -75,7 +77,8 @@ def solve(script: Iterable[str], *, deadline: float, memory: int) -> Reply:
             return Reply("unknown", reason=f"the solver's process cannot be started ({error.strerror or error})")
         with process:
             try:
-                out, _ = process.communicate(text.encode("utf-8"), max(deadline - time.monotonic(), 0.0) + _GRACE)
+                wait = max(deadline - time.monotonic(), 0.0) + _GRACE
+                out, _ = process.communicate(text.encode("utf-8"), wait if wait < _LONGEST_WAIT else None)
             except subprocess.TimeoutExpired:
                 process.kill()
                 return Reply("timeout")

@@ -13,12 +13,16 @@ import sys
 import time
 from contextlib import suppress
 
+#: seconds beyond which the system is not asked to enforce the limit: it takes no number of any size, and no infinity
+_LONG = 1e9
+
 
 def main() -> None:
     """Read ``{"seconds": ..., "memory": ...}`` and, after that line, a script without ``(check-sat)``; answer it."""
     begun = time.monotonic()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent to say what Ctrl-C means
     parent = os.getppid()
+    _end_with_parent()
     from bitwuzla import BitwuzlaException, Option, Options, Parser, Result, TermManager
 
     limits = json.loads(sys.stdin.readline())
@@ -57,6 +61,17 @@ def main() -> None:
     os._exit(0)  # taking a large solver apart would take its time
 
 
+def _end_with_parent() -> None:
+    """Have the system end this process where its parent is killed; Bitwuzla prepares a formula without asking anyone.
+
+    Where the system cannot (it is not Linux), :func:`main`'s look at the parent has to do.
+    """
+    with suppress(ImportError, OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def _limit_resources(seconds: float, memory: int) -> None:
     """Let the system enforce the limits too, where it can."""
     with suppress(ImportError, OSError, ValueError):
@@ -68,5 +83,6 @@ def _limit_resources(seconds: float, memory: int) -> None:
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 10, int(seconds) + 15))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if seconds < _LONG:
+            resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 10, int(seconds) + 15))

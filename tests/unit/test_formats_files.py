@@ -1,0 +1,55 @@
+"""Writing files: whole or not at all, and never in the place of what is no file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from netproof.errors import InputError
+from netproof.formats.files import whole_file, write_bytes
+from netproof.runs.durable import write_text
+
+
+@pytest.mark.parametrize("how", ["bytes", "text"])
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path, how: str):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    if how == "bytes":
+        write_bytes(pipe, b"one two")
+    else:
+        write_text(pipe, ["one ", "two"])
+    reader.join(30)
+    assert got == [b"one two"]
+    assert stat.S_ISFIFO(pipe.lstat().st_mode) and [p.name for p in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_link_stays_and_its_file_is_written(tmp_path: Path):
+    target, link = tmp_path / "file", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to("file")
+    write_text(link, ["new"])
+    assert link.is_symlink() and target.read_text() == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_what_fails_half_way_leaves_the_old_file_alone(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), whole_file(path) as stream:
+        stream.write(b"half")
+        raise RuntimeError
+    with pytest.raises(InputError, match="cannot be written"), whole_file(path) as stream:
+        raise OSError(28, "No space left on device")
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="cannot be written"):
+        write_bytes(tmp_path, b"")
