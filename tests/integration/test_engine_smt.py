@@ -195,9 +195,6 @@ def test_a_model_that_does_not_replay_is_no_answer(hard_query):
         def decide(self, query: Query, settings: Settings, deadline: float) -> Answer:
             return Answer(Verdict.SAT, self.point)
 
-        def close(self) -> None:
-            """Nothing runs."""
-
     for point in (hard_query.image, hard_query.upper + 1, hard_query.image + 0.5, None):
         engine = Wrong(point)
         ((_, result),) = decide_with(engine, [hard_query], Settings())
