@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from conftest import assert_refused
 from onnx_models import model, node, save
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +102,15 @@ def test_a_folder_as_a_benchmark(cli, files):
     assert cli("bench", "show", out).code == 0
     ran = cli("bench", "run", f"vnncomp:{files / 'nowhere'}")
     assert ran.code == 2 and "no such folder" in ran.err
+
+
+@pytest.mark.parametrize("option", [("--certificates", "evidence"), ("--check",)])
+def test_a_run_on_float_networks_has_no_certificates(cli, files, option):
+    (files / "instances.csv").write_text("net.onnx,low.vnnlib,10\n")
+    options = [files / part if part == "evidence" else part for part in option]
+    ran = cli("bench", "run", f"vnncomp:{files}", "--out", files / "out", *options)
+    assert_refused(ran, option[0], "float networks")
+    assert not (files / "out").exists()
 
 
 def test_the_competition_scripts(files):

@@ -57,12 +57,15 @@ class Benchmark(ABC):
     ----------
     name : by which ``netproof bench`` knows it
     description : one line for ``netproof bench list``
+    certifiable : whether its verdicts can come with certificates
     authors : whose verdicts :meth:`published` gives; empty where there are none
     """
 
     name: str
     description: str
     authors: str = ""
+    #: whether verdicts on its networks come with certificates: integer networks' do
+    certifiable: bool = True
 
     @abstractmethod
     def files(self, data: DataFolders) -> Mapping[str, Path]:

@@ -34,6 +34,7 @@ class VnncompBenchmark(Benchmark):
     description: str
     lists: tuple[str, ...]
     authors: str = ""
+    certifiable: bool = False
 
     def files(self, data: DataFolders) -> Mapping[str, Path]:
         found = {"instances": self._list(data)}

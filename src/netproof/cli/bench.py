@@ -120,6 +120,12 @@ def run(
 
             o.use_threads(1)
             certifying = None
+            if (certificates is not None or check) and not benchmark.certifiable:
+                raise InputError(
+                    "--certificates" if certificates is not None else "--check",
+                    f"the networks of {benchmark.name} are float networks, which have no certificates",
+                    "run it without",
+                )
             if certificates is not None or check:
                 certifying = Certifying((certificates or folder / "certificates").absolute(), check)
             events = run_benchmark(benchmark, folders, folder, settings, jobs=jobs, only=only, certifying=certifying)
