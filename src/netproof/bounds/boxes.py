@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.crown import Lines
-from netproof.bounds.dual import hulls_of
+from netproof.bounds.dual import hulls_of, pass_back
 from netproof.bounds.refine import behind_activations, open_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.rounding import Rounding
@@ -43,29 +43,22 @@ def box_lines(
     value ``[B, R]``, coefficients ``[B, R, n_input]``, constant ``[B, R]``
     """
     value = constant
-    received = dict(coefficients)
     weighed = torch.zeros((), dtype=value.dtype)
-    for source, c in received.items():
+    for source, c in coefficients.items():
         weighed = weighed + rounding.weigh(source, c)
-    k = len(graph.activations)
-    for index in range(len(graph.nodes) - 1, 0, -1):
-        node = graph.nodes[index]
-        if not isinstance(node.operator, Affine):
-            k -= 1
-        v = received.pop(index, None)
-        if v is None:
-            continue
-        if isinstance(node.operator, Affine):
-            value = value + node.operator.offset(v)
-            passed = node.operator.adjoint(v)
-        else:
-            s, added = hulls[k].relax_rows(v)
-            value = value + added
-            weighed = weighed + rounding.weigh(node.operands[0], s)
-            passed = (s,)
-        for operand, share in zip(node.operands, passed, strict=True):
-            received[operand] = received[operand] + share if operand in received else share
-    v = received.get(0)
+
+    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor]:
+        nonlocal value, weighed
+        operator = graph.nodes[index].operator
+        if isinstance(operator, Affine):
+            value = value + operator.offset(v)
+            return operator.adjoint(v)
+        s, added = hulls[k].relax_rows(v)
+        value = value + added
+        weighed = weighed + rounding.weigh(graph.nodes[index].operands[0], s)
+        return (s,)
+
+    v = pass_back(graph, coefficients, hand_on)
     if v is None:
         v = value.new_zeros(*value.shape, graph.input.size)
     center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective, box_maximum
+from netproof.bounds.dual import Objective, box_maximum, pass_back
 from netproof.bounds.region import Region
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
@@ -49,32 +49,24 @@ def crown_lines(
     region that holds this one; everything float64) the value is an upper bound in real arithmetic.
     """
     value = objective.constant
-    received = dict(objective.coefficients)
     weighed = torch.zeros((), dtype=value.dtype, device=value.device)
     if rounding is not None:
-        for source, c in received.items():
+        for source, c in objective.coefficients.items():
             weighed = weighed + rounding.weigh(source, c)
-    k = len(graph.activations)
-    for index in range(len(graph.nodes) - 1, 0, -1):
-        node = graph.nodes[index]
-        if not isinstance(node.operator, Affine):
-            k -= 1
-        v = received.pop(index, None)
-        if v is None:
-            continue
-        if isinstance(node.operator, Affine):
-            value = value + node.operator.offset(v)
-            passed = node.operator.adjoint(v)
-        else:
-            multiplier, added = hulls[k].relax(v)
-            value = value + added
-            if rounding is not None:
-                weighed = weighed + rounding.weigh(node.operands[0], multiplier)
-            passed = (multiplier,)
-        del v
-        for operand, share in zip(node.operands, passed, strict=True):
-            received[operand] = received[operand] + share if operand in received else share
-    v = received.get(0)
+
+    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor]:
+        nonlocal value, weighed
+        operator = graph.nodes[index].operator
+        if isinstance(operator, Affine):
+            value = value + operator.offset(v)
+            return operator.adjoint(v)
+        multiplier, added = hulls[k].relax(v)
+        value = value + added
+        if rounding is not None:
+            weighed = weighed + rounding.weigh(graph.nodes[index].operands[0], multiplier)
+        return (multiplier,)
+
+    v = pass_back(graph, objective.coefficients, hand_on)
     if v is None:
         v = torch.zeros_like(region.lower.expand(len(objective), -1))
     bound = value + box_maximum(v, region)

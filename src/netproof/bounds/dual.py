@@ -14,7 +14,7 @@ dualized. Interval propagation, CROWN, alpha- and beta-CROWN and LP duality are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -138,34 +138,58 @@ def evaluate_dual(
     (:mod:`netproof.bounds.exact`); otherwise it is as good as the dtype.
     """
     value = objective.constant
-    received = dict(objective.coefficients)
+    count = len(graph.activations)
+    s: list[Tensor | None] = [None] * count
+    vs: list[Tensor | None] = [None] * count
+    conjugates: list[Conjugate | None] = [None] * count
+
+    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor]:
+        nonlocal value
+        operator = graph.nodes[index].operator
+        if isinstance(operator, Affine):
+            value = value + operator.offset(v)
+            return operator.adjoint(v)
+        multiplier = multipliers(k, v)
+        conjugate = hulls[k].conjugate(v, multiplier)
+        value = value + conjugate.value.sum(-1)
+        s[k], vs[k], conjugates[k] = multiplier, v, conjugate
+        return (multiplier,)
+
+    v = pass_back(graph, objective.coefficients, hand_on)
+    if v is None:
+        v = torch.zeros_like(region.lower.expand(len(region), -1))
+    return DualPoint(value + box_maximum(v, region), tuple(s), tuple(vs), tuple(conjugates), v, region)
+
+
+def pass_back(
+    graph: Graph, coefficients: Mapping[int, Tensor], hand_on: Callable[[int, int, Tensor], Sequence[Tensor]]
+) -> Tensor | None:
+    """Pass coefficients of node values backwards to the input: what every backward pass has in common.
+
+    Parameters
+    ----------
+    coefficients : what nodes start with, by index
+    hand_on : called with a node's index, how many activations stand before it, and all that the node received;
+        returns what it hands to each of its operands. Called from the last node on, for nodes that received something.
+
+    Returns
+    -------
+    what the input received, None where nothing reaches it
+    """
+    received = dict(coefficients)
     k = len(graph.activations)
-    s: list[Tensor | None] = [None] * k
-    vs: list[Tensor | None] = [None] * k
-    conjugates: list[Conjugate | None] = [None] * k
     for index in range(len(graph.nodes) - 1, 0, -1):
         node = graph.nodes[index]
-        is_affine = isinstance(node.operator, Affine)
-        if not is_affine:
+        if not isinstance(node.operator, Affine):
             k -= 1
         v = received.pop(index, None)
         if v is None:
             continue
-        if isinstance(node.operator, Affine):
-            value = value + node.operator.offset(v)
-            passed = node.operator.adjoint(v)
-        else:
-            multiplier = multipliers(k, v)
-            conjugate = hulls[k].conjugate(v, multiplier)
-            value = value + conjugate.value.sum(-1)
-            s[k], vs[k], conjugates[k] = multiplier, v, conjugate
-            passed = (multiplier,)
-        for operand, share in zip(node.operands, passed, strict=True):
+        shares = hand_on(index, k, v)
+        del v
+        for operand, share in zip(node.operands, shares, strict=True):
             received[operand] = received[operand] + share if operand in received else share
-    v = received.get(0)
-    if v is None:
-        v = torch.zeros_like(region.lower.expand(len(region), -1))
-    return DualPoint(value + box_maximum(v, region), tuple(s), tuple(vs), tuple(conjugates), v, region)
+    return received.get(0)
 
 
 def box_maximum(v: Tensor, region: Region) -> Tensor:

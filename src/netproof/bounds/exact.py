@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, given
+from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, given, pass_back
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
@@ -52,31 +52,24 @@ def evaluate_exact(
 
 def _magnitude(graph: Graph, region: Region, objective: Objective, s: Sequence[Tensor | None]) -> Tensor:
     """``[B]``: no partial sum in the evaluation of the bound exceeds this, up to relative 1e-12."""
-    received = {node: c.abs() for node, c in objective.coefficients.items()}
     total = objective.constant.abs()
-    k = len(graph.activations)
-    for index in range(len(graph.nodes) - 1, 0, -1):
-        node = graph.nodes[index]
-        if not isinstance(node.operator, Affine):
-            k -= 1
-        v = received.pop(index, None)
-        if v is None:
-            continue
-        if isinstance(node.operator, Affine):
-            total = total + (v * node.operator.offset_absolute()).sum(-1)
-            passed = node.operator.adjoint_absolute(v)
-        else:
-            multiplier = s[k]
-            assert multiplier is not None
-            low, high = region.range_lower[k], region.range_upper[k]
-            image_low, image_high = graph.activation(index).output_range(low, high)
-            size = multiplier.abs()
-            total = total + (v * torch.maximum(image_low.abs(), image_high.abs())).sum(-1)
-            total = total + (size * torch.maximum(low.abs(), high.abs())).sum(-1)
-            passed = (size,)
-        for operand, share in zip(node.operands, passed, strict=True):
-            received[operand] = received[operand] + share if operand in received else share
-    v = received.get(0)
+
+    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor]:
+        nonlocal total
+        operator = graph.nodes[index].operator
+        if isinstance(operator, Affine):
+            total = total + (v * operator.offset_absolute()).sum(-1)
+            return operator.adjoint_absolute(v)
+        multiplier = s[k]
+        assert multiplier is not None
+        low, high = region.range_lower[k], region.range_upper[k]
+        image_low, image_high = graph.activation(index).output_range(low, high)
+        size = multiplier.abs()
+        total = total + (v * torch.maximum(image_low.abs(), image_high.abs())).sum(-1)
+        total = total + (size * torch.maximum(low.abs(), high.abs())).sum(-1)
+        return (size,)
+
+    v = pass_back(graph, {node: c.abs() for node, c in objective.coefficients.items()}, hand_on)
     if v is not None:
         # Twice: centre and radius of a shared box are multiples of one half and are added apart.
         total = total + 2 * (v * torch.maximum(region.lower.abs(), region.upper.abs())).sum(-1)

@@ -13,12 +13,14 @@ choice of multipliers of :mod:`netproof.bounds.dual`, whose bound this is.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective, box_maximum
+from netproof.bounds.dual import Objective, box_maximum, pass_back
 from netproof.bounds.region import Region
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
@@ -145,52 +147,39 @@ class OpenDual:
         added = beta.clamp(min=0) * side
         offset = torch.where(split, 0.0, offset)
         value = objective.constant
-        received = dict(objective.coefficients)
         weighed = torch.zeros((), dtype=value.dtype, device=value.device) if error is None else error
         if rounding is not None:
-            for source, c in received.items():
+            for source, c in objective.coefficients.items():
                 weighed = weighed + rounding.weigh(source, c)
-        arriving: list[Tensor] = []
-        k, at = len(self.graph.activations), len(self)
-        for number in range(len(self.graph.nodes) - 1, 0, -1):
+        ends = list(itertools.accumulate(self.sizes, initial=0))
+        arriving = [above.new_zeros(len(above), size) for size in self.sizes]
+
+        def hand_on(number: int, k: int, v: Tensor) -> Sequence[Tensor]:
+            nonlocal value, weighed
             node = self.graph.nodes[number]
-            if not isinstance(node.operator, Affine):
-                k -= 1
-                at -= len(self.index[k])
-            v = received.pop(number, None)
             if isinstance(node.operator, Affine):
-                if v is None:
-                    continue
                 value = value + node.operator.offset(v)
-                passed = node.operator.adjoint(v)
-            else:
-                mine = slice(at, at + len(self.index[k]))
-                if v is None:
-                    arriving.append(torch.zeros_like(above[:, mine]))
-                    continue
-                which = self.index[k]
-                s = v * self.closed[k]
-                if len(which):
-                    open_v = v.index_select(1, which)
-                    arriving.append(open_v)
-                    up, down = open_v.clamp(min=0), open_v.clamp(max=0)
-                    open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
-                    value = value + (up * offset[:, mine]).sum(-1)
-                    s = s.index_copy(1, which, open_s)
-                else:
-                    arriving.append(v.new_zeros(len(v), 0))
-                if rounding is not None:
-                    weighed = weighed + rounding.weigh(node.operands[0], s)
-                passed = (s,)
-            for operand, share in zip(node.operands, passed, strict=True):
-                received[operand] = received[operand] + share if operand in received else share
-        v = received.get(0)
+                return node.operator.adjoint(v)
+            which, mine = self.index[k], slice(ends[k], ends[k + 1])
+            s = v * self.closed[k]
+            if len(which):
+                open_v = v.index_select(1, which)
+                arriving[k] = open_v
+                up, down = open_v.clamp(min=0), open_v.clamp(max=0)
+                open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
+                value = value + (up * offset[:, mine]).sum(-1)
+                s = s.index_copy(1, which, open_s)
+            if rounding is not None:
+                weighed = weighed + rounding.weigh(node.operands[0], s)
+            return (s,)
+
+        v = pass_back(self.graph, objective.coefficients, hand_on)
         if v is None:
             v = torch.zeros_like(self.region.lower.expand(len(objective), -1))
         bound = value + box_maximum(v, self.region)
         if rounding is not None:
             bound = rounding.total(bound, objective.constant, weighed)
-        return OpenPoint(bound, torch.cat(arriving[::-1], 1), v)
+        return OpenPoint(bound, torch.cat(arriving, 1), v)
 
 
 @dataclass(frozen=True, eq=False)
