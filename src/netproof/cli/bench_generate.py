@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from netproof.cli import image_options as i
 from netproof.cli import options as o
 from netproof.errors import InputError
 
@@ -25,24 +25,7 @@ _Number = TypeVar("_Number", int, float)
 _RECIPE = "default for the published networks: theirs"
 
 Networks = Annotated[list[Path], typer.Argument(metavar="NETWORK...", help="Networks in ONNX, of one input.")]
-Images = Annotated[
-    Path, typer.Option("--images", metavar="PATH", help="CIFAR .tar.gz, TinyImageNet .zip, folder by class, or IDX.")
-]
-Labels = Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Labels, of IDX images.")]
 Split = Annotated[str, typer.Option("--split", metavar="PART", help="Which part of an archive: test or train.")]
-Crop = Annotated[
-    int | None, typer.Option("--crop", metavar="N", help="Keep the centre of NxN (default of TinyImageNet: 56).")
-]
-Unchecked = Annotated[
-    bool, typer.Option("--unchecked", help="Take archives of another SHA-256 than the published ones'.")
-]
-Radius = Annotated[
-    str, typer.Option("--radius", metavar="R", help="Of pixels in [0, 1]; a decimal or a fraction.", show_default=True)
-]
-Mean = Annotated[str | None, typer.Option("--mean", metavar="M,...", help=f"Mean per channel ({_RECIPE}; else 0).")]
-Std = Annotated[
-    str | None, typer.Option("--std", metavar="S,...", help=f"Standard deviation per channel ({_RECIPE}; else 1).")
-]
 Count = Annotated[
     list[int] | None,
     typer.Option(
@@ -72,15 +55,15 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the b
 def generate(
     networks: Networks,
     *,
-    images: Images,
+    images: i.Images,
     out: Out,
-    labels: Labels = None,
+    labels: i.Labels = None,
     split: Split = "test",
-    crop: Crop = None,
-    unchecked: Unchecked = False,
-    radius: Radius = "1/255",
-    mean: Mean = None,
-    std: Std = None,
+    crop: i.Crop = None,
+    unchecked: i.Unchecked = False,
+    radius: i.Radius = "1/255",
+    mean: i.Mean = None,
+    std: i.Std = None,
     count: Count = None,
     timeout: TimeLimit = None,
     title: Title = None,
@@ -97,7 +80,7 @@ def generate(
     """
     from netproof.benchmarks.generate import Shuffled, check_classes, check_seed, read_selected, write_selected
 
-    eps = _radius(radius)
+    eps = i.radius_of(radius)
     number = 0 if seed is None else seed
     check_seed(number)
     for option, each in (("--count", count), ("--timeout", timeout)):
@@ -208,17 +191,12 @@ def _filtered(
 
 
 def _recipe(name: str, channels: int, mean: str | None, std: str | None, title: str | None) -> Recipe:
-    from netproof.benchmarks.boxes import Normalization
     from netproof.benchmarks.recipes import RECIPES, Recipe
 
+    normalization = i.normalization_of(name, channels, mean, std)
     known = RECIPES.get(name)
-    recipe = known or Recipe(24, 200, Normalization((0.0,) * channels, (1.0,) * channels), "robustness")
-    if mean is not None or std is not None:
-        normalization = Normalization(
-            recipe.normalization.mean if mean is None else _numbers("--mean", mean),
-            recipe.normalization.std if std is None else _numbers("--std", std),
-        )
-        recipe = replace(recipe, normalization=normalization)
+    recipe = Recipe(24, 200, normalization, "robustness") if known is None else known
+    recipe = replace(recipe, normalization=normalization)
     if title is not None:
         if not title.isascii() or not title.isprintable() or not title:
             raise InputError("--title", "is no line of text", "give a word")
@@ -244,23 +222,6 @@ def _name(path: Path) -> str:
     if not name.isascii() or not name.isprintable() or "," in name or '"' in name or " " in name:
         raise InputError(path, "has a name that lists of instances cannot hold", "rename it")
     return name
-
-
-def _radius(text: str) -> float:
-    try:
-        value = float(Fraction(text)) if len(text) < 40 else -1.0
-    except (ValueError, ZeroDivisionError, OverflowError):
-        value = -1.0
-    if not 0 < value <= 1:
-        raise InputError("--radius", f"is '{text[:40]}'", "give a number above 0 and at most 1, 1/255 for instance")
-    return value
-
-
-def _numbers(option: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(option, f"is '{text[:60]}'", "give numbers with commas between them") from None
 
 
 def _nth(given: list[_Number] | None, place: int, default: _Number) -> _Number:

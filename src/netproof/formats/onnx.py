@@ -55,10 +55,7 @@ def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
 
 def network_of(path: Path, data: bytes, *, simplified: bool = True) -> Network:
     """The network in the bytes of an ONNX model; ``path`` is where they came from. See :func:`read_onnx`."""
-    file = parse_onnx(path, data)
-    translation = Translation(path, GraphBuilder(Arithmetic.REAL, file.input_shape), file.opset)
-    output = _translate(path, file, translation)
-    graph = drop_dead(translation.builder.build(), output.node)
+    file, translation, graph = _graph_of(path, data)
     if simplified:
         graph = simplify(graph)
     _check_finite(path, graph)
@@ -76,6 +73,23 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True) -> Network:
         order_only=translation.order_only,
         content=data,
     )
+
+
+def unsimplified_graph(path: Path, data: bytes) -> tuple[Graph, tuple[str, ...]]:
+    """The graph as the file has it, and the ONNX operator that each of its nodes comes from (``""``: the input).
+
+    Raises as :func:`read_onnx`.
+    """
+    _, translation, graph = _graph_of(path, data)
+    _check_finite(path, graph)
+    return graph, tuple(translation.made_by.get(id(node.operator), "") for node in graph.nodes)
+
+
+def _graph_of(path: Path, data: bytes) -> tuple[OnnxFile, Translation, Graph]:
+    file = parse_onnx(path, data)
+    translation = Translation(path, GraphBuilder(Arithmetic.REAL, file.input_shape), file.opset)
+    output = _translate(path, file, translation)
+    return file, translation, drop_dead(translation.builder.build(), output.node)
 
 
 def _translate(path: Path, file: OnnxFile, translation: Translation) -> Variable:
