@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from netproof.benchmarks.generate import Shuffled
     from netproof.benchmarks.recipes import Recipe
-    from netproof.formats.image_set import ImageSet
     from netproof.network import Network
 
 _Number = TypeVar("_Number", int, float)
@@ -92,13 +91,14 @@ def generate(
         raise InputError("--limit", f"is {limit}", "give a positive number of images")
     if selected is not None and (filters is not None or limit is not None):
         raise InputError("--selected", "is given together with filters", "give one of them")
-    names = [_name(path) for path in networks]
+    names = [i.network_name(path) for path in networks]
     if len(set(names)) != len(names):
         raise InputError(names[0], "two networks have one name", "rename one of them")
     o.use_threads(threads)
 
     from netproof.benchmarks.folder import BenchmarkFolder
     from netproof.benchmarks.generate import generate as generate_properties
+    from netproof.benchmarks.image_table import check_fit
     from netproof.cli.output import print_json
     from netproof.formats.image_sources import read_image_set
     from netproof.formats.load import load
@@ -109,7 +109,7 @@ def generate(
     documents: list[dict[str, object]] = []
     for place, (name, path) in enumerate(zip(names, networks, strict=True)):
         network = load(path)
-        _check_fit(network, found)
+        check_fit(network, found)
         check_classes(found, name, network.outputs)
         recipe = _recipe(name, found.images.shape[1], mean, std, title)
         recipe = replace(recipe, count=_nth(count, place, recipe.count), timeout=_nth(timeout, place, recipe.timeout))
@@ -202,26 +202,6 @@ def _recipe(name: str, channels: int, mean: str | None, std: str | None, title: 
             raise InputError("--title", "is no line of text", "give a word")
         recipe = replace(recipe, title=title)
     return recipe
-
-
-def _check_fit(network: Network, images: ImageSet) -> None:
-    size = images.images[0].size if len(images) else 0
-    if network.inputs != size or not network.content:
-        shape = "x".join(map(str, images.images.shape[1:]))
-        raise InputError(
-            network.path,
-            f"takes {network.inputs} inputs, the images of {images.source} are {shape}"
-            if network.content
-            else "is not in ONNX",
-            "give networks in ONNX that take these images, or another --crop",
-        )
-
-
-def _name(path: Path) -> str:
-    name = path.name.removesuffix(".gz").removesuffix(".onnx")
-    if not name.isascii() or not name.isprintable() or "," in name or '"' in name or " " in name:
-        raise InputError(path, "has a name that lists of instances cannot hold", "rename it")
-    return name
 
 
 def _nth(given: list[_Number] | None, place: int, default: _Number) -> _Number:

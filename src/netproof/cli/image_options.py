@@ -76,3 +76,11 @@ def normalization_of(name: str, channels: int, mean: str | None, std: str | None
             "give --mean and --std with one number per channel",
         )
     return found
+
+
+def network_name(path: Path) -> str:
+    """The name of a network's file, without its suffix; raises :class:`InputError` for one that lists cannot hold."""
+    name = path.name.removesuffix(".gz").removesuffix(".onnx")
+    if not name.isascii() or not name.isprintable() or "," in name or '"' in name or " " in name:
+        raise InputError(path, "has a name that lists of instances cannot hold", "rename it")
+    return name

@@ -39,6 +39,9 @@ Validation = Annotated[
 ValidationLabels = Annotated[
     Path | None, typer.Option("--validation-labels", metavar="FILE", help="Their labels, of IDX images.")
 ]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="WORD", help="Of the files written (default: the network's own).")
+]
 Plain = Annotated[bool, typer.Option("--plain", help="Train at the images alone: no bound, no adversarial points.")]
 Epochs = Annotated[int, typer.Option("--epochs", metavar="N", help="Passes over the images.")]
 Warmup = Annotated[
@@ -77,6 +80,7 @@ def certified(
     validation: Validation = None,
     validation_labels: ValidationLabels = None,
     width: Width = 1.0,
+    name: Name = None,
     radius: i.Radius = "1/255",
     mean: i.Mean = None,
     std: i.Std = None,
@@ -129,8 +133,9 @@ def certified(
     target = _device(device)
     found = read_image_set(images, labels, split="train", crop=crop, check=not unchecked)
     judged = _validation(validation, validation_labels, images, crop, unchecked)
-    name, content = _network(network, found, width, options.seed)
-    normalization = i.normalization_of(name, found.images.shape[1], mean, std)
+    own, content = _network(network, found, width, options.seed)
+    name = own if name is None else _checked(name)
+    normalization = i.normalization_of(own, found.images.shape[1], mean, std)
     model = _trainable(network, content, found).to(target)
     training = CertifiedTraining(model, Inputs(found, normalization, target), options)
     check_folder(out, "--out")
@@ -213,8 +218,10 @@ def _network(argument: str, images: ImageSet, width: float, seed: int) -> tuple[
             f"has images of {images.images.shape[1]} channels, {argument} takes {channels}",
             "give others",
         )
-    layout = layout.reduced(width, input_shape=(channels, rows, columns), classes=len(images.classes))
-    return layout.name, onnx_model(layout.build(seed))
+    built = layout.reduced(width, input_shape=(channels, rows, columns), classes=len(images.classes))
+    # The published name is for the published layout alone, because recipes go by it.
+    name = layout.name if built == layout else f"{argument}-{width:g}"
+    return name, onnx_model(built.build(seed))
 
 
 def _trainable(argument: str, content: bytes, images: ImageSet) -> TrainableNetwork:
@@ -281,6 +288,12 @@ def _device(name: str) -> torch.device:
         torch.backends.cudnn.deterministic = True
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     return found
+
+
+def _checked(name: str) -> str:
+    if not name or Path(name).name != name or not name.isprintable() or name.startswith("."):
+        raise InputError("--name", f"'{name[:60]}' is no name of a file", "give a word without slashes")
+    return i.network_name(Path(name))
 
 
 def _pair(option: str, text: str) -> tuple[float, float]:

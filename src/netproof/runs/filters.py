@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
 
-from netproof.attack.gradient import ascend
 from netproof.benchmarks.selection import Candidate, Filter, Judgement
-from netproof.bounds.crown import crown_lines
-from netproof.bounds.dual import Objective, hulls_of
-from netproof.bounds.refine import refine_ranges
-from netproof.bounds.region import box_region
-from netproof.bounds.rounding import Rounding
 from netproof.errors import InputError
 from netproof.network import Network
+from netproof.search.image_checks import ahead, attack_points, crown_proves
 
 
 class Misclassified:
@@ -56,16 +49,17 @@ class Attacked:
 
     def _falls(self, candidate: Candidate) -> bool:
         lower, upper = (torch.from_numpy(ends).reshape(-1) for ends in (candidate.lower, candidate.upper))
-        generator = torch.Generator().manual_seed((self._seed << 32) + candidate.position)
-        start = lower + torch.rand(self._restarts, len(lower), generator=generator) * (upper - lower)
-        start = torch.minimum(torch.maximum(start, lower), upper)
-
-        def margins(x: Tensor, y: Tensor) -> Tensor:
-            return _ahead(y, candidate.label)[:, None]
-
-        x, _ = ascend(self._graph, lower, upper, start, margins, self._steps, math.inf)
+        x = attack_points(
+            self._graph,
+            lower,
+            upper,
+            candidate.label,
+            steps=self._steps,
+            restarts=self._restarts,
+            seed=(self._seed << 32) + candidate.position,
+        )
         with torch.no_grad():  # the decision in float64
-            return bool((_ahead(self._exact.evaluate(x.double()), candidate.label) >= 0).any())
+            return bool((ahead(self._exact.evaluate(x.double()), candidate.label) >= 0).any())
 
 
 class Verified:
@@ -78,28 +72,11 @@ class Verified:
         self._graph = network.graph
 
     def takes(self, candidates: Sequence[Candidate]) -> Sequence[bool]:
-        with torch.no_grad():
-            return [self._robust(each) for each in candidates]
+        return [self._robust(each) for each in candidates]
 
     def _robust(self, candidate: Candidate) -> bool:
-        graph = self._graph
-        lower, upper = (torch.from_numpy(ends).reshape(1, -1).double() for ends in (candidate.lower, candidate.upper))
-        region = box_region(graph, lower, upper)
-        region = refine_ranges(graph, region, Rounding.of(graph, region))
-        others = [j for j in range(graph.output.size) if j != candidate.label]
-        c = torch.zeros(len(others), graph.output.size, dtype=torch.float64)
-        c[torch.arange(len(others)), torch.tensor(others)] = 1
-        c[:, candidate.label] = -1
-        objective = Objective({len(graph.nodes) - 1: c}, torch.zeros(len(others), dtype=torch.float64))
-        lines = crown_lines(graph, region, hulls_of(graph, region), objective, Rounding.of(graph, region))
-        return bool((lines.value < 0).all())
-
-
-def _ahead(y: Tensor, label: int) -> Tensor:
-    """How far the best other output is ahead of the label's: ``[B, n]`` to ``[B]``."""
-    others = y.clone()
-    others[:, label] = -torch.inf
-    return others.amax(-1) - y[:, label]
+        lower, upper = (torch.from_numpy(ends).reshape(-1).double() for ends in (candidate.lower, candidate.upper))
+        return crown_proves(self._graph, lower, upper, candidate.label)
 
 
 #: how each is made for a network, and a seed of its random choices; the order is that of their cost
