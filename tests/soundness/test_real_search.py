@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.search import input_split, verify_real
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
-SIZES = {"inputs": (3, 8, 8, 2), "signs": (12, 10, 8, 2)}
+SIZES = {"inputs": (3, 8, 8, 2), "signs": (12, 10, 8, 2), "boxes": (9, 8, 8, 2)}
 
 
 def best_points(graph, lower, upper, generator, count=4000):
@@ -34,11 +35,15 @@ def query(graph, lower, upper, rows, thresholds):
 
 @pytest.mark.parametrize("mode", SIZES)
 @pytest.mark.parametrize("seed", range(8))
-def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed):
+def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed, monkeypatch):
+    if mode == "boxes":
+        # As a network with some inputs and a great many features is searched.
+        monkeypatch.setattr(verify_real, "_MANY_FEATURES", 0)
+        monkeypatch.setattr(input_split, "_MOST_FEATURES", 0)
     generator = torch.Generator().manual_seed(seed)
     graph = random_graph(generator, SIZES[mode], spread=float(seed % 3), residual=seed % 2 == 1)
     center = torch.randn(SIZES[mode][0], generator=generator).double()
-    radius = 0.5 if mode == "inputs" else 0.2
+    radius = {"inputs": 0.5, "signs": 0.2, "boxes": 0.1}[mode]
     lower, upper = center - radius, center + radius
     settings, short = Settings(timeout=20.0, attack=False), Settings(timeout=0.5, attack=False)
     high, low = best_points(graph, lower, upper, generator)

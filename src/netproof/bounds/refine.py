@@ -18,7 +18,7 @@ from netproof.operators.base import Activation
 from netproof.operators.hull import Hull
 
 #: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
-_BYTES = 256 << 20
+_BYTES = 64 << 20
 _TENSORS = 6
 
 
@@ -54,27 +54,35 @@ def refine_ranges(
 ) -> Region:
     """Tighten the ranges of open features layer by layer: rigorous in real arithmetic, rows one by one.
 
+    A range has two ends, but a feature whose sign is settled by one of them needs no more: the end nearer to settling
+    it is bounded first, the other one only where that was not enough. What is bounded costs in proportion.
+
     Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64, and
     ``rounding`` of a region that holds this one.
     """
     behind = behind_activations(graph)
-    at_once = max(1, rows_at_once(graph) // 2)
+    at_once = rows_at_once(graph)
     for k, index in enumerate(graph.activations):
         operand = graph.nodes[index].operands[0]
-        if not behind[operand]:
+        if not behind[operand] or time.monotonic() >= deadline:
             continue
         row, feature = open_features(graph, region, k).nonzero(as_tuple=True)
         if not len(row):
             continue
         low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
         hulls = hulls_of(graph, region)
-        for part in torch.split(torch.arange(len(row)), at_once):
-            if time.monotonic() >= deadline:
-                return region
-            pair = row[part], feature[part]
-            top, bottom = bound_features(graph, region, hulls, operand, *pair, rounding)
-            high[pair] = torch.minimum(high[pair], top)
-            low[pair] = torch.maximum(low[pair], bottom)
+        above = (low + high)[row, feature] > 0
+        for first in (True, False):
+            for part in torch.split(torch.arange(len(row)), at_once):
+                if time.monotonic() >= deadline:
+                    break
+                pair = row[part], feature[part]
+                sign = torch.where(above[part] == first, -1.0, 1.0).to(low.dtype)
+                value = bound_features(graph, region, hulls, operand, *pair, sign, rounding)
+                high[pair] = torch.where(sign > 0, torch.minimum(high[pair], value), high[pair])
+                low[pair] = torch.where(sign < 0, torch.maximum(low[pair], -value), low[pair])
+            left = open_features(graph, region.with_range(k, low, high), k)[row, feature].nonzero()[:, 0]
+            row, feature, above = row[left], feature[left], above[left]
         region = propagate(graph, region.with_range(k, low, high))
     return region
 
@@ -86,17 +94,14 @@ def bound_features(
     node: int,
     row: Tensor,
     feature: Tensor,
+    sign: Tensor,
     rounding: Rounding,
-) -> tuple[Tensor, Tensor]:
-    """Upper and lower bounds of single features of a node, one per pair of row and feature."""
+) -> Tensor:
+    """Upper bounds of ``sign * a``, one per pair of a row and a feature ``a`` of a node, ``sign`` 1 or -1: ``[P]``."""
     pairs = len(row)
-    c = torch.zeros(2 * pairs, graph.nodes[node].size, dtype=region.lower.dtype)
-    pair = torch.arange(pairs)
-    c[pair, feature] = 1
-    c[pairs + pair, feature] = -1
+    c = torch.zeros(pairs, graph.nodes[node].size, dtype=region.lower.dtype)
+    c[torch.arange(pairs), feature] = sign
     if len(region) > 1:
-        rows = row.repeat(2)
-        region, hulls = region.take(rows), tuple(hull.take(rows) for hull in hulls)
-    objective = Objective({node: c}, torch.zeros(2 * pairs, dtype=region.lower.dtype))
-    value = crown_lines(graph, region, hulls, objective, rounding).value
-    return value[:pairs], -value[pairs:]
+        region, hulls = region.take(row), tuple(hull.take(row) for hull in hulls)
+    objective = Objective({node: c}, torch.zeros(pairs, dtype=region.lower.dtype))
+    return crown_lines(graph, region, hulls, objective, rounding).value

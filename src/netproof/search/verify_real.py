@@ -13,7 +13,7 @@ from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
 from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
-from netproof.bounds.refine import refine_ranges
+from netproof.bounds.refine import open_features, refine_ranges
 from netproof.bounds.refine_alpha import refine_by_alpha
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
@@ -33,6 +33,8 @@ _QUICK, _LONG = (4, 20), (20, 60)
 _FEW_FORMS = 64
 #: with at most so many inputs that vary, the box is split
 _FEW_INPUTS = 8
+#: with at most so many inputs, fewer than that against so many open features, for so much of the time that is left
+_SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.6
 #: subproblems after which a search begins anew with ranges from alpha-CROWN; steps for each, and their share of
 #: the time that is left
 _EASY, _ALPHA_STEPS, _ALPHA_SHARE = 100, 12, 0.3
@@ -90,9 +92,14 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
         if witness is not None:
             return Found(Verdict.SAT, len(constraints), witness), "attack"
     varying = int((query.lower < query.upper).sum())
-    if varying <= _FEW_INPUTS:
-        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline)
-        return found, "search"
+    before = 0
+    if varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES):
+        now = time.monotonic()
+        until = deadline if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
+        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, until)
+        if until == deadline or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
+            return found, "search"
+        case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
         reason = "there is no branching for activations of this kind with so many inputs"
         return Found(Verdict.UNKNOWN, len(constraints), bound=value, reason=reason), "bound"
@@ -100,13 +107,17 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
         case, deadline, _EASY
     )
     if found.verdict is not Verdict.UNKNOWN or found.left is None or time.monotonic() >= deadline:
-        return found, "search"
+        return replace(found, subproblems=before + found.subproblems), "search"
     # Not easy: tighter ranges are worth their price now.
     now = time.monotonic()
     region = refine_by_alpha(graph, region, rounding, _ALPHA_STEPS, now + _ALPHA_SHARE * (deadline - now))
     rounding = Rounding.of(graph, region)
     search = ReluSplit(OpenDual.of(graph, region), rounding, constraints, attack, settings.memory)
-    return replace(search.run(found.left, deadline), subproblems=found.subproblems + search.count), "search"
+    return replace(search.run(found.left, deadline), subproblems=before + found.subproblems + search.count), "search"
+
+
+def _open_count(graph: Graph, region: Region) -> int:
+    return sum(int(open_features(graph, region, k).sum()) for k in range(len(graph.activations)))
 
 
 def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> tuple[Tensor, float]:
