@@ -8,6 +8,10 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.operators.clip import Clip
+from netproof.operators.leaky_relu import LeakyReLU
+from netproof.operators.sigmoid import Sigmoid
+from netproof.operators.tanh import Tanh
 from netproof.search import input_split, verify_real
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
@@ -60,6 +64,30 @@ def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed, monkeypatch):
     assert verify(both, settings).verdict is Verdict.UNSAT
     held = query(graph, lower, upper, [[1.0, 0.0], [1.0, 0.0]], [attained, attained - 1.0])
     assert verify(held, short).verdict is not Verdict.UNSAT
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "tanh", "clip", "leaky"])
+@pytest.mark.parametrize("seed", range(3))
+def test_ranges_of_any_activation_are_split(kind, seed):
+    """Networks with more inputs than boxes are split for, and activations that are not a convex kink at 0."""
+    generator = torch.Generator().manual_seed(seed)
+    activation = {"sigmoid": Sigmoid(), "tanh": Tanh(), "clip": Clip(-0.5, 1.0), "leaky": LeakyReLU(1.5)}[kind]
+    graph = random_graph(generator, (10, 6, 6, 2), activation=activation)
+    center = torch.randn(10, generator=generator).double()
+    lower, upper = center - 0.4, center + 0.4
+    high, low = best_points(graph, lower, upper, generator)
+    top, bottom = (float(graph.evaluate(x)[0]) for x in (high, low))
+    spread = top - bottom
+    short, settings = Settings(timeout=0.5, attack=False), Settings(timeout=30.0, attack=False)
+    attained = query(graph, lower, upper, [[1.0, 0.0]], [top - 1e-6])
+    assert verify(attained, short).verdict is not Verdict.UNSAT
+    both = query(graph, lower, upper, [[1.0, 0.0], [2.0, 0.0]], [top - 1e-6, 2 * bottom])
+    assert verify(both, short).verdict is not Verdict.UNSAT
+    above = verify(query(graph, lower, upper, [[1.0, 0.0]], [top + 0.1 * spread]), settings)
+    assert above.verdict is Verdict.UNSAT
+    middle = (top + bottom) / 2
+    apart = query(graph, lower, upper, [[1.0, 0.0], [-1.0, 0.0]], [middle + 0.1 * spread, -middle + 0.1 * spread])
+    assert verify(apart, settings).verdict is Verdict.UNSAT
 
 
 def test_every_activation_pattern_of_small_networks():

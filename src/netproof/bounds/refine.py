@@ -18,7 +18,7 @@ from netproof.operators.base import Activation
 from netproof.operators.hull import Hull
 
 #: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
-_BYTES = 64 << 20
+_BYTES = 32 << 20
 _TENSORS = 6
 
 
@@ -60,31 +60,44 @@ def refine_ranges(
     Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64, and
     ``rounding`` of a region that holds this one.
     """
-    behind = behind_activations(graph)
-    at_once = rows_at_once(graph)
-    for k, index in enumerate(graph.activations):
-        operand = graph.nodes[index].operands[0]
-        if not behind[operand] or time.monotonic() >= deadline:
-            continue
-        row, feature = open_features(graph, region, k).nonzero(as_tuple=True)
-        if not len(row):
-            continue
-        low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
-        hulls = hulls_of(graph, region)
-        above = (low + high)[row, feature] > 0
-        for first in (True, False):
-            for part in torch.split(torch.arange(len(row)), at_once):
-                if time.monotonic() >= deadline:
-                    break
-                pair = row[part], feature[part]
-                sign = torch.where(above[part] == first, -1.0, 1.0).to(low.dtype)
-                value = bound_features(graph, region, hulls, operand, *pair, sign, rounding)
-                high[pair] = torch.where(sign > 0, torch.minimum(high[pair], value), high[pair])
-                low[pair] = torch.where(sign < 0, torch.maximum(low[pair], -value), low[pair])
-            left = open_features(graph, region.with_range(k, low, high), k)[row, feature].nonzero()[:, 0]
-            row, feature, above = row[left], feature[left], above[left]
-        region = propagate(graph, region.with_range(k, low, high))
+    for k in range(len(graph.activations)):
+        region = refine_layer(graph, region, k, rounding, deadline, propagate)
     return region
+
+
+def refine_layer(
+    graph: Graph,
+    region: Region,
+    k: int,
+    rounding: Rounding,
+    deadline: float = math.inf,
+    propagate: Propagate = propagate_intervals,
+) -> Region:
+    """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it."""
+    operand = graph.nodes[graph.activations[k]].operands[0]
+    row, feature = open_features(graph, region, k).nonzero(as_tuple=True)
+    # The features of one place side by side: they depend on the same few values of the layers before.
+    shape = graph.nodes[operand].shape
+    places = shape[-1] * shape[-2] if len(shape) == 3 else 1
+    order = (feature % places).argsort(stable=True)
+    row, feature = row[order], feature[order]
+    if not behind_activations(graph)[operand] or not len(row) or time.monotonic() >= deadline:
+        return region
+    low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+    hulls = hulls_of(graph, region)
+    above = (low + high)[row, feature] > 0
+    for first in (True, False):
+        for part in torch.split(torch.arange(len(row)), rows_at_once(graph)):
+            if time.monotonic() >= deadline:
+                break
+            pair = row[part], feature[part]
+            sign = torch.where(above[part] == first, -1.0, 1.0).to(low.dtype)
+            value = bound_features(graph, region, hulls, operand, *pair, sign, rounding)
+            high[pair] = torch.where(sign > 0, torch.minimum(high[pair], value), high[pair])
+            low[pair] = torch.where(sign < 0, torch.maximum(low[pair], -value), low[pair])
+        left = open_features(graph, region.with_range(k, low, high), k)[row, feature].nonzero()[:, 0]
+        row, feature, above = row[left], feature[left], above[left]
+    return propagate(graph, region.with_range(k, low, high))
 
 
 def bound_features(

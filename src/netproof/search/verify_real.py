@@ -13,7 +13,7 @@ from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
 from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
-from netproof.bounds.refine import open_features, refine_ranges
+from netproof.bounds.refine import open_features, refine_ranges, rows_at_once
 from netproof.bounds.refine_alpha import refine_by_alpha
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
@@ -23,6 +23,7 @@ from netproof.query import Query, Result, Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
+from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import Found, ReluSplit
 from netproof.settings import Settings
 
@@ -84,7 +85,7 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
     region = propagate(graph, region)
     region = refine_ranges(graph, region, Rounding.of(graph, region), deadline, propagate)
     rounding = Rounding.of(graph, region)
-    case, value = _root(graph, region, constraints, rounding)
+    case = _root(graph, region, constraints, rounding)
     if not len(case):
         return Found(Verdict.UNSAT, len(constraints)), "bound"
     if attack is not None:
@@ -101,8 +102,8 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
             return found, "search"
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
-        reason = "there is no branching for activations of this kind with so many inputs"
-        return Found(Verdict.UNKNOWN, len(constraints), bound=value, reason=reason), "bound"
+        found = RangeSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline)
+        return replace(found, subproblems=before + found.subproblems), "search"
     found = ReluSplit(OpenDual.of(graph, region), rounding, constraints, attack, settings.memory).run(
         case, deadline, _EASY
     )
@@ -120,11 +121,14 @@ def _open_count(graph: Graph, region: Region) -> int:
     return sum(int(open_features(graph, region, k).sum()) for k in range(len(graph.activations)))
 
 
-def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> tuple[Tensor, float]:
-    """Cases that CROWN leaves open, single constraint by single constraint, and the largest bound of theirs."""
+def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> Tensor:
+    """Cases that CROWN leaves open, single constraint by single constraint."""
+    hulls = hulls_of(graph, region)
     case = torch.arange(len(constraints)).repeat_interleave(constraints.width)
     which = torch.arange(constraints.width).repeat(len(constraints))
-    value = crown_lines(graph, region, hulls_of(graph, region), constraints.single(case, which), rounding).value
-    least = value.view(len(constraints), constraints.width).amin(1)
-    left = (least >= 0).nonzero()[:, 0]
-    return left, float(least.max())
+    value = [
+        crown_lines(graph, region, hulls, constraints.single(case[rows], which[rows]), rounding).value
+        for rows in torch.split(torch.arange(len(case)), rows_at_once(graph))
+    ]
+    least = torch.cat(value).view(len(constraints), constraints.width).amin(1)
+    return (least >= 0).nonzero()[:, 0]
