@@ -79,7 +79,7 @@ def test_no_sample_leaves_refined_ranges(seed: int, monkeypatch: pytest.MonkeyPa
     graph = residual_graph(seed, lambda: ACTIVATIONS[int(torch.randint(len(ACTIVATIONS), (), generator=generator))])
     if seed % 2:
         monkeypatch.setattr(convolution, "_MANY_WEIGHTS", 0)
-    center, radius = normal(generator, 32), torch.rand(32, generator=generator, dtype=torch.float64) * 0.3
+    center, radius = normal(generator, 32), torch.rand(32, generator=generator, dtype=torch.float64)
     lower, upper = center - radius, center + radius
     wide = box_region(graph, lower[None], upper[None])
     region = refine_ranges(graph, wide, Rounding.of(graph, wide))

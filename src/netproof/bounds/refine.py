@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -72,8 +73,12 @@ def refine_layer(
     rounding: Rounding,
     deadline: float = math.inf,
     propagate: Propagate = propagate_intervals,
+    threads: int | None = None,
 ) -> Region:
-    """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it."""
+    """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it.
+
+    ``threads`` is how many batches are bounded at a time, by default as many as PyTorch would use.
+    """
     operand = graph.nodes[graph.activations[k]].operands[0]
     row, feature = open_features(graph, region, k).nonzero(as_tuple=True)
     # The features of one place side by side: they depend on the same few values of the layers before.
@@ -87,17 +92,39 @@ def refine_layer(
     hulls = hulls_of(graph, region)
     above = (low + high)[row, feature] > 0
     for first in (True, False):
-        for part in torch.split(torch.arange(len(row)), rows_at_once(graph)):
+        if not len(row):
+            break
+        sign = torch.where(above == first, -1.0, 1.0).to(low.dtype)
+
+        def bound(part: Tensor) -> Tensor | None:
             if time.monotonic() >= deadline:
-                break
-            pair = row[part], feature[part]
-            sign = torch.where(above[part] == first, -1.0, 1.0).to(low.dtype)
-            value = bound_features(graph, region, hulls, operand, *pair, sign, rounding)
-            high[pair] = torch.where(sign > 0, torch.minimum(high[pair], value), high[pair])
-            low[pair] = torch.where(sign < 0, torch.maximum(low[pair], -value), low[pair])
+                return None
+            return bound_features(graph, region, hulls, operand, row[part], feature[part], sign[part], rounding)  # noqa: B023 - used within the round
+
+        parts = torch.split(torch.arange(len(row)), rows_at_once(graph))
+        for part, value in zip(parts, in_threads(bound, parts, threads or torch.get_num_threads()), strict=True):
+            if value is None:
+                continue
+            pair, up = (row[part], feature[part]), sign[part] > 0
+            high[pair] = torch.where(up, torch.minimum(high[pair], value), high[pair])
+            low[pair] = torch.where(up, low[pair], torch.maximum(low[pair], -value))
         left = open_features(graph, region.with_range(k, low, high), k)[row, feature].nonzero()[:, 0]
         row, feature, above = row[left], feature[left], above[left]
     return propagate(graph, region.with_range(k, low, high))
+
+
+def in_threads(
+    function: Callable[[Tensor], Tensor | None], parts: Sequence[Tensor], threads: int
+) -> list[Tensor | None]:
+    """A function of independent parts in several threads, each part in one.
+
+    Threads that share one operation wait for each other after each of them; these do not.
+    """
+    threads = min(threads, len(parts))
+    if threads <= 1:
+        return [function(part) for part in parts]
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(function, parts))
 
 
 def bound_features(

@@ -38,7 +38,8 @@ def scale(
 
     if not 0 < radius < math.inf:
         raise InputError("--radius", f"is {radius:g}", "give a positive number")
-    o.use_threads(threads)
+    o.check_threads(threads)
+    o.use_threads(1)
 
     import torch
 
@@ -56,7 +57,7 @@ def scale(
     x = torch.rand(network.inputs, generator=generator).double()
     layers: list[Layer] = []
     margins: Margins | None = None
-    for step in measure_root(network.graph, x, radius):
+    for step in measure_root(network.graph, x, radius, threads or 1):
         if isinstance(step, Layer):
             layers.append(step)
             if not as_json:
@@ -72,7 +73,7 @@ def scale(
                 "architecture": layout.name,
                 "parameters": parameter_count(model),
                 "radius": radius,
-                "threads": torch.get_num_threads(),
+                "threads": threads or 1,
                 "seconds": round(seconds, 3),
                 "processor_seconds": round(worked, 3),
                 "peak_bytes": margins.peak_bytes,
@@ -85,6 +86,6 @@ def scale(
     typer.echo(table(layers))
     typer.echo(
         f"\n{len(margins.lower)} margins, {held} of them positive, the smallest {float(margins.lower.min()):.4g}; "
-        f"{seconds:.1f} s ({worked:.1f} s of processor time, {torch.get_num_threads()} threads), "
+        f"{seconds:.1f} s ({worked:.1f} s of processor time, {threads or 1} threads), "
         f"peak memory {margins.peak_bytes / 2**30:.2f} GiB"
     )

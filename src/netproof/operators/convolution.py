@@ -192,7 +192,7 @@ class Convolution(Affine):
 
     def adjoint_local(self, v: Tensor) -> tuple[Tensor, ...]:
         plain = len(self.kernel) == 2 and self.groups == 1 and self.samples == 1
-        if not plain or v.ndim != 2 or v.dtype != torch.float64 or v.requires_grad:
+        if not plain or v.ndim != 2 or not len(v) or v.dtype != torch.float64 or v.requires_grad:
             return self.adjoint(v)
         _, rows, columns = self.sample_shape
         maps = v.view(len(v), *self.sample_shape)

@@ -47,10 +47,11 @@ class Margins:
     peak_bytes: int
 
 
-def measure_root(graph: Graph, x: Tensor, radius: float) -> Iterator[Layer | Margins]:
+def measure_root(graph: Graph, x: Tensor, radius: float, threads: int = 1) -> Iterator[Layer | Margins]:
     """Bound all margins of a real graph (float64) in the box of a radius around ``x`` ``[n_input]``, layer by layer.
 
-    Everything is rigorous, as in a verification. The label is the largest output at ``x``.
+    Everything is rigorous, as in a verification. The label is the largest output at ``x``. ``threads`` bound batches of
+    features side by side.
     """
     label = int(graph.evaluate(x[None])[0].argmax())
     begun = _clock()
@@ -61,7 +62,7 @@ def measure_root(graph: Graph, x: Tensor, radius: float) -> Iterator[Layer | Mar
     for k, index in enumerate(graph.activations):
         begun = _clock()
         before = int(open_features(graph, region, k).sum())
-        region = refine_layer(graph, region, k, rounding)
+        region = refine_layer(graph, region, k, rounding, threads=threads)
         after = int(open_features(graph, region, k).sum())
         yield Layer(graph.nodes[index].name, graph.nodes[index].size, before, after, *_since(begun))
     begun = _clock()
