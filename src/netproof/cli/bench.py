@@ -91,6 +91,7 @@ def run(
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
+    memory: o.Memory = None,
     only: Only = None,
     out: Out = None,
     certificates: Certificates = None,
@@ -106,7 +107,7 @@ def run(
     from netproof.benchmarks.registry import benchmark as find_benchmark
     from netproof.cli.stop import Stopped, stoppable
 
-    settings = o.settings_of(timeout, seed, engine)
+    settings = o.settings_of(timeout, seed, engine, memory=memory)
     benchmark = find_benchmark(name)
     folders = DataFolders.locate(data)
     folder = out or Path("results") / Path(benchmark.name).name

@@ -86,7 +86,7 @@ class RangeSplit:
         self._attack = attack
         self._memory = memory
         size = sum(node.size for node in graph.nodes)
-        self._batch = max(2, min(_MOST_ROWS, _BYTES // (8 * _TENSORS * size)))
+        self._batch = max(2, min(_MOST_ROWS, min(_BYTES, memory // 2) // (8 * _TENSORS * size)))
         self._count = 0
         self._open: Parts | None = None
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import hulls_of
-from netproof.bounds.forms import form_ranges
+from netproof.bounds.forms import FEW_INPUTS, form_ranges
 from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
 from netproof.bounds.refine import open_features, refine_ranges, rows_at_once
 from netproof.bounds.refine_alpha import refine_by_alpha
@@ -23,6 +23,7 @@ from netproof.query import Query, Result, Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
+from netproof.search.memory import check_memory
 from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import Found, ReluSplit
 from netproof.settings import Settings
@@ -30,12 +31,12 @@ from netproof.settings import Settings
 #: restarts and steps of the attack before anything else, and of the one on what the root leaves open
 _QUICK, _LONG = (4, 20), (20, 60)
 
-#: linear forms are carried forwards in so many inputs at most
-_FEW_FORMS = 64
 #: with at most so many inputs that vary, the box is split
 _FEW_INPUTS = 8
 #: with at most so many inputs, fewer than that against so many open features, for so much of the time that is left
 _SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.6
+#: bytes that open subproblems may occupy in any case
+_LEAST_MEMORY = 1 << 20
 #: subproblems after which a search begins anew with ranges from alpha-CROWN; steps for each, and their share of
 #: the time that is left
 _EASY, _ALPHA_STEPS, _ALPHA_SHARE = 100, 12, 0.3
@@ -44,6 +45,7 @@ _EASY, _ALPHA_STEPS, _ALPHA_SHARE = 100, 12, 0.3
 def verify_real(query: Query, settings: Settings) -> Result:
     """Decide one query on a real network; see :func:`netproof.search.verify.verify_many`."""
     begun = time.monotonic()
+    settings = replace(settings, memory=max(check_memory(query, settings), _LEAST_MEMORY))
     deadline = begun + settings.timeout
     parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
     found, method = Found(Verdict.UNSAT, 0), "evaluation"
@@ -81,7 +83,7 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
         if witness is not None:
             return Found(Verdict.SAT, 0, witness), "attack"
     region = box_region(graph, query.lower[None], query.upper[None])
-    propagate = form_ranges if graph.input.size <= _FEW_FORMS else propagate_intervals
+    propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
     region = propagate(graph, region)
     region = refine_ranges(graph, region, Rounding.of(graph, region), deadline, propagate)
     rounding = Rounding.of(graph, region)
