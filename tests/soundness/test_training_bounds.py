@@ -92,6 +92,6 @@ def test_the_bound_has_the_gradient_of_its_value(tmp_path, beta):
     before, step = float(loss().detach()), 1e-3 * abs(float(loss().detach())) / length
     with torch.no_grad():
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
-            parameter -= step * gradient
+            parameter.sub_(step * gradient)
     fallen = before - float(loss().detach())
     assert fallen == pytest.approx(step * length, rel=0.15)

@@ -80,6 +80,8 @@ def _solve_batch(
     try:
         for position, result in (decide or verify_many)([query for _, query in batch], settings):
             yield _outcome(*waiting.pop(position), result, settings, certifying)
+    except NetproofError as error:
+        reason = str(error)
     except Exception as error:  # noqa: BLE001 - hours of a run must not end with one instance's defect
         reason = f"{type(error).__name__}: {error}"
         _LOG.debug("a batch of %d failed", len(batch), exc_info=True)

@@ -92,7 +92,7 @@ class ReluSplit:
         self._attack = attack
         self._memory = memory
         largest = max(node.size for node in dual.graph.nodes)
-        self._batch = max(4, min(_MOST_ROWS, _ROWS_BYTES // (8 * 12 * largest)))
+        self._batch = max(4, min(_MOST_ROWS, min(_ROWS_BYTES, memory // 2) // (8 * 12 * largest)))
         self._count = 0
         self._open: Open | None = None
 
