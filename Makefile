@@ -1,5 +1,6 @@
 # make install   set up .venv with pinned versions (only what is missing or has changed)
 # make demo      verify a small network that comes with netproof
+# make benchmark-demo   train, choose images, make properties, verify and tabulate them, minutes
 # make test      all tests                           (ARGS="-k name" is passed on to pytest)
 # make campaign  engines against one another on random networks, minutes   (ARGS="--seed 7 --count 5000")
 # make lint      what CI checks besides the tests
@@ -20,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo test campaign lint format clean
+.PHONY: install demo benchmark-demo test campaign lint format clean
 
 install: $(STAMP)
 
@@ -41,6 +42,9 @@ $(STAMP): constraints.txt pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/netproof demo
 
+benchmark-demo: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python examples/benchmark_demo.py $(ARGS)
+
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
@@ -57,5 +61,5 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info demo-output campaign-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist src/*.egg-info demo-output benchmark-demo-output campaign-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -50,23 +50,32 @@ def ahead(y: Tensor, label: int) -> Tensor:
     return others.amax(-1) - y[:, label]
 
 
-@torch.no_grad()
 def crown_proves(graph: Graph, lower: Tensor, upper: Tensor, label: int) -> bool:
-    """Whether CROWN proves, over the real numbers, that no other output reaches the label's on a box.
+    """Whether CROWN proves that no other output reaches the label's on a box; see :func:`crown_margins`."""
+    # Written so that a bound that is no number proves nothing.
+    return bool((crown_margins(graph, lower, upper, label) < 0).all())
+
+
+@torch.no_grad()
+def crown_margins(graph: Graph, lower: Tensor, upper: Tensor, label: int) -> Tensor:
+    """By how much each other output can exceed the label's on a box, bounded by CROWN over the real numbers.
 
     Parameters
     ----------
     graph : float64
     lower, upper : ``[n_input]`` float64
+
+    Returns
+    -------
+    ``[n_output - 1]`` upper bounds, in the order of the outputs
     """
     region = box_region(graph, lower[None], upper[None])
     region = refine_ranges(graph, region, Rounding.of(graph, region))
     rounding, hulls = Rounding.of(graph, region), hulls_of(graph, region)
     rivals = [rival for rival in range(graph.output.size) if rival != label]
     every = torch.eye(graph.output.size, dtype=torch.float64)
+    values = [torch.zeros(0, dtype=torch.float64)]
     for part in torch.split(every[rivals] - every[label], rows_at_once(graph)):
         objective = Objective({len(graph.nodes) - 1: part}, torch.zeros(len(part), dtype=torch.float64))
-        # Written so that a bound that is no number proves nothing.
-        if not bool((crown_lines(graph, region, hulls, objective, rounding).value < 0).all()):
-            return False
-    return True
+        values.append(crown_lines(graph, region, hulls, objective, rounding).value)
+    return torch.cat(values)

@@ -7,16 +7,14 @@ intervals for ranges. Both bound the *margins*, by how much another output can e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from netproof.bounds.boxes import box_lines
-from netproof.bounds.dual import hulls_of, pass_back
-from netproof.bounds.region import Region, box_region
+from netproof.bounds.dual import hulls_of
+from netproof.bounds.intervals import interval_lines
+from netproof.bounds.region import box_region
 from netproof.graph.graph import Graph
-from netproof.operators.base import Affine
 
 
 def margin_bounds(graph: Graph, lower: Tensor, upper: Tensor, label: Tensor, beta: float) -> Tensor:
@@ -34,36 +32,12 @@ def margin_bounds(graph: Graph, lower: Tensor, upper: Tensor, label: Tensor, bet
     value = torch.zeros((), device=lower.device)
     if beta > 0:
         constant = torch.zeros(c.shape[:2], dtype=c.dtype, device=c.device)
-        value = value + beta * box_lines(graph, region, hulls_of(graph, region), {_last(graph): c}, constant).value
+        value = (
+            value + beta * box_lines(graph, region, hulls_of(graph, region), {len(graph.nodes) - 1: c}, constant).value
+        )
     if beta < 1:
         value = value + (1 - beta) * interval_lines(graph, region, c)
     return torch.zeros(len(label), graph.output.size, dtype=c.dtype, device=c.device).scatter(1, others, value)
-
-
-def interval_lines(graph: Graph, region: Region, c: Tensor) -> Tensor:
-    """Upper bounds of ``c . y`` from the intervals of the last activations: ``[B, R, n_output]`` to ``[B, R]``.
-
-    The affine maps behind them go into ``c`` first, as is usual in training: bounding two outputs apart is loose.
-    """
-    value = torch.zeros(c.shape[:2], dtype=c.dtype, device=c.device)
-
-    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor | None]:
-        nonlocal value
-        operator = graph.nodes[index].operator
-        if isinstance(operator, Affine):
-            value = value + operator.offset(v)
-            return operator.adjoint(v)
-        low, high = graph.activation(index).output_range(region.range_lower[k], region.range_upper[k])
-        value = value + _largest(v, low, high)
-        return (None,)
-
-    v = pass_back(graph, {_last(graph): c}, hand_on)
-    return value if v is None else value + _largest(v, region.lower, region.upper)
-
-
-def _largest(v: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """``max { v . x }`` for ``[B, R, n]`` and boxes ``[B, n]``."""
-    return (v.clamp(min=0) @ upper[..., None] + v.clamp(max=0) @ lower[..., None])[..., 0]
 
 
 def _differences(graph: Graph, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +47,3 @@ def _differences(graph: Graph, label: Tensor) -> tuple[Tensor, Tensor]:
     others = others + (others >= label[:, None])
     every = torch.eye(count, device=label.device)
     return every[others] - every[label][:, None], others
-
-
-def _last(graph: Graph) -> int:
-    return len(graph.nodes) - 1
