@@ -60,6 +60,8 @@ def test_links_lead_somewhere(page):
         "bench export",
         "export smtlib",
         "bench generate",
+        "bench table",
+        "train certified",
         "bench scale",
     ],
 )
