@@ -94,7 +94,8 @@ def read_integer_onnx(path: Path, data: bytes, file: OnnxFile) -> Network:
     low = torch.full((size,), float(lower), dtype=torch.float64)
     high = torch.full((size,), float(upper), dtype=torch.float64)
     reader = _Reader(path, file, GraphBuilder(Arithmetic.INTEGER, file.input_shape))
-    graph = drop_dead(reader.builder.build(), reader.read(low, high))
+    output = reader.read(low, high)
+    graph = drop_dead(reader.builder.build(), output)
     check_exact(graph, low, high, str(path))
     if external_files(path, list(file.constants.values())):
         raise FormatError(path, "keeps numbers in other files", "save it as one file, which evidence can name by its hash")
