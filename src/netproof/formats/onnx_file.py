@@ -105,7 +105,9 @@ def _input_shape(path: Path, value: onnx.ValueInfoProto) -> tuple[int, ...]:
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type") or kind.elem_type not in _FLOATS | _INTEGERS:
         known = (*_FLOATS.values(), *_INTEGERS.values())
-        raise FormatError(path, f"its {name} is no tensor of {', '.join(known[:-1])} or {known[-1]}", "export it as such")
+        raise FormatError(
+            path, f"its {name} is no tensor of {', '.join(known[:-1])} or {known[-1]}", "export it as such"
+        )
     if not kind.HasField("shape"):
         raise FormatError(path, f"its {name} has no shape", "export it with a fixed input shape")
     shape = []

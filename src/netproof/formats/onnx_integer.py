@@ -98,7 +98,9 @@ def read_integer_onnx(path: Path, data: bytes, file: OnnxFile) -> Network:
     graph = drop_dead(reader.builder.build(), output)
     check_exact(graph, low, high, str(path))
     if external_files(path, list(file.constants.values())):
-        raise FormatError(path, "keeps numbers in other files", "save it as one file, which evidence can name by its hash")
+        raise FormatError(
+            path, "keeps numbers in other files", "save it as one file, which evidence can name by its hash"
+        )
     return Network(
         graph=graph, path=str(path), sha256=hashlib.sha256(data).hexdigest(), lower=low, upper=high, content=data
     )
@@ -144,7 +146,9 @@ class _Reader:
                     values[name] = Constant(read_tensor(path, file.constants[name]))
                 operands.append(values[name] if name else None)
             if len(node.output) != 1:
-                raise FormatError(path, f"node '{printable(node.name)}' has {len(node.output)} results", "export it again")
+                raise FormatError(
+                    path, f"node '{printable(node.name)}' has {len(node.output)} results", "export it again"
+                )
             values[node.output[0]] = self._call(node, operands)
         output = values.get(file.output)
         if not isinstance(output, Quantity):

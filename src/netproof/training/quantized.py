@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,8 +30,10 @@ from netproof.training.quantized_networks import QuantizedNetwork
 _SHARPNESS = 6.0
 #: gradients of a batch are cut to this norm
 _LARGEST_GRADIENT = 5.0
-#: share of the epochs in which the radius grows to its full size
-_GROWTH = 0.5
+#: shares of the training before the radius grows, and until it has its full size
+_PLAIN, _GROWN = 0.15, 0.6
+#: weight of the worst case in the loss in the end
+_WORST = 0.5
 #: images evaluated at once
 _BATCH = 1000
 
@@ -110,8 +113,9 @@ def train_quantized(
     if resume and checkpoint is not None and Path(checkpoint).exists():
         done, state = read_checkpoint(checkpoint, identity, device)
         run.restore(state, str(checkpoint))
-    x = torch.from_numpy(np.ascontiguousarray(images)).to(device, torch.float32)
-    y = torch.from_numpy(np.ascontiguousarray(labels)).to(device, torch.int64)
+    # Copies: what a reader gives may be a view of a file.
+    x = torch.from_numpy(images.astype(np.float32)).to(device)
+    y = torch.from_numpy(labels.astype(np.int64)).to(device)
     with _exact_products():
         for number in range(done + 1, training.epochs + 1):
             loss, accuracy = run.epoch(number, x, y)
@@ -145,7 +149,6 @@ class _Run:
         training = self._training
         generator = torch.Generator().manual_seed(training.seed * 1_000_003 + number)
         order = torch.randperm(len(y), generator=generator).to(y.device)
-        radius = training.radius * min(1.0, number / max(1.0, _GROWTH * training.epochs))
         batches = torch.split(order, training.batch)
         self._network.train()
         total, right = 0.0, 0
@@ -154,7 +157,8 @@ class _Run:
             for group in self._optimizer.param_groups:
                 group["lr"] = training.learning_rate * (1 + math.cos(math.pi * progress)) / 2
             self._optimizer.zero_grad()
-            loss, outputs = self._loss(x[rows], y[rows], radius)
+            grown = min(max((progress - _PLAIN) / (_GROWN - _PLAIN), 0.0), 1.0)
+            loss, outputs = self._loss(x[rows], y[rows], grown)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), _LARGEST_GRADIENT)
             self._optimizer.step()
@@ -163,7 +167,9 @@ class _Run:
             right += int((outputs.argmax(1) == y[rows]).sum())
         return total / max(len(y), 1), right / max(len(y), 1)
 
-    def _loss(self, x: Tensor, y: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+    def _loss(self, x: Tensor, y: Tensor, grown: float) -> tuple[Tensor, Tensor]:
+        """The loss where the radius has grown to a share of its full size, and the outputs."""
+        radius = grown * self._training.radius
         network = self._network
         outputs = network(x)
         sharpness = _SHARPNESS if network.largest_output is not None else 1.0
@@ -176,7 +182,7 @@ class _Run:
             largest = float((1 << network.widths.input_bits) - 1)
             low, high = (x - radius).clamp(0, largest), (x + radius).clamp(0, largest)
             leads = network.worst_leads(low, high, y) * (sharpness / 2.0**network.accumulator_fraction)
-            loss = (loss + functional.cross_entropy(leads, y)) / 2
+            loss = torch.lerp(loss, functional.cross_entropy(leads, y), grown * _WORST)
         return loss, outputs
 
 
@@ -186,10 +192,11 @@ def integer_outputs(network: QuantizedNetwork, images: NDArray[np.uint8]) -> NDA
     Its own arithmetic, not that of the exported file, with which tests and the command compare it.
     """
     whole = network.double().eval()
-    parts = []
     with torch.no_grad():
-        for part in np.array_split(images, max(1, -(-len(images) // _BATCH))):
-            parts.append(whole(torch.from_numpy(np.ascontiguousarray(part)).double()))
+        parts = [
+            whole(torch.from_numpy(part.astype(np.float64)))
+            for part in np.array_split(images, max(1, -(-len(images) // _BATCH)))
+        ]
     network.float()
     outputs: NDArray[np.int64] = torch.cat(parts).to(torch.int64).numpy()
     return outputs
@@ -223,20 +230,21 @@ def _device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
         detail = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise InputError("--device", f"'{name}' cannot be used ({detail})", "give cpu, or cuda where there is a GPU") from None
+        raise InputError(
+            "--device", f"'{name}' cannot be used ({detail})", "give cpu, or cuda where there is a GPU"
+        ) from None
     return device
 
 
-class _exact_products:
-    """Products on a GPU without TF32, and in the same order in every run."""
-
-    def __enter__(self) -> None:
-        cudnn = torch.backends.cudnn
-        self._before = (torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
-        torch.set_float32_matmul_precision("highest")
-        cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, True, False
-
-    def __exit__(self, *_: object) -> None:
-        cudnn = torch.backends.cudnn
-        precision, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = self._before
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Within, products on a GPU are made without TF32, and in the same order in every run."""
+    cudnn = torch.backends.cudnn
+    precision, before = torch.get_float32_matmul_precision(), (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
+    torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, True, False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
         torch.set_float32_matmul_precision(precision)

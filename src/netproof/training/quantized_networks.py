@@ -14,12 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from netproof.errors import InputError
 from netproof.formats.files import write_bytes
 from netproof.formats.fixed_point import FixedPoint
+from netproof.formats.keras_h5_write import write_keras_h5
 from netproof.formats.onnx_integer_write import IntegerOnnxWriter
 from netproof.training.quantized_layers import (
     Addition,
@@ -30,6 +30,7 @@ from netproof.training.quantized_layers import (
     QuantizedLinear,
     Requantization,
     Shift,
+    quantized,
 )
 
 #: 8 bits hold a weight in ONNX, and an activation
@@ -148,6 +149,21 @@ class QuantizedNetwork(nn.Module):
         """Write :meth:`onnx` whole or not at all; raises :class:`InputError` where that fails."""
         write_bytes(path, self.onnx())
 
+    def write_keras_h5(self, path: str | Path) -> None:
+        """Write a perceptron's weights in the layout of Keras, to be read with its bit widths.
+
+        The numbers are those that the integers stand for, so that quantizing them gives these integers again.
+        """
+        widths = self.widths
+        layers = []
+        for layer in self.layers:
+            if isinstance(layer, QuantizedLinear):
+                weight = quantized(layer.weight.double(), widths.bits, widths.bits - widths.weight_integer_bits)
+                bias = quantized(layer.bias.double(), widths.bits, widths.bits - widths.bias_integer_bits)
+                kernel = weight.detach().T / 2.0 ** (widths.bits - widths.weight_integer_bits)
+                layers.append((kernel, bias.detach() / 2.0 ** (widths.bits - widths.bias_integer_bits)))
+        write_keras_h5(path, [(kernel.float().numpy(), bias.float().numpy()) for kernel, bias in layers])
+
     def identity(self) -> dict[str, int | str]:
         """What tells this network from others, before it is trained."""
         return {"network": self.name, "input shape": "x".join(map(str, self.input_shape)), **asdict(self.widths)}
@@ -199,15 +215,16 @@ def residual(
     network = QuantizedNetwork(f"residual-{layout}", input_shape, widths)
     first = QuantizedConvolution(input_shape[0], channels[0], 3, 1, **network.affine(widths.input_bits))
     value = network.hidden("stem", network.append("stem.convolution", first, 0), widths.input_bits)
-    inputs, extents = channels[0], input_shape[1:]
+    inputs, rows, columns = channels[0], *input_shape[1:]
     for stage, (width, count) in enumerate(zip(channels, blocks, strict=True), start=1):
         for number in range(1, count + 1):
             stride = 2 if number == 1 and stage > 1 else 1
             value = _block(network, f"block{stage}.{number}", value, inputs, width, stride)
-            inputs, extents = width, tuple(-(-extent // stride) for extent in extents)
+            inputs, rows, columns = width, -(-rows // stride), -(-columns // stride)
     fraction = network.activation_fraction
-    size = inputs * extents[0] * extents[1]
-    network.append("outputs", QuantizedLinear(size, classes, gain=0.5, **network.affine(fraction)), value)
+    network.append(
+        "outputs", QuantizedLinear(inputs * rows * columns, classes, gain=0.5, **network.affine(fraction)), value
+    )
     network.fraction = network.accumulator_fraction
     return network
 
