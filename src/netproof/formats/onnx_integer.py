@@ -153,7 +153,10 @@ class _Reader:
         output = values.get(file.output)
         if not isinstance(output, Quantity):
             raise FormatError(path, "its output does not depend on its input", "export the network again")
-        return self.node(output)
+        try:
+            return self.node(output)
+        except NodeError as refusal:
+            raise FormatError(path, f"its output '{printable(file.output)}': {refusal.problem}", refusal.mend) from None
 
     def _call(self, node: onnx.NodeProto, operands: list[Variable | Constant | None]) -> Quantity | Constant:
         name = node.output[0]
@@ -238,9 +241,7 @@ class _Reader:
 
 
 def _scaling(steps: tuple[Step, ...]) -> tuple[float, float]:
-    """Factor and shift of steps that add and multiply only."""
-    if not all(isinstance(step, Plus | Times) for step in steps):
-        raise NodeError("its operand is clipped on one side only", "clip it on both sides")
+    """Factor and shift of steps of infinite image, which add and multiply only."""
     shift = applied(steps, 0)
     return float(applied(steps, 1) - shift), float(shift)
 
@@ -370,21 +371,27 @@ def _divide(reader: _Reader, call: Call) -> Quantity:
     if low < 0:
         # There runtimes round towards zero, which is another function.
         raise NodeError(f"a division of numbers down to {low}", "clip them at 0 from below first")
-    return replace(value, steps=(*value.steps, Clipped(0, high), Quotient(divisor)))
+    return replace(value, steps=(*value.steps, Clipped(low, high), Quotient(divisor)))
 
 
 def _clip(reader: _Reader, call: Call) -> Quantity:
-    value = _quantity(call, 0)
-    low = -math.inf if call.optional(1) is None else _single(call, 1)
-    high = math.inf if call.optional(2) is None else _single(call, 2)
-    if low > high:
-        raise NodeError(f"it clips to {low} .. {high}", "export the network again")
-    return replace(value, steps=(*value.steps, Clipped(low, high)))
+    low = None if call.optional(1) is None else _single(call, 1)
+    high = None if call.optional(2) is None else _single(call, 2)
+    return _clipped(_quantity(call, 0), low, high)
 
 
 def _relu(reader: _Reader, call: Call) -> Quantity:
-    value = _quantity(call, 0)
-    return replace(value, steps=(*value.steps, Clipped(0, math.inf)))
+    return _clipped(_quantity(call, 0), 0, None)
+
+
+def _clipped(value: Quantity, low: int | None, high: int | None) -> Quantity:
+    """A value clipped; an end that is not given is what it can reach, so that the image is finite."""
+    least, largest = value.limits
+    low = min(least, largest if high is None else high) if low is None else low
+    high = max(largest, low) if high is None else high
+    if low > high:
+        raise NodeError(f"it clips to {low} .. {high}", "export the network again")
+    return replace(value, steps=(*value.steps, Clipped(low, high)))
 
 
 def _cast(reader: _Reader, call: Call) -> Quantity:
