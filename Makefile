@@ -1,5 +1,5 @@
 # make install   set up .venv with pinned versions (only what is missing or has changed)
-# make demo      verify a small network that comes with netproof
+# make demo      verify two small networks that come with netproof
 # make test      all tests                           (ARGS="-k name" is passed on to pytest)
 # make campaign  engines against one another on random networks, minutes   (ARGS="--seed 7 --count 5000")
 # make lint      what CI checks besides the tests
