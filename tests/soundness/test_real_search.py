@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.linear import Linear
+from netproof.operators.relu import ReLU
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
 SIZES = {"inputs": (3, 8, 8, 2), "signs": (12, 10, 8, 2)}
@@ -55,6 +58,19 @@ def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed):
     assert verify(both, settings).verdict is Verdict.UNSAT
     held = query(graph, lower, upper, [[1.0, 0.0], [1.0, 0.0]], [attained, attained - 1.0])
     assert verify(held, short).verdict is not Verdict.UNSAT
+
+
+@pytest.mark.parametrize("stable", [False, True])
+def test_nothing_to_choose(stable):
+    """Many inputs and no open neuron: what the bound leaves open is no search, and no failure."""
+    builder = GraphBuilder(Arithmetic.REAL, (12,))
+    at = builder.add("one", Linear(double([[0.1] * 12]), double([100.0])), builder.input)
+    if stable:
+        at = builder.add("relu", ReLU(), at)
+    builder.add("two", Linear(double([[1.0], [-1.0]]), double([0.0, 0.0])), at)
+    lower, upper = double([-1.0] * 12), double([1.0] * 12)
+    edge = query(builder.build(), lower, upper, [[1.0, 0.0]], [101.2])
+    assert verify(edge, Settings(timeout=5.0, attack=False)).verdict is Verdict.UNKNOWN
 
 
 def test_every_activation_pattern_of_small_networks():

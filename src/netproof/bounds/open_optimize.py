@@ -83,7 +83,9 @@ def optimize_open(
             objective = mixed(rows, torch.softmax(now[2], -1))
             point = dual.bound(objective, part_side, now[0], now[1])
             gradient: list[Tensor | None] = [None] * 3
-            if step < steps:
+            # Where nothing open lies behind the objective there is nothing to choose.
+            free = point.value.requires_grad
+            if free:
                 given = torch.autograd.grad(point.value.sum(), [p for p in now if p.requires_grad], allow_unused=True)
                 remaining = iter(given)
                 gradient = [next(remaining) if p.requires_grad else None for p in now]
@@ -95,7 +97,7 @@ def optimize_open(
         for kept, part in zip(best.parts, now, strict=True):
             kept[target] = part[gained]
         done = value[rows] < goal
-        if step == steps or bool(done.all()) or time.monotonic() >= deadline:
+        if not free or bool(done.all()) or time.monotonic() >= deadline:
             break
         with torch.no_grad():
             for i, g in enumerate(gradient):
