@@ -61,6 +61,7 @@ def test_links_lead_somewhere(page):
         "export smtlib",
         "bench generate",
         "train quantized",
+        "bench scale",
     ],
 )
 def test_every_option_is_described(cli, command):
