@@ -57,7 +57,7 @@ def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
 
 def network_of(path: Path, data: bytes, *, simplified: bool = True) -> Network:
     """The network in the bytes of an ONNX model; ``path`` is where they came from. See :func:`read_onnx`."""
-    file = parse_onnx(path, data)
+    file = parse_onnx(path, data, integers=True)
     if file.integer:
         return read_integer_onnx(path, data, file)
     translation = Translation(path, GraphBuilder(Arithmetic.REAL, file.input_shape), file.opset)

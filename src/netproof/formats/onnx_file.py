@@ -49,8 +49,8 @@ class OnnxFile:
         return self.input_type in _INTEGERS
 
 
-def parse_onnx(path: Path, data: bytes) -> OnnxFile:
-    """Take the bytes of a model apart.
+def parse_onnx(path: Path, data: bytes, *, integers: bool = False) -> OnnxFile:
+    """Take the bytes of a model apart; ``integers`` says whether its input may be one of integers.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def parse_onnx(path: Path, data: bytes) -> OnnxFile:
     return OnnxFile(
         opset,
         inputs[0].name,
-        _input_shape(path, inputs[0]),
+        _input_shape(path, inputs[0], _FLOATS | _INTEGERS if integers else _FLOATS),
         graph.output[0].name,
         constants,
         nodes,
@@ -100,11 +100,11 @@ def parse_onnx(path: Path, data: bytes) -> OnnxFile:
     )
 
 
-def _input_shape(path: Path, value: onnx.ValueInfoProto) -> tuple[int, ...]:
+def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) -> tuple[int, ...]:
     name = f"input '{printable(value.name)}'"
     kind = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or kind.elem_type not in _FLOATS | _INTEGERS:
-        known = (*_FLOATS.values(), *_INTEGERS.values())
+    if not value.type.HasField("tensor_type") or kind.elem_type not in types:
+        known = list(types.values())
         raise FormatError(
             path, f"its {name} is no tensor of {', '.join(known[:-1])} or {known[-1]}", "export it as such"
         )
