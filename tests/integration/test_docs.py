@@ -62,6 +62,7 @@ def test_links_lead_somewhere(page):
         "bench generate",
         "bench table",
         "train certified",
+        "train quantized",
         "bench scale",
     ],
 )

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.clip import Clip
 from netproof.operators.leaky_relu import LeakyReLU
+from netproof.operators.linear import Linear
+from netproof.operators.relu import ReLU
 from netproof.operators.sigmoid import Sigmoid
 from netproof.operators.tanh import Tanh
 from netproof.search import input_split, verify_real
@@ -91,6 +94,19 @@ def test_ranges_of_any_activation_are_split(kind, seed):
     middle = (top + bottom) / 2
     apart = query(graph, lower, upper, [[1.0, 0.0], [-1.0, 0.0]], [middle + 0.1 * spread, -middle + 0.1 * spread])
     assert verify(apart, settings).verdict is Verdict.UNSAT
+
+
+@pytest.mark.parametrize("stable", [False, True])
+def test_nothing_to_choose(stable):
+    """Many inputs and no open neuron: what the bound leaves open is no search, and no failure."""
+    builder = GraphBuilder(Arithmetic.REAL, (12,))
+    at = builder.add("one", Linear(double([[0.1] * 12]), double([100.0])), builder.input)
+    if stable:
+        at = builder.add("relu", ReLU(), at)
+    builder.add("two", Linear(double([[1.0], [-1.0]]), double([0.0, 0.0])), at)
+    lower, upper = double([-1.0] * 12), double([1.0] * 12)
+    edge = query(builder.build(), lower, upper, [[1.0, 0.0]], [101.2])
+    assert verify(edge, Settings(timeout=5.0, attack=False)).verdict is Verdict.UNKNOWN
 
 
 def test_every_activation_pattern_of_small_networks():

@@ -122,7 +122,9 @@ def _outcome(
     elif result.verdict is Verdict.ERROR:
         evidence = result.reason
     elif not result.verdict.decided:
-        evidence = undecided_evidence(settings.timeout, result.bound, result.reason)
+        # Without a limit on record the instance is asked again, whatever the next run's limit is.
+        limit = None if result.accident else settings.timeout
+        evidence = undecided_evidence(limit, result.bound, result.reason)
     return Outcome(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
 
 

@@ -147,6 +147,9 @@ class ReluSplit:
         """Bound subproblems, keep those that stay open; a witness if a maximizer is one."""
         for rows in torch.split(torch.arange(len(batch)), 2 * self._batch):
             part = batch.take(rows)
+            if time.monotonic() >= deadline:
+                self._keep(part)
+                continue
             witness = self._bound_part(part, steps, deadline, root)
             if witness is not None:
                 return witness
@@ -181,9 +184,11 @@ class ReluSplit:
             witness = self._attack.try_points(corners, case[rows])
             if witness is not None:
                 return witness
-        kept = Open(case, batch.side, choice, value, batch.rounds).take(rows)
-        self._open = kept if self._open is None else Open.concatenate([self._open, kept])
+        self._keep(Open(case, batch.side, choice, value, batch.rounds).take(rows))
         return None
+
+    def _keep(self, part: Open) -> None:
+        self._open = part if self._open is None else Open.concatenate([self._open, part])
 
     def _split(self, batch: Open, deadline: float) -> Open:
         """Both halves of every row; rows without an open feature come back once, as they are."""
@@ -221,6 +226,8 @@ class ReluSplit:
         total = torch.zeros(len(row))
         for half in (LEFT, RIGHT):
             for part in torch.split(at, 4 * self._batch):
+                if time.monotonic() >= deadline:
+                    return candidates[:, 0], splittable
                 mine = row[part]
                 side = batch.side[mine]
                 side[torch.arange(len(part)), feature[part]] = half

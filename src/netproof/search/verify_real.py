@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,7 +67,7 @@ def verify_real(query: Query, settings: Settings) -> Result:
         method,
         subproblems,
         found.witness,
-        found.bound,
+        found.bound if found.bound is not None and math.isfinite(found.bound) else None,
         found.reason,
     )
 
