@@ -40,7 +40,8 @@ def prefix(graph: Graph, region: Region, k: int, feature: Tensor) -> Prefix:
     """
     last = graph.nodes[graph.activations[k]].operands[0]
     nodes = graph.nodes[: last + 1]
-    ranges = region.range_lower[:k], region.range_upper[:k]
+    count = sum(i <= last for i in graph.activations)
+    ranges = region.range_lower[:count], region.range_upper[:count]
     if not is_relu_chain(nodes):
         part = Region(region.lower, region.upper, *ranges)
         return Prefix(Graph(graph.arithmetic, nodes), part, torch.arange(nodes[-1].size))

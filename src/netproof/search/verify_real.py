@@ -15,7 +15,7 @@ from netproof.bounds.forms import form_ranges
 from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
 from netproof.bounds.refine import refine_ranges
 from netproof.bounds.refine_alpha import refine_by_alpha
-from netproof.bounds.refine_split import refine_by_splits
+from netproof.bounds.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
@@ -37,9 +37,9 @@ _FEW_INPUTS = 8
 #: subproblems after which a search begins anew with ranges from alpha-CROWN; steps for each, and their share of
 #: the time that is left
 _EASY, _ALPHA_STEPS, _ALPHA_SHARE = 100, 12, 0.3
-#: splits for every end of a range in the first round of ranges by splits, how much more in every further round;
-#: a round's share of the time that is left; the time of the search after it, against its own
-_FIRST_BUDGET, _BUDGET_GROWTH, _SPLIT_SHARE, _SEARCH_SHARE = 16, 4, 0.6, 1.0
+#: the first round of ranges by splits takes so many times as long as that, every further one so many times as long as
+#: the one before; a round's share of the time that is left; the time of the search after it, against its own
+_FIRST_ROUND, _ROUND_GROWTH, _ROUND_SHARE, _SEARCH_SHARE = 6.0, 3.0, 0.7, 0.5
 
 
 def verify_real(query: Query, settings: Settings) -> Result:
@@ -109,22 +109,21 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
     now = time.monotonic()
     region = refine_by_alpha(graph, region, rounding, _ALPHA_STEPS, now + _ALPHA_SHARE * (deadline - now))
     alpha_seconds = time.monotonic() - now
-    budget = _FIRST_BUDGET
+    seconds = _FIRST_ROUND * alpha_seconds
+    refiner = SplitRefiner(graph)
     while True:
-        now = time.monotonic()
-        left = deadline - now
-        # Splits for every end of every range, unless that would take too long to come to its end.
-        worthwhile = alpha_seconds * budget < _SPLIT_SHARE * left
+        left = deadline - time.monotonic()
+        # Splits for every end of every range, unless a round would take too long.
+        worthwhile = seconds < _ROUND_SHARE * left
         if worthwhile:
-            region = refine_by_splits(graph, region, budget, now + _SPLIT_SHARE * left)
-        spent = time.monotonic() - now
-        until = min(deadline, time.monotonic() + _SEARCH_SHARE * spent) if worthwhile else deadline
+            region = refiner.refine(region, seconds)
+        until = time.monotonic() + _SEARCH_SHARE * seconds if worthwhile else deadline
         search = ReluSplit(OpenDual.of(graph, region), Rounding.of(graph, region), constraints, attack, settings.memory)
         assert found.left is not None
-        found = replace(search.run(found.left, until), subproblems=found.subproblems + search.count)
+        found = replace(search.run(found.left, min(until, deadline)), subproblems=found.subproblems + search.count)
         if found.left is None or time.monotonic() >= deadline or not worthwhile:
             return found, "search"
-        budget *= _BUDGET_GROWTH
+        seconds *= _ROUND_GROWTH
 
 
 def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> tuple[Tensor, float]:
