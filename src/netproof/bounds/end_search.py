@@ -84,6 +84,7 @@ class EndSearch:
     ----------
     graph, region : piecewise linear, of one row, float64
     lower, upper : ``[n]``, float64, ranges of the outputs that are known to hold
+    side : ``[m]`` int8, the part of the region that is meant, by sides of its open features; None for all of it
     memory : bytes that parts waiting to be split may occupy; beyond, the search rests
 
     Attributes
@@ -93,11 +94,21 @@ class EndSearch:
     count : parts bounded so far
     """
 
-    def __init__(self, graph: Graph, region: Region, lower: Tensor, upper: Tensor, memory: int = 256 << 20) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        region: Region,
+        lower: Tensor,
+        upper: Tensor,
+        side: Tensor | None = None,
+        memory: int = 256 << 20,
+    ) -> None:
         self._graph = graph
         self._dual = OpenDual.of(graph, region)
         self._light = self._dual.to(torch.float32)
         self._rounding = Rounding.of(graph, region)
+        self._side = torch.zeros(len(self._dual), dtype=torch.int8) if side is None else side
+        self._part = side is not None
         self._memory = memory
         self._n = n = len(lower)
         self._sign = torch.cat([torch.ones(n), -torch.ones(n)]).to(torch.float64)
@@ -183,7 +194,7 @@ class EndSearch:
         alpha = self._light.crown_alpha()
         for part in torch.split(end, self._rows):
             rows = len(part), len(self._light)
-            side, beta = torch.zeros(rows, dtype=torch.int8), torch.zeros(rows)
+            side, beta = self._side.expand(rows).clone(), torch.zeros(rows)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
             self._push(self._bound(whole, _ROOT_STEPS, 1.0, self._target(), deadline))
         self._started[end] = True
@@ -239,7 +250,7 @@ class EndSearch:
             lambda rows, _: self._objective(owner[rows], torch.float32, goal[rows]),
             leaves.side,
             leaves.choice(),
-            steps,
+            steps if len(self._light) else 0,
             goal=-_MARGIN * float(self._width[owner].median()),
             scale=scale,
             deadline=deadline,
@@ -261,7 +272,14 @@ class EndSearch:
 
     def _see(self, x: Tensor) -> None:
         """Evaluate points ``[B, n_input]`` of the region."""
-        value = self._graph.evaluate(x)
+        values = self._graph.values(x)
+        value = values[-1]
+        if self._part:
+            operands = [values[self._graph.nodes[i].operands[0]] for i in self._graph.activations]
+            a = torch.cat([one[:, which] for one, which in zip(operands, self._dual.index, strict=True)], 1)
+            value = value[(a * self._side >= 0).all(1)]
+            if not len(value):
+                return
         self.attained = torch.maximum(self.attained, torch.cat([value.amax(0), -value.amin(0)]))
 
 

@@ -24,11 +24,13 @@ class Prefix:
     graph : its values on the region are those of the whole graph, at the features that are left
     region : of one row, in terms of the smaller graph
     feature : ``[n]``, the original indices of the output's features
+    kept : per activation the original indices of its features
     """
 
     graph: Graph
     region: Region
     feature: Tensor
+    kept: tuple[Tensor, ...]
 
 
 def prefix(graph: Graph, region: Region, k: int, feature: Tensor) -> Prefix:
@@ -44,7 +46,8 @@ def prefix(graph: Graph, region: Region, k: int, feature: Tensor) -> Prefix:
     ranges = region.range_lower[:count], region.range_upper[:count]
     if not is_relu_chain(nodes):
         part = Region(region.lower, region.upper, *ranges)
-        return Prefix(Graph(graph.arithmetic, nodes), part, torch.arange(nodes[-1].size))
+        everything = tuple(torch.arange(graph.nodes[i].size) for i in graph.activations[:count])
+        return Prefix(Graph(graph.arithmetic, nodes), part, torch.arange(nodes[-1].size), everything)
     kept: list[Tensor] = [torch.arange(node.size) for node in nodes]
     kept[last] = feature
     for i, high in zip(graph.activations, ranges[1], strict=False):
@@ -70,7 +73,8 @@ def prefix(graph: Graph, region: Region, k: int, feature: Tensor) -> Prefix:
         tuple(r[:, kept[i]] for r, i in zip(ranges[0], graph.activations, strict=False)),
         tuple(r[:, kept[i]] for r, i in zip(ranges[1], graph.activations, strict=False)),
     )
-    return Prefix(Graph(graph.arithmetic, smaller), part, feature)
+    left = tuple(kept[i] for i in graph.activations[:count])
+    return Prefix(Graph(graph.arithmetic, smaller), part, feature, left)
 
 
 def is_relu_chain(nodes: tuple[Node, ...]) -> bool:

@@ -101,13 +101,16 @@ class ReluSplit:
         """Subproblems bounded so far."""
         return self._count
 
-    def run(self, case: Tensor, deadline: float, most: int | None = None) -> Found:
-        """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems."""
+    def run(self, case: Tensor, deadline: float, most: int | None = None, cell: Tensor | None = None) -> Found:
+        """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems.
+
+        ``cell``, ``[m]`` int8, confines the search to sides of open features.
+        """
         features = len(self._dual)
         rows = len(case)
         alpha = self._light.crown_alpha().expand(rows, -1).clone()
         choice = Choice(alpha, torch.zeros(rows, features), torch.zeros(rows, self._constraints.width))
-        side = torch.zeros(rows, features, dtype=torch.int8)
+        side = torch.zeros(rows, features, dtype=torch.int8) if cell is None else cell.expand(rows, -1).clone()
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))
         witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
