@@ -1,4 +1,4 @@
-"""Search by cells: a region is split by hand-picked signs, and every cell gets ranges of its own.
+"""Search by cells: a region is split at signs, and every cell gets ranges of its own.
 
 Ranges that hold on all of a region are those of its worst part. Where a search with them does not come to its end, the
 region is split at a feature on which many ranges behind it depend; on each half those ranges are found anew, and the
@@ -87,15 +87,10 @@ class CellSearch:
         score = torch.where(side == WHOLE, self._gains(dual, side, cell.case), 0.0)
         if not len(score) or not float(score.max()) > 0:
             return []
+        activation = torch.repeat_interleave(torch.arange(len(dual.sizes)), torch.tensor(dual.sizes))
         best = int(score.argmax())
-        for k, which in enumerate(dual.index):
-            if best < len(which):
-                feature = int(which[best])
-                break
-            best -= len(which)
-        return [
-            Cell((*cell.sides, Side(k, feature, half)), cell.region, cell.case, cell.bound) for half in (LEFT, RIGHT)
-        ]
+        split = int(activation[best]), int(torch.cat(dual.index)[best])
+        return [Cell((*cell.sides, Side(*split, half)), cell.region, cell.case, cell.bound) for half in (LEFT, RIGHT)]
 
     def _gains(self, dual: OpenDual, side: Tensor, case: Tensor) -> Tensor:
         """To first order, how much the bounds of cases fall through the ranges behind, when a feature is split: ``[m]``.
@@ -132,5 +127,4 @@ class CellSearch:
         """What arrives at every open feature by CROWN's choice, ``[B, m]``."""
         rows = len(objective)
         alpha = dual.crown_alpha().expand(rows, -1)
-        v = dual.bound(objective, side.expand(rows, -1), alpha, torch.zeros_like(alpha)).v
-        return v
+        return dual.bound(objective, side.expand(rows, -1), alpha, torch.zeros_like(alpha)).v

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,10 +11,8 @@ from torch import Tensor
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
-from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
+from netproof.bounds.open_dual import is_piecewise_linear
 from netproof.bounds.refine import refine_ranges
-from netproof.bounds.refine_alpha import refine_by_alpha
-from netproof.bounds.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
@@ -24,7 +21,8 @@ from netproof.query import Query, Result, Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
-from netproof.search.relu_split import Found, ReluSplit
+from netproof.search.relu_split import Found
+from netproof.search.rounds import Rounds
 from netproof.settings import Settings
 
 #: restarts and steps of the attack before anything else, and of the one on what the root leaves open
@@ -34,12 +32,6 @@ _QUICK, _LONG = (4, 20), (20, 60)
 _FEW_FORMS = 64
 #: with at most so many inputs that vary, the box is split
 _FEW_INPUTS = 8
-#: subproblems after which a search begins anew with ranges from alpha-CROWN; steps for each, and their share of
-#: the time that is left
-_EASY, _ALPHA_STEPS, _ALPHA_SHARE = 100, 12, 0.3
-#: the first round of ranges by splits takes so many times as long as that, every further one so many times as long as
-#: the one before; a round's share of the time that is left; the time of the search after it, against its own
-_FIRST_ROUND, _ROUND_GROWTH, _ROUND_SHARE, _SEARCH_SHARE = 6.0, 3.0, 0.7, 0.5
 
 
 def verify_real(query: Query, settings: Settings) -> Result:
@@ -100,30 +92,7 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
     if not is_piecewise_linear(graph, region):
         reason = "there is no branching for activations of this kind with so many inputs"
         return Found(Verdict.UNKNOWN, len(constraints), bound=value, reason=reason), "bound"
-    found = ReluSplit(OpenDual.of(graph, region), rounding, constraints, attack, settings.memory).run(
-        case, deadline, _EASY
-    )
-    if found.verdict is not Verdict.UNKNOWN or found.left is None or time.monotonic() >= deadline:
-        return found, "search"
-    # Not easy: tighter ranges are worth their price now.
-    now = time.monotonic()
-    region = refine_by_alpha(graph, region, rounding, _ALPHA_STEPS, now + _ALPHA_SHARE * (deadline - now))
-    alpha_seconds = time.monotonic() - now
-    seconds = _FIRST_ROUND * alpha_seconds
-    refiner = SplitRefiner(graph)
-    while True:
-        left = deadline - time.monotonic()
-        # Splits for every end of every range, unless a round would take too long.
-        worthwhile = seconds < _ROUND_SHARE * left
-        if worthwhile:
-            region = refiner.refine(region, seconds)
-        until = time.monotonic() + _SEARCH_SHARE * seconds if worthwhile else deadline
-        search = ReluSplit(OpenDual.of(graph, region), Rounding.of(graph, region), constraints, attack, settings.memory)
-        assert found.left is not None
-        found = replace(search.run(found.left, min(until, deadline)), subproblems=found.subproblems + search.count)
-        if found.left is None or time.monotonic() >= deadline or not worthwhile:
-            return found, "search"
-        seconds *= _ROUND_GROWTH
+    return Rounds(graph, constraints, attack, settings.memory).run(region, case, deadline), "search"
 
 
 def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> tuple[Tensor, float]:
