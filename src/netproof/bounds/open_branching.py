@@ -11,6 +11,9 @@ from netproof.bounds.dual import Objective
 from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
 from netproof.bounds.open_optimize import Choice
 
+#: the weight of scores by lines between the slopes
+_SAY = 1e-3
+
 #: the objective of rows (indices)
 Objectives = Callable[[Tensor], Objective]
 
@@ -21,6 +24,21 @@ def split_scores(dual: OpenDual, v: Tensor, alpha: Tensor) -> Tensor:
     lower = torch.minimum(torch.maximum(alpha, dual.left), dual.right)
     below = torch.minimum((lower - dual.left) * -dual.lower, (dual.right - lower) * dual.upper)
     return v.clamp(min=0) * offset - v.clamp(max=0) * below
+
+
+def candidate_scores(dual: OpenDual, objective: Objective, side: Tensor, choice: Choice) -> Tensor:
+    """Scores of all features, ``[B, m]``; minus infinity where a feature is split already.
+
+    Where a lower line is 0, nothing arrives at the features that decide whether its feature can be 0 at all. So lines
+    between the two slopes have a small say, too: all that counts where no feature has a gap of its own.
+    """
+    with torch.no_grad():
+        v = dual.bound(objective, side, choice.alpha, choice.beta).v
+        chord, _ = dual.chords()
+        between = chord.expand_as(choice.alpha)
+        passed = dual.bound(objective, side, between, choice.beta).v
+    score = split_scores(dual, v, choice.alpha) + _SAY * split_scores(dual, passed, between)
+    return torch.where(side == WHOLE, score + 1e-12, -torch.inf)
 
 
 def choose_split(
@@ -41,10 +59,7 @@ def choose_split(
     if not len(dual):
         nothing = torch.zeros(count, dtype=torch.int64)
         return nothing, nothing.bool()
-    with torch.no_grad():
-        v = dual.bound(objective(torch.arange(count)), side, choice.alpha, choice.beta).v
-    score = split_scores(dual, v, choice.alpha)
-    score = torch.where(side == WHOLE, score + 1e-12, -torch.inf)
+    score = candidate_scores(dual, objective(torch.arange(count)), side, choice)
     width = min(width, score.shape[1])
     best, candidates = score.topk(width, 1)
     splittable = torch.isfinite(best[:, 0])

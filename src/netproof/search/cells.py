@@ -27,6 +27,8 @@ from netproof.search.relu_split import Found, ReluSplit
 
 #: seconds of a search against those of the ranges before it
 _SEARCH_SHARE = 0.5
+#: what a unit is worth by which the lower end of a feature rises of which the bound takes the lower line
+_CLOSING = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +98,15 @@ class CellSearch:
         """To first order, how much the bounds of cases fall through the ranges behind, when a feature is split: ``[m]``.
 
         A chord over ``[l, u]`` with ``g = -l u / (u - l)`` at 0 comes down by ``(l / (u - l))^2`` for every unit that
-        ``u`` falls, and by ``(u / (u - l))^2`` for every unit that ``l`` rises.
+        ``u`` falls, and by ``(u / (u - l))^2`` for every unit that ``l`` rises. A lower line has no gap of its own, but a
+        feature that turns out to be positive is one.
         """
         light = self._constraints.to(torch.float32)
         width = light.width
         weight = torch.full((len(case), width), 1.0 / width)
         with torch.no_grad():
             v = self._arriving(dual, light.mixed(case, weight), side)
-            reach = v.clamp(min=0).mean(0)
+            up, down = v.clamp(min=0).mean(0), -v.clamp(max=0).mean(0)
             gains = torch.zeros(len(dual))
             begin = 0
             for k, which in enumerate(dual.index):
@@ -112,19 +115,20 @@ class CellSearch:
                 if not len(which) or not int(own[0]):
                     continue
                 low, high = dual.lower[own], dual.upper[own]
-                price = (torch.cat([low, high]) / (high - low).repeat(2)) ** 2 * reach[own].repeat(2)
+                above, below = up[own] * (low / (high - low)) ** 2, up[own] * (high / (high - low)) ** 2
+                price = torch.cat([above, below + _CLOSING * down[own]])
                 node = self._graph.nodes[self._graph.activations[k]].operands[0]
                 c = torch.zeros(2 * len(which), self._graph.nodes[node].size)
                 c[torch.arange(2 * len(which)), which.repeat(2)] = 1.0
                 c[len(which) :] *= -1
                 arriving = self._arriving(dual, Objective({node: c}, torch.zeros(len(c))), side)
-                alpha = dual.crown_alpha().expand(len(c), -1)
+                alpha = dual.chords()[0].expand(len(c), -1)
                 gains += price @ split_scores(dual, arriving, alpha)
         return gains
 
     @staticmethod
     def _arriving(dual: OpenDual, objective: Objective, side: Tensor) -> Tensor:
-        """What arrives at every open feature by CROWN's choice, ``[B, m]``."""
+        """What arrives at every open feature, ``[B, m]``, where lower lines are parallel to chords."""
         rows = len(objective)
-        alpha = dual.crown_alpha().expand(rows, -1)
+        alpha = dual.chords()[0].expand(rows, -1)
         return dual.bound(objective, side.expand(rows, -1), alpha, torch.zeros_like(alpha)).v

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.open_branching import candidate_scores
+from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
 from netproof.bounds.open_optimize import Choice, optimize_open
 from netproof.bounds.rounding import Rounding
 from netproof.query import Verdict, Witness
@@ -209,10 +210,7 @@ class ReluSplit:
             nothing = torch.zeros(len(batch), dtype=torch.int64)
             return nothing, nothing.bool()
         objective = self._light_constraints.mixed(batch.case, _one(choice.weight))
-        with torch.no_grad():
-            v = light.bound(objective, batch.side, choice.alpha, choice.beta).v
-        score = _scores(light, v, choice.alpha)
-        score = torch.where(batch.side == WHOLE, score + 1e-12, -torch.inf)
+        score = candidate_scores(light, objective, batch.side, choice)
         width = min(_LOOK_AHEAD, score.shape[1])
         best, candidates = score.topk(width, 1)
         splittable = torch.isfinite(best[:, 0])
@@ -239,11 +237,3 @@ class ReluSplit:
 def _one(weight: Tensor) -> Tensor:
     """Weights of single constraints are exactly 1."""
     return torch.ones_like(weight) if weight.shape[1] == 1 else weight
-
-
-def _scores(dual: OpenDual, v: Tensor, alpha: Tensor) -> Tensor:
-    """What splitting each feature could gain: the gap of the chord at 0, or of the lower line at the nearer end."""
-    _, offset = dual.chords()
-    lower = torch.minimum(torch.maximum(alpha, dual.left), dual.right)
-    below = torch.minimum((lower - dual.left) * -dual.lower, (dual.right - lower) * dual.upper)
-    return v.clamp(min=0) * offset - v.clamp(max=0) * below
