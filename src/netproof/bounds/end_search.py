@@ -22,7 +22,8 @@ from netproof.bounds.region import Region
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
 
-_ROOT_STEPS, _STEPS, _LOOK_AHEAD = 20, 4, 6
+#: steps on the whole region, on a part, and on one with nothing left to split; candidates for a split
+_ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 4, 60, 6
 #: an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
 _JUDGED, _HOPE = 8, 2
 #: splits for every end to begin with, and to end with
@@ -219,7 +220,7 @@ class EndSearch:
         self._floor = self._floor.scatter_reduce(0, leaves.owner, leaves.value, "amax")
 
     def _split(self, batch: Leaves, target: Tensor, deadline: float) -> None:
-        """Bound both halves of every part; parts without an open feature are as good as they get."""
+        """Bound both halves of every part; what parts without an open feature are bounded by is final."""
         goal = target[batch.owner]
 
         def objective(rows: Tensor) -> Objective:
@@ -228,7 +229,9 @@ class EndSearch:
         feature, splittable = choose_split(
             self._light, objective, batch.side, batch.choice(), _LOOK_AHEAD, rows_at_once=2 * self._rows
         )
-        self._put_aside(batch.take((~splittable).nonzero()[:, 0]))
+        stuck = batch.take((~splittable).nonzero()[:, 0])
+        if len(stuck):
+            self._put_aside(self._bound(stuck, _LEAF_STEPS, 1.0, target, deadline))
         rows = splittable.nonzero()[:, 0]
         if not len(rows):
             return
@@ -250,7 +253,7 @@ class EndSearch:
             lambda rows, _: self._objective(owner[rows], torch.float32, goal[rows]),
             leaves.side,
             leaves.choice(),
-            steps if len(self._light) else 0,
+            steps,
             goal=-_MARGIN * float(self._width[owner].median()),
             scale=scale,
             deadline=deadline,
