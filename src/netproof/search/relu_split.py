@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.open_branching import candidate_scores
+from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
 from netproof.bounds.open_optimize import Choice, optimize_open
 from netproof.bounds.rounding import Rounding
 from netproof.query import Verdict, Witness
@@ -101,13 +102,16 @@ class ReluSplit:
         """Subproblems bounded so far."""
         return self._count
 
-    def run(self, case: Tensor, deadline: float, most: int | None = None) -> Found:
-        """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems."""
+    def run(self, case: Tensor, deadline: float, most: int | None = None, cell: Tensor | None = None) -> Found:
+        """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems.
+
+        ``cell``, ``[m]`` int8, confines the search to sides of open features.
+        """
         features = len(self._dual)
         rows = len(case)
         alpha = self._light.crown_alpha().expand(rows, -1).clone()
         choice = Choice(alpha, torch.zeros(rows, features), torch.zeros(rows, self._constraints.width))
-        side = torch.zeros(rows, features, dtype=torch.int8)
+        side = torch.zeros(rows, features, dtype=torch.int8) if cell is None else cell.expand(rows, -1).clone()
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))
         witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
@@ -211,10 +215,7 @@ class ReluSplit:
             nothing = torch.zeros(len(batch), dtype=torch.int64)
             return nothing, nothing.bool()
         objective = self._light_constraints.mixed(batch.case, _one(choice.weight))
-        with torch.no_grad():
-            v = light.bound(objective, batch.side, choice.alpha, choice.beta).v
-        score = _scores(light, v, choice.alpha)
-        score = torch.where(batch.side == WHOLE, score + 1e-12, -torch.inf)
+        score = candidate_scores(light, objective, batch.side, choice)
         width = min(_LOOK_AHEAD, score.shape[1])
         best, candidates = score.topk(width, 1)
         splittable = torch.isfinite(best[:, 0])
@@ -243,11 +244,3 @@ class ReluSplit:
 def _one(weight: Tensor) -> Tensor:
     """Weights of single constraints are exactly 1."""
     return torch.ones_like(weight) if weight.shape[1] == 1 else weight
-
-
-def _scores(dual: OpenDual, v: Tensor, alpha: Tensor) -> Tensor:
-    """What splitting each feature could gain: the gap of the chord at 0, or of the lower line at the nearer end."""
-    _, offset = dual.chords()
-    lower = torch.minimum(torch.maximum(alpha, dual.left), dual.right)
-    below = torch.minimum((lower - dual.left) * -dual.lower, (dual.right - lower) * dual.upper)
-    return v.clamp(min=0) * offset - v.clamp(max=0) * below
