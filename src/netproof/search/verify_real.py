@@ -34,8 +34,9 @@ _QUICK, _LONG = (4, 20), (20, 60)
 
 #: with at most so many inputs that vary, the box is split
 _FEW_INPUTS = 8
-#: with at most so many inputs, fewer than that against so many open features, for so much of the time that is left
-_SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.6
+#: with at most so many inputs and more than so many open features too, for so much of the time that is left unless that
+#: closes a good part of the box
+_SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.5
 #: bytes that open subproblems may occupy in any case
 _LEAST_MEMORY = 1 << 20
 
@@ -96,9 +97,9 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
     before = 0
     if varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES):
         now = time.monotonic()
-        until = deadline if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
-        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, until)
-        if until == deadline or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
+        until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
+        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline, until)
+        if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
             return found, "search"
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
