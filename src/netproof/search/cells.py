@@ -27,6 +27,8 @@ from netproof.search.relu_split import Found, ReluSplit
 
 #: seconds of a search against those of the ranges before it
 _SEARCH_SHARE = 0.5
+#: a search ends early where that many times its time would not be enough
+_PATIENCE = 4.0
 #: what a unit is worth by which the lower end of a feature rises of which the bound takes the lower line
 _CLOSING = 0.1
 
@@ -69,7 +71,7 @@ class CellSearch:
             dual = OpenDual.of(self._graph, refined)
             search = ReluSplit(dual, Rounding.of(self._graph, refined), self._constraints, self._attack, self._memory)
             until = min(deadline, time.monotonic() + _SEARCH_SHARE * seconds)
-            found = search.run(cell.case, until, cell=sides_of(dual, cell.sides))
+            found = search.run(cell.case, until, cell=sides_of(dual, cell.sides), patience=_PATIENCE)
             count += search.count
             if found.verdict is Verdict.UNSAT:
                 continue

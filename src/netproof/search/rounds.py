@@ -10,6 +10,7 @@ ranges by slopes.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -36,8 +37,12 @@ _ALPHA_STEPS, _ALPHA_SHARE = 12, 0.3
 _FIRST_ROUND, _ROUND_GROWTH = 6.0, 3.0
 #: a round's largest share of the time that is left: to begin with, later, and where the bound falls to a half each time
 _BEGIN_SHARE, _ROUND_SHARE, _FALLING_SHARE, _FALLING = 0.25, 0.12, 0.4, 0.5
+#: the last round is the one after which more than this share is left of the gaps before it
+_WORTHWHILE = 0.85
 #: the time of a search after a round against that of the round
 _SEARCH_SHARE = 0.5
+#: it ends early where that many times its time would not be enough
+_PATIENCE = 4.0
 #: the ranges of a cell take this share of the time that is left
 _CELL_SHARE = 0.03
 
@@ -74,12 +79,15 @@ class Rounds:
         refiner = SplitRefiner(self._graph)
         share = _BEGIN_SHARE
         while seconds <= share * (deadline - time.monotonic()):
+            before = _looseness(region)
             region = refiner.refine(region, seconds)
             until = min(deadline, time.monotonic() + _SEARCH_SHARE * seconds)
             bound = found.bound
-            found = self._after(found, self._search(region, _left(found), until))
+            found = self._after(found, self._search(region, _left(found), until, patience=_PATIENCE))
             if _is_over(found, deadline):
                 return found
+            if _looseness(region) > _WORTHWHILE * before:
+                break
             falling = bound is not None and found.bound is not None and found.bound < _FALLING * bound
             share = _FALLING_SHARE if falling else _ROUND_SHARE
             seconds *= _ROUND_GROWTH
@@ -87,10 +95,13 @@ class Rounds:
         seconds = _CELL_SHARE * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
 
-    def _search(self, region: Region, case: Tensor, deadline: float, most: int | None = None) -> Found:
+    def _search(
+        self, region: Region, case: Tensor, deadline: float, most: int | None = None, patience: float = math.inf
+    ) -> Found:
         dual = OpenDual.of(self._graph, region)
         rounding = Rounding.of(self._graph, region)
-        return ReluSplit(dual, rounding, self._constraints, self._attack, self._memory).run(case, deadline, most)
+        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory)
+        return search.run(case, deadline, most, patience=patience)
 
     @staticmethod
     def _after(before: Found, found: Found) -> Found:
@@ -100,6 +111,13 @@ class Rounds:
 def _is_over(found: Found, deadline: float) -> bool:
     """Whether a search ended with a verdict, or for want of something that more time would not give."""
     return found.verdict in (Verdict.SAT, Verdict.UNSAT) or found.left is None or time.monotonic() >= deadline
+
+
+def _looseness(region: Region) -> float:
+    """The gaps of the chords of the last activation, all together."""
+    low, high = region.range_lower[-1][0], region.range_upper[-1][0]
+    gap = -low * high / (high - low)
+    return float(gap[(low < 0) & (high > 0)].sum())
 
 
 def _left(found: Found) -> Tensor:
