@@ -30,7 +30,7 @@ _SEARCH_SHARE = 0.5
 #: a search ends early where that many times its time would not be enough
 _PATIENCE = 4.0
 #: what a unit is worth by which the lower end of a feature rises of which the bound takes the lower line
-_CLOSING = 0.1
+_CLOSING = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +124,13 @@ class CellSearch:
                 c[torch.arange(2 * len(which)), which.repeat(2)] = 1.0
                 c[len(which) :] *= -1
                 arriving = self._arriving(dual, Objective({node: c}, torch.zeros(len(c))), side)
-                alpha = dual.chords()[0].expand(len(c), -1)
+                alpha = dual.crown_alpha().expand(len(c), -1)
                 gains += price @ split_scores(dual, arriving, alpha)
         return gains
 
     @staticmethod
     def _arriving(dual: OpenDual, objective: Objective, side: Tensor) -> Tensor:
-        """What arrives at every open feature, ``[B, m]``, where lower lines are parallel to chords."""
+        """What arrives at every open feature by CROWN's choice, ``[B, m]``."""
         rows = len(objective)
-        alpha = dual.chords()[0].expand(rows, -1)
+        alpha = dual.crown_alpha().expand(rows, -1)
         return dual.bound(objective, side.expand(rows, -1), alpha, torch.zeros_like(alpha)).v
