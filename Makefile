@@ -1,7 +1,9 @@
 # make install   set up .venv with pinned versions (only what is missing or has changed)
-# make demo      verify a small network that comes with netproof
+# make demo      verify two small networks that come with netproof
 # make test      all tests                           (ARGS="-k name" is passed on to pytest)
 # make campaign  engines against one another on random networks, minutes   (ARGS="--seed 7 --count 5000")
+# make campaign-float   the engine of float networks against sampling, HiGHS and rational arithmetic; resumable, hours
+#                       in full, NETPROOF_DATA names the published data (ARGS="--parts random --stop-after 600")
 # make lint      what CI checks besides the tests
 # make format    let ruff format and fix
 # make clean     remove everything made here, .venv included
@@ -20,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo test campaign lint format clean
+.PHONY: install demo test campaign campaign-float lint format clean
 
 install: $(STAMP)
 
@@ -46,6 +48,9 @@ test: $(STAMP)
 
 campaign: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/campaign.py $(ARGS)
+
+campaign-float: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/float_campaign.py $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check

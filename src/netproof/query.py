@@ -324,6 +324,7 @@ class Result:
     witness : the input, where the verdict is ``sat``
     bound : an upper bound on the largest ``coefficients @ y - threshold`` where undecided
     reason : why there is no answer, where there is none
+    accident : there is none because something broke (a solver's process died), not because a limit was reached
     proof : where the verdict is ``unsat`` and the settings ask for proofs, the proof's arrays
         (docs/certificates.md), int64 each
     """
@@ -336,3 +337,4 @@ class Result:
     bound: float | None = None
     reason: str = ""
     proof: Mapping[str, NDArray[np.int64]] | None = None
+    accident: bool = False

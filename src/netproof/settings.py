@@ -18,7 +18,8 @@ class Settings:
     ----------
     timeout : seconds for one query, after which its verdict is ``timeout``
     memory : bytes the open subproblems of one query and the record of its proof (or an external solver) may
-        occupy, after which it is ``unknown``
+        occupy, after which it is ``unknown``; of a query on a real network its bounds count too, and one that
+        needs more at the least is refused with an :class:`netproof.errors.InputError`
     attack : look for witnesses before and between bounds
     seed : of every random choice; the same seed gives the same search
     engine : one of :data:`ENGINES`; the exact engines take ``timeout`` and ``memory`` and nothing else of this

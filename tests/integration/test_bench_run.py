@@ -133,6 +133,24 @@ def test_undecided_is_tried_again_only_with_more_time(cli, tiny_data, tmp_path, 
     assert all(found[name]["verdict"] == tiny_data.truth[name] for name in found)
 
 
+def test_what_an_accident_left_open_is_always_tried_again(cli, tiny_data, tmp_path, monkeypatch):
+    import netproof.search.verify as engine
+    from netproof.query import Result, Verdict
+
+    def breaks(queries, settings):
+        for position in range(len(queries)):
+            yield position, Result(Verdict.UNKNOWN, 0.1, "smt", reason="the solver died (SIGKILL)", accident=True)
+
+    out = tmp_path / "out"
+    options = ("--out", out, "--only", "mnist-1?-eps-1", "--timeout", 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "verify_many", breaks)
+        assert bench(cli, tiny_data, *options).code == 0
+    assert rows(out)["mnist-12-eps-1"]["evidence"] == "reason=the solver died (SIGKILL)"
+    assert "10 instances to answer" in bench(cli, tiny_data, *options).err
+    assert all(row["verdict"] == tiny_data.truth[name] for name, row in rows(out).items())
+
+
 def test_contradiction_is_loud_and_exits_1(cli, copied, tmp_path):
     table = copied.folder / "qnn" / "published-aaai2021.csv"
     index, radius = copied.first("robust")

@@ -128,3 +128,28 @@ def test_the_competition_scripts(files):
         done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert result.read_text().startswith("sat\n((X_0 ")
+
+
+def test_a_network_that_needs_more_memory_is_refused_before_it_starts(cli, tmp_path):
+    random = np.random.default_rng(0)
+    weights = {
+        "w": random.normal(size=(2, 600)),
+        "v": random.normal(size=(600, 600)),
+        "u": random.normal(size=(600, 1)),
+    }
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"]), node("Relu", ["a"], ["b"]), node("MatMul", ["b", "v"], ["c"]),
+        node("Relu", ["c"], ["d"]), node("MatMul", ["d", "u"], ["y"]),
+    ]  # fmt: skip
+    save(tmp_path / "net.onnx", model(nodes, (1, 2), weights))
+    vnnlib(tmp_path / "low.vnnlib", -1, 1, "(<= Y_0 -1e9)")
+    (tmp_path / "instances.csv").write_text("net.onnx,low.vnnlib,5\n")
+    said = ("needs about ", "the limit is 2.0 MiB", "allow more (--memory 0.0")
+    assert_refused(
+        cli("verify", tmp_path / "net.onnx", tmp_path / "low.vnnlib", "--memory", 2 / 1024), "net.onnx", *said
+    )
+    out = tmp_path / "out"
+    assert_refused(cli("bench", "run", f"vnncomp:{tmp_path}", "--out", out, "--memory", 2 / 1024), "net.onnx", *said)
+    assert not out.exists()
+    assert cli("bench", "run", f"vnncomp:{tmp_path}", "--out", out, "--memory", 1).code == 0
+    assert_refused(cli("verify", tmp_path / "net.onnx", tmp_path / "low.vnnlib", "--memory", 0), "--memory")

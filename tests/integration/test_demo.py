@@ -18,6 +18,8 @@ import torch
 from PIL import Image
 
 from netproof.demo.digits import load_digits
+from netproof.demo.residual import RADII as RESIDUAL_RADII
+from netproof.demo.residual import load_network
 from netproof.demo.run import RADII, SAMPLES, ExactRadius, pick_example
 from netproof.demo.sparse import sparsest
 from netproof.formats.fixed_point import FixedPoint
@@ -25,7 +27,7 @@ from netproof.query import robustness
 
 #: the demo must not need scikit-learn, so the test makes importing it fail
 COMMAND = "import sys; sys.modules['sklearn'] = None; from netproof.cli.main import main; main()"
-TRAINING_SCRIPT = Path(__file__).parents[2] / "examples" / "train_digits.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -120,23 +122,49 @@ def test_text_shows_table_words_and_picture(folder: Path, report: dict[str, Any]
     assert (folder / "demo-output" / "vulnerable-digit.png").is_file()
 
 
+def test_float_network_is_decided_by_every_step(report: dict[str, Any]) -> None:
+    rows = report["residual"]["radii"]
+    assert [row["radius"] for row in rows] == list(RESIDUAL_RADII)
+    assert all(row["undecided"] == 0 for row in rows)
+    assert sum(row["robust"] for row in rows) >= 10
+    assert sum(row["vulnerable"] for row in rows) >= 5
+    settled: set[str] = set().union(*(row["methods"] for row in rows))
+    assert {"bound", "search", "attack"} <= settled
+
+
+def test_the_property_that_is_named_can_be_asked_again(report: dict[str, Any], folder: Path) -> None:
+    example = report["residual"]["example"]
+    network = Path(str(files("netproof.demo"))) / "digits-resnet.onnx"
+    asked = ["verify", str(network), example, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "netproof", *asked], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert json.loads(done.stdout)["verdict"] == "unsat"
+    assert len(list((folder / example).parent.iterdir())) == sum(
+        len(row["verdicts"]) for row in report["residual"]["radii"]
+    )
+
+
 def test_output_folder_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "occupied").write_text("")
-    for out in ("occupied", "occupied/below"):
+    (tmp_path / "properties").write_text("")
+    for out in ("occupied", "occupied/below", "."):
         done = demo(tmp_path, "--out", out)
         assert done.returncode == 2
         assert done.stdout == ""
         assert len(done.stderr.splitlines()) == 1
-        assert out in done.stderr
+        assert (out if out != "." else "properties") in done.stderr
         assert "--out" in done.stderr
 
 
 def test_shipped_files_are_small_and_the_network_is_good() -> None:
-    shipped = [item for item in Path(str(files("netproof.demo"))).iterdir() if item.suffix in (".gz", ".h5")]
-    assert len(shipped) == 3
+    shipped = [item for item in Path(str(files("netproof.demo"))).iterdir() if item.suffix in (".gz", ".h5", ".onnx")]
+    assert len(shipped) == 4
     assert sum(item.stat().st_size for item in shipped) < 100_000
     digits = load_digits()
     assert digits.right > 0.95 * len(digits)
+    ink = torch.from_numpy(digits.images.reshape(len(digits), -1) / 255)
+    assert int((load_network().classify(ink).numpy() == digits.labels).sum()) > 0.95 * len(digits)
     assert np.bincount(digits.labels).tolist() == [len(digits) // 10] * 10
 
 
@@ -170,9 +198,9 @@ def test_example_is_the_most_fragile_one_can_see() -> None:
 
 
 @cache
-def training_script() -> ModuleType:
+def training_script(name: str = "train_digits") -> ModuleType:
     pytest.importorskip("sklearn", reason="retraining needs scikit-learn, which is not installed")
-    spec = importlib.util.spec_from_file_location("train_digits", TRAINING_SCRIPT)
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -194,11 +222,12 @@ def test_training_computes_what_the_integers_compute() -> None:
     assert bool((levels == 31).any() & (levels == -32).any())
 
 
-def test_training_is_deterministic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = training_script()
+@pytest.mark.parametrize("name", ["train_digits", "train_residual_digits"])
+def test_training_is_deterministic(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = training_script(name)
     monkeypatch.setattr(script, "EPOCHS", 1)
-    for name in ("first", "second"):
-        script.train_and_write(tmp_path / name, seed=5)
+    for folder in ("first", "second"):
+        script.train_and_write(tmp_path / folder, seed=5)
     for file in sorted((tmp_path / "first").iterdir()):
         assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes(), file.name
 

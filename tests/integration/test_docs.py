@@ -60,6 +60,7 @@ def test_links_lead_somewhere(page):
         "bench export",
         "export smtlib",
         "bench generate",
+        "bench scale",
     ],
 )
 def test_every_option_is_described(cli, command):

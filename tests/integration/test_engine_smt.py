@@ -116,7 +116,7 @@ def test_a_killed_solver_is_a_reason(processes):
     thread.start()
     reply = solver.solve([HARD], deadline=soon(), memory=MEMORY)
     thread.join()
-    assert reply == solver.Reply("unknown", reason="Bitwuzla died (SIGKILL, perhaps out of memory)")
+    assert reply == solver.Reply("unknown", reason="Bitwuzla died (SIGKILL, perhaps out of memory)", accident=True)
 
 
 def test_an_interrupt_ends_the_solver(processes, monkeypatch):

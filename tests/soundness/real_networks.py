@@ -19,7 +19,9 @@ def double(values) -> torch.Tensor:
     return torch.as_tensor(values, dtype=torch.float64)
 
 
-def random_graph(generator: torch.Generator, sizes=(3, 5, 5, 2), *, spread=0.0, leaky=False, residual=False) -> Graph:
+def random_graph(
+    generator: torch.Generator, sizes=(3, 5, 5, 2), *, spread=0.0, leaky=False, residual=False, activation=None
+) -> Graph:
     """A perceptron with float32 weights; ``spread`` is how many decimal orders of magnitude weights differ by."""
     builder = GraphBuilder(Arithmetic.REAL, (sizes[0],))
     at = builder.input
@@ -32,7 +34,7 @@ def random_graph(generator: torch.Generator, sizes=(3, 5, 5, 2), *, spread=0.0, 
         if residual and before == after:
             at = builder.add(f"sum {number}", Sum((1, 1)), at, before_at)
         if number < len(sizes) - 2:
-            at = builder.add(f"act {number}", LeakyReLU(0.125) if leaky else ReLU(), at)
+            at = builder.add(f"act {number}", activation or (LeakyReLU(0.125) if leaky else ReLU()), at)
     return builder.build()
 
 

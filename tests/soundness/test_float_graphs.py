@@ -11,9 +11,12 @@ import pytest
 import torch
 
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of, relaxed_values
+from netproof.bounds.refine import refine_ranges
 from netproof.bounds.region import box_region, node_intervals
+from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.simplify import simplify
+from netproof.operators import convolution
 from netproof.operators.base import Activation
 from netproof.operators.block_linear import BlockLinear
 from netproof.operators.clip import Clip
@@ -68,6 +71,26 @@ def residual_graph(seed: int, pick: Callable[[], Activation]) -> Graph:
     third = b.add("third", pick(), blocks)
     b.add("outputs", Linear(normal(g, 4, 12) / 2, normal(g, 4)), third)
     return b.build()  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_sample_leaves_refined_ranges(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(2000 + seed)
+    graph = residual_graph(seed, lambda: ACTIVATIONS[int(torch.randint(len(ACTIVATIONS), (), generator=generator))])
+    if seed % 2:
+        monkeypatch.setattr(convolution, "_MANY_WEIGHTS", 0)
+    center, radius = normal(generator, 32), torch.rand(32, generator=generator, dtype=torch.float64)
+    lower, upper = center - radius, center + radius
+    wide = box_region(graph, lower[None], upper[None])
+    region = refine_ranges(graph, wide, Rounding.of(graph, wide))
+    assert any(bool((low > other).any()) for low, other in zip(region.range_lower, wide.range_lower, strict=True))
+    x = lower + torch.rand(500, 32, generator=generator, dtype=torch.float64) * (upper - lower)
+    x[:200] = torch.where(x[:200] > center, upper, lower)
+    values = graph.values(x)
+    for k, index in enumerate(graph.activations):
+        a = values[graph.nodes[index].operands[0]]
+        slack = 1e-12 * (1 + a.abs())  # of the samples' own evaluation
+        assert bool((region.range_lower[k] <= a + slack).all() and (a <= region.range_upper[k] + slack).all())
 
 
 @pytest.mark.parametrize("seed", range(20))

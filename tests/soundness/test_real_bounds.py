@@ -12,10 +12,11 @@ from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of
 from netproof.bounds.forms import form_ranges
 from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
-from netproof.bounds.refine import refine_ranges
+from netproof.bounds.refine import bound_features, refine_ranges
 from netproof.bounds.region import box_region, node_intervals
 from netproof.bounds.rounding import Rounding, evaluate_upper
 from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.kink_hull import KinkHull
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
 from soundness.real_networks import double, dual_value, evaluate, random_graph, rational
@@ -68,6 +69,44 @@ def test_ranges_hold_every_point(seed):
                 value = values[graph.nodes[index].operands[0]]
                 ends = rational(one.range_lower[k][0]), rational(one.range_upper[k][0])
                 assert all(a <= v <= b for a, v, b in zip(ends[0], value, ends[1], strict=True)), name
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_range_has_both_ends_refined_unless_one_settles_its_sign(seed):
+    _, graph, lower, upper = cases(seed)
+    region = box_region(graph, lower, upper)
+    rounding = Rounding.of(graph, region)
+    refined = refine_ranges(graph, region, rounding)
+    for k, index in list(enumerate(graph.activations))[1:]:
+        size = graph.nodes[index].size
+        every = torch.zeros(size, dtype=torch.int64), torch.arange(size)
+        hulls, operand = hulls_of(graph, refined), graph.nodes[index].operands[0]
+        high, low = (
+            sign * bound_features(graph, refined, hulls, operand, *every, double([sign] * size), rounding)
+            for sign in (1.0, -1.0)
+        )
+        both = (refined.range_lower[k][0] < 0) & (refined.range_upper[k][0] > 0)
+        slack = 1e-9 * (1 + high.abs() + low.abs())
+        assert bool((~both | (refined.range_upper[k][0] <= high + slack)).all())
+        assert bool((~both | (refined.range_lower[k][0] >= low - slack)).all())
+        assert bool(
+            (both | (high <= 0) | (low >= 0) | (region.range_lower[k][0] >= 0) | (region.range_upper[k][0] <= 0)).all()
+        )
+
+
+@pytest.mark.parametrize("left", [0.0, 0.125, 2.0])
+def test_the_shortcut_for_settled_signs_is_the_same_line(left):
+    generator = torch.Generator().manual_seed(3)
+    low = torch.randn(1, 40, generator=generator).double()
+    high = low + torch.rand(1, 40, generator=generator).double()
+    v = torch.randn(6, 40, generator=generator).double()
+    hull = KinkHull(low, high, left, 1.0)
+    assert 0 < int(((low < 0) & (high > 0)).sum()) < 30
+    s, value = hull.relax(v)
+    rows = KinkHull(low.expand(6, -1), high.expand(6, -1), left, 1.0)
+    expected, expected_value = rows.relax(v)
+    assert torch.equal(s, expected)
+    assert torch.allclose(value, expected_value, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -8,9 +8,17 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.clip import Clip
+from netproof.operators.leaky_relu import LeakyReLU
+from netproof.operators.linear import Linear
+from netproof.operators.relu import ReLU
+from netproof.operators.sigmoid import Sigmoid
+from netproof.operators.tanh import Tanh
+from netproof.search import input_split, verify_real
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
-SIZES = {"inputs": (3, 8, 8, 2), "signs": (12, 10, 8, 2)}
+SIZES = {"inputs": (3, 8, 8, 2), "signs": (12, 10, 8, 2), "boxes": (9, 8, 8, 2)}
 
 
 def best_points(graph, lower, upper, generator, count=4000):
@@ -34,11 +42,15 @@ def query(graph, lower, upper, rows, thresholds):
 
 @pytest.mark.parametrize("mode", SIZES)
 @pytest.mark.parametrize("seed", range(8))
-def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed):
+def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed, monkeypatch):
+    if mode == "boxes":
+        # As a network with some inputs and a great many features is searched.
+        monkeypatch.setattr(verify_real, "_MANY_FEATURES", 0)
+        monkeypatch.setattr(input_split, "_MOST_FEATURES", 0)
     generator = torch.Generator().manual_seed(seed)
     graph = random_graph(generator, SIZES[mode], spread=float(seed % 3), residual=seed % 2 == 1)
     center = torch.randn(SIZES[mode][0], generator=generator).double()
-    radius = 0.5 if mode == "inputs" else 0.2
+    radius = {"inputs": 0.5, "signs": 0.2, "boxes": 0.1}[mode]
     lower, upper = center - radius, center + radius
     settings, short = Settings(timeout=20.0, attack=False), Settings(timeout=0.5, attack=False)
     high, low = best_points(graph, lower, upper, generator)
@@ -55,6 +67,43 @@ def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed):
     assert verify(both, settings).verdict is Verdict.UNSAT
     held = query(graph, lower, upper, [[1.0, 0.0], [1.0, 0.0]], [attained, attained - 1.0])
     assert verify(held, short).verdict is not Verdict.UNSAT
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "tanh", "clip", "leaky"])
+@pytest.mark.parametrize("seed", range(3))
+def test_ranges_of_any_activation_are_split(kind, seed):
+    """Networks with more inputs than boxes are split for, and activations that are not a convex kink at 0."""
+    generator = torch.Generator().manual_seed(seed)
+    activation = {"sigmoid": Sigmoid(), "tanh": Tanh(), "clip": Clip(-0.5, 1.0), "leaky": LeakyReLU(1.5)}[kind]
+    graph = random_graph(generator, (10, 6, 6, 2), activation=activation)
+    center = torch.randn(10, generator=generator).double()
+    lower, upper = center - 0.4, center + 0.4
+    high, low = best_points(graph, lower, upper, generator)
+    top, bottom = (float(graph.evaluate(x)[0]) for x in (high, low))
+    spread = top - bottom
+    short, settings = Settings(timeout=0.5, attack=False), Settings(timeout=30.0, attack=False)
+    attained = query(graph, lower, upper, [[1.0, 0.0]], [top - 1e-6])
+    assert verify(attained, short).verdict is not Verdict.UNSAT
+    both = query(graph, lower, upper, [[1.0, 0.0], [2.0, 0.0]], [top - 1e-6, 2 * bottom])
+    assert verify(both, short).verdict is not Verdict.UNSAT
+    above = verify(query(graph, lower, upper, [[1.0, 0.0]], [top + 0.1 * spread]), settings)
+    assert above.verdict is Verdict.UNSAT
+    middle = (top + bottom) / 2
+    apart = query(graph, lower, upper, [[1.0, 0.0], [-1.0, 0.0]], [middle + 0.1 * spread, -middle + 0.1 * spread])
+    assert verify(apart, settings).verdict is Verdict.UNSAT
+
+
+@pytest.mark.parametrize("stable", [False, True])
+def test_nothing_to_choose(stable):
+    """Many inputs and no open neuron: what the bound leaves open is no search, and no failure."""
+    builder = GraphBuilder(Arithmetic.REAL, (12,))
+    at = builder.add("one", Linear(double([[0.1] * 12]), double([100.0])), builder.input)
+    if stable:
+        at = builder.add("relu", ReLU(), at)
+    builder.add("two", Linear(double([[1.0], [-1.0]]), double([0.0, 0.0])), at)
+    lower, upper = double([-1.0] * 12), double([1.0] * 12)
+    edge = query(builder.build(), lower, upper, [[1.0, 0.0]], [101.2])
+    assert verify(edge, Settings(timeout=5.0, attack=False)).verdict is Verdict.UNKNOWN
 
 
 def test_every_activation_pattern_of_small_networks():

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from netproof.operators import convolution
 from netproof.operators.base import Affine
 from netproof.operators.block_linear import BlockLinear
 from netproof.operators.concatenate import Concatenate
@@ -131,6 +132,25 @@ def test_all_maps_of_an_operator_belong_together(kind: str, seed: int) -> None:
     forward, backward = operator.terms()
     assert forward >= max(int((m != 0).sum(1).max()) for m in dense)
     assert backward >= max(int((m != 0).sum(0).max()) for m in dense)
+
+
+@few
+@given(st.integers(0, 10_000), st.booleans())
+def test_a_local_adjoint_is_the_adjoint(seed: int, whole: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    operator, _ = random_convolution(generator)
+    v = integers(generator, 3, operator.size)
+    if not whole and len(operator.sample_shape) == 3:
+        # Coefficients of a few places only, or of none.
+        places = torch.zeros(operator.sample_shape[1:], dtype=torch.float64)
+        top, left = (pick(generator, 0, extent) for extent in places.shape)
+        places[top : top + pick(generator, 0, 2), left : left + pick(generator, 0, 2)] = 1.0
+        v = v * places.reshape(-1).repeat(operator.size // places.numel())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution, "_MANY_WEIGHTS", 0)
+        (local,) = operator.adjoint_local(v)
+    assert torch.equal(local, operator.adjoint(v)[0])
+    assert torch.equal(operator.adjoint_local(v)[0], local)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,6 +10,7 @@ from torch import nn
 import netproof
 from netproof.errors import InputError
 from netproof.training.architectures import ARCHITECTURES, ResidualNetwork, architecture, parameter_count
+from netproof.training.calibrate import calibrate
 from netproof.training.export import onnx_model, write_onnx
 from onnx_models import assert_agrees, run_onnxruntime
 
@@ -137,3 +138,21 @@ def test_width_and_unknown_names_are_refused():
     with pytest.raises(InputError, match="too small"):
         architecture("small").reduced(0.1, input_shape=(3, 2, 2)).build()
     assert min(stage.channels for stage in architecture("small").reduced(1e-6).stages) == 1
+
+
+def test_calibrated_batch_norms_give_standard_outputs():
+    network = architecture("medium").reduced(0.1).build(1)
+    images = torch.rand(32, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 5 + 3
+    calibrate(network, images)
+    assert not network.training
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    reached = []
+    for norm in norms:
+        norm.register_forward_hook(lambda _module, _inputs, output: reached.append(output))
+    with torch.no_grad():
+        network(images)
+    assert len(reached) == len(norms) == 1 + 2 * 8 + 2
+    for output in reached:
+        assert float(output.mean((0, 2, 3)).abs().max()) < 0.02
+        assert float((output.std((0, 2, 3)) - 1).abs().max()) < 0.02
+    assert {norm.momentum for norm in norms} == {0.1}

@@ -179,7 +179,7 @@ class OpenDual:
         bound = value + box_maximum(v, self.region)
         if rounding is not None:
             bound = rounding.total(bound, objective.constant, weighed)
-        return OpenPoint(bound, torch.cat(arriving, 1), v)
+        return OpenPoint(bound, torch.cat(arriving, 1) if arriving else torch.zeros_like(above), v)
 
 
 @dataclass(frozen=True, eq=False)

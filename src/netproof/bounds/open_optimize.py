@@ -76,6 +76,7 @@ def optimize_open(
     second = [torch.zeros_like(part) for part in now]
     lengths = [_ALPHA_STEP, _BETA_STEP, _WEIGHT_STEP]
     part_side = side
+    begun = time.monotonic()
     for step in range(steps + 1):
         wanted = [True, bool((part_side != 0).any()), several]
         for part, needed in zip(now, wanted, strict=True):
@@ -84,7 +85,9 @@ def optimize_open(
             objective = mixed(rows, torch.softmax(now[2], -1))
             point = dual.bound(objective, part_side, now[0], now[1])
             gradient: list[Tensor | None] = [None] * 3
-            if step < steps:
+            # Where nothing open lies behind the objective there is nothing to choose.
+            free = point.value.requires_grad
+            if free:
                 given = torch.autograd.grad(point.value.sum(), [p for p in now if p.requires_grad], allow_unused=True)
                 remaining = iter(given)
                 gradient = [next(remaining) if p.requires_grad else None for p in now]
@@ -96,8 +99,11 @@ def optimize_open(
         for kept, part in zip(best.parts, now, strict=True):
             kept[target] = part[gained]
         done = value[rows] < goal
-        if step == steps or bool(done.all()) or time.monotonic() >= deadline:
+        # The next step takes as long as this one, and so does what is still to be done with the result.
+        ended = time.monotonic()
+        if not free or bool(done.all()) or ended + 2 * (ended - begun) >= deadline:
             break
+        begun = ended
         with torch.no_grad():
             for i, g in enumerate(gradient):
                 if g is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from netproof.operators.base import Activation
 from netproof.operators.hull import Hull
 
 #: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
-_BYTES = 256 << 20
+_BYTES = 32 << 20
 _TENSORS = 6
 
 
@@ -54,29 +55,76 @@ def refine_ranges(
 ) -> Region:
     """Tighten the ranges of open features layer by layer: rigorous in real arithmetic, rows one by one.
 
+    A range has two ends, but a feature whose sign is settled by one of them needs no more: the end nearer to settling
+    it is bounded first, the other one only where that was not enough. What is bounded costs in proportion.
+
     Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64, and
     ``rounding`` of a region that holds this one.
     """
-    behind = behind_activations(graph)
-    at_once = max(1, rows_at_once(graph) // 2)
-    for k, index in enumerate(graph.activations):
-        operand = graph.nodes[index].operands[0]
-        if not behind[operand]:
-            continue
-        row, feature = open_features(graph, region, k).nonzero(as_tuple=True)
-        if not len(row):
-            continue
-        low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
-        hulls = hulls_of(graph, region)
-        for part in torch.split(torch.arange(len(row)), at_once):
-            if time.monotonic() >= deadline:
-                return region
-            pair = row[part], feature[part]
-            top, bottom = bound_features(graph, region, hulls, operand, *pair, rounding)
-            high[pair] = torch.minimum(high[pair], top)
-            low[pair] = torch.maximum(low[pair], bottom)
-        region = propagate(graph, region.with_range(k, low, high))
+    for k in range(len(graph.activations)):
+        region = refine_layer(graph, region, k, rounding, deadline, propagate)
     return region
+
+
+def refine_layer(
+    graph: Graph,
+    region: Region,
+    k: int,
+    rounding: Rounding,
+    deadline: float = math.inf,
+    propagate: Propagate = propagate_intervals,
+    threads: int | None = None,
+) -> Region:
+    """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it.
+
+    ``threads`` is how many batches are bounded at a time, by default as many as PyTorch would use.
+    """
+    operand = graph.nodes[graph.activations[k]].operands[0]
+    row, feature = open_features(graph, region, k).nonzero(as_tuple=True)
+    # The features of one place side by side: they depend on the same few values of the layers before.
+    shape = graph.nodes[operand].shape
+    places = shape[-1] * shape[-2] if len(shape) == 3 else 1
+    order = (feature % places).argsort(stable=True)
+    row, feature = row[order], feature[order]
+    if not behind_activations(graph)[operand] or not len(row) or time.monotonic() >= deadline:
+        return region
+    low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+    hulls = hulls_of(graph, region)
+    above = (low + high)[row, feature] > 0
+    for first in (True, False):
+        if not len(row):
+            break
+        sign = torch.where(above == first, -1.0, 1.0).to(low.dtype)
+
+        def bound(part: Tensor) -> Tensor | None:
+            if time.monotonic() >= deadline:
+                return None
+            return bound_features(graph, region, hulls, operand, row[part], feature[part], sign[part], rounding)  # noqa: B023 - used within the round
+
+        parts = torch.split(torch.arange(len(row)), rows_at_once(graph))
+        for part, value in zip(parts, in_threads(bound, parts, threads or torch.get_num_threads()), strict=True):
+            if value is None:
+                continue
+            pair, up = (row[part], feature[part]), sign[part] > 0
+            high[pair] = torch.where(up, torch.minimum(high[pair], value), high[pair])
+            low[pair] = torch.where(up, low[pair], torch.maximum(low[pair], -value))
+        left = open_features(graph, region.with_range(k, low, high), k)[row, feature].nonzero()[:, 0]
+        row, feature, above = row[left], feature[left], above[left]
+    return propagate(graph, region.with_range(k, low, high))
+
+
+def in_threads(
+    function: Callable[[Tensor], Tensor | None], parts: Sequence[Tensor], threads: int
+) -> list[Tensor | None]:
+    """A function of independent parts in several threads, each part in one.
+
+    Threads that share one operation wait for each other after each of them; these do not.
+    """
+    threads = min(threads, len(parts))
+    if threads <= 1:
+        return [function(part) for part in parts]
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(function, parts))
 
 
 def bound_features(
@@ -86,17 +134,14 @@ def bound_features(
     node: int,
     row: Tensor,
     feature: Tensor,
+    sign: Tensor,
     rounding: Rounding,
-) -> tuple[Tensor, Tensor]:
-    """Upper and lower bounds of single features of a node, one per pair of row and feature."""
+) -> Tensor:
+    """Upper bounds of ``sign * a``, one per pair of a row and a feature ``a`` of a node, ``sign`` 1 or -1: ``[P]``."""
     pairs = len(row)
-    c = torch.zeros(2 * pairs, graph.nodes[node].size, dtype=region.lower.dtype)
-    pair = torch.arange(pairs)
-    c[pair, feature] = 1
-    c[pairs + pair, feature] = -1
+    c = torch.zeros(pairs, graph.nodes[node].size, dtype=region.lower.dtype)
+    c[torch.arange(pairs), feature] = sign
     if len(region) > 1:
-        rows = row.repeat(2)
-        region, hulls = region.take(rows), tuple(hull.take(rows) for hull in hulls)
-    objective = Objective({node: c}, torch.zeros(2 * pairs, dtype=region.lower.dtype))
-    value = crown_lines(graph, region, hulls, objective, rounding).value
-    return value[:pairs], -value[pairs:]
+        region, hulls = region.take(row), tuple(hull.take(row) for hull in hulls)
+    objective = Objective({node: c}, torch.zeros(pairs, dtype=region.lower.dtype))
+    return crown_lines(graph, region, hulls, objective, rounding).value

@@ -15,8 +15,8 @@ from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
 
-#: the budget of an optimization that keeps gradients, in rows, against that of one that does not
-_SHARE = 4
+#: bytes that the tensors of one batch of optimizations may occupy, as if they kept no gradients
+_BYTES = 64 << 20
 
 
 def refine_by_alpha(graph: Graph, region: Region, rounding: Rounding, steps: int, deadline: float) -> Region:
@@ -25,7 +25,7 @@ def refine_by_alpha(graph: Graph, region: Region, rounding: Rounding, steps: int
     Slopes are found in float32; the ranges are rigorous. ``rounding`` is that of a region that holds this one.
     """
     behind = behind_activations(graph)
-    at_once = max(4, rows_at_once(graph) // _SHARE)
+    at_once = max(4, rows_at_once(graph, _BYTES))
     hidden = 0
     for k, index in enumerate(graph.activations):
         operand = graph.nodes[index].operands[0]

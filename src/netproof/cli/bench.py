@@ -10,6 +10,7 @@ import typer
 from netproof.cli import options as o
 from netproof.cli.bench_export import export
 from netproof.cli.bench_generate import generate
+from netproof.cli.bench_scale import scale
 from netproof.cli.groups import command_group
 from netproof.errors import FormatError, InputError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 app = command_group("Run published benchmarks, export them, and make new ones.")
 app.command()(export)
 app.command()(generate)
+app.command()(scale)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list'), or vnncomp:DIR.")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]
@@ -89,6 +91,7 @@ def run(
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
+    memory: o.Memory = None,
     only: Only = None,
     out: Out = None,
     certificates: Certificates = None,
@@ -104,7 +107,7 @@ def run(
     from netproof.benchmarks.registry import benchmark as find_benchmark
     from netproof.cli.stop import Stopped, stoppable
 
-    settings = o.settings_of(timeout, seed, engine)
+    settings = o.settings_of(timeout, seed, engine, memory=memory)
     benchmark = find_benchmark(name)
     folders = DataFolders.locate(data)
     folder = out or Path("results") / Path(benchmark.name).name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,15 +13,19 @@ from netproof.cli import options as o
 
 if TYPE_CHECKING:
     from netproof.demo.digits import Digits
+    from netproof.demo.residual import ResidualReport
     from netproof.demo.run import DemoReport, ExactRadius, RadiusRow
 
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the picture; made where there is none.")]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder for what the demo writes; made where there is none.")
+]
 
 _COLUMNS = ("radius", "robust", "vulnerable", "misclassified", "undecided", "seconds", "median ms")
+_FLOAT_COLUMNS = ("radius", "robust", "vulnerable", "undecided", "seconds")
 
 
 def demo(out: Out = Path("demo-output"), as_json: o.Json = False) -> None:
-    """Verify a small quantized network that comes with netproof: no data needed, a few seconds."""
+    """Verify two small networks that come with netproof: no data needed, a few seconds."""
     from netproof.cli.output import print_json
     from netproof.demo.run import run_demo
 
@@ -58,7 +64,7 @@ class _Printer:
             str(row.radius), str(row.robust), str(row.vulnerable), str(row.misclassified), str(row.undecided),
             f"{row.seconds:.2f}", f"{row.median_ms:.1f}",
         )  # fmt: skip
-        typer.echo("  ".join(f"{cell:>{len(name)}}" for name, cell in zip(_COLUMNS, cells, strict=True)))
+        typer.echo(_line(_COLUMNS, cells))
 
     def exact(self, found: ExactRadius) -> None:
         if not self._found:
@@ -71,10 +77,32 @@ class _Printer:
             answer += " (undecided between)"
         typer.echo(f"{answer}   {found.seconds:.2f} s")
 
+    def pictured(self, example: ExactRadius, picture: Path) -> None:
+        typer.echo(f"\nDigit {example.index} before and after: {picture}")
+
+    def residual(self, report: ResidualReport) -> None:
+        graph = report.network.graph
+        neurons = sum(graph.nodes[index].size for index in graph.activations)
+        typer.echo(
+            f"\nA residual network in floating point, {len(graph.activations)} ReLU layers with {neurons} neurons, reads "
+            f"the same digits.\nThe first {len(report.rows[0].verdicts)} of them, proved over the real numbers or "
+            "replayed with onnxruntime:\n\n" + "  ".join(_FLOAT_COLUMNS) + "  settled by"
+        )
+        for row in report.rows:
+            cells = (str(row.radius), str(row.robust), str(row.vulnerable), str(row.undecided), f"{row.seconds:.2f}")
+            settled = ", ".join(f"{method} {count}" for method, count in row.methods.items())
+            typer.echo(f"{_line(_FLOAT_COLUMNS, cells)}  {settled}")
+        typer.echo(
+            "\nEach of these was a property in VNN-LIB. To ask the hardest again (unsat: robust; sat: vulnerable):\n\n"
+            f"  netproof verify {shlex.quote(report.network.path)} {shlex.quote(str(report.example))}\n"
+        )
+
     def done(self, report: DemoReport) -> None:
-        if report.example is not None:
-            typer.echo(f"\nDigit {report.example.index} before and after: {report.picture}")
         typer.echo(f"Done in {report.seconds:.1f} s.")
+
+
+def _line(names: Sequence[str], cells: Sequence[str]) -> str:
+    return "  ".join(f"{cell:>{len(name)}}" for name, cell in zip(names, cells, strict=True))
 
 
 _WORDS = """

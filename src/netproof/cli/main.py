@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -37,7 +38,10 @@ class Command(Protocol):
 
 def main() -> NoReturn:
     """Console script: run with the process's arguments and end the process."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # The interpreter's last collection would look at every object of PyTorch, only for the process to end.
+    gc.freeze()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 from pathlib import Path
@@ -44,6 +45,9 @@ Engine = Annotated[
     typer.Option("--engine", metavar="NAME", help="auto, bab (search), smt (bit-vectors) or milp (default: auto)."),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="Processor threads to use (default: 1).")]
+Memory = Annotated[
+    float | None, typer.Option("--memory", metavar="GIB", help="Memory for one query, in GiB (default: 2).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DataFolder = Annotated[
     Path | None,
@@ -72,7 +76,12 @@ def widths_of(
 
 
 def settings_of(
-    timeout: float | None, seed: int | None, engine: str | None = None, *, proofs: bool = False
+    timeout: float | None,
+    seed: int | None,
+    engine: str | None = None,
+    *,
+    proofs: bool = False,
+    memory: float | None = None,
 ) -> Settings:
     """The settings of the options given; raises :class:`InputError`, also for an engine that is not there or gives
     no proofs where proofs are wanted."""
@@ -80,12 +89,15 @@ def settings_of(
         raise InputError("--timeout", f"the time limit is {timeout:g}", "give a positive number of seconds")
     if seed is not None and seed < 0:
         raise InputError("--seed", f"the seed is {seed}", "give a whole number, 0 or more")
+    if memory is not None and not 1 / 1024 <= memory < 1 << 20:
+        raise InputError("--memory", f"the memory limit is {memory:g} GiB", "give a number of GiB, 0.001 or more")
     default = Settings()
     settings = Settings(
         timeout=default.timeout if timeout is None else timeout,
         seed=default.seed if seed is None else seed,
         engine=default.engine if engine is None else engine,
         proofs=proofs,
+        memory=default.memory if memory is None else int(memory * 2**30),
     )
     if engine is not None:
         from netproof.exact.registry import check_engine
@@ -110,6 +122,11 @@ def use_threads(threads: int | None) -> None:
     cores, threads waiting for each other cost a hundredfold.
     """
     check_threads(threads)
+    # Nothing of what an import makes is garbage. Looking for it, now and at every collection to come, would take a
+    # third as long as the import itself.
+    gc.disable()
     import torch
 
+    gc.freeze()
+    gc.enable()
     torch.set_num_threads(threads or 1)

@@ -32,6 +32,7 @@ def verify(
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     threads: o.Threads = None,
+    memory: o.Memory = None,
     witness: WitnessPath = None,
     competition: ResultPath = None,
     as_json: o.Json = False,
@@ -42,7 +43,7 @@ def verify(
     """
     from netproof.cli.output import check_writable, print_json
 
-    settings = o.settings_of(timeout, seed)
+    settings = o.settings_of(timeout, seed, memory=memory)
     o.use_threads(threads)
     if witness is not None:
         check_writable(witness, "--witness")

@@ -1,1 +1,1 @@
-"""The demo: a small quantized network and held-out digits, shipped with the package, verified."""
+"""The demo: a small quantized network and a small residual one, and held-out digits, shipped with the package."""

@@ -1,4 +1,4 @@
-"""The steps of the demo: verify at a few radii, find exact radii, picture one digit."""
+"""The steps of the demo: verify at a few radii, find exact radii, picture one digit, verify a float network."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.demo.digits import Digits, load_digits
+from netproof.demo.residual import PROPERTIES, ResidualReport, run_residual
 from netproof.demo.sparse import sparsest
 from netproof.errors import InputError
 from netproof.query import Result, Verdict, robustness
@@ -80,6 +81,7 @@ class DemoReport:
     exact: tuple[ExactRadius, ...]
     example: ExactRadius | None
     picture: Path | None
+    residual: ResidualReport
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,6 +95,7 @@ class DemoReport:
             "exact": [_exact_dict(found) for found in self.exact],
             "example": None if self.example is None else self.example.index,
             "picture": None if self.picture is None else str(self.picture),
+            "residual": self.residual.as_dict(),
             "seconds": round(self.seconds, 3),
         }
 
@@ -119,6 +122,10 @@ class Watcher(Protocol):
 
     def exact(self, found: ExactRadius) -> None: ...
 
+    def pictured(self, example: ExactRadius, picture: Path) -> None: ...
+
+    def residual(self, report: ResidualReport) -> None: ...
+
     def done(self, report: DemoReport) -> None: ...
 
 
@@ -134,6 +141,12 @@ class _Silent:
     def exact(self, found: ExactRadius) -> None:
         pass
 
+    def pictured(self, example: ExactRadius, picture: Path) -> None:
+        pass
+
+    def residual(self, report: ResidualReport) -> None:
+        pass
+
     def done(self, report: DemoReport) -> None:
         pass
 
@@ -145,7 +158,8 @@ def run_demo(out: Path, watcher: Watcher | None = None) -> DemoReport:
     """
     watcher = watcher or _Silent()
     start = time.perf_counter()
-    _make_folder(out)
+    for folder in (out, out / PROPERTIES):
+        _make_folder(folder)
     digits = load_digits()
     watcher.loaded(digits)
     rows = []
@@ -161,7 +175,10 @@ def run_demo(out: Path, watcher: Watcher | None = None) -> DemoReport:
     if example is not None:
         picture = out / PICTURE
         draw_example(digits, example, picture)
-    report = DemoReport(digits, tuple(rows), tuple(exact), example, picture, time.perf_counter() - start)
+        watcher.pictured(example, picture)
+    residual = run_residual(digits, out, SETTINGS)
+    watcher.residual(residual)
+    report = DemoReport(digits, tuple(rows), tuple(exact), example, picture, residual, time.perf_counter() - start)
     watcher.done(report)
     return report
 

@@ -89,6 +89,10 @@ class Affine(Operator):
     def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
         """``A_i' v`` for every operand: ``[..., n]`` to ``[..., n_i]``."""
 
+    def adjoint_local(self, v: Tensor) -> tuple[Tensor, ...]:
+        """:meth:`adjoint` of ``[B, n]`` that may be 0 at most places: as fast as that allows. No gradients."""
+        return self.adjoint(v)
+
     @abstractmethod
     def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
         """``|A_i|' v`` for every operand: bounds every partial sum of :meth:`adjoint`."""

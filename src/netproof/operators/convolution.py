@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 import torch
@@ -10,11 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn import grad as input_gradients
 
+from netproof.operators.adjoint_by_place import adjoint_by_place, support
 from netproof.operators.base import Affine, Shape
 
 _CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 #: the transposed maps; unlike ``conv_transpose`` they take the size of the result, and in float64 they are faster
 _TRANSPOSE = {1: input_gradients.conv1d_input, 2: input_gradients.conv2d_input, 3: input_gradients.conv3d_input}
+
+#: in float64 products of places are faster on maps of at most so many places with so many weights per tap, elsewhere for
+#: windows of at most this share of the map
+_MANY_WEIGHTS, _FEW_PLACES, _SMALL_WINDOW = 1 << 12, 36, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +184,36 @@ class Convolution(Affine):
 
     def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
         return (self._transpose(v, self.weight),)
+
+    @cached_property
+    def _taps(self) -> Tensor:
+        """``[kernel, kernel, C_out, C_in]``, each a matrix in one piece."""
+        return self.weight.permute(2, 3, 0, 1).contiguous()
+
+    def adjoint_local(self, v: Tensor) -> tuple[Tensor, ...]:
+        plain = len(self.kernel) == 2 and self.groups == 1 and self.samples == 1
+        if not plain or v.ndim != 2 or not len(v) or v.dtype != torch.float64 or v.requires_grad:
+            return self.adjoint(v)
+        _, rows, columns = self.sample_shape
+        maps = v.view(len(v), *self.sample_shape)
+        window = support(maps)
+        (top, bottom), (left, right) = window
+        share = (bottom - top) * (right - left) / (rows * columns)
+        few = rows * columns <= _FEW_PLACES and self.weight.shape[0] * self.weight.shape[1] >= _MANY_WEIGHTS
+        if share > _SMALL_WINDOW and not few:
+            return self.adjoint(v)
+        before = (self.padding[0][0], self.padding[1][0])
+        extents, stride, dilation = self.input_shape[1:], self.stride, self.dilation
+        x = adjoint_by_place(
+            maps,
+            self._taps,
+            window,
+            (extents[0], extents[1]),
+            (stride[0], stride[1]),
+            before,
+            (dilation[0], dilation[1]),
+        )
+        return (x.reshape(len(v), -1),)
 
     def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
         return (self._transpose(v, self.weight_absolute),)

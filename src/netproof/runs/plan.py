@@ -42,7 +42,8 @@ def pending(
     """The instances without a lasting answer.
 
     Decided ones are left alone (unless the witness they name is gone, or the certificate that is
-    wanted is not there), undecided ones are tried again only with more time than before, errors always.
+    wanted is not there), undecided ones are tried again only with more time than before, errors and accidents
+    (a solver's process that died) always.
     """
     return tuple(
         i

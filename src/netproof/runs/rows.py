@@ -79,9 +79,9 @@ class Row:
         return cls(instance, verdict, float(seconds), method, evidence)
 
 
-def undecided_evidence(limit: float, bound: float | None, reason: str) -> str:
-    """The evidence of an instance that was left open."""
-    parts = [f"limit={limit:.12g}"]
+def undecided_evidence(limit: float | None, bound: float | None, reason: str) -> str:
+    """The evidence of an instance that was left open at a time limit (None: for no fault of the limit's)."""
+    parts = [] if limit is None else [f"limit={limit:.12g}"]
     if bound is not None:
         parts.append(f"bound={bound:.12g}")
     if reason:

@@ -9,9 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from netproof.benchmarks.base import Benchmark, Instance
+from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
-from netproof.errors import InputError
+from netproof.errors import InputError, NetproofError
 from netproof.formats.files import read_bytes, unwritable
 from netproof.runs.certify import Certified, Certifying
 from netproof.runs.folder import RunFolder
@@ -85,6 +85,8 @@ def run_benchmark(
         "jobs": jobs,
         "only": only,
     }
+    if not benchmark.certifiable:
+        _check_memory(benchmark.open(data), chosen, settings)
     record = RunRecord(benchmark.name, hashes).started(noted)
     with RunFolder(folder, record, {i.name for i in instances}) as results:
         if certifying is not None:
@@ -113,6 +115,18 @@ def _outcomes(
         yield from solve(benchmark.open(data), todo, settings, certifying)
     else:
         yield from solve_in_workers(benchmark, data, todo, settings, jobs, certifying)
+
+
+def _check_memory(opened: OpenBenchmark, chosen: tuple[Instance, ...], settings: Settings) -> None:
+    """Refuse a run on float networks that would need more memory than the limit, by one instance of each network."""
+    from netproof.search.memory import check_memory
+
+    for instance in {instance.network: instance for instance in chosen}.values():
+        try:
+            query = opened.query(instance)
+        except NetproofError:
+            continue  # becomes a row of its own
+        check_memory(query, settings)
 
 
 def _make(folder: Path) -> None:

@@ -70,6 +70,8 @@ def _solve_batch(
     try:
         for position, result in verify_many([query for _, query in batch], settings):
             yield _outcome(*waiting.pop(position), result, settings, certifying)
+    except NetproofError as error:
+        reason = str(error)
     except Exception as error:  # noqa: BLE001 - hours of a run must not end with one instance's defect
         reason = f"{type(error).__name__}: {error}"
         _LOG.debug("a batch of %d failed", len(batch), exc_info=True)
@@ -110,7 +112,9 @@ def _outcome(
     elif result.verdict is Verdict.ERROR:
         evidence = result.reason
     elif not result.verdict.decided:
-        evidence = undecided_evidence(settings.timeout, result.bound, result.reason)
+        # Without a limit on record the instance is asked again, whatever the next run's limit is.
+        limit = None if result.accident else settings.timeout
+        evidence = undecided_evidence(limit, result.bound, result.reason)
     return Outcome(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
 
 

@@ -63,7 +63,7 @@ class CellSearch:
                 worst = max(cell.bound for cell in stack)
                 return Found(Verdict.TIMEOUT, count, bound=worst, reason="the time limit was reached", left=case)
             cell = stack.pop()
-            refined = SplitRefiner(self._graph, cell.sides).refine(
+            refined = SplitRefiner(self._graph, cell.sides, memory=self._memory // 2).refine(
                 cell.region, min(seconds, deadline - time.monotonic())
             )
             if is_empty_cell(refined, cell.sides):

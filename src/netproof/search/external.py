@@ -32,4 +32,4 @@ def _decide(engine: Engine, query: Query, settings: Settings) -> Result:
             witness = Witness(x.to(torch.int64), query.network.graph.evaluate(x).to(torch.int64))
         else:
             verdict, reason = Verdict.UNKNOWN, "the engine's point does not replay on the network (a defect of it)"
-    return Result(verdict, time.monotonic() - begun, engine.name, 0, witness, None, reason)
+    return Result(verdict, time.monotonic() - begun, engine.name, 0, witness, None, reason, accident=answer.accident)

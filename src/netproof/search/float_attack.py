@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,8 @@ from netproof.search.replay import Replayer
 
 #: a point this close to meeting its case in float32 is worth a replay (relative to the size of the threshold)
 _NEAR = 1e-5
+#: bytes that the values of all rows that climb at once may occupy, with those kept for their gradients
+_BYTES, _KEPT = 128 << 20, 3
 #: replays of one batch of points at most
 _REPLAYS = 8
 
@@ -38,6 +42,15 @@ class FloatAttack:
         """Gradient ascent towards each of the cases, from the centre and from random points."""
         if not self._replayer.possible:
             return None
+        size = sum(node.size for node in self._graph.nodes)
+        at_once = max(1, _BYTES // (4 * _KEPT * size * restarts))
+        for some in torch.split(case, at_once):
+            witness = self._ascend(some, restarts, steps, deadline)
+            if witness is not None or time.monotonic() >= deadline:
+                return witness
+        return None
+
+    def _ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
         towards = case.repeat_interleave(restarts)
         spread = torch.rand(len(towards), len(self._lower), generator=self._generator)
         spread[::restarts] = 0.5

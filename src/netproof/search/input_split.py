@@ -1,7 +1,9 @@
 """Branch and bound over the input box, for networks with few inputs (Wang et al., USENIX Security 2018).
 
 Boxes are bounded in batches by CROWN with ranges of their own, and split in half where their bounds depend most on
-an input.
+an input. With very few inputs boxes are cheap, and one with many open features is split at once. With more inputs it
+would take too many halvings until linear forms alone are tight: the ranges of every box are refined, on top of those
+that its parent knew.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from netproof.bounds.crown import Lines
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
 from netproof.bounds.mixture import best_mixture
-from netproof.bounds.refine import open_features
+from netproof.bounds.refine import open_features, refine_ranges
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
@@ -29,8 +31,8 @@ from netproof.search.relu_split import Found
 
 #: bytes that the tensors of one batch of boxes may occupy
 _BYTES = 24 << 20
-#: open features up to which the ranges of a box are refined by CROWN; with more it is split at once
-_MOST_FEATURES = 400
+#: with at most so many inputs that vary, a box with more than so many open features is split at once
+_FEW_INPUTS, _MOST_FEATURES = 8, 400
 #: inputs that are tried out for a split
 _LOOK_AHEAD = 5
 #: boxes narrower than this share of their magnitude are not split any more
@@ -123,25 +125,34 @@ class InputSplit:
         return Found(Verdict.UNSAT, self._count)
 
     def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Found:
-        return Found(verdict, self._count, bound=float(max(part.value.max() for part in waiting)), reason=reason)
+        left = torch.cat([part.cases for part in waiting]).any(0).nonzero()[:, 0]
+        bound = float(max(part.value.max() for part in waiting))
+        return Found(verdict, self._count, bound=bound, reason=reason, left=left)
 
     def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Found | None]:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
         self._count += len(batch)
         region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
         left, slopes = self._close(replace(batch, region=region))
-        features = sum(open_features(self._graph, left.region, k).sum(1) for k in range(len(self._graph.activations)))
-        worth = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left)).nonzero()[:, 0]
-        if len(worth) and time.monotonic() < deadline:
-            part = left.take(worth)
-            refined, tighter = self._close(replace(part, region=refine_boxes(self._graph, part.region, self._rounding)))
-            if len(worth) < len(left):
-                kept = torch.ones(len(left), dtype=torch.bool)
-                kept[worth] = False
-                rest = kept.nonzero()[:, 0]
-                refined = Boxes.concatenate([left.take(rest), refined])
-                tighter = torch.cat([slopes[rest], tighter])
-            left, slopes = refined, tighter
+        graph = self._graph
+        features = sum(open_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
+        small = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left))
+        # The ranges of the whole box are refined already.
+        many = ~small & ((left.region.lower < left.region.upper).sum(1) > _FEW_INPUTS) & (left.depth > 0)
+        if time.monotonic() >= deadline:
+            small, many = torch.zeros_like(small), torch.zeros_like(many)
+        rows = (~small & ~many).nonzero()[:, 0]
+        parts = [(left.take(rows), slopes[rows])]
+        rows = small.nonzero()[:, 0]
+        if len(rows):
+            part = left.take(rows)
+            parts.append(self._close(replace(part, region=refine_boxes(graph, part.region, self._rounding))))
+        # Boxes with many open features have too many objectives to be bounded side by side.
+        for row in many.nonzero():
+            part = left.take(row)
+            region = refine_ranges(graph, part.region, self._rounding, deadline, form_ranges)
+            parts.append(self._close(replace(part, region=region)))
+        left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
         if self._attack is not None and len(left):
             witness = self._try(left, slopes)
             if witness is not None:

@@ -24,7 +24,7 @@ _LOOK_AHEAD = 6
 _ROWS_BYTES = 256 << 20
 _MOST_ROWS = 256
 #: a search is judged after so many subproblems for each case
-_JUDGED = 16
+_JUDGED = 64
 #: rounds of optimization that a subproblem with nothing left to split gets
 _LEAF_ROUNDS = 5
 
@@ -96,7 +96,7 @@ class ReluSplit:
         self._attack = attack
         self._memory = memory
         largest = max(node.size for node in dual.graph.nodes)
-        self._batch = max(4, min(_MOST_ROWS, _ROWS_BYTES // (8 * 12 * largest)))
+        self._batch = max(4, min(_MOST_ROWS, min(_ROWS_BYTES, memory // 2) // (8 * 12 * largest)))
         self._count = 0
         self._open: Open | None = None
 
@@ -148,13 +148,16 @@ class ReluSplit:
         return -math.inf if self._open is None else float(self._open.value.max())
 
     def _is_hopeless(self, first: float, rows: int, begun: float, seconds: float) -> bool:
-        """Whether the bound will not fall to 0 in time: every doubling of the subproblems takes about the same off it."""
+        """Whether the bound will not fall to 0 in time.
+
+        Every doubling of the subproblems takes about the same off it, or, to be careful, twice as much as the first ones.
+        """
         spent = time.monotonic() - begun
         if math.isinf(seconds) or spent <= 0 or self._count < _JUDGED * rows:
             return False
         share = max((first - self._largest()) / first, 1e-9) if first > 0 else 1.0
         needed = math.log2(self._count / rows) / share
-        return needed > math.log2(max(self._count / rows * seconds / spent, 1.0))
+        return needed > 2 * math.log2(max(self._count / rows * seconds / spent, 1.0))
 
     def _undecided(self, verdict: Verdict, reason: str, batch: Open | None = None) -> Found:
         parts = [part for part in (self._open, batch) if part is not None]
@@ -177,6 +180,9 @@ class ReluSplit:
         """Bound subproblems, keep those that stay open; a witness if a maximizer is one."""
         for rows in torch.split(torch.arange(len(batch)), 2 * self._batch):
             part = batch.take(rows)
+            if time.monotonic() >= deadline:
+                self._keep(part)
+                continue
             witness = self._bound_part(part, steps, deadline, root)
             if witness is not None:
                 return witness
@@ -211,9 +217,11 @@ class ReluSplit:
             witness = self._attack.try_points(corners, case[rows])
             if witness is not None:
                 return witness
-        kept = Open(case, batch.side, choice, value, batch.rounds).take(rows)
-        self._open = kept if self._open is None else Open.concatenate([self._open, kept])
+        self._keep(Open(case, batch.side, choice, value, batch.rounds).take(rows))
         return None
+
+    def _keep(self, part: Open) -> None:
+        self._open = part if self._open is None else Open.concatenate([self._open, part])
 
     def _split(self, batch: Open, deadline: float) -> Open:
         """Both halves of every row; rows without an open feature come back once, as they are."""
@@ -248,6 +256,8 @@ class ReluSplit:
         total = torch.zeros(len(row))
         for half in (LEFT, RIGHT):
             for part in torch.split(at, 4 * self._batch):
+                if time.monotonic() >= deadline:
+                    return candidates[:, 0], splittable
                 mine = row[part]
                 side = batch.side[mine]
                 side[torch.arange(len(part)), feature[part]] = half

@@ -76,7 +76,7 @@ class Rounds:
         seconds = _FIRST_ROUND * (time.monotonic() - begun)
         if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
             return self._after(found, self._search(region, _left(found), deadline))
-        refiner = SplitRefiner(self._graph)
+        refiner = SplitRefiner(self._graph, memory=self._memory // 2)
         share = _BEGIN_SHARE
         while seconds <= share * (deadline - time.monotonic()):
             before = _looseness(region)

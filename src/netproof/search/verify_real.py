@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import hulls_of
-from netproof.bounds.forms import form_ranges
+from netproof.bounds.forms import FEW_INPUTS, form_ranges
 from netproof.bounds.open_dual import is_piecewise_linear
-from netproof.bounds.refine import refine_ranges
+from netproof.bounds.refine import open_features, refine_ranges, rows_at_once
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
@@ -21,6 +23,8 @@ from netproof.query import Query, Result, Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
+from netproof.search.memory import check_memory
+from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import Found
 from netproof.search.rounds import Rounds
 from netproof.settings import Settings
@@ -28,15 +32,18 @@ from netproof.settings import Settings
 #: restarts and steps of the attack before anything else, and of the one on what the root leaves open
 _QUICK, _LONG = (4, 20), (20, 60)
 
-#: linear forms are carried forwards in so many inputs at most
-_FEW_FORMS = 64
 #: with at most so many inputs that vary, the box is split
 _FEW_INPUTS = 8
+#: with at most so many inputs, fewer than that against so many open features, for so much of the time that is left
+_SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.6
+#: bytes that open subproblems may occupy in any case
+_LEAST_MEMORY = 1 << 20
 
 
 def verify_real(query: Query, settings: Settings) -> Result:
     """Decide one query on a real network; see :func:`netproof.search.verify.verify_many`."""
     begun = time.monotonic()
+    settings = replace(settings, memory=max(check_memory(query, settings), _LEAST_MEMORY))
     deadline = begun + settings.timeout
     parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
     found, method = Found(Verdict.UNSAT, 0), "evaluation"
@@ -57,7 +64,7 @@ def verify_real(query: Query, settings: Settings) -> Result:
         method,
         subproblems,
         found.witness,
-        found.bound,
+        found.bound if found.bound is not None and math.isfinite(found.bound) else None,
         found.reason,
     )
 
@@ -74,11 +81,11 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
         if witness is not None:
             return Found(Verdict.SAT, 0, witness), "attack"
     region = box_region(graph, query.lower[None], query.upper[None])
-    propagate = form_ranges if graph.input.size <= _FEW_FORMS else propagate_intervals
+    propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
     region = propagate(graph, region)
     region = refine_ranges(graph, region, Rounding.of(graph, region), deadline, propagate)
     rounding = Rounding.of(graph, region)
-    case, value = _root(graph, region, constraints, rounding)
+    case = _root(graph, region, constraints, rounding)
     if not len(case):
         return Found(Verdict.UNSAT, len(constraints)), "bound"
     if attack is not None:
@@ -86,20 +93,33 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
         if witness is not None:
             return Found(Verdict.SAT, len(constraints), witness), "attack"
     varying = int((query.lower < query.upper).sum())
-    if varying <= _FEW_INPUTS:
-        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline)
-        return found, "search"
+    before = 0
+    if varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES):
+        now = time.monotonic()
+        until = deadline if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
+        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, until)
+        if until == deadline or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
+            return found, "search"
+        case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
-        reason = "there is no branching for activations of this kind with so many inputs"
-        return Found(Verdict.UNKNOWN, len(constraints), bound=value, reason=reason), "bound"
-    return Rounds(graph, constraints, attack, settings.memory).run(region, case, deadline), "search"
+        found = RangeSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline)
+        return replace(found, subproblems=before + found.subproblems), "search"
+    found = Rounds(graph, constraints, attack, settings.memory).run(region, case, deadline)
+    return replace(found, subproblems=before + found.subproblems), "search"
 
 
-def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> tuple[Tensor, float]:
-    """Cases that CROWN leaves open, single constraint by single constraint, and the largest bound of theirs."""
+def _open_count(graph: Graph, region: Region) -> int:
+    return sum(int(open_features(graph, region, k).sum()) for k in range(len(graph.activations)))
+
+
+def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> Tensor:
+    """Cases that CROWN leaves open, single constraint by single constraint."""
+    hulls = hulls_of(graph, region)
     case = torch.arange(len(constraints)).repeat_interleave(constraints.width)
     which = torch.arange(constraints.width).repeat(len(constraints))
-    value = crown_lines(graph, region, hulls_of(graph, region), constraints.single(case, which), rounding).value
-    least = value.view(len(constraints), constraints.width).amin(1)
-    left = (least >= 0).nonzero()[:, 0]
-    return left, float(least.max())
+    value = [
+        crown_lines(graph, region, hulls, constraints.single(case[rows], which[rows]), rounding).value
+        for rows in torch.split(torch.arange(len(case)), rows_at_once(graph))
+    ]
+    least = torch.cat(value).view(len(constraints), constraints.width).amin(1)
+    return (least >= 0).nonzero()[:, 0]

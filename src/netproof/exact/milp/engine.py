@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import TracebackType
 
 import numpy as np
@@ -72,8 +73,10 @@ class MilpEngine:
         decision = _Decision(query, self._process(settings), settings, deadline)
         try:
             return decision.run()
-        except (EncodingError, SolverError) as error:
+        except EncodingError as error:
             return decision.answer(Verdict.UNKNOWN, str(error))
+        except SolverError as error:
+            return replace(decision.answer(Verdict.UNKNOWN, str(error)), accident=True)
 
     def _process(self, settings: Settings) -> HighsProcess:
         if self._solver is None or self._solver[0] != settings.memory:
@@ -111,7 +114,7 @@ class _Decision:
             "highs_nodes": self._solver_nodes,
             "points_rejected": self._rejected,
         }
-        return Answer(verdict, point, reason, {name: float(count) for name, count in statistics.items()})
+        return Answer(verdict, point, reason, statistics={name: float(count) for name, count in statistics.items()})
 
     def run(self) -> Answer:
         query = self._query

@@ -35,11 +35,13 @@ class Reply:
     status : ``sat``, ``unsat``, ``timeout`` or ``unknown``
     model : where ``sat``, the unsigned values of the variables by name
     reason : where there is no answer, why
+    accident : the process died or its answer got lost, so that another run may do better
     """
 
     status: str
     model: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
+    accident: bool = False
 
 
 def missing() -> str:
@@ -87,7 +89,8 @@ def solve(script: Iterable[str], *, deadline: float, memory: int) -> Reply:
                 raise
         if process.returncode:
             complaints.seek(0)
-            return Reply("unknown", reason=_cause(process.returncode, _last_line(complaints.read())))
+            reason = _cause(process.returncode, _last_line(complaints.read()))
+            return Reply("unknown", reason=reason, accident=True)
     return _reply(out, memory)
 
 
@@ -99,7 +102,7 @@ def _reply(out: bytes, memory: int) -> Reply:
         model = {str(name): int(value) for name, value in answer.get("model", {}).items()}
         complaint = str(answer.get("reason", ""))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return Reply("unknown", reason="Bitwuzla's answer is cut off")
+        return Reply("unknown", reason="Bitwuzla's answer is cut off", accident=True)
     if status in ("sat", "unsat", "timeout"):
         return Reply(status, model)
     if status == "memory":

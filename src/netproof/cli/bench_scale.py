@@ -1,0 +1,91 @@
+"""``netproof bench scale``: what a large network costs, without its data."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netproof.cli import options as o
+from netproof.errors import InputError
+
+Name = Annotated[
+    str, typer.Argument(metavar="ARCHITECTURE", help="small, medium, tinyimagenet-medium, large or super.")
+]
+Radius = Annotated[float, typer.Option("--radius", metavar="R", help="Of pixels in [0, 1].")]
+Width = Annotated[float, typer.Option("--width", metavar="F", help="So many times the channels and hidden neurons.")]
+
+#: images that batch norms are calibrated on
+_IMAGES = 256
+
+
+def scale(
+    name: Name = "medium",
+    *,
+    radius: Radius = 1 / 255,
+    width: Width = 1.0,
+    seed: o.Seed = None,
+    threads: o.Threads = None,
+    as_json: o.Json = False,
+) -> None:
+    """Bound all margins of a residual network with random weights: time by layer, and peak memory.
+
+    Weights are drawn from the seed, batch norms calibrated so that their outputs are standard, and so is an image.
+    """
+    from netproof.cli.output import print_json
+
+    if not 0 < radius < math.inf:
+        raise InputError("--radius", f"is {radius:g}", "give a positive number")
+    o.check_threads(threads)
+    o.use_threads(1)
+
+    import torch
+
+    from netproof.formats.onnx import network_of
+    from netproof.runs.scale import Layer, Margins, measure_root, table
+    from netproof.training.architectures import architecture, parameter_count
+    from netproof.training.calibrate import calibrate
+    from netproof.training.export import onnx_model
+
+    generator = torch.Generator().manual_seed(0 if seed is None else seed)
+    layout = architecture(name).reduced(width)
+    model = layout.build(0 if seed is None else seed)
+    calibrate(model, torch.rand(_IMAGES, *layout.input_shape, generator=generator))
+    network = network_of(Path(f"{layout.name}.onnx"), onnx_model(model))
+    x = torch.rand(network.inputs, generator=generator).double()
+    layers: list[Layer] = []
+    margins: Margins | None = None
+    for step in measure_root(network.graph, x, radius, threads or 1):
+        if isinstance(step, Layer):
+            layers.append(step)
+            if not as_json:
+                typer.echo(f"{step.name}: {step.seconds:.1f} s", err=True)
+        else:
+            margins = step
+    assert margins is not None
+    seconds, worked = (sum(layer.__dict__[part] for layer in layers) for part in ("seconds", "processor_seconds"))
+    held = int((margins.lower > 0).sum())
+    if as_json:
+        print_json(
+            {
+                "architecture": layout.name,
+                "parameters": parameter_count(model),
+                "radius": radius,
+                "threads": threads or 1,
+                "seconds": round(seconds, 3),
+                "processor_seconds": round(worked, 3),
+                "peak_bytes": margins.peak_bytes,
+                "margins": margins.lower.tolist(),
+                "layers": [layer.__dict__ for layer in layers],
+            }
+        )
+        return
+    typer.echo(f"{layout.name}, {parameter_count(model)} parameters, radius {radius:g}\n")
+    typer.echo(table(layers))
+    typer.echo(
+        f"\n{len(margins.lower)} margins, {held} of them positive, the smallest {float(margins.lower.min()):.4g}; "
+        f"{seconds:.1f} s ({worked:.1f} s of processor time, {threads or 1} threads), "
+        f"peak memory {margins.peak_bytes / 2**30:.2f} GiB"
+    )

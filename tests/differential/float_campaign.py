@@ -1,0 +1,246 @@
+"""The engine of float networks against whatever knows better: sampled points, HiGHS, rational arithmetic.
+
+    python tests/differential/float_campaign.py [--parts ranges,attained,random,hostile] [--log FILE]
+        [--seed S] [--first I] [--count N] [--seconds T] [--stop-after S] [--data DIR] [--folders A,B]
+
+Parts, each a list of cases:
+
+* ``ranges``: points of the boxes of every published property (uniform, corners, climbed to the condition and to ends of
+  ranges) stay inside the intervals, linear forms, and ranges by CROWN and alpha-CROWN, of every layer;
+* ``attained``: on every published property, a condition moved to where a known point just meets it is never refuted,
+  attack switched off; nor is the property itself where a point meets it;
+* ``random``: small random networks whose truth at the edge is known (``float_cases.py``), the engine run in several ways;
+* ``hostile``: tiny networks with numbers of all sizes, values in rational arithmetic (``float_hostile.py``).
+
+What has been asked is a line of the log; the same command goes on where the last one stopped. The last lines sum the log
+up. The exit code is 1 where anything disagrees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+if __name__ == "__main__":  # run as a script: its own folder is on the path, the tests' is not
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from differential import float_cases, float_data, float_hostile
+from netproof.property import Property
+from netproof.query import Query, Verdict
+from netproof.search import verify_real
+from netproof.search.verify import verify
+from netproof.settings import Settings
+
+PARTS = ("ranges", "attained", "random", "hostile")
+#: ways to run the engine on a random case, chosen by its number: attack or not, and what stands for the engine's choices
+TRAITS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "blind": {"attack": False},
+    "signs": {"attack": False, "_FEW_INPUTS": -1},
+    "inputs": {"attack": False, "_FEW_INPUTS": 1 << 30},
+    "anew": {"attack": False, "_FEW_INPUTS": -1, "_EASY": 0},
+}
+
+Outcome = tuple[list[str], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A name that is always the same, and how to judge it."""
+
+    name: str
+    judge: Callable[[], Outcome]
+
+
+@contextmanager
+def choices(trait: dict[str, Any]) -> Iterator[None]:
+    """The engine with other constants than its own."""
+    own = {name: getattr(verify_real, name) for name in trait if name != "attack"}
+    try:
+        for name in own:
+            setattr(verify_real, name, trait[name])
+        yield
+    finally:
+        for name, value in own.items():
+            setattr(verify_real, name, value)
+
+
+def ask(query: Query, trait: str, seconds: float, seed: int = 0) -> Verdict:
+    """The engine's verdict, run in one of the ways of :data:`TRAITS`."""
+    given = TRAITS[trait]
+    with choices(given):
+        return verify(query, Settings(timeout=seconds, attack=given.get("attack", True), seed=seed)).verdict
+
+
+def judge_random(seed: int, number: int, seconds: float) -> Outcome:
+    """A random case just below and just above what is possible."""
+    case = float_cases.random_case(seed, number)
+    wrong: list[str] = []
+    figures: Counter[str] = Counter()
+    trait = list(TRAITS)[(number // len(float_cases.KINDS)) % len(TRAITS)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        network = float_cases.read(case, folder)
+        plain = float_cases.read_plain(case, folder)
+    below, above, known = [], [], True
+    random = np.random.default_rng([seed, number, 1])
+    for part in case.parts:
+        for conjunction in part.conjunctions:
+            _, reached = float_cases.best_point(plain, part, conjunction, random)
+            found = float_cases.largest_slack(plain, part, conjunction)
+            most = None
+            if found is not None:
+                x, most = found
+                attained = float(float_cases.slack_at(plain, conjunction, x[None])[0])
+                reached = max(reached, attained)
+                if reached > most + 1e-5:
+                    wrong.append(f"HiGHS says {most}, a point has {reached}")
+            size = 1 + abs(reached)
+            below.append(reached - 1e-3 * size)
+            # HiGHS's own point has to come near its bound, or its word is not taken.
+            known &= most is not None and most - reached <= 1e-4 * size
+            above.append((reached if most is None else max(most, reached)) + 1e-3 * size)
+    figures["with truth"] += known
+    for what, shifts in (("below", below), ("above", above)):
+        rows = iter(shifts)
+        moved = float_cases.moved(case, [[next(rows) for _ in part.conjunctions] for part in case.parts])
+        statement: Property = float_cases.property_of(moved)
+        verdict = ask(statement.query(network), trait, seconds, number)
+        figures[f"{what} {verdict.value}"] += 1
+        if what == "below" and verdict is Verdict.UNSAT:
+            wrong.append(f"unsat ({trait}), but points attain it")
+        if what == "above" and known and verdict is Verdict.SAT:
+            wrong.append(f"sat ({trait}), but HiGHS says it is out of reach")
+    return wrong, dict(figures)
+
+
+def judge_hostile(seed: int, number: int, seconds: float) -> Outcome:
+    """A condition that a point attains exactly, and that point's values in all ranges."""
+    query, x = float_hostile.hostile_case(seed, number)
+    graph = query.network.graph
+    box = float_data.box_region(graph, query.lower[None], query.upper[None])
+    regions: dict[str, object] = dict(float_data.claimed_ranges(graph, box, seconds))
+    wrong = float_hostile.leaving(query, x, regions)
+    figures: Counter[str] = Counter()
+    for trait in ("signs", "inputs", "anew"):
+        verdict = ask(query, trait, min(seconds, 0.3))
+        figures[verdict.value] += 1
+        if verdict is Verdict.UNSAT:
+            wrong.append(f"unsat ({trait}), but a point attains it")
+    return wrong, dict(figures)
+
+
+def cases(options: argparse.Namespace) -> Iterator[Case]:
+    """All cases that were asked for, part by part."""
+    numbers = range(options.first, options.first + options.count)
+    for part in options.parts.split(","):
+        if part in ("ranges", "attained"):
+            if options.data is None:
+                continue
+            check = float_data.check_ranges if part == "ranges" else float_data.check_attained
+            for item in float_data.instances(options.data, options.folders.split(","))[options.first :][
+                : options.count
+            ]:
+                yield Case(f"{part}:{item.name}", lambda item=item, check=check: check(item, options.seconds))
+        elif part in ("random", "hostile"):
+            judge = judge_random if part == "random" else judge_hostile
+            for number in numbers:
+                yield Case(
+                    f"{part}:{options.seed}:{number}",
+                    lambda number=number, judge=judge: judge(options.seed, number, options.seconds),
+                )
+        else:
+            raise SystemExit(f"error: there is no part '{part}'; known: {', '.join(PARTS)}")
+
+
+def run(todo: Iterator[Case], log: Path, stop_after: float, say: Callable[[str], None]) -> None:
+    """Judge what the log does not have yet, and write it there."""
+    done = {line["case"] for line in read_log(log)}
+    begun = last = time.monotonic()
+    if log.is_file() and not log.read_text().endswith("\n"):
+        log.write_text("".join(json.dumps(line) + "\n" for line in read_log(log)))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    for case in todo:
+        if case.name in done:
+            continue
+        if time.monotonic() - begun > stop_after:
+            say("stopped by --stop-after; the same command goes on")
+            return
+        started = time.monotonic()
+        wrong, figures = case.judge()
+        line = {"case": case.name, "wrong": wrong, "figures": figures, "seconds": round(time.monotonic() - started, 3)}
+        with log.open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+        for text in wrong:
+            say(f"DISAGREEMENT {case.name}: {text}")
+        if time.monotonic() - last > 30:
+            last = time.monotonic()
+            say(f"at {case.name}")
+
+
+def read_log(log: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a torn last one is left out."""
+    whole = [text for text in log.read_text().splitlines(True) if text.endswith("\n")] if log.is_file() else []
+    return [json.loads(text) for text in whole]
+
+
+def summary(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """Per part: cases, figures, time; then what disagrees."""
+    said = []
+    for part in PARTS:
+        own = [line for line in lines if line["case"].startswith(f"{part}:")]
+        if not own:
+            continue
+        figures: Counter[str] = Counter()
+        for line in own:
+            figures.update(line["figures"])
+        texts = ", ".join(f"{name} {value:.0f}" for name, value in sorted(figures.items()))
+        said.append(f"{part}: {len(own)} cases; {texts}; {sum(line['seconds'] for line in own):.0f} s")
+    wrong = [f"{line['case']}: {text}" for line in lines for text in line["wrong"]]
+    return [*said, f"disagreements: {len(wrong)}", *wrong]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run as a command; returns the exit code."""
+    parser = argparse.ArgumentParser(description="The engine of float networks against what knows better.")
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--log", type=Path, default=Path("campaign-output/float.jsonl"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case of each part")
+    parser.add_argument("--count", type=int, default=1000, help="cases of each part")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for one query, and for one kind of ranges")
+    parser.add_argument("--stop-after", type=float, default=float("inf"), help="seconds; begins no case after that")
+    data = os.environ.get("NETPROOF_DATA")
+    parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder of published data")
+    parser.add_argument("--folders", default=",".join(float_data.FOLDERS))
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    if options.data is None and {"ranges", "attained"} & set(options.parts.split(",")):
+        say("no published data (--data or NETPROOF_DATA): parts 'ranges' and 'attained' are skipped")
+    run(cases(options), options.log, options.stop_after, say)
+    lines = read_log(options.log)
+    for text in summary(lines):
+        say(text)
+    return int(any(line["wrong"] for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""A short slice of the campaign on float networks, and what the campaign does where something is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from differential import float_campaign as tool
+from differential import float_cases, float_data, float_hostile
+from netproof.bounds.region import Region
+from netproof.query import Result, Verdict
+
+SCRIPT = Path(tool.__file__)
+#: instances of different folders that are cheap
+FOLDERS = "vnncomp/acasxu,vnncomp/test,vnncomp/rl_benchmarks,cifar10_resnet,vnncomp/tllverifybench"
+
+
+def run(log: Path, *options: str) -> int:
+    return tool.main(["--log", str(log), "--seconds", "0.3", *options])
+
+
+@pytest.mark.parametrize("part", ["random", "hostile"])
+def test_nothing_disagrees(part, tmp_path, capsys):
+    log = tmp_path / "log"
+    assert run(log, "--parts", part, "--count", "18") == 0
+    assert "disagreements: 0" in capsys.readouterr().out
+    lines = tool.read_log(log)
+    assert len(lines) == 18
+    figures = [set(line["figures"]) for line in lines]
+    if part == "random":
+        assert sum(line["figures"]["with truth"] for line in lines) >= 9
+        for wanted in ("below sat", "above unsat"):
+            assert sum(wanted in names for names in figures) >= 2
+
+
+@pytest.mark.parametrize("part", ["ranges", "attained"])
+def test_nothing_disagrees_on_published_networks(part, published_data, tmp_path, capsys):
+    log = tmp_path / "log"
+    options = ("--parts", part, "--count", "4", "--folders", FOLDERS, "--data", str(published_data))
+    assert run(log, *options) == 0
+    assert "disagreements: 0" in capsys.readouterr().out
+    assert len(tool.read_log(log)) == 4
+
+
+def test_cases_are_of_every_kind_and_always_the_same():
+    cases = [float_cases.random_case(3, number) for number in range(60)]
+    assert {case.kind for case in cases} == set(float_cases.KINDS)
+    assert {1, 2} == {len(case.parts) for case in cases}
+    conjunctions = [c for case in cases for part in case.parts for c in part.conjunctions]
+    assert {1, 2, 3} == {len(t) for _, _, t in conjunctions}
+    assert any(d.any() for _, d, _ in conjunctions)
+    again = [float_cases.random_case(3, number) for number in range(60)]
+    assert [case.data for case in cases] == [case.data for case in again]
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path, capsys):
+    log = tmp_path / "log"
+    assert run(log, "--parts", "hostile", "--count", "3") == 0
+    log.write_text(log.read_text() + '{"case": "torn')
+    assert run(log, "--parts", "hostile", "--count", "5") == 0
+    names = [json.loads(line)["case"] for line in log.read_text().splitlines()]
+    assert names == [f"hostile:0:{number}" for number in range(5)]
+    assert run(log, "--parts", "hostile", "--count", "9", "--stop-after", "0") == 0
+    assert len(tool.read_log(log)) == 5
+    assert "goes on" in capsys.readouterr().out
+
+
+def test_an_engine_that_refutes_too_much_is_found_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tool, "verify", lambda query, settings: Result(Verdict.UNSAT, 0.0, "bound"))
+    for part in ("random", "hostile"):
+        assert run(tmp_path / part, "--parts", part, "--count", "3") == 1
+    assert "DISAGREEMENT random:0:0: unsat" in capsys.readouterr().out
+
+
+def test_an_engine_that_finds_too_much_is_found_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tool, "verify", lambda query, settings: Result(Verdict.SAT, 0.0, "attack"))
+    assert run(tmp_path / "log", "--parts", "random", "--count", "6") == 1
+    assert "out of reach" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["intervals", "forms", "boxes", "crown", "alpha"])
+def test_ranges_that_are_too_narrow_are_found_out(kind, tmp_path, monkeypatch):
+    """Ranges a little narrower than they are: some point of some case leaves them."""
+    honest = float_data.claimed_ranges
+
+    def narrowed(graph, box, seconds):
+        for name, region in honest(graph, box, seconds):
+            yield name, squeezed(region) if name == kind else region
+
+    monkeypatch.setattr(float_data, "claimed_ranges", narrowed)
+    found = []
+    for number in range(8):
+        query, x = float_hostile.hostile_case(0, number)
+        graph = query.network.graph
+        box = float_data.box_region(graph, query.lower[None], query.upper[None])
+        regions = dict(float_data.claimed_ranges(graph, box, 0.3))
+        found += float_hostile.leaving(query, x, regions)
+        points = float_data.points_of(graph, box, torch.Generator().manual_seed(0))
+        for name, region in regions.items():
+            wrong = float_data.outside(graph, region, graph.values(points), float_hostile.rounding_of(query))
+            found += [f"{name}: {text}" for text in wrong]
+    assert found and all(text.startswith(f"{kind}:") for text in found)
+
+
+def squeezed(region: Region) -> Region:
+    """Every range to its middle two thirds."""
+    pairs = list(zip(region.range_lower, region.range_upper, strict=True))
+    return replace(
+        region,
+        range_lower=tuple(low + (high - low) / 6 for low, high in pairs),
+        range_upper=tuple(high - (high - low) / 6 for low, high in pairs),
+    )
+
+
+def test_a_refuted_property_that_a_point_attains_is_found_out(published_data, monkeypatch):
+    item = float_data.instances(published_data, ["vnncomp/acasxu"])[0]
+    monkeypatch.setattr(float_data, "verify", lambda query, settings: Result(Verdict.UNSAT, 0.0, "bound"))
+    assert float_data.check_attained(item, 0.1)[0]
+
+
+def test_as_a_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(SCRIPT), "--parts", "random", "--count", "2", "--log", str(tmp_path / "log")],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "disagreements: 0"
