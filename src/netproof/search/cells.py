@@ -7,8 +7,9 @@ search begins again with them. What is found on a cell holds on its parts, and i
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,34 +56,40 @@ class CellSearch:
     def run(self, region: Region, case: Tensor, seconds: float, deadline: float) -> Found:
         """Decide cases (numbers) on a region, with ``seconds`` for the ranges of every cell."""
         count = 0
-        stack = self._halves(Cell((), region, case, torch.inf))
-        if not stack:
-            return Found(Verdict.UNKNOWN, 0, reason="there is nothing to split", left=case)
+        root = Cell((), region, case, torch.inf)
+        stack = self._halves(root) or [root]
         while stack:
             if time.monotonic() >= deadline:
                 worst = max(cell.bound for cell in stack)
                 return Found(Verdict.TIMEOUT, count, bound=worst, reason="the time limit was reached", left=case)
             cell = stack.pop()
-            refined = SplitRefiner(self._graph, cell.sides, memory=self._memory // 2).refine(
-                cell.region, min(seconds, deadline - time.monotonic())
-            )
+            left = deadline - time.monotonic()
+            refiner = SplitRefiner(self._graph, cell.sides, memory=self._memory // 2)
+            refined = refiner.refine(cell.region, min(seconds, left)) if cell.sides else cell.region
             if is_empty_cell(refined, cell.sides):
                 continue
-            dual = OpenDual.of(self._graph, refined)
-            search = ReluSplit(dual, Rounding.of(self._graph, refined), self._constraints, self._attack, self._memory)
-            until = min(deadline, time.monotonic() + _SEARCH_SHARE * seconds)
-            found = search.run(cell.case, until, cell=sides_of(dual, cell.sides), patience=_PATIENCE)
-            count += search.count
+            found = self._search(cell, refined, min(deadline, time.monotonic() + _SEARCH_SHARE * seconds), _PATIENCE)
+            count += found.subproblems
             if found.verdict is Verdict.UNSAT:
                 continue
             if found.verdict is Verdict.SAT:
                 return Found(Verdict.SAT, count, found.witness)
             assert found.left is not None and found.bound is not None
-            halves = self._halves(Cell(cell.sides, refined, found.left, found.bound))
+            smaller = Cell(cell.sides, refined, found.left, found.bound)
+            halves = self._halves(smaller)
             if not halves:
-                return Found(Verdict.UNKNOWN, count, bound=found.bound, reason=found.reason, left=case)
+                # All that is left for this cell is its search, for as long as it takes.
+                found = self._search(smaller, refined, deadline, math.inf)
+                count += found.subproblems
+                if found.verdict is not Verdict.UNSAT:
+                    return replace(found, subproblems=count, left=case)
             stack += halves
         return Found(Verdict.UNSAT, count)
+
+    def _search(self, cell: Cell, region: Region, deadline: float, patience: float) -> Found:
+        dual = OpenDual.of(self._graph, region)
+        search = ReluSplit(dual, Rounding.of(self._graph, region), self._constraints, self._attack, self._memory)
+        return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), patience=patience)
 
     def _halves(self, cell: Cell) -> list[Cell]:
         """Both halves of a cell, the more promising one last; none where nothing is left to split."""

@@ -67,7 +67,7 @@ class Rounds:
     def run(self, region: Region, case: Tensor, deadline: float) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
         found = self._search(region, case, deadline, _EASY)
-        if _is_over(found, deadline):
+        if _is_over(found, deadline) or not len(OpenDual.of(self._graph, region)):
             return found
         begun = time.monotonic()
         rounding = Rounding.of(self._graph, region)
@@ -115,6 +115,8 @@ def _is_over(found: Found, deadline: float) -> bool:
 
 def _looseness(region: Region) -> float:
     """The gaps of the chords of the last activation, all together."""
+    if not region.range_lower:
+        return 0.0
     low, high = region.range_lower[-1][0], region.range_upper[-1][0]
     gap = -low * high / (high - low)
     return float(gap[(low < 0) & (high > 0)].sum())
