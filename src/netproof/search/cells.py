@@ -26,10 +26,8 @@ from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.relu_split import Found, ReluSplit
 
-#: seconds of a search against those of the ranges before it
-_SEARCH_SHARE = 0.5
-#: a search ends early where that many times its time would not be enough
-_PATIENCE = 4.0
+#: a search's seconds of grace, and its most seconds, against those of the ranges before it
+_SEARCH_SHARE, _LONGEST_SEARCH = 0.5, 4.0
 #: what a unit is worth by which the lower end of a feature rises of which the bound takes the lower line
 _CLOSING = 0.01
 
@@ -68,7 +66,8 @@ class CellSearch:
             refined = refiner.refine(cell.region, min(seconds, left)) if cell.sides else cell.region
             if is_empty_cell(refined, cell.sides):
                 continue
-            found = self._search(cell, refined, min(deadline, time.monotonic() + _SEARCH_SHARE * seconds), _PATIENCE)
+            until = min(deadline, time.monotonic() + _LONGEST_SEARCH * seconds)
+            found = self._search(cell, refined, until, _SEARCH_SHARE * seconds)
             count += found.subproblems
             if found.verdict is Verdict.UNSAT:
                 continue
@@ -86,10 +85,10 @@ class CellSearch:
             stack += halves
         return Found(Verdict.UNSAT, count)
 
-    def _search(self, cell: Cell, region: Region, deadline: float, patience: float) -> Found:
+    def _search(self, cell: Cell, region: Region, deadline: float, grace: float) -> Found:
         dual = OpenDual.of(self._graph, region)
         search = ReluSplit(dual, Rounding.of(self._graph, region), self._constraints, self._attack, self._memory)
-        return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), patience=patience)
+        return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), grace=grace)
 
     def _halves(self, cell: Cell) -> list[Cell]:
         """Both halves of a cell, the more promising one last; none where nothing is left to split."""

@@ -39,10 +39,8 @@ _FIRST_ROUND, _ROUND_GROWTH = 6.0, 3.0
 _BEGIN_SHARE, _ROUND_SHARE, _FALLING_SHARE, _FALLING = 0.25, 0.12, 0.4, 0.5
 #: the last round is the one after which more than this share is left of the gaps before it
 _WORTHWHILE = 0.85
-#: the time of a search after a round against that of the round
+#: the time of grace of a search after a round against that of the round
 _SEARCH_SHARE = 0.5
-#: it ends early where that many times its time would not be enough
-_PATIENCE = 4.0
 #: the ranges of a cell take this share of the time that is left
 _CELL_SHARE = 0.03
 
@@ -81,9 +79,8 @@ class Rounds:
         while seconds <= share * (deadline - time.monotonic()):
             before = _looseness(region)
             region = refiner.refine(region, seconds)
-            until = min(deadline, time.monotonic() + _SEARCH_SHARE * seconds)
             bound = found.bound
-            found = self._after(found, self._search(region, _left(found), until, patience=_PATIENCE))
+            found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
             if _is_over(found, deadline):
                 return found
             if _looseness(region) > _WORTHWHILE * before:
@@ -96,12 +93,12 @@ class Rounds:
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
 
     def _search(
-        self, region: Region, case: Tensor, deadline: float, most: int | None = None, patience: float = math.inf
+        self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
     ) -> Found:
         dual = OpenDual.of(self._graph, region)
         rounding = Rounding.of(self._graph, region)
         search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory)
-        return search.run(case, deadline, most, patience=patience)
+        return search.run(case, deadline, most, grace=grace)
 
     @staticmethod
     def _after(before: Found, found: Found) -> Found:
