@@ -103,8 +103,8 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
         found = RangeSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline)
-        return replace(found, subproblems=before + found.subproblems), "search"
-    found = Rounds(graph, constraints, attack, settings.memory).run(region, case, deadline)
+    else:
+        found = Rounds(graph, constraints, attack, settings.memory).run(region, case, deadline)
     return replace(found, subproblems=before + found.subproblems), "search"
 
 
