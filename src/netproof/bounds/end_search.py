@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.dual import Objective
+from netproof.bounds.leaves import Leaves, Pool
 from netproof.bounds.open_branching import choose_split
 from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
-from netproof.bounds.open_optimize import Choice, optimize_open
+from netproof.bounds.open_optimize import optimize_open
 from netproof.bounds.region import Region
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
 
 #: steps on the whole region, on a part, and on one with nothing left to split; candidates for a split
-_ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 4, 60, 6
+_ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 1, 60, 4
+#: lengths of steps on a part, against those on the whole region
+_SCALE = 1.0
 #: an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
 _JUDGED, _HOPE = 8, 2
 #: splits for every end to begin with, and to end with
@@ -34,46 +36,6 @@ _MOST_ROWS, _ROWS_BYTES, _TENSORS = 512, 256 << 20, 12
 _NEAR = 0.02
 #: below the target by this share of a typical width is enough for the search in float32 to stop
 _MARGIN = 1e-5
-
-
-@dataclass(frozen=True, eq=False)
-class Leaves:
-    """Parts of the region, each for one end.
-
-    Attributes
-    ----------
-    owner : ``[B]``, the number of the end
-    side : ``[B, m]`` int8 (:meth:`netproof.bounds.open_dual.OpenDual.bound`)
-    alpha, beta : ``[B, m]`` float32
-    value : ``[B]`` float64, a proven bound of the owner's objective on this part
-    """
-
-    owner: Tensor
-    side: Tensor
-    alpha: Tensor
-    beta: Tensor
-    value: Tensor
-
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    @property
-    def parts(self) -> tuple[Tensor, ...]:
-        return self.owner, self.side, self.alpha, self.beta, self.value
-
-    @property
-    def bytes(self) -> int:
-        return sum(part.numel() * part.element_size() for part in self.parts)
-
-    def take(self, rows: Tensor) -> Leaves:
-        return Leaves(*(part[rows] for part in self.parts))
-
-    @staticmethod
-    def concatenate(several: list[Leaves]) -> Leaves:
-        return Leaves(*(torch.cat(column) for column in zip(*(one.parts for one in several), strict=True)))
-
-    def choice(self) -> Choice:
-        return Choice(self.alpha, self.beta, self.alpha.new_zeros(len(self), 1))
 
 
 class EndSearch:
@@ -119,7 +81,7 @@ class EndSearch:
         self.bound = torch.cat([upper, -lower])
         self.attained = torch.full_like(self.bound, -torch.inf)
         self.count = 0
-        self._leaves: Leaves | None = None
+        self._pool = Pool(len(self._dual))
         #: the largest bound of parts that were put aside
         self._floor = torch.full_like(self.bound, -torch.inf)
         self._started = torch.zeros(2 * n, dtype=torch.bool)
@@ -158,22 +120,19 @@ class EndSearch:
             self._start(new, deadline)
         allowed = torch.zeros(2 * self._n, dtype=torch.int64)
         allowed[end] = most
-        while self._leaves is not None:
-            target = self._settle()
-            waiting = ((self._spent < allowed) & ~self._hopeless(most))[self._leaves.owner].nonzero()[:, 0]
+        while True:
+            target, slots, owner, value = self._settle()
+            waiting = ((self._spent < allowed) & ~self._hopeless(most))[owner].nonzero()[:, 0]
             if not len(waiting) or self._resting(deadline):
                 return
-            picked = waiting[_worst(self._leaves.take(waiting), max(1, self._rows // 2))]
-            rest = torch.ones(len(self._leaves), dtype=torch.bool)
-            rest[picked] = False
-            batch = self._leaves.take(picked)
-            self._leaves = self._leaves.take(rest.nonzero()[:, 0])
+            picked = slots[waiting[_worst(owner[waiting], value[waiting], max(1, self._rows // 2))]]
+            batch = self._pool.read(picked)
+            self._pool.remove(picked)
             self._spent.index_add_(0, batch.owner, torch.ones_like(batch.owner))
             self._split(batch, target, deadline)
 
     def _resting(self, deadline: float) -> bool:
-        waiting = self._leaves
-        return waiting is None or not len(waiting) or waiting.bytes > self._memory or time.monotonic() >= deadline
+        return not len(self._pool) or self._pool.bytes > self._memory or time.monotonic() >= deadline
 
     def _target(self) -> Tensor:
         """Parts bounded by this are good enough: the sign is known, or the end is almost attained."""
@@ -197,27 +156,27 @@ class EndSearch:
             rows = len(part), len(self._light)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
-            self._push(self._bound(whole, _ROOT_STEPS, 1.0, self._target(), deadline))
+            self._pool.push(self._bound(whole, _ROOT_STEPS, 1.0, self._target(), deadline))
         self._started[end] = True
         self._settle()
         self._begun[end] = self.bound[end]
 
-    def _push(self, leaves: Leaves) -> None:
-        self._leaves = leaves if self._leaves is None else Leaves.concatenate([self._leaves, leaves])
+    def _settle(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Take down what all parts together prove, and put aside those that need no splitting.
 
-    def _settle(self) -> Tensor:
-        """Take down what all parts together prove, and put aside those that need no splitting; returns the targets."""
-        leaves = self._leaves
-        assert leaves is not None
-        worst = self._floor.scatter_reduce(0, leaves.owner, leaves.value, "amax")
+        Returns the targets, and slots, owners and values of the parts that are left.
+        """
+        slots, owner, value = self._pool.waiting()
+        worst = self._floor.scatter_reduce(0, owner, value, "amax")
         self.bound = torch.where(self._started, torch.minimum(self.bound, worst), self.bound)
-        open_ = (leaves.value > self._target()[leaves.owner]) & ~self.closed[leaves.owner]
-        self._put_aside(leaves.take((~open_).nonzero()[:, 0]))
-        self._leaves = leaves.take(open_.nonzero()[:, 0])
-        return self._target()
+        open_ = (value > self._target()[owner]) & ~self.closed[owner]
+        done = ~open_
+        self._put_aside(owner[done], value[done])
+        self._pool.remove(slots[done])
+        return self._target(), slots[open_], owner[open_], value[open_]
 
-    def _put_aside(self, leaves: Leaves) -> None:
-        self._floor = self._floor.scatter_reduce(0, leaves.owner, leaves.value, "amax")
+    def _put_aside(self, owner: Tensor, value: Tensor) -> None:
+        self._floor = self._floor.scatter_reduce(0, owner, value, "amax")
 
     def _split(self, batch: Leaves, target: Tensor, deadline: float) -> None:
         """Bound both halves of every part; what parts without an open feature are bounded by is final."""
@@ -231,7 +190,8 @@ class EndSearch:
         )
         stuck = batch.take((~splittable).nonzero()[:, 0])
         if len(stuck):
-            self._put_aside(self._bound(stuck, _LEAF_STEPS, 1.0, target, deadline))
+            final = self._bound(stuck, _LEAF_STEPS, 1.0, target, deadline)
+            self._put_aside(final.owner, final.value)
         rows = splittable.nonzero()[:, 0]
         if not len(rows):
             return
@@ -242,7 +202,7 @@ class EndSearch:
             one.side[at] = half
             one.beta[at] = 0.0
             halves.append(one)
-        self._push(self._bound(Leaves.concatenate(halves), _STEPS, 0.5, target, deadline))
+        self._pool.push(self._bound(Leaves.concatenate(halves), _STEPS, _SCALE, target, deadline))
 
     def _bound(self, leaves: Leaves, steps: int, scale: float, target: Tensor, deadline: float) -> Leaves:
         """The same parts with better multipliers, and what these prove."""
@@ -286,13 +246,13 @@ class EndSearch:
         self.attained = torch.maximum(self.attained, torch.cat([value.amax(0), -value.amin(0)]))
 
 
-def _worst(leaves: Leaves, most: int) -> Tensor:
-    """Rows: of every owner the part with the largest bound, then the second, until there are enough."""
-    order = leaves.value.argsort(descending=True, stable=True)
-    by_owner = order[leaves.owner[order].argsort(stable=True)]
-    owner = leaves.owner[by_owner]
+def _worst(owner: Tensor, value: Tensor, most: int) -> Tensor:
+    """Rows: of every owner the part with the largest value, then the second, until there are enough."""
+    order = value.argsort(descending=True, stable=True)
+    by_owner = order[owner[order].argsort(stable=True)]
+    sorted_owner = owner[by_owner]
     first = torch.ones(len(owner), dtype=torch.bool)
-    first[1:] = owner[1:] != owner[:-1]
+    first[1:] = sorted_owner[1:] != sorted_owner[:-1]
     position = torch.arange(len(owner))
     rank = position - torch.cummax(torch.where(first, position, 0), 0).values
     return by_owner[rank.argsort(stable=True)[:most]]

@@ -35,14 +35,16 @@ class SplitRefiner:
     ----------
     graph : the graph
     cell : the part of the region that is meant; ranges that are found hold on that part and nowhere else
+    memory : bytes that parts waiting to be split may occupy, of all layers together
     """
 
-    def __init__(self, graph: Graph, cell: Sequence[Side] = ()) -> None:
+    def __init__(self, graph: Graph, cell: Sequence[Side] = (), memory: int = 1 << 30) -> None:
         self._graph = graph
         self._cell = cell
         behind = behind_activations(graph)
         first = min((one.k + 1 for one in cell), default=0)
         self._layers = [k for k, i in enumerate(graph.activations) if k >= first and behind[graph.nodes[i].operands[0]]]
+        self._memory = memory // max(1, len(self._layers))
         self._kept: dict[int, tuple[Prefix, EndSearch]] = {}
 
     def refine(self, region: Region, seconds: float) -> Region:
@@ -78,7 +80,7 @@ class SplitRefiner:
         known = region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
         dual = OpenDual.of(part.graph, part.region)
         side = sides_of(dual, [one for one in self._cell if one.k < k], part.kept) if self._cell else None
-        search = EndSearch(part.graph, part.region, *known, side)
+        search = EndSearch(part.graph, part.region, *known, side, self._memory)
         self._kept[k] = part, search
         return part, search
 

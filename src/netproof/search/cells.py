@@ -7,8 +7,9 @@ search begins again with them. What is found on a cell holds on its parts, and i
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,10 +26,10 @@ from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.relu_split import Found, ReluSplit
 
-#: seconds of a search against those of the ranges before it
-_SEARCH_SHARE = 0.5
+#: a search's seconds of grace, and its most seconds, against those of the ranges before it
+_SEARCH_SHARE, _LONGEST_SEARCH = 0.5, 4.0
 #: what a unit is worth by which the lower end of a feature rises of which the bound takes the lower line
-_CLOSING = 0.1
+_CLOSING = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,34 +54,41 @@ class CellSearch:
     def run(self, region: Region, case: Tensor, seconds: float, deadline: float) -> Found:
         """Decide cases (numbers) on a region, with ``seconds`` for the ranges of every cell."""
         count = 0
-        stack = self._halves(Cell((), region, case, torch.inf))
-        if not stack:
-            return Found(Verdict.UNKNOWN, 0, reason="there is nothing to split", left=case)
+        root = Cell((), region, case, torch.inf)
+        stack = self._halves(root) or [root]
         while stack:
             if time.monotonic() >= deadline:
                 worst = max(cell.bound for cell in stack)
                 return Found(Verdict.TIMEOUT, count, bound=worst, reason="the time limit was reached", left=case)
             cell = stack.pop()
-            refined = SplitRefiner(self._graph, cell.sides).refine(
-                cell.region, min(seconds, deadline - time.monotonic())
-            )
+            left = deadline - time.monotonic()
+            refiner = SplitRefiner(self._graph, cell.sides, memory=self._memory // 2)
+            refined = refiner.refine(cell.region, min(seconds, left)) if cell.sides else cell.region
             if is_empty_cell(refined, cell.sides):
                 continue
-            dual = OpenDual.of(self._graph, refined)
-            search = ReluSplit(dual, Rounding.of(self._graph, refined), self._constraints, self._attack, self._memory)
-            until = min(deadline, time.monotonic() + _SEARCH_SHARE * seconds)
-            found = search.run(cell.case, until, cell=sides_of(dual, cell.sides))
-            count += search.count
+            until = min(deadline, time.monotonic() + _LONGEST_SEARCH * seconds)
+            found = self._search(cell, refined, until, _SEARCH_SHARE * seconds)
+            count += found.subproblems
             if found.verdict is Verdict.UNSAT:
                 continue
             if found.verdict is Verdict.SAT:
                 return Found(Verdict.SAT, count, found.witness)
             assert found.left is not None and found.bound is not None
-            halves = self._halves(Cell(cell.sides, refined, found.left, found.bound))
+            smaller = Cell(cell.sides, refined, found.left, found.bound)
+            halves = self._halves(smaller)
             if not halves:
-                return Found(Verdict.UNKNOWN, count, bound=found.bound, reason=found.reason, left=case)
+                # All that is left for this cell is its search, for as long as it takes.
+                found = self._search(smaller, refined, deadline, math.inf)
+                count += found.subproblems
+                if found.verdict is not Verdict.UNSAT:
+                    return replace(found, subproblems=count, left=case)
             stack += halves
         return Found(Verdict.UNSAT, count)
+
+    def _search(self, cell: Cell, region: Region, deadline: float, grace: float) -> Found:
+        dual = OpenDual.of(self._graph, region)
+        search = ReluSplit(dual, Rounding.of(self._graph, region), self._constraints, self._attack, self._memory)
+        return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), grace=grace)
 
     def _halves(self, cell: Cell) -> list[Cell]:
         """Both halves of a cell, the more promising one last; none where nothing is left to split."""
@@ -122,13 +130,13 @@ class CellSearch:
                 c[torch.arange(2 * len(which)), which.repeat(2)] = 1.0
                 c[len(which) :] *= -1
                 arriving = self._arriving(dual, Objective({node: c}, torch.zeros(len(c))), side)
-                alpha = dual.chords()[0].expand(len(c), -1)
+                alpha = dual.crown_alpha().expand(len(c), -1)
                 gains += price @ split_scores(dual, arriving, alpha)
         return gains
 
     @staticmethod
     def _arriving(dual: OpenDual, objective: Objective, side: Tensor) -> Tensor:
-        """What arrives at every open feature, ``[B, m]``, where lower lines are parallel to chords."""
+        """What arrives at every open feature by CROWN's choice, ``[B, m]``."""
         rows = len(objective)
-        alpha = dual.chords()[0].expand(rows, -1)
+        alpha = dual.crown_alpha().expand(rows, -1)
         return dual.bound(objective, side.expand(rows, -1), alpha, torch.zeros_like(alpha)).v

@@ -10,6 +10,7 @@ ranges by slopes.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -36,7 +37,9 @@ _ALPHA_STEPS, _ALPHA_SHARE = 12, 0.3
 _FIRST_ROUND, _ROUND_GROWTH = 6.0, 3.0
 #: a round's largest share of the time that is left: to begin with, later, and where the bound falls to a half each time
 _BEGIN_SHARE, _ROUND_SHARE, _FALLING_SHARE, _FALLING = 0.25, 0.12, 0.4, 0.5
-#: the time of a search after a round against that of the round
+#: the last round is the one after which more than this share is left of the gaps before it
+_WORTHWHILE = 0.85
+#: the time of grace of a search after a round against that of the round
 _SEARCH_SHARE = 0.5
 #: the ranges of a cell take this share of the time that is left
 _CELL_SHARE = 0.03
@@ -62,7 +65,7 @@ class Rounds:
     def run(self, region: Region, case: Tensor, deadline: float) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
         found = self._search(region, case, deadline, _EASY)
-        if _is_over(found, deadline):
+        if _is_over(found, deadline) or not len(OpenDual.of(self._graph, region)):
             return found
         begun = time.monotonic()
         rounding = Rounding.of(self._graph, region)
@@ -71,15 +74,17 @@ class Rounds:
         seconds = _FIRST_ROUND * (time.monotonic() - begun)
         if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
             return self._after(found, self._search(region, _left(found), deadline))
-        refiner = SplitRefiner(self._graph)
+        refiner = SplitRefiner(self._graph, memory=self._memory // 2)
         share = _BEGIN_SHARE
         while seconds <= share * (deadline - time.monotonic()):
+            before = _looseness(region)
             region = refiner.refine(region, seconds)
-            until = min(deadline, time.monotonic() + _SEARCH_SHARE * seconds)
             bound = found.bound
-            found = self._after(found, self._search(region, _left(found), until))
+            found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
             if _is_over(found, deadline):
                 return found
+            if _looseness(region) > _WORTHWHILE * before:
+                break
             falling = bound is not None and found.bound is not None and found.bound < _FALLING * bound
             share = _FALLING_SHARE if falling else _ROUND_SHARE
             seconds *= _ROUND_GROWTH
@@ -87,10 +92,13 @@ class Rounds:
         seconds = _CELL_SHARE * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
 
-    def _search(self, region: Region, case: Tensor, deadline: float, most: int | None = None) -> Found:
+    def _search(
+        self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
+    ) -> Found:
         dual = OpenDual.of(self._graph, region)
         rounding = Rounding.of(self._graph, region)
-        return ReluSplit(dual, rounding, self._constraints, self._attack, self._memory).run(case, deadline, most)
+        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory)
+        return search.run(case, deadline, most, grace=grace)
 
     @staticmethod
     def _after(before: Found, found: Found) -> Found:
@@ -100,6 +108,15 @@ class Rounds:
 def _is_over(found: Found, deadline: float) -> bool:
     """Whether a search ended with a verdict, or for want of something that more time would not give."""
     return found.verdict in (Verdict.SAT, Verdict.UNSAT) or found.left is None or time.monotonic() >= deadline
+
+
+def _looseness(region: Region) -> float:
+    """The gaps of the chords of the last activation, all together."""
+    if not region.range_lower:
+        return 0.0
+    low, high = region.range_lower[-1][0], region.range_upper[-1][0]
+    gap = -low * high / (high - low)
+    return float(gap[(low < 0) & (high > 0)].sum())
 
 
 def _left(found: Found) -> Tensor:
