@@ -17,7 +17,7 @@ from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
 
 #: the share of the time left in a round that one layer may take: what is gained in one makes all below it easier
-_LAYER_SHARE = 0.4
+LAYER_SHARE = 0.4
 
 
 class Side(NamedTuple):
@@ -36,11 +36,15 @@ class SplitRefiner:
     graph : the graph
     cell : the part of the region that is meant; ranges that are found hold on that part and nowhere else
     memory : bytes that parts waiting to be split may occupy, of all layers together
+    layer_share : of the time left in a round, what one layer may take
     """
 
-    def __init__(self, graph: Graph, cell: Sequence[Side] = (), memory: int = 1 << 30) -> None:
+    def __init__(
+        self, graph: Graph, cell: Sequence[Side] = (), memory: int = 1 << 30, layer_share: float = LAYER_SHARE
+    ) -> None:
         self._graph = graph
         self._cell = cell
+        self._layer_share = layer_share
         behind = behind_activations(graph)
         first = min((one.k + 1 for one in cell), default=0)
         self._layers = [k for k, i in enumerate(graph.activations) if k >= first and behind[graph.nodes[i].operands[0]]]
@@ -62,7 +66,7 @@ class SplitRefiner:
                 continue
             now = time.monotonic()
             part, search = self._search(region, k, which)
-            share = max(_LAYER_SHARE, 1 / (len(self._layers) - place))
+            share = max(self._layer_share, 1 / (len(self._layers) - place))
             search.tighten(torch.isin(part.feature, which), now + (until - now) * share)
             n = len(part.feature)
             high[0, part.feature] = torch.minimum(high[0, part.feature], search.bound[:n])

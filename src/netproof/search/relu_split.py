@@ -17,7 +17,7 @@ from netproof.query import Verdict, Witness
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 
-_ROOT_STEPS, _STEPS = 40, 15
+_ROOT_STEPS, _STEPS, _SCALE = 40, 4, 1.0
 #: candidate splits tried out per subproblem
 _LOOK_AHEAD = 6
 #: open features times rows that are bounded at once, roughly
@@ -199,7 +199,7 @@ class ReluSplit:
             batch.choice,
             steps,
             goal=-1e-5,
-            scale=1.0 if root else 0.5,
+            scale=1.0 if root else _SCALE,
             deadline=deadline,
         )
         double = choice.to(torch.float64)

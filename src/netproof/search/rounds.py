@@ -31,7 +31,7 @@ from netproof.search.relu_split import Found, ReluSplit
 #: subproblems of the first search
 _EASY = 100
 #: steps for ranges by slopes, and their share of the time that is left
-_ALPHA_STEPS, _ALPHA_SHARE = 12, 0.3
+_ALPHA_STEPS, _ALPHA_SHARE = 12, 0.05
 #: the first round takes so many times as long as ranges by slopes did, and every further one so many times as long as
 #: the one before it
 _FIRST_ROUND, _ROUND_GROWTH = 6.0, 3.0
@@ -41,6 +41,9 @@ _BEGIN_SHARE, _ROUND_SHARE, _FALLING_SHARE, _FALLING = 0.25, 0.12, 0.4, 0.5
 _WORTHWHILE = 0.85
 #: the time of grace of a search after a round against that of the round
 _SEARCH_SHARE = 0.5
+#: where a first round would be too long: the time of grace of a search, of all that is left, then the share of one
+#: long round, and the share of that which one layer may take
+_GRACE_SHARE, _LONG_SHARE, _LONG_LAYER_SHARE = 0.05, 0.65, 0.25
 #: the ranges of a cell take this share of the time that is left
 _CELL_SHARE = 0.03
 
@@ -73,7 +76,7 @@ class Rounds:
         region = refine_by_alpha(self._graph, region, rounding, _ALPHA_STEPS, until)
         seconds = _FIRST_ROUND * (time.monotonic() - begun)
         if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
-            return self._after(found, self._search(region, _left(found), deadline))
+            return self._in_one_round(region, found, deadline)
         refiner = SplitRefiner(self._graph, memory=self._memory // 2)
         share = _BEGIN_SHARE
         while seconds <= share * (deadline - time.monotonic()):
@@ -91,6 +94,17 @@ class Rounds:
         cells = CellSearch(self._graph, self._constraints, self._attack, self._memory)
         seconds = _CELL_SHARE * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
+
+    def _in_one_round(self, region: Region, found: Found, deadline: float) -> Found:
+        """For large networks: a search as long as it gets on, one long round, and a search for the rest of the time."""
+        left = deadline - time.monotonic()
+        found = self._after(found, self._search(region, _left(found), deadline, grace=_GRACE_SHARE * left))
+        if _is_over(found, deadline):
+            return found
+        seconds = _LONG_SHARE * (deadline - time.monotonic())
+        refiner = SplitRefiner(self._graph, memory=self._memory // 2, layer_share=_LONG_LAYER_SHARE)
+        region = refiner.refine(region, seconds)
+        return self._after(found, self._search(region, _left(found), deadline))
 
     def _search(
         self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
