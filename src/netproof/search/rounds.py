@@ -116,7 +116,10 @@ class Rounds:
 
     @staticmethod
     def _after(before: Found, found: Found) -> Found:
-        return replace(found, subproblems=before.subproblems + found.subproblems)
+        """What a search found on all that the one before it left open."""
+        bounds = [one.bound for one in (before, found) if one.bound is not None]
+        bound = min(bounds) if bounds and not found.verdict.decided else None
+        return replace(found, subproblems=before.subproblems + found.subproblems, bound=bound)
 
 
 def _is_over(found: Found, deadline: float) -> bool:
