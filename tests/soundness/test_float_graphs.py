@@ -78,7 +78,7 @@ def test_no_sample_leaves_refined_ranges(seed: int, monkeypatch: pytest.MonkeyPa
     generator = torch.Generator().manual_seed(2000 + seed)
     graph = residual_graph(seed, lambda: ACTIVATIONS[int(torch.randint(len(ACTIVATIONS), (), generator=generator))])
     if seed % 2:
-        monkeypatch.setattr(convolution, "_MANY_WEIGHTS", 0)
+        monkeypatch.setattr(convolution, "_WEIGHTS_PER_PLACE", 0)
     center, radius = normal(generator, 32), torch.rand(32, generator=generator, dtype=torch.float64)
     lower, upper = center - radius, center + radius
     wide = box_region(graph, lower[None], upper[None])

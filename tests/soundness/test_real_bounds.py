@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
+from netproof.bounds import refine
 from netproof.bounds.boxes import refine_boxes
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of
@@ -92,6 +93,26 @@ def test_a_range_has_both_ends_refined_unless_one_settles_its_sign(seed):
         assert bool(
             (both | (high <= 0) | (low >= 0) | (region.range_lower[k][0] >= 0) | (region.range_upper[k][0] <= 0)).all()
         )
+
+
+def test_threads_change_nothing(monkeypatch):
+    monkeypatch.setattr(refine, "rows_at_once", lambda graph: 2)
+    _, graph, lower, upper = cases(20)
+    region = box_region(graph, lower, upper)
+    rounding = Rounding.of(graph, region)
+    alone, together = (refine.refine_layer(graph, region, 1, rounding, threads=threads) for threads in (1, 3))
+    assert bool((alone.range_upper[1] < region.range_upper[1]).any())
+    for first, second in zip(
+        (alone.range_lower, alone.range_upper), (together.range_lower, together.range_upper), strict=True
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_nothing_is_lost_at_a_deadline():
+    _, graph, lower, upper = cases(4)
+    region = box_region(graph, lower, upper)
+    late = refine_ranges(graph, region, Rounding.of(graph, region), deadline=0.0)
+    assert all(torch.equal(a, b) for a, b in zip(late.range_lower, region.range_lower, strict=True))
 
 
 @pytest.mark.parametrize("left", [0.0, 0.125, 2.0])

@@ -147,7 +147,7 @@ def test_a_local_adjoint_is_the_adjoint(seed: int, whole: bool) -> None:
         places[top : top + pick(generator, 0, 2), left : left + pick(generator, 0, 2)] = 1.0
         v = v * places.reshape(-1).repeat(operator.size // places.numel())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolution, "_MANY_WEIGHTS", 0)
+        patch.setattr(convolution, "_WEIGHTS_PER_PLACE", 0)
         (local,) = operator.adjoint_local(v)
     assert torch.equal(local, operator.adjoint(v)[0])
     assert torch.equal(operator.adjoint_local(v)[0], local)

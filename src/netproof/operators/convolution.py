@@ -18,9 +18,9 @@ _CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 #: the transposed maps; unlike ``conv_transpose`` they take the size of the result, and in float64 they are faster
 _TRANSPOSE = {1: input_gradients.conv1d_input, 2: input_gradients.conv2d_input, 3: input_gradients.conv3d_input}
 
-#: in float64 products of places are faster on maps of at most so many places with so many weights per tap, elsewhere for
-#: windows of at most this share of the map
-_MANY_WEIGHTS, _FEW_PLACES, _SMALL_WINDOW = 1 << 12, 36, 0.6
+#: products of places are faster in float64 where every place of the map has so many weights per tap, elsewhere for windows
+#: of at most this share of the map
+_WEIGHTS_PER_PLACE, _SMALL_WINDOW = 256, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,11 +195,11 @@ class Convolution(Affine):
         if not plain or v.ndim != 2 or not len(v) or v.dtype != torch.float64 or v.requires_grad:
             return self.adjoint(v)
         _, rows, columns = self.sample_shape
-        maps = v.view(len(v), *self.sample_shape)
+        maps = v.reshape(len(v), *self.sample_shape)
         window = support(maps)
         (top, bottom), (left, right) = window
         share = (bottom - top) * (right - left) / (rows * columns)
-        few = rows * columns <= _FEW_PLACES and self.weight.shape[0] * self.weight.shape[1] >= _MANY_WEIGHTS
+        few = rows * columns * _WEIGHTS_PER_PLACE <= self.weight.shape[0] * self.weight.shape[1]
         if share > _SMALL_WINDOW and not few:
             return self.adjoint(v)
         before = (self.padding[0][0], self.padding[1][0])
