@@ -60,6 +60,7 @@ def test_links_lead_somewhere(page):
         "bench export",
         "export smtlib",
         "bench generate",
+        "train quantized",
         "bench scale",
     ],
 )

@@ -241,7 +241,7 @@ def test_inputs_and_outputs_that_are_not_one(tmp_path):
     refused(save(tmp_path / "net.onnx", outputs), "has 2 outputs")
     integer = perceptron()
     integer.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
-    refused(save(tmp_path / "net.onnx", integer), "no tensor of float32 or float64")
+    refused(save(tmp_path / "net.onnx", integer), "no tensor of float32, float64, uint8 or int8")
     shapeless = perceptron()
     shapeless.graph.input[0].type.tensor_type.ClearField("shape")
     refused(save(tmp_path / "net.onnx", shapeless), "has no shape")

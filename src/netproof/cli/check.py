@@ -122,9 +122,12 @@ def _check_file(network: Path, content: Certificate, certificate: Path) -> None:
         )
 
 
-def _widths(content: Certificate, certificate: Path) -> FixedPoint:
+def _widths(content: Certificate, certificate: Path) -> FixedPoint | None:
+    """The bit widths that the file is read with; None where its integers are its own."""
     from netproof.formats.fixed_point import FixedPoint
 
+    if not content.scheme:
+        return None
     if set(content.scheme) != set(FixedPoint().as_dict()):
         raise CertificateError(certificate, "reads the network in a way that is not known", "use a newer netproof")
     return FixedPoint(**content.scheme)
@@ -209,6 +212,7 @@ def _text(checked: Checked, certificate: Path, index: int | None) -> str:
     network, asked = query.network, document["property"]
     assert isinstance(asked, dict)
     reading = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in network.scheme.items())
+    reading = reading or "the integers in the file, as they are"
     count = _points(query)
     points = f"{count if count < 10**6 else f'about 10^{math.log10(count):.1f}'} points"
     if asked["kind"] == "robustness":

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn, Protocol
 
 import typer
 
-from netproof.cli import bench, export
+from netproof.cli import bench, export, train
 from netproof.cli.check import check
 from netproof.cli.demo import demo
 from netproof.cli.fetch import fetch
@@ -78,6 +78,7 @@ def _command() -> Command:
     app.command()(inspect)
     app.add_typer(bench.app, name="bench")
     app.add_typer(export.app, name="export")
+    app.add_typer(train.app, name="train")
     app.command()(fetch)
     app.command()(demo)
     return typer.main.get_command(app)

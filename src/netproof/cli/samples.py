@@ -74,7 +74,7 @@ class Samples:
             )
 
 
-def read_network(path: Path, widths: FixedPoint) -> Network:
+def read_network(path: Path, widths: FixedPoint | None) -> Network:
     """Read the network of a command; raises :class:`InputError`."""
     from netproof.formats.load import load
 

@@ -36,15 +36,15 @@ class _Format:
     read: Callable[[Path, FixedPoint | None], Network]
 
 
-def _read_float(path: Path, widths: FixedPoint | None) -> Network:
+def _read_onnx(path: Path, widths: FixedPoint | None) -> Network:
     if widths is not None and widths != FixedPoint():
-        raise InputError("bit widths", f"{path} is a float network, which is not quantized", "leave them out")
+        raise InputError("bit widths", f"{path} is not quantized: its numbers are taken as they are", "leave them out")
     return read_onnx(path)
 
 
 _FORMATS = (
     _Format("Keras weights in HDF5 (.h5)", b"\x89HDF\r\n\x1a\n", (".h5", ".hdf5"), read_keras_h5),
-    _Format("ONNX (.onnx)", None, (".onnx",), _read_float),
+    _Format("ONNX (.onnx)", None, (".onnx",), _read_onnx),
 )
 
 
@@ -60,7 +60,7 @@ def load(
 ) -> Network:
     """Read a network, plain or gzip.
 
-    ONNX networks are read as they are. Weights in HDF5 are quantized as :class:`netproof.FixedPoint` says. Its
+    ONNX networks are read as they are, of floats or of integers. Weights in HDF5 are quantized as :class:`netproof.FixedPoint` says. Its
     fields can be given one by one, or all in one as ``widths``; what is not given is the AAAI 2021 benchmark's.
 
     Parameters

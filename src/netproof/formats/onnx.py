@@ -17,6 +17,7 @@ from netproof.formats import onnx_activations, onnx_arithmetic, onnx_linear, onn
 from netproof.formats.files import read_bytes
 from netproof.formats.onnx_call import Call, Constant, NodeError, Translate, Translation, Value, Variable
 from netproof.formats.onnx_file import OnnxFile, parse_onnx
+from netproof.formats.onnx_integer import read_integer_onnx
 from netproof.formats.onnx_tensors import embedded, external_files, printable, read_tensor
 from netproof.graph.drop_dead import drop_dead
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
@@ -37,7 +38,8 @@ OPERATORS: dict[str, Translate] = {
 
 
 def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
-    """Read a network of float32 (or float64) numbers, whose claims are about the real numbers.
+    """Read a network: of float32 (or float64) numbers, whose claims are about the real numbers, or, where its input
+    is one of integers, of integers, whose claims are about these (:mod:`netproof.formats.onnx_integer`).
 
     Parameters
     ----------
@@ -55,7 +57,9 @@ def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
 
 def network_of(path: Path, data: bytes, *, simplified: bool = True) -> Network:
     """The network in the bytes of an ONNX model; ``path`` is where they came from. See :func:`read_onnx`."""
-    file = parse_onnx(path, data)
+    file = parse_onnx(path, data, integers=True)
+    if file.integer:
+        return read_integer_onnx(path, data, file)
     translation = Translation(path, GraphBuilder(Arithmetic.REAL, file.input_shape), file.opset)
     output = _translate(path, file, translation)
     graph = drop_dead(translation.builder.build(), output.node)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import onnx
 
 OLDEST_OPSET, NEWEST_OPSET = 8, 21
+#: types of inputs, as ONNX numbers them: those of networks over the reals, and of networks of integers
 _FLOATS = {1: "float32", 11: "float64"}
+_INTEGERS = {2: "uint8", 3: "int8"}
 _LARGEST_INPUT = 1 << 24
 
 
@@ -26,8 +28,10 @@ class OnnxFile:
     opset : version of the standard operators
     input, output : names of the one input and the one output
     input_shape : with 1 in place of an open batch axis
+    input_type : of its elements, as ONNX numbers types
     constants : the initializers, by name
     nodes : in an order in which operands come first
+    metadata : what the model says about itself, by key
     """
 
     opset: int
@@ -36,10 +40,17 @@ class OnnxFile:
     output: str
     constants: dict[str, onnx.TensorProto]
     nodes: tuple[onnx.NodeProto, ...]
+    input_type: int
+    metadata: dict[str, str]
+
+    @property
+    def integer(self) -> bool:
+        """Whether the input holds integers."""
+        return self.input_type in _INTEGERS
 
 
-def parse_onnx(path: Path, data: bytes) -> OnnxFile:
-    """Take the bytes of a model apart.
+def parse_onnx(path: Path, data: bytes, *, integers: bool = False) -> OnnxFile:
+    """Take the bytes of a model apart; ``integers`` says whether its input may be one of integers.
 
     Raises
     ------
@@ -80,14 +91,26 @@ def parse_onnx(path: Path, data: bytes) -> OnnxFile:
                 path, f"has {len(values)} {what}s{': ' + names if names else ''}", f"export it with one {what}"
             )
     nodes = _order(path, graph, inputs[0].name, graph.output[0].name, constants)
-    return OnnxFile(opset, inputs[0].name, _input_shape(path, inputs[0]), graph.output[0].name, constants, nodes)
+    return OnnxFile(
+        opset,
+        inputs[0].name,
+        _input_shape(path, inputs[0], _FLOATS | _INTEGERS if integers else _FLOATS),
+        graph.output[0].name,
+        constants,
+        nodes,
+        inputs[0].type.tensor_type.elem_type,
+        {entry.key: entry.value for entry in model.metadata_props},
+    )
 
 
-def _input_shape(path: Path, value: onnx.ValueInfoProto) -> tuple[int, ...]:
+def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) -> tuple[int, ...]:
     name = f"input '{printable(value.name)}'"
     kind = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or kind.elem_type not in _FLOATS:
-        raise FormatError(path, f"its {name} is no tensor of {' or '.join(_FLOATS.values())}", "export it as such")
+    if not value.type.HasField("tensor_type") or kind.elem_type not in types:
+        known = list(types.values())
+        raise FormatError(
+            path, f"its {name} is no tensor of {', '.join(known[:-1])} or {known[-1]}", "export it as such"
+        )
     if not kind.HasField("shape"):
         raise FormatError(path, f"its {name} has no shape", "export it with a fixed input shape")
     shape = []

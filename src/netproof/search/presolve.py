@@ -8,16 +8,18 @@ bound of the smaller graph is one of the whole graph with multiplier 0 at each d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.region import Region, node_intervals
-from netproof.graph.graph import Graph, Node
-from netproof.operators.base import Activation
+from netproof.graph.graph import Arithmetic, Graph, Node
+from netproof.operators.base import Activation, Affine
 from netproof.operators.input import Input
 from netproof.operators.linear import Linear
+from netproof.search.condense import condense
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +28,10 @@ class Presolved:
 
     Attributes
     ----------
-    graph : node ``i`` is node ``i`` of the original with fewer features
+    graph : of a chain, node ``i`` is node ``i`` of the original with fewer features; elsewhere only the input, the
+        activations, in their order, and the output are nodes of the original
     region : the (one-row) region in terms of the smaller graph
-    kept : per node the original indices of its features
+    kept : per node of the original the indices of its features that are left
     base : ``[n_input]``, an original input with the dropped values in place
     sizes : per activation the original number of features
     """
@@ -49,12 +52,13 @@ class Presolved:
 def presolve(graph: Graph, region: Region, outputs: Tensor) -> Presolved:
     """Drop what is constant on a region of one row, and all outputs but ``outputs`` (indices).
 
-    Only chains of linear layers and activations shrink; any other graph comes back whole.
+    Chains of linear layers and activations keep their nodes; any other graph becomes dense layers
+    (:mod:`netproof.search.condense`), or comes back whole where these would be too large.
     """
     sizes = tuple(graph.nodes[i].size for i in graph.activations)
     everything = tuple(torch.arange(node.size) for node in graph.nodes)
     if not _is_chain(graph):
-        return Presolved(graph, region, everything, region.lower[0], sizes)
+        return _condensed(graph, region, outputs) or Presolved(graph, region, everything, region.lower[0], sizes)
     intervals = node_intervals(graph, region)
     last = len(graph.nodes) - 1
     kept = [torch.empty(0, dtype=torch.int64)] * len(graph.nodes)
@@ -65,9 +69,7 @@ def presolve(graph: Graph, region: Region, outputs: Tensor) -> Presolved:
         elif i == last:
             kept[i] = outputs
         else:
-            varies = intervals[i][0][0] < intervals[i][1][0]
-            varies[0] |= ~varies.any()  # an empty node would be a special case everywhere
-            kept[i] = varies.nonzero()[:, 0]
+            kept[i] = _varying(*intervals[i])
     nodes: list[Node] = []
     for i, node in enumerate(graph.nodes):
         size = (len(kept[i]),)
@@ -82,13 +84,42 @@ def presolve(graph: Graph, region: Region, outputs: Tensor) -> Presolved:
             nodes.append(Node(node.name, node.operator.select(kept[i], node.size), node.operands, size))
         else:
             nodes.append(Node(node.name, Input(size), (), size))
-    smaller = Region(
+    smaller = _restricted(graph, region, kept)
+    return Presolved(Graph(graph.arithmetic, nodes), smaller, tuple(kept), region.lower[0], sizes)
+
+
+def _varying(lower: Tensor, upper: Tensor) -> Tensor:
+    """The features of a node that vary; one at least, as an empty node would be a special case everywhere."""
+    varies = lower[0] < upper[0]
+    varies[0] |= ~varies.any()
+    return varies.nonzero()[:, 0]
+
+
+def _restricted(graph: Graph, region: Region, kept: Sequence[Tensor]) -> Region:
+    return Region(
         region.lower[:, kept[0]],
         region.upper[:, kept[0]],
         tuple(r[:, kept[i]] for r, i in zip(region.range_lower, graph.activations, strict=True)),
         tuple(r[:, kept[i]] for r, i in zip(region.range_upper, graph.activations, strict=True)),
     )
-    return Presolved(Graph(graph.arithmetic, nodes), smaller, tuple(kept), region.lower[0], sizes)
+
+
+def _condensed(graph: Graph, region: Region, outputs: Tensor) -> Presolved | None:
+    """The graph as dense layers between what varies; None where they would be too large."""
+    if graph.arithmetic is not Arithmetic.INTEGER:
+        return None
+    intervals = node_intervals(graph, region)
+    last = len(graph.nodes) - 1
+    kept = [
+        torch.arange(node.size) if isinstance(node.operator, Affine) else _varying(*interval)
+        for node, interval in zip(graph.nodes, intervals, strict=True)
+    ]
+    kept[last] = outputs
+    smaller = condense(graph, kept, [low[0] for low, _ in intervals])
+    if smaller is None:
+        return None
+    sizes = tuple(graph.nodes[i].size for i in graph.activations)
+    return Presolved(smaller, _restricted(graph, region, kept), tuple(kept), region.lower[0], sizes)
 
 
 def _is_chain(graph: Graph) -> bool:
