@@ -1,5 +1,6 @@
 # make install   set up .venv with pinned versions (only what is missing or has changed)
 # make demo      verify two small networks that come with netproof
+# make benchmark-demo   train, choose images, make properties, verify and tabulate them, minutes
 # make test      all tests                           (ARGS="-k name" is passed on to pytest)
 # make campaign  engines against one another on random networks, minutes   (ARGS="--seed 7 --count 5000")
 # make campaign-float   the engine of float networks against sampling, HiGHS and rational arithmetic; resumable, hours
@@ -22,7 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo test campaign campaign-float lint format clean
+.PHONY: install demo benchmark-demo test campaign campaign-float lint format clean
 
 install: $(STAMP)
 
@@ -43,6 +44,9 @@ $(STAMP): constraints.txt pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/netproof demo
 
+benchmark-demo: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python examples/benchmark_demo.py $(ARGS)
+
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
@@ -62,5 +66,5 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info demo-output campaign-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist src/*.egg-info demo-output benchmark-demo-output campaign-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -212,6 +212,63 @@ class RobustnessQuery(Query):
         return self.prediction != self.label
 
 
+@dataclass(frozen=True, eq=False)
+class ImageQuery(Query):
+    """Can another output reach the label's on the box around an image, for a network over the real numbers?
+
+    Made by :func:`image_robustness`.
+    """
+
+    image: Tensor = field(default_factory=lambda: torch.empty(0))
+    label: int = 0
+
+    @cached_property
+    def prediction(self) -> int:
+        """The class the network gives the image itself."""
+        return int(self.network.classify(self.image))
+
+    @property
+    def misclassified(self) -> bool:
+        return self.prediction != self.label
+
+
+def image_robustness(
+    network: Network, image: Tensor, lower: Tensor, upper: Tensor, label: int, *, name: str = "image"
+) -> ImageQuery:
+    """Local robustness of a network over the real numbers, as VNN-COMP asks it: ``y_k >= y_label`` for some other ``k``.
+
+    Parameters
+    ----------
+    image, lower, upper : ``[n_input]`` as the network takes them, the point and the ends of its box
+    label : the image's class
+
+    Raises
+    ------
+    QueryError : wrong sizes, no such label, a network over the integers
+    """
+    if network.graph.arithmetic is not Arithmetic.REAL:
+        raise QueryError(name, f"{network.path} is not a network over the real numbers", "give a float network")
+    if not 0 <= label < network.outputs:
+        raise QueryError(
+            name,
+            f"label {label} is not an output of the network ({network.outputs} outputs)",
+            "check that labels and network belong together",
+        )
+    rivals = [rival for rival in range(network.outputs) if rival != label]
+    coefficients = torch.eye(network.outputs, dtype=torch.float64)[rivals]
+    coefficients[:, label] = -1.0
+    zero = torch.zeros(1, dtype=torch.float64)
+    return ImageQuery(
+        network=network,
+        lower=lower.double().reshape(-1),
+        upper=upper.double().reshape(-1),
+        condition=tuple(Conjunction(row[None], zero) for row in coefficients),
+        name=name,
+        image=image.double().reshape(-1),
+        label=label,
+    )
+
+
 def robustness(
     network: Network, image: ArrayLike | Tensor, label: int, radius: int, *, name: str = ""
 ) -> RobustnessQuery:

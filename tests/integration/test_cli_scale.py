@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from conftest import assert_refused
+from netproof.benchmarks.boxes import CIFAR100, image_box
+from netproof.formats.vnnlib_write import robustness_vnnlib
 
 
 def test_a_table_by_layer(cli):
@@ -37,3 +41,31 @@ def test_unusable(cli):
     assert_refused(cli("bench", "scale", "huge"), "no architecture has this name")
     assert_refused(cli("bench", "scale", "--radius", -1), "--radius")
     assert_refused(cli("bench", "scale", "--width", 0), "the width is 0")
+
+
+def test_properties_are_measured_in_processes_of_their_own(cli, tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (3, 32, 32)).astype(np.uint8)
+    path = tmp_path / "property.vnnlib"
+    path.write_text(robustness_vnnlib(*image_box(image, 1 / 255, CIFAR100), 7, 100, title="CIFAR100"))
+    command = ("bench", "scale", "small", "--width", "0.02", "--property", path)
+    ran = cli(*command, "--timeout", 10, "--json")
+    assert ran.code == 0, ran
+    costs = json.loads(ran.out)["costs"]
+    assert [cost["method"] for cost in costs] == ["interval", "crown", "complete"]
+    assert all(cost["peak_bytes"] >= cost["base_bytes"] > 1 << 20 and cost["seconds"] > 0 for cost in costs)
+    proved = [int(cost["outcome"].split()[0]) for cost in costs[:2]]
+    assert costs[0]["outcome"].endswith("of 99 margins") and proved[0] <= proved[1] <= 99
+    assert costs[2]["outcome"].split()[0] in ("robust", "vulnerable", "timeout", "unknown")
+    assert (proved[1] == 99) <= costs[2]["outcome"].startswith("robust")
+
+
+def test_properties_that_do_not_fit_are_refused(cli, tmp_path):
+    path = tmp_path / "property.vnnlib"
+    box = np.zeros(4, np.float32)
+    path.write_text(robustness_vnnlib(box, box, 0, 3, title="other"))
+    for arguments, parts in {
+        ("--property", path): ("property.vnnlib", "4 inputs"),
+        ("--property", tmp_path / "none"): ("no such property file",),
+        ("--timeout", 5): ("--timeout", "give a --property"),
+    }.items():
+        assert_refused(cli("bench", "scale", "small", "--width", "0.02", *arguments), *parts)

@@ -61,6 +61,8 @@ def test_links_lead_somewhere(page):
         "export smtlib",
         "bench generate",
         "train quantized",
+        "bench table",
+        "train certified",
         "bench scale",
     ],
 )

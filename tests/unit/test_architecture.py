@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exact": _QUERIES | {"settings", "bounds"},
     "search": (_ENGINE - {"search"}) | {"property"},
     "benchmarks": _QUERIES | {"formats"},
-    "training": _QUERIES | {"formats"},
+    "training": _QUERIES | {"formats", "benchmarks", "bounds"},
     "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
     "report": _QUERIES | {"benchmarks", "runs"},
     "demo": _ENGINE | {"formats", "report"},

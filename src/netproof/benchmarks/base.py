@@ -6,6 +6,7 @@ objects travel between processes, so they hold nothing but plain values.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netproof.benchmarks.data import DataFolders
+from netproof.formats.files import read_bytes
 
 if TYPE_CHECKING:
     from netproof.network import Network
@@ -73,6 +75,15 @@ class Benchmark(ABC):
 
         Raises :class:`netproof.errors.InputError` naming the first that is missing.
         """
+
+    def hashes(self, data: DataFolders) -> Mapping[str, str]:
+        """The SHA-256 of all that answers depend on, as results record it: that of :meth:`files`, decompressed.
+
+        Raises :class:`netproof.errors.InputError` for what is missing or unreadable.
+        """
+        return {
+            role: hashlib.sha256(read_bytes(path, "data file")).hexdigest() for role, path in self.files(data).items()
+        }
 
     @abstractmethod
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:

@@ -27,25 +27,28 @@ def box_lines(
     hulls: Sequence[Hull],
     coefficients: dict[int, Tensor],
     constant: Tensor,
-    rounding: Rounding,
+    rounding: Rounding | None = None,
 ) -> Lines:
-    """Bound ``R`` objectives on each of ``B`` boxes by CROWN, rigorously.
+    """Bound ``R`` objectives on each of ``B`` boxes by CROWN, rigorously where a rounding is given.
+
+    Differentiable in the numbers of the graph and the ranges of the region, which is how it trains networks.
 
     Parameters
     ----------
     region, hulls : ``B`` rows
     coefficients : per node ``[B, R, n]``
     constant : ``[B, R]``
-    rounding : of a region that holds all rows
+    rounding : of a region that holds all rows; None leaves the value as good as the dtype
 
     Returns
     -------
     value ``[B, R]``, coefficients ``[B, R, n_input]``, constant ``[B, R]``
     """
     value = constant
-    weighed = torch.zeros((), dtype=value.dtype)
-    for source, c in coefficients.items():
-        weighed = weighed + rounding.weigh(source, c)
+    weighed = torch.zeros((), dtype=value.dtype, device=value.device)
+    if rounding is not None:
+        for source, c in coefficients.items():
+            weighed = weighed + rounding.weigh(source, c)
 
     def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor]:
         nonlocal value, weighed
@@ -55,7 +58,8 @@ def box_lines(
             return operator.adjoint(v)
         s, added = hulls[k].relax_rows(v)
         value = value + added
-        weighed = weighed + rounding.weigh(graph.nodes[index].operands[0], s)
+        if rounding is not None:
+            weighed = weighed + rounding.weigh(graph.nodes[index].operands[0], s)
         return (s,)
 
     v = pass_back(graph, coefficients, hand_on)
@@ -63,7 +67,9 @@ def box_lines(
         v = value.new_zeros(*value.shape, graph.input.size)
     center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2
     bound = value + (v @ center[..., None])[..., 0] + (v.abs() @ radius[..., None])[..., 0]
-    return Lines(rounding.total(bound, constant, weighed), v, value)
+    if rounding is not None:
+        bound = rounding.total(bound, constant, weighed)
+    return Lines(bound, v, value)
 
 
 def refine_boxes(graph: Graph, region: Region, rounding: Rounding) -> Region:

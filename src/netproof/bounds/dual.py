@@ -162,7 +162,7 @@ def evaluate_dual(
 
 
 def pass_back(
-    graph: Graph, coefficients: Mapping[int, Tensor], hand_on: Callable[[int, int, Tensor], Sequence[Tensor]]
+    graph: Graph, coefficients: Mapping[int, Tensor], hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]]
 ) -> Tensor | None:
     """Pass coefficients of node values backwards to the input: what every backward pass has in common.
 
@@ -170,7 +170,8 @@ def pass_back(
     ----------
     coefficients : what nodes start with, by index
     hand_on : called with a node's index, how many activations stand before it, and all that the node received;
-        returns what it hands to each of its operands. Called from the last node on, for nodes that received something.
+        returns what it hands to each of its operands, None for nothing. Called from the last node on, for nodes that
+        received something.
 
     Returns
     -------
@@ -188,6 +189,8 @@ def pass_back(
         shares = hand_on(index, k, v)
         del v
         for operand, share in zip(node.operands, shares, strict=True):
+            if share is None:
+                continue
             received[operand] = received[operand] + share if operand in received else share
     return received.get(0)
 

@@ -11,6 +11,7 @@ from netproof.cli import options as o
 from netproof.cli.bench_export import export
 from netproof.cli.bench_generate import generate
 from netproof.cli.bench_scale import scale
+from netproof.cli.bench_table import table
 from netproof.cli.groups import command_group
 from netproof.errors import FormatError, InputError
 
@@ -26,6 +27,7 @@ app = command_group("Run published benchmarks, export them, and make new ones.")
 app.command()(export)
 app.command()(generate)
 app.command()(scale)
+app.command()(table)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list'), or vnncomp:DIR.")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from netproof.cli import image_options as i
 from netproof.cli import options as o
 from netproof.errors import InputError
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from netproof.benchmarks.generate import Shuffled
     from netproof.benchmarks.recipes import Recipe
-    from netproof.formats.image_set import ImageSet
     from netproof.network import Network
 
 _Number = TypeVar("_Number", int, float)
@@ -25,24 +24,7 @@ _Number = TypeVar("_Number", int, float)
 _RECIPE = "default for the published networks: theirs"
 
 Networks = Annotated[list[Path], typer.Argument(metavar="NETWORK...", help="Networks in ONNX, of one input.")]
-Images = Annotated[
-    Path, typer.Option("--images", metavar="PATH", help="CIFAR .tar.gz, TinyImageNet .zip, folder by class, or IDX.")
-]
-Labels = Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Labels, of IDX images.")]
 Split = Annotated[str, typer.Option("--split", metavar="PART", help="Which part of an archive: test or train.")]
-Crop = Annotated[
-    int | None, typer.Option("--crop", metavar="N", help="Keep the centre of NxN (default of TinyImageNet: 56).")
-]
-Unchecked = Annotated[
-    bool, typer.Option("--unchecked", help="Take archives of another SHA-256 than the published ones'.")
-]
-Radius = Annotated[
-    str, typer.Option("--radius", metavar="R", help="Of pixels in [0, 1]; a decimal or a fraction.", show_default=True)
-]
-Mean = Annotated[str | None, typer.Option("--mean", metavar="M,...", help=f"Mean per channel ({_RECIPE}; else 0).")]
-Std = Annotated[
-    str | None, typer.Option("--std", metavar="S,...", help=f"Standard deviation per channel ({_RECIPE}; else 1).")
-]
 Count = Annotated[
     list[int] | None,
     typer.Option(
@@ -72,15 +54,15 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the b
 def generate(
     networks: Networks,
     *,
-    images: Images,
+    images: i.Images,
     out: Out,
-    labels: Labels = None,
+    labels: i.Labels = None,
     split: Split = "test",
-    crop: Crop = None,
-    unchecked: Unchecked = False,
-    radius: Radius = "1/255",
-    mean: Mean = None,
-    std: Std = None,
+    crop: i.Crop = None,
+    unchecked: i.Unchecked = False,
+    radius: i.Radius = "1/255",
+    mean: i.Mean = None,
+    std: i.Std = None,
     count: Count = None,
     timeout: TimeLimit = None,
     title: Title = None,
@@ -97,7 +79,7 @@ def generate(
     """
     from netproof.benchmarks.generate import Shuffled, check_classes, check_seed, read_selected, write_selected
 
-    eps = _radius(radius)
+    eps = i.radius_of(radius)
     number = 0 if seed is None else seed
     check_seed(number)
     for option, each in (("--count", count), ("--timeout", timeout)):
@@ -109,13 +91,14 @@ def generate(
         raise InputError("--limit", f"is {limit}", "give a positive number of images")
     if selected is not None and (filters is not None or limit is not None):
         raise InputError("--selected", "is given together with filters", "give one of them")
-    names = [_name(path) for path in networks]
+    names = [i.network_name(path) for path in networks]
     if len(set(names)) != len(names):
         raise InputError(names[0], "two networks have one name", "rename one of them")
     o.use_threads(threads)
 
     from netproof.benchmarks.folder import BenchmarkFolder
     from netproof.benchmarks.generate import generate as generate_properties
+    from netproof.benchmarks.image_table import check_fit
     from netproof.cli.output import print_json
     from netproof.formats.image_sources import read_image_set
     from netproof.formats.load import load
@@ -126,7 +109,7 @@ def generate(
     documents: list[dict[str, object]] = []
     for place, (name, path) in enumerate(zip(names, networks, strict=True)):
         network = load(path)
-        _check_fit(network, found)
+        check_fit(network, found)
         check_classes(found, name, network.outputs)
         recipe = _recipe(name, found.images.shape[1], mean, std, title)
         recipe = replace(recipe, count=_nth(count, place, recipe.count), timeout=_nth(timeout, place, recipe.timeout))
@@ -208,59 +191,17 @@ def _filtered(
 
 
 def _recipe(name: str, channels: int, mean: str | None, std: str | None, title: str | None) -> Recipe:
-    from netproof.benchmarks.boxes import Normalization
     from netproof.benchmarks.recipes import RECIPES, Recipe
 
+    normalization = i.normalization_of(name, channels, mean, std)
     known = RECIPES.get(name)
-    recipe = known or Recipe(24, 200, Normalization((0.0,) * channels, (1.0,) * channels), "robustness")
-    if mean is not None or std is not None:
-        normalization = Normalization(
-            recipe.normalization.mean if mean is None else _numbers("--mean", mean),
-            recipe.normalization.std if std is None else _numbers("--std", std),
-        )
-        recipe = replace(recipe, normalization=normalization)
+    recipe = Recipe(24, 200, normalization, "robustness") if known is None else known
+    recipe = replace(recipe, normalization=normalization)
     if title is not None:
         if not title.isascii() or not title.isprintable() or not title:
             raise InputError("--title", "is no line of text", "give a word")
         recipe = replace(recipe, title=title)
     return recipe
-
-
-def _check_fit(network: Network, images: ImageSet) -> None:
-    size = images.images[0].size if len(images) else 0
-    if network.inputs != size or not network.content:
-        shape = "x".join(map(str, images.images.shape[1:]))
-        raise InputError(
-            network.path,
-            f"takes {network.inputs} inputs, the images of {images.source} are {shape}"
-            if network.content
-            else "is not in ONNX",
-            "give networks in ONNX that take these images, or another --crop",
-        )
-
-
-def _name(path: Path) -> str:
-    name = path.name.removesuffix(".gz").removesuffix(".onnx")
-    if not name.isascii() or not name.isprintable() or "," in name or '"' in name or " " in name:
-        raise InputError(path, "has a name that lists of instances cannot hold", "rename it")
-    return name
-
-
-def _radius(text: str) -> float:
-    try:
-        value = float(Fraction(text)) if len(text) < 40 else -1.0
-    except (ValueError, ZeroDivisionError, OverflowError):
-        value = -1.0
-    if not 0 < value <= 1:
-        raise InputError("--radius", f"is '{text[:40]}'", "give a number above 0 and at most 1, 1/255 for instance")
-    return value
-
-
-def _numbers(option: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(option, f"is '{text[:60]}'", "give numbers with commas between them") from None
 
 
 def _nth(given: list[_Number] | None, place: int, default: _Number) -> _Number:

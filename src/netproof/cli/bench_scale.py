@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netproof.cli import options as o
 from netproof.errors import InputError
 
+if TYPE_CHECKING:
+    from netproof.settings import Settings
+
 Name = Annotated[
     str, typer.Argument(metavar="ARCHITECTURE", help="small, medium, tinyimagenet-medium, large or super.")
 ]
 Radius = Annotated[float, typer.Option("--radius", metavar="R", help="Of pixels in [0, 1].")]
 Width = Annotated[float, typer.Option("--width", metavar="F", help="So many times the channels and hidden neurons.")]
+
+Properties = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--property",
+        metavar="FILE",
+        help="Measure intervals, CROWN and a complete run on this property's box; repeat for several.",
+    ),
+]
 
 #: images that batch norms are calibrated on
 _IMAGES = 256
@@ -26,16 +38,24 @@ def scale(
     *,
     radius: Radius = 1 / 255,
     width: Width = 1.0,
+    properties: Properties = None,
+    timeout: o.Timeout = None,
     seed: o.Seed = None,
     threads: o.Threads = None,
     as_json: o.Json = False,
 ) -> None:
     """Bound all margins of a residual network with random weights: time by layer, and peak memory.
 
-    Weights are drawn from the seed, batch norms calibrated so that their outputs are standard, and so is an image.
+    Weights are drawn from the seed, batch norms calibrated so that their outputs are standard, and so is an image. With
+    --property: what intervals, CROWN and a complete run (default: 120 s) cost on its box, each in its own process.
     """
     from netproof.cli.output import print_json
 
+    if properties:
+        _measure(name, width, properties, o.settings_of(timeout or 120.0, seed), threads, as_json=as_json)
+        return
+    if timeout is not None:
+        raise InputError("--timeout", "is for complete runs", "give a --property as well")
     if not 0 < radius < math.inf:
         raise InputError("--radius", f"is {radius:g}", "give a positive number")
     o.check_threads(threads)
@@ -89,3 +109,53 @@ def scale(
         f"{seconds:.1f} s ({worked:.1f} s of processor time, {threads or 1} threads), "
         f"peak memory {margins.peak_bytes / 2**30:.2f} GiB"
     )
+
+
+def _measure(
+    name: str, width: float, properties: list[Path], settings: Settings, threads: int | None, *, as_json: bool
+) -> None:
+    from tempfile import TemporaryDirectory
+
+    import torch
+
+    from netproof.benchmarks.recipes import RECIPES
+    from netproof.cli.output import print_json
+    from netproof.formats.files import read_bytes
+    from netproof.runs.measure import cost_table, measure
+    from netproof.training.architectures import architecture, parameter_count
+    from netproof.training.calibrate import calibrate
+    from netproof.training.export import write_onnx
+
+    for path in properties:
+        read_bytes(path, "property file")
+    o.check_threads(threads)
+    o.use_threads(threads)
+    layout = architecture(name)
+    normalization = RECIPES[layout.name].normalization
+    generator = torch.Generator().manual_seed(settings.seed)
+    images = torch.rand(_IMAGES, *layout.input_shape, generator=generator)
+    model = layout.reduced(width).build(settings.seed)
+    calibrate(model, torch.from_numpy(normalization.apply(images.numpy())))
+    costs = []
+    with TemporaryDirectory() as folder:
+        network = Path(folder) / f"{layout.name}.onnx"
+        write_onnx(network, model)
+        for cost in measure(network, properties, settings, threads or 1):
+            costs.append(cost)
+            typer.echo(f"{cost.property}: {cost.method} {cost.seconds:.1f} s", err=True)
+    parameters = parameter_count(model)
+    if as_json:
+        costs_document = [cost.__dict__ for cost in costs]
+        print_json(
+            {
+                "architecture": layout.name,
+                "parameters": parameters,
+                "timeout": settings.timeout,
+                "costs": costs_document,
+            }
+        )
+        return
+    typer.echo(
+        f"{layout.name}, {parameters} parameters, {threads or 1} threads, complete runs of at most {settings.timeout:g} s\n"
+    )
+    typer.echo(cost_table(costs))

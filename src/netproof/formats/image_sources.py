@@ -8,6 +8,8 @@ import numpy as np
 
 from netproof.errors import FormatError, InputError
 from netproof.formats.cifar import read_cifar
+from netproof.formats.digits import NAME as DIGITS
+from netproof.formats.digits import read_digits
 from netproof.formats.idx import read_images, read_labels
 from netproof.formats.image_folder import read_image_folder
 from netproof.formats.image_set import ImageSet
@@ -31,7 +33,7 @@ def read_image_set(
     Parameters
     ----------
     path : an archive of CIFAR-10 or CIFAR-100 (``.tar.gz``), TinyImageNet (``.zip``), a folder of images by class,
-        or IDX images
+        IDX images, or ``sklearn:digits``
     labels : IDX labels, which belong to IDX images and to nothing else
     split : ``train`` or ``test`` (of TinyImageNet, the validation images); other data has but one part
     crop : how large a centre of the images is kept (default: 56 for TinyImageNet, else all)
@@ -45,9 +47,13 @@ def read_image_set(
     if split not in SPLITS:
         raise InputError("the split", f"is '{split}'", f"give {' or '.join(SPLITS)}")
     name = path.name.lower()
+    digits = str(path) == DIGITS
     kind = next((suffix for suffix in (".tar.gz", ".tgz", ".zip") if name.endswith(suffix)), "")
-    if (kind or path.is_dir()) and labels is not None:
+    if (kind or digits or path.is_dir()) and labels is not None:
         raise InputError(labels, f"{path} has labels of its own", "leave the labels out")
+    if digits:
+        found = read_digits(split)
+        return found if crop is None else found.cropped(crop)
     if path.is_dir():
         return read_image_folder(path, crop=crop)
     if kind == ".zip":

@@ -60,9 +60,7 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True) -> Network:
     file = parse_onnx(path, data, integers=True)
     if file.integer:
         return read_integer_onnx(path, data, file)
-    translation = Translation(path, GraphBuilder(Arithmetic.REAL, file.input_shape), file.opset)
-    output = _translate(path, file, translation)
-    graph = drop_dead(translation.builder.build(), output.node)
+    translation, graph = _graph_of(path, file)
     if simplified:
         graph = simplify(graph)
     _check_finite(path, graph)
@@ -82,6 +80,22 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True) -> Network:
         order_only=translation.order_only,
         content=embedded(path, data) if outside else data,
     )
+
+
+def unsimplified_graph(path: Path, data: bytes) -> tuple[Graph, tuple[str, ...]]:
+    """The graph as the file has it, and the ONNX operator that each of its nodes comes from (``""``: the input).
+
+    Raises as :func:`read_onnx`.
+    """
+    translation, graph = _graph_of(path, parse_onnx(path, data))
+    _check_finite(path, graph)
+    return graph, tuple(translation.made_by.get(id(node.operator), "") for node in graph.nodes)
+
+
+def _graph_of(path: Path, file: OnnxFile) -> tuple[Translation, Graph]:
+    translation = Translation(path, GraphBuilder(Arithmetic.REAL, file.input_shape), file.opset)
+    output = _translate(path, file, translation)
+    return translation, drop_dead(translation.builder.build(), output.node)
 
 
 def _translate(path: Path, file: OnnxFile, translation: Translation) -> Variable:

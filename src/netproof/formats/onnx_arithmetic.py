@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from netproof.formats.onnx_call import Call, Constant, NodeError, Shape, Translate, Value, Variable, finite, tensor_of
 from netproof.formats.onnx_shapes import expanded
 from netproof.graph.rounding import gamma, is_power_of_two, rounded_up, safe_factor
+from netproof.operators.batch_norm import BatchNorm
 from netproof.operators.scale import Scale
 from netproof.operators.sum import Sum
 
@@ -149,7 +150,8 @@ def _batch_normalization(call: Call) -> Value:
     gain, bias, mean, variance = (call.numbers(i).reshape(-1) for i in range(1, 5))
     if len(value.shape) < 2 or {len(p) for p in (gain, bias, mean, variance)} != {value.shape[1]}:
         raise NodeError(f"its parameters are not for the channels of {value.shape}", "export the network again")
-    spread = variance + call.number("epsilon", 1e-5)
+    epsilon = call.number("epsilon", 1e-5)
+    spread = variance + epsilon
     if not bool((spread > 0).all()):
         raise NodeError("a variance is not positive", "retrain or repair the network")
     if not all(safe_factor(tensor_of(part)) for part in (gain, mean, spread)):
@@ -160,8 +162,17 @@ def _batch_normalization(call: Call) -> Value:
     shift = bias - product
     error = rounded_up(torch.from_numpy(np.abs(product) * gamma(4) + np.abs(shift) * gamma(1)))
     samples = value.shape[0]
-    operator = Scale(
-        value.size, tensor_of(np.tile(scale, samples)), tensor_of(np.tile(shift, samples)), 3, error.repeat(samples)
+    operator = BatchNorm(
+        value.size,
+        tensor_of(np.tile(scale, samples)),
+        tensor_of(np.tile(shift, samples)),
+        3,
+        error.repeat(samples),
+        gain=tensor_of(gain),
+        bias=tensor_of(bias),
+        mean=tensor_of(mean),
+        variance=tensor_of(variance),
+        epsilon=epsilon,
     )
     return call.add(operator, (value.node,), value.shape)
 

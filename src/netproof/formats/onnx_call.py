@@ -75,6 +75,7 @@ class Translation:
     builder : of the graph
     opset : version of the standard operators
     notes, order_only : see :class:`netproof.network.Network`
+    made_by : the ONNX operator that gave each operator of the graph, by the ``id`` of the latter
     """
 
     path: Path
@@ -82,6 +83,7 @@ class Translation:
     opset: int
     notes: list[str] = field(default_factory=list)
     order_only: bool = False
+    made_by: dict[int, str] = field(default_factory=dict)
     _total: int = 0
 
     def reserve(self, shape: Shape) -> None:
@@ -213,6 +215,7 @@ class Call:
         """Append a node to the graph; ``part`` tells nodes of one call apart."""
         self.translation.reserve(shape)
         name = f"{self.name}/{part}" if part else self.name
+        self.translation.made_by[id(operator)] = self.operator
         return Variable(self.translation.builder.add(name, operator, *operands), shape)
 
     def rearrange(self, value: Value, function: Callable[[NDArray[Any]], NDArray[Any]], part: str = "") -> Value:

@@ -29,13 +29,14 @@ class OnnxWriter:
     ----------
     name : of the graph
     input_shape : of one sample, the batch axis left out
+    batch : whether the input has a batch axis, of 1
     """
 
     input = "input"
 
-    def __init__(self, name: str, input_shape: Sequence[int]) -> None:
+    def __init__(self, name: str, input_shape: Sequence[int], *, batch: bool = True) -> None:
         self._name = name
-        self._input_shape = [1, *input_shape]
+        self._input_shape = [1, *input_shape] if batch else list(input_shape)
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
@@ -50,11 +51,11 @@ class OnnxWriter:
         padding: int = 0,
     ) -> str:
         """Cross-correlation with ``weight`` ``[C_out, C_in, k, k]`` and zero padding on all sides."""
-        operands = [x, self._constant(f"{name}.weight", weight)]
+        operands = [x, self.constant(f"{name}.weight", weight)]
         if bias is not None:
-            operands.append(self._constant(f"{name}.bias", bias))
+            operands.append(self.constant(f"{name}.bias", bias))
         kernel = list(weight.shape[2:])
-        return self._node("Conv", name, operands, kernel_shape=kernel, pads=[padding] * 4, strides=[stride] * 2)
+        return self.node("Conv", name, operands, kernel_shape=kernel, pads=[padding] * 4, strides=[stride] * 2)
 
     def batch_normalization(
         self,
@@ -68,22 +69,22 @@ class OnnxWriter:
     ) -> str:
         """``scale * (x - mean) / sqrt(variance + epsilon) + bias`` per channel."""
         parts = {"scale": scale, "bias": bias, "mean": mean, "variance": variance}
-        operands = [x, *(self._constant(f"{name}.{part}", array) for part, array in parts.items())]
-        return self._node("BatchNormalization", name, operands, epsilon=epsilon)
+        operands = [x, *(self.constant(f"{name}.{part}", array) for part, array in parts.items())]
+        return self.node("BatchNormalization", name, operands, epsilon=epsilon)
 
     def linear(self, name: str, x: str, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> str:
         """``x W' + b`` with ``weight`` ``[n_out, n_in]``."""
-        operands = [x, self._constant(f"{name}.weight", weight), self._constant(f"{name}.bias", bias)]
-        return self._node("Gemm", name, operands, transB=1)
+        operands = [x, self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)]
+        return self.node("Gemm", name, operands, transB=1)
 
     def relu(self, name: str, x: str) -> str:
-        return self._node("Relu", name, [x])
+        return self.node("Relu", name, [x])
 
     def add(self, name: str, x: str, y: str) -> str:
-        return self._node("Add", name, [x, y])
+        return self.node("Add", name, [x, y])
 
     def flatten(self, name: str, x: str) -> str:
-        return self._node("Flatten", name, [x], axis=1)
+        return self.node("Flatten", name, [x], axis=1)
 
     def model(self, output: str, outputs: int) -> bytes:
         """The model whose result is the value ``output``, ``[1, outputs]``."""
@@ -100,14 +101,24 @@ class OnnxWriter:
         made.ir_version = _IR_VERSION
         return bytes(made.SerializeToString(deterministic=True))
 
-    def _constant(self, name: str, array: NDArray[np.floating]) -> str:
+    def constant(self, name: str, array: NDArray[np.floating]) -> str:
+        """An array as float32; its name."""
         from onnx import TensorProto, helper
 
         data = np.ascontiguousarray(array, dtype="<f4")
         self._constants.append(helper.make_tensor(name, TensorProto.FLOAT, data.shape, data.tobytes(), raw=True))
         return name
 
-    def _node(self, operator: str, name: str, operands: Sequence[str], **attributes: object) -> str:
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """A list of int64; its name."""
+        from onnx import TensorProto, helper
+
+        data = np.array(values, dtype="<i8")
+        self._constants.append(helper.make_tensor(name, TensorProto.INT64, data.shape, data.tobytes(), raw=True))
+        return name
+
+    def node(self, operator: str, name: str, operands: Sequence[str], **attributes: object) -> str:
+        """A node of any ONNX operator with one result, which has its name."""
         from onnx import helper
 
         self._nodes.append(helper.make_node(operator, list(operands), [name], name=name, **attributes))

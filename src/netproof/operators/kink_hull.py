@@ -120,6 +120,8 @@ class KinkHull(Hull):
         up, down = v.clamp(min=0), v.clamp(max=0)
         chord = up if self.left <= self.right else down
         value = (chord @ offset[..., None])[..., 0]
+        if torch.is_grad_enabled() and (v.requires_grad or above.requires_grad):
+            return up * above[:, None] + down * below[:, None], value
         return up.mul_(above[:, None]).addcmul_(down, below[:, None]), value
 
     def height(self, v: Tensor, at: Tensor) -> Tensor:

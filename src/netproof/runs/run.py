@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -12,13 +11,13 @@ from pathlib import Path
 from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
-from netproof.formats.files import read_bytes, unwritable
+from netproof.formats.files import unwritable
 from netproof.runs.certify import Certified, Certifying
 from netproof.runs.folder import RunFolder
 from netproof.runs.plan import pending, select
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Row
-from netproof.runs.solve import Outcome, solve
+from netproof.runs.solve import Decide, Outcome, solve
 from netproof.runs.workers import solve_in_workers
 from netproof.settings import Settings
 
@@ -49,6 +48,7 @@ def run_benchmark(
     jobs: int = 1,
     only: str | None = None,
     certifying: Certifying | None = None,
+    decide: Decide | None = None,
 ) -> Generator[Start | Step, None, None]:
     """Answer a benchmark's instances and record them as they come.
 
@@ -62,6 +62,7 @@ def run_benchmark(
     jobs : worker processes; 1 solves everything in this one
     only : which instances (:func:`netproof.runs.plan.select`)
     certifying : where to write certificates, if anywhere; the folder is made
+    decide : what answers the queries (:func:`netproof.runs.solve.solve`)
 
     Raises
     ------
@@ -75,9 +76,7 @@ def run_benchmark(
     instances = benchmark.instances(data)
     chosen = select(instances, only)
     # Hashing the files also finds those that are missing before anything is written.
-    hashes = {
-        role: hashlib.sha256(read_bytes(path, "data file")).hexdigest() for role, path in benchmark.files(data).items()
-    }
+    hashes = benchmark.hashes(data)
     noted = {
         "timeout": settings.timeout,
         "seed": settings.seed,
@@ -94,7 +93,7 @@ def run_benchmark(
         todo = pending(chosen, results.rows, settings.timeout, folder, certifying)
         yield Start(folder, len(chosen), len(todo))
         try:
-            with closing(_outcomes(benchmark, data, todo, settings, jobs, certifying)) as outcomes:
+            with closing(_outcomes(benchmark, data, todo, settings, jobs, certifying, decide)) as outcomes:
                 for outcome in outcomes:
                     yield Step(results.append(outcome.row, outcome.witness), outcome.certified)
         finally:
@@ -108,13 +107,14 @@ def _outcomes(
     settings: Settings,
     jobs: int,
     certifying: Certifying | None,
+    decide: Decide | None,
 ) -> Generator[Outcome, None, None]:
     if not todo:
         return
     if jobs == 1:
-        yield from solve(benchmark.open(data), todo, settings, certifying)
+        yield from solve(benchmark.open(data), todo, settings, certifying, decide)
     else:
-        yield from solve_in_workers(benchmark, data, todo, settings, jobs, certifying)
+        yield from solve_in_workers(benchmark, data, todo, settings, jobs, certifying, decide)
 
 
 def _check_memory(opened: OpenBenchmark, chosen: tuple[Instance, ...], settings: Settings) -> None:

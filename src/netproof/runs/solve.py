@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,10 +34,20 @@ def failed(instance: Instance, reason: str) -> Outcome:
     return Outcome(Row(instance.name, ERROR, 0.0, "", reason))
 
 
+#: answers queries on one network, by their positions: :func:`netproof.search.verify.verify_many`, or one like it
+Decide = Callable[["Sequence[Query]", Settings], "Iterator[tuple[int, Result]]"]
+
+
 def solve(
-    benchmark: OpenBenchmark, instances: Sequence[Instance], settings: Settings, certifying: Certifying | None = None
+    benchmark: OpenBenchmark,
+    instances: Sequence[Instance],
+    settings: Settings,
+    certifying: Certifying | None = None,
+    decide: Decide | None = None,
 ) -> Iterator[Outcome]:
     """Answer instances as they are decided, in no particular order, one batch per network.
+
+    ``decide`` answers the queries (default: :func:`netproof.search.verify.verify_many`).
 
     An instance that fails, by its data or by a defect, becomes an ``error`` outcome; the others
     are not affected.
@@ -50,7 +60,7 @@ def solve(
         else:
             batches.setdefault(instance.network, []).append((instance, query))
     for batch in batches.values():
-        yield from _solve_batch(batch, settings, certifying)
+        yield from _solve_batch(batch, settings, certifying, decide)
 
 
 def _query(benchmark: OpenBenchmark, instance: Instance) -> Query | Outcome:
@@ -61,14 +71,14 @@ def _query(benchmark: OpenBenchmark, instance: Instance) -> Query | Outcome:
 
 
 def _solve_batch(
-    batch: list[tuple[Instance, Query]], settings: Settings, certifying: Certifying | None
+    batch: list[tuple[Instance, Query]], settings: Settings, certifying: Certifying | None, decide: Decide | None
 ) -> Iterator[Outcome]:
     from netproof.search.verify import verify_many
 
     waiting = dict(enumerate(batch))
     reason = "the engine gave no answer"
     try:
-        for position, result in verify_many([query for _, query in batch], settings):
+        for position, result in (decide or verify_many)([query for _, query in batch], settings):
             yield _outcome(*waiting.pop(position), result, settings, certifying)
     except NetproofError as error:
         reason = str(error)
@@ -80,17 +90,17 @@ def _solve_batch(
             yield failed(instance, reason)
         return
     for item in waiting.values():
-        yield from _solve_batch([item], settings, certifying)
+        yield from _solve_batch([item], settings, certifying, decide)
 
 
 def _outcome(
     instance: Instance, query: Query, result: Result, settings: Settings, certifying: Certifying | None
 ) -> Outcome:
     from netproof.graph.graph import Arithmetic
-    from netproof.query import RobustnessQuery, Verdict
+    from netproof.query import ImageQuery, RobustnessQuery, Verdict
     from netproof.runs.witness import witness_document
 
-    robustness = isinstance(query, RobustnessQuery)
+    robustness = isinstance(query, (RobustnessQuery, ImageQuery))
     verdict = result.verdict.for_robustness if robustness else result.verdict.value
     evidence, document, certified = "", None, None
     integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
@@ -107,7 +117,7 @@ def _outcome(
         if witness is None or not _replays(query, witness):
             return failed(instance, "the engine's witness does not replay on the network (a defect)")
         document = witness_document(query, witness)
-    elif result.verdict is Verdict.MISCLASSIFIED and isinstance(query, RobustnessQuery):
+    elif result.verdict is Verdict.MISCLASSIFIED and isinstance(query, (RobustnessQuery, ImageQuery)):
         evidence = f"predicted={query.prediction}"
     elif result.verdict is Verdict.ERROR:
         evidence = result.reason

@@ -23,7 +23,7 @@ from netproof.benchmarks.base import Benchmark, Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
 from netproof.runs.certify import Certifying
-from netproof.runs.solve import Outcome, failed, solve
+from netproof.runs.solve import Decide, Outcome, failed, solve
 from netproof.settings import Settings
 
 #: a share is no larger: batching more gains little, and the bar should move
@@ -61,8 +61,9 @@ def solve_in_workers(
     settings: Settings,
     jobs: int,
     certifying: Certifying | None = None,
+    decide: Decide | None = None,
 ) -> Iterator[Outcome]:
-    """Like :func:`netproof.runs.solve.solve`, with ``jobs`` processes.
+    """Like :func:`netproof.runs.solve.solve`, with ``jobs`` processes; ``decide`` is a function that has a name.
 
     Raises :class:`InputError` where a worker finds the benchmark's files unusable or does not get
     as far as opening them. Closing the iterator ends the workers.
@@ -74,7 +75,9 @@ def solve_in_workers(
 
     def start() -> None:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, benchmark, data, settings, certifying), daemon=True)
+        process = context.Process(
+            target=_work, args=(theirs, benchmark, data, settings, certifying, decide), daemon=True
+        )
         with _signals_deferred():
             process.start()
         # Only the worker may hold its end, or its death would not be seen here.
@@ -206,7 +209,12 @@ def _signals_deferred() -> Iterator[None]:
 
 
 def _work(
-    pipe: Connection, benchmark: Benchmark, data: DataFolders, settings: Settings, certifying: Certifying | None
+    pipe: Connection,
+    benchmark: Benchmark,
+    data: DataFolders,
+    settings: Settings,
+    certifying: Certifying | None,
+    decide: Decide | None,
 ) -> None:
     """The worker's life."""
     # For systems that cannot block a signal.
@@ -227,7 +235,7 @@ def _work(
             return
         pipe.send(_Ready())
         while share := pipe.recv():
-            for outcome in solve(opened, share, settings, certifying):
+            for outcome in solve(opened, share, settings, certifying, decide):
                 pipe.send(outcome)
             pipe.send(_Ready())
 

@@ -1,0 +1,119 @@
+"""A training in a folder: checkpoints as it goes, a log, and the network in ONNX at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from netproof.errors import FormatError, InputError
+from netproof.formats.files import write_bytes
+from netproof.formats.onnx_graph import graph_onnx
+from netproof.operators.batch_norm import BatchNorm
+from netproof.training.certified import CertifiedTraining, Step
+from netproof.training.checkpoint import Plain, read_checkpoint, write_checkpoint
+
+CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
+#: seconds after which a step is followed by a checkpoint, whether or not an epoch ends
+_INTERVAL = 60.0
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """What an epoch trained with in the end, and the means over its steps."""
+
+    epoch: int
+    radius: float
+    kappa: float
+    beta: float
+    loss: float
+    correct: float
+    proved: float
+
+
+class TrainingSession:
+    """Runs a training, from its checkpoint where there is one.
+
+    Parameters
+    ----------
+    training : at its beginning
+    folder : of checkpoint, log and networks
+    identity : all that the course of the training depends on; a checkpoint of another one is refused
+
+    Attributes
+    ----------
+    rows : of the epochs that are done
+    resumed : how many steps the checkpoint had
+    """
+
+    def __init__(self, training: CertifiedTraining, folder: Path, identity: Mapping[str, Plain]) -> None:
+        self._training, self._folder, self._identity = training, folder, identity
+        self._checkpoint = folder / CHECKPOINT
+        self.rows: list[EpochRow] = []
+        self._sums = [0.0, 0.0, 0.0]
+        if self._checkpoint.exists():
+            self._restore(read_checkpoint(self._checkpoint, identity)[1])
+        self.resumed = training.steps_done
+
+    def run(self) -> Iterator[Step]:
+        """Train to the end, step by step; what is on record when a step is given out is not lost.
+
+        Raises :class:`netproof.errors.InputError` where a checkpoint cannot be written, or the loss is no number.
+        """
+        training, saved = self._training, time.monotonic()
+        while training.steps_done < training.steps:
+            step = training.step()
+            for place, value in enumerate((step.loss, step.correct, step.proved)):
+                self._sums[place] += value
+            ended = training.steps_done % training.steps_per_epoch == 0
+            if ended:
+                self._end_epoch()
+            if ended or time.monotonic() - saved >= _INTERVAL:
+                self._save()
+                saved = time.monotonic()
+            yield step
+
+    def write_networks(self, name: str) -> list[Path]:
+        """Write the network as it is now, with its batch norms and (where it has any) with these folded."""
+        graph = self._training.network.trained_graph()
+        written = [self._folder / f"{name}.onnx"]
+        write_bytes(written[0], graph_onnx(graph, name))
+        if any(isinstance(node.operator, BatchNorm) for node in graph.nodes):
+            written.append(self._folder / f"{name}-folded.onnx")
+            write_bytes(written[1], graph_onnx(graph, name, fold=True))
+        return written
+
+    def _end_epoch(self) -> None:
+        training = self._training
+        now = training.options.schedule.at(training.epoch - 1 / training.steps_per_epoch)
+        means = (total / training.steps_per_epoch for total in self._sums)
+        self.rows.append(EpochRow(round(training.epoch), now.radius, now.kappa, now.beta, *means))
+        self._sums = [0.0, 0.0, 0.0]
+
+    def _save(self) -> None:
+        rows = [list(astuple(row)) for row in self.rows]
+        state = {"training": self._training.state(), "rows": rows, "sums": self._sums}
+        head = ",".join(field.name for field in fields(EpochRow))
+        lines = [",".join(f"{value:.6g}" for value in row) for row in rows]
+        try:
+            write_checkpoint(self._checkpoint, self._identity, len(rows), state)
+            write_bytes(self._folder / LOG, "\n".join([head, *lines, ""]).encode("ascii"))
+        except InputError as error:
+            kept = "the last good checkpoint is kept" if self._checkpoint.exists() else "there is no checkpoint yet"
+            mend = f"free some space and run the same command again: {kept}"
+            raise InputError(error.source, error.problem, mend) from None
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        try:
+            self._training.restore(state["training"])
+            self.rows = [EpochRow(*row) for row in state["rows"]]
+            self._sums = [float(value) for value in state["sums"]]
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            detail = " ".join(str(error).split())[:100]
+            raise FormatError(
+                self._checkpoint,
+                f"does not fit this network ({detail})",
+                "move it away and train from the beginning",
+            ) from None
