@@ -4,8 +4,8 @@ Splits at the output cost little and gain little while ranges are loose; better 
 much of them is needed shows only in the search. So both take turns: CROWN ranges and a hundred subproblems; slopes for
 every end of a range (:mod:`netproof.bounds.refine_alpha`); rounds of splits for every end
 (:mod:`netproof.bounds.refine_split`), each longer than the one before, with a search after it; and at last cells
-(:mod:`netproof.search.cells`). Where even a first round of splits would take too long, the search goes on with the
-ranges by slopes.
+(:mod:`netproof.search.cells`). On large networks, where a first round would take a good part of the time, there is one
+long round instead, and a search for what is left of the time.
 """
 
 from __future__ import annotations
