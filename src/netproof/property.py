@@ -199,10 +199,7 @@ class Property:
     def _scale(self, constraint: LinearConstraint) -> int:
         values = [value for _, value in (*constraint.inputs, *constraint.outputs)]
         scale = math.lcm(*(value.denominator for value in values))
-        if not all(
-            abs(value * scale) <= _LARGEST_INTEGER or Fraction(float(value * scale)) == value * scale
-            for value in values
-        ):
+        if not all(_fits_float64(value * scale) for value in values):
             raise QueryError(
                 self.source,
                 "the coefficients of a constraint have more digits than float64 holds",
@@ -229,6 +226,16 @@ class UnionQuery(Query):
     """
 
     parts: tuple[PropertyQuery, ...] = field(kw_only=True)
+
+
+def _fits_float64(value: Fraction) -> bool:
+    """Whether float64 has an integer exactly."""
+    if abs(value) <= _LARGEST_INTEGER:
+        return True
+    try:
+        return Fraction(float(value)) == value
+    except OverflowError:
+        return False
 
 
 def float_below(value: Fraction) -> float:

@@ -6,7 +6,7 @@
 Parts, each a list of cases:
 
 * ``ranges``: points of the boxes of every published property (uniform, corners, climbed to the condition and to ends of
-  ranges) stay inside the intervals, linear forms, and ranges by CROWN and alpha-CROWN, of every layer;
+  ranges) stay inside the intervals, linear forms, and ranges by CROWN, alpha-CROWN and splits, of every layer;
 * ``attained``: on every published property, a condition moved to where a known point just meets it is never refuted,
   attack switched off; nor is the property itself where a point meets it;
 * ``random``: small random networks whose truth at the edge is known (``float_cases.py``), the engine run in several ways;
@@ -40,7 +40,7 @@ if __name__ == "__main__":  # run as a script: its own folder is on the path, th
 from differential import float_cases, float_data, float_hostile
 from netproof.property import Property
 from netproof.query import Query, Verdict
-from netproof.search import verify_real
+from netproof.search import rounds, verify_real
 from netproof.search.verify import verify
 from netproof.settings import Settings
 
@@ -49,10 +49,27 @@ PARTS = ("ranges", "attained", "random", "hostile")
 TRAITS: dict[str, dict[str, Any]] = {
     "plain": {},
     "blind": {"attack": False},
-    "signs": {"attack": False, "_FEW_INPUTS": -1},
-    "inputs": {"attack": False, "_FEW_INPUTS": 1 << 30},
-    "anew": {"attack": False, "_FEW_INPUTS": -1, "_EASY": 0},
+    "signs": {"attack": False, "verify_real._FEW_INPUTS": -1, "verify_real._SOME_INPUTS": -1},
+    "inputs": {"attack": False, "verify_real._FEW_INPUTS": 1 << 30},
+    "boxes": {"attack": False, "verify_real._FEW_INPUTS": -1, "verify_real._MANY_FEATURES": -1},
+    "rounds": {"attack": False, "verify_real._FEW_INPUTS": -1, "verify_real._SOME_INPUTS": -1, "rounds._EASY": 0},
+    "cells": {
+        "attack": False,
+        "verify_real._FEW_INPUTS": -1,
+        "verify_real._SOME_INPUTS": -1,
+        "rounds._EASY": 0,
+        "rounds._SEARCH_SHARE": 0.0,
+        "rounds._WORTHWHILE": -1.0,
+    },
+    "one round": {
+        "attack": False,
+        "verify_real._FEW_INPUTS": -1,
+        "verify_real._SOME_INPUTS": -1,
+        "rounds._EASY": 0,
+        "rounds._BEGIN_SHARE": -1.0,
+    },
 }
+_MODULES = {"verify_real": verify_real, "rounds": rounds}
 
 Outcome = tuple[list[str], dict[str, float]]
 
@@ -68,14 +85,15 @@ class Case:
 @contextmanager
 def choices(trait: dict[str, Any]) -> Iterator[None]:
     """The engine with other constants than its own."""
-    own = {name: getattr(verify_real, name) for name in trait if name != "attack"}
+    places = [(_MODULES[name.split(".")[0]], name.split(".")[1], value) for name, value in trait.items() if "." in name]
+    own = [(module, name, getattr(module, name)) for module, name, _ in places]
     try:
-        for name in own:
-            setattr(verify_real, name, trait[name])
+        for module, name, value in places:
+            setattr(module, name, value)
         yield
     finally:
-        for name, value in own.items():
-            setattr(verify_real, name, value)
+        for module, name, value in own:
+            setattr(module, name, value)
 
 
 def ask(query: Query, trait: str, seconds: float, seed: int = 0) -> Verdict:

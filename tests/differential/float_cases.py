@@ -49,8 +49,7 @@ class Part:
 class FloatCase:
     """A network and what is asked of it.
 
-    ``slack`` has, per part and conjunction, the point that meets it best as far as known, by how much it does, and how
-    much is possible (NaN where that is not known).
+    ``parts`` have a box each and conditions; ``data`` is the model.
     """
 
     name: str
@@ -79,7 +78,10 @@ def _network(kind: str, random: np.random.Generator) -> Maker:
             width = int(random.integers(3, 8))
             gemm = maker.add("Gemm", maker.value, maker.constant(size, width, scale=size**-0.5), maker.constant(width))
             operator, options = maker.pick(
-                ("Relu", {}), ("Relu", {}), ("LeakyRelu", {"alpha": 0.1}), ("Clip", {"min": -0.25, "max": 0.75})
+                ("Relu", {}),
+                ("Relu", {}),
+                ("LeakyRelu", {"alpha": maker.pick(0.1, 0.1, -0.5, 2.5)}),
+                ("Clip", {"min": -0.25, "max": 0.75}),
             )
             maker.value = maker.activation(operator, gemm, **options)
             size = width
@@ -257,7 +259,7 @@ def _encode(
         kinks: Sequence[tuple[float, float]]
         if isinstance(at.operator, ReLU):
             kinks, base, alpha = ((0.0, 1.0),), None, 0.0
-        elif isinstance(at.operator, LeakyReLU):
+        elif isinstance(at.operator, LeakyReLU) and at.operator.alpha < 1:
             kinks, base, alpha = ((0.0, 1.0),), None, at.operator.alpha
         elif isinstance(at.operator, Clip) and np.isfinite([at.operator.low, at.operator.high]).all():
             kinks, base, alpha = ((at.operator.low, 1.0), (at.operator.high, -1.0)), at.operator.low, 0.0
@@ -276,7 +278,7 @@ def _encode(
                     constant += sign * slope * c
                     continue
                 h, z = len(columns), len(columns) + 1
-                columns += [(min(0.0, alpha * left), right, False), (0.0, 1.0, True)]
+                columns += [(min(0.0, alpha * left), max(right, alpha * left), False), (0.0, 1.0, True)]
                 reach = 1.0 - alpha
                 rows.append((c, _row({h: 1.0}, form, -1.0)))  # h >= v
                 rows.append((alpha * c, _row({h: 1.0}, form, -alpha)))  # h >= alpha v
@@ -289,7 +291,9 @@ def _encode(
             constants.append(constant)
         f = at.operator.evaluate
         ends = [f(torch.from_numpy(end)).numpy() for end in (low, high)]
-        values.append((images, np.array(constants), np.minimum(*ends) - 1e-9, np.maximum(*ends) + 1e-9))
+        # Where the function falls and rises again, its least value is at the kink.
+        least = np.where((low < 0) & (high > 0) & (alpha < 0), 0.0, np.minimum(*ends))
+        values.append((images, np.array(constants), least - 1e-9, np.maximum(*ends) + 1e-9))
     if sum(binary for _, _, binary in columns) > _MOST_BINARIES:
         return None
     forms, offsets, _, _ = values[-1]

@@ -17,6 +17,7 @@ from netproof.bounds.forms import form_ranges
 from netproof.bounds.open_dual import is_piecewise_linear
 from netproof.bounds.refine import refine_ranges
 from netproof.bounds.refine_alpha import refine_by_alpha
+from netproof.bounds.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.formats.instances import read_instances
@@ -89,7 +90,9 @@ def claimed_ranges(graph: Graph, box: Region, seconds: float) -> Iterator[tuple[
     crown = refine_ranges(graph, box, rounding, time.monotonic() + seconds, propagate)
     yield "crown", crown
     if is_piecewise_linear(graph, crown):
-        yield "alpha", refine_by_alpha(graph, crown, rounding, 8, time.monotonic() + seconds)
+        alpha = refine_by_alpha(graph, crown, rounding, 8, time.monotonic() + seconds)
+        yield "alpha", alpha
+        yield "splits", SplitRefiner(graph).refine(alpha, 2 * seconds)
 
 
 def points_of(graph: Graph, region: Region, generator: torch.Generator, margins: Constraints | None = None) -> Tensor:

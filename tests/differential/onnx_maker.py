@@ -80,7 +80,10 @@ class Maker:
             self.value = self.add(operator, self.value, **options)
         elif kind == "piecewise":
             operator, options = self.pick(
-                ("Relu", {}), ("Relu", {}), ("LeakyRelu", {"alpha": 0.1}), ("Clip", {"min": -0.5, "max": 1.0})
+                ("Relu", {}),
+                ("Relu", {}),
+                ("LeakyRelu", {"alpha": self.pick(0.1, -0.5, 2.5)}),
+                ("Clip", {"min": -0.5, "max": 1.0}),
             )
             self.value = self.activation(operator, self.value, **options)
         elif kind == "pool" and min(height, width) >= 2:

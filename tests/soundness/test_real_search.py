@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.errors import QueryError
+from netproof.formats.onnx import read_onnx
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.clip import Clip
 from netproof.operators.leaky_relu import LeakyReLU
@@ -16,6 +19,7 @@ from netproof.operators.relu import ReLU
 from netproof.operators.sigmoid import Sigmoid
 from netproof.operators.tanh import Tanh
 from netproof.search import input_split, verify_real
+from onnx_models import model, node, save
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
 SIZES = {"inputs": (3, 8, 8, 2), "signs": (12, 10, 8, 2), "boxes": (9, 8, 8, 2)}
@@ -131,9 +135,9 @@ def _largest_on(highspy, graph, lower, upper, pattern):
     model.setOptionValue("threads", 1)
     x = [model.addVariable(float(a), float(b)) for a, b in zip(lower, upper, strict=True)]
     values = x
-    for node in graph.nodes[1:]:
-        if hasattr(node.operator, "weight"):
-            rows = zip(node.operator.weight.tolist(), node.operator.bias.tolist(), strict=True)
+    for step in graph.nodes[1:]:
+        if hasattr(step.operator, "weight"):
+            rows = zip(step.operator.weight.tolist(), step.operator.bias.tolist(), strict=True)
             values = [sum((w * v for w, v in zip(row, values, strict=True)), start=0.0 * x[0]) + b for row, b in rows]
             continue
         kept = []
@@ -146,3 +150,15 @@ def _largest_on(highspy, graph, lower, upper, pattern):
     if model.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         return None
     return model.getObjectiveValue()
+
+
+def test_a_runtime_that_fails_is_an_error_of_one_line(tmp_path):
+    """Neither what the runtime does not load nor what it fails to run gets to a user as it is."""
+    path = save(tmp_path / "net.onnx", model([node("Relu", ["x"])], (1, 3)))
+    other = save(tmp_path / "other.onnx", model([node("Relu", ["x"])], (1, 4)))
+    network = read_onnx(path)
+    condition = (Conjunction(double([[1.0, 0.0, 0.0]]), double([0.5])),)
+    for content in (b"none", other.read_bytes()):
+        asked = Query(replace(network, content=content), double([-1.0] * 3), double([1.0] * 3), condition)
+        with pytest.raises(QueryError, match="onnxruntime does not evaluate"):
+            verify(asked)

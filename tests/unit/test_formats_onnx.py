@@ -18,7 +18,7 @@ from netproof.errors import FormatError, InputError
 from netproof.formats import onnx_call
 from netproof.formats.onnx import OPERATORS, read_onnx
 from netproof.graph.graph import Arithmetic
-from onnx_models import assert_agrees, model, node, random_inputs, save
+from onnx_models import assert_agrees, model, node, random_inputs, run_onnxruntime, save
 
 
 def floats(*shape: int) -> np.ndarray:
@@ -124,6 +124,9 @@ def test_external_data_beside_the_network(tmp_path):
     assert torch.equal(network.graph.evaluate(x), plain.graph.evaluate(x))
     digest = hashlib.sha256(path.read_bytes() + (tmp_path / "weights" / "net.bin").read_bytes())
     assert network.sha256 == digest.hexdigest()
+    # A runtime that is given the bytes alone evaluates the same network.
+    (theirs,) = run_onnxruntime(network.content, [np.ones((1, 3), np.float32)])
+    assert np.allclose(theirs, network.graph.evaluate(x).numpy(), rtol=1e-5)
     (tmp_path / "weights" / "net.bin").write_bytes(b"short")
     refused(path, "tensor 'w'", "beyond the end of 'weights/net.bin'")
     (tmp_path / "weights" / "net.bin").unlink()
@@ -156,6 +159,9 @@ def test_external_data_beside_the_network(tmp_path):
         ([node("Conv", ["x", "k"], strides=[0, 1])], (1, 2, 4, 4), ["'strides' is [0, 1]"]),
         ([node("Conv", ["x", "k"], group=3)], (1, 2, 4, 4), ["cannot be understood", "3 groups"]),
         ([node("Conv", ["x", "k"], auto_pad="HALF")], (1, 2, 4, 4), ["auto_pad 'HALF'"]),
+        ([node("Conv", ["x", "k"], auto_pad="SAME_LOWER", dilations=[1, 2])], (1, 2, 6, 6), ["with dilations"]),
+        ([node("Conv", ["x", "k", "one"])], (1, 2, 4, 4), ["a bias (1,) for a kernel (2, 2, 3, 3)"]),
+        ([node("Mod", ["two", "null"], ["m"]), node("Gather", ["x", "m"])], (1, 3), ["a division by zero"]),
         ([node("Conv", ["x", "k"], pads=[10**9] * 4)], (1, 2, 4, 4), ["more than can be handled"]),
         ([node("Gemm", ["x", "k"])], (1, 3), ["not matrices"]),
         ([node("MatMul", ["x", "k"])], (1, 4), ["cannot be multiplied"]),
@@ -203,7 +209,7 @@ def test_refusals(nodes, shape, parts, tmp_path):
     constants = {
         "w": floats(3, 4), "k": floats(2, 2, 3, 3), "zero": np.zeros(()), "one": np.ones(1), "minus": -np.ones(1),
         "nan": np.full((3, 3), np.nan), "infinite": np.array([1.0, np.inf, 2.0]), "third": np.array(1 / 3),
-        "two": np.array([2], np.int64), "nine": np.array([9], np.int64), "none": np.zeros(0, np.int64),
+        "two": np.array([2], np.int64), "null": np.array([0], np.int64), "nine": np.array([9], np.int64), "none": np.zeros(0, np.int64),
         "huge": np.array([1 << 20, 1 << 20], np.int64), "pads": np.array([0, 0, 0, 1 << 40], np.int64),
         "true": np.array(True), "crop": np.array([0, -2, 0, -2], np.int64),
     }  # fmt: skip
@@ -218,6 +224,12 @@ def test_opsets(opset, good, tmp_path):
         assert read_onnx(path).outputs == 4
     else:
         refused(path, f"uses opset {opset}; netproof reads 8 to 21")
+
+
+def test_two_opsets_at_once(tmp_path):
+    made = perceptron()
+    made.opset_import.append(helper.make_opsetid("ai.onnx", 11))
+    refused(save(tmp_path / "net.onnx", made), "uses opsets 11, 13 at once")
 
 
 def test_inputs_and_outputs_that_are_not_one(tmp_path):

@@ -280,6 +280,20 @@ def test_bit_widths_are_the_files_own(tmp_path: Path) -> None:
         netproof.load(path, bits=4)
 
 
+@pytest.mark.parametrize("where", ["initializer", "constant"])
+def test_numbers_in_other_files_are_refused(tmp_path: Path, where: str) -> None:
+    """The hash of the file would not name them."""
+    made = model(GOOD["constants as nodes"])
+    tensor = made.graph.initializer[0] if where == "initializer" else made.graph.node[0].attribute[0].t
+    (tmp_path / "beside").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "beside"
+    with pytest.raises(FormatError, match="keeps numbers in other files"):
+        read_onnx(save(tmp_path, made))
+
+
 def test_truncated_and_flipped_files(tmp_path: Path) -> None:
     """Whatever is in the bytes, the answer is a network or one line."""
     data = model(GOOD["a value used twice"], NUMBERS).SerializeToString()

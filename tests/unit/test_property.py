@@ -98,6 +98,8 @@ def test_coefficients_become_exact_by_scaling():
     assert conjunction.coefficients.tolist() == [[2.0, -5.0]] and conjunction.threshold.tolist() == [6.0]
     with pytest.raises(QueryError, match="more digits than float64 holds"):
         property_of((constraint((0, "0.12345678901234567"), (1, "1.1")),)).queries(network())
+    with pytest.raises(QueryError, match="more digits than float64 holds"):
+        property_of((constraint((0, "1e300"), (1, "1e-300")),)).queries(network())
     # A power of two needs no scaling, however large.
     (query,) = property_of((constraint((0, str(2**80))),)).queries(network())
     assert query.condition[0].coefficients[0, 0] == 2.0**80

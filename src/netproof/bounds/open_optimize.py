@@ -71,6 +71,7 @@ def optimize_open(
     value = torch.full((len(side),), torch.inf, dtype=start.alpha.dtype, device=side.device)
     now = [part.clone() for part in start.parts]
     several = start.theta.shape[1] > 1
+    steps = steps if several or start.alpha.shape[1] else 0  # otherwise there is nothing to choose
     first = [torch.zeros_like(part) for part in now]
     second = [torch.zeros_like(part) for part in now]
     lengths = [_ALPHA_STEP, _BETA_STEP, _WEIGHT_STEP]

@@ -18,7 +18,7 @@ from netproof.formats.files import read_bytes
 from netproof.formats.onnx_call import Call, Constant, NodeError, Translate, Translation, Value, Variable
 from netproof.formats.onnx_file import OnnxFile, parse_onnx
 from netproof.formats.onnx_integer import read_integer_onnx
-from netproof.formats.onnx_tensors import external_files, printable, read_tensor
+from netproof.formats.onnx_tensors import embedded, external_files, printable, read_tensor
 from netproof.graph.drop_dead import drop_dead
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.simplify import simplify
@@ -65,7 +65,9 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True) -> Network:
         graph = simplify(graph)
     _check_finite(path, graph)
     digest = hashlib.sha256(data)
-    for beside in external_files(path, list(file.constants.values())):
+    tensors = [attribute.t for node in file.nodes for attribute in node.attribute if attribute.HasField("t")]
+    outside = external_files(path, [*file.constants.values(), *tensors])
+    for beside in outside:
         digest.update(read_bytes(beside, "external data of the network"))
     unbounded = torch.full((graph.input.size,), torch.inf, dtype=torch.float64)
     return Network(
@@ -76,7 +78,7 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True) -> Network:
         upper=unbounded,
         notes=tuple(translation.notes),
         order_only=translation.order_only,
-        content=data,
+        content=embedded(path, data) if outside else data,
     )
 
 

@@ -192,6 +192,13 @@ def _of_constants(function: Callable[..., NDArray[Any]], count: int) -> Translat
     return translate
 
 
+def _mod(call: Call) -> Value | tuple[Value, ...]:
+    """The sign of the result is that of the divisor, and with ``fmod`` that of the dividend."""
+    if not bool(np.all(call.constant(1))):
+        raise NodeError("a division by zero", "export the network again")
+    return _of_constants(np.fmod if call.flag("fmod") else np.mod, 2)(call)
+
+
 OPERATORS: dict[str, Translate] = {
     "Add": _add,
     "And": _of_constants(np.logical_and, 2),
@@ -200,7 +207,7 @@ OPERATORS: dict[str, Translate] = {
     "Equal": _of_constants(np.equal, 2),
     "Greater": _of_constants(np.greater, 2),
     "Less": _of_constants(np.less, 2),
-    "Mod": _of_constants(np.mod, 2),
+    "Mod": _mod,
     "Mul": _mul,
     "Neg": _neg,
     "Not": _of_constants(np.logical_not, 1),

@@ -70,7 +70,10 @@ def parse_onnx(path: Path, data: bytes, *, integers: bool = False) -> OnnxFile:
     graph = model.graph
     if not graph.node or not model.opset_import:
         raise FormatError(path, "is no ONNX model: it has no nodes or names no opset", "export it again")
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    opsets = {entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")}
+    if len(opsets) > 1:
+        raise FormatError(path, f"uses opsets {', '.join(map(str, sorted(opsets)))} at once", "export it again")
+    opset = next(iter(opsets), 0)
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise FormatError(
             path,

@@ -89,6 +89,11 @@ def read_integer_onnx(path: Path, data: bytes, file: OnnxFile) -> Network:
     FormatError : an unknown operator or an unknown use of a known one; values that can leave their type
     ExactnessError : accumulators beyond 2**52
     """
+    tensors = [attribute.t for node in file.nodes for attribute in node.attribute if attribute.HasField("t")]
+    if external_files(path, [*file.constants.values(), *tensors]):
+        raise FormatError(
+            path, "keeps numbers in other files", "save it as one file, which evidence can name by its hash"
+        )
     lower, upper = _input_range(path, file)
     size = math.prod(file.input_shape)
     low = torch.full((size,), float(lower), dtype=torch.float64)
@@ -97,10 +102,6 @@ def read_integer_onnx(path: Path, data: bytes, file: OnnxFile) -> Network:
     output = reader.read(low, high)
     graph = drop_dead(reader.builder.build(), output)
     check_exact(graph, low, high, str(path))
-    if external_files(path, list(file.constants.values())):
-        raise FormatError(
-            path, "keeps numbers in other files", "save it as one file, which evidence can name by its hash"
-        )
     return Network(
         graph=graph, path=str(path), sha256=hashlib.sha256(data).hexdigest(), lower=low, upper=high, content=data
     )

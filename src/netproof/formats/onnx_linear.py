@@ -125,7 +125,9 @@ def _times(call: Call, factor: float, array: NDArray[Any]) -> NDArray[np.float64
 
 def _conv(call: Call) -> Value:
     value, weight = call.variable(0), call.numbers(1)
-    bias = None if call.optional(2) is None else tensor_of(call.numbers(2).reshape(-1))
+    bias = None if call.optional(2) is None else tensor_of(call.numbers(2))
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise NodeError(f"a bias {tuple(bias.shape)} for a kernel {weight.shape}", "export the network again")
     axes = weight.ndim - 2
     if not 1 <= axes <= 3 or len(value.shape) != weight.ndim:
         raise NodeError(f"a kernel {weight.shape} over {value.shape}; known are one to three axes")

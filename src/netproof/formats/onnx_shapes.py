@@ -181,8 +181,17 @@ def _slice(call: Call) -> Value:
         raise NodeError("a slice whose starts, ends, axes and steps do not belong together", "export the network again")
     chosen = [slice(None)] * rank
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        chosen[axis] = slice(start, end, step)
+        chosen[axis] = _within(value.shape[axis], start, end, step)
     return call.rearrange(value, lambda array: array[tuple(chosen)])
+
+
+def _within(extent: int, start: int, end: int, step: int) -> slice:
+    """A slice with its ends as ONNX moves them: backwards, a start before the first entry means the first one."""
+    start, end = (place + extent if place < 0 else place for place in (start, end))
+    if step > 0:
+        return slice(min(max(start, 0), extent), min(max(end, 0), extent), step)
+    first, last = min(max(start, 0), extent - 1), min(max(end, -1), extent - 1)
+    return slice(0, 0) if not extent else slice(first, None if last < 0 else last, step)
 
 
 def _gather(call: Call) -> Value:

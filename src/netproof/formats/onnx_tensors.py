@@ -112,6 +112,21 @@ def _because(error: FormatError) -> str:
     return "is not there" if error.problem.startswith("no such") else error.problem
 
 
+def embedded(path: Path, data: bytes) -> bytes:
+    """The bytes of a model with the data beside it taken in, so that a runtime needs no folder to evaluate it."""
+    import onnx
+
+    model = onnx.ModelProto()
+    model.ParseFromString(data)
+    held = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
+    for tensor in (*model.graph.initializer, *held):
+        if tensor.data_location == _EXTERNAL:
+            tensor.raw_data = _external(path, tensor, f"tensor '{printable(tensor.name)}'")
+            tensor.data_location = 0
+            del tensor.external_data[:]
+    return bytes(model.SerializeToString())
+
+
 def external_files(path: Path, tensors: list[onnx.TensorProto]) -> list[Path]:
     """The files beside the network that hold tensors of it, each once, in the order of their names."""
     names = {

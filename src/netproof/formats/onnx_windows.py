@@ -33,6 +33,8 @@ def padding_of(
         return tuple(zip(pads[: len(extents)], pads[len(extents) :], strict=True))
     if automatic not in ("SAME_UPPER", "SAME_LOWER"):
         raise NodeError(f"auto_pad '{automatic}'", "export it with explicit pads")
+    if max(dilation) > 1:
+        raise NodeError(f"auto_pad '{automatic}' with dilations, which runtimes refuse", "export it with explicit pads")
     padding = []
     for extent, size, step, spread in zip(extents, kernel, stride, dilation, strict=True):
         total = (-(-extent // step) - 1) * step + spread * (size - 1) + 1 - extent

@@ -32,9 +32,12 @@ def affine_map(graph: Graph, node: int, rows: Tensor | None = None) -> AffineMap
     below 2**53. Entries of a feature that can have magnitude 1 or more do, once
     :func:`netproof.graph.exactness.check_exact` has passed.
     """
-    unit = torch.eye(graph.nodes[node].size, dtype=torch.float64)
-    received = {node: unit if rows is None else unit[rows]}
-    offset = torch.zeros(len(received[node]), dtype=torch.float64)
+    size = graph.nodes[node].size
+    rows = torch.arange(size) if rows is None else rows
+    unit = torch.zeros(len(rows), size, dtype=torch.float64)
+    unit[torch.arange(len(rows)), rows] = 1
+    received = {node: unit}
+    offset = torch.zeros(len(rows), dtype=torch.float64)
     for index in range(node, 0, -1):
         operator = graph.nodes[index].operator
         if index not in received or not isinstance(operator, Affine):

@@ -22,6 +22,8 @@ from netproof.operators.sum import Sum
 
 #: numbers in all matrices together, beyond which the graph is left as it is
 _LARGEST = 1 << 22
+#: and in one of them before features are dropped, which there are a few of at a time
+_LARGEST_WHOLE = 1 << 24
 
 
 def condense(graph: Graph, kept: Sequence[Tensor], constant: Sequence[Tensor]) -> Graph | None:
@@ -41,9 +43,8 @@ def condense(graph: Graph, kept: Sequence[Tensor], constant: Sequence[Tensor]) -
         targets.append(last)
         rows.append(kept[last])
     largest = max(len(kept[source]) for source in sources)
-    if sum(graph.nodes[target].size * len(row) for target, row in zip(targets, rows, strict=True)) > 8 * _LARGEST:
-        return None  # too much to write out even before features are dropped
-    if sum(len(row) for row in rows) * largest > _LARGEST:
+    widest = max(node.size for node in graph.nodes)
+    if max(len(row) for row in rows) * widest > _LARGEST_WHOLE or sum(len(row) for row in rows) * largest > _LARGEST:
         return None
     fixed = _fixed_values(graph, kept, constant)
     built = _Dense([Node(graph.input.name, Input((len(kept[0]),)), (), (len(kept[0]),))], {0: 0})

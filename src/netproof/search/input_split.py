@@ -8,6 +8,7 @@ that its parent knew.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -35,6 +36,8 @@ _BYTES = 24 << 20
 _FEW_INPUTS, _MOST_FEATURES = 8, 400
 #: inputs that are tried out for a split
 _LOOK_AHEAD = 5
+#: the share of the region that has to be closed for boxes to be worth more time
+_WORTH = 0.25
 #: boxes narrower than this share of their magnitude are not split any more
 _NARROW = 1e-11
 
@@ -94,8 +97,11 @@ class InputSplit:
         self._batch = max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64))))
         self._count = 0
 
-    def run(self, region: Region, case: Tensor, deadline: float) -> Found:
-        """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
+    def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Found:
+        """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``.
+
+        At ``patience`` it stops too, unless a quarter of the region is closed by then.
+        """
         cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
         cases[0, case] = True
         waiting = [Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64), torch.zeros(1))]
@@ -103,6 +109,8 @@ class InputSplit:
         while waiting:
             if time.monotonic() >= deadline:
                 return self._undecided(Verdict.TIMEOUT, "the time limit was reached", waiting)
+            if time.monotonic() >= patience and _volume(waiting) > 1 - _WORTH:
+                return self._undecided(Verdict.UNKNOWN, "boxes do not close", waiting)
             if occupied > self._memory:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached", waiting)
             # Depth first, which keeps the store small: all boxes have to be refuted in any order.
@@ -248,6 +256,11 @@ class InputSplit:
         points = torch.cat([torch.where(mean > 0, high, low), (low + high) / 2])
         witness = self._attack.try_points(points, case.repeat(2))
         return None if witness is None else Found(Verdict.SAT, self._count, witness)
+
+
+def _volume(waiting: list[Boxes]) -> float:
+    """The share of the region that is open."""
+    return sum(float(torch.exp2(-part.depth.double()).sum()) for part in waiting)
 
 
 def _halves(boxes: Boxes, score: Tensor) -> Boxes:

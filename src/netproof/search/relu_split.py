@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.open_branching import candidate_scores
+from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
 from netproof.bounds.open_optimize import Choice, optimize_open
 from netproof.bounds.rounding import Rounding
 from netproof.query import Verdict, Witness
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 
-_ROOT_STEPS, _STEPS = 40, 15
+_ROOT_STEPS, _STEPS, _SCALE = 40, 4, 1.0
 #: candidate splits tried out per subproblem
 _LOOK_AHEAD = 6
 #: open features times rows that are bounded at once, roughly
 _ROWS_BYTES = 256 << 20
 _MOST_ROWS = 256
+#: a search is judged after so many subproblems for each case
+_JUDGED = 64
+#: and so many times its time of grace is what it is judged by to begin with
+_PATIENCE = 4.0
 #: rounds of optimization that a subproblem with nothing left to split gets
 _LEAF_ROUNDS = 5
 
@@ -101,17 +107,31 @@ class ReluSplit:
         """Subproblems bounded so far."""
         return self._count
 
-    def run(self, case: Tensor, deadline: float, most: int | None = None) -> Found:
-        """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems."""
+    def run(
+        self,
+        case: Tensor,
+        deadline: float,
+        most: int | None = None,
+        cell: Tensor | None = None,
+        grace: float = math.inf,
+    ) -> Found:
+        """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems.
+
+        ``cell``, ``[m]`` int8, confines the search to sides of open features. After ``grace`` seconds the search also stops
+        when it does not look as if it came to its end in time, and before that when it is far from it.
+        """
         features = len(self._dual)
         rows = len(case)
         alpha = self._light.crown_alpha().expand(rows, -1).clone()
         choice = Choice(alpha, torch.zeros(rows, features), torch.zeros(rows, self._constraints.width))
-        side = torch.zeros(rows, features, dtype=torch.int8)
+        side = torch.zeros(rows, features, dtype=torch.int8) if cell is None else cell.expand(rows, -1).clone()
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))
         witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
+        begun, first = time.monotonic(), self._largest()
         while witness is None and self._open is not None:
+            if self._is_hopeless(first, rows, begun, grace, deadline):
+                return self._undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
             if time.monotonic() >= deadline:
                 return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
             if most is not None and self._count >= most:
@@ -125,6 +145,20 @@ class ReluSplit:
         if witness is not None:
             return Found(Verdict.SAT, self._count, witness)
         return Found(Verdict.UNSAT, self._count)
+
+    def _largest(self) -> float:
+        return -math.inf if self._open is None else float(self._open.value.max())
+
+    def _is_hopeless(self, first: float, rows: int, begun: float, grace: float, deadline: float) -> bool:
+        """Whether the bound will not fall to 0 in time, if every doubling of the subproblems takes about the same off it."""
+        spent = time.monotonic() - begun
+        if math.isinf(grace) or spent <= 0 or self._count < _JUDGED * rows:
+            return False
+        share = max((first - self._largest()) / first, 1e-9) if first > 0 else 1.0
+        needed = math.log2(self._count / rows) / share
+        # Early on the guess is rough.
+        seconds, doubt = (deadline - begun, 1.0) if spent >= grace else (_PATIENCE * grace, 2.0)
+        return needed > doubt * math.log2(max(self._count / rows * seconds / spent, 1.0))
 
     def _undecided(self, verdict: Verdict, reason: str, batch: Open | None = None) -> Found:
         parts = [part for part in (self._open, batch) if part is not None]
@@ -165,7 +199,7 @@ class ReluSplit:
             batch.choice,
             steps,
             goal=-1e-5,
-            scale=1.0 if root else 0.5,
+            scale=1.0 if root else _SCALE,
             deadline=deadline,
         )
         double = choice.to(torch.float64)
@@ -211,10 +245,7 @@ class ReluSplit:
             nothing = torch.zeros(len(batch), dtype=torch.int64)
             return nothing, nothing.bool()
         objective = self._light_constraints.mixed(batch.case, _one(choice.weight))
-        with torch.no_grad():
-            v = light.bound(objective, batch.side, choice.alpha, choice.beta).v
-        score = _scores(light, v, choice.alpha)
-        score = torch.where(batch.side == WHOLE, score + 1e-12, -torch.inf)
+        score = candidate_scores(light, objective, batch.side, choice)
         width = min(_LOOK_AHEAD, score.shape[1])
         best, candidates = score.topk(width, 1)
         splittable = torch.isfinite(best[:, 0])
@@ -243,11 +274,3 @@ class ReluSplit:
 def _one(weight: Tensor) -> Tensor:
     """Weights of single constraints are exactly 1."""
     return torch.ones_like(weight) if weight.shape[1] == 1 else weight
-
-
-def _scores(dual: OpenDual, v: Tensor, alpha: Tensor) -> Tensor:
-    """What splitting each feature could gain: the gap of the chord at 0, or of the lower line at the nearer end."""
-    _, offset = dual.chords()
-    lower = torch.minimum(torch.maximum(alpha, dual.left), dual.right)
-    below = torch.minimum((lower - dual.left) * -dual.lower, (dual.right - lower) * dual.upper)
-    return v.clamp(min=0) * offset - v.clamp(max=0) * below

@@ -100,7 +100,11 @@ class Replayer:
         given = self._session.get_inputs()[0]
         shape = [size if isinstance(size, int) and size > 0 else 1 for size in given.shape]
         kind = np.float64 if given.type == "tensor(double)" else np.float32
-        y = np.asarray(self._session.run(None, {given.name: x.astype(kind).reshape(shape)})[0]).reshape(-1)
+        try:
+            (result,) = self._session.run(None, {given.name: x.astype(kind).reshape(shape)})
+        except Exception as error:  # noqa: BLE001 - onnxruntime has no exception type of its own
+            raise _refused(self._query, error) from None
+        y = np.asarray(result).reshape(-1)
         if y.size != self._query.network.outputs or not np.isfinite(y).all():
             return None
         return y
@@ -161,7 +165,9 @@ def _session(query: Query) -> Any:
     try:
         return onnxruntime.InferenceSession(query.network.content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime has no exception type of its own
-        detail = " ".join(str(error).split())[:200]
-        raise QueryError(
-            query.name, f"onnxruntime does not evaluate {query.network.path} ({detail})", "export it again"
-        ) from None
+        raise _refused(query, error) from None
+
+
+def _refused(query: Query, error: Exception) -> QueryError:
+    detail = " ".join(str(error).split())[:200]
+    return QueryError(query.name, f"onnxruntime does not evaluate {query.network.path} ({detail})", "export it again")

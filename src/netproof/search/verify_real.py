@@ -13,9 +13,8 @@ from torch import Tensor
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import FEW_INPUTS, form_ranges
-from netproof.bounds.open_dual import OpenDual, is_piecewise_linear
+from netproof.bounds.open_dual import is_piecewise_linear
 from netproof.bounds.refine import open_features, refine_ranges, rows_at_once
-from netproof.bounds.refine_alpha import refine_by_alpha
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
@@ -26,7 +25,8 @@ from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
 from netproof.search.memory import check_memory
 from netproof.search.range_split import RangeSplit
-from netproof.search.relu_split import Found, ReluSplit
+from netproof.search.relu_split import Found
+from netproof.search.rounds import Rounds
 from netproof.settings import Settings
 
 #: restarts and steps of the attack before anything else, and of the one on what the root leaves open
@@ -34,13 +34,11 @@ _QUICK, _LONG = (4, 20), (20, 60)
 
 #: with at most so many inputs that vary, the box is split
 _FEW_INPUTS = 8
-#: with at most so many inputs, fewer than that against so many open features, for so much of the time that is left
-_SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.6
+#: with at most so many inputs and more than so many open features too, for so much of the time that is left unless that
+#: closes a good part of the box
+_SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.5
 #: bytes that open subproblems may occupy in any case
 _LEAST_MEMORY = 1 << 20
-#: subproblems after which a search begins anew with ranges from alpha-CROWN; steps for each, and their share of
-#: the time that is left
-_EASY, _ALPHA_STEPS, _ALPHA_SHARE = 100, 12, 0.3
 
 
 def verify_real(query: Query, settings: Settings) -> Result:
@@ -99,25 +97,16 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
     before = 0
     if varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES):
         now = time.monotonic()
-        until = deadline if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
-        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, until)
-        if until == deadline or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
+        until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
+        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline, until)
+        if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
             return found, "search"
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
         found = RangeSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline)
-        return replace(found, subproblems=before + found.subproblems), "search"
-    found = ReluSplit(OpenDual.of(graph, region), rounding, constraints, attack, settings.memory).run(
-        case, deadline, _EASY
-    )
-    if found.verdict is not Verdict.UNKNOWN or found.left is None or time.monotonic() >= deadline:
-        return replace(found, subproblems=before + found.subproblems), "search"
-    # Not easy: tighter ranges are worth their price now.
-    now = time.monotonic()
-    region = refine_by_alpha(graph, region, rounding, _ALPHA_STEPS, now + _ALPHA_SHARE * (deadline - now))
-    rounding = Rounding.of(graph, region)
-    search = ReluSplit(OpenDual.of(graph, region), rounding, constraints, attack, settings.memory)
-    return replace(search.run(found.left, deadline), subproblems=before + found.subproblems + search.count), "search"
+    else:
+        found = Rounds(graph, constraints, attack, settings.memory).run(region, case, deadline)
+    return replace(found, subproblems=before + found.subproblems), "search"
 
 
 def _open_count(graph: Graph, region: Region) -> int:

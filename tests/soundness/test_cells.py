@@ -1,0 +1,120 @@
+"""Cells: what is found on a part of a region is true there, and a search over all parts never refutes what is attained."""
+
+from __future__ import annotations
+
+import math
+import time
+from fractions import Fraction
+
+import pytest
+import torch
+
+from netproof import Verdict
+from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
+from netproof.bounds.prefix import prefix
+from netproof.bounds.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
+from netproof.query import Conjunction
+from netproof.search.cells import CellSearch
+from netproof.search.constraints import Constraints
+from netproof.search.rounds import Rounds
+from soundness.real_networks import double, evaluate, rational
+from soundness.test_ranges_by_splits import prepared, within
+from soundness.test_real_bounds import points
+from soundness.test_real_search import best_points
+
+
+def some_cell(graph, region, generator, size):
+    dual = OpenDual.of(graph, region)
+    everything = [(k, int(f)) for k, which in enumerate(dual.index) for f in which]
+    picked = torch.randperm(len(everything), generator=generator)[:size].tolist()
+    halves = torch.randint(0, 2, (size,), generator=generator).tolist()
+    return [Side(*everything[i], RIGHT if half else LEFT) for i, half in zip(picked, halves, strict=False)]
+
+
+def inside(graph, values, cell):
+    return all(values[graph.nodes[graph.activations[k]].operands[0]][f] * half >= 0 for k, f, half in cell)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_ranges_of_a_cell_hold_its_points(seed):
+    generator, graph, region = prepared(seed, (3, 6, 6, 6, 2), 2.0)
+    sampled = [evaluate(graph, x) for x in points(generator, region.lower, region.upper, 200)]
+    seen = 0
+    for size in (1, 2, 3):
+        cell = some_cell(graph, region, generator, size)
+        refined = SplitRefiner(graph, cell).refine(region, math.inf)
+        for values in sampled:
+            if not inside(graph, values, cell):
+                continue
+            seen += 1
+            assert not is_empty_cell(refined, cell)
+            for k, index in enumerate(graph.activations):
+                value = values[graph.nodes[index].operands[0]]
+                assert within(value, refined.range_lower[k][0], refined.range_upper[k][0])
+    assert seen or seed % 4  # with these seeds some cells hold points
+
+
+def test_cells_have_tighter_ranges_than_the_whole():
+    """``|x|`` from two ReLUs, less ``x``: -2 x on the left, 0 on the right."""
+    from netproof.bounds.region import box_region
+    from netproof.graph.graph import Arithmetic, GraphBuilder
+    from netproof.operators.linear import Linear
+    from netproof.operators.relu import ReLU
+
+    builder = GraphBuilder(Arithmetic.REAL, (1,))
+    at = builder.add("one", Linear(double([[1.0], [-1.0]]), double([0.0, 0.0])), builder.input)
+    at = builder.add("relu", ReLU(), at)
+    at = builder.add("two", Linear(double([[0.0, 2.0], [1.0, 1.0]]), double([-0.5, -0.25])), at)
+    at = builder.add("relu", ReLU(), at)
+    builder.add("three", Linear(double([[1.0, 1.0]]), double([0.0])), at)
+    graph = builder.build()
+    region = box_region(graph, double([[-1.0]]), double([[1.0]]))
+    right = SplitRefiner(graph, [Side(0, 0, RIGHT)]).refine(region, math.inf)
+    assert float(right.range_upper[1][0, 0]) <= 0 < float(region.range_upper[1][0, 0])
+    # On the right the first feature of the second layer cannot be positive.
+    assert is_empty_cell(right, [Side(0, 0, RIGHT), Side(1, 0, RIGHT)]) == (float(right.range_upper[1][0, 0]) < 0)
+    left = SplitRefiner(graph, [Side(0, 0, LEFT)]).refine(region, math.inf)
+    assert float(left.range_upper[1][0, 0]) >= 1.5
+    assert not is_empty_cell(left, [Side(0, 0, LEFT)])
+
+
+def test_sides_go_with_original_features():
+    _, graph, region = prepared(4, (3, 6, 6, 6, 2), 2.0)
+    dual = OpenDual.of(graph, region)
+    cell = [Side(k, int(which[-1]), LEFT) for k, which in enumerate(dual.index) if len(which)]
+    side = sides_of(dual, cell)
+    ends = torch.tensor(dual.sizes).cumsum(0) - 1
+    assert int((side != 0).sum()) == len(cell) > 1
+    assert bool((side[ends[torch.tensor([one.k for one in cell])]] == LEFT).all())
+    part = prefix(graph, region, 2, torch.arange(6))
+    smaller = OpenDual.of(part.graph, part.region)
+    mapped = sides_of(smaller, cell, part.kept)
+    assert int((mapped != 0).sum()) == sum(one.k < 2 for one in cell)
+    for k, which in enumerate(smaller.index):
+        begin = sum(smaller.sizes[:k])
+        chosen = part.kept[k][which[mapped[begin : begin + len(which)] != 0]]
+        assert chosen.tolist() == [one.feature for one in cell if one.k == k]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("search", ["cells", "single cells", "rounds"])
+def test_attained_is_never_refuted_and_out_of_reach_is(search, seed):
+    generator, graph, region = prepared(seed, (10, 6, 6, 6, 1), 0.4)
+    lower, upper = region.lower[0], region.upper[0]
+    high, low = best_points(graph, lower, upper, generator, count=500)
+    top, bottom = (evaluate(graph, rational(x))[-1][0] for x in (high, low))
+    attained = float(top) if Fraction(float(top)) <= top else float(torch.nextafter(double(float(top)), double(-1e300)))
+
+    def verdict(threshold, seconds):
+        constraints = Constraints.of(graph, (Conjunction(double([[1.0]]), double([threshold])),))
+        case, deadline = torch.tensor([0]), time.monotonic() + seconds
+        if search == "rounds":
+            return Rounds(graph, constraints, None, 1 << 28).run(region, case, deadline).verdict
+        # With no time for ranges and searches a cell is split until nothing is left to split.
+        each = 1e-9 if search == "single cells" else 0.05
+        return CellSearch(graph, constraints, None, 1 << 28).run(region, case, each, deadline).verdict
+
+    assert verdict(attained, 0.3) is not Verdict.UNSAT
+    above = verdict(float(top) + 0.1 * float(top - bottom) + 1e-6, 20.0)
+    if len(OpenDual.of(graph, region)):
+        assert above is Verdict.UNSAT or search == "single cells" or above is Verdict.UNKNOWN

@@ -1,0 +1,53 @@
+"""When boxes are given up, and when they are worth more time."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+import torch
+
+from netproof import Verdict
+from netproof.bounds.region import box_region
+from netproof.bounds.rounding import Rounding
+from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.linear import Linear
+from netproof.operators.relu import ReLU
+from netproof.query import Conjunction
+from netproof.search.constraints import Constraints
+from netproof.search.input_split import InputSplit
+
+
+def tent(threshold: float):
+    """``-|x0| + 0.001 |x1|`` is at least a threshold, on the square ``[-1, 1]``."""
+    weight = torch.tensor([[1.0, 0], [-1.0, 0], [0, 1.0], [0, -1.0]], dtype=torch.float64)
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    at = builder.add("in", Linear(weight, torch.zeros(4, dtype=torch.float64)), builder.input)
+    at = builder.add("relu", ReLU(), at)
+    out = torch.tensor([[-1.0, -1.0, 0.001, 0.001]], dtype=torch.float64)
+    builder.add("out", Linear(out, torch.zeros(1, dtype=torch.float64)), at)
+    graph = builder.build()
+    one = torch.ones(1, 2, dtype=torch.float64)
+    region = box_region(graph, -one, one)
+    condition = (Conjunction(torch.ones(1, 1, dtype=torch.float64), torch.tensor([threshold], dtype=torch.float64)),)
+    constraints = Constraints.of(graph, condition)
+    return InputSplit(graph, constraints, Rounding.of(graph, region), None, 1 << 20), region
+
+
+@pytest.mark.parametrize("patience", [0.0, math.inf])
+def test_boxes_that_do_not_close_are_given_up(patience):
+    search, region = tent(0.0)  # met at the origin: boxes around it stay open for ever
+    case = torch.zeros(1, dtype=torch.int64)
+    found = search.run(region, case, time.monotonic() + (60.0 if patience == 0.0 else 0.3), patience)
+    if patience == 0.0:
+        assert found.verdict is Verdict.UNKNOWN and found.reason == "boxes do not close" and found.subproblems == 0
+    else:
+        assert found.verdict in {Verdict.TIMEOUT, Verdict.UNKNOWN} and found.subproblems > 10
+    assert found.left is not None and found.left.tolist() == [0]
+
+
+def test_boxes_that_close_go_on(monkeypatch):
+    monkeypatch.setattr("netproof.search.input_split._WORTH", 0.0)
+    search, region = tent(0.0011)
+    assert search.run(region, torch.zeros(1, dtype=torch.int64), time.monotonic() + 60.0, 0.0).verdict is Verdict.UNSAT
