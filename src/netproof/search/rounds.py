@@ -67,8 +67,9 @@ class Rounds:
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
-        found = self._search(region, case, deadline, _EASY)
-        if _is_over(found, deadline) or not len(OpenDual.of(self._graph, region)):
+        some = len(OpenDual.of(self._graph, region)) > 0
+        found = self._search(region, case, deadline, _EASY if some else None)
+        if _is_over(found, deadline) or not some:
             return found
         begun = time.monotonic()
         rounding = Rounding.of(self._graph, region)
