@@ -26,6 +26,7 @@ from netproof.query import Verdict
 from netproof.search.cells import CellSearch
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
+from netproof.search.leaf import leaf_solver
 from netproof.search.relu_split import Found, ReluSplit
 
 #: subproblems of the first search
@@ -64,9 +65,14 @@ class Rounds:
         self._constraints = constraints
         self._attack = attack
         self._memory = memory
+        self._solver = leaf_solver(memory)
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
+        with self._solver:
+            return self._run(region, case, deadline)
+
+    def _run(self, region: Region, case: Tensor, deadline: float) -> Found:
         found = self._search(region, case, deadline, _EASY)
         if _is_over(found, deadline) or not len(OpenDual.of(self._graph, region)):
             return found
@@ -91,7 +97,7 @@ class Rounds:
             falling = bound is not None and found.bound is not None and found.bound < _FALLING * bound
             share = _FALLING_SHARE if falling else _ROUND_SHARE
             seconds *= _ROUND_GROWTH
-        cells = CellSearch(self._graph, self._constraints, self._attack, self._memory)
+        cells = CellSearch(self._graph, self._constraints, self._attack, self._memory, self._solver)
         seconds = _CELL_SHARE * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
 
@@ -111,7 +117,7 @@ class Rounds:
     ) -> Found:
         dual = OpenDual.of(self._graph, region)
         rounding = Rounding.of(self._graph, region)
-        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory)
+        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._solver)
         return search.run(case, deadline, most, grace=grace)
 
     @staticmethod
