@@ -145,11 +145,15 @@ class LeafPrograms:
         prices = solution.dual
         if prices is None or prices.shape != (count + len(signs.offset),) or not np.isfinite(prices).all():
             return torch.inf
-        # Rows were divided by their sizes.
-        prices = np.maximum(prices, 0.0) / np.concatenate([margins.size, signs.size])
-        if not prices.max(initial=0.0) > 0:
-            return torch.inf
-        prices = prices / prices.max()
+        # Rows were divided by their sizes; what counts is only how prices compare.
+        prices = np.maximum(prices, 0.0)
+        with np.errstate(over="ignore", under="ignore"):
+            for scale in (np.ones(1), np.concatenate([margins.size, signs.size])):
+                prices = prices / scale
+                largest = prices.max(initial=0.0)
+                if not 0 < largest < np.inf:
+                    return torch.inf
+                prices = prices / largest
         beta = torch.zeros(len(side), dtype=torch.float64)
         beta[features] = torch.from_numpy(prices[count:])
         return self.evaluate(case, side, torch.from_numpy(prices[:count]), beta)
