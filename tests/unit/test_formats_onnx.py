@@ -90,6 +90,16 @@ def test_weights_of_every_float_type_are_held_exactly(kind, raw, tmp_path):
     values = floats(3, 4).astype(helper.tensor_dtype_to_np_dtype(kind))
     data = values.tobytes() if raw else values.reshape(-1).tolist()
     made.graph.initializer[0].CopyFrom(helper.make_tensor("w", kind, [3, 4], data, raw=raw))
+    # ONNX has no operator that takes two types at once.
+    if kind == TensorProto.FLOAT16:
+        reader = next(one for one in made.graph.node if "w" in one.input)
+        reader.input[1] = "cast"
+        made.graph.node.insert(0, node("Cast", ["w"], ["cast"], to=TensorProto.FLOAT))
+    if kind == TensorProto.DOUBLE:
+        made.graph.input[0].type.tensor_type.elem_type = kind
+        for other in made.graph.initializer[1:]:
+            if other.data_type == TensorProto.FLOAT:
+                other.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(other).astype(np.float64), other.name))
     network = read_onnx(save(tmp_path / "net.onnx", made))
     weight = dict(network.graph.nodes[1].operator.parameters())["weight"]
     assert np.array_equal(weight.numpy().T, values.astype(np.float64))
@@ -215,6 +225,58 @@ def test_refusals(nodes, shape, parts, tmp_path):
     }  # fmt: skip
     made = model(nodes, shape, constants)
     refused(save(tmp_path / "net.onnx", made), *parts)
+
+
+def stored(array, name):
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(array, name)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "parts"),
+    [
+        ([node("Add", ["x", "d"])], ["node 'add_y' (Add) mixes operands of float32 and float64"]),
+        ([node("MatMul", ["x", "m"])], ["mixes operands of float32 and float64"]),
+        ([node("Gemm", ["x", "f", "d"])], ["mixes operands of float32 and float64"]),
+        ([node("Clip", ["x", "s"])], ["mixes operands of float32 and float64"]),
+        ([node("Concat", ["x", "d"], axis=1)], ["mixes operands of float32 and float64"]),
+        ([node("BatchNormalization", ["x", "d1", "d1", "d1", "d1"])], ["mixes operands of float32 and float64"]),
+        ([node("Add", ["x", "i"])], ["mixes operands of float32 and int64"]),
+        ([node("Relu", ["x"], ["a"]), node("Neg", ["a"], ["b"]), node("Sub", ["b", "d"])], ["node 'sub_y' (Sub) mixes"]),
+        ([node("Constant", [], ["c"], value=stored(np.ones(3), "c")), node("Add", ["x", "c"])], ["(Add) mixes"]),
+        ([node("Cast", ["d"], ["c"], to=1), node("Cast", ["c"], ["e"], to=11), node("Add", ["x", "e"])], ["(Add) mixes"]),
+        ([node("Relu", ["x"], ["a"]), node("Relu", ["a"])], None),
+        ([node("Cast", ["d"], ["c"], to=1), node("Add", ["x", "c"])], None),
+        ([node("Reshape", ["x", "shape"], ["a"]), node("Gather", ["a", "i"], axis=1)], None),
+    ],
+)  # fmt: skip
+def test_types_that_onnx_does_not_let_meet(nodes, parts, tmp_path):
+    """What onnxruntime refuses for its types is refused on reading; what it takes is not."""
+    import onnxruntime
+
+    doubles = {"d": np.ones((1, 3)), "m": np.ones((3, 2)), "s": np.array(0.0), "d1": np.ones(3)}
+    others = {"f": floats(3, 3), "i": np.array([0, 1, 2], np.int64), "shape": np.array([1, 3], np.int64)}
+    made = model(nodes, (1, 3), others)
+    made.graph.initializer.extend(stored(array, name) for name, array in doubles.items())
+    path = save(tmp_path / "net.onnx", made)
+    if parts is None:
+        onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        assert read_onnx(path).inputs == 3
+        return
+    with pytest.raises(Exception, match="Type Error"):
+        onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    refused(path, *parts)
+
+
+def test_two_nodes_of_one_name(tmp_path):
+    nodes = [node("Relu", ["x"], ["a"]), node("Neg", ["a"])]
+    for made in nodes:
+        made.name = "twin"
+    refused(save(tmp_path / "net.onnx", model(nodes, (1, 3))), "two nodes have the name 'twin'")
+    for made in nodes:
+        made.name = ""
+    assert read_onnx(save(tmp_path / "net.onnx", model(nodes, (1, 3)))).outputs == 3
 
 
 @pytest.mark.parametrize(("opset", "good"), [(7, False), (8, True), (21, True), (22, False)])
@@ -366,6 +428,7 @@ def test_batch_norm_goes_into_the_convolution_before_it(tmp_path):
 def test_divisors_beyond_error_terms(tmp_path):
     made = model([node("Div", ["x", "c"])], (1, 3), {"c": np.ones(3)})
     made.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.array([1.0, 1e-200, 1.0]), "c"))
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
     refused(save(tmp_path / "net.onnx", made), "a divisor is too large or too small")
 
 

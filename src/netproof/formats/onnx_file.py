@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from netproof.errors import FormatError
 from netproof.formats.onnx_tensors import printable
+from netproof.formats.onnx_types import check_names, check_types
 
 if TYPE_CHECKING:
     import onnx
@@ -55,7 +56,8 @@ def parse_onnx(path: Path, data: bytes, *, integers: bool = False) -> OnnxFile:
     Raises
     ------
     FormatError : no ONNX model; an opset out of range; not one input and one output; dynamic shapes other than the
-        batch; a cycle; values that nothing gives or that two nodes give
+        batch; a cycle; values that nothing gives or that two nodes give; two nodes of one name; operands of different
+        types where ONNX has one
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -90,11 +92,15 @@ def parse_onnx(path: Path, data: bytes, *, integers: bool = False) -> OnnxFile:
             raise FormatError(
                 path, f"has {len(values)} {what}s{': ' + names if names else ''}", f"export it with one {what}"
             )
+    check_names(path, graph.node)
     nodes = _order(path, graph, inputs[0].name, graph.output[0].name, constants)
+    shape = _input_shape(path, inputs[0], _FLOATS | _INTEGERS if integers else _FLOATS)
+    types = {name: tensor.data_type for name, tensor in constants.items()}
+    check_types(path, nodes, types | {inputs[0].name: inputs[0].type.tensor_type.elem_type}, opset)
     return OnnxFile(
         opset,
         inputs[0].name,
-        _input_shape(path, inputs[0], _FLOATS | _INTEGERS if integers else _FLOATS),
+        shape,
         graph.output[0].name,
         constants,
         nodes,

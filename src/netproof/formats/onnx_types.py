@@ -1,0 +1,99 @@
+"""Element types in an ONNX file: operators do not mix float32 with float64, and runtimes refuse files in which they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netproof.errors import FormatError
+from netproof.formats.onnx_tensors import printable
+
+if TYPE_CHECKING:
+    import onnx
+    from onnx.defs import OpSchema
+
+#: numbers and truth values, as ONNX numbers their types; of anything else the reader of tensors has more to say
+_NUMBERS = (*range(1, 8), *range(9, 14))
+
+
+def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str, int], opset: int) -> None:
+    """Check that operands of nodes have one type where their operator asks for one.
+
+    Parameters
+    ----------
+    nodes : operands first
+    types : of the input and the initializers, as ONNX numbers them
+    opset : version of the standard operators
+
+    What is not known (other operators, types that follow from something else than an operand's) is left alone.
+
+    Raises
+    ------
+    FormatError : operands of different types where ONNX has one type for them
+    """
+    import onnx
+
+    known = dict(types)
+    for node in nodes:
+        if node.domain not in ("", "ai.onnx"):
+            continue
+        try:
+            schema = onnx.defs.get_schema(node.op_type, opset)
+        except (onnx.defs.SchemaError, TypeError):  # protobuf hands over as bytes what is no text
+            continue
+        bound: dict[str, int] = {}
+        for name, kind in _formal(schema.inputs, node.input):
+            found = known.get(name)
+            if found is None or found not in _NUMBERS:
+                continue
+            if bound.setdefault(kind, found) != found:
+                label = printable(node.name or (node.output[0] if node.output else ""))
+                both = " and ".join(_name(one) for one in (bound[kind], found))
+                raise FormatError(
+                    path,
+                    f"node '{label}' ({node.op_type}) mixes operands of {both}, which ONNX does not allow",
+                    "export the network again, in one type",
+                )
+        for name, kind in _formal(schema.outputs, node.output):
+            own = _own_type(node) if node.op_type in ("Cast", "Constant") else bound.get(kind)
+            if own is not None:
+                known[name] = own
+
+
+def check_names(path: Path, nodes: Iterable[onnx.NodeProto]) -> None:
+    """Check that no two nodes have one name; raises :class:`FormatError` where they do."""
+    seen: set[str] = set()
+    for node in nodes:
+        if node.name and node.name in seen:
+            raise FormatError(path, f"two nodes have the name '{printable(node.name)}'", "export the network again")
+        seen.add(node.name)
+
+
+def _formal(declared: Sequence[OpSchema.FormalParameter], names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Values with the type parameters that stand for their types, ``T`` for one; those without one are left out."""
+    for number, name in enumerate(names):
+        if not declared:
+            return
+        formal = declared[min(number, len(declared) - 1)]
+        # Of several values of a variadic parameter each may have a type of its own, if it says so.
+        if name and formal.is_homogeneous and "(" not in formal.type_str:
+            yield name, formal.type_str
+
+
+def _own_type(node: onnx.NodeProto) -> int | None:
+    """The type that a node names itself."""
+    for attribute in node.attribute:
+        if node.op_type == "Cast" and attribute.name == "to":
+            return int(attribute.i)
+        if node.op_type == "Constant" and attribute.name == "value":
+            return int(attribute.t.data_type)
+    return None
+
+
+def _name(kind: int) -> str:
+    import onnx
+
+    known: dict[int, str] = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
+    name = known.get(kind, f"type {kind}")
+    return {"float": "float32", "double": "float64"}.get(name, name)
