@@ -65,7 +65,7 @@ def test_results_file_and_record(cli, tiny_data, tmp_path):
     assert record["benchmark"] == "qnn-mnist"
     assert record["files"]["network"] == hashlib.sha256(tiny_data.network.read_bytes()).hexdigest()
     (invocation,) = record["invocations"]
-    assert invocation["settings"] == {"timeout": 7.0, "seed": 0, "engine": "auto", "jobs": 1, "only": "mnist-1*-eps-1"}
+    assert invocation["settings"] == {"timeout": 7.0, "seed": 0, "engine": "auto", "device": "cpu", "jobs": 1, "only": "mnist-1*-eps-1"}
     assert invocation["machine"]["cores"] == available_cores() and invocation["wall_seconds"] > 0
 
 
