@@ -51,7 +51,7 @@ class Settings:
         if self.proofs and self.engine not in ("auto", "bab"):
             raise InputError("--engine", f"engine '{self.engine}' gives no certificates", "use auto, or ask for none")
         if not re.fullmatch(DEVICES, self.device):
-            problem = f"no device is called '{self.device[:40]}'"
+            problem = f"no device is called {self.device[:40]!r}"
             raise InputError("--device", problem, "give cpu, cuda, cuda:N, or auto for a GPU where there is one")
         if self.device not in ("cpu", "auto") and self.engine not in ("auto", "bab"):
             raise InputError("--device", f"engine '{self.engine}' works on the CPU alone", "leave it out, or use auto")

@@ -335,3 +335,10 @@ def test_damaged_published_table(cli, copied, tmp_path):
     (copied.folder / "qnn" / "published-aaai2021.csv").write_text("dataset,index,radius,verdict\nmnist,1\n")
     assert_refused(bench(cli, copied, "--out", tmp_path / "out"), "published-aaai2021.csv", "line 2")
     assert not (tmp_path / "out").exists()
+
+
+def test_integer_networks_take_no_gpu(cli, tiny_data, tmp_path):
+    out = tmp_path / "out"
+    ran = cli("bench", "run", "qnn-mnist", "--data", tiny_data.root, "--out", out, "--device", "cuda")
+    assert_refused(ran, "--device: the networks of qnn-mnist are integer networks", "give auto")
+    assert not out.exists()
