@@ -2,7 +2,7 @@
 
 Inside :class:`PretendDevice` PyTorch's device ``meta`` computes. A tensor that is moved or made there keeps its values, in a
 tensor on the CPU that nobody sees, so that results are those of the CPU, bit for bit. What a GPU would refuse, or what the
-rules for one forbid, raises :class:`WrongDevice`:
+rules for one forbid, raises :class:`WrongDeviceError`:
 
 * an operation on tensors of both devices, other than moving and CPU scalars (a GPU takes CPU tensors as indices, too;
   each of them would be a transfer that nobody wrote down, so that these count as mixed);
@@ -23,7 +23,7 @@ DEVICE = torch.device("meta")
 _HEAVY = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "convolution", "convolution_backward")
 
 
-class WrongDevice(AssertionError):
+class WrongDeviceError(AssertionError):
     """An operation that has no business on the devices that its tensors are on."""
 
 
@@ -49,7 +49,7 @@ class Elsewhere(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        raise WrongDevice(f"{func} on a tensor of the device, outside of it")
+        raise WrongDeviceError(f"{func} on a tensor of the device, outside of it")
 
 
 class PretendDevice(TorchDispatchMode):
@@ -68,11 +68,11 @@ class PretendDevice(TorchDispatchMode):
         given = kwargs.get("device")
         target = bool(there) if given is None else torch.device(given) == DEVICE
         if there and here:
-            raise WrongDevice(f"{name} of tensors on both devices: {[tuple(each.shape) for each in tensors]}")
+            raise WrongDeviceError(f"{name} of tensors on both devices: {[tuple(each.shape) for each in tensors]}")
         if name in _HEAVY:
             self.count += target
             if not target and all(each.dtype == torch.float32 for each in tensors):
-                raise WrongDevice(f"{name} of float32 tensors on the CPU")
+                raise WrongDeviceError(f"{name} of float32 tensors on the CPU")
         if given is not None:
             kwargs["device"] = torch.device("cpu")
         unwrapped = tree_map(lambda each: each.value if isinstance(each, Elsewhere) else each, (args, kwargs))
@@ -85,7 +85,7 @@ class PretendDevice(TorchDispatchMode):
             if id(each) in known:  # an operation in place
                 return known[id(each)]
             if each.dtype == torch.float64:
-                raise WrongDevice(f"{name} makes float64 numbers on the device")
+                raise WrongDeviceError(f"{name} makes float64 numbers on the device")
             return Elsewhere(each)
 
         return tree_map(wrapped, result)
