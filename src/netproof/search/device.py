@@ -11,7 +11,6 @@ from netproof.errors import InputError
 from netproof.graph.graph import Arithmetic
 from netproof.network import Network
 
-#: what takes part in no choice of device
 CPU = torch.device("cpu")
 _MEND = "give cpu, or auto for a GPU where there is one"
 
