@@ -64,3 +64,23 @@ def test_unusable(cli, float_network, tmp_path, tiny_data):
         ),
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [
+        ("(assert (> Y_0 Y_0))", "unsat"),
+        ("(assert (or false (< 1 0)))", "unsat"),
+        ("(assert (>= Y_0 Y_0))", "sat"),
+        ("(assert (or (> Y_0 Y_0) (>= Y_1 0.5)))", "sat"),
+        ("(assert (or (> Y_0 Y_0) (>= Y_1 1.5)))", "unsat"),
+    ],
+)
+def test_conditions_that_are_true_or_false_by_themselves(condition, verdict, cli, tmp_path):
+    network = save(tmp_path / "net.onnx", model([node("Relu", ["x"])], (1, 2)))
+    declared = "".join(f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0", "Y_1"))
+    box = "".join(f"(assert (>= X_{i} 0))(assert (<= X_{i} 1))" for i in range(2))
+    asked = tmp_path / "property.vnnlib"
+    asked.write_text(declared + box + condition)
+    ran = cli("verify", network, asked)
+    assert ran.code == 0 and ran.out.startswith(f"{verdict}\n"), ran

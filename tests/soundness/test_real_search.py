@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,6 +11,8 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.bounds.region import box_region
+from netproof.bounds.rounding import Rounding
 from netproof.errors import QueryError
 from netproof.formats.onnx import read_onnx
 from netproof.graph.graph import Arithmetic, GraphBuilder
@@ -18,7 +22,8 @@ from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
 from netproof.operators.sigmoid import Sigmoid
 from netproof.operators.tanh import Tanh
-from netproof.search import input_split, verify_real
+from netproof.search import input_split, range_split, relu_split, rounds, verify_real
+from netproof.search.constraints import Constraints
 from onnx_models import model, node, save
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
@@ -162,3 +167,53 @@ def test_a_runtime_that_fails_is_an_error_of_one_line(tmp_path):
         asked = Query(replace(network, content=content), double([-1.0] * 3), double([1.0] * 3), condition)
         with pytest.raises(QueryError, match="onnxruntime does not evaluate"):
             verify(asked)
+
+
+def test_what_was_not_reached_is_left_open(monkeypatch):
+    """A search that stops at a subproblem without a split names the cases of later portions, too, and their bound."""
+    monkeypatch.setattr(range_split, "_MOST_ROWS", 2)
+    builder = GraphBuilder(Arithmetic.REAL, (1,))
+    at = builder.add("one", Linear(double([[1.0]]), double([2.0])), builder.input)
+    builder.add("two", Linear(double([[1.0]]), double([0.0])), builder.add("clip", Clip(0.0, 9.0), at))
+    graph = builder.build()
+    # Affine on the box, so that there is nothing to split; attained are 2.5, 2.0, 1.5, 2.75.
+    condition = tuple(Conjunction(double([[1.0]]), double([t])) for t in (0.5, 1.0, 1.5, 0.25))
+    region = box_region(graph, double([[-1.0]]), double([[1.0]]))
+    search = range_split.RangeSplit(graph, Constraints.of(graph, condition), Rounding.of(graph, region), None, 1 << 20)
+    found = search.run(region, torch.arange(4), math.inf)
+    assert found.verdict is Verdict.UNKNOWN and found.left.tolist() == [0, 1, 2, 3]
+    assert found.bound >= 2.75
+
+
+def test_a_search_without_time_for_the_next_one_ends_at_the_time_limit(monkeypatch):
+    """That its cases were to be handed on is nothing that a user has to know."""
+    generator = torch.Generator().manual_seed(5)
+    graph = random_graph(generator, (12, 10, 8, 2))
+    lower = torch.full((12,), -1.0, dtype=torch.float64)
+    asked = query(graph, lower, -lower, [[1.0, 0.0]], [float(graph.evaluate(lower)[0])])
+    begun = time.monotonic()
+    clock = [begun]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    run = relu_split.ReluSplit.run
+
+    def stopped(self, *arguments, **options):
+        found = run(self, *arguments, **options)
+        clock[0] += 100.0
+        return found
+
+    monkeypatch.setattr(relu_split.ReluSplit, "run", stopped)
+    monkeypatch.setattr(rounds, "_EASY", 1)
+    result = verify(asked, Settings(timeout=50.0, attack=False))
+    assert (result.verdict, result.reason) == (Verdict.TIMEOUT, "the time limit was reached")
+
+
+def test_many_cases_and_nothing_to_choose():
+    """Of as many cases as an easy search has subproblems the reason is the same as of one."""
+    builder = GraphBuilder(Arithmetic.REAL, (12,))
+    at = builder.add("relu", ReLU(), builder.add("one", Linear(double([[0.1] * 12]), double([100.0])), builder.input))
+    builder.add("two", Linear(double([[1.0]]), double([0.0])), at)
+    condition = tuple(Conjunction(double([[1.0]]), double([101.0 + 0.001 * i])) for i in range(150))
+    lower = double([-1.0] * 12)
+    asked = Query(network_of(builder.build()), lower, -lower, condition)
+    result = verify(asked, Settings(timeout=30.0, attack=False))
+    assert result.verdict is Verdict.UNKNOWN and "without open features" in result.reason

@@ -122,7 +122,7 @@ def test_splits_of_signs(name, monkeypatch):
 
     def ask(device):
         dual, rounding = OpenDual.of(graph, region), Rounding.of(graph, region)
-        search = ReluSplit(dual, rounding, constraints, None, 1 << 28, device)
+        search = ReluSplit(dual, rounding, constraints, None, 1 << 28, device=device)
         return pieces(search.run(torch.arange(2), math.inf, most=30))
 
     here, there = both(ask)
@@ -159,7 +159,9 @@ def test_cells(few_splits):
     region, constraints = asked(graph, 5, 3.1)
 
     def ask(device):
-        return pieces(CellSearch(graph, constraints, None, 1 << 28, device).run(region, torch.arange(2), 1e6, math.inf))
+        return pieces(
+            CellSearch(graph, constraints, None, 1 << 28, device=device).run(region, torch.arange(2), 1e6, math.inf)
+        )
 
     here, there = both(ask)
     assert here == there

@@ -12,12 +12,12 @@ import torch
 from netproof.benchmarks.boxes import Normalization
 from netproof.errors import FormatError, InputError
 from netproof.formats.image_set import ImageSet
-from netproof.training import session as sessions
+from netproof.training import run as training_run
 from netproof.training.architectures import architecture
 from netproof.training.certified import CertifiedTraining, Inputs, Options, accuracy
 from netproof.training.export import onnx_model
+from netproof.training.run import TrainingRun
 from netproof.training.schedule import Schedule
-from netproof.training.session import TrainingSession
 from netproof.training.trainable import trainable
 from onnx_models import model, node, run_onnxruntime, save
 
@@ -87,21 +87,21 @@ def test_a_network_without_weights_is_refused(tmp_path):
 
 def test_training_learns_and_the_files_compute_the_same(tmp_path):
     schedule = Schedule(epochs=20, warmup=4, ramp=8, radius=0.02, learning_rate=1e-2)
-    run = training(schedule=schedule, augment=False)
+    course = training(schedule=schedule, augment=False)
     judged = Inputs(images(), NORMALIZATION, CPU)
-    assert accuracy(run.network.graph(), judged, 0.02)[1] < 0.4
-    session = TrainingSession(run, tmp_path, {"seed": 0})
-    steps = list(session.run())
-    assert len(steps) == 80 and [row.epoch for row in session.rows] == list(range(1, 21))
-    assert session.rows[0].radius == 0 and session.rows[-1].radius == 0.02
-    correct, proved = accuracy(run.network.graph(), judged, 0.02)
+    assert accuracy(course.network.graph(), judged, 0.02)[1] < 0.4
+    run = TrainingRun(course, tmp_path, {"seed": 0})
+    steps = list(run.run())
+    assert len(steps) == 80 and [row.epoch for row in run.rows] == list(range(1, 21))
+    assert run.rows[0].radius == 0 and run.rows[-1].radius == 0.02
+    correct, proved = accuracy(course.network.graph(), judged, 0.02)
     assert 0.6 < proved <= correct
-    plain, folded = session.write_networks("net")
+    plain, folded = run.write_networks("net")
     inputs = [np.random.default_rng(n).normal(size=(1, 3, 8, 8)).astype(np.float32) for n in range(3)]
     assert b"BatchNormalization" in plain.read_bytes() and b"BatchNormalization" not in folded.read_bytes()
     for path in (plain, folded):
         for x, theirs in zip(inputs, run_onnxruntime(path.read_bytes(), inputs), strict=True):
-            mine = run.network.graph().evaluate(torch.from_numpy(x.reshape(-1))).detach().numpy()
+            mine = course.network.graph().evaluate(torch.from_numpy(x.reshape(-1))).detach().numpy()
             assert np.abs(mine - theirs).max() <= 1e-4 * max(1.0, np.abs(theirs).max())
     log = (tmp_path / "log.csv").read_text().splitlines()
     assert log[0] == "epoch,radius,kappa,beta,loss,correct,proved" and len(log) == 21
@@ -112,33 +112,33 @@ def test_training_that_was_stopped_arrives_at_the_same_network(tmp_path, monkeyp
     def bytes_after(folder, *stops: int) -> list[bytes]:
         folder.mkdir()
         for stop in (*stops, 99):
-            session = TrainingSession(training(), folder, {"seed": 0})
-            for number, _ in enumerate(session.run(), start=session.resumed + 1):
+            run = TrainingRun(training(), folder, {"seed": 0})
+            for number, _ in enumerate(run.run(), start=run.resumed + 1):
                 if number == stop:
                     break
-        return [path.read_bytes() for path in [*session.write_networks("net"), folder / "log.csv"]]
+        return [path.read_bytes() for path in [*run.write_networks("net"), folder / "log.csv"]]
 
-    monkeypatch.setattr(sessions, "_INTERVAL", 0.0)  # a checkpoint after every step
+    monkeypatch.setattr(training_run, "_INTERVAL", 0.0)  # a checkpoint after every step
     assert bytes_after(tmp_path / "whole") == bytes_after(tmp_path / "parts", *stops)
 
 
 def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
-    session = TrainingSession(training(), tmp_path, {"seed": 0})
-    list(session.run())
+    run = TrainingRun(training(), tmp_path, {"seed": 0})
+    list(run.run())
     with pytest.raises(InputError, match="belongs to another run: its seed is 0, here 1"):
-        TrainingSession(training(), tmp_path, {"seed": 1})
+        TrainingRun(training(), tmp_path, {"seed": 1})
     path = tmp_path / "checkpoint.pt"
     whole = path.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], b"x" + whole[1:]):
         path.write_bytes(damaged)
         with pytest.raises(FormatError, match="checkpoint"):
-            TrainingSession(training(), tmp_path, {"seed": 0})
+            TrainingRun(training(), tmp_path, {"seed": 0})
 
 
 def test_a_disk_that_fills_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(sessions, "_INTERVAL", 0.0)
-    session = TrainingSession(training(), tmp_path, {})
-    steps = session.run()
+    monkeypatch.setattr(training_run, "_INTERVAL", 0.0)
+    run = TrainingRun(training(), tmp_path, {})
+    steps = run.run()
     next(steps)
     good = (tmp_path / "checkpoint.pt").read_bytes()
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -151,7 +151,7 @@ def test_a_disk_that_fills_leaves_the_last_good_checkpoint(tmp_path, monkeypatch
         signal.signal(signal.SIGXFSZ, handler)
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "log.csv"}
     assert (tmp_path / "checkpoint.pt").read_bytes() == good
-    assert TrainingSession(training(), tmp_path, {}).resumed == 1
+    assert TrainingRun(training(), tmp_path, {}).resumed == 1
 
 
 def test_a_loss_that_is_no_number_ends_training():

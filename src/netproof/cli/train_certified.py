@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from netproof.formats.image_set import ImageSet
     from netproof.training.certified import Options
     from netproof.training.checkpoint import Plain as PlainValue
-    from netproof.training.session import EpochRow, TrainingSession
+    from netproof.training.run import EpochRow, TrainingRun
     from netproof.training.trainable import TrainableNetwork
 
 NetworkOrName = Annotated[
@@ -128,7 +128,7 @@ def certified(
     from netproof.formats.image_sources import read_image_set
     from netproof.runs.lock import FolderLock
     from netproof.training.certified import CertifiedTraining, Inputs, accuracy
-    from netproof.training.session import TrainingSession
+    from netproof.training.run import TrainingRun
 
     target = _device(device)
     found = read_image_set(images, labels, split="train", crop=crop, check=not unchecked)
@@ -142,13 +142,13 @@ def certified(
     lock = FolderLock(out)
     try:
         with stoppable():
-            session = TrainingSession(training, out, _identity(content, found, normalization, options))
-            if session.resumed:
-                typer.echo(f"going on after step {session.resumed} of {training.steps}", err=True)
-            with train_progress(training.steps, training.steps_per_epoch, session) as display:
-                for step in session.run():
+            run = TrainingRun(training, out, _identity(content, found, normalization, options))
+            if run.resumed:
+                typer.echo(f"going on after step {run.resumed} of {training.steps}", err=True)
+            with train_progress(training.steps, training.steps_per_epoch, run) as display:
+                for step in run.run():
                     display.advance(step)
-            written = session.write_networks(name)
+            written = run.write_networks(name)
     except Stopped as stop:
         typer.echo(
             f"stopped by {stop} in epoch {int(training.epoch) + 1}; run the same command again to go on from the "
@@ -162,19 +162,19 @@ def certified(
     if judged is not None and len(judged):
         shares = accuracy(model.graph(), Inputs(judged, normalization, target), eps)
     if as_json:
-        print_json(_document(written, session, shares, normalization, eps))
+        print_json(_document(written, run, shares, normalization, eps))
     else:
         typer.echo(_text(written, shares, judged, eps))
 
 
 def _document(
     written: list[Path],
-    session: TrainingSession,
+    run: TrainingRun,
     shares: tuple[float, float] | None,
     normalization: Normalization,
     radius: float,
 ) -> dict[str, object]:
-    last: EpochRow = session.rows[-1]
+    last: EpochRow = run.rows[-1]
     return {
         "networks": [str(path) for path in written],
         "radius": radius,

@@ -89,9 +89,11 @@ def parts_of(
 ) -> tuple[PropertyPart, ...]:
     """The property ``bounds and formulas`` as boxes with conditions.
 
+    Disjuncts that are false for any numbers fall away; where all do, what is left is one box with an empty disjunction.
+
     Raises
     ------
-    FormatError : an empty box, an input without a bound, a condition that nothing meets or that is too large
+    FormatError : an empty box, an input without a bound, a condition that is too large
     """
     crossed = bounds.crossed()
     if crossed is not None:
@@ -105,6 +107,7 @@ def parts_of(
         )
     grouped: dict[tuple[object, ...], tuple[Bounds, list[tuple[LinearConstraint, ...]]]] = {}
     empty: tuple[Bounds, int] | None = None
+    impossible: Bounds | None = None
     for atoms in _conjunctions(And(tuple(formulas))):
         own, constraints, possible = Bounds(), [], True
         for atom in atoms:
@@ -115,8 +118,6 @@ def parts_of(
                 constraints.append(constraint)
             elif not (constraint.threshold < 0 if constraint.strict else constraint.threshold <= 0):
                 possible = False
-        if not possible:
-            continue
         narrowed = Bounds(bounds.lower, bounds.upper) if own.lower or own.upper else bounds
         for i, (value, at) in own.lower.items():
             narrowed.raise_lower(i, value, at)
@@ -125,6 +126,9 @@ def parts_of(
         reverse = None if narrowed is bounds else narrowed.crossed()
         if reverse is not None:
             empty = (narrowed, reverse)
+            continue
+        if not possible:
+            impossible = impossible or narrowed
             continue
         key = tuple(
             sorted(
@@ -135,9 +139,10 @@ def parts_of(
         group = grouped.setdefault(key, (narrowed, []))
         group[1].append(tuple(constraints))
     if not grouped:
-        if empty is not None:
+        if empty is not None and impossible is None:
             _fail_crossed(tokens, *empty)
-        raise FormatError(path, "its condition is false whatever the network computes", "check the asserts")
+        # False whatever the network computes: a box on which nothing is asked.
+        return (PropertyPart(_box(path, inputs, impossible or bounds), ()),)
     if len(grouped) * inputs > _LARGEST_BOXES:
         raise FormatError(
             path,

@@ -1,4 +1,4 @@
-"""What one property costs on a large network: intervals, CROWN and the complete search, each in a process of its own.
+"""What one property costs on a large network: intervals, CROWN and complete runs, each in a process of its own.
 
 A process of its own, because the most memory a process ever had resident is all that systems tell.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,8 @@ from netproof.settings import Settings
 if TYPE_CHECKING:
     from netproof.query import ImageQuery
 
-METHODS = ("interval", "crown", "complete")
+#: ``search`` is the complete run with its attacks switched off: networks that were not trained fall to them at once
+METHODS = ("interval", "crown", "complete", "search")
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,11 @@ def _complete(query: ImageQuery, settings: Settings) -> str:
     return f"{result.verdict.for_robustness} ({result.method or 'none'}, {result.subproblems} subproblems)"
 
 
-_METHODS = {"interval": _interval, "crown": _crown, "complete": _complete}
+def _search(query: ImageQuery, settings: Settings) -> str:
+    return _complete(query, replace(settings, attack=False))
+
+
+_METHODS = {"interval": _interval, "crown": _crown, "complete": _complete, "search": _search}
 
 
 def cost_table(costs: list[Cost]) -> str:

@@ -21,10 +21,12 @@ from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
 from netproof.bounds.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.bounds.region import Region
 from netproof.bounds.rounding import Rounding
+from netproof.exact.milp.highs import HighsProcess
 from netproof.graph.graph import Graph
 from netproof.query import Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
+from netproof.search.leaf import leaf_solver
 from netproof.search.relu_split import Found, ReluSplit
 
 #: a search's seconds of grace, and its most seconds, against those of the ranges before it
@@ -52,17 +54,20 @@ class CellSearch:
         constraints: Constraints,
         attack: FloatAttack | None,
         memory: int,
+        solver: HighsProcess | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self._graph = graph
         self._constraints = constraints
         self._attack = attack
         self._memory = memory
+        self._solver = solver or leaf_solver(memory)
         self._device = device
 
     def run(self, region: Region, case: Tensor, seconds: float, deadline: float) -> Found:
         """Decide cases (numbers) on a region, with ``seconds`` for the ranges of every cell."""
         count = 0
+        stuck: Found | None = None
         root = Cell((), region, case, torch.inf)
         stack = self._halves(root) or [root]
         while stack:
@@ -82,7 +87,11 @@ class CellSearch:
                 continue
             if found.verdict is Verdict.SAT:
                 return Found(Verdict.SAT, count, found.witness)
-            assert found.left is not None and found.bound is not None
+            if found.left is None:
+                # A leaf of it stays open whatever is done; a witness may be elsewhere.
+                stuck = found
+                continue
+            assert found.bound is not None
             smaller = Cell(cell.sides, refined, found.left, found.bound)
             halves = self._halves(smaller)
             if not halves:
@@ -92,12 +101,12 @@ class CellSearch:
                 if found.verdict is not Verdict.UNSAT:
                     return replace(found, subproblems=count, left=case)
             stack += halves
-        return Found(Verdict.UNSAT, count)
+        return Found(Verdict.UNSAT, count) if stuck is None else replace(stuck, subproblems=count)
 
     def _search(self, cell: Cell, region: Region, deadline: float, grace: float) -> Found:
         dual = OpenDual.of(self._graph, region)
         rounding = Rounding.of(self._graph, region)
-        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._device)
+        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._solver, self._device)
         return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), grace=grace)
 
     def _halves(self, cell: Cell) -> list[Cell]:

@@ -139,6 +139,9 @@ class RangeSplit:
                     return Found(Verdict.SAT, self._count, witness)
             split, splittable = self._choose(left, point)
             if not bool(splittable.all()):
+                # What has not been bounded yet stays open, too.
+                for rest in portions[number + 1 :]:
+                    self._add(batch.take(rest))
                 return self._undecided(Verdict.UNKNOWN, "a subproblem that cannot be split stays open", left)
             self._add(_halves(self._graph, left, split))
         return None

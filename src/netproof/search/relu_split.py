@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,9 +13,11 @@ from netproof.bounds.open_branching import candidate_scores
 from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
 from netproof.bounds.open_optimize import Choice, optimize_open
 from netproof.bounds.rounding import Rounding
+from netproof.exact.milp.highs import HighsProcess
 from netproof.query import Verdict, Witness
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
+from netproof.search.leaf import LeafPrograms, leaf_solver
 
 _ROOT_STEPS, _STEPS, _SCALE = 40, 4, 1.0
 #: candidate splits tried out per subproblem
@@ -27,8 +29,8 @@ _MOST_ROWS = 256
 _JUDGED = 64
 #: and so many times its time of grace is what it is judged by to begin with
 _PATIENCE = 4.0
-#: rounds of optimization that a subproblem with nothing left to split gets
-_LEAF_ROUNDS = 5
+#: rounds of optimization that a subproblem with nothing left to split gets before its linear program is solved
+_LEAF_ROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,7 @@ class ReluSplit:
     constraints : float64
     attack : to try maximizers on; None where witnesses are not looked for
     memory : bytes that open subproblems may occupy
+    solver : for leaves, where other searches have one already
     device : where multipliers are optimized and splits are chosen; all else is done, and kept, on the CPU
     """
 
@@ -95,6 +98,7 @@ class ReluSplit:
         constraints: Constraints,
         attack: FloatAttack | None,
         memory: int,
+        solver: HighsProcess | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self._dual = dual
@@ -108,6 +112,10 @@ class ReluSplit:
         self._batch = max(4, min(_MOST_ROWS, min(_ROWS_BYTES, memory // 2) // (8 * 12 * largest)))
         self._count = 0
         self._open: Open | None = None
+        self._leaves = LeafPrograms(dual, rounding, constraints, solver or leaf_solver(memory))
+        #: case and bound of every leaf that stays open, and whether any of them might be closed by other means
+        self._stuck: list[tuple[int, float]] = []
+        self._hopeful = False
 
     @property
     def count(self) -> int:
@@ -146,12 +154,37 @@ class ReluSplit:
             if self._open.bytes > self._memory:
                 return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
             batch = self._pop()
-            if bool((batch.rounds >= _LEAF_ROUNDS).any()):
-                return self._undecided(Verdict.UNKNOWN, "a subproblem without open features stays open", batch)
-            witness = self._bound(self._split(batch, deadline), _STEPS, deadline)
+            is_leaf = batch.rounds >= _LEAF_ROUNDS
+            witness = self._solve(batch.take(is_leaf), deadline)
+            batch = batch.take(~is_leaf)
+            if witness is None and len(batch):
+                witness = self._bound(self._split(batch, deadline), _STEPS, deadline)
+            if self._stuck and self._attack is None:
+                break  # no proof any more, and no witness
         if witness is not None:
             return Found(Verdict.SAT, self._count, witness)
-        return Found(Verdict.UNSAT, self._count)
+        if not self._stuck:
+            return Found(Verdict.UNSAT, self._count)
+        found = self._undecided(Verdict.UNKNOWN, "a subproblem without open features stays open")
+        return found if self._hopeful else replace(found, left=None)
+
+    def _solve(self, leaves: Open, deadline: float) -> Witness | None:
+        """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""
+        for row in range(len(leaves)):
+            if time.monotonic() >= deadline:
+                self._keep(leaves.take(torch.arange(row, len(leaves))))
+                return None
+            case = int(leaves.case[row])
+            leaf = self._leaves.bound(case, leaves.side[row], deadline)
+            if leaf.value < 0:
+                continue
+            if self._attack is not None and leaf.point is not None:
+                witness = self._attack.try_points(leaf.point[None], leaves.case[row : row + 1])
+                if witness is not None:
+                    return witness
+            self._stuck.append((case, float(leaves.value[row])))
+            self._hopeful = self._hopeful or not leaf.hopeless
+        return None
 
     def _largest(self) -> float:
         return -math.inf if self._open is None else float(self._open.value.max())
@@ -167,12 +200,12 @@ class ReluSplit:
         seconds, doubt = (deadline - begun, 1.0) if spent >= grace else (_PATIENCE * grace, 2.0)
         return needed > doubt * math.log2(max(self._count / rows * seconds / spent, 1.0))
 
-    def _undecided(self, verdict: Verdict, reason: str, batch: Open | None = None) -> Found:
-        parts = [part for part in (self._open, batch) if part is not None]
-        case = torch.unique(torch.cat([part.case for part in parts]))
-        return Found(
-            verdict, self._count, bound=float(max(part.value.max() for part in parts)), reason=reason, left=case
-        )
+    def _undecided(self, verdict: Verdict, reason: str) -> Found:
+        case = torch.tensor([case for case, _ in self._stuck], dtype=torch.int64)
+        if self._open is not None:
+            case = torch.cat([case, self._open.case])
+        bound = max([self._largest(), *(value for _, value in self._stuck)])
+        return Found(verdict, self._count, bound=bound, reason=reason, left=torch.unique(case))
 
     def _pop(self) -> Open:
         assert self._open is not None

@@ -27,6 +27,7 @@ from netproof.query import Verdict
 from netproof.search.cells import CellSearch
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
+from netproof.search.leaf import leaf_solver
 from netproof.search.relu_split import Found, ReluSplit
 
 #: subproblems of the first search
@@ -73,12 +74,18 @@ class Rounds:
         self._constraints = constraints
         self._attack = attack
         self._memory = memory
+        self._solver = leaf_solver(memory)
         self._device = device
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
-        found = self._search(region, case, deadline, _EASY)
-        if _is_over(found, deadline) or not len(OpenDual.of(self._graph, region)):
+        with self._solver:
+            return self._run(region, case, deadline)
+
+    def _run(self, region: Region, case: Tensor, deadline: float) -> Found:
+        some = len(OpenDual.of(self._graph, region)) > 0
+        found = self._search(region, case, deadline, _EASY if some else None)
+        if _is_over(found, deadline) or not some:
             return found
         begun = time.monotonic()
         rounding = Rounding.of(self._graph, region)
@@ -87,6 +94,9 @@ class Rounds:
         seconds = _FIRST_ROUND * (time.monotonic() - begun)
         if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
             return self._in_one_round(region, found, deadline)
+        found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
+        if _is_over(found, deadline):
+            return found
         refiner = SplitRefiner(self._graph, memory=self._memory // 2, device=self._device)
         share = _BEGIN_SHARE
         while seconds <= share * (deadline - time.monotonic()):
@@ -101,7 +111,7 @@ class Rounds:
             falling = bound is not None and found.bound is not None and found.bound < _FALLING * bound
             share = _FALLING_SHARE if falling else _ROUND_SHARE
             seconds *= _ROUND_GROWTH
-        cells = CellSearch(self._graph, self._constraints, self._attack, self._memory, self._device)
+        cells = CellSearch(self._graph, self._constraints, self._attack, self._memory, self._solver, self._device)
         seconds = _CELL_SHARE * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
 
@@ -123,7 +133,7 @@ class Rounds:
     ) -> Found:
         dual = OpenDual.of(self._graph, region)
         rounding = Rounding.of(self._graph, region)
-        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._device)
+        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._solver, self._device)
         return search.run(case, deadline, most, grace=grace)
 
     @staticmethod

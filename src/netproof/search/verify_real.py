@@ -107,13 +107,20 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
         until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
         found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline, until)
         if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
-            return found, "search"
+            return _ended(found, deadline), "search"
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
         found = RangeSplit(graph, constraints, rounding, attack, settings.memory, device).run(region, case, deadline)
     else:
         found = Rounds(graph, constraints, attack, settings.memory, device).run(region, case, deadline)
-    return replace(found, subproblems=before + found.subproblems), "search"
+    return _ended(replace(found, subproblems=before + found.subproblems), deadline), "search"
+
+
+def _ended(found: Found, deadline: float) -> Found:
+    """How a search ended that handed its cases on when there was no time left for another one."""
+    if found.verdict is Verdict.UNKNOWN and found.left is not None and time.monotonic() >= deadline:
+        return replace(found, verdict=Verdict.TIMEOUT, reason="the time limit was reached")
+    return found
 
 
 def _open_count(graph: Graph, region: Region) -> int:

@@ -59,8 +59,12 @@ class HighsProcess:
     ) -> None:
         self.close()
 
-    def solve(self, model: Model, deadline: float, *, relaxed: bool = False) -> Solution:
+    def solve(
+        self, model: Model, deadline: float, *, relaxed: bool = False, tolerance: float | None = None
+    ) -> Solution:
         """The solver's word on a model before ``time.monotonic()`` reaches ``deadline``, half a second of grace apart.
+
+        ``tolerance``, where given, is by how much it may miss a row or a reduced cost.
 
         Raises
         ------
@@ -77,7 +81,7 @@ class HighsProcess:
         process = self._process
         assert process is not None and process.stdin is not None
         try:
-            send(process.stdin, Request(model, relaxed, left))
+            send(process.stdin, Request(model, relaxed, left, tolerance))
             wait = max(deadline - time.monotonic(), 0.0) + _GRACE
             answer = self._answers.get(timeout=wait if wait < _LONGEST_WAIT else None)
         except queue.Empty:

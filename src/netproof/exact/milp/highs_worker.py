@@ -28,11 +28,12 @@ _LOOK = 0.5
 
 @dataclass(frozen=True)
 class Request:
-    """Solve a model, as a linear program where ``relaxed``, in at most ``seconds``."""
+    """Solve a model, as a linear program where ``relaxed``, in at most ``seconds``, to a tolerance other than HiGHS's own."""
 
     model: Model
     relaxed: bool
     seconds: float
+    tolerance: float | None = None
 
 
 def send(stream: IO[bytes], message: object) -> None:
@@ -63,6 +64,9 @@ def solve(request: Request) -> Solution:
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("threads", 1)
     highs.setOptionValue("time_limit", max(request.seconds, 0.0))
+    if request.tolerance is not None:
+        highs.setOptionValue("primal_feasibility_tolerance", request.tolerance)
+        highs.setOptionValue("dual_feasibility_tolerance", request.tolerance)
     if request.relaxed:
         # Presolve would leave no ray behind where it finds the program infeasible.
         highs.setOptionValue("presolve", "off")

@@ -33,7 +33,7 @@ class EpochRow:
     proved: float
 
 
-class TrainingSession:
+class TrainingRun:
     """Runs a training, from its checkpoint where there is one.
 
     Parameters
