@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from netproof.errors import InputError
 
 #: the engines a query can be given to: ``auto`` and ``bab`` are the search by dual bounds
 ENGINES = ("auto", "bab", "smt", "milp")
+#: what a device may be called, as a regular expression
+DEVICES = r"cpu|auto|cuda(:(0|[1-9][0-9]?))?"
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Settings:
     attack : look for witnesses before and between bounds
     seed : of every random choice; the same seed gives the same search
     engine : one of :data:`ENGINES`; the exact engines take ``timeout`` and ``memory`` and nothing else of this
+    device : where the search on real networks works in float32: ``cpu``; a GPU, ``cuda`` or ``cuda:N``; or ``auto``, a GPU
+        where there is one. What decides is computed on the CPU in any case, and so are integer networks and the exact
+        engines, which take no GPU that is asked for by name
     proofs : keep what is needed for a certificate of ``unsat`` (:attr:`netproof.Result.proof`), which the search
         by dual bounds alone can give
     """
@@ -33,6 +39,7 @@ class Settings:
     seed: int = 0
     engine: str = "auto"
     proofs: bool = False
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if not self.timeout > 0:
@@ -43,5 +50,10 @@ class Settings:
             raise InputError("--engine", f"no engine is called '{self.engine}'", f"give one of {', '.join(ENGINES)}")
         if self.proofs and self.engine not in ("auto", "bab"):
             raise InputError("--engine", f"engine '{self.engine}' gives no certificates", "use auto, or ask for none")
+        if not re.fullmatch(DEVICES, self.device):
+            problem = f"no device is called {self.device[:40]!r}"
+            raise InputError("--device", problem, "give cpu, cuda, cuda:N, or auto for a GPU where there is one")
+        if self.device not in ("cpu", "auto") and self.engine not in ("auto", "bab"):
+            raise InputError("--device", f"engine '{self.engine}' works on the CPU alone", "leave it out, or use auto")
         if self.memory < 1 << 20:
             raise InputError("settings", f"the memory limit is {self.memory} bytes", "give at least one MiB")

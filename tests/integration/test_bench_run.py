@@ -65,7 +65,14 @@ def test_results_file_and_record(cli, tiny_data, tmp_path):
     assert record["benchmark"] == "qnn-mnist"
     assert record["files"]["network"] == hashlib.sha256(tiny_data.network.read_bytes()).hexdigest()
     (invocation,) = record["invocations"]
-    assert invocation["settings"] == {"timeout": 7.0, "seed": 0, "engine": "auto", "jobs": 1, "only": "mnist-1*-eps-1"}
+    assert invocation["settings"] == {
+        "timeout": 7.0,
+        "seed": 0,
+        "engine": "auto",
+        "device": "cpu",
+        "jobs": 1,
+        "only": "mnist-1*-eps-1",
+    }
     assert invocation["machine"]["cores"] == available_cores() and invocation["wall_seconds"] > 0
 
 
@@ -335,3 +342,10 @@ def test_damaged_published_table(cli, copied, tmp_path):
     (copied.folder / "qnn" / "published-aaai2021.csv").write_text("dataset,index,radius,verdict\nmnist,1\n")
     assert_refused(bench(cli, copied, "--out", tmp_path / "out"), "published-aaai2021.csv", "line 2")
     assert not (tmp_path / "out").exists()
+
+
+def test_integer_networks_take_no_gpu(cli, tiny_data, tmp_path):
+    out = tmp_path / "out"
+    ran = cli("bench", "run", "qnn-mnist", "--data", tiny_data.folder, "--out", out, "--device", "cuda")
+    assert_refused(ran, "--device: the networks of qnn-mnist are integer networks", "give auto")
+    assert not out.exists()

@@ -153,3 +153,20 @@ def test_a_network_that_needs_more_memory_is_refused_before_it_starts(cli, tmp_p
     assert not out.exists()
     assert cli("bench", "run", f"vnncomp:{tmp_path}", "--out", out, "--memory", 1).code == 0
     assert_refused(cli("verify", tmp_path / "net.onnx", tmp_path / "low.vnnlib", "--memory", 0), "--memory")
+
+
+def test_a_device_that_is_not_there(cli, files, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (files / "instances.csv").write_text("net.onnx,low.vnnlib,5\n")
+    asked = ("verify", files / "net.onnx", files / "low.vnnlib")
+    run = ("bench", "run", f"vnncomp:{files}", "--out", files / "out")
+    for command in (asked, run):
+        assert_refused(cli(*command, "--device", "cuda"), "--device: 'cuda' cannot be used", "auto")
+        assert_refused(cli(*command, "--device", "nowhere"), "--device: no device is called 'nowhere'", "cuda:N")
+    assert not (files / "out").exists()
+    assert verdict(cli, files, "low", "--device", "auto")["verdict"] == "unsat"
+    assert cli(*run, "--device", "auto").code == 0
+    (invocation,) = json.loads((files / "out" / "run.json").read_text())["invocations"]
+    assert invocation["settings"]["device"] == "cpu"

@@ -42,8 +42,10 @@ class Objective:
     def __len__(self) -> int:
         return self.constant.shape[0]
 
-    def to(self, dtype: torch.dtype) -> Objective:
-        return Objective({node: c.to(dtype) for node, c in self.coefficients.items()}, self.constant.to(dtype))
+    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Objective:
+        target = torch.device(device)
+        moved = {node: c.to(target, dtype) for node, c in self.coefficients.items()}
+        return Objective(moved, self.constant.to(target, dtype))
 
     def take(self, rows: Tensor) -> Objective:
         return Objective({node: c[rows] for node, c in self.coefficients.items()}, self.constant[rows])

@@ -49,6 +49,7 @@ class EndSearch:
     lower, upper : ``[n]``, float64, ranges of the outputs that are known to hold
     side : ``[m]`` int8, the part of the region that is meant, by sides of its open features; None for all of it
     memory : bytes that parts waiting to be split may occupy; beyond, the search rests
+    device : where multipliers are optimized and splits are chosen; all else is done, and kept, on the CPU
 
     Attributes
     ----------
@@ -65,16 +66,16 @@ class EndSearch:
         upper: Tensor,
         side: Tensor | None = None,
         memory: int = 256 << 20,
+        device: torch.device | str = "cpu",
     ) -> None:
         self._graph = graph
         self._dual = OpenDual.of(graph, region)
-        self._light = self._dual.to(torch.float32)
+        self._light = self._dual.to(torch.float32, device)
         self._rounding = Rounding.of(graph, region)
         self._side = torch.zeros(len(self._dual), dtype=torch.int8) if side is None else side
         self._part = side is not None
         self._memory = memory
         self._n = n = len(lower)
-        self._sign = torch.cat([torch.ones(n), -torch.ones(n)]).to(torch.float64)
         self._width = (upper - lower).repeat(2)
         largest = max(node.size for node in graph.nodes)
         self._rows = max(8, min(_MOST_ROWS, _ROWS_BYTES // (8 * _TENSORS * largest)))
@@ -151,7 +152,7 @@ class EndSearch:
 
     def _start(self, end: Tensor, deadline: float) -> None:
         """Bound ends on the whole region."""
-        alpha = self._light.crown_alpha()
+        alpha = self._light.crown_alpha().cpu()
         for part in torch.split(end, self._rows):
             rows = len(part), len(self._light)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows)
@@ -180,10 +181,10 @@ class EndSearch:
 
     def _split(self, batch: Leaves, target: Tensor, deadline: float) -> None:
         """Bound both halves of every part; what parts without an open feature are bounded by is final."""
-        goal = target[batch.owner]
+        owner, goal = self._asked(batch.owner, target)
 
         def objective(rows: Tensor) -> Objective:
-            return self._objective(batch.owner[rows], torch.float32, goal[rows])
+            return self._objective(owner[rows], torch.float32, goal[rows])
 
         feature, splittable = choose_split(
             self._light, objective, batch.side, batch.choice(), _LOOK_AHEAD, rows_at_once=2 * self._rows
@@ -207,10 +208,11 @@ class EndSearch:
     def _bound(self, leaves: Leaves, steps: int, scale: float, target: Tensor, deadline: float) -> Leaves:
         """The same parts with better multipliers, and what these prove."""
         self.count += len(leaves)
-        owner, goal = leaves.owner, target[leaves.owner]
+        owner = leaves.owner
+        light_owner, goal = self._asked(owner, target)
         choice, _ = optimize_open(
             self._light,
-            lambda rows, _: self._objective(owner[rows], torch.float32, goal[rows]),
+            lambda rows, _: self._objective(light_owner[rows], torch.float32, goal[rows]),
             leaves.side,
             leaves.choice(),
             steps,
@@ -226,11 +228,16 @@ class EndSearch:
         # What was known of a part's parent holds on the part, too.
         return Leaves(owner, leaves.side, choice.alpha, choice.beta, torch.minimum(point.value, leaves.value))
 
+    def _asked(self, owner: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Owners and their targets, as a search in float32 takes them and where it is done."""
+        return owner.to(self._light.device), target[owner].to(self._light.device, torch.float32)
+
     def _objective(self, end: Tensor, dtype: torch.dtype, goal: Tensor | None = None) -> Objective:
-        """The objectives of ends, less a goal where there is one."""
-        c = torch.zeros(len(end), self._n, dtype=dtype)
-        c[torch.arange(len(end)), end % self._n] = self._sign[end].to(dtype)
-        constant = torch.zeros(len(end), dtype=dtype) if goal is None else -goal.to(dtype)
+        """The objectives of ends, less a goal where there is one, on the device that the numbers of the ends are on."""
+        sign = torch.where(end < self._n, 1.0, -1.0).to(dtype)
+        c = sign.new_zeros(len(end), self._n)
+        c[torch.arange(len(end), device=end.device), end % self._n] = sign
+        constant = sign.new_zeros(len(end)) if goal is None else -goal
         return Objective({len(self._graph.nodes) - 1: c}, constant)
 
     def _see(self, x: Tensor) -> None:

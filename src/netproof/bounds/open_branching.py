@@ -14,7 +14,7 @@ from netproof.bounds.open_optimize import Choice
 #: the weight of scores by lines between the slopes
 _SAY = 1e-3
 
-#: the objective of rows (indices)
+#: the objective of rows (indices), which are where the dual is
 Objectives = Callable[[Tensor], Objective]
 
 
@@ -50,31 +50,33 @@ def choose_split(
     goal: float = 0.0,
     rows_at_once: int = 1024,
 ) -> tuple[Tensor, Tensor]:
-    """The feature to split in each row ``[B]``, and whether there is one ``[B]`` bool.
+    """The feature to split in each row ``[B]``, and whether there is one ``[B]`` bool, on the device that ``side`` is on.
 
     Of the ``width`` features with the largest scores, the one for which the bounds of both halves, as far as they are
-    above ``goal``, have the smallest sum.
+    above ``goal``, have the smallest sum. The work is done on the dual's device.
     """
-    count = len(side)
+    count, home = len(side), side.device
     if not len(dual):
-        nothing = torch.zeros(count, dtype=torch.int64)
+        nothing = torch.zeros(count, dtype=torch.int64, device=home)
         return nothing, nothing.bool()
-    score = candidate_scores(dual, objective(torch.arange(count)), side, choice)
+    side, choice = side.to(dual.device), choice.to(choice.alpha.dtype, dual.device)
+    every = torch.arange(count, device=dual.device)
+    score = candidate_scores(dual, objective(every), side, choice)
     width = min(width, score.shape[1])
     best, candidates = score.topk(width, 1)
     splittable = torch.isfinite(best[:, 0])
     if width <= 1:
-        return candidates[:, 0], splittable
-    row = torch.arange(count).repeat_interleave(width)
+        return candidates[:, 0].to(home), splittable.to(home)
+    row = every.repeat_interleave(width)
     feature = candidates.reshape(-1)
-    total = torch.zeros(len(row))
-    for part in torch.split(torch.arange(len(row)), rows_at_once):
+    total = score.new_zeros(len(row))
+    for part in torch.split(torch.arange(len(row), device=dual.device), rows_at_once):
         mine = row[part]
         tried = choice.take(mine)
         asked = objective(mine)
         for half in (LEFT, RIGHT):
             halved = side[mine]
-            halved[torch.arange(len(part)), feature[part]] = half
+            halved[torch.arange(len(part), device=dual.device), feature[part]] = half
             total[part] += (dual.bound(asked, halved, tried.alpha, tried.beta).value - goal).clamp(min=0)
     total = torch.where(torch.isfinite(best), total.view(-1, width), torch.inf)
-    return candidates.gather(1, total.argmin(1, keepdim=True))[:, 0], splittable
+    return candidates.gather(1, total.argmin(1, keepdim=True))[:, 0].to(home), splittable.to(home)

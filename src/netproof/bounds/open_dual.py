@@ -73,7 +73,7 @@ class OpenDual:
             low, high = range_low[0], range_high[0]
             which = ((low < 0) & (high > 0)).nonzero()[:, 0]
             index.append(which)
-            closed.append(torch.where(low + high > 0, low.new_tensor(hull.right), low.new_tensor(hull.left)))
+            closed.append(torch.where(low + high > 0, low.new_full((), hull.right), low.new_full((), hull.left)))
             lower.append(low[which])
             upper.append(high[which])
             left.append(torch.full_like(lower[-1], hull.left))
@@ -85,25 +85,24 @@ class OpenDual:
         return self.lower.shape[0]
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.lower.device
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         return tuple(len(which) for which in self.index)
 
     def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> OpenDual:
-        """The same in another dtype, for searching."""
+        """The same in another dtype, for searching, and where that is done."""
         target = torch.device(device)
 
         def moved(part: Tensor) -> Tensor:
             return part.to(target, dtype)
 
-        region = Region(
-            moved(self.region.lower),
-            moved(self.region.upper),
-            tuple(map(moved, self.region.range_lower)),
-            tuple(map(moved, self.region.range_upper)),
-        )
         return OpenDual(
-            self.graph.to(dtype, device),
-            region,
+            self.graph.to(dtype, target),
+            self.region.to(dtype, target),
             tuple(which.to(target) for which in self.index),
             tuple(map(moved, self.closed)),
             *map(moved, (self.lower, self.upper, self.left, self.right)),

@@ -17,7 +17,7 @@ _ALPHA_STEP, _BETA_STEP, _WEIGHT_STEP, _DECAY = 0.1, 0.05, 0.1, 0.98
 #: rows are dropped from the batch once this share of it is done
 _COMPACT_SHARE = 0.2
 
-#: the objective of rows (indices) under weights ``[B, m]`` of their constraints
+#: the objective of rows (indices) under weights ``[B, m]`` of their constraints, all of it where the dual is
 Mixed = Callable[[Tensor, Tensor], Objective]
 
 
@@ -64,8 +64,10 @@ def optimize_open(
 ) -> tuple[Choice, Tensor]:
     """Lower the bounds of a batch; rows below ``goal`` are done and leave it.
 
-    Returns the best choice of each row and its bound, ``[B]``.
+    The work is done on the dual's device. Returns the best choice of each row and its bound, ``[B]``, on the device
+    that ``start`` is on.
     """
+    home, side, start = side.device, side.to(dual.device), start.to(start.alpha.dtype, dual.device)
     rows = torch.arange(len(side), device=side.device)
     best = Choice(*(part.clone() for part in start.parts))
     value = torch.full((len(side),), torch.inf, dtype=start.alpha.dtype, device=side.device)
@@ -119,4 +121,4 @@ def optimize_open(
             kept_rows = (~done).nonzero()[:, 0]
             rows, part_side = rows[kept_rows], part_side[kept_rows]
             now, first, second = ([part[kept_rows] for part in parts] for parts in (now, first, second))
-    return best, value
+    return best.to(value.dtype, home), value.to(home)

@@ -37,6 +37,10 @@ class Parameters:
     def take(self, rows: Tensor) -> Parameters:
         return Parameters(tuple(a[rows] for a in self.alpha), tuple(b[rows] for b in self.beta))
 
+    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Parameters:
+        target = torch.device(device)
+        return Parameters(*(tuple(part.to(target, dtype) for part in parts) for parts in (self.alpha, self.beta)))
+
     def multipliers(self) -> Multipliers:
         def s(k: int, v: Tensor) -> Tensor:
             return self.alpha[k] * v + self.beta[k]

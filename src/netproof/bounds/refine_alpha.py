@@ -19,10 +19,17 @@ from netproof.graph.graph import Graph
 _BYTES = 64 << 20
 
 
-def refine_by_alpha(graph: Graph, region: Region, rounding: Rounding, steps: int, deadline: float) -> Region:
+def refine_by_alpha(
+    graph: Graph,
+    region: Region,
+    rounding: Rounding,
+    steps: int,
+    deadline: float,
+    device: torch.device | str = "cpu",
+) -> Region:
     """Tighten the ranges of a region of one row on a piecewise linear graph, layer by layer, until the deadline.
 
-    Slopes are found in float32; the ranges are rigorous. ``rounding`` is that of a region that holds this one.
+    Slopes are found in float32 on ``device``; the ranges are rigorous. ``rounding`` is that of a region that holds this one.
     """
     behind = behind_activations(graph)
     at_once = max(4, rows_at_once(graph, _BYTES))
@@ -37,7 +44,7 @@ def refine_by_alpha(graph: Graph, region: Region, rounding: Rounding, steps: int
         if (hidden == 1 and not any(len(which) for which in dual.index[:k])) or not len(feature):
             continue
         low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
-        light = dual.to(torch.float32)
+        light = dual.to(torch.float32, device)
         for part in torch.split(feature, at_once):
             if time.monotonic() >= deadline:
                 return propagate_intervals(graph, region.with_range(k, low, high))
@@ -56,12 +63,12 @@ def _bounds(
     c = torch.zeros(rows, dual.graph.nodes[node].size, dtype=torch.float64)
     c[torch.arange(rows), feature.repeat(2)] = 1.0
     c[len(feature) :] *= -1
-    light_c = c.float()
+    light_c = c.to(light.device, torch.float32)
     side = torch.zeros(rows, len(dual), dtype=torch.int8)
-    start = Choice(light.crown_alpha().expand(rows, -1), torch.zeros(rows, len(dual)), torch.zeros(rows, 1))
+    start = Choice(light.crown_alpha().cpu().expand(rows, -1), torch.zeros(rows, len(dual)), torch.zeros(rows, 1))
 
     def mixed(chosen: Tensor, weight: Tensor) -> Objective:
-        return Objective({node: light_c[chosen]}, torch.zeros(len(chosen)))
+        return Objective({node: light_c[chosen]}, light_c.new_zeros(len(chosen)))
 
     choice, _ = optimize_open(light, mixed, side, start, steps, deadline=deadline)
     double = choice.to(torch.float64)

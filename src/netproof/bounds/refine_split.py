@@ -37,14 +37,21 @@ class SplitRefiner:
     cell : the part of the region that is meant; ranges that are found hold on that part and nowhere else
     memory : bytes that parts waiting to be split may occupy, of all layers together
     layer_share : of the time left in a round, what one layer may take
+    device : where the searches in float32 are done
     """
 
     def __init__(
-        self, graph: Graph, cell: Sequence[Side] = (), memory: int = 1 << 30, layer_share: float = LAYER_SHARE
+        self,
+        graph: Graph,
+        cell: Sequence[Side] = (),
+        memory: int = 1 << 30,
+        layer_share: float = LAYER_SHARE,
+        device: torch.device | str = "cpu",
     ) -> None:
         self._graph = graph
         self._cell = cell
         self._layer_share = layer_share
+        self._device = device
         behind = behind_activations(graph)
         first = min((one.k + 1 for one in cell), default=0)
         self._layers = [k for k, i in enumerate(graph.activations) if k >= first and behind[graph.nodes[i].operands[0]]]
@@ -84,7 +91,7 @@ class SplitRefiner:
         known = region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
         dual = OpenDual.of(part.graph, part.region)
         side = sides_of(dual, [one for one in self._cell if one.k < k], part.kept) if self._cell else None
-        search = EndSearch(part.graph, part.region, *known, side, self._memory)
+        search = EndSearch(part.graph, part.region, *known, side, self._memory, self._device)
         self._kept[k] = part, search
         return part, search
 

@@ -61,13 +61,14 @@ class Region:
             tuple(torch.cat(r) for r in zip(*(p.range_upper for p in parts), strict=True)),
         )
 
-    def to(self, dtype: torch.dtype) -> Region:
-        """The same region in another dtype (rounded: fit for searching, not for deciding)."""
+    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Region:
+        """The same region in another dtype (rounded: fit for searching, not for deciding) or on another device."""
+        target = torch.device(device)
         return Region(
-            self.lower.to(dtype),
-            self.upper.to(dtype),
-            tuple(r.to(dtype) for r in self.range_lower),
-            tuple(r.to(dtype) for r in self.range_upper),
+            self.lower.to(target, dtype),
+            self.upper.to(target, dtype),
+            tuple(r.to(target, dtype) for r in self.range_lower),
+            tuple(r.to(target, dtype) for r in self.range_upper),
         )
 
     def with_range(self, k: int, lower: Tensor, upper: Tensor) -> Region:

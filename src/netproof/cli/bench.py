@@ -94,6 +94,7 @@ def run(
     seed: o.Seed = None,
     engine: o.Engine = None,
     memory: o.Memory = None,
+    device: o.Device = None,
     only: Only = None,
     out: Out = None,
     certificates: Certificates = None,
@@ -109,7 +110,7 @@ def run(
     from netproof.benchmarks.registry import benchmark as find_benchmark
     from netproof.cli.stop import Stopped, stoppable
 
-    settings = o.settings_of(timeout, seed, engine, memory=memory)
+    settings = o.settings_of(timeout, seed, engine, memory=memory, device=device)
     benchmark = find_benchmark(name)
     folders = DataFolders.locate(data)
     folder = out or Path("results") / Path(benchmark.name).name

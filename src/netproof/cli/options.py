@@ -48,6 +48,12 @@ Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="Pro
 Memory = Annotated[
     float | None, typer.Option("--memory", metavar="GIB", help="Memory for one query, in GiB (default: 2).")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="NAME", help="Where float networks are searched: cpu, cuda, cuda:N or auto (default: cpu)."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DataFolder = Annotated[
     Path | None,
@@ -82,9 +88,10 @@ def settings_of(
     *,
     proofs: bool = False,
     memory: float | None = None,
+    device: str | None = None,
 ) -> Settings:
     """The settings of the options given; raises :class:`InputError`, also for an engine that is not there or gives
-    no proofs where proofs are wanted."""
+    no proofs where proofs are wanted. Whether a device is there is seen where it is used."""
     if timeout is not None and not 0 < timeout < math.inf:
         raise InputError("--timeout", f"the time limit is {timeout:g}", "give a positive number of seconds")
     if seed is not None and seed < 0:
@@ -98,6 +105,7 @@ def settings_of(
         engine=default.engine if engine is None else engine,
         proofs=proofs,
         memory=default.memory if memory is None else int(memory * 2**30),
+        device=default.device if device is None else device,
     )
     if engine is not None:
         from netproof.exact.registry import check_engine

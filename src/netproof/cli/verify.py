@@ -33,6 +33,7 @@ def verify(
     seed: o.Seed = None,
     threads: o.Threads = None,
     memory: o.Memory = None,
+    device: o.Device = None,
     witness: WitnessPath = None,
     competition: ResultPath = None,
     as_json: o.Json = False,
@@ -43,7 +44,7 @@ def verify(
     """
     from netproof.cli.output import check_writable, print_json
 
-    settings = o.settings_of(timeout, seed, memory=memory)
+    settings = o.settings_of(timeout, seed, memory=memory, device=device)
     o.use_threads(threads)
     if witness is not None:
         check_writable(witness, "--witness")
@@ -52,9 +53,11 @@ def verify(
 
     from netproof.formats.load import load
     from netproof.formats.vnnlib import read_vnnlib
+    from netproof.search.device import check_device
     from netproof.search.whole_property import verify_property
 
     model = load(network)
+    check_device(settings.device, model)
     statement = read_vnnlib(property_)
     result = verify_property(model, statement, settings)
     _write(result, witness, competition)

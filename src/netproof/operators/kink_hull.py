@@ -63,7 +63,7 @@ class KinkHull(Hull):
 
     def _piece(self, right: Tensor) -> Tensor:
         """The slope to the right of the kink or to the left of it."""
-        return torch.where(right, self.lower.new_tensor(self.right), self.lower.new_tensor(self.left))
+        return torch.where(right, self.lower.new_full((), self.right), self.lower.new_full((), self.left))
 
     def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
         if at is None:

@@ -54,6 +54,9 @@ class RunRecord:
         engine = settings.get("engine") if isinstance(settings, dict) else None
         if isinstance(engine, str) and engine != "auto":
             parts.append(f"engine {engine}")
+        device = settings.get("device") if isinstance(settings, dict) else None
+        if isinstance(device, str) and device != "cpu":
+            parts.append(f"device {device}")
         if isinstance(machine_, dict) and "cores" in machine_:
             parts.append(f"cores {machine_['cores']}")
         return ", ".join(parts)

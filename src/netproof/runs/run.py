@@ -66,12 +66,15 @@ def run_benchmark(
 
     Raises
     ------
-    InputError : missing or unusable data, a folder that is in use or holds something else
+    InputError : missing or unusable data, a folder that is in use or holds something else, a device that is not there
     """
     if jobs < 1:
         raise InputError("--jobs", f"the number of processes is {jobs}", "give 1 or more")
     if certifying is not None:
         settings = replace(settings, proofs=True)
+    if settings.device not in ("cpu", "auto") and benchmark.certifiable:
+        problem = f"the networks of {benchmark.name} are integer networks, which are searched on the CPU alone"
+        raise InputError("--device", problem, "leave it out, or give auto")
     begin = time.monotonic()
     instances = benchmark.instances(data)
     chosen = select(instances, only)
@@ -81,6 +84,7 @@ def run_benchmark(
         "timeout": settings.timeout,
         "seed": settings.seed,
         "engine": settings.engine,
+        "device": _device(settings, integer=benchmark.certifiable),
         "jobs": jobs,
         "only": only,
     }
@@ -115,6 +119,15 @@ def _outcomes(
         yield from solve(benchmark.open(data), todo, settings, certifying, decide)
     else:
         yield from solve_in_workers(benchmark, data, todo, settings, jobs, certifying, decide)
+
+
+def _device(settings: Settings, *, integer: bool) -> str:
+    """What the search in float32 is done on, in words."""
+    if integer or settings.device == "cpu":
+        return "cpu"
+    from netproof.search.device import device_text
+
+    return device_text(settings.device)
 
 
 def _check_memory(opened: OpenBenchmark, chosen: tuple[Instance, ...], settings: Settings) -> None:

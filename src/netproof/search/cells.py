@@ -7,6 +7,7 @@ search begins again with them. What is found on a cell holds on its parts, and i
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from dataclasses import dataclass, replace
@@ -54,12 +55,14 @@ class CellSearch:
         attack: FloatAttack | None,
         memory: int,
         solver: HighsProcess | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         self._graph = graph
         self._constraints = constraints
         self._attack = attack
         self._memory = memory
         self._solver = solver or leaf_solver(memory)
+        self._device = device
 
     def run(self, region: Region, case: Tensor, seconds: float, deadline: float) -> Found:
         """Decide cases (numbers) on a region, with ``seconds`` for the ranges of every cell."""
@@ -73,7 +76,7 @@ class CellSearch:
                 return Found(Verdict.TIMEOUT, count, bound=worst, reason="the time limit was reached", left=case)
             cell = stack.pop()
             left = deadline - time.monotonic()
-            refiner = SplitRefiner(self._graph, cell.sides, memory=self._memory // 2)
+            refiner = SplitRefiner(self._graph, cell.sides, memory=self._memory // 2, device=self._device)
             refined = refiner.refine(cell.region, min(seconds, left)) if cell.sides else cell.region
             if is_empty_cell(refined, cell.sides):
                 continue
@@ -103,14 +106,16 @@ class CellSearch:
     def _search(self, cell: Cell, region: Region, deadline: float, grace: float) -> Found:
         dual = OpenDual.of(self._graph, region)
         rounding = Rounding.of(self._graph, region)
-        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._solver)
+        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._solver, self._device)
         return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), grace=grace)
 
     def _halves(self, cell: Cell) -> list[Cell]:
         """Both halves of a cell, the more promising one last; none where nothing is left to split."""
-        dual = OpenDual.of(self._graph, cell.region).to(torch.float32)
+        dual = OpenDual.of(self._graph, cell.region)
         side = sides_of(dual, cell.sides)
-        score = torch.where(side == WHOLE, self._gains(dual, side, cell.case), 0.0)
+        light = dual.to(torch.float32, self._device)
+        gains = self._gains(light, side.to(light.device), cell.case.to(light.device)).cpu()
+        score = torch.where(side == WHOLE, gains, 0.0)
         if not len(score) or not float(score.max()) > 0:
             return []
         activation = torch.repeat_interleave(torch.arange(len(dual.sizes)), torch.tensor(dual.sizes))
@@ -123,29 +128,27 @@ class CellSearch:
 
         A chord over ``[l, u]`` with ``g = -l u / (u - l)`` at 0 comes down by ``(l / (u - l))^2`` for every unit that
         ``u`` falls, and by ``(u / (u - l))^2`` for every unit that ``l`` rises. A lower line has no gap of its own, but a
-        feature that turns out to be positive is one.
+        feature that turns out to be positive is one. All of it on the device of the dual.
         """
-        light = self._constraints.to(torch.float32)
-        width = light.width
-        weight = torch.full((len(case), width), 1.0 / width)
+        light = self._constraints.to(torch.float32, dual.device)
+        weight = dual.lower.new_full((len(case), light.width), 1.0 / light.width)
         with torch.no_grad():
             v = self._arriving(dual, light.mixed(case, weight), side)
             up, down = v.clamp(min=0).mean(0), -v.clamp(max=0).mean(0)
-            gains = torch.zeros(len(dual))
-            begin = 0
+            gains = torch.zeros_like(dual.lower)
+            ends = list(itertools.accumulate(dual.sizes, initial=0))
             for k, which in enumerate(dual.index):
-                own = torch.arange(begin, begin + len(which))
-                begin += len(which)
-                if not len(which) or not int(own[0]):
+                own = slice(ends[k], ends[k + 1])
+                if not len(which) or not own.start:
                     continue
                 low, high = dual.lower[own], dual.upper[own]
                 above, below = up[own] * (low / (high - low)) ** 2, up[own] * (high / (high - low)) ** 2
                 price = torch.cat([above, below + _CLOSING * down[own]])
                 node = self._graph.nodes[self._graph.activations[k]].operands[0]
-                c = torch.zeros(2 * len(which), self._graph.nodes[node].size)
-                c[torch.arange(2 * len(which)), which.repeat(2)] = 1.0
+                c = price.new_zeros(len(price), self._graph.nodes[node].size)
+                c[torch.arange(len(price), device=c.device), which.repeat(2)] = 1.0
                 c[len(which) :] *= -1
-                arriving = self._arriving(dual, Objective({node: c}, torch.zeros(len(c))), side)
+                arriving = self._arriving(dual, Objective({node: c}, torch.zeros_like(price)), side)
                 alpha = dual.crown_alpha().expand(len(c), -1)
                 gains += price @ split_scores(dual, arriving, alpha)
         return gains

@@ -1,4 +1,9 @@
-"""How much memory a real query takes at least, estimated before anything of that size is made."""
+"""How much memory a real query takes at least, estimated before anything of that size is made.
+
+The machine's own memory is meant, and no other: weights, ranges, decisions and open subproblems are there whatever device
+searches. A GPU holds the network and one batch in float32 on top, which is neither estimated nor limited; where it does
+not suffice, the query ends with ``unknown`` and says so (:mod:`netproof.search.verify_real`).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ _PER_COEFFICIENT = 2 * 8 + 4
 
 
 def needed_memory(query: Query) -> int:
-    """Bytes that the network, the constraints and the smallest batches of bounds occupy together, about."""
+    """Bytes of the machine's memory that the network, the constraints and the smallest batches of bounds occupy, about."""
     parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
     graph = query.network.graph
     numbers = sum(p.numel() for n in graph.nodes if isinstance(n.operator, Affine) for _, p in n.operator.parameters())

@@ -73,15 +73,23 @@ class RangeSplit:
     rounding : of the root region
     attack : to try maximizers on; None where witnesses are not looked for
     memory : bytes that open subproblems may occupy
+    device : where multipliers are optimized and splits are chosen; all else is done, and kept, on the CPU
     """
 
     def __init__(
-        self, graph: Graph, constraints: Constraints, rounding: Rounding, attack: FloatAttack | None, memory: int
+        self,
+        graph: Graph,
+        constraints: Constraints,
+        rounding: Rounding,
+        attack: FloatAttack | None,
+        memory: int,
+        device: torch.device | str = "cpu",
     ) -> None:
         self._graph = graph
-        self._light = graph.to(torch.float32)
+        self._device = torch.device(device)
+        self._light = graph.to(torch.float32, device)
         self._constraints = constraints
-        self._light_constraints = constraints.to(torch.float32)
+        self._light_constraints = constraints.to(torch.float32, device)
         self._rounding = rounding
         self._attack = attack
         self._memory = memory
@@ -153,7 +161,12 @@ class RangeSplit:
         if len(batch):
             batch = replace(batch, parameters=self._improved(batch, objective, steps))
         point = evaluate_upper(
-            self._graph, batch.region, hulls, objective, _double(batch.parameters).multipliers(), self._rounding
+            self._graph,
+            batch.region,
+            hulls,
+            objective,
+            batch.parameters.to(torch.float64).multipliers(),
+            self._rounding,
         )
         value = point.value + self._constraints.mixing_error(batch.case, weight, self._rounding)
         # The parent's bound holds here too; what is not a number is no bound.
@@ -163,37 +176,39 @@ class RangeSplit:
 
     def _weights(self, batch: Parts) -> Tensor:
         """Weights of the constraints of each row's case, ``[B, m]``: those with which CROWN's bound is small."""
-        width, rows = self._constraints.width, len(batch)
-        best = torch.ones(rows, width, dtype=torch.float64)
+        width, rows, device = self._constraints.width, len(batch), self._device
         if width == 1 or not rows:
-            return best
-        region = batch.region.to(torch.float32)
+            return torch.ones(rows, width, dtype=torch.float64)
+        region, case = batch.region.to(torch.float32, device), batch.case.to(device)
         hulls = hulls_of(self._light, region)
-        lowest = torch.full((rows,), torch.inf)
-        theta = torch.zeros(rows, width)
+        best = torch.ones(rows, width, device=device)
+        lowest = torch.full((rows,), torch.inf, device=device)
+        theta = torch.zeros(rows, width, device=device)
         first, second = torch.zeros_like(theta), torch.zeros_like(theta)
         for step in range(_WEIGHT_STEPS):
             theta.requires_grad_(True)
             mu = torch.softmax(theta, 1)
-            value = crown_lines(self._light, region, hulls, self._light_constraints.mixed(batch.case, mu)).value
+            value = crown_lines(self._light, region, hulls, self._light_constraints.mixed(case, mu)).value
             (slope,) = torch.autograd.grad(value.sum(), theta)
             theta, mu, value = theta.detach(), mu.detach(), value.detach()
             lower = value < lowest
             lowest = torch.where(lower, value, lowest)
-            best = torch.where(lower[:, None], mu.double(), best)
+            best = torch.where(lower[:, None], mu, best)
             # Adam, whose steps do not depend on how large the constraints are.
             first, second = 0.8 * first + 0.2 * slope, 0.95 * second + 0.05 * slope.square()
             unbiased = first / (1 - 0.8 ** (step + 1)), second / (1 - 0.95 ** (step + 1))
             theta = theta - 0.5 * 0.9**step * unbiased[0] / (unbiased[1].sqrt() + 1e-12)
-        return best / best.amax(1, keepdim=True)
+        weight = best.to("cpu", torch.float64)
+        return weight / weight.amax(1, keepdim=True)
 
     def _improved(self, batch: Parts, objective: Objective, steps: int) -> Parameters:
-        region, objective = batch.region.to(torch.float32), objective.to(torch.float32)
+        region, objective = batch.region.to(torch.float32, self._device), objective.to(torch.float32, self._device)
+        known = batch.parameters.to(torch.float32, self._device)
         hulls = hulls_of(self._light, region)
         start = crown_parameters(self._light, region, hulls, objective)
-        own = evaluate_dual(self._light, region, hulls, objective, batch.parameters.multipliers()).value
-        parameters, _ = better(start, (batch.parameters, own))
-        return optimize(self._light, region, hulls, objective, parameters, steps, goal=-1e-5)[0]
+        own = evaluate_dual(self._light, region, hulls, objective, known.multipliers()).value
+        parameters, _ = better(start, (known, own))
+        return optimize(self._light, region, hulls, objective, parameters, steps, goal=-1e-5)[0].to(torch.float32)
 
     def _choose(self, left: Parts, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
@@ -207,18 +222,15 @@ class RangeSplit:
                 continue
             tried = Split(*(part[usable, column] for part in (split.k, split.feature, split.point)))
             halves = _halves(self._graph, left.take(usable), tried)
-            region = halves.region.to(torch.float32)
+            region = halves.region.to(torch.float32, self._device)
             hulls = hulls_of(self._light, region)
             weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
-            objective = self._constraints.mixed(halves.case, weight).to(torch.float32)
-            value = evaluate_dual(self._light, region, hulls, objective, halves.parameters.multipliers()).value
-            total[usable, column] = value.clamp(min=0).view(2, -1).sum(0)
+            objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
+            multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
+            value = evaluate_dual(self._light, region, hulls, objective, multipliers).value
+            total[usable, column] = value.clamp(min=0).view(2, -1).sum(0).cpu()
         chosen = total.argmin(1, keepdim=True)
         return Split(*(part.gather(1, chosen)[:, 0] for part in (split.k, split.feature, split.point))), splittable
-
-
-def _double(parameters: Parameters) -> Parameters:
-    return Parameters(tuple(a.double() for a in parameters.alpha), tuple(b.double() for b in parameters.beta))
 
 
 def _halves(graph: Graph, parts: Parts, split: Split) -> Parts:

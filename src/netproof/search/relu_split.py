@@ -88,6 +88,7 @@ class ReluSplit:
     attack : to try maximizers on; None where witnesses are not looked for
     memory : bytes that open subproblems may occupy
     solver : for leaves, where other searches have one already
+    device : where multipliers are optimized and splits are chosen; all else is done, and kept, on the CPU
     """
 
     def __init__(
@@ -98,12 +99,13 @@ class ReluSplit:
         attack: FloatAttack | None,
         memory: int,
         solver: HighsProcess | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         self._dual = dual
-        self._light = dual.to(torch.float32)
+        self._light = dual.to(torch.float32, device)
         self._rounding = rounding
         self._constraints = constraints
-        self._light_constraints = constraints.to(torch.float32)
+        self._light_constraints = constraints.to(torch.float32, device)
         self._attack = attack
         self._memory = memory
         largest = max(node.size for node in dual.graph.nodes)
@@ -135,7 +137,7 @@ class ReluSplit:
         """
         features = len(self._dual)
         rows = len(case)
-        alpha = self._light.crown_alpha().expand(rows, -1).clone()
+        alpha = self._light.crown_alpha().cpu().expand(rows, -1).clone()
         choice = Choice(alpha, torch.zeros(rows, features), torch.zeros(rows, self._constraints.width))
         side = torch.zeros(rows, features, dtype=torch.int8) if cell is None else cell.expand(rows, -1).clone()
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
@@ -229,10 +231,10 @@ class ReluSplit:
 
     def _bound_part(self, batch: Open, steps: int, deadline: float, root: bool) -> Witness | None:
         self._count += len(batch)
-        case = batch.case
+        case, light_case = batch.case, batch.case.to(self._light.device)
         choice, _ = optimize_open(
             self._light,
-            lambda rows, weight: self._light_constraints.mixed(case[rows], weight),
+            lambda rows, weight: self._light_constraints.mixed(light_case[rows], weight),
             batch.side,
             batch.choice,
             steps,
@@ -278,31 +280,40 @@ class ReluSplit:
 
     def _choose(self, batch: Open, deadline: float) -> tuple[Tensor, Tensor]:
         """The feature to split in each row, and whether there is one."""
-        light, choice = self._light, batch.choice
+        light = self._light
         if not len(light):
             nothing = torch.zeros(len(batch), dtype=torch.int64)
             return nothing, nothing.bool()
-        objective = self._light_constraints.mixed(batch.case, _one(choice.weight))
-        score = candidate_scores(light, objective, batch.side, choice)
+        device = light.device
+        feature, splittable = self._chosen(
+            batch.case.to(device), batch.side.to(device), batch.choice.to(torch.float32, device), deadline
+        )
+        return feature.cpu(), splittable.cpu()
+
+    def _chosen(self, case: Tensor, side: Tensor, choice: Choice, deadline: float) -> tuple[Tensor, Tensor]:
+        """The same of cases, sides and multipliers, all of it on the device of the search in float32."""
+        light = self._light
+        objective = self._light_constraints.mixed(case, _one(choice.weight))
+        score = candidate_scores(light, objective, side, choice)
         width = min(_LOOK_AHEAD, score.shape[1])
         best, candidates = score.topk(width, 1)
         splittable = torch.isfinite(best[:, 0])
         if width <= 1 or time.monotonic() >= deadline:
             return candidates[:, 0], splittable
-        row = torch.arange(len(batch)).repeat_interleave(width)
+        row = torch.arange(len(case), device=case.device).repeat_interleave(width)
         feature = candidates.reshape(-1)
-        at = torch.arange(len(row))
-        total = torch.zeros(len(row))
+        at = torch.arange(len(row), device=row.device)
+        total = score.new_zeros(len(row))
         for half in (LEFT, RIGHT):
             for part in torch.split(at, 4 * self._batch):
                 if time.monotonic() >= deadline:
                     return candidates[:, 0], splittable
                 mine = row[part]
-                side = batch.side[mine]
-                side[torch.arange(len(part)), feature[part]] = half
+                halved = side[mine]
+                halved[torch.arange(len(part), device=part.device), feature[part]] = half
                 tried = choice.take(mine)
                 bound = light.bound(
-                    self._light_constraints.mixed(batch.case[mine], _one(tried.weight)), side, tried.alpha, tried.beta
+                    self._light_constraints.mixed(case[mine], _one(tried.weight)), halved, tried.alpha, tried.beta
                 )
                 total[part] += bound.value.clamp(min=0)
         total = torch.where(torch.isfinite(best), total.view(-1, width), torch.inf)

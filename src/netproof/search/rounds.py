@@ -14,6 +14,7 @@ import math
 import time
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from netproof.bounds.open_dual import OpenDual
@@ -58,14 +59,23 @@ class Rounds:
     constraints : float64
     attack : to try maximizers on; None where witnesses are not looked for
     memory : bytes that open subproblems may occupy
+    device : where searches in float32 are done; what they find is decided on the CPU, and kept there
     """
 
-    def __init__(self, graph: Graph, constraints: Constraints, attack: FloatAttack | None, memory: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        constraints: Constraints,
+        attack: FloatAttack | None,
+        memory: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self._graph = graph
         self._constraints = constraints
         self._attack = attack
         self._memory = memory
         self._solver = leaf_solver(memory)
+        self._device = device
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -80,14 +90,14 @@ class Rounds:
         begun = time.monotonic()
         rounding = Rounding.of(self._graph, region)
         until = begun + _ALPHA_SHARE * (deadline - begun)
-        region = refine_by_alpha(self._graph, region, rounding, _ALPHA_STEPS, until)
+        region = refine_by_alpha(self._graph, region, rounding, _ALPHA_STEPS, until, self._device)
         seconds = _FIRST_ROUND * (time.monotonic() - begun)
         if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
             return self._in_one_round(region, found, deadline)
         found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
         if _is_over(found, deadline):
             return found
-        refiner = SplitRefiner(self._graph, memory=self._memory // 2)
+        refiner = SplitRefiner(self._graph, memory=self._memory // 2, device=self._device)
         share = _BEGIN_SHARE
         while seconds <= share * (deadline - time.monotonic()):
             before = _looseness(region)
@@ -101,7 +111,7 @@ class Rounds:
             falling = bound is not None and found.bound is not None and found.bound < _FALLING * bound
             share = _FALLING_SHARE if falling else _ROUND_SHARE
             seconds *= _ROUND_GROWTH
-        cells = CellSearch(self._graph, self._constraints, self._attack, self._memory, self._solver)
+        cells = CellSearch(self._graph, self._constraints, self._attack, self._memory, self._solver, self._device)
         seconds = _CELL_SHARE * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
 
@@ -112,7 +122,9 @@ class Rounds:
         if _is_over(found, deadline):
             return found
         seconds = _LONG_SHARE * (deadline - time.monotonic())
-        refiner = SplitRefiner(self._graph, memory=self._memory // 2, layer_share=_LONG_LAYER_SHARE)
+        refiner = SplitRefiner(
+            self._graph, memory=self._memory // 2, layer_share=_LONG_LAYER_SHARE, device=self._device
+        )
         region = refiner.refine(region, seconds)
         return self._after(found, self._search(region, _left(found), deadline))
 
@@ -121,7 +133,7 @@ class Rounds:
     ) -> Found:
         dual = OpenDual.of(self._graph, region)
         rounding = Rounding.of(self._graph, region)
-        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._solver)
+        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._solver, self._device)
         return search.run(case, deadline, most, grace=grace)
 
     @staticmethod

@@ -21,6 +21,7 @@ from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.cases import Cases, cases_of, shrink
+from netproof.search.device import check_device
 from netproof.search.engine import Search
 from netproof.search.external import decide_with
 from netproof.search.trail import CommonCuts, Trail
@@ -49,7 +50,7 @@ def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> I
     Raises
     ------
     QueryError : a query on a network whose arithmetic an engine asked for does not support
-    InputError : an engine that is not there
+    InputError : an engine or a device that is not there; a GPU asked for by name for an integer network
     """
     settings = settings or Settings()
     engine = exact_engine(settings.engine)
@@ -65,6 +66,7 @@ def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> I
         if query.network.graph.arithmetic is Arithmetic.REAL:
             yield position, verify_real(query, settings)
         else:
+            check_device(settings.device, query.network)
             groups.setdefault(id(query.network), []).append(position)
     for positions in groups.values():
         cases = max(len(queries[positions[0]].condition), 1)

@@ -21,6 +21,7 @@ from netproof.graph.graph import Graph
 from netproof.property import UnionQuery
 from netproof.query import Query, Result, Verdict
 from netproof.search.constraints import Constraints
+from netproof.search.device import plain_products, search_device
 from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
 from netproof.search.memory import check_memory
@@ -44,6 +45,7 @@ _LEAST_MEMORY = 1 << 20
 def verify_real(query: Query, settings: Settings) -> Result:
     """Decide one query on a real network; see :func:`netproof.search.verify.verify_many`."""
     begun = time.monotonic()
+    device = search_device(settings.device)
     settings = replace(settings, memory=max(check_memory(query, settings), _LEAST_MEMORY))
     deadline = begun + settings.timeout
     parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
@@ -53,7 +55,12 @@ def verify_real(query: Query, settings: Settings) -> Result:
         # What is left of the time is shared by the parts that are left.
         now = time.monotonic()
         until = now + (deadline - now) / (len(parts) - number)
-        outcome, step = _decide(part, settings, until)
+        try:
+            with plain_products(device):
+                outcome, step = _decide(part, settings, device, until)
+        except torch.cuda.OutOfMemoryError:
+            problem = f"the memory of {device} does not suffice; the CPU's may (--device cpu)"
+            outcome, step = Found(Verdict.UNKNOWN, 0, reason=problem), "search"
         subproblems += outcome.subproblems
         if outcome.verdict is not Verdict.UNSAT or found.verdict is Verdict.UNSAT:
             found, method = outcome, step
@@ -70,13 +77,13 @@ def verify_real(query: Query, settings: Settings) -> Result:
     )
 
 
-def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, str]:
+def _decide(query: Query, settings: Settings, device: torch.device, deadline: float) -> tuple[Found, str]:
     graph = query.network.graph
     if not query.condition:
         return Found(Verdict.UNSAT, 0), "evaluation"
     constraints = Constraints.of(graph, query.condition)
     every = torch.arange(len(constraints))
-    attack = FloatAttack(query, constraints, settings.seed) if settings.attack else None
+    attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
     if attack is not None:
         witness = attack.ascend(every, *_QUICK, deadline)
         if witness is not None:
@@ -103,9 +110,9 @@ def _decide(query: Query, settings: Settings, deadline: float) -> tuple[Found, s
             return _ended(found, deadline), "search"
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
-        found = RangeSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline)
+        found = RangeSplit(graph, constraints, rounding, attack, settings.memory, device).run(region, case, deadline)
     else:
-        found = Rounds(graph, constraints, attack, settings.memory).run(region, case, deadline)
+        found = Rounds(graph, constraints, attack, settings.memory, device).run(region, case, deadline)
     return _ended(replace(found, subproblems=before + found.subproblems), deadline), "search"
 
 
