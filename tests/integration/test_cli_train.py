@@ -115,6 +115,17 @@ def test_what_does_not_fit_is_refused(cli, folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_images_to_judge_by_are_looked_at_before_the_training(cli, folder, tmp_path):
+    common = ("train", "certified", "small", *SHORT, "--images", folder, "--out", tmp_path / "out", "--validation")
+    for classes, size in (("abc", 9), ("abcd", 8)):
+        other = tmp_path / f"other-{classes}"
+        for name in classes:
+            (other / name).mkdir(parents=True)
+            Image.fromarray(np.zeros((size, size, 3), np.uint8)).save(other / name / "0.png")
+        assert_refused(cli(*common, other), "3x9x9" if size == 9 else "4 classes")
+    assert not (tmp_path / "out").exists()
+
+
 def test_damaged_images_are_refused(cli, folder, tmp_path):
     (folder / "classes.txt").write_text("a\nb\nc\nd\n")
     out = ("--out", tmp_path / "out")

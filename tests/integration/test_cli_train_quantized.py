@@ -138,12 +138,25 @@ def test_a_killed_training_goes_on_to_the_same_network(cli, bars, tmp_path):
         ((*RESIDUAL, "--device", "nowhere"), "--device"),
         ((*RESIDUAL, "--validation-labels", "x"), "--validation"),
         ((*RESIDUAL, "--images", "nothing"), "no such IDX file"),
+        ((*RESIDUAL, "--seed", 1 << 64), "2^32 - 1"),
     ],
 )
 def test_what_cannot_be_trained(cli, bars, tmp_path, arguments, part):
     given = dict(zip(bars.training[::2], bars.training[1::2], strict=True))
     rest = [item for option, value in given.items() if option not in arguments for item in (option, value)]
     assert_refused(cli(*arguments, *rest, "--out", tmp_path / "out"), part)
+
+
+@pytest.mark.parametrize(
+    ("shape", "level", "label", "part"),
+    [((5, 4), 1, 0, "images of 1x5x4"), ((4, 5), 16, 0, "up to 16"), ((4, 5), 1, 3, "4 classes")],
+)
+def test_images_to_judge_by_are_looked_at_before_the_training(cli, bars, tmp_path, shape, level, label, part):
+    images = write_idx(tmp_path / "images", np.full((2, *shape), level, np.uint8))
+    labels = write_idx(tmp_path / "labels", np.array([0, label], np.uint8))
+    judged = ("--validation", images, "--validation-labels", labels, "--out", tmp_path / "out")
+    assert_refused(cli(*PERCEPTRON, *bars.training, *judged), part)
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_run_in_the_same_folder_is_refused(cli, bars, tmp_path):

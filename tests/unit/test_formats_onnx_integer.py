@@ -234,6 +234,10 @@ BAD = {
         [node("ConvInteger", "x k", "a"), node("Clip", "a top zero", "y")],
         "clips to 127 .. 0",
     ),
+    "ends as attributes": (
+        [node("ConvInteger", "x k", "a"), node("Clip", "a", "y", min=0.0, max=9.0)],
+        "clipped by operands",
+    ),
     "a constant output": ([node("Identity", "top", "y")], "operand 0 is a constant"),
     "another type added": ([node("ConvInteger", "x k", "a"), node("Add", "a x", "y")], "two shapes or types"),
 }

@@ -136,7 +136,11 @@ def certified(
     own, content = _network(network, found, width, options.seed)
     name = own if name is None else _checked(name)
     normalization = i.normalization_of(own, found.images.shape[1], mean, std)
-    model = _trainable(network, content, found).to(target)
+    model = _trainable(network, content)
+    for each in (found, judged):
+        if each is not None:
+            _check_images(network, model, each)
+    model = model.to(target)
     training = CertifiedTraining(model, Inputs(found, normalization, target), options)
     check_folder(out, "--out")
     lock = FolderLock(out)
@@ -224,11 +228,16 @@ def _network(argument: str, images: ImageSet, width: float, seed: int) -> tuple[
     return name, onnx_model(built.build(seed))
 
 
-def _trainable(argument: str, content: bytes, images: ImageSet) -> TrainableNetwork:
-    from netproof.benchmarks.generate import check_classes
+def _trainable(argument: str, content: bytes) -> TrainableNetwork:
     from netproof.training.trainable import trainable
 
-    model = trainable(Path(argument), content)
+    return trainable(Path(argument), content)
+
+
+def _check_images(argument: str, model: TrainableNetwork, images: ImageSet) -> None:
+    """Refuse images that the network does not take, those to judge by before hours of training, too."""
+    from netproof.benchmarks.generate import check_classes
+
     if len(images) == 0 or model.inputs != images.images[0].size:
         shape = "x".join(map(str, images.images.shape[1:]))
         raise InputError(
@@ -237,7 +246,6 @@ def _trainable(argument: str, content: bytes, images: ImageSet) -> TrainableNetw
             "give others, or --crop",
         )
     check_classes(images, argument, model.outputs)
-    return model
 
 
 def _validation(

@@ -103,6 +103,8 @@ def quantized(
     judged = None if validation is None else read_image_set(validation, validation_labels, split="test")
     if validation is None and validation_labels is not None:
         raise InputError("--validation-labels", "is given without --validation", "give both")
+    if judged is not None:
+        _check_validation(judged, found, widths)
     check_folder(out, "--out")
     lock = FolderLock(out)
     checkpoint = out / _CHECKPOINT
@@ -162,6 +164,25 @@ def _maker(kind: str, sizes: list[list[int]], images: ImageSet, widths: FixedPoi
     if kind == "perceptron":
         return lambda: perceptron(shape, sizes[0], classes, widths)
     return lambda: residual(shape, sizes[0], sizes[1], classes, widths)
+
+
+def _check_validation(judged: ImageSet, found: ImageSet, widths: FixedPoint) -> None:
+    """Refuse images to judge by that are not like those trained on, before anything is trained."""
+    given, taken = ("x".join(map(str, part.images.shape[1:])) for part in (judged, found))
+    largest = (1 << widths.input_bits) - 1
+    if given != taken or not len(judged):
+        problem, mend = f"holds {len(judged)} images of {given}, those to train on are {taken}", "give others"
+    elif len(judged.classes) > len(found.classes):
+        problem = f"has {len(judged.classes)} classes, the images to train on have {len(found.classes)}"
+        mend = "give images of the same classes"
+    elif int(judged.images.max()) > largest:
+        problem = (
+            f"has grey levels up to {int(judged.images.max())}, inputs of {widths.input_bits} bits hold 0 to {largest}"
+        )
+        mend = "give more --input-bits, or images of fewer grey levels"
+    else:
+        return
+    raise InputError(judged.source, problem, mend)
 
 
 def _written(network: QuantizedNetwork, kind: str, out: Path, judged: list[ImageSet]) -> list[Path]:

@@ -376,6 +376,9 @@ def _divide(reader: _Reader, call: Call) -> Quantity:
 
 
 def _clip(reader: _Reader, call: Call) -> Quantity:
+    if call.opset < 12 or call.has("min") or call.has("max"):
+        # Ends as attributes are floats of the old operator, which takes no integers: no runtime has such a node.
+        raise NodeError("integers are clipped by operands, from opset 12 on", "export it for opset 13")
     low = None if call.optional(1) is None else _single(call, 1)
     high = None if call.optional(2) is None else _single(call, 2)
     return _clipped(_quantity(call, 0), low, high)

@@ -61,6 +61,8 @@ class QuantizedTraining:
         for name, value, least in (("epochs", self.epochs, 1), ("batch", self.batch, 1), ("seed", self.seed, 0)):
             if value < least:
                 raise InputError(f"--{name}", f"is {value}", f"give a whole number of at least {least}")
+        if self.seed >= 1 << 32:
+            raise InputError("--seed", f"is {self.seed}", "give a whole number from 0 to 2^32 - 1")
         if not 0 < self.learning_rate < math.inf:
             raise InputError("--learning-rate", f"is {self.learning_rate:g}", "give a positive number")
         if not 0 <= self.radius < math.inf:

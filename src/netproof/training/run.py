@@ -110,7 +110,7 @@ class TrainingRun:
             self._training.restore(state["training"])
             self.rows = [EpochRow(*row) for row in state["rows"]]
             self._sums = [float(value) for value in state["sums"]]
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
             detail = " ".join(str(error).split())[:100]
             raise FormatError(
                 self._checkpoint,
