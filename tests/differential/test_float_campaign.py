@@ -84,7 +84,7 @@ def test_an_engine_that_finds_too_much_is_found_out(tmp_path, capsys, monkeypatc
     assert "out of reach" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", ["intervals", "forms", "boxes", "crown", "alpha"])
+@pytest.mark.parametrize("kind", ["intervals", "forms", "boxes", "crown", "alpha", "splits"])
 def test_ranges_that_are_too_narrow_are_found_out(kind, tmp_path, monkeypatch):
     """Ranges a little narrower than they are: some point of some case leaves them."""
     honest = float_data.claimed_ranges
