@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_refused(cli, folder, tmp_path):
         (network, *common): ("takes 243 inputs", "3x8x8"),
         (tmp_path / "none.onnx", *common): ("no such network file",),
         (network, "--width", 2, *common): ("--width", "leave the option out"),
-        ("small", *common, "--device", "nowhere"): ("--device", "'nowhere' cannot be used"),
+        ("small", *common, "--device", "nowhere"): ("--device", "no device is called 'nowhere'"),
         ("small", *common, "--device", "cuda:99"): ("--device",),
         ("small", *common, "--kappa", "1"): ("--kappa", "two numbers"),
         ("small", *common, "--radius", "2"): ("--radius",),

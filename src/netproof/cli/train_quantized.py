@@ -50,7 +50,9 @@ Radius = Annotated[
 Epochs = Annotated[int, typer.Option("--epochs", metavar="N", help="Passes over the images.")]
 Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", metavar="R", help="Of Adam; it falls to 0.")]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:1, ...")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.")
+]
 
 
 def quantized(

@@ -125,7 +125,7 @@ def _device(settings: Settings, *, integer: bool) -> str:
     """What the search in float32 is done on, in words."""
     if integer or settings.device == "cpu":
         return "cpu"
-    from netproof.search.device import device_text
+    from netproof.device import device_text
 
     return device_text(settings.device)
 
