@@ -15,6 +15,7 @@ from torch import Tensor
 
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
+from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
 
 if TYPE_CHECKING:
@@ -110,37 +111,3 @@ def bound_backwards(
     if rounding is not None:
         bound = rounding.total(bound, constant, weighed)
     return Lines(bound, v, value)
-
-
-def pass_back(
-    graph: Graph, coefficients: Mapping[int, Tensor], hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]]
-) -> Tensor | None:
-    """Pass coefficients of node values backwards to the input: what every backward pass has in common.
-
-    Parameters
-    ----------
-    coefficients : what nodes start with, by index
-    hand_on : called with a node's index, how many activations stand before it, and all that the node received;
-        returns what it hands to each of its operands, None for nothing. Called from the last node on, for nodes that
-        received something.
-
-    Returns
-    -------
-    what the input received, None where nothing reaches it
-    """
-    received = dict(coefficients)
-    k = len(graph.activations)
-    for index in range(len(graph.nodes) - 1, 0, -1):
-        node = graph.nodes[index]
-        if not isinstance(node.operator, Affine):
-            k -= 1
-        v = received.pop(index, None)
-        if v is None:
-            continue
-        shares = hand_on(index, k, v)
-        del v
-        for operand, share in zip(node.operands, shares, strict=True):
-            if share is None:
-                continue
-            received[operand] = received[operand] + share if operand in received else share
-    return received.get(0)
