@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from conftest import assert_refused
@@ -147,6 +148,12 @@ def test_another_training_in_the_folder_is_refused(cli, folder, tmp_path):
     assert cli(*command).code == 0
     assert_refused(cli(*command, "--attack-steps", 3), "checkpoint.pt", "its attack_steps is 1, here 3")
     checkpoint = tmp_path / "out" / "checkpoint.pt"
+    document = torch.load(checkpoint, weights_only=True)
+    document["state"]["training"]["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
+    torch.save(document, checkpoint)
+    kept = {path: path.read_bytes() for path in checkpoint.parent.iterdir()}
+    assert_refused(cli(*command), "checkpoint.pt", "'exp_avg' of parameter 0", "move it away")
+    assert {path: path.read_bytes() for path in checkpoint.parent.iterdir()} == kept
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     assert_refused(cli(*command), "checkpoint.pt", "damaged")
 

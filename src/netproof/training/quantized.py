@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from netproof.device import find_device, plain_products
-from netproof.errors import InputError
-from netproof.training.checkpoint import Plain, read_checkpoint, write_checkpoint
+from netproof.errors import FormatError, InputError
+from netproof.training.checkpoint import Plain, read_checkpoint, restore, write_checkpoint
 from netproof.training.quantized_networks import QuantizedNetwork
 
 #: outputs between -2 and 2 are too flat for a softmax
@@ -113,7 +113,9 @@ def train_quantized(
     identity = _identity(network, images, labels, training)
     done = 0
     if resume and checkpoint is not None and Path(checkpoint).exists():
-        done, state = read_checkpoint(checkpoint, identity, device)
+        done, state = read_checkpoint(checkpoint, identity)
+        if done > training.epochs:
+            raise FormatError(checkpoint, f"has {done} epochs done of {training.epochs}", "train from the beginning")
         run.restore(state, str(checkpoint))
     # Copies: what a reader gives may be a view of a file.
     x = torch.from_numpy(images.astype(np.float32)).to(device)
@@ -141,10 +143,11 @@ class _Run:
 
     def restore(self, state: dict[str, object], source: str) -> None:
         try:
-            self._network.load_state_dict(state["network"])  # type: ignore[arg-type]
-            self._optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
-        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError):
-            raise InputError(source, "holds the state of another network", "train from the beginning") from None
+            restore(self._network, self._optimizer, state)
+        except ValueError as error:
+            raise FormatError(
+                source, f"does not fit this network: it holds {error}", "move it away and train from the beginning"
+            ) from None
 
     def epoch(self, number: int, x: Tensor, y: Tensor) -> tuple[float, float]:
         """Go through all images once, in an order that follows from the seed and the epoch."""
