@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,28 @@ def test_images_to_judge_by_are_looked_at_before_the_training(cli, folder, tmp_p
             Image.fromarray(np.zeros((size, size, 3), np.uint8)).save(other / name / "0.png")
         assert_refused(cli(*common, other), "3x9x9" if size == 9 else "4 classes")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["certified", "quantized"])
+def test_images_to_judge_by_are_of_the_same_classes(cli, folder, tmp_path, kind):
+    """As many classes, one of which has another name: the labels after it would stand for others."""
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    (other / "b").rename(other / "0b")
+    out = ("--out", tmp_path / "out", "--images", folder, "--validation", other)
+    command = {
+        "certified": ("train", "certified", "small", *SHORT),
+        "quantized": ("train", "quantized", "perceptron", "--hidden", "4"),
+    }[kind]
+    ran = cli(*command, *out)
+    assert_refused(ran, f"{other}: its class 0 is '0b'", "is 'a'", "in the same order")
+    assert not (tmp_path / "out").exists()
+    # A list of classes brings them into the order that they had.
+    (other / "classes.txt").write_text("a\n0b\nc\n")
+    assert_refused(cli(*command, *out), "its class 1 is '0b'")
+    (other / "0b").rename(other / "b")
+    (other / "classes.txt").unlink()
+    assert cli(*command, *out, "--epochs", 1).code == 0
 
 
 def test_damaged_images_are_refused(cli, folder, tmp_path):

@@ -126,6 +126,7 @@ def certified(
     from netproof.cli.stop import Stopped, stoppable
     from netproof.cli.train_progress import train_progress
     from netproof.device import find_device, plain_products
+    from netproof.formats.image_set import check_same_classes
     from netproof.formats.image_sources import read_image_set
     from netproof.runs.lock import FolderLock
     from netproof.training.certified import CertifiedTraining, Inputs, accuracy
@@ -134,6 +135,8 @@ def certified(
     target = find_device(device)
     found = read_image_set(images, labels, split="train", crop=crop, check=not unchecked)
     judged = _validation(validation, validation_labels, images, crop, unchecked)
+    if judged is not None:
+        check_same_classes(judged, found)
     own, content = _network(network, found, width, options.seed)
     name = own if name is None else _checked(name)
     normalization = i.normalization_of(own, found.images.shape[1], mean, std)

@@ -170,6 +170,9 @@ def _maker(kind: str, sizes: list[list[int]], images: ImageSet, widths: FixedPoi
 
 def _check_validation(judged: ImageSet, found: ImageSet, widths: FixedPoint) -> None:
     """Refuse images to judge by that are not like those trained on, before anything is trained."""
+    from netproof.formats.image_set import check_same_classes
+
+    check_same_classes(judged, found)
     given, taken = ("x".join(map(str, part.images.shape[1:])) for part in (judged, found))
     largest = (1 << widths.input_bits) - 1
     if given != taken or not len(judged):
