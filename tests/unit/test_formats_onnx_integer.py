@@ -157,6 +157,25 @@ def test_operators_are_those_of_the_runtime(tmp_path: Path, name: str) -> None:
     agrees(tmp_path, model(nodes, {**BIAS, **NUMBERS, **more}, opset=14))
 
 
+PRODUCT = [node("Flatten", "x", "f"), node("MatMulInteger", "f w z zs", "y")]
+CONVOLUTION = [node("ConvInteger", "x k z zs", "y")]
+
+
+@pytest.mark.parametrize("nodes", [PRODUCT, CONVOLUTION])
+@pytest.mark.parametrize("shapes", [((), ()), ((1,), (1,)), ((), None)])
+def test_shapes_of_zero_points(tmp_path: Path, nodes: list[onnx.NodeProto], shapes: tuple[Any, Any]) -> None:
+    each = (5,) if nodes is PRODUCT else (4,)
+    zeros = {"z": np.zeros(shapes[0], np.uint8), "zs": np.zeros(each if shapes[1] is None else shapes[1], np.int8)}
+    if nodes is CONVOLUTION and shapes[1] is None:
+        # One zero point per channel is ONNX; this runtime has it for matrices alone.
+        network = read_onnx(save(tmp_path, model(nodes, zeros)))
+        x = torch.from_numpy(RANDOM.integers(0, 21, (9, 18)).astype(float))
+        plain = read_onnx(save(tmp_path, model([node("ConvInteger", "x k", "y")])))
+        assert torch.equal(network.graph.evaluate(x), plain.graph.evaluate(x))
+        return
+    agrees(tmp_path, model(nodes, zeros))
+
+
 def test_a_value_used_twice_is_one_node(tmp_path: Path) -> None:
     network = agrees(tmp_path, model(GOOD["a value used twice"], NUMBERS))
     assert sum(isinstance(n.operator, Staircase) for n in network.graph.nodes) <= 2
@@ -188,6 +207,17 @@ BAD = {
         "'the_y' (ConvInteger) takes 'a', which is int32; at opset 14 ONNX allows uint8, int8 there",
     ),
     "a zero point": ([node("ConvInteger", "x k one", "y")], "zero point (operand 2) that is not 0"),
+    "a zero point of values per channel": ([node("ConvInteger", "x k z2", "y")], "zero point (operand 2) of shape 2"),
+    "a zero point that is a matrix": ([node("ConvInteger", "x k z z11", "y")], "zero point (operand 3) of shape 1x1"),
+    "a zero point of other channels": ([node("ConvInteger", "x k z z83", "y")], "zero point (operand 3) of shape 3"),
+    "a zero point of a product's rows": (
+        [node("Flatten", "x", "f"), node("MatMulInteger", "f w z2", "y")],
+        "zero point (operand 2) of shape 2",
+    ),
+    "a zero point of other columns": (
+        [node("Flatten", "x", "f"), node("MatMulInteger", "f w z z83", "y")],
+        "zero point (operand 3) of shape 3",
+    ),
     "division of negative numbers": (
         [node("ConvInteger", "x k", "a"), node("Div", "a d", "y")],
         "a division of numbers down to -",
@@ -277,6 +307,9 @@ def test_what_is_refused(tmp_path: Path, name: str) -> None:
         "kf": KERNEL.astype(np.float32),
         "one": np.uint8(1),
         "z": np.uint8(0),
+        "z2": np.zeros(2, np.uint8),
+        "z11": np.zeros((1, 1), np.int8),
+        "z83": np.zeros(3, np.int8),
         "k32": KERNEL.astype(np.int32),
         "w32": MATRIX.astype(np.int32),
         "top2": np.int32(300),
@@ -309,6 +342,13 @@ def test_operators_are_taken_as_their_opset_has_them(tmp_path: Path) -> None:
 )
 def test_an_input_range_that_is_none(tmp_path: Path, stated: str) -> None:
     path = save(tmp_path, model([node("ConvInteger", "x k", "y")], metadata=stated))
+    with pytest.raises(FormatError, match="its metadata say that inputs are"):
+        read_onnx(path)
+
+
+def test_an_input_range_that_is_no_text(tmp_path: Path) -> None:
+    path = save(tmp_path, model([node("ConvInteger", "x k", "y")], metadata="0 20"))
+    path.write_bytes(path.read_bytes().replace(b"0 20", b"0 \xff0"))
     with pytest.raises(FormatError, match="its metadata say that inputs are"):
         read_onnx(path)
 

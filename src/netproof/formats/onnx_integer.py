@@ -112,7 +112,8 @@ def _input_range(path: Path, file: OnnxFile) -> tuple[int, int]:
     stated = file.metadata.get(INPUT_RANGE)
     if stated is None:
         return least, largest
-    match = re.fullmatch(r"(-?\d{1,3}) (-?\d{1,3})", stated)
+    # Protobuf hands over as bytes what is no text.
+    match = re.fullmatch(r"(-?\d{1,3}) (-?\d{1,3})", stated) if isinstance(stated, str) else None
     ends = (int(match[1]), int(match[2])) if match else (1, 0)
     if not least <= ends[0] <= ends[1] <= largest:
         raise FormatError(
@@ -270,14 +271,29 @@ def _single(call: Call, number: int) -> int:
 
 
 def _weights(call: Call) -> tuple[Quantity, NDArray[np.float64]]:
-    """The operands of a product; zero points other than 0 are refused."""
+    """The operands of a product."""
     value, weight = _quantity(call, 0), _whole(call, 1).astype(np.float64)
     if value.kind not in (_UINT8, _INT8):
         raise NodeError("the values multiplied are 32 bits wide", "cast them to 8 bits")
-    for number in (2, 3):
-        if call.optional(number) is not None and bool(_whole(call, number).any()):
-            raise NodeError(f"a zero point (operand {number}) that is not 0", "subtract it before export")
     return value, weight
+
+
+def _check_zero_points(call: Call, value: tuple[Shape, ...], weight: tuple[Shape, ...]) -> None:
+    """Refuse zero points other than 0, and those that have none of the shapes ONNX gives them.
+
+    ``value`` and ``weight`` are the shapes that there can be, besides those of one number for all.
+    """
+    for number, shapes in ((2, value), (3, weight)):
+        if call.optional(number) is None:
+            continue
+        zero = _whole(call, number)
+        if bool(zero.any()):
+            raise NodeError(f"a zero point (operand {number}) that is not 0", "subtract it before export")
+        if zero.shape not in ((), (1,), *shapes):
+            raise NodeError(
+                f"a zero point (operand {number}) of shape {'x'.join(map(str, zero.shape))}, which ONNX does not know there",
+                "give a single number",
+            )
 
 
 def _convolution(reader: _Reader, call: Call) -> Quantity:
@@ -291,6 +307,7 @@ def _convolution(reader: _Reader, call: Call) -> Quantity:
     stride, dilation = call.extents("strides", axes, 1, 1), call.extents("dilations", axes, 1, 1)
     padding = padding_of(call, value.shape[2:], weight.shape[2:], stride, dilation)
     call.translation.reserve(tuple(extent + sum(p) for extent, p in zip(value.shape[2:], padding, strict=True)))
+    _check_zero_points(call, (), ((weight.shape[0],),))
     operator = Convolution(
         tensor_of(weight), None, value.shape[1:], stride, padding, dilation, call.integer("group", 1), value.shape[0]
     )
@@ -301,6 +318,7 @@ def _product(reader: _Reader, call: Call) -> Quantity:
     value, weight = _weights(call)
     if weight.ndim != 2 or len(value.shape) != 2 or value.shape[0] != 1 or value.shape[1] != weight.shape[0]:
         raise NodeError(f"a product of {value.shape} and {weight.shape}; known is one row times a matrix")
+    _check_zero_points(call, ((1, 1),), ((weight.shape[1],), (1, weight.shape[1])))
     bias = torch.zeros(weight.shape[1], dtype=torch.float64)
     return reader.affine(call, Linear(tensor_of(weight.T), bias), (value,), (1, weight.shape[1]))
 
