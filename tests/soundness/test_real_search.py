@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
@@ -217,3 +218,82 @@ def test_many_cases_and_nothing_to_choose():
     asked = Query(network_of(builder.build()), lower, -lower, condition)
     result = verify(asked, Settings(timeout=30.0, attack=False))
     assert result.verdict is Verdict.UNKNOWN and "without open features" in result.reason
+
+
+def overflowing(scale, inputs=2, depth=5, activation=None):
+    """Weights so large that products of a few layers leave what bounds in float64 can hold."""
+    generator = torch.Generator().manual_seed(0)
+    builder = GraphBuilder(Arithmetic.REAL, (inputs,))
+    at, before = builder.input, inputs
+    for layer in range(depth):
+        after = 6 if layer < depth - 1 else 2
+        weight = (torch.randn(after, before, generator=generator) * scale).float().double()
+        at = builder.add(f"dense {layer}", Linear(weight, torch.zeros(after).double()), at)
+        if layer < depth - 1:
+            at = builder.add(f"act {layer}", activation or ReLU(), at)
+        before = after
+    return builder.build()
+
+
+@pytest.mark.parametrize("inputs", [2, 12, 70])
+@pytest.mark.parametrize("activation", [ReLU(), Clip(0.0, 1e300)])
+def test_values_that_no_bound_can_hold_end_the_search(inputs, activation):
+    """Splitting would go on to the time limit, which is ten minutes here."""
+    graph = overflowing(3e37, inputs, activation=activation)
+    upper = torch.ones(inputs).double()
+    result = verify(query(graph, -upper, upper, [[1.0, 1.0], [-1.0, 2.0]], [1e300, 1e300]), Settings(timeout=600.0))
+    assert result.verdict is Verdict.UNKNOWN and result.bound is None
+    assert "no bound of them is finite in float64" in result.reason
+
+
+@pytest.mark.parametrize("inputs", [2, 12])
+def test_coefficients_that_no_bound_can_hold_end_the_search(inputs):
+    graph = overflowing(1e20, inputs)
+    upper = torch.ones(inputs).double()
+    asked = Query(
+        network_of(graph),
+        -upper,
+        upper,
+        (
+            Conjunction(double([[1e250, 0.0]]), double([1e308])),
+            Conjunction(double([[1.0, 0.0]]), double([1e150])),
+        ),
+    )
+    result = verify(asked, Settings(timeout=600.0))
+    assert result.verdict is Verdict.UNKNOWN and "no bound of them is finite" in result.reason
+    # The other disjunct alone is refuted, and so is a conjunction with one constraint that can be bounded.
+    assert verify(replace(asked, condition=asked.condition[1:])).verdict is Verdict.UNSAT
+    both = Conjunction(double([[1e250, 0.0], [1.0, 0.0]]), double([1e308, 1e150]))
+    assert verify(replace(asked, condition=(both,))).verdict is Verdict.UNSAT
+
+
+def test_a_disjunct_that_no_bound_can_hold_hides_no_answer(tmp_path):
+    """Two chains side by side: one keeps its input, the values of the other have no bounds."""
+    layers, last = [], "x"
+    for number in range(5):
+        layers += [node("MatMul", [last, "w"], [f"a{number}"]), node("Relu", [f"a{number}"], [f"b{number}"])]
+        last = f"b{number}"
+    layers.append(node("MatMul", [last, "w"], ["y"]))
+    path = save(tmp_path / "net.onnx", model(layers, (1, 2), {"w": np.diag([1.0, 3e37])}))
+    one = torch.ones(2).double()
+    beyond = Conjunction(double([[0.0, -1.0]]), double([1e300]))
+
+    def decided(threshold):
+        kept = Conjunction(double([[1.0, 0.0]]), double([threshold]))
+        return verify(Query(read_onnx(path), -one, one, (beyond, kept)), Settings(timeout=600.0)).verdict
+
+    assert decided(0.9) is Verdict.SAT
+    assert decided(1.1) is Verdict.UNKNOWN
+
+
+def test_a_search_that_may_still_bring_values_down_is_begun():
+    """At the edge of what bounds can hold the whole region has none, and its cells may have."""
+    graph = overflowing(1e37, inputs=12, depth=4)
+    one = torch.ones(12).double()
+    asked = query(graph, -one, one, [[1.0, 1.0]], [1e300])
+    region = box_region(graph, -one[None], one[None])
+    constraints = Constraints.of(graph, asked.condition)
+    rounding = Rounding.of(graph, region)
+    case = torch.arange(1)
+    assert not rounding.finite and not bool(constraints.boundable(case, rounding).any())
+    assert bool(verify_real._hopeful(asked, region, constraints, case, rounding).all())

@@ -104,6 +104,11 @@ class Rounding:
             grown = tuple(torch.full_like(m, torch.inf) for m in grown)
         return cls(grown, tuple(None if o is None else o * (1 + 2 * total) for o in offset), total)
 
+    @property
+    def finite(self) -> bool:
+        """Whether any bound on the region, or on a part of it, can be finite."""
+        return all(bool(torch.isfinite(m).all()) for m in self.magnitude)
+
     def weigh(self, node: int, source: Tensor) -> Tensor:
         """What a source ``[B, n]`` at a node adds to the error: ``[B]``."""
         price = self.gamma * _PASSES * self.magnitude[node]

@@ -91,6 +91,16 @@ class Constraints:
             error = error + rounding.weigh(0, (weighted @ self.inputs[case].abs())[:, 0])
         return error + 16 * rounding.gamma * (weight.abs() * self.threshold[case].abs()).sum(-1)
 
+    def boundable(self, case: Tensor, rounding: Rounding) -> Tensor:
+        """Whether a case has a constraint that can have a finite bound, on the region or on a part of it: ``[B]`` bool.
+
+        What the coefficients themselves add to the error of rounding is the same on all parts.
+        """
+        error = rounding.weigh(self.last, self.outputs[case])
+        if self.inputs is not None:
+            error = error + rounding.weigh(0, self.inputs[case])
+        return torch.isfinite(error + rounding.gamma * self.threshold[case].abs()).any(1)
+
     def margins(self, x: Tensor, y: Tensor, case: Tensor) -> Tensor:
         """``[B, m]``: what each constraint of row ``b``'s case has to spare at inputs and outputs ``[B, n]``."""
         left = (self.outputs[case] @ y[..., None])[..., 0]

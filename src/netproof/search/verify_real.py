@@ -38,6 +38,8 @@ _FEW_INPUTS = 8
 #: with at most so many inputs and more than so many open features too, for so much of the time that is left unless that
 #: closes a good part of the box
 _SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.5
+#: why a search is not begun
+_BEYOND = "values can be so large (2^500) that no bound of them is finite in float64"
 #: bytes that open subproblems may occupy in any case
 _LEAST_MEMORY = 1 << 20
 
@@ -91,8 +93,10 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
     region = box_region(graph, query.lower[None], query.upper[None])
     propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
     region = propagate(graph, region)
-    region = refine_ranges(graph, region, Rounding.of(graph, region), deadline, propagate)
     rounding = Rounding.of(graph, region)
+    if rounding.finite:  # otherwise no range can be bounded any better
+        region = refine_ranges(graph, region, rounding, deadline, propagate)
+        rounding = Rounding.of(graph, region)
     case = _root(graph, region, constraints, rounding)
     if not len(case):
         return Found(Verdict.UNSAT, len(constraints)), "bound"
@@ -100,9 +104,51 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
         witness = attack.ascend(case, *_LONG, deadline)
         if witness is not None:
             return Found(Verdict.SAT, len(constraints), witness), "attack"
+    hopeful = _hopeful(query, region, constraints, case, rounding)
+    if bool(hopeful.all()):
+        return _search(query, settings, device, deadline, constraints, region, rounding, case, attack)
+    found, step = Found(Verdict.UNSAT, len(constraints)), "bound"
+    if bool(hopeful.any()):
+        found, step = _search(query, settings, device, deadline, constraints, region, rounding, case[hopeful], attack)
+    if found.verdict is Verdict.UNSAT:
+        found = replace(found, verdict=Verdict.UNKNOWN, reason=_BEYOND)
+    return found, step
+
+
+def _hopeful(query: Query, region: Region, constraints: Constraints, case: Tensor, rounding: Rounding) -> Tensor:
+    """Which cases might be refuted, as far as the size of values goes: ``[B]`` bool.
+
+    Where there is no finite bound on the region, searches that split the box or ranges find none on parts of it either: they
+    take ``rounding`` for all of them. Cells with signs of their own can have smaller values. But some part holds the
+    centre of the box, and one its largest point, so that there have to be finite bounds at these points at least.
+    """
+    hopeful = constraints.boundable(case, rounding)
+    graph = query.network.graph
+    if bool(hopeful.all()) or not is_piecewise_linear(graph, region):
+        return hopeful
+    hopeful = torch.ones_like(hopeful)
+    for x in ((query.lower + query.upper) / 2, torch.where(-query.lower > query.upper, query.lower, query.upper)):
+        hopeful &= constraints.boundable(case, Rounding.of(graph, box_region(graph, x[None], x[None])))
+    return hopeful
+
+
+def _search(
+    query: Query,
+    settings: Settings,
+    device: torch.device,
+    deadline: float,
+    constraints: Constraints,
+    region: Region,
+    rounding: Rounding,
+    case: Tensor,
+    attack: FloatAttack | None,
+) -> tuple[Found, str]:
+    """Decide the cases that the root leaves open."""
+    graph = query.network.graph
     varying = int((query.lower < query.upper).sum())
     before = 0
-    if varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES):
+    boxes = varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES)
+    if boxes and bool(constraints.boundable(case, rounding).all()):
         now = time.monotonic()
         until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
         found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline, until)
