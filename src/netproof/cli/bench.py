@@ -108,7 +108,7 @@ def run(
     """
     from netproof.benchmarks.data import DataFolders
     from netproof.benchmarks.registry import benchmark as find_benchmark
-    from netproof.cli.stop import Stopped, stoppable
+    from netproof.cli.stop import stoppable
 
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device)
     benchmark = find_benchmark(name)
@@ -118,48 +118,44 @@ def run(
     published = _published(benchmark, folders)
     recorded = 0
     written = []
-    try:
-        with stoppable():
-            from netproof.cli.progress import progress
-            from netproof.runs.certify import Certifying
-            from netproof.runs.run import Start, Step, run_benchmark
 
-            o.use_threads(1)
-            certifying = None
-            if (certificates is not None or check) and not benchmark.certifiable:
-                raise InputError(
-                    "--certificates" if certificates is not None else "--check",
-                    f"the networks of {benchmark.name} are float networks, which have no certificates",
-                    "run it without",
-                )
-            if certificates is not None or check:
-                certifying = Certifying((certificates or folder / "certificates").absolute(), check)
-            events = run_benchmark(benchmark, folders, folder, settings, jobs=jobs, only=only, certifying=certifying)
-            start = next(events)
-            assert isinstance(start, Start)
-            before = start.chosen - start.pending
-            typer.echo(
-                f"{benchmark.name}: {start.pending} instances to answer"
-                + (f", {before} answered before" if before else "")
-                + f"; results in {folder}",
-                err=True,
+    def standing() -> str:
+        return f": {recorded} more instances are on record in {folder}; run the same command again to go on"
+
+    with stoppable(standing):
+        from netproof.cli.progress import progress
+        from netproof.runs.certify import Certifying
+        from netproof.runs.run import Start, Step, run_benchmark
+
+        o.use_threads(1)
+        certifying = None
+        if (certificates is not None or check) and not benchmark.certifiable:
+            raise InputError(
+                "--certificates" if certificates is not None else "--check",
+                f"the networks of {benchmark.name} are float networks, which have no certificates",
+                "run it without",
             )
-            if start.pending:
-                with progress(benchmark.name, start.pending) as display:
-                    for event in events:
-                        assert isinstance(event, Step)
-                        display.advance(event.row)
-                        recorded += 1
-                        if event.certified is not None:
-                            written.append(event.certified)
-            events.close()
-    except Stopped as stop:
+        if certificates is not None or check:
+            certifying = Certifying((certificates or folder / "certificates").absolute(), check)
+        events = run_benchmark(benchmark, folders, folder, settings, jobs=jobs, only=only, certifying=certifying)
+        start = next(events)
+        assert isinstance(start, Start)
+        before = start.chosen - start.pending
         typer.echo(
-            f"stopped by {stop}: {recorded} more instances are on record in {folder}; "
-            "run the same command again to go on",
+            f"{benchmark.name}: {start.pending} instances to answer"
+            + (f", {before} answered before" if before else "")
+            + f"; results in {folder}",
             err=True,
         )
-        raise typer.Exit(128 + stop.number) from None
+        if start.pending:
+            with progress(benchmark.name, start.pending) as display:
+                for event in events:
+                    assert isinstance(event, Step)
+                    display.advance(event.row)
+                    recorded += 1
+                    if event.certified is not None:
+                        written.append(event.certified)
+        events.close()
     if certifying is not None:
         typer.echo(_certified(written, certifying), err=True)
     _present(benchmark, folders, folder, published, as_json=as_json, whole=False)

@@ -168,7 +168,7 @@ def _filtered(
     """The positions that no filter takes, from the record as far as they are on it."""
     from netproof.benchmarks.selection import SelectionRecord, conditions, select
     from netproof.cli.count_progress import count_progress
-    from netproof.cli.stop import Stopped, stoppable
+    from netproof.cli.stop import stoppable
     from netproof.runs.filters import filters_of
 
     chain = filters_of(filters, network, seed)
@@ -177,16 +177,13 @@ def _filtered(
     record = SelectionRecord(path, stated)
     total = len(images.images) if limit is None else min(limit, len(images.images))
     before = sum(position < total for position in record.judgements)
-    try:
-        with stoppable(), count_progress(f"{name}: images", total, before) as display:
-            for _, judgement in select(images, radius, recipe.normalization, chain, record, limit=limit):
-                display.advance(judgement.value)
-    except Stopped as stop:
-        typer.echo(
-            f"stopped by {stop}: {len(record.judgements)} images are on record; run the same command again to go on",
-            err=True,
-        )
-        raise typer.Exit(128 + stop.number) from None
+
+    def standing() -> str:
+        return f": {len(record.judgements)} images are on record; run the same command again to go on"
+
+    with stoppable(standing), count_progress(f"{name}: images", total, before) as display:
+        for _, judgement in select(images, radius, recipe.normalization, chain, record, limit=limit):
+            display.advance(judgement.value)
     return record.selected(limit)
 
 

@@ -45,7 +45,7 @@ def table(
     """
     from netproof.benchmarks.data import DataFolders
     from netproof.benchmarks.image_table import ImageSource, ImageTable, check_readable, image_digest, sample
-    from netproof.cli.stop import Stopped, stoppable
+    from netproof.cli.stop import stoppable
 
     eps = i.radius_of(radius)
     settings = o.settings_of(timeout, seed)
@@ -61,29 +61,26 @@ def table(
     benchmark = ImageTable(paths, normalizations, source, settings.seed, chosen, image_digest(found), eps)
     nowhere = DataFolders(())
     recorded = 0
-    try:
-        with stoppable():
-            from netproof.cli.progress import progress
-            from netproof.runs.run import Start, Step, run_benchmark
-            from netproof.runs.stages import decide_in_stages
 
-            o.use_threads(1)
-            events = run_benchmark(benchmark, nowhere, out, settings, jobs=jobs, decide=decide_in_stages)
-            start = next(events)
-            assert isinstance(start, Start)
-            if start.pending:
-                with progress("table", start.pending) as display:
-                    for event in events:
-                        assert isinstance(event, Step)
-                        display.advance(event.row)
-                        recorded += 1
-            events.close()
-    except Stopped as stop:
-        typer.echo(
-            f"stopped by {stop}: {recorded} more images are on record in {out}; run the same command again to go on",
-            err=True,
-        )
-        raise typer.Exit(128 + stop.number) from None
+    def standing() -> str:
+        return f": {recorded} more images are on record in {out}; run the same command again to go on"
+
+    with stoppable(standing):
+        from netproof.cli.progress import progress
+        from netproof.runs.run import Start, Step, run_benchmark
+        from netproof.runs.stages import decide_in_stages
+
+        o.use_threads(1)
+        events = run_benchmark(benchmark, nowhere, out, settings, jobs=jobs, decide=decide_in_stages)
+        start = next(events)
+        assert isinstance(start, Start)
+        if start.pending:
+            with progress("table", start.pending) as display:
+                for event in events:
+                    assert isinstance(event, Step)
+                    display.advance(event.row)
+                    recorded += 1
+        events.close()
     _present(benchmark, out, len(found), settings.timeout, settings.seed, as_json=as_json)
 
 

@@ -44,23 +44,20 @@ def fetch(
             typer.echo(f"{each.name:<{width}}  {each.description}")
         return
     from netproof.cli.download_progress import download_progress
-    from netproof.cli.stop import Stopped, stoppable
+    from netproof.cli.stop import stoppable
 
     wanted = public.collection(name)
     folder = data or public.cache_folder()
     total = len(wanted.matching(only))
-    fetched = []
-    try:
-        with stoppable(), download_progress(wanted.name, total) as display:
-            for done in public.fetch(wanted, folder, base=url, pattern=only, report=display.grow):
-                fetched.append(done)
-                display.finish(done.file.path)
-    except Stopped as stop:
-        typer.echo(
-            f"stopped by {stop}: {len(fetched)} of {total} files are there; run the same command again to go on",
-            err=True,
-        )
-        raise typer.Exit(128 + stop.number) from None
+    fetched: list[public.Fetched] = []
+
+    def standing() -> str:
+        return f": {len(fetched)} of {total} files are there; run the same command again to go on"
+
+    with stoppable(standing), download_progress(wanted.name, total) as display:
+        for done in public.fetch(wanted, folder, base=url, pattern=only, report=display.grow):
+            fetched.append(done)
+            display.finish(done.file.path)
     new = sum(done.downloaded for done in fetched)
     if as_json:
         print_json(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+import typer
 
 
 class Stopped(KeyboardInterrupt):
@@ -17,8 +19,22 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Within, SIGINT, SIGTERM and SIGHUP raise :class:`Stopped` in the main thread."""
+def stoppable(standing: Callable[[], str]) -> Iterator[None]:
+    """Within, SIGINT, SIGTERM and SIGHUP end the command in order: with a line on standard error, and 128 plus the number.
+
+    ``standing`` says how far it got by then, as the line goes on after the signal's name.
+    """
+    try:
+        with _raising():
+            yield
+    except Stopped as stop:
+        typer.echo(f"stopped by {stop}{standing()}", err=True)
+        raise typer.Exit(128 + stop.number) from None
+
+
+@contextmanager
+def _raising() -> Iterator[None]:
+    """Within, the signals raise :class:`Stopped` in the main thread."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)

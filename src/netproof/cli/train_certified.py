@@ -123,7 +123,7 @@ def certified(
     o.use_threads(threads)
 
     from netproof.cli.output import check_folder, print_json
-    from netproof.cli.stop import Stopped, stoppable
+    from netproof.cli.stop import stoppable
     from netproof.cli.train_progress import train_progress
     from netproof.device import find_device, plain_products
     from netproof.formats.image_set import check_same_classes
@@ -146,11 +146,15 @@ def certified(
             _check_images(network, model, each)
     model = model.to(target)
     training = CertifiedTraining(model, Inputs(found, normalization, target), options)
+
+    def standing() -> str:
+        return f" in epoch {int(training.epoch) + 1}; run the same command again to go on from the last checkpoint"
+
     check_folder(out, "--out")
     lock = FolderLock(out)
     try:
         # The same steps have to give the same numbers, or a training that was stopped would end elsewhere.
-        with stoppable(), plain_products(target):
+        with stoppable(standing), plain_products(target):
             run = TrainingRun(training, out, _identity(content, found, normalization, options))
             if run.resumed:
                 typer.echo(f"going on after step {run.resumed} of {training.steps}", err=True)
@@ -158,13 +162,6 @@ def certified(
                 for step in run.run():
                     display.advance(step)
             written = run.write_networks(name)
-    except Stopped as stop:
-        typer.echo(
-            f"stopped by {stop} in epoch {int(training.epoch) + 1}; run the same command again to go on from the "
-            "last checkpoint",
-            err=True,
-        )
-        raise typer.Exit(128 + stop.number) from None
     finally:
         lock.release()
     shares = None

@@ -95,7 +95,7 @@ def quantized(
     o.use_threads(threads)
 
     from netproof.cli.output import check_folder, print_json
-    from netproof.cli.stop import Stopped, stoppable
+    from netproof.cli.stop import stoppable
     from netproof.formats.image_sources import read_image_set
     from netproof.runs.lock import FolderLock
     from netproof.training.quantized import QuantizedTraining, train_quantized
@@ -111,7 +111,7 @@ def quantized(
     lock = FolderLock(out)
     checkpoint = out / _CHECKPOINT
     try:
-        with stoppable():
+        with stoppable(lambda: "; run the same command again to go on from the last checkpoint"):
             network = train_quantized(
                 _maker(kind, sizes[kind], found, widths),
                 found.images,
@@ -122,9 +122,6 @@ def quantized(
                 progress=_Lines(epochs),
             )
             written = _written(network, kind, out, [found] if judged is None else [found, judged])
-    except Stopped as stop:
-        typer.echo(f"stopped by {stop}; run the same command again to go on from the last checkpoint", err=True)
-        raise typer.Exit(128 + stop.number) from None
     finally:
         lock.release()
     shares = [None if part is None else _accuracy(network, part) for part in (found, judged)]
