@@ -59,7 +59,7 @@ def crown_lines(
         operator = graph.nodes[index].operator
         if isinstance(operator, Affine):
             value = value + operator.offset(v)
-            return operator.adjoint_local(v)
+            return operator.adjoint(v)
         multiplier, added = hulls[k].relax(v)
         value = value + added
         if rounding is not None:

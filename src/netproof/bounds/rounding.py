@@ -42,6 +42,7 @@ from torch import Tensor
 
 from netproof.bounds.dual import DualPoint, Multipliers, Objective, evaluate_dual
 from netproof.bounds.region import Region
+from netproof.graph.crop import Crop
 from netproof.graph.graph import Graph
 from netproof.graph.rounding import gamma
 from netproof.operators.base import Affine
@@ -103,6 +104,15 @@ class Rounding:
         if not float(sum(float(m.sum()) for m in grown)) < _LARGEST:
             grown = tuple(torch.full_like(m, torch.inf) for m in grown)
         return cls(grown, tuple(None if o is None else o * (1 + 2 * total) for o in offset), total)
+
+    def part(self, crop: Crop) -> Rounding:
+        """The same for a part of the graph: sums over fewer terms are no larger."""
+        pairs = list(zip(crop.nodes, crop.features, strict=True))
+        magnitude = tuple(self.magnitude[node][features] for node, features in pairs)
+        offset = [self.offset[node] for node in crop.nodes]
+        return Rounding(
+            magnitude, tuple(None if o is None else o[f] for o, (_, f) in zip(offset, pairs, strict=True)), self.gamma
+        )
 
     def weigh(self, node: int, source: Tensor) -> Tensor:
         """What a source ``[B, n]`` at a node adds to the error: ``[B]``."""

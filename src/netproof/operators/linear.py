@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from netproof.operators.base import Affine, Shape
+from netproof.operators.base import Affine, Part, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,3 +81,9 @@ class Linear(Affine):
 
     def offset_absolute(self) -> Tensor:
         return self.bias.abs()
+
+    def part(self, features: Tensor) -> Part:
+        if len(features) == len(self.bias):
+            return Part(self)
+        error = None if self.bias_error is None else self.bias_error.expand_as(self.bias)[features]
+        return Part(Linear(self.weight[features], self.bias[features], self.roundings, error), features, (None,))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from netproof.operators.base import Affine, Shape
+from netproof.operators.base import Affine, Part, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +107,15 @@ class Select(Affine):
 
     def offset_absolute(self) -> Tensor:
         return torch.zeros(()) if self.fill is None else self.fill.abs()
+
+    def part(self, features: Tensor) -> Part:
+        index = self.index[features]
+        taken = torch.unique(index[index >= 0])
+        if not len(taken):
+            return Part(self)
+        moved = torch.where(index < 0, -1, torch.searchsorted(taken, index))
+        fill = None if self.fill is None else self.fill[features]
+        return Part(Select(moved, len(taken), (len(features),), fill), features, (taken,))
 
 
 @dataclass(frozen=True, eq=False)

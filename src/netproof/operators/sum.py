@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof.operators.base import Affine, Shape
+from netproof.operators.base import Affine, Part, Shape
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,6 @@ class Sum(Affine):
 
     def offset_absolute(self) -> Tensor:
         return torch.zeros(())
+
+    def part(self, features: Tensor) -> Part:
+        return Part(self, features, (features,) * len(self.signs))
