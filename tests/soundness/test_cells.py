@@ -92,7 +92,8 @@ def test_sides_go_with_original_features():
     assert int((mapped != 0).sum()) == sum(one.k < 2 for one in cell)
     for k, which in enumerate(smaller.index):
         begin = sum(smaller.sizes[:k])
-        chosen = part.kept[k][which[mapped[begin : begin + len(which)] != 0]]
+        assert part.kept[k][0] == k
+        chosen = part.kept[k][1][which[mapped[begin : begin + len(which)] != 0]]
         assert chosen.tolist() == [one.feature for one in cell if one.k == k]
 
 

@@ -63,12 +63,7 @@ def groups(graph: Graph, node: int, feature: Tensor) -> list[Tensor]:
 def cut(graph: Graph, region: Region, rounding: Rounding, node: int, features: Tensor) -> Tile:
     """What features of a node depend on; ``rounding`` of a region that holds this one."""
     part = crop(graph, node, features)
-    lower, upper = (
-        tuple(ends[k][:, part.features[i]] for k, i in zip(part.activations, part.graph.activations, strict=True))
-        for ends in (region.range_lower, region.range_upper)
-    )
-    inside = Region(region.lower[:, part.features[0]], region.upper[:, part.features[0]], lower, upper)
-    return Tile(part.graph, inside, rounding.part(part), part.features[-1], len(part.graph.nodes) - 1)
+    return Tile(part.graph, region.part(part), rounding.part(part), part.features[-1], len(part.graph.nodes) - 1)
 
 
 def _map(shape: Shape) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ the features that are used. No number changes on the way, so that error terms ho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -35,8 +36,12 @@ class Crop:
     activations: tuple[int, ...]
 
 
-def crop(graph: Graph, node: int, features: Tensor) -> Crop:
-    """What ``features`` ``[m]`` (indices, any order) of a node depend on."""
+def crop(graph: Graph, node: int, features: Tensor, idle: Mapping[int, Tensor] | None = None) -> Crop:
+    """What ``features`` ``[m]`` (indices, any order) of a node depend on.
+
+    ``idle`` says of some nodes which features are 0 (``[n]`` bool, not all of them): what can do without them does.
+    """
+    idle = idle or {}
     wanted = {node: _marked(graph.nodes[node].size, features)}
     given: dict[int, Tensor] = {}
     taken: dict[int, tuple[Tensor, ...]] = {}
@@ -47,7 +52,7 @@ def crop(graph: Graph, node: int, features: Tensor) -> Crop:
         here = graph.nodes[index]
         chosen = wanted.pop(index).nonzero()[:, 0]
         if isinstance(here.operator, Affine):
-            part = here.operator.part(chosen)
+            part = here.operator.part(chosen, [idle.get(i) for i in here.operands])
             operators[index] = part.operator
             sizes = [graph.nodes[i].size for i in here.operands]
             given[index] = torch.arange(here.size) if part.features is None else part.features

@@ -12,6 +12,7 @@ Real graphs round; how much an operator's own numbers are rounded is part of the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,11 +103,12 @@ class Affine(Operator):
     def offset_absolute(self) -> Tensor:
         """``|b|``, shape ``[n]`` or a scalar 0."""
 
-    def part(self, features: Tensor) -> Part:
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
         """The operator for ``features`` ``[m]`` of the result (indices in rising order) alone, or for few more.
 
         Its numbers are those of the whole, and so is what is said of their roundings. An operator that has no such
-        part returns itself.
+        part returns itself. ``idle`` says of each operand which features are 0 (bool, None for none of them): they
+        may be left out, but need not be.
         """
         return Part(self)
 

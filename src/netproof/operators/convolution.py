@@ -234,7 +234,7 @@ class Convolution(Affine):
     def offset_error(self) -> Tensor:
         return torch.zeros(()) if self.bias_error is None else self._per_feature(self.bias_error)
 
-    def part(self, features: Tensor) -> Part:
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
         """The convolution on the smallest window of the result with these features, all channels of it."""
         extents = self.sample_shape[1:]
         place = features % prod(extents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,7 +99,7 @@ class Scale(Affine):
             return torch.zeros_like(self.shift[:1]).squeeze(0)
         return self.per_feature(self.shift_error).expand(self.size)
 
-    def part(self, features: Tensor) -> Part:
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
         def of(part: Tensor) -> Tensor:
             return part if part.numel() == 1 else self.per_feature(part)[features]
 

@@ -6,6 +6,7 @@ edge), expanding and tiling are all this one operator with another index.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -108,7 +109,7 @@ class Select(Affine):
     def offset_absolute(self) -> Tensor:
         return torch.zeros(()) if self.fill is None else self.fill.abs()
 
-    def part(self, features: Tensor) -> Part:
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
         index = self.index[features]
         taken = torch.unique(index[index >= 0])
         if not len(taken):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,5 +70,5 @@ class Sum(Affine):
     def offset_absolute(self) -> Tensor:
         return torch.zeros(())
 
-    def part(self, features: Tensor) -> Part:
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
         return Part(self, features, (features,) * len(self.signs))
