@@ -195,28 +195,13 @@ class Query:
 
 
 @dataclass(frozen=True, eq=False)
-class RobustnessQuery(Query):
-    """Can the prediction for ``image`` change within ``radius``?  Made by :func:`robustness`."""
+class LabelQuery(Query):
+    """Can the network give another class than the image's label somewhere in the box around it?
 
-    image: Tensor = field(default_factory=lambda: torch.empty(0))
-    label: int = 0
-    radius: int = 0
-
-    @cached_property
-    def prediction(self) -> int:
-        """The class the network gives the image itself."""
-        return int(self.network.classify(self.image))
-
-    @property
-    def misclassified(self) -> bool:
-        return self.prediction != self.label
-
-
-@dataclass(frozen=True, eq=False)
-class ImageQuery(Query):
-    """Can another output reach the label's on the box around an image, for a network over the real numbers?
-
-    Made by :func:`image_robustness`.
+    Attributes
+    ----------
+    image : ``[n_input]``
+    label : its class
     """
 
     image: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -230,6 +215,21 @@ class ImageQuery(Query):
     @property
     def misclassified(self) -> bool:
         return self.prediction != self.label
+
+
+@dataclass(frozen=True, eq=False)
+class RobustnessQuery(LabelQuery):
+    """Can the prediction for ``image`` change within ``radius``?  Made by :func:`robustness`."""
+
+    radius: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ImageQuery(LabelQuery):
+    """Can another output reach the label's on the box around an image, for a network over the real numbers?
+
+    Made by :func:`image_robustness`.
+    """
 
 
 def image_robustness(
@@ -248,15 +248,7 @@ def image_robustness(
     """
     if network.graph.arithmetic is not Arithmetic.REAL:
         raise QueryError(name, f"{network.path} is not a network over the real numbers", "give a float network")
-    if not 0 <= label < network.outputs:
-        raise QueryError(
-            name,
-            f"label {label} is not an output of the network ({network.outputs} outputs)",
-            "check that labels and network belong together",
-        )
-    rivals = [rival for rival in range(network.outputs) if rival != label]
-    coefficients = torch.eye(network.outputs, dtype=torch.float64)[rivals]
-    coefficients[:, label] = -1.0
+    coefficients, _ = _leads(network, label, name)
     zero = torch.zeros(1, dtype=torch.float64)
     return ImageQuery(
         network=network,
@@ -265,8 +257,22 @@ def image_robustness(
         condition=tuple(Conjunction(row[None], zero) for row in coefficients),
         name=name,
         image=image.double().reshape(-1),
-        label=label,
+        label=int(label),
     )
+
+
+def _leads(network: Network, label: int, name: str) -> tuple[Tensor, list[int]]:
+    """Coefficients of every other output's lead over the label's, ``[n_output - 1, n_output]``, and which these are."""
+    if not _is_whole(label) or not 0 <= label < network.outputs:
+        raise QueryError(
+            name,
+            f"label {label} is not an output of the network ({network.outputs} outputs)",
+            "check that labels and network belong together",
+        )
+    rivals = [rival for rival in range(network.outputs) if rival != label]
+    coefficients = torch.eye(network.outputs, dtype=network.lower.dtype)[rivals]
+    coefficients[:, int(label)] = -1.0
+    return coefficients, rivals
 
 
 def robustness(
@@ -311,16 +317,8 @@ def robustness(
         raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
     # A radius beyond the input range asks about the whole range.
     reach = min(int(radius), int((network.upper - network.lower).max()))
-    if not _is_whole(label) or not 0 <= label < network.outputs:
-        raise QueryError(
-            name,
-            f"label {label} is not an output of the network ({network.outputs} outputs)",
-            "check that labels and network belong together",
-        )
+    coefficients, rivals = _leads(network, label, name)
     label, radius = int(label), int(radius)
-    rivals = [rival for rival in range(network.outputs) if rival != label]
-    coefficients = torch.eye(network.outputs, dtype=network.lower.dtype)[rivals]
-    coefficients[:, label] = -1.0
     margins = torch.tensor([float(rival > label) for rival in rivals], dtype=network.lower.dtype)
     return RobustnessQuery(
         network=network,

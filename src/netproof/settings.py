@@ -13,6 +13,13 @@ ENGINES = ("auto", "bab", "smt", "milp")
 DEVICES = r"cpu|auto|cuda(:(0|[1-9][0-9]?))?"
 
 
+def check_device_name(name: str) -> None:
+    """Raise :class:`netproof.errors.InputError` for what cannot be the name of a device, there or not."""
+    if not re.fullmatch(DEVICES, name):
+        problem = f"no device is called {name[:40]!r}"
+        raise InputError("--device", problem, "give cpu, cuda, cuda:N, or auto for a GPU where there is one")
+
+
 @dataclass(frozen=True)
 class Settings:
     """How hard to try. The defaults suit every network; nothing here affects what a verdict means.
@@ -50,9 +57,7 @@ class Settings:
             raise InputError("--engine", f"no engine is called '{self.engine}'", f"give one of {', '.join(ENGINES)}")
         if self.proofs and self.engine not in ("auto", "bab"):
             raise InputError("--engine", f"engine '{self.engine}' gives no certificates", "use auto, or ask for none")
-        if not re.fullmatch(DEVICES, self.device):
-            problem = f"no device is called {self.device[:40]!r}"
-            raise InputError("--device", problem, "give cpu, cuda, cuda:N, or auto for a GPU where there is one")
+        check_device_name(self.device)
         if self.device not in ("cpu", "auto") and self.engine not in ("auto", "bab"):
             raise InputError("--device", f"engine '{self.engine}' works on the CPU alone", "leave it out, or use auto")
         if self.memory < 1 << 20:

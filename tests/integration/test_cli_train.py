@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from conftest import assert_refused
@@ -101,7 +103,7 @@ def test_what_does_not_fit_is_refused(cli, folder, tmp_path):
         (network, *common): ("takes 243 inputs", "3x8x8"),
         (tmp_path / "none.onnx", *common): ("no such network file",),
         (network, "--width", 2, *common): ("--width", "leave the option out"),
-        ("small", *common, "--device", "nowhere"): ("--device", "'nowhere' cannot be used"),
+        ("small", *common, "--device", "nowhere"): ("--device", "no device is called 'nowhere'"),
         ("small", *common, "--device", "cuda:99"): ("--device",),
         ("small", *common, "--kappa", "1"): ("--kappa", "two numbers"),
         ("small", *common, "--radius", "2"): ("--radius",),
@@ -126,6 +128,28 @@ def test_images_to_judge_by_are_looked_at_before_the_training(cli, folder, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("kind", ["certified", "quantized"])
+def test_images_to_judge_by_are_of_the_same_classes(cli, folder, tmp_path, kind):
+    """As many classes, one of which has another name: the labels after it would stand for others."""
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    (other / "b").rename(other / "0b")
+    out = ("--out", tmp_path / "out", "--images", folder, "--validation", other)
+    command = {
+        "certified": ("train", "certified", "small", *SHORT),
+        "quantized": ("train", "quantized", "perceptron", "--hidden", "4"),
+    }[kind]
+    ran = cli(*command, *out)
+    assert_refused(ran, f"{other}: its class 0 is '0b'", "is 'a'", "in the same order")
+    assert not (tmp_path / "out").exists()
+    # A list of classes brings them into the order that they had.
+    (other / "classes.txt").write_text("a\n0b\nc\n")
+    assert_refused(cli(*command, *out), "its class 1 is '0b'")
+    (other / "0b").rename(other / "b")
+    (other / "classes.txt").unlink()
+    assert cli(*command, *out, "--epochs", 1).code == 0
+
+
 def test_damaged_images_are_refused(cli, folder, tmp_path):
     (folder / "classes.txt").write_text("a\nb\nc\nd\n")
     out = ("--out", tmp_path / "out")
@@ -147,6 +171,12 @@ def test_another_training_in_the_folder_is_refused(cli, folder, tmp_path):
     assert cli(*command).code == 0
     assert_refused(cli(*command, "--attack-steps", 3), "checkpoint.pt", "its attack_steps is 1, here 3")
     checkpoint = tmp_path / "out" / "checkpoint.pt"
+    document = torch.load(checkpoint, weights_only=True)
+    document["state"]["training"]["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
+    torch.save(document, checkpoint)
+    kept = {path: path.read_bytes() for path in checkpoint.parent.iterdir()}
+    assert_refused(cli(*command), "checkpoint.pt", "'exp_avg' of parameter 0", "move it away")
+    assert {path: path.read_bytes() for path in checkpoint.parent.iterdir()} == kept
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     assert_refused(cli(*command), "checkpoint.pt", "damaged")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import netproof
 from conftest import assert_refused, write_idx
@@ -162,5 +163,12 @@ def test_images_to_judge_by_are_looked_at_before_the_training(cli, bars, tmp_pat
 def test_another_run_in_the_same_folder_is_refused(cli, bars, tmp_path):
     assert cli(*PERCEPTRON, *bars.training, "--out", tmp_path).code == 0
     assert_refused(cli(*PERCEPTRON, *bars.training, "--seed", 1, "--out", tmp_path), "another run", "seed")
+    document = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    document["state"]["optimizer"]["state"][0].pop("exp_avg_sq")
+    torch.save(document, tmp_path / "checkpoint.pt")
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    refused = cli(*PERCEPTRON, *bars.training, "--out", tmp_path)
+    assert_refused(refused, "checkpoint.pt", "other entries for parameter 0", "move it away")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
     (tmp_path / "checkpoint.pt").write_bytes(b"PK damaged")
     assert_refused(cli(*PERCEPTRON, *bars.training, "--out", tmp_path), "checkpoint", "train from the beginning")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import os
 import subprocess
@@ -102,6 +104,53 @@ def test_a_folder_as_a_benchmark(cli, files):
     assert cli("bench", "show", out).code == 0
     ran = cli("bench", "run", f"vnncomp:{files / 'nowhere'}")
     assert ran.code == 2 and "no such folder" in ran.err
+
+
+def test_files_that_are_missing_cost_their_own_instances(cli, files):
+    whole = {name: (files / name).read_bytes() for name in ("net.onnx", "low.vnnlib")}
+    (files / "broken.onnx").write_bytes(whole["net.onnx"][:40])
+    (files / "packed.onnx").write_bytes(gzip.compress(whole["net.onnx"])[:60])
+    (files / "odd.vnnlib").write_text("(assert")
+    (files / "instances.csv").write_text(
+        "net.onnx,low.vnnlib,10\nnet.onnx,nowhere.vnnlib,10\nbroken.onnx,low.vnnlib,10\ngone.onnx,held.vnnlib,10\n"
+        "packed.onnx,low.vnnlib,10\nnet.onnx,odd.vnnlib,10\nnet.onnx,held.vnnlib,10\n"
+    )
+    out = files / "out"
+
+    def table():
+        return {row["instance"]: row for row in csv.DictReader((out / "results.csv").read_text().splitlines())}
+
+    for jobs in (1, 2):
+        ran = cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "5", "--jobs", jobs)
+        assert ran.code == 1 and "5 instance(s) failed" in ran.err and "Traceback" not in ran.err, ran.err
+        rows = table()
+        assert {name: row["verdict"] for name, row in rows.items()} == {
+            "net-low": "unsat", "net-held": "sat", "net-nowhere": "error", "broken-low": "error", "gone-held": "error",
+            "packed-low": "error", "net-odd": "error",
+        }  # fmt: skip
+        reasons = {
+            "net-nowhere": "nowhere.vnnlib: no such", "broken-low": "broken.onnx: is no ONNX model", "gone-held": "gone.onnx: no such",
+            "packed-low": "packed.onnx: is damaged gzip", "net-odd": "odd.vnnlib",
+        }  # fmt: skip
+        assert all(part in rows[name]["evidence"] for name, part in reasons.items()), rows
+    # What is put there later is answered; what was answered stays, whether or not its files do.
+    (files / "nowhere.vnnlib").write_bytes(whole["low.vnnlib"])
+    (files / "packed.onnx").write_bytes(gzip.compress(whole["net.onnx"]))
+    (files / "low.vnnlib").unlink()
+    assert cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "5").code == 1
+    rows = table()
+    assert (rows["net-nowhere"]["verdict"], rows["net-low"]["verdict"]) == ("unsat", "unsat")
+    assert "low.vnnlib: no such" in rows["packed-low"]["evidence"]
+    (files / "low.vnnlib").write_text(whole["low.vnnlib"].decode() + "; another file\n")
+    ran = cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "5")
+    assert_refused(ran, "holds results of other files: property low.vnnlib differ")
+
+
+@pytest.mark.parametrize("content", ["", "net.onnx\n", "a,b,c\nnet.onnx,low.vnnlib,soon\n"])
+def test_a_list_that_cannot_be_read_is_no_run(cli, files, content):
+    (files / "instances.csv").write_text(content)
+    assert_refused(cli("bench", "run", f"vnncomp:{files}", "--out", files / "out"), "instances.csv")
+    assert not (files / "out").exists()
 
 
 @pytest.mark.parametrize("option", [("--certificates", "evidence"), ("--check",)])

@@ -25,12 +25,13 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 _GRAPHS = {"errors", "operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query"}
-_ENGINE = _QUERIES | {"settings", "bounds", "attack", "exact", "search"}
+_ENGINE = _QUERIES | {"settings", "device", "bounds", "attack", "exact", "search"}
 
 #: what each room may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "settings": {"errors"},
+    "device": {"errors", "settings"},
     "operators": {"errors"},
     "graph": {"errors", "operators"},
     "network": _GRAPHS,
@@ -43,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exact": _QUERIES | {"settings", "bounds"},
     "search": (_ENGINE - {"search"}) | {"property"},
     "benchmarks": _QUERIES | {"formats"},
-    "training": _QUERIES | {"formats", "benchmarks", "bounds"},
+    "training": _QUERIES | {"device", "formats", "benchmarks", "bounds"},
     "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
     "report": _QUERIES | {"benchmarks", "runs"},
     "demo": _ENGINE | {"formats", "report"},

@@ -180,12 +180,12 @@ def test_chains_are_staircases(steps: list[Step]) -> None:
 
 BAD = {
     "an unknown operator": (
-        [node("Sin", "x", "y")],
-        "'the_y' (Sin of 1x2x3x3) is an operator that is not known on integers",
+        [node("Abs", "x", "y")],
+        "'the_y' (Abs of 1x2x3x3) is an operator that is not known on integers",
     ),
     "32-bit products": (
         [node("ConvInteger", "x k", "a"), node("ConvInteger", "a k1", "y")],
-        "the values multiplied are 32 bits wide",
+        "'the_y' (ConvInteger) takes 'a', which is int32; at opset 14 ONNX allows uint8, int8 there",
     ),
     "a zero point": ([node("ConvInteger", "x k one", "y")], "zero point (operand 2) that is not 0"),
     "division of negative numbers": (
@@ -211,7 +211,30 @@ BAD = {
     "a negative factor": ([node("ConvInteger", "x k", "a"), node("Mul", "a low", "y")], "a factor of -7"),
     "two variables multiplied": ([node("ConvInteger", "x k", "a"), node("Mul", "a a", "y")], "depends on the input"),
     "a cast to floats": ([node("Cast", "x", "y", to=TensorProto.FLOAT)], "a cast to ONNX type 1"),
-    "float weights": ([node("ConvInteger", "x kf", "y")], "no tensor of 8-bit or 32-bit integers"),
+    "float weights": (
+        [node("ConvInteger", "x kf", "y")],
+        "'the_y' (ConvInteger) takes 'kf', which is float32; at opset 14 ONNX allows uint8, int8 there",
+    ),
+    "32-bit weights": (
+        [node("ConvInteger", "x k32", "y")],
+        "'the_y' (ConvInteger) takes 'k32', which is int32; at opset 14 ONNX allows uint8, int8 there",
+    ),
+    "32-bit weights of a product": (
+        [node("Flatten", "x", "f"), node("MatMulInteger", "f w32", "y")],
+        "'the_y' (MatMulInteger) takes 'w32', which is int32",
+    ),
+    "weights of the other sign's zero point": (
+        [node("ConvInteger", "x k z z", "y")],
+        "'the_y' (ConvInteger) mixes operands of int8 and uint8, which ONNX does not allow",
+    ),
+    "a constant of another type": (
+        [node("ConvInteger", "x k", "a"), node("Add", "a one", "y")],
+        "'the_y' (Add) mixes operands of int32 and uint8, which ONNX does not allow",
+    ),
+    "a wide constant in a narrow sum": (
+        [node("Add", "x half", "y")],
+        "'the_y' (Add) mixes operands of uint8 and int32, which ONNX does not allow",
+    ),
     "shapes that do not fit": (
         [node("Flatten", "x", "f"), node("MatMulInteger", "f w2", "y")],
         "one row times a matrix",
@@ -239,7 +262,10 @@ BAD = {
         "clipped by operands",
     ),
     "a constant output": ([node("Identity", "top", "y")], "operand 0 is a constant"),
-    "another type added": ([node("ConvInteger", "x k", "a"), node("Add", "a x", "y")], "two shapes or types"),
+    "another type added": (
+        [node("ConvInteger", "x k", "a"), node("Add", "a x", "y")],
+        "'the_y' (Add) mixes operands of int32 and uint8, which ONNX does not allow",
+    ),
 }
 
 
@@ -250,16 +276,32 @@ def test_what_is_refused(tmp_path: Path, name: str) -> None:
         "k1": RANDOM.integers(0, 9, (1, 4, 1, 1)).astype(np.int8),
         "kf": KERNEL.astype(np.float32),
         "one": np.uint8(1),
+        "z": np.uint8(0),
+        "k32": KERNEL.astype(np.int32),
+        "w32": MATRIX.astype(np.int32),
         "top2": np.int32(300),
         "huge": np.int32(2**31 - 1),
         "big": np.int32(2**16),
         "w2": np.zeros((5, 5), np.int8),
     }
-    path = save(tmp_path, model(nodes, {**NUMBERS, **more}))
+    path = save(tmp_path, model(nodes, {**NUMBERS, **more}, opset=14))
     with pytest.raises(FormatError) as caught:
         read_onnx(path)
     message = str(caught.value)
     assert str(path) in message and "\n" not in message and part in message, message
+
+
+def test_operators_are_taken_as_their_opset_has_them(tmp_path: Path) -> None:
+    """Relu takes integers from opset 14 on, and no runtime knows it on them before."""
+    nodes = [node("ConvInteger", "x k", "a"), node("Relu", "a", "y")]
+    agrees(tmp_path, model(nodes, opset=14))
+    path = save(tmp_path, model(nodes, opset=13))
+    with pytest.raises(
+        FormatError, match=r"'the_y' \(Relu\) takes 'a', which is int32; at opset 13 ONNX allows float32"
+    ):
+        read_onnx(path)
+    with pytest.raises(Exception, match=r"Type 'tensor\(int32\)'"):
+        onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
 
 
 @pytest.mark.parametrize(

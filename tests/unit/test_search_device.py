@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof import device as devices
 from netproof.bounds import end_search
 from netproof.bounds.end_search import EndSearch
 from netproof.bounds.open_dual import OpenDual
@@ -18,6 +19,7 @@ from netproof.bounds.refine_alpha import refine_by_alpha
 from netproof.bounds.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.rounding import Rounding
+from netproof.device import CPU, find_device, plain_products
 from netproof.errors import InputError
 from netproof.formats.onnx import read_onnx
 from netproof.graph.graph import Arithmetic, GraphBuilder
@@ -34,11 +36,10 @@ from netproof.operators.select import Select
 from netproof.operators.sigmoid import Sigmoid
 from netproof.operators.sum import Sum
 from netproof.operators.tanh import Tanh
-from netproof.search import device as devices
 from netproof.search import range_split, relu_split, rounds, verify_real
 from netproof.search.cells import CellSearch
 from netproof.search.constraints import Constraints
-from netproof.search.device import CPU, check_device, plain_products, search_device
+from netproof.search.device import check_device
 from netproof.search.float_attack import FloatAttack
 from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import ReluSplit
@@ -238,7 +239,7 @@ def test_attacks_find_the_same_witness(network):
 @pytest.mark.parametrize(("gap", "verdict"), [(0.5, Verdict.SAT), (25.0, Verdict.UNSAT), (8.0, None)])
 def test_whole_queries(network, gap, verdict, monkeypatch):
     def ask(device):
-        monkeypatch.setattr(verify_real, "search_device", lambda name: torch.device(device))
+        monkeypatch.setattr(verify_real, "find_device", lambda name: torch.device(device))
         return verify(query(network, gap), Settings(timeout=60.0))
 
     with PretendDevice():
@@ -288,14 +289,14 @@ def test_exact_engines_take_no_gpu(engine):
 
 def test_devices_that_are_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert search_device("cpu") == search_device("auto") == CPU
+    assert find_device("cpu") == find_device("auto") == CPU
     for name in ("cuda", "cuda:1"):
         with pytest.raises(InputError, match=rf"--device: '{name}' cannot be used: .*auto"):
-            search_device(name)
+            find_device(name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(InputError, match="PyTorch sees GPUs 0 to 1"):
-        search_device("cuda:2")
+        find_device("cuda:2")
 
 
 def test_integer_networks_take_no_gpu_that_is_asked_for():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from damaged_states import DAMAGES
 from netproof.benchmarks.boxes import Normalization
 from netproof.errors import FormatError, InputError
 from netproof.formats.image_set import ImageSet
@@ -133,6 +134,46 @@ def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(FormatError, match="checkpoint"):
             TrainingRun(training(), tmp_path, {"seed": 0})
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_states_that_do_not_fit_are_refused(tmp_path, damage):
+    list(TrainingRun(training(), tmp_path, {"seed": 0}).run())
+    path = tmp_path / "checkpoint.pt"
+    document = torch.load(path, weights_only=True)
+    DAMAGES[damage](document["state"]["training"])
+    torch.save(document, path)
+    before = path.read_bytes()
+    with pytest.raises(FormatError, match=r"does not fit this network: it holds .*move it away") as caught:
+        TrainingRun(training(), tmp_path, {"seed": 0})
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        *(("training", wrong) for wrong in (None, [], {"steps": "many"})),
+        *(("rows", wrong) for wrong in (7, [["a"] * 7], [[1.0] * 6], [[1.0, 0, 0, 0, 0, 0, 10**400]])),
+        *(("sums", wrong) for wrong in (None, [1.0, 2.0], [1.0, 2.0, {}])),
+    ],
+)
+def test_what_a_run_keeps_beside_its_state_is_looked_at_too(tmp_path, part, value):
+    list(TrainingRun(training(), tmp_path, {"seed": 0}).run())
+    path = tmp_path / "checkpoint.pt"
+    document = torch.load(path, weights_only=True)
+    document["state"][part] = value
+    torch.save(document, path)
+    with pytest.raises(FormatError, match="does not fit this network"):
+        TrainingRun(training(), tmp_path, {"seed": 0})
+
+
+@pytest.mark.parametrize("steps", [-1, 0, 10**9, True, None, 2.0, "3"])
+def test_a_number_of_steps_that_is_none(tmp_path, steps):
+    course = training()
+    course.step()
+    with pytest.raises(ValueError, match="no number of steps"):
+        course.restore({**course.state(), "steps": steps})
 
 
 def test_a_disk_that_fills_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 import netproof
+from damaged_states import DAMAGES
 from netproof.errors import FormatError, InputError, NetproofError
 from netproof.formats.fixed_point import FixedPoint, quantize
 from netproof.training.quantized import QuantizedTraining, integer_outputs, train_quantized
@@ -152,6 +153,45 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path, damage: str) -> None:
     with pytest.raises((FormatError, InputError)) as caught:
         train_quantized(lambda: made("perceptron"), images, labels, training, checkpoint=place, resume=True)
     assert str(place) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_states_that_do_not_fit_are_refused(tmp_path: Path, damage: str) -> None:
+    images, labels = bars(40)
+    place = tmp_path / "c.pt"
+    training = QuantizedTraining(epochs=2)
+    train_quantized(lambda: made("residual"), images, labels, training, checkpoint=place)
+    document = torch.load(place, weights_only=True)
+    DAMAGES[damage](document["state"])
+    document["epoch"] = 1
+    torch.save(document, place)
+    before = place.read_bytes()
+    with pytest.raises(FormatError, match=r"does not fit this network: it holds .*move it away") as caught:
+        train_quantized(lambda: made("residual"), images, labels, training, checkpoint=place, resume=True)
+    assert str(place) in str(caught.value) and "\n" not in str(caught.value)
+    assert place.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "problem"),
+    [
+        ("epoch", True, "damaged checkpoint"),
+        ("epoch", -1, "damaged checkpoint"),
+        ("epoch", 9, "has 9 epochs done of 2"),
+        ("identity", {"seed": torch.zeros(2)}, "damaged checkpoint"),
+        ("state", [], "damaged checkpoint"),
+    ],
+)
+def test_checkpoints_that_say_nonsense_are_refused(tmp_path: Path, part: str, value: object, problem: str) -> None:
+    images, labels = bars(40)
+    place = tmp_path / "c.pt"
+    training = QuantizedTraining(epochs=2)
+    train_quantized(lambda: made("perceptron"), images, labels, training, checkpoint=place)
+    document = torch.load(place, weights_only=True)
+    document[part] = value
+    torch.save(document, place)
+    with pytest.raises(FormatError, match=problem):
+        train_quantized(lambda: made("perceptron"), images, labels, training, checkpoint=place, resume=True)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from netproof.query import Query
 
 
+#: in the place of the hash of a file that is missing or unreadable, where a benchmark can do without it
+ABSENT = "absent"
+
+
 @dataclass(frozen=True)
 class Instance:
     """One question of a benchmark.
@@ -76,10 +80,15 @@ class Benchmark(ABC):
         Raises :class:`netproof.errors.InputError` naming the first that is missing.
         """
 
+    def check(self, data: DataFolders) -> None:
+        """Raise :class:`netproof.errors.InputError` where no run can begin: by default where any file is missing."""
+        self.files(data)
+
     def hashes(self, data: DataFolders) -> Mapping[str, str]:
         """The SHA-256 of all that answers depend on, as results record it: that of :meth:`files`, decompressed.
 
-        Raises :class:`netproof.errors.InputError` for what is missing or unreadable.
+        :data:`ABSENT` for what only some instances need and cannot have. Raises :class:`netproof.errors.InputError` for
+        what else is missing or unreadable.
         """
         return {
             role: hashlib.sha256(read_bytes(path, "data file")).hexdigest() for role, path in self.files(data).items()
@@ -91,7 +100,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def open(self, data: DataFolders) -> OpenBenchmark:
-        """Read networks and samples; raises :class:`netproof.errors.InputError`."""
+        """Read networks and samples; raises :class:`netproof.errors.InputError` where there could be no answer at all."""
 
     def published(self, data: DataFolders) -> Mapping[str, str]:
         """The authors' verdict of each instance by its name: robust, vulnerable, misclassified or timeout.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
+from netproof.benchmarks.base import ABSENT, Benchmark, Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
-from netproof.errors import InputError
+from netproof.errors import InputError, NetproofError
+from netproof.formats.files import read_bytes
 
 if TYPE_CHECKING:
     from netproof.formats.instances import Instance as Line
@@ -24,6 +26,8 @@ PREFIX = "vnncomp:"
 @dataclass(frozen=True)
 class VnncompBenchmark(Benchmark):
     """The instances of one list.
+
+    A network or a property that is missing or unreadable costs the instances that need it, and no others.
 
     Attributes
     ----------
@@ -45,16 +49,24 @@ class VnncompBenchmark(Benchmark):
                 found[f"{kind} {path.name}"] = path
         return found
 
+    def check(self, data: DataFolders) -> None:
+        self._lines(data)
+
+    def hashes(self, data: DataFolders) -> Mapping[str, str]:
+        hashes = {"instances": _hash(self._list(data))}
+        for line in self._lines(data):
+            for kind, path in (("network", line.network), ("property", line.property)):
+                hashes[f"{kind} {path.name}"] = _hash_if_there(path)
+        return hashes
+
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:
         return tuple(instance for instance, _ in self._named(data))
 
     def open(self, data: DataFolders) -> OpenBenchmark:
-        from netproof.formats.load import load
-
         named = self._named(data)
-        networks = {str(line.network): line.network for _, line in named}
+        paths = {str(line.network): line.network for _, line in named}
         return _OpenVnncomp(
-            {name: load(path) for name, path in networks.items()},
+            {name: _loaded(path) for name, path in paths.items()},
             {instance.name: line.property for instance, line in named},
         )
 
@@ -97,6 +109,27 @@ def folder_benchmark(name: str) -> VnncompBenchmark:
     return VnncompBenchmark(f"{PREFIX}{folder}", f"instances of {lists[0]}", (str(lists[0]),))
 
 
+def _hash(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path, "data file")).hexdigest()
+
+
+def _hash_if_there(path: Path) -> str:
+    try:
+        return _hash(path)
+    except InputError:
+        return ABSENT
+
+
+def _loaded(path: Path) -> Network | NetproofError:
+    """A network, or why there is none."""
+    from netproof.formats.load import load
+
+    try:
+        return load(path)
+    except NetproofError as error:
+        return error
+
+
 def _stem(path: Path) -> str:
     name = path.name.removesuffix(".gz")
     for suffix in (".onnx", ".vnnlib"):
@@ -106,14 +139,17 @@ def _stem(path: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _OpenVnncomp(OpenBenchmark):
-    models: Mapping[str, Network]
+    models: Mapping[str, Network | NetproofError]
     properties: Mapping[str, Path]
 
     @property
     def networks(self) -> Mapping[str, Network]:
-        return self.models
+        return {name: model for name, model in self.models.items() if not isinstance(model, NetproofError)}
 
     def query(self, instance: Instance) -> Query:
         from netproof.formats.vnnlib import read_vnnlib
 
-        return read_vnnlib(self.properties[instance.name]).query(self.models[instance.network])
+        network = self.models[instance.network]
+        if isinstance(network, NetproofError):
+            raise network
+        return read_vnnlib(self.properties[instance.name]).query(network)

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from netproof.bounds.crown import Lines
-from netproof.bounds.dual import hulls_of, pass_back
+from netproof.bounds.backward import Lines, bound_backwards
+from netproof.bounds.dual import hulls_of
 from netproof.bounds.refine import behind_activations, open_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
-from netproof.operators.base import Affine
 from netproof.operators.hull import Hull
 
 
@@ -44,32 +43,11 @@ def box_lines(
     -------
     value ``[B, R]``, coefficients ``[B, R, n_input]``, constant ``[B, R]``
     """
-    value = constant
-    weighed = torch.zeros((), dtype=value.dtype, device=value.device)
-    if rounding is not None:
-        for source, c in coefficients.items():
-            weighed = weighed + rounding.weigh(source, c)
 
-    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor]:
-        nonlocal value, weighed
-        operator = graph.nodes[index].operator
-        if isinstance(operator, Affine):
-            value = value + operator.offset(v)
-            return operator.adjoint(v)
-        s, added = hulls[k].relax_rows(v)
-        value = value + added
-        if rounding is not None:
-            weighed = weighed + rounding.weigh(graph.nodes[index].operands[0], s)
-        return (s,)
+    def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor]:
+        return hulls[k].relax_rows(v)
 
-    v = pass_back(graph, coefficients, hand_on)
-    if v is None:
-        v = value.new_zeros(*value.shape, graph.input.size)
-    center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2
-    bound = value + (v @ center[..., None])[..., 0] + (v.abs() @ radius[..., None])[..., 0]
-    if rounding is not None:
-        bound = rounding.total(bound, constant, weighed)
-    return Lines(bound, v, value)
+    return bound_backwards(graph, region, coefficients, constant, activate, rounding)
 
 
 def refine_boxes(graph: Graph, region: Region, rounding: Rounding) -> Region:

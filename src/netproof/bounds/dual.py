@@ -1,4 +1,4 @@
-"""The one bound: the dual evaluation that every method shares.
+"""The one bound: the dual evaluation, at multipliers and with all that attains it.
 
 For multipliers ``s_k``, one per activation feature, and an objective ``c . z + e`` in the values
 of some nodes, over a region X with pre-activation ranges ``[l, u]``,
@@ -9,18 +9,20 @@ of some nodes, over a region X with pre-activation ranges ``[l, u]``,
     phi_k(v, s) = max { v f_k(a) - s a : l_k <= a <= u_k }
 
 holds for *every* real ``s``: it is Lagrangian duality with each definition ``a = affine(...)``
-dualized. Interval propagation, CROWN, alpha- and beta-CROWN and LP duality are choices of ``s``.
+dualized. Interval propagation, CROWN, alpha- and beta-CROWN and LP duality are choices of ``s``. The pass itself is
+:func:`netproof.bounds.backward.bound_backwards`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from netproof.bounds.backward import bound_backwards
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
@@ -139,71 +141,19 @@ def evaluate_dual(
     In integer graphs the arithmetic is exact for multipliers on a dyadic grid
     (:mod:`netproof.bounds.exact`); otherwise it is as good as the dtype.
     """
-    value = objective.constant
     count = len(graph.activations)
     s: list[Tensor | None] = [None] * count
     vs: list[Tensor | None] = [None] * count
     conjugates: list[Conjugate | None] = [None] * count
 
-    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor]:
-        nonlocal value
-        operator = graph.nodes[index].operator
-        if isinstance(operator, Affine):
-            value = value + operator.offset(v)
-            return operator.adjoint(v)
+    def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor]:
         multiplier = multipliers(k, v)
         conjugate = hulls[k].conjugate(v, multiplier)
-        value = value + conjugate.value.sum(-1)
         s[k], vs[k], conjugates[k] = multiplier, v, conjugate
-        return (multiplier,)
+        return multiplier, conjugate.value.sum(-1)
 
-    v = pass_back(graph, objective.coefficients, hand_on)
-    if v is None:
-        v = torch.zeros_like(region.lower.expand(len(region), -1))
-    return DualPoint(value + box_maximum(v, region), tuple(s), tuple(vs), tuple(conjugates), v, region)
-
-
-def pass_back(
-    graph: Graph, coefficients: Mapping[int, Tensor], hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]]
-) -> Tensor | None:
-    """Pass coefficients of node values backwards to the input: what every backward pass has in common.
-
-    Parameters
-    ----------
-    coefficients : what nodes start with, by index
-    hand_on : called with a node's index, how many activations stand before it, and all that the node received;
-        returns what it hands to each of its operands, None for nothing. Called from the last node on, for nodes that
-        received something.
-
-    Returns
-    -------
-    what the input received, None where nothing reaches it
-    """
-    received = dict(coefficients)
-    k = len(graph.activations)
-    for index in range(len(graph.nodes) - 1, 0, -1):
-        node = graph.nodes[index]
-        if not isinstance(node.operator, Affine):
-            k -= 1
-        v = received.pop(index, None)
-        if v is None:
-            continue
-        shares = hand_on(index, k, v)
-        del v
-        for operand, share in zip(node.operands, shares, strict=True):
-            if share is None:
-                continue
-            received[operand] = received[operand] + share if operand in received else share
-    return received.get(0)
-
-
-def box_maximum(v: Tensor, region: Region) -> Tensor:
-    """``max { v . x : x in the box }`` per row."""
-    if region.lower.shape[0] > 1:
-        return torch.maximum(v * region.lower, v * region.upper).sum(-1)
-    # One box for all rows: two matrix-vector products instead of passes over [B, n].
-    center, radius = (region.lower[0] + region.upper[0]) / 2, (region.upper[0] - region.lower[0]) / 2
-    return v @ center + v.abs() @ radius
+    lines = bound_backwards(graph, region, objective.coefficients, objective.constant, activate)
+    return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, region)
 
 
 def relaxed_values(graph: Graph, point: DualPoint, last: int | None = None) -> list[Tensor]:

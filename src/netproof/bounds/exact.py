@@ -14,9 +14,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, given, pass_back
+from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, given
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
+from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
 from netproof.operators.hull import Hull
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import pass_back
+from netproof.bounds.backward import bound_backwards
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
-from netproof.operators.base import Affine
 
 
 def interval_lines(graph: Graph, region: Region, c: Tensor) -> Tensor:
@@ -18,20 +15,17 @@ def interval_lines(graph: Graph, region: Region, c: Tensor) -> Tensor:
 
     The affine maps behind them go into ``c`` first, as is usual in training: bounding two outputs apart is loose.
     """
-    value = torch.zeros(c.shape[:2], dtype=c.dtype, device=c.device)
 
-    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor | None]:
-        nonlocal value
-        operator = graph.nodes[index].operator
-        if isinstance(operator, Affine):
-            value = value + operator.offset(v)
-            return operator.adjoint(v)
-        low, high = graph.activation(index).output_range(region.range_lower[k], region.range_upper[k])
-        value = value + _largest(v, low, high)
-        return (None,)
+    def activate(k: int, v: Tensor) -> tuple[None, Tensor]:
+        operator = graph.activation(graph.activations[k])
+        return None, _largest(v, *operator.output_range(region.range_lower[k], region.range_upper[k]))
 
-    v = pass_back(graph, {len(graph.nodes) - 1: c}, hand_on)
-    return value if v is None else value + _largest(v, region.lower, region.upper)
+    constant = torch.zeros(c.shape[:2], dtype=c.dtype, device=c.device)
+    return bound_backwards(graph, region, {len(graph.nodes) - 1: c}, constant, activate, maximum=_box_largest).value
+
+
+def _box_largest(constant: Tensor, v: Tensor, region: Region) -> Tensor:
+    return constant + _largest(v, region.lower, region.upper)
 
 
 def _largest(v: Tensor, lower: Tensor, upper: Tensor) -> Tensor:

@@ -14,17 +14,16 @@ choice of multipliers of :mod:`netproof.bounds.dual`, whose bound this is.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective, box_maximum, pass_back
+from netproof.bounds.backward import bound_backwards
+from netproof.bounds.dual import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
-from netproof.operators.base import Affine
 from netproof.operators.kink_hull import KinkHull
 
 #: sides of a split: not split, left of 0 (the piece ``left * a``), right of it
@@ -145,40 +144,25 @@ class OpenDual:
         below = torch.where(split, piece, torch.minimum(torch.maximum(alpha, self.left), self.right))
         added = beta.clamp(min=0) * side
         offset = torch.where(split, 0.0, offset)
-        value = objective.constant
-        weighed = torch.zeros((), dtype=value.dtype, device=value.device) if error is None else error
-        if rounding is not None:
-            for source, c in objective.coefficients.items():
-                weighed = weighed + rounding.weigh(source, c)
         ends = list(itertools.accumulate(self.sizes, initial=0))
         arriving = [above.new_zeros(len(above), size) for size in self.sizes]
 
-        def hand_on(number: int, k: int, v: Tensor) -> Sequence[Tensor]:
-            nonlocal value, weighed
-            node = self.graph.nodes[number]
-            if isinstance(node.operator, Affine):
-                value = value + node.operator.offset(v)
-                return node.operator.adjoint(v)
+        def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | None]:
             which, mine = self.index[k], slice(ends[k], ends[k + 1])
             s = v * self.closed[k]
-            if len(which):
-                open_v = v.index_select(1, which)
-                arriving[k] = open_v
-                up, down = open_v.clamp(min=0), open_v.clamp(max=0)
-                open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
-                value = value + (up * offset[:, mine]).sum(-1)
-                s = s.index_copy(1, which, open_s)
-            if rounding is not None:
-                weighed = weighed + rounding.weigh(node.operands[0], s)
-            return (s,)
+            if not len(which):
+                return s, None
+            open_v = v.index_select(1, which)
+            arriving[k] = open_v
+            up, down = open_v.clamp(min=0), open_v.clamp(max=0)
+            open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
+            return s.index_copy(1, which, open_s), (up * offset[:, mine]).sum(-1)
 
-        v = pass_back(self.graph, objective.coefficients, hand_on)
-        if v is None:
-            v = torch.zeros_like(self.region.lower.expand(len(objective), -1))
-        bound = value + box_maximum(v, self.region)
-        if rounding is not None:
-            bound = rounding.total(bound, objective.constant, weighed)
-        return OpenPoint(bound, torch.cat(arriving, 1) if arriving else torch.zeros_like(above), v)
+        lines = bound_backwards(
+            self.graph, self.region, objective.coefficients, objective.constant, activate, rounding, error=error
+        )
+        v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
+        return OpenPoint(lines.value, v, lines.coefficients)
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,7 @@ def run(
     benchmark = find_benchmark(name)
     folders = DataFolders.locate(data)
     folder = out or Path("results") / Path(benchmark.name).name
-    benchmark.files(folders)  # first things first: without these there is no run
+    benchmark.check(folders)  # first things first: without its files there is no run
     published = _published(benchmark, folders)
     recorded = 0
     written = []

@@ -15,8 +15,6 @@ from netproof.cli import options as o
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
-    import torch
-
     from netproof.benchmarks.boxes import Normalization
     from netproof.formats.image_set import ImageSet
     from netproof.training.certified import Options
@@ -65,7 +63,9 @@ AttackSteps = Annotated[
 Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", metavar="R", help="Of Adam; a tenth of it at the end.")]
 Augment = Annotated[bool, typer.Option("--augment", help="Shift images by up to 4 pixels, and mirror half of them.")]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:1, ...")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.")
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of checkpoint, log and networks.")]
 
 
@@ -125,14 +125,18 @@ def certified(
     from netproof.cli.output import check_folder, print_json
     from netproof.cli.stop import Stopped, stoppable
     from netproof.cli.train_progress import train_progress
+    from netproof.device import find_device, plain_products
+    from netproof.formats.image_set import check_same_classes
     from netproof.formats.image_sources import read_image_set
     from netproof.runs.lock import FolderLock
     from netproof.training.certified import CertifiedTraining, Inputs, accuracy
     from netproof.training.run import TrainingRun
 
-    target = _device(device)
+    target = find_device(device)
     found = read_image_set(images, labels, split="train", crop=crop, check=not unchecked)
     judged = _validation(validation, validation_labels, images, crop, unchecked)
+    if judged is not None:
+        check_same_classes(judged, found)
     own, content = _network(network, found, width, options.seed)
     name = own if name is None else _checked(name)
     normalization = i.normalization_of(own, found.images.shape[1], mean, std)
@@ -145,7 +149,8 @@ def certified(
     check_folder(out, "--out")
     lock = FolderLock(out)
     try:
-        with stoppable():
+        # The same steps have to give the same numbers, or a training that was stopped would end elsewhere.
+        with stoppable(), plain_products(target):
             run = TrainingRun(training, out, _identity(content, found, normalization, options))
             if run.resumed:
                 typer.echo(f"going on after step {run.resumed} of {training.steps}", err=True)
@@ -164,7 +169,8 @@ def certified(
         lock.release()
     shares = None
     if judged is not None and len(judged):
-        shares = accuracy(model.graph(), Inputs(judged, normalization, target), eps)
+        with plain_products(target):
+            shares = accuracy(model.graph(), Inputs(judged, normalization, target), eps)
     if as_json:
         print_json(_document(written, run, shares, normalization, eps))
     else:
@@ -277,25 +283,6 @@ def _identity(
         **{name: str(value) for name, value in asdict(options).items() if name != "schedule"},
         **{name: str(value) for name, value in asdict(options.schedule).items()},
     }
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    try:
-        found = torch.device(name)
-        torch.zeros(1, device=found)
-    except (RuntimeError, AssertionError) as error:
-        detail = str(error).strip().splitlines()[0][:120]
-        raise InputError(
-            "--device", f"'{name}' cannot be used ({detail})", "give cpu, or a device that is there"
-        ) from None
-    if found.type == "cuda":
-        # The same steps have to give the same numbers, or a training that was stopped would end elsewhere.
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    return found
 
 
 def _checked(name: str) -> str:

@@ -50,7 +50,9 @@ Radius = Annotated[
 Epochs = Annotated[int, typer.Option("--epochs", metavar="N", help="Passes over the images.")]
 Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", metavar="R", help="Of Adam; it falls to 0.")]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:1, ...")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.")
+]
 
 
 def quantized(
@@ -168,6 +170,9 @@ def _maker(kind: str, sizes: list[list[int]], images: ImageSet, widths: FixedPoi
 
 def _check_validation(judged: ImageSet, found: ImageSet, widths: FixedPoint) -> None:
     """Refuse images to judge by that are not like those trained on, before anything is trained."""
+    from netproof.formats.image_set import check_same_classes
+
+    check_same_classes(judged, found)
     given, taken = ("x".join(map(str, part.images.shape[1:])) for part in (judged, found))
     largest = (1 << widths.input_bits) - 1
     if given != taken or not len(judged):

@@ -25,12 +25,14 @@ class ImageSet:
     labels : ``[N]``, each the index of a class
     classes : their names, in the order of the labels
     source : where they came from, as errors call it
+    named : whether the classes have names of their own, or are called by their labels
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     source: str
+    named: bool = True
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
@@ -54,6 +56,22 @@ class ImageSet:
         rows, columns = self.images.shape[2:]
         window = crop_window(self.source, (rows, columns), size)
         return replace(self, images=np.ascontiguousarray(self.images[:, :, window[0], window[1]]))
+
+
+def check_same_classes(judged: ImageSet, trained: ImageSet) -> None:
+    """Refuse images to judge by whose labels stand for other classes than those of the images trained on.
+
+    Names are compared where both sets have them, as far as both reach. Raises :class:`InputError`.
+    """
+    if not (judged.named and trained.named):
+        return
+    for label, (mine, other) in enumerate(zip(judged.classes, trained.classes, strict=False)):
+        if mine != other:
+            raise InputError(
+                judged.source,
+                f"its class {label} is {mine[:60]!r}, that of the images to train on ({trained.source}) is {other[:60]!r}",
+                "give images of the same classes, in the same order",
+            )
 
 
 def crop_window(source: str | Path, extents: Sequence[int], size: int) -> tuple[slice, ...]:

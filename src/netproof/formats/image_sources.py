@@ -75,4 +75,4 @@ def _read_idx(path: Path, labels: str | Path) -> ImageSet:
             labels, f"has {len(numbers)} labels for {len(images)} images", "give those that belong to them"
         )
     classes = tuple(str(number) for number in range(int(numbers.max(initial=0)) + 1))
-    return ImageSet(images[:, None], numbers.astype(np.int64), classes, str(path))
+    return ImageSet(images[:, None], numbers.astype(np.int64), classes, str(path), named=False)

@@ -1,4 +1,7 @@
-"""Element types in an ONNX file: operators do not mix float32 with float64, and runtimes refuse files in which they do."""
+"""Element types in an ONNX file: an operator takes the types it is defined for and does not mix them.
+
+Runtimes refuse files in which one does, so there is nothing that a verdict on such a file could be about.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _NUMBERS = (*range(1, 8), *range(9, 14))
 
 
 def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str, int], opset: int) -> None:
-    """Check that operands of nodes have one type where their operator asks for one.
+    """Check that operands of nodes have types that their operator is defined for, and one where it asks for one.
 
     Parameters
     ----------
@@ -30,11 +33,12 @@ def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str,
 
     Raises
     ------
-    FormatError : operands of different types where ONNX has one type for them
+    FormatError : a type that the operator does not take; different types where ONNX has one for them
     """
     import onnx
 
     known = dict(types)
+    words = {f"tensor({name.lower()})": number for name, number in onnx.TensorProto.DataType.items()}
     for node in nodes:
         if node.domain not in ("", "ai.onnx"):
             continue
@@ -43,12 +47,23 @@ def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str,
         except (onnx.defs.SchemaError, TypeError):  # protobuf hands over as bytes what is no text
             continue
         bound: dict[str, int] = {}
+        allowed = {
+            one.type_param_str: {words[word] for word in one.allowed_type_strs if word in words}
+            for one in schema.type_constraints
+        }
         for name, kind in _formal(schema.inputs, node.input):
             found = known.get(name)
             if found is None or found not in _NUMBERS:
                 continue
+            label = printable(node.name or (node.output[0] if node.output else ""))
+            if kind in allowed and found not in allowed[kind]:
+                raise FormatError(
+                    path,
+                    f"node '{label}' ({node.op_type}) takes '{printable(name)}', which is {_name(found)}; at opset {opset} ONNX "
+                    f"allows {', '.join(_name(one) for one in sorted(allowed[kind])[:8])} there",
+                    "export the network again, with operands of such a type",
+                )
             if bound.setdefault(kind, found) != found:
-                label = printable(node.name or (node.output[0] if node.output else ""))
                 both = " and ".join(_name(one) for one in (bound[kind], found))
                 raise FormatError(
                     path,
@@ -57,6 +72,8 @@ def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str,
                 )
         for name, kind in _formal(schema.outputs, node.output):
             own = _own_type(node) if node.op_type in ("Cast", "Constant") else bound.get(kind)
+            if own is None and len(allowed.get(kind, ())) == 1:
+                own = next(iter(allowed[kind]))
             if own is not None:
                 known[name] = own
 

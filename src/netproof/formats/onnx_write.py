@@ -7,20 +7,16 @@ Here the graph is written node by node, so a file depends on nothing but the num
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import onnx
+from netproof.formats.onnx_model import FLOAT, INT64, OnnxModel
 
-#: the first opset whose operators mean what today's mean, and the format version that goes with it
-_OPSET, _IR_VERSION = 13, 7
 _BATCH_NORM_EPSILON = 1e-5
 
 
-class OnnxWriter:
+class OnnxWriter(OnnxModel):
     """Builds a model of float32 numbers with one input and one output.
 
     Every method appends one node and returns the name of its value. Arrays are stored as float32, little-endian.
@@ -32,13 +28,8 @@ class OnnxWriter:
     batch : whether the input has a batch axis, of 1
     """
 
-    input = "input"
-
     def __init__(self, name: str, input_shape: Sequence[int], *, batch: bool = True) -> None:
-        self._name = name
-        self._input_shape = [1, *input_shape] if batch else list(input_shape)
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
+        super().__init__(name, FLOAT, [1, *input_shape] if batch else list(input_shape), FLOAT)
 
     def convolution(
         self,
@@ -80,46 +71,14 @@ class OnnxWriter:
     def relu(self, name: str, x: str) -> str:
         return self.node("Relu", name, [x])
 
-    def add(self, name: str, x: str, y: str) -> str:
-        return self.node("Add", name, [x, y])
-
-    def flatten(self, name: str, x: str) -> str:
-        return self.node("Flatten", name, [x], axis=1)
-
     def model(self, output: str, outputs: int) -> bytes:
         """The model whose result is the value ``output``, ``[1, outputs]``."""
-        from onnx import TensorProto, helper
-
-        graph = helper.make_graph(
-            self._nodes,
-            self._name,
-            [helper.make_tensor_value_info(self.input, TensorProto.FLOAT, self._input_shape)],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, outputs])],
-            initializer=self._constants,
-        )
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="netproof")
-        made.ir_version = _IR_VERSION
-        return bytes(made.SerializeToString(deterministic=True))
+        return self._model(output, [1, outputs])
 
     def constant(self, name: str, array: NDArray[np.floating]) -> str:
         """An array as float32; its name."""
-        from onnx import TensorProto, helper
-
-        data = np.ascontiguousarray(array, dtype="<f4")
-        self._constants.append(helper.make_tensor(name, TensorProto.FLOAT, data.shape, data.tobytes(), raw=True))
-        return name
+        return self._constant(name, array, FLOAT)
 
     def integers(self, name: str, values: Sequence[int]) -> str:
         """A list of int64; its name."""
-        from onnx import TensorProto, helper
-
-        data = np.array(values, dtype="<i8")
-        self._constants.append(helper.make_tensor(name, TensorProto.INT64, data.shape, data.tobytes(), raw=True))
-        return name
-
-    def node(self, operator: str, name: str, operands: Sequence[str], **attributes: object) -> str:
-        """A node of any ONNX operator with one result, which has its name."""
-        from onnx import helper
-
-        self._nodes.append(helper.make_node(operator, list(operands), [name], name=name, **attributes))
-        return name
+        return self._constant(name, np.array(values), INT64)

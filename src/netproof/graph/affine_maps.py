@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from netproof.graph.graph import Graph
+from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
 
 
@@ -36,14 +38,19 @@ def affine_map(graph: Graph, node: int, rows: Tensor | None = None) -> AffineMap
     rows = torch.arange(size) if rows is None else rows
     unit = torch.zeros(len(rows), size, dtype=torch.float64)
     unit[torch.arange(len(rows)), rows] = 1
-    received = {node: unit}
     offset = torch.zeros(len(rows), dtype=torch.float64)
-    for index in range(node, 0, -1):
+    received: dict[int, Tensor] = {}
+
+    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor | None]:
+        nonlocal offset
         operator = graph.nodes[index].operator
-        if index not in received or not isinstance(operator, Affine):
-            continue
-        v = received.pop(index)
+        if not isinstance(operator, Affine):
+            received[index] = v
+            return (None,)
         offset = offset + operator.offset(v)
-        for operand, share in zip(graph.nodes[index].operands, operator.adjoint(v), strict=True):
-            received[operand] = received[operand] + share if operand in received else share
+        return operator.adjoint(v)
+
+    v = pass_back(graph, {node: unit}, hand_on)
+    if v is not None:
+        received[0] = v
     return AffineMap({source: matrix for source, matrix in received.items() if bool((matrix != 0).any())}, offset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -95,7 +96,9 @@ class RunFolder:
             if table.read_table(self.path / table.FILE).rows:
                 # Where nothing was answered yet, there is nothing the new files could contradict.
                 earlier.check_same_run(self.path, record)
-            record = RunRecord(record.benchmark, record.files, (*earlier.invocations, *record.invocations))
+                record = earlier.continued(record)
+            else:
+                record = replace(record, invocations=(*earlier.invocations, *record.invocations))
         else:
             foreign = sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith("."))
             if foreign:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from netproof.benchmarks.base import ABSENT
 from netproof.errors import InputError
 from netproof.runs.durable import write_json
 from netproof.runs.provenance import machine, netproof_version
@@ -22,7 +23,8 @@ class RunRecord:
     Attributes
     ----------
     benchmark : its name
-    files : SHA-256 of every file the answers depend on (decompressed where it is gzip), by its role
+    files : SHA-256 of every file the answers depend on (decompressed where it is gzip), by its role; or
+        :data:`netproof.benchmarks.base.ABSENT`
     invocations : one entry per ``bench run`` on this folder: settings, version, machine, wall time
         (None where it was killed)
     """
@@ -82,9 +84,19 @@ class RunRecord:
         mend = "give another folder with --out, or remove this one"
         if self.benchmark != other.benchmark:
             raise InputError(folder, f"holds results of benchmark '{self.benchmark}', not of '{other.benchmark}'", mend)
-        changed = sorted(role for role in {*self.files, *other.files} if self.files.get(role) != other.files.get(role))
+        changed = sorted(
+            role
+            for role in {*self.files, *other.files}
+            if self.files.get(role) != other.files.get(role)
+            and ABSENT not in (self.files.get(role), other.files.get(role))
+        )
         if changed:
             raise InputError(folder, f"holds results of other files: {', '.join(changed)} differ (SHA-256)", mend)
+
+    def continued(self, other: RunRecord) -> RunRecord:
+        """This record, gone on with by ``other``: what was hashed once stays on record where it is absent now."""
+        known = {role: value for role, value in self.files.items() if other.files.get(role) == ABSENT}
+        return RunRecord(other.benchmark, {**other.files, **known}, (*self.invocations, *other.invocations))
 
     def write(self, folder: Path) -> None:
         """Write ``run.json``, whole or not at all."""

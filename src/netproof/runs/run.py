@@ -125,7 +125,7 @@ def _device(settings: Settings, *, integer: bool) -> str:
     """What the search in float32 is done on, in words."""
     if integer or settings.device == "cpu":
         return "cpu"
-    from netproof.search.device import device_text
+    from netproof.device import device_text
 
     return device_text(settings.device)
 
@@ -134,12 +134,16 @@ def _check_memory(opened: OpenBenchmark, chosen: tuple[Instance, ...], settings:
     """Refuse a run on float networks that would need more memory than the limit, by one instance of each network."""
     from netproof.search.memory import check_memory
 
-    for instance in {instance.network: instance for instance in chosen}.values():
+    checked: set[str] = set()
+    for instance in chosen:
+        if instance.network in checked:
+            continue
         try:
             query = opened.query(instance)
         except NetproofError:
             continue  # becomes a row of its own
         check_memory(query, settings)
+        checked.add(instance.network)
 
 
 def _make(folder: Path) -> None:

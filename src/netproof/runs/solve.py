@@ -97,11 +97,11 @@ def _outcome(
     instance: Instance, query: Query, result: Result, settings: Settings, certifying: Certifying | None
 ) -> Outcome:
     from netproof.graph.graph import Arithmetic
-    from netproof.query import ImageQuery, RobustnessQuery, Verdict
+    from netproof.query import LabelQuery, Verdict
     from netproof.runs.witness import witness_document
 
-    robustness = isinstance(query, (RobustnessQuery, ImageQuery))
-    verdict = result.verdict.for_robustness if robustness else result.verdict.value
+    robust = isinstance(query, LabelQuery)
+    verdict = result.verdict.for_robustness if robust else result.verdict.value
     evidence, document, certified = "", None, None
     integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
     if certifying is not None and integer and result.verdict in (Verdict.SAT, Verdict.UNSAT):
@@ -117,7 +117,7 @@ def _outcome(
         if witness is None or not _replays(query, witness):
             return failed(instance, "the engine's witness does not replay on the network (a defect)")
         document = witness_document(query, witness)
-    elif result.verdict is Verdict.MISCLASSIFIED and isinstance(query, (RobustnessQuery, ImageQuery)):
+    elif result.verdict is Verdict.MISCLASSIFIED and isinstance(query, LabelQuery):
         evidence = f"predicted={query.prediction}"
     elif result.verdict is Verdict.ERROR:
         evidence = result.reason

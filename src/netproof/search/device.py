@@ -1,57 +1,11 @@
-"""Where the search in float32 is done: a device by its name, and products there that are float32 products."""
+"""Whether the search on a network takes a device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
-
+from netproof.device import find_device
 from netproof.errors import InputError
 from netproof.graph.graph import Arithmetic
 from netproof.network import Network
-
-CPU = torch.device("cpu")
-_MEND = "give cpu, or auto for a GPU where there is one"
-
-
-def search_device(name: str) -> torch.device:
-    """The device of a name of :attr:`netproof.Settings.device`.
-
-    ``auto`` is the first GPU that PyTorch can use, and the CPU where there is none.
-
-    Raises
-    ------
-    InputError : a GPU that is not there, or that PyTorch cannot use
-    """
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return CPU
-    if not torch.cuda.is_available():
-        built = torch.version.cuda is not None
-        problem = "no GPU that PyTorch can use is there" if built else "this PyTorch is built without CUDA"
-        raise InputError("--device", f"'{name}' cannot be used: {problem}", _MEND)
-    device = torch.device("cuda" if name == "auto" else name)
-    index, count = device.index or 0, torch.cuda.device_count()
-    if index >= count:
-        there = "GPU 0 alone" if count == 1 else f"GPUs 0 to {count - 1}"
-        raise InputError("--device", f"'{name}' cannot be used: PyTorch sees {there}", _MEND)
-    try:
-        # One product: what is there may still be too old for this PyTorch, or taken by somebody else.
-        one = torch.ones(1, 1, device=device)
-        float((one @ one).sum())
-    except RuntimeError as error:
-        detail = str(error).strip().split("\n", 1)[0][:120]
-        raise InputError("--device", f"'{name}' cannot be used: {detail}", _MEND) from None
-    return torch.device("cuda", index)
-
-
-def device_text(name: str) -> str:
-    """A device in words, for a record of what a result was obtained with: ``cpu``, or a GPU's number and model.
-
-    Raises as :func:`search_device`.
-    """
-    device = search_device(name)
-    return "cpu" if device == CPU else f"{device} ({torch.cuda.get_device_name(device)})"
 
 
 def check_device(name: str, network: Network) -> None:
@@ -59,7 +13,7 @@ def check_device(name: str, network: Network) -> None:
 
     Raises
     ------
-    InputError : as :func:`search_device`, or an integer network, whose search is exact arithmetic on the CPU
+    InputError : as :func:`netproof.device.find_device`, or an integer network, whose search is exact arithmetic on the CPU
     """
     if name not in ("cpu", "auto") and network.graph.arithmetic is Arithmetic.INTEGER:
         raise InputError(
@@ -67,25 +21,4 @@ def check_device(name: str, network: Network) -> None:
             f"{network.path or 'the network'} is an integer network, which is searched on the CPU alone",
             "leave it out, or give auto",
         )
-    search_device(name)
-
-
-@contextmanager
-def plain_products(device: torch.device) -> Iterator[None]:
-    """Within, products and convolutions of float32 numbers on a GPU are not shortened to TF32, and repeat themselves.
-
-    PyTorch knows these as settings of the whole process; they are as they were afterwards. Nothing is touched where the
-    device is the CPU.
-    """
-    if device.type != "cuda":
-        yield
-        return
-    cudnn = torch.backends.cudnn
-    precision, before = torch.get_float32_matmul_precision(), (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
-    torch.set_float32_matmul_precision("highest")
-    cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, True, False
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
-        torch.set_float32_matmul_precision(precision)
+    find_device(name)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from netproof.bounds.backward import Lines
 from netproof.bounds.boxes import box_lines, refine_boxes
-from netproof.bounds.crown import Lines
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
 from netproof.bounds.mixture import best_mixture

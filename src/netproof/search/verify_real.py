@@ -17,11 +17,11 @@ from netproof.bounds.open_dual import is_piecewise_linear
 from netproof.bounds.refine import open_features, refine_ranges, rows_at_once
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
+from netproof.device import find_device, plain_products
 from netproof.graph.graph import Graph
 from netproof.property import UnionQuery
 from netproof.query import Query, Result, Verdict
 from netproof.search.constraints import Constraints
-from netproof.search.device import plain_products, search_device
 from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
 from netproof.search.memory import check_memory
@@ -45,7 +45,7 @@ _LEAST_MEMORY = 1 << 20
 def verify_real(query: Query, settings: Settings) -> Result:
     """Decide one query on a real network; see :func:`netproof.search.verify.verify_many`."""
     begun = time.monotonic()
-    device = search_device(settings.device)
+    device = find_device(settings.device)
     settings = replace(settings, memory=max(check_memory(query, settings), _LEAST_MEMORY))
     deadline = begun + settings.timeout
     parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)

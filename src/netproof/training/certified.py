@@ -24,6 +24,7 @@ from netproof.errors import InputError
 from netproof.formats.image_set import ImageSet
 from netproof.graph.graph import Graph
 from netproof.training.bound import margin_bounds
+from netproof.training.checkpoint import is_count, restore
 from netproof.training.schedule import Schedule
 from netproof.training.trainable import TrainableNetwork
 
@@ -178,10 +179,12 @@ class CertifiedTraining:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state; raises ``ValueError``, ``KeyError`` or ``RuntimeError`` where it is of another network."""
-        self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.steps_done = int(state["steps"])
+        """Go on from a state; raises ``ValueError`` where it is of another network, or none."""
+        steps = state.get("steps")
+        if not is_count(steps) or not 0 < steps <= self.steps:
+            raise ValueError(f"no number of steps up to {self.steps}")
+        restore(self.network, self._optimizer, state)
+        self.steps_done = steps
 
     def _batch(self) -> Tensor:
         """Which images the next step takes."""

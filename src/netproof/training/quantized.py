@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from netproof.errors import InputError
-from netproof.training.checkpoint import Plain, read_checkpoint, write_checkpoint
+from netproof.device import find_device, plain_products
+from netproof.errors import FormatError, InputError
+from netproof.training.checkpoint import Plain, read_checkpoint, restore, write_checkpoint
 from netproof.training.quantized_networks import QuantizedNetwork
 
 #: outputs between -2 and 2 are too flat for a softmax
@@ -47,7 +47,7 @@ class QuantizedTraining:
     epochs, batch, learning_rate : of Adam, the learning rate falling to 0 along a cosine
     radius : grey levels around the training images that interval bounds have to withstand; 0 trains plainly
     seed : of the initial weights and of the order of images
-    device : as PyTorch names it
+    device : a name as :attr:`netproof.Settings.device` has them
     """
 
     epochs: int = 30
@@ -108,17 +108,19 @@ def train_quantized(
         torch.manual_seed(training.seed)
         network = make()
     check_images(network, images)
-    device = _device(training.device)
+    device = find_device(training.device)
     run = _Run(network.to(device), training)
     identity = _identity(network, images, labels, training)
     done = 0
     if resume and checkpoint is not None and Path(checkpoint).exists():
-        done, state = read_checkpoint(checkpoint, identity, device)
+        done, state = read_checkpoint(checkpoint, identity)
+        if done > training.epochs:
+            raise FormatError(checkpoint, f"has {done} epochs done of {training.epochs}", "train from the beginning")
         run.restore(state, str(checkpoint))
     # Copies: what a reader gives may be a view of a file.
     x = torch.from_numpy(images.astype(np.float32)).to(device)
     y = torch.from_numpy(labels.astype(np.int64)).to(device)
-    with _exact_products():
+    with plain_products(device):
         for number in range(done + 1, training.epochs + 1):
             loss, accuracy = run.epoch(number, x, y)
             if not math.isfinite(loss):
@@ -141,10 +143,11 @@ class _Run:
 
     def restore(self, state: dict[str, object], source: str) -> None:
         try:
-            self._network.load_state_dict(state["network"])  # type: ignore[arg-type]
-            self._optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
-        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError):
-            raise InputError(source, "holds the state of another network", "train from the beginning") from None
+            restore(self._network, self._optimizer, state)
+        except ValueError as error:
+            raise FormatError(
+                source, f"does not fit this network: it holds {error}", "move it away and train from the beginning"
+            ) from None
 
     def epoch(self, number: int, x: Tensor, y: Tensor) -> tuple[float, float]:
         """Go through all images once, in an order that follows from the seed and the epoch."""
@@ -224,29 +227,3 @@ def _identity(
     data = hashlib.sha256(np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(labels).tobytes()).hexdigest()
     options = {name.replace("_", " "): value for name, value in asdict(training).items() if name != "device"}
     return {"kind": "quantized training", **network.identity(), **options, "data": data}
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        detail = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise InputError(
-            "--device", f"'{name}' cannot be used ({detail})", "give cpu, or cuda where there is a GPU"
-        ) from None
-    return device
-
-
-@contextmanager
-def _exact_products() -> Iterator[None]:
-    """Within, products on a GPU are made without TF32, and in the same order in every run."""
-    cudnn = torch.backends.cudnn
-    precision, before = torch.get_float32_matmul_precision(), (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
-    torch.set_float32_matmul_precision("highest")
-    cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, True, False
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
-        torch.set_float32_matmul_precision(precision)

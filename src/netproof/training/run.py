@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from netproof.errors import FormatError, InputError
 from netproof.formats.files import write_bytes
@@ -18,6 +18,8 @@ from netproof.training.checkpoint import Plain, read_checkpoint, write_checkpoin
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
 #: seconds after which a step is followed by a checkpoint, whether or not an epoch ends
 _INTERVAL = 60.0
+#: no number of a log is larger
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,25 @@ class TrainingRun:
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         try:
-            self._training.restore(state["training"])
-            self.rows = [EpochRow(*row) for row in state["rows"]]
-            self._sums = [float(value) for value in state["sums"]]
-        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-            detail = " ".join(str(error).split())[:100]
+            training, rows, sums = state.get("training"), state.get("rows"), state.get("sums")
+            if not isinstance(training, dict) or not isinstance(rows, list):
+                raise ValueError("no training")
+            if not all(_are_numbers(row, len(fields(EpochRow))) for row in rows) or not _are_numbers(sums, 3):
+                raise ValueError("a log that is none")
+            self._training.restore(training)
+        except ValueError as error:
             raise FormatError(
                 self._checkpoint,
-                f"does not fit this network ({detail})",
+                f"does not fit this network: it holds {error}",
                 "move it away and train from the beginning",
             ) from None
+        self.rows = [EpochRow(*row) for row in rows]
+        self._sums = [float(value) for value in sums]
+
+
+def _are_numbers(values: object, count: int) -> TypeGuard[list[float]]:
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(isinstance(value, (int, float)) and abs(value) < _LARGEST for value in values)
+    )

@@ -1,0 +1,111 @@
+"""One pass from an objective back to the input: the evaluation of the bound that every method shares.
+
+What the multipliers mean, and why any will do, is in :mod:`netproof.bounds.dual`. The methods differ in what an
+activation hands on and adds; passing coefficients through the affine maps, the offsets met there, the maximum over the
+box, and the account of rounding are the same for all of them, and are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.region import Region
+from netproof.graph.graph import Graph
+from netproof.graph.pass_back import pass_back
+from netproof.operators.base import Affine
+
+if TYPE_CHECKING:
+    from netproof.bounds.rounding import Rounding
+
+#: What an activation does with what it received, by its number ``k`` and ``v_k``: its multipliers, shaped like ``v_k``
+#: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing).
+Activate = Callable[[int, Tensor], tuple[Tensor | None, Tensor | None]]
+
+
+class Lines(NamedTuple):
+    """Upper bounds of objectives that are affine in the input: ``coefficients . x + constant``, and on the box.
+
+    Shapes are those of ``B`` objectives, or of ``R`` objectives for each of ``B`` boxes.
+
+    Attributes
+    ----------
+    value : ``[B]`` or ``[B, R]``, the largest value on the box; rigorous where a rounding was given
+    coefficients : ``[B, n_input]`` or ``[B, R, n_input]``
+    constant : ``[B]`` or ``[B, R]``, without the error of rounding
+    """
+
+    value: Tensor
+    coefficients: Tensor
+    constant: Tensor
+
+
+def box_maximum(constant: Tensor, v: Tensor, region: Region) -> Tensor:
+    """``max { v . x + constant : x in the box }`` for ``v`` ``[B, n]``, or ``[B, R, n]`` for ``R`` objectives per box."""
+    if v.ndim < 3 and region.lower.shape[0] > 1:
+        return constant + torch.maximum(v * region.lower, v * region.upper).sum(-1)
+    # One box for many objectives: two products with vectors instead of passes over all coefficients.
+    center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2
+    if v.ndim < 3:
+        return constant + (v @ center[0] + v.abs() @ radius[0])
+    return constant + (v @ center[..., None])[..., 0] + (v.abs() @ radius[..., None])[..., 0]
+
+
+def bound_backwards(
+    graph: Graph,
+    region: Region,
+    coefficients: Mapping[int, Tensor],
+    constant: Tensor,
+    activate: Activate,
+    rounding: Rounding | None = None,
+    *,
+    error: Tensor | None = None,
+    maximum: Callable[[Tensor, Tensor, Region], Tensor] = box_maximum,
+) -> Lines:
+    """Bound objectives from above at the multipliers that ``activate`` gives.
+
+    Differentiable in everything that goes in, as far as ``activate`` is.
+
+    Parameters
+    ----------
+    region : rows correspond to those of the objectives; a single row broadcasts
+    coefficients : per node index ``[B, n]``, or ``[B, R, n]`` for ``R`` objectives per box
+    constant : ``[B]`` or ``[B, R]``
+    rounding : of a region that holds this one, everything float64: the value is then an upper bound in real
+        arithmetic. None leaves it as good as the dtype
+    error : what the objectives themselves may be off by, shaped like ``constant``; counts with a rounding only
+    maximum : of ``v . x + constant`` over the box, called like :func:`box_maximum`
+    """
+    value = constant
+    weighed = torch.zeros((), dtype=constant.dtype, device=constant.device) if error is None else error
+    if rounding is not None:
+        for source, c in coefficients.items():
+            weighed = weighed + rounding.weigh(source, c)
+
+    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor | None]:
+        nonlocal value, weighed
+        node = graph.nodes[index]
+        operator = node.operator
+        if isinstance(operator, Affine):
+            value = value + operator.offset(v)
+            return operator.adjoint(v)
+        s, added = activate(k, v)
+        if added is not None:
+            value = value + added
+        if rounding is not None and s is not None:
+            weighed = weighed + rounding.weigh(node.operands[0], s)
+        return (s,)
+
+    v = pass_back(graph, coefficients, hand_on)
+    if v is None:
+        # Nothing depends on the input but through ranges that activations have turned into numbers already.
+        shape = (max(value.shape[0], len(region)), *value.shape[1:])
+        bound, v = value.expand(shape), value.new_zeros(()).expand(*shape, graph.input.size)
+    else:
+        bound = maximum(value, v, region)
+    if rounding is not None:
+        bound = rounding.total(bound, constant, weighed)
+    return Lines(bound, v, value)

@@ -1,0 +1,44 @@
+"""Coefficients of node values, passed backwards through a graph to its input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+from netproof.graph.graph import Graph
+from netproof.operators.base import Affine
+
+
+def pass_back(
+    graph: Graph, coefficients: Mapping[int, Tensor], hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]]
+) -> Tensor | None:
+    """Pass coefficients of node values backwards to the input: what every backward pass has in common.
+
+    Parameters
+    ----------
+    coefficients : what nodes start with, by index
+    hand_on : called with a node's index, how many activations stand before it, and all that the node received;
+        returns what it hands to each of its operands, None for nothing. Called from the last node on, for nodes that
+        received something.
+
+    Returns
+    -------
+    what the input received, None where nothing reaches it
+    """
+    received = dict(coefficients)
+    k = len(graph.activations)
+    for index in range(len(graph.nodes) - 1, 0, -1):
+        node = graph.nodes[index]
+        if not isinstance(node.operator, Affine):
+            k -= 1
+        v = received.pop(index, None)
+        if v is None:
+            continue
+        shares = hand_on(index, k, v)
+        del v
+        for operand, share in zip(node.operands, shares, strict=True):
+            if share is None:
+                continue
+            received[operand] = received[operand] + share if operand in received else share
+    return received.get(0)
