@@ -25,6 +25,7 @@ from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
 from netproof.search.memory import check_memory
+from netproof.search.problem import Problem
 from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import Found
 from netproof.search.rounds import Rounds
@@ -100,19 +101,20 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
         witness = attack.ascend(case, *_LONG, deadline)
         if witness is not None:
             return Found(Verdict.SAT, len(constraints), witness), "attack"
+    problem = Problem(graph, constraints, attack, settings.memory, device)
     varying = int((query.lower < query.upper).sum())
     before = 0
     if varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES):
         now = time.monotonic()
         until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
-        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline, until)
+        found = InputSplit(problem, rounding).run(region, case, deadline, until)
         if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
             return _ended(found, deadline), "search"
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
-        found = RangeSplit(graph, constraints, rounding, attack, settings.memory, device).run(region, case, deadline)
+        found = RangeSplit(problem, rounding).run(region, case, deadline)
     else:
-        found = Rounds(graph, constraints, attack, settings.memory, device).run(region, case, deadline)
+        found = Rounds(problem).run(region, case, deadline)
     return _ended(replace(found, subproblems=before + found.subproblems), deadline), "search"
 
 
