@@ -12,6 +12,7 @@ from netproof.network import Network
 from netproof.operators.leaky_relu import LeakyReLU
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
+from netproof.operators.select import Select
 from netproof.operators.sum import Sum
 
 
@@ -52,8 +53,10 @@ def affine(operator, operands: list[list[Fraction]]) -> list[Fraction]:
         return [
             sum(s * v for s, v in zip(operator.signs, column, strict=True)) for column in zip(*operands, strict=True)
         ]
-    assert isinstance(operator, Linear)
     (x,) = operands
+    if isinstance(operator, Select):
+        return [x[i] for i in operator.index.tolist()]
+    assert isinstance(operator, Linear)
     return [
         sum((w * v for w, v in zip(rational(row), x, strict=True)), Fraction(b))
         for row, b in zip(operator.weight, operator.bias.tolist(), strict=True)
@@ -70,7 +73,7 @@ def evaluate(graph: Graph, x: list[Fraction]) -> list[list[Fraction]]:
     values = [x]
     for node in graph.nodes[1:]:
         operands = [values[i] for i in node.operands]
-        if isinstance(node.operator, Linear | Sum):
+        if isinstance(node.operator, Linear | Sum | Select):
             values.append(affine(node.operator, operands))
         else:
             values.append([activation(node.operator, a) for a in operands[0]])

@@ -16,6 +16,7 @@ from netproof.bounds.refine_split import Side, SplitRefiner, is_empty_cell, side
 from netproof.query import Conjunction
 from netproof.search.cells import CellSearch
 from netproof.search.constraints import Constraints
+from netproof.search.problem import Problem
 from netproof.search.rounds import Rounds
 from soundness.real_networks import double, evaluate, rational
 from soundness.test_ranges_by_splits import prepared, within
@@ -92,7 +93,8 @@ def test_sides_go_with_original_features():
     assert int((mapped != 0).sum()) == sum(one.k < 2 for one in cell)
     for k, which in enumerate(smaller.index):
         begin = sum(smaller.sizes[:k])
-        chosen = part.kept[k][which[mapped[begin : begin + len(which)] != 0]]
+        assert part.kept[k][0] == k
+        chosen = part.kept[k][1][which[mapped[begin : begin + len(which)] != 0]]
         assert chosen.tolist() == [one.feature for one in cell if one.k == k]
 
 
@@ -109,10 +111,10 @@ def test_attained_is_never_refuted_and_out_of_reach_is(search, seed):
         constraints = Constraints.of(graph, (Conjunction(double([[1.0]]), double([threshold])),))
         case, deadline = torch.tensor([0]), time.monotonic() + seconds
         if search == "rounds":
-            return Rounds(graph, constraints, None, 1 << 28).run(region, case, deadline).verdict
+            return Rounds(Problem(graph, constraints, None, 1 << 28)).run(region, case, deadline).verdict
         # With no time for ranges and searches a cell is split until nothing is left to split.
         each = 1e-9 if search == "single cells" else 0.05
-        return CellSearch(graph, constraints, None, 1 << 28).run(region, case, each, deadline).verdict
+        return CellSearch(Problem(graph, constraints, None, 1 << 28)).run(region, case, each, deadline).verdict
 
     assert verdict(attained, 0.3) is not Verdict.UNSAT
     above = verdict(float(top) + 0.1 * float(top - bottom) + 1e-6, 20.0)

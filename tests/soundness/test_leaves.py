@@ -21,6 +21,7 @@ from netproof.search import leaf, relu_split
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.leaf import Leaf, LeafPrograms, leaf_solver
+from netproof.search.problem import Problem
 from netproof.search.relu_split import ReluSplit
 from onnx_models import model, node, save
 from soundness.real_networks import double, network_of, random_graph
@@ -98,7 +99,8 @@ def prepared(asked):
 
 
 def search(asked, attack=None, seconds=60.0):
-    found = ReluSplit(*prepared(asked), attack, 1 << 28)
+    dual, rounding, constraints = prepared(asked)
+    found = ReluSplit(Problem(dual.graph, constraints, attack, 1 << 28), dual, rounding)
     return found.run(torch.arange(len(asked.condition)), time.monotonic() + seconds)
 
 

@@ -136,4 +136,4 @@ def test_prefixes_keep_what_offsets_and_weights_are_off_by():
     assert last.roundings == 2
     assert last.weight.tolist() == [[4.0, 6.0]]
     assert part.feature.tolist() == [1]
-    assert [one.tolist() for one in part.kept] == [[0, 2]]
+    assert [(k, features.tolist()) for k, features in part.kept] == [(0, [0, 2])]

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from netproof.bounds import refine
+from netproof.bounds import refine, tiles
 from netproof.bounds.boxes import refine_boxes
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of
@@ -17,9 +17,11 @@ from netproof.bounds.refine import bound_features, refine_ranges
 from netproof.bounds.region import box_region, node_intervals
 from netproof.bounds.rounding import Rounding, evaluate_upper
 from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.convolution import Convolution
 from netproof.operators.kink_hull import KinkHull
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
+from netproof.operators.sum import Sum
 from soundness.real_networks import double, dual_value, evaluate, random_graph, rational
 
 KINDS = [
@@ -106,6 +108,48 @@ def test_threads_change_nothing(monkeypatch):
         (alone.range_lower, alone.range_upper), (together.range_lower, together.range_upper), strict=True
     ):
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def convolutional_graph(generator):
+    """A residual network of three ReLUs on maps of 6 x 6 and 3 x 3."""
+
+    def convolution(shape, outputs, stride):
+        weight = torch.randn(outputs, shape[0], 3, 3, generator=generator).float().double() / 3
+        bias = torch.randn(outputs, generator=generator).float().double() / 3
+        return Convolution(weight, bias, shape, (stride, stride), ((1, 1), (1, 1)), (1, 1))
+
+    builder = GraphBuilder(Arithmetic.REAL, (1, 2, 6, 6))
+    stem = builder.add("stem", convolution((2, 6, 6), 4, 1), builder.input)
+    top = builder.add("relu 1", ReLU(), stem)
+    second = builder.add("second", convolution((4, 6, 6), 4, 1), top)
+    total = builder.add("sum", Sum((1, 1)), second, top)
+    middle = builder.add("relu 2", ReLU(), total)
+    third = builder.add("third", convolution((4, 6, 6), 5, 2), middle)
+    builder.add("relu 3", ReLU(), third)
+    return builder.build()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_by_tiles_are_those_of_the_whole_graph(monkeypatch, seed):
+    generator = torch.Generator().manual_seed(seed)
+    graph = convolutional_graph(generator)
+    center = torch.rand(2, graph.input.size, generator=generator).double()
+    region = box_region(graph, center - 0.1, center + 0.1)
+    rounding = Rounding.of(graph, region)
+    whole = refine_ranges(graph, region, rounding)
+    monkeypatch.setattr(tiles, "_ROWS", 1)
+    monkeypatch.setattr(tiles, "_WORK", 1)
+    last = graph.nodes[graph.activations[-1]].operands[0]
+    assert len(tiles.groups(graph, last, torch.arange(graph.nodes[last].size))) > 4
+    tiled = refine_ranges(graph, region, rounding)
+    x = center.repeat(50, 1) + 0.2 * (torch.rand(100, graph.input.size, generator=generator).double() - 0.5)
+    values = graph.values(x)
+    for k, index in enumerate(graph.activations):
+        a = values[graph.nodes[index].operands[0]].reshape(50, 2, -1)
+        assert bool((a >= tiled.range_lower[k]).all()) and bool((a <= tiled.range_upper[k]).all())
+        for one, other in ((tiled.range_lower[k], whole.range_lower[k]), (tiled.range_upper[k], whole.range_upper[k])):
+            assert torch.allclose(one, other, rtol=1e-9, atol=1e-9)
+    assert bool((tiled.range_upper[2] < region.range_upper[2]).any())
 
 
 def test_nothing_is_lost_at_a_deadline():

@@ -25,6 +25,7 @@ from netproof.operators.sigmoid import Sigmoid
 from netproof.operators.tanh import Tanh
 from netproof.search import input_split, range_split, relu_split, rounds, verify_real
 from netproof.search.constraints import Constraints
+from netproof.search.problem import Problem
 from onnx_models import model, node, save
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
@@ -180,7 +181,9 @@ def test_what_was_not_reached_is_left_open(monkeypatch):
     # Affine on the box, so that there is nothing to split; attained are 2.5, 2.0, 1.5, 2.75.
     condition = tuple(Conjunction(double([[1.0]]), double([t])) for t in (0.5, 1.0, 1.5, 0.25))
     region = box_region(graph, double([[-1.0]]), double([[1.0]]))
-    search = range_split.RangeSplit(graph, Constraints.of(graph, condition), Rounding.of(graph, region), None, 1 << 20)
+    search = range_split.RangeSplit(
+        Problem(graph, Constraints.of(graph, condition), None, 1 << 20), Rounding.of(graph, region)
+    )
     found = search.run(region, torch.arange(4), math.inf)
     assert found.verdict is Verdict.UNKNOWN and found.left.tolist() == [0, 1, 2, 3]
     assert found.bound >= 2.75

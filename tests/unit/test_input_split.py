@@ -17,6 +17,7 @@ from netproof.operators.relu import ReLU
 from netproof.query import Conjunction
 from netproof.search.constraints import Constraints
 from netproof.search.input_split import InputSplit
+from netproof.search.problem import Problem
 
 
 def tent(threshold: float):
@@ -32,7 +33,7 @@ def tent(threshold: float):
     region = box_region(graph, -one, one)
     condition = (Conjunction(torch.ones(1, 1, dtype=torch.float64), torch.tensor([threshold], dtype=torch.float64)),)
     constraints = Constraints.of(graph, condition)
-    return InputSplit(graph, constraints, Rounding.of(graph, region), None, 1 << 20), region
+    return InputSplit(Problem(graph, constraints, None, 1 << 20), Rounding.of(graph, region)), region
 
 
 @pytest.mark.parametrize("patience", [0.0, math.inf])

@@ -135,22 +135,61 @@ def test_all_maps_of_an_operator_belong_together(kind: str, seed: int) -> None:
 
 
 @few
-@given(st.integers(0, 10_000), st.booleans())
-def test_a_local_adjoint_is_the_adjoint(seed: int, whole: bool) -> None:
+@given(st.integers(0, 10_000))
+def test_an_adjoint_by_place_is_the_adjoint(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     operator, _ = random_convolution(generator)
     v = integers(generator, 3, operator.size)
-    if not whole and len(operator.sample_shape) == 3:
-        # Coefficients of a few places only, or of none.
-        places = torch.zeros(operator.sample_shape[1:], dtype=torch.float64)
-        top, left = (pick(generator, 0, extent) for extent in places.shape)
-        places[top : top + pick(generator, 0, 2), left : left + pick(generator, 0, 2)] = 1.0
-        v = v * places.reshape(-1).repeat(operator.size // places.numel())
+    unfolded = operator.adjoint(v)[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(convolution, "_WEIGHTS_PER_PLACE", 0)
-        (local,) = operator.adjoint_local(v)
-    assert torch.equal(local, operator.adjoint(v)[0])
-    assert torch.equal(operator.adjoint_local(v)[0], local)
+        assert torch.equal(operator.adjoint(v)[0], unfolded)
+
+
+@few
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.integers(0, 10_000))
+def test_a_part_is_rows_of_the_whole(kind: str, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    operator, sizes = random_operator(kind, generator)
+    dense = matrices(operator, sizes)
+    outputs = dense[0].shape[0]
+    asked = torch.randperm(outputs, generator=generator)[: pick(generator, 1, outputs)].sort().values
+    part = operator.part(asked)
+    given_ = torch.arange(outputs) if part.features is None else part.features
+    assert bool(torch.isin(asked, given_).all()) and bool((given_[1:] > given_[:-1]).all())
+    taken = [
+        torch.arange(size) if some is None else some
+        for size, some in zip(sizes, part.operands or [None] * len(sizes), strict=True)
+    ]
+    assert math.prod(part.operator.output_shape(*((len(some),) for some in taken))) == len(given_)
+    for whole, some, small in zip(dense, taken, matrices(part.operator, [len(some) for some in taken]), strict=True):
+        assert torch.equal(small, whole[given_][:, some])
+        left_out = torch.ones(whole.shape[1], dtype=torch.bool)
+        left_out[some] = False
+        assert not whole[given_][:, left_out].any()
+    x = [integers(generator, 2, size) for size in sizes]
+    expected = operator.forward(*x)[:, given_]
+    assert torch.equal(part.operator.forward(*(a[:, some] for a, some in zip(x, taken, strict=True))), expected)
+
+
+def test_a_part_keeps_what_is_known_of_roundings() -> None:
+    asked = torch.tensor([1, 2])
+    error = torch.tensor([0.25, 0.5, 0.75]).double()
+    weight = torch.ones(3, 4).double()
+    window = torch.ones(3, 1, 2, 2).double()
+    operators = [
+        Linear(weight, error, 2, error),
+        Scale(3, error, error, 2, error),
+        Convolution(window, error, (1, 2, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), roundings=2, bias_error=error),
+    ]
+    for operator in operators:
+        part = operator.part(asked)
+        given_ = torch.arange(operator.size if isinstance(operator, Convolution) else 3)
+        chosen = given_ if part.features is None else part.features
+        assert part.operator.roundings == 2
+        errors = operator.offset_error().expand(len(given_))[chosen]
+        assert torch.equal(part.operator.offset_error().expand(len(chosen)), errors)
 
 
 @pytest.mark.parametrize("kind", KINDS)

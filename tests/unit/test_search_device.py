@@ -41,6 +41,7 @@ from netproof.search.cells import CellSearch
 from netproof.search.constraints import Constraints
 from netproof.search.device import check_device
 from netproof.search.float_attack import FloatAttack
+from netproof.search.problem import Problem
 from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import ReluSplit
 from onnx_models import model, node, save
@@ -123,7 +124,7 @@ def test_splits_of_signs(name, monkeypatch):
 
     def ask(device):
         dual, rounding = OpenDual.of(graph, region), Rounding.of(graph, region)
-        search = ReluSplit(dual, rounding, constraints, None, 1 << 28, device=device)
+        search = ReluSplit(Problem(graph, constraints, None, 1 << 28, device), dual, rounding)
         return pieces(search.run(torch.arange(2), math.inf, most=30))
 
     here, there = both(ask)
@@ -161,7 +162,7 @@ def test_cells(few_splits):
 
     def ask(device):
         return pieces(
-            CellSearch(graph, constraints, None, 1 << 28, device=device).run(region, torch.arange(2), 1e6, math.inf)
+            CellSearch(Problem(graph, constraints, None, 1 << 28, device)).run(region, torch.arange(2), 1e6, math.inf)
         )
 
     here, there = both(ask)
@@ -178,7 +179,7 @@ def test_splits_of_ranges(name, monkeypatch):
     def ask(device):
         # A clock that counts how often it is asked: both searches end at the same place.
         monkeypatch.setattr(range_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
-        search = RangeSplit(graph, constraints, Rounding.of(graph, region), None, 1 << 28, device)
+        search = RangeSplit(Problem(graph, constraints, None, 1 << 28, device), Rounding.of(graph, region))
         return pieces(search.run(region, torch.arange(2), 7.0))
 
     here, there = both(ask)
@@ -191,7 +192,7 @@ def test_rounds_reach_the_same_verdict(monkeypatch, few_splits):
     region, constraints = asked(graph, 5, 3.1)
 
     def ask(device):
-        search = rounds.Rounds(graph, constraints, None, 1 << 28, device)
+        search = rounds.Rounds(Problem(graph, constraints, None, 1 << 28, device))
         return search.run(region, torch.arange(2), time.monotonic() + 60).verdict
 
     assert both(ask) == (Verdict.UNSAT, Verdict.UNSAT)
@@ -342,8 +343,8 @@ def test_bounds_of_a_gpu_search_hold(name):
     verdicts = []
     for device in ("cpu", "cuda"):
         if name in OTHERS:
-            search = RangeSplit(graph, constraints, rounding, None, 1 << 28, device)
+            search = RangeSplit(Problem(graph, constraints, None, 1 << 28, device), rounding)
         else:
-            search = rounds.Rounds(graph, constraints, None, 1 << 28, device)
+            search = rounds.Rounds(Problem(graph, constraints, None, 1 << 28, device))
         verdicts.append(search.run(region, torch.arange(2), time.monotonic() + 60).verdict)
     assert verdicts[0] is verdicts[1]

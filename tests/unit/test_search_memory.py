@@ -20,6 +20,7 @@ from netproof.operators.tanh import Tanh
 from netproof.search.constraints import Constraints
 from netproof.search.input_split import InputSplit
 from netproof.search.memory import check_memory, needed_memory
+from netproof.search.problem import Problem
 from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import ReluSplit
 
@@ -72,12 +73,13 @@ def test_a_search_ends_at_its_limit(activation):
     constraints = Constraints.of(made, asked.condition)
     region = box_region(made, asked.lower[None], asked.upper[None])
     rounding, case = Rounding.of(made, region), torch.zeros(1, dtype=torch.int64)
+    problem = Problem(made, constraints, None, 1)
     deadline = time.monotonic() + 60.0
     if isinstance(activation, ReLU):
-        found = ReluSplit(OpenDual.of(made, region), rounding, constraints, None, 1).run(case, deadline)
+        found = ReluSplit(problem, OpenDual.of(made, region), rounding).run(case, deadline)
     else:
-        found = RangeSplit(made, constraints, rounding, None, 1).run(region, case, deadline)
-    boxes = InputSplit(made, constraints, rounding, None, 1).run(region, case, deadline)
+        found = RangeSplit(problem, rounding).run(region, case, deadline)
+    boxes = InputSplit(problem, rounding).run(region, case, deadline)
     for one in (found, boxes):
         assert one.verdict is Verdict.UNKNOWN and one.reason == "the memory limit was reached"
         assert one.subproblems > 0 and one.left.tolist() == [0]

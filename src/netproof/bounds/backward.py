@@ -64,7 +64,6 @@ def bound_backwards(
     *,
     error: Tensor | None = None,
     maximum: Callable[[Tensor, Tensor, Region], Tensor] = box_maximum,
-    local: bool = False,
 ) -> Lines:
     """Bound objectives from above at the multipliers that ``activate`` gives.
 
@@ -79,7 +78,6 @@ def bound_backwards(
         arithmetic. None leaves it as good as the dtype
     error : what the objectives themselves may be off by, shaped like ``constant``; counts with a rounding only
     maximum : of ``v . x + constant`` over the box, called like :func:`box_maximum`
-    local : whether affine maps may leave out what is 0 all around a place (``adjoint_local``)
     """
     value = constant
     weighed = torch.zeros((), dtype=constant.dtype, device=constant.device) if error is None else error
@@ -93,7 +91,7 @@ def bound_backwards(
         operator = node.operator
         if isinstance(operator, Affine):
             value = value + operator.offset(v)
-            return operator.adjoint_local(v) if local else operator.adjoint(v)
+            return operator.adjoint(v)
         s, added = activate(k, v)
         if added is not None:
             value = value + added

@@ -35,4 +35,4 @@ def crown_lines(
     def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor]:
         return hulls[k].relax(v)
 
-    return bound_backwards(graph, region, objective.coefficients, objective.constant, activate, rounding, local=True)
+    return bound_backwards(graph, region, objective.coefficients, objective.constant, activate, rounding)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
-from netproof.bounds.dual import Objective, hulls_of
+from netproof.bounds.dual import Objective
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.rounding import Rounding
+from netproof.bounds.tiles import Tile, cut, groups
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation
 from netproof.operators.hull import Hull
@@ -81,30 +82,27 @@ def refine_layer(
     """
     operand = graph.nodes[graph.activations[k]].operands[0]
     row, feature = open_features(graph, region, k).nonzero(as_tuple=True)
-    # The features of one place side by side: they depend on the same few values of the layers before.
-    shape = graph.nodes[operand].shape
-    places = shape[-1] * shape[-2] if len(shape) == 3 else 1
-    order = (feature % places).argsort(stable=True)
-    row, feature = row[order], feature[order]
     if not behind_activations(graph)[operand] or not len(row) or time.monotonic() >= deadline:
         return region
     low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
-    hulls = hulls_of(graph, region)
     above = (low + high)[row, feature] > 0
     for first in (True, False):
         if not len(row):
             break
         sign = torch.where(above == first, -1.0, 1.0).to(low.dtype)
 
-        def bound(part: Tensor) -> Tensor | None:
-            if time.monotonic() >= deadline:
-                return None
-            return bound_features(graph, region, hulls, operand, row[part], feature[part], sign[part], rounding)  # noqa: B023 - used within the round
+        parts = groups(graph, operand, feature)
+        whole = None
+        if len(parts) == 1:
+            whole = Tile(graph, region, rounding, torch.arange(graph.nodes[operand].size), operand)
+            parts = list(torch.split(parts[0], rows_at_once(graph)))
 
-        parts = torch.split(torch.arange(len(row)), rows_at_once(graph))
+        def bound(which: Tensor) -> Tensor:
+            mine = row[which], feature[which], sign[which]  # noqa: B023 - used within the round
+            tile = whole or cut(graph, region, rounding, operand, mine[1])  # noqa: B023
+            return bound_tile(tile, *mine, deadline)
+
         for part, value in zip(parts, in_threads(bound, parts, threads or torch.get_num_threads()), strict=True):
-            if value is None:
-                continue
             pair, up = (row[part], feature[part]), sign[part] > 0
             high[pair] = torch.where(up, torch.minimum(high[pair], value), high[pair])
             low[pair] = torch.where(up, low[pair], torch.maximum(low[pair], -value))
@@ -113,9 +111,7 @@ def refine_layer(
     return propagate(graph, region.with_range(k, low, high))
 
 
-def in_threads(
-    function: Callable[[Tensor], Tensor | None], parts: Sequence[Tensor], threads: int
-) -> list[Tensor | None]:
+def in_threads(function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], threads: int) -> list[Tensor]:
     """A function of independent parts in several threads, each part in one.
 
     Threads that share one operation wait for each other after each of them; these do not.
@@ -125,6 +121,19 @@ def in_threads(
         return [function(part) for part in parts]
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return list(pool.map(function, parts))
+
+
+def bound_tile(tile: Tile, row: Tensor, feature: Tensor, sign: Tensor, deadline: float = math.inf) -> Tensor:
+    """:func:`bound_features` of pairs that a tile holds, infinite for those that time did not allow."""
+    at = torch.searchsorted(tile.features, feature)
+    found = torch.full((len(row),), torch.inf, dtype=tile.region.lower.dtype)
+    for part in torch.split(torch.arange(len(row)), rows_at_once(tile.graph)):
+        if time.monotonic() >= deadline:
+            break
+        found[part] = bound_features(
+            tile.graph, tile.region, tile.hulls, tile.node, row[part], at[part], sign[part], tile.rounding
+        )
+    return found
 
 
 def bound_features(

@@ -96,14 +96,15 @@ class SplitRefiner:
         return part, search
 
 
-def sides_of(dual: OpenDual, cell: Sequence[Side], kept: Sequence[Tensor] | None = None) -> Tensor:
+def sides_of(dual: OpenDual, cell: Sequence[Side], kept: Sequence[tuple[int, Tensor]] | None = None) -> Tensor:
     """The cell as sides of open features, ``[m]`` int8; features that are not open are left out.
 
-    ``kept`` has the original indices of the features of every activation, where some have been dropped.
+    ``kept`` has the original number of every activation and the original indices of its features, where some have been
+    dropped.
     """
     found = []
-    for k, which in enumerate(dual.index):
-        original = which if kept is None else kept[k][which]
+    for place, which in enumerate(dual.index):
+        k, original = (place, which) if kept is None else (kept[place][0], kept[place][1][which])
         side = torch.zeros(len(which), dtype=torch.int8)
         for one in cell:
             if one.k == k:

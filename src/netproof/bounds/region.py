@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from netproof.graph.crop import Crop
 from netproof.graph.graph import Arithmetic, Graph
 from netproof.graph.rounding import gamma
 from netproof.operators.base import Affine
@@ -69,6 +70,17 @@ class Region:
             self.upper.to(target, dtype),
             tuple(r.to(target, dtype) for r in self.range_lower),
             tuple(r.to(target, dtype) for r in self.range_upper),
+        )
+
+    def part(self, crop: Crop) -> Region:
+        """The same rows, of a part of the graph."""
+        pairs = [(k, crop.features[i]) for k, i in zip(crop.activations, crop.graph.activations, strict=True)]
+        inputs = crop.features[0]
+        return Region(
+            self.lower[:, inputs],
+            self.upper[:, inputs],
+            tuple(self.range_lower[k][:, features] for k, features in pairs),
+            tuple(self.range_upper[k][:, features] for k, features in pairs),
         )
 
     def with_range(self, k: int, lower: Tensor, upper: Tensor) -> Region:

@@ -42,6 +42,7 @@ from torch import Tensor
 
 from netproof.bounds.dual import DualPoint, Multipliers, Objective, evaluate_dual
 from netproof.bounds.region import Region
+from netproof.graph.crop import Crop
 from netproof.graph.graph import Graph
 from netproof.graph.rounding import gamma
 from netproof.operators.base import Affine
@@ -108,6 +109,15 @@ class Rounding:
     def finite(self) -> bool:
         """Whether any bound on the region, or on a part of it, can be finite."""
         return all(bool(torch.isfinite(m).all()) for m in self.magnitude)
+
+    def part(self, crop: Crop) -> Rounding:
+        """The same for a part of the graph: sums over fewer terms are no larger."""
+        pairs = list(zip(crop.nodes, crop.features, strict=True))
+        magnitude = tuple(self.magnitude[node][features] for node, features in pairs)
+        offset = [self.offset[node] for node in crop.nodes]
+        return Rounding(
+            magnitude, tuple(None if o is None else o[f] for o, (_, f) in zip(offset, pairs, strict=True)), self.gamma
+        )
 
     def weigh(self, node: int, source: Tensor) -> Tensor:
         """What a source ``[B, n]`` at a node adds to the error: ``[B]``."""

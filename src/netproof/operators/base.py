@@ -12,6 +12,8 @@ Real graphs round; how much an operator's own numbers are rounded is part of the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,10 +91,6 @@ class Affine(Operator):
     def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
         """``A_i' v`` for every operand: ``[..., n]`` to ``[..., n_i]``."""
 
-    def adjoint_local(self, v: Tensor) -> tuple[Tensor, ...]:
-        """:meth:`adjoint` of ``[B, n]`` that may be 0 at most places: as fast as that allows. No gradients."""
-        return self.adjoint(v)
-
     @abstractmethod
     def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
         """``|A_i|' v`` for every operand: bounds every partial sum of :meth:`adjoint`."""
@@ -104,6 +102,31 @@ class Affine(Operator):
     @abstractmethod
     def offset_absolute(self) -> Tensor:
         """``|b|``, shape ``[n]`` or a scalar 0."""
+
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
+        """The operator for ``features`` ``[m]`` of the result (indices in rising order) alone, or for few more.
+
+        Its numbers are those of the whole, and so is what is said of their roundings. An operator that has no such
+        part returns itself. ``idle`` says of each operand which features are 0 (bool, None for none of them): they
+        may be left out, but need not be.
+        """
+        return Part(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """An affine operator for a part of its result.
+
+    Attributes
+    ----------
+    operator : takes and gives nothing but the features below
+    features : ``[n]``, indices in the whole result, rising; None for all
+    operands : the indices in each operand that it takes, rising, None for all of one; None for all of all
+    """
+
+    operator: Affine
+    features: Tensor | None = None
+    operands: tuple[Tensor | None, ...] | None = None
 
 
 class Activation(Operator):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -11,16 +12,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn import grad as input_gradients
 
-from netproof.operators.adjoint_by_place import adjoint_by_place, support
-from netproof.operators.base import Affine, Shape
+from netproof.operators.adjoint_by_place import adjoint_by_place
+from netproof.operators.base import Affine, Part, Shape
 
 _CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 #: the transposed maps; unlike ``conv_transpose`` they take the size of the result, and in float64 they are faster
 _TRANSPOSE = {1: input_gradients.conv1d_input, 2: input_gradients.conv2d_input, 3: input_gradients.conv3d_input}
 
-#: products of places are faster in float64 where every place of the map has so many weights per tap, elsewhere for windows
-#: of at most this share of the map
-_WEIGHTS_PER_PLACE, _SMALL_WINDOW = 256, 0.6
+#: products of places are faster in float64 where every place of the map has so many weights per tap
+_WEIGHTS_PER_PLACE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,37 +183,37 @@ class Convolution(Affine):
         return self._convolve(operands[0], self.weight_absolute, None)
 
     def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
-        return (self._transpose(v, self.weight),)
+        _, *extents = self.sample_shape
+        channels = self.weight.shape[0] * self.weight.shape[1]
+        if (
+            len(extents) != 2
+            or self.groups > 1
+            or self.samples > 1
+            or v.ndim != 2
+            or not len(v)
+            or v.dtype != torch.float64
+            or v.device.type != "cpu"
+            or v.requires_grad
+            or self.weight.requires_grad
+            or prod(extents) * _WEIGHTS_PER_PLACE > channels
+        ):
+            return (self._transpose(v, self.weight),)
+        rows, columns = self.input_shape[1:]
+        (stride, dilation), before = (self.stride, self.dilation), [pair[0] for pair in self.padding]
+        x = adjoint_by_place(
+            v.reshape(len(v), *self.sample_shape),
+            self._taps,
+            (rows, columns),
+            (stride[0], stride[1]),
+            (before[0], before[1]),
+            (dilation[0], dilation[1]),
+        )
+        return (x.reshape(len(v), -1),)
 
     @cached_property
     def _taps(self) -> Tensor:
         """``[kernel, kernel, C_out, C_in]``, each a matrix in one piece."""
         return self.weight.permute(2, 3, 0, 1).contiguous()
-
-    def adjoint_local(self, v: Tensor) -> tuple[Tensor, ...]:
-        plain = len(self.kernel) == 2 and self.groups == 1 and self.samples == 1
-        if not plain or v.ndim != 2 or not len(v) or v.dtype != torch.float64 or v.requires_grad:
-            return self.adjoint(v)
-        _, rows, columns = self.sample_shape
-        maps = v.reshape(len(v), *self.sample_shape)
-        window = support(maps)
-        (top, bottom), (left, right) = window
-        share = (bottom - top) * (right - left) / (rows * columns)
-        few = rows * columns * _WEIGHTS_PER_PLACE <= self.weight.shape[0] * self.weight.shape[1]
-        if share > _SMALL_WINDOW and not few:
-            return self.adjoint(v)
-        before = (self.padding[0][0], self.padding[1][0])
-        extents, stride, dilation = self.input_shape[1:], self.stride, self.dilation
-        x = adjoint_by_place(
-            maps,
-            self._taps,
-            window,
-            (extents[0], extents[1]),
-            (stride[0], stride[1]),
-            before,
-            (dilation[0], dilation[1]),
-        )
-        return (x.reshape(len(v), -1),)
 
     def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
         return (self._transpose(v, self.weight_absolute),)
@@ -233,3 +233,35 @@ class Convolution(Affine):
 
     def offset_error(self) -> Tensor:
         return torch.zeros(()) if self.bias_error is None else self._per_feature(self.bias_error)
+
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
+        """The convolution on the smallest window of the result with these features, all channels of it."""
+        extents = self.sample_shape[1:]
+        place = features % prod(extents)
+        windows = []
+        for axis in range(len(extents)):
+            at = place // prod(extents[axis + 1 :]) % extents[axis]
+            windows.append((int(at.min()), int(at.max()) + 1))
+        if all(window == (0, extent) for window, extent in zip(windows, extents, strict=True)):
+            return Part(self)
+        fields, padding = [], []
+        for (first, last), extent, pair, stride, dilation, kernel in zip(
+            windows, self.input_shape[1:], self.padding, self.stride, self.dilation, self.kernel, strict=True
+        ):
+            start, end = first * stride - pair[0], (last - 1) * stride - pair[0] + dilation * (kernel - 1) + 1
+            fields.append((min(max(start, 0), extent), max(min(end, extent), 0)))
+            padding.append((max(0, -start), max(0, end - extent)))
+        if any(first >= last for first, last in fields):
+            return Part(self)  # nothing but padding is seen
+        shape = (self.input_shape[0], *(last - first for first, last in fields))
+        operator = replace(self, input_shape=shape, padding=tuple(padding))
+        given = _window(self.samples * self.weight.shape[0], extents, windows)
+        return Part(operator, given, (_window(self.samples * self.input_shape[0], self.input_shape[1:], fields),))
+
+
+def _window(channels: int, extents: Shape, window: Sequence[tuple[int, int]]) -> Tensor:
+    """The indices of a window of every channel, rising."""
+    index = torch.arange(channels * prod(extents)).reshape(channels, *extents)
+    for axis, (first, last) in enumerate(window):
+        index = index.narrow(axis + 1, first, last - first)
+    return index.flatten().contiguous()

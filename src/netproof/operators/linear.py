@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from netproof.operators.base import Affine, Shape
+from netproof.operators.base import Affine, Part, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,3 +82,12 @@ class Linear(Affine):
 
     def offset_absolute(self) -> Tensor:
         return self.bias.abs()
+
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
+        useless = idle[0] if idle else None
+        taken = None if useless is None or not bool(useless.any()) else (~useless).nonzero()[:, 0]
+        if len(features) == len(self.bias) and taken is None:
+            return Part(self)
+        error = None if self.bias_error is None else self.bias_error.expand_as(self.bias)[features]
+        weight = self.weight[features] if taken is None else self.weight[features][:, taken].contiguous()
+        return Part(Linear(weight, self.bias[features], self.roundings, error), features, (taken,))

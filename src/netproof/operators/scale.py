@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from netproof.operators.base import Affine, Shape
+from netproof.operators.base import Affine, Part, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,3 +98,11 @@ class Scale(Affine):
         if self.shift_error is None:
             return torch.zeros_like(self.shift[:1]).squeeze(0)
         return self.per_feature(self.shift_error).expand(self.size)
+
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
+        def of(part: Tensor) -> Tensor:
+            return part if part.numel() == 1 else self.per_feature(part)[features]
+
+        error = None if self.shift_error is None else of(self.shift_error)
+        operator = Scale(len(features), of(self.scale), of(self.shift), self.roundings, error)
+        return Part(operator, features, (features,))

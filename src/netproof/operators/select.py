@@ -6,12 +6,13 @@ edge), expanding and tiling are all this one operator with another index.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from netproof.operators.base import Affine, Shape
+from netproof.operators.base import Affine, Part, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +108,15 @@ class Select(Affine):
 
     def offset_absolute(self) -> Tensor:
         return torch.zeros(()) if self.fill is None else self.fill.abs()
+
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
+        index = self.index[features]
+        taken = torch.unique(index[index >= 0])
+        if not len(taken):
+            return Part(self)
+        moved = torch.where(index < 0, -1, torch.searchsorted(taken, index))
+        fill = None if self.fill is None else self.fill[features]
+        return Part(Select(moved, len(taken), (len(features),), fill), features, (taken,))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from netproof.operators.base import Affine, Shape
+from netproof.operators.base import Affine, Part, Shape
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,6 @@ class Sum(Affine):
 
     def offset_absolute(self) -> Tensor:
         return torch.zeros(())
+
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
+        return Part(self, features, (features,) * len(self.signs))

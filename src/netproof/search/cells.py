@@ -22,11 +22,9 @@ from netproof.bounds.refine_split import Side, SplitRefiner, is_empty_cell, side
 from netproof.bounds.region import Region
 from netproof.bounds.rounding import Rounding
 from netproof.exact.milp.highs import HighsProcess
-from netproof.graph.graph import Graph
 from netproof.query import Verdict
-from netproof.search.constraints import Constraints
-from netproof.search.float_attack import FloatAttack
 from netproof.search.leaf import leaf_solver
+from netproof.search.problem import Problem
 from netproof.search.relu_split import Found, ReluSplit
 
 #: a search's seconds of grace, and its most seconds, against those of the ranges before it
@@ -46,23 +44,11 @@ class Cell:
 
 
 class CellSearch:
-    """Depth-first search over cells for one query; parameters as those of :class:`ReluSplit`, on the graph itself."""
+    """Depth-first search over cells for one query; ``solver`` is for leaves, where other searches have one already."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        constraints: Constraints,
-        attack: FloatAttack | None,
-        memory: int,
-        solver: HighsProcess | None = None,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self._graph = graph
-        self._constraints = constraints
-        self._attack = attack
-        self._memory = memory
-        self._solver = solver or leaf_solver(memory)
-        self._device = device
+    def __init__(self, problem: Problem, solver: HighsProcess | None = None) -> None:
+        self._problem = problem
+        self._solver = solver or leaf_solver(problem.memory)
 
     def run(self, region: Region, case: Tensor, seconds: float, deadline: float) -> Found:
         """Decide cases (numbers) on a region, with ``seconds`` for the ranges of every cell."""
@@ -76,7 +62,9 @@ class CellSearch:
                 return Found(Verdict.TIMEOUT, count, bound=worst, reason="the time limit was reached", left=case)
             cell = stack.pop()
             left = deadline - time.monotonic()
-            refiner = SplitRefiner(self._graph, cell.sides, memory=self._memory // 2, device=self._device)
+            refiner = SplitRefiner(
+                self._problem.graph, cell.sides, memory=self._problem.memory // 2, device=self._problem.device
+            )
             refined = refiner.refine(cell.region, min(seconds, left)) if cell.sides else cell.region
             if is_empty_cell(refined, cell.sides):
                 continue
@@ -104,16 +92,15 @@ class CellSearch:
         return Found(Verdict.UNSAT, count) if stuck is None else replace(stuck, subproblems=count)
 
     def _search(self, cell: Cell, region: Region, deadline: float, grace: float) -> Found:
-        dual = OpenDual.of(self._graph, region)
-        rounding = Rounding.of(self._graph, region)
-        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._solver, self._device)
+        dual = OpenDual.of(self._problem.graph, region)
+        search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
         return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), grace=grace)
 
     def _halves(self, cell: Cell) -> list[Cell]:
         """Both halves of a cell, the more promising one last; none where nothing is left to split."""
-        dual = OpenDual.of(self._graph, cell.region)
+        dual = OpenDual.of(self._problem.graph, cell.region)
         side = sides_of(dual, cell.sides)
-        light = dual.to(torch.float32, self._device)
+        light = dual.to(torch.float32, self._problem.device)
         gains = self._gains(light, side.to(light.device), cell.case.to(light.device)).cpu()
         score = torch.where(side == WHOLE, gains, 0.0)
         if not len(score) or not float(score.max()) > 0:
@@ -130,7 +117,7 @@ class CellSearch:
         ``u`` falls, and by ``(u / (u - l))^2`` for every unit that ``l`` rises. A lower line has no gap of its own, but a
         feature that turns out to be positive is one. All of it on the device of the dual.
         """
-        light = self._constraints.to(torch.float32, dual.device)
+        light = self._problem.constraints.to(torch.float32, dual.device)
         weight = dual.lower.new_full((len(case), light.width), 1.0 / light.width)
         with torch.no_grad():
             v = self._arriving(dual, light.mixed(case, weight), side)
@@ -144,8 +131,8 @@ class CellSearch:
                 low, high = dual.lower[own], dual.upper[own]
                 above, below = up[own] * (low / (high - low)) ** 2, up[own] * (high / (high - low)) ** 2
                 price = torch.cat([above, below + _CLOSING * down[own]])
-                node = self._graph.nodes[self._graph.activations[k]].operands[0]
-                c = price.new_zeros(len(price), self._graph.nodes[node].size)
+                node = self._problem.graph.nodes[self._problem.graph.activations[k]].operands[0]
+                c = price.new_zeros(len(price), self._problem.graph.nodes[node].size)
                 c[torch.arange(len(price), device=c.device), which.repeat(2)] = 1.0
                 c[len(which) :] *= -1
                 arriving = self._arriving(dual, Objective({node: c}, torch.zeros_like(price)), side)

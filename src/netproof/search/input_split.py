@@ -23,11 +23,9 @@ from netproof.bounds.mixture import best_mixture
 from netproof.bounds.refine import open_features, refine_ranges
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.rounding import Rounding
-from netproof.graph.graph import Graph
 from netproof.operators.hull import Hull
 from netproof.query import Verdict
-from netproof.search.constraints import Constraints
-from netproof.search.float_attack import FloatAttack
+from netproof.search.problem import Problem
 from netproof.search.relu_split import Found
 
 #: bytes that the tensors of one batch of boxes may occupy
@@ -74,26 +72,15 @@ class Boxes:
 
 
 class InputSplit:
-    """Search on one query.
+    """Search on one query, all of it in float64 on the CPU; ``rounding`` of the root region."""
 
-    Parameters
-    ----------
-    graph : float64
-    constraints : float64
-    rounding : of the root region
-    attack : to try maximizers on; None where witnesses are not looked for
-    memory : bytes that open boxes may occupy
-    """
-
-    def __init__(
-        self, graph: Graph, constraints: Constraints, rounding: Rounding, attack: FloatAttack | None, memory: int
-    ) -> None:
-        self._graph = graph
-        self._constraints = constraints
+    def __init__(self, problem: Problem, rounding: Rounding) -> None:
+        self._graph = problem.graph
+        self._constraints = problem.constraints
         self._rounding = rounding
-        self._attack = attack
-        self._memory = memory
-        widest = max(node.size for node in graph.nodes)
+        self._attack = problem.attack
+        self._memory = problem.memory
+        widest = max(node.size for node in problem.graph.nodes)
         self._batch = max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64))))
         self._count = 0
 

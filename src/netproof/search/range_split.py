@@ -23,8 +23,7 @@ from netproof.bounds.rounding import Rounding, evaluate_upper
 from netproof.graph.graph import Graph
 from netproof.query import Verdict
 from netproof.search.branching import Split, gap_candidates
-from netproof.search.constraints import Constraints
-from netproof.search.float_attack import FloatAttack
+from netproof.search.problem import Problem
 from netproof.search.relu_split import Found
 
 _ROOT_STEPS, _STEPS, _WEIGHT_STEPS = 60, 25, 12
@@ -65,33 +64,17 @@ class Parts:
 
 
 class RangeSplit:
-    """Search on one query.
+    """Search on one query; ``rounding`` of the root region."""
 
-    Parameters
-    ----------
-    graph, constraints : float64
-    rounding : of the root region
-    attack : to try maximizers on; None where witnesses are not looked for
-    memory : bytes that open subproblems may occupy
-    device : where multipliers are optimized and splits are chosen; all else is done, and kept, on the CPU
-    """
-
-    def __init__(
-        self,
-        graph: Graph,
-        constraints: Constraints,
-        rounding: Rounding,
-        attack: FloatAttack | None,
-        memory: int,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, problem: Problem, rounding: Rounding) -> None:
+        graph, memory = problem.graph, problem.memory
         self._graph = graph
-        self._device = torch.device(device)
-        self._light = graph.to(torch.float32, device)
-        self._constraints = constraints
-        self._light_constraints = constraints.to(torch.float32, device)
+        self._device = torch.device(problem.device)
+        self._light = graph.to(torch.float32, problem.device)
+        self._constraints = problem.constraints
+        self._light_constraints = problem.constraints.to(torch.float32, problem.device)
         self._rounding = rounding
-        self._attack = attack
+        self._attack = problem.attack
         self._memory = memory
         size = sum(node.size for node in graph.nodes)
         self._batch = max(2, min(_MOST_ROWS, min(_BYTES, memory // 2) // (8 * _TENSORS * size)))

@@ -15,9 +15,8 @@ from netproof.bounds.open_optimize import Choice, optimize_open
 from netproof.bounds.rounding import Rounding
 from netproof.exact.milp.highs import HighsProcess
 from netproof.query import Verdict, Witness
-from netproof.search.constraints import Constraints
-from netproof.search.float_attack import FloatAttack
 from netproof.search.leaf import LeafPrograms, leaf_solver
+from netproof.search.problem import Problem
 
 _ROOT_STEPS, _STEPS, _SCALE = 40, 4, 1.0
 #: candidate splits tried out per subproblem
@@ -84,29 +83,19 @@ class ReluSplit:
     ----------
     dual : the open features of the root region, float64
     rounding : of that region
-    constraints : float64
-    attack : to try maximizers on; None where witnesses are not looked for
-    memory : bytes that open subproblems may occupy
     solver : for leaves, where other searches have one already
-    device : where multipliers are optimized and splits are chosen; all else is done, and kept, on the CPU
     """
 
     def __init__(
-        self,
-        dual: OpenDual,
-        rounding: Rounding,
-        constraints: Constraints,
-        attack: FloatAttack | None,
-        memory: int,
-        solver: HighsProcess | None = None,
-        device: torch.device | str = "cpu",
+        self, problem: Problem, dual: OpenDual, rounding: Rounding, solver: HighsProcess | None = None
     ) -> None:
+        constraints, memory = problem.constraints, problem.memory
         self._dual = dual
-        self._light = dual.to(torch.float32, device)
+        self._light = dual.to(torch.float32, problem.device)
         self._rounding = rounding
         self._constraints = constraints
-        self._light_constraints = constraints.to(torch.float32, device)
-        self._attack = attack
+        self._light_constraints = constraints.to(torch.float32, problem.device)
+        self._attack = problem.attack
         self._memory = memory
         largest = max(node.size for node in dual.graph.nodes)
         self._batch = max(4, min(_MOST_ROWS, min(_ROWS_BYTES, memory // 2) // (8 * 12 * largest)))

@@ -14,7 +14,6 @@ import math
 import time
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from netproof.bounds.open_dual import OpenDual
@@ -22,12 +21,10 @@ from netproof.bounds.refine_alpha import refine_by_alpha
 from netproof.bounds.refine_split import SplitRefiner
 from netproof.bounds.region import Region
 from netproof.bounds.rounding import Rounding
-from netproof.graph.graph import Graph
 from netproof.query import Verdict
 from netproof.search.cells import CellSearch
-from netproof.search.constraints import Constraints
-from netproof.search.float_attack import FloatAttack
 from netproof.search.leaf import leaf_solver
+from netproof.search.problem import Problem
 from netproof.search.relu_split import Found, ReluSplit
 
 #: subproblems of the first search
@@ -51,31 +48,11 @@ _CELL_SHARE = 0.03
 
 
 class Rounds:
-    """Search on one query.
+    """Search on one query whose graph is piecewise linear on the regions that are searched."""
 
-    Parameters
-    ----------
-    graph : piecewise linear on the regions that are searched
-    constraints : float64
-    attack : to try maximizers on; None where witnesses are not looked for
-    memory : bytes that open subproblems may occupy
-    device : where searches in float32 are done; what they find is decided on the CPU, and kept there
-    """
-
-    def __init__(
-        self,
-        graph: Graph,
-        constraints: Constraints,
-        attack: FloatAttack | None,
-        memory: int,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self._graph = graph
-        self._constraints = constraints
-        self._attack = attack
-        self._memory = memory
-        self._solver = leaf_solver(memory)
-        self._device = device
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._solver = leaf_solver(problem.memory)
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -83,21 +60,22 @@ class Rounds:
             return self._run(region, case, deadline)
 
     def _run(self, region: Region, case: Tensor, deadline: float) -> Found:
-        some = len(OpenDual.of(self._graph, region)) > 0
+        graph, memory, device = self._problem.graph, self._problem.memory, self._problem.device
+        some = len(OpenDual.of(graph, region)) > 0
         found = self._search(region, case, deadline, _EASY if some else None)
         if _is_over(found, deadline) or not some:
             return found
         begun = time.monotonic()
-        rounding = Rounding.of(self._graph, region)
+        rounding = Rounding.of(graph, region)
         until = begun + _ALPHA_SHARE * (deadline - begun)
-        region = refine_by_alpha(self._graph, region, rounding, _ALPHA_STEPS, until, self._device)
+        region = refine_by_alpha(graph, region, rounding, _ALPHA_STEPS, until, device)
         seconds = _FIRST_ROUND * (time.monotonic() - begun)
         if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
             return self._in_one_round(region, found, deadline)
         found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
         if _is_over(found, deadline):
             return found
-        refiner = SplitRefiner(self._graph, memory=self._memory // 2, device=self._device)
+        refiner = SplitRefiner(graph, memory=memory // 2, device=device)
         share = _BEGIN_SHARE
         while seconds <= share * (deadline - time.monotonic()):
             before = _looseness(region)
@@ -111,7 +89,7 @@ class Rounds:
             falling = bound is not None and found.bound is not None and found.bound < _FALLING * bound
             share = _FALLING_SHARE if falling else _ROUND_SHARE
             seconds *= _ROUND_GROWTH
-        cells = CellSearch(self._graph, self._constraints, self._attack, self._memory, self._solver, self._device)
+        cells = CellSearch(self._problem, self._solver)
         seconds = _CELL_SHARE * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
 
@@ -122,8 +100,9 @@ class Rounds:
         if _is_over(found, deadline):
             return found
         seconds = _LONG_SHARE * (deadline - time.monotonic())
+        problem = self._problem
         refiner = SplitRefiner(
-            self._graph, memory=self._memory // 2, layer_share=_LONG_LAYER_SHARE, device=self._device
+            problem.graph, memory=problem.memory // 2, layer_share=_LONG_LAYER_SHARE, device=problem.device
         )
         region = refiner.refine(region, seconds)
         return self._after(found, self._search(region, _left(found), deadline))
@@ -131,9 +110,8 @@ class Rounds:
     def _search(
         self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
     ) -> Found:
-        dual = OpenDual.of(self._graph, region)
-        rounding = Rounding.of(self._graph, region)
-        search = ReluSplit(dual, rounding, self._constraints, self._attack, self._memory, self._solver, self._device)
+        dual = OpenDual.of(self._problem.graph, region)
+        search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
         return search.run(case, deadline, most, grace=grace)
 
     @staticmethod

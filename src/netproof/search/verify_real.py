@@ -25,6 +25,7 @@ from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
 from netproof.search.input_split import InputSplit
 from netproof.search.memory import check_memory
+from netproof.search.problem import Problem
 from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import Found
 from netproof.search.rounds import Rounds
@@ -104,12 +105,13 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
         witness = attack.ascend(case, *_LONG, deadline)
         if witness is not None:
             return Found(Verdict.SAT, len(constraints), witness), "attack"
+    problem = Problem(graph, constraints, attack, settings.memory, device)
     hopeful = _hopeful(query, region, constraints, case, rounding)
     if bool(hopeful.all()):
-        return _search(query, settings, device, deadline, constraints, region, rounding, case, attack)
+        return _search(query, problem, region, rounding, case, deadline)
     found, step = Found(Verdict.UNSAT, len(constraints)), "bound"
     if bool(hopeful.any()):
-        found, step = _search(query, settings, device, deadline, constraints, region, rounding, case[hopeful], attack)
+        found, step = _search(query, problem, region, rounding, case[hopeful], deadline)
     if found.verdict is Verdict.UNSAT:
         found = replace(found, verdict=Verdict.UNKNOWN, reason=_BEYOND)
     return found, step
@@ -133,32 +135,24 @@ def _hopeful(query: Query, region: Region, constraints: Constraints, case: Tenso
 
 
 def _search(
-    query: Query,
-    settings: Settings,
-    device: torch.device,
-    deadline: float,
-    constraints: Constraints,
-    region: Region,
-    rounding: Rounding,
-    case: Tensor,
-    attack: FloatAttack | None,
+    query: Query, problem: Problem, region: Region, rounding: Rounding, case: Tensor, deadline: float
 ) -> tuple[Found, str]:
     """Decide the cases that the root leaves open."""
-    graph = query.network.graph
+    graph = problem.graph
     varying = int((query.lower < query.upper).sum())
     before = 0
     boxes = varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES)
-    if boxes and bool(constraints.boundable(case, rounding).all()):
+    if boxes and bool(problem.constraints.boundable(case, rounding).all()):
         now = time.monotonic()
         until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
-        found = InputSplit(graph, constraints, rounding, attack, settings.memory).run(region, case, deadline, until)
+        found = InputSplit(problem, rounding).run(region, case, deadline, until)
         if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
             return _ended(found, deadline), "search"
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
-        found = RangeSplit(graph, constraints, rounding, attack, settings.memory, device).run(region, case, deadline)
+        found = RangeSplit(problem, rounding).run(region, case, deadline)
     else:
-        found = Rounds(graph, constraints, attack, settings.memory, device).run(region, case, deadline)
+        found = Rounds(problem).run(region, case, deadline)
     return _ended(replace(found, subproblems=before + found.subproblems), deadline), "search"
 
 

@@ -1,0 +1,32 @@
+"""What every search on a real network is given, whatever it splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from netproof.graph.graph import Graph
+from netproof.search.constraints import Constraints
+from netproof.search.float_attack import FloatAttack
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Cases to refute on parts of a region, and with what.
+
+    Attributes
+    ----------
+    graph : float64
+    constraints : of all cases, float64
+    attack : to try points on; None where witnesses are not looked for
+    memory : bytes that open subproblems may occupy
+    device : where multipliers are optimized and splits are chosen, in float32; what they give is decided on the CPU, and
+        kept there
+    """
+
+    graph: Graph
+    constraints: Constraints
+    attack: FloatAttack | None
+    memory: int
+    device: torch.device | str = "cpu"
