@@ -157,6 +157,26 @@ def test_operators_are_those_of_the_runtime(tmp_path: Path, name: str) -> None:
     agrees(tmp_path, model(nodes, {**BIAS, **NUMBERS, **more}, opset=14))
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("shape", [(2, -1), (1, -1), (8, -1), (-1,)])
+def test_a_bias_after_a_reshape(tmp_path: Path, batch: int, shape: tuple[int, ...]) -> None:
+    """What is added by columns of the new shape belongs to other channels than those of the convolution."""
+    columns = np.zeros(batch * 16, np.int32).reshape(shape).shape[-1:]
+    bias = np.sort(RANDOM.integers(0, 4, columns).astype(np.int32)) * 10
+    nodes = [
+        node("ConvInteger", "x k", "a"),
+        node("Reshape", "a shape", "r"),
+        node("Add", "r columns", "s"),
+        node("Reshape", "s back", "y"),
+    ]
+    constants = {"shape": np.array(shape, np.int64), "columns": bias, "back": np.array([batch, 16], np.int64)}
+    path = save(tmp_path, model(nodes, constants, shape=(batch, *SHAPE)))
+    images = RANDOM.integers(0, 21, (batch, *SHAPE)).astype(np.uint8)
+    runtime = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    found = netproof.load(path).graph.evaluate(torch.from_numpy(images.reshape(1, -1)).double())
+    assert (found.numpy() == runtime.run(None, {"x": images})[0].reshape(1, -1)).all()
+
+
 def test_a_value_used_twice_is_one_node(tmp_path: Path) -> None:
     network = agrees(tmp_path, model(GOOD["a value used twice"], NUMBERS))
     assert sum(isinstance(n.operator, Staircase) for n in network.graph.nodes) <= 2
