@@ -13,11 +13,13 @@ from PIL import Image
 
 from conftest import assert_refused
 from netproof.benchmarks.boxes import Normalization, image_box, normalized_image
+from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.image_sources import read_image_set
 from netproof.formats.load import load
 from netproof.runs.table import read_table
 from netproof.training.architectures import architecture
 from netproof.training.export import write_onnx
+from netproof.training.quantized_networks import residual
 
 NORMALIZATION = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 
@@ -146,5 +148,11 @@ def test_what_does_not_fit_is_refused(cli, network, folder, tmp_path):
         (network, "--images", tmp_path / "none", "--out", tmp_path / "out"): ("none",),
     }.items():
         assert_refused(cli("bench", "table", *arguments), *parts)
+    integers = tmp_path / "integers.onnx"
+    integers.write_bytes(residual((3, 8, 8), [2], [1], 3, FixedPoint()).onnx())
+    for command in ("table", "generate"):
+        assert_refused(cli("bench", command, integers, *end), "is a network of integers", "netproof robust")
+        assert_refused(cli("bench", command, network, *end, "--mean", "1e300,0,0"), "normalization")
+    assert not (tmp_path / "out").exists()
     (folder / "classes.txt").write_text("a\nb\nc\nz\n")
     assert_refused(cli("bench", "table", network, *end), "folder of this class is missing")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from netproof.training.run import EpochRow, TrainingRun
     from netproof.training.trainable import TrainableNetwork
 
+#: file systems take 255 bytes, and endings come after it
+_LONGEST_NAME = 200
+
 NetworkOrName = Annotated[
     str, typer.Argument(metavar="NETWORK", help="A network in ONNX to go on from, or an architecture by name.")
 ]
@@ -128,12 +131,15 @@ def certified(
     from netproof.formats.image_sources import read_image_set
     from netproof.runs.lock import FolderLock
     from netproof.training.certified import CertifiedTraining, Inputs, accuracy
+    from netproof.training.limits import check_computes, enough_memory
     from netproof.training.run import TrainingRun
 
     target = _device(device)
+    check_computes(target)
     found = read_image_set(images, labels, split="train", crop=crop, check=not unchecked)
     judged = _validation(validation, validation_labels, images, crop, unchecked)
-    own, content = _network(network, found, width, options.seed)
+    with enough_memory():
+        own, content = _network(network, found, width, options.seed)
     name = own if name is None else _checked(name)
     normalization = i.normalization_of(own, found.images.shape[1], mean, std)
     model = _trainable(network, content)
@@ -145,7 +151,7 @@ def certified(
     check_folder(out, "--out")
     lock = FolderLock(out)
     try:
-        with stoppable():
+        with stoppable(), enough_memory():
             run = TrainingRun(training, out, _identity(content, found, normalization, options))
             if run.resumed:
                 typer.echo(f"going on after step {run.resumed} of {training.steps}", err=True)
@@ -164,7 +170,8 @@ def certified(
         lock.release()
     shares = None
     if judged is not None and len(judged):
-        shares = accuracy(model.graph(), Inputs(judged, normalization, target), eps)
+        with enough_memory():
+            shares = accuracy(model.graph(), Inputs(judged, normalization, target), eps)
     if as_json:
         print_json(_document(written, run, shares, normalization, eps))
     else:
@@ -299,7 +306,7 @@ def _device(name: str) -> torch.device:
 
 
 def _checked(name: str) -> str:
-    if not name or Path(name).name != name or not name.isprintable() or name.startswith("."):
+    if not 0 < len(name) <= _LONGEST_NAME or Path(name).name != name or not name.isprintable() or name.startswith("."):
         raise InputError("--name", f"'{name[:60]}' is no name of a file", "give a word without slashes")
     return i.network_name(Path(name))
 
