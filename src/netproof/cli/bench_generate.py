@@ -162,7 +162,7 @@ def generate(
                 short = "" if len(made) == recipe.count else f" (fewer than the {recipe.count} asked for)"
                 typer.echo(
                     f"{name}: {len(made)} properties{short} of {len(chosen_from)} selected images, {recipe.timeout:g} s each; "
-                    f"mean {_list(recipe.normalization.mean)}, std {_list(recipe.normalization.std)}"
+                    f"{i.normalization_text(recipe.normalization)}"
                 )
     if as_json:
         print_json({"folder": str(out), "radius": eps, "seed": number, "networks": documents})
@@ -224,7 +224,3 @@ def _nth(given: list[_Number] | None, place: int, default: _Number) -> _Number:
     if not given:
         return default
     return given[0] if len(given) == 1 else given[place]
-
-
-def _list(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

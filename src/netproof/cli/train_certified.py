@@ -175,7 +175,7 @@ def certified(
     if as_json:
         print_json(_document(written, run, shares, normalization, eps))
     else:
-        typer.echo(_text(written, shares, judged, eps))
+        typer.echo(_text(written, shares, judged, normalization, eps))
 
 
 def _document(
@@ -198,8 +198,14 @@ def _document(
     }
 
 
-def _text(written: list[Path], shares: tuple[float, float] | None, judged: ImageSet | None, radius: float) -> str:
-    lines = [f"written: {', '.join(map(str, written))}"]
+def _text(
+    written: list[Path],
+    shares: tuple[float, float] | None,
+    judged: ImageSet | None,
+    normalization: Normalization,
+    radius: float,
+) -> str:
+    lines = [f"written: {', '.join(map(str, written))}; inputs of {i.normalization_text(normalization)}"]
     if shares is not None and judged is not None:
         lines.append(
             f"{len(judged)} images of {judged.source}: {shares[0]:.1%} classified correctly, {shares[1]:.1%} robust at "
