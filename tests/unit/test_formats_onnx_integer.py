@@ -14,11 +14,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import netproof
+from netproof.certificate.check import check
+from netproof.certificate.make import certificate_of
 from netproof.errors import FormatError, InputError
 from netproof.formats.monotone_steps import Clipped, Plus, Quotient, Step, Times, applied, staircase_of
 from netproof.formats.onnx import read_onnx
 from netproof.graph.graph import Arithmetic
 from netproof.operators.staircase import Staircase
+from netproof.settings import Settings
 
 SHAPE = (2, 3, 3)
 RANDOM = np.random.default_rng(4)
@@ -289,6 +292,18 @@ def test_an_input_range_that_is_none(tmp_path: Path, stated: str) -> None:
     path = save(tmp_path, model([node("ConvInteger", "x k", "y")], metadata=stated))
     with pytest.raises(FormatError, match="its metadata say that inputs are"):
         read_onnx(path)
+
+
+def test_a_network_that_does_nothing_is_verified_and_checked(tmp_path: Path) -> None:
+    made = model([node("Flatten", "x", "y")], shape=(1, 3, 1, 1), result=TensorProto.UINT8)
+    network = netproof.load(save(tmp_path, made))
+    for radius, verdict in ((1, "robust"), (2, "vulnerable")):
+        query = netproof.robustness(network, [7, 4, 4], 0, radius)
+        result = netproof.verify(query, Settings(proofs=True))
+        assert result.verdict.for_robustness == verdict
+        certificate = certificate_of(query, result)
+        assert certificate is not None
+        check(certificate, network)
 
 
 def test_signed_inputs(tmp_path: Path) -> None:
