@@ -188,6 +188,7 @@ def test_two_at_once_are_kept_apart(cli, network, archive, tmp_path):
     with FolderLock(tmp_path / "out"):
         assert_refused(cli(*command, "--filters", "classified"), "another netproof")
     assert cli(*command, "--filters", "classified").code == 0
+    assert (tmp_path / "out" / ".lock").read_bytes() == b""
 
 
 def test_an_archive_of_other_images_is_refused(cli, tmp_path, network):
