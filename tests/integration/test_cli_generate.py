@@ -14,6 +14,7 @@ from image_archives import cifar100_members, encoded, random_images, tar_gz
 from netproof.formats.instances import read_instances
 from netproof.formats.load import load
 from netproof.formats.vnnlib import read_vnnlib
+from netproof.runs.lock import FolderLock
 from netproof.training.architectures import architecture
 from netproof.training.export import write_onnx
 
@@ -166,6 +167,28 @@ def test_what_does_not_fit_is_refused(cli, network, archive, tmp_path):
     truncated = tmp_path / "cifar-100-python.tar.gz"
     truncated.write_bytes(truncated.read_bytes()[:-2000])
     assert_refused(cli(*command), "truncated or damaged")
+
+
+def test_a_folder_of_something_else_is_left_alone(cli, network, archive, tmp_path):
+    images = tmp_path / "images"
+    (images / "cat").mkdir(parents=True)
+    command = ("bench", "generate", network, "--images", archive, "--unchecked", "--filters", "classified", "--out")
+    assert_refused(cli(*command, images), "holds no benchmark", "'cat'")
+    assert [p.name for p in images.iterdir()] == ["cat"]
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "CIFAR100_resnet_small_list.txt").write_text("20\n")
+    ran = cli(*command[:-3], "--out", tmp_path / "out", "--selected", tmp_path / "lists")
+    assert_refused(ran, "position 20", "20 images")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_at_once_are_kept_apart(cli, network, archive, tmp_path):
+    (tmp_path / "out").mkdir()
+    command = ("bench", "generate", network, "--images", archive, "--unchecked", "--out", tmp_path / "out")
+    with FolderLock(tmp_path / "out"):
+        assert_refused(cli(*command, "--filters", "classified"), "another netproof")
+    assert cli(*command, "--filters", "classified").code == 0
+    assert (tmp_path / "out" / ".lock").read_bytes() == b""
 
 
 def test_an_archive_of_other_images_is_refused(cli, tmp_path, network):

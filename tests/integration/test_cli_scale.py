@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 
@@ -40,7 +45,11 @@ def test_the_document(cli):
 def test_unusable(cli):
     assert_refused(cli("bench", "scale", "huge"), "no architecture has this name")
     assert_refused(cli("bench", "scale", "--radius", -1), "--radius")
+    assert_refused(cli("bench", "scale", "--radius", 1e300), "--radius")
     assert_refused(cli("bench", "scale", "--width", 0), "the width is 0")
+    assert_refused(cli("bench", "scale", "super", "--width", 16), "parameters")
+    assert_refused(cli("bench", "scale", "--seed", -1), "seed")
+    assert_refused(cli("bench", "scale", "--seed", 1 << 70), "seed")
 
 
 def test_properties_are_measured_in_processes_of_their_own(cli, tmp_path):
@@ -66,7 +75,23 @@ def test_properties_that_do_not_fit_are_refused(cli, tmp_path):
     path.write_text(robustness_vnnlib(box, box, 0, 3, title="other"))
     for arguments, parts in {
         ("--property", path): ("property.vnnlib", "4 inputs"),
+        ("--property", path, "--timeout", 0): ("--timeout",),
         ("--property", tmp_path / "none"): ("no such property file",),
         ("--timeout", 5): ("--timeout", "give a --property"),
     }.items():
         assert_refused(cli("bench", "scale", "small", "--width", "0.02", *arguments), *parts)
+
+
+def test_ctrl_c_reaches_no_measuring_process(tmp_path):
+    """The whole process group gets the signal, as from a terminal; the one that waits ends the other."""
+    path = tmp_path / "property.vnnlib"
+    box = np.zeros((3, 32, 32), np.float32), np.ones((3, 32, 32), np.float32)
+    path.write_text(robustness_vnnlib(*box, 7, 100, title="CIFAR100"))
+    line = [sys.executable, "-m", "netproof", "bench", "scale", "small", "--width", "0.02", "--property", str(path)]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    assert "interval" in process.stderr.readline()
+    time.sleep(1)  # the next process imports now, or works
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err

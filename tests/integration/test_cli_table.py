@@ -13,11 +13,13 @@ from PIL import Image
 
 from conftest import assert_refused
 from netproof.benchmarks.boxes import Normalization, image_box, normalized_image
+from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.image_sources import read_image_set
 from netproof.formats.load import load
 from netproof.runs.table import read_table
 from netproof.training.architectures import architecture
 from netproof.training.export import write_onnx
+from netproof.training.quantized_networks import residual
 
 NORMALIZATION = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 
@@ -78,6 +80,7 @@ def test_the_table_says_what_is_true(cli, network, folder, tmp_path):
     before = (out / "results.csv").read_bytes()
     ran = cli(*command, "--timeout", 20)
     assert ran.code == 0 and "all 18 images" in ran.out and "table: " not in ran.err
+    assert "net: inputs of mean (0.5, 0.5, 0.5), std (0.25, 0.25, 0.25)" in ran.out and found["mean"] == [0.5] * 3
     assert (out / "results.csv").read_bytes() == before
 
 
@@ -146,5 +149,23 @@ def test_what_does_not_fit_is_refused(cli, network, folder, tmp_path):
         (network, "--images", tmp_path / "none", "--out", tmp_path / "out"): ("none",),
     }.items():
         assert_refused(cli("bench", "table", *arguments), *parts)
+    integers = tmp_path / "integers.onnx"
+    integers.write_bytes(residual((3, 8, 8), [2], [1], 3, FixedPoint()).onnx())
+    for command in ("table", "generate"):
+        assert_refused(cli("bench", command, integers, *end), "is a network of integers", "netproof robust")
+        assert_refused(cli("bench", command, network, *end, "--mean", "1e300,0,0"), "normalization")
+    assert not (tmp_path / "out").exists()
     (folder / "classes.txt").write_text("a\nb\nc\nz\n")
     assert_refused(cli("bench", "table", network, *end), "folder of this class is missing")
+
+
+def test_a_folded_network_takes_the_same_inputs(cli, network, folder, tmp_path):
+    """Named as training names it; with another normalization, its accuracies would be those of nothing."""
+    tables = []
+    for name in ("CIFAR100_resnet_small", "CIFAR100_resnet_small-folded"):
+        path = network.rename(tmp_path / f"{name}.onnx")
+        ran = cli("bench", "table", path, "--images", folder, "--timeout", 5, "--out", tmp_path / name, "--json")
+        (found,) = json.loads(ran.out)["networks"]
+        tables.append({key: value for key, value in found.items() if key not in ("network", "seconds")})
+        network = path
+    assert tables[0] == tables[1] and tables[0]["mean"] == [0.5071, 0.4865, 0.4409]

@@ -86,6 +86,21 @@ def test_verdicts_are_the_truth_and_certificates_prove_them(tmp_path: Path, seed
 
 
 @seeds
+def test_a_network_of_one_output_is_robust_and_the_proof_says_so(tmp_path: Path, seed: int) -> None:
+    random = np.random.default_rng([6, seed])
+    for _ in range(6):
+        net = random_residual(random, classes=1)
+        network = netproof.load(net.save(tmp_path))
+        image = torch.from_numpy(random.integers(0, net.largest + 1, int(np.prod(net.shape))))
+        queries = [robustness(network, image, 0, radius) for radius in range(3)]
+        for position, result in verify_many(queries, BLIND):
+            assert result.verdict.for_robustness == "robust"
+            certificate = certificate_of(queries[position], result)
+            assert certificate is not None
+            assert check(certificate, network).claim == "unsat"
+
+
+@seeds
 def test_a_proof_of_less_is_no_proof_of_more(tmp_path: Path, seed: int) -> None:
     """The largest radius that holds, claimed for the first that does not: the checker finds where."""
     random = np.random.default_rng([3, seed])

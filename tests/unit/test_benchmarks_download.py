@@ -130,6 +130,14 @@ def test_answers_without_a_length_are_taken(site, tmp_path):
     assert (tmp_path / "file").read_bytes() == DATA
 
 
+def test_answers_without_a_length_that_are_cut_go_on(site, tmp_path):
+    """The published size tells that something is missing, where the server does not."""
+    site.announce, site.cuts = False, [100_000]
+    get(site, tmp_path / "file", size=len(DATA))
+    assert (tmp_path / "file").read_bytes() == DATA
+    assert [asked for _, asked in site.requests] == [None, "bytes=100000-"]
+
+
 def test_busy_servers_are_asked_again(site, tmp_path):
     site.statuses = [503, 429]
     get(site, tmp_path / "file")

@@ -14,11 +14,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import netproof
+from netproof.certificate.check import check
+from netproof.certificate.make import certificate_of
 from netproof.errors import FormatError, InputError
 from netproof.formats.monotone_steps import Clipped, Plus, Quotient, Step, Times, applied, staircase_of
 from netproof.formats.onnx import read_onnx
 from netproof.graph.graph import Arithmetic
 from netproof.operators.staircase import Staircase
+from netproof.settings import Settings
 
 SHAPE = (2, 3, 3)
 RANDOM = np.random.default_rng(4)
@@ -174,6 +177,26 @@ def test_shapes_of_zero_points(tmp_path: Path, nodes: list[onnx.NodeProto], shap
         assert torch.equal(network.graph.evaluate(x), plain.graph.evaluate(x))
         return
     agrees(tmp_path, model(nodes, zeros))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("shape", [(2, -1), (1, -1), (8, -1), (-1,)])
+def test_a_bias_after_a_reshape(tmp_path: Path, batch: int, shape: tuple[int, ...]) -> None:
+    """What is added by columns of the new shape belongs to other channels than those of the convolution."""
+    columns = np.zeros(batch * 16, np.int32).reshape(shape).shape[-1:]
+    bias = np.sort(RANDOM.integers(0, 4, columns).astype(np.int32)) * 10
+    nodes = [
+        node("ConvInteger", "x k", "a"),
+        node("Reshape", "a shape", "r"),
+        node("Add", "r columns", "s"),
+        node("Reshape", "s back", "y"),
+    ]
+    constants = {"shape": np.array(shape, np.int64), "columns": bias, "back": np.array([batch, 16], np.int64)}
+    path = save(tmp_path, model(nodes, constants, shape=(batch, *SHAPE)))
+    images = RANDOM.integers(0, 21, (batch, *SHAPE)).astype(np.uint8)
+    runtime = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    found = netproof.load(path).graph.evaluate(torch.from_numpy(images.reshape(1, -1)).double())
+    assert (found.numpy() == runtime.run(None, {"x": images})[0].reshape(1, -1)).all()
 
 
 def test_a_value_used_twice_is_one_node(tmp_path: Path) -> None:
@@ -351,6 +374,18 @@ def test_an_input_range_that_is_no_text(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"0 20", b"0 \xff0"))
     with pytest.raises(FormatError, match="its metadata say that inputs are"):
         read_onnx(path)
+
+
+def test_a_network_that_does_nothing_is_verified_and_checked(tmp_path: Path) -> None:
+    made = model([node("Flatten", "x", "y")], shape=(1, 3, 1, 1), result=TensorProto.UINT8)
+    network = netproof.load(save(tmp_path, made))
+    for radius, verdict in ((1, "robust"), (2, "vulnerable")):
+        query = netproof.robustness(network, [7, 4, 4], 0, radius)
+        result = netproof.verify(query, Settings(proofs=True))
+        assert result.verdict.for_robustness == verdict
+        certificate = certificate_of(query, result)
+        assert certificate is not None
+        check(certificate, network)
 
 
 def test_signed_inputs(tmp_path: Path) -> None:

@@ -156,3 +156,17 @@ def test_calibrated_batch_norms_give_standard_outputs():
         assert float(output.mean((0, 2, 3)).abs().max()) < 0.02
         assert float((output.std((0, 2, 3)) - 1).abs().max()) < 0.02
     assert {norm.momentum for norm in norms} == {0.1}
+
+
+def test_memory_that_runs_out_is_said_in_a_line():
+    from netproof.training.limits import enough_memory
+
+    for error in (
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("x"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ):
+        with pytest.raises(InputError, match="more memory than there is"), enough_memory():
+            raise error
+    with pytest.raises(RuntimeError, match="other"), enough_memory():
+        raise RuntimeError("other")

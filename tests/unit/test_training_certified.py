@@ -123,6 +123,33 @@ def test_training_that_was_stopped_arrives_at_the_same_network(tmp_path, monkeyp
     assert bytes_after(tmp_path / "whole") == bytes_after(tmp_path / "parts", *stops)
 
 
+@pytest.mark.parametrize("writes", range(1, 5))
+def test_a_kill_between_log_and_checkpoint_loses_neither(tmp_path, monkeypatch, writes):
+    """Whichever of the two files is written first: both are whole in the end."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    list(TrainingRun(training(), whole, {}).run())
+    epochs, left = len((whole / "log.csv").read_text().splitlines()) - 1, []
+
+    def killed(write):
+        def writing(*arguments, **named):
+            left.append(write)
+            if len(left) > 2 * epochs - writes:
+                raise KeyboardInterrupt
+            return write(*arguments, **named)
+
+        return writing
+
+    with monkeypatch.context() as patch:
+        for name in ("write_bytes", "write_checkpoint"):
+            patch.setattr(training_run, name, killed(getattr(training_run, name)))
+        with pytest.raises(KeyboardInterrupt):
+            list(TrainingRun(training(), cut, {}).run())
+    list(TrainingRun(training(), cut, {}).run())
+    assert (cut / "log.csv").read_bytes() == (whole / "log.csv").read_bytes()
+
+
 def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
     run = TrainingRun(training(), tmp_path, {"seed": 0})
     list(run.run())

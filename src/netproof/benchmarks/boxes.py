@@ -33,6 +33,14 @@ class Normalization:
             raise InputError(
                 "the normalization", f"is mean {self.mean}, std {self.std}", "give finite means and positive deviations"
             )
+        with np.errstate(all="ignore"):
+            ends = self.apply(np.array([0, 1], np.float32)[:, None, None, None])
+        if not np.isfinite(ends).all() or (ends[0] >= ends[1]).any():
+            raise InputError(
+                "the normalization",
+                f"is mean {self.mean}, std {self.std}, by which pixels are no different float32 numbers",
+                "give means and deviations of pixels in [0, 1]",
+            )
 
     @property
     def channels(self) -> int:

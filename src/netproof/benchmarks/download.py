@@ -210,7 +210,8 @@ class _Download:
                 chunk = chunk[self._stream.write(chunk) :]
             if self._report is not None:
                 self._report(position, total or self._size)
-        if total is not None and position < total:
+        expected = total or self._size
+        if expected is not None and position < expected:
             raise _Cut("the connection was cut")
 
     def _restart_or_end(self, start: int, about: str) -> None:

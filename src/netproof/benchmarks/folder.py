@@ -11,16 +11,26 @@ from netproof.formats.files import unwritable, write_bytes
 from netproof.formats.instances import read_instances
 
 INSTANCES = "instances.csv"
+_FOLDERS = ("onnx", "vnnlib", "selected_list")
 
 
 class BenchmarkFolder:
-    """Keeps the list and the files in step, network by network; raises :class:`InputError` where it cannot write."""
+    """Keeps the list and the files in step, network by network.
+
+    Raises :class:`InputError` where it cannot write, or the folder holds something else.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            for name in ("onnx", "vnnlib", "selected_list"):
-                (path / name).mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            there = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+            if there and not {INSTANCES, *_FOLDERS} & set(there):
+                raise InputError(
+                    path, f"is not empty and holds no benchmark (it has '{there[0]}')", "give another folder with --out"
+                )
+            for name in _FOLDERS:
+                (path / name).mkdir(exist_ok=True)
         except OSError as error:
             raise unwritable(path, error, "give another folder with --out") from None
 

@@ -117,13 +117,7 @@ def generate(
     ------
     InputError : positions or labels that there are none of; files that cannot be written; see :func:`image_box`
     """
-    wrong = next((p for p in selected if not 0 <= p < len(images.images)), None)
-    if wrong is not None:
-        raise InputError(
-            network,
-            f"position {wrong} is selected, there are {len(images.images)} images",
-            "give the images it is from",
-        )
+    check_selected(network, images.images, selected)
     check_classes(images.images, network, outputs)
     (folder / "vnnlib").mkdir(parents=True, exist_ok=True)
     for position in choose(selected, recipe.count, seed):
@@ -143,6 +137,15 @@ def check_seed(seed: int) -> None:
     """Refuse a seed that NumPy's generator does not take; raises :class:`InputError`."""
     if not 0 <= seed < _SEEDS:
         raise InputError("the seed", f"is {seed}", f"give a whole number from 0 to {_SEEDS - 1}")
+
+
+def check_selected(network: str, images: ImageSet, selected: Sequence[int]) -> None:
+    """Refuse selected positions that there are no images at; raises :class:`InputError`."""
+    wrong = next((p for p in selected if not 0 <= p < len(images)), None)
+    if wrong is not None:
+        raise InputError(
+            network, f"position {wrong} is selected, there are {len(images)} images", "give the images it is from"
+        )
 
 
 def check_classes(images: ImageSet, network: str, outputs: int) -> None:

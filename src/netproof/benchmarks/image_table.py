@@ -19,6 +19,7 @@ from netproof.errors import InputError
 from netproof.formats.files import read_bytes
 from netproof.formats.image_set import ImageSet
 from netproof.formats.image_sources import read_image_set
+from netproof.graph.graph import Arithmetic
 
 if TYPE_CHECKING:
     from netproof.network import Network
@@ -124,16 +125,23 @@ class _OpenTable(OpenBenchmark):
 
 
 def check_fit(network: Network, images: ImageSet) -> None:
-    """Refuse images that a network does not take, and networks that are not in ONNX; raises :class:`InputError`."""
-    size = images.images[0].size if len(images) else 0
-    if network.inputs != size or not network.content:
+    """Refuse images that a network does not take, and networks that are no float networks in ONNX.
+
+    Raises :class:`InputError`.
+    """
+    if not network.content or network.graph.arithmetic is not Arithmetic.REAL:
+        problem = "is a network of integers" if network.content else "is not in ONNX"
+        raise InputError(
+            network.path, problem, "give float networks in ONNX; 'netproof robust' takes those of integers"
+        )
+    if not len(images):
+        raise InputError(images.source, "holds no images", "give others")
+    if network.inputs != images.images[0].size:
         shape = "x".join(map(str, images.images.shape[1:]))
         raise InputError(
             network.path,
-            f"takes {network.inputs} inputs, the images of {images.source} are {shape}"
-            if network.content
-            else "is not in ONNX",
-            "give networks in ONNX that take these images, or another --crop",
+            f"takes {network.inputs} inputs, the images of {images.source} are {shape}",
+            "give networks that take these images, or another --crop",
         )
 
 

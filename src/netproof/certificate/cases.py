@@ -79,7 +79,9 @@ class Cases:
 
     def __init__(self, net: ExactNetwork, query: Query, form: Integers, source: str) -> None:
         self._net = net
-        self._last, self._operand = len(net.graph.nodes) - 1, net.graph.output.operands[0]
+        self._last = len(net.graph.nodes) - 1
+        # Of order cases, whose output is an activation; a network that does nothing gives its input, without operands.
+        self._operand = net.graph.output.operands[0] if net.graph.output.operands else 0
         self.heights = torch.tensor([len(c.threshold) for c in query.condition], dtype=torch.int64)
         self._start = self.heights.cumsum(0) - self.heights
         rows = [c.coefficients for c in query.condition] or [query.lower.new_zeros(0, net.graph.output.size)]

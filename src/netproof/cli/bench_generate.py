@@ -77,7 +77,14 @@ def generate(
 
     The same seed gives the same files. Filtering goes on where it was stopped.
     """
-    from netproof.benchmarks.generate import Shuffled, check_classes, check_seed, read_selected, write_selected
+    from netproof.benchmarks.generate import (
+        Shuffled,
+        check_classes,
+        check_seed,
+        check_selected,
+        read_selected,
+        write_selected,
+    )
 
     eps = i.radius_of(radius)
     number = 0 if seed is None else seed
@@ -102,52 +109,61 @@ def generate(
     from netproof.cli.output import print_json
     from netproof.formats.image_sources import read_image_set
     from netproof.formats.load import load
+    from netproof.runs.filters import filters_of
+    from netproof.runs.lock import FolderLock
 
     found = read_image_set(images, labels, split=split, crop=crop, check=not unchecked)
     shuffled = Shuffled(found)
-    folder = BenchmarkFolder(out)
-    documents: list[dict[str, object]] = []
+    tasks: list[tuple[str, Network, Recipe, Sequence[int] | None]] = []
     for place, (name, path) in enumerate(zip(names, networks, strict=True)):
         network = load(path)
         check_fit(network, found)
         check_classes(found, name, network.outputs)
+        filters_of(filters, network, number)
         recipe = _recipe(name, found.images.shape[1], mean, std, title)
         recipe = replace(recipe, count=_nth(count, place, recipe.count), timeout=_nth(timeout, place, recipe.timeout))
-        if selected is not None:
-            chosen_from: Sequence[int] = read_selected(selected / f"{name}_list.txt")
-        else:
-            chosen_from = _filtered(name, network, shuffled, recipe, eps, filters, number, limit, folder.path)
-            write_selected(folder.path / "selected_list" / f"{name}_list.txt", chosen_from)
-        made = list(
-            generate_properties(
-                name,
-                shuffled,
-                chosen_from,
-                recipe,
-                radius=eps,
-                seed=number,
-                outputs=network.outputs,
-                folder=folder.path,
+        listed: Sequence[int] | None = None if selected is None else read_selected(selected / f"{name}_list.txt")
+        check_selected(name, found, listed or ())
+        tasks.append((name, network, recipe, listed))
+    documents: list[dict[str, object]] = []
+    folder = BenchmarkFolder(out)
+    with FolderLock(out):
+        for name, network, recipe, listed in tasks:
+            if listed is not None:
+                chosen_from = listed
+            else:
+                chosen_from = _filtered(name, network, shuffled, recipe, eps, filters, number, limit, folder.path)
+                write_selected(folder.path / "selected_list" / f"{name}_list.txt", chosen_from)
+            made = list(
+                generate_properties(
+                    name,
+                    shuffled,
+                    chosen_from,
+                    recipe,
+                    radius=eps,
+                    seed=number,
+                    outputs=network.outputs,
+                    folder=folder.path,
+                )
             )
-        )
-        folder.add_network(name, network.content)
-        folder.replace(name, made)
-        documents.append(
-            {
-                "network": name,
-                "selected": len(chosen_from),
-                "properties": [each.property_file for each in made],
-                "timeout": recipe.timeout,
-                "mean": list(recipe.normalization.mean),
-                "std": list(recipe.normalization.std),
-            }
-        )
-        if not as_json:
-            short = "" if len(made) == recipe.count else f" (fewer than the {recipe.count} asked for)"
-            typer.echo(
-                f"{name}: {len(made)} properties{short} of {len(chosen_from)} selected images, {recipe.timeout:g} s each; "
-                f"mean {_list(recipe.normalization.mean)}, std {_list(recipe.normalization.std)}"
+            folder.add_network(name, network.content)
+            folder.replace(name, made)
+            documents.append(
+                {
+                    "network": name,
+                    "selected": len(chosen_from),
+                    "properties": [each.property_file for each in made],
+                    "timeout": recipe.timeout,
+                    "mean": list(recipe.normalization.mean),
+                    "std": list(recipe.normalization.std),
+                }
             )
+            if not as_json:
+                short = "" if len(made) == recipe.count else f" (fewer than the {recipe.count} asked for)"
+                typer.echo(
+                    f"{name}: {len(made)} properties{short} of {len(chosen_from)} selected images, {recipe.timeout:g} s each; "
+                    f"{i.normalization_text(recipe.normalization)}"
+                )
     if as_json:
         print_json({"folder": str(out), "radius": eps, "seed": number, "networks": documents})
     else:
@@ -205,7 +221,3 @@ def _nth(given: list[_Number] | None, place: int, default: _Number) -> _Number:
     if not given:
         return default
     return given[0] if len(given) == 1 else given[place]
-
-
-def _list(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

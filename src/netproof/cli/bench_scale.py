@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,12 +51,14 @@ def scale(
     from netproof.cli.output import print_json
 
     if properties:
-        _measure(name, width, properties, o.settings_of(timeout or 120.0, seed), threads, as_json=as_json)
+        settings = o.settings_of(120.0 if timeout is None else timeout, seed)
+        _measure(name, width, properties, settings, threads, as_json=as_json)
         return
     if timeout is not None:
         raise InputError("--timeout", "is for complete runs", "give a --property as well")
-    if not 0 < radius < math.inf:
-        raise InputError("--radius", f"is {radius:g}", "give a positive number")
+    if not 0 < radius <= 1:
+        raise InputError("--radius", f"is {radius:g}", "give a number above 0 and at most 1")
+    number = o.settings_of(None, seed).seed
     o.check_threads(threads)
     o.use_threads(1)
 
@@ -69,9 +70,9 @@ def scale(
     from netproof.training.calibrate import calibrate
     from netproof.training.export import onnx_model
 
-    generator = torch.Generator().manual_seed(0 if seed is None else seed)
+    generator = torch.Generator().manual_seed(number)
     layout = architecture(name).reduced(width)
-    model = layout.build(0 if seed is None else seed)
+    model = layout.build(number)
     calibrate(model, torch.rand(_IMAGES, *layout.input_shape, generator=generator))
     network = network_of(Path(f"{layout.name}.onnx"), onnx_model(model))
     x = torch.rand(network.inputs, generator=generator).double()

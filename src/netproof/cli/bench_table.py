@@ -104,7 +104,14 @@ def _present(benchmark: object, folder: Path, available: int, limit: float, seed
                 "timeout": limit,
                 "seed": seed,
                 "images": {"chosen": len(benchmark.indices), "available": available},
-                "networks": accuracies_document(found),
+                "networks": [
+                    {
+                        **document,
+                        "mean": list(benchmark.normalizations[each.network].mean),
+                        "std": list(benchmark.normalizations[each.network].std),
+                    }
+                    for each, document in zip(found, accuracies_document(found), strict=True)
+                ],
             }
         )
     else:
@@ -114,6 +121,8 @@ def _present(benchmark: object, folder: Path, available: int, limit: float, seed
             f"radius {benchmark.radius:.6g} of pixels in [0, 1], {which} of {benchmark.source.path}{chosen}; search up to "
             f"{limit:g} s an image"
         )
+        for name, normalization in benchmark.normalizations.items():
+            typer.echo(f"{name}: inputs of {i.normalization_text(normalization)}")
         typer.echo(render_accuracies(found), nl=False)
     failed = sum(each.failed for each in found)
     if failed:

@@ -63,7 +63,8 @@ def normalization_of(name: str, channels: int, mean: str | None, std: str | None
     from netproof.benchmarks.boxes import Normalization
     from netproof.benchmarks.recipes import RECIPES
 
-    known = RECIPES.get(name)
+    # With batch norms folded, as "train certified" writes it beside the other, a network takes the same inputs.
+    known = RECIPES.get(name.removesuffix("-folded"))
     default = Normalization((0.0,) * channels, (1.0,) * channels) if known is None else known.normalization
     found = Normalization(
         default.mean if mean is None else numbers_of("--mean", mean),
@@ -76,6 +77,12 @@ def normalization_of(name: str, channels: int, mean: str | None, std: str | None
             "give --mean and --std with one number per channel",
         )
     return found
+
+
+def normalization_text(normalization: Normalization) -> str:
+    """Mean and standard deviation in words."""
+    mean, std = (", ".join(f"{value:g}" for value in part) for part in (normalization.mean, normalization.std))
+    return f"mean ({mean}), std ({std})"
 
 
 def network_name(path: Path) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from netproof.training.run import EpochRow, TrainingRun
     from netproof.training.trainable import TrainableNetwork
 
+#: file systems take 255 bytes, and endings come after it
+_LONGEST_NAME = 200
+
 NetworkOrName = Annotated[
     str, typer.Argument(metavar="NETWORK", help="A network in ONNX to go on from, or an architecture by name.")
 ]
@@ -130,6 +133,7 @@ def certified(
     from netproof.formats.image_sources import read_image_set
     from netproof.runs.lock import FolderLock
     from netproof.training.certified import CertifiedTraining, Inputs, accuracy
+    from netproof.training.limits import enough_memory
     from netproof.training.run import TrainingRun
 
     target = find_device(device)
@@ -137,7 +141,8 @@ def certified(
     judged = _validation(validation, validation_labels, images, crop, unchecked)
     if judged is not None:
         check_same_classes(judged, found)
-    own, content = _network(network, found, width, options.seed)
+    with enough_memory():
+        own, content = _network(network, found, width, options.seed)
     name = own if name is None else _checked(name)
     normalization = i.normalization_of(own, found.images.shape[1], mean, std)
     model = _trainable(network, content)
@@ -154,7 +159,7 @@ def certified(
     lock = FolderLock(out)
     try:
         # The same steps have to give the same numbers, or a training that was stopped would end elsewhere.
-        with stoppable(standing), plain_products(target):
+        with stoppable(standing), plain_products(target), enough_memory():
             run = TrainingRun(training, out, _identity(content, found, normalization, options))
             if run.resumed:
                 typer.echo(f"going on after step {run.resumed} of {training.steps}", err=True)
@@ -166,12 +171,12 @@ def certified(
         lock.release()
     shares = None
     if judged is not None and len(judged):
-        with plain_products(target):
+        with plain_products(target), enough_memory():
             shares = accuracy(model.graph(), Inputs(judged, normalization, target), eps)
     if as_json:
         print_json(_document(written, run, shares, normalization, eps))
     else:
-        typer.echo(_text(written, shares, judged, eps))
+        typer.echo(_text(written, shares, judged, normalization, eps))
 
 
 def _document(
@@ -194,8 +199,14 @@ def _document(
     }
 
 
-def _text(written: list[Path], shares: tuple[float, float] | None, judged: ImageSet | None, radius: float) -> str:
-    lines = [f"written: {', '.join(map(str, written))}"]
+def _text(
+    written: list[Path],
+    shares: tuple[float, float] | None,
+    judged: ImageSet | None,
+    normalization: Normalization,
+    radius: float,
+) -> str:
+    lines = [f"written: {', '.join(map(str, written))}; inputs of {i.normalization_text(normalization)}"]
     if shares is not None and judged is not None:
         lines.append(
             f"{len(judged)} images of {judged.source}: {shares[0]:.1%} classified correctly, {shares[1]:.1%} robust at "
@@ -283,7 +294,7 @@ def _identity(
 
 
 def _checked(name: str) -> str:
-    if not name or Path(name).name != name or not name.isprintable() or name.startswith("."):
+    if not 0 < len(name) <= _LONGEST_NAME or Path(name).name != name or not name.isprintable() or name.startswith("."):
         raise InputError("--name", f"'{name[:60]}' is no name of a file", "give a word without slashes")
     return i.network_name(Path(name))
 

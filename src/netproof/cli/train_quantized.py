@@ -98,6 +98,7 @@ def quantized(
     from netproof.cli.stop import stoppable
     from netproof.formats.image_sources import read_image_set
     from netproof.runs.lock import FolderLock
+    from netproof.training.limits import enough_memory
     from netproof.training.quantized import QuantizedTraining, train_quantized
 
     training = QuantizedTraining(epochs, batch, learning_rate, radius, 0 if seed is None else seed, device)
@@ -111,7 +112,8 @@ def quantized(
     lock = FolderLock(out)
     checkpoint = out / _CHECKPOINT
     try:
-        with stoppable(lambda: "; run the same command again to go on from the last checkpoint"):
+        standing = "; run the same command again to go on from the last checkpoint"
+        with stoppable(lambda: standing), enough_memory():
             network = train_quantized(
                 _maker(kind, sizes[kind], found, widths),
                 found.images,
@@ -148,7 +150,9 @@ def quantized(
 def _numbers(option: str, text: str, least: int = 1) -> list[int]:
     """Positive numbers with commas between them."""
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
-    if len(parts) < least or not all(part.isascii() and part.isdigit() and 0 < int(part[:6]) < 10**5 for part in parts):
+    if len(parts) < least or not all(
+        part.isascii() and part.isdigit() and len(part) < 6 and int(part) for part in parts
+    ):
         raise InputError(
             option, f"is '{text[:40]}'", "give whole numbers from 1 with commas between them, 8,16 for instance"
         )

@@ -362,8 +362,9 @@ def _biased(reader: _Reader, call: Call, value: Quantity, array: NDArray[np.int6
         operator = Linear(operator.weight, operator.bias + shift)
     else:
         assert isinstance(operator, Convolution)
+        # By the convolution's own samples and channels: the value may have been reshaped since.
         channels = operator.weight.shape[0]
-        each = shift.reshape(-1, channels, len(shift) // (channels * value.shape[0]))
+        each = shift.reshape(operator.samples, channels, -1)
         if bool((each != each[:1, :, :1]).any()):
             scale = Scale(len(shift), torch.ones(1, dtype=torch.float64), shift)
             return replace(reader.affine(call, scale, (value,), value.shape), kind=value.kind)

@@ -50,7 +50,9 @@ class FolderLock:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
 
     def release(self) -> None:
-        """Let others write."""
+        """Let others write, and leave no process number that would tell two equal folders apart."""
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
     def __enter__(self) -> FolderLock:

@@ -6,6 +6,7 @@ A process of its own, because the most memory a process ever had resident is all
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netproof.errors import InputError, NetproofError
+from netproof.errors import InputError
+from netproof.runs.workers import signals_deferred
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,10 +61,14 @@ def measure(network: Path, properties: list[Path], settings: Settings, threads: 
             ours, theirs = context.Pipe(duplex=False)
             arguments = (theirs, method, network, path, settings, threads)
             process = context.Process(target=_work, args=arguments, daemon=True)
-            process.start()
+            with signals_deferred():
+                process.start()
             theirs.close()
             try:
                 answer = ours.recv()
+            except KeyboardInterrupt:
+                process.kill()
+                raise
             except EOFError:
                 process.join()
                 problem = f"{method}: its process died (exit code {process.exitcode}), perhaps out of memory"
@@ -71,19 +77,21 @@ def measure(network: Path, properties: list[Path], settings: Settings, threads: 
                 process.join(5)
                 process.kill()
                 ours.close()
-            if isinstance(answer, str):
-                raise InputError(path, answer, "give properties of networks of this shape")
+            if isinstance(answer, tuple):
+                raise InputError(*answer)
             yield answer
 
 
 def _work(pipe: Connection, method: str, network: Path, path: Path, settings: Settings, threads: int) -> None:
+    # For systems that cannot block a signal: Ctrl-C is for the process that waits.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(threads)
     try:
         pipe.send(_cost(method, network, path, settings))
-    except NetproofError as error:
-        pipe.send(str(error))
+    except InputError as error:
+        pipe.send((error.source, error.problem, error.mend))
 
 
 def _cost(method: str, network: Path, path: Path, settings: Settings) -> Cost:

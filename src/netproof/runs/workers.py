@@ -78,7 +78,7 @@ def solve_in_workers(
         process = context.Process(
             target=_work, args=(theirs, benchmark, data, settings, certifying, decide), daemon=True
         )
-        with _signals_deferred():
+        with signals_deferred():
             process.start()
         # Only the worker may hold its end, or its death would not be seen here.
         theirs.close()
@@ -180,7 +180,7 @@ def _cause(code: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _signals_deferred() -> Iterator[None]:
+def signals_deferred() -> Iterator[None]:
     """Within, start a process as a whole, or not at all, and out of the reach of Ctrl-C.
 
     A handler that raised half way would leave a worker without its instructions, and Ctrl-C goes

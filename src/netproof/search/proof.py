@@ -157,6 +157,8 @@ class _Assembly:
             for query, cuts in self._record.common[group]:
                 # Which case does not matter: its weight is 0.
                 case = (self._forms.query == query).nonzero()[:1, 0]
+                if not len(case):
+                    continue  # a network of one output: nothing to prove
                 region = base.take(torch.tensor([query]))
                 made = self._own_cuts(query, case, region, [(cuts, torch.arange(len(cuts.node)))])
                 self._written[query].cuts += made

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from netproof.errors import InputError
+from netproof.training.limits import check_size
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,11 @@ class Architecture:
         )
 
     def build(self, seed: int = 0) -> ResidualNetwork:
-        """The network with PyTorch's default initialization, drawn from a seed (the global generator is kept)."""
+        """The network with PyTorch's default initialization, drawn from a seed (the global generator is kept).
+
+        Raises :class:`InputError` for images that are too small for it, and where it would be too large.
+        """
+        check_size(self.name, lambda: ResidualNetwork(self))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return ResidualNetwork(self)

@@ -24,6 +24,7 @@ from torch.nn import functional
 from netproof.device import find_device, plain_products
 from netproof.errors import FormatError, InputError
 from netproof.training.checkpoint import Plain, read_checkpoint, restore, write_checkpoint
+from netproof.training.limits import LARGEST_BATCH, LARGEST_RATE, check_size, enough_memory
 from netproof.training.quantized_networks import QuantizedNetwork
 
 #: outputs between -2 and 2 are too flat for a softmax
@@ -61,10 +62,14 @@ class QuantizedTraining:
         for name, value, least in (("epochs", self.epochs, 1), ("batch", self.batch, 1), ("seed", self.seed, 0)):
             if value < least:
                 raise InputError(f"--{name}", f"is {value}", f"give a whole number of at least {least}")
+        if self.batch > LARGEST_BATCH:
+            raise InputError("--batch", f"is {self.batch}", f"give a number of images up to {LARGEST_BATCH}")
         if self.seed >= 1 << 32:
             raise InputError("--seed", f"is {self.seed}", "give a whole number from 0 to 2^32 - 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError("--learning-rate", f"is {self.learning_rate:g}", "give a positive number")
+        if not 0 < self.learning_rate <= LARGEST_RATE:
+            raise InputError(
+                "--learning-rate", f"is {self.learning_rate:g}", "give a positive number, 0.004 for instance"
+            )
         if not 0 <= self.radius < math.inf:
             raise InputError("--radius", f"is {self.radius:g}", "give a number of grey levels, 0 or more")
 
@@ -78,6 +83,7 @@ class Epoch:
     accuracy: float
 
 
+@enough_memory()
 def train_quantized(
     make: Callable[[], QuantizedNetwork],
     images: NDArray[np.uint8],
@@ -101,9 +107,11 @@ def train_quantized(
 
     Raises
     ------
-    InputError : grey levels beyond the network's input; a device that is not there; a checkpoint of another run
+    InputError : grey levels beyond the network's input; a device that is not there; a checkpoint of another run;
+        a network that is too large, or memory that does not suffice
     FormatError : a damaged checkpoint
     """
+    check_size("the network", make)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         network = make()

@@ -100,8 +100,9 @@ class TrainingRun:
         head = ",".join(field.name for field in fields(EpochRow))
         lines = [",".join(f"{value:.6g}" for value in row) for row in rows]
         try:
-            write_checkpoint(self._checkpoint, self._identity, len(rows), state)
+            # The log first: killed in between, training goes on from the checkpoint before and writes both again.
             write_bytes(self._folder / LOG, "\n".join([head, *lines, ""]).encode("ascii"))
+            write_checkpoint(self._checkpoint, self._identity, len(rows), state)
         except InputError as error:
             kept = "the last good checkpoint is kept" if self._checkpoint.exists() else "there is no checkpoint yet"
             mend = f"free some space and run the same command again: {kept}"

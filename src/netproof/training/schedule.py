@@ -7,10 +7,10 @@ go from their first values to their last, then all of it stays.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from netproof.errors import InputError
+from netproof.training.limits import LARGEST_RATE
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,10 @@ class Schedule:
         for option, ends in (("--kappa", self.kappa), ("--beta", self.beta)):
             if not all(0 <= end <= 1 for end in ends):
                 raise InputError(option, f"is {ends[0]:g},{ends[1]:g}", "give two numbers from 0 to 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError("--learning-rate", f"is {self.learning_rate:g}", "give a positive number")
+        if not 0 < self.learning_rate <= LARGEST_RATE:
+            raise InputError(
+                "--learning-rate", f"is {self.learning_rate:g}", "give a positive number, 0.0005 for instance"
+            )
 
     def at(self, epoch: float) -> Difficulty:
         """The difficulty at a point of time, in epochs from the start."""
