@@ -147,6 +147,26 @@ def test_an_adjoint_by_place_is_the_adjoint(seed: int) -> None:
 
 
 @few
+@given(st.integers(0, 10_000))
+def test_an_adjoint_by_fold_is_the_adjoint_and_so_is_its_derivative(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    operator, _ = random_convolution(generator)
+    light = operator.to(torch.float32, torch.device("cpu"))
+    v = integers(generator, 3, operator.size).float()
+    outside = integers(generator, 3, math.prod(operator.input_shape) * operator.samples).float()
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        for channels in (0, 99):
+            patch.setattr(convolution, "_FEW_CHANNELS", channels)
+            moved = v.clone().requires_grad_()
+            (x,) = light.adjoint(moved)
+            (x * outside).sum().backward()
+            found.append((x.detach(), moved.grad))
+    for plain, folded in zip(*found, strict=True):
+        assert torch.equal(plain, folded)
+
+
+@few
 @pytest.mark.parametrize("kind", KINDS)
 @given(st.integers(0, 10_000))
 def test_a_part_is_rows_of_the_whole(kind: str, seed: int) -> None:

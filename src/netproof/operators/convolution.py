@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn import grad as input_gradients
 
+from netproof.operators.adjoint_by_fold import Pair, adjoint_by_fold
 from netproof.operators.adjoint_by_place import adjoint_by_place
 from netproof.operators.base import Affine, Part, Shape
 
@@ -21,6 +22,8 @@ _TRANSPOSE = {1: input_gradients.conv1d_input, 2: input_gradients.conv2d_input, 
 
 #: products of places are faster in float64 where every place of the map has so many weights per tap
 _WEIGHTS_PER_PLACE = 64
+#: a fold is faster in float32 for a result with at most so many channels
+_FEW_CHANNELS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,32 +186,30 @@ class Convolution(Affine):
         return self._convolve(operands[0], self.weight_absolute, None)
 
     def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
-        _, *extents = self.sample_shape
-        channels = self.weight.shape[0] * self.weight.shape[1]
-        if (
-            len(extents) != 2
-            or self.groups > 1
-            or self.samples > 1
-            or v.ndim != 2
-            or not len(v)
-            or v.dtype != torch.float64
-            or v.device.type != "cpu"
-            or v.requires_grad
-            or self.weight.requires_grad
-            or prod(extents) * _WEIGHTS_PER_PLACE > channels
-        ):
-            return (self._transpose(v, self.weight),)
+        plain = len(self.kernel) == 2 and self.groups == self.samples == 1 and not self.weight.requires_grad
+        if plain and v.ndim == 2 and len(v) and v.device.type == "cpu":
+            if v.dtype == torch.float64 and not v.requires_grad:
+                if prod(self.sample_shape[1:]) * _WEIGHTS_PER_PLACE <= prod(self.weight.shape[:2]):
+                    return (self._by(adjoint_by_place, v, self._taps),)
+            elif v.dtype == torch.float32 and self._even and self.input_shape[0] <= _FEW_CHANNELS:
+                return (self._by(adjoint_by_fold, v, self.weight),)
+        return (self._transpose(v, self.weight),)
+
+    def _by(
+        self, kernel: Callable[[Tensor, Tensor, Pair, Pair, Pair, Pair], Tensor], v: Tensor, weight: Tensor
+    ) -> Tensor:
+        """The adjoint by a kernel of ours for two axes, of ``[B, n]``."""
         rows, columns = self.input_shape[1:]
-        (stride, dilation), before = (self.stride, self.dilation), [pair[0] for pair in self.padding]
-        x = adjoint_by_place(
+        stride, dilation, (above, left) = self.stride, self.dilation, (pair[0] for pair in self.padding)
+        x = kernel(
             v.reshape(len(v), *self.sample_shape),
-            self._taps,
+            weight,
             (rows, columns),
             (stride[0], stride[1]),
-            (before[0], before[1]),
+            (above, left),
             (dilation[0], dilation[1]),
         )
-        return (x.reshape(len(v), -1),)
+        return x.reshape(len(v), -1)
 
     @cached_property
     def _taps(self) -> Tensor:
