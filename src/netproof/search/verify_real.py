@@ -98,7 +98,7 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
     if rounding.finite:  # otherwise no range can be bounded any better
         region = refine_ranges(graph, region, rounding, deadline, propagate)
         rounding = Rounding.of(graph, region)
-    case = _root(graph, region, constraints, rounding)
+    case = _root(graph, region, constraints, rounding, deadline)
     if not len(case):
         return Found(Verdict.UNSAT, len(constraints)), "bound"
     if attack is not None:
@@ -167,14 +167,15 @@ def _open_count(graph: Graph, region: Region) -> int:
     return sum(int(open_features(graph, region, k).sum()) for k in range(len(graph.activations)))
 
 
-def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> Tensor:
-    """Cases that CROWN leaves open, single constraint by single constraint."""
+def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, deadline: float) -> Tensor:
+    """Cases that CROWN leaves open, single constraint by single constraint; at the deadline, those it has not come to."""
     hulls = hulls_of(graph, region)
     case = torch.arange(len(constraints)).repeat_interleave(constraints.width)
     which = torch.arange(constraints.width).repeat(len(constraints))
-    value = [
-        crown_lines(graph, region, hulls, constraints.single(case[rows], which[rows]), rounding).value
-        for rows in torch.split(torch.arange(len(case)), rows_at_once(graph))
-    ]
-    least = torch.cat(value).view(len(constraints), constraints.width).amin(1)
+    value = torch.full((len(case),), torch.inf, dtype=torch.float64)
+    for rows in torch.split(torch.arange(len(case)), rows_at_once(graph)):
+        if time.monotonic() >= deadline:
+            break
+        value[rows] = crown_lines(graph, region, hulls, constraints.single(case[rows], which[rows]), rounding).value
+    least = value.view(len(constraints), constraints.width).amin(1)
     return (least >= 0).nonzero()[:, 0]
