@@ -104,6 +104,23 @@ def test_a_sample_can_grow_and_workers_agree(cli, network, folder, tmp_path):
     assert_refused(command(tmp_path / "one", "--count", 9, "--seed", 1), "holds results of benchmark", "seed 0")
 
 
+def test_a_finished_table_is_shown_where_nothing_can_be_written(cli, network, folder, tmp_path):
+    out = tmp_path / "out"
+    command = ("bench", "table", network, "--images", folder, *NORMALIZATION, "--count", 3, "--timeout", 20)
+    first = cli(*command, "--out", out)
+    assert first.code == 0, first
+    # Nobody can lock the folder any more, whatever rights they have.
+    (out / ".lock").unlink()
+    (out / ".lock").mkdir()
+    files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    again = cli(*command, "--out", out)
+    assert again.code == 0 and again.out == first.out
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
+    # What is not finished, or another run's, is not.
+    assert_refused(cli(*command, "--count", 4, "--out", out), "cannot be written")
+    assert_refused(cli(*command, "--seed", 1, "--out", out), "cannot be written")
+
+
 def test_a_run_that_was_killed_goes_on(cli, network, folder, tmp_path):
     command = [
         "bench",

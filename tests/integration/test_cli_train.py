@@ -52,6 +52,9 @@ def test_an_architecture_is_trained_and_trained_on(cli, folder, tmp_path):
     ran = cli("train", "certified", "small", *SHORT, "--images", folder, "--out", out)
     assert ran.code == 0 and "going on after step 12 of 12" in ran.err and "written: " in ran.out
     assert (out / "small-0.03.onnx").read_bytes() == before
+    # Another seed draws other weights; what is said is what was typed.
+    other = ("--seed", 5, "--images", folder, "--out", out)
+    assert_refused(cli("train", "certified", "small", *SHORT, *other), "another run: its seed is 0, here 5")
     # A file is gone on from as it is.
     ran = cli(
         "train", "certified", out / "small-0.03.onnx", *SHORT[2:], "--plain", "--images", folder, "--out",

@@ -139,6 +139,8 @@ def test_a_killed_training_goes_on_to_the_same_network(cli, bars, tmp_path):
         ((*RESIDUAL, "--learning-rate", 1e300), "--learning-rate"),
         ((*RESIDUAL, "--batch", 1 << 70), "--batch"),
         ((*RESIDUAL, "--channels", "90000,9"), "parameters"),
+        ((*RESIDUAL, "--blocks", "99999,99999"), "would have 399998 layers, 1000 are the most"),
+        ((*PERCEPTRON, "--hidden", "1," * 1000 + "1"), "would have 1002 layers"),
         ((*PERCEPTRON, "--hidden", "099999999"), "--hidden"),
         ((*RESIDUAL, "--device", "nowhere"), "--device"),
         ((*RESIDUAL, "--device", "meta"), "--device"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -157,6 +158,27 @@ def test_nothing_is_lost_at_a_deadline():
     region = box_region(graph, lower, upper)
     late = refine_ranges(graph, region, Rounding.of(graph, region), deadline=0.0)
     assert all(torch.equal(a, b) for a, b in zip(late.range_lower, region.range_lower, strict=True))
+
+
+def test_no_crop_is_made_after_the_deadline(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    graph = convolutional_graph(generator)
+    center = torch.rand(1, graph.input.size, generator=generator).double()
+    region = box_region(graph, center - 0.1, center + 0.1)
+    cuts = []
+
+    def counted(*what):
+        cuts.append(what)
+        return tiles.cut(*what)
+
+    monkeypatch.setattr(tiles, "_ROWS", 1)
+    monkeypatch.setattr(tiles, "_WORK", 1)
+    monkeypatch.setattr(refine, "cut", counted)
+    monkeypatch.setattr(refine, "in_threads", lambda function, parts, threads: [function(part) for part in parts])
+    # Time is up as soon as three crops have been made.
+    monkeypatch.setattr(refine, "time", SimpleNamespace(monotonic=lambda: float(len(cuts))))
+    refine_ranges(graph, region, Rounding.of(graph, region), deadline=3.0, propagate=lambda _, ranges: ranges)
+    assert len(cuts) == 3
 
 
 @pytest.mark.parametrize("left", [0.0, 0.125, 2.0])

@@ -99,6 +99,8 @@ def refine_layer(
 
         def bound(which: Tensor) -> Tensor:
             mine = row[which], feature[which], sign[which]  # noqa: B023 - used within the round
+            if time.monotonic() >= deadline:
+                return torch.full_like(mine[2], torch.inf)  # not even crops are made any more
             tile = whole or cut(graph, region, rounding, operand, mine[1])  # noqa: B023
             return bound_tile(tile, *mine, deadline)
 

@@ -18,6 +18,7 @@ from netproof.runs.plan import pending, select
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Row
 from netproof.runs.solve import Decide, Outcome, solve
+from netproof.runs.table import FILE, read_table
 from netproof.runs.workers import solve_in_workers
 from netproof.settings import Settings
 
@@ -66,7 +67,8 @@ def run_benchmark(
 
     Raises
     ------
-    InputError : missing or unusable data, a folder that is in use or holds something else, a device that is not there
+    InputError : missing or unusable data, a device that is not there, a folder that holds something else, or that is in
+        use or cannot be written to while there is something left to write
     """
     if jobs < 1:
         raise InputError("--jobs", f"the number of processes is {jobs}", "give 1 or more")
@@ -91,7 +93,16 @@ def run_benchmark(
     if not benchmark.certifiable:
         _check_memory(benchmark.open(data), chosen, settings)
     record = RunRecord(benchmark.name, hashes).started(noted)
-    with RunFolder(folder, record, {i.name for i in instances}) as results:
+    names = {i.name for i in instances}
+    try:
+        opened = RunFolder(folder, record, names)
+    except InputError:
+        # Where nothing can be written, what is finished can be shown.
+        if not _finished(folder, record, names, chosen, settings, certifying):
+            raise
+        yield Start(folder, len(chosen), 0)
+        return
+    with opened as results:
         if certifying is not None:
             _make(certifying.folder)
         todo = pending(chosen, results.rows, settings.timeout, folder, certifying)
@@ -102,6 +113,23 @@ def run_benchmark(
                     yield Step(results.append(outcome.row, outcome.witness), outcome.certified)
         finally:
             results.ended(time.monotonic() - begin)
+
+
+def _finished(
+    folder: Path,
+    record: RunRecord,
+    names: set[str],
+    chosen: tuple[Instance, ...],
+    settings: Settings,
+    certifying: Certifying | None,
+) -> bool:
+    """Whether a folder holds all the answers asked for, of this very run."""
+    try:
+        RunRecord.read(folder).check_same_run(folder, record)
+        rows = read_table(folder / FILE, names).rows
+    except NetproofError:
+        return False
+    return not pending(chosen, rows, settings.timeout, folder, certifying)
 
 
 def _outcomes(

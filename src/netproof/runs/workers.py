@@ -224,7 +224,8 @@ def _work(
 
     # The processes are the parallelism: small matrices gain nothing from threads that wait for each other.
     torch.set_num_threads(1)
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    # A parent that was killed closes its end, and resets it where it has left something unread.
+    with contextlib.suppress(EOFError, ConnectionError):
         try:
             opened = benchmark.open(data)
         except InputError as error:

@@ -63,7 +63,8 @@ def read_checkpoint(path: str | Path, identity: Mapping[str, Plain]) -> tuple[in
         or not all(value is None or isinstance(value, (str, int, float)) for value in held.values())
     ):
         raise FormatError(path, "is a damaged checkpoint", "train from the beginning")
-    for name in sorted({*map(str, held), *identity}):
+    # What a hash stands for may differ because of an option (weights are drawn from the seed): options are named first.
+    for name in sorted({*map(str, held), *identity}, key=lambda name: (_is_hash(identity.get(name)), name)):
         if held.get(name) != identity.get(name):
             raise InputError(
                 path,
@@ -122,3 +123,7 @@ def _checked(what: str, found: object, expected: Mapping[str, Tensor]) -> dict[s
                 f"'{name}' of {what} as {value.dtype} {tuple(value.shape)}, not {own.dtype} {tuple(own.shape)}"
             )
     return dict(found)
+
+
+def _is_hash(value: Plain) -> bool:
+    return isinstance(value, str) and len(value) == 64 and not set(value) - set("0123456789abcdef")

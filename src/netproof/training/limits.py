@@ -12,6 +12,8 @@ from netproof.errors import InputError
 
 #: parameters of a network that is trained: its file of float32 numbers has 1 GiB then, the most that is read
 _MOST_PARAMETERS = 1 << 28
+#: affine layers of a network that is trained: making more takes minutes, and no step of a training passes them
+_MOST_LAYERS = 1000
 #: beyond it every step leaves what float32 holds
 LARGEST_RATE = 1e3
 LARGEST_BATCH = 1 << 20
@@ -27,6 +29,12 @@ def check_size(name: str, make: Callable[[], nn.Module]) -> None:
             f"would have {count} parameters, {_MOST_PARAMETERS} are the most",
             "give fewer layers, or narrower ones",
         )
+
+
+def check_depth(name: str, layers: int) -> None:
+    """Refuse a network with more affine layers than can be handled, before they are made; raises :class:`InputError`."""
+    if layers > _MOST_LAYERS:
+        raise InputError(name, f"would have {layers} layers, {_MOST_LAYERS} are the most", "give fewer of them")
 
 
 @contextmanager

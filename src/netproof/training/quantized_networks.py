@@ -21,6 +21,7 @@ from netproof.formats.files import write_bytes
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.keras_h5_write import write_keras_h5
 from netproof.formats.onnx_integer_write import IntegerOnnxWriter
+from netproof.training.limits import check_depth
 from netproof.training.quantized_layers import (
     Addition,
     Ends,
@@ -190,6 +191,7 @@ def perceptron(
     input_shape: tuple[int, int, int], hidden: Sequence[int], classes: int, widths: FixedPoint
 ) -> QuantizedNetwork:
     """A multi-layer perceptron as in the paper, its outputs saturated to ``bits`` bits as well."""
+    check_depth("the network", len(hidden) + 1)
     network = QuantizedNetwork("-".join(["perceptron", *map(str, hidden)]), input_shape, widths)
     sizes = [int(np.prod(input_shape)), *hidden, classes]
     value, fraction = 0, widths.input_bits
@@ -211,6 +213,7 @@ def residual(
 
     ``channels`` and ``blocks`` have one entry per stage. The outputs are wide accumulators.
     """
+    check_depth("the network", 2 + 2 * sum(blocks))
     layout = "-".join(f"{width}x{count}" for width, count in zip(channels, blocks, strict=True))
     network = QuantizedNetwork(f"residual-{layout}", input_shape, widths)
     first = QuantizedConvolution(input_shape[0], channels[0], 3, 1, **network.affine(widths.input_bits))
