@@ -87,7 +87,12 @@ def test_ctrl_c_reaches_no_measuring_process(tmp_path):
     path = tmp_path / "property.vnnlib"
     box = np.zeros((3, 32, 32), np.float32), np.ones((3, 32, 32), np.float32)
     path.write_text(robustness_vnnlib(*box, 7, 100, title="CIFAR100"))
-    line = [sys.executable, "-m", "netproof", "bench", "scale", "small", "--width", "0.02", "--property", str(path)]
+    # Jobs that a shell puts into the background inherit that the signal is ignored.
+    heeding = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from netproof.cli.main import main; main()"
+    )
+    line = [sys.executable, "-c", heeding, "bench", "scale", "small", "--width", "0.02", "--property", str(path)]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
     assert "interval" in process.stderr.readline()
