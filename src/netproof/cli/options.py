@@ -54,6 +54,9 @@ Device = Annotated[
         "--device", metavar="NAME", help="Where float networks are searched: cpu, cuda, cuda:N or auto (default: cpu)."
     ),
 ]
+TrainingDevice = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DataFolder = Annotated[
     Path | None,

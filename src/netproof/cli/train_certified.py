@@ -66,9 +66,6 @@ AttackSteps = Annotated[
 Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", metavar="R", help="Of Adam; a tenth of it at the end.")]
 Augment = Annotated[bool, typer.Option("--augment", help="Shift images by up to 4 pixels, and mirror half of them.")]
-Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.")
-]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of checkpoint, log and networks.")]
 
 
@@ -99,7 +96,7 @@ def certified(
     learning_rate: LearningRate = 5e-4,
     augment: Augment = False,
     seed: o.Seed = None,
-    device: Device = "cpu",
+    device: o.TrainingDevice = "cpu",
     threads: o.Threads = None,
     as_json: o.Json = False,
 ) -> None:

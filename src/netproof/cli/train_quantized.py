@@ -50,9 +50,6 @@ Radius = Annotated[
 Epochs = Annotated[int, typer.Option("--epochs", metavar="N", help="Passes over the images.")]
 Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", metavar="R", help="Of Adam; it falls to 0.")]
-Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.")
-]
 
 
 def quantized(
@@ -76,7 +73,7 @@ def quantized(
     batch: Batch = 64,
     learning_rate: LearningRate = 4e-3,
     seed: o.Seed = None,
-    device: Device = "cpu",
+    device: o.TrainingDevice = "cpu",
     threads: o.Threads = None,
     as_json: o.Json = False,
 ) -> None:
