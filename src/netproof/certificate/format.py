@@ -23,7 +23,7 @@ from netproof.certificate.contents import (
 )
 from netproof.certificate.header import LONGEST, Header, decode_header, encode_header
 from netproof.errors import CertificateError
-from netproof.formats.files import read_bytes, write_bytes
+from netproof.formats.files import read_bytes
 
 __all__ = [
     "BoxProperty",
@@ -33,7 +33,6 @@ __all__ = [
     "decode",
     "encode",
     "read",
-    "write",
 ]
 
 SIGNATURE = b"\x89NPCERT\n"
@@ -163,16 +162,10 @@ def read(path: str | Path, *, memory: int = MEMORY) -> Certificate:
     return decode(read_bytes(path, "certificate"), str(path), memory=memory)
 
 
-def write(path: str | Path, certificate: Certificate, *, durable: bool = True) -> None:
-    """Write a certificate file whole or not at all, and (``durable``) onto the disk; raises :class:`InputError`
-    where that fails."""
-    write_bytes(path, encode(certificate), durable=durable)
-
-
 def is_intact(path: str | Path) -> bool:
     """Whether a file is there and ends with the checksum of what it holds, as every certificate does."""
     try:
         data = Path(path).read_bytes()
     except OSError:
         return False
-    return data.startswith(SIGNATURE) and hashlib.sha256(data[:-_CHECKSUM]).digest() == data[-_CHECKSUM:]
+    return data[:3] == SIGNATURE[:3] and hashlib.sha256(data[:-_CHECKSUM]).digest() == data[-_CHECKSUM:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -19,7 +18,6 @@ from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.device import find_device, plain_products
 from netproof.graph.graph import Graph
-from netproof.property import UnionQuery
 from netproof.query import Query, Result, Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
@@ -46,34 +44,22 @@ _LEAST_MEMORY = 1 << 20
 
 
 def verify_real(query: Query, settings: Settings) -> Result:
-    """Decide one query on a real network; see :func:`netproof.search.verify.verify_many`."""
+    """Decide one query on a real network that is not misclassified; :mod:`netproof.search.verify` hands it here."""
     begun = time.monotonic()
     device = find_device(settings.device)
     settings = replace(settings, memory=max(check_memory(query, settings), _LEAST_MEMORY))
     deadline = begun + settings.timeout
-    parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
-    found, method = Found(Verdict.UNSAT, 0), "evaluation"
-    subproblems = 0
-    for number, part in enumerate(parts):
-        # What is left of the time is shared by the parts that are left.
-        now = time.monotonic()
-        until = now + (deadline - now) / (len(parts) - number)
-        try:
-            with plain_products(device):
-                outcome, step = _decide(part, settings, device, until)
-        except torch.cuda.OutOfMemoryError:
-            problem = f"the memory of {device} does not suffice; the CPU's may (--device cpu)"
-            outcome, step = Found(Verdict.UNKNOWN, 0, reason=problem), "search"
-        subproblems += outcome.subproblems
-        if outcome.verdict is not Verdict.UNSAT or found.verdict is Verdict.UNSAT:
-            found, method = outcome, step
-        if outcome.verdict is Verdict.SAT:
-            break
+    try:
+        with plain_products(device):
+            found, method = _decide(query, settings, device, deadline)
+    except torch.cuda.OutOfMemoryError:
+        problem = f"the memory of {device} does not suffice; the CPU's may (--device cpu)"
+        found, method = Found(Verdict.UNKNOWN, 0, reason=problem), "search"
     return Result(
         found.verdict,
         time.monotonic() - begun,
         method,
-        subproblems,
+        found.subproblems,
         found.witness,
         found.bound if found.bound is not None and math.isfinite(found.bound) else None,
         found.reason,
