@@ -19,6 +19,7 @@ from netproof.bounds.backward import Lines
 from netproof.bounds.boxes import box_lines, refine_boxes
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
+from netproof.bounds.intervals import interval_bound
 from netproof.bounds.mixture import best_mixture
 from netproof.bounds.refine import open_features, refine_ranges
 from netproof.bounds.region import Region, propagate_intervals
@@ -38,6 +39,8 @@ _LOOK_AHEAD = 5
 _WORTH = 0.25
 #: boxes narrower than this share of their magnitude are not split any more
 _NARROW = 1e-11
+#: bounds up to so much, relative to thresholds, may be 0 but for rounding; so many boxes of a batch are looked at
+_TOUCHES, _TOUCHED = 1e-9, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +82,9 @@ class InputSplit:
         self._constraints = problem.constraints
         self._rounding = rounding
         self._attack = problem.attack
+        self._touch = problem.touch
+        #: what bounds near 0 are compared with
+        self._size = 1 + float(problem.constraints.threshold.abs().max())
         self._memory = problem.memory
         widest = max(node.size for node in problem.graph.nodes)
         self._batch = max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64))))
@@ -148,11 +154,23 @@ class InputSplit:
             region = refine_ranges(graph, part.region, self._rounding, deadline, form_ranges)
             parts.append(self._close(replace(part, region=region)))
         left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
+        left, slopes = self._touched(left, slopes, deadline)
         if self._attack is not None and len(left):
             witness = self._try(left, slopes)
             if witness is not None:
                 return left, slopes, witness
         return left, self._scores(left, slopes), None
+
+    def _touched(self, left: Boxes, slopes: Tensor, deadline: float) -> tuple[Boxes, Tensor]:
+        """The boxes without those in which every open case is refuted by a bound of exactly 0."""
+        if self._touch is None:
+            return left, slopes
+        close = left.value <= _TOUCHES * self._size
+        kept = torch.ones(len(left), dtype=torch.bool)
+        for row in close.nonzero()[:_TOUCHED, 0].tolist():
+            cases = left.cases[row].nonzero()[:, 0].tolist()
+            kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline))
+        return left.take(kept), slopes[kept]
 
     def _scores(self, left: Boxes, slopes: Tensor) -> Tensor:
         """How good it is to split each input: the best few by the reach of the lines are tried out."""
@@ -188,7 +206,9 @@ class InputSplit:
         if constraints.inputs is not None:
             coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
         constant = -constraints.threshold.reshape(1, -1).expand(boxes, -1)
-        return box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+        lines = box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+        flat = interval_bound(self._graph, region, coefficients, constant, self._rounding)
+        return lines._replace(value=torch.minimum(lines.value, flat))
 
     def _close(self, batch: Boxes) -> tuple[Boxes, Tensor]:
         """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
