@@ -10,6 +10,7 @@ import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof.bounds.rational import ZERO, Lower, RationalGraph
+from netproof.bounds.rational_program import Line, is_refuted
 from netproof.bounds.region import box_region
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.leaky_relu import LeakyReLU
@@ -38,8 +39,7 @@ def graph_of(generator, sizes, activation=None, residual=False):
 
 
 def line_maximum(graph, low, high):
-    """The exact largest value of the only output of a graph with one input, and where it is attained: at an end, or where a
-    pre-activation is 0."""
+    """The exact largest value of the only output of a graph with one input: at an end, or where a pre-activation is 0."""
     points = [low, high]
     for _ in range(len(graph.activations)):
         points = sorted(set(points))
@@ -50,9 +50,7 @@ def line_maximum(graph, low, high):
                 first, second = (evaluate(graph, [x])[operand] for x in (a, b))
                 found += [a + (b - a) * p / (p - q) for p, q in zip(first, second, strict=True) if p * q < 0]
         points += found
-    values = {x: evaluate(graph, [x])[-1][0] for x in points}
-    top = max(values.values())
-    return top, {x for x in points if values[x] == top}
+    return max(evaluate(graph, [x])[-1][0] for x in points)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -100,13 +98,10 @@ def test_the_largest_value_is_attained_and_nothing_is_above_it(seed):
     generator = torch.Generator().manual_seed(seed)
     graph = graph_of(generator, [(1, 3, 1), (1, 2, 2, 1)][seed % 2])
     low, high = Fraction(-1), Fraction(1)
-    top, where = line_maximum(graph, low, high)
+    top = line_maximum(graph, low, high)
     quick = Settings(timeout=5.0, attack=False)
     if Fraction(float(top)) == top:
-        verdict = verify(strictly_above(graph, [-1.0], [1.0], float(top)), quick).verdict
-        # Halving a box comes down to no point inside that is no multiple of a power of two.
-        inside = any(low < x < high for x in where)
-        assert verdict is Verdict.UNSAT or (inside and verdict is Verdict.UNKNOWN)
+        assert verify(strictly_above(graph, [-1.0], [1.0], float(top)), quick).verdict is Verdict.UNSAT
         short = Settings(timeout=0.3, attack=False)
         assert verify(strictly_above(graph, [-1.0], [1.0], float(top), False), short).verdict is not Verdict.UNSAT
     beneath = float(top)
@@ -114,6 +109,65 @@ def test_the_largest_value_is_attained_and_nothing_is_above_it(seed):
         beneath = float(torch.nextafter(double(beneath), double(-EVER)))
     below = strictly_above(graph, [-1.0], [1.0], beneath)
     assert verify(below, Settings(timeout=0.3, attack=False)).verdict is not Verdict.UNSAT
+
+
+def corner_maximum(graph, lower, upper):
+    """The exact largest value of the only output over a box of few inputs, by linear programs over all signs."""
+    form = RationalGraph.of(graph)
+    box = list(zip(map(Fraction, lower), map(Fraction, upper), strict=True))
+    sizes = [graph.nodes[i].size for i in graph.activations]
+    found = []
+    for signs in itertools.product((False, True), repeat=sum(sizes)):
+        at, ranges = 0, []
+        for size in sizes:
+            ranges.append([(ZERO, Fraction(1)) if s else (Fraction(-1), ZERO) for s in signs[at : at + size]])
+            at += size
+        values, sides = form.lines(len(box), ranges)
+        found += vertices(values[-1][0], sides, box)
+    return max(found)
+
+
+def vertices(objective, lines, box):
+    """Values of the objective at all vertices of a polygon in the plane."""
+    sides = [Line((Fraction(1), ZERO), -box[0][0]), Line((Fraction(-1), ZERO), box[0][1])]
+    sides += [Line((ZERO, Fraction(1)), -box[1][0]), Line((ZERO, Fraction(-1)), box[1][1]), *lines]
+    for p, q in itertools.combinations(sides, 2):
+        determinant = p.slope[0] * q.slope[1] - p.slope[1] * q.slope[0]
+        if determinant:
+            x = (p.slope[1] * q.constant - q.slope[1] * p.constant) / determinant
+            y = (q.slope[0] * p.constant - p.slope[0] * q.constant) / determinant
+            if all(s.slope[0] * x + s.slope[1] * y + s.constant >= 0 for s in sides):
+                yield objective.slope[0] * x + objective.slope[1] * y + objective.constant
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_largest_value_over_the_plane(seed):
+    generator = torch.Generator().manual_seed(seed)
+    graph = graph_of(generator, (2, 3, 1))
+    top = corner_maximum(graph, [-1.0, -1.0], [1.0, 1.0])
+    box = [-1.0, -1.0], [1.0, 1.0]
+    if Fraction(float(top)) == top:
+        above = strictly_above(graph, *box, float(top))
+        assert verify(above, Settings(timeout=10.0, attack=False)).verdict is Verdict.UNSAT
+        reached = strictly_above(graph, *box, float(top), False)
+        assert verify(reached, Settings(timeout=0.5, attack=False)).verdict is not Verdict.UNSAT
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_rational_programs_are_decided_as_their_vertices_say(seed):
+    generator = torch.Generator().manual_seed(seed)
+    box = [(Fraction(-1), Fraction(1)), (Fraction(0), Fraction(2))]
+    numbers = rational(dyadic(generator, 18, scale=4, most=8))
+    lines = [Line(tuple(numbers[3 * i : 3 * i + 2]), numbers[3 * i + 2]) for i in range(1 + seed % 5)]
+    slope = Line(tuple(numbers[15:17]), ZERO)
+    found = list(vertices(slope, lines, box))
+    if not found:
+        assert is_refuted(slope, lines, box, strict=False)
+        return
+    top = max(found)
+    for shift, strict, refuted in ((0, False, False), (0, True, True), (1, False, False), (-1, False, True)):
+        objective = Line(slope.slope, Fraction(shift, 10**9) - top)
+        assert is_refuted(objective, lines, box, strict=strict) is refuted
 
 
 def test_two_strict_constraints_that_contradict_each_other():

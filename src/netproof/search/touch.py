@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from netproof.bounds.rational import ZERO, Interval, Lower, RationalGraph
+from netproof.bounds.rational_program import Line, is_refuted
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.property import LinearConstraint, exact_condition
@@ -55,8 +56,11 @@ class Touch:
         """Whether the case has a strict constraint, without which a bound of 0 says nothing."""
         return any(constraint.strict for constraint in self._condition[case])
 
-    def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float) -> list[bool]:
-        """Which cases hold nowhere on one row of a region: a bound of them is below 0, or is 0 with a strict constraint."""
+    def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float, signs: int = 0) -> list[bool]:
+        """Which cases hold nowhere on one row of a region: a bound of them is below 0, or is 0 with a strict constraint.
+
+        Where bounds do not tell and at most ``signs`` features are unstable, their signs are split, down to linear programs.
+        """
         lower, upper = (end[row if len(end) > 1 else 0].tolist() for end in (region.lower, region.upper))
         box = [
             (max(low, Fraction(below)), min(high, Fraction(above)))
@@ -71,9 +75,46 @@ class Touch:
         ranges = self._graph.ranges(box, known, lambda: time.monotonic() >= deadline)
         if ranges is None:
             return [True] * len(cases)
-        return [time.monotonic() < deadline and self._refuted(box, ranges, case) for case in cases]
+        return [self._refuted(box, ranges, case, signs, deadline) for case in cases]
 
-    def _refuted(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int) -> bool:
+    def _refuted(
+        self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, signs: int, deadline: float
+    ) -> bool:
+        """By bounds; where these do not tell, by splitting the signs of at most ``signs`` unstable features."""
+        if time.monotonic() >= deadline:
+            return False
+        if self._bounded(box, ranges, case):
+            return True
+        unstable = self._graph.unstable(ranges)
+        if len(unstable) > signs:
+            return False
+        if not unstable:
+            return self._programmed(box, ranges, case)
+        k, j = unstable[0]
+        low, high = ranges[k][j]
+        for half in ((low, ZERO), (ZERO, high)):
+            cut = [list(mine) for mine in ranges]
+            cut[k][j] = half
+            if not self._refuted(box, cut, case, signs - 1, deadline):
+                return False
+        return True
+
+    def _programmed(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int) -> bool:
+        """Where the network is affine: each constraint of the case in its turn, given the others."""
+        values, sides = self._graph.lines(len(box), ranges)
+        lines = []
+        for c in self._condition[case]:
+            line = Line((ZERO,) * len(box), -c.threshold)
+            for node, terms in ((0, c.inputs), (self._last, c.outputs)):
+                for i, coefficient in terms:
+                    line = line + values[node][i].times(coefficient)
+            lines.append(line)
+        return any(
+            is_refuted(line, [*sides, *lines[:i], *lines[i + 1 :]], box, strict=c.strict)
+            for i, (line, c) in enumerate(zip(lines, self._condition[case], strict=True))
+        )
+
+    def _bounded(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int) -> bool:
         constraints = self._condition[case]
         mixtures = [[c] for c in constraints] + ([list(constraints)] if len(constraints) > 1 else [])
         for mixture in mixtures:
