@@ -202,15 +202,23 @@ class InputSplit:
 
     def _lines(self, region: Region, hulls: tuple[Hull, ...]) -> Lines:
         """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
+        coefficients, constant = self._objectives(len(region))
+        return box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+
+    def _objectives(self, boxes: int) -> tuple[dict[int, Tensor], Tensor]:
+        """Every constraint on every box: coefficients ``[B, N m, n]`` by node, constants ``[B, N m]``."""
         constraints = self._constraints
-        boxes, rows = len(region), len(constraints) * constraints.width
+        rows = len(constraints) * constraints.width
         coefficients = {constraints.last: constraints.outputs.reshape(1, rows, -1).expand(boxes, -1, -1)}
         if constraints.inputs is not None:
             coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
-        constant = -constraints.threshold.reshape(1, -1).expand(boxes, -1)
-        lines = box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
-        flat = interval_bound(self._graph, region, coefficients, constant, self._rounding)
-        return lines._replace(value=torch.minimum(lines.value, flat))
+        return coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1)
+
+    def _flat(self, region: Region) -> Tensor:
+        """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N]``, by single constraints."""
+        coefficients, constant = self._objectives(len(region))
+        value = interval_bound(self._graph, region, coefficients, constant, self._rounding)
+        return value.view(len(region), len(self._constraints), self._constraints.width).amin(-1)
 
     def _close(self, batch: Boxes) -> tuple[Boxes, Tensor]:
         """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
@@ -224,6 +232,10 @@ class InputSplit:
         lines = self._lines(region, hulls)
         value = lines.value.view(boxes, number, width).amin(-1)
         cases = batch.cases & (value >= 0)
+        open_rows = cases.any(1).nonzero()[:, 0]
+        if len(open_rows):
+            value[open_rows] = torch.minimum(value[open_rows], self._flat(region.take(open_rows)))
+            cases = batch.cases & (value >= 0)
         if width > 1 and bool(cases.any()):
             cases, value = self._mix(region, hulls, lines.coefficients, lines.constant, cases, value)
         rows = cases.any(1).nonzero()[:, 0]

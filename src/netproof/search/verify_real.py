@@ -83,7 +83,7 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
     if attack is not None:
         witness = attack.ascend(case, *_QUICK, deadline)
         if witness is not None:
-            return Found(Verdict.SAT, len(constraints), witness), "attack"
+            return Found(Verdict.SAT, 0, witness), "attack"
     propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
     region = propagate(graph, region)
     if rounding.finite:  # otherwise no range can be bounded any better
