@@ -121,6 +121,7 @@ def _measure(
 
     from netproof.benchmarks.recipes import RECIPES
     from netproof.cli.output import print_json
+    from netproof.cli.stop import stoppable
     from netproof.formats.files import read_bytes
     from netproof.runs.measure import cost_table, measure
     from netproof.training.architectures import architecture, parameter_count
@@ -138,7 +139,8 @@ def _measure(
     model = layout.reduced(width).build(settings.seed)
     calibrate(model, torch.from_numpy(normalization.apply(images.numpy())))
     costs = []
-    with TemporaryDirectory() as folder:
+    # In order: the process that measures does not hear Ctrl-C, and the network is in a folder of its own.
+    with stoppable(lambda: ""), TemporaryDirectory() as folder:
         network = Path(folder) / f"{layout.name}.onnx"
         write_onnx(network, model)
         for cost in measure(network, properties, settings, threads or 1):
