@@ -107,9 +107,11 @@ def _name(arguments: Sequence[str], program: str = "netproof ") -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Some messages are an essay, with the reason in the middle.
+    telling = [line for line in lines if any(sign in line for sign in _OUT_OF_MEMORY)] or lines
     kind = type(error).__name__
-    return _shortened(f"{kind}: {lines[0]}" if lines else kind)
+    return _shortened(f"{kind}: {telling[0]}" if telling else kind)
 
 
 def _shortened(text: str) -> str:

@@ -6,6 +6,7 @@ Nothing here is imported that takes time, so that signals and streams are in ord
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,8 @@ from typing import NoReturn
 from netproof.cli.failures import BROKEN_PIPE, INTERRUPTED, UNUSABLE, is_broken_pipe, one_line, problem_of, write_details
 from netproof.cli.streams import open_streams, silence_output
 from netproof.cli.stop import Stopped, end_at_once
+
+_NOTHING_LEFT = b"error: netproof: there is not enough memory; allow it more, or take a smaller network\n"
 
 
 def main() -> NoReturn:
@@ -51,10 +54,16 @@ def run(arguments: Sequence[str]) -> int:
             return BROKEN_PIPE
         if isinstance(error, SystemExit):
             return error.code if isinstance(error.code, int) else 0
-        problem = problem_of(error, arguments)
-        if details:
-            problem += write_details(details[0], error, arguments)
-        return _refuse(problem)
+        try:
+            problem = problem_of(error, arguments)
+            if details:
+                problem += write_details(details[0], error, arguments)
+            return _refuse(problem)
+        except Exception:  # noqa: BLE001 - there is nothing behind this line
+            # Memory is short even for a sentence: one that is there already.
+            with suppress(OSError):
+                os.write(2, _NOTHING_LEFT)
+            return UNUSABLE
 
 
 def _run(arguments: list[str], details: list[Path]) -> int:

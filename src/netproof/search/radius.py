@@ -63,13 +63,14 @@ def largest_radius(
     begun = time.monotonic()
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
-    widest = int((network.upper - network.lower).max())
-    limit = widest if limit is None else min(limit, widest)
 
     def query(radius: int) -> RobustnessQuery:
         return robustness(network, image, label, radius, name=f"radius {radius}")
 
+    # Refuses what has no grey levels, and so no width.
     start = query(0)
+    widest = int((network.upper - network.lower).max())
+    limit = widest if limit is None else min(limit, widest)
     if start.misclassified:
         return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
     proved, refuted = 0, limit + 1
