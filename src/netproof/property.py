@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.errors import QueryError
+from netproof.host import on_own_terms
 from netproof.network import Network
 from netproof.query import Conjunction, Query
 
@@ -123,6 +124,7 @@ class Property:
         point, image = [Fraction(float(value)) for value in x], [Fraction(float(value)) for value in y]
         return any(part.holds(point, image) for part in self.parts)
 
+    @on_own_terms
     def queries(self, network: Network) -> list[PropertyQuery]:
         """One query per box; the property is ``unsat`` when all of them are, ``sat`` when one is.
 
@@ -157,6 +159,7 @@ class Property:
             )
         return queries
 
+    @on_own_terms
     def query(self, network: Network) -> Query:
         """The whole property as one query: that of its only box, or a :class:`UnionQuery`. Raises as :meth:`queries`."""
         queries = self.queries(network)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
+from netproof.host import on_own_terms, plain
 from netproof.network import Network
 
 #: constraints are exact with bits to spare for the multipliers' grid
@@ -53,6 +54,11 @@ class Conjunction:
     threshold: Tensor
     input_coefficients: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("coefficients", "threshold", "input_coefficients"):
+            if isinstance(getattr(self, name), Tensor):
+                object.__setattr__(self, name, plain(getattr(self, name)))
+
     def holds(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Whether outputs ``[..., n_output]`` of inputs ``[..., n_input]`` meet every constraint: ``[...]`` bool."""
         left = y @ self.coefficients.T
@@ -81,7 +87,10 @@ class Query:
     condition: tuple[Conjunction, ...]
     name: str = "query"
 
+    @on_own_terms
     def __post_init__(self) -> None:
+        for name in ("lower", "upper"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         size = (self.network.inputs,)
         dtype = self.network.lower.dtype
         for part in (self.lower, self.upper, *(t for c in self.condition for t in (c.coefficients, c.threshold))):
@@ -171,6 +180,7 @@ class Query:
         )
         return outputs, inputs, threshold
 
+    @on_own_terms
     def refuted_by(self, x: Tensor) -> Tensor:
         """Whether inputs ``[..., n_input]`` are witnesses: ``[...]`` bool.
 
@@ -204,7 +214,7 @@ class LabelQuery(Query):
     label : its class
     """
 
-    image: Tensor = field(default_factory=lambda: torch.empty(0))
+    image: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32))
     label: int = 0
 
     @cached_property
@@ -232,6 +242,7 @@ class ImageQuery(LabelQuery):
     """
 
 
+@on_own_terms
 def image_robustness(
     network: Network, image: Tensor, lower: Tensor, upper: Tensor, label: int, *, name: str = "image"
 ) -> ImageQuery:
@@ -252,11 +263,11 @@ def image_robustness(
     zero = torch.zeros(1, dtype=torch.float64)
     return ImageQuery(
         network=network,
-        lower=lower.double().reshape(-1),
-        upper=upper.double().reshape(-1),
+        lower=plain(lower).double().reshape(-1),
+        upper=plain(upper).double().reshape(-1),
         condition=tuple(Conjunction(row[None], zero) for row in coefficients),
         name=name,
-        image=image.double().reshape(-1),
+        image=plain(image).double().reshape(-1),
         label=int(label),
     )
 
@@ -275,6 +286,7 @@ def _leads(network: Network, label: int, name: str) -> tuple[Tensor, list[int]]:
     return coefficients, rivals
 
 
+@on_own_terms
 def robustness(
     network: Network, image: ArrayLike | Tensor, label: int, radius: int, *, name: str = ""
 ) -> RobustnessQuery:

@@ -48,6 +48,7 @@ from netproof.certificate.refute import Rows
 from netproof.certificate.region import Cuts, Region
 from netproof.certificate.witness import WitnessDocument, read_evidence
 from netproof.errors import CertificateError, ProofError
+from netproof.host import on_own_terms
 from netproof.network import Network
 from netproof.query import Query, RobustnessQuery
 
@@ -81,6 +82,7 @@ class Checked:
     seconds: float
 
 
+@on_own_terms
 def check(
     certificate: Certificate | WitnessDocument | str | PathLike[str], network: Network, *, memory: int = MEMORY
 ) -> Checked:

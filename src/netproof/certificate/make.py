@@ -6,9 +6,11 @@ from typing import Literal
 
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
 from netproof.errors import QueryError
+from netproof.host import on_own_terms
 from netproof.query import Query, Result, RobustnessQuery, Verdict
 
 
+@on_own_terms
 def certificate_of(query: Query, result: Result, *, producer: str = "") -> Certificate:
     """The certificate of a verdict: a witness for ``sat``, a proof for ``unsat``.
 

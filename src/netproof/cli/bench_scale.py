@@ -73,9 +73,9 @@ def scale(
     generator = torch.Generator().manual_seed(number)
     layout = architecture(name).reduced(width)
     model = layout.build(number)
-    calibrate(model, torch.rand(_IMAGES, *layout.input_shape, generator=generator))
+    calibrate(model, torch.rand(_IMAGES, *layout.input_shape, generator=generator, dtype=torch.float32))
     network = network_of(Path(f"{layout.name}.onnx"), onnx_model(model))
-    x = torch.rand(network.inputs, generator=generator).double()
+    x = torch.rand(network.inputs, generator=generator, dtype=torch.float32).double()
     layers: list[Layer] = []
     margins: Margins | None = None
     for step in measure_root(network.graph, x, radius, threads or 1):
@@ -135,7 +135,7 @@ def _measure(
     layout = architecture(name)
     normalization = RECIPES[layout.name].normalization
     generator = torch.Generator().manual_seed(settings.seed)
-    images = torch.rand(_IMAGES, *layout.input_shape, generator=generator)
+    images = torch.rand(_IMAGES, *layout.input_shape, generator=generator, dtype=torch.float32)
     model = layout.reduced(width).build(settings.seed)
     calibrate(model, torch.from_numpy(normalization.apply(images.numpy())))
     costs = []

@@ -13,9 +13,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from netproof.cli.failures import BROKEN_PIPE, INTERRUPTED, UNUSABLE, is_broken_pipe, one_line, problem_of, write_details
-from netproof.cli.streams import open_streams, silence_output
+from netproof.cli.failures import (
+    BROKEN_PIPE,
+    INTERRUPTED,
+    UNUSABLE,
+    is_broken_pipe,
+    one_line,
+    problem_of,
+    write_details,
+)
 from netproof.cli.stop import Stopped, end_at_once
+from netproof.cli.streams import open_streams, silence_output
 
 _NOTHING_LEFT = b"error: netproof: there is not enough memory; allow it more, or take a smaller network\n"
 
@@ -48,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         return 128 + stop.number
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - no traceback leaves the program
         if is_broken_pipe(error):
             silence_output()
             return BROKEN_PIPE

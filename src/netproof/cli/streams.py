@@ -21,7 +21,7 @@ def open_streams() -> None:
     for descriptor, flags in ((_INPUT, os.O_RDONLY), (_OUTPUT, os.O_RDONLY), (_ERROR, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
-        except OSError:
+        except OSError:  # noqa: PERF203 - there are three of them
             # The lowest free number is given out, which is this one. Output is opened for reading, so that writing
             # to it fails as writing to a closed stream does.
             os.open(os.devnull, flags)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from netproof.errors import QueryError
+from netproof.host import on_own_terms
 from netproof.network import Network
 from netproof.query import Result, RobustnessQuery, Verdict, Witness, robustness
 from netproof.search.verify import settle_at_root, verify
@@ -39,6 +40,7 @@ class RadiusResult:
     proved: Result | None = None
 
 
+@on_own_terms
 def largest_radius(
     network: Network,
     image: Tensor,

@@ -19,6 +19,7 @@ from netproof.bounds.tighten import RangeCuts, tighten_ranges
 from netproof.errors import QueryError
 from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
+from netproof.host import on_own_terms, steps_on_own_terms
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.cases import Cases, cases_of, shrink
 from netproof.search.device import check_device
@@ -36,11 +37,13 @@ Arrays = Mapping[str, NDArray[np.int64]]
 _ROOT_ROWS = 1024
 
 
+@on_own_terms
 def verify(query: Query, settings: Settings | None = None) -> Result:
     """Decide one query; see :func:`verify_many`."""
     return next(iter(verify_many([query], settings)))[1]
 
 
+@steps_on_own_terms
 def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> Iterator[tuple[int, Result]]:
     """Decide queries, yielding ``(position, result)`` as they are decided.
 
