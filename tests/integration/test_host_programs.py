@@ -212,6 +212,15 @@ def test_same_answers_and_nothing_changed(host, networks, tiny_data, expected):
     assert torch.equal(torch.get_rng_state(), generator) and torch.get_num_threads() == threads
 
 
+def test_terms_are_those_of_a_fresh_process():
+    """What changes no answer above would change others."""
+    with HOSTS["flush_denormal"](), HOSTS["errstate"](), HOSTS["autocast"](), HOSTS["meta"](), own_terms():
+        assert np.float64(5e-324) * np.float64(1.0) > 0.0
+        assert np.geterr() == {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+        assert not torch.is_autocast_enabled("cpu")
+        assert torch.empty(0).device.type == "cpu"
+
+
 def test_same_answers_in_another_thread(networks, tiny_data, expected):
     found: list[object] = []
     thread = threading.Thread(target=lambda: found.extend(answers(networks, tiny_data)))
