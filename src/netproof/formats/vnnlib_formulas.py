@@ -32,7 +32,9 @@ class Atom:
         constraint, end = self.constraint, None
         if not constraint.outputs and len(constraint.inputs) == 1:
             ((index, coefficient),) = constraint.inputs
-            end = index, coefficient > 0, constraint.threshold / coefficient
+            end = index, coefficient > 0, constraint.threshold
+            if coefficient != 1:
+                end = index, coefficient > 0, constraint.threshold / coefficient
         object.__setattr__(self, "end", end)
 
     @property

@@ -17,8 +17,16 @@ _LARGEST = Fraction(sys.float_info.max)
 #: digits of numerators and denominators, in bits: those of all numbers that are read, and to spare
 _MOST_BITS = 1 << 13
 
+_ZERO, _ONE, _MINUS_ONE = Fraction(0), Fraction(1), Fraction(-1)
+
 #: an expression in parentheses: the number of its opening word, then what is inside (words by their number)
 Nested = list["int | Nested"]
+
+
+def _decimal(word: str) -> Fraction:
+    """A number without exponent; three times as fast as ``Fraction(word)``."""
+    whole, _, decimals = word.partition(".")
+    return Fraction(int(whole + decimals), 10 ** len(decimals))
 
 
 class Linear:
@@ -68,6 +76,9 @@ class LinearReader:
         ------
         FormatError : what is not linear, undeclared variables, numbers that are none, or beyond float64
         """
+        quick = self._simple(greater, lesser, strict)
+        if quick is not None:
+            return quick
         difference = self._linear(greater) - self._linear(lesser)
         items = sorted((variable, value) for variable, value in difference.coefficients.items() if value)
         threshold = -difference.constant
@@ -75,6 +86,28 @@ class LinearReader:
         return LinearConstraint(
             tuple((i, value) for (letter, i), value in items if letter == "X"),
             tuple((i, value) for (letter, i), value in items if letter == "Y"),
+            threshold,
+            strict,
+        )
+
+    def _simple(self, greater: Nested | int, lesser: Nested | int, strict: bool) -> LinearConstraint | None:
+        """The constraint between two words, as most are; None where no variable is left in it."""
+        if not isinstance(greater, int) or not isinstance(lesser, int):
+            return None
+        words = self._tokens.words
+        terms, threshold = [], _ZERO
+        for at, one, sign in ((greater, _ONE, -1), (lesser, _MINUS_ONE, 1)):
+            if words[at][0] in "XY":
+                terms.append((self.variable(at), one))
+            else:
+                number = self.number(at)
+                threshold = number if sign > 0 else -number
+        if not terms or terms[0][0] == terms[-1][0] and len(terms) == 2:
+            return None
+        terms.sort()
+        return LinearConstraint(
+            tuple([(i, value) for (letter, i), value in terms if letter == "X"]),
+            tuple([(i, value) for (letter, i), value in terms if letter == "Y"]),
             threshold,
             strict,
         )
@@ -103,7 +136,7 @@ class LinearReader:
         # Before anything of that length is computed with.
         if len(word) > 4 * _LARGEST_EXPONENT or len(exponent) > 5 or abs(int(exponent)) > _LARGEST_EXPONENT:
             self._tokens.fail(at, f"the number {printable(word)} has too many digits or too large an exponent")
-        value = Fraction(word)
+        value = Fraction(word) if match.group(1) else _decimal(word)
         if abs(value) > _LARGEST:
             self._tokens.fail(at, f"the number {printable(word)} is beyond the range of float64")
         self._numbers[word] = value
