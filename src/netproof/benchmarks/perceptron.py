@@ -156,7 +156,7 @@ class _OpenPerceptron(OpenBenchmark):
     def networks(self) -> Mapping[str, Network]:
         return {"network": self.perceptron}
 
-    def query(self, instance: Instance) -> Query:
+    def query(self, instance: Instance, *, deadline: float | None = None) -> Query:
         import torch
 
         from netproof.query import robustness

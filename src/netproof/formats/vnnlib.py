@@ -23,8 +23,7 @@ _DEEPEST = 64
 _COMPARISONS = ("<=", ">=", "<", ">", "=", "==")
 #: commands that say nothing about the property, wherever they stand
 _IGNORED = frozenset(
-    "set-logic set-info set-option echo get-assertions get-assignment get-info get-model get-option get-proof "
-    "get-unsat-assumptions get-unsat-core get-value".split()
+    ["set-logic", "set-info", "set-option", "echo", "get-assertions", "get-assignment", "get-info", "get-model", "get-option", "get-proof", "get-unsat-assumptions", "get-unsat-core", "get-value"]
 )
 #: how text in other encodings begins
 _OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
@@ -230,7 +229,9 @@ class _Reader:
         if not self._comparisons % 1024:
             self._clock.look()
             if self._comparisons > LARGEST_FORM:
-                self._tokens.fail(at, f"there are more than {LARGEST_FORM} comparisons before this one", "split the file")
+                self._tokens.fail(
+                    at, f"there are more than {LARGEST_FORM} comparisons before this one", "split the file"
+                )
         if head in ("=", "=="):
             return And(
                 (

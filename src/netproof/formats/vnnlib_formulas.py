@@ -237,7 +237,8 @@ def without_constants(formula: Formula) -> Formula:
     a disjunction, as an empty conjunction.
     """
     if isinstance(formula, Atom):
-        return {True: _TRUE, False: _FALSE, None: formula}[formula.value]
+        held = formula.value
+        return formula if held is None else _TRUE if held else _FALSE
     parts = [without_constants(part) for part in formula.parts]
     if isinstance(formula, Or):
         return Or(tuple(part for part in parts if part != _FALSE))

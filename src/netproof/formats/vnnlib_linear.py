@@ -102,7 +102,7 @@ class LinearReader:
             else:
                 number = self.number(at)
                 threshold = number if sign > 0 else -number
-        if not terms or terms[0][0] == terms[-1][0] and len(terms) == 2:
+        if not terms or (terms[0][0] == terms[-1][0] and len(terms) == 2):
             return None
         terms.sort()
         return LinearConstraint(
