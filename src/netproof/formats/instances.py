@@ -7,6 +7,7 @@ import io
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from netproof.errors import FormatError
@@ -35,7 +36,7 @@ class Instance:
     listed: tuple[str, str]
     line: int
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The two names as the list has them, separated by a space."""
         return " ".join(self.listed)
