@@ -98,8 +98,8 @@ class VnncompBenchmark(Benchmark):
         lines = self._lines(data)
         names = distinct_names([f"{_stem(line.network)}-{_stem(line.property)}" for line in lines])
         return [
-            (Instance(name, str(line.network), _stem(line.network), _stem(line.property)), line)
-            for name, line in zip(names, lines, strict=True)
+            (Instance(name, str(line.network), group, name.removeprefix(f"{group}-")), line)
+            for name, line, group in zip(names, lines, (_stem(line.network) for line in lines), strict=True)
         ]
 
 

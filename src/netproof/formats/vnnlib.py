@@ -23,7 +23,21 @@ _DEEPEST = 64
 _COMPARISONS = ("<=", ">=", "<", ">", "=", "==")
 #: commands that say nothing about the property, wherever they stand
 _IGNORED = frozenset(
-    ["set-logic", "set-info", "set-option", "echo", "get-assertions", "get-assignment", "get-info", "get-model", "get-option", "get-proof", "get-unsat-assumptions", "get-unsat-core", "get-value"]
+    [
+        "set-logic",
+        "set-info",
+        "set-option",
+        "echo",
+        "get-assertions",
+        "get-assignment",
+        "get-info",
+        "get-model",
+        "get-option",
+        "get-proof",
+        "get-unsat-assumptions",
+        "get-unsat-core",
+        "get-value",
+    ]
 )
 #: how text in other encodings begins
 _OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
