@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from differential.vnnlib_texts import TextMaker
+from differential.vnnlib_texts import TextMaker, damaged
 from netproof.errors import FormatError
 from netproof.formats.vnnlib import read_vnnlib
 from netproof.property import Property
@@ -65,3 +65,21 @@ def test_readers_agree(tmp_path: Path):
             solver.from_string(text)
             assert solver.check() == z3.unsat, (seed, text)
     assert read > 0.7 * _FILES and empty and met > _FILES / 2
+
+
+def test_readers_agree_on_damaged_files_that_both_read(tmp_path: Path):
+    path, both = tmp_path / "property.vnnlib", 0
+    for seed in range(_FILES):
+        maker = TextMaker(seed)
+        text = damaged(maker.text(), seed)
+        path.write_bytes(text.encode())
+        points = [maker.point() for _ in range(_POINTS)]
+        try:
+            property_ = read_vnnlib(path)
+            expected = said_by_z3(text, maker.names(), points)
+        except (FormatError, z3.Z3Exception):
+            continue
+        if (property_.inputs, property_.outputs) == (maker.inputs, maker.outputs):
+            both += 1
+            assert [says(property_, point) for point in points] == expected, (seed, text)
+    assert both > _FILES / 30

@@ -135,3 +135,18 @@ class TextMaker:
         if '"' in line or "|" in line or ";" in line or self._random.random() < 0.6:
             return line
         return line.replace("(", self._random.choice(("( ", "(\n", "(;(\n", " (\t"))).replace(")", " )")
+
+
+_DAMAGE = (
+    '"', '""', "|", "||", ";", "(", ")", " ", "\n", "\\", "X_0", "|X_0|", "Y_0", "1", "-", ".", "assert", "and", "or", "<=",
+    "(exit)", "(check-sat)", "true", "=", "\t", ":a", "#x1", ";|", '"|"', "e", "0", "!", "", "", "", "",
+)  # fmt: skip
+
+
+def damaged(text: str, seed: int) -> str:
+    """A text with a few pieces put in or cut out, most of which readers refuse, and some of which say something else."""
+    pick = random.Random(seed)
+    for _ in range(pick.randint(1, 3)):
+        at, cut = pick.randint(0, len(text)), pick.choice((0, 0, 0, 1, 1, 2, 5))
+        text = text[:at] + pick.choice(_DAMAGE) + text[at + cut :]
+    return text

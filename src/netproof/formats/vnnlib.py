@@ -21,24 +21,16 @@ from netproof.property import Property
 _SIZE_LIMIT = 1 << 26
 _DEEPEST = 64
 _COMPARISONS = ("<=", ">=", "<", ">", "=", "==")
-#: commands that say nothing about the property, wherever they stand
-_IGNORED = frozenset(
-    [
-        "set-logic",
-        "set-info",
-        "set-option",
-        "echo",
-        "get-assertions",
-        "get-assignment",
-        "get-info",
-        "get-model",
-        "get-option",
-        "get-proof",
-        "get-unsat-assumptions",
-        "get-unsat-core",
-        "get-value",
-    ]
-)
+#: commands that say nothing about the property, wherever they stand, and the numbers of arguments they have: with more,
+#: a parenthesis may be missing, and an assert be among them
+_IGNORED = {
+    **dict.fromkeys(("set-logic", "echo", "get-info", "get-option", "get-value"), (1,)),
+    **dict.fromkeys(("set-info", "set-option"), (1, 2)),
+    **dict.fromkeys(("get-assertions", "get-assignment", "get-model", "get-proof"), (0,)),
+    **dict.fromkeys(("get-unsat-assumptions", "get-unsat-core"), (0,)),
+}
+#: those of which the first is a keyword, ``:status`` for instance
+_ATTRIBUTED = ("set-info", "set-option", "get-info", "get-option")
 #: how text in other encodings begins
 _OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
@@ -153,9 +145,23 @@ class _Reader:
             self._over = command
         elif command == "vnnlib-version":
             tokens.fail(at, *LATER_VERSION)
-        elif command not in _IGNORED:
+        elif command in _IGNORED:
+            self._ignore(nested, command)
+        else:
             tokens.fail(nested[1], f"unknown command {printable(command)}; known are declare-const and assert")
         return after
+
+    def _ignore(self, nested: Nested, command: str) -> None:
+        """Make sure that a command which says nothing has nothing else in it."""
+        start, _, *arguments = nested
+        assert isinstance(start, int)
+        if len(arguments) not in _IGNORED[command]:
+            counts = " or ".join(map(str, _IGNORED[command]))
+            self._tokens.fail(start, f"{command} has {counts} arguments, here are {len(arguments)}")
+        if command in _ATTRIBUTED:
+            keyword = arguments[0]
+            if not isinstance(keyword, int) or self._tokens.words[keyword][0] != ":":
+                self._tokens.fail(start, f"{command} without a keyword such as :status")
 
     def _nest(self, at: int) -> tuple[Nested, int]:
         """The expression that begins at a word, and the number of the word after it."""
