@@ -16,7 +16,7 @@ from netproof.property import Property
 z3 = pytest.importorskip("z3")
 
 #: how many files; VNNLIB_TEXTS=20000 for a campaign
-_FILES = int(os.environ.get("VNNLIB_TEXTS", "400"))
+_FILES = int(os.environ.get("VNNLIB_TEXTS", "250"))
 _POINTS = 12
 
 
