@@ -221,6 +221,14 @@ def test_more_boxes_than_can_be_held_are_refused_by_their_number(tmp_path, monke
         read(tmp_path, HEAD + six)
 
 
+def test_more_boxes_than_can_be_held_are_refused_before_they_are_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(vnnlib_formulas, "_MOST_BOXES", 3)
+    text = HEAD + "(assert (or (<= X_0 0.1) (<= X_0 0.2) (<= X_0 0.1) (<= X_0 0.3)))"
+    assert len(read(tmp_path, text).parts) == 3
+    with pytest.raises(FormatError, match="has more than 3 input boxes; split the file"):
+        read(tmp_path, text + "(assert (or (<= X_0 0.4) (>= X_0 0.05)))")
+
+
 def test_more_words_than_can_be_held(tmp_path, monkeypatch):
     monkeypatch.setattr(vnnlib_tokens, "_MOST_WORDS", 40)
     assert read(tmp_path, HEAD + " " * 1000 + "; many words, none of them one\n" * 50)

@@ -13,9 +13,10 @@ from netproof.errors import FormatError, TimeLimitError
 from netproof.formats.vnnlib_tokens import Tokens
 from netproof.property import Box, LinearConstraint, PropertyPart
 
-#: comparisons, in a file and in its normal form, and inputs of all boxes together, beyond which a property is refused:
-#: with either, what is made of it takes some hundred megabytes
-LARGEST_FORM = 1 << 19
+#: beyond these a property is refused, because what is made of it would take more than some hundred megabytes:
+#: comparisons, in a file and in its normal form; boxes; inputs of all boxes together
+LARGEST_FORM = 1 << 18
+_MOST_BOXES = 1 << 16
 _LARGEST_BOXES = 1 << 23
 
 
@@ -172,6 +173,8 @@ def parts_of(
             empty = narrowed
             continue
         grouped.setdefault(narrowed.key(), (narrowed, []))[1].append(constraints)
+        if len(grouped) > _MOST_BOXES:
+            raise FormatError(path, f"has more than {_MOST_BOXES} input boxes", "split the file")
     if not grouped:
         if empty is not None and not _has_false(And(tuple(formulas))):
             _fail_crossed(tokens, empty, empty.crossed() or 0)
