@@ -202,7 +202,7 @@ def test_coefficients_without_a_common_denominator(tmp_path):
 
 
 def test_false_parts_take_their_products_with_them(tmp_path):
-    product = " ".join(f"(or (<= Y_0 {k}) (>= Y_0 {k}.5))" for k in range(40))
+    product = f"(and {' '.join(f'(or (<= Y_0 {k}) (>= Y_0 {k}.5))' for k in range(40))})"
     for false in ("(or)", "false", "(< Y_0 Y_0)", "(<= 1 0)", "(and (or (> 1 1)) (>= Y_0 0))"):
         (part,) = read(tmp_path, HEAD + f"(assert (or (and {false} {product})))").parts
         assert part.condition == ()
@@ -248,11 +248,12 @@ def test_boxes_share_what_they_have_in_common(tmp_path):
     text = "".join(
         f"(declare-const X_{i} Real)(assert (>= X_{i} 0.{i + 1}))(assert (<= X_{i} {i + 1}))" for i in range(5)
     )
-    text += "(declare-const Y_0 Real)(assert (or (>= X_1 0.5) (<= X_4 2.5) (and (>= X_1 -9) (<= X_1 1.5))))"
-    first, second, third = read(tmp_path, text).parts
+    text += "(declare-const Y_0 Real)(assert (or (>= X_1 0.5) (<= X_4 2.5) (and (>= X_1 -9) (<= X_1 1.5)) (<= X_3 9)))"
+    first, second, third, fourth = read(tmp_path, text).parts
     assert [float(end) for end in first.box.lower] == [0.1, 0.5, 0.3, 0.4, 0.5]
     assert [float(end) for end in second.box.upper] == [1, 2, 3, 4, 2.5]
     assert float(third.box.lower[1]) == 0.2 and float(third.box.upper[1]) == 1.5
+    assert [float(end) for end in fourth.box.upper] == [1, 2, 3, 4, 5]
     assert all(a is b for a, b in zip(first.box.upper, third.box.upper, strict=True) if a == b)
 
 
