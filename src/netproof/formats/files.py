@@ -15,13 +15,15 @@ from netproof.errors import FormatError, InputError
 
 #: no file netproof reads whole is larger than this (a bomb behind a small gzip is)
 SIZE_LIMIT = 1 << 30
+#: gzip may unpack to so many bytes, or to so many times its size, whichever is more: a small file takes little memory
+_UNPACKED, _UNPACKED_TIMES = 1 << 26, 100
 
 
 def read_bytes(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes:
     """The content of a file, decompressed where it is gzip.
 
     ``what`` names the thing expected ("image file"). Raises :class:`FormatError` where it is missing, a
-    folder, unreadable, corrupt gzip, or larger than ``limit`` bytes.
+    folder, unreadable, corrupt gzip, larger than ``limit`` bytes, or gzip that unpacks to far more than it is.
     """
     path = Path(path)
     try:
@@ -43,11 +45,19 @@ def read_bytes(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes
 
 
 def _decompress(path: Path, data: bytes, limit: int) -> bytes:
+    most = max(_UNPACKED, _UNPACKED_TIMES * len(data))
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            return stream.read(limit + 1)
+            unpacked = stream.read(min(limit, most) + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(path, f"is damaged gzip ({error})", "download or copy it again") from None
+    if len(unpacked) > most:
+        raise FormatError(
+            path,
+            f"is gzip of {len(data)} bytes that unpacks to more than {most}",
+            "unpack it yourself if it is meant to be so",
+        )
+    return unpacked
 
 
 def unwritable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> InputError:
