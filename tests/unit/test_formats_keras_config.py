@@ -98,6 +98,20 @@ def test_shapes_may_be_left_out_and_inputs_listed() -> None:
     accepted({"class_name": "Sequential", "config": {"layers": [dense("d", 2, None)]}}, [("d", (2, 2))])
 
 
+def test_shapes_as_objects() -> None:
+    for kind in ("TensorShape", "__tuple__"):
+        for extents in ([None, 3, 4], [None, 3, 5]):
+            model = chain()
+            del model["config"]["layers"][0]
+            model["config"]["build_input_shape"] = {"class_name": kind, "items": extents}
+            if extents[2] == 4:
+                accepted(model)
+            else:
+                refused(model, "layer 'dense' is given values of shape 15, and a kernel for 12")
+    model["config"]["build_input_shape"] = {"class_name": "Other", "items": [None, 3, 4]}
+    refused(model, "'the model' states the input shape")
+
+
 def test_relu_may_be_a_layer_of_its_own() -> None:
     model = chain()
     layers = model["config"]["layers"]

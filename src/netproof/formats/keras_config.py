@@ -139,6 +139,8 @@ class _Check:
             stated = config.get(field)
             if stated is None:
                 continue
+            if isinstance(stated, dict) and stated.get("class_name") in ("TensorShape", "__tuple__"):
+                stated = stated.get("items")  # as some versions of Keras write a shape
             extents = stated[1:] if isinstance(stated, list) else []
             if not extents or not all(type(extent) is int and extent > 0 for extent in extents):
                 raise self._refusal(f"'{_shown(name)}' states the input shape {_shown(stated)}")
