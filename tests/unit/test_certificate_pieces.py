@@ -33,6 +33,7 @@ from netproof.network import Network
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
 from netproof.operators.staircase import Staircase
+from netproof.operators.sum import Sum
 
 EMPTY, LEAF, CUT, SPLIT, POINTS = range(5)
 THRESHOLDS, BASE = [2.0, 5.0, 5.0, 8.0], -1.0
@@ -478,6 +479,50 @@ def test_intervals_are_the_tightest_of_integers() -> None:
     net = Network(builder.build(), "here", "0" * 64, floats(1, 2), floats(4, 8))
     region = ExactNetwork(net, "here").whole(net.lower, net.upper)
     assert region.low[0].tolist() == [[2 - 24 + 5, -4 - 7]] and region.high[0].tolist() == [[8 - 6 + 5, -1 - 7]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bounds_of_a_node_that_is_used_twice(seed: int) -> None:
+    """The bound, and the sum of absolute values beside it, written out for ``y = W1 h - W2 h`` with ``h = f(W0 x)``."""
+    random = np.random.default_rng(seed)
+
+    def linear(rows: int, columns: int) -> Linear:
+        return Linear(*(torch.from_numpy(random.integers(-5, 6, n)).double() for n in ((rows, columns), (rows,))))
+
+    first, left, right = linear(3, 2), linear(2, 3), linear(2, 3)
+    builder = GraphBuilder(Arithmetic.INTEGER, (2,))
+    hidden = builder.add(
+        "f", Staircase(floats(*THRESHOLDS)[None], floats(BASE)), builder.add("0", first, builder.input)
+    )
+    builder.add("y", Sum((1, -1)), builder.add("1", left, hidden), builder.add("2", right, hidden))
+    net = Network(builder.build(), "here", "0" * 64, floats(-3, 0), floats(1, 4))
+    exact = ExactNetwork(net, "here")
+    region = exact.whole(net.lower, net.upper)
+    v, s = (torch.from_numpy(random.integers(-4, 5, (1, n))).double() for n in (2, 3))
+    found = exact.backward(region, {len(net.graph.nodes) - 1: (v, v.abs())}, [s])
+
+    handed = v @ left.weight - v @ right.weight
+    weights = v.abs() @ (left.weight.abs() + right.weight.abs())
+    low, high = region.low[0], region.high[0]
+    phi, image = exact.stairs[0].conjugate(handed, s, low, high, torch.arange(3))
+    price = s @ first.weight
+    box = (price.clamp(min=0) * net.upper + price.clamp(max=0) * net.lower).sum()
+    value = v @ (left.bias - right.bias) + phi.sum() + s @ first.bias + box
+    size = v.abs() @ (left.bias.abs() + right.bias.abs()) + (weights * image).sum() + s.abs() @ first.bias.abs()
+    size = size + (s.abs() * torch.maximum(low.abs(), high.abs())).sum()
+    size = size + 2 * (s.abs() @ first.weight.abs() @ torch.maximum(net.lower.abs(), net.upper.abs()))
+    assert torch.equal(found.value, value) and torch.equal(found.size, size) and torch.equal(found.v[0], handed)
+
+
+def test_common_cuts_where_the_last_node_is_affine() -> None:
+    """A row without ``mu`` hands the output nothing."""
+    net = network(last=False)
+    common = {
+        "common": [1], "cut_activation": [1], "cut_feature": [0], "cut_side": [1], "cut_end": [8], "cut_row": [0],
+        "row_exponent": [0], "row_mu": [0], "kind": [POINTS],
+    }  # fmt: skip
+    words = "common cuts, group 0: a cut above 8 at feature 0 of activation 1, for which row 0 gives the bound 0, not below 0"
+    refused(proof(net, [[([1], 4)]], **common), net, words)
 
 
 # -- witnesses
