@@ -433,12 +433,15 @@ def test_a_config_that_the_first_reader_passed_over(perceptron: Path, monkeypatc
     monkeypatch.setattr(keras_h5, "check_config", lambda *_: None)
     assert confirm(stating("relu", "relu", "linear", more=({"class_name": "Dropout", "config": {}},)))
     refused(stating("relu", "tanh", "linear"), "activations relu, tanh, linear")
+    relu = {"class_name": "ReLU", "config": {}}
+    refused(stating("relu", "relu", "linear", more=(relu,)), "activations relu, relu, relu")
+    refused(stating("relu", "relu", "tanh", more=(relu,)), "activations relu, relu, tanh")
     refused(stating("relu", "relu", "relu"), "activations relu, relu, relu")
     refused(stating("relu", "linear"), "activations relu, linear")
     refused(
         stating("relu", "relu", "linear", more=({"class_name": "Softmax", "config": {}},)), "a layer of class Softmax"
     )
-    relu = {"class_name": "ReLU", "config": {"max_value": 6}}
+    relu["config"] = {"max_value": 6}
     refused(stating("relu", "relu", "linear", more=(relu,)), "a ReLU with a ceiling")
     soft = {"class_name": "Activation", "config": {"activation": "softmax"}}
     refused(stating("relu", "relu", "linear", more=(soft,)), "a layer of class Activation")

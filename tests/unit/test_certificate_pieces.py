@@ -25,6 +25,7 @@ from netproof.certificate.check import Checked, check
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.evaluate import LIMIT, ExactNetwork, Stairs
 from netproof.certificate.format import encode, is_intact, write
+from netproof.certificate.refute import Rows
 from netproof.certificate.region import Cuts, Region
 from netproof.certificate.witness import WitnessDocument
 from netproof.errors import CertificateError, ProofError
@@ -396,6 +397,54 @@ def test_the_difference_of_an_order_case(monkeypatch: pytest.MonkeyPatch, block:
             )
         else:
             assert bool(region.empty())
+
+
+def test_bounds_of_an_order_case_follow_the_range_that_is_cut() -> None:
+    """A cut at ``q`` changes the difference, one at ``p`` does not; the box, and with it the rest, stays."""
+    net = network(inputs=2)
+    levels, p_high, q_low = len(THRESHOLDS), 6, 1
+
+    def threshold(i: int) -> float:
+        return -math.inf if i <= 0 else math.inf if i > levels else THRESHOLDS[i - 1]
+
+    finite = 0
+    for margin in (1, 2, 3):
+        made = proof(
+            net,
+            [[([1, -1], margin)]],
+            form=[1],
+            kind=[POINTS],
+            lower=[2, q_low],
+            upper=[p_high, 8],
+            row_exponent=[1],
+            row_mu=[2],
+        )
+        query, exact = query_of(made, net, "order"), ExactNetwork(net, "order")
+        cases = Cases(exact, query, made.arrays["form"], "order")
+        region = exact.whole(query.lower, query.upper)
+        wanted = [(f_, side, end) for f_ in (0, 1) for side in (0, 1) for end in range(-1, 11)]
+        zero = torch.zeros(len(wanted), dtype=torch.int64)
+        feature, side, end = (torch.tensor(column) for column in zip(*wanted, strict=True))
+        cuts = Cuts(zero, zero + 1, feature, side, end.double())
+        found = Rows(made, exact, cases).bounds(region, torch.tensor([0]), cuts, zero.numpy()).tolist()
+        for (feature_, side_, end_), bound in zip(wanted, found, strict=True):
+            low, high = ((2, p_high), (q_low, 8))[feature_]
+            part = (low, min(high, end_ - 1)) if side_ == 0 else (max(low, end_ + 1), high)
+            first, last = part if feature_ == 1 else (q_low, 8)
+            terms = [
+                threshold(i + margin) - threshold(i + 1) + 1
+                for i in range(f(first) + 1, f(last) + 2)
+                if i + margin <= levels
+            ]
+            d = min(terms, default=math.inf)
+            if part[0] > part[1] or d == math.inf:
+                assert bound == -math.inf
+            elif d == -math.inf:
+                assert bound == math.inf
+            else:
+                finite += 1
+                assert bound == (2 * (p_high - q_low) - 2 * d) / 2
+    assert finite > 40
 
 
 # -- staircases
