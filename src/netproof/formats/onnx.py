@@ -72,8 +72,11 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True, packed: int 
     around = Surroundings(path, Ledger(len(data) if packed is None else packed))
     files = parse_onnx(path, data, around.ledger, integers=True)
     if files[0].integer:
-        return read_integer_onnx(path, data, files, around)
+        network = read_integer_onnx(path, data, files, around)
+        files[0].check_output(path)
+        return network
     translation, graph = _agreed(path, files, around)
+    files[0].check_output(path)
     if simplified:
         graph = simplify(graph)
     _check_finite(path, graph)

@@ -36,6 +36,7 @@ class OnnxFile:
     nodes : in an order in which operands come first
     metadata : what the model says about itself, by key
     types : of its values, as ONNX numbers them, as far as they are known
+    declared : the type that the output is said to have; 0 where nothing is said
     """
 
     opset: int
@@ -47,6 +48,16 @@ class OnnxFile:
     input_type: int
     metadata: dict[str, str]
     types: dict[str, int]
+    declared: int
+
+    def check_output(self, path: Path) -> None:
+        """Refuse (:class:`FormatError`) an output that is declared to be of another type than it is."""
+        if self.declared and self.types.get(self.output, self.declared) != self.declared:
+            raise FormatError(
+                path,
+                f"its output '{printable(self.output)}' is declared as another type than it is",
+                "export the network again",
+            )
 
     @property
     def tensors(self) -> list[onnx.TensorProto]:
@@ -118,9 +129,10 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
         for node in nodes:
             check_form(path, node, opset)
         types = check_types(path, nodes, given, opset)
-        _check_output(path, graph.output[0], types)
+        output = graph.output[0]
+        stated = output.type.tensor_type.elem_type
         files.append(
-            OnnxFile(opset, inputs[0].name, shape, graph.output[0].name, constants, nodes, kind, metadata, types)
+            OnnxFile(opset, inputs[0].name, shape, output.name, constants, nodes, kind, metadata, types, stated)
         )
     return files
 
@@ -166,15 +178,6 @@ def _is_of(declared: onnx.TypeProto.Tensor, kind: int, shape: tuple[int, ...]) -
         return True
     extents = [dimension.dim_value for dimension in declared.shape.dim]
     return len(extents) == len(shape) and all(e in (0, s) for e, s in zip(extents, shape, strict=True))
-
-
-def _check_output(path: Path, declared: onnx.ValueInfoProto, types: dict[str, int]) -> None:
-    """Refuse an output that is declared to be of another type than it is."""
-    stated, found = declared.type.tensor_type.elem_type, types.get(declared.name, 0)
-    if stated and found and stated != found:
-        raise FormatError(
-            path, f"its output '{printable(declared.name)}' is declared as another type than it is", "export it again"
-        )
 
 
 def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) -> tuple[int, ...]:

@@ -30,14 +30,14 @@ class Form:
 
     Attributes
     ----------
-    inputs, outputs : the least and the largest number; for each its type or the letter that stands for one, and
-        whether all of a variadic one have one type
+    inputs, outputs : the largest numbers of operands and results
+    takes, gives : of each its type, or the letter that stands for one, and whether all of a variadic one have one type
     types : what each letter can stand for, as ONNX numbers types
     attributes, required : names
     """
 
-    inputs: tuple[int, int]
-    outputs: tuple[int, int]
+    inputs: int
+    outputs: int
     takes: tuple[tuple[str, bool], ...]
     gives: tuple[tuple[str, bool], ...]
     types: dict[str, frozenset[int]]
@@ -56,8 +56,8 @@ def form_of(operator: str, opset: int) -> Form | None:
         return None
     words = {f"tensor({name.lower()})": number for name, number in onnx.TensorProto.DataType.items()}
     return Form(
-        (schema.min_input, schema.max_input),
-        (schema.min_output, schema.max_output),
+        schema.max_input,
+        schema.max_output,
         tuple((formal.type_str, formal.is_homogeneous) for formal in schema.inputs),
         tuple((formal.type_str, formal.is_homogeneous) for formal in schema.outputs),
         {
@@ -98,14 +98,11 @@ def check_form(path: Path, node: onnx.NodeProto, opset: int) -> None:
     missing = sorted(form.required - seen)
     if missing:
         raise FormatError(path, f"{label} has no attribute '{missing[0]}', which it needs", "export it again")
-    for what, names, (least, most) in (
-        ("operands", node.input, form.inputs),
-        ("results", node.output, form.outputs),
-    ):
-        if not least <= len(names) <= most:
+    for what, names, most in (("operands", node.input, form.inputs), ("results", node.output, form.outputs)):
+        if len(names) > most:
             raise FormatError(
                 path,
-                f"{label} has {len(names)} {what}; at opset {opset} it has {least if len(names) < least else most}",
+                f"{label} has {len(names)} {what}; at opset {opset} it has {most} at most",
                 "export the network again",
             )
 
