@@ -14,8 +14,8 @@ from collections.abc import Sequence
 #: bytes that any file may make, however small it is, and for every byte of its own
 _ROOM = 320 << 20
 _ROOM_PER_BYTE = 24
-#: nodes that any file may have, and one more for so many of its bytes
-_NODES = 1 << 14
+#: nodes that any file and the graph made of it may have together, and one more for so many of its bytes
+_NODES = 1 << 15
 _BYTES_PER_NODE = 1 << 10
 #: features of one value, and of all values together: what is computed with later is as large as these
 _LARGEST_VALUE = 1 << 24
@@ -56,7 +56,7 @@ class Ledger:
         """Account for nodes; raises :class:`ExhaustedError`."""
         self._nodes -= count
         if self._nodes < 0:
-            raise ExhaustedError(f"has {count} nodes, more than can be handled")
+            raise ExhaustedError(f"{count} more nodes are more than can be handled")
 
     def allocate(self, size: int) -> None:
         """Account for ``size`` bytes that are about to be made; raises :class:`ExhaustedError`."""

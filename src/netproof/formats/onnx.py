@@ -178,7 +178,8 @@ def _call(
     path: Path, node: onnx.NodeProto, operands: list[Value | None], translation: Translation, final: bool
 ) -> tuple[Value, ...]:
     name = printable(node.name or (node.output[0] if node.output else node.op_type))
-    shapes = ", ".join("none" if o is None else "x".join(map(str, o.shape)) or "scalar" for o in operands)
+    shapes = ", ".join("none" if o is None else "x".join(map(str, o.shape)) or "scalar" for o in operands[:8])
+    shapes += ", ..." if len(operands) > 8 else ""
     where = f"node '{name}' ({printable(node.op_type)} of {shapes or 'nothing'})"
     translate = OPERATORS.get(node.op_type) if node.domain in STANDARD else None
     if translate is None:

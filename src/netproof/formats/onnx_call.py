@@ -251,6 +251,7 @@ class Call:
     def add(self, operator: Operator, operands: tuple[int, ...], shape: Shape, part: str = "") -> Variable:
         """Append a node to the graph; ``part`` tells nodes of one call apart."""
         self.translation.reserve(shape)
+        self.translation.ledger.nodes(1)
         # Once more for their magnitudes, which operators keep.
         self.translation.allocate(2 * sum(parameter.numel() for _, parameter in operator.parameters()))
         operator = self._one_object(operator, part)
