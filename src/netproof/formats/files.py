@@ -18,6 +18,7 @@ SIZE_LIMIT = 1 << 30
 #: what gzip may unpack to, however small it is, and for every byte of its own
 _UNPACKED = 1 << 26
 _UNPACKED_PER_BYTE = 64
+_PART = 1 << 24
 _GZIP = b"\x1f\x8b"
 
 
@@ -55,7 +56,7 @@ def read_start(path: str | Path, what: str, size: int) -> bytes:
 def _start(path: Path, what: str, size: int) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(size)
+            return _at_most(stream, size)
     except FileNotFoundError:
         raise FormatError(path, f"no such {what}", "check the path") from None
     except IsADirectoryError:
@@ -64,6 +65,15 @@ def _start(path: Path, what: str, size: int) -> bytes:
         raise FormatError(path, f"cannot be read ({error.strerror})", "check the path and its permissions") from None
     except ValueError:
         raise FormatError(repr(str(path)), "is no file name", "check the path") from None
+
+
+def _at_most(stream: BinaryIO | gzip.GzipFile, size: int) -> bytes:
+    """Up to ``size`` bytes, without room for all of them before there are any."""
+    parts = []
+    while size > 0 and (part := stream.read(min(size, _PART))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def _decompress(path: Path, data: bytes, what: str, limit: int) -> bytes:
@@ -83,7 +93,7 @@ def _decompress(path: Path, data: bytes, what: str, limit: int) -> bytes:
 def _unpacked(path: Path, data: bytes, size: int) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            return stream.read(size)
+            return _at_most(stream, size)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(path, f"is damaged gzip ({error})", "download or copy it again") from None
 

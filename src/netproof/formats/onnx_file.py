@@ -151,6 +151,9 @@ def _check_parts(path: Path, model: onnx.ModelProto) -> None:
                 f"defines the operator '{printable(function.name)}' by itself",
                 "inline its functions before export",
             )
+    keys = [entry.key for entry in model.metadata_props]
+    if len(set(keys)) < len(keys):
+        raise FormatError(path, "has two metadata entries of one name", "export the network again")
     seen: set[str] = set()
     for tensor in graph.initializer:
         if tensor.name in seen or not tensor.name:

@@ -83,6 +83,8 @@ def check_form(path: Path, node: onnx.NodeProto, opset: int) -> None:
     if form is None:
         return
     label = f"node '{printable(node.name or (node.output[0] if node.output else ''))}' ({node.op_type})"
+    if getattr(node, "overload", ""):
+        raise FormatError(path, f"{label} is an overload of a function", "inline its functions before export")
     seen: set[str] = set()
     for attribute in node.attribute:
         name = printable(attribute.name)

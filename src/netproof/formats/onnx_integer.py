@@ -129,7 +129,7 @@ def _input_range(path: Path, file: OnnxFile) -> tuple[int, int]:
     if stated is None:
         return least, largest
     # Protobuf hands over as bytes what is no text.
-    match = re.fullmatch(r"(-?\d{1,3}) (-?\d{1,3})", stated) if isinstance(stated, str) else None
+    match = re.fullmatch(r"(-?[0-9]{1,3}) (-?[0-9]{1,3})", stated) if isinstance(stated, str) else None
     ends = (int(match[1]), int(match[2])) if match else (1, 0)
     if not least <= ends[0] <= ends[1] <= largest:
         raise FormatError(
