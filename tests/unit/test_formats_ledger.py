@@ -14,6 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 from netproof.errors import FormatError
+from netproof.formats import ledger
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.onnx import read_onnx
 from onnx_models import model, node, save
@@ -77,8 +78,6 @@ HOSTILE: dict[str, tuple[list[onnx.NodeProto], tuple[int, ...], dict[str, Any]]]
     "transposed again and again": (chain(101, "Transpose", perm=[1, 0]), (1024, 1024), {}),
     "reduced again and again": (many(300, "ReduceMean", "x", axes=[0]), (2048, 2048), {}),
     "parts of one entry": ([node("Split", ["x"], ["y", *(f"v{i}" for i in range(8191))], axis=1)], (1, 8192), {}),
-    "nodes": (chain(33000, "Relu"), (1, 2), {}),
-    "nodes made of nodes": (chain(900, "MaxPool", kernel_shape=[31, 31], pads=[15] * 4), (1, 1, 3, 3), {}),
     "a list of extents": ([node("ConstantOfShape", ["extents"], ["e"]), node("Cast", ["e"], ["i"], to=7), node("Reshape", ["x", "i"])], (1, 2), {"extents": ints(1 << 20)}),
     "a shape of many axes": ([node("Reshape", ["x", "extents"])], (1,), {"extents": np.ones(40, np.int64)}),
 }  # fmt: skip
@@ -104,6 +103,15 @@ def test_a_small_file_takes_no_gigabytes(name: str, tmp_path: Path) -> None:
         or "axes" in message
     )
     assert len(message) < 600, message
+
+
+def test_nodes_and_what_they_become_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "_NODES", 50)
+    with pytest.raises(FormatError, match="has 60 nodes, more than can be handled"):
+        read_onnx(save(tmp_path / "net.onnx", model(chain(60, "Relu"), (1, 2))))
+    pooled = model(chain(5, "MaxPool", kernel_shape=[31, 31], pads=[15] * 4), (1, 1, 3, 3))
+    with pytest.raises(FormatError, match="1 more nodes are more than can be handled"):
+        read_onnx(save(tmp_path / "net.onnx", pooled))
 
 
 def test_one_external_file_read_again_and_again(tmp_path: Path) -> None:
