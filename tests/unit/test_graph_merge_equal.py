@@ -191,3 +191,19 @@ def test_towers_that_share_constants_only_in_part(tmp_path):
         run_netproof(read_onnx(path), inputs), run_onnxruntime(path.read_bytes(), inputs), strict=True
     ):
         assert np.abs(mine - theirs).max() < 1e-5 and np.abs(theirs).max() > 0
+
+
+def test_twins_of_integers(tmp_path):
+    """Networks of integers, too: the difference of two equal accumulators is 0."""
+    nodes = []
+    for t in "ab":
+        nodes.append(node("MatMulInteger", ["x", f"w{t}"], [f"p{t}"]))
+        nodes.append(node("Relu", [f"p{t}"], [f"r{t}"]))
+    weight = np.array([[1, -2], [3, 4]], np.int8)
+    made = model([*nodes, node("Sub", ["ra", "rb"])], (1, 2), {"wa": weight, "wb": weight}, opset=14)
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    made.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
+    graph = read_onnx(save(tmp_path / "net.onnx", made)).graph
+    assert graph.arithmetic is Arithmetic.INTEGER
+    assert [n.operator.name for n in graph.nodes] == ["input", "select"]
+    assert graph.evaluate(tensor(7, 9)).tolist() == [0, 0]
