@@ -315,3 +315,11 @@ def test_weights_do_not_grow_without_end():
     assert linear_of_select(chosen, second) is None
     few_rows = Linear(second.weight[:9], second.bias[:9])
     assert isinstance(linear_of_select(chosen, few_rows), Linear)
+
+
+def test_linear_maps_are_not_merged_where_one_small_number_makes_it_round():
+    first = Linear(torch.tensor([[1.0], [1 + 2.0**-30]], dtype=torch.float64), torch.zeros(2, dtype=torch.float64))
+    second = Linear(torch.tensor([[1.0, 2.0**-30]], dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
+    assert linear_of_linear(first, second) is None  # 1 + 2^-30 + 2^-60
+    shifted = Linear(torch.ones(2, 1, dtype=torch.float64), torch.tensor([1.0, 1 + 2.0**-30], dtype=torch.float64))
+    assert linear_of_linear(shifted, second) is None  # in the bias
