@@ -64,7 +64,7 @@ def test_gzip_that_unpacks_to_far_more_than_it_is(tmp_path: Path, monkeypatch: p
         path.write_bytes(gzip.compress(content))
         assert read_bytes(path, "data file") == content
     path.write_bytes(gzip.compress(bytes(50_001)))
-    with pytest.raises(InputError, match=r"is gzip of \d+ bytes that unpacks to more than 50000; unpack it yourself"):
+    with pytest.raises(InputError, match=r"is gzip of \d+ bytes that unpacks to more than 50000; this is no data file"):
         read_bytes(path, "data file")
     with pytest.raises(InputError, match="is larger than 1000 bytes"):
         read_bytes(path, "data file", limit=1000)

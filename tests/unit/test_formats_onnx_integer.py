@@ -314,7 +314,7 @@ BAD = {
     ),
     "ends as attributes": (
         [node("ConvInteger", "x k", "a"), node("Clip", "a", "y", min=0.0, max=9.0)],
-        "clipped by operands",
+        "the attribute 'max', which it does not have at opset 14",
     ),
     "a constant output": ([node("Identity", "top", "y")], "operand 0 is a constant"),
     "another type added": (
