@@ -50,9 +50,10 @@ def box_lines(
     return bound_backwards(graph, region, coefficients, constant, activate, rounding)
 
 
-def refine_boxes(graph: Graph, region: Region, rounding: Rounding) -> Region:
-    """Tighten the ranges of every box's open features layer by layer."""
+def refine_boxes(graph: Graph, region: Region) -> Region:
+    """Tighten the ranges of every box's open features layer by layer, the error term with them."""
     behind = behind_activations(graph)
+    rounding = Rounding.begun(graph, region)
     for k, index in enumerate(graph.activations):
         operand = graph.nodes[index].operands[0]
         if not behind[operand]:
@@ -62,6 +63,7 @@ def refine_boxes(graph: Graph, region: Region, rounding: Rounding) -> Region:
         most = int(count.max())
         if not most:
             continue
+        rounding = rounding.up_to(graph, region, operand)
         # Boxes with open features only, each with as many objectives as the most open one has features.
         rows = count.nonzero()[:, 0]
         part = region.take(rows)

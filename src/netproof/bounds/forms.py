@@ -58,20 +58,38 @@ def form_ranges(graph: Graph, region: Region) -> Region:
         (form,) = operands
         reach = form.reach
         size = form.center.abs() * _U
-        low = torch.maximum(lowers[k], form.center - reach - size)
-        high = torch.minimum(uppers[k], form.center + reach + size)
+        # Where numbers overflow the form may end at none: then it says nothing.
+        low = torch.fmax(lowers[k], form.center - reach - size)
+        high = torch.fmin(uppers[k], form.center + reach + size)
         lowers[k], uppers[k] = low, high
         activation = graph.activation(graph.activations[k])
         hull = activation.hull(low, high)
         if isinstance(hull, KinkHull) and hull.left <= hull.right:
+            # A range that is narrower than the form's radius alone is the better form.
+            loose = ~(form.radius <= (high - low) / 2)
+            if bool(loose.any()):
+                form = _replaced(form, _of_range(low, high, form), loose)
+                reach = form.reach
             forms.append(_between_lines(hull, form, reach))
         else:
-            image_low, image_high = activation.output_range(low, high)
-            middle = (image_low + image_high) / 2
-            width = torch.maximum(image_high - middle, middle - image_low) * (1 + 4 * _U) + _TINY
-            forms.append(_Form(middle, torch.zeros_like(form.slopes), width))
+            forms.append(_of_range(*activation.output_range(low, high), form))
         k += 1
     return replace(region, range_lower=tuple(lowers), range_upper=tuple(uppers))
+
+
+def _of_range(low: Tensor, high: Tensor, like: _Form) -> _Form:
+    """What a range says, as a form that does not depend on the input."""
+    middle = (low + high) / 2
+    width = torch.maximum(high - middle, middle - low).clamp(min=0) * (1 + 4 * _U) + _TINY
+    return _Form(middle, torch.zeros_like(like.slopes), width)
+
+
+def _replaced(form: _Form, other: _Form, where: Tensor) -> _Form:
+    return _Form(
+        torch.where(where, other.center, form.center),
+        torch.where(where[:, None], other.slopes, form.slopes),
+        torch.where(where, other.radius, form.radius),
+    )
 
 
 def _affine(operator: Affine, operands: list[_Form]) -> _Form:

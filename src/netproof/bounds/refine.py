@@ -50,7 +50,6 @@ Propagate = Callable[[Graph, Region], Region]
 def refine_ranges(
     graph: Graph,
     region: Region,
-    rounding: Rounding,
     deadline: float = math.inf,
     propagate: Propagate = propagate_intervals,
 ) -> Region:
@@ -59,10 +58,13 @@ def refine_ranges(
     A range has two ends, but a feature whose sign is settled by one of them needs no more: the end nearer to settling
     it is bounded first, the other one only where that was not enough. What is bounded costs in proportion.
 
-    Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64, and
-    ``rounding`` of a region that holds this one.
+    The error term of a layer's bounds is that of the ranges found for the layers above it.
+
+    Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64.
     """
-    for k in range(len(graph.activations)):
+    rounding = Rounding.begun(graph, region)
+    for k, index in enumerate(graph.activations):
+        rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
         region = refine_layer(graph, region, k, rounding, deadline, propagate)
     return region
 
@@ -78,6 +80,7 @@ def refine_layer(
 ) -> Region:
     """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it.
 
+    ``rounding`` is of a region that holds this one, up to the activation's operand at least.
     ``threads`` is how many batches are bounded at a time, by default as many as PyTorch would use.
     """
     operand = graph.nodes[graph.activations[k]].operands[0]

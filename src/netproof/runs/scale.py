@@ -56,12 +56,13 @@ def measure_root(graph: Graph, x: Tensor, radius: float, threads: int = 1) -> It
     label = int(graph.evaluate(x[None])[0].argmax())
     begun = _clock()
     region = box_region(graph, (x - radius)[None], (x + radius)[None])
-    rounding = Rounding.of(graph, region)
+    rounding = Rounding.begun(graph, region)
     first = [int(open_features(graph, region, k).sum()) for k in range(len(graph.activations))]
     yield Layer("intervals", sum(node.size for node in graph.nodes), sum(first), sum(first), *_since(begun))
     for k, index in enumerate(graph.activations):
         begun = _clock()
         before = int(open_features(graph, region, k).sum())
+        rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
         region = refine_layer(graph, region, k, rounding, threads=threads)
         after = int(open_features(graph, region, k).sum())
         yield Layer(graph.nodes[index].name, graph.nodes[index].size, before, after, *_since(begun))
@@ -70,7 +71,8 @@ def measure_root(graph: Graph, x: Tensor, radius: float, threads: int = 1) -> It
     c[:, label] -= 1
     c = torch.cat([c[:label], c[label + 1 :]])
     objective = Objective({len(graph.nodes) - 1: c}, torch.zeros(len(c), dtype=torch.float64))
-    value = crown_lines(graph, region, hulls_of(graph, region), objective, Rounding.of(graph, region)).value
+    rounding = rounding.up_to(graph, region, len(graph.nodes) - 1)
+    value = crown_lines(graph, region, hulls_of(graph, region), objective, rounding).value
     yield Layer("margins", len(c), len(c), int((value >= 0).sum()), *_since(begun))
     yield Margins(-value, peak_memory())
 

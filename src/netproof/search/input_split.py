@@ -72,12 +72,11 @@ class Boxes:
 
 
 class InputSplit:
-    """Search on one query, all of it in float64 on the CPU; ``rounding`` of the root region."""
+    """Search on one query, all of it in float64 on the CPU."""
 
-    def __init__(self, problem: Problem, rounding: Rounding) -> None:
+    def __init__(self, problem: Problem) -> None:
         self._graph = problem.graph
         self._constraints = problem.constraints
-        self._rounding = rounding
         self._attack = problem.attack
         self._memory = problem.memory
         widest = max(node.size for node in problem.graph.nodes)
@@ -141,11 +140,11 @@ class InputSplit:
         rows = small.nonzero()[:, 0]
         if len(rows):
             part = left.take(rows)
-            parts.append(self._close(replace(part, region=refine_boxes(graph, part.region, self._rounding))))
+            parts.append(self._close(replace(part, region=refine_boxes(graph, part.region))))
         # Boxes with many open features have too many objectives to be bounded side by side.
         for row in many.nonzero():
             part = left.take(row)
-            region = refine_ranges(graph, part.region, self._rounding, deadline, form_ranges)
+            region = refine_ranges(graph, part.region, deadline, form_ranges)
             parts.append(self._close(replace(part, region=region)))
         left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
         if self._attack is not None and len(left):
@@ -176,11 +175,12 @@ class InputSplit:
         """The largest bound of any open case, by single constraints: ``[B]``."""
         constraints = self._constraints
         boxes, number, width = len(batch), len(constraints), constraints.width
-        lines = self._lines(batch.region, hulls_of(self._graph, batch.region))
+        region = batch.region
+        lines = self._lines(region, hulls_of(self._graph, region), Rounding.of(self._graph, region))
         value = lines.value.view(boxes, number, width).amin(-1)
         return torch.where(batch.cases, value, -torch.inf).amax(1)
 
-    def _lines(self, region: Region, hulls: tuple[Hull, ...]) -> Lines:
+    def _lines(self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding) -> Lines:
         """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
         constraints = self._constraints
         boxes, rows = len(region), len(constraints) * constraints.width
@@ -188,7 +188,7 @@ class InputSplit:
         if constraints.inputs is not None:
             coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
         constant = -constraints.threshold.reshape(1, -1).expand(boxes, -1)
-        return box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+        return box_lines(self._graph, region, hulls, coefficients, constant, rounding)
 
     def _close(self, batch: Boxes) -> tuple[Boxes, Tensor]:
         """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
@@ -198,27 +198,30 @@ class InputSplit:
         region = batch.region
         constraints, width = self._constraints, self._constraints.width
         boxes, number = len(region), len(constraints)
-        hulls = hulls_of(self._graph, region)
-        lines = self._lines(region, hulls)
+        hulls, rounding = hulls_of(self._graph, region), Rounding.of(self._graph, region)
+        lines = self._lines(region, hulls, rounding)
         value = lines.value.view(boxes, number, width).amin(-1)
         cases = batch.cases & (value >= 0)
         if width > 1 and bool(cases.any()):
-            cases, value = self._mix(region, hulls, lines.coefficients, lines.constant, cases, value)
+            cases, value = self._mix(region, hulls, rounding, lines, cases, value)
         rows = cases.any(1).nonzero()[:, 0]
         largest = torch.where(cases, value, -torch.inf).amax(1)[rows]
         left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows])
         return left, lines.coefficients.view(boxes, number, width, -1)[rows]
 
     def _mix(
-        self, region: Region, hulls: tuple[Hull, ...], slopes: Tensor, constant: Tensor, cases: Tensor, value: Tensor
+        self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding, single: Lines, cases: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Refute conjunctions by mixtures of their constraints."""
+        """Refute conjunctions by mixtures of their constraints, whose single lines are known."""
         box, case = cases.nonzero(as_tuple=True)
         width = self._constraints.width
         shape = (len(region), len(self._constraints), width)
         part = region.take(box)
         weight = best_mixture(
-            slopes.view(*shape, -1)[box, case], constant.view(shape)[box, case], part.lower, part.upper
+            single.coefficients.view(*shape, -1)[box, case],
+            single.constant.view(shape)[box, case],
+            part.lower,
+            part.upper,
         )
         objective = self._constraints.mixed(case, weight)
         lines = box_lines(
@@ -227,9 +230,9 @@ class InputSplit:
             tuple(hull.take(box) for hull in hulls),
             {node: c[:, None] for node, c in objective.coefficients.items()},
             objective.constant[:, None],
-            self._rounding,
+            rounding,
         )
-        mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, self._rounding)
+        mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, rounding)
         value = value.clone()
         value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))
         return cases & (value >= 0), value
