@@ -51,7 +51,12 @@ def box_lines(
 
 
 def refine_boxes(graph: Graph, region: Region) -> Region:
-    """Tighten the ranges of every box's open features layer by layer, the error term with them."""
+    """Tighten the ranges of every box's open features layer by layer."""
+    return refine_with_account(graph, region)[0]
+
+
+def refine_with_account(graph: Graph, region: Region) -> tuple[Region, Rounding]:
+    """:func:`refine_boxes`, and the error term that follows the ranges: an account of the refined region."""
     behind = behind_activations(graph)
     rounding = Rounding.begun(graph, region)
     for k, index in enumerate(graph.activations):
@@ -79,4 +84,4 @@ def refine_boxes(graph: Graph, region: Region) -> Region:
         high[rows] = high[rows].scatter_reduce(1, feature, top, "amin")
         low[rows] = low[rows].scatter_reduce(1, feature, bottom, "amax")
         region = propagate_intervals(graph, region.with_range(k, low, high))
-    return region
+    return region, rounding.up_to(graph, region, len(graph.nodes) - 1)

@@ -91,12 +91,14 @@ def refine_layer(
         return region
     ends = _Ends(graph, region, k, rounding, threads or torch.get_num_threads())
     row, feature = ends.open.nonzero(as_tuple=True)
+    if not len(row) or time.monotonic() >= deadline:
+        return region
     above = (ends.low + ends.high)[row, feature] > 0
     ends.improve(row, feature, ~above, deadline)
     left = ends.open[row, feature].nonzero()[:, 0]
     ends.improve(row[left], feature[left], above[left], deadline)
     ends.improve(*ends.far(), deadline)
-    return propagate(graph, region.with_range(k, ends.low, ends.high)) if ends.changed else region
+    return propagate(graph, region.with_range(k, ends.low, ends.high))
 
 
 class _Ends:
@@ -107,10 +109,6 @@ class _Ends:
         self.low, self.high = region.range_lower[k].clone(), region.range_upper[k].clone()
         #: which lower and which upper ends have been bounded
         self._done = torch.zeros(2, *self.low.shape, dtype=torch.bool)
-
-    @property
-    def changed(self) -> bool:
-        return bool(self._done.any())
 
     @property
     def open(self) -> Tensor:

@@ -117,8 +117,8 @@ def node_intervals(graph: Graph, region: Region) -> list[tuple[Tensor, Tensor]]:
             if outward:
                 radius = radius + _rounding(operator, ends)
             low, high = center - radius, center + radius
-            if outward:
-                # Where numbers overflow, neither what is not a number nor the wrong infinity is an end.
+            if outward and not float((high - low).sum()) < torch.inf:
+                # Numbers have overflowed: what is not a number is no end, and neither is the wrong infinity.
                 low, high = (
                     torch.where(low < torch.inf, low, -torch.inf),
                     torch.where(high > -torch.inf, high, torch.inf),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.backward import Lines
-from netproof.bounds.boxes import box_lines, refine_boxes
+from netproof.bounds.boxes import box_lines, refine_with_account
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
 from netproof.bounds.mixture import best_mixture
@@ -127,7 +127,8 @@ class InputSplit:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
         self._count += len(batch)
         region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
-        left, slopes = self._close(replace(batch, region=region))
+        rounding = Rounding.of(self._graph, region)
+        left, slopes = self._close(replace(batch, region=region), rounding)
         graph = self._graph
         features = sum(open_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
         small = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left))
@@ -140,20 +141,21 @@ class InputSplit:
         rows = small.nonzero()[:, 0]
         if len(rows):
             part = left.take(rows)
-            parts.append(self._close(replace(part, region=refine_boxes(graph, part.region))))
+            region, refined = refine_with_account(graph, part.region)
+            parts.append(self._close(replace(part, region=region), refined))
         # Boxes with many open features have too many objectives to be bounded side by side.
         for row in many.nonzero():
             part = left.take(row)
             region = refine_ranges(graph, part.region, deadline, form_ranges)
-            parts.append(self._close(replace(part, region=region)))
+            parts.append(self._close(replace(part, region=region), Rounding.of(graph, region)))
         left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
         if self._attack is not None and len(left):
             witness = self._try(left, slopes)
             if witness is not None:
                 return left, slopes, witness
-        return left, self._scores(left, slopes), None
+        return left, self._scores(left, slopes, rounding), None
 
-    def _scores(self, left: Boxes, slopes: Tensor) -> Tensor:
+    def _scores(self, left: Boxes, slopes: Tensor, rounding: Rounding) -> Tensor:
         """How good it is to split each input: the best few by the reach of the lines are tried out."""
         width = left.region.upper - left.region.lower
         score = (slopes.abs() * width[:, None, None]).amax(2)
@@ -166,17 +168,17 @@ class InputSplit:
         one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
         one[torch.arange(len(row)), candidates.reshape(-1)] = 1.0
         halves = _halves(left.take(row), one)
-        value = self._value(replace(halves, region=form_ranges(self._graph, halves.region))).clamp(min=0)
+        value = self._value(replace(halves, region=form_ranges(self._graph, halves.region)), rounding).clamp(min=0)
         gain = -(value[: len(row)] + value[len(row) :]).view(-1, tried)
         tried_out = torch.full_like(score, -torch.inf).scatter(1, candidates, torch.where(best > 0, gain, -torch.inf))
         return torch.where((left.depth % 2 == 0)[:, None], tried_out, score)
 
-    def _value(self, batch: Boxes) -> Tensor:
+    def _value(self, batch: Boxes, rounding: Rounding) -> Tensor:
         """The largest bound of any open case, by single constraints: ``[B]``."""
         constraints = self._constraints
         boxes, number, width = len(batch), len(constraints), constraints.width
         region = batch.region
-        lines = self._lines(region, hulls_of(self._graph, region), Rounding.of(self._graph, region))
+        lines = self._lines(region, hulls_of(self._graph, region), rounding)
         value = lines.value.view(boxes, number, width).amin(-1)
         return torch.where(batch.cases, value, -torch.inf).amax(1)
 
@@ -190,7 +192,7 @@ class InputSplit:
         constant = -constraints.threshold.reshape(1, -1).expand(boxes, -1)
         return box_lines(self._graph, region, hulls, coefficients, constant, rounding)
 
-    def _close(self, batch: Boxes) -> tuple[Boxes, Tensor]:
+    def _close(self, batch: Boxes, rounding: Rounding) -> tuple[Boxes, Tensor]:
         """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
         alive = (~batch.region.empty()).nonzero()[:, 0]
         if len(alive) < len(batch):
@@ -198,7 +200,7 @@ class InputSplit:
         region = batch.region
         constraints, width = self._constraints, self._constraints.width
         boxes, number = len(region), len(constraints)
-        hulls, rounding = hulls_of(self._graph, region), Rounding.of(self._graph, region)
+        hulls = hulls_of(self._graph, region)
         lines = self._lines(region, hulls, rounding)
         value = lines.value.view(boxes, number, width).amin(-1)
         cases = batch.cases & (value >= 0)
