@@ -57,19 +57,16 @@ def form_ranges(graph: Graph, region: Region) -> Region:
             continue
         (form,) = operands
         reach = form.reach
+        if not float(reach.sum()) < torch.inf:
+            form = _without_overflow(form, reach, lowers[k], uppers[k])
+            reach = form.reach
         size = form.center.abs() * _U
-        # Where numbers overflow the form may end at none: then it says nothing.
-        low = torch.fmax(lowers[k], form.center - reach - size)
-        high = torch.fmin(uppers[k], form.center + reach + size)
+        low = torch.maximum(lowers[k], form.center - reach - size)
+        high = torch.minimum(uppers[k], form.center + reach + size)
         lowers[k], uppers[k] = low, high
         activation = graph.activation(graph.activations[k])
         hull = activation.hull(low, high)
         if isinstance(hull, KinkHull) and hull.left <= hull.right:
-            # A range that is narrower than the form's radius alone is the better form.
-            loose = ~(form.radius <= (high - low) / 2)
-            if bool(loose.any()):
-                form = _replaced(form, _of_range(low, high, form), loose)
-                reach = form.reach
             forms.append(_between_lines(hull, form, reach))
         else:
             forms.append(_of_range(*activation.output_range(low, high), form))
@@ -84,11 +81,16 @@ def _of_range(low: Tensor, high: Tensor, like: _Form) -> _Form:
     return _Form(middle, torch.zeros_like(like.slopes), width)
 
 
-def _replaced(form: _Form, other: _Form, where: Tensor) -> _Form:
+def _without_overflow(form: _Form, reach: Tensor, low: Tensor, high: Tensor) -> _Form:
+    """What is known by ranges of the features whose form has no reach; where that is nothing, an infinite radius."""
+    known = _of_range(low, high, form)
+    lost = ~(reach < torch.inf)
+    center = torch.where(known.radius < torch.inf, known.center, 0.0)
+    radius = torch.where(known.radius < torch.inf, known.radius, torch.inf)
     return _Form(
-        torch.where(where, other.center, form.center),
-        torch.where(where[:, None], other.slopes, form.slopes),
-        torch.where(where, other.radius, form.radius),
+        torch.where(lost, center, form.center),
+        torch.where(lost[:, None], 0.0, form.slopes),
+        torch.where(lost, radius, form.radius),
     )
 
 

@@ -96,14 +96,9 @@ class Rounding:
         """The account of the input alone, whatever the ranges are."""
         if region.lower.dtype != torch.float64:
             raise ValueError("rigorous evaluation needs float64")
-        terms = graph.input.size + 64
-        for node in graph.nodes[1:]:
-            terms += node.size
-            if isinstance(node.operator, Affine):
-                terms += sum(node.operator.terms()) + node.operator.roundings + len(node.operands) + 4
-        whole = gamma(terms)
-        size, total = _grown(_largest(region.lower, region.upper), whole, 0.0)
-        return cls((size,), (None,), whole, total)
+        whole = gamma(graph.terms + 64)
+        size = _largest(region.lower, region.upper) * (1 + 2 * whole)
+        return cls((size,), (None,), whole, float(size.sum()))._limited(0, 0.0)
 
     def up_to(self, graph: Graph, region: Region, node: int) -> Rounding:
         """The account of all nodes up to ``node``, where it lacks some: these by the ranges of ``region``.
@@ -114,14 +109,15 @@ class Rounding:
         known = len(self.magnitude)
         if node < known:
             return self
-        magnitude, offset, total = list(self.magnitude), list(self.offset), self.total_magnitude
+        magnitude, offset, sums = list(self.magnitude), list(self.offset), []
+        growth = 1 + 2 * self.gamma
         k = bisect_left(graph.activations, known)
         for one in graph.nodes[known : node + 1]:
             operator = one.operator
             if isinstance(operator, Affine):
                 size = operator.forward_absolute(*(magnitude[i] for i in one.operands)) + operator.offset_absolute()
                 off = _carried(operator, [offset[i] for i in one.operands], one.size)
-                offset.append(None if off is None else off * (1 + 2 * self.gamma))
+                offset.append(None if off is None else off * growth)
             else:
                 low, high = region.range_lower[k], region.range_upper[k]
                 operand = one.operands[0]
@@ -129,9 +125,24 @@ class Rounding:
                 size = _largest(*graph.activation(graph.activations[k]).output_range(low, high)) + _IMAGE
                 offset.append(None)
                 k += 1
-            size, total = _grown(size, self.gamma, total)
+            # Made safe for its own rounding: these are sums of numbers that are not negative.
+            size = size * growth
             magnitude.append(size)
-        return Rounding(tuple(magnitude), tuple(offset), self.gamma, total)
+            sums.append(size.sum())
+        total = self.total_magnitude + float(torch.stack(sums).sum())
+        return Rounding(tuple(magnitude), tuple(offset), self.gamma, total)._limited(known, self.total_magnitude)
+
+    def _limited(self, first: int, total: float) -> Rounding:
+        """The same, infinite from the node on with which the sum is too large; it is ``total`` before ``first``."""
+        if self.total_magnitude < _LARGEST:
+            return self
+        magnitude = list(self.magnitude)
+        for index in range(first, len(magnitude)):
+            total += float(magnitude[index].sum())
+            if not total < _LARGEST:
+                magnitude[index] = torch.full_like(magnitude[index], torch.inf)
+                total = torch.inf
+        return replace(self, magnitude=tuple(magnitude), total_magnitude=total)
 
     def part(self, crop: Crop) -> Rounding:
         """The same for a part of the graph: sums over fewer terms are no larger."""
@@ -160,13 +171,6 @@ def _largest(low: Tensor, high: Tensor) -> Tensor:
     """The largest absolute value in any row, ``[B, n]`` each to ``[n]``; 0 where there are no rows."""
     ends = torch.maximum(low.abs(), high.abs())
     return ends.amax(0) if len(ends) else ends.new_zeros(ends.shape[1])
-
-
-def _grown(size: Tensor, relative: float, before: float) -> tuple[Tensor, float]:
-    """A magnitude made safe for its own rounding, which is a sum of numbers that are not negative, and the new total."""
-    grown = size * (1 + 2 * relative)
-    total = before + float(grown.sum())
-    return (grown, total) if total < _LARGEST else (torch.full_like(grown, torch.inf), torch.inf)
 
 
 def _carried(operator: Affine, operands: list[Tensor | None], size: int) -> Tensor | None:

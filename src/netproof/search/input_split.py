@@ -82,12 +82,14 @@ class InputSplit:
         widest = max(node.size for node in problem.graph.nodes)
         self._batch = max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64))))
         self._count = 0
+        self._rounding: Rounding | None = None
 
     def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``.
 
         At ``patience`` it stops too, unless a quarter of the region is closed by then.
         """
+        self._rounding = Rounding.of(self._graph, region)
         cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
         cases[0, case] = True
         waiting = [Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64), torch.zeros(1))]
@@ -127,7 +129,10 @@ class InputSplit:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
         self._count += len(batch)
         region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
-        rounding = Rounding.of(self._graph, region)
+        # Until ranges are refined the account of the whole region will do, where it allows of any bound.
+        rounding = self._rounding
+        if rounding is None or not rounding.total_magnitude < math.inf:
+            rounding = Rounding.of(self._graph, region)
         left, slopes = self._close(replace(batch, region=region), rounding)
         graph = self._graph
         features = sum(open_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
