@@ -487,3 +487,11 @@ def test_a_dual_evaluation_needs_its_error_term(seed):
         short += plain < truth
         assert Fraction(float(evaluate_upper(graph, region, hulls, objective, crown(hulls), account).value)) >= truth
     assert short > 2
+
+
+def test_an_evaluation_reads_the_ends_of_ranges():
+    """However far out: products with them round, whatever values there can be."""
+    graph = chain(line([[1.0]], [0.0]), ReLU(), line([[1.0]], [0.0]))
+    region = box_region(graph, double([[-1.0]]), double([[1.0]]))
+    region = region.with_range(0, double([[-1e6]]), region.range_upper[0])
+    assert float(Rounding.of(graph, region).magnitude[1]) >= 1e6
