@@ -494,3 +494,49 @@ def test_the_second_reader_shares_nothing_with_the_first() -> None:
     # The comparison knows the graph and its contracts, and no reader of formats/.
     used = (folder / "compare.py").read_text()
     assert "netproof.formats" not in used and "netproof.search" not in used
+
+
+def difference_of_steps(folder: Path, shift: int) -> Path:
+    """An ONNX file whose result is ``h - h + x - h + (h >> shift)``, ``h = clip(W x, 0, 50)``: with shift 0, ``x`` alone."""
+    i32, i8 = onnx.TensorProto.INT32, onnx.TensorProto.INT8
+    constants = [
+        helper.make_tensor("w", i8, [2, 2], [1, -2, 3, 1]),
+        helper.make_tensor("one", i8, [2, 2], [1, 0, 0, 1]),
+        helper.make_tensor("low", i32, [1], [0]),
+        helper.make_tensor("high", i32, [1], [50]),
+        helper.make_tensor("times", i32, [1], [1 << shift]),
+    ]
+    nodes = [
+        helper.make_node("MatMulInteger", ["x", "w"], ["a"]),
+        helper.make_node("Clip", ["a", "low", "high"], ["h"]),
+        helper.make_node("MatMulInteger", ["x", "one"], ["same"]),
+        helper.make_node("Mul", ["h", "times"], ["more"]),
+        helper.make_node("Sub", ["more", "h"], ["rest"]),
+        helper.make_node("Add", ["same", "rest"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "difference",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.UINT8, ["batch", 2])],
+        [helper.make_tensor_value_info("y", i32, ["batch", 2])],
+        constants,
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)])
+    made.ir_version = 7
+    helper.set_model_props(made, {"netproof.input_range": "0 9"})
+    path = folder / f"difference-{shift}.onnx"
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
+def test_steps_that_cancel_are_no_difference(tmp_path: Path) -> None:
+    network = netproof.load(difference_of_steps(tmp_path, 0))
+    assert not network.graph.activations
+    assert confirm(network).endswith("0 step functions at every threshold")
+    assert len(netproof.load(difference_of_steps(tmp_path, 1)).graph.activations) == 1
+
+
+def test_steps_that_do_not_cancel_are_one(tmp_path: Path) -> None:
+    """A first reader that cancels what does not cancel is caught: something depends on the steps that it left out."""
+    right, other = (netproof.load(difference_of_steps(tmp_path, shift)) for shift in (1, 0))
+    refused(replace(right, graph=other.graph), "in front of step function 1")

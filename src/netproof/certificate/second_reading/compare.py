@@ -1,8 +1,9 @@
 """Are the graph that the checker evaluates and a second reading of the file the same function?
 
 The two are compared part by part, from the input on. A part of the second reading that has steps must be one of the graph's
-activations: *the same affine map* of the input and of earlier activations in front, and *the same steps*. The last
-affine map must be the same, too, and so must the inputs that there are.
+activations: *the same affine map* of the input and of earlier activations in front, and *the same steps*; or nothing depends
+on it, as where values cancel (numbers drawn at random in its place then change nothing, which they otherwise do with a
+probability of at least 1 - 2^-16). The last affine map must be the same, too, and so must the inputs that there are.
 
 * Affine maps are compared by their values at 0 and at every unit vector of every operand, which are all of their
   coefficients. Where those are too many (:data:`_MOST_ENTRIES`), by their values at :data:`_PROBES` points drawn at random
@@ -35,6 +36,8 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _MOST_ENTRIES = 1 << 23
 #: otherwise at so many points, whose coordinates have at least so many bits
 _PROBES, _LEAST_BITS, _MOST_BITS = 4, 16, 30
+#: step functions that the graph does not have are compared with each other on so many whole numbers
+_MOST_POINTS = 1 << 16
 _MEND = "do not trust a verdict on this file, and report it"
 
 #: what was said of networks that were compared: a network does not change, and certificates come by the hundred
@@ -88,6 +91,9 @@ class _Comparison:
         self._network, self._reading = network, reading
         self._graph = network.graph
         self._net = ExactNetwork(network, network.path)
+        self._random: np.random.Generator | None = None
+        self._most = 0
+        self._drawn: dict[object, Floats] = {}
 
     def run(self) -> str:
         self._check_inputs()
@@ -95,6 +101,7 @@ class _Comparison:
         ahead, result = self._ahead(probes)
         values: dict[int, Floats] = {}
         maps = steps = 0
+        missing: CertificateError | None = None
         for index in self._reading.needed():
             part = self._reading.parts[index]
             if not part.operands:
@@ -103,10 +110,16 @@ class _Comparison:
                 values[index] = part.map([values[i] for i in part.operands], False)
                 maps += 1
             else:
-                steps += 1
-                values[index] = probes.atoms[1 + self._activation(index, values[part.operands[0]], ahead, steps)]
+                found = self._activation(index, values[part.operands[0]], ahead, steps + 1)
+                if isinstance(found, int):
+                    steps += 1
+                    values[index] = probes.atoms[1 + found]
+                else:
+                    # Of no consequence if nothing depends on it, as where it cancels: any number will do then.
+                    missing = missing or found
+                    values[index] = self._anything(index, values[part.operands[0]])
         if not np.array_equal(values[self._reading.output], result):
-            raise self._difference("the result")
+            raise missing or self._difference("the result")
         return f"{maps} affine maps {probes.words}, {steps} step functions at every threshold"
 
     def _check_inputs(self) -> None:
@@ -165,15 +178,37 @@ class _Comparison:
                 values.append(torch.from_numpy(probes.atoms[len(ahead)]))
         return ahead, values[-1].numpy()
 
-    def _activation(self, index: int, value: Floats, ahead: list[Floats], number: int) -> int:
-        """The activation of the graph that is a part of the reading."""
+    def _activation(self, index: int, value: Floats, ahead: list[Floats], number: int) -> int | CertificateError:
+        """The activation of the graph that is a part of the reading, or what to say where there is none."""
         fits = [k for k, other in enumerate(ahead) if np.array_equal(other, value)]
         if not fits:
-            raise self._difference(f"the affine map in front of step function {number}")
+            return self._difference(f"the affine map in front of step function {number}")
         for k in fits:
             if self._same_steps(index, k):
                 return k
-        raise self._difference(f"step function {number}")
+        return self._difference(f"step function {number}")
+
+    def _anything(self, index: int, value: Floats) -> Floats:
+        """Numbers drawn at random, the same in every row: what depends on them differs, but for one chance in many.
+
+        Steps that are the same at every whole number, behind the same affine map, are one.
+        """
+        part = self._reading.parts[index]
+        operand = self._reading.parts[part.operands[0]]
+        assert part.steps is not None
+        ends = int(operand.low.min()), int(operand.high.max())
+        key: object = index
+        if ends[1] - ends[0] < _MOST_POINTS:
+            key = (value.tobytes(), tuple(stepped(part.steps, np.arange(ends[0], ends[1] + 1.0)).tolist()))
+        if key not in self._drawn:
+            self._drawn[key] = np.repeat(self._numbers(part.size), len(value), 0)
+        return self._drawn[key]
+
+    def _numbers(self, size: int) -> Floats:
+        if self._random is None:
+            self._most = 1 << self._bits()
+            self._random = np.random.default_rng()  # not to be foreseen by whoever makes a file
+        return self._random.integers(-self._most, self._most, (1, size)).astype(np.float64)
 
     def _same_steps(self, index: int, k: int) -> bool:
         part = self._reading.parts[index]
