@@ -18,10 +18,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from netproof.certificate.check import Checked, check
-    from netproof.certificate.contents import Certificate
     from netproof.certificate.bundle import Bundle
     from netproof.certificate.bundle import write as write_certificate
+    from netproof.certificate.check import Checked, check
+    from netproof.certificate.contents import Certificate
     from netproof.certificate.make import certificate_of
     from netproof.errors import CertificateError, NetproofError, ProofError
     from netproof.formats.fixed_point import FixedPoint

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import overload
@@ -232,15 +232,18 @@ def _exactly(conjunction: Conjunction) -> tuple[LinearConstraint, ...]:
 class _Parts(Sequence[Query]):
     """The queries of a property on a network, each made when it is looked at: a property can have thousands.
 
-    The first is made at once, so that what is wrong with all of them is said before anything is computed.
+    The first is made at once, so that what is wrong with all of them is said before anything is computed. Parts that nothing
+    can meet, whatever the network does, are left out, unless there are no others.
     """
 
     def __init__(self, property_: Property, network: Network) -> None:
         self._property, self._network = property_, network
-        self._first = property_._query(0, network) if property_.parts else None
+        parts = property_.parts
+        self._numbers = [i for i, part in enumerate(parts) if part.condition] or list(range(len(parts)))[:1]
+        self._first = property_._query(self._numbers[0], network) if parts else None
 
     def __len__(self) -> int:
-        return len(self._property.parts)
+        return len(self._numbers)
 
     @overload
     def __getitem__(self, index: int) -> Query: ...
@@ -256,7 +259,7 @@ class _Parts(Sequence[Query]):
         number = index % len(self)
         if number == 0 and self._first is not None:
             return self._first
-        return self._property._query(number, self._network)
+        return self._property._query(self._numbers[number], self._network)
 
 
 def _fits_float64(value: Fraction) -> bool:

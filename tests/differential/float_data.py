@@ -70,10 +70,9 @@ def _network(path: Path) -> Network:
     return read_onnx(path)
 
 
-def queries(instance: Instance) -> tuple[Query, ...]:
+def queries(instance: Instance) -> Sequence[Query]:
     """The queries of the boxes of a property."""
-    query = read_vnnlib(instance.statement).queries(_network(instance.network))
-    return queries
+    return read_vnnlib(instance.statement).queries(_network(instance.network))
 
 
 def claimed_ranges(graph: Graph, box: Region, seconds: float) -> Iterator[tuple[str, Region]]:

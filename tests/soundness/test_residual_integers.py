@@ -31,9 +31,7 @@ LIMIT = Settings(timeout=120.0, proofs=True)
 BLIND = Settings(timeout=120.0, attack=False, proofs=True)
 
 
-def asked(
-    random: np.random.Generator, net: Residual, network: netproof.Network, count: int
-) -> list[tuple[Query, str]]:
+def asked(random: np.random.Generator, net: Residual, network: netproof.Network, count: int) -> list[tuple[Query, str]]:
     """Queries with their true verdicts."""
     queries = []
     for _ in range(count):

@@ -23,7 +23,7 @@ from netproof.certificate.contents import (
 )
 from netproof.certificate.header import LONGEST, Header, decode_header, encode_header
 from netproof.errors import CertificateError
-from netproof.formats.files import read_bytes
+from netproof.formats.files import read_bytes, write_bytes
 
 __all__ = [
     "BoxProperty",
@@ -33,6 +33,7 @@ __all__ = [
     "decode",
     "encode",
     "read",
+    "write",
 ]
 
 SIGNATURE = b"\x89NPCERT\n"
@@ -160,6 +161,12 @@ def _inflate(packed: memoryview, length: int, values: Integers) -> str:
 def read(path: str | Path, *, memory: int = MEMORY) -> Certificate:
     """Read a certificate file, plain or gzip; raises :class:`CertificateError` and :class:`FormatError`."""
     return decode(read_bytes(path, "certificate"), str(path), memory=memory)
+
+
+def write(path: str | Path, certificate: Certificate, *, durable: bool = True) -> None:
+    """Write a certificate file whole or not at all, and (``durable``) onto the disk; raises :class:`InputError`
+    where that fails."""
+    write_bytes(path, encode(certificate), durable=durable)
 
 
 def is_intact(path: str | Path) -> bool:

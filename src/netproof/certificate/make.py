@@ -39,6 +39,8 @@ def _nothing(name: str, problem: str) -> QueryError:
 
 
 def _certificate(query: Query, result: Result, producer: str) -> Certificate:
+    if result.verdict is Verdict.UNSAT and not query.condition and query.sample is None:
+        raise _nothing(query.name, "follows from the property alone, which nothing can meet")
     network = query.network
     given: dict[str, object] = {}
     claim: Literal["unsat", "sat"]

@@ -42,6 +42,7 @@ def verify(
     *,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
+    engine: o.Engine = None,
     threads: o.Threads = None,
     memory: o.Memory = None,
     device: o.Device = None,
@@ -56,7 +57,7 @@ def verify(
     """
     from netproof.cli.output import check_writable, print_json
 
-    settings = o.settings_of(timeout, seed, memory=memory, device=device, proofs=certificate is not None)
+    settings = o.settings_of(timeout, seed, engine, memory=memory, device=device, proofs=certificate is not None)
     o.use_threads(threads)
     if witness is not None:
         check_writable(witness, "--witness")

@@ -16,7 +16,7 @@ from netproof.graph.graph import Graph
 from netproof.query import Query, Question, Result, Verdict
 from netproof.search.image_checks import attack_points, crown_proves
 from netproof.search.replay import Replayer
-from netproof.search.verify import verify
+from netproof.search.verify import confirmed, verify
 from netproof.settings import Settings
 
 #: methods of rows: what settled an image
@@ -65,6 +65,6 @@ def _decide(query: Query, light: Graph, settings: Settings) -> Result:
         Replayer(query).first(points[likely.argsort(descending=True, stable=True)]) if bool(likely.any()) else None
     )
     if witness is not None:
-        return replace(settled(Verdict.SAT, PGD), witness=witness)
+        return confirmed(query, replace(settled(Verdict.SAT, PGD), witness=witness))
     result = verify(query, settings)
     return replace(result, method=SEARCH, seconds=time.monotonic() - begun)

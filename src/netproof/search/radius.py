@@ -53,6 +53,10 @@ def largest_radius(
     Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all
     larger ones.
 
+    Raises
+    ------
+    QueryError : a network over the real numbers, and as :func:`netproof.query.robustness`
+
     Parameters
     ----------
     image, label : the sample, as for :func:`netproof.query.robustness`
@@ -63,8 +67,6 @@ def largest_radius(
     begun = time.monotonic()
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
-    widest = int((network.upper - network.lower).max())
-    limit = widest if limit is None else min(limit, widest)
 
     def query(radius: int) -> Query:
         return robustness(network, image, label, radius, name=f"radius {radius}")
@@ -72,6 +74,8 @@ def largest_radius(
     start = query(0)
     assert start.sample is not None
     pixels = start.sample.image
+    widest = int((network.upper - network.lower).max())
+    limit = widest if limit is None else min(limit, widest)
     if start.misclassified:
         return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
     proved, refuted = 0, limit + 1

@@ -98,7 +98,7 @@ def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness |
     if query.misclassified:
         return Verdict.MISCLASSIFIED, None
     verdict, witness = verify_integer.settle_at_root(query, settings)
-    result = _confirmed(query, Result(verdict, 0.0, "attack", witness=witness))
+    result = confirmed(query, Result(verdict, 0.0, "attack", witness=witness))
     return result.verdict, result.witness
 
 
@@ -138,17 +138,17 @@ def _ask_together(queries: list[tuple[int, Query]], settings: Settings) -> Itera
     if meant:
         for number, result in verify_integer.verify_integer([query for _, query in meant], settings):
             position, query = meant[number]
-            yield position, _confirmed(query, result)
+            yield position, confirmed(query, result)
 
 
 def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
     begun = time.monotonic()
     if query.misclassified:
         return Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation")
-    return _confirmed(query, decide(query, settings))
+    return confirmed(query, decide(query, settings))
 
 
-def _confirmed(query: Query, result: Result) -> Result:
+def confirmed(query: Query, result: Result) -> Result:
     """The result, unless it is a ``sat`` that the query's own exact predicate denies."""
     if result.verdict is not Verdict.SAT:
         return result
