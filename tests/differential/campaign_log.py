@@ -22,9 +22,7 @@ class Case:
     judge: Callable[[], Outcome]
 
 
-def run(
-    todo: Iterator[Case], log: Path, stop_after: float, say: Callable[[str], None], *, again: bool = False
-) -> None:
+def run(todo: Iterator[Case], log: Path, stop_after: float, say: Callable[[str], None], *, again: bool = False) -> None:
     """Judge what the log does not have yet (with ``again``: everything, and the log begins anew), and write it there."""
     if again:
         log.unlink(missing_ok=True)

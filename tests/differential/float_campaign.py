@@ -20,17 +20,12 @@ up. The exit code is 1 where anything disagrees.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +42,8 @@ from netproof.search.verify import verify
 from netproof.settings import Settings
 
 PARTS = ("ranges", "attained", "random", "hostile", "questions")
+
+
 def ask(query: Query, trait: str, seconds: float, seed: int = 0) -> Verdict:
     """The engine's verdict, run in one of the ways of :data:`TRAITS`."""
     given = TRAITS[trait]

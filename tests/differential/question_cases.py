@@ -16,6 +16,7 @@ from differential.question_cells import TooMany, meeting_point
 from differential.question_formulas import comparisons, holds
 from differential.question_integers import IntegerNetwork, random_integer_network
 from differential.question_properties import (
+    INPUTS_SPOKEN_OF,
     NO_WHOLE,
     OUT_OF_RANGE,
     VALUES,
@@ -158,7 +159,8 @@ Case = RealCase | IntegerCase
 def whole_points(lower: Point, upper: Point, largest: int) -> Iterator[tuple[int, ...]]:
     """The points of a box that an integer network takes."""
     axes = [
-        range(max(math.ceil(low), 0), min(math.floor(high), largest) + 1) for low, high in zip(lower, upper, strict=True)
+        range(max(math.ceil(low), 0), min(math.floor(high), largest) + 1)
+        for low, high in zip(lower, upper, strict=True)
     ]
     return itertools.product(*axes)
 
@@ -227,6 +229,8 @@ def integer_case(seed: int, number: int) -> IntegerCase:
         random, Kind(whole=True), boxes, points, lambda x: [Fraction(v) for v in network.evaluate([int(v) for v in x])]
     ).made()
     refusable = asked.refusable | {word for _, word in found if word}
+    if INPUTS_SPOKEN_OF in refusable:  # a comparison of one input moves an end of its box
+        refusable |= {NO_WHOLE, OUT_OF_RANGE}
     return IntegerCase(
         f"integer:{seed}:{number}", network, Asked(asked.parts, asked.formula, asked.text, frozenset(refusable))
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from differential.question_formulas import All, Compare, Formula, comparisons, compared
+from differential.question_formulas import All, Compare, Formula, compared, comparisons
 from differential.question_reals import Kinks, RealNetwork
 
 Point = tuple[Fraction, Fraction]

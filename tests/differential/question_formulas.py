@@ -141,7 +141,9 @@ class Writer:
     def _sum(self, terms: Sequence[tuple[Variable, Fraction]], constant: Fraction) -> str:
         words = [self._term(variable, factor) for variable, factor in terms]
         if constant or not words:
-            words.insert(int(self._random.integers(len(words) + 1)) if not self._plain else len(words), self.number(constant))
+            words.insert(
+                int(self._random.integers(len(words) + 1)) if not self._plain else len(words), self.number(constant)
+            )
         if len(words) == 1:
             return words[0]
         return f"(+ {' '.join(words)})"

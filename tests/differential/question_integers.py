@@ -122,13 +122,23 @@ class IntegerGraph:
         for number, step in enumerate(self.steps):
             names.append(_written(writer, step, f"s{number}", [names[i] for i in step.operands]))
         path = folder / "net.onnx"
-        data = writer.model(names[self.output], len(self.evaluate([0] * self.inputs)))
+        made = onnx.load_from_string(writer.model(names[self.output], len(self.evaluate([0] * self.inputs))))
+        made.graph.output[0].type.tensor_type.elem_type = self._kind(self.output)
         if any(step.op == "relu" for step in self.steps):  # of integers from opset 14 on
-            made = onnx.load_from_string(data)
             made.opset_import[0].version = 14
-            data = made.SerializeToString()
-        path.write_bytes(data)
+        path.write_bytes(made.SerializeToString())
         return path
+
+    def _kind(self, value: int) -> int:
+        """The type that a value has in the file, as ONNX numbers it."""
+        if value == 0:
+            return UINT8
+        step = self.steps[value - 1]
+        if step.op == "narrow":
+            return INT8 if step.options["signed"] else UINT8
+        if step.op in ("identity", "flatten", "reshape"):
+            return self._kind(step.operands[0])
+        return UINT8 if step.op == "requantize" and step.options["low"] >= 0 else INT32
 
 
 Value = tuple[tuple[int, ...], Numbers]
@@ -359,7 +369,9 @@ class _GraphMaker:
 
     def _weights(self, reach: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
         random = self.random
-        weight = random.integers(-reach, reach + 1, shape) * (random.random(shape) < random.choice([1.0, 0.5, 0.0], p=[0.6, 0.37, 0.03]))
+        weight = random.integers(-reach, reach + 1, shape) * (
+            random.random(shape) < random.choice([1.0, 0.5, 0.0], p=[0.6, 0.37, 0.03])
+        )
         return weight.astype(np.int64)
 
     def _bias(self, weight: NDArray[np.int64]) -> NDArray[np.int64]:

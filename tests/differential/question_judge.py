@@ -7,6 +7,8 @@ formula: nothing that netproof reads or computes is taken for granted.
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import time
 import traceback
 from collections import Counter
@@ -29,20 +31,44 @@ from netproof.certificate.make import certificate_of
 from netproof.errors import NetproofError, ProofError, QueryError
 from netproof.exact.base import Answer, Engine
 from netproof.exact.registry import exact_engine
+from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.load import load
 from netproof.formats.vnnlib import read_vnnlib
+from netproof.graph.graph import Arithmetic
 from netproof.network import Network
 from netproof.property import Property
-from netproof.query import Conjunction, Query, Question, Result, Verdict, image_robustness, robustness
+from netproof.query import Conjunction, Query, Question, Result, Verdict, Witness, image_robustness, robustness
 from netproof.search.verify import decide_with, verify, verify_many
 from netproof.settings import Settings
 
 #: how integer questions are asked, chosen by number; some ways are as common as they are listed
-INTEGER_WAYS = ("plain", "proofs", "blind", "smt", "proofs", "milp", "apart", "hurried", "direct", "sample", "proofs")
-REAL_WAYS = ("plain", "direct", "blind", "sample", "plain", "hurried", *(way for way in TRAITS if way not in ("plain", "blind")))
+INTEGER_WAYS = (
+    "plain",
+    "command",
+    "proofs",
+    "blind",
+    "smt",
+    "proofs",
+    "milp",
+    "apart",
+    "hurried",
+    "direct",
+    "sample",
+    "proofs",
+)
+REAL_WAYS = (
+    "plain",
+    "command",
+    "direct",
+    "blind",
+    "sample",
+    "plain",
+    "hurried",
+    *(way for way in TRAITS if way not in ("plain", "blind")),
+)
 
 #: words of refusals of a property that nothing can meet, whatever the network
-NOTHING_LEFT = ("the input box is empty", "has no lower bound", "has no upper bound")
+NOTHING_LEFT = ("the input box is empty", "has no lower bound", "has no upper bound", "which nothing can meet")
 
 #: answers a question, in one of the ways
 Asks = Callable[[Question, Settings, str], Result]
@@ -71,12 +97,25 @@ class Asker:
             return next(iter(decide_with(_Kept(self._engines[way]), [question], settings)))[1]
         if way == "apart":
             return _apart(question, settings)
-        with choices(TRAITS.get(way, {})):
+        if question.network.graph.arithmetic is Arithmetic.INTEGER:
+            return verify(question, settings)
+        with choices(TRAITS.get(way, {})), processor_clock():
             return verify(question, settings)
 
     def close(self) -> None:
         for engine in self._engines.values():
             engine.close()
+
+
+@contextlib.contextmanager
+def processor_clock() -> Iterator[None]:
+    """Limits count processor time: a busy machine decides the same questions."""
+    clock = time.monotonic
+    time.monotonic = time.process_time  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        time.monotonic = clock
 
 
 class _Kept:
@@ -140,6 +179,10 @@ def _settings(way: str, seconds: float, seed: int) -> Settings:
 def _judge_property(
     case: Case, network: Network, path: Path, way: str, asks: Asks, seconds: float, found: Found
 ) -> None:
+    if way == "command" and network.scheme in ({}, FixedPoint().as_dict()):  # it has no options for other widths
+        found.figures["commands"] += 1
+        _judge_result(case, _commanded(case, network, path, seconds, found), network, found, way)
+        return
     statement = read_vnnlib(path)
     question = statement.question(network)
     if way == "direct":
@@ -286,10 +329,8 @@ def _direct(case: Case, network: Network) -> Question | None:
 
 
 def _conjunction(comparisons: Sequence[Compare], network: Network, whole: bool) -> Conjunction | None:
-    rows = []
-    for one in comparisons:
-        for sign in {">": (1,), "<": (-1,), "=": (1, -1)}[one.op[0]]:
-            rows.append((sign, one))
+    signs = {">": (1,), "<": (-1,), "=": (1, -1)}
+    rows = [(sign, one) for one in comparisons for sign in signs[one.op[0]]]
     numbers = [v for _, one in rows for v in (one.right, *(c for _, c in one.terms))]
     if not _floats(numbers, whole) or (whole and any(v[0] == "X" for _, one in rows for v, _ in one.terms)):
         return None
@@ -309,9 +350,7 @@ def _floats(values: Sequence[Fraction], whole: bool) -> bool:
     return all(v.denominator == 1 if whole else Fraction(float(v)) == v for v in values)
 
 
-def _judge_sample(
-    case: Case, network: Network, number: int, asks: Asks, seconds: float, found: Found
-) -> None:
+def _judge_sample(case: Case, network: Network, number: int, asks: Asks, seconds: float, found: Found) -> None:
     """Local robustness around a point, with its own class or a wrong one."""
     random = np.random.default_rng([number, 13])
     label = int(random.integers(network.outputs))
@@ -350,8 +389,54 @@ def _judge_sample(
     )
     asked = Part(tuple(lower), tuple(upper), beaten)
     _judge_result(
-        replace(case, asked=replace(case.asked, parts=(asked,), formula=asked.formula)), result, network, found, "sample"
+        replace(case, asked=replace(case.asked, parts=(asked,), formula=asked.formula)),
+        result,
+        network,
+        found,
+        "sample",
     )
+
+
+# -- the command line
+
+
+def _commanded(case: Case, network: Network, path: Path, seconds: float, found: Found) -> Result:
+    """What the command says; of an integer network with a certificate, which the other command checks."""
+    certificate = path.parent / "proof.npcert"
+    arguments = ["verify", network.path, str(path), "--timeout", str(seconds), "--json"]
+    document = _run(
+        [*arguments, *(["--certificate", str(certificate)] if isinstance(case, IntegerCase) else [])], found
+    )
+    found.figures[f"{document['verdict']}"] += 1
+    if document.get("certificate"):
+        options = ["--network", network.path, "--property", str(path), "--json"]
+        found.figures["certificates"] += 1
+        if _run(["check", str(certificate), *options], found).get("claim") != document["verdict"]:
+            found.wrong.append("the command's own certificate does not prove its verdict")
+    shown = document["witness"]
+    witness = None
+    if shown is not None:
+        x, y = ([Fraction(v) for v in shown[key]] for key in ("input", "output"))
+        kind = torch.int64 if isinstance(case, IntegerCase) else torch.float32
+        numbers = (int, float)[kind is torch.float32]
+        tensors = [torch.tensor([numbers(v) for v in values], dtype=kind) for values in (x, y)]
+        witness = Witness(*tensors, tuple(x))
+    return Result(Verdict(document["verdict"]), 0.0, "command", witness=witness, reason=document["reason"])
+
+
+def _run(arguments: Sequence[str], found: Found) -> dict[str, Any]:
+    """Run a command in this process; its document. A refusal is raised as one."""
+    from netproof.cli.main import run
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(list(arguments))
+    if code == 2 and not out.getvalue() and err.getvalue().count("\n") == 1:
+        raise NetproofError(err.getvalue().removeprefix("error: ").strip())
+    if code not in (0, 1) or err.getvalue():
+        found.wrong.append(f"exit code {code} of {arguments[0]}, and on standard error: {err.getvalue()[-300:]}")
+    document: dict[str, Any] = json.loads(out.getvalue())
+    return document
 
 
 # -- certificates
@@ -365,7 +450,10 @@ def _judge_certificate(question: Question, result: Result, statement: Property, 
         write_certificate(path, certificate_of(question, result, producer="campaign"))
         checked = check(path, network, asked=statement)
     except NetproofError as error:
-        found.wrong.append(f"the certificate of {result.verdict.value}: {error}")
+        if result.verdict is Verdict.UNSAT and not any(part.condition for part in statement.parts):
+            found.figures["nothing to certify"] += 1
+        else:
+            found.wrong.append(f"the certificate of {result.verdict.value}: {error}")
         return
     if checked.claim != result.verdict.value:
         found.wrong.append(f"the certificate claims {checked.claim}, the verdict is {result.verdict.value}")
@@ -378,12 +466,14 @@ def _judge_certificate(question: Question, result: Result, statement: Property, 
 
 def _others(statement: Property) -> Iterator[Property]:
     """Properties that ask for something else."""
-    part = statement.parts[-1]
-    if len(statement.parts) > 1:
-        yield replace(statement, parts=statement.parts[:-1])
+    part = next(part for part in reversed(statement.parts) if part.condition)
+    others = tuple(one for one in statement.parts if one is not part)
+    if any(one.condition for one in others):
+        yield replace(statement, parts=others)
     yield replace(statement, parts=(*statement.parts, part))
-    if part.condition and part.condition[-1]:
+    if part.condition[-1]:
         last = part.condition[-1][-1]
         moved = replace(last, threshold=last.threshold - 1)
         condition = (*part.condition[:-1], (*part.condition[-1][:-1], moved))
-        yield replace(statement, parts=(*statement.parts[:-1], replace(part, condition=condition)))
+        changed = tuple(replace(one, condition=condition) if one is part else one for one in statement.parts)
+        yield replace(statement, parts=changed)

@@ -126,10 +126,7 @@ class PropertyMaker:
         if way < 0.03:  # of numbers alone
             return [Compare((), str(random.choice([">=", ">", "<=", "<", "="])), Fraction(int(random.integers(-1, 2))))]
         terms: dict[Variable, Fraction] = {}
-        if kind.whole:
-            spoken = way < 0.05
-        else:
-            spoken = way < 0.25
+        spoken = way < (0.05 if kind.whole else 0.25)
         if spoken:
             if kind.whole:
                 self._refusable.add(INPUTS_SPOKEN_OF)
@@ -178,7 +175,9 @@ class PropertyMaker:
         if self._kind.whole and random.random() < 0.8:
             return Fraction(int(random.choice([-3, -2, 2, 3, 5])))
         return random.choice(
-            np.array([Fraction(1, 2), Fraction(-1, 4), Fraction(1, 10), Fraction(-1, 3), Fraction(10**6), Fraction(1, 10**6)])
+            np.array(
+                [Fraction(1, 2), Fraction(-1, 4), Fraction(1, 10), Fraction(-1, 3), Fraction(10**6), Fraction(1, 10**6)]
+            )
         )  # type: ignore[no-any-return]
 
     def _shift(self, value: Fraction) -> Fraction:
@@ -188,7 +187,9 @@ class PropertyMaker:
         if random.random() < 0.45:
             return Fraction(0)
         if self._kind.whole:
-            return sign * Fraction(random.choice(np.array([Fraction(1), Fraction(1), Fraction(1, 2), Fraction(3), Fraction(20)])))
+            return sign * Fraction(
+                random.choice(np.array([Fraction(1), Fraction(1), Fraction(1, 2), Fraction(3), Fraction(20)]))
+            )
         near = np.float32(max(min(float(value), 3e38), -3e38))
         ulp = Fraction(float(np.spacing(near))) if np.isfinite(near) else Fraction(1)
         size = 1 + abs(value)
@@ -229,7 +230,9 @@ class PropertyMaker:
         if random.random() < 0.08:  # a box with nothing in it
             i = int(random.integers(len(parts[0].lower)))
             one = ((("X", i), Fraction(1)),)
-            made.append(All((Compare(one, ">=", parts[0].upper[i] + 1), Compare(one, "<=", parts[0].upper[i]), *made[:1])))
+            made.append(
+                All((Compare(one, ">=", parts[0].upper[i] + 1), Compare(one, "<=", parts[0].upper[i]), *made[:1]))
+            )
         if random.random() < 0.05:
             made.append(Some(()))
         if random.random() < 0.1:

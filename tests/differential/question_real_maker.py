@@ -61,7 +61,12 @@ class _Maker:
             if style < 0.2:  # a function less itself, or with itself
                 at = self.twin(at)
             at = self.ended(at)
-        softmax = random.random() < 0.07 and self.shape_of(at)[0] == 1 and len(self.shape_of(at)) == 2 and self.values[at][0].size > 1
+        softmax = (
+            random.random() < 0.07
+            and self.shape_of(at)[0] == 1
+            and len(self.shape_of(at)) == 2
+            and self.values[at][0].size > 1
+        )
         return RealNetwork(self.shape, tuple(self.calls), at, bool(softmax))
 
     def shape_of(self, at: int) -> Shape:
@@ -107,7 +112,11 @@ class _Maker:
         """Few outputs, in one row most of the time."""
         size = self.values[at][0].size
         if len(self.shape_of(at)) != 2 and self.random.random() < 0.85:
-            at = self.call("Flatten", at) if self.shape_of(at)[:1] == (1,) else self.add("Reshape", [at], shape=[1, size])
+            at = (
+                self.call("Flatten", at)
+                if self.shape_of(at)[:1] == (1,)
+                else self.add("Reshape", [at], shape=[1, size])
+            )
         if len(self.shape_of(at)) == 2 and self.shape_of(at)[0] == 1 and (size > 4 or self.random.random() < 0.5):
             at = self.gemm(at, int(self.random.integers(1, 4)))
         return at

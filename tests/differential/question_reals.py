@@ -183,7 +183,8 @@ def _convolution(call: Call, values: Sequence[Objects], kinks: Kinks) -> Objects
         start = o // (outputs // group) * each
         window = x[0, start : start + each, i * stride : i * stride + kernel[0], j * stride : j * stride + kernel[1]]
         made[0, o, i, j] = (
-            sum((a * w for a, w in zip(window.reshape(-1), weight[o].reshape(-1), strict=True) if w), Fraction(0)) + bias[o]
+            sum((a * w for a, w in zip(window.reshape(-1), weight[o].reshape(-1), strict=True) if w), Fraction(0))
+            + bias[o]
         )
     return made
 
@@ -192,9 +193,7 @@ def _windows(call: Call, x: Objects) -> list[tuple[tuple[int, ...], list[Any]]]:
     """Entries of every window that lie in the image."""
     kernel, stride, pads = call.options["kernel"], call.options["stride"], call.options["pads"]
     _, channels, height, width = x.shape
-    extents = [
-        (e + pads[a] + pads[a + 2] - kernel[a]) // stride + 1 for a, e in ((0, height), (1, width))
-    ]
+    extents = [(e + pads[a] + pads[a + 2] - kernel[a]) // stride + 1 for a, e in ((0, height), (1, width))]
     made = []
     for c, i, j in itertools.product(range(channels), *map(range, extents)):
         rows = range(i * stride - pads[0], i * stride - pads[0] + kernel[0])
@@ -292,7 +291,9 @@ def _pad(call: Call, values: Sequence[Objects], kinks: Kinks) -> Objects:
     pads = call.options["pads"]
     rank = values[0].ndim
     return np.pad(
-        values[0], [(pads[a], pads[a + rank]) for a in range(rank)], constant_values=Fraction(float(call.options["value"]))
+        values[0],
+        [(pads[a], pads[a + rank]) for a in range(rank)],
+        constant_values=Fraction(float(call.options["value"])),
     )
 
 
