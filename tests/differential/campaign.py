@@ -1,7 +1,8 @@
 """Engines against one another and against brute force, on random networks: thousands of cases, no disagreement.
 
     python tests/differential/campaign.py [--seed S] [--count N] [--first I] [--engines bab,smt,milp,highs] [--out DIR]
-    python tests/differential/campaign.py --parts questions [--seed S] [--count N] [--first I] [--log FILE] [--again]
+    python tests/differential/campaign.py --parts questions [--seed S] [--count N] [--first I] [--log FILE]
+        [--stop-after S] [--again]
     python tests/differential/campaign.py --replay DIR
 
 Part ``engines`` (of ``--parts engines,questions``) is what follows; ``questions`` are hostile questions as files, networks in both
@@ -251,7 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("campaign-output"))
     parser.add_argument("--replay", type=Path, metavar="DIR", help="ask about a written case again")
     parser.add_argument("--parts", default="engines,questions")
-    parser.add_argument("--log", type=Path, default=Path("campaign-output/integer.jsonl"), help="of the questions")
+    parser.add_argument("--log", type=Path, help="of the questions (default: integer.jsonl in the folder --out)")
+    parser.add_argument("--stop-after", type=float, default=float("inf"), help="seconds; begins no question after that")
     parser.add_argument("--again", action="store_true", help="begin the log anew")
     options = parser.parse_args(arguments)
     parts = options.parts.split(",")
@@ -266,9 +268,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = False
     if "questions" in parts and options.replay is None:
         numbers = range(options.first, options.first + options.count)
-        asked = question_campaign.cases("integer", options.seed, numbers, options.seconds, options.log.parent)
-        run(asked, options.log, float("inf"), say, again=options.again)
-        lines = read_log(options.log)
+        log: Path = options.log or options.out / "integer.jsonl"
+        asked = question_campaign.cases("integer", options.seed, numbers, options.seconds, log.parent)
+        run(asked, log, options.stop_after, say, again=options.again)
+        lines = read_log(log)
         wrong = any(line["wrong"] for line in lines)
         for text in summary_of_log(lines, ("questions",)):
             say(text)

@@ -11,7 +11,8 @@ Parts, each a list of cases:
   attack switched off; nor is the property itself where a point meets it;
 * ``random``: small random networks whose truth at the edge is known (``float_cases.py``), the engine run in several ways;
 * ``hostile``: tiny networks with numbers of all sizes, values in rational arithmetic (``float_hostile.py``);
-* ``questions``: hostile questions as files, networks of all operators with any property (``question_campaign.py``).
+* ``questions``: hostile questions as files, networks of all operators with any property (``question_campaign.py``);
+  ``--seconds`` are of processor time there.
 
 What has been asked is a line of the log; the same command goes on where the last one stopped. The last lines sum the log
 up. The exit code is 1 where anything disagrees.

@@ -1,4 +1,12 @@
-"""Hostile questions as cases of the campaigns: made, asked, judged; what disagrees keeps its files."""
+"""Hostile questions as cases of the campaigns: made, asked, judged; what disagrees keeps its files.
+
+A question is a file of a network and a file of a property, made from a seed and a number. Networks have any operators that are
+read, in graphs of one node up to a dozen (``question_reals.py``, ``question_real_maker.py``, ``question_integers.py``); properties
+any boxes and comparisons, at and around what the network attains (``question_properties.py``, ``question_formulas.py``). What
+is true of them is found without netproof, as far as it can be (``question_cases.py``, ``question_cells.py``). The number chooses
+how netproof is asked: which engine, with or without attack and proofs, as files, as queries built in Python, on the command
+line (``question_judge.py``).
+"""
 
 from __future__ import annotations
 
