@@ -116,7 +116,7 @@ class PropertyMaker:
     def _conjunction(self, number: int) -> tuple[Compare, ...]:
         """Comparisons of which the first is attained at a known point of the box, or just not, and others mostly hold there."""
         random = self._random
-        count = int(random.choice([0, 1, 2, 3], p=[0.02, 0.58, 0.28, 0.12]))
+        count = int(random.choice([0, 1, 2, 3], p=[0.02, 0.46, 0.34, 0.18]))
         return tuple(c for k in range(count) for c in self._comparisons(number, close=k == 0 or random.random() < 0.3))
 
     def _comparisons(self, number: int, *, close: bool) -> list[Compare]:
@@ -126,7 +126,9 @@ class PropertyMaker:
         if way < 0.03:  # of numbers alone
             return [Compare((), str(random.choice([">=", ">", "<=", "<", "="])), Fraction(int(random.integers(-1, 2))))]
         terms: dict[Variable, Fraction] = {}
-        spoken = way < (0.05 if kind.whole else 0.25)
+        if not kind.whole and way < 0.1:
+            return [self._strict_end(number)]
+        spoken = way < (0.05 if kind.whole else 0.28)
         if spoken:
             if kind.whole:
                 self._refusable.add(INPUTS_SPOKEN_OF)
@@ -167,6 +169,14 @@ class PropertyMaker:
         if op == "=" and random.random() < 0.3:
             return [replace(one, op=">=", right=right), replace(one, op="<=", right=right)]
         return [replace(one, op=op, right=right)]
+
+    def _strict_end(self, number: int) -> Compare:
+        """An end of a box that does not belong to it."""
+        i, upper = int(self._random.integers(len(self._boxes[number][0]))), bool(self._random.random() < 0.5)
+        end, x = self._boxes[number][upper][i], self._points[number][0][i]
+        if end != x and self._random.random() < 0.5:  # the point is in the inside then
+            end = (end + x) / 2
+        return Compare(((("X", i), Fraction(1)),), "<" if upper else ">", end)
 
     def _factor(self) -> Fraction:
         random = self._random

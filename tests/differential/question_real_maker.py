@@ -35,6 +35,9 @@ _ALONE = (
     "Gather", "Transpose", "LeakyRelu", "Concat", "Sub", "Add", "Sigmoid", "Tanh", "ReduceSum", "DivConstant", "Pad",
 )  # fmt: skip
 
+#: what leaves a value as it is
+_SAME = ("Identity", "Flatten", "Reshape", "Cast", "Dropout", "one", "zero")
+
 
 def random_network(random: np.random.Generator, points: Sequence[Sequence[Fraction]], shape: Shape) -> RealNetwork:
     """A network that takes points of that shape; where its kinks are depends on them."""
@@ -54,11 +57,14 @@ class _Maker:
     def made(self) -> RealNetwork:
         random = self.random
         style = random.random()
-        if style < 0.1:
+        if style < 0.06:  # the output is the input, by one node or two
+            at = self.call(str(random.choice(_SAME)), 0)
+            at = self.call(str(random.choice(_SAME)), at) if random.random() < 0.3 else at
+        elif style < 0.14:
             at = self.call(str(random.choice(_ALONE)), 0)
         else:
             at = self.grown(int(random.integers(1, 9)))
-            if style < 0.2:  # a function less itself, or with itself
+            if style < 0.24:  # a function less itself, or with itself
                 at = self.twin(at)
             at = self.ended(at)
         softmax = (
@@ -181,6 +187,9 @@ class _Maker:
             return self.elementwise(op, at)
         if op in ("Neg", "Identity", "Dropout", "Cast", "Relu", "Flatten", "Sigmoid", "Tanh"):
             return self.add(op, [at])
+        if op in ("one", "zero"):
+            operator, number = ("MulConstant", 1.0) if op == "one" else ("AddConstant", 0.0)
+            return self.add(operator, [at], [np.full((1,) * rank, number)], first=bool(random.random() < 0.5))
         if op == "LeakyRelu":
             return self.add(op, [at], alpha=float(pick([0.1, 0.01, 0.5, 0.25, -0.5, 2.0, 1.0, 0.0])))
         if op == "Clip":
