@@ -2,8 +2,10 @@
 # make demo      verify two small networks that come with netproof
 # make benchmark-demo   train, choose images, make properties, verify and tabulate them, minutes
 # make test      all tests                           (ARGS="-k name" is passed on to pytest)
-# make campaign  engines against one another on random networks, minutes   (ARGS="--seed 7 --count 5000")
-# make campaign-float   the engine of float networks against sampling, HiGHS and rational arithmetic; resumable, hours
+# make campaign  engines against one another on random networks, and hostile questions about integer networks,
+#                       minutes   (ARGS="--seed 7 --count 5000", ARGS="--parts questions")
+# make campaign-float   the engine of float networks against sampling, HiGHS and rational arithmetic, with hostile
+#                       questions (ARGS="--parts questions"); resumable, hours
 #                       in full, NETPROOF_DATA names the published data (ARGS="--parts random --stop-after 600")
 # make lint      what CI checks besides the tests
 # make format    let ruff format and fix

@@ -1,7 +1,12 @@
 """Engines against one another and against brute force, on random networks: thousands of cases, no disagreement.
 
     python tests/differential/campaign.py [--seed S] [--count N] [--first I] [--engines bab,smt,milp,highs] [--out DIR]
+    python tests/differential/campaign.py --parts questions [--seed S] [--count N] [--first I] [--log FILE]
+        [--stop-after S] [--again]
     python tests/differential/campaign.py --replay DIR
+
+Part ``engines`` (of ``--parts engines,questions``) is what follows; ``questions`` are hostile questions as files, networks in both
+formats of integers with any property (``question_campaign.py``); what has been asked is in the log, and the same command goes on.
 
 The same seed gives the same cases. Engine ``highs`` is what HiGHS claims of the integer programs, before anything is
 proved: a false claim is counted and no disagreement. A disagreement is written to ``DIR/case-<seed>-<number>`` as ``case.json`` and a line
@@ -26,6 +31,9 @@ import torch
 if __name__ == "__main__":  # run as a script: its own folder is on the path, the tests' is not
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from differential import question_campaign
+from differential.campaign_log import read_log, run
+from differential.campaign_log import summary as summary_of_log
 from differential.random_cases import ENUMERABLE, Case, box_points, random_case, some_points
 from netproof.bounds.region import box_region
 from netproof.query import Query
@@ -37,6 +45,7 @@ from netproof.settings import Settings
 if TYPE_CHECKING:
     from netproof.exact.milp.highs import HighsProcess
 
+PARTS = ("engines", "questions")
 ENGINES = ("bab", "smt", "milp", "highs")
 #: ways in which the dual search is run; a case's number chooses
 TRAITS = ("plain", "blind", "restart", "idle")
@@ -242,13 +251,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="for one query and engine")
     parser.add_argument("--out", type=Path, default=Path("campaign-output"))
     parser.add_argument("--replay", type=Path, metavar="DIR", help="ask about a written case again")
+    parser.add_argument("--parts", default="engines,questions")
+    parser.add_argument("--log", type=Path, help="of the questions (default: integer.jsonl in the folder --out)")
+    parser.add_argument("--stop-after", type=float, default=float("inf"), help="seconds; begins no question after that")
+    parser.add_argument("--again", action="store_true", help="begin the log anew")
     options = parser.parse_args(arguments)
+    parts = options.parts.split(",")
+    if not set(parts) <= set(PARTS):
+        raise SystemExit(f"error: parts are {', '.join(PARTS)}")
     torch.set_num_threads(1)
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
+    wrong = False
+    if "questions" in parts and options.replay is None:
+        numbers = range(options.first, options.first + options.count)
+        log: Path = options.log or options.out / "integer.jsonl"
+        asked = question_campaign.cases("integer", options.seed, numbers, options.seconds, log.parent)
+        run(asked, log, options.stop_after, say, again=options.again)
+        lines = read_log(log)
+        wrong = any(line["wrong"] for line in lines)
+        for text in summary_of_log(lines, ("questions",)):
+            say(text)
+    if "engines" not in parts:
+        return int(wrong)
     with ExitStack() as stack:
         engines, notes = make_engines(options.engines.split(","), options.seconds, stack)
         for note in notes:
@@ -258,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tally = campaign(options.seed, options.first, options.count, engines, options.out, say)
     for line in summary(tally):
         say(line)
-    return int(bool(tally.disagreements))
+    return int(wrong or bool(tally.disagreements))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The engine of float networks against whatever knows better: sampled points, HiGHS, rational arithmetic.
 
-    python tests/differential/float_campaign.py [--parts ranges,attained,random,hostile] [--log FILE]
-        [--seed S] [--first I] [--count N] [--seconds T] [--stop-after S] [--data DIR] [--folders A,B]
+    python tests/differential/float_campaign.py [--parts ranges,attained,random,hostile,questions] [--log FILE]
+        [--seed S] [--first I] [--count N] [--seconds T] [--stop-after S] [--data DIR] [--folders A,B] [--again]
 
 Parts, each a list of cases:
 
@@ -10,7 +10,9 @@ Parts, each a list of cases:
 * ``attained``: on every published property, a condition moved to where a known point just meets it is never refuted,
   attack switched off; nor is the property itself where a point meets it;
 * ``random``: small random networks whose truth at the edge is known (``float_cases.py``), the engine run in several ways;
-* ``hostile``: tiny networks with numbers of all sizes, values in rational arithmetic (``float_hostile.py``).
+* ``hostile``: tiny networks with numbers of all sizes, values in rational arithmetic (``float_hostile.py``);
+* ``questions``: hostile questions as files, networks of all operators with any property (``question_campaign.py``);
+  ``--seconds`` are of processor time there.
 
 What has been asked is a line of the log; the same command goes on where the last one stopped. The last lines sum the log
 up. The exit code is 1 where anything disagrees.
@@ -19,17 +21,12 @@ up. The exit code is 1 where anything disagrees.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -37,63 +34,15 @@ import torch
 if __name__ == "__main__":  # run as a script: its own folder is on the path, the tests' is not
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from differential import float_cases, float_data, float_hostile
+from differential import float_cases, float_data, float_hostile, question_campaign
+from differential.campaign_log import Case, Outcome, read_log, run, summary
+from differential.float_ways import TRAITS, choices
 from netproof.property import Property
 from netproof.query import Query, Verdict
-from netproof.search import rounds, verify_real
 from netproof.search.verify import verify
 from netproof.settings import Settings
 
-PARTS = ("ranges", "attained", "random", "hostile")
-#: ways to run the engine on a random case, chosen by its number: attack or not, and what stands for the engine's choices
-TRAITS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "blind": {"attack": False},
-    "signs": {"attack": False, "verify_real._FEW_INPUTS": -1, "verify_real._SOME_INPUTS": -1},
-    "inputs": {"attack": False, "verify_real._FEW_INPUTS": 1 << 30},
-    "boxes": {"attack": False, "verify_real._FEW_INPUTS": -1, "verify_real._MANY_FEATURES": -1},
-    "rounds": {"attack": False, "verify_real._FEW_INPUTS": -1, "verify_real._SOME_INPUTS": -1, "rounds._EASY": 0},
-    "cells": {
-        "attack": False,
-        "verify_real._FEW_INPUTS": -1,
-        "verify_real._SOME_INPUTS": -1,
-        "rounds._EASY": 0,
-        "rounds._SEARCH_SHARE": 0.0,
-        "rounds._WORTHWHILE": -1.0,
-    },
-    "one round": {
-        "attack": False,
-        "verify_real._FEW_INPUTS": -1,
-        "verify_real._SOME_INPUTS": -1,
-        "rounds._EASY": 0,
-        "rounds._BEGIN_SHARE": -1.0,
-    },
-}
-_MODULES = {"verify_real": verify_real, "rounds": rounds}
-
-Outcome = tuple[list[str], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A name that is always the same, and how to judge it."""
-
-    name: str
-    judge: Callable[[], Outcome]
-
-
-@contextmanager
-def choices(trait: dict[str, Any]) -> Iterator[None]:
-    """The engine with other constants than its own."""
-    places = [(_MODULES[name.split(".")[0]], name.split(".")[1], value) for name, value in trait.items() if "." in name]
-    own = [(module, name, getattr(module, name)) for module, name, _ in places]
-    try:
-        for module, name, value in places:
-            setattr(module, name, value)
-        yield
-    finally:
-        for module, name, value in own:
-            setattr(module, name, value)
+PARTS = ("ranges", "attained", "random", "hostile", "questions")
 
 
 def ask(query: Query, trait: str, seconds: float, seed: int = 0) -> Verdict:
@@ -180,55 +129,10 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
                     f"{part}:{options.seed}:{number}",
                     lambda number=number, judge=judge: judge(options.seed, number, options.seconds),
                 )
+        elif part == "questions":
+            yield from question_campaign.cases("real", options.seed, numbers, options.seconds, options.log.parent)
         else:
             raise SystemExit(f"error: there is no part '{part}'; known: {', '.join(PARTS)}")
-
-
-def run(todo: Iterator[Case], log: Path, stop_after: float, say: Callable[[str], None]) -> None:
-    """Judge what the log does not have yet, and write it there."""
-    done = {line["case"] for line in read_log(log)}
-    begun = last = time.monotonic()
-    if log.is_file() and not log.read_text().endswith("\n"):
-        log.write_text("".join(json.dumps(line) + "\n" for line in read_log(log)))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    for case in todo:
-        if case.name in done:
-            continue
-        if time.monotonic() - begun > stop_after:
-            say("stopped by --stop-after; the same command goes on")
-            return
-        started = time.monotonic()
-        wrong, figures = case.judge()
-        line = {"case": case.name, "wrong": wrong, "figures": figures, "seconds": round(time.monotonic() - started, 3)}
-        with log.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
-        for text in wrong:
-            say(f"DISAGREEMENT {case.name}: {text}")
-        if time.monotonic() - last > 30:
-            last = time.monotonic()
-            say(f"at {case.name}")
-
-
-def read_log(log: Path) -> list[dict[str, Any]]:
-    """The lines of a log; a torn last one is left out."""
-    whole = [text for text in log.read_text().splitlines(True) if text.endswith("\n")] if log.is_file() else []
-    return [json.loads(text) for text in whole]
-
-
-def summary(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """Per part: cases, figures, time; then what disagrees."""
-    said = []
-    for part in PARTS:
-        own = [line for line in lines if line["case"].startswith(f"{part}:")]
-        if not own:
-            continue
-        figures: Counter[str] = Counter()
-        for line in own:
-            figures.update(line["figures"])
-        texts = ", ".join(f"{name} {value:.0f}" for name, value in sorted(figures.items()))
-        said.append(f"{part}: {len(own)} cases; {texts}; {sum(line['seconds'] for line in own):.0f} s")
-    wrong = [f"{line['case']}: {text}" for line in lines for text in line["wrong"]]
-    return [*said, f"disagreements: {len(wrong)}", *wrong]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -241,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1000, help="cases of each part")
     parser.add_argument("--seconds", type=float, default=2.0, help="for one query, and for one kind of ranges")
     parser.add_argument("--stop-after", type=float, default=float("inf"), help="seconds; begins no case after that")
+    parser.add_argument("--again", action="store_true", help="begin the log anew")
     data = os.environ.get("NETPROOF_DATA")
     parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder of published data")
     parser.add_argument("--folders", default=",".join(float_data.FOLDERS))
@@ -253,9 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if options.data is None and {"ranges", "attained"} & set(options.parts.split(",")):
         say("no published data (--data or NETPROOF_DATA): parts 'ranges' and 'attained' are skipped")
-    run(cases(options), options.log, options.stop_after, say)
+    run(cases(options), options.log, options.stop_after, say, again=options.again)
     lines = read_log(options.log)
-    for text in summary(lines):
+    for text in summary(lines, PARTS):
         say(text)
     return int(any(line["wrong"] for line in lines))
 

@@ -17,7 +17,8 @@ from netproof.query import Conjunction, Query
 from netproof.search.verify import verify_many
 from netproof.settings import Settings
 
-ORDERS = ("SLS", "LSS", "LLS", "SL", "LL", "S", "LSLL", "SLSL")
+#: the last one is no chain at all: the output is the input
+ORDERS = ("SLS", "LSS", "LLS", "SL", "LL", "S", "LSLL", "SLSL", "")
 
 
 @pytest.mark.parametrize("order", ORDERS)

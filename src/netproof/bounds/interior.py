@@ -62,10 +62,12 @@ class InteriorResult:
 
 
 def has_interior_solver(graph: Graph) -> bool:
-    """Whether the graph is an alternating chain of linear layers and activations of moderate size."""
+    """Whether the graph is an alternating chain of linear layers and activations, at least one of each, of moderate size."""
     kinds = [type(node.operator) for node in graph.nodes[1:]]
-    alternating = len(kinds) % 2 == 0 and all(
-        issubclass(kind, Linear if i % 2 == 0 else Activation) for i, kind in enumerate(kinds)
+    alternating = (
+        len(kinds) > 0
+        and len(kinds) % 2 == 0
+        and all(issubclass(kind, Linear if i % 2 == 0 else Activation) for i, kind in enumerate(kinds))
     )
     chained = all(node.operands == (i,) for i, node in enumerate(graph.nodes[1:]))
     return alternating and chained and sum(graph.nodes[i].size for i in graph.activations) <= _MAX_SIZE

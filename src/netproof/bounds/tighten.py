@@ -16,7 +16,11 @@ from netproof.bounds.interior import InteriorSolver
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
+from netproof.operators.base import Affine
 from netproof.operators.linear import Linear
+from netproof.operators.scale import Scale
+from netproof.operators.select import Select
+from netproof.operators.sum import Sum
 
 #: objective rows bounded at once
 _ROWS = 4096
@@ -66,16 +70,42 @@ class RangeCuts:
 Listener = Callable[[RangeCuts], None]
 
 
+def loose_activations(graph: Graph) -> frozenset[int]:
+    """Numbers of the activations before which intervals are looser than the affine maps taken together.
+
+    These mix the features of a node twice in a row, or take one node on two ways (``x - x``).
+    """
+    #: per node, the largest number of ways from an activation or the input, and of maps on a way that mix features
+    ways: list[dict[int, int]] = []
+    mixed: list[int] = []
+    for i, node in enumerate(graph.nodes):
+        if not isinstance(node.operator, Affine):
+            ways.append({i: 1})
+            mixed.append(0)
+            continue
+        total: dict[int, int] = {}
+        for operand in node.operands:
+            for source, count in ways[operand].items():
+                total[source] = min(total.get(source, 0) + count, 2)
+        ways.append(total)
+        mixes = not isinstance(node.operator, Scale | Select | Sum)
+        mixed.append(max(mixed[operand] for operand in node.operands) + mixes)
+    before = [graph.nodes[index].operands[0] for index in graph.activations]
+    return frozenset(k for k, i in enumerate(before) if mixed[i] > 1 or max(ways[i].values()) > 1)
+
+
 def tighten_ranges(graph: Graph, region: Region, *, last: bool = True, listener: Listener | None = None) -> Region:
     """Tighten the ranges of every activation after the first, layer by layer, exactly.
 
     Both directions of every pre-activation that is not already a single step are bounded by
     CROWN with the ranges found so far. ``last=False`` leaves the graph's output activation out.
-    The graph must be an integer graph: bounds are rounded to integers inwards.
+    The graph must be an integer graph: bounds are rounded to integers inwards. The first activation has its turn
+    as well where intervals do not know what affine maps do together (:func:`loose_activations`).
     """
     final = len(graph.nodes) - 1
+    loose = loose_activations(graph)
     for k, index in enumerate(graph.activations):
-        if k == 0 or (index == final and not last):
+        if (k == 0 and k not in loose) or (index == final and not last):
             continue
         low, high = region.range_lower[k], region.range_upper[k]
         image_low, image_high = graph.activation(index).output_range(low, high)

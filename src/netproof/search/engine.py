@@ -16,7 +16,7 @@ from netproof.bounds.interior import InteriorResult, InteriorSolver, has_interio
 from netproof.bounds.optimize import Parameters, better, crown_parameters, optimize
 from netproof.bounds.reduce import reduce_ranges
 from netproof.bounds.region import Region
-from netproof.bounds.tighten import tighten_by_program
+from netproof.bounds.tighten import loose_activations, tighten_by_program
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
 from netproof.search.attacks import Attacker
@@ -122,7 +122,9 @@ class Search:
         conditions = [query.condition[i] for i in open_cases]
         named = torch.stack([(c.coefficients != 0).any(0) for c in conditions]).any(0)
         outputs = named.nonzero()[:, 0] if bool(named.any()) else torch.arange(query.network.outputs)
-        self._presolved = presolve(query.network.graph, region, outputs)
+        # Intervals of maps taken together say more than those of one after the other, which are what a proof has.
+        dense = trail is None or not loose_activations(query.network.graph)
+        self._presolved = presolve(query.network.graph, region, outputs, dense=dense)
         kept = self._presolved.kept[-1]
         self._graph = self._presolved.graph
         # Searching in float32 is faster; every decision is made in float64 on the graph itself.

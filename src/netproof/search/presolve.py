@@ -49,16 +49,17 @@ class Presolved:
         return full
 
 
-def presolve(graph: Graph, region: Region, outputs: Tensor) -> Presolved:
+def presolve(graph: Graph, region: Region, outputs: Tensor, *, dense: bool = True) -> Presolved:
     """Drop what is constant on a region of one row, and all outputs but ``outputs`` (indices).
 
     Chains of linear layers and activations keep their nodes; any other graph becomes dense layers
-    (:mod:`netproof.search.condense`), or comes back whole where these would be too large.
+    (:mod:`netproof.search.condense`), or comes back whole where these would be too large, or are not wanted.
     """
     sizes = tuple(graph.nodes[i].size for i in graph.activations)
     everything = tuple(torch.arange(node.size) for node in graph.nodes)
     if not _is_chain(graph):
-        return _condensed(graph, region, outputs) or Presolved(graph, region, everything, region.lower[0], sizes)
+        condensed = _condensed(graph, region, outputs) if dense else None
+        return condensed or Presolved(graph, region, everything, region.lower[0], sizes)
     intervals = node_intervals(graph, region)
     last = len(graph.nodes) - 1
     kept = [torch.empty(0, dtype=torch.int64)] * len(graph.nodes)

@@ -15,7 +15,7 @@ from torch import Tensor
 from netproof.bounds.dual import crown, evaluate_dual, hulls_of
 from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.region import Region, box_region
-from netproof.bounds.tighten import RangeCuts, tighten_ranges
+from netproof.bounds.tighten import RangeCuts, loose_activations, tighten_ranges
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.cases import Cases, cases_of, shrink
 from netproof.search.engine import Search
@@ -132,7 +132,7 @@ def _root(asked: list[tuple[int, Query]], *, proofs: bool) -> tuple[list[_Decide
     graph = asked[0][1].network.graph
     trails = [Trail(graph) for _ in asked] if proofs else None
     regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
-    if len(graph.activations) > 2:
+    if len(graph.activations) > 2 or loose_activations(graph):
         regions = tighten_ranges(graph, regions, listener=None if trails is None else _Distributor(trails))
     owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)
     number = torch.tensor([j for _, q in asked for j in range(len(q.condition))], dtype=torch.int64)
