@@ -1,0 +1,94 @@
+"""Which tests can notice a mutant: those that run its line, found by running every test once under coverage."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass
+class Reach:
+    """What every test runs, and how long it takes.
+
+    Attributes
+    ----------
+    seconds : processor time of every test that passed, by its name
+    lines : per file below the package, per line, the tests that run it
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+
+    def tests(self, path: str, first: int, last: int | None = None) -> list[str]:
+        """Tests that run one of these lines (``last`` None: any line of the file), the quickest first."""
+        known = self.lines.get(path, {})
+        names = {name for line, some in known.items() if last is None or first <= line <= last for name in some}
+        return sorted(names & self.seconds.keys(), key=lambda name: (self.seconds[name], name))
+
+    def save(self, path: Path) -> None:
+        names = list(self.seconds)
+        number = {name: i for i, name in enumerate(names)}
+        lines = {
+            file: {line: [number[name] for name in some if name in number] for line, some in by_line.items()}
+            for file, by_line in self.lines.items()
+        }
+        text = json.dumps({"names": names, "seconds": list(self.seconds.values()), "lines": lines})
+        path.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Reach:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        names = known["names"]
+        lines = {
+            file: {int(line): [names[i] for i in some] for line, some in by_line.items()}
+            for file, by_line in known["lines"].items()
+        }
+        return cls(dict(zip(names, known["seconds"], strict=True)), lines)
+
+
+class _Watch:
+    """A plugin of pytest: one context of coverage for every test."""
+
+    def __init__(self, coverage: Any) -> None:
+        self._coverage = coverage
+        self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._coverage.switch_context(item.nodeid)
+        begun = time.process_time()
+        yield
+        self.seconds[item.nodeid] = round(time.process_time() - begun, 4)
+        self._coverage.switch_context("")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not report.passed:  # skipped ones cannot fail either
+            self.failed.add(report.nodeid)
+
+
+def measure(package: Path, rooms: Sequence[str], tests: Iterable[str]) -> Reach:
+    """Run ``tests`` (arguments of pytest) in this process, which must not have imported the package yet."""
+    from coverage import Coverage
+
+    coverage = Coverage(data_file=None, source=[str(package / room) for room in rooms], config_file=False)
+    coverage.set_option("run:core", "ctrace")
+    watch = _Watch(coverage)
+    coverage.start()
+    pytest.main([*tests, "-q", "-p", "no:cacheprovider", "-p", "no:xdist"], plugins=[watch])
+    coverage.stop()
+    reach = Reach({name: s for name, s in watch.seconds.items() if name not in watch.failed})
+    data = coverage.get_data()
+    for file in data.measured_files():
+        by_line: dict[int, list[str]] = defaultdict(list)
+        for line, names in data.contexts_by_lineno(file).items():
+            by_line[line] = [name for name in names if name]
+        reach.lines[Path(file).relative_to(package).as_posix()] = dict(by_line)
+    return reach
