@@ -6,10 +6,10 @@
 under coverage, which says what lines it runs and how long it takes (``DIR/reach.json``; kept until it is deleted). All
 tests are collected in one process, which forks for every mutant; the child swaps the code of the function that the
 mutant is of, and runs the tests that reach its line, quickest first, until one fails. What is no function's code is
-tried in a new process instead. Results are appended to ``DIR/results.jsonl``, so that a run can be interrupted and
+tried by assigning it again, or in a new process. Results are appended to ``DIR/results.jsonl``, so that a run can be interrupted and
 goes on where it was; ``--again`` tries survivors again.
 
-The table at the end counts a mutant as killed where a test failed, or took ten times its time. Survivors that
+The table at the end counts a mutant as killed where a test failed, or took five times its time. Survivors that
 ``equivalent.json`` explains are listed apart (docs/mutants.md). Tests that start the program as a process of its own do
 not see mutants. Needs the extra ``mutants``.
 """
@@ -39,16 +39,16 @@ import pytest
 
 from mutation.reach import Reach, measure
 from mutation.sites import Mutant, mutants_of
-from mutation.swap import Instead, Loaded
+from mutation.swap import Instead, Loaded, assign
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "netproof"
 ROOMS = ("bounds", "search", "certificate", "operators")
 TESTS = ("tests/unit", "tests/soundness")
 #: processor time that the tests of one mutant may take when nothing is wrong: more of them are left out
-BUDGET = 60.0
+BUDGET = 20.0
 #: by how much a mutant may slow its tests, and what that is added to, in seconds
-SLOWER, GRACE = 10, 10
+SLOWER, GRACE = 5, 5
 #: by how much waiting may exceed processor time, on a busy machine
 WAITING = 20
 #: bytes that a mutant may occupy
@@ -99,7 +99,8 @@ class Trial:
         self._loaded = Loaded(PACKAGE)
         items = {item.nodeid: item for item in session.items}
         gc.freeze()  # so that children share what they do not change
-        for number, mutant in enumerate(self._mutants, 1):
+        # What needs a process of its own comes last.
+        for number, mutant in enumerate(sorted(self._mutants, key=lambda m: not (m.function or m.assignment)), 1):
             if time.monotonic() >= self._until:
                 break
             outcome = self._try(mutant, items)
@@ -129,7 +130,7 @@ class Trial:
         if not names:
             return Outcome(mutant, UNREACHED)
         seconds = GRACE + SLOWER * sum(self._reach.seconds[name] for name in names)
-        if not mutant.function:
+        if not mutant.function and not mutant.assignment:
             return _try_afresh(mutant, names, seconds)
         reading, writing = os.pipe()
         child = os.fork()
@@ -161,7 +162,10 @@ class Trial:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(nowhere, stream)
-        self._loaded.swap(PACKAGE / mutant.path, mutant.function, mutant.source)
+        if mutant.assignment:
+            assign(_module(mutant.path), mutant.assignment)
+        else:
+            self._loaded.swap(PACKAGE / mutant.path, mutant.function, mutant.source)
         for number, item in enumerate(items):
             following = items[number + 1] if number + 1 < len(items) else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -193,9 +197,12 @@ def _try_afresh(mutant: Mutant, names: Sequence[str], seconds: float) -> Outcome
 def _be_alone(path: str, seconds: float) -> int:
     given = json.loads(sys.stdin.read())
     _confine(seconds + GRACE)
-    name = "netproof." + path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    Instead(name, PACKAGE / path, given["source"]).install()
+    Instead(_module(path), PACKAGE / path, given["source"]).install()
     return int(pytest.main([*given["names"], "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]))
+
+
+def _module(path: str) -> str:
+    return "netproof." + path.removesuffix(".py").replace("/", ".")
 
 
 def _confine(seconds: float) -> None:

@@ -48,6 +48,7 @@ class Mutant:
     function : the one it is in, with its classes (``Rounding.of``); empty where it is in none
     before, after : the changed part of the source, its lines without indentation
     source : the whole changed file
+    assignment : the changed statement, where it gives names of the module their values
     key : says which mutant this is, as long as the function or class that it is in stays the same
     """
 
@@ -57,6 +58,7 @@ class Mutant:
     before: str
     after: str
     source: str
+    assignment: str
     key: str
 
 
@@ -82,8 +84,14 @@ def mutants_of(package: Path, path: str) -> list[Mutant]:
                     continue
                 before, after = _difference(lines, source.splitlines())
                 key = hashlib.sha256(f"{path}\n{changed}".encode()).hexdigest()[:16]
-                found[source] = Mutant(path, positions[node].start.line, scope, before, after, source, key)
+                assignment = changed if _gives_names(statement) else ""
+                line = positions[node].start.line
+                found[source] = Mutant(path, line, scope, before, after, source, assignment, key)
     return sorted(found.values(), key=lambda one: one.line)
+
+
+def _gives_names(statement: cst.CSTNode) -> bool:
+    return isinstance(statement, cst.SimpleStatementLine) and isinstance(statement.body[0], cst.Assign | cst.AnnAssign)
 
 
 def _visited(node: cst.CSTNode, scope: tuple[str, ...] = (), inside: bool = False) -> Iterator[tuple[str, cst.CSTNode]]:

@@ -42,6 +42,20 @@ class Loaded:
             raise LookupError(f"{file}: no function {function} is loaded")
 
 
+def assign(module: str, statement: str) -> None:
+    """Run a changed assignment of a loaded module, for all modules of the package that have imported the name."""
+    values = sys.modules[module].__dict__
+    changed = dict(values)
+    exec(statement, changed)
+    package = module.partition(".")[0]
+    names = [name for name, value in changed.items() if name in values and values[name] is not value]
+    for name in names:
+        old = values[name]
+        for place, other in list(sys.modules.items()):
+            if place.partition(".")[0] == package and other.__dict__.get(name) is old:
+                setattr(other, name, changed[name])
+
+
 def _functions(code: CodeType, scope: tuple[str, ...] = ()) -> list[tuple[str, CodeType]]:
     """The functions of a module and of its classes, in order, by their names with those of the classes."""
     found = []
