@@ -1,13 +1,13 @@
 """Mutation testing: which small changes of the code does no test notice?
 
-    python tests/mutation/run.py [FILE ...] [--tests PATH ...] [--out DIR] [--again] [--stop-after SECONDS]
+    python tests/mutation/run.py [FILE ...] [--tests PATH ...] [--out DIR] [--budget SECONDS] [--again] [--stop-after SECONDS]
 
 ``FILE`` is below ``src/netproof``: a file or a folder; without one, all of ``ROOMS``. Three steps. Every test runs once
 under coverage, which says what lines it runs and how long it takes (``DIR/reach.json``; kept until it is deleted). All
 tests are collected in one process, which forks for every mutant; the child swaps the code of the function that the
 mutant is of, and runs the tests that reach its line, quickest first, until one fails. What is no function's code is
 tried by assigning it again, or in a new process. Results are appended to ``DIR/results.jsonl``, so that a run can be interrupted and
-goes on where it was; ``--again`` tries survivors again.
+goes on where it was; ``--again`` tries survivors again. Of tests beyond the budget, the slowest are left out.
 
 The table at the end counts a mutant as killed where a test failed, or took five times its time. Survivors that
 ``equivalent.json`` explains are listed apart (docs/mutants.md). Tests that start the program as a process of its own do
@@ -45,8 +45,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "netproof"
 ROOMS = ("bounds", "search", "certificate", "operators")
 TESTS = ("tests/unit", "tests/soundness")
-#: processor time that the tests of one mutant may take when nothing is wrong: more of them are left out
-BUDGET = 20.0
 #: by how much a mutant may slow its tests, and what that is added to, in seconds
 SLOWER, GRACE = 5, 5
 #: by how much waiting may exceed processor time, on a busy machine
@@ -83,11 +81,12 @@ class Outcome:
 class Trial:
     """A plugin of pytest that tries mutants instead of running the tests that were collected."""
 
-    def __init__(self, mutants: Sequence[Mutant], reach: Reach, results: Path, until: float) -> None:
+    def __init__(self, mutants: Sequence[Mutant], reach: Reach, results: Path, until: float, budget: float) -> None:
         self._mutants = mutants
         self._reach = reach
         self._results = results
         self._until = until
+        self._budget = budget
         self._failed = ""
         self._deadly: Counter[tuple[str, str]] = Counter()
 
@@ -120,7 +119,7 @@ class Trial:
         chosen, total = [], 0.0
         for name in names:
             total += self._reach.seconds[name]
-            if total > BUDGET and chosen:
+            if total > self._budget and chosen:
                 break
             chosen.append(name)
         return chosen
@@ -285,6 +284,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="*")
     parser.add_argument("--tests", nargs="+", default=list(TESTS), help="what pytest is to collect")
     parser.add_argument("--out", type=Path, default=ROOT / "mutants-output")
+    parser.add_argument(
+        "--budget", type=float, default=20.0, metavar="SECONDS", help="of processor time for the tests of one mutant"
+    )
     parser.add_argument("--again", action="store_true", help="try survivors again")
     parser.add_argument("--report", action="store_true", help="only the table of what is known")
     parser.add_argument("--reach", action="store_true", help="only the first step")
@@ -311,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for m in mutants
             if m.key not in known or (options.again and known[m.key]["status"] in (SURVIVED, UNREACHED))
         ]
-        trial = Trial(fresh, Reach.load(stored), results, time.monotonic() + options.stop_after)
+        trial = Trial(fresh, Reach.load(stored), results, time.monotonic() + options.stop_after, options.budget)
         pytest.main([*options.tests, "-q", "-p", "no:cacheprovider", "-p", "no:xdist"], plugins=[trial])
     return 1 if _report(mutants, _known(results)) else 0
 
