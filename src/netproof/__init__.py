@@ -18,9 +18,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from netproof.certificate.bundle import Bundle
+    from netproof.certificate.bundle import write as write_certificate
     from netproof.certificate.check import Checked, check
     from netproof.certificate.contents import Certificate
-    from netproof.certificate.format import write as write_certificate
     from netproof.certificate.make import certificate_of
     from netproof.errors import CertificateError, NetproofError, ProofError
     from netproof.formats.fixed_point import FixedPoint
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from netproof.formats.vnnlib import read_vnnlib
     from netproof.network import Network
     from netproof.property import Property
-    from netproof.query import Conjunction, Query, Result, Verdict, Witness, robustness
+    from netproof.query import Conjunction, Query, Question, image_robustness, robustness
+    from netproof.result import Result, Verdict, Witness
     from netproof.search.radius import RadiusResult, largest_radius
     from netproof.search.verify import verify, verify_many
     from netproof.search.whole_property import verify_property
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Bundle",
     "Certificate",
     "CertificateError",
     "Checked",
@@ -48,6 +51,7 @@ __all__ = [
     "ProofError",
     "Property",
     "Query",
+    "Question",
     "RadiusResult",
     "Result",
     "Settings",
@@ -57,6 +61,7 @@ __all__ = [
     "certificate_of",
     "check",
     "from_torch",
+    "image_robustness",
     "largest_radius",
     "load",
     "read_vnnlib",
@@ -69,6 +74,7 @@ __all__ = [
 
 #: where each public name is defined
 _HOME = {
+    "Bundle": "netproof.certificate.bundle",
     "Certificate": "netproof.certificate.contents",
     "CertificateError": "netproof.errors",
     "Checked": "netproof.certificate.check",
@@ -79,22 +85,24 @@ _HOME = {
     "ProofError": "netproof.errors",
     "Property": "netproof.property",
     "Query": "netproof.query",
+    "Question": "netproof.query",
     "RadiusResult": "netproof.search.radius",
-    "Result": "netproof.query",
+    "Result": "netproof.result",
     "Settings": "netproof.settings",
-    "Verdict": "netproof.query",
-    "Witness": "netproof.query",
+    "Verdict": "netproof.result",
+    "Witness": "netproof.result",
     "certificate_of": "netproof.certificate.make",
     "check": "netproof.certificate.check",
     "from_torch": "netproof.formats.torch_module",
     "largest_radius": "netproof.search.radius",
+    "image_robustness": "netproof.query",
     "load": "netproof.formats.load",
     "read_vnnlib": "netproof.formats.vnnlib",
     "robustness": "netproof.query",
     "verify": "netproof.search.verify",
     "verify_many": "netproof.search.verify",
     "verify_property": "netproof.search.whole_property",
-    "write_certificate": "netproof.certificate.format:write",
+    "write_certificate": "netproof.certificate.bundle:write",
 }
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import overload
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.errors import QueryError
+from netproof.graph.graph import Arithmetic
 from netproof.network import Network
-from netproof.query import Conjunction, Query
+from netproof.query import Conjunction, Query, Question
 
 _LARGEST_INTEGER = 2**53
 
@@ -47,15 +49,11 @@ class LinearConstraint:
         left += sum((d * y[j] for j, d in self.outputs), Fraction(0))
         return left > self.threshold if self.strict else left >= self.threshold
 
-    @property
-    def compares_two_outputs(self) -> bool:
-        """Whether this is ``Y_i >= Y_j``, which says no more than their order."""
-        return (
-            not self.inputs
-            and self.threshold == 0
-            and len(self.outputs) == 2
-            and self.outputs[0][1] == -self.outputs[1][1]
-        )
+    def holds_between(self, x: Sequence[Fraction], low: Sequence[Fraction], high: Sequence[Fraction]) -> bool:
+        """Whether a point meets the constraint, exactly, whatever its outputs are between two ends."""
+        least = sum((c * x[i] for i, c in self.inputs), Fraction(0))
+        least += sum((d * (low[j] if d > 0 else high[j]) for j, d in self.outputs), Fraction(0))
+        return least > self.threshold if self.strict else least >= self.threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +71,12 @@ class Box:
     def outer(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The smallest box with float64 ends that holds this one."""
         return np.array([float_below(end) for end in self.lower]), np.array([float_above(end) for end in self.upper])
+
+    @property
+    def whole(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The ends of the whole numbers in the box; a lower end exceeds its upper end where there are none."""
+        lower = np.array([float_below(Fraction(math.ceil(end))) for end in self.lower])
+        return lower, np.array([float_above(Fraction(math.floor(end))) for end in self.upper])
 
     @cached_property
     def inner_float32(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -123,13 +127,14 @@ class Property:
         point, image = [Fraction(float(value)) for value in x], [Fraction(float(value)) for value in y]
         return any(part.holds(point, image) for part in self.parts)
 
-    def queries(self, network: Network) -> list[PropertyQuery]:
-        """One query per box; the property is ``unsat`` when all of them are, ``sat`` when one is.
+    def queries(self, network: Network) -> Sequence[Query]:
+        """One query per box, made when it is looked at; the property is ``unsat`` when all are, ``sat`` when one is.
 
         Raises
         ------
-        QueryError : other numbers of inputs or outputs than the network's, coefficients that float64 does not
-            hold, or a condition on more than the order of outputs where the network has no more to offer
+        QueryError : other numbers of inputs or outputs than the network's; and when a query is made (the first one at
+            once), coefficients that float64 does not hold, ends of the box that it cannot hold, or a condition on more than
+            the order of outputs where the network has no more to offer
         """
         for what, here, there in (
             ("input", self.inputs, network.inputs),
@@ -141,60 +146,56 @@ class Property:
                     f"is about {here} {what}{'s' * (here != 1)}, the network in {network.path} has {there}",
                     "give the property that belongs to this network",
                 )
-        queries = []
-        for number, part in enumerate(self.parts, start=1):
-            name = self.source if len(self.parts) == 1 else f"{self.source}, box {number} of {len(self.parts)}"
-            lower, upper = part.box.outer
-            queries.append(
-                PropertyQuery(
-                    network=network,
-                    lower=torch.from_numpy(lower.copy()),
-                    upper=torch.from_numpy(upper.copy()),
-                    condition=tuple(self._conjunction(conjunction, network) for conjunction in part.condition),
-                    name=name,
-                    part=part,
-                )
-            )
-        return queries
+        return _Parts(self, network)
 
-    def query(self, network: Network) -> Query:
-        """The whole property as one query: that of its only box, or a :class:`UnionQuery`. Raises as :meth:`queries`."""
-        queries = self.queries(network)
-        if len(queries) == 1:
-            return queries[0]
-        return UnionQuery(
+    def question(self, network: Network) -> Question:
+        """The property as a question about a network; raises as :meth:`queries`."""
+        return Question(self.queries(network), self.source)
+
+    def _query(self, number: int, network: Network) -> Query:
+        part = self.parts[number]
+        name = self.source if len(self.parts) == 1 else f"{self.source}, box {number + 1} of {len(self.parts)}"
+        whole = network.graph.arithmetic is Arithmetic.INTEGER
+        lower, upper = part.box.whole if whole else part.box.outer
+        if whole and not bool((lower <= upper).all()):
+            raise QueryError(name, "the input box holds no whole numbers", "check the bounds of the inputs")
+        return Query(
             network=network,
-            lower=torch.stack([q.lower for q in queries]).amin(0),
-            upper=torch.stack([q.upper for q in queries]).amax(0),
-            condition=(),
-            name=self.source,
-            parts=tuple(queries),
+            lower=torch.from_numpy(lower.copy()),
+            upper=torch.from_numpy(upper.copy()),
+            condition=tuple(self._conjunction(conjunction, network, whole) for conjunction in part.condition),
+            name=name,
+            about=part,
         )
 
-    def _conjunction(self, constraints: tuple[LinearConstraint, ...], network: Network) -> Conjunction:
-        """Constraints in float64, each multiplied so that its coefficients are exact, its threshold rounded down."""
+    def _conjunction(self, constraints: tuple[LinearConstraint, ...], network: Network, whole: bool) -> Conjunction:
+        """Constraints in float64, each multiplied so that its coefficients are exact.
+
+        The threshold is rounded down, except where the left side is a whole number: there it is the least whole number
+        that meets the constraint.
+        """
         rows = max(len(constraints), 1)  # of none at all: 0 >= 0
         coefficients = torch.zeros(rows, network.outputs, dtype=torch.float64)
         thresholds = torch.zeros(rows, dtype=torch.float64)
+        strict = torch.zeros(rows, dtype=torch.bool)
         inputs: Tensor | None = None
         if any(constraint.inputs for constraint in constraints):
             inputs = torch.zeros(rows, network.inputs, dtype=torch.float64)
         for row, constraint in enumerate(constraints):
-            if network.order_only and not constraint.compares_two_outputs:
-                raise QueryError(
-                    self.source,
-                    f"asks for values of outputs, but the final softmax of {network.path} was left out, "
-                    "which keeps only their order",
-                    "state the property on the inputs of the softmax, and cut it off the network",
-                )
             scale = self._scale(constraint)
-            thresholds[row] = float_below(constraint.threshold * scale)
+            threshold = constraint.threshold * scale
+            if whole:
+                thresholds[row] = float_below(
+                    Fraction(math.floor(threshold) + 1 if constraint.strict else math.ceil(threshold))
+                )
+            else:
+                thresholds[row], strict[row] = float_below(threshold), constraint.strict
             for j, value in constraint.outputs:
                 coefficients[row, j] = float(value * scale)
             for i, value in constraint.inputs:
                 assert inputs is not None
                 inputs[row, i] = float(value * scale)
-        return Conjunction(coefficients, thresholds, inputs)
+        return Conjunction(coefficients, thresholds, inputs, strict if bool(strict.any()) else None)
 
     def _scale(self, constraint: LinearConstraint) -> int:
         values = [value for _, value in (*constraint.inputs, *constraint.outputs)]
@@ -208,24 +209,57 @@ class Property:
         return scale
 
 
-@dataclass(frozen=True, eq=False)
-class PropertyQuery(Query):
-    """The query of one part of a property, which a witness is checked against exactly.
+def exact_condition(query: Query) -> tuple[tuple[LinearConstraint, ...], ...]:
+    """What a query asks of inputs and outputs, as exact numbers: its part's statement, or its own tensors."""
+    if query.part is not None:
+        return query.part.condition
+    return tuple(_exactly(conjunction) for conjunction in query.condition)
 
-    Box and thresholds of the query itself are those of ``part`` rounded outward.
+
+def _exactly(conjunction: Conjunction) -> tuple[LinearConstraint, ...]:
+    def terms(row: list[float]) -> tuple[tuple[int, Fraction], ...]:
+        return tuple((j, Fraction(c)) for j, c in enumerate(row) if c)
+
+    rows, thresholds = conjunction.coefficients.tolist(), conjunction.threshold.tolist()
+    inputs = [[]] * len(rows) if conjunction.input_coefficients is None else conjunction.input_coefficients.tolist()
+    strict = [False] * len(rows) if conjunction.strict is None else conjunction.strict.tolist()
+    return tuple(
+        LinearConstraint(terms(x), terms(y), Fraction(t), mark)
+        for x, y, t, mark in zip(inputs, rows, thresholds, strict, strict=True)
+    )
+
+
+class _Parts(Sequence[Query]):
+    """The queries of a property on a network, each made when it is looked at: a property can have thousands.
+
+    The first is made at once, so that what is wrong with all of them is said before anything is computed. Parts that nothing
+    can meet, whatever the network does, are left out, unless there are no others.
     """
 
-    part: PropertyPart = field(kw_only=True)
+    def __init__(self, property_: Property, network: Network) -> None:
+        self._property, self._network = property_, network
+        parts = property_.parts
+        self._numbers = [i for i, part in enumerate(parts) if part.condition] or list(range(len(parts)))[:1]
+        self._first = property_._query(self._numbers[0], network) if parts else None
 
+    def __len__(self) -> int:
+        return len(self._numbers)
 
-@dataclass(frozen=True, eq=False)
-class UnionQuery(Query):
-    """Several queries on one network: ``sat`` where one of them is, ``unsat`` where all are.
+    @overload
+    def __getitem__(self, index: int) -> Query: ...
 
-    The box is the smallest that holds all of theirs; the condition is empty, because each has its own.
-    """
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Query]: ...
 
-    parts: tuple[PropertyQuery, ...] = field(kw_only=True)
+    def __getitem__(self, index: int | slice) -> Query | Sequence[Query]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        number = index % len(self)
+        if number == 0 and self._first is not None:
+            return self._first
+        return self._property._query(self._numbers[number], self._network)
 
 
 def _fits_float64(value: Fraction) -> bool:

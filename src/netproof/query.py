@@ -1,44 +1,42 @@
-"""Questions and answers: input set, output condition, verdict, witness."""
+"""Questions: a network, an input box, an output condition, and what they are about."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.network import Network
+from netproof.result import Result, Verdict, Witness
+
+if TYPE_CHECKING:
+    from netproof.property import PropertyPart
+
+__all__ = [
+    "Conjunction",
+    "Query",
+    "Question",
+    "Result",
+    "Sample",
+    "Verdict",
+    "Witness",
+    "image_robustness",
+    "robustness",
+    "sample_of",
+]
 
 #: constraints are exact with bits to spare for the multipliers' grid
 _LARGEST_CONSTRAINT = float(2**44)
-
-
-class Verdict(str, Enum):
-    """The answer to a query; :attr:`for_robustness` gives the same in the words of local robustness."""
-
-    SAT = "sat"
-    UNSAT = "unsat"
-    MISCLASSIFIED = "misclassified"
-    UNKNOWN = "unknown"
-    TIMEOUT = "timeout"
-    ERROR = "error"
-
-    @property
-    def for_robustness(self) -> str:
-        return {"sat": "vulnerable", "unsat": "robust"}.get(self.value, self.value)
-
-    @property
-    def decided(self) -> bool:
-        return self in (Verdict.SAT, Verdict.UNSAT, Verdict.MISCLASSIFIED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +44,14 @@ class Conjunction:
     """Linear constraints that hold together: ``coefficients @ y + input_coefficients @ x >= threshold``.
 
     ``coefficients`` is ``[m, n_output]``, ``threshold`` ``[m]``, and ``input_coefficients`` ``[m, n_input]``, or
-    None where no constraint speaks of the input (always so for integer networks).
+    None where no constraint speaks of the input (always so for integer networks). ``strict``, ``[m]`` bool, marks the
+    constraints that hold only where the left side is *greater*; None where none is strict.
     """
 
     coefficients: Tensor
     threshold: Tensor
     input_coefficients: Tensor | None = None
+    strict: Tensor | None = None
 
     def holds(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Whether outputs ``[..., n_output]`` of inputs ``[..., n_input]`` meet every constraint: ``[...]`` bool."""
@@ -60,19 +60,53 @@ class Conjunction:
             if x is None:
                 raise ValueError("the constraints speak of the input, which is not given")
             left = left + x @ self.input_coefficients.T
-        return (left >= self.threshold).all(-1)
+        return self.met_by(left).all(-1)
+
+    def met_by(self, left: Tensor) -> Tensor:
+        """Which constraints left sides ``[..., m]`` meet: ``[..., m]`` bool."""
+        met = left >= self.threshold
+        return met if self.strict is None else met & ((left > self.threshold) | ~self.strict)
+
+    def over_integers(self) -> Conjunction:
+        """The same where left sides and thresholds are whole numbers, without strict constraints: ``> t`` is ``>= t + 1``."""
+        if self.strict is None:
+            return self
+        return replace(self, threshold=self.threshold + self.strict.to(self.threshold.dtype), strict=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The image that a query of local robustness is about.
+
+    Attributes
+    ----------
+    image : ``[n_input]``
+    label : its class
+    radius : how many grey levels each input may move, cut to the network's input range, where that is what gives the
+        box (integer networks); None elsewhere
+    """
+
+    image: Tensor
+    label: int
+    radius: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
     """Is there an input in the box whose output meets one of the conjunctions?
 
+    Over the integers strict constraints are stored as what they are there, ``> t`` as ``>= t + 1``.
+
     Attributes
     ----------
     network : the network asked about
     lower, upper : ``[n_input]``, the input box (ends included)
-    condition : the disjunction, one :class:`Conjunction` per disjunct
+    condition : the disjunction, one :class:`Conjunction` per disjunct. It is empty, and then met by nothing, only where
+        ``about`` says so: for a network with one output, whose class cannot change, or a property that states a falsehood
     name : how reports and results call it
+    about : where the query comes from, if it comes from a sample or from a part of a property. A sample of another class
+        than its label makes the query ``misclassified``; what a part states is what a witness is held to, exactly, where
+        box and thresholds here are its numbers rounded outward
     """
 
     network: Network
@@ -80,8 +114,21 @@ class Query:
     upper: Tensor
     condition: tuple[Conjunction, ...]
     name: str = "query"
+    about: Sample | PropertyPart | None = None
 
     def __post_init__(self) -> None:
+        self._check_tensors()
+        if not self.condition and (self.about is None or (self.part is not None and self.part.condition)):
+            raise QueryError(
+                self.name, "the condition has no conjunction, so that nothing is asked", "give at least one"
+            )
+        if self.network.order_only:
+            self._check_order()
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            self._check_integers()
+            object.__setattr__(self, "condition", tuple(c.over_integers() for c in self.condition))
+
+    def _check_tensors(self) -> None:
         size = (self.network.inputs,)
         dtype = self.network.lower.dtype
         for part in (self.lower, self.upper, *(t for c in self.condition for t in (c.coefficients, c.threshold))):
@@ -102,31 +149,62 @@ class Query:
         if not bool((torch.isfinite(self.lower) & torch.isfinite(self.upper)).all()):
             raise QueryError(self.name, "the input box has an end that is infinite", "bound every input")
         for conjunction in self.condition:
-            matrix, right = conjunction.coefficients, conjunction.threshold
-            if matrix.ndim != 2 or right.ndim != 1 or matrix.shape[0] != right.shape[0] or not right.numel():
-                raise QueryError(
-                    self.name,
-                    f"a conjunction has coefficients {tuple(matrix.shape)} and thresholds {tuple(right.shape)}",
-                    "give a matrix with one row per constraint, at least one, and as many thresholds",
-                )
-            if conjunction.coefficients.shape[-1] != self.network.outputs:
-                raise QueryError(
-                    self.name,
-                    f"a constraint speaks of {conjunction.coefficients.shape[-1]} outputs, "
-                    f"the network has {self.network.outputs}",
-                    "use the network's own outputs",
-                )
-            inputs = conjunction.input_coefficients
-            if inputs is not None and (inputs.shape != (len(right), *size) or inputs.dtype != dtype):
-                raise QueryError(
-                    self.name,
-                    f"a conjunction has input coefficients {tuple(inputs.shape)} for {len(right)} constraints "
-                    f"on {self.network.inputs} inputs",
-                    "give one row per constraint and one column per network input, as float64",
-                )
+            self._check_conjunction(conjunction)
+        sample = self.sample
+        if sample is not None and sample.image.shape != size:
+            raise QueryError(
+                self.name,
+                f"the image has {sample.image.numel()} values, the network takes {self.network.inputs}",
+                "use images of the data set the network was trained on",
+            )
 
-        if self.network.graph.arithmetic is Arithmetic.INTEGER:
-            self._check_integers()
+    def _check_conjunction(self, conjunction: Conjunction) -> None:
+        matrix, right = conjunction.coefficients, conjunction.threshold
+        if matrix.ndim != 2 or right.ndim != 1 or matrix.shape[0] != right.shape[0] or not right.numel():
+            raise QueryError(
+                self.name,
+                f"a conjunction has coefficients {tuple(matrix.shape)} and thresholds {tuple(right.shape)}",
+                "give a matrix with one row per constraint, at least one, and as many thresholds",
+            )
+        if matrix.shape[-1] != self.network.outputs:
+            raise QueryError(
+                self.name,
+                f"a constraint speaks of {matrix.shape[-1]} outputs, the network has {self.network.outputs}",
+                "use the network's own outputs",
+            )
+        inputs = conjunction.input_coefficients
+        if inputs is not None and (inputs.shape != (len(right), self.network.inputs) or inputs.dtype != matrix.dtype):
+            raise QueryError(
+                self.name,
+                f"a conjunction has input coefficients {tuple(inputs.shape)} for {len(right)} constraints "
+                f"on {self.network.inputs} inputs",
+                "give one row per constraint and one column per network input, as float64",
+            )
+        if not all(bool(torch.isfinite(t).all()) for t in (matrix, inputs, right) if t is not None):
+            raise QueryError(self.name, "a constraint has a number that is NaN or infinite", "give finite numbers")
+        strict = conjunction.strict
+        if strict is not None and (strict.shape != right.shape or strict.dtype != torch.bool):
+            raise QueryError(
+                self.name,
+                f"a conjunction has strict marks {tuple(strict.shape)} of {strict.dtype} for {len(right)} constraints",
+                "give one bool per constraint",
+            )
+
+    def _check_order(self) -> None:
+        """Without the final softmax only the order of outputs is the file's."""
+        for conjunction in self.condition:
+            rows, inputs = conjunction.coefficients, conjunction.input_coefficients
+            speaks = (rows != 0).any(1)
+            compares = ((rows != 0).sum(1) == 2) & (rows.sum(1) == 0) & (conjunction.threshold == 0)
+            if inputs is not None:
+                compares &= ~(inputs != 0).any(1)
+            if not bool((compares | ~speaks).all()):
+                raise QueryError(
+                    self.name,
+                    f"asks for values of outputs, but the final softmax of {self.network.path} was left out, "
+                    "which keeps only their order",
+                    "state the property on the inputs of the softmax, and cut it off the network",
+                )
 
     def _check_integers(self) -> None:
         """Exact claims need integer constraints, and boxes for which the graph was found exact."""
@@ -152,7 +230,7 @@ class Query:
         if not all(bool((part == part.round()).all()) for part in (coefficients, threshold)):
             raise QueryError(self.name, "a constraint has coefficients that are not integers", "scale it to integers")
 
-    @cached_property
+    @property
     def _constraints(self) -> tuple[Tensor, Tensor | None, Tensor]:
         """The constraints of all conjunctions, one after the other: coefficients ``[M, n_output]`` of outputs and
         ``[M, n_input]`` of inputs (None where there are none), thresholds ``[M]``."""
@@ -171,6 +249,16 @@ class Query:
         )
         return outputs, inputs, threshold
 
+    @cached_property
+    def _stacked(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+        """As :attr:`_constraints`, and which of them are strict, ``[M]`` bool (None where none is)."""
+        if all(c.strict is None for c in self.condition):
+            return (*self._constraints, None)
+        marks = [
+            torch.zeros_like(c.threshold, dtype=torch.bool) if c.strict is None else c.strict for c in self.condition
+        ]
+        return (*self._constraints, torch.cat(marks))
+
     def refuted_by(self, x: Tensor) -> Tensor:
         """Whether inputs ``[..., n_input]`` are witnesses: ``[...]`` bool.
 
@@ -180,61 +268,108 @@ class Query:
         inside = ((x >= self.lower) & (x <= self.upper)).all(-1)
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             inside &= (x == x.round()).all(-1)
-        outputs, inputs, threshold = self._constraints
-        reached = self.network.graph.evaluate(x) @ outputs.T
-        holds = (reached if inputs is None else reached + x @ inputs.T) >= threshold
+        outputs, inputs, threshold, strict = self._stacked
+        left = self.network.graph.evaluate(x) @ outputs.T
+        if inputs is not None:
+            left = left + x @ inputs.T
+        holds = left >= threshold
+        if strict is not None:
+            holds &= (left > threshold) | ~strict
         if len(threshold) > len(self.condition):
             sizes = [len(c.threshold) for c in self.condition]
             holds = torch.stack([part.all(-1) for part in torch.split(holds, sizes, -1)], -1)
         return inside & holds.any(-1)
 
+    def admits(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
+        """Whether an input and its outputs are an answer, exactly, strictness and all: what no ``sat`` is reported without.
+
+        Where the query is a part of a property, its own statement counts, before anything in it was rounded.
+        """
+        part = self.part
+        if part is not None:
+            return part.holds(x, y)
+        ends = zip(self.lower.tolist(), x, self.upper.tolist(), strict=True)
+        return all(low <= value <= high for low, value, high in ends) and any(
+            _holds_exactly(conjunction, x, y) for conjunction in self.condition
+        )
+
     @property
-    def misclassified(self) -> bool:
-        """True where the query has no meaning because the sample itself is classified wrongly."""
-        return False
+    def sample(self) -> Sample | None:
+        """The sample that the query is about, if any."""
+        return self.about if isinstance(self.about, Sample) else None
 
-
-@dataclass(frozen=True, eq=False)
-class LabelQuery(Query):
-    """Can the network give another class than the image's label somewhere in the box around it?
-
-    Attributes
-    ----------
-    image : ``[n_input]``
-    label : its class
-    """
-
-    image: Tensor = field(default_factory=lambda: torch.empty(0))
-    label: int = 0
+    @property
+    def part(self) -> PropertyPart | None:
+        """The part of a property that the query states, if any."""
+        return None if isinstance(self.about, Sample) else self.about
 
     @cached_property
     def prediction(self) -> int:
-        """The class the network gives the image itself."""
-        return int(self.network.classify(self.image))
+        """The class the network gives the sample itself; raises :class:`QueryError` where the query is about none."""
+        return int(self.network.classify(sample_of(self).image))
 
     @property
     def misclassified(self) -> bool:
-        return self.prediction != self.label
+        """True where the query has no meaning because the sample itself is classified wrongly."""
+        sample = self.sample
+        return sample is not None and self.prediction != sample.label
+
+
+def sample_of(query: Query) -> Sample:
+    """The sample that a query is about; raises :class:`QueryError` where it is about none."""
+    sample = query.sample
+    if sample is None:
+        raise QueryError(query.name, "is not about a sample", "ask about local robustness")
+    return sample
+
+
+def _holds_exactly(conjunction: Conjunction, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
+    inputs = conjunction.input_coefficients
+    for i, (row, threshold) in enumerate(
+        zip(conjunction.coefficients.tolist(), conjunction.threshold.tolist(), strict=True)
+    ):
+        left = sum((Fraction(c) * v for c, v in zip(row, y, strict=True) if c), Fraction(0))
+        if inputs is not None:
+            left += sum((Fraction(c) * v for c, v in zip(inputs[i].tolist(), x, strict=True) if c), Fraction(0))
+        strict = conjunction.strict is not None and bool(conjunction.strict[i])
+        if left < threshold or (strict and left == threshold):
+            return False
+    return True
 
 
 @dataclass(frozen=True, eq=False)
-class RobustnessQuery(LabelQuery):
-    """Can the prediction for ``image`` change within ``radius``?  Made by :func:`robustness`."""
+class Question:
+    """Queries on one network that are asked together: ``sat`` where one of them is, ``unsat`` where every one is.
 
-    radius: int = 0
+    A property with several input boxes is one.
 
-
-@dataclass(frozen=True, eq=False)
-class ImageQuery(LabelQuery):
-    """Can another output reach the label's on the box around an image, for a network over the real numbers?
-
-    Made by :func:`image_robustness`.
+    Attributes
+    ----------
+    parts : at least one query, all on the same network; they may be made when they are looked at
+    name : how reports and results call it
     """
+
+    parts: Sequence[Query]
+    name: str
+
+    def __post_init__(self) -> None:
+        if not len(self.parts):
+            raise QueryError(self.name, "has no part, so that nothing is asked", "give at least one query")
+
+    @classmethod
+    def of(cls, asked: Query | Question) -> Question:
+        """A query as a question of its own."""
+        return asked if isinstance(asked, Question) else cls((asked,), asked.name)
+
+    @property
+    def network(self) -> Network:
+        """The network asked about."""
+        return self.parts[0].network
 
 
 def image_robustness(
     network: Network, image: Tensor, lower: Tensor, upper: Tensor, label: int, *, name: str = "image"
-) -> ImageQuery:
+) -> Query:
     """Local robustness of a network over the real numbers, as VNN-COMP asks it: ``y_k >= y_label`` for some other ``k``.
 
     Parameters
@@ -250,14 +385,13 @@ def image_robustness(
         raise QueryError(name, f"{network.path} is not a network over the real numbers", "give a float network")
     coefficients, _ = _leads(network, label, name)
     zero = torch.zeros(1, dtype=torch.float64)
-    return ImageQuery(
+    return Query(
         network=network,
         lower=lower.double().reshape(-1),
         upper=upper.double().reshape(-1),
         condition=tuple(Conjunction(row[None], zero) for row in coefficients),
         name=name,
-        image=image.double().reshape(-1),
-        label=int(label),
+        about=Sample(image.double().reshape(-1), int(label)),
     )
 
 
@@ -275,9 +409,7 @@ def _leads(network: Network, label: int, name: str) -> tuple[Tensor, list[int]]:
     return coefficients, rivals
 
 
-def robustness(
-    network: Network, image: ArrayLike | Tensor, label: int, radius: int, *, name: str = ""
-) -> RobustnessQuery:
+def robustness(network: Network, image: ArrayLike | Tensor, label: int, radius: int, *, name: str = "") -> Query:
     """Local robustness in the maximum norm, for a network over the integers.
 
     The prediction is the *first* largest output, over all of the network's outputs. Class ``k``
@@ -320,16 +452,14 @@ def robustness(
     coefficients, rivals = _leads(network, label, name)
     label, radius = int(label), int(radius)
     margins = torch.tensor([float(rival > label) for rival in rivals], dtype=network.lower.dtype)
-    return RobustnessQuery(
+    return Query(
         network=network,
         lower=torch.maximum(image - reach, network.lower),
         upper=torch.minimum(image + reach, network.upper),
         # A network of one output has no rivals, and no cases then.
         condition=tuple(Conjunction(coefficients[i : i + 1], margins[i : i + 1]) for i in range(len(rivals))),
         name=name,
-        image=image,
-        label=label,
-        radius=radius,
+        about=Sample(image, label, radius),
     )
 
 
@@ -340,56 +470,3 @@ def _is_whole(number: object) -> bool:
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return isinstance(number, int)  # beyond what a float holds
     return math.isfinite(value) and value == int(value)
-
-
-@dataclass(frozen=True, eq=False)
-class Witness:
-    """An input that meets the condition, replayed exactly before it is reported.
-
-    ``input`` is ``[n_input]`` and ``output`` ``[n_output]``, both int64 for integer networks and float32 for real ones.
-    ``exact`` is the input of a real query as exact numbers; it is ``input`` but where the box holds no float32 value,
-    and there ``input`` has the nearest one.
-    """
-
-    input: Tensor
-    output: Tensor
-    exact: tuple[Fraction, ...] = ()
-
-    @property
-    def numbers(self) -> tuple[Fraction, ...]:
-        """The input, exactly."""
-        return self.exact or tuple(Fraction(value) for value in self.input.tolist())
-
-    @property
-    def output_numbers(self) -> tuple[Fraction, ...]:
-        """The output, exactly."""
-        return tuple(Fraction(value) for value in self.output.tolist())
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What :func:`netproof.verify` found.
-
-    Attributes
-    ----------
-    verdict : the answer
-    seconds : time spent on this query (its share, where queries were solved in one batch)
-    method : the step that settled it: ``attack``, ``bound`` (at the root), ``search``, ...
-    subproblems : how many subproblems were bounded
-    witness : the input, where the verdict is ``sat``
-    bound : an upper bound on the largest ``coefficients @ y - threshold`` where undecided
-    reason : why there is no answer, where there is none
-    accident : there is none because something broke (a solver's process died), not because a limit was reached
-    proof : where the verdict is ``unsat`` and the settings ask for proofs, the proof's arrays
-        (docs/certificates.md), int64 each
-    """
-
-    verdict: Verdict
-    seconds: float
-    method: str
-    subproblems: int = 0
-    witness: Witness | None = None
-    bound: float | None = None
-    reason: str = ""
-    proof: Mapping[str, NDArray[np.int64]] | None = None
-    accident: bool = False

@@ -136,7 +136,7 @@ def judge_random(seed: int, number: int, seconds: float) -> Outcome:
         rows = iter(shifts)
         moved = float_cases.moved(case, [[next(rows) for _ in part.conjunctions] for part in case.parts])
         statement: Property = float_cases.property_of(moved)
-        verdict = ask(statement.query(network), trait, seconds, number)
+        verdict = ask(statement.question(network), trait, seconds, number)
         figures[f"{what} {verdict.value}"] += 1
         if what == "below" and verdict is Verdict.UNSAT:
             wrong.append(f"unsat ({trait}), but points attain it")

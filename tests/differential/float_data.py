@@ -25,7 +25,6 @@ from netproof.formats.onnx import read_onnx
 from netproof.formats.vnnlib import read_vnnlib
 from netproof.graph.graph import Graph
 from netproof.network import Network
-from netproof.property import UnionQuery
 from netproof.query import Conjunction, Query, Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.verify import verify
@@ -71,10 +70,9 @@ def _network(path: Path) -> Network:
     return read_onnx(path)
 
 
-def queries(instance: Instance) -> tuple[Query, ...]:
+def queries(instance: Instance) -> Sequence[Query]:
     """The queries of the boxes of a property."""
-    query = read_vnnlib(instance.statement).query(_network(instance.network))
-    return query.parts if isinstance(query, UnionQuery) else (query,)
+    return read_vnnlib(instance.statement).queries(_network(instance.network))
 
 
 def claimed_ranges(graph: Graph, box: Region, seconds: float) -> Iterator[tuple[str, Region]]:

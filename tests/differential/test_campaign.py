@@ -14,7 +14,7 @@ import pytest
 from differential import campaign as tool
 from differential.campaign import Engine, Said, campaign, make_engines, replay, summary
 from differential.random_cases import ENUMERABLE, Case, box_points, random_case
-from netproof.query import Query, RobustnessQuery
+from netproof.query import Query
 
 SCRIPT = Path(tool.__file__)
 
@@ -62,7 +62,7 @@ def test_engines_agree(engines: Mapping[str, Engine], tmp_path: Path) -> None:
 def test_cases_are_of_every_kind() -> None:
     cases = [random_case(3, number) for number in range(300)]
     assert {len(case.layers) for case in cases} == {1, 2, 3, 4}
-    assert {isinstance(case.query(), RobustnessQuery) for case in cases} == {True, False}
+    assert {case.query().sample is not None for case in cases} == {True, False}
     final = [case.layers[-1] for case in cases]
     assert any(layer.base is None for layer in final)
     assert any(layer.base is not None and len(layer.base) > 1 for layer in final)

@@ -99,7 +99,7 @@ def test_engines_agree(cases, engine):
 @pytest.mark.parametrize("name", ["minimal_widths", "range_lemmas", "balanced_sums", "shift_constants", "share_terms"])
 def test_bitwuzla_without_each_improvement(cases, name):
     from netproof.exact.smt.engine import SmtEngine
-    from netproof.search.external import decide_with
+    from netproof.search.verify import decide_with
 
     options = EncodingOptions(drop_cases=False, simplify_neurons=False, **{name: False})
     few = cases[::5]

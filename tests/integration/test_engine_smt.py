@@ -20,8 +20,7 @@ from netproof.exact.smt import solver
 from netproof.exact.smt.engine import SmtEngine
 from netproof.formats.keras_h5 import read_keras_h5
 from netproof.query import Query, Verdict, robustness
-from netproof.search.external import decide_with
-from netproof.search.verify import verify, verify_many
+from netproof.search.verify import decide_with, verify, verify_many
 from netproof.settings import Settings
 
 #: factoring: a solver needs years for it

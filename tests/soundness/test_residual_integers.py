@@ -19,7 +19,7 @@ from netproof.certificate.make import certificate_of
 from netproof.errors import NetproofError
 from netproof.graph.graph import Arithmetic
 from netproof.operators.linear import Linear
-from netproof.query import RobustnessQuery, robustness
+from netproof.query import Query, robustness
 from netproof.search.presolve import presolve
 from netproof.search.verify import verify_many
 from netproof.settings import Settings
@@ -31,9 +31,7 @@ LIMIT = Settings(timeout=120.0, proofs=True)
 BLIND = Settings(timeout=120.0, attack=False, proofs=True)
 
 
-def asked(
-    random: np.random.Generator, net: Residual, network: netproof.Network, count: int
-) -> list[tuple[RobustnessQuery, str]]:
+def asked(random: np.random.Generator, net: Residual, network: netproof.Network, count: int) -> list[tuple[Query, str]]:
     """Queries with their true verdicts."""
     queries = []
     for _ in range(count):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from netproof.errors import InputError, QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
 from netproof.operators.linear import Linear
-from netproof.query import Conjunction, Query, Verdict, robustness
+from netproof.property import Box, PropertyPart
+from netproof.query import Conjunction, Query, Question, Sample, Verdict, robustness, sample_of
 from netproof.settings import Settings
 
 
@@ -83,7 +86,8 @@ def test_the_box_is_cut_to_the_networks_range() -> None:
     asked = robustness(identity(), tensor(0, 250, 128), 1, 10)
     assert asked.lower.tolist() == [0, 240, 118]
     assert asked.upper.tolist() == [10, 255, 138]
-    assert asked.radius == 10 and asked.label == 1 and asked.image.tolist() == [0, 250, 128]
+    sample = sample_of(asked)
+    assert sample.radius == 10 and sample.label == 1 and sample.image.tolist() == [0, 250, 128]
 
 
 def test_radius_zero_is_the_image_alone() -> None:
@@ -188,7 +192,55 @@ def test_witnesses_lie_in_the_box_are_integers_and_meet_a_disjunct() -> None:
     asked = query(condition=(Conjunction(row(1, 0, 0), tensor(5)), Conjunction(row(0, 1, 0), tensor(9))))
     x = torch.tensor([[5, 0, 0], [0, 9, 0], [4, 8, 0], [10, 0, 0], [5.5, 0, 0]], dtype=torch.float64)
     assert asked.refuted_by(x).tolist() == [True, True, False, False, False]
-    assert query(condition=()).refuted_by(x).tolist() == [False] * 5
+
+
+def test_a_condition_that_nothing_meets_is_not_made_by_accident() -> None:
+    with pytest.raises(QueryError, match="has no conjunction, so that nothing is asked"):
+        query(condition=())
+    with pytest.raises(QueryError, match="has no part, so that nothing is asked"):
+        Question((), "nothing")
+    falsehood = PropertyPart(Box((Fraction(0),) * 3, (Fraction(1),) * 3), ())
+    assert not bool(query(condition=(), about=falsehood).refuted_by(tensor(5, 5, 5)))
+    with pytest.raises(QueryError, match="has no conjunction"):
+        query(condition=(), about=replace(falsehood, condition=((),)))
+
+
+def test_strict_constraints_over_the_integers_are_the_next_whole_number() -> None:
+    strict = Conjunction(row(1, 0, 0), tensor(5), strict=torch.tensor([True]))
+    asked = query(condition=(strict, Conjunction(row(0, 1, 0), tensor(5))))
+    assert [c.threshold.tolist() for c in asked.condition] == [[6.0], [5.0]]
+    assert all(c.strict is None for c in asked.condition)
+    x = torch.tensor([[5, 0, 0], [6, 0, 0], [0, 5, 0]], dtype=torch.float64)
+    assert asked.refuted_by(x).tolist() == [False, True, True]
+
+
+def test_strict_constraints_over_the_reals_exclude_equality() -> None:
+    both = Conjunction(row(1, 0, 0).repeat(2, 1), tensor(5, 4), strict=torch.tensor([False, True]))
+    assert both.holds(torch.tensor([[5.0, 0, 0], [4.0, 0, 0]], dtype=torch.float64)).tolist() == [True, False]
+    only = Conjunction(row(1, 0, 0), tensor(5), strict=torch.tensor([True]))
+    assert only.holds(torch.tensor([[5.0, 0, 0], [5.5, 0, 0]], dtype=torch.float64)).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("marks", [torch.tensor([True, False]), torch.tensor([1.0])])
+def test_marks_of_strict_constraints_fit_them(marks: torch.Tensor) -> None:
+    with pytest.raises(QueryError, match="strict marks"):
+        query(condition=(Conjunction(row(1, 0, 0), tensor(5), strict=marks),))
+
+
+def test_an_answer_is_told_exactly() -> None:
+    asked = query(condition=(Conjunction(row(1, 0, 0), tensor(5)),))
+    inside = [Fraction(5), Fraction(6), Fraction(7)]
+    assert asked.admits(inside, inside)
+    assert not asked.admits(inside, [Fraction(49, 10), Fraction(6), Fraction(7)])
+    assert not asked.admits([Fraction(10**6), Fraction(6), Fraction(7)], inside)
+
+
+def test_a_query_is_about_a_sample_or_none() -> None:
+    assert query().sample is None and not query().misclassified
+    with pytest.raises(QueryError, match="is not about a sample"):
+        sample_of(query())
+    with pytest.raises(QueryError, match="the image has 2 values, the network takes 3"):
+        query(about=Sample(tensor(1, 2), 0))
 
 
 def test_verdicts_in_the_words_of_robustness() -> None:

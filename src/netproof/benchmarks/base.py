@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netproof.benchmarks.data import DataFolders
+from netproof.errors import InputError
 from netproof.formats.files import read_bytes
 
 if TYPE_CHECKING:
     from netproof.network import Network
-    from netproof.query import Query
+    from netproof.query import Query, Question
 
 
 #: in the place of the hash of a file that is missing or unreadable, where a benchmark can do without it
@@ -52,8 +53,17 @@ class OpenBenchmark(ABC):
         """The networks, by the name that :attr:`Instance.network` uses."""
 
     @abstractmethod
+    def question(self, instance: Instance) -> Question:
+        """What an instance asks; raises :class:`netproof.errors.InputError` where its data does not fit."""
+
     def query(self, instance: Instance) -> Query:
-        """The query of an instance; raises :class:`netproof.errors.InputError` where its data does not fit."""
+        """What an instance asks as one query, where it is one; raises :class:`netproof.errors.InputError` too where it is
+        several."""
+        question = self.question(instance)
+        if len(question.parts) > 1:
+            problem = f"asks about {len(question.parts)} boxes, which is more than one query"
+            raise InputError(instance.name, problem, "choose instances of one box")
+        return question.parts[0]
 
 
 class Benchmark(ABC):

@@ -23,7 +23,7 @@ from netproof.graph.graph import Arithmetic
 
 if TYPE_CHECKING:
     from netproof.network import Network
-    from netproof.query import Query
+    from netproof.query import Question
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,13 @@ class _OpenTable(OpenBenchmark):
     def networks(self) -> Mapping[str, Network]:
         return self.models
 
-    def query(self, instance: Instance) -> Query:
-        from netproof.query import image_robustness
+    def question(self, instance: Instance) -> Question:
+        from netproof.query import Question, image_robustness
 
         index, normalization = int(instance.sample), self.normalizations[instance.network]
         image = self.images.images[index]
         lower, upper = image_box(image, self.radius, normalization)
-        return image_robustness(
+        query = image_robustness(
             self.models[instance.network],
             torch.from_numpy(normalized_image(image, normalization)),
             torch.from_numpy(lower),
@@ -122,6 +122,7 @@ class _OpenTable(OpenBenchmark):
             int(self.images.labels[index]),
             name=instance.name,
         )
+        return Question.of(query)
 
 
 def check_fit(network: Network, images: ImageSet) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netproof.network import Network
-    from netproof.query import Query
+    from netproof.query import Question
 
 
 @dataclass(frozen=True)
@@ -156,12 +156,13 @@ class _OpenPerceptron(OpenBenchmark):
     def networks(self) -> Mapping[str, Network]:
         return {"network": self.perceptron}
 
-    def query(self, instance: Instance) -> Query:
+    def question(self, instance: Instance) -> Question:
         import torch
 
-        from netproof.query import robustness
+        from netproof.query import Question, robustness
 
         index, radius = self.cases[instance.name]
         # A copy, because the array of an IDX file is read-only and torch wants to share memory.
         image = torch.from_numpy(self.images[index].copy())
-        return robustness(self.perceptron, image, int(self.labels[index]), radius, name=instance.name)
+        query = robustness(self.perceptron, image, int(self.labels[index]), radius, name=instance.name)
+        return Question.of(query)

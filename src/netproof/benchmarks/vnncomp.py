@@ -17,7 +17,7 @@ from netproof.formats.files import read_bytes
 if TYPE_CHECKING:
     from netproof.formats.instances import Instance as Line
     from netproof.network import Network
-    from netproof.query import Query
+    from netproof.query import Question
 
 #: how a folder is named instead of a benchmark
 PREFIX = "vnncomp:"
@@ -146,10 +146,10 @@ class _OpenVnncomp(OpenBenchmark):
     def networks(self) -> Mapping[str, Network]:
         return {name: model for name, model in self.models.items() if not isinstance(model, NetproofError)}
 
-    def query(self, instance: Instance) -> Query:
+    def question(self, instance: Instance) -> Question:
         from netproof.formats.vnnlib import read_vnnlib
 
         network = self.models[instance.network]
         if isinstance(network, NetproofError):
             raise network
-        return read_vnnlib(self.properties[instance.name]).query(network)
+        return read_vnnlib(self.properties[instance.name]).question(network)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from netproof.bounds.backward import bound_backwards
 from netproof.bounds.region import Region
+from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
 
 
@@ -15,13 +18,27 @@ def interval_lines(graph: Graph, region: Region, c: Tensor) -> Tensor:
 
     The affine maps behind them go into ``c`` first, as is usual in training: bounding two outputs apart is loose.
     """
+    constant = torch.zeros(c.shape[:2], dtype=c.dtype, device=c.device)
+    return interval_bound(graph, region, {len(graph.nodes) - 1: c}, constant)
+
+
+def interval_bound(
+    graph: Graph,
+    region: Region,
+    coefficients: Mapping[int, Tensor],
+    constant: Tensor,
+    rounding: Rounding | None = None,
+) -> Tensor:
+    """Upper bounds of objectives as in :func:`netproof.bounds.backward.bound_backwards`, ``R`` of them for each box.
+
+    With ``rounding`` (of a region that holds this one; everything float64) they hold in real arithmetic.
+    """
 
     def activate(k: int, v: Tensor) -> tuple[None, Tensor]:
         operator = graph.activation(graph.activations[k])
         return None, _largest(v, *operator.output_range(region.range_lower[k], region.range_upper[k]))
 
-    constant = torch.zeros(c.shape[:2], dtype=c.dtype, device=c.device)
-    return bound_backwards(graph, region, {len(graph.nodes) - 1: c}, constant, activate, maximum=_box_largest).value
+    return bound_backwards(graph, region, coefficients, constant, activate, rounding, maximum=_box_largest).value
 
 
 def _box_largest(constant: Tensor, v: Tensor, region: Region) -> Tensor:

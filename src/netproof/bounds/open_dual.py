@@ -107,6 +107,18 @@ class OpenDual:
             *map(moved, (self.lower, self.upper, self.left, self.right)),
         )
 
+    def part(self, side: Tensor) -> Region:
+        """The region cut to sides of open features, ``[m]`` int8."""
+        ends = list(itertools.accumulate(self.sizes, initial=0))
+        region = self.region
+        for k, which in enumerate(self.index):
+            mine = side[ends[k] : ends[k + 1]]
+            low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+            low[0, which[mine == RIGHT]] = 0.0
+            high[0, which[mine == LEFT]] = 0.0
+            region = region.with_range(k, low, high)
+        return region
+
     def chords(self) -> tuple[Tensor, Tensor]:
         """Slope and value at 0 of the line over each open range, ``[m]``."""
         low, high = self.left * self.lower, self.right * self.upper

@@ -7,7 +7,8 @@ docs/certificates.md says what has to hold; this module and the few it uses are 
 * the reader of the network (``formats/``) and the exact evaluation of its operators: ``forward_linear``,
   ``forward_absolute``, ``adjoint``, ``adjoint_absolute``, ``offset`` of affine nodes, the thresholds of staircases
   (``operators/``); that the graph's integers stay below 2**52 (``graph/exactness.py``);
-* what the property means: ``robustness`` and ``Query`` (``query.py``), ``Network.classify``;
+* what the property means: ``robustness`` and ``Query`` (``query.py``), ``Network.classify``; of a property that is given
+  beside the certificate, its reader (``formats/vnnlib*.py``) and ``Property.holds`` (``property.py``);
 * this room: ``evaluate.py`` (intervals and bounds), ``cases.py`` (what a case implies), and this module (the tree);
 * float64 sums and products of integers that stay below 2**53 (the argument is in ``evaluate.py``), in PyTorch and NumPy;
 * SHA-256, by which network and certificate name each other.
@@ -29,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netproof.certificate.bundle import Bundle, fault_of_bundle
 from netproof.certificate.cases import Cases, query_of, tensor
 from netproof.certificate.contents import (
     CUT,
@@ -46,10 +48,12 @@ from netproof.certificate.evaluate import ExactNetwork
 from netproof.certificate.format import MEMORY
 from netproof.certificate.refute import Rows
 from netproof.certificate.region import Cuts, Region
+from netproof.certificate.statement import check_statement
 from netproof.certificate.witness import WitnessDocument, read_evidence
 from netproof.errors import CertificateError, ProofError
 from netproof.network import Network
-from netproof.query import Query, RobustnessQuery
+from netproof.property import Property
+from netproof.query import Query, sample_of
 
 #: a node of kind "points" has at most so many, and all of them together
 _MOST_POINTS, _ALL_POINTS = 4096, 1 << 24
@@ -68,6 +72,8 @@ class Checked:
     claim : ``"unsat"`` or ``"sat"``
     leaves, cuts, splits, nodes, points : how many of them the proof has (0 for a witness)
     seconds : what checking took
+    parts : of a certificate of several parts, what was checked of each; certificate and query are then those of the
+        first, and the numbers are sums
     """
 
     certificate: Certificate
@@ -79,18 +85,24 @@ class Checked:
     nodes: int
     points: int
     seconds: float
+    parts: tuple[Checked, ...] = ()
 
 
 def check(
-    certificate: Certificate | WitnessDocument | str | PathLike[str], network: Network, *, memory: int = MEMORY
+    certificate: Certificate | Bundle | WitnessDocument | str | PathLike[str],
+    network: Network,
+    *,
+    memory: int = MEMORY,
+    asked: Property | None = None,
 ) -> Checked:
     """Check that a certificate proves its claim about a network.
 
     Parameters
     ----------
-    certificate : a certificate or a witness document, or the path of its file
+    certificate : a certificate, one of several parts, or a witness document, or the path of its file
     network : the network, loaded with the bit widths that the certificate states
     memory : the most bytes for the certificate's arrays, and again for the regions of two levels of its trees
+    asked : the property that it has to answer, every part of it; None for whatever the certificate itself states
 
     Raises
     ------
@@ -98,18 +110,51 @@ def check(
     CertificateError : it cannot be used: damaged, inconsistent, about another network, or too large for ``memory``
     """
     start = time.perf_counter()
-    source, document = "certificate", None
-    if not isinstance(certificate, (Certificate, WitnessDocument)):
+    source = "certificate"
+    if not isinstance(certificate, (Certificate, Bundle, WitnessDocument)):
         source = fspath(certificate)
         certificate = read_evidence(source, memory=memory)
     if isinstance(certificate, WitnessDocument):
-        document, certificate = certificate, certificate.certificate
+        parts: tuple[Certificate, ...] = (certificate.certificate,)
+        checked = [_check(parts[0], certificate, network, source, memory)]
+    elif isinstance(certificate, Certificate):
+        parts = (certificate,)
+        checked = [_check(certificate, None, network, source, memory)]
+    else:
+        fault = fault_of_bundle(certificate.parts)
+        if fault:
+            raise CertificateError(source, f"is inconsistent: {fault}", "make it anew")
+        parts = certificate.parts
+        checked = [_check(part, None, network, f"{source}, part {i}", memory) for i, part in enumerate(parts)]
+    if asked is not None:
+        check_statement(asked, parts, network, source)
+    seconds = time.perf_counter() - start
+    if len(checked) == 1:
+        return replace(checked[0], seconds=seconds)
+    return Checked(
+        certificate=parts[0],
+        query=checked[0].query,
+        claim="unsat",
+        leaves=sum(c.leaves for c in checked),
+        cuts=sum(c.cuts for c in checked),
+        splits=sum(c.splits for c in checked),
+        nodes=sum(c.nodes for c in checked),
+        points=sum(c.points for c in checked),
+        seconds=seconds,
+        parts=tuple(checked),
+    )
+
+
+def _check(
+    certificate: Certificate, document: WitnessDocument | None, network: Network, source: str, memory: int
+) -> Checked:
     fault = fault_of(certificate)
     if fault:
         raise CertificateError(source, f"is inconsistent: {fault}", "make it anew")
     query = query_of(certificate, network, source)
-    if isinstance(query, RobustnessQuery) and query.misclassified:
-        raise ProofError(source, f"the network takes the image itself for class {query.prediction}, not {query.label}")
+    if query.misclassified:
+        label = sample_of(query).label
+        raise ProofError(source, f"the network takes the image itself for class {query.prediction}, not {label}")
     if certificate.claim == "sat":
         _replay(certificate, document, query, source)
     else:
@@ -124,7 +169,7 @@ def check(
         splits=int((kind == SPLIT).sum()),
         nodes=len(kind),
         points=int((kind == POINTS).sum()),
-        seconds=time.perf_counter() - start,
+        seconds=0.0,
     )
 
 
@@ -325,9 +370,10 @@ def _ranges(first: Integers, count: Integers) -> Integers:
 
 
 def _case_words(query: Query, case: int) -> str:
-    if not isinstance(query, RobustnessQuery):
+    sample = query.sample
+    if sample is None:
         return f"case {case}"
-    return f"class {case + (case >= query.label)} instead of {query.label}"
+    return f"class {case + (case >= sample.label)} instead of {sample.label}"
 
 
 def _words(cuts: Cuts, row: Integers, bound: Tensor, i: int) -> str:

@@ -175,4 +175,4 @@ def is_intact(path: str | Path) -> bool:
         data = Path(path).read_bytes()
     except OSError:
         return False
-    return data.startswith(SIGNATURE) and hashlib.sha256(data[:-_CHECKSUM]).digest() == data[-_CHECKSUM:]
+    return data[:3] == SIGNATURE[:3] and hashlib.sha256(data[:-_CHECKSUM]).digest() == data[-_CHECKSUM:]

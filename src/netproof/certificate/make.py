@@ -4,23 +4,43 @@ from __future__ import annotations
 
 from typing import Literal
 
+from netproof.certificate.bundle import Bundle
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
 from netproof.errors import QueryError
-from netproof.query import Query, Result, RobustnessQuery, Verdict
+from netproof.query import Query, Question, Result, Verdict
 
 
-def certificate_of(query: Query, result: Result, *, producer: str = "") -> Certificate:
-    """The certificate of a verdict: a witness for ``sat``, a proof for ``unsat``.
+def certificate_of(asked: Query | Question, result: Result, *, producer: str = "") -> Certificate | Bundle:
+    """The certificate of a verdict: a witness for ``sat``, a proof for ``unsat``, one for each part of a question.
 
     Parameters
     ----------
-    query, result : a query and what :func:`netproof.verify` found, with ``Settings(proofs=True)``
+    asked, result : a query or a question, and what :func:`netproof.verify` found, with ``Settings(proofs=True)``
     producer : free text for the file
 
     Raises
     ------
     QueryError : an undecided result, or one without a proof
     """
+    parts = Question.of(asked).parts
+    if len(parts) == 1 or result.verdict is not Verdict.UNSAT:
+        return _certificate(parts[result.part], result, producer)
+    if len(result.parts) != len(parts):
+        raise _nothing(asked.name, "has no proof of every part")
+    return Bundle(tuple(_certificate(q, r, producer) for q, r in zip(parts, result.parts, strict=True)))
+
+
+def _nothing(name: str, problem: str) -> QueryError:
+    return QueryError(
+        name,
+        f"there is nothing to certify: the result {problem}",
+        "verify it with Settings(proofs=True), an engine that gives proofs, and enough time",
+    )
+
+
+def _certificate(query: Query, result: Result, producer: str) -> Certificate:
+    if result.verdict is Verdict.UNSAT and not query.condition and query.sample is None:
+        raise _nothing(query.name, "follows from the property alone, which nothing can meet")
     network = query.network
     given: dict[str, object] = {}
     claim: Literal["unsat", "sat"]
@@ -32,15 +52,12 @@ def certificate_of(query: Query, result: Result, *, producer: str = "") -> Certi
         given |= result.proof
     else:
         problem = "has no proof" if result.verdict is Verdict.UNSAT else f"is {result.verdict.value}"
-        raise QueryError(
-            query.name,
-            f"there is nothing to certify: the result {problem}",
-            "verify it with Settings(proofs=True), an engine that gives proofs, and enough time",
-        )
+        raise _nothing(query.name, problem)
     about: RobustnessProperty | BoxProperty
-    if isinstance(query, RobustnessQuery):
-        about = RobustnessProperty(query.label, query.radius)
-        given["image"] = query.image.long().numpy()
+    sample = query.sample
+    if sample is not None and sample.radius is not None:
+        about = RobustnessProperty(sample.label, sample.radius)
+        given["image"] = sample.image.long().numpy()
     else:
         about = BoxProperty(tuple(len(c.threshold) for c in query.condition))
         given["lower"], given["upper"] = query.lower.long().numpy(), query.upper.long().numpy()

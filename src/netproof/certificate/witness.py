@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netproof.certificate import bundle
+from netproof.certificate.bundle import Bundle, decode_bundle
 from netproof.certificate.contents import Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.format import MEMORY, decode
 from netproof.errors import CertificateError
@@ -40,11 +42,13 @@ class WitnessDocument:
     largest_change: int
 
 
-def read_evidence(path: str | Path, *, memory: int = MEMORY) -> Certificate | WitnessDocument:
-    """Read a certificate or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
+def read_evidence(path: str | Path, *, memory: int = MEMORY) -> Certificate | Bundle | WitnessDocument:
+    """Read a certificate, one of several parts, or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
     data = read_bytes(path, "certificate")
     if data[:64].lstrip().startswith(b"{"):
         return decode_witness(data, str(path))
+    if data.startswith(bundle.SIGNATURE):
+        return decode_bundle(data, str(path), memory=memory)
     return decode(data, str(path), memory=memory)
 
 

@@ -27,6 +27,10 @@ Images = Annotated[
 ]
 Labels = Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Their labels (IDX).")]
 Index = Annotated[int | None, typer.Option("--index", metavar="I", help="Which sample it has to be about, from 0.")]
+Property_ = Annotated[
+    Path | None,
+    typer.Option("--property", metavar="FILE", help="Which property (VNN-LIB) it has to answer, part by part."),
+]
 Eps = Annotated[int | None, typer.Option("--eps", metavar="E", help="Which radius it has to be about.")]
 _ASKED = "width it has to read the network with (default: any)."
 Bits = Annotated[int | None, typer.Option("--bits", metavar="N", help=f"Which {_ASKED}")]
@@ -40,6 +44,7 @@ def check(
     certificate: CertificatePath,
     *,
     network: Network,
+    property_: Property_ = None,
     images: Images = None,
     labels: Labels = None,
     index: Index = None,
@@ -67,13 +72,25 @@ def check(
     if images is not None and labels is not None and index is not None:
         samples = Samples.read(images, labels)
         samples.check(index)
+    asked = None
+    if property_ is not None:
+        from netproof.formats.vnnlib import read_vnnlib
 
+        asked = read_vnnlib(property_)
+
+    from netproof.certificate.bundle import Bundle
     from netproof.certificate.check import check as check_certificate
     from netproof.certificate.contents import Certificate
     from netproof.certificate.witness import read_evidence
 
     evidence = read_evidence(certificate)
-    content = evidence if isinstance(evidence, Certificate) else evidence.certificate
+    content = (
+        evidence
+        if isinstance(evidence, Certificate)
+        else evidence.parts[0]
+        if isinstance(evidence, Bundle)
+        else evidence.certificate
+    )
     _check_file(network, content, certificate)
     o.use_threads(None)
     widths = {
@@ -90,7 +107,7 @@ def check(
         if samples is not None and index is not None:
             samples.check_size(model)
             _check_sample(content, samples.image(index).reshape(-1).tolist(), samples.label(index), index, certificate)
-        checked = check_certificate(evidence, model)
+        checked = check_certificate(evidence, model, asked=asked)
     except ProofError as error:
         if as_json:
             print_json({"certificate": str(certificate), "proved": False, "reason": error.problem})
@@ -101,9 +118,9 @@ def check(
         # The checker was given the content, not the file's name.
         raise CertificateError(certificate, error.problem, error.mend) from None
     if as_json:
-        print_json(_document(checked, certificate, index))
+        print_json(_document(checked, certificate, index, property_))
     else:
-        typer.echo(_text(checked, certificate, index))
+        typer.echo(_text(checked, certificate, index, property_))
     return 0
 
 
@@ -157,23 +174,31 @@ def _check_sample(content: Certificate, image: list[int], label: int, index: int
         raise ProofError(certificate, f"it is about label {content.property.label}, sample {index} has label {label}")
 
 
-def _document(checked: Checked, certificate: Path, index: int | None) -> dict[str, object]:
+def _document(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> dict[str, object]:
     import hashlib
 
+    import torch
+
     from netproof.cli.samples import network_document
-    from netproof.query import RobustnessQuery
     from netproof.runs.provenance import netproof_version
 
     query, content = checked.query, checked.certificate
-    asked: dict[str, object] = {"kind": "box", "cases": len(query.condition)}
-    if isinstance(query, RobustnessQuery):
+    queries = [part.query for part in checked.parts or (checked,)]
+    cases = sum(len(q.condition) for q in queries)
+    asked: dict[str, object] = {"kind": "box", "cases": cases}
+    if checked.parts:
+        asked = {"kind": "boxes", "boxes": len(checked.parts), "cases": cases}
+    if property_ is not None:
+        asked |= {"file": str(property_), "confirmed": True}
+    sample = query.sample
+    if sample is not None:
         image = content.arrays["image"]
         kind = "<u1" if int(query.network.upper.max()) < 256 else "<u2"
         asked = {
             "kind": "robustness",
             "image_sha256": hashlib.sha256(image.astype(kind).tobytes()).hexdigest(),
-            "label": query.label,
-            "radius": query.radius,
+            "label": sample.label,
+            "radius": sample.radius,
             "index": index,
         }
     return {
@@ -185,8 +210,8 @@ def _document(checked: Checked, certificate: Path, index: int | None) -> dict[st
         "network": network_document(query.network),
         "property": asked,
         "inputs": query.network.inputs,
-        "free_inputs": int((query.lower < query.upper).sum()),
-        "points_log10": round(math.log10(_points(query)), 3),
+        "free_inputs": int(torch.stack([q.lower < q.upper for q in queries]).any(0).sum()),
+        "points_log10": round(math.log10(sum(_points(q) for q in queries)), 3),
         "leaves": checked.leaves,
         "cuts": checked.cuts,
         "splits": checked.splits,
@@ -203,17 +228,17 @@ def _points(query: Query) -> int:
     return math.prod(int(extent) for extent in (query.upper - query.lower + 1).tolist())
 
 
-def _text(checked: Checked, certificate: Path, index: int | None) -> str:
+def _text(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> str:
     from netproof.certificate.contents import EMPTY
     from netproof.report.text import seconds_text
 
-    document = _document(checked, certificate, index)
+    document = _document(checked, certificate, index, property_)
     query, content = checked.query, checked.certificate
     network, asked = query.network, document["property"]
     assert isinstance(asked, dict)
     reading = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in network.scheme.items())
     reading = reading or "the integers in the file, as they are"
-    count = _points(query)
+    count = sum(_points(part.query) for part in checked.parts or (checked,))
     points = f"{count if count < 10**6 else f'about 10^{math.log10(count):.1f}'} points"
     if asked["kind"] == "robustness":
         levels = f"{asked['radius']} grey level{'' if asked['radius'] == 1 else 's'}"
@@ -226,14 +251,21 @@ def _text(checked: Checked, certificate: Path, index: int | None) -> str:
             claim = f"class {found} instead of {asked['label']} at the witness, which is in the set"
         verdict = "robust" if content.claim == "unsat" else "vulnerable"
     else:
-        where = "the box that the certificate states"
+        boxes = f"the {len(checked.parts)} boxes" if checked.parts else "the box"
+        where = f"{boxes} that the certificate states"
+        if property_ is not None:
+            where = f"{boxes} of {property_} (confirmed)"
         claim = f"no input of the set has an output that meets one of {asked['cases']} cases of linear constraints"
+        if checked.parts:
+            claim = f"no input of a box has an output that meets one of its cases of linear constraints ({asked['cases']} in all)"
         if content.claim == "sat":
             claim = "the output at the witness, which is in the set, meets one of the cases"
         verdict = content.claim
     if content.claim == "unsat":
+        parts = checked.parts or (checked,)
+        empty = sum(int((part.certificate.arrays["kind"] == EMPTY).sum()) for part in parts)
         proof = (
-            f"{int((content.arrays['kind'] == EMPTY).sum())} regions empty by intervals alone, {checked.leaves} leaves, "
+            f"{empty} regions empty by intervals alone, {checked.leaves} leaves, "
             f"{checked.cuts} cuts, {checked.splits} splits, {checked.points} enumerated boxes; "
             f"{checked.nodes} nodes in all, every one recomputed"
         )

@@ -61,7 +61,7 @@ def smtlib(
     if query.misclassified:
         raise InputError(
             "--index",
-            f"sample {index} (label {query.label}) is classified as {query.prediction}, so there is no class to keep",
+            f"sample {index} (label {samples.label(index)}) is classified as {query.prediction}, so there is no class to keep",
             "choose a sample that the network classifies as labelled",
         )
     write_text(out, exported(query, options, writer=f"netproof {netproof_version()}"))

@@ -11,7 +11,7 @@ from netproof.cli import options as o
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
-    from netproof.query import Result, RobustnessQuery
+    from netproof.query import Query, Result
 
 Index = Annotated[int, typer.Option("--index", metavar="I", help="Which image, from 0.")]
 Eps = Annotated[int, typer.Option("--eps", metavar="E", help="Radius: how many grey levels each pixel may move.")]
@@ -90,18 +90,20 @@ def robust(
             typer.echo(_certificate_text(certificate, certified, network))
 
 
-def _document(query: RobustnessQuery, index: int, result: Result) -> dict[str, object]:
+def _document(query: Query, index: int, result: Result) -> dict[str, object]:
     from netproof.cli.output import finite
     from netproof.cli.samples import network_document
+    from netproof.query import sample_of
     from netproof.runs.witness import witness_document
 
+    sample = sample_of(query)
     document: dict[str, object] = {
         "verdict": result.verdict.for_robustness,
         "network": network_document(query.network),
         "index": index,
-        "label": query.label,
+        "label": sample.label,
         "prediction": query.prediction,
-        "radius": query.radius,
+        "radius": sample.radius,
         "seconds": round(result.seconds, 6),
         "method": result.method,
         "subproblems": result.subproblems,
@@ -121,26 +123,28 @@ def _certificate_text(path: Path, written: bool, network: Path) -> str:
     return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network {network}"
 
 
-def _text(query: RobustnessQuery, index: int, result: Result, limit: float, witness: Path | None) -> str:
+def _text(query: Query, index: int, result: Result, limit: float, witness: Path | None) -> str:
+    from netproof.query import sample_of
     from netproof.report.text import seconds_text
 
+    sample = sample_of(query)
     verdict = result.verdict.for_robustness
-    reach = f"moving every pixel by at most {query.radius} grey level{'' if query.radius == 1 else 's'}"
+    reach = f"moving every pixel by at most {sample.radius} grey level{'' if sample.radius == 1 else 's'}"
     meanings = {
-        "robust": f"proved: no way of {reach} changes the class from {query.label}",
-        "vulnerable": f"{reach} can change the class from {query.label}",
+        "robust": f"proved: no way of {reach} changes the class from {sample.label}",
+        "vulnerable": f"{reach} can change the class from {sample.label}",
         "misclassified": f"the network takes the image itself for class {query.prediction}, so there is no class to keep",
         "timeout": f"not decided within the time limit of {limit:g} s; a larger --timeout may decide it",
         "unknown": f"not decided: {result.reason or 'the engine stopped without an answer'}",
         "error": f"not answered: {result.reason}",
     }
-    lines = [f"sample {index} (label {query.label}), radius {query.radius}: {verdict}", f"  {meanings[verdict]}"]
+    lines = [f"sample {index} (label {sample.label}), radius {sample.radius}: {verdict}", f"  {meanings[verdict]}"]
     if result.witness is not None:
         from netproof.runs.witness import witness_document
 
         found = witness_document(query, result.witness)
         lines.append(
-            f"  witness: class {found['class']} instead of {query.label}; {found['changed']} of {query.network.inputs} "
+            f"  witness: class {found['class']} instead of {sample.label}; {found['changed']} of {query.network.inputs} "
             f"pixels changed, by at most {found['largest_change']}"
         )
         if witness is not None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netproof.cli import options as o
+from netproof.errors import InputError
 
 if TYPE_CHECKING:
     from netproof.network import Network
     from netproof.query import Result
+
+#: seconds that a search gets where reading took all of its time: it looks at the clock before anything else
+_LEAST_TIME = 1e-3
 
 PropertyPath = Annotated[Path, typer.Argument(metavar="PROPERTY", help="The property: VNN-LIB 1.0, plain or gzip.")]
 WitnessPath = Annotated[
@@ -24,6 +30,11 @@ ResultPath = Annotated[
     typer.Option("--competition", metavar="FILE", help="Write the result file of VNN-COMP: verdict, and witness."),
 ]
 
+CertificatePath = Annotated[
+    Path | None,
+    typer.Option("--certificate", metavar="FILE", help="Write the certificate of the verdict (integer networks)."),
+]
+
 
 def verify(
     network: o.NetworkPath,
@@ -31,10 +42,12 @@ def verify(
     *,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
+    engine: o.Engine = None,
     threads: o.Threads = None,
     memory: o.Memory = None,
     device: o.Device = None,
     witness: WitnessPath = None,
+    certificate: CertificatePath = None,
     competition: ResultPath = None,
     as_json: o.Json = False,
 ) -> None:
@@ -44,27 +57,50 @@ def verify(
     """
     from netproof.cli.output import check_writable, print_json
 
-    settings = o.settings_of(timeout, seed, memory=memory, device=device)
+    settings = o.settings_of(timeout, seed, engine, memory=memory, device=device, proofs=certificate is not None)
     o.use_threads(threads)
     if witness is not None:
         check_writable(witness, "--witness")
     if competition is not None:
         check_writable(competition, "--competition")
+    if certificate is not None:
+        check_writable(certificate, "--certificate")
+    limit, begun = settings.timeout, time.monotonic()
 
     from netproof.formats.load import load
     from netproof.formats.vnnlib import read_vnnlib
+    from netproof.graph.graph import Arithmetic
+    from netproof.result import Verdict
     from netproof.search.device import check_device
-    from netproof.search.whole_property import verify_property
+    from netproof.search.verify import verify as verify_question
 
     model = load(network)
     check_device(settings.device, model)
     statement = read_vnnlib(property_)
-    result = verify_property(model, statement, settings)
+    if certificate is not None and model.graph.arithmetic is Arithmetic.REAL:
+        problem = f"{network} is a float network, whose verdicts have no certificates yet"
+        raise InputError("--certificate", problem, "leave it out")
+    # The time that reading took is part of the limit; a property that nothing is left for is not asked.
+    reading = time.monotonic() - begun
+    question = statement.question(model)
+    result = verify_question(question, replace(settings, timeout=max(limit - reading, _LEAST_TIME)))
     _write(result, witness, competition)
+    certified = certificate is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
+    if certificate is not None and certified:
+        from netproof.runs.certify import write_certificate
+
+        write_certificate(certificate, question, result)
     if as_json:
-        print_json(_document(model, property_, result))
+        document = _document(model, property_, result)
+        print_json(document | {"certificate": str(certificate) if certified else None})
     else:
-        typer.echo(_text(result, settings.timeout, witness))
+        typer.echo(_text(result, limit, witness))
+        if certificate is not None and certified:
+            size = certificate.stat().st_size
+            typer.echo(
+                f"  certificate written to {certificate} ({size} bytes): "
+                f"netproof check {certificate} --network {network} --property {property_}"
+            )
 
 
 def _write(result: Result, witness: Path | None, competition: Path | None) -> None:

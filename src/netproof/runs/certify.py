@@ -11,7 +11,7 @@ from netproof.errors import CertificateError, ProofError, QueryError
 from netproof.runs.provenance import netproof_version
 
 if TYPE_CHECKING:
-    from netproof.query import Query, Result
+    from netproof.query import Query, Question, Result
 
 SUFFIX = ".npcert"
 
@@ -48,8 +48,8 @@ class Certified:
     seconds: float | None = None
 
 
-def certify(query: Query, result: Result, instance: str, wanted: Certifying) -> Certified:
-    """Write the certificate of a decided query, and check it if wanted.
+def certify(question: Query | Question, result: Result, instance: str, wanted: Certifying) -> Certified:
+    """Write the certificate of a decided question, and check it if wanted.
 
     Raises
     ------
@@ -59,22 +59,22 @@ def certify(query: Query, result: Result, instance: str, wanted: Certifying) -> 
     """
     path = wanted.path(instance)
     # Waiting for the disk would cost more than most verdicts. What a power cut loses is made again.
-    write_certificate(path, query, result, durable=False)
+    write_certificate(path, question, result, durable=False)
     if not wanted.check:
         return Certified(path.stat().st_size)
     from netproof.certificate.check import check
 
     begun = time.perf_counter()
-    check(path, query.network)
+    check(path, question.network)
     return Certified(path.stat().st_size, time.perf_counter() - begun)
 
 
-def write_certificate(path: Path, query: Query, result: Result, *, durable: bool = True) -> None:
-    """Write the certificate of a decided query; raises :class:`QueryError` and :class:`InputError`."""
-    from netproof.certificate.format import write
+def write_certificate(path: Path, question: Query | Question, result: Result, *, durable: bool = True) -> None:
+    """Write the certificate of a decided question; raises :class:`QueryError` and :class:`InputError`."""
+    from netproof.certificate.bundle import write
     from netproof.certificate.make import certificate_of
 
-    write(path, certificate_of(query, result, producer=f"netproof {netproof_version()}"), durable=durable)
+    write(path, certificate_of(question, result, producer=f"netproof {netproof_version()}"), durable=durable)
 
 
 #: what an instance's certificate can fail with, other than a disk that is full

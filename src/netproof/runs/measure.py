@@ -19,7 +19,7 @@ from netproof.runs.workers import signals_deferred
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
-    from netproof.query import ImageQuery
+    from netproof.query import Query
 
 #: ``search`` is the complete run with its attacks switched off: networks that were not trained fall to them at once
 METHODS = ("interval", "crown", "complete", "search")
@@ -105,7 +105,7 @@ def _cost(method: str, network: Path, path: Path, settings: Settings) -> Cost:
     return Cost(path.name, method, outcome, seconds, worked, peak_memory(), base)
 
 
-def _query(network: Path, path: Path) -> ImageQuery:
+def _query(network: Path, path: Path) -> Query:
     from netproof.formats.load import load
     from netproof.formats.vnnlib import read_vnnlib
     from netproof.query import image_robustness
@@ -116,7 +116,7 @@ def _query(network: Path, path: Path) -> ImageQuery:
     return image_robustness(model, centre, asked.lower, asked.upper, int(model.classify(centre)), name=path.name)
 
 
-def _interval(query: ImageQuery, settings: Settings) -> str:
+def _interval(query: Query, settings: Settings) -> str:
     import torch
 
     from netproof.bounds.intervals import interval_lines
@@ -131,21 +131,22 @@ def _interval(query: ImageQuery, settings: Settings) -> str:
     return f"{int((value < 0).sum())} of {len(c)} margins"
 
 
-def _crown(query: ImageQuery, settings: Settings) -> str:
+def _crown(query: Query, settings: Settings) -> str:
     from netproof.search.image_checks import crown_margins
 
-    value = crown_margins(query.network.graph, query.lower, query.upper, query.label)
+    assert query.sample is not None
+    value = crown_margins(query.network.graph, query.lower, query.upper, query.sample.label)
     return f"{int((value < 0).sum())} of {len(value)} margins"
 
 
-def _complete(query: ImageQuery, settings: Settings) -> str:
-    from netproof.search.verify_real import verify_real
+def _complete(query: Query, settings: Settings) -> str:
+    from netproof.search.verify import verify
 
-    result = verify_real(query, settings)
+    result = verify(query, settings)
     return f"{result.verdict.for_robustness} ({result.method or 'none'}, {result.subproblems} subproblems)"
 
 
-def _search(query: ImageQuery, settings: Settings) -> str:
+def _search(query: Query, settings: Settings) -> str:
     return _complete(query, replace(settings, attack=False))
 
 

@@ -14,7 +14,7 @@ from netproof.runs.rows import CERTIFICATE, ERROR, Row, undecided_evidence
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
-    from netproof.query import Query, Result, Witness
+    from netproof.query import Query, Question, Result, Witness
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ def failed(instance: Instance, reason: str) -> Outcome:
     return Outcome(Row(instance.name, ERROR, 0.0, "", reason))
 
 
-#: answers queries on one network, by their positions: :func:`netproof.search.verify.verify_many`, or one like it
-Decide = Callable[["Sequence[Query]", Settings], "Iterator[tuple[int, Result]]"]
+#: answers questions on one network, by their positions: :func:`netproof.search.verify.verify_many`, or one like it
+Decide = Callable[["Sequence[Question]", Settings], "Iterator[tuple[int, Result]]"]
 
 
 def solve(
@@ -52,33 +52,33 @@ def solve(
     An instance that fails, by its data or by a defect, becomes an ``error`` outcome; the others
     are not affected.
     """
-    batches: dict[str, list[tuple[Instance, Query]]] = {}
+    batches: dict[str, list[tuple[Instance, Question]]] = {}
     for instance in instances:
-        query = _query(benchmark, instance)
-        if isinstance(query, Outcome):
-            yield query
+        question = _question(benchmark, instance)
+        if isinstance(question, Outcome):
+            yield question
         else:
-            batches.setdefault(instance.network, []).append((instance, query))
+            batches.setdefault(instance.network, []).append((instance, question))
     for batch in batches.values():
         yield from _solve_batch(batch, settings, certifying, decide)
 
 
-def _query(benchmark: OpenBenchmark, instance: Instance) -> Query | Outcome:
+def _question(benchmark: OpenBenchmark, instance: Instance) -> Question | Outcome:
     try:
-        return benchmark.query(instance)
+        return benchmark.question(instance)
     except NetproofError as error:
         return failed(instance, str(error))
 
 
 def _solve_batch(
-    batch: list[tuple[Instance, Query]], settings: Settings, certifying: Certifying | None, decide: Decide | None
+    batch: list[tuple[Instance, Question]], settings: Settings, certifying: Certifying | None, decide: Decide | None
 ) -> Iterator[Outcome]:
     from netproof.search.verify import verify_many
 
     waiting = dict(enumerate(batch))
     reason = "the engine gave no answer"
     try:
-        for position, result in (decide or verify_many)([query for _, query in batch], settings):
+        for position, result in (decide or verify_many)([question for _, question in batch], settings):
             yield _outcome(*waiting.pop(position), result, settings, certifying)
     except NetproofError as error:
         reason = str(error)
@@ -94,19 +94,20 @@ def _solve_batch(
 
 
 def _outcome(
-    instance: Instance, query: Query, result: Result, settings: Settings, certifying: Certifying | None
+    instance: Instance, question: Question, result: Result, settings: Settings, certifying: Certifying | None
 ) -> Outcome:
     from netproof.graph.graph import Arithmetic
-    from netproof.query import LabelQuery, Verdict
+    from netproof.query import Verdict
     from netproof.runs.witness import witness_document
 
-    robust = isinstance(query, LabelQuery)
+    query = question.parts[result.part]
+    robust = query.sample is not None
     verdict = result.verdict.for_robustness if robust else result.verdict.value
     evidence, document, certified = "", None, None
     integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
     if certifying is not None and integer and result.verdict in (Verdict.SAT, Verdict.UNSAT):
         try:
-            certified = certify(query, result, instance.name, certifying)
+            certified = certify(question, result, instance.name, certifying)
         except FAILURES as error:
             return failed(instance, f"its certificate fails (a defect): {error}")
         evidence = f"{CERTIFICATE}{certifying.path(instance.name)}"
@@ -117,7 +118,7 @@ def _outcome(
         if witness is None or not _replays(query, witness):
             return failed(instance, "the engine's witness does not replay on the network (a defect)")
         document = witness_document(query, witness)
-    elif result.verdict is Verdict.MISCLASSIFIED and isinstance(query, LabelQuery):
+    elif result.verdict is Verdict.MISCLASSIFIED:
         evidence = f"predicted={query.prediction}"
     elif result.verdict is Verdict.ERROR:
         evidence = result.reason

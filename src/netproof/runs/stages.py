@@ -13,10 +13,10 @@ from dataclasses import replace
 import torch
 
 from netproof.graph.graph import Graph
-from netproof.query import ImageQuery, Query, Result, Verdict
+from netproof.query import Query, Question, Result, Verdict
 from netproof.search.image_checks import attack_points, crown_proves
 from netproof.search.replay import Replayer
-from netproof.search.verify_real import verify_real
+from netproof.search.verify import confirmed, verify
 from netproof.settings import Settings
 
 #: methods of rows: what settled an image
@@ -25,34 +25,37 @@ EVALUATION, CROWN, PGD, SEARCH = "evaluation", "crown", "pgd", "search"
 STEPS, RESTARTS = 100, 20
 
 
-def decide_in_stages(queries: Sequence[Query], settings: Settings) -> Iterator[tuple[int, Result]]:
+def decide_in_stages(queries: Sequence[Query | Question], settings: Settings) -> Iterator[tuple[int, Result]]:
     """Decide queries on one network one by one; each result's ``method`` is the stage.
 
     The time limit is that of the search alone; the time of a result is that of all stages.
     """
     light: Graph | None = None
     for position, query in enumerate(queries):
-        assert isinstance(query, ImageQuery)
+        assert isinstance(query, Query)  # one image each
         if light is None:
             light = query.network.graph.to(torch.float32)
         yield position, _decide(query, light, settings)
 
 
-def _decide(query: ImageQuery, light: Graph, settings: Settings) -> Result:
+def _decide(query: Query, light: Graph, settings: Settings) -> Result:
     begun = time.monotonic()
+
+    sample = query.sample
+    assert sample is not None
 
     def settled(verdict: Verdict, method: str) -> Result:
         return Result(verdict, time.monotonic() - begun, method)
 
     if query.misclassified:
         return settled(Verdict.MISCLASSIFIED, EVALUATION)
-    if crown_proves(query.network.graph, query.lower, query.upper, query.label):
+    if crown_proves(query.network.graph, query.lower, query.upper, sample.label):
         return settled(Verdict.UNSAT, CROWN)
     points = attack_points(
         light,
         query.lower.float(),
         query.upper.float(),
-        query.label,
+        sample.label,
         steps=STEPS,
         restarts=RESTARTS,
         seed=settings.seed,
@@ -62,6 +65,6 @@ def _decide(query: ImageQuery, light: Graph, settings: Settings) -> Result:
         Replayer(query).first(points[likely.argsort(descending=True, stable=True)]) if bool(likely.any()) else None
     )
     if witness is not None:
-        return replace(settled(Verdict.SAT, PGD), witness=witness)
-    result = verify_real(query, settings)
+        return confirmed(query, replace(settled(Verdict.SAT, PGD), witness=witness))
+    result = verify(query, settings)
     return replace(result, method=SEARCH, seconds=time.monotonic() - begun)

@@ -18,8 +18,6 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
     For a robustness query also the sample, its label, the radius and the class it turns into.
     The box is given by the sample and the radius there, and by its ends otherwise.
     """
-    from netproof.query import RobustnessQuery
-
     network = query.network
     document: dict[str, object] = {
         "format": FORMAT,
@@ -28,15 +26,16 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         "network": {"file": network.path, "sha256": network.sha256, "scheme": network.scheme},
         "arithmetic": network.graph.arithmetic.value,
     }
-    if isinstance(query, RobustnessQuery):
-        change = (witness.input.double() - query.image.double()).abs()
+    sample = query.sample
+    if sample is not None and sample.radius is not None:
+        change = (witness.input.double() - sample.image.double()).abs()
         document |= {
-            "label": query.label,
-            "radius": query.radius,
+            "label": sample.label,
+            "radius": sample.radius,
             "class": int(network.classify(witness.input.to(query.lower.dtype))),
             "changed": int((change > 0).sum()),
             "largest_change": int(change.max()),
-            "image": _numbers(query.image),
+            "image": _numbers(sample.image),
         }
     else:
         document |= {"lower": _numbers(query.lower), "upper": _numbers(query.upper)}

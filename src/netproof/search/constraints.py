@@ -70,6 +70,8 @@ class Constraints:
 
     def single(self, case: Tensor, which: Tensor) -> Objective:
         """One constraint of each row's case: at least 0 wherever it holds."""
+        # Outputs and inputs are told apart by their nodes.
+        assert self.last or self.inputs is None
         coefficients = {self.last: self.outputs[case, which]}
         if self.inputs is not None:
             coefficients[0] = self.inputs[case, which]

@@ -19,6 +19,7 @@ from netproof.bounds.backward import Lines
 from netproof.bounds.boxes import box_lines, refine_boxes
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
+from netproof.bounds.intervals import interval_bound
 from netproof.bounds.mixture import best_mixture
 from netproof.bounds.refine import open_features, refine_ranges
 from netproof.bounds.region import Region, propagate_intervals
@@ -38,6 +39,10 @@ _LOOK_AHEAD = 5
 _WORTH = 0.25
 #: boxes narrower than this share of their magnitude are not split any more
 _NARROW = 1e-11
+#: bounds up to so much, relative to thresholds, may be 0 but for rounding; so many boxes of a batch are looked at
+_TOUCHES, _TOUCHED = 1e-9, 16
+#: and the signs of so many unstable features are split there
+_SIGNS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,9 @@ class InputSplit:
         self._constraints = problem.constraints
         self._rounding = rounding
         self._attack = problem.attack
+        self._touch = problem.touch
+        #: what bounds near 0 are compared with
+        self._size = 1 + float(problem.constraints.threshold.abs().max())
         self._memory = problem.memory
         widest = max(node.size for node in problem.graph.nodes)
         self._batch = max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64))))
@@ -148,11 +156,23 @@ class InputSplit:
             region = refine_ranges(graph, part.region, self._rounding, deadline, form_ranges)
             parts.append(self._close(replace(part, region=region)))
         left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
+        left, slopes = self._touched(left, slopes, deadline)
         if self._attack is not None and len(left):
             witness = self._try(left, slopes)
             if witness is not None:
                 return left, slopes, witness
         return left, self._scores(left, slopes), None
+
+    def _touched(self, left: Boxes, slopes: Tensor, deadline: float) -> tuple[Boxes, Tensor]:
+        """The boxes without those in which every open case is refuted by a bound of exactly 0."""
+        if self._touch is None:
+            return left, slopes
+        close = left.value <= _TOUCHES * self._size
+        kept = torch.ones(len(left), dtype=torch.bool)
+        for row in close.nonzero()[:_TOUCHED, 0].tolist():
+            cases = left.cases[row].nonzero()[:, 0].tolist()
+            kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, _SIGNS))
+        return left.take(kept), slopes[kept]
 
     def _scores(self, left: Boxes, slopes: Tensor) -> Tensor:
         """How good it is to split each input: the best few by the reach of the lines are tried out."""
@@ -182,13 +202,23 @@ class InputSplit:
 
     def _lines(self, region: Region, hulls: tuple[Hull, ...]) -> Lines:
         """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
+        coefficients, constant = self._objectives(len(region))
+        return box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+
+    def _objectives(self, boxes: int) -> tuple[dict[int, Tensor], Tensor]:
+        """Every constraint on every box: coefficients ``[B, N m, n]`` by node, constants ``[B, N m]``."""
         constraints = self._constraints
-        boxes, rows = len(region), len(constraints) * constraints.width
+        rows = len(constraints) * constraints.width
         coefficients = {constraints.last: constraints.outputs.reshape(1, rows, -1).expand(boxes, -1, -1)}
         if constraints.inputs is not None:
             coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
-        constant = -constraints.threshold.reshape(1, -1).expand(boxes, -1)
-        return box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+        return coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1)
+
+    def _flat(self, region: Region) -> Tensor:
+        """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N]``, by single constraints."""
+        coefficients, constant = self._objectives(len(region))
+        value = interval_bound(self._graph, region, coefficients, constant, self._rounding)
+        return value.view(len(region), len(self._constraints), self._constraints.width).amin(-1)
 
     def _close(self, batch: Boxes) -> tuple[Boxes, Tensor]:
         """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
@@ -202,6 +232,10 @@ class InputSplit:
         lines = self._lines(region, hulls)
         value = lines.value.view(boxes, number, width).amin(-1)
         cases = batch.cases & (value >= 0)
+        open_rows = cases.any(1).nonzero()[:, 0]
+        if len(open_rows):
+            value[open_rows] = torch.minimum(value[open_rows], self._flat(region.take(open_rows)))
+            cases = batch.cases & (value >= 0)
         if width > 1 and bool(cases.any()):
             cases, value = self._mix(region, hulls, lines.coefficients, lines.constant, cases, value)
         rows = cases.any(1).nonzero()[:, 0]

@@ -7,12 +7,9 @@ not suffice, the query ends with ``unknown`` and says so (:mod:`netproof.search.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from netproof.bounds.forms import FEW_INPUTS
 from netproof.errors import InputError
 from netproof.operators.base import Affine
-from netproof.property import UnionQuery
 from netproof.query import Query
 from netproof.settings import Settings
 
@@ -29,20 +26,16 @@ _PER_COEFFICIENT = 2 * 8 + 4
 
 def needed_memory(query: Query) -> int:
     """Bytes of the machine's memory that the network, the constraints and the smallest batches of bounds occupy, about."""
-    parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
     graph = query.network.graph
     numbers = sum(p.numel() for n in graph.nodes if isinstance(n.operator, Affine) for _, p in n.operator.parameters())
     features = sum(node.size for node in graph.nodes)
     needed = _PER_PARAMETER * numbers + _PER_FEATURE * features + _PER_LARGEST * max(n.size for n in graph.nodes)
     if graph.input.size <= FEW_INPUTS:
         needed += 8 * (graph.input.size + 3) * features
-    coefficients = []
-    for part in parts:
-        width = max((len(c.threshold) for c in part.condition), default=0)
-        of_inputs = any(c.input_coefficients is not None for c in part.condition)
-        each = graph.output.size + 1 + (graph.input.size if of_inputs else 0)
-        coefficients.append(len(part.condition) * width * each)
-    return needed + _PER_COEFFICIENT * max(coefficients, default=0)
+    width = max((len(c.threshold) for c in query.condition), default=0)
+    of_inputs = any(c.input_coefficients is not None for c in query.condition)
+    each = graph.output.size + 1 + (graph.input.size if of_inputs else 0)
+    return needed + _PER_COEFFICIENT * len(query.condition) * width * each
 
 
 def check_memory(query: Query, settings: Settings) -> int:

@@ -9,6 +9,7 @@ import torch
 from netproof.graph.graph import Graph
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
+from netproof.search.touch import Touch
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,7 @@ class Problem:
     memory : bytes that open subproblems may occupy
     device : where multipliers are optimized and splits are chosen, in float32; what they give is decided on the CPU, and
         kept there
+    touch : decides strict constraints where a bound may be exactly 0; None where there are none, or the graph is too large
     """
 
     graph: Graph
@@ -30,3 +32,4 @@ class Problem:
     attack: FloatAttack | None
     memory: int
     device: torch.device | str = "cpu"
+    touch: Touch | None = None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from netproof.errors import QueryError
 from netproof.network import Network
-from netproof.query import Result, RobustnessQuery, Verdict, Witness, robustness
+from netproof.query import Query, Result, Verdict, Witness, robustness
 from netproof.search.verify import settle_at_root, verify
 from netproof.settings import Settings
 
@@ -53,6 +53,10 @@ def largest_radius(
     Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all
     larger ones.
 
+    Raises
+    ------
+    QueryError : a network over the real numbers, and as :func:`netproof.query.robustness`
+
     Parameters
     ----------
     image, label : the sample, as for :func:`netproof.query.robustness`
@@ -63,13 +67,15 @@ def largest_radius(
     begun = time.monotonic()
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
-    widest = int((network.upper - network.lower).max())
-    limit = widest if limit is None else min(limit, widest)
 
-    def query(radius: int) -> RobustnessQuery:
+    def query(radius: int) -> Query:
         return robustness(network, image, label, radius, name=f"radius {radius}")
 
     start = query(0)
+    assert start.sample is not None
+    pixels = start.sample.image
+    widest = int((network.upper - network.lower).max())
+    limit = widest if limit is None else min(limit, widest)
     if start.misclassified:
         return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
     proved, refuted = 0, limit + 1
@@ -85,7 +91,7 @@ def largest_radius(
             proved = max(proved, radius)
         elif verdict is Verdict.SAT and found is not None:
             # A witness found at some radius may lie closer than that.
-            distance = int((found.input.to(start.image.dtype) - start.image).abs().max())
+            distance = int((found.input.to(pixels.dtype) - pixels).abs().max())
             if distance < refuted:
                 refuted, witness = distance, found
 

@@ -96,6 +96,7 @@ class ReluSplit:
         self._constraints = constraints
         self._light_constraints = constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
+        self._touch = problem.touch
         self._memory = memory
         largest = max(node.size for node in dual.graph.nodes)
         self._batch = max(4, min(_MOST_ROWS, min(_ROWS_BYTES, memory // 2) // (8 * 12 * largest)))
@@ -165,7 +166,7 @@ class ReluSplit:
                 return None
             case = int(leaves.case[row])
             leaf = self._leaves.bound(case, leaves.side[row], deadline)
-            if leaf.value < 0:
+            if leaf.value < 0 or self._touches(leaves, row, deadline):
                 continue
             if self._attack is not None and leaf.point is not None:
                 witness = self._attack.try_points(leaf.point[None], leaves.case[row : row + 1])
@@ -174,6 +175,13 @@ class ReluSplit:
             self._stuck.append((case, float(leaves.value[row])))
             self._hopeful = self._hopeful or not leaf.hopeless
         return None
+
+    def _touches(self, leaves: Open, row: int, deadline: float) -> bool:
+        """Whether a leaf is refuted by a bound of exactly 0."""
+        if self._touch is None:
+            return False
+        region = self._dual.part(leaves.side[row])
+        return self._touch.refutes(region, 0, [int(leaves.case[row])], deadline)[0]
 
     def _largest(self) -> float:
         return -math.inf if self._open is None else float(self._open.value.max())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from netproof.bounds.region import box_region, node_intervals
 from netproof.errors import QueryError
-from netproof.property import PropertyQuery, UnionQuery, float_above, float_below
-from netproof.query import Conjunction, Query, Witness
+from netproof.property import exact_condition, float_above, float_below
+from netproof.query import Query, Witness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 
 def replays(query: Query, witness: Witness) -> bool:
     """Whether a witness of a real query is one, evaluated anew."""
-    parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
-    return any(Replayer(part).holds(witness) for part in parts)
+    return Replayer(query).holds(witness)
 
 
 class Replayer:
@@ -70,7 +68,7 @@ class Replayer:
                 continue
             exact = self._inside(x)
             image = [Fraction(value) for value in y.tolist()]
-            if self._holds(exact, image) and (not bool(self._between.any()) or self._proved(exact)):
+            if self._query.admits(exact, image) and (not bool(self._between.any()) or self._proved(exact)):
                 return Witness(x, torch.from_numpy(y), tuple(exact))
         return None
 
@@ -92,7 +90,8 @@ class Replayer:
         if not bool((torch.isfinite(low) & torch.isfinite(high)).all()):
             return False
         ends = [Fraction(v) for v in low[0].tolist()], [Fraction(v) for v in high[0].tolist()]
-        return any(_meets(conjunction, x, *ends) for conjunction in self._query.condition)
+        condition = exact_condition(self._query)
+        return any(all(c.holds_between(x, *ends) for c in conjunction) for conjunction in condition)
 
     def _evaluate(self, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
         if self._session is None:
@@ -109,42 +108,16 @@ class Replayer:
             return None
         return y
 
-    def _holds(self, x: list[Fraction], y: list[Fraction]) -> bool:
-        if isinstance(self._query, PropertyQuery):
-            return self._query.part.holds(x, y)
-        lower, upper = _exact_box(self._query)
-        inside = all(low <= value <= high for low, value, high in zip(lower, x, upper, strict=True))
-        return inside and any(_meets(conjunction, x, y, y) for conjunction in self._query.condition)
-
-
-def _meets(conjunction: Conjunction, x: list[Fraction], lower: list[Fraction], upper: list[Fraction]) -> bool:
-    """Whether outputs meet the constraints of a conjunction wherever they are between two ends, strictly so unless
-    the ends coincide (the query's thresholds are rounded down where float64 does not hold them)."""
-    exact = lower == upper
-    inputs = conjunction.input_coefficients
-    for i, (row, threshold) in enumerate(
-        zip(conjunction.coefficients.tolist(), conjunction.threshold.tolist(), strict=True)
-    ):
-        left = Fraction(0)
-        for c, low, high in zip(row, lower, upper, strict=True):
-            if c:
-                left += Fraction(c) * (low if c > 0 else high)
-        if inputs is not None:
-            left += sum((Fraction(c) * v for c, v in zip(inputs[i].tolist(), x, strict=True) if c), Fraction(0))
-        if left < Fraction(threshold) if exact else left <= Fraction(math.nextafter(threshold, math.inf)):
-            return False
-    return True
-
 
 def _exact_box(query: Query) -> tuple[Sequence[Fraction], Sequence[Fraction]]:
-    if isinstance(query, PropertyQuery):
+    if query.part is not None:
         return query.part.box.lower, query.part.box.upper
     return [Fraction(v) for v in query.lower.tolist()], [Fraction(v) for v in query.upper.tolist()]
 
 
 def _inner_box(query: Query) -> tuple[Tensor, Tensor]:
     """The largest float32 box inside the query's."""
-    if isinstance(query, PropertyQuery):
+    if query.part is not None:
         inner_lower, inner_upper = query.part.box.inner_float32
         return torch.from_numpy(inner_lower.copy()), torch.from_numpy(inner_upper.copy())
     lower, upper = query.lower.float(), query.upper.float()

@@ -1,51 +1,55 @@
-"""Verification of queries: the root in one batch, then a search for each query that is left."""
+"""The one door: every question comes in here, whatever its arithmetic and engine, and every answer goes out here.
+
+A question is taken apart into its queries; each goes to the engine that decides its kind, under one deadline for all. What
+an engine says is not the verdict yet:
+
+* a ``sat`` goes out only where the query's own exact predicate (:meth:`netproof.Query.admits`) confirms the witness;
+* an ``unsat`` goes out only where every part was refuted, each by an engine of its own right.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from netproof.bounds.dual import crown, evaluate_dual, hulls_of
-from netproof.bounds.exact import evaluate_exact
-from netproof.bounds.region import Region, box_region
-from netproof.bounds.tighten import RangeCuts, tighten_ranges
 from netproof.errors import QueryError
+from netproof.exact.base import Engine
 from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
-from netproof.query import Query, Result, Verdict, Witness
-from netproof.search.cases import Cases, cases_of, shrink
+from netproof.query import Query, Question, Result, Verdict, Witness
+from netproof.search import verify_integer
 from netproof.search.device import check_device
-from netproof.search.engine import Search
-from netproof.search.external import decide_with
-from netproof.search.trail import CommonCuts, Trail
 from netproof.search.verify_real import verify_real
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-Arrays = Mapping[str, NDArray[np.int64]]
+#: seconds that a part gets at the least of what is left, so that parts which bounds decide are decided in their turn
+_LEAST_SHARE = 0.1
+#: undecided parts are asked again where each can have so many times the time it had
+_AGAIN = 2.0
 
-#: output cases bounded at once at the root
-_ROOT_ROWS = 1024
-
-
-def verify(query: Query, settings: Settings | None = None) -> Result:
-    """Decide one query; see :func:`verify_many`."""
-    return next(iter(verify_many([query], settings)))[1]
+#: decides one query that is not misclassified
+Decide = Callable[[Query, Settings], Result]
 
 
-def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> Iterator[tuple[int, Result]]:
-    """Decide queries, yielding ``(position, result)`` as they are decided.
+def verify(question: Query | Question, settings: Settings | None = None) -> Result:
+    """Decide one question; see :func:`verify_many`."""
+    return next(iter(verify_many([question], settings)))[1]
 
-    Queries on one network are bounded together at the root; the few that are left are searched
-    one by one. ``settings.timeout`` applies to each query, counting its share of shared work.
+
+def verify_many(
+    questions: Sequence[Query | Question], settings: Settings | None = None
+) -> Iterator[tuple[int, Result]]:
+    """Decide questions, yielding ``(position, result)`` as they are decided.
+
+    Queries on one integer network are bounded together at the root; the few that are left are searched
+    one by one. ``settings.timeout`` applies to each question, counting its share of shared work.
 
     Raises
     ------
@@ -53,206 +57,151 @@ def verify_many(queries: Sequence[Query], settings: Settings | None = None) -> I
     InputError : an engine or a device that is not there; a GPU asked for by name for an integer network
     """
     settings = settings or Settings()
+    asked = [Question.of(question) for question in questions]
     engine = exact_engine(settings.engine)
     if engine is not None:
-        for query in queries:
-            if query.network.graph.arithmetic is Arithmetic.REAL:
-                problem = f"the engine '{settings.engine}' does not take networks of real numbers"
-                raise QueryError(query.name, problem, "leave --engine out")
-        yield from decide_with(engine, queries, settings)
+        yield from decide_with(engine, asked, settings)
         return
-    groups: dict[int, list[int]] = {}
-    for position, query in enumerate(queries):
-        if query.network.graph.arithmetic is Arithmetic.REAL:
-            yield position, verify_real(query, settings)
+    together: dict[int, list[int]] = {}
+    for position, question in enumerate(asked):
+        if question.network.graph.arithmetic is Arithmetic.REAL:
+            yield position, _ask(question, verify_real, settings)
+            continue
+        check_device(settings.device, question.network)
+        if len(question.parts) > 1:
+            yield position, _ask(question, _one_integer, settings)
         else:
-            check_device(settings.device, query.network)
-            groups.setdefault(id(query.network), []).append(position)
-    for positions in groups.values():
-        cases = max(len(queries[positions[0]].condition), 1)
-        size = max(1, _ROOT_ROWS // cases)
-        for start in range(0, len(positions), size):
-            chunk = positions[start : start + size]
-            yield from _verify_chunk([(p, queries[p]) for p in chunk], settings)
+            together.setdefault(id(question.network), []).append(position)
+    for positions in together.values():
+        yield from _ask_together([(p, asked[p].parts[0]) for p in positions], settings)
+
+
+def decide_with(
+    engine: Engine, questions: Sequence[Query | Question], settings: Settings
+) -> Iterator[tuple[int, Result]]:
+    """Decide questions by an exact engine one after the other, yielding ``(position, result)``; the engine is closed then.
+
+    Raises
+    ------
+    QueryError : a question about a network over the real numbers
+    """
+    with contextlib.closing(engine):
+        for position, question in enumerate(questions):
+            if question.network.graph.arithmetic is Arithmetic.REAL:
+                problem = f"the engine '{engine.name}' does not take networks of real numbers"
+                raise QueryError(question.name, problem, "leave --engine out")
+            yield position, _ask(Question.of(question), _by(engine), settings)
 
 
 def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
-    """What bounds at the root and a quick attack can tell: a verdict, or ``unknown``."""
-    decided, left = _root([(0, query)], proofs=False)
-    if decided:
-        return decided[0].verdict, decided[0].witness
-    outcome = Search(query, left[0].region, left[0].cases, settings).run(0.0)
-    if outcome.witness is not None:
-        return Verdict.SAT, _witness(query, outcome.witness)
-    return (Verdict.UNSAT if outcome.verdict is Verdict.UNSAT else Verdict.UNKNOWN), None
+    """What bounds at the root and a quick attack can tell of an integer query: a verdict, or ``unknown``."""
+    if query.misclassified:
+        return Verdict.MISCLASSIFIED, None
+    verdict, witness = verify_integer.settle_at_root(query, settings)
+    result = confirmed(query, Result(verdict, 0.0, "attack", witness=witness))
+    return result.verdict, result.witness
 
 
-@dataclass(frozen=True, eq=False)
-class _Open:
-    """A query the root left open: its root region, the positions of its open cases, and the record of its proof."""
-
-    position: int
-    query: Query
-    region: Region
-    cases: list[int]
-    trail: Trail | None
+def _one_integer(query: Query, settings: Settings) -> Result:
+    return next(iter(verify_integer.verify_integer([query], settings)))[1]
 
 
-@dataclass(frozen=True, eq=False)
-class _Decided:
-    """A query decided at the root."""
+def _by(engine: Engine) -> Decide:
+    """An exact engine as one that decides."""
 
-    position: int
-    query: Query
-    verdict: Verdict
-    witness: Witness | None
-    subproblems: int
-    trail: Trail | None = None
-
-
-def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Iterator[tuple[int, Result]]:
-    begun = time.monotonic()
-    decided, left = _root(queries, proofs=settings.proofs)
-    proved = [(d.position, d.query, d.trail) for d in decided if d.trail is not None and d.verdict is Verdict.UNSAT]
-    proofs = _prove(proved)
-    share = (time.monotonic() - begun) / len(queries)
-    for d in decided:
-        method = {Verdict.SAT: "attack", Verdict.UNSAT: "bound"}.get(d.verdict, "evaluation")
-        proof = proofs.get(d.position)
-        yield d.position, Result(d.verdict, share, method, d.subproblems, d.witness, proof=proof)
-    for item in left:
+    def decide(query: Query, settings: Settings) -> Result:
         begun = time.monotonic()
-        search = Search(item.query, item.region, item.cases, settings, trail=item.trail)
-        outcome = search.run(begun + max(settings.timeout - share, 0.0))
-        witness = None if outcome.witness is None else _witness(item.query, outcome.witness)
-        proofs = {}
-        if outcome.verdict is Verdict.UNSAT and item.trail is not None:
-            proofs = _prove([(item.position, item.query, item.trail)])
-        yield (
-            item.position,
-            Result(
-                outcome.verdict,
-                share + time.monotonic() - begun,
-                outcome.method,
-                len(item.query.condition) + outcome.subproblems,
-                witness,
-                outcome.bound,
-                outcome.reason,
-                proofs.get(item.position),
-            ),
+        answer = engine.decide(query, settings, begun + settings.timeout)
+        verdict, reason, witness = answer.verdict, answer.reason, None
+        if verdict is Verdict.SAT:
+            x = answer.point
+            if x is not None and bool(query.refuted_by(x)):
+                witness = Witness(x.to(torch.int64), query.network.graph.evaluate(x).to(torch.int64))
+            else:
+                verdict, reason = Verdict.UNKNOWN, "the engine's point does not replay on the network (a defect of it)"
+        return Result(
+            verdict, time.monotonic() - begun, engine.name, 0, witness, None, reason, accident=answer.accident
         )
 
-
-def _prove(proved: list[tuple[int, Query, Trail]]) -> dict[int, Arrays]:
-    """Proofs by position, of queries on one network; without those that cannot be made, which is a defect."""
-    if not proved:
-        return {}
-    from netproof.search.proof import ProofGap, prove
-
-    positions, queries, trails = zip(*proved, strict=True)
-    try:
-        return dict(zip(positions, prove(queries, trails), strict=True))
-    except ProofGap:
-        if len(proved) == 1:
-            _LOG.warning("the search on %s left a record that is no proof (a defect)", queries[0].name)
-            return {}
-        return {position: proof for one in proved for position, proof in _prove([one]).items()}
+    return decide
 
 
-def _root(queries: list[tuple[int, Query]], *, proofs: bool) -> tuple[list[_Decided], list[_Open]]:
-    """Bound every case of every query once, with CROWN, in one batch."""
-    decided: list[_Decided] = []
-    asked: list[tuple[int, Query]] = []
+def _ask_together(queries: list[tuple[int, Query]], settings: Settings) -> Iterator[tuple[int, Result]]:
+    """Decide queries on one integer network, by their positions."""
+    meant = []
     for position, query in queries:
+        begun = time.monotonic()
         if query.misclassified:
-            decided.append(_Decided(position, query, Verdict.MISCLASSIFIED, None, 0))
+            yield position, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation")
         else:
-            asked.append((position, query))
-    if not asked:
-        return decided, []
-    graph = asked[0][1].network.graph
-    trails = [Trail(graph) for _ in asked] if proofs else None
-    regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
-    if len(graph.activations) > 2:
-        regions = tighten_ranges(graph, regions, listener=None if trails is None else _Distributor(trails))
-    owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)
-    number = torch.tensor([j for _, q in asked for j in range(len(q.condition))], dtype=torch.int64)
-    refuted, maximizers = _bound_cases(asked, regions, owner, number, trails)
-    left: list[_Open] = []
-    for i, (position, query) in enumerate(asked):
-        trail = None if trails is None else trails[i]
-        mine = (owner == i).nonzero()[:, 0]
-        still_open = mine[~refuted[mine]]
-        if not len(still_open):
-            decided.append(_Decided(position, query, Verdict.UNSAT, None, len(mine), trail))
-            continue
-        points = maximizers[still_open]
-        hits = query.refuted_by(points).nonzero()[:, 0]
-        if len(hits):
-            witness = _witness(query, points[hits[0]])
-            decided.append(_Decided(position, query, Verdict.SAT, witness, len(mine)))
-        else:
-            cases = number[still_open].tolist()
-            left.append(_Open(position, query, regions.take(torch.tensor([i])), cases, trail))
-    return decided, left
+            meant.append((position, query))
+    if meant:
+        for number, result in verify_integer.verify_integer([query for _, query in meant], settings):
+            position, query = meant[number]
+            yield position, confirmed(query, result)
 
 
-class _Distributor:
-    """Listens to the tightening of several queries' ranges and hands each query's cuts to its trail."""
-
-    def __init__(self, trails: Sequence[Trail]) -> None:
-        self._listeners = [CommonCuts(trail) for trail in trails]
-
-    def __call__(self, cuts: RangeCuts) -> None:
-        for row in torch.unique(cuts.row).tolist():
-            self._listeners[row](cuts.take(cuts.row == row))
+def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
+    begun = time.monotonic()
+    if query.misclassified:
+        return Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation")
+    return confirmed(query, decide(query, settings))
 
 
-def _bound_cases(
-    asked: list[tuple[int, Query]], regions: Region, owner: Tensor, number: Tensor, trails: Sequence[Trail] | None
-) -> tuple[Tensor, Tensor]:
-    """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``."""
-    graph = asked[0][1].network.graph
-    cases = cases_of(graph, [c for _, q in asked for c in q.condition])
-    everything = torch.arange(len(cases))
-    case, region = cases.roots(everything, regions.take(owner))
-    node = torch.zeros_like(case) if trails is None else _roots(trails, cases, case, region, owner, number)
-    rows, region = shrink(graph, cases, case, region)
-    case, node = case[rows], node[rows]
-    refuted = torch.ones(len(cases), dtype=torch.bool)
-    maximizers = regions.lower[owner].clone()
-    if len(case):
-        hulls = hulls_of(graph, region)
-        objective = cases.objective(case, region)
-        point = evaluate_dual(graph, region, hulls, objective, crown(hulls))
-        exact, _ = evaluate_exact(graph, region, hulls, objective, point.s)
-        still_open = exact.value >= 0
-        refuted[case[still_open]] = False
-        maximizers[case[still_open]] = exact.x[still_open]
-        if trails is not None:
-            share = cases.share(case, region)
-            for i, trail in enumerate(trails):
-                mine = ((owner[case] == i) & ~still_open).nonzero()[:, 0]
-                trail.leaf(node[mine], [None if m is None else m[mine] for m in exact.s], share.take(mine))
-    return refuted, maximizers
+def confirmed(query: Query, result: Result) -> Result:
+    """The result, unless it is a ``sat`` that the query's own exact predicate denies."""
+    if result.verdict is not Verdict.SAT:
+        return result
+    witness = result.witness
+    if witness is not None and query.admits(witness.numbers, witness.output_numbers):
+        return result
+    _LOG.warning("%s: a witness does not meet the query (a defect); it is not reported", query.name)
+    reason = "the engine's witness does not meet the query (a defect)"
+    return replace(result, verdict=Verdict.UNKNOWN, witness=None, reason=reason, accident=True)
 
 
-def _roots(
-    trails: Sequence[Trail], cases: Cases, case: Tensor, region: Region, owner: Tensor, number: Tensor
-) -> Tensor:
-    """The nodes of root rows, each in its query's trail."""
-    windows = cases.windows(case, region)
-    node = torch.zeros_like(case)
-    numbers = number.tolist()
-    for i, trail in enumerate(trails):
-        mine = (owner[case] == i).nonzero()[:, 0]
-        trail.work_on(None, numbers)
-        node[mine] = trail.root(case[mine], None if windows is None else windows.take(mine))
-    return node
+def _ask(question: Question, decide: Decide, settings: Settings) -> Result:
+    """Decide the parts one after the other until one is ``sat``.
 
-
-def _witness(query: Query, x: Tensor) -> Witness:
-    """Replay a point once more and freeze it; it must be a witness."""
-    if not bool(query.refuted_by(x)):
-        raise AssertionError("a point that is no witness was reported as one")
-    return Witness(x.to(torch.int64), query.network.graph.evaluate(x).to(torch.int64))
+    What is left of the time is shared by the parts that are left, and what is left in the end by the undecided ones.
+    """
+    if len(question.parts) == 1:
+        return _decided(question.parts[0], decide, settings)
+    begun = time.monotonic()
+    deadline = begun + settings.timeout
+    results: dict[int, Result] = {}
+    had: dict[int, float] = {}
+    subproblems = 0
+    left = list(range(len(question.parts)))
+    while left:
+        undecided = []
+        for number, position in enumerate(left):
+            remaining = deadline - time.monotonic()
+            share = min(max(remaining / (len(left) - number), _LEAST_SHARE), remaining)
+            if share <= 0 or (position in had and share < _AGAIN * had[position]):
+                undecided.append(position)
+                continue
+            result = _decided(question.parts[position], decide, replace(settings, timeout=share))
+            subproblems += result.subproblems
+            if result.verdict in (Verdict.SAT, Verdict.MISCLASSIFIED):
+                return replace(result, seconds=time.monotonic() - begun, subproblems=subproblems, part=position)
+            results[position], had[position] = result, share
+            if result.verdict is Verdict.TIMEOUT:
+                undecided.append(position)
+        if undecided == left:
+            break
+        left = undecided
+    seconds = time.monotonic() - begun
+    missing = [p for p in range(len(question.parts)) if p not in results or results[p].verdict is not Verdict.UNSAT]
+    if not missing:
+        methods = {result.method for result in results.values()}
+        method = next((m for m in ("search", "bound") if m in methods), max(methods))
+        parts = tuple(results[p] for p in range(len(question.parts))) if settings.proofs else ()
+        return Result(Verdict.UNSAT, seconds, method, subproblems, parts=parts)
+    first = next((results[p] for p in missing if p in results), None)
+    still = f"{len(missing)} of {len(question.parts)} boxes are undecided"
+    if first is None or any(p not in results or results[p].verdict is Verdict.TIMEOUT for p in missing):
+        return Result(
+            Verdict.TIMEOUT, seconds, "search", subproblems, None, None, f"the time limit was reached: {still}"
+        )
+    return replace(first, seconds=seconds, subproblems=subproblems, reason=f"{first.reason}; {still}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -13,13 +12,14 @@ from torch import Tensor
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import FEW_INPUTS, form_ranges
+from netproof.bounds.intervals import interval_bound
 from netproof.bounds.open_dual import is_piecewise_linear
 from netproof.bounds.refine import open_features, refine_ranges, rows_at_once
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.device import find_device, plain_products
-from netproof.graph.graph import Graph
-from netproof.property import UnionQuery
+from netproof.graph.graph import Graph, GraphBuilder
+from netproof.operators.scale import Scale
 from netproof.query import Query, Result, Verdict
 from netproof.search.constraints import Constraints
 from netproof.search.float_attack import FloatAttack
@@ -29,6 +29,7 @@ from netproof.search.problem import Problem
 from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import Found
 from netproof.search.rounds import Rounds
+from netproof.search.touch import Touch
 from netproof.settings import Settings
 
 #: restarts and steps of the attack before anything else, and of the one on what the root leaves open
@@ -46,34 +47,22 @@ _LEAST_MEMORY = 1 << 20
 
 
 def verify_real(query: Query, settings: Settings) -> Result:
-    """Decide one query on a real network; see :func:`netproof.search.verify.verify_many`."""
+    """Decide one query on a real network that is not misclassified; :mod:`netproof.search.verify` hands it here."""
     begun = time.monotonic()
     device = find_device(settings.device)
     settings = replace(settings, memory=max(check_memory(query, settings), _LEAST_MEMORY))
     deadline = begun + settings.timeout
-    parts: Sequence[Query] = query.parts if isinstance(query, UnionQuery) else (query,)
-    found, method = Found(Verdict.UNSAT, 0), "evaluation"
-    subproblems = 0
-    for number, part in enumerate(parts):
-        # What is left of the time is shared by the parts that are left.
-        now = time.monotonic()
-        until = now + (deadline - now) / (len(parts) - number)
-        try:
-            with plain_products(device):
-                outcome, step = _decide(part, settings, device, until)
-        except torch.cuda.OutOfMemoryError:
-            problem = f"the memory of {device} does not suffice; the CPU's may (--device cpu)"
-            outcome, step = Found(Verdict.UNKNOWN, 0, reason=problem), "search"
-        subproblems += outcome.subproblems
-        if outcome.verdict is not Verdict.UNSAT or found.verdict is Verdict.UNSAT:
-            found, method = outcome, step
-        if outcome.verdict is Verdict.SAT:
-            break
+    try:
+        with plain_products(device):
+            found, method = _decide(query, settings, device, deadline)
+    except torch.cuda.OutOfMemoryError:
+        problem = f"the memory of {device} does not suffice; the CPU's may (--device cpu)"
+        found, method = Found(Verdict.UNKNOWN, 0, reason=problem), "search"
     return Result(
         found.verdict,
         time.monotonic() - begun,
         method,
-        subproblems,
+        found.subproblems,
         found.witness,
         found.bound if found.bound is not None and math.isfinite(found.bound) else None,
         found.reason,
@@ -81,31 +70,36 @@ def verify_real(query: Query, settings: Settings) -> Result:
 
 
 def _decide(query: Query, settings: Settings, device: torch.device, deadline: float) -> tuple[Found, str]:
-    graph = query.network.graph
+    graph = _with_own_output(query.network.graph)
     if not query.condition:
         return Found(Verdict.UNSAT, 0), "evaluation"
     constraints = Constraints.of(graph, query.condition)
-    every = torch.arange(len(constraints))
+    region = box_region(graph, query.lower[None], query.upper[None])
+    rounding = Rounding.of(graph, region)
+    case = _left_by_intervals(graph, region, constraints, rounding)
+    if not len(case):
+        return Found(Verdict.UNSAT, len(constraints)), "bound"
     attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
     if attack is not None:
-        witness = attack.ascend(every, *_QUICK, deadline)
+        witness = attack.ascend(case, *_QUICK, deadline)
         if witness is not None:
             return Found(Verdict.SAT, 0, witness), "attack"
-    region = box_region(graph, query.lower[None], query.upper[None])
     propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
     region = propagate(graph, region)
-    rounding = Rounding.of(graph, region)
     if rounding.finite:  # otherwise no range can be bounded any better
         region = refine_ranges(graph, region, rounding, deadline, propagate)
         rounding = Rounding.of(graph, region)
-    case = _root(graph, region, constraints, rounding, deadline)
+    case = _root(graph, region, constraints, rounding, case, deadline)
+    touch = Touch.of(query, graph) if len(case) else None
+    if touch is not None:
+        case = case[~torch.tensor(touch.refutes(region, 0, case.tolist(), deadline))]
     if not len(case):
         return Found(Verdict.UNSAT, len(constraints)), "bound"
     if attack is not None:
         witness = attack.ascend(case, *_LONG, deadline)
         if witness is not None:
             return Found(Verdict.SAT, len(constraints), witness), "attack"
-    problem = Problem(graph, constraints, attack, settings.memory, device)
+    problem = Problem(graph, constraints, attack, settings.memory, device, touch)
     hopeful = _hopeful(query, region, constraints, case, rounding)
     if bool(hopeful.all()):
         return _search(query, problem, region, rounding, case, deadline)
@@ -115,6 +109,30 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
     if found.verdict is Verdict.UNSAT:
         found = replace(found, verdict=Verdict.UNKNOWN, reason=_BEYOND)
     return found, step
+
+
+def _with_own_output(graph: Graph) -> Graph:
+    """The graph with an output node that is not its input: objectives name both, by node."""
+    if len(graph.nodes) > 1:
+        return graph
+    builder = GraphBuilder(graph.arithmetic, graph.input.shape)
+    one = torch.ones(1, dtype=torch.float64)
+    builder.add("output", Scale(graph.input.size, one, torch.zeros_like(one)), builder.input)
+    return builder.build()
+
+
+def _left_by_intervals(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> Tensor:
+    """The cases that intervals leave open, single constraint by single constraint."""
+    every = torch.arange(len(constraints))
+    left = []
+    for case in torch.split(every, max(1, rows_at_once(graph) // constraints.width)):
+        objective = constraints.single(
+            case.repeat_interleave(constraints.width), torch.arange(constraints.width).repeat(len(case))
+        )
+        coefficients = {node: c[None] for node, c in objective.coefficients.items()}
+        value = interval_bound(graph, region, coefficients, objective.constant[None], rounding)
+        left.append(case[value.view(len(case), constraints.width).amin(1) >= 0])
+    return torch.cat(left)
 
 
 def _hopeful(query: Query, region: Region, constraints: Constraints, case: Tensor, rounding: Rounding) -> Tensor:
@@ -167,15 +185,22 @@ def _open_count(graph: Graph, region: Region) -> int:
     return sum(int(open_features(graph, region, k).sum()) for k in range(len(graph.activations)))
 
 
-def _root(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, deadline: float) -> Tensor:
+def _root(
+    graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, cases: Tensor, deadline: float
+) -> Tensor:
     """Cases that CROWN leaves open, single constraint by single constraint; at the deadline, those it has not come to."""
     hulls = hulls_of(graph, region)
-    case = torch.arange(len(constraints)).repeat_interleave(constraints.width)
-    which = torch.arange(constraints.width).repeat(len(constraints))
+    case = cases.repeat_interleave(constraints.width)
+    which = torch.arange(constraints.width).repeat(len(cases))
     value = torch.full((len(case),), torch.inf, dtype=torch.float64)
     for rows in torch.split(torch.arange(len(case)), rows_at_once(graph)):
         if time.monotonic() >= deadline:
             break
-        value[rows] = crown_lines(graph, region, hulls, constraints.single(case[rows], which[rows]), rounding).value
-    least = value.view(len(constraints), constraints.width).amin(1)
-    return (least >= 0).nonzero()[:, 0]
+        objective = constraints.single(case[rows], which[rows])
+        value[rows] = crown_lines(graph, region, hulls, objective, rounding).value
+    # The ranges are better by now than they were for the intervals before.
+    open_cases = cases[value.view(len(cases), constraints.width).amin(1) >= 0]
+    if not len(open_cases):
+        return open_cases
+    again = set(_left_by_intervals(graph, region, constraints, rounding).tolist())
+    return torch.tensor([number for number in open_cases.tolist() if number in again], dtype=torch.int64)

@@ -18,4 +18,4 @@ def verify_property(network: Network, property_: Property, settings: Settings | 
     ------
     QueryError : a property that is not about this network (:meth:`netproof.Property.queries`)
     """
-    return verify(property_.query(network), settings)
+    return verify(property_.question(network), settings)

@@ -8,7 +8,7 @@ from dataclasses import fields
 from netproof.exact.smt.encode import encode
 from netproof.exact.smt.options import EncodingOptions
 from netproof.exact.smt.smtlib import legend, script
-from netproof.query import Query, RobustnessQuery
+from netproof.query import Query
 
 
 def exported(
@@ -40,10 +40,11 @@ def _header(query: Query, options: EncodingOptions, writer: str) -> Iterator[str
     yield f"sha256    {network.sha256}"
     yield f"scheme    {', '.join(f'{name} {value}' for name, value in network.scheme.items()) or 'none'}"
     yield f"query     {query.name}"
-    if isinstance(query, RobustnessQuery):
-        yield f"sample    label {query.label}; the inputs' box is the sample's, at most {query.radius} away from it"
-        yield f"radius    {query.radius}"
-        label = query.label
+    sample = query.sample
+    if sample is not None and sample.radius is not None:
+        yield f"sample    label {sample.label}; the inputs' box is the sample's, at most {sample.radius} away from it"
+        yield f"radius    {sample.radius}"
+        label = sample.label
         yield (
             f"property  another class than {label} (first largest of the outputs y): "
             f"y[k] >= y[{label}] for some k < {label}, or y[k] >= y[{label}] + 1 for some k > {label}"

@@ -1,0 +1,229 @@
+"""Strict constraints at exact equality: rational bounds hold, decide touches, and refute nothing that is attained."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import pytest
+import torch
+
+from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.bounds.rational import ZERO, Lower, RationalGraph
+from netproof.bounds.rational_program import Line, is_refuted
+from netproof.bounds.region import box_region
+from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.leaky_relu import LeakyReLU
+from netproof.operators.linear import Linear
+from netproof.operators.relu import ReLU
+from netproof.operators.scale import Scale
+from netproof.operators.sigmoid import Sigmoid
+from soundness.real_networks import double, evaluate, network_of, rational
+
+EVER = 1e18
+
+
+def dyadic(generator, *shape, scale=8, most=16):
+    """Multiples of 1 / ``scale``."""
+    return torch.randint(-most, most + 1, shape, generator=generator).double() / scale
+
+
+def graph_of(generator, sizes, activation=None, residual=False):
+    builder = GraphBuilder(Arithmetic.REAL, (sizes[0],))
+    value = builder.input
+    for number, (before, after) in enumerate(itertools.pairwise(sizes)):
+        value = builder.add(f"l{number}", Linear(dyadic(generator, after, before), dyadic(generator, after)), value)
+        if number < len(sizes) - 2:
+            value = builder.add(f"r{number}", activation or ReLU(), value)
+    return builder.build()
+
+
+def line_maximum(graph, low, high):
+    """The exact largest value of the only output of a graph with one input: at an end, or where a pre-activation is 0."""
+    points = [low, high]
+    for _ in range(len(graph.activations)):
+        points = sorted(set(points))
+        found = []
+        for a, b in itertools.pairwise(points):
+            for index in graph.activations:
+                operand = graph.nodes[index].operands[0]
+                first, second = (evaluate(graph, [x])[operand] for x in (a, b))
+                found += [a + (b - a) * p / (p - q) for p, q in zip(first, second, strict=True) if p * q < 0]
+        points += found
+    return max(evaluate(graph, [x])[-1][0] for x in points)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_rational_bounds_hold_for_every_point(seed):
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [(2, 3, 1), (3, 4, 3, 2), (1, 2, 2, 1)][seed % 3]
+    graph = graph_of(generator, sizes, LeakyReLU(0.25) if seed % 2 else None)
+    form = RationalGraph.of(graph)
+    assert form is not None
+    lower = dyadic(generator, sizes[0])
+    upper = lower + dyadic(generator, sizes[0]).abs()
+    box = list(zip(rational(lower), rational(upper), strict=True))
+    region = box_region(graph, lower[None], upper[None])
+    known = [
+        list(zip(low[0].tolist(), high[0].tolist(), strict=True))
+        for low, high in zip(region.range_lower, region.range_upper, strict=True)
+    ]
+    ranges = form.ranges(box, known)
+    assert ranges is not None
+    c, d = rational(dyadic(generator, sizes[-1])), rational(dyadic(generator, sizes[0]))
+    last = len(graph.nodes) - 1
+    objective = {last: dict(enumerate(c)), 0: dict(enumerate(d))}
+    bounds = [form.bound(objective, Fraction(1, 3), box, ranges, lower) for lower in Lower]
+    corners = torch.randint(0, 2, (40, sizes[0]), generator=generator).double()
+    inner = torch.randint(0, 9, (40, sizes[0]), generator=generator).double() / 8
+    for share in torch.cat([corners, inner]):
+        x = rational(lower + share * (upper - lower))
+        values = evaluate(graph, x)
+        for index, mine in zip(graph.activations, ranges, strict=True):
+            operand = graph.nodes[index].operands[0]
+            assert all(low <= a <= high for a, (low, high) in zip(values[operand], mine, strict=True))
+        reached = sum((a * b for a, b in zip(c, values[-1], strict=True)), Fraction(1, 3))
+        reached += sum((a * b for a, b in zip(d, x, strict=True)), ZERO)
+        assert all(bound >= reached for bound in bounds)
+
+
+def strictly_above(graph, lower, upper, threshold, strict=True):
+    marks = torch.tensor([strict])
+    condition = (Conjunction(double([[1.0]]), double([threshold]), strict=marks),)
+    return Query(network_of(graph), double(lower), double(upper), condition)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_largest_value_is_attained_and_nothing_is_above_it(seed):
+    generator = torch.Generator().manual_seed(seed)
+    graph = graph_of(generator, [(1, 3, 1), (1, 2, 2, 1)][seed % 2])
+    low, high = Fraction(-1), Fraction(1)
+    top = line_maximum(graph, low, high)
+    quick = Settings(timeout=5.0, attack=False)
+    if Fraction(float(top)) == top:
+        assert verify(strictly_above(graph, [-1.0], [1.0], float(top)), quick).verdict is Verdict.UNSAT
+        short = Settings(timeout=0.3, attack=False)
+        assert verify(strictly_above(graph, [-1.0], [1.0], float(top), False), short).verdict is not Verdict.UNSAT
+    beneath = float(top)
+    while Fraction(beneath) >= top:
+        beneath = float(torch.nextafter(double(beneath), double(-EVER)))
+    below = strictly_above(graph, [-1.0], [1.0], beneath)
+    assert verify(below, Settings(timeout=0.3, attack=False)).verdict is not Verdict.UNSAT
+
+
+def corner_maximum(graph, lower, upper):
+    """The exact largest value of the only output over a box of few inputs, by linear programs over all signs."""
+    form = RationalGraph.of(graph)
+    box = list(zip(map(Fraction, lower), map(Fraction, upper), strict=True))
+    sizes = [graph.nodes[i].size for i in graph.activations]
+    found = []
+    for signs in itertools.product((False, True), repeat=sum(sizes)):
+        at, ranges = 0, []
+        for size in sizes:
+            ranges.append([(ZERO, Fraction(1)) if s else (Fraction(-1), ZERO) for s in signs[at : at + size]])
+            at += size
+        values, sides = form.lines(len(box), ranges)
+        found += vertices(values[-1][0], sides, box)
+    return max(found)
+
+
+def vertices(objective, lines, box):
+    """Values of the objective at all vertices of a polygon in the plane."""
+    sides = [Line((Fraction(1), ZERO), -box[0][0]), Line((Fraction(-1), ZERO), box[0][1])]
+    sides += [Line((ZERO, Fraction(1)), -box[1][0]), Line((ZERO, Fraction(-1)), box[1][1]), *lines]
+    for p, q in itertools.combinations(sides, 2):
+        determinant = p.slope[0] * q.slope[1] - p.slope[1] * q.slope[0]
+        if determinant:
+            x = (p.slope[1] * q.constant - q.slope[1] * p.constant) / determinant
+            y = (q.slope[0] * p.constant - p.slope[0] * q.constant) / determinant
+            if all(s.slope[0] * x + s.slope[1] * y + s.constant >= 0 for s in sides):
+                yield objective.slope[0] * x + objective.slope[1] * y + objective.constant
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_largest_value_over_the_plane(seed):
+    generator = torch.Generator().manual_seed(seed)
+    graph = graph_of(generator, (2, 3, 1))
+    top = corner_maximum(graph, [-1.0, -1.0], [1.0, 1.0])
+    box = [-1.0, -1.0], [1.0, 1.0]
+    if Fraction(float(top)) == top:
+        above = strictly_above(graph, *box, float(top))
+        assert verify(above, Settings(timeout=10.0, attack=False)).verdict is Verdict.UNSAT
+        reached = strictly_above(graph, *box, float(top), False)
+        assert verify(reached, Settings(timeout=0.5, attack=False)).verdict is not Verdict.UNSAT
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_rational_programs_are_decided_as_their_vertices_say(seed):
+    generator = torch.Generator().manual_seed(seed)
+    box = [(Fraction(-1), Fraction(1)), (Fraction(0), Fraction(2))]
+    numbers = rational(dyadic(generator, 18, scale=4, most=8))
+    lines = [Line(tuple(numbers[3 * i : 3 * i + 2]), numbers[3 * i + 2]) for i in range(1 + seed % 5)]
+    slope = Line(tuple(numbers[15:17]), ZERO)
+    found = list(vertices(slope, lines, box))
+    if not found:
+        assert is_refuted(slope, lines, box, strict=False)
+        return
+    top = max(found)
+    for shift, strict, refuted in ((0, False, False), (0, True, True), (1, False, False), (-1, False, True)):
+        objective = Line(slope.slope, Fraction(shift, 10**9) - top)
+        assert is_refuted(objective, lines, box, strict=strict) is refuted
+
+
+def test_two_strict_constraints_that_contradict_each_other():
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    builder.add("y", Linear(double([[0.1, 0.7], [0.3, -0.2]]), double([0.0, 0.1])), builder.input)
+    graph = builder.build()
+    both = Conjunction(double([[1.0, -1.0], [-1.0, 1.0]]), double([0.0, 0.0]), strict=torch.tensor([True, True]))
+    asked = Query(network_of(graph), double([-1, -1]), double([1, 1]), (both,))
+    assert verify(asked, Settings(timeout=5.0, attack=False)).verdict is Verdict.UNSAT
+    weak = Query(network_of(graph), double([-1, -1]), double([1, 1]), (Conjunction(both.coefficients, both.threshold),))
+    assert verify(weak, Settings(timeout=0.5, attack=False)).verdict is not Verdict.UNSAT
+
+
+def test_graphs_without_a_rational_form():
+    def small(operator, size=1):
+        builder = GraphBuilder(Arithmetic.REAL, (size,))
+        builder.add("node", operator, builder.input)
+        return builder.build()
+
+    one = torch.ones(1, dtype=torch.float64)
+    assert RationalGraph.of(small(ReLU())) is not None
+    assert RationalGraph.of(small(Sigmoid())) is None
+    assert RationalGraph.of(small(LeakyReLU(1.5))) is None
+    assert RationalGraph.of(small(LeakyReLU(-0.5))) is None
+    assert RationalGraph.of(small(Scale(1, one, one))) is not None
+    assert RationalGraph.of(small(Scale(1, one, one, roundings=1))) is None
+    assert RationalGraph.of(small(Scale(1, one, one, shift_error=one))) is None
+    wide = Linear(torch.ones(64, 64, dtype=torch.float64), torch.zeros(64, dtype=torch.float64))
+    assert RationalGraph.of(small(wide, 64)) is None
+
+
+def test_a_network_whose_output_is_its_input_with_constraints_on_both():
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    graph = builder.build()
+    box = double([0.0, 0.0]), double([1.0, 1.0])
+
+    def asked(threshold):
+        # y_0 + x_1 >= threshold, of which 2 is the most there is
+        row = Conjunction(double([[1.0, 0.0]]), double([threshold]), double([[0.0, 1.0]]))
+        return Query(network_of(graph), *box, (row,))
+
+    short = Settings(timeout=1.0, attack=False)
+    assert verify(asked(2.0), short).verdict is not Verdict.UNSAT
+    assert verify(asked(2.001), short).verdict is Verdict.UNSAT
+
+
+@pytest.mark.parametrize("threshold", [-1e-9, -1e-4, -1.0])
+def test_what_intervals_of_the_output_settle_needs_no_search(threshold):
+    generator = torch.Generator().manual_seed(3)
+    builder = GraphBuilder(Arithmetic.REAL, (4,))
+    value = builder.add("l", Linear(dyadic(generator, 8, 4), dyadic(generator, 8)), builder.input)
+    value = builder.add("r", ReLU(), value)
+    value = builder.add("o", Linear(dyadic(generator, 1, 8), dyadic(generator, 1)), value)
+    builder.add("y", ReLU(), value)
+    graph = builder.build()
+    row = Conjunction(double([[-1.0]]), double([-threshold]))
+    asked = Query(network_of(graph), double([-1] * 4), double([1] * 4), (row,))
+    result = verify(asked, Settings(timeout=20.0, attack=False))
+    assert (result.verdict, result.method) == (Verdict.UNSAT, "bound")
