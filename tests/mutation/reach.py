@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import defaultdict
@@ -21,16 +22,32 @@ class Reach:
     ----------
     seconds : processor time of every test that passed, by its name
     lines : per file below the package, per line, the tests that run it
+    digests : per file, which source that was found of
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
-    def tests(self, path: str, first: int, last: int | None = None) -> list[str]:
-        """Tests that run one of these lines (``last`` None: any line of the file), the quickest first."""
+    def tests(self, package: Path, path: str, line: int | None) -> list[str]:
+        """Tests that run a line (None, or in a file that has changed since: any line of it), the quickest first."""
         known = self.lines.get(path, {})
-        names = {name for line, some in known.items() if last is None or first <= line <= last for name in some}
+        if line is None or self.digests.get(path) != _digest(package / path):
+            names = {name for some in known.values() for name in some}
+        else:
+            names = set(known.get(line, ()))
         return sorted(names & self.seconds.keys(), key=lambda name: (self.seconds[name], name))
+
+    def add(self, other: Reach) -> None:
+        """Take in what other tests reach; where they ran other sources, it is known of those only by file."""
+        self.seconds |= other.seconds
+        for path, by_line in other.lines.items():
+            if self.digests.get(path, other.digests[path]) != other.digests[path]:
+                self.digests[path] = ""
+            mine = self.lines.setdefault(path, {})
+            for line, some in by_line.items():
+                mine[line] = sorted({*mine.get(line, ()), *some})
+            self.digests.setdefault(path, other.digests[path])
 
     def save(self, path: Path) -> None:
         names = list(self.seconds)
@@ -39,7 +56,9 @@ class Reach:
             file: {line: [number[name] for name in some if name in number] for line, some in by_line.items()}
             for file, by_line in self.lines.items()
         }
-        text = json.dumps({"names": names, "seconds": list(self.seconds.values()), "lines": lines})
+        text = json.dumps(
+            {"names": names, "seconds": list(self.seconds.values()), "lines": lines, "digests": self.digests}
+        )
         path.write_text(text, encoding="utf-8")
 
     @classmethod
@@ -50,7 +69,7 @@ class Reach:
             file: {int(line): [names[i] for i in some] for line, some in by_line.items()}
             for file, by_line in known["lines"].items()
         }
-        return cls(dict(zip(names, known["seconds"], strict=True)), lines)
+        return cls(dict(zip(names, known["seconds"], strict=True)), lines, known["digests"])
 
 
 class _Watch:
@@ -90,5 +109,10 @@ def measure(package: Path, rooms: Sequence[str], tests: Iterable[str]) -> Reach:
         by_line: dict[int, list[str]] = defaultdict(list)
         for line, names in data.contexts_by_lineno(file).items():
             by_line[line] = [name for name in names if name]
-        reach.lines[Path(file).relative_to(package).as_posix()] = dict(by_line)
+        path = Path(file).relative_to(package).as_posix()
+        reach.lines[path], reach.digests[path] = dict(by_line), _digest(Path(file))
     return reach
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

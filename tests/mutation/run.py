@@ -3,7 +3,7 @@
     python tests/mutation/run.py [FILE ...] [--tests PATH ...] [--out DIR] [--budget SECONDS] [--again] [--stop-after SECONDS]
 
 ``FILE`` is below ``src/netproof``: a file or a folder; without one, all of ``ROOMS``. Three steps. Every test runs once
-under coverage, which says what lines it runs and how long it takes (``DIR/reach.json``; kept until it is deleted). All
+under coverage, which says what lines it runs and how long it takes (kept in ``DIR/reach.json`` until that is deleted). All
 tests are collected in one process, which forks for every mutant; the child swaps the code of the function that the
 mutant is of, and runs the tests that reach its line, quickest first, until one fails. What is no function's code is
 tried by assigning it again, or in a new process. Results are appended to ``DIR/results.jsonl``, so that a run can be interrupted and
@@ -108,13 +108,13 @@ class Trial:
             note = f"{mutant.path}:{mutant.line}: {outcome.status}"
             if outcome.status in (SURVIVED, UNREACHED):
                 note += f"\n    - {mutant.before}\n    + {mutant.after}"
-            print(f"[{number}/{len(self._mutants)}] {note}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"[{number}/{len(self._mutants)}] {note}\n")
         return True
 
     def _tests(self, mutant: Mutant, items: dict[str, pytest.Item]) -> list[str]:
         """The tests to run: those that have killed mutants of the same function first, as far as the time goes."""
-        last = mutant.line if mutant.function else None
-        names = [name for name in self._reach.tests(mutant.path, mutant.line, last) if name in items]
+        line = mutant.line if mutant.function else None
+        names = [name for name in self._reach.tests(PACKAGE, mutant.path, line) if name in items]
         names.sort(key=lambda name: -self._deadly[mutant.path + mutant.function, name])
         chosen, total = [], 0.0
         for name in names:
@@ -239,6 +239,14 @@ def _files(wanted: Sequence[str]) -> list[str]:
     return found
 
 
+def _test_files(wanted: Sequence[str]) -> list[str]:
+    found = []
+    for one in wanted:
+        at = ROOT / one
+        found += [p.relative_to(ROOT).as_posix() for p in sorted(at.rglob("test_*.py"))] if at.is_dir() else [one]
+    return found
+
+
 def _known(results: Path) -> dict[str, dict[str, Any]]:
     """The last result of every mutant."""
     if not results.exists():
@@ -265,16 +273,18 @@ def _report(mutants: Sequence[Mutant], known: dict[str, dict[str, Any]]) -> int:
         else:
             count["left"] += 1
             left.append(mutant)
-    print("| file | mutants | killed | equivalent | survive | killed of those that are not equivalent |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    say = sys.stdout.write
+    say("| file | mutants | killed | equivalent | survive | killed of those that are not equivalent |\n")
+    say("| --- | ---: | ---: | ---: | ---: | ---: |\n")
     for path, count in counts.items():
         tried = count["killed"] + count["left"]
         share = f"{100 * count['killed'] / tried:.1f} %" if tried else ""
         if count["open"]:
             share += f" ({count['open']} not tried)"
-        print(f"| `{path}` | {count.total()} | {count['killed']} | {count['explained']} | {count['left']} | {share} |")
+        numbers = f"{count.total()} | {count['killed']} | {count['explained']} | {count['left']}"
+        say(f"| `{path}` | {numbers} | {share} |\n")
     for mutant in left:
-        print(f"\n{mutant.path}:{mutant.line} {mutant.function}\n- {mutant.before}\n+ {mutant.after}")
+        say(f"\n{mutant.path}:{mutant.line} {mutant.function}\n- {mutant.before}\n+ {mutant.after}\n")
     return len(left)
 
 
@@ -300,11 +310,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     stored, results = options.out / "reach.json", options.out / "results.jsonl"
     if options.reach:
-        measure(PACKAGE, ROOMS, options.tests).save(stored)
+        known = Reach.load(stored) if stored.exists() else Reach()
+        known.add(measure(PACKAGE, ROOMS, options.tests))
+        known.save(stored)
         return 0
-    if not stored.exists() and not options.report:
-        command = [sys.executable, __file__, "--reach", "--out", str(options.out.resolve()), "--tests", *options.tests]
-        subprocess.run(command, check=True)
+    options.tests = _test_files(options.tests)
+    if not options.report:
+        measured = {name.partition("::")[0] for name in Reach.load(stored).seconds} if stored.exists() else set()
+        missing = [file for file in options.tests if file not in measured]
+        if missing:
+            command = [sys.executable, __file__, "--reach", "--out", str(options.out.resolve()), "--tests", *missing]
+            subprocess.run(command, check=True)
     mutants = [mutant for path in _files(options.files) for mutant in mutants_of(PACKAGE, path)]
     if not options.report:
         known = _known(results)
