@@ -34,7 +34,7 @@ _FORGETTABLE = {"abs", "clamp", "ceil", "floor", "round", "expand", "any", "all"
 #: functions of two values of which one may be forgotten
 _OF_TWO = {"minimum", "maximum", "nextafter", "min", "max"}
 #: functions whose arguments none may be missing of
-_NO_DEFAULTS = {"isinstance", "where", "full_like", "replace", "pass_back", "zip"}
+_NO_DEFAULTS = {"isinstance", "where", "full_like", "replace", "pass_back", "hull", "output_range"}
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,8 @@ def _visited(node: cst.CSTNode, scope: tuple[str, ...] = (), inside: bool = Fals
         return
     if isinstance(node, cst.UnaryOperation) and isinstance(node.expression, cst.Integer):
         return  # an axis, or an index from the end
+    if isinstance(node, cst.Arg) and node.keyword is not None and node.keyword.value == "strict":
+        return  # a second look at lengths that agree
     yield ".".join(scope) if inside else "", node
     if isinstance(node, cst.ClassDef) and not inside:
         scope = (*scope, node.name.value)
@@ -165,7 +167,8 @@ def _without_an_option(node: cst.Call) -> Iterator[cst.Call]:
             return
     for i, argument in enumerate(node.args):
         last = i == len(node.args) - 1 > 0 and not argument.star
-        if last or (argument.keyword is not None and len(node.args) > 1):
+        named = argument.keyword is not None and len(node.args) > 1
+        if (last or named) and not (argument.keyword is not None and argument.keyword.value == "strict"):
             yield node.with_changes(args=[*node.args[:i], *node.args[i + 1 :]])
 
 

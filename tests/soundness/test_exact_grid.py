@@ -78,8 +78,32 @@ def test_the_grid_is_as_fine_as_53_bits_allow(constant, grid, sign):
 
 @pytest.mark.parametrize("constant", [2.0**51 * 1.5, 2.0**52, 2.0**60, 1e300, float("inf"), float("nan")])
 def test_what_is_too_large_for_any_grid_proves_nothing(constant):
-    point, _ = alone(-constant)
+    point, exponent = alone(-constant)
     assert point.value.tolist() == [float("inf")]
+    # Its multipliers are on the grid of the integers where no number says which.
+    assert exponent.tolist() == [0.0] or np.isfinite(constant)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_multipliers_move_by_half_a_step_at_most(seed):
+    random = np.random.default_rng([22, seed])
+    for _ in range(8):
+        at = random_situation(random, rows=3)
+        objective = random_objective(random, at)
+        multipliers = random_multipliers(random, at)
+        point, exponent = evaluate_exact(at.graph, at.region, hulls_of(at.graph, at.region), objective, multipliers)
+        for given, used in zip(multipliers, point.s, strict=True):
+            if used is not None:
+                assert bool(((used - given).abs() <= torch.exp2(-exponent - 1)[:, None]).all())
+
+
+def test_activations_that_the_objective_does_not_reach_need_no_multipliers():
+    at = random_situation(np.random.default_rng(23), rows=2, layers=2)
+    objective = Objective({0: torch.ones(2, at.graph.input.size, dtype=torch.float64)}, double([0.0, 1.0]))
+    point, _ = evaluate_exact(
+        at.graph, at.region, hulls_of(at.graph, at.region), objective, [None] * len(at.graph.activations)
+    )
+    assert torch.equal(point.value, (at.region.upper.expand(2, -1).sum(-1) + double([0.0, 1.0])))
 
 
 def alone(constant):
