@@ -23,16 +23,18 @@ class Reach:
     seconds : processor time of every test that passed, by its name
     lines : per file below the package, per line, the tests that run it
     digests : per file, which source that was found of
+    asked : per file of tests that ran, which text of it
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)
 
     def tests(self, package: Path, path: str, line: int | None) -> list[str]:
         """Tests that run a line (None, or in a file that has changed since: any line of it), the quickest first."""
         known = self.lines.get(path, {})
-        if line is None or self.digests.get(path) != _digest(package / path):
+        if line is None or self.digests.get(path) != digest(package / path):
             names = {name for some in known.values() for name in some}
         else:
             names = set(known.get(line, ()))
@@ -41,6 +43,7 @@ class Reach:
     def add(self, other: Reach) -> None:
         """Take in what other tests reach; where they ran other sources, it is known of those only by file."""
         self.seconds |= other.seconds
+        self.asked |= other.asked
         for path, by_line in other.lines.items():
             if self.digests.get(path, other.digests[path]) != other.digests[path]:
                 self.digests[path] = ""
@@ -69,7 +72,7 @@ class Reach:
             file: {int(line): [names[i] for i in some] for line, some in by_line.items()}
             for file, by_line in known["lines"].items()
         }
-        return cls(dict(zip(names, known["seconds"], strict=True)), lines, known["digests"])
+        return cls(dict(zip(names, known["seconds"], strict=True)), lines, known["digests"], known["asked"])
 
 
 class _Watch:
@@ -110,9 +113,10 @@ def measure(package: Path, rooms: Sequence[str], tests: Iterable[str]) -> Reach:
         for line, names in data.contexts_by_lineno(file).items():
             by_line[line] = [name for name in names if name]
         path = Path(file).relative_to(package).as_posix()
-        reach.lines[path], reach.digests[path] = dict(by_line), _digest(Path(file))
+        reach.lines[path], reach.digests[path] = dict(by_line), digest(Path(file))
     return reach
 
 
-def _digest(file: Path) -> str:
+def digest(file: Path) -> str:
+    """Says whether a file has changed."""
     return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -10,7 +10,7 @@ tried by assigning it again, or in a new process. Results are appended to ``DIR/
 goes on where it was; ``--again`` tries survivors again. Of tests beyond the budget, the slowest are left out.
 
 The table at the end counts a mutant as killed where a test failed, or took five times its time. Survivors that
-``equivalent.json`` explains are listed apart (docs/mutants.md). Tests that start the program as a process of its own do
+docs/mutants.md explains are counted apart. Tests that start the program as a process of its own do
 not see mutants. Needs the extra ``mutants``.
 """
 
@@ -20,6 +20,7 @@ import argparse
 import gc
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -37,12 +38,14 @@ if __name__ == "__main__":  # run as a script: its own folder is on the path, th
 
 import pytest
 
-from mutation.reach import Reach, measure
+from mutation.reach import Reach, digest, measure
 from mutation.sites import Mutant, mutants_of
 from mutation.swap import Instead, Loaded, assign
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "netproof"
+#: where survivors are listed that change nothing that counts
+EXPLAINED = ROOT / "docs" / "mutants.md"
 ROOMS = ("bounds", "search", "certificate", "operators")
 TESTS = ("tests/unit", "tests/soundness")
 #: by how much a mutant may slow its tests, and what that is added to, in seconds
@@ -255,10 +258,24 @@ def _known(results: Path) -> dict[str, dict[str, Any]]:
     return {row["key"]: row for row in map(json.loads, lines)}
 
 
+def _explained(page: str) -> set[tuple[str, str, str]]:
+    """The changes that a page lists as ``- `file`: `before` becomes `after`, `after`: reason``."""
+    found = set()
+    for line in page.splitlines():
+        match = re.match(r"- `([^`]+)`: `([^`]+)` becomes ((?:`[^`]+`(?:, )?)+): ", line)
+        if match:
+            path, before, after = match.groups()
+            found |= {(path, before, one) for one in re.findall(r"`([^`]+)`", after)}
+    return found
+
+
+def _plain(code: str) -> str:
+    return code.replace("`", "'")
+
+
 def _report(mutants: Sequence[Mutant], known: dict[str, dict[str, Any]]) -> int:
     """Print the table and the survivors that nobody has explained; their number."""
-    explained = json.loads((Path(__file__).parent / "equivalent.json").read_text(encoding="utf-8"))
-    reasons = {(one["path"], one["before"], after): one["reason"] for one in explained for after in one["after"]}
+    reasons = _explained(EXPLAINED.read_text(encoding="utf-8"))
     counts: dict[str, Counter[str]] = {}
     left = []
     for mutant in mutants:
@@ -268,7 +285,7 @@ def _report(mutants: Sequence[Mutant], known: dict[str, dict[str, Any]]) -> int:
             count["open"] += 1
         elif row["status"] in (KILLED, TIME):
             count["killed"] += 1
-        elif (mutant.path, mutant.before, mutant.after) in reasons:
+        elif (mutant.path, _plain(mutant.before), _plain(mutant.after)) in reasons:
             count["explained"] += 1
         else:
             count["left"] += 1
@@ -311,13 +328,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stored, results = options.out / "reach.json", options.out / "results.jsonl"
     if options.reach:
         known = Reach.load(stored) if stored.exists() else Reach()
-        known.add(measure(PACKAGE, ROOMS, options.tests))
+        found = measure(PACKAGE, ROOMS, options.tests)
+        found.asked = {file: digest(ROOT / file) for file in options.tests}
+        known.add(found)
         known.save(stored)
         return 0
     options.tests = _test_files(options.tests)
     if not options.report:
-        measured = {name.partition("::")[0] for name in Reach.load(stored).seconds} if stored.exists() else set()
-        missing = [file for file in options.tests if file not in measured]
+        asked = Reach.load(stored).asked if stored.exists() else {}
+        missing = [file for file in options.tests if asked.get(file) != digest(ROOT / file)]
         if missing:
             command = [sys.executable, __file__, "--reach", "--out", str(options.out.resolve()), "--tests", *missing]
             subprocess.run(command, check=True)

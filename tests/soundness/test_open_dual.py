@@ -141,6 +141,17 @@ def test_a_range_that_ends_at_zero_is_closed():
     assert found.value.tolist() == [0.25] and found.v.shape == (1, 0)
 
 
+def test_a_graph_without_activations():
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    builder.add("sum", Linear(double([[1.0, -1.0]]), double([0.5])), builder.input)
+    graph = builder.build()
+    dual = OpenDual.of(graph, box_region(graph, double([[0.0, 0.0]]), double([[1.0, 1.0]])))
+    assert len(dual) == 0 and dual.sizes == ()
+    nothing = torch.zeros(1, 0, dtype=torch.float64)
+    found = dual.bound(Objective({1: double([[2.0]])}, double([0.25])), nothing.to(torch.int8), nothing, nothing)
+    assert found.value.tolist() == [3.25] and found.v.shape == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("operators", "piecewise"),
     [
