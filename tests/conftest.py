@@ -166,7 +166,7 @@ def spawned() -> Callable[..., Ran]:
 
     def call(*arguments: object, **options: object) -> Ran:
         command = [sys.executable, "-m", "netproof", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)  # type: ignore[call-overload]
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return call
@@ -188,5 +188,6 @@ def assert_refused(ran: Ran, *parts: str) -> None:
     assert ran.err.count("\n") == 1 and ran.err.endswith("\n"), ran.err
     assert ran.err.startswith("error: ")
     assert "Traceback" not in ran.err
+    assert ", a defect; " not in ran.err, ran.err
     for part in parts:
         assert part in ran.err, ran.err

@@ -37,7 +37,7 @@ def find_device(name: str) -> torch.device:
         raise InputError("--device", f"'{name}' cannot be used: PyTorch sees {there}", _MEND)
     try:
         # One product: what is there may still be too old for this PyTorch, or taken by somebody else.
-        one = torch.ones(1, 1, device=device)
+        one = torch.ones(1, 1, device=device, dtype=torch.float32)
         float((one @ one).sum())
     except RuntimeError as error:
         detail = str(error).strip().split("\n", 1)[0][:120]

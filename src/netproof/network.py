@@ -10,6 +10,7 @@ from torch import Tensor
 
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
+from netproof.host import on_own_terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ class Network:
         """A bound on the magnitude of every output (integer networks)."""
         return float(check_exact(self.graph, self.lower, self.upper, self.path)[-1].max())
 
+    @on_own_terms
     def classify(self, x: Tensor) -> Tensor:
         """Index of the first largest output: ``[..., n_input]`` to ``[...]`` (int64).
 

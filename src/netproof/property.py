@@ -21,6 +21,7 @@ from torch import Tensor
 
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
+from netproof.host import on_own_terms
 from netproof.network import Network
 from netproof.query import Conjunction, Query, Question
 
@@ -127,6 +128,7 @@ class Property:
         point, image = [Fraction(float(value)) for value in x], [Fraction(float(value)) for value in y]
         return any(part.holds(point, image) for part in self.parts)
 
+    @on_own_terms
     def queries(self, network: Network) -> Sequence[Query]:
         """One query per box, made when it is looked at; the property is ``unsat`` when all are, ``sat`` when one is.
 
@@ -152,6 +154,7 @@ class Property:
         """The property as a question about a network; raises as :meth:`queries`."""
         return Question(self.queries(network), self.source)
 
+    @on_own_terms
     def _query(self, number: int, network: Network) -> Query:
         part = self.parts[number]
         name = self.source if len(self.parts) == 1 else f"{self.source}, box {number + 1} of {len(self.parts)}"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
+from netproof.host import on_own_terms, plain
 from netproof.network import Network
 from netproof.result import Result, Verdict, Witness
 
@@ -52,6 +53,11 @@ class Conjunction:
     threshold: Tensor
     input_coefficients: Tensor | None = None
     strict: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("coefficients", "threshold", "input_coefficients"):
+            if isinstance(getattr(self, name), Tensor):
+                object.__setattr__(self, name, plain(getattr(self, name)))
 
     def holds(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Whether outputs ``[..., n_output]`` of inputs ``[..., n_input]`` meet every constraint: ``[...]`` bool."""
@@ -116,7 +122,10 @@ class Query:
     name: str = "query"
     about: Sample | PropertyPart | None = None
 
+    @on_own_terms
     def __post_init__(self) -> None:
+        for name in ("lower", "upper"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         self._check_tensors()
         if not self.condition and (self.about is None or (self.part is not None and self.part.condition)):
             raise QueryError(
@@ -259,6 +268,7 @@ class Query:
         ]
         return (*self._constraints, torch.cat(marks))
 
+    @on_own_terms
     def refuted_by(self, x: Tensor) -> Tensor:
         """Whether inputs ``[..., n_input]`` are witnesses: ``[...]`` bool.
 
@@ -367,6 +377,7 @@ class Question:
         return self.parts[0].network
 
 
+@on_own_terms
 def image_robustness(
     network: Network, image: Tensor, lower: Tensor, upper: Tensor, label: int, *, name: str = "image"
 ) -> Query:
@@ -387,11 +398,11 @@ def image_robustness(
     zero = torch.zeros(1, dtype=torch.float64)
     return Query(
         network=network,
-        lower=lower.double().reshape(-1),
-        upper=upper.double().reshape(-1),
+        lower=plain(lower).double().reshape(-1),
+        upper=plain(upper).double().reshape(-1),
         condition=tuple(Conjunction(row[None], zero) for row in coefficients),
         name=name,
-        about=Sample(image.double().reshape(-1), int(label)),
+        about=Sample(plain(image).double().reshape(-1), int(label)),
     )
 
 
@@ -409,6 +420,7 @@ def _leads(network: Network, label: int, name: str) -> tuple[Tensor, list[int]]:
     return coefficients, rivals
 
 
+@on_own_terms
 def robustness(network: Network, image: ArrayLike | Tensor, label: int, radius: int, *, name: str = "") -> Query:
     """Local robustness in the maximum norm, for a network over the integers.
 

@@ -135,11 +135,11 @@ def test_a_false_claim_of_the_solver_is_counted_only(tmp_path: Path) -> None:
 
 def test_as_a_command(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "--count", "3", "--engines", "milp,highs", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "3 cases" in done.stdout and "disagreements: 0" in done.stdout
     case = random_case(3, 0)
     folder = tool.write_out(case, 0, ["for the test"], tmp_path / "case-3-0")
     command = [sys.executable, str(SCRIPT), "--engines", "milp", "--replay", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert (done.returncode, done.stdout) == (0, "case 3-0: no disagreement\n"), done.stderr

@@ -127,7 +127,7 @@ def test_a_refuted_property_that_a_point_attains_is_found_out(published_data, mo
 def test_as_a_command(tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error", str(SCRIPT), "--parts", "random", "--count", "2", "--log", str(tmp_path / "log")],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "disagreements: 0"

@@ -19,7 +19,7 @@ from netproof.search.verify import verify
 from netproof.settings import Settings
 
 COUNT = 50
-SETTINGS = Settings(timeout=60)
+SETTINGS = Settings(timeout=600)
 
 
 def cvc5_status(path: Path) -> str:
@@ -87,7 +87,7 @@ def test_other_solvers_agree(cases, solver, tmp_path):
 
 @pytest.mark.parametrize("engine", ["smt", "bab"])
 def test_engines_agree(cases, engine):
-    settings = Settings(timeout=60, engine=engine)
+    settings = Settings(timeout=600, engine=engine)
     for number, (query, status) in enumerate(cases):
         result = verify(query, settings)
         assert (result.verdict.value, result.reason) == (status, ""), f"case {number}"

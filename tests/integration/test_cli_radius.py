@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from conftest import assert_refused, classify, random_layers
+from onnx_models import model, node, save
 
 
 def radius(cli, data, *options):
@@ -69,8 +70,47 @@ def test_limit(cli, tiny_data):
         (("--index", 0, "--index", 400), ("no sample 400", "0 to 399")),
         (("--index", 0, "--limit", -1), ("--limit", "-1")),
         (("--index", 0, "--timeout", -1), ("--timeout", "-1")),
+        (("--index", 0, "--timeout", "1e400"), ("--timeout", "inf")),
+        (("--index", 0, "--memory", "nan"), ("--memory", "nan GiB", "0.001 or more")),
+        (("--index", 0, "--memory", "1e400"), ("--memory", "inf GiB")),
+        (("--index", 0, "--seed", 10**30), ("the seed is 1000000", "2^63 - 1")),
+        (("--index", 10**30), ("no sample 1000000", "0 to 399")),
         ((), ("--index",)),
     ],
 )
 def test_unusable_options_are_one_line(cli, tiny_data, options, parts):
     assert_refused(radius(cli, tiny_data, *options), *parts)
+
+
+def test_memory_reaches_the_search(cli, tiny_data, monkeypatch):
+    import netproof.search.radius as search
+
+    seen = []
+    found = search.largest_radius
+
+    def spy(network, image, label, settings, **options):
+        seen.append(settings.memory)
+        return found(network, image, label, settings, **options)
+
+    monkeypatch.setattr(search, "largest_radius", spy)
+    assert radius(cli, tiny_data, "--index", 1, "--limit", 1, "--memory", 0.5).code == 0
+    assert seen == [1 << 29]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("radius",), ("robust", "--eps", 1), ("robust", "--eps", 1, "--engine", "smt"), ("export", "smtlib", "--eps", 1)],
+    ids=lambda command: " ".join(map(str, command)),
+)
+def test_a_float_network_has_no_grey_levels(cli, tiny_data, tmp_path, command):
+    nodes = [node("MatMul", ["x", "w"], ["a"]), node("Relu", ["a"], ["y"])]
+    weights = {"w": np.ones((4, 3), np.float32)}
+    path = save(tmp_path / "net.onnx", model(nodes, (1, 4), weights))
+    words = [word for word in command if not str(word).startswith("-") and word not in (1, "smt")]
+    rest = [word for word in command if word not in words]
+    if "export" in words:
+        rest += ["--out", tmp_path / "query.smt2"]
+    ran = cli(*words, path, "--images", tiny_data.images, "--labels", tiny_data.labels, "--index", 1, *rest)
+    assert_refused(
+        ran, str(path), "is not an integer network, so its inputs are no grey levels", "give a property file"
+    )

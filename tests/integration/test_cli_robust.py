@@ -94,6 +94,8 @@ def test_help_states_the_scheme_defaults(cli):
         (("--timeout", "nan"), ("--timeout", "positive")),
         (("--timeout", "inf"), ("--timeout", "positive")),
         (("--seed", -3), ("--seed", "-3")),
+        (("--memory", 0), ("--memory", "0 GiB", "0.001 or more")),
+        (("--memory", 1e30), ("--memory", "1e+30 GiB")),
         (("--threads", 0), ("--threads", "give 1 to")),
         (("--bits", 60), ("bits is 60", "0 to 16")),
         (("--bits", 4, "--weight-integer-bits", 5), ("weight_integer_bits is 5", "only 4 bits")),
@@ -143,3 +145,18 @@ def test_undecided_names_the_bound(cli, tiny_data, monkeypatch):
     assert "memory limit" in cli(*sample(tiny_data, *tiny_data.first("robust"))).out
     document = json.loads(cli(*sample(tiny_data, *tiny_data.first("robust")), "--json").out)
     assert (document["verdict"], document["bound"], document["reason"]) == ("unknown", None, "memory limit")
+
+
+def test_memory_reaches_the_search(cli, tiny_data, monkeypatch):
+    import netproof.search.verify as engine
+
+    seen = []
+    verify = engine.verify
+
+    def spy(query, settings):
+        seen.append(settings.memory)
+        return verify(query, settings)
+
+    monkeypatch.setattr(engine, "verify", spy)
+    assert cli(*sample(tiny_data, *tiny_data.first("robust")), "--memory", 0.5).code == 0
+    assert seen == [1 << 29]

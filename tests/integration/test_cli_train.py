@@ -91,7 +91,7 @@ def test_a_full_disk_is_said_in_one_line(cli, folder, tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     line = [sys.executable, "-m", "netproof", *map(str, command)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300, preexec_fn=limited)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=900, preexec_fn=limited)
     assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
     assert "there is no checkpoint yet" in done.stderr
     assert cli(*command).code == 0

@@ -116,7 +116,7 @@ def test_a_killed_training_goes_on_to_the_same_network(cli, bars, tmp_path):
     with subprocess.Popen(
         [sys.executable, "-m", "netproof", *map(str, command), "--out", str(cut)], stderr=subprocess.DEVNULL
     ) as process:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 600
         while not (cut / "checkpoint.pt").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)

@@ -49,7 +49,7 @@ def files(tmp_path):
 
 
 def verdict(cli, files, name, *options):
-    ran = cli("verify", files / "net.onnx", files / f"{name}.vnnlib", "--json", "--timeout", "5", *options)
+    ran = cli("verify", files / "net.onnx", files / f"{name}.vnnlib", "--json", "--timeout", "600", *options)
     assert ran.code == 0, ran.err
     return json.loads(ran.out)
 
@@ -96,7 +96,7 @@ def test_text_and_bad_input(cli, files):
 def test_a_folder_as_a_benchmark(cli, files):
     (files / "instances.csv").write_text("net.onnx,low.vnnlib,10\nnet.onnx,held.vnnlib,10\nnet.onnx,low.vnnlib,10\n")
     out = files / "out"
-    ran = cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "5")
+    ran = cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "600")
     assert ran.code == 0, ran.err
     rows = [line.split(",")[:2] for line in (out / "results.csv").read_text().splitlines()[1:]]
     assert sorted(rows) == [["net-held", "sat"], ["net-low", "unsat"], ["net-low-2", "unsat"]]
@@ -121,7 +121,7 @@ def test_files_that_are_missing_cost_their_own_instances(cli, files):
         return {row["instance"]: row for row in csv.DictReader((out / "results.csv").read_text().splitlines())}
 
     for jobs in (1, 2):
-        ran = cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "5", "--jobs", jobs)
+        ran = cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "600", "--jobs", jobs)
         assert ran.code == 1 and "5 instance(s) failed" in ran.err and "Traceback" not in ran.err, ran.err
         rows = table()
         assert {name: row["verdict"] for name, row in rows.items()} == {
@@ -137,12 +137,12 @@ def test_files_that_are_missing_cost_their_own_instances(cli, files):
     (files / "nowhere.vnnlib").write_bytes(whole["low.vnnlib"])
     (files / "packed.onnx").write_bytes(gzip.compress(whole["net.onnx"]))
     (files / "low.vnnlib").unlink()
-    assert cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "5").code == 1
+    assert cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "600").code == 1
     rows = table()
     assert (rows["net-nowhere"]["verdict"], rows["net-low"]["verdict"]) == ("unsat", "unsat")
     assert "low.vnnlib: no such" in rows["packed-low"]["evidence"]
     (files / "low.vnnlib").write_text(whole["low.vnnlib"].decode() + "; another file\n")
-    ran = cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "5")
+    ran = cli("bench", "run", f"vnncomp:{files}", "--out", out, "--timeout", "600")
     assert_refused(ran, "holds results of other files: property low.vnnlib differ")
 
 

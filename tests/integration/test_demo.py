@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,23 +18,38 @@ import pytest
 import torch
 from PIL import Image
 
+from netproof.demo import run as demo_steps
 from netproof.demo.digits import load_digits
 from netproof.demo.residual import RADII as RESIDUAL_RADII
 from netproof.demo.residual import load_network
 from netproof.demo.run import RADII, SAMPLES, ExactRadius, pick_example
 from netproof.demo.sparse import sparsest
 from netproof.formats.fixed_point import FixedPoint
-from netproof.query import robustness
+from netproof.query import Query, Result, robustness
+from netproof.settings import Settings
 
-#: the demo must not need scikit-learn, so the test makes importing it fail
-COMMAND = "import sys; sys.modules['sklearn'] = None; from netproof.cli.main import main; main()"
+#: the demo must not need scikit-learn, so the test makes importing it fail; and a machine with much else to do must not
+#: change what is decided, so the time limit is out of the way (it is a default argument of functions as well)
+COMMAND = """
+import sys
+sys.modules["sklearn"] = None
+import netproof.settings
+from netproof.cli.main import main
+made = netproof.settings.Settings
+netproof.settings.Settings = lambda timeout: made(timeout=60 * timeout)
+import netproof.demo.run
+netproof.settings.Settings = made
+main()
+"""
+#: about twice what it bounds
+MOST_SUBPROBLEMS = 5000
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", COMMAND, "demo", *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 
@@ -104,8 +120,22 @@ def test_picture_shows_an_exact_digit(report: dict[str, Any], folder: Path) -> N
         assert picture.size[0] > 3 * 200
 
 
-def test_demo_takes_well_under_a_minute(report: dict[str, Any]) -> None:
-    assert report["seconds"] < 40
+def test_the_demo_asks_for_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is over in seconds because few subproblems are bounded: work is counted, whatever the machine's speed."""
+    counted: list[int] = []
+    many = demo_steps.verify_many
+
+    def verify_many(queries: Sequence[Query], settings: Settings) -> Iterator[tuple[int, Result]]:
+        for position, result in many(queries, settings):
+            counted.append(result.subproblems)
+            yield position, result
+
+    monkeypatch.setattr(demo_steps, "verify_many", verify_many)
+    digits = load_digits()
+    for radius in RADII:
+        demo_steps.verify_at(digits, radius, range(SAMPLES), Settings(timeout=600.0))
+    assert len(counted) == len(RADII) * SAMPLES
+    assert sum(counted) < MOST_SUBPROBLEMS
 
 
 def test_text_shows_table_words_and_picture(folder: Path, report: dict[str, Any]) -> None:
@@ -137,7 +167,7 @@ def test_the_property_that_is_named_can_be_asked_again(report: dict[str, Any], f
     network = Path(str(files("netproof.demo"))) / "digits-resnet.onnx"
     asked = ["verify", str(network), example, "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "netproof", *asked], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "netproof", *asked], cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
     assert json.loads(done.stdout)["verdict"] == "unsat"
     assert len(list((folder / example).parent.iterdir())) == sum(

@@ -117,6 +117,6 @@ def test_attained_is_never_refuted_and_out_of_reach_is(search, seed):
         return CellSearch(Problem(graph, constraints, None, 1 << 28)).run(region, case, each, deadline).verdict
 
     assert verdict(attained, 0.3) is not Verdict.UNSAT
-    above = verdict(float(top) + 0.1 * float(top - bottom) + 1e-6, 20.0)
+    above = verdict(float(top) + 0.1 * float(top - bottom) + 1e-6, 600.0)
     if len(OpenDual.of(graph, region)):
         assert above is Verdict.UNSAT or search == "single cells" or above is Verdict.UNKNOWN

@@ -52,6 +52,6 @@ def test_verdicts_equal_brute_force(order, seed):
         expected.append(bool((reached >= threshold).all(1).any()))
         condition = Conjunction(torch.tensor(coefficients).double(), torch.tensor(threshold).double())
         queries.append(Query(network, lower, lower + 5, (condition,)))
-    for position, result in verify_many(queries, Settings(timeout=60, attack=bool(seed % 2))):
+    for position, result in verify_many(queries, Settings(timeout=600, attack=bool(seed % 2))):
         assert result.verdict.value == ("sat" if expected[position] else "unsat")
     assert len(every) == 36

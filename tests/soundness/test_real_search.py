@@ -64,7 +64,7 @@ def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed, monkeypatch):
     center = torch.randn(SIZES[mode][0], generator=generator).double()
     radius = {"inputs": 0.5, "signs": 0.2, "boxes": 0.1}[mode]
     lower, upper = center - radius, center + radius
-    settings, short = Settings(timeout=20.0, attack=False), Settings(timeout=0.5, attack=False)
+    settings, short = Settings(timeout=600.0, attack=False), Settings(timeout=0.5, attack=False)
     high, low = best_points(graph, lower, upper, generator)
     top, bottom = (evaluate(graph, rational(x))[-1][0] for x in (high, low))
     # The largest float64 that is certainly attained.
@@ -95,7 +95,7 @@ def test_ranges_of_any_activation_are_split(kind, seed):
     high, low = best_points(graph, lower, upper, generator)
     top, bottom = (float(graph.evaluate(x)[0]) for x in (high, low))
     spread = top - bottom
-    short, settings = Settings(timeout=0.5, attack=False), Settings(timeout=30.0, attack=False)
+    short, settings = Settings(timeout=0.5, attack=False), Settings(timeout=600.0, attack=False)
     attained = query(graph, lower, upper, [[1.0, 0.0]], [top - 1e-6])
     assert verify(attained, short).verdict is not Verdict.UNSAT
     both = query(graph, lower, upper, [[1.0, 0.0], [2.0, 0.0]], [top - 1e-6, 2 * bottom])
@@ -117,7 +117,7 @@ def test_nothing_to_choose(stable):
     builder.add("two", Linear(double([[1.0], [-1.0]]), double([0.0, 0.0])), at)
     lower, upper = double([-1.0] * 12), double([1.0] * 12)
     edge = query(builder.build(), lower, upper, [[1.0, 0.0]], [101.2])
-    assert verify(edge, Settings(timeout=5.0, attack=False)).verdict is Verdict.UNKNOWN
+    assert verify(edge, Settings(timeout=600.0, attack=False)).verdict is Verdict.UNKNOWN
 
 
 def test_every_activation_pattern_of_small_networks():
@@ -128,7 +128,7 @@ def test_every_activation_pattern_of_small_networks():
         graph = random_graph(generator, (2, 4, 3, 1))
         lower, upper = double([-1.0, -1.0]), double([1.0, 1.0])
         largest = max(v for v in (_largest_on(highspy, graph, lower, upper, p) for p in range(2**7)) if v is not None)
-        settings = Settings(timeout=20.0, attack=False)
+        settings = Settings(timeout=600.0, attack=False)
         for offset, verdicts in ((1e-5, {Verdict.UNSAT}), (-1e-5, {Verdict.TIMEOUT, Verdict.UNKNOWN})):
             limited = Settings(timeout=0.5, attack=False) if offset < 0 else settings
             asked = query(graph, lower, upper, [[1.0]], [largest + offset])

@@ -27,8 +27,8 @@ from soundness.random_networks import floats
 from soundness.residual_networks import Residual, random_residual, truth
 
 seeds = pytest.mark.parametrize("seed", range(4))
-LIMIT = Settings(timeout=120.0, proofs=True)
-BLIND = Settings(timeout=120.0, attack=False, proofs=True)
+LIMIT = Settings(timeout=600.0, proofs=True)
+BLIND = Settings(timeout=600.0, attack=False, proofs=True)
 
 
 def asked(random: np.random.Generator, net: Residual, network: netproof.Network, count: int) -> list[tuple[Query, str]]:
@@ -156,7 +156,7 @@ def test_exact_engines_agree(tmp_path: Path, seed: int, engine: str) -> None:
         net = random_residual(random)
         network = netproof.load(net.save(tmp_path))
         queries = asked(random, net, network, 4)
-        for position, result in verify_many([q for q, _ in queries], Settings(timeout=120.0, engine=engine)):
+        for position, result in verify_many([q for q, _ in queries], Settings(timeout=600.0, engine=engine)):
             assert result.verdict.for_robustness == queries[position][1], result.reason
             outcomes[queries[position][1]] += 1
     assert outcomes["robust"] and outcomes["vulnerable"]

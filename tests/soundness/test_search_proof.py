@@ -23,7 +23,7 @@ from netproof.search.verify import verify, verify_many
 from netproof.settings import Settings
 from soundness.random_networks import Layer, RandomNetwork, floats, random_network, random_query, tight_query, witnesses
 
-PROOFS = Settings(timeout=120.0, attack=False, proofs=True)
+PROOFS = Settings(timeout=600.0, attack=False, proofs=True)
 #: hardly any work per subproblem, so that proofs consist of splits
 TINY = Effort(root_steps=0, steps=0, iterations=1, batch=3, look_ahead=1)
 NAMES = ("empty", "leaf", "cut", "split", "points")

@@ -33,8 +33,8 @@ from soundness.random_networks import (
     witnesses,
 )
 
-LIMIT = Settings(timeout=120.0)
-BLIND = Settings(timeout=120.0, attack=False)
+LIMIT = Settings(timeout=600.0)
+BLIND = Settings(timeout=600.0, attack=False)
 
 
 def effort(**chosen: int) -> Effort:
@@ -261,7 +261,7 @@ def test_the_same_seed_gives_the_same_search() -> None:
     for _ in range(10):
         net = random_network(random)
         for query in queries(random, net, 3):
-            first, second = (verify(query, Settings(timeout=120.0, seed=5)) for _ in range(2))
+            first, second = (verify(query, Settings(timeout=600.0, seed=5)) for _ in range(2))
             assert (first.verdict, first.method, first.subproblems) == (
                 second.verdict,
                 second.method,

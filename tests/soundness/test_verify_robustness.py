@@ -15,8 +15,8 @@ from netproof.search.verify import verify, verify_many
 from netproof.settings import Settings
 from soundness.random_networks import Integers, RandomNetwork, box_points, random_network
 
-LIMIT = Settings(timeout=120.0)
-BLIND = Settings(timeout=120.0, attack=False)
+LIMIT = Settings(timeout=600.0)
+BLIND = Settings(timeout=600.0, attack=False)
 #: classifiers: outputs that can be compared, saturating ones with many ties among them
 FINAL = ("shift", "shared", "general", "jumps", "constant", None)
 

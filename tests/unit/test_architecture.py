@@ -23,13 +23,14 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GRAPHS = {"errors", "operators", "graph"}
+_GRAPHS = {"errors", "host", "operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _ENGINE = _QUERIES | {"settings", "device", "bounds", "attack", "exact", "search"}
 
 #: what each room may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "host": {"errors"},
     "settings": {"errors"},
     "device": {"errors", "settings"},
     "operators": {"errors"},
@@ -139,7 +140,7 @@ def test_the_checker_shares_nothing_with_the_search():
     visit("netproof.certificate.check")
     rooms = {name.split(".")[1] for name in seen}
     assert rooms == {
-        "certificate", "errors", "formats", "graph", "network", "operators", "property", "query", "result"
+        "certificate", "errors", "formats", "graph", "host", "network", "operators", "property", "query", "result"
     }  # fmt: skip
 
 

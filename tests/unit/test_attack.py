@@ -89,7 +89,7 @@ def test_aligned_points_are_integers_of_the_box_that_meet_their_case(seed: int) 
         case = torch.full((8,), number)
         start = torch.where(torch.rand(8, len(low), generator=generator) < 0.5, low, high)
         outcome = align(
-            graph.to(torch.float32), cases, low, high, start.clone(), case, generator, 60, time.monotonic() + 20
+            graph.to(torch.float32), cases, low, high, start.clone(), case, generator, 60, time.monotonic() + 600
         )
         points = where(net, outcome.candidates)
         assert all(inside[points])
@@ -101,15 +101,26 @@ def test_aligned_points_are_integers_of_the_box_that_meet_their_case(seed: int) 
     assert hits or not (truth & inside).any(1).all()
 
 
+class FewLooks:
+    """A goal that is not looked at often by what ends at once."""
+
+    def __init__(self, goal) -> None:
+        self._goal, self._looks = goal, 0
+
+    def deficiency(self, y, case):
+        self._looks += 1
+        assert self._looks < 20, "it goes on"
+        return self._goal.deficiency(y, case)
+
+
 def test_alignment_stops_at_the_deadline() -> None:
     net, cases, *_ = draw(0)
-    begun = time.monotonic()
     outcome = align(
-        net.graph().to(torch.float32), cases, floats(net.lower).float(), floats(net.upper).float(),
+        net.graph().to(torch.float32), FewLooks(cases), floats(net.lower).float(), floats(net.upper).float(),
         floats(net.lower).float().repeat(4, 1), torch.zeros(4, dtype=torch.int64),
-        torch.Generator().manual_seed(0), 10**9, begun - 1,
+        torch.Generator().manual_seed(0), 10**9, time.monotonic() - 1,
     )  # fmt: skip
-    assert len(outcome.candidates) == 0 and time.monotonic() - begun < 5
+    assert len(outcome.candidates) == 0
 
 
 def test_alignment_needs_a_linear_layer_first() -> None:

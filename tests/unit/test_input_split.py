@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
 from netproof.query import Conjunction
+from netproof.search import input_split
 from netproof.search.constraints import Constraints
 from netproof.search.input_split import InputSplit
 from netproof.search.problem import Problem
@@ -37,10 +40,12 @@ def tent(threshold: float):
 
 
 @pytest.mark.parametrize("patience", [0.0, math.inf])
-def test_boxes_that_do_not_close_are_given_up(patience):
+def test_boxes_that_do_not_close_are_given_up(patience, monkeypatch):
     search, region = tent(0.0)  # met at the origin: boxes around it stay open for ever
     case = torch.zeros(1, dtype=torch.int64)
-    found = search.run(region, case, time.monotonic() + (60.0 if patience == 0.0 else 0.3), patience)
+    # A clock that counts how often it is looked at: the machine's own says nothing about the work that was done.
+    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    found = search.run(region, case, 1e9 if patience == 0.0 else 60, patience)
     if patience == 0.0:
         assert found.verdict is Verdict.UNKNOWN and found.reason == "boxes do not close" and found.subproblems == 0
     else:
@@ -51,4 +56,4 @@ def test_boxes_that_do_not_close_are_given_up(patience):
 def test_boxes_that_close_go_on(monkeypatch):
     monkeypatch.setattr("netproof.search.input_split._WORTH", 0.0)
     search, region = tent(0.0011)
-    assert search.run(region, torch.zeros(1, dtype=torch.int64), time.monotonic() + 60.0, 0.0).verdict is Verdict.UNSAT
+    assert search.run(region, torch.zeros(1, dtype=torch.int64), time.monotonic() + 600.0, 0.0).verdict is Verdict.UNSAT

@@ -83,7 +83,7 @@ def test_descent_finds_planted_points() -> None:
         plain += bool(cases.deficiency(linear.forward(point.round())[:, None], case[:1])[0, 0] <= 0)
         generator = torch.Generator().manual_seed(seed)
         start = round_near(linear.weight, low, high, point.repeat(4, 1), generator)
-        hits = descend(light, cases, low, high, start, case, generator, 200, time.monotonic() + 60)
+        hits = descend(light, cases, low, high, start, case, generator, 200, time.monotonic() + 600)
         assert torch.equal(hits, hits.round()) and (hits >= low).all() and (hits <= high).all()
         assert (cases.deficiency(linear.forward(hits)[:, None], case[: len(hits)]) <= 0).all()
         found += len(hits) > 0
@@ -101,7 +101,7 @@ def test_descents_end_at_points_that_meet_their_case(seed: int) -> None:
         outcomes = [
             descend(
                 net.graph().to(torch.float32), cases, low, high, start, case,
-                torch.Generator().manual_seed(seed), 30, time.monotonic() + 60,
+                torch.Generator().manual_seed(seed), 30, time.monotonic() + 600,
             )
             for _ in range(2)
         ]  # fmt: skip
@@ -110,11 +110,22 @@ def test_descents_end_at_points_that_meet_their_case(seed: int) -> None:
         assert all(inside[points]) and all(truth[number][points])
 
 
+class FewLooks:
+    """A goal that is not looked at often by what ends at once."""
+
+    def __init__(self, goal) -> None:
+        self._goal, self._looks = goal, 0
+
+    def __getattr__(self, name: str):
+        self._looks += 1
+        assert self._looks < 20, "it goes on"
+        return getattr(self._goal, name)
+
+
 def test_descent_stops_at_the_deadline() -> None:
     graph, cases, low, high, point = polytope(0, 0)
-    begun = time.monotonic()
     hits = descend(
-        graph.to(torch.float32), cases, low, high, point.round(), torch.zeros(1, dtype=torch.int64),
-        torch.Generator().manual_seed(0), 10**9, begun - 1,
+        graph.to(torch.float32), FewLooks(cases), low, high, point.round(), torch.zeros(1, dtype=torch.int64),
+        torch.Generator().manual_seed(0), 10**9, time.monotonic() - 1,
     )  # fmt: skip
-    assert len(hits) == 0 and time.monotonic() - begun < 5
+    assert len(hits) == 0

@@ -193,7 +193,7 @@ def test_rounds_reach_the_same_verdict(monkeypatch, few_splits):
 
     def ask(device):
         search = rounds.Rounds(Problem(graph, constraints, None, 1 << 28, device))
-        return search.run(region, torch.arange(2), time.monotonic() + 60).verdict
+        return search.run(region, torch.arange(2), time.monotonic() + 600).verdict
 
     assert both(ask) == (Verdict.UNSAT, Verdict.UNSAT)
 
@@ -241,7 +241,7 @@ def test_attacks_find_the_same_witness(network):
 def test_whole_queries(network, gap, verdict, monkeypatch):
     def ask(device):
         monkeypatch.setattr(verify_real, "find_device", lambda name: torch.device(device))
-        return verify(query(network, gap), Settings(timeout=60.0))
+        return verify(query(network, gap), Settings(timeout=600.0))
 
     with PretendDevice():
         there = ask(DEVICE)
@@ -269,7 +269,7 @@ def test_a_gpu_without_enough_memory_leaves_the_query_undecided(network, monkeyp
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(verify_real, "_decide", full)
-    result = verify(query(network, 25.0), Settings(timeout=60.0))
+    result = verify(query(network, 25.0), Settings(timeout=600.0))
     assert result.verdict is Verdict.UNKNOWN and "memory" in result.reason and "--device cpu" in result.reason
 
 
@@ -329,7 +329,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU tha
 @needs_gpu
 @pytest.mark.parametrize("gap", [0.5, 4.0, 8.0, 12.0, 25.0])
 def test_verdicts_on_a_gpu(network, gap):
-    here, there = (verify(query(network, gap), Settings(timeout=60.0, device=name)) for name in ("cpu", "cuda"))
+    here, there = (verify(query(network, gap), Settings(timeout=600.0, device=name)) for name in ("cpu", "cuda"))
     assert here.verdict is there.verdict and here.verdict.decided
 
 
@@ -346,5 +346,5 @@ def test_bounds_of_a_gpu_search_hold(name):
             search = RangeSplit(Problem(graph, constraints, None, 1 << 28, device), rounding)
         else:
             search = rounds.Rounds(Problem(graph, constraints, None, 1 << 28, device))
-        verdicts.append(search.run(region, torch.arange(2), time.monotonic() + 60).verdict)
+        verdicts.append(search.run(region, torch.arange(2), time.monotonic() + 600).verdict)
     assert verdicts[0] is verdicts[1]

@@ -79,7 +79,7 @@ def test_a_solver_at_work_ends_with_a_parent_that_is_killed(work: str):
         while processor_seconds(child) < 1:  # it has begun; if it ended instead, that is no test
             time.sleep(0.05)
         parent.kill()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 300
     while running(child) and time.monotonic() < until:
         time.sleep(0.05)
     assert not running(child)
@@ -108,5 +108,5 @@ def test_an_affine_map_too_large_to_write_out_is_unknown(monkeypatch: pytest.Mon
     random = np.random.default_rng(5)
     net = random_network(random, layers=2)
     query = tight_query(random, net, net.network())
-    answer = SmtEngine().decide(query, Settings(), time.monotonic() + 20)
+    answer = SmtEngine().decide(query, Settings(), time.monotonic() + 600)
     assert answer.verdict is Verdict.UNKNOWN and "too many to write out" in answer.reason

@@ -81,7 +81,7 @@ def descend(
     sign[inputs:] = -1
     x = x.clone()
     a = linear.forward(x)
-    forbidden = torch.zeros(len(x), 2 * inputs)
+    forbidden = torch.zeros(len(x), 2 * inputs, dtype=torch.float32)
     for step in range(steps):
         if time.monotonic() >= deadline:
             break

@@ -155,7 +155,7 @@ class EndSearch:
         alpha = self._light.crown_alpha().cpu()
         for part in torch.split(end, self._rows):
             rows = len(part), len(self._light)
-            side, beta = self._side.expand(rows).clone(), torch.zeros(rows)
+            side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
             self._pool.push(self._bound(whole, _ROOT_STEPS, 1.0, self._target(), deadline))
         self._started[end] = True

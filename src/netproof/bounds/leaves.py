@@ -58,8 +58,8 @@ class Pool:
         self._store = Leaves(
             torch.zeros(0, dtype=torch.int64),
             torch.zeros(0, features, dtype=torch.int8),
-            torch.zeros(0, features),
-            torch.zeros(0, features),
+            torch.zeros(0, features, dtype=torch.float32),
+            torch.zeros(0, features, dtype=torch.float32),
             torch.zeros(0, dtype=torch.float64),
         )
         self._used = torch.zeros(0, dtype=torch.bool)

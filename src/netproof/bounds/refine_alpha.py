@@ -65,7 +65,11 @@ def _bounds(
     c[len(feature) :] *= -1
     light_c = c.to(light.device, torch.float32)
     side = torch.zeros(rows, len(dual), dtype=torch.int8)
-    start = Choice(light.crown_alpha().cpu().expand(rows, -1), torch.zeros(rows, len(dual)), torch.zeros(rows, 1))
+    start = Choice(
+        light.crown_alpha().cpu().expand(rows, -1),
+        torch.zeros(rows, len(dual), dtype=torch.float32),
+        torch.zeros(rows, 1, dtype=torch.float32),
+    )
 
     def mixed(chosen: Tensor, weight: Tensor) -> Objective:
         return Objective({node: light_c[chosen]}, light_c.new_zeros(len(chosen)))

@@ -51,6 +51,7 @@ from netproof.certificate.region import Cuts, Region
 from netproof.certificate.statement import check_statement
 from netproof.certificate.witness import WitnessDocument, read_evidence
 from netproof.errors import CertificateError, ProofError
+from netproof.host import on_own_terms
 from netproof.network import Network
 from netproof.property import Property
 from netproof.query import Query, sample_of
@@ -88,6 +89,7 @@ class Checked:
     parts: tuple[Checked, ...] = ()
 
 
+@on_own_terms
 def check(
     certificate: Certificate | Bundle | WitnessDocument | str | PathLike[str],
     network: Network,

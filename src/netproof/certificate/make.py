@@ -7,9 +7,11 @@ from typing import Literal
 from netproof.certificate.bundle import Bundle
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
 from netproof.errors import QueryError
+from netproof.host import on_own_terms
 from netproof.query import Query, Question, Result, Verdict
 
 
+@on_own_terms
 def certificate_of(asked: Query | Question, result: Result, *, producer: str = "") -> Certificate | Bundle:
     """The certificate of a verdict: a witness for ``sat``, a proof for ``unsat``, one for each part of a question.
 

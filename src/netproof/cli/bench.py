@@ -122,12 +122,14 @@ def run(
     def standing() -> str:
         return f": {recorded} more instances are on record in {folder}; run the same command again to go on"
 
-    with stoppable(standing):
-        from netproof.cli.progress import progress
-        from netproof.runs.certify import Certifying
-        from netproof.runs.run import Start, Step, run_benchmark
+    # Before the signals get another meaning: nothing is under way yet that would have to be put in order.
+    o.use_threads(1)
 
-        o.use_threads(1)
+    from netproof.cli.progress import progress
+    from netproof.runs.certify import Certifying
+    from netproof.runs.run import Start, Step, run_benchmark
+
+    with stoppable(standing):
         certifying = None
         if (certificates is not None or check) and not benchmark.certifiable:
             raise InputError(

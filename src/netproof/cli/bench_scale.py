@@ -73,9 +73,9 @@ def scale(
     generator = torch.Generator().manual_seed(number)
     layout = architecture(name).reduced(width)
     model = layout.build(number)
-    calibrate(model, torch.rand(_IMAGES, *layout.input_shape, generator=generator))
+    calibrate(model, torch.rand(_IMAGES, *layout.input_shape, generator=generator, dtype=torch.float32))
     network = network_of(Path(f"{layout.name}.onnx"), onnx_model(model))
-    x = torch.rand(network.inputs, generator=generator).double()
+    x = torch.rand(network.inputs, generator=generator, dtype=torch.float32).double()
     layers: list[Layer] = []
     margins: Margins | None = None
     for step in measure_root(network.graph, x, radius, threads or 1):
@@ -121,6 +121,7 @@ def _measure(
 
     from netproof.benchmarks.recipes import RECIPES
     from netproof.cli.output import print_json
+    from netproof.cli.stop import stoppable
     from netproof.formats.files import read_bytes
     from netproof.runs.measure import cost_table, measure
     from netproof.training.architectures import architecture, parameter_count
@@ -134,11 +135,12 @@ def _measure(
     layout = architecture(name)
     normalization = RECIPES[layout.name].normalization
     generator = torch.Generator().manual_seed(settings.seed)
-    images = torch.rand(_IMAGES, *layout.input_shape, generator=generator)
+    images = torch.rand(_IMAGES, *layout.input_shape, generator=generator, dtype=torch.float32)
     model = layout.reduced(width).build(settings.seed)
     calibrate(model, torch.from_numpy(normalization.apply(images.numpy())))
     costs = []
-    with TemporaryDirectory() as folder:
+    # In order: the process that measures does not hear Ctrl-C, and the network is in a folder of its own.
+    with stoppable(lambda: ""), TemporaryDirectory() as folder:
         network = Path(folder) / f"{layout.name}.onnx"
         write_onnx(network, model)
         for cost in measure(network, properties, settings, threads or 1):

@@ -65,12 +65,14 @@ def table(
     def standing() -> str:
         return f": {recorded} more images are on record in {out}; run the same command again to go on"
 
-    with stoppable(standing):
-        from netproof.cli.progress import progress
-        from netproof.runs.run import Start, Step, run_benchmark
-        from netproof.runs.stages import decide_in_stages
+    # Before the signals get another meaning: nothing is under way yet that would have to be put in order.
+    o.use_threads(1)
 
-        o.use_threads(1)
+    from netproof.cli.progress import progress
+    from netproof.runs.run import Start, Step, run_benchmark
+    from netproof.runs.stages import decide_in_stages
+
+    with stoppable(standing):
         events = run_benchmark(benchmark, nowhere, out, settings, jobs=jobs, decide=decide_in_stages)
         start = next(events)
         assert isinstance(start, Start)

@@ -1,120 +1,97 @@
-"""The command ``netproof``: which commands there are, and what their failures look like."""
+"""The command ``netproof``, from its first instruction to its exit code, and what its failures look like.
+
+Nothing here is imported that takes time, so that signals and streams are in order before anything else begins.
+"""
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, NoReturn, Protocol
+from pathlib import Path
+from typing import NoReturn
 
-import typer
+from netproof.cli.failures import (
+    BROKEN_PIPE,
+    INTERRUPTED,
+    UNUSABLE,
+    is_broken_pipe,
+    one_line,
+    problem_of,
+    write_details,
+)
+from netproof.cli.stop import Stopped, end_at_once
+from netproof.cli.streams import open_streams, silence_output
 
-from netproof.cli import bench, export, train
-from netproof.cli.check import check
-from netproof.cli.demo import demo
-from netproof.cli.fetch import fetch
-from netproof.cli.inspect import inspect
-from netproof.cli.radius import radius
-from netproof.cli.robust import robust
-from netproof.cli.verify import verify
-from netproof.errors import NetproofError
-
-#: "unusable input or usage"
-_UNUSABLE = 2
-#: what a shell reports of a process that SIGINT or SIGPIPE ended
-_INTERRUPTED, _BROKEN_PIPE = 130, 141
-#: typer's usage errors: wherever typer keeps that class, it is the base of this one
-_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-
-
-class Command(Protocol):
-    """What is needed of the object that typer builds."""
-
-    def main(self, *, args: list[str], prog_name: str, standalone_mode: bool) -> object: ...
+_NOTHING_LEFT = b"error: netproof: there is not enough memory; allow it more, or take a smaller network\n"
 
 
 def main() -> NoReturn:
     """Console script: run with the process's arguments and end the process."""
+    end_at_once()
+    open_streams()
     code = run(sys.argv[1:])
+    # What an error left unprinted is tried here, or the interpreter would complain about it at its end.
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        silence_output()
     # The interpreter's last collection would look at every object of PyTorch, only for the process to end.
     gc.freeze()
     sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return the exit code.
+    """Run one command and return the exit code; nothing but that leaves here, no exception either.
 
-    0 answered; 1 a check failed; 2 unusable input or usage, with one line on standard error;
-    128 + n where signal n ended it.
+    0 answered; 1 a check failed; 2 unusable input or usage, or a defect of netproof, with one line on standard error;
+    128 + n where signal n ended it (141: nobody reads its output any more).
     """
+    details: list[Path] = []
     try:
-        code = _command().main(args=list(arguments), prog_name="netproof", standalone_mode=False)
+        return _run(list(arguments), details)
+    except Stopped as stop:
+        return 128 + stop.number
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BaseException as error:  # noqa: BLE001 - no traceback leaves the program
+        if is_broken_pipe(error):
+            silence_output()
+            return BROKEN_PIPE
+        if isinstance(error, SystemExit):
+            return error.code if isinstance(error.code, int) else 0
+        try:
+            problem = problem_of(error, arguments)
+            if details:
+                problem += write_details(details[0], error, arguments)
+            return _refuse(problem)
+        except Exception:  # noqa: BLE001 - there is nothing behind this line
+            # Memory is short even for a sentence: one that is there already.
+            with suppress(OSError):
+                os.write(2, _NOTHING_LEFT)
+            return UNUSABLE
+
+
+def _run(arguments: list[str], details: list[Path]) -> int:
+    from netproof.cli.commands import ABORTED, USAGE_ERROR, command, usage_problem
+
+    try:
+        code = command(details.append).main(args=arguments, prog_name="netproof", standalone_mode=False)
+    except USAGE_ERROR as error:
+        return _refuse(usage_problem(error))
+    except ABORTED:
+        return INTERRUPTED
+    if sys.stdout is not None:
         sys.stdout.flush()
-    except NetproofError as error:
-        return _refuse(str(error))
-    except _USAGE_ERROR as error:
-        return _refuse(_usage(error))
-    except BrokenPipeError:
-        _silence(sys.stdout.fileno())
-        return _BROKEN_PIPE
-    except OSError as error:
-        place = error.filename or ("standard output" if error.errno == errno.ENOSPC else "the system")
-        return _refuse(f"{place}: {error.strerror or error}; free some space, or check the path and its permissions")
-    except (KeyboardInterrupt, typer.Abort):
-        return _INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
-def _command() -> Command:
-    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.callback(invoke_without_command=True)(_netproof)
-    app.command()(verify)
-    app.command()(robust)
-    app.command()(radius)
-    app.command()(check)
-    app.command()(inspect)
-    app.add_typer(bench.app, name="bench")
-    app.add_typer(export.app, name="export")
-    app.add_typer(train.app, name="train")
-    app.command()(fetch)
-    app.command()(demo)
-    return typer.main.get_command(app)
-
-
-def _netproof(
-    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
-) -> None:
-    """Decide what a neural network can do on a whole set of inputs, exactly, with evidence."""
-    if version:
-        from netproof.runs.provenance import netproof_version
-
-        typer.echo(f"netproof {netproof_version()}")
-        raise typer.Exit(0)
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(0)
-
-
-def _usage(error: Exception) -> str:
-    """A usage error in one line: the command, what is wrong, where to read on."""
-    context = getattr(error, "ctx", None)
-    command = getattr(context, "command_path", None) or "netproof"
-    message = error.format_message() if hasattr(error, "format_message") else str(error)
-    return f"{command}: {message.rstrip('.')}; see '{command} --help'"
-
-
 def _refuse(message: str) -> int:
-    """Print one line, whatever is in the message (a file's name can hold line ends), and give the exit code."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    """Print one line, whatever is in the message, and give the exit code."""
     # Where nobody can read it, the exit code still says what happened.
-    with suppress(OSError):
-        typer.echo(f"error: {line}", err=True)
-    return _UNUSABLE
-
-
-def _silence(descriptor: int) -> None:
-    """Let the interpreter's last flush of a closed pipe go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"error: {one_line(message)}\n")
+        sys.stderr.flush()
+    return UNUSABLE

@@ -44,6 +44,7 @@ def radius(
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     threads: o.Threads = None,
+    memory: o.Memory = None,
     certificates: Certificates = None,
     as_json: o.Json = False,
 ) -> None:
@@ -54,7 +55,7 @@ def radius(
     from netproof.cli.output import check_folder, print_json
     from netproof.cli.samples import Samples, network_document, read_network
 
-    settings = o.settings_of(timeout, seed, proofs=certificates is not None)
+    settings = o.settings_of(timeout, seed, proofs=certificates is not None, memory=memory)
     o.check_threads(threads)
     if limit is not None and limit < 0:
         raise InputError("--limit", f"the largest radius to look at is {limit}", "give 0 or more grey levels")

@@ -40,6 +40,7 @@ def robust(
     seed: o.Seed = None,
     engine: o.Engine = None,
     threads: o.Threads = None,
+    memory: o.Memory = None,
     witness: WitnessPath = None,
     certificate: CertificatePath = None,
     as_json: o.Json = False,
@@ -51,7 +52,7 @@ def robust(
     from netproof.cli.output import check_writable, print_json
     from netproof.cli.samples import Samples, read_network
 
-    settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None)
+    settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None, memory=memory)
     o.check_threads(threads)
     if eps < 0:
         raise InputError("--eps", f"the radius is {eps}", "give a whole number of grey levels, 0 or more")

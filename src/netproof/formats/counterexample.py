@@ -6,7 +6,7 @@ Source: the rules of VNN-COMP 2023 to 2026, *counterexample format*.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 
 #: digits of the longest finite decimal that a float64 has, and to spare
@@ -22,7 +22,6 @@ def counterexample(inputs: Sequence[Fraction], outputs: Sequence[Fraction]) -> s
 
 def decimal(value: Fraction) -> str:
     """A fraction as a decimal, exact where it is a finite one of up to 1200 digits."""
-    with localcontext() as context:
-        context.prec = _DIGITS
+    with localcontext(Context(prec=_DIGITS)):
         text = format((Decimal(value.numerator) / Decimal(value.denominator)).normalize(), "f")
     return text if len(text) < 80 else f"{Decimal(text):e}"

@@ -15,6 +15,7 @@ from netproof.formats.files import read_bytes
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.keras_h5 import read_keras_h5
 from netproof.formats.onnx import read_onnx
+from netproof.host import on_own_terms
 from netproof.network import Network
 
 
@@ -48,6 +49,7 @@ _FORMATS = (
 )
 
 
+@on_own_terms
 def load(
     path: str | PathLike[str],
     *,

@@ -13,11 +13,13 @@ import torch
 
 from netproof.errors import InputError
 from netproof.formats.onnx import network_of
+from netproof.host import on_own_terms
 from netproof.network import Network
 
 _OPSET = 17
 
 
+@on_own_terms
 def from_torch(module: torch.nn.Module, input_shape: Sequence[int], *, path: str | Path | None = None) -> Network:
     """The network that a module computes in evaluation mode.
 

@@ -17,6 +17,7 @@ from netproof.errors import FormatError
 from netproof.formats.files import read_bytes
 from netproof.formats.vnnlib_formulas import And, Atom, Bounds, Formula, Or, parts_of
 from netproof.formats.vnnlib_tokens import Tokens, printable
+from netproof.host import on_own_terms
 from netproof.property import LinearConstraint, Property
 
 _SIZE_LIMIT = 1 << 26
@@ -32,6 +33,7 @@ _IGNORED = ("set-logic", "set-info", "set-option", "check-sat", "get-model", "ex
 _Nested = list["int | _Nested"]
 
 
+@on_own_terms
 def read_vnnlib(path: str | Path) -> Property:
     """Read a property.
 

@@ -66,7 +66,7 @@ class Affine(Operator):
 
     def offset_error(self) -> Tensor:
         """How far the offset may be from the one meant: ``[n]``, or a scalar 0 where it is exact."""
-        return torch.zeros(())
+        return torch.zeros((), dtype=torch.float32)
 
     def terms(self) -> tuple[int, int]:
         """Numbers of products in the longest sums of :meth:`forward` (the offset is one more) and :meth:`adjoint`.

@@ -59,4 +59,4 @@ class Concatenate(Affine):
         return v.new_zeros(v.shape[:-1])
 
     def offset_absolute(self) -> Tensor:
-        return torch.zeros(())
+        return torch.zeros((), dtype=torch.float32)

@@ -230,10 +230,10 @@ class Convolution(Affine):
         return part.repeat_interleave(prod(self.sample_shape[1:])).repeat(self.samples)
 
     def offset_absolute(self) -> Tensor:
-        return torch.zeros(()) if self.bias is None else self._per_feature(self.bias.abs())
+        return torch.zeros((), dtype=torch.float32) if self.bias is None else self._per_feature(self.bias.abs())
 
     def offset_error(self) -> Tensor:
-        return torch.zeros(()) if self.bias_error is None else self._per_feature(self.bias_error)
+        return torch.zeros((), dtype=torch.float32) if self.bias_error is None else self._per_feature(self.bias_error)
 
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
         """The convolution on the smallest window of the result with these features, all channels of it."""

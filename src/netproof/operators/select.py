@@ -107,7 +107,7 @@ class Select(Affine):
         return v.new_zeros(v.shape[:-1]) if self.fill is None else v @ self.fill
 
     def offset_absolute(self) -> Tensor:
-        return torch.zeros(()) if self.fill is None else self.fill.abs()
+        return torch.zeros((), dtype=torch.float32) if self.fill is None else self.fill.abs()
 
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
         index = self.index[features]

@@ -68,7 +68,7 @@ class Sum(Affine):
         return v.new_zeros(v.shape[:-1])
 
     def offset_absolute(self) -> Tensor:
-        return torch.zeros(())
+        return torch.zeros((), dtype=torch.float32)
 
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
         return Part(self, features, (features,) * len(self.signs))

@@ -141,7 +141,8 @@ class Search:
         self._trail = trail
         if trail is not None:
             trail.work_on(self._presolved, open_cases)
-        self._spent = torch.zeros(len(self._cases))  # subproblems per case, until its search begins anew
+        # subproblems per case, until its search begins anew
+        self._spent = torch.zeros(len(self._cases), dtype=torch.float32)
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""

@@ -57,7 +57,7 @@ class FloatAttack:
     def _ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
         towards = case.repeat_interleave(restarts)
         light_towards = towards.to(self._device)
-        spread = torch.rand(len(towards), len(self._lower), generator=self._generator)
+        spread = torch.rand(len(towards), len(self._lower), generator=self._generator, dtype=torch.float32)
         spread[::restarts] = 0.5
         start = self._lower + spread * (self._upper - self._lower)
         start = torch.minimum(torch.maximum(start, self._lower), self._upper)

@@ -37,7 +37,7 @@ def attack_points(
     ``[restarts, n_input]`` float32, inside the box
     """
     generator = torch.Generator().manual_seed(seed)
-    start = lower + torch.rand(restarts, len(lower), generator=generator) * (upper - lower)
+    start = lower + torch.rand(restarts, len(lower), generator=generator, dtype=torch.float32) * (upper - lower)
     start = torch.minimum(torch.maximum(start, lower), upper)
     x, _ = ascend(light, lower, upper, start, lambda _, y: ahead(y, label)[:, None], steps, math.inf)
     return x

@@ -99,7 +99,9 @@ class InputSplit:
         """
         cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
         cases[0, case] = True
-        waiting = [Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64), torch.zeros(1))]
+        waiting = [
+            Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64), torch.zeros(1, dtype=torch.float32))
+        ]
         occupied = 0
         while waiting:
             if time.monotonic() >= deadline:

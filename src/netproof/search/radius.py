@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from netproof.errors import QueryError
+from netproof.host import on_own_terms
 from netproof.network import Network
 from netproof.query import Query, Result, Verdict, Witness, robustness
 from netproof.search.verify import settle_at_root, verify
@@ -39,6 +40,7 @@ class RadiusResult:
     proved: Result | None = None
 
 
+@on_own_terms
 def largest_radius(
     network: Network,
     image: Tensor,
@@ -71,6 +73,7 @@ def largest_radius(
     def query(radius: int) -> Query:
         return robustness(network, image, label, radius, name=f"radius {radius}")
 
+    # Refuses what has no grey levels, and so no width.
     start = query(0)
     assert start.sample is not None
     pixels = start.sample.image

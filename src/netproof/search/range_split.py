@@ -84,7 +84,7 @@ class RangeSplit:
     def run(self, region: Region, case: Tensor, deadline: float) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
         rows = len(case)
-        zeros = tuple(torch.zeros(rows, low.shape[1]) for low in region.range_lower)
+        zeros = tuple(torch.zeros(rows, low.shape[1], dtype=torch.float32) for low in region.range_lower)
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         root = Parts(case, region.take(torch.zeros(rows, dtype=torch.int64)), Parameters(zeros, zeros), infinite)
         found = self._process(root, _ROOT_STEPS, deadline)
@@ -164,9 +164,9 @@ class RangeSplit:
             return torch.ones(rows, width, dtype=torch.float64)
         region, case = batch.region.to(torch.float32, device), batch.case.to(device)
         hulls = hulls_of(self._light, region)
-        best = torch.ones(rows, width, device=device)
-        lowest = torch.full((rows,), torch.inf, device=device)
-        theta = torch.zeros(rows, width, device=device)
+        best = torch.ones(rows, width, device=device, dtype=torch.float32)
+        lowest = torch.full((rows,), torch.inf, device=device, dtype=torch.float32)
+        theta = torch.zeros(rows, width, device=device, dtype=torch.float32)
         first, second = torch.zeros_like(theta), torch.zeros_like(theta)
         for step in range(_WEIGHT_STEPS):
             theta.requires_grad_(True)
@@ -198,7 +198,7 @@ class RangeSplit:
         split, gap = gap_candidates(self._graph, left.region, point, None, _LOOK_AHEAD)
         rows, width = gap.shape
         splittable = torch.isfinite(gap[:, 0])
-        total = torch.full((rows, width), torch.inf)
+        total = torch.full((rows, width), torch.inf, dtype=torch.float32)
         for column in range(width):
             usable = torch.isfinite(gap[:, column]).nonzero()[:, 0]
             if not len(usable):

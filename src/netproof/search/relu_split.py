@@ -128,7 +128,11 @@ class ReluSplit:
         features = len(self._dual)
         rows = len(case)
         alpha = self._light.crown_alpha().cpu().expand(rows, -1).clone()
-        choice = Choice(alpha, torch.zeros(rows, features), torch.zeros(rows, self._constraints.width))
+        choice = Choice(
+            alpha,
+            torch.zeros(rows, features, dtype=torch.float32),
+            torch.zeros(rows, self._constraints.width, dtype=torch.float32),
+        )
         side = torch.zeros(rows, features, dtype=torch.int8) if cell is None else cell.expand(rows, -1).clone()
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))

@@ -121,7 +121,7 @@ def _inner_box(query: Query) -> tuple[Tensor, Tensor]:
         inner_lower, inner_upper = query.part.box.inner_float32
         return torch.from_numpy(inner_lower.copy()), torch.from_numpy(inner_upper.copy())
     lower, upper = query.lower.float(), query.upper.float()
-    infinite = torch.tensor(torch.inf)
+    infinite = torch.tensor(torch.inf, dtype=torch.float32)
     return (
         torch.where(lower.double() < query.lower, torch.nextafter(lower, infinite), lower),
         torch.where(upper.double() > query.upper, torch.nextafter(upper, -infinite), upper),

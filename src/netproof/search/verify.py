@@ -21,6 +21,7 @@ from netproof.errors import QueryError
 from netproof.exact.base import Engine
 from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
+from netproof.host import on_own_terms, steps_on_own_terms
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.search import verify_integer
 from netproof.search.device import check_device
@@ -38,11 +39,13 @@ _AGAIN = 2.0
 Decide = Callable[[Query, Settings], Result]
 
 
+@on_own_terms
 def verify(question: Query | Question, settings: Settings | None = None) -> Result:
     """Decide one question; see :func:`verify_many`."""
     return next(iter(verify_many([question], settings)))[1]
 
 
+@steps_on_own_terms
 def verify_many(
     questions: Sequence[Query | Question], settings: Settings | None = None
 ) -> Iterator[tuple[int, Result]]:

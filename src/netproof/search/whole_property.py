@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netproof.host import on_own_terms
 from netproof.network import Network
 from netproof.property import Property
 from netproof.query import Result
@@ -9,6 +10,7 @@ from netproof.search.verify import verify
 from netproof.settings import Settings
 
 
+@on_own_terms
 def verify_property(network: Network, property_: Property, settings: Settings | None = None) -> Result:
     """Is there an input in one of the property's boxes whose output meets the condition that goes with that box?
 

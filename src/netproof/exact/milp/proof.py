@@ -169,7 +169,7 @@ class Tree:
 
     @staticmethod
     def _node(weights: Floats, parts: list[Floats]) -> _Node:
-        empty = torch.empty(0)
+        empty = torch.empty(0, dtype=torch.float32)
         return _Node(Region(empty, empty, (), ()), weights, tuple(torch.from_numpy(part)[None] for part in parts))
 
 

@@ -1,0 +1,80 @@
+"""Which commands there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+
+from netproof.cli import bench, export, train
+from netproof.cli.check import check
+from netproof.cli.demo import demo
+from netproof.cli.fetch import fetch
+from netproof.cli.inspect import inspect
+from netproof.cli.radius import radius
+from netproof.cli.robust import robust
+from netproof.cli.verify import verify
+
+#: typer's usage errors: wherever typer keeps that class, it is the base of this one
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+#: what typer makes of Ctrl-C and of the end of the input
+ABORTED: type[Exception] = typer.Abort
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
+Debug = Annotated[
+    Path | None,
+    typer.Option("--debug", metavar="FILE", help="Where a command ends with an error, write there how it came to it."),
+]
+
+
+class Command(Protocol):
+    """What is needed of the object that typer builds."""
+
+    def main(self, *, args: list[str], prog_name: str, standalone_mode: bool) -> object: ...
+
+
+def command(debug: Callable[[Path], None]) -> Command:
+    """The command ``netproof``; ``debug`` is told the file that ``--debug`` names, before anything else is done."""
+    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app.callback(invoke_without_command=True)(_root(debug))
+    app.command()(verify)
+    app.command()(robust)
+    app.command()(radius)
+    app.command()(check)
+    app.command()(inspect)
+    app.add_typer(bench.app, name="bench")
+    app.add_typer(export.app, name="export")
+    app.add_typer(train.app, name="train")
+    app.command()(fetch)
+    app.command()(demo)
+    return typer.main.get_command(app)
+
+
+def _root(debug: Callable[[Path], None]) -> Callable[..., None]:
+    def netproof(context: typer.Context, version: Version = False, file: Debug = None) -> None:
+        """Decide what a neural network can do on a whole set of inputs, exactly, with evidence."""
+        if version:
+            from netproof.runs.provenance import netproof_version
+
+            typer.echo(f"netproof {netproof_version()}")
+            raise typer.Exit(0)
+        if file is not None:
+            from netproof.cli.output import check_writable
+
+            check_writable(file, "--debug")
+            debug(file)
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help())
+            raise typer.Exit(0)
+
+    return netproof
+
+
+def usage_problem(error: Exception) -> str:
+    """A usage error in one line: the command, what is wrong, where to read on."""
+    context = getattr(error, "ctx", None)
+    path = getattr(context, "command_path", None) or "netproof"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return f"{path}: {message.rstrip('.')}; see '{path} --help'"
