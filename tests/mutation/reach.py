@@ -60,7 +60,13 @@ class Reach:
             for file, by_line in self.lines.items()
         }
         text = json.dumps(
-            {"names": names, "seconds": list(self.seconds.values()), "lines": lines, "digests": self.digests}
+            {
+                "names": names,
+                "seconds": list(self.seconds.values()),
+                "lines": lines,
+                "digests": self.digests,
+                "asked": self.asked,
+            }
         )
         path.write_text(text, encoding="utf-8")
 

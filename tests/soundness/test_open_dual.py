@@ -86,6 +86,10 @@ def written_out(graph, region, side, alpha, beta, objective):
 def test_the_bound_at_the_multipliers_that_it_stands_for(seed, leaky):
     graph, region, dual, side, alpha, beta, objective = situation(seed, leaky)
     part, point, multipliers = written_out(graph, region, side, alpha, beta, objective)
+    cut = dual.part(side[1])
+    for k in range(len(graph.activations)):
+        assert torch.equal(cut.range_lower[k][0], part.range_lower[k][1])
+        assert torch.equal(cut.range_upper[k][0], part.range_upper[k][1])
     found = dual.bound(objective, side, alpha, beta)
     torch.testing.assert_close(found.value, point.value)
     torch.testing.assert_close(found.input_coefficients, point.input_coefficients)
