@@ -114,3 +114,12 @@ def alone(constant):
     region = box_region(graph, double([[0.0]]), double([[0.0]]))
     objective = Objective({1: double([[0.0]])}, double([constant]))
     return evaluate_exact(graph, region, hulls_of(graph, region), objective, ())
+
+
+def test_an_objective_of_nothing_is_its_constant():
+    at = random_situation(np.random.default_rng(24), rows=2)
+    hulls = hulls_of(at.graph, at.region)
+    point, exponent = evaluate_exact(
+        at.graph, at.region, hulls, Objective({}, double([3.0, -4.0])), [None] * len(hulls)
+    )
+    assert point.value.tolist() == [3.0, -4.0] and exponent.tolist() == [40.0, 40.0]
