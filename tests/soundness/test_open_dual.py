@@ -86,7 +86,9 @@ def written_out(graph, region, side, alpha, beta, objective):
 def test_the_bound_at_the_multipliers_that_it_stands_for(seed, leaky):
     graph, region, dual, side, alpha, beta, objective = situation(seed, leaky)
     part, point, multipliers = written_out(graph, region, side, alpha, beta, objective)
+    before = [end.clone() for end in (*region.range_lower, *region.range_upper)]
     cut = dual.part(side[1])
+    assert all(torch.equal(a, b) for a, b in zip(before, (*region.range_lower, *region.range_upper), strict=True))
     for k in range(len(graph.activations)):
         assert torch.equal(cut.range_lower[k][0], part.range_lower[k][1])
         assert torch.equal(cut.range_upper[k][0], part.range_upper[k][1])
@@ -131,6 +133,25 @@ def test_open_features_and_their_lines(leaky):
     parts = (light.lower, light.upper, light.left, light.right, *light.closed, light.region.lower)
     assert {part.dtype for part in (*parts, light.graph.nodes[1].operator.weight)} == {torch.float32}
     assert light.device == torch.device("cpu") and light.sizes == dual.sizes
+
+
+def test_lines_over_a_range_whose_slopes_are_any():
+    """The function is ``a / 2`` on the left and ``2 a`` on the right."""
+    dual = situation(0, False)[2]
+    low, high = double([-0.5, -0.25, -3.0]), double([0.25, 0.5, 1.0])
+    dual = replace(dual, lower=low, upper=high, left=torch.full_like(low, 0.5), right=torch.full_like(low, 2.0))
+    chord, offset = dual.chords()
+    torch.testing.assert_close(chord * low + offset, low / 2)
+    torch.testing.assert_close(chord * high + offset, high * 2)
+    assert dual.crown_alpha().tolist() == [0.5, 2.0, 0.5]
+
+
+def test_everything_moves_to_a_device():
+    moved = situation(0, False)[2].to(torch.float32, "meta")
+    parts = (moved.lower, moved.upper, moved.left, moved.right, *moved.index, *moved.closed)
+    region, weight = moved.region, moved.graph.nodes[1].operator.weight
+    assert {p.device.type for p in (*parts, region.lower, region.upper, *region.range_lower, weight)} == {"meta"}
+    assert moved.device.type == "meta"
 
 
 def test_a_range_that_ends_at_zero_is_closed():

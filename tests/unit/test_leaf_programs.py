@@ -45,7 +45,7 @@ class Solver:
         return answer
 
 
-def programs(*answers):
+def programs(*answers, scale=1.0):
     """``h = relu(W x + b)`` on ``[-1, 1] x {0.5}``; the first case is about ``h_0 - h_2`` and ``-h_0 + 2 h_2``."""
     builder = GraphBuilder(Arithmetic.REAL, (2,))
     at = builder.add("in", Linear(torch.tensor(WEIGHT).double(), torch.tensor(BIAS).double()), builder.input)
@@ -54,9 +54,9 @@ def programs(*answers):
     ends = torch.tensor([[-1.0, 0.5]]).double(), torch.tensor([[1.0, 0.5]]).double()
     loose = torch.full((1, 4), 9.0).double()
     region = Region(*ends, (-loose,), (loose,))
-    rows = torch.tensor([[1.0, 0.0, -1.0, 0.0], [-1.0, 0.0, 2.0, 0.0]]).double()
+    rows = torch.tensor([[1.0, 0.0, -1.0, 0.0], [-1.0, 0.0, 2.0, 0.0]]).double() * scale
     constraints = Constraints(
-        torch.stack([rows, -rows]), None, torch.tensor([[0.5, -1.0], [0.0, 0.0]]).double(), len(graph.nodes) - 1
+        torch.stack([rows, -rows]), None, torch.tensor([[0.5, -1.0], [0.0, 0.0]]).double() * scale, len(graph.nodes) - 1
     )
     solver = Solver(*answers)
     return LeafPrograms(OpenDual.of(graph, region), Rounding.of(graph, region), constraints, solver), solver
@@ -172,8 +172,9 @@ def test_the_value_of_a_leaf():
 )
 def test_the_point_of_a_leaf(known, x):
     some, _ = programs(Solution(Status.OPTIMAL, None if known is None else np.array(known)))
-    point = some.bound(0, SIDE, later()).point
-    assert (None if point is None else point.tolist()) == x
+    answer = some.bound(0, SIDE, later())
+    assert (None if answer.point is None else answer.point.tolist()) == x
+    assert answer.hopeless is (x is not None)
 
 
 @pytest.mark.parametrize(
@@ -219,11 +220,22 @@ def test_no_more_time_than_there_is(monkeypatch):
     begun = time.monotonic()
     some.bound(0, SIDE, later(1e9))
     assert begun + leaf._SECONDS <= solver.asked[1][1] <= time.monotonic() + leaf._SECONDS
-    # The clock stops the writing of signs, and the solver.
-    ticks = iter([0.0, 0.0, 100.0, 100.0])
-    monkeypatch.setattr(leaf.time, "monotonic", lambda: next(ticks))
-    some.bound(0, SIDE, 50.0)
-    assert len(solver.asked) == 2
+    # The clock stops the writing of signs, or comes just before the solver.
+    for ticks in ([0.0, leaf._SECONDS], [0.0, 0.0, leaf._SECONDS]):
+        clock = iter(ticks)
+        monkeypatch.setattr(leaf.time, "monotonic", clock.__next__)
+        assert some.bound(0, SIDE, 50.0).value == math.inf
+        assert len(solver.asked) == 2 and not list(clock)
+
+
+def test_constraints_so_small_that_their_prices_overflow_refute_nothing():
+    some, _ = programs(Solution(Status.OPTIMAL, None, np.ones(5)), scale=1e-310)
+    assert some.bound(0, SIDE, later()).value == math.inf
+
+
+def test_a_line_is_divided_by_the_largest_that_it_can_be():
+    lines = leaf._Lines(np.array([[0.0, 0.0], [0.25, -0.5], [3.0, 0.0]]), np.array([0.0, 0.125, -2.0]))
+    assert lines.size.tolist() == [1.0, 0.875, 5.0]
 
 
 def test_a_solver_occupies_no_more_than_it_may():
