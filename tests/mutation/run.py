@@ -165,7 +165,11 @@ class Trial:
         for stream in range(3):
             os.dup2(nowhere, stream)
         if mutant.assignment:
-            assign(_module(mutant.path), mutant.assignment)
+            try:
+                assign(_module(mutant.path), mutant.assignment)
+            except Exception as error:  # noqa: BLE001 - whatever it is: the module would not load
+                os.write(writing, f"not loaded: {error!r}".encode()[: 1 << 12])
+                os._exit(1)
         else:
             self._loaded.swap(PACKAGE / mutant.path, mutant.function, mutant.source)
         for number, item in enumerate(items):

@@ -31,6 +31,8 @@ _SKIPPED = {
 _SUBSUMED = (cst.Add, cst.Multiply, cst.Equal, cst.NotEqual, cst.Is, cst.IsNot, cst.In, cst.NotIn)
 #: methods of tensors and numbers that may be forgotten: what they are called on is left
 _FORGETTABLE = {"abs", "clamp", "ceil", "floor", "round", "expand", "any", "all", "clone", "strip"}
+#: modules of which they are functions
+_MODULES = {"np", "torch", "math"}
 #: functions of two values of which one may be forgotten
 _OF_TWO = {"minimum", "maximum", "nextafter", "min", "max"}
 #: functions whose arguments none may be missing of
@@ -141,7 +143,8 @@ def _slips(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     elif isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
         name = node.func.attr.value
         if name in _FORGETTABLE:
-            yield node.func.value
+            of_module = isinstance(node.func.value, cst.Name) and node.func.value.value in _MODULES
+            yield node.args[0].value if of_module else node.func.value
         elif name in _OF_TWO and len(node.args) == 2:
             yield from (argument.value for argument in node.args)
         yield from _without_an_option(node)

@@ -80,7 +80,8 @@ def check_program(asked, elastic):
     t = np.where(np.arange(5) < (5 if elastic else 2), -1.0, 0.0)
     np.testing.assert_allclose(dense(program), np.stack([lines[:, 0], t], 1))
     np.testing.assert_allclose(program.row_lower, -lines[:, 1])
-    assert (program.row_upper == np.inf).all() and not program.integer.any()
+    assert (program.row_upper == np.inf).all() and program.integer.dtype == np.bool_
+    assert not program.integer.any()
     assert program.cost.tolist() == [0.0, -1.0]
     assert program.lower.tolist() == [-1.0, -np.inf]
     assert program.upper.tolist() == [1.0, 0.0 if elastic else np.inf]
