@@ -244,3 +244,7 @@ def test_an_objective_that_does_not_depend_on_the_input():
     expected = rounding.total(lines.value, double([1.0]), rounding.weigh(last, c))
     torch.testing.assert_close(above.value, expected)
     assert float(above.constant[0] if above.constant.ndim else above.constant) == pytest.approx(value)
+    # Several objectives on one box are several bounds, too.
+    several = bound_backwards(graph, region, {last: c.expand(4, -1)}, torch.ones(4).double(), activate)
+    torch.testing.assert_close(several.value, torch.full((4,), value).double())
+    assert several.coefficients.shape == (4, graph.input.size)
