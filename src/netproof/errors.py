@@ -42,6 +42,10 @@ class ExactnessError(InputError):
     """Integer arithmetic could leave the range that float64 holds exactly (2**53; one bit is kept in reserve)."""
 
 
+class TimeLimitError(NetproofError):
+    """The time limit was reached while the question itself was still being read: there is no answer, and no fault."""
+
+
 class CertificateError(FormatError):
     """A certificate that cannot be used: damaged, of another version, or about another network."""
 

@@ -27,7 +27,8 @@ class Network:
     notes : what the reader did that a report has to say
     order_only : only the order of the outputs is the file's, because a final softmax was left out: a query may
         compare two outputs and no more
-    content : the file itself, decompressed, where other programs are to evaluate it; empty elsewhere
+    content : the file itself, decompressed, for whoever is to evaluate it or to read it again; empty where the network
+        was made in memory
     """
 
     graph: Graph

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import netproof
 from netproof.bounds.region import box_region, node_intervals
+from netproof.certificate.second_reading.compare import confirm
 from netproof.errors import FormatError
 
 SHAPE = (2, 3, 3)
@@ -135,6 +136,7 @@ def test_the_graph_is_what_the_runtime_computes(tmp_path: Path, seed: int) -> No
         except FormatError as error:
             assert "\n" not in str(error)
             continue
+        assert confirm(network)
         images = random.integers(0, LARGEST + 1, (40, *SHAPE)).astype(np.uint8)
         runtime = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
         expected = runtime.run(None, {"x": images})[0].reshape(40, -1)

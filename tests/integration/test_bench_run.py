@@ -288,11 +288,12 @@ def test_a_witness_that_does_not_replay_is_no_verdict(cli, tiny_data, tmp_path, 
     import torch
 
     import netproof.search.verify as engine
-    from netproof.query import Result, Verdict, Witness
+    from netproof.query import Result, Verdict, Witness, sample_of
 
     def lies(queries, settings):
-        for position, query in enumerate(queries):
-            x = query.image.long()
+        for position, question in enumerate(queries):
+            (query,) = question.parts
+            x = sample_of(query).image.long()
             output = query.network.graph.evaluate(x.double()).to(torch.int64)
             yield position, Result(Verdict.SAT, 0.1, "attack", witness=Witness(x, output))
 

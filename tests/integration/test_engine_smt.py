@@ -19,7 +19,7 @@ from netproof.exact.base import Answer
 from netproof.exact.smt import solver
 from netproof.exact.smt.engine import SmtEngine
 from netproof.formats.keras_h5 import read_keras_h5
-from netproof.query import Query, Verdict, robustness
+from netproof.query import Query, Verdict, robustness, sample_of
 from netproof.search.verify import decide_with, verify, verify_many
 from netproof.settings import Settings
 
@@ -192,7 +192,8 @@ def test_a_model_that_does_not_replay_is_no_answer(hard_query):
         def decide(self, query: Query, settings: Settings, deadline: float) -> Answer:
             return Answer(Verdict.SAT, self.point)
 
-    for point in (hard_query.image, hard_query.upper + 1, hard_query.image + 0.5, None):
+    image = sample_of(hard_query).image
+    for point in (image, hard_query.upper + 1, image + 0.5, None):
         engine = Wrong(point)
         ((_, result),) = decide_with(engine, [hard_query], Settings())
         assert engine.closed == 1

@@ -14,7 +14,7 @@ from netproof.certificate.check import check
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
 from netproof.errors import QueryError
-from netproof.query import Conjunction, Query, Result, Verdict, robustness
+from netproof.query import Conjunction, Query, Result, Verdict, robustness, sample_of
 from netproof.search.cases import linear_cases
 from netproof.search.engine import Effort, Search
 from netproof.search.multipliers import refutes, round_rows
@@ -164,8 +164,8 @@ def test_without_a_proof_there_is_no_certificate() -> None:
     random = np.random.default_rng(37)
     net = random_network(random, final="shift")
     query = robustness(net.network(), torch.from_numpy(net.lower), 0, 0)
-    label = int(query.network.classify(query.image))
-    query = robustness(query.network, query.image, label, 0)
+    image = sample_of(query).image
+    query = robustness(query.network, image, int(query.network.classify(image)), 0)
     with pytest.raises(QueryError, match="has no proof"):
         certificate_of(query, verify(query))
     with pytest.raises(QueryError, match="timeout"):

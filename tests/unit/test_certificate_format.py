@@ -353,6 +353,14 @@ def test_header_beyond_its_length():
         encode(certificate(name="x" * (1 << 20)))
 
 
+def test_lengths_that_no_certificate_has():
+    header, body = parts(encode(certificate()))
+    refused(assembled(b" " * (1 << 20) + b" ", body), "states lengths that no certificate has")
+    refused(assembled(b" " * (1 << 20), body), "not JSON")
+    refused(assembled(header, body, length=(1 << 31) + 1), "states lengths that no certificate has")
+    refused(assembled(header, body, length=1 << 31), "entries in 2147483648 bytes")
+
+
 def test_body_that_is_not_what_is_stated():
     header, body = parts(encode(certificate()))
     refused(assembled(header, body + b"\0"), "more than")

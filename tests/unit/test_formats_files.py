@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 import threading
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from netproof.errors import InputError
-from netproof.formats.files import whole_file, write_bytes
+from netproof.formats import files
+from netproof.formats.files import read_bytes, whole_file, write_bytes
 from netproof.runs.durable import write_text
 
 
@@ -53,3 +55,16 @@ def test_what_fails_half_way_leaves_the_old_file_alone(tmp_path: Path):
 def test_a_folder_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="cannot be written"):
         write_bytes(tmp_path, b"")
+
+
+def test_gzip_that_unpacks_to_far_more_than_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "_UNPACKED", 50_000)
+    path = tmp_path / "file.gz"
+    for content in (bytes(50_000), os.urandom(1000) * 80):  # little, or not much more than it is
+        path.write_bytes(gzip.compress(content))
+        assert read_bytes(path, "data file") == content
+    path.write_bytes(gzip.compress(bytes(50_001)))
+    with pytest.raises(InputError, match=r"is gzip of \d+ bytes that unpacks to more than 50000; this is no data file"):
+        read_bytes(path, "data file")
+    with pytest.raises(InputError, match="is larger than 1000 bytes"):
+        read_bytes(path, "data file", limit=1000)

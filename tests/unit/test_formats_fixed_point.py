@@ -47,6 +47,9 @@ def test_quantize_ties_and_ends() -> None:
     assert at_6_bits(0.49 / 32, -0.49 / 32, 0.0, -0.0) == [0, 0, 0, 0]
     assert at_6_bits(31 / 32, 1.0, 9.0, -1.0, -33 / 32, -9.0) == [31, 31, 31, -32, -32, -32]
     assert at_6_bits(31.49 / 32, 31.5 / 32) == [31, 31]
+    # The float64 next to a tie: adding one half to it is rounded up to 1.
+    below = np.nextafter(0.5, 0)
+    assert quantize(np.array([below, -below, 0.5, -0.5]) / 32, 6, 1).tolist() == [0, 0, 1, -1]
 
 
 def test_quantize_bears_the_largest_floats() -> None:

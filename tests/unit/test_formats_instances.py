@@ -24,7 +24,10 @@ def test_a_heading_and_further_columns_do_no_harm(tmp_path):
     path = tmp_path / "instances.csv"
     path.write_text("\ufeffonnx,vnnlib,timeout\na.onnx,p.vnnlib,30,0,extra\n")
     (only,) = read_instances(path)
-    assert only.name == "a.onnx p.vnnlib"
+    assert only.name == "a.onnx p.vnnlib" and only.listed == ("a.onnx", "p.vnnlib")
+    path.write_text('Network file,Property (VNN-LIB),time limit [s]\n"my a.onnx","p, 2.vnnlib",30\n')
+    (only,) = read_instances(path)
+    assert only.listed == ("my a.onnx", "p, 2.vnnlib") and only.line == 2
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,13 @@ def test_a_heading_and_further_columns_do_no_harm(tmp_path):
         ("a,b,c\n", "lists no instance"),
         ("a.onnx,p.vnnlib\n", "line 1 is not"),
         ("a.onnx,,5\n", "line 1 is not"),
+        ("a.onnx,p.vnnlib,60s\na.onnx,q.vnnlib,5\n", "line 1: '60s' is no time limit"),
+        ("a.onnx,p.vnnlib,soon\n", "line 1: 'soon' is no time limit"),
+        ("a.onnx,p.vnnlib,inf\n", "line 1: 'inf' is no time limit"),
+        (
+            "network,property,seconds\nnetwork,property,seconds\na.onnx,p.vnnlib,5\n",
+            "line 2: 'seconds' is no time limit",
+        ),
         ("a.onnx,p.vnnlib,5\na.onnx,p.vnnlib,soon\n", "line 2: 'soon' is no time limit"),
         ("a.onnx,p.vnnlib,5\na.onnx,p.vnnlib,-1\n", "'-1' is no time limit"),
         ("a.onnx,p.vnnlib,5\na.onnx,p.vnnlib,nan\n", "'nan' is no time limit"),

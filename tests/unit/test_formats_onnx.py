@@ -15,8 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import netproof
 from netproof.errors import FormatError, InputError
-from netproof.formats import onnx_call
+from netproof.formats import ledger
 from netproof.formats.onnx import OPERATORS, read_onnx
+from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic
 from onnx_models import assert_agrees, model, node, random_inputs, run_onnxruntime, save
 
@@ -97,6 +98,7 @@ def test_weights_of_every_float_type_are_held_exactly(kind, raw, tmp_path):
         made.graph.node.insert(0, node("Cast", ["w"], ["cast"], to=TensorProto.FLOAT))
     if kind == TensorProto.DOUBLE:
         made.graph.input[0].type.tensor_type.elem_type = kind
+        made.graph.output[0].type.tensor_type.elem_type = kind
         for other in made.graph.initializer[1:]:
             if other.data_type == TensorProto.FLOAT:
                 other.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(other).astype(np.float64), other.name))
@@ -132,7 +134,9 @@ def test_external_data_beside_the_network(tmp_path):
     network = read_onnx(save(path, made))
     x = torch.ones(3, dtype=torch.float64)
     assert torch.equal(network.graph.evaluate(x), plain.graph.evaluate(x))
-    digest = hashlib.sha256(path.read_bytes() + (tmp_path / "weights" / "net.bin").read_bytes())
+    digest = hashlib.sha256(b"netproof: an ONNX network and the files beside it\n")
+    for part in (path.read_bytes(), b"weights/net.bin", (tmp_path / "weights" / "net.bin").read_bytes()):
+        digest.update(len(part).to_bytes(8, "little") + part)
     assert network.sha256 == digest.hexdigest()
     # A runtime that is given the bytes alone evaluates the same network.
     (theirs,) = run_onnxruntime(network.content, [np.ones((1, 3), np.float32)])
@@ -193,13 +197,22 @@ def test_external_data_beside_the_network(tmp_path):
         ([node("Div", ["w", "third"], ["c"]), node("Gemm", ["x", "c"])], (1, 3), ["which rounds them"]),
         ([node("MaxPool", ["x"], kernel_shape=[9, 9])], (1, 2, 4, 4), ["does not fit"]),
         ([node("MaxPool", ["x"], kernel_shape=[2, 2], pads=[2, 2, 2, 2])], (1, 2, 4, 4), ["does not fit"]),
-        ([node("MaxPool", ["x"], ["y", "places"], kernel_shape=[2, 2])], (1, 2, 4, 4), ["positions of the maxima"]),
+        (
+            [node("MaxPool", ["x"], ["a", "places"], kernel_shape=[2, 2]), node("Gather", ["x", "places"])],
+            (1, 2, 4, 4),
+            ["takes 'places', a second result that is not known", "positions of maxima"],
+        ),
+        (
+            [node("Dropout", ["x"], ["a", "mask"]), node("Where", ["mask", "x", "x"])],
+            (1, 3),
+            ["takes 'mask', a second result that is not known", "mask of a dropout"],
+        ),
         ([node("MaxPool", ["x"], kernel_shape=[2], dilations=[3], pads=[3, 3])], (1, 2, 1), ["holds nothing"]),
         ([node("MaxPool", ["x"], kernel_shape=[2, 2], ceil_mode=2)], (1, 2, 4, 4), ["'ceil_mode' is 2, neither 0 nor 1"]),
         ([node("MaxPool", ["x"], kernel_shape=2)], (1, 2, 4, 4), ["'kernel_shape' is of ONNX type 2, not 7"]),
         ([node("Conv", ["x", "k"], auto_pad="SAME_UPPER", strides=[9, 9])], (1, 2, 6, 6), ["so much larger"]),
         ([node("Pad", ["x", "crop"])], (1, 3), ["cut off more than there is"]),
-        ([node("AveragePool", ["x"])], (1, 2, 4, 4), ["no kernel_shape"]),
+        ([node("AveragePool", ["x"])], (1, 2, 4, 4), ["no attribute 'kernel_shape'"]),
         ([node("BatchNormalization", ["x", "one", "one", "one", "minus"])], (1, 1), ["a variance is not positive"]),
         ([node("BatchNormalization", ["x", "w", "w", "w", "w"])], (1, 3), ["not for the channels of (1, 3)"]),
         ([node("Dropout", ["x", "third", "true"])], (1, 3), ["dropout in training mode"]),
@@ -291,7 +304,22 @@ def test_opsets(opset, good, tmp_path):
 def test_two_opsets_at_once(tmp_path):
     made = perceptron()
     made.opset_import.append(helper.make_opsetid("ai.onnx", 11))
-    refused(save(tmp_path / "net.onnx", made), "uses opsets 11, 13 at once")
+    both = read_onnx(save(tmp_path / "net.onnx", made))  # which mean the same by both
+    assert same_graph(both.graph, read_onnx(save(tmp_path / "one.onnx", perceptron())).graph)
+    # The axes of a softmax are others from opset 13 on, those of a reduction an operand.
+    softmax = model([node("Softmax", ["x"], axis=1)], (1, 3, 1), opset=13)
+    softmax.opset_import.append(helper.make_opsetid("", 11))
+    assert read_onnx(save(tmp_path / "net.onnx", softmax)).order_only
+    flat = model([node("BatchNormalization", ["x", *"gbmv"])], (1, 3), {n: floats(3) ** 2 for n in "gbmv"}, opset=15)
+    flat.opset_import.append(helper.make_opsetid("", 14))
+    assert read_onnx(save(tmp_path / "net.onnx", flat)).outputs == 3
+    clip = model([node("Clip", ["x"], max=1.0)], (1, 3), opset=9)
+    clip.opset_import.append(helper.make_opsetid("", 11))
+    refused(save(tmp_path / "net.onnx", clip), "the attribute 'max', which it does not have at opset 11")
+    # Neither raises, but a slice that is split in two by one opset is refused by the other's rule.
+    split = model([node("Split", ["x"], ["a", "b"], axis=1), node("Sub", ["a", "b"])], (1, 4), opset=13)
+    split.opset_import.append(helper.make_opsetid("", 18))
+    refused(save(tmp_path / "net.onnx", split), "split into 0 equal parts")
 
 
 def test_inputs_and_outputs_that_are_not_one(tmp_path):
@@ -340,7 +368,7 @@ def test_tensors_that_do_not_hold_what_they_claim(tmp_path):
 
 
 def test_all_values_together_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_call, "_LARGEST_TOTAL", 30)
+    monkeypatch.setattr(ledger, "_LARGEST_TOTAL", 30)
     nodes = [node("Tanh", ["x"], ["a"]), *(node("Tanh", [a], [b]) for a, b in ("ab", "bc", "cd", "dy"))]
     refused(save(tmp_path / "net.onnx", model(nodes, (1, 10))), "more than can be handled")
 

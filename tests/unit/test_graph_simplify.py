@@ -294,3 +294,32 @@ def test_dead_nodes_go_and_the_input_stays(keep: int) -> None:
     graph = small_graph()
     kept = drop_dead(graph, keep)
     assert [node.name for node in kept.nodes] == ["input", "scaled", "unused"][: keep + 1]
+
+
+def test_linear_maps_over_a_wide_layer_are_merged_in_little_memory():
+    """Two inputs, 60,000 hidden values, one output: nothing as large as 60,000 squared (29 GB) is made on the way."""
+    wide = torch.arange(60_000, dtype=torch.float64)
+    first = Linear(torch.stack([wide % 7, wide % 5], 1), wide % 3)
+    second = Linear((wide % 11 - 5)[None], torch.tensor([4.0], dtype=torch.float64))
+    merged = linear_of_linear(first, second)
+    assert isinstance(merged, Linear) and merged.weight.shape == (1, 2)
+    assert torch.equal(merged.weight, second.weight @ first.weight)
+    assert torch.equal(merged.bias, second.weight @ first.bias + second.bias)
+
+
+def test_weights_do_not_grow_without_end():
+    """The columns of an index map that leaves most features out are zeros in a weight."""
+    size = 1 << 15
+    second = Linear(torch.ones(300, size // 4, dtype=torch.float64), torch.zeros(300, dtype=torch.float64))
+    chosen = Select(torch.arange(size // 4), size, (size // 4,))
+    assert linear_of_select(chosen, second) is None
+    few_rows = Linear(second.weight[:9], second.bias[:9])
+    assert isinstance(linear_of_select(chosen, few_rows), Linear)
+
+
+def test_linear_maps_are_not_merged_where_one_small_number_makes_it_round():
+    first = Linear(torch.tensor([[1.0], [1 + 2.0**-30]], dtype=torch.float64), torch.zeros(2, dtype=torch.float64))
+    second = Linear(torch.tensor([[1.0, 2.0**-30]], dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
+    assert linear_of_linear(first, second) is None  # 1 + 2^-30 + 2^-60
+    shifted = Linear(torch.ones(2, 1, dtype=torch.float64), torch.tensor([1.0, 1 + 2.0**-30], dtype=torch.float64))
+    assert linear_of_linear(shifted, second) is None  # in the bias

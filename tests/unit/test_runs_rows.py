@@ -22,6 +22,15 @@ def test_a_row_is_one_line_and_comes_back(instance, verdict, seconds, method, ev
     assert back.seconds == pytest.approx(seconds, abs=1e-6)
 
 
+def test_what_is_no_text_in_a_reason_leaves_the_table_whole(tmp_path):
+    row = Row("bad", "error", 0.0, "", "file \udcff, \0 and \x1b[31m: is odd")
+    path = tmp_path / "results.csv"
+    path.write_bytes((HEADER_LINE + row.line() + Row("good", "sat", 0.5, "attack").line()).encode())
+    found = read_table(path)
+    assert set(found.rows) == {"bad", "good"} and not found.torn
+    assert found.rows["bad"].evidence == "file ?, ? and ?[31m: is odd"
+
+
 def test_line_ends_in_a_reason_do_not_split_the_row():
     line = Row("a", "error", 0.0, "", 'first\nsecond\r\nthird, and "quoted"').line()
     assert Row.parse(line[:-1]).evidence == 'first second third, and "quoted"'

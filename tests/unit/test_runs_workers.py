@@ -11,10 +11,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from netproof.benchmarks.base import Instance
 from netproof.benchmarks.data import DataFolders
+from netproof.errors import InputError
 from netproof.runs import workers
 from netproof.settings import Settings
 
@@ -97,3 +100,44 @@ def alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+class Deadly(Nothing):
+    """A benchmark of which one network ends whoever reads it, as the system ends a process for its memory."""
+
+    def prepare(self, instance):
+        if instance.network == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+    def question(self, instance, *, deadline=None):
+        raise InputError(instance.name, "is not asked", "mend it")
+
+
+def test_a_network_that_ends_its_worker_costs_its_own_instances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    bury = workers._bury
+    monkeypatch.setattr(
+        workers,
+        "_bury",
+        lambda worker, *more, **options: closed.append(worker.pipe.closed) or bury(worker, *more, **options),
+    )
+    instances = [Instance(f"{n}", "deadly" if n == 3 else "net", "", n) for n in range(10)]
+    outcomes = list(workers.solve_in_workers(Deadly(), DataFolders((tmp_path,)), instances, Settings(), 1))  # type: ignore[arg-type]
+    reasons = {outcome.row.instance: outcome.row.evidence for outcome in outcomes}
+    assert len(outcomes) == len(reasons) == 10 and all(outcome.row.verdict == "error" for outcome in outcomes)
+    assert reasons.pop("3") == "its worker process died (SIGKILL, perhaps out of memory)"
+    assert all(reason == f"{name}: is not asked; mend it" for name, reason in reasons.items())
+    # Thousands that die one after the other do not use up the files that a process may have open.
+    assert closed and all(closed)
+
+
+def test_a_worker_that_dies_while_it_starts_leaves_the_work_to_others() -> None:
+    process = SimpleNamespace(join=lambda: None, exitcode=-signal.SIGKILL)
+    worker = workers._Worker(process, None)  # type: ignore[arg-type]
+    shares = workers._Shares([Instance("a", "net", "", 0)], 2)
+    assert not list(workers._bury(worker, shares, others=True)) and shares
+    with pytest.raises(InputError, match=r"a worker process died while it started \(SIGKILL, perhaps out of memory\)"):
+        list(workers._bury(worker, shares, others=False))

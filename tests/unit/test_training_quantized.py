@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import netproof
 from damaged_states import DAMAGES
+from netproof.certificate.second_reading.compare import confirm
 from netproof.errors import FormatError, InputError, NetproofError
 from netproof.formats.fixed_point import FixedPoint, quantize
 from netproof.training.quantized import QuantizedTraining, integer_outputs, train_quantized
@@ -55,12 +56,14 @@ def test_trained_networks_are_the_integers_of_their_files(tmp_path: Path, kind: 
     read = netproof.load(tmp_path / "net.onnx")
     flat = test_images.reshape(len(test_images), -1)
     assert (read.graph.evaluate(torch.from_numpy(flat).double()).numpy() == outputs).all()
+    assert confirm(read)
     assert (read.classify(torch.from_numpy(flat).double()).numpy() == outputs.argmax(1)).all()
     runtime = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
     assert (runtime.run(None, {"input": test_images})[0] == outputs).all()
     if kind == "perceptron":
         network.write_keras_h5(tmp_path / "net.h5")
         keras = netproof.load(tmp_path / "net.h5", widths=WIDTHS)
+        assert confirm(keras)
         assert (keras.graph.evaluate(torch.from_numpy(flat).double()).numpy() == outputs).all()
 
 
@@ -76,7 +79,9 @@ def test_the_narrowest_and_the_widest(kind: str, bits: int, tmp_path: Path) -> N
             parameter.copy_(3 * torch.randn_like(parameter))
     images = np.random.default_rng(bits).integers(0, 256, (64, *SHAPE)).astype(np.uint8)
     network.write_onnx(tmp_path / "net.onnx")
-    graph = netproof.load(tmp_path / "net.onnx").graph
+    read = netproof.load(tmp_path / "net.onnx")
+    assert confirm(read)
+    graph = read.graph
     expected = integer_outputs(network, images)
     assert (graph.evaluate(torch.from_numpy(images.reshape(64, -1)).double()).numpy() == expected).all()
     assert len(np.unique(expected)) > 2

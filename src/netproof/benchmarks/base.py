@@ -52,14 +52,27 @@ class OpenBenchmark(ABC):
     def networks(self) -> Mapping[str, Network]:
         """The networks, by the name that :attr:`Instance.network` uses."""
 
-    @abstractmethod
-    def question(self, instance: Instance) -> Question:
-        """What an instance asks; raises :class:`netproof.errors.InputError` where its data does not fit."""
+    def prepare(self, instance: Instance) -> bool:
+        """Have ready what an instance shares with others, such as its network; whether that is possible.
 
-    def query(self, instance: Instance) -> Query:
-        """What an instance asks as one query, where it is one; raises :class:`netproof.errors.InputError` too where it is
-        several."""
-        question = self.question(instance)
+        Raises nothing: what is wrong with it is raised by :meth:`query`.
+        """
+        return True
+
+    @abstractmethod
+    def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
+        """What an instance asks, of which nothing but the question itself is read now if it was prepared.
+
+        Raises
+        ------
+        InputError : data that does not fit
+        TimeLimitError : the deadline (by :func:`time.monotonic`) was over before the question was read
+        """
+
+    def query(self, instance: Instance, *, deadline: float | None = None) -> Query:
+        """What an instance asks as one query, where it is one; raises as :meth:`question`, and :class:`InputError` where it
+        is several."""
+        question = self.question(instance, deadline=deadline)
         if len(question.parts) > 1:
             problem = f"asks about {len(question.parts)} boxes, which is more than one query"
             raise InputError(instance.name, problem, "choose instances of one box")
@@ -103,6 +116,17 @@ class Benchmark(ABC):
         return {
             role: hashlib.sha256(read_bytes(path, "data file")).hexdigest() for role, path in self.files(data).items()
         }
+
+    def listed(self, data: DataFolders) -> Mapping[str, str]:
+        """What each instance's name stands for, where that was made up here: its place in a list, and its files.
+
+        A run keeps it, so that its rows never pass for those of other instances.
+        """
+        return {}
+
+    def doubtful(self, data: DataFolders) -> frozenset[str]:
+        """Names that runs without such a record may have given to other instances."""
+        return frozenset()
 
     @abstractmethod
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:

@@ -58,11 +58,7 @@ class BenchmarkFolder:
         path = self.path / INSTANCES
         if not path.is_file() or not path.stat().st_size:
             return []
-        found = []
-        for instance in read_instances(path):
-            network, property_file = instance.name.split(" ", 1)
-            found.append(Generated(network, property_file, instance.timeout))
-        return found
+        return [Generated(*instance.listed, instance.timeout) for instance in read_instances(path)]
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:

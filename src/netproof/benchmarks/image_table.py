@@ -108,7 +108,7 @@ class _OpenTable(OpenBenchmark):
     def networks(self) -> Mapping[str, Network]:
         return self.models
 
-    def question(self, instance: Instance) -> Question:
+    def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
         from netproof.query import Question, image_robustness
 
         index, normalization = int(instance.sample), self.normalizations[instance.network]

@@ -156,7 +156,7 @@ class _OpenPerceptron(OpenBenchmark):
     def networks(self) -> Mapping[str, Network]:
         return {"network": self.perceptron}
 
-    def question(self, instance: Instance) -> Question:
+    def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
         import torch
 
         from netproof.query import Question, robustness

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from netproof.benchmarks.base import ABSENT, Benchmark, Instance, OpenBenchmark
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 #: how a folder is named instead of a benchmark
 PREFIX = "vnncomp:"
+#: of an instance's name, in characters: file systems take 255, of which endings need some
+_LONGEST_NAME = 200
+#: of networks that are held at once
+_NETWORKS = 64
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,10 @@ class VnncompBenchmark(Benchmark):
     def files(self, data: DataFolders) -> Mapping[str, Path]:
         found = {"instances": self._list(data)}
         for line in self._lines(data):
-            for kind, path in (("network", line.network), ("property", line.property)):
+            for role, path in _roles(line):
                 if not path.is_file():
                     raise InputError(path, f"no such file (line {line.line} of {found['instances']})", "put it there")
-                found[f"{kind} {path.name}"] = path
+                found[role] = path
         return found
 
     def check(self, data: DataFolders) -> None:
@@ -55,18 +59,27 @@ class VnncompBenchmark(Benchmark):
     def hashes(self, data: DataFolders) -> Mapping[str, str]:
         hashes = {"instances": _hash(self._list(data))}
         for line in self._lines(data):
-            for kind, path in (("network", line.network), ("property", line.property)):
-                hashes[f"{kind} {path.name}"] = _hash_if_there(path)
+            for role, path in _roles(line):
+                if role not in hashes:
+                    hashes[role] = _hash_if_there(path)
         return hashes
 
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:
         return tuple(instance for instance, _ in self._named(data))
 
+    def listed(self, data: DataFolders) -> Mapping[str, str]:
+        return {instance.name: f"line {line.line}: {' '.join(line.listed)}" for instance, line in self._named(data)}
+
+    def doubtful(self, data: DataFolders) -> frozenset[str]:
+        named = self._named(data)
+        before = _earlier_names([line for _, line in named])
+        changed = [pair for pair in zip(before, (i.name for i, _ in named), strict=True) if pair[0] != pair[1]]
+        return frozenset(name for pair in changed for name in pair)
+
     def open(self, data: DataFolders) -> OpenBenchmark:
         named = self._named(data)
-        paths = {str(line.network): line.network for _, line in named}
         return _OpenVnncomp(
-            {name: _loaded(path) for name, path in paths.items()},
+            {instance.network: line.network for instance, line in named},
             {instance.name: line.property for instance, line in named},
         )
 
@@ -82,15 +95,12 @@ class VnncompBenchmark(Benchmark):
 
     def _named(self, data: DataFolders) -> list[tuple[Instance, Line]]:
         """Instances by names of their own, usable as file names: network and property."""
-        named: list[tuple[Instance, Line]] = []
-        taken: dict[str, int] = {}
-        for line in self._lines(data):
-            stem = f"{_stem(line.network)}-{_stem(line.property)}"
-            taken[stem] = taken.get(stem, 0) + 1
-            name = stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
-            instance = Instance(name, str(line.network), _stem(line.network), _stem(line.property))
-            named.append((instance, line))
-        return named
+        lines = self._lines(data)
+        names = distinct_names([f"{_stem(line.network)}-{_stem(line.property)}" for line in lines])
+        return [
+            (Instance(name, str(line.network), group, name.removeprefix(f"{group}-")), line)
+            for name, line, group in zip(names, lines, (_stem(line.network) for line in lines), strict=True)
+        ]
 
 
 def folder_benchmark(name: str) -> VnncompBenchmark:
@@ -109,6 +119,53 @@ def folder_benchmark(name: str) -> VnncompBenchmark:
     return VnncompBenchmark(f"{PREFIX}{folder}", f"instances of {lists[0]}", (str(lists[0]),))
 
 
+def distinct_names(wished: Sequence[str]) -> list[str]:
+    """Names by position, each a file name of its own on any file system, and nothing that a shell or a table takes for
+    something else.
+
+    The first that wishes for a name gets it; the others get a number that makes a name nobody else wishes for.
+    Capitals do not tell names apart.
+    """
+    names = [_file_name(name) for name in wished]
+    everybody, taken = {name.lower() for name in names}, set[str]()
+    numbers: dict[str, int] = {}
+    distinct = []
+    for wish in names:
+        name, number = wish, numbers.get(wish.lower(), 1)
+        while name.lower() in taken or (name != wish and name.lower() in everybody):
+            number += 1
+            name = f"{wish}-{number}"
+        numbers[wish.lower()] = number
+        taken.add(name.lower())
+        distinct.append(name)
+    return distinct
+
+
+def _file_name(name: str) -> str:
+    if not re.match(r"[A-Za-z0-9_]", name):
+        name = f"_{name}"
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[: _LONGEST_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return name
+
+
+def _earlier_names(lines: Sequence[Line]) -> list[str]:
+    """What versions without :meth:`VnncompBenchmark.listed` called these instances, one name for several at times."""
+    names = []
+    taken: dict[str, int] = {}
+    for line in lines:
+        stem = f"{_stem(line.network)}-{_stem(line.property)}"
+        taken[stem] = taken.get(stem, 0) + 1
+        names.append(stem if taken[stem] == 1 else f"{stem}-{taken[stem]}")
+    return names
+
+
+def _roles(line: Line) -> tuple[tuple[str, Path], tuple[str, Path]]:
+    """The two files of an instance, by what they are and where the list says that they are."""
+    network, property_ = (PurePosixPath(name) for name in line.listed)
+    return (f"network {network}", line.network), (f"property {property_}", line.property)
+
+
 def _hash(path: Path) -> str:
     return hashlib.sha256(read_bytes(path, "data file")).hexdigest()
 
@@ -120,14 +177,16 @@ def _hash_if_there(path: Path) -> str:
         return ABSENT
 
 
-def _loaded(path: Path) -> Network | NetproofError:
-    """A network, or why there is none."""
+def _loaded(path: Path) -> Network | Exception:
+    """A network, or why there is none: whatever a file does to its reader, other instances are to be answered."""
     from netproof.formats.load import load
 
     try:
         return load(path)
     except NetproofError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - of memory, of recursion, a defect of a reader
+        return InputError(path, f"cannot be read ({type(error).__name__}: {error})", "check the file")
 
 
 def _stem(path: Path) -> str:
@@ -137,19 +196,35 @@ def _stem(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
 
 
-@dataclass(frozen=True, eq=False)
 class _OpenVnncomp(OpenBenchmark):
-    models: Mapping[str, Network | NetproofError]
-    properties: Mapping[str, Path]
+    """Networks are read when an instance first needs them, and the latest are kept."""
+
+    def __init__(self, networks: Mapping[str, Path], properties: Mapping[str, Path]) -> None:
+        self._paths = networks
+        self._properties = properties
+        self._held: dict[str, Network | Exception] = {}
 
     @property
     def networks(self) -> Mapping[str, Network]:
-        return {name: model for name, model in self.models.items() if not isinstance(model, NetproofError)}
+        models = {name: self._network(name) for name in self._paths}
+        return {name: model for name, model in models.items() if not isinstance(model, Exception)}
 
-    def question(self, instance: Instance) -> Question:
+    def prepare(self, instance: Instance) -> bool:
+        return not isinstance(self._network(instance.network), Exception)
+
+    def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
         from netproof.formats.vnnlib import read_vnnlib
 
-        network = self.models[instance.network]
-        if isinstance(network, NetproofError):
-            raise network
-        return read_vnnlib(self.properties[instance.name]).question(network)
+        network = self._network(instance.network)
+        if isinstance(network, Exception):
+            raise network.with_traceback(None)
+        return read_vnnlib(self._properties[instance.name], deadline=deadline).question(network)
+
+    def _network(self, name: str) -> Network | Exception:
+        held = self._held.pop(name, None)
+        if held is None:
+            if len(self._held) >= _NETWORKS:
+                del self._held[next(iter(self._held))]
+            held = _loaded(self._paths[name])
+        self._held[name] = held
+        return held

@@ -4,9 +4,10 @@ docs/certificates.md says what has to hold; this module and the few it uses are 
 
 *What has to be trusted* for an accepted certificate to be true:
 
-* the reader of the network (``formats/``) and the exact evaluation of its operators: ``forward_linear``,
-  ``forward_absolute``, ``adjoint``, ``adjoint_absolute``, ``offset`` of affine nodes, the thresholds of staircases
-  (``operators/``); that the graph's integers stay below 2**52 (``graph/exactness.py``);
+* that the reader of the network (``formats/``) and a second reader, which shares nothing with it (``second_reading/``), do not
+  both misunderstand its file in the same way;
+* the exact evaluation of the graph's operators: ``forward_absolute``, ``adjoint``, ``adjoint_absolute``, ``offset`` of affine
+  nodes (``operators/``); that the graph's integers stay below 2**52 (``graph/exactness.py``);
 * what the property means: ``robustness`` and ``Query`` (``query.py``), ``Network.classify``; of a property that is given
   beside the certificate, its reader (``formats/vnnlib*.py``) and ``Property.holds`` (``property.py``);
 * this room: ``evaluate.py`` (intervals and bounds), ``cases.py`` (what a case implies), and this module (the tree);
@@ -48,6 +49,7 @@ from netproof.certificate.evaluate import ExactNetwork
 from netproof.certificate.format import MEMORY
 from netproof.certificate.refute import Rows
 from netproof.certificate.region import Cuts, Region
+from netproof.certificate.second_reading.compare import confirm
 from netproof.certificate.statement import check_statement
 from netproof.certificate.witness import WitnessDocument, read_evidence
 from netproof.errors import CertificateError, ProofError
@@ -73,6 +75,8 @@ class Checked:
     claim : ``"unsat"`` or ``"sat"``
     leaves, cuts, splits, nodes, points : how many of them the proof has (0 for a witness)
     seconds : what checking took
+    second_reading : what was compared with a second reading of the network's file; empty where the network was made in
+        memory
     parts : of a certificate of several parts, what was checked of each; certificate and query are then those of the
         first, and the numbers are sums
     """
@@ -86,6 +90,7 @@ class Checked:
     nodes: int
     points: int
     seconds: float
+    second_reading: str = ""
     parts: tuple[Checked, ...] = ()
 
 
@@ -109,7 +114,8 @@ def check(
     Raises
     ------
     ProofError : it does not prove its claim; names the first node, by number, that is not proved
-    CertificateError : it cannot be used: damaged, inconsistent, about another network, or too large for ``memory``
+    CertificateError : it cannot be used: damaged, inconsistent, about another network, or too large for ``memory``; or a
+        second reading of the network's file finds another network
     """
     start = time.perf_counter()
     source = "certificate"
@@ -144,6 +150,7 @@ def check(
         points=sum(c.points for c in checked),
         seconds=seconds,
         parts=tuple(checked),
+        second_reading=checked[0].second_reading,
     )
 
 
@@ -154,6 +161,7 @@ def _check(
     if fault:
         raise CertificateError(source, f"is inconsistent: {fault}", "make it anew")
     query = query_of(certificate, network, source)
+    read_again = confirm(network)
     if query.misclassified:
         label = sample_of(query).label
         raise ProofError(source, f"the network takes the image itself for class {query.prediction}, not {label}")
@@ -172,6 +180,7 @@ def _check(
         nodes=len(kind),
         points=int((kind == POINTS).sum()),
         seconds=0.0,
+        second_reading=read_again,
     )
 
 

@@ -224,6 +224,9 @@ def _present(
     from netproof.runs.table import FILE, read_table
 
     record = RunRecord.read(folder)
+    record.check_same_instances(
+        folder, RunRecord(record.benchmark, {}, (), benchmark.listed(folders), benchmark.doubtful(folders))
+    )
     instances = benchmark.instances(folders)
     rows = read_table(folder / FILE, {i.name for i in instances}).rows
     summary = summarize(benchmark.name, benchmark.authors, instances, rows, published)

@@ -58,8 +58,9 @@ def check(
 ) -> int:
     """Check a certificate with exact integer arithmetic, or replay a witness.
 
-    Prints what was proved. Exits with 0 where the claim is proved, 1 where it is not, 2 where the certificate cannot be
-    used: damaged, or about another network. Sample, radius and bit widths are those that the certificate states; the
+    The network's file is read twice, by two readers that share nothing, which have to agree. Prints what was proved. Exits
+    with 0 where the claim is proved, 1 where it is not, 2 where the certificate cannot be used: damaged, or about another
+    network. Sample, radius and bit widths are those that the certificate states; the
     options say which they have to be.
     """
     from netproof.cli.output import print_json
@@ -108,6 +109,8 @@ def check(
             samples.check_size(model)
             _check_sample(content, samples.image(index).reshape(-1).tolist(), samples.label(index), index, certificate)
         checked = check_certificate(evidence, model, asked=asked)
+        if not checked.second_reading:
+            raise CertificateError(network, "was not kept by its reader, so that it cannot be read twice", "report it")
     except ProofError as error:
         if as_json:
             print_json({"certificate": str(certificate), "proved": False, "reason": error.problem})
@@ -116,7 +119,8 @@ def check(
         return _FAILED
     except CertificateError as error:
         # The checker was given the content, not the file's name.
-        raise CertificateError(certificate, error.problem, error.mend) from None
+        source = str(network) if error.source == str(network) else certificate
+        raise CertificateError(source, error.problem, error.mend) from None
     if as_json:
         print_json(_document(checked, certificate, index, property_))
     else:
@@ -218,6 +222,7 @@ def _document(checked: Checked, certificate: Path, index: int | None, property_:
         "enumerated": checked.points,
         "nodes": checked.nodes,
         "witness": content.arrays["witness"].tolist() if content.claim == "sat" else None,
+        "second_reading": checked.second_reading,
         "seconds": round(checked.seconds, 6),
         "netproof": netproof_version(),
     }
@@ -276,6 +281,7 @@ def _text(checked: Checked, certificate: Path, index: int | None, property_: Pat
         f"certificate  {certificate} ({content.name or 'unnamed'}; by {content.producer or 'an unnamed program'})",
         f"network      {network.path}, SHA-256 {network.sha256}",
         f"reading      {reading}",
+        f"             read again by a second reader, and found the same: {checked.second_reading}",
         f"input set    {where}",
         f"             {document['free_inputs']} of {network.inputs} inputs can change, {points}",
         f"claim        {claim}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli import options as o
-from netproof.errors import InputError
+from netproof.errors import InputError, TimeLimitError
 
 if TYPE_CHECKING:
     from netproof.network import Network
@@ -65,28 +65,34 @@ def verify(
         check_writable(competition, "--competition")
     if certificate is not None:
         check_writable(certificate, "--certificate")
-    limit, begun = settings.timeout, time.monotonic()
 
     from netproof.formats.load import load
     from netproof.formats.vnnlib import read_vnnlib
     from netproof.graph.graph import Arithmetic
-    from netproof.result import Verdict
+    from netproof.result import Result, Verdict
     from netproof.search.device import check_device
     from netproof.search.verify import verify as verify_question
 
+    limit, begun = settings.timeout, time.monotonic()
     model = load(network)
     check_device(settings.device, model)
-    statement = read_vnnlib(property_)
     if certificate is not None and model.graph.arithmetic is Arithmetic.REAL:
         problem = f"{network} is a float network, whose verdicts have no certificates yet"
         raise InputError("--certificate", problem, "leave it out")
-    # The time that reading took is part of the limit; a property that nothing is left for is not asked.
-    reading = time.monotonic() - begun
-    question = statement.question(model)
-    result = verify_question(question, replace(settings, timeout=max(limit - reading, _LEAST_TIME)))
+    question = None
+    try:
+        # The time that reading takes is part of the limit.
+        question = read_vnnlib(property_, deadline=begun + limit).question(model)
+    except TimeLimitError:
+        result = Result(
+            Verdict.TIMEOUT, time.monotonic() - begun, "reading", reason="the limit was reached while reading"
+        )
+    else:
+        left = max(begun + limit - time.monotonic(), _LEAST_TIME)
+        result = verify_question(question, replace(settings, timeout=left))
     _write(result, witness, competition)
-    certified = certificate is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
-    if certificate is not None and certified:
+    certified = certificate is not None and question is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
+    if certificate is not None and question is not None and certified:
         from netproof.runs.certify import write_certificate
 
         write_certificate(certificate, question, result)

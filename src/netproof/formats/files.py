@@ -15,18 +15,48 @@ from netproof.errors import FormatError, InputError
 
 #: no file netproof reads whole is larger than this (a bomb behind a small gzip is)
 SIZE_LIMIT = 1 << 30
+#: what gzip may unpack to, however small it is, and for every byte of its own
+_UNPACKED = 1 << 26
+_UNPACKED_PER_BYTE = 100
+_PART = 1 << 24
+_GZIP = b"\x1f\x8b"
 
 
 def read_bytes(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes:
     """The content of a file, decompressed where it is gzip.
 
     ``what`` names the thing expected ("image file"). Raises :class:`FormatError` where it is missing, a
-    folder, unreadable, corrupt gzip, or larger than ``limit`` bytes.
+    folder, unreadable, corrupt gzip, larger than ``limit`` bytes, or gzip that unpacks to far more than it is.
     """
     path = Path(path)
+    data = read_raw(path, what, limit=limit)
+    if data[:2] == _GZIP:
+        return _decompress(path, data, what, limit)
+    return data
+
+
+def read_raw(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes:
+    """The content of a file as it is, whatever it begins with. Raises as :func:`read_bytes`."""
+    path = Path(path)
+    data = _start(path, what, limit + 1)
+    if len(data) > limit:
+        raise FormatError(path, f"is larger than {limit} bytes", f"this is no {what}; check the path")
+    return data
+
+
+def read_start(path: str | Path, what: str, size: int) -> bytes:
+    """The first ``size`` bytes of a file's content, decompressed where it is gzip. Raises as :func:`read_bytes`."""
+    path = Path(path)
+    data = _start(path, what, size)
+    if data[:2] != _GZIP:
+        return data
+    return _unpacked(path, _start(path, what, (size << 4) + (1 << 16)), size)
+
+
+def _start(path: Path, what: str, size: int) -> bytes:
     try:
         with path.open("rb") as stream:
-            data = stream.read(limit + 1)
+            return _at_most(stream, size)
     except FileNotFoundError:
         raise FormatError(path, f"no such {what}", "check the path") from None
     except IsADirectoryError:
@@ -35,17 +65,35 @@ def read_bytes(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes
         raise FormatError(path, f"cannot be read ({error.strerror})", "check the path and its permissions") from None
     except ValueError:
         raise FormatError(repr(str(path)), "is no file name", "check the path") from None
-    if data[:2] == b"\x1f\x8b":
-        data = _decompress(path, data, limit)
-    if len(data) > limit:
+
+
+def _at_most(stream: BinaryIO | gzip.GzipFile, size: int) -> bytes:
+    """Up to ``size`` bytes, without room for all of them before there are any."""
+    parts = []
+    while size > 0 and (part := stream.read(min(size, _PART))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _decompress(path: Path, data: bytes, what: str, limit: int) -> bytes:
+    allowed = min(limit, max(_UNPACKED, _UNPACKED_PER_BYTE * len(data)))
+    unpacked = _unpacked(path, data, allowed + 1)
+    if len(unpacked) > limit:
         raise FormatError(path, f"is larger than {limit} bytes", f"this is no {what}; check the path")
-    return data
+    if len(unpacked) > allowed:
+        raise FormatError(
+            path,
+            f"is gzip of {len(data)} bytes that unpacks to more than {allowed}",
+            f"this is no {what}; check the path",
+        )
+    return unpacked
 
 
-def _decompress(path: Path, data: bytes, limit: int) -> bytes:
+def _unpacked(path: Path, data: bytes, size: int) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            return stream.read(limit + 1)
+            return _at_most(stream, size)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(path, f"is damaged gzip ({error})", "download or copy it again") from None
 

@@ -74,7 +74,11 @@ def quantize(values: NDArray[np.floating], bits: int, integer_bits: int) -> NDAr
         values = values.astype(np.float64)
     # Saturated before it is scaled, which is exact and cannot overflow.
     scaled = np.clip(values, low / scale, high / scale) * scale
-    rounded: NDArray[np.int64] = (np.sign(scaled) * np.floor(np.abs(scaled) + 0.5)).astype(np.int64)
+    magnitude = np.abs(scaled)
+    whole = np.floor(magnitude)
+    # Not floor(magnitude + 0.5): of the largest float64 below 0.5 that sum is rounded to 1.
+    whole += magnitude - whole >= 0.5
+    rounded: NDArray[np.int64] = (np.sign(scaled) * whole).astype(np.int64)
     return rounded
 
 

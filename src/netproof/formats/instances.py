@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from netproof.errors import FormatError
 from netproof.formats.files import read_bytes
 
 _SIZE_LIMIT = 1 << 24
+#: a heading names columns: words without dots, and no number for the time limit
+_HEADING = re.compile(r"[A-Za-z][A-Za-z _()/\[\]-]*")
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,20 @@ class Instance:
     ----------
     network, property : the files, whether they exist or not; gzip where only the file with ``.gz`` added is there
     timeout : seconds
-    name : the two names as the list has them, separated by a space
+    listed : the names of the two files as the list has them
     line : where it stands, from 1
     """
 
     network: Path
     property: Path
     timeout: float
-    name: str
+    listed: tuple[str, str]
     line: int
+
+    @cached_property
+    def name(self) -> str:
+        """The two names as the list has them, separated by a space."""
+        return " ".join(self.listed)
 
 
 def read_instances(path: str | Path) -> list[Instance]:
@@ -38,11 +47,13 @@ def read_instances(path: str | Path) -> list[Instance]:
 
     Raises
     ------
-    FormatError : missing or damaged file; a line that has not three columns or whose third is no time limit
+    FormatError : missing or damaged file; a line that has not three columns or whose third is no time limit (the first may
+        be a heading)
     """
     path = Path(path)
     text = read_bytes(path, "list of instances", limit=_SIZE_LIMIT).decode("utf-8-sig", "replace")
     instances: list[Instance] = []
+    begun = False
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     try:
         for row in reader:
@@ -54,15 +65,17 @@ def read_instances(path: str | Path) -> list[Instance]:
             network, property_, limit = cells[:3]
             seconds = _seconds(limit)
             if seconds is None:
-                if not instances:
-                    continue  # a heading
+                if not begun and all(_HEADING.fullmatch(cell) for cell in cells[:3]):
+                    begun = True
+                    continue
                 raise FormatError(path, f"line {reader.line_num}: '{limit[:40]}' is no time limit", "give seconds")
+            begun = True
             instances.append(
                 Instance(
                     _found(path.parent / network),
                     _found(path.parent / property_),
                     seconds,
-                    f"{network} {property_}",
+                    (network, property_),
                     reader.line_num,
                 )
             )

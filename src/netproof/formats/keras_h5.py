@@ -1,13 +1,15 @@
 """Reader for Keras HDF5 weights of multi-layer perceptrons.
 
 Keras lists its layers in the attribute ``layer_names`` and each layer's tensors in
-``weight_names``, kernel first; a whole model keeps the same under ``model_weights``. Nothing in
-the file is executed.
+``weight_names``, kernel first; a whole model keeps the same under ``model_weights``, and says in ``model_config``
+which function its layers are. Nothing in the file is executed, and nothing in it is passed over: a layer that is read
+as none, and numbers that no name mentions, are refused.
 """
 
 from __future__ import annotations
 
-import io
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +20,30 @@ from numpy.typing import NDArray
 from netproof.errors import FormatError
 from netproof.formats.files import read_bytes
 from netproof.formats.fixed_point import FixedPoint, fixed_point_graph
+from netproof.formats.hdf5_file import Hdf5File, open_hdf5, printable
+from netproof.formats.keras_config import check_config
 from netproof.network import Network
 
 if TYPE_CHECKING:
     import h5py
 
-Layer = tuple[NDArray[np.floating], NDArray[np.floating]]
+#: what whole models keep beside their weights, and what says nothing about the function
+_BESIDE_WEIGHTS = ("optimizer_weights",)
+#: layers that do nothing where a network is used, by the names that Keras gives them
+_IDLE = re.compile(r"(dropout|flatten|input|input_layer|re_lu|relu)(_[0-9]+)?")
+_RELU = re.compile(r"(re_lu|relu)(_[0-9]+)?")
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_HEAP = b"GCOL\1"
-_MAX_PARAMETERS = 1 << 27
+
+@dataclass(frozen=True, eq=False)
+class DenseLayer:
+    """A layer of a file; one without weights (dropout, flatten) has no kernel and no bias.
+
+    ``kernel`` is ``[n_in, n_out]``, ``bias`` ``[n_out]``, in the float type of the file.
+    """
+
+    name: str
+    kernel: NDArray[np.floating] | None = None
+    bias: NDArray[np.floating] | None = None
 
 
 def read_keras_h5(path: str | Path, widths: FixedPoint | None = None) -> Network:
@@ -40,17 +56,19 @@ def read_keras_h5(path: str | Path, widths: FixedPoint | None = None) -> Network
 
     Raises
     ------
-    FormatError : missing, truncated or foreign file; layers that do not chain; NaN or infinite weights
+    FormatError : missing, truncated or foreign file; layers that do not chain; NaN or infinite weights; numbers that
+        are not in the file, or that no name mentions; a ``model_config`` of another function
     ExactnessError : bit widths with which accumulators leave float64's exact range
     """
     import hashlib
 
-    widths = widths or FixedPoint()
+    widths, path = widths or FixedPoint(), Path(path)
     data = read_bytes(path, "network file")
-    if not data.startswith(_SIGNATURE):
-        raise FormatError(path, "is not an HDF5 file", "give Keras weights saved as .h5")
-    _check_global_heaps(Path(path), data)
-    graph = fixed_point_graph(_read_layers(Path(path), data), widths, path)
+    with open_hdf5(path, data) as file:
+        layers = _layers_of(file)
+        _check_model(file, layers)
+    dense = [(layer.kernel, layer.bias) for layer in layers if layer.kernel is not None and layer.bias is not None]
+    graph = fixed_point_graph(dense, widths, path)
     lower = torch.zeros(graph.input.size, dtype=torch.float64)
     return Network(
         graph=graph,
@@ -59,119 +77,131 @@ def read_keras_h5(path: str | Path, widths: FixedPoint | None = None) -> Network
         lower=lower,
         upper=lower + (1 << widths.input_bits) - 1,
         scheme=widths.as_dict(),
+        content=data,
     )
 
 
-def _read_layers(path: Path, data: bytes) -> list[Layer]:
-    import h5py
-
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            return _layers_of(path, file)
-    except FormatError:
-        raise
-    except (
-        OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
-        AssertionError, SystemError,
-    ) as error:  # fmt: skip
-        # h5py reports a damaged file by whichever of these its C library's failure maps to.
-        detail = _printable(str(error).strip("'\"")) or type(error).__name__
-        raise FormatError(path, f"is a damaged HDF5 file ({detail})", "download or copy it again") from None
-
-
-def _layers_of(path: Path, file: h5py.File) -> list[Layer]:
-    root = file.get("model_weights", file)
-    if "layer_names" not in root.attrs:
+def _layers_of(file: Hdf5File) -> list[DenseLayer]:
+    path, inside, root = file.path, "", file.root
+    stated = [name for name in root.attrs if name.startswith("layer_names")]
+    if "model_weights" in file.groups:
+        if stated:
+            raise FormatError(path, "lists layers both at its top and under 'model_weights'", "save the weights again")
+        inside, root = "model_weights/", file.groups["model_weights"]
+        beside = [name for name in file.root if name not in ("model_weights", *_BESIDE_WEIGHTS)]
+        if beside:
+            raise FormatError(path, f"holds '{printable(beside[0])}' beside its weights", "save the model again")
+    if not any(name.startswith("layer_names") for name in root.attrs):
         raise FormatError(path, "has no attribute 'layer_names'", "give weights that Keras saved as HDF5")
-    layers: list[Layer] = []
-    for name in _names(path, root, "layer_names"):
-        group = root[name]
-        tensors = [group[weight] for weight in _names(path, group, "weight_names")]
-        if not tensors:
-            continue  # dropout, flatten: nothing at inference
-        if len(tensors) != 2 or len(tensors[0].shape) != 2 or tensors[1].shape != tensors[0].shape[1:]:
-            shapes = ", ".join("x".join(map(str, t.shape)) for t in tensors)
-            raise FormatError(
-                path,
-                f"layer '{_printable(name)}' has weights of shape {shapes}, not a kernel and a bias",
-                "only networks of dense layers with bias are read from HDF5",
-            )
-        if tensors[0].size > _MAX_PARAMETERS:
-            raise FormatError(
-                path, f"layer '{_printable(name)}' claims {tensors[0].size} weights", "this is no usable network"
-            )
-        if layers and layers[-1][0].shape[1] != tensors[0].shape[0]:
-            raise FormatError(
-                path,
-                f"layer '{_printable(name)}' takes {tensors[0].shape[0]} values, the layer before it gives "
-                f"{layers[-1][0].shape[1]}",
-                "only plain chains of dense layers are read from HDF5",
-            )
-        for part, tensor in zip(("kernel", "bias"), tensors, strict=True):
-            if tensor.dtype.kind != "f":
+    names = file.names(root, "layer_names")
+    _check_distinct(path, names, "layer")
+    numbers, unread = 0, set(file.tensors)
+    unread -= {name for name in unread if name.startswith(tuple(f"{other}/" for other in _BESIDE_WEIGHTS)) and inside}
+    layers: list[DenseLayer] = []
+    for name in names:
+        group = file.groups.get(f"{inside}{name}") if name else None
+        shown = printable(name)
+        if group is None:
+            raise FormatError(path, f"its layer '{shown}' is named and not there", "download or copy it again")
+        weights = file.names(group, "weight_names")
+        _check_distinct(path, weights, f"weight of layer '{shown}'")
+        places = [f"{inside}{name}/{weight}" for weight in weights]
+        for place, weight in zip(places, weights, strict=True):
+            if place not in file.tensors:
                 raise FormatError(
                     path,
-                    f"layer '{_printable(name)}': its {part} is {tensor.dtype}, not floating point",
-                    "give the float weights; netproof quantizes them itself",
+                    f"layer '{shown}': its weight '{printable(weight)}' is named and not there",
+                    "download or copy it again",
                 )
-        if not all(t.id.get_storage_size() for t in tensors if t.size):
-            # HDF5 would read it as zeros, however many the header claims.
-            raise FormatError(path, f"layer '{_printable(name)}' holds no numbers", "save the weights again")
-        kernel, bias = (np.asarray(t[()]) for t in tensors)
-        for part, values in (("kernel", kernel), ("bias", bias)):
-            if not np.isfinite(values).all():
-                raise FormatError(
-                    path, f"layer '{_printable(name)}': its {part} holds NaN or infinity", "retrain or repair it"
-                )
-        if 0 in kernel.shape:
-            raise FormatError(path, f"layer '{_printable(name)}' has an empty kernel", "this is no usable network")
-        layers.append((kernel, bias))
-    if not layers:
+        tensors = [file.tensors[place] for place in places]
+        unread -= set(places)
+        if not tensors:
+            layers.append(DenseLayer(name))
+            continue
+        _check_shapes(path, shown, tensors, layers)
+        numbers += sum(tensor.size for tensor in tensors)
+        if numbers > file.most_numbers:
+            raise FormatError(
+                path,
+                f"layer '{shown}' claims {tensors[0].size} weights, in a file of {len(file.data)} bytes",
+                "this is no usable network",
+            )
+        kernel, bias = (
+            file.numbers(tensor, f"layer '{shown}': its {part}")
+            for part, tensor in zip(("kernel", "bias"), tensors, strict=True)
+        )
+        layers.append(DenseLayer(name, kernel, bias))
+    _check_nothing_left(file, inside, names, unread)
+    if all(layer.kernel is None for layer in layers):
         raise FormatError(path, "has no dense layer", "give the weights of a multi-layer perceptron")
     return layers
 
 
-def _check_global_heaps(path: Path, data: bytes) -> None:
-    """Refuse global heaps (where HDF5 keeps strings) whose objects do not follow each other up to its end.
-
-    The HDF5 library (2.0) walks from object to object without a look at their sizes: one of 0, or near 2**64,
-    keeps it going round for ever.
-    """
-    start = data.find(_HEAP)
-    while start >= 0:
-        end = start + int.from_bytes(data[start + 8 : start + 16], "little")
-        at = start + 16
-        while at + 16 <= min(end, len(data)):
-            size = int.from_bytes(data[at + 8 : at + 16], "little")
-            # Free space (object 0) counts its own header of 16 bytes; an object does not, and is padded to 8.
-            length = size if data[at : at + 2] == b"\0\0" else 16 + -(-size // 8) * 8
-            if length < 16 or at + length > end:
-                raise FormatError(path, "is a damaged HDF5 file (its heap of strings)", "download or copy it again")
-            at += length
-        start = data.find(_HEAP, start + 1)
+def _check_distinct(path: Path, names: list[str], what: str) -> None:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise FormatError(path, f"names the {what} '{printable(name)}' twice", "save the weights again")
 
 
-def _printable(text: str) -> str:
-    """Text from a file as it can stand in a message of one line."""
-    return "".join(c if c.isprintable() else " " for c in text[:100]).strip()
-
-
-def _names(path: Path, holder: h5py.Group, attribute: str) -> list[str]:
-    """The strings in an attribute; none where it is missing or empty."""
-    import h5py
-
-    if attribute not in holder.attrs:
-        return []
-    kind = holder.attrs.get_id(attribute)
-    if 0 in kind.shape:
-        return []  # of whatever type: Keras writes no names as no floats
-    # Asked before it is read: the HDF5 library crashes on some damaged attributes of other types.
-    if h5py.check_string_dtype(kind.dtype) is None:
+def _check_shapes(path: Path, shown: str, tensors: list[h5py.Dataset], before: list[DenseLayer]) -> None:
+    shapes: list[tuple[int, ...]] = [tuple(tensor.shape or ()) for tensor in tensors]
+    if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[1] != shapes[0][1:]:
+        stated = ", ".join("x".join(map(str, shape)) for shape in shapes)
         raise FormatError(
-            path, f"its attribute '{attribute}' holds {kind.dtype}, not names", "download or copy it again"
+            path,
+            f"layer '{shown}' has weights of shape {stated}, not a kernel and a bias",
+            "only networks of dense layers with bias are read from HDF5",
         )
-    return [_text(name) for name in np.atleast_1d(holder.attrs[attribute]).ravel()]
+    if 0 in shapes[0]:
+        raise FormatError(path, f"layer '{shown}' has an empty kernel", "this is no usable network")
+    given = [layer.kernel.shape[1] for layer in before if layer.kernel is not None]
+    if given and given[-1] != shapes[0][0]:
+        raise FormatError(
+            path,
+            f"layer '{shown}' takes {shapes[0][0]} values, the layer before it gives {given[-1]}",
+            "only plain chains of dense layers are read from HDF5",
+        )
 
 
-def _text(name: bytes | str) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+def _check_nothing_left(file: Hdf5File, inside: str, names: list[str], unread: set[str]) -> None:
+    """Refuse numbers and names of weights that belong to no layer: part of the network would be left out."""
+    for place in sorted(unread):
+        raise FormatError(
+            file.path, f"holds '{printable(place)}', which none of its layers names", "save the weights again"
+        )
+    known = {f"{inside}{name}" for name in names} | {inside.rstrip("/")}
+    for place, group in sorted(file.groups.items()):
+        ours = place.startswith(inside) and place not in known
+        if ours and any(name.startswith("layer_names") for name in group.attrs):
+            raise FormatError(
+                file.path, f"'{printable(place)}' lists layers of its own", "save a network without parts"
+            )
+        if ours and file.names(group, "weight_names"):
+            raise FormatError(
+                file.path, f"'{printable(place)}' names weights, and is none of the layers", "save the weights again"
+            )
+
+
+def _check_model(file: Hdf5File, layers: list[DenseLayer]) -> None:
+    """What the file says its function is, in ``model_config`` or else by the names of layers, must be what is read."""
+    stated = [name for name in file.root.attrs if name.startswith("model_config")]
+    if stated:
+        text = file.text(file.root, stated[0])
+        if stated != ["model_config"] or len(text) != 1:
+            raise FormatError(
+                file.path, f"its attribute '{printable(stated[-1])}' is not one text", "save the model again"
+            )
+        shapes = [(layer.name, None if layer.kernel is None else layer.kernel.shape) for layer in layers]
+        check_config(file.path, text[0], shapes)
+        return
+    dense = [number for number, layer in enumerate(layers) if layer.kernel is not None]
+    for number, layer in enumerate(layers):
+        if layer.kernel is not None:
+            continue
+        between = dense[0] < number < dense[-1]
+        if not _IDLE.fullmatch(layer.name) or (_RELU.fullmatch(layer.name) and not between):
+            raise FormatError(
+                file.path,
+                f"its layer '{printable(layer.name)}' has no weights, and nothing says what it does",
+                "save the whole model, or dense layers with dropout and flatten alone",
+            )

@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 
 from netproof.errors import FormatError, InputError
-from netproof.formats.files import read_bytes
+from netproof.formats.files import read_start
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.keras_h5 import read_keras_h5
 from netproof.formats.onnx import read_onnx
@@ -96,7 +96,7 @@ def load(
 
 
 def _format_of(path: Path) -> _Format:
-    start = read_bytes(path, "network file")[:64]
+    start = read_start(path, "network file", 64)
     for known in _FORMATS:
         if known.signature is not None and start.startswith(known.signature):
             return known

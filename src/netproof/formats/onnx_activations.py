@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from netproof.formats.onnx_call import Call, Constant, NodeError, Translate, Value, Variable
 from netproof.operators.base import Activation
@@ -11,6 +12,9 @@ from netproof.operators.leaky_relu import LeakyReLU
 from netproof.operators.relu import ReLU
 from netproof.operators.sigmoid import Sigmoid
 from netproof.operators.tanh import Tanh
+
+#: the largest numbers of float16, float32 and float64, by the numbers ONNX gives these types
+_LARGEST = {10: 65504.0, 1: (2.0 - 2.0**-23) * 2.0**127, 11: sys.float_info.max}
 
 
 def _applied(call: Call, activation: Activation) -> Value:
@@ -28,14 +32,16 @@ def _leaky_relu(call: Call) -> Value:
 
 
 def _clip(call: Call) -> Value:
-    ends = [-math.inf, math.inf]
+    # An end that is not given is that of the type: what a runtime clips to, float32's for all types in old files.
+    most = _LARGEST[call.kind(0) if call.opset >= 11 else 1]
+    ends = [-most, most]
     for number, name in enumerate(("min", "max")):
         if call.opset < 11:
             if call.has(name):
                 ends[number] = call.number(name, 0.0)
         elif call.optional(number + 1) is not None:
             array = call.constant(number + 1)
-            if array.size != 1 or math.isnan(float(array.reshape(())) if array.size == 1 else math.nan):
+            if array.size != 1 or array.ndim > 1 or math.isnan(float(array.reshape(()))):
                 raise NodeError(f"its {name} is not one number", "export the network again")
             ends[number] = float(array.reshape(()))
     low, high = ends

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from netproof.operators.batch_norm import BatchNorm
 from netproof.operators.scale import Scale
 from netproof.operators.sum import Sum
 
-#: constants of more numbers are not compared with exact fractions one by one
-_LARGEST_FOLD = 1 << 20
+#: types narrower than float64, by the numbers ONNX gives them
+_NARROW = {1: np.float32, 10: np.float16}
 
 
 def per_channel(array: NDArray[np.float64], shape: Shape) -> NDArray[np.float64]:
@@ -52,6 +52,7 @@ def _scaled(
     assert isinstance(value, Variable)
     if not value.size or (bool((parts[0] == 1).all()) and bool((parts[1] == 0).all())):
         return value
+    call.translation.allocate(2 * math.prod(shape) if any(p.size > 1 for p in parts) else 0)
     factor, added = (tensor_of(per_channel(p, shape)) for p in parts)
     exact = is_power_of_two(factor)
     operator = Scale(value.size, factor, added, 0 if exact else roundings)
@@ -73,22 +74,68 @@ def add(call: Call, left: Value, right: Value, sign: int = 1, part: str = "") ->
     return folded(call, np.add if sign > 0 else np.subtract, left.array, right.array)
 
 
-def folded(
-    call: Call, function: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]], left: NDArray[Any], right: NDArray[Any]
-) -> Constant:
-    """A function of two constants. Of floats only where the result is exact: the claim is about the file's numbers."""
+def folded(call: Call, function: np.ufunc, left: NDArray[Any], right: NDArray[Any]) -> Constant:
+    """A function of two constants of one type, and only where the result is exact in that type.
+
+    Of floats the claim is about the file's numbers, which a runtime rounds; integers it wraps around. (Integers of fewer
+    than 64 bits are checked where all results are.)
+    """
+    if left.dtype == np.float64:
+        return Constant(exactly(call, function, left, right, call.kind(0)))
+    call.make(np.broadcast_shapes(left.shape, right.shape))
+    ends = largest(left), largest(right)
+    if (ends[0] * ends[1] if function is np.multiply else sum(ends)) >= 2**63:
+        raise NodeError(
+            "integers of 64 bits are combined, where runtimes may wrap around", "fold constants before export"
+        )
+    return Constant(function(left, right))
+
+
+def largest(array: NDArray[Any]) -> int:
+    """The largest magnitude of integers, as one that cannot overflow."""
+    return max(abs(int(array.min())), abs(int(array.max()))) if array.size else 0
+
+
+def exactly(
+    call: Call, function: np.ufunc, left: NDArray[Any], right: NDArray[Any], kind: int = 11
+) -> NDArray[np.float64]:
+    """A sum, difference, product or quotient of finite floats that neither float64 nor the type ``kind`` rounds."""
     shape = np.broadcast_shapes(left.shape, right.shape)
-    call.translation.reserve(shape)
-    if left.dtype != np.float64:
-        return Constant(function(left, right))
+    call.make(shape)
+    call.translation.allocate(4 * math.prod(shape))
     a, b = np.broadcast_arrays(finite(left, "a constant"), finite(right, "a constant"))
-    result = finite(function(a, b), "the result")
-    if result.size > _LARGEST_FOLD or not all(
-        Fraction(float(z)) == function(Fraction(float(x)), Fraction(float(y)))  # type: ignore[arg-type]
-        for x, y, z in zip(a.flat, b.flat, result.flat, strict=True)
-    ):
+    with np.errstate(all="ignore"):  # what overflows is refused as not finite
+        z = finite(np.asarray(function(a, b)), "the result")
+        if function is np.add or function is np.subtract:
+            other = z - a
+            exact = (a - (z - other)) + ((b if function is np.add else -b) - other) == 0
+        elif function is np.multiply:
+            exact = _is_product(z, a, b)
+        else:
+            exact = _is_product(a, z, b)
+        narrow = _NARROW.get(kind)
+        exact &= True if narrow is None else z.astype(narrow).astype(np.float64) == z
+    if not bool(exact.all()):
         raise NodeError("float constants are combined, which rounds them", "fold constants before export")
-    return Constant(result)
+    return z
+
+
+def _is_product(z: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where ``z = a b`` exactly: the error of a product is a sum of products of halves (Dekker), if none underflows."""
+    (a1, a2), (b1, b2) = _halves(a), _halves(b)
+    error = ((a1 * b1 - z) + a1 * b2 + a2 * b1) + a2 * b2
+    size = [np.abs(part) for part in (a, b)]
+    tame = [(part >= 2.0**-400) & (part <= 2.0**400) for part in size]
+    null = ((a == 0) | (b == 0)) & (z == 0)
+    exact: NDArray[np.bool_] = null | (tame[0] & tame[1] & (z == a * b) & (error == 0))
+    return exact
+
+
+def _halves(a: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A float64 number as a sum of two of 26 bits (Veltkamp)."""
+    wide = a * (2.0**27 + 1)
+    high = wide - (wide - a)
+    return high, a - high
 
 
 def _add(call: Call) -> Value:
@@ -108,7 +155,11 @@ def _sum(call: Call) -> Value:
 
 def _neg(call: Call) -> Value:
     value = call.operand(0)
-    return Constant(-value.array) if isinstance(value, Constant) else scaled(call, value, -1.0, 0.0)
+    if isinstance(value, Variable):
+        return scaled(call, value, -1.0, 0.0)
+    if value.array.dtype == np.int64 and largest(value.array) >= 2**63:
+        raise NodeError("the least integer of 64 bits is negated, which wraps around", "repair the network")
+    return Constant(-value.array)
 
 
 def _mul(call: Call) -> Value:
@@ -131,6 +182,9 @@ def _div(call: Call) -> Value:
         raise NodeError("a division by 0", "repair the network")
     if isinstance(left, Constant):
         if left.array.dtype == np.int64:
+            if max(largest(left.array), largest(right.array)) >= 2**63:
+                raise NodeError("the least integer of 64 bits is divided", "repair the network")
+            call.make(np.broadcast_shapes(left.shape, right.shape))
             quotient = np.abs(left.array) // np.abs(right.array)
             return Constant(np.sign(left.array) * np.sign(right.array) * quotient)
         return folded(call, np.divide, left.array, right.array)
@@ -186,7 +240,7 @@ def _of_constants(function: Callable[..., NDArray[Any]], count: int) -> Translat
             raise NodeError(
                 "it is known for the arithmetic of shapes only, here are floats", "fold constants before export"
             )
-        call.translation.reserve(np.broadcast_shapes(*(array.shape for array in arrays)))
+        call.make(np.broadcast_shapes(*(array.shape for array in arrays)))
         return Constant(np.asarray(function(*arrays)))
 
     return translate

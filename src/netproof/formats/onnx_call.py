@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.onnx_tensors import printable
+from netproof.formats.ledger import Ledger
+from netproof.formats.onnx_external import Surroundings
+from netproof.formats.onnx_tensors import read_tensor
+from netproof.formats.onnx_text import printable
 from netproof.graph.graph import GraphBuilder
-from netproof.operators.base import Operator
+from netproof.operators.base import Affine, Operator
+from netproof.operators.batch_norm import BatchNorm
 from netproof.operators.select import Select
 
 if TYPE_CHECKING:
@@ -25,9 +30,10 @@ Shape = tuple[int, ...]
 #: types of attributes, as ONNX numbers them
 FLOAT, INTEGER, TEXT, TENSOR, FLOATS, INTEGERS = 1, 2, 3, 4, 6, 7
 
-#: features of one value, and of all values and index maps together, beyond which a network is refused
-_LARGEST_VALUE = 1 << 24
-_LARGEST_TOTAL = 1 << 27
+#: entries of an operand that lists axes, extents or paddings
+_LONGEST_LIST = 256
+#: axes of one value; NumPy has 64
+_MOST_AXES = 32
 
 
 class NodeError(Exception):
@@ -74,26 +80,35 @@ class Translation:
     path : of the file
     builder : of the graph
     opset : version of the standard operators
+    around : the files beside it
+    types : of the file's values, as ONNX numbers them, as far as they are known
     notes, order_only : see :class:`netproof.network.Network`
     made_by : the ONNX operator that gave each operator of the graph, by the ``id`` of the latter
+    rounded : operators whose numbers are rounded, by what they were made of
     """
 
     path: Path
     builder: GraphBuilder
     opset: int
+    around: Surroundings
+    types: dict[str, int]
     notes: list[str] = field(default_factory=list)
     order_only: bool = False
     made_by: dict[int, str] = field(default_factory=dict)
-    _total: int = 0
+    rounded: dict[Hashable, Operator] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the file may still make."""
+        return self.around.ledger
 
     def reserve(self, shape: Shape) -> None:
         """Make sure, before it is made, that a value is of a size that can be handled."""
-        size = math.prod(shape)
-        self._total += size
-        if min(shape, default=0) < 0 or size > _LARGEST_VALUE or self._total > _LARGEST_TOTAL:
-            raise NodeError(
-                f"its result has shape {'x'.join(map(str, shape))}, more than can be handled", "use a smaller network"
-            )
+        self.ledger.value(shape)
+
+    def allocate(self, numbers: int) -> None:
+        """Account for so many numbers of 8 bytes before they are made."""
+        self.ledger.allocate(8 * numbers)
 
 
 class Call:
@@ -104,12 +119,13 @@ class Call:
     name, operator : of the node; the operator as ONNX calls it
     operands : None where an optional one is left out
     outputs : how many results are asked for
-    final : whether the node gives the network's output
+    final : whether the node gives the network's output, or one that is only renamed or reshaped on its way there
     """
 
     def __init__(
         self, translation: Translation, node: onnx.NodeProto, name: str, operands: list[Value | None], final: bool
     ) -> None:
+        self._inputs = node.input
         self.translation = translation
         self.name = name
         self.operator = node.op_type
@@ -123,6 +139,11 @@ class Call:
         return self.translation.opset
 
     # -- operands
+
+    def kind(self, number: int) -> int:
+        """The type of an operand, as ONNX numbers types; 0 where it is not known."""
+        name = self._inputs[number] if number < len(self._inputs) else ""
+        return self.translation.types.get(name, 0)
 
     def operand(self, number: int) -> Value:
         """An operand that has to be there."""
@@ -160,9 +181,20 @@ class Call:
         array = self.constant(number)
         if array.dtype != np.int64 or array.ndim > 1:
             raise NodeError(f"operand {number} is no list of integers", "export the network again")
+        if array.size > max(_LONGEST_LIST, self.outputs):
+            raise NodeError(f"operand {number} is a list of {array.size} numbers", "export the network again")
         return [int(value) for value in array.reshape(-1)]
 
     # -- attributes
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The names of those that are there."""
+        return tuple(self._attributes)
+
+    def tensor(self, name: str) -> NDArray[Any]:
+        """An attribute that is a tensor, which has to be there."""
+        return read_tensor(self.translation.path, self.attribute(name, TENSOR).t, self.translation.around)
 
     def has(self, name: str) -> bool:
         return name in self._attributes
@@ -211,12 +243,37 @@ class Call:
 
     # -- results
 
+    def make(self, shape: Shape) -> None:
+        """Account for a result, and for the numbers of one array as large, before they are made."""
+        self.translation.reserve(shape)
+        self.translation.allocate(math.prod(shape))
+
     def add(self, operator: Operator, operands: tuple[int, ...], shape: Shape, part: str = "") -> Variable:
         """Append a node to the graph; ``part`` tells nodes of one call apart."""
         self.translation.reserve(shape)
+        self.translation.ledger.nodes(1)
+        # Once more for their magnitudes, which operators keep.
+        self.translation.allocate(2 * sum(parameter.numel() for _, parameter in operator.parameters()))
+        operator = self._one_object(operator, part)
         name = f"{self.name}/{part}" if part else self.name
         self.translation.made_by[id(operator)] = self.operator
         return Variable(self.translation.builder.add(name, operator, *operands), shape)
+
+    def _one_object(self, operator: Operator, part: str) -> Operator:
+        """The operator, or the one already made of the same node and constants, where its numbers are rounded ones.
+
+        Equal numbers do not show then that two operators mean the same; that they are one object does.
+        """
+        if not isinstance(operator, Affine) or not operator.roundings or isinstance(operator, BatchNorm):
+            return operator
+        operands: list[object] = []
+        for operand in self.operands:
+            known = isinstance(operand, Constant)
+            content = hashlib.sha256(np.ascontiguousarray(operand.array).tobytes()).digest() if known else b""  # type: ignore[union-attr]
+            operands.append((operand is None, () if operand is None else operand.shape, known, content))
+        attributes = sorted(attribute.SerializeToString() for attribute in self._attributes.values())
+        key = (self.operator, self.opset, part, tuple(operands), tuple(attributes))
+        return self.translation.rounded.setdefault(key, operator)
 
     def rearrange(self, value: Value, function: Callable[[NDArray[Any]], NDArray[Any]], part: str = "") -> Value:
         """Apply a function that only moves, repeats and drops entries of an array.
@@ -225,6 +282,7 @@ class Call:
         """
         if isinstance(value, Constant):
             return Constant(function(value.array))
+        self.translation.allocate(value.size)
         index = function(np.arange(value.size).reshape(value.shape))
         return self.select(value, index, part=part)
 
@@ -232,6 +290,8 @@ class Call:
         self, value: Variable, index: NDArray[np.int64], fill: NDArray[np.float64] | None = None, part: str = ""
     ) -> Variable:
         """The features ``index`` of a value, constants ``fill`` where it is -1, in the shape of ``index``."""
+        # The index and its inverse, both with what is prepared for their use.
+        self.translation.allocate(2 * (index.size + value.size))
         flat = np.ascontiguousarray(index).reshape(-1)
         if len(flat) == value.size and bool((flat == np.arange(value.size)).all()):
             return Variable(value.node, index.shape)
@@ -243,6 +303,8 @@ class Call:
 
     def reshaped(self, value: Value, shape: Shape) -> Value:
         """The same entries in another shape."""
+        if len(shape) > _MOST_AXES:
+            raise NodeError(f"a result of {len(shape)} axes", "export the network again")
         if math.prod(shape) != math.prod(value.shape):
             raise NodeError(
                 f"{'x'.join(map(str, value.shape))} values do not have shape {'x'.join(map(str, shape))}",

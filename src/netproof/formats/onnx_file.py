@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netproof.errors import FormatError
-from netproof.formats.onnx_tensors import printable
+from netproof.formats.ledger import ExhaustedError, Ledger
+from netproof.formats.onnx_forms import STANDARD, check_form
+from netproof.formats.onnx_text import printable
 from netproof.formats.onnx_types import check_names, check_types
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class OnnxFile:
     constants : the initializers, by name
     nodes : in an order in which operands come first
     metadata : what the model says about itself, by key
+    types : of its values, as ONNX numbers them, as far as they are known
+    declared : the type that the output is said to have; 0 where nothing is said
     """
 
     opset: int
@@ -43,6 +47,23 @@ class OnnxFile:
     nodes: tuple[onnx.NodeProto, ...]
     input_type: int
     metadata: dict[str, str]
+    types: dict[str, int]
+    declared: int
+
+    def check_output(self, path: Path) -> None:
+        """Refuse (:class:`FormatError`) an output that is declared to be of another type than it is."""
+        if self.declared and self.types.get(self.output, self.declared) != self.declared:
+            raise FormatError(
+                path,
+                f"its output '{printable(self.output)}' is declared as another type than it is",
+                "export the network again",
+            )
+
+    @property
+    def tensors(self) -> list[onnx.TensorProto]:
+        """The tensors that it holds, in initializers and in the attributes of its nodes."""
+        held = [attribute.t for node in self.nodes for attribute in node.attribute if attribute.HasField("t")]
+        return [*self.constants.values(), *held]
 
     @property
     def integer(self) -> bool:
@@ -50,14 +71,18 @@ class OnnxFile:
         return self.input_type in _INTEGERS
 
 
-def parse_onnx(path: Path, data: bytes, *, integers: bool = False) -> OnnxFile:
+def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = False) -> list[OnnxFile]:
     """Take the bytes of a model apart; ``integers`` says whether its input may be one of integers.
+
+    A model may state the opset of the standard operators several times. ONNX then goes by the highest, runtimes by the
+    last, so there is one result for each that is stated; the caller sees to it that all of them mean the same.
 
     Raises
     ------
     FormatError : no ONNX model; an opset out of range; not one input and one output; dynamic shapes other than the
-        batch; a cycle; values that nothing gives or that two nodes give; two nodes of one name; operands of different
-        types where ONNX has one
+        batch; a cycle; values that nothing gives or that two nodes give; two nodes or two tensors of one name; operands
+        of different types where ONNX has one; a node that has not the form of its operator; more nodes than can be
+        handled; what changes the meaning of a graph and is not understood (functions, sparse tensors, quantization)
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -72,18 +97,19 @@ def parse_onnx(path: Path, data: bytes, *, integers: bool = False) -> OnnxFile:
     graph = model.graph
     if not graph.node or not model.opset_import:
         raise FormatError(path, "is no ONNX model: it has no nodes or names no opset", "export it again")
-    opsets = {entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")}
-    if len(opsets) > 1:
-        raise FormatError(path, f"uses opsets {', '.join(map(str, sorted(opsets)))} at once", "export it again")
-    opset = next(iter(opsets), 0)
-    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
-        raise FormatError(
-            path,
-            f"uses opset {opset}; netproof reads {OLDEST_OPSET} to {NEWEST_OPSET}",
-            "export it for one of these, or convert it with onnx.version_converter",
-        )
-    if graph.sparse_initializer:
-        raise FormatError(path, "holds sparse tensors", "store them as dense ones")
+    try:
+        ledger.nodes(len(graph.node))
+    except ExhaustedError as no:
+        raise FormatError(path, f"has {len(graph.node)} nodes, more than can be handled", no.mend) from None
+    opsets = sorted({entry.version for entry in model.opset_import if entry.domain in STANDARD})
+    for opset in opsets or [0]:
+        if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+            raise FormatError(
+                path,
+                f"uses opset {opset}; netproof reads {OLDEST_OPSET} to {NEWEST_OPSET}",
+                "export it for one of these, or convert it with onnx.version_converter",
+            )
+    _check_parts(path, model)
     constants = {tensor.name: tensor for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     for what, values in (("input", inputs), ("output", list(graph.output))):
@@ -95,18 +121,66 @@ def parse_onnx(path: Path, data: bytes, *, integers: bool = False) -> OnnxFile:
     check_names(path, graph.node)
     nodes = _order(path, graph, inputs[0].name, graph.output[0].name, constants)
     shape = _input_shape(path, inputs[0], _FLOATS | _INTEGERS if integers else _FLOATS)
-    types = {name: tensor.data_type for name, tensor in constants.items()}
-    check_types(path, nodes, types | {inputs[0].name: inputs[0].type.tensor_type.elem_type}, opset)
-    return OnnxFile(
-        opset,
-        inputs[0].name,
-        shape,
-        graph.output[0].name,
-        constants,
-        nodes,
-        inputs[0].type.tensor_type.elem_type,
-        {entry.key: entry.value for entry in model.metadata_props},
-    )
+    kind = inputs[0].type.tensor_type.elem_type
+    given = {name: tensor.data_type for name, tensor in constants.items()} | {inputs[0].name: kind}
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    files = []
+    for opset in opsets:
+        for node in nodes:
+            check_form(path, node, opset)
+        types = check_types(path, nodes, given, opset)
+        output = graph.output[0]
+        stated = output.type.tensor_type.elem_type
+        files.append(
+            OnnxFile(opset, inputs[0].name, shape, output.name, constants, nodes, kind, metadata, types, stated)
+        )
+    return files
+
+
+def _check_parts(path: Path, model: onnx.ModelProto) -> None:
+    """Refuse parts of a model that would change what its nodes compute."""
+    graph = model.graph
+    if graph.sparse_initializer:
+        raise FormatError(path, "holds sparse tensors", "store them as dense ones")
+    if graph.quantization_annotation:
+        raise FormatError(path, "holds quantization annotations", "export the network without them")
+    for function in model.functions:
+        if function.domain in STANDARD:
+            raise FormatError(
+                path,
+                f"defines the operator '{printable(function.name)}' by itself",
+                "inline its functions before export",
+            )
+    keys = [entry.key for entry in model.metadata_props]
+    if len(set(keys)) < len(keys):
+        raise FormatError(path, "has two metadata entries of one name", "export the network again")
+    seen: set[str] = set()
+    for tensor in graph.initializer:
+        if tensor.name in seen or not tensor.name:
+            raise FormatError(path, f"two tensors have the name '{printable(tensor.name)}'", "export the network again")
+        seen.add(tensor.name)
+    dims = {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in graph.initializer}
+    listed: set[str] = set()
+    for value in graph.input:
+        if value.name in listed:
+            raise FormatError(path, f"two inputs have the name '{printable(value.name)}'", "export the network again")
+        listed.add(value.name)
+        if value.name in dims and not _is_of(value.type.tensor_type, *dims[value.name]):
+            raise FormatError(
+                path,
+                f"its input '{printable(value.name)}' has a tensor of another type or shape as its default",
+                "export the network again",
+            )
+
+
+def _is_of(declared: onnx.TypeProto.Tensor, kind: int, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is what is declared, as far as that says anything."""
+    if declared.elem_type not in (0, kind):
+        return False
+    if not declared.HasField("shape"):
+        return True
+    extents = [dimension.dim_value for dimension in declared.shape.dim]
+    return len(extents) == len(shape) and all(e in (0, s) for e, s in zip(extents, shape, strict=True))
 
 
 def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) -> tuple[int, ...]:

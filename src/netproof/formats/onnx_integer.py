@@ -9,7 +9,6 @@ around, is refused, so that the graph computes what every runtime does.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from dataclasses import dataclass, replace
@@ -22,14 +21,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.errors import FormatError
+from netproof.formats.ledger import ExhaustedError
 from netproof.formats.monotone_steps import Clipped, Plus, Quotient, Step, Times, applied, levels_of, staircase_of
-from netproof.formats.onnx_call import TENSOR, Call, Constant, NodeError, Shape, Translation, Variable, tensor_of
+from netproof.formats.onnx_call import Call, Constant, NodeError, Shape, Translation, Variable, tensor_of
+from netproof.formats.onnx_external import Surroundings, locations
 from netproof.formats.onnx_file import OnnxFile
-from netproof.formats.onnx_tensors import external_files, printable, read_tensor
+from netproof.formats.onnx_forms import STANDARD, form_of
+from netproof.formats.onnx_tensors import read_tensor
+from netproof.formats.onnx_text import printable
 from netproof.formats.onnx_windows import padding_of
 from netproof.graph.drop_dead import drop_dead
+from netproof.graph.equality import same_graph
 from netproof.graph.exactness import check_exact
-from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.graph.merge_equal import merge_equal
 from netproof.network import Network
 from netproof.operators.base import Affine
 from netproof.operators.convolution import Convolution
@@ -39,7 +44,7 @@ from netproof.operators.staircase import Staircase
 from netproof.operators.sum import Sum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import onnx
 
@@ -81,16 +86,21 @@ class Quantity(Variable):
         )
 
 
-def read_integer_onnx(path: Path, data: bytes, file: OnnxFile) -> Network:
+def read_integer_onnx(path: Path, data: bytes, files: Sequence[OnnxFile], around: Surroundings) -> Network:
     """The network of an ONNX file with an integer input (:func:`netproof.formats.onnx.read_onnx` tells them apart).
+
+    Parameters
+    ----------
+    files : its parts, by each opset that it states
 
     Raises
     ------
-    FormatError : an unknown operator or an unknown use of a known one; values that can leave their type
+    FormatError : an unknown operator or an unknown use of a known one; values that can leave their type; two opsets by
+        which it means different things
     ExactnessError : accumulators beyond 2**52
     """
-    tensors = [attribute.t for node in file.nodes for attribute in node.attribute if attribute.HasField("t")]
-    if external_files(path, [*file.constants.values(), *tensors]):
+    file = files[-1]
+    if locations(file.tensors):
         raise FormatError(
             path, "keeps numbers in other files", "save it as one file, which evidence can name by its hash"
         )
@@ -98,13 +108,19 @@ def read_integer_onnx(path: Path, data: bytes, file: OnnxFile) -> Network:
     size = math.prod(file.input_shape)
     low = torch.full((size,), float(lower), dtype=torch.float64)
     high = torch.full((size,), float(upper), dtype=torch.float64)
-    reader = _Reader(path, file, GraphBuilder(Arithmetic.INTEGER, file.input_shape))
-    output = reader.read(low, high)
-    graph = drop_dead(reader.builder.build(), output)
+    graph, *others = (_graph_of(path, one, around, low, high) for one in reversed(files))
+    if not all(same_graph(graph, other) for other in others):
+        raise FormatError(path, "states opsets by which its nodes mean different things", "export it for one")
+    graph = merge_equal(graph)
     check_exact(graph, low, high, str(path))
-    return Network(
-        graph=graph, path=str(path), sha256=hashlib.sha256(data).hexdigest(), lower=low, upper=high, content=data
-    )
+    sha256 = around.sha256(data, file.tensors)
+    return Network(graph=graph, path=str(path), sha256=sha256, lower=low, upper=high, content=data)
+
+
+def _graph_of(path: Path, file: OnnxFile, around: Surroundings, low: Tensor, high: Tensor) -> Graph:
+    reader = _Reader(path, file, GraphBuilder(Arithmetic.INTEGER, file.input_shape), around)
+    output = reader.read(low, high)
+    return drop_dead(reader.builder.build(), output)
 
 
 def _input_range(path: Path, file: OnnxFile) -> tuple[int, int]:
@@ -113,7 +129,7 @@ def _input_range(path: Path, file: OnnxFile) -> tuple[int, int]:
     if stated is None:
         return least, largest
     # Protobuf hands over as bytes what is no text.
-    match = re.fullmatch(r"(-?\d{1,3}) (-?\d{1,3})", stated) if isinstance(stated, str) else None
+    match = re.fullmatch(r"(-?[0-9]{1,3}) (-?[0-9]{1,3})", stated) if isinstance(stated, str) else None
     ends = (int(match[1]), int(match[2])) if match else (1, 0)
     if not least <= ends[0] <= ends[1] <= largest:
         raise FormatError(
@@ -127,11 +143,11 @@ def _input_range(path: Path, file: OnnxFile) -> tuple[int, int]:
 class _Reader:
     """Translates the nodes of one file."""
 
-    def __init__(self, path: Path, file: OnnxFile, builder: GraphBuilder) -> None:
+    def __init__(self, path: Path, file: OnnxFile, builder: GraphBuilder, around: Surroundings) -> None:
         self.builder = builder
         self._path = path
         self._file = file
-        self._translation = Translation(path, builder, file.opset)
+        self._translation = Translation(path, builder, file.opset, around, file.types)
         #: nodes of the graph, by the name and the steps of the value that they are
         self._made: dict[tuple[str, tuple[Step, ...]], int] = {}
         self._levels = 0
@@ -145,7 +161,7 @@ class _Reader:
             operands: list[Variable | Constant | None] = []
             for name in node.input:
                 if name and name not in values:
-                    values[name] = Constant(read_tensor(path, file.constants[name]))
+                    values[name] = Constant(read_tensor(path, file.constants[name], self._translation.around))
                 operands.append(values[name] if name else None)
             if len(node.output) != 1:
                 raise FormatError(
@@ -157,23 +173,23 @@ class _Reader:
             raise FormatError(path, "its output does not depend on its input", "export the network again")
         try:
             return self.node(output)
-        except NodeError as refusal:
+        except (NodeError, ExhaustedError) as refusal:
             raise FormatError(path, f"its output '{printable(file.output)}': {refusal.problem}", refusal.mend) from None
 
     def _call(self, node: onnx.NodeProto, operands: list[Variable | Constant | None]) -> Quantity | Constant:
         name = node.output[0]
         shapes = ", ".join("none" if o is None else "x".join(map(str, o.shape)) or "scalar" for o in operands)
         where = f"node '{printable(node.name or name)}' ({printable(node.op_type)} of {shapes or 'nothing'})"
-        standard = node.domain in ("", "ai.onnx")
+        standard = node.domain in STANDARD
         translate = OPERATORS.get(node.op_type) if standard else None
         try:
             # The name is what tells values apart, so it is the file's own.
             call = Call(self._translation, node, name, operands, final=False)
             if standard and node.op_type == "Constant" and call.has("value"):
-                return Constant(read_tensor(self._path, call.attribute("value", TENSOR).t))
-            if translate is not None:
+                return Constant(call.tensor("value"))
+            if translate is not None and form_of(node.op_type, self._file.opset) is not None:
                 return self._checked(translate(self, call))
-        except NodeError as refusal:
+        except (NodeError, ExhaustedError) as refusal:
             raise FormatError(self._path, f"{where}: {refusal.problem}", refusal.mend) from None
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
             # Attributes and shapes that do not belong together, as NumPy and PyTorch put it.

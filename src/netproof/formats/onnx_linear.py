@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.onnx_arithmetic import add, folded
+from netproof.formats.onnx_arithmetic import add, exactly, largest
 from netproof.formats.onnx_call import Call, Constant, NodeError, Translate, Value, Variable, normalized, tensor_of
 from netproof.formats.onnx_shapes import expanded
 from netproof.formats.onnx_windows import padding_of
@@ -63,6 +63,7 @@ def _product(call: Call, left: Variable, weight: NDArray[np.float64], roundings:
         del result[-1]
     if vector:
         del result[-1 if column else -2]
+    call.translation.allocate(matrix.size)
     if math.prod(matrix.shape[:-2]) == 1:
         # One matrix for all rows of the operand; batch axes of the constant only add axes of extent 1.
         rows = math.prod(shape[:-1])
@@ -72,7 +73,7 @@ def _product(call: Call, left: Variable, weight: NDArray[np.float64], roundings:
         return call.add(BlockLinear(one[None], rows, tuple(result), roundings), (left.node,), tuple(result), part)
     wide = expanded(call, Variable(left.node, shape), (*batch, *shape[-2:]), "expanded")
     assert isinstance(wide, Variable)
-    call.translation.reserve((*batch, inputs, outputs))
+    call.make((*batch, inputs, outputs))
     matrices = np.broadcast_to(matrix, (*batch, inputs, outputs)).reshape(-1, inputs, outputs)
     operator = BlockLinear(tensor_of(matrices.swapaxes(1, 2)), shape[-2], tuple(result), roundings)
     return call.add(operator, (wide.node,), tuple(result), part)
@@ -118,9 +119,10 @@ def _times(call: Call, factor: float, array: NDArray[Any]) -> NDArray[np.float64
     """A constant multiplied; a product of two float32 numbers is exact in float64, any other is checked."""
     if factor == 1:
         return array
+    call.make(array.shape)
     if bool((array.astype(np.float32) == array).all()) and np.float32(factor) == factor:
         return array * factor
-    return folded(call, np.multiply, array, np.array(factor)).array
+    return exactly(call, np.multiply, array, np.array(factor))
 
 
 def _conv(call: Call) -> Value:
@@ -161,7 +163,10 @@ def _reduce(mean: bool, since: int) -> Translate:
         if isinstance(value, Constant):
             if value.array.dtype == np.float64 or mean:
                 raise NodeError("float constants are added, which rounds them", "fold constants before export")
-            return Constant(value.array.sum(tuple(axes)).reshape(shape))
+            array = value.array.astype(np.int64)
+            if array.size and largest(array) * array.size >= 2**63:
+                raise NodeError("integers are added beyond 64 bits", "fold constants before export")
+            return Constant(array.sum(tuple(axes)).reshape(shape))
         return _reduced(call, value, axes, shape, mean)
 
     return translate

@@ -13,7 +13,6 @@ from netproof.formats.onnx_call import (
     FLOATS,
     INTEGER,
     INTEGERS,
-    TENSOR,
     Call,
     Constant,
     NodeError,
@@ -23,17 +22,20 @@ from netproof.formats.onnx_call import (
     finite,
     normalized,
 )
-from netproof.formats.onnx_tensors import read_tensor
 from netproof.operators.concatenate import Concatenate
 
 _FLOAT_TYPES = (1, 11)
+_WIDEST = 11  # holds what any other float does
 _INTEGER_TYPES = (6, 7)
 _BOOL_TYPE = 9
 
 
 def _constant(call: Call) -> Value:
+    given = [name for name in call.attributes if name.startswith(("value", "sparse_value"))]
+    if len(given) != 1:
+        raise NodeError(f"a constant with {len(given)} values", "export the network again")
     if call.has("value"):
-        return Constant(read_tensor(call.translation.path, call.attribute("value", TENSOR).t))
+        return Constant(call.tensor("value"))
     if call.has("value_float"):
         return Constant(np.array(call.attribute("value_float", FLOAT).f, np.float64))
     if call.has("value_int"):
@@ -47,10 +49,10 @@ def _constant(call: Call) -> Value:
 
 def _constant_of_shape(call: Call) -> Value:
     shape = tuple(call.indices(0) or ())
-    call.translation.reserve(shape)
+    call.make(shape)
     value: NDArray[Any] = np.zeros(1)
     if call.has("value"):
-        value = read_tensor(call.translation.path, call.attribute("value", TENSOR).t)
+        value = call.tensor("value")
         if value.size != 1:
             raise NodeError(f"its value has {value.size} entries, not 1", "export the network again")
     return Constant(np.full(shape, value.reshape(-1)[0]))
@@ -71,7 +73,7 @@ def _range(call: Call) -> Value:
     start, limit, step = (call.constant(i).reshape(()) for i in range(3))
     if start.dtype != np.int64 or not int(step):
         raise NodeError("a range of something else than integers")
-    call.translation.reserve((max(0, -(-(int(limit) - int(start)) // int(step))),))
+    call.make((max(0, -(-(int(limit) - int(start)) // int(step))),))
     return Constant(np.arange(int(start), int(limit), int(step), dtype=np.int64))
 
 
@@ -83,26 +85,31 @@ def _dropout(call: Call) -> Value:
     training = call.optional(2)
     if training is not None and (isinstance(training, Variable) or bool(training.array.any())):
         raise NodeError("dropout in training mode", "export the network in evaluation mode")
-    if call.outputs > 1:
-        raise NodeError("the mask of a dropout is asked for")
     return call.operand(0)
 
 
 def _cast(call: Call) -> Value:
     value, kind = call.operand(0), call.integer("to", 0)
     if isinstance(value, Variable):
-        if kind not in _FLOAT_TYPES:
-            raise NodeError(f"a value that depends on the input is cast to ONNX type {kind}, which rounds it")
+        if kind not in (call.kind(0), _WIDEST):
+            raise NodeError(
+                f"a value that depends on the input is cast to ONNX type {kind}, which rounds it",
+                "export the network in one type",
+            )
         return value
     array = value.array
     if kind in _FLOAT_TYPES:
         cast = array.astype(np.float32).astype(np.float64) if kind == _FLOAT_TYPES[0] else array.astype(np.float64)
-        if not np.array_equal(cast, array):
+        # Compared as what it was: float64 does not hold every integer, and NumPy compares in float64.
+        whole = array.dtype != np.int64 or bool((np.abs(cast) < 2.0**63).all())
+        if not whole or not np.array_equal(cast.astype(array.dtype), array):
             raise NodeError("casting a constant would round it", "fold constants before export")
         return Constant(cast)
     if kind in _INTEGER_TYPES:
         if array.dtype == np.float64:
             finite(array, "the constant")
+            if bool((np.abs(array) >= 2.0**63).any()):
+                raise NodeError("a constant beyond the integers it is cast to", "repair the network")
         return Constant(np.trunc(array).astype(np.int64))
     if kind == _BOOL_TYPE:
         return Constant(array != 0)
@@ -140,6 +147,8 @@ def _flatten(call: Call) -> Value:
 def _squeeze(call: Call) -> Value:
     value = call.operand(0)
     axes = call.axes(len(value.shape), 1, 13)
+    if axes == [] and 1 in value.shape:
+        raise NodeError("an empty list of axes, which runtimes and ONNX understand differently", "export it again")
     if axes is None:
         axes = [axis for axis, extent in enumerate(value.shape) if extent == 1]
     if any(value.shape[axis] != 1 for axis in axes):
@@ -200,7 +209,7 @@ def _gather(call: Call) -> Value:
     extent = value.shape[axis]
     if indices.dtype != np.int64 or bool(((indices < -extent) | (indices >= extent)).any()):
         raise NodeError(f"indices beyond the {extent} entries of axis {axis}", "export the network again")
-    call.translation.reserve((*value.shape[:axis], *indices.shape, *value.shape[axis + 1 :]))
+    call.make((*value.shape[:axis], *indices.shape, *value.shape[axis + 1 :]))
     return call.rearrange(value, lambda array: np.take(array, indices, axis))
 
 
@@ -209,8 +218,12 @@ def _split(call: Call) -> tuple[Value, ...]:
     (axis,) = normalized([call.integer("axis", 0)], len(value.shape))
     extent = value.shape[axis]
     sizes = call.integers("split") if call.opset < 13 else call.indices(1)
+    if sizes is not None and call.has("num_outputs"):
+        raise NodeError("both sizes and a number of parts", "export the network again")
     if sizes is None:
-        count = call.integer("num_outputs", call.outputs) if call.opset >= 18 else call.outputs
+        count = call.integer("num_outputs", 0) if call.opset >= 18 else call.outputs
+        if count < 1 or (call.opset < 18 and extent % count):
+            raise NodeError(f"{extent} entries are split into {count} equal parts", "export the network again")
         size = -(-extent // max(count, 1))
         sizes = [min(size, extent - start) for start in range(0, extent, max(size, 1))]
     if sum(sizes) != extent or min(sizes) < 0 or len(sizes) != call.outputs:
@@ -227,14 +240,16 @@ def _pad(call: Call) -> Value:
     value = call.operand(0)
     rank = len(value.shape)
     axes: list[int] | None = None
-    fill = 0.0
+    fill: Any = 0.0
     if call.opset < 11:
         pads, fill = call.integers("pads"), call.number("value", 0.0)
     else:
         pads = call.indices(1)
         if call.optional(2) is not None:
             constant = call.constant(2)
-            fill = float(constant.reshape(-1)[0]) if constant.size else 0.0
+            if constant.size != 1:
+                raise NodeError(f"it pads with {constant.size} numbers, not one", "export the network again")
+            fill = constant.reshape(-1)[0]  # an integer stays one
         axes = call.indices(3) if call.opset >= 18 else None
     axes = normalized(list(range(rank)) if axes is None else axes, rank)
     if pads is None or len(pads) != 2 * len(axes):
@@ -244,16 +259,20 @@ def _pad(call: Call) -> Value:
         widths[axis] = (before, after)
     if any(extent + min(b, 0) + min(a, 0) < 0 for extent, (b, a) in zip(value.shape, widths, strict=True)):
         raise NodeError(f"paddings {pads} cut off more than there is of {value.shape}", "export the network again")
-    call.translation.reserve(tuple(extent + sum(w) for extent, w in zip(value.shape, widths, strict=True)))
+    call.make(tuple(extent + sum(w) for extent, w in zip(value.shape, widths, strict=True)))
     mode = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}.get(
         call.text("mode", "constant")
     )
-    if mode is None:
+    if mode is None or (mode == "wrap" and call.opset < 19):
         raise NodeError(f"padding of mode '{call.text('mode', '')}'")
+    if mode != "constant":
+        most = {"reflect": -1, "edge": 1 << 62, "wrap": 0}[mode]
+        if any(min(w) < 0 or (any(w) and max(w) > e + most) for e, w in zip(value.shape, widths, strict=True)):
+            raise NodeError(f"paddings {pads} of mode '{mode}' around {value.shape}", "pad in several steps")
     crop = tuple(slice(max(-b, 0), e - max(-a, 0)) for e, (b, a) in zip(value.shape, widths, strict=True))
     grow = [(max(b, 0), max(a, 0)) for b, a in widths]
 
-    def padded(array: NDArray[Any], constant: float) -> NDArray[Any]:
+    def padded(array: NDArray[Any], constant: Any) -> NDArray[Any]:
         if mode == "constant":
             return np.pad(array[crop], grow, constant_values=constant)
         return np.pad(array[crop], grow, mode=mode)  # type: ignore[call-overload, no-any-return]
@@ -273,7 +292,7 @@ def expanded(call: Call, value: Value, shape: tuple[int, ...], part: str = "") -
     """A value broadcast to a shape."""
     if value.shape == shape:
         return value
-    call.translation.reserve(shape)
+    call.make(shape)
     return call.rearrange(value, lambda array: np.broadcast_to(array, shape), part)
 
 
@@ -281,13 +300,16 @@ def _tile(call: Call) -> Value:
     value, repeats = call.operand(0), call.indices(1) or []
     if len(repeats) != len(value.shape) or min(repeats, default=0) < 0:
         raise NodeError(f"{repeats} repeats of {value.shape}", "export the network again")
-    call.translation.reserve(tuple(extent * count for extent, count in zip(value.shape, repeats, strict=True)))
+    call.make(tuple(extent * count for extent, count in zip(value.shape, repeats, strict=True)))
     return call.rearrange(value, lambda array: np.tile(array, repeats))
 
 
 def _concat(call: Call) -> Value:
     values = [call.operand(i) for i in range(len(call.operands))]
     (axis,) = normalized([call.integer("axis", 1)], len(values[0].shape))
+    shape = list(values[0].shape)
+    shape[axis] = sum(value.shape[axis] for value in values)
+    call.make(tuple(shape))
     if all(isinstance(value, Constant) for value in values):
         return Constant(np.concatenate([value.array for value in values if isinstance(value, Constant)], axis))
     sources = list(dict.fromkeys(value.node for value in values if isinstance(value, Variable)))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import FormatError
-from netproof.formats.files import read_bytes
+from netproof.formats.ledger import ExhaustedError
+from netproof.formats.onnx_external import EXTERNAL, Surroundings
+from netproof.formats.onnx_text import printable
 
 if TYPE_CHECKING:
     import onnx
@@ -32,15 +34,17 @@ _KINDS = {
     11: ("float64", "double_data"),
     12: ("uint32", "uint64_data"),
 }
-_EXTERNAL = 1
+#: fields that hold values; a tensor has at most one of them
+_FIELDS = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data", "raw_data")
 
 
-def read_tensor(path: Path, tensor: onnx.TensorProto) -> NDArray[Any]:
-    """The array in a tensor.
+def read_tensor(path: Path, tensor: onnx.TensorProto, around: Surroundings) -> NDArray[Any]:
+    """The array in a tensor; ``around`` reads what lies in a file beside the network's.
 
     Raises
     ------
-    FormatError : an unknown type, a shape and data that disagree, external data that is missing or elsewhere
+    FormatError : an unknown type, a shape and data that disagree, two kinds of data, numbers beyond their type,
+        external data that is missing or elsewhere; more than can be handled
     """
     what = f"tensor '{printable(tensor.name)}'"
     shape = tuple(tensor.dims)
@@ -55,8 +59,16 @@ def read_tensor(path: Path, tensor: onnx.TensorProto) -> NDArray[Any]:
         )
     name, field = _KINDS[tensor.data_type]
     kind = np.dtype(name)
-    if tensor.data_location == _EXTERNAL:
-        data: bytes | None = _external(path, tensor, what)
+    given = [held for held in _FIELDS if len(getattr(tensor, held))]
+    outside = tensor.data_location == EXTERNAL
+    if tensor.HasField("segment") or len(given) > (0 if outside else 1) or (len(tensor.external_data) and not outside):
+        raise FormatError(path, f"{what} has its numbers in more than one place", "export the network again")
+    try:
+        around.ledger.allocate(8 * count)
+    except ExhaustedError as no:
+        raise FormatError(path, f"{what}: {no.problem}", no.mend) from None
+    if outside:
+        data: bytes | memoryview | None = around.content(tensor, what)
     else:
         data = tensor.raw_data if tensor.HasField("raw_data") else None
     if data is not None:
@@ -73,74 +85,31 @@ def read_tensor(path: Path, tensor: onnx.TensorProto) -> NDArray[Any]:
             raise FormatError(
                 path, f"{what} of shape {shape} holds {len(held)} numbers", "it is damaged: download or copy it again"
             )
-        # Half precision travels as the integers that have its bits.
-        values = np.array(held, np.uint16).view(np.float16) if name == "float16" else np.array(held).astype(kind)
+        values = _listed(path, np.array(held), name, what)
     wide = np.float64 if kind.kind == "f" else np.bool_ if kind.kind == "b" else np.int64
     with np.errstate(invalid="ignore"):  # a signalling NaN stays a NaN, which is refused where it matters
         return values.astype(wide).reshape(shape)
 
 
-def _external(path: Path, tensor: onnx.TensorProto, what: str) -> bytes:
-    """The bytes of a tensor that lie in a file beside the network's."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    place = PurePosixPath(location)
-    if not location or place.is_absolute() or ".." in place.parts or "\\" in location or "\0" in location:
+def _listed(path: Path, held: NDArray[Any], name: str, what: str) -> NDArray[Any]:
+    """Values of a type from the list that holds them, which is one of a wider type."""
+    if name in ("float32", "float64"):
+        return held.astype(name)
+    # Half precision travels as the integers that have its bits.
+    least, largest = (0, 1) if name == "bool" else type_range("uint16" if name == "float16" else name)
+    if held.size and not (least <= int(held.min()) and int(held.max()) <= largest):
         raise FormatError(
-            path,
-            f"{what} lies in '{printable(location)}', outside the network's folder",
-            "keep external data beside the network",
+            path, f"{what} holds numbers beyond {name}, {least} to {largest}", "it is damaged: export the network again"
         )
-    try:
-        offset, length = int(entries.get("offset", "0") or "0"), int(entries.get("length", "-1") or "-1")
-    except ValueError:
-        raise FormatError(path, f"{what} has external data at no place", "save the network again") from None
-    try:
-        data = read_bytes(path.parent / location, "external data of the network")
-    except FormatError as error:
-        raise FormatError(
-            path, f"{what} lies in '{printable(location)}', which {_because(error)}", "put that file beside the network"
-        ) from None
-    if offset < 0 or offset > len(data) or length > len(data) - offset:
-        raise FormatError(
-            path, f"{what} lies beyond the end of '{printable(location)}'", "download or copy that file again"
-        )
-    return data[offset:] if length < 0 else data[offset : offset + length]
+    return held.astype(np.uint16).view(np.float16) if name == "float16" else held.astype(name)
 
 
-def _because(error: FormatError) -> str:
-    return "is not there" if error.problem.startswith("no such") else error.problem
+def type_range(name: str) -> tuple[int, int]:
+    """The least and the largest number of an integer type, by NumPy's name of it."""
+    limits = np.iinfo(name)
+    return int(limits.min), int(limits.max)
 
 
-def embedded(path: Path, data: bytes) -> bytes:
-    """The bytes of a model with the data beside it taken in, so that a runtime needs no folder to evaluate it."""
-    import onnx
-
-    model = onnx.ModelProto()
-    model.ParseFromString(data)
-    held = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
-    for tensor in (*model.graph.initializer, *held):
-        if tensor.data_location == _EXTERNAL:
-            tensor.raw_data = _external(path, tensor, f"tensor '{printable(tensor.name)}'")
-            tensor.data_location = 0
-            del tensor.external_data[:]
-    return bytes(model.SerializeToString())
-
-
-def external_files(path: Path, tensors: list[onnx.TensorProto]) -> list[Path]:
-    """The files beside the network that hold tensors of it, each once, in the order of their names."""
-    names = {
-        entry.value
-        for tensor in tensors
-        if tensor.data_location == _EXTERNAL
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return [path.parent / name for name in sorted(names)]
-
-
-def printable(text: str | bytes) -> str:
-    """Text from a file as it can stand in a message of one line; protobuf hands over as bytes what is no text."""
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text[:80])
+def type_name(kind: int) -> str:
+    """NumPy's name of a type that ONNX numbers ``kind``; empty where it is none of those that are read."""
+    return _KINDS.get(kind, ("", ""))[0]

@@ -68,17 +68,20 @@ class _Windows:
         self.stride = call.extents("strides", axes, 1, 1)
         self.dilation = call.extents("dilations", axes, 1, 1)
         self.padding = padding_of(call, extents, self.kernel, self.stride, self.dilation)
-        upwards = call.flag("ceil_mode") and call.text("auto_pad", "NOTSET") == "NOTSET"
+        upwards, automatic = call.flag("ceil_mode"), call.text("auto_pad", "NOTSET") != "NOTSET"
         self.counts: list[int] = []
         for axis, extent in enumerate(extents):
             before, after = self.padding[axis]
             room = extent + before + after - self.dilation[axis] * (self.kernel[axis] - 1) - 1
             if room < 0 or before >= self._reach(axis) or after >= self._reach(axis):
                 raise NodeError(f"a window of {self.kernel} does not fit {extents} padded by {self.padding}")
+            if upwards and automatic and room % self.stride[axis]:
+                raise NodeError("ceil_mode together with auto_pad, which runtimes and ONNX understand differently")
             count = (-(-room // self.stride[axis]) if upwards else room // self.stride[axis]) + 1
             if (count - 1) * self.stride[axis] >= extent + before:
                 count -= 1  # a window that begins in the padding behind the end has nothing in it
             self.counts.append(count)
+            call.translation.allocate(4 * count * self.kernel[axis])
             if not bool(self.inside(axis).any(1).all()):
                 raise NodeError(f"a window of {self.kernel} on {extents} padded by {self.padding} holds nothing")
         self.shape = (*self.value.shape[:2], *self.counts)
@@ -104,8 +107,8 @@ class _Windows:
 
 
 def _max_pool(call: Call) -> Value:
-    if call.outputs > 1 or call.flag("storage_order"):
-        raise NodeError("the positions of the maxima are asked for")
+    if call.flag("storage_order"):
+        raise NodeError("the positions of the maxima are asked for, column by column")
     windows = _Windows(call)
     value = windows.value
     # Axis by axis: windows that overlap share the maxima along the other axes.
@@ -127,6 +130,7 @@ def _maximum(
         assert isinstance(taken, Variable)
         return taken
     # [kernel, ...] with the windows where the axis was: what is left of each window lies along the first axis.
+    call.translation.allocate(2 * kernel * len(places) * (value.size // max(value.shape[axis], 1)) + value.size)
     index = np.stack([np.take(np.arange(value.size).reshape(value.shape), places[:, k], axis) for k in range(kernel)])
     for level in itertools.count():
         half, odd = divmod(len(index), 2)

@@ -4,60 +4,83 @@ A file declares ``X_0 ..`` and ``Y_0 ..`` and asserts formulas of ``and``, ``or`
 expressions. All asserts together are brought into a disjunction of conjunctions; what each conjunction
 says of single inputs becomes its box, and conjunctions with one box stay together.
 
-Source: VNN-LIB, https://www.vnnlib.org; the rules of VNN-COMP 2021 to 2024.
+Source: VNN-LIB, https://www.vnnlib.org; the rules of VNN-COMP 2021 to 2024; *The SMT-LIB Standard, Version 2.6*.
 """
 
 from __future__ import annotations
 
-import re
-from fractions import Fraction
 from pathlib import Path
 
 from netproof.errors import FormatError
 from netproof.formats.files import read_bytes
-from netproof.formats.vnnlib_formulas import And, Atom, Bounds, Formula, Or, parts_of
-from netproof.formats.vnnlib_tokens import Tokens, printable
+from netproof.formats.vnnlib_formulas import LARGEST_FORM, And, Atom, Bounds, Clock, Formula, Or, parts_of
+from netproof.formats.vnnlib_linear import NUMBER, VARIABLE, LinearReader, Nested
+from netproof.formats.vnnlib_tokens import LATER_VERSION, Tokens, printable
 from netproof.host import on_own_terms
-from netproof.property import LinearConstraint, Property
+from netproof.property import Property
 
 _SIZE_LIMIT = 1 << 26
 _DEEPEST = 64
-_LARGEST_EXPONENT = 400
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d+))?\Z", re.ASCII)
-_VARIABLE = re.compile(r"([XY])_(0|[1-9]\d{0,8})\Z", re.ASCII)
 _COMPARISONS = ("<=", ">=", "<", ">", "=", "==")
-#: commands that say nothing about the property
-_IGNORED = ("set-logic", "set-info", "set-option", "check-sat", "get-model", "exit")
-
-#: an expression in parentheses: the number of its opening word, then what is inside (words by their number)
-_Nested = list["int | _Nested"]
+#: commands that say nothing about the property, wherever they stand, and the numbers of arguments they have: with more,
+#: a parenthesis may be missing, and an assert be among them
+_IGNORED = {
+    **dict.fromkeys(("set-logic", "echo", "get-info", "get-option", "get-value"), (1,)),
+    **dict.fromkeys(("set-info", "set-option"), (1, 2)),
+    **dict.fromkeys(("get-assertions", "get-assignment", "get-model", "get-proof"), (0,)),
+    **dict.fromkeys(("get-unsat-assumptions", "get-unsat-core"), (0,)),
+}
+#: those of which the first is a keyword, ``:status`` for instance
+_ATTRIBUTED = ("set-info", "set-option", "get-info", "get-option")
+#: how text in other encodings begins
+_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
 
 @on_own_terms
-def read_vnnlib(path: str | Path) -> Property:
+def read_vnnlib(path: str | Path, *, deadline: float | None = None) -> Property:
     """Read a property.
+
+    Its ``parts`` are never none: of a property that is false for any numbers, the one part has an empty condition.
+
+    Parameters
+    ----------
+    deadline : by :func:`time.monotonic`, looked at on the way
 
     Raises
     ------
-    FormatError : missing or damaged file; with line and column: what is no VNN-LIB, undeclared variables, numbers
-        that are none or beyond float64, products of variables, an empty box, an input without a bound
+    FormatError : missing or damaged file; with line and column: what is no VNN-LIB, commands and operators that are not
+        known, undeclared variables, numbers that are none or beyond float64, products of variables, an empty box, an
+        input without a bound; a file that is too large
+    TimeLimitError : the deadline is over
     """
     data = read_bytes(path, "property file", limit=_SIZE_LIMIT)
-    return _Reader(path, data.decode("utf-8", "replace")).read()
+    for mark, encoding in _OTHER_ENCODINGS.items():
+        if data.startswith(mark):
+            raise FormatError(path, f"is text in {encoding}", "save it as UTF-8")
+    return _Reader(path, data.decode("utf-8-sig", "replace"), deadline).read()
 
 
 class _Reader:
-    def __init__(self, path: str | Path, text: str) -> None:
+    def __init__(self, path: str | Path, text: str, deadline: float | None) -> None:
         self._path = path
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            raise FormatError(path, f"line {line} has a NUL byte, so this is no text in UTF-8", "save it as UTF-8")
         self._tokens = Tokens(path, text)
+        self._clock = Clock(path, deadline)
         self._declared: dict[str, set[int]] = {"X": set(), "Y": set()}
-        self._numbers: dict[str, Fraction] = {}
+        self._linear = LinearReader(self._tokens, self._declared)
         self._bounds = Bounds()
         self._formulas: list[Formula] = []
+        self._comparisons = 0
+        self._over = ""  # the command that ends the question: check-sat, then exit
 
     def read(self) -> Property:
-        words, at = self._tokens.words, 0
+        words, at, looked = self._tokens.words, 0, 0
         while at < len(words):
+            if at >= looked:
+                self._clock.look()
+                looked = at + 8192
             simple = self._simple_bound(at)
             at = simple if simple else self._statement(at)
         counts = []
@@ -74,7 +97,7 @@ class _Reader:
                 )
             counts.append(len(found))
         inputs, outputs = counts
-        parts = parts_of(self._tokens, self._path, inputs, self._bounds, self._formulas)
+        parts = parts_of(self._tokens, self._path, inputs, self._bounds, self._formulas, self._clock)
         return Property(str(self._path), inputs, outputs, parts)
 
     def _simple_bound(self, at: int) -> int:
@@ -85,11 +108,10 @@ class _Reader:
         _, _, opening, comparison, variable, number, _, _ = words
         if opening != "(" or comparison not in ("<=", ">=") or variable[:2] != "X_" or number in "()":
             return 0
-        name = _VARIABLE.match(variable)
-        if name is None or not _NUMBER.match(number):
+        if self._over or VARIABLE.match(variable) is None or not NUMBER.match(number):
             return 0
-        index = self._variable(at + 4)[1]
-        value = self._number(at + 5)
+        index = self._linear.variable(at + 4)[1]
+        value = self._linear.number(at + 5)
         if comparison == ">=":
             self._bounds.raise_lower(index, value, at + 2)
         else:
@@ -98,28 +120,55 @@ class _Reader:
 
     def _statement(self, at: int) -> int:
         tokens = self._tokens
+        if self._over == "exit":
+            tokens.fail(at, f"{printable(tokens.words[at])} stands after (exit), where nothing is asked", "remove it")
         if tokens.words[at] != "(":
             tokens.fail(at, f"{printable(tokens.words[at])} where a command in parentheses should begin")
         nested, after = self._nest(at)
         if len(nested) < 2 or not isinstance(nested[1], int):
             tokens.fail(at, "an expression without a command")
         command = tokens.words[nested[1]]
-        if command in ("declare-const", "declare-fun"):
-            self._declare(nested, command)
-        elif command == "assert":
-            if len(nested) != 3:
-                tokens.fail(at, "an assert has one formula")
-            self._assert(nested[2])
+        if command in ("declare-const", "declare-fun", "assert"):
+            if self._over:
+                tokens.fail(
+                    at,
+                    f"this {command} stands after (check-sat), so it is part of another question",
+                    "give one question per file, and (check-sat) at its end",
+                )
+            if command == "assert":
+                if len(nested) != 3:
+                    tokens.fail(at, "an assert has one formula")
+                self._assert(nested[2])
+            else:
+                self._declare(nested, command)
+        elif command in ("check-sat", "exit"):
+            if len(nested) != 2:
+                tokens.fail(at, f"{command} has no arguments")
+            self._over = command
         elif command == "vnnlib-version":
-            tokens.fail(at, "is VNN-LIB of a later version", "give the property in VNN-LIB 1.0")
-        elif command not in _IGNORED:
+            tokens.fail(at, *LATER_VERSION)
+        elif command in _IGNORED:
+            self._ignore(nested, command)
+        else:
             tokens.fail(nested[1], f"unknown command {printable(command)}; known are declare-const and assert")
         return after
 
-    def _nest(self, at: int) -> tuple[_Nested, int]:
+    def _ignore(self, nested: Nested, command: str) -> None:
+        """Make sure that a command which says nothing has nothing else in it."""
+        start, _, *arguments = nested
+        assert isinstance(start, int)
+        if len(arguments) not in _IGNORED[command]:
+            counts = " or ".join(map(str, _IGNORED[command]))
+            self._tokens.fail(start, f"{command} has {counts} arguments, here are {len(arguments)}")
+        if command in _ATTRIBUTED:
+            keyword = arguments[0]
+            if not isinstance(keyword, int) or self._tokens.words[keyword][0] != ":":
+                self._tokens.fail(start, f"{command} without a keyword such as :status")
+
+    def _nest(self, at: int) -> tuple[Nested, int]:
         """The expression that begins at a word, and the number of the word after it."""
         words = self._tokens.words
-        open_: list[_Nested] = []
+        open_: list[Nested] = []
         while True:
             word = self._tokens.word(at)
             if word == "(":
@@ -138,7 +187,7 @@ class _Reader:
                 # The outermost one that is still open is where a reader looks first.
                 self._tokens.fail(int(open_[0][0]), "this '(' is never closed")  # type: ignore[arg-type]
 
-    def _declare(self, nested: _Nested, command: str) -> None:
+    def _declare(self, nested: Nested, command: str) -> None:
         tokens, words = self._tokens, self._tokens.words
         start = nested[0]
         assert isinstance(start, int)
@@ -147,11 +196,13 @@ class _Reader:
             if not isinstance(parts[1], list) or len(parts[1]) != 1:
                 tokens.fail(start, "a function of arguments is declared, only constants are known")
             del parts[1]
+        elif command == "declare-fun":
+            tokens.fail(start, "a declaration is (declare-fun X_0 () Real)")
         if len(parts) != 2 or not all(isinstance(part, int) for part in parts):
             tokens.fail(start, "a declaration is (declare-const X_0 Real)")
         name, kind = parts
         assert isinstance(name, int) and isinstance(kind, int)
-        match = _VARIABLE.match(words[name])
+        match = VARIABLE.match(words[name])
         if match is None:
             tokens.fail(
                 name, f"{printable(words[name])} is no variable: inputs are X_0, X_1, ..., outputs Y_0, Y_1, ..."
@@ -163,7 +214,7 @@ class _Reader:
             tokens.fail(name, f"{words[name]} is declared twice")
         found.add(index)
 
-    def _assert(self, expression: int | _Nested) -> None:
+    def _assert(self, expression: int | Nested) -> None:
         formula = self._formula(expression)
         stack = [formula]
         while stack:  # what holds in any case: bounds of single inputs go straight to the box
@@ -173,7 +224,7 @@ class _Reader:
             elif not (isinstance(part, Atom) and self._bounds.take(part)):
                 self._formulas.append(part)
 
-    def _formula(self, expression: int | _Nested) -> Formula:
+    def _formula(self, expression: int | Nested) -> Formula:
         tokens = self._tokens
         if isinstance(expression, int):
             word = tokens.words[expression]
@@ -184,113 +235,31 @@ class _Reader:
         assert isinstance(start, int)
         head = tokens.words[parts[0]] if parts and isinstance(parts[0], int) else ""
         if head in ("and", "or"):
-            inner = tuple(self._formula(part) for part in parts[1:])
+            inner = tuple([self._formula(part) for part in parts[1:]])
             return And(inner) if head == "and" else Or(inner)
         if head in _COMPARISONS:
             if len(parts) != 3:
                 tokens.fail(start, f"'{head}' compares two expressions, here are {len(parts) - 1}")
-            return self._comparison(head, self._linear(parts[1]), self._linear(parts[2]), start)
+            return self._comparison(head, parts[1], parts[2], start)
         if not head:
             tokens.fail(start, "an expression without an operator")
         known = ", ".join(("and", "or", *_COMPARISONS[:5]))
         return tokens.fail(start, f"unknown operator {printable(head)} in a formula; known are {known}")
 
-    def _comparison(self, head: str, left: _Linear, right: _Linear, at: int) -> Formula:
+    def _comparison(self, head: str, left: int | Nested, right: int | Nested, at: int) -> Formula:
+        self._comparisons += 1
+        if not self._comparisons % 1024:
+            self._clock.look()
+            if self._comparisons > LARGEST_FORM:
+                self._tokens.fail(
+                    at, f"there are more than {LARGEST_FORM} comparisons before this one", "split the file"
+                )
         if head in ("=", "=="):
-            return And((Atom((left - right).at_least_zero(False), at), Atom((right - left).at_least_zero(False), at)))
+            return And(
+                (
+                    Atom(self._linear.constraint(left, right, False, at), at),
+                    Atom(self._linear.constraint(right, left, False, at), at),
+                )
+            )
         greater, lesser = (left, right) if head[0] == ">" else (right, left)
-        return Atom((greater - lesser).at_least_zero(head in ("<", ">")), at)
-
-    def _linear(self, expression: int | _Nested) -> _Linear:
-        tokens = self._tokens
-        if isinstance(expression, int):
-            word = tokens.words[expression]
-            if word[0] in "XY":
-                return _Linear({self._variable(expression): Fraction(1)}, Fraction(0))
-            return _Linear({}, self._number(expression))
-        start, *parts = expression
-        assert isinstance(start, int)
-        head = tokens.words[parts[0]] if parts and isinstance(parts[0], int) else ""
-        if head not in ("+", "-", "*", "/") or len(parts) < 2:
-            tokens.fail(start, "where a linear expression (a number, a variable, or + - * of them) should stand")
-        terms = [self._linear(part) for part in parts[1:]]
-        if head in ("+", "-"):
-            total = _Linear({}, Fraction(0))
-            for number, term in enumerate(terms):
-                total.add(term, -1 if head == "-" and (number > 0 or len(terms) == 1) else 1)
-            return total
-        total = terms[0]
-        for term in terms[1:]:
-            if head == "*":
-                if total.coefficients and term.coefficients:
-                    tokens.fail(start, "variables are multiplied, only linear expressions are known")
-                total = term.times(total.constant) if term.coefficients else total.times(term.constant)
-            else:
-                if term.coefficients or not term.constant:
-                    tokens.fail(start, "division by something else than a number other than 0")
-                total = total.times(1 / term.constant)
-        return total
-
-    def _variable(self, at: int) -> tuple[str, int]:
-        word = self._tokens.words[at]
-        match = _VARIABLE.match(word)
-        if match is None:
-            self._tokens.fail(at, f"{printable(word)} is neither a variable nor a number")
-        letter, index = match.group(1), int(match.group(2))
-        if index not in self._declared[letter]:
-            self._tokens.fail(at, f"{word} is not declared")
-        return letter, index
-
-    def _number(self, at: int) -> Fraction:
-        word = self._tokens.words[at]
-        known = self._numbers.get(word)
-        if known is not None:
-            return known
-        match = _NUMBER.match(word)
-        if match is None:
-            self._tokens.fail(at, f"{printable(word)} is neither a variable nor a number")
-        exponent = match.group(1) or "0"
-        # Before anything of that length is computed with.
-        if len(word) > 4 * _LARGEST_EXPONENT or len(exponent) > 5 or abs(int(exponent)) > _LARGEST_EXPONENT:
-            self._tokens.fail(at, f"the number {printable(word)} has too many digits or too large an exponent")
-        value = Fraction(word)
-        if abs(value) > Fraction(1.7976931348623157e308):
-            self._tokens.fail(at, f"the number {printable(word)} is beyond the range of float64")
-        self._numbers[word] = value
-        return value
-
-
-class _Linear:
-    """A linear expression in the variables, with exact coefficients."""
-
-    __slots__ = ("coefficients", "constant")
-
-    def __init__(self, coefficients: dict[tuple[str, int], Fraction], constant: Fraction) -> None:
-        self.coefficients = coefficients
-        self.constant = constant
-
-    def add(self, other: _Linear, factor: int) -> None:
-        """Add a multiple of another one to this one."""
-        for variable, value in other.coefficients.items():
-            self.coefficients[variable] = self.coefficients.get(variable, Fraction(0)) + factor * value
-        self.constant += factor * other.constant
-
-    def __sub__(self, other: _Linear) -> _Linear:
-        difference = _Linear(dict(self.coefficients), self.constant)
-        difference.add(other, -1)
-        return difference
-
-    def times(self, factor: Fraction) -> _Linear:
-        return _Linear(
-            {variable: factor * value for variable, value in self.coefficients.items()}, factor * self.constant
-        )
-
-    def at_least_zero(self, strict: bool) -> LinearConstraint:
-        """The constraint that this is at least (or more than) 0."""
-        items = sorted((variable, value) for variable, value in self.coefficients.items() if value)
-        return LinearConstraint(
-            tuple((i, value) for (letter, i), value in items if letter == "X"),
-            tuple((i, value) for (letter, i), value in items if letter == "Y"),
-            -self.constant,
-            strict,
-        )
+        return Atom(self._linear.constraint(greater, lesser, head in ("<", ">"), at), at)

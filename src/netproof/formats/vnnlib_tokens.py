@@ -1,16 +1,39 @@
-"""The words of a VNN-LIB file, and where they stand."""
+"""The words of a VNN-LIB file as SMT-LIB has them, and where they stand.
+
+White space is space, tab, line feed and carriage return; a comment runs from ``;`` to the end of its line. Neither begins
+inside a string (``"..."``, a quote in it doubled) or a quoted symbol (``|...|``). Characters that no word may have are
+refused wherever they stand, comments, strings and quoted symbols excepted.
+
+Source: C. Barrett, P. Fontaine, C. Tinelli, *The SMT-LIB Standard, Version 2.6*, section 3.1.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import NoReturn
 
 from netproof.errors import FormatError
 
-#: a comment, or a word: a parenthesis, or anything up to a space, parenthesis or comment
-_WORD = re.compile(r";[^\n]*|([()]|[^\s();]+)")
+#: white space and comments, which are no words, or one word. What follows a string or a quoted symbol directly, or a
+#: quote that follows a word directly, is taken with it, and refused.
+_WORD = re.compile(
+    r"[ \t\r\n]+|;[^\r\n]*"
+    r'|([()]|[^ \t\r\n();"|]+["|]?|"[^"]*(?:""[^"]*)*"[^ \t\r\n();]?|\|[^|\\]*\|[^ \t\r\n();]?|["|])'
+)
+#: a parenthesis, a symbol or number, a keyword, a binary or hexadecimal, a string, a quoted symbol
+_KNOWN = re.compile(
+    r"[()]|[A-Za-z0-9~!@$%^&*_+=<>.?/-]+|:[A-Za-z0-9~!@$%^&*_+=<>.?/-]+|#b[01]+|#x[0-9A-Fa-f]+"
+    r'|"[^"]*(?:""[^"]*)*"|\|[^|\\]*\|'
+)
+#: symbols that are the same with and without bars; what else stands between bars is none that netproof knows
+_BARRED = re.compile(r"\|([XY]_[0-9]+|and|or|true|false|Real|[<>]=?|[=+*/-])\|", re.ASCII)
 _MEND = "correct the file, or write it again as VNN-LIB 1.0"
+#: what is wrong with VNN-LIB 2, and the mend
+LATER_VERSION = ("is VNN-LIB of a later version", "give the property in VNN-LIB 1.0")
+#: beyond that a file is refused, and texts that can hold so many are counted before they are taken apart
+_MOST_WORDS = 6_000_000
 
 
 class Tokens:
@@ -18,13 +41,26 @@ class Tokens:
 
     Attributes
     ----------
-    words : in the order of the text, comments left out
+    words : in the order of the text, comments left out; ``|X_0|`` as ``X_0``
+
+    Raises
+    ------
+    FormatError : a word that is none, a string or quoted symbol that is never closed, too many words
     """
 
     def __init__(self, path: str | Path, text: str) -> None:
         self._path = path
         self._text = text
+        if len(text) > _MOST_WORDS:
+            further = (match for match in _WORD.finditer(text) if match.group(1))
+            if next(itertools.islice(further, _MOST_WORDS, None), None) is not None:
+                raise FormatError(path, f"has more than {_MOST_WORDS} words", "split the file")
         self.words: list[str] = [word for word in _WORD.findall(text) if word]
+        strange = {word for word in set(self.words) if not _KNOWN.fullmatch(word)}
+        if strange:
+            self._refuse(next(number for number, word in enumerate(self.words) if word in strange))
+        if "|" in text:
+            self.words = [_BARRED.sub(r"\1", word) if word[0] == "|" else word for word in self.words]
 
     def __len__(self) -> int:
         return len(self.words)
@@ -37,11 +73,9 @@ class Tokens:
 
     def place(self, number: int) -> tuple[int, int]:
         """Line and column of a word, both from 1; of the end of the text where there is none of that number."""
-        start = len(self._text.rstrip())
-        for at, match in enumerate(m for m in _WORD.finditer(self._text) if m.group(1)):
-            if at == number:
-                start = match.start()
-                break
+        found = (match for match in _WORD.finditer(self._text) if match.group(1))
+        match = next(itertools.islice(found, number, None), None)
+        start = len(self._text.rstrip()) if match is None else match.start()
         line = self._text.count("\n", 0, start) + 1
         return line, start - (self._text.rfind("\n", 0, start) + 1) + 1
 
@@ -49,6 +83,21 @@ class Tokens:
         """Raise a :class:`FormatError` about a word."""
         line, column = self.place(number)
         raise FormatError(self._path, f"line {line}, column {column}: {problem}", mend)
+
+    def _refuse(self, number: int) -> NoReturn:
+        word = self.words[number]
+        if "vnnlib-version" in self.words[:number]:
+            self.fail(self.words.index("vnnlib-version"), *LATER_VERSION)
+        if word == '"':
+            self.fail(number, "this string is never closed")
+        if word == "|":
+            self.fail(number, "this quoted symbol is never closed, or has a backslash in it")
+        if word[0] in '"|':
+            self.fail(number, f"{printable(word[-1])} follows a string or quoted symbol without a space")
+        if word[-1] in '"|':
+            self.fail(number, f"a {word[-1]} follows {printable(word[:-1])} without a space")
+        odd = next((c for c in word if not _KNOWN.fullmatch(c) and c not in ":#"), word[0])
+        self.fail(number, f"the character U+{ord(odd):04X} in {printable(word)} is none that VNN-LIB has")
 
 
 def printable(word: str) -> str:

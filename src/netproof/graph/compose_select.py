@@ -8,6 +8,9 @@ from netproof.operators.base import Affine
 from netproof.operators.linear import Linear
 from netproof.operators.select import Select
 
+#: numbers of a weight that may grow to twice its size and more, by columns of zeros
+_LARGEST_GROWN = 1 << 22
+
 
 def select_of_select(first: Affine, second: Affine) -> Affine | None:
     """Two index maps as one."""
@@ -27,6 +30,8 @@ def linear_of_select(first: Affine, second: Affine) -> Affine | None:
     if not isinstance(first, Select) or not isinstance(second, Linear):
         return None
     if first.fill is not None or not first.takes_once or first.size > 4 * len(first.index):
+        return None
+    if second.weight.shape[0] * first.size > max(2 * second.weight.numel(), _LARGEST_GROWN):
         return None
     kept = first.index >= 0
     weight = second.weight.new_zeros(second.weight.shape[0], first.size)

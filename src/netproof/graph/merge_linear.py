@@ -12,6 +12,9 @@ from torch import Tensor
 from netproof.operators.base import Affine
 from netproof.operators.linear import Linear
 
+#: a product that takes longer than reading a network may
+_MOST_PRODUCTS = 1 << 32
+
 
 def linear_of_linear(first: Affine, second: Affine) -> Affine | None:
     """``V (W x + b) + c`` as ``(V W) x + (V b + c)``, if every number of it is computed without rounding."""
@@ -21,31 +24,33 @@ def linear_of_linear(first: Affine, second: Affine) -> Affine | None:
         return None
     if first.weight.shape[1] * second.weight.shape[0] > first.weight.numel() + second.weight.numel():
         return None
-    # The biases are one more column: V [W b] + [0 c].
-    inner = torch.cat([first.weight, first.bias[:, None]], 1)
-    outer = torch.cat(
-        [torch.zeros_like(second.weight[:, :1]).expand(-1, first.weight.shape[1]), second.bias[:, None]], 1
-    )
-    whole = torch.cat([second.weight, torch.eye(len(second.bias), dtype=inner.dtype)], 1)
-    stacked = torch.cat([inner, outer], 0)
-    if not _is_exact(whole, stacked):
+    if not all(first.weight.shape + second.weight.shape):
+        return None  # sums of nothing
+    if first.weight.numel() * second.weight.shape[0] > _MOST_PRODUCTS:
         return None
-    product = whole @ stacked
-    return Linear(product[:, :-1].contiguous(), product[:, -1].contiguous())
+    # The biases are one more column, in which each row of the second has one more summand: its own bias.
+    size = second.weight.abs() @ first.bias.abs() + second.bias.abs()
+    unit = torch.minimum(_finest_unit(first.bias).amin(), _finest_unit(second.bias).amin())
+    rows = _finest_unit(second.weight).amin(1).clamp(max=1.0)
+    columns = _finest_unit(first.weight).amin(0)
+    if not _fits(size[:, None], rows, unit[None]):
+        return None
+    if not _fits(second.weight.abs() @ first.weight.abs(), rows, columns):
+        return None
+    return Linear(second.weight @ first.weight, second.weight @ first.bias + second.bias)
 
 
-def _is_exact(left: Tensor, right: Tensor) -> bool:
-    """Whether float64 computes ``left @ right`` without rounding, in whatever order it adds.
+def _fits(size: Tensor, rows: Tensor, columns: Tensor) -> bool:
+    """Whether float64 computes a matrix product without rounding, in whatever order it adds.
 
-    All products of an entry are multiples of the product of the finest units in its row and its column; if the
-    sum of their magnitudes is below ``2**53`` such units, every partial sum is a float64 number.
+    All products of an entry are multiples of the product of the finest units in its row and its column (``rows`` and
+    ``columns``); if the sum of their magnitudes, ``size``, is below ``2**53`` such units, every partial sum is a float64
+    number.
     """
-    if not bool(torch.isfinite(left).all() & torch.isfinite(right).all()):
+    unit = torch.log2(rows)[:, None] + torch.log2(columns)[None]
+    if bool((unit < -1000).any()) or not bool(torch.isfinite(size).all()):
         return False
-    unit = torch.log2(_finest_unit(left).amin(1))[:, None] + torch.log2(_finest_unit(right).amin(0))[None]
-    if bool((unit < -1000).any()):
-        return False
-    size = (left.abs() @ right.abs()) * (1 + 2.0**-40)
+    size = size * (1 + 2.0**-40)
     return bool((torch.log2(size.clamp(min=2.0**-1000)) < unit + 53).all() & (unit + 53 < 1000).all())
 
 

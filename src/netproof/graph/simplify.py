@@ -8,6 +8,7 @@ from netproof.graph.drop_identity import drop_identity
 from netproof.graph.fold_scale import scale_after, scale_before
 from netproof.graph.graph import Graph
 from netproof.graph.merge import merge
+from netproof.graph.merge_equal import merge_equal
 from netproof.graph.merge_linear import linear_of_linear
 
 _RULES = (select_of_select, linear_of_select, scale_after, scale_before, linear_of_linear)
@@ -19,4 +20,9 @@ def simplify(graph: Graph) -> Graph:
     Where a new number is rounded, the operator that holds it says by how much (docs/semantics.md); for float64
     graphs only, whose unit roundoff that is.
     """
-    return drop_identity(merge(drop_dead(graph), _RULES))
+    graph = drop_identity(merge(merge_equal(drop_dead(graph)), _RULES))
+    while True:  # nodes that were merged, or dropped, may have left equal ones behind
+        smaller = merge_equal(graph)
+        if len(smaller.nodes) >= len(graph.nodes):
+            return graph
+        graph = drop_identity(merge(smaller, _RULES))

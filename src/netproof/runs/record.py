@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from netproof.benchmarks.base import ABSENT
 from netproof.errors import InputError
@@ -14,6 +14,8 @@ from netproof.runs.durable import write_json
 from netproof.runs.provenance import machine, netproof_version
 
 FILE = "run.json"
+#: how many changed files a message names
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,19 @@ class RunRecord:
     Attributes
     ----------
     benchmark : its name
-    files : SHA-256 of every file the answers depend on (decompressed where it is gzip), by its role; or
-        :data:`netproof.benchmarks.base.ABSENT`
+    files : SHA-256 of every file the answers depend on (decompressed where it is gzip), by its role (with its path in the
+        benchmark's folder where there are many); or :data:`netproof.benchmarks.base.ABSENT`
     invocations : one entry per ``bench run`` on this folder: settings, version, machine, wall time
         (None where it was killed)
+    instances : what each instance's name stands for (:meth:`netproof.benchmarks.base.Benchmark.listed`)
+    doubtful : names that mean nothing where ``instances`` is not on record; not written
     """
 
     benchmark: str
     files: Mapping[str, str]
     invocations: tuple[Mapping[str, object], ...] = ()
+    instances: Mapping[str, str] = field(default_factory=dict)
+    doubtful: frozenset[str] = frozenset()
 
     @property
     def wall_seconds(self) -> float | None:
@@ -84,19 +90,66 @@ class RunRecord:
         mend = "give another folder with --out, or remove this one"
         if self.benchmark != other.benchmark:
             raise InputError(folder, f"holds results of benchmark '{self.benchmark}', not of '{other.benchmark}'", mend)
+        known = self._files_as_in(folder, other)
         changed = sorted(
             role
-            for role in {*self.files, *other.files}
-            if self.files.get(role) != other.files.get(role)
-            and ABSENT not in (self.files.get(role), other.files.get(role))
+            for role in {*known, *other.files}
+            if known.get(role) != other.files.get(role) and ABSENT not in (known.get(role), other.files.get(role))
         )
         if changed:
-            raise InputError(folder, f"holds results of other files: {', '.join(changed)} differ (SHA-256)", mend)
+            shown = ", ".join(changed[:_SHOWN]) + (f" and {len(changed) - _SHOWN} more" if changed[_SHOWN:] else "")
+            raise InputError(folder, f"holds results of other files: {shown} differ (SHA-256)", mend)
+        self.check_same_instances(folder, other)
+
+    def check_same_instances(self, folder: Path, other: RunRecord) -> None:
+        """Raise :class:`InputError` where a name may stand for another instance here than in ``other``."""
+        mend = "give another folder with --out, or remove this one"
+        if not self.instances and other.doubtful:
+            raise InputError(
+                folder,
+                f"is of an earlier netproof, which could give one name to two instances, such as '{min(other.doubtful)}'",
+                mend,
+            )
+        if self.instances:
+            changed = sorted(
+                name
+                for name in {*self.instances, *other.instances}
+                if self.instances.get(name) != other.instances.get(name)
+            )
+            if changed:
+                here, there = (known.get(changed[0], "none") for known in (self.instances, other.instances))
+                problem = f"holds results of another list: '{changed[0]}' is {here} there, {there} here"
+                raise InputError(folder, problem, mend)
 
     def continued(self, other: RunRecord) -> RunRecord:
         """This record, gone on with by ``other``: what was hashed once stays on record where it is absent now."""
-        known = {role: value for role, value in self.files.items() if other.files.get(role) == ABSENT}
-        return RunRecord(other.benchmark, {**other.files, **known}, (*self.invocations, *other.invocations))
+        before = self._files_as_in(Path(), other)
+        known = {role: value for role, value in before.items() if other.files.get(role) == ABSENT}
+        return replace(other, files={**other.files, **known}, invocations=(*self.invocations, *other.invocations))
+
+    def _files_as_in(self, folder: Path, other: RunRecord) -> Mapping[str, str]:
+        """The hashes by the roles that ``other`` has: earlier versions had the name of a file in the place of its path.
+
+        Raises :class:`InputError` where several files of one name differ, so that not all of their hashes are known.
+        """
+        if self.instances or not other.instances:
+            return self.files
+        known = dict(self.files)
+        seen: dict[str, str] = {}
+        for role, value in other.files.items():
+            kind, _, path = role.partition(" ")
+            short = f"{kind} {PurePosixPath(path).name}" if path else role
+            if seen.setdefault(short, value) != value:
+                raise InputError(
+                    folder,
+                    f"is of an earlier netproof, which did not tell files of one name apart, such as {short}",
+                    "give another folder with --out, or remove this one",
+                )
+            found = self.files.get(short, self.files.get(f"{short}.gz"))
+            if found is not None:
+                known[role] = found
+        used = {name for short in seen for name in (short, f"{short}.gz")}
+        return {role: value for role, value in known.items() if role in other.files or role not in used}
 
     def write(self, folder: Path) -> None:
         """Write ``run.json``, whole or not at all."""
@@ -105,6 +158,7 @@ class RunRecord:
             {
                 "benchmark": self.benchmark,
                 "files": dict(self.files),
+                **({"instances": dict(self.instances)} if self.instances else {}),
                 "invocations": [dict(i) for i in self.invocations],
             },
         )
@@ -130,4 +184,7 @@ class RunRecord:
             raise InputError(path, "its 'files' is not a table of hashes", mend)
         if not isinstance(invocations, list) or not all(isinstance(i, dict) for i in invocations):
             raise InputError(path, "its 'invocations' is not a list of objects", mend)
-        return cls(document["benchmark"], files, tuple(invocations))
+        instances = document.get("instances", {})
+        if not isinstance(instances, dict) or not all(isinstance(v, str) for v in instances.values()):
+            raise InputError(path, "its 'instances' is not a table of names", mend)
+        return cls(document["benchmark"], files, tuple(invocations), instances)

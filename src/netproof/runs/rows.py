@@ -62,7 +62,7 @@ class Row:
         """The CSV line, with its newline and no other."""
         fields = (self.instance, self.verdict, f"{self.seconds:.6f}", self.method, self.evidence)
         stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerow([" ".join(field.split()) for field in fields])
+        csv.writer(stream, lineterminator="\n").writerow([_one_line(field) for field in fields])
         return stream.getvalue()
 
     @classmethod
@@ -77,6 +77,11 @@ class Row:
         if not math.isfinite(float(seconds)):
             raise ValueError(f"took '{seconds}' seconds")
         return cls(instance, verdict, float(seconds), method, evidence)
+
+
+def _one_line(text: str) -> str:
+    """A text that leaves a table of lines in UTF-8 whole: file names in reasons can hold anything."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def undecided_evidence(limit: float | None, bound: float | None, reason: str) -> str:

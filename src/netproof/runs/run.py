@@ -15,12 +15,16 @@ from netproof.formats.files import unwritable
 from netproof.runs.certify import Certified, Certifying
 from netproof.runs.folder import RunFolder
 from netproof.runs.plan import pending, select
+from netproof.runs.provenance import available_cores
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Row
 from netproof.runs.solve import Decide, Outcome, solve
 from netproof.runs.table import FILE, read_table
 from netproof.runs.workers import solve_in_workers
 from netproof.settings import Settings
+
+#: worker processes for each core: beyond that they wait for each other, and take memory for it
+_JOBS_PER_CORE = 8
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,11 @@ def run_benchmark(
     """
     if jobs < 1:
         raise InputError("--jobs", f"the number of processes is {jobs}", "give 1 or more")
+    most = _JOBS_PER_CORE * available_cores()
+    if jobs > most:
+        raise InputError(
+            "--jobs", f"the number of processes is {jobs}", f"give at most {most}, {_JOBS_PER_CORE} for each core"
+        )
     if certifying is not None:
         settings = replace(settings, proofs=True)
     if settings.device not in ("cpu", "auto") and benchmark.certifiable:
@@ -92,7 +101,7 @@ def run_benchmark(
     }
     if not benchmark.certifiable:
         _check_memory(benchmark.open(data), chosen, settings)
-    record = RunRecord(benchmark.name, hashes).started(noted)
+    record = RunRecord(benchmark.name, hashes, (), benchmark.listed(data), benchmark.doubtful(data)).started(noted)
     names = {i.name for i in instances}
     try:
         opened = RunFolder(folder, record, names)
@@ -167,10 +176,10 @@ def _check_memory(opened: OpenBenchmark, chosen: tuple[Instance, ...], settings:
         if instance.network in checked:
             continue
         try:
-            query = opened.query(instance)
-        except NetproofError:
-            continue  # becomes a row of its own
-        check_memory(query, settings)
+            question = opened.question(instance)
+        except Exception:  # noqa: BLE001 - becomes a row of its own, whatever it is
+            continue
+        check_memory(question.parts[0], settings)
         checked.add(instance.network)
 
 

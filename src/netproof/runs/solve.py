@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from netproof.benchmarks.base import Instance, OpenBenchmark
-from netproof.errors import NetproofError
+from netproof.errors import NetproofError, TimeLimitError
 from netproof.runs.certify import FAILURES, Certified, Certifying, certify
 from netproof.runs.rows import CERTIFICATE, ERROR, Row, undecided_evidence
 from netproof.settings import Settings
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from netproof.query import Query, Question, Result, Witness
 
 _LOG = logging.getLogger(__name__)
+
+#: the share of its time that an instance may have spent on reading and still be decided in one batch with others
+_READ_QUICKLY = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,45 +53,93 @@ def solve(
 
     ``decide`` answers the queries (default: :func:`netproof.search.verify.verify_many`).
 
+    An instance's time limit begins before its question is read, and its time is on record with the reading in it. What it
+    shares with others, its network above all, is read before. A question about a network over the real numbers is
+    answered, and let go of, before the next is read.
+
     An instance that fails, by its data or by a defect, becomes an ``error`` outcome; the others
     are not affected.
     """
-    batches: dict[str, list[tuple[Instance, Question]]] = {}
+    from netproof.graph.graph import Arithmetic
+
+    batches: dict[str, list[_Asked]] = {}
     for instance in instances:
-        question = _question(benchmark, instance)
-        if isinstance(question, Outcome):
-            yield question
+        asked = _ask(benchmark, instance, settings)
+        if isinstance(asked, Outcome):
+            yield asked
+            continue
+        alone = decide is None and asked.question.network.graph.arithmetic is Arithmetic.REAL
+        if alone or asked.seconds > _READ_QUICKLY * settings.timeout:
+            yield from _solve_batch([asked], settings, certifying, decide)
         else:
-            batches.setdefault(instance.network, []).append((instance, question))
+            batches.setdefault(instance.network, []).append(asked)
     for batch in batches.values():
         yield from _solve_batch(batch, settings, certifying, decide)
 
 
-def _question(benchmark: OpenBenchmark, instance: Instance) -> Question | Outcome:
+@dataclass(frozen=True)
+class _Asked:
+    """An instance, its question, and the seconds that reading this took."""
+
+    instance: Instance
+    question: Question
+    seconds: float
+
+
+def _ask(benchmark: OpenBenchmark, instance: Instance, settings: Settings) -> _Asked | Outcome:
+    """The question of an instance, or why there is none."""
+    begun = time.monotonic()
     try:
-        return benchmark.question(instance)
+        benchmark.prepare(instance)
+        begun = time.monotonic()
+        question = benchmark.question(instance, deadline=begun + settings.timeout)
+    except TimeLimitError:
+        return _late(instance, time.monotonic() - begun, settings)
     except NetproofError as error:
         return failed(instance, str(error))
+    except Exception as error:  # noqa: BLE001 - of memory, of recursion, a defect: of this file alone
+        _LOG.debug("%s cannot be asked", instance.name, exc_info=True)
+        return failed(instance, _defect(error))
+    seconds = time.monotonic() - begun
+    if seconds >= settings.timeout:
+        return _late(instance, seconds, settings)
+    return _Asked(instance, question, seconds)
+
+
+def _late(instance: Instance, seconds: float, settings: Settings) -> Outcome:
+    evidence = undecided_evidence(settings.timeout, None, "the limit was reached while the property was read")
+    return Outcome(Row(instance.name, "timeout", seconds, "", evidence))
+
+
+def _defect(error: Exception) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _solve_batch(
-    batch: list[tuple[Instance, Question]], settings: Settings, certifying: Certifying | None, decide: Decide | None
+    batch: list[_Asked], settings: Settings, certifying: Certifying | None, decide: Decide | None
 ) -> Iterator[Outcome]:
     from netproof.search.verify import verify_many
 
     waiting = dict(enumerate(batch))
     reason = "the engine gave no answer"
+    # What is read quickly costs the others of its batch next to nothing.
+    left = replace(settings, timeout=settings.timeout - max(asked.seconds for asked in batch))
     try:
-        for position, result in (decide or verify_many)([question for _, question in batch], settings):
-            yield _outcome(*waiting.pop(position), result, settings, certifying)
+        for position, result in (decide or verify_many)([asked.question for asked in batch], left):
+            asked = waiting[position]
+            spent = replace(result, seconds=result.seconds + asked.seconds)
+            outcome = _outcome(asked.instance, asked.question, spent, settings, certifying)
+            del waiting[position]
+            yield outcome
     except NetproofError as error:
         reason = str(error)
     except Exception as error:  # noqa: BLE001 - hours of a run must not end with one instance's defect
-        reason = f"{type(error).__name__}: {error}"
+        reason = _defect(error)
         _LOG.debug("a batch of %d failed", len(batch), exc_info=True)
     if len(batch) == 1:
-        for instance, _ in waiting.values():
-            yield failed(instance, reason)
+        for asked in waiting.values():
+            yield failed(asked.instance, reason)
         return
     for item in waiting.values():
         yield from _solve_batch([item], settings, certifying, decide)

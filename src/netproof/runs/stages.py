@@ -25,14 +25,14 @@ EVALUATION, CROWN, PGD, SEARCH = "evaluation", "crown", "pgd", "search"
 STEPS, RESTARTS = 100, 20
 
 
-def decide_in_stages(queries: Sequence[Query | Question], settings: Settings) -> Iterator[tuple[int, Result]]:
-    """Decide queries on one network one by one; each result's ``method`` is the stage.
+def decide_in_stages(questions: Sequence[Query | Question], settings: Settings) -> Iterator[tuple[int, Result]]:
+    """Decide questions about one network one by one; each result's ``method`` is the stage.
 
     The time limit is that of the search alone; the time of a result is that of all stages.
     """
     light: Graph | None = None
-    for position, query in enumerate(queries):
-        assert isinstance(query, Query)  # one image each
+    for position, question in enumerate(questions):
+        (query,) = Question.of(question).parts  # one image each
         if light is None:
             light = query.network.graph.to(torch.float32)
         yield position, _decide(query, light, settings)

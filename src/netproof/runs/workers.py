@@ -96,8 +96,9 @@ def solve_in_workers(
                     message = worker.pipe.recv()
                 except (EOFError, OSError):
                     working.remove(worker)
-                    yield from _bury(worker, shares)
-                    if shares:
+                    worker.pipe.close()
+                    yield from _bury(worker, shares, others=bool(working))
+                    if shares and worker.started:
                         start()
                     continue
                 if isinstance(message, _Unusable):
@@ -153,11 +154,16 @@ def _deal(worker: _Worker, shares: _Shares) -> bool:
     return bool(share)
 
 
-def _bury(worker: _Worker, shares: _Shares) -> Iterator[Outcome]:
-    """Account for the share of a worker that died."""
+def _bury(worker: _Worker, shares: _Shares, *, others: bool) -> Iterator[Outcome]:
+    """Account for the share of a worker that died.
+
+    One that died while it started, for want of memory perhaps, leaves the work to the others.
+    """
     worker.process.join()
     cause = _cause(worker.process.exitcode)
     if not worker.started:
+        if others:
+            return
         raise InputError(
             "--jobs", f"a worker process died while it started ({cause})", "see above for its reason, or use fewer jobs"
         )

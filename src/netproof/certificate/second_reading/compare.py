@@ -1,0 +1,210 @@
+"""Are the graph that the checker evaluates and a second reading of the file the same function?
+
+The two are compared part by part, from the input on. A part of the second reading that has steps must be one of the graph's
+activations: *the same affine map* of the input and of earlier activations in front, and *the same steps*. The last
+affine map must be the same, too, and so must the inputs that there are.
+
+* Affine maps are compared by their values at 0 and at every unit vector of every operand, which are all of their
+  coefficients. Where those are too many (:data:`_MOST_ENTRIES`), by their values at :data:`_PROBES` points drawn at random
+  from integers up to ``2**k``: maps that differ agree at one of them with a probability of at most ``2**-k``, ``k`` at least
+  16 (a linear form that is not 0 vanishes for at most one value of any coordinate on which it depends).
+* Steps keep order on both sides. They are compared at the ends of what can reach them, at every threshold of the
+  graph, and one before it: in between, neither changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netproof.certificate.evaluate import ExactNetwork
+from netproof.certificate.second_reading.keras import read_keras
+from netproof.certificate.second_reading.onnx import read_onnx
+from netproof.certificate.second_reading.reading import Floats, Reading, UnknownFormError, stepped
+from netproof.errors import CertificateError
+from netproof.network import Network
+from netproof.operators.base import Activation, Affine
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+#: values are taken at every unit vector where this many numbers suffice
+_MOST_ENTRIES = 1 << 23
+#: otherwise at so many points, whose coordinates have at least so many bits
+_PROBES, _LEAST_BITS, _MOST_BITS = 4, 16, 30
+_MEND = "do not trust a verdict on this file, and report it"
+
+#: what was said of networks that were compared: a network does not change, and certificates come by the hundred
+_CONFIRMED: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
+
+
+def confirm(network: Network) -> str:
+    """Compare a network with a second reading of its file; says what was compared, once per network.
+
+    Raises :class:`CertificateError` where the two differ, and where the second reader does not know the file. A network
+    that was made in memory has no file (:attr:`netproof.Network.content` is empty): nothing was read, so nothing is
+    compared, and the result is empty.
+    """
+    if not network.content:
+        return ""
+    if network not in _CONFIRMED:
+        if hashlib.sha256(network.content).hexdigest() != network.sha256:
+            raise CertificateError(network.path, "has another SHA-256 than the network read from it", "read it again")
+        _CONFIRMED[network] = _Comparison(network, _read(network)).run()
+    return _CONFIRMED[network]
+
+
+def _read(network: Network) -> Reading:
+    data = network.content
+    try:
+        return read_keras(data, network.scheme) if data.startswith(_HDF5) else read_onnx(data)
+    except UnknownFormError as unknown:
+        detail = str(unknown)
+    except (
+        OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
+    ) as error:  # fmt: skip
+        detail = " ".join(str(error).split())[:100] or type(error).__name__
+    text = "".join(c if c.isprintable() else " " for c in detail)
+    raise CertificateError(
+        network.path,
+        f"cannot be read a second time, independently of the first: {text}",
+        "use a network in one of the forms of docs/formats.md",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Probes:
+    """Values of the input and of every activation, ``[B, n]`` each, by which affine maps of them are told apart."""
+
+    atoms: list[Floats]
+    words: str
+
+
+class _Comparison:
+    def __init__(self, network: Network, reading: Reading) -> None:
+        self._network, self._reading = network, reading
+        self._graph = network.graph
+        self._net = ExactNetwork(network, network.path)
+
+    def run(self) -> str:
+        self._check_inputs()
+        probes = self._probes()
+        ahead, result = self._ahead(probes)
+        values: dict[int, Floats] = {}
+        maps = steps = 0
+        for index in self._reading.needed():
+            part = self._reading.parts[index]
+            if not part.operands:
+                values[index] = probes.atoms[0]
+            elif part.map is not None:
+                values[index] = part.map([values[i] for i in part.operands], False)
+                maps += 1
+            else:
+                steps += 1
+                values[index] = probes.atoms[1 + self._activation(index, values[part.operands[0]], ahead, steps)]
+        if not np.array_equal(values[self._reading.output], result):
+            raise self._difference("the result")
+        return f"{maps} affine maps {probes.words}, {steps} step functions at every threshold"
+
+    def _check_inputs(self) -> None:
+        network, source = self._network, self._reading.parts[0]
+        if source.size != network.inputs or self._reading.parts[self._reading.output].size != network.outputs:
+            raise self._difference("the number of inputs or outputs")
+        ends = (network.lower.numpy(), source.low), (network.upper.numpy(), source.high)
+        if not all(np.array_equal(mine, other) for mine, other in ends):
+            raise self._difference("the range of the inputs")
+
+    def _probes(self) -> _Probes:
+        sizes = self._net.sizes
+        entries = sum(node.size for node in self._graph.nodes) + sum(part.size for part in self._reading.parts)
+        count = 1 + sum(sizes)
+        if count * entries <= _MOST_ENTRIES:
+            atoms, start = [], 1
+            for size in sizes:
+                atoms.append(np.eye(count, size, -start))
+                start += size
+            return _Probes(atoms, "in all of their coefficients")
+        bits = self._bits()
+        random = np.random.default_rng(int(self._network.sha256[:16], 16))
+        zero = [np.zeros((1, size)) for size in sizes]
+        drawn = [random.integers(-(1 << bits), 1 << bits, (_PROBES, size)).astype(np.float64) for size in sizes]
+        atoms = [np.concatenate(pair) for pair in zip(zero, drawn, strict=True)]
+        return _Probes(atoms, f"at {_PROBES} random points of {bits}-bit numbers")
+
+    def _bits(self) -> int:
+        """How large the numbers of points may be so that no sum of either reading leaves what float64 holds exactly."""
+        sizes: dict[int, Floats] = {}
+        largest = 1.0
+        for index, part in enumerate(self._reading.parts):
+            if part.map is None:
+                sizes[index] = np.ones((1, part.size))
+                continue
+            absolute = part.map([sizes[i] for i in part.operands], True)
+            offset = np.abs(part.map([np.zeros((1, self._reading.parts[i].size)) for i in part.operands], False))
+            sizes[index] = absolute + offset
+            largest = max(largest, float(sizes[index].max()))
+        bits = min(_MOST_BITS, 51 - int(np.ceil(np.log2(largest))))
+        if bits < _LEAST_BITS:
+            raise CertificateError(self._network.path, "has sums too large to compare two readings of it", _MEND)
+        return bits
+
+    def _ahead(self, probes: _Probes) -> tuple[list[Floats], Floats]:
+        """What the graph has in front of every activation, and as its result, where activations give the probes."""
+        values: list[Tensor] = [torch.from_numpy(probes.atoms[0])]
+        ahead: list[Floats] = []
+        for node in self._graph.nodes[1:]:
+            operator = node.operator
+            operands = [values[i] for i in node.operands]
+            if isinstance(operator, Affine):
+                values.append(operator.forward(*operands))
+            else:
+                ahead.append(operands[0].numpy())
+                values.append(torch.from_numpy(probes.atoms[len(ahead)]))
+        return ahead, values[-1].numpy()
+
+    def _activation(self, index: int, value: Floats, ahead: list[Floats], number: int) -> int:
+        """The activation of the graph that is a part of the reading."""
+        fits = [k for k, other in enumerate(ahead) if np.array_equal(other, value)]
+        if not fits:
+            raise self._difference(f"the affine map in front of step function {number}")
+        for k in fits:
+            if self._same_steps(index, k):
+                return k
+        raise self._difference(f"step function {number}")
+
+    def _same_steps(self, index: int, k: int) -> bool:
+        part = self._reading.parts[index]
+        operand = self._reading.parts[part.operands[0]]
+        assert part.steps is not None
+        stairs, operator = self._net.stairs[k], self._graph.nodes[self._graph.activations[k]].operator
+        assert isinstance(operator, Activation)
+        ends = float(operand.low.min()), float(operand.high.max())
+        for channel in range(stairs.channels):
+            feature = torch.tensor(channel * (part.size // stairs.channels))
+            thresholds = stairs.threshold(torch.arange(stairs.levels + 2), feature).numpy()
+            points = np.unique(np.concatenate([thresholds, thresholds - 1, ends]))
+            points = points[(points >= ends[0]) & (points <= ends[1])]
+            expected = stepped(part.steps, points)
+            tensor = torch.from_numpy(points)
+            found = stairs.base[feature] + stairs.level(tensor, feature)
+            if not np.array_equal(found.numpy(), expected.astype(np.float64)):
+                return False
+            # And the operator itself, by which witnesses and points are evaluated.
+            if not torch.equal(_evaluated(operator, tensor, int(feature), stairs.channels, part.size), found):
+                return False
+        return True
+
+    def _difference(self, what: str) -> CertificateError:
+        return CertificateError(self._network.path, f"is read as two different networks: {what} is not the same", _MEND)
+
+
+def _evaluated(operator: Activation, points: Tensor, feature: int, channels: int, size: int) -> Tensor:
+    """An activation of ``size`` features at ``points`` ``[P]``, as it acts on one feature."""
+    if channels > 1:
+        return operator.evaluate(points[:, None].expand(-1, size).contiguous())[:, feature]
+    rows = -(-len(points) // size)
+    padded = torch.cat([points, points[-1:].expand(rows * size - len(points))])
+    return operator.evaluate(padded.reshape(rows, size)).reshape(-1)[: len(points)]

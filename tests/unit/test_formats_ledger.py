@@ -1,0 +1,170 @@
+"""What a file may make: small ones that ask for gigabytes or minutes are refused before anything is made."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from netproof.errors import FormatError
+from netproof.formats import ledger
+from netproof.formats.ledger import ExhaustedError, Ledger
+from netproof.formats.onnx import read_onnx
+from onnx_models import model, node, save
+
+
+def ints(*values: int) -> np.ndarray[Any, Any]:
+    return np.array(values, np.int64)
+
+
+def chain(count: int, operator: str, *operands: str, **attributes: Any) -> list[onnx.NodeProto]:
+    """``x`` through one operator again and again."""
+    names = ["x", *(f"v{i}" for i in range(1, count)), "y"]
+    return [node(operator, [a, *operands], [b], **attributes) for a, b in itertools.pairwise(names)]
+
+
+def doubled(count: int) -> list[onnx.NodeProto]:
+    names = ["x", *(f"v{i}" for i in range(1, count)), "y"]
+    return [node("Concat", [a, a], [b], axis=1) for a, b in itertools.pairwise(names)]
+
+
+def ones(*shape: int) -> tuple[onnx.NodeProto, dict[str, Any]]:
+    value = numpy_helper.from_array(np.ones(1, np.float32))
+    return node("ConstantOfShape", ["extents"], ["w"], value=value), {"extents": ints(*shape)}
+
+
+def many(count: int, operator: str, *operands: str, **attributes: Any) -> list[onnx.NodeProto]:
+    """As many results of one operator, added."""
+    names = [f"v{i}" for i in range(count)]
+    return [*(node(operator, list(operands), [name], **attributes) for name in names), node("Sum", names)]
+
+
+HOSTILE: dict[str, tuple[list[onnx.NodeProto], tuple[int, ...], dict[str, Any]]] = {
+    "values joined to themselves": (doubled(30), (1, 1024), {}),
+    "constants joined to themselves": (
+        [ones(1024)[0], *(node("Concat", [a, a], [b], axis=0) for a, b in zip(["w", *"abcdefghijklmnopqr"], "abcdefghijklmnopqrs", strict=True)), node("Add", ["x", "s"])],
+        (1, 1), ones(1024)[1],
+    ),
+    "one window as large as its image": ([node("MaxPool", ["x"], kernel_shape=[512, 512])], (1, 1, 1024, 1024), {}),
+    "a maximum of everything": ([node("GlobalMaxPool", ["x"])], (1, 1, 4000, 4000), {}),
+    "an average of nothing but padding": (
+        [node("AveragePool", ["x"], kernel_shape=[10**9], pads=[10**9 - 1] * 2)], (1, 1, 4), {},
+    ),
+    "matrices of one number": (
+        [node("Expand", ["one", "extents"], ["w"]), *chain(3, "MatMul", "w")], (1, 4096), {"one": np.ones((1, 1)), "extents": ints(4096, 4096)},
+    ),
+    "constants added": (
+        [ones(1024, 1024)[0], node("Add", ["w", "w"], ["v0"]), *(node("Add", [f"v{i}", "w"], [f"v{i + 1}"]) for i in range(99)), node("Mul", ["x", "v99"])],
+        (1, 1), ones(1024, 1024)[1],
+    ),
+    "a convolution of ones": ([ones(4000, 4000, 1, 1)[0], *chain(2, "Conv", "w")], (1, 4000, 1, 1), ones(4000, 4000, 1, 1)[1]),
+    "tiles of tiles": (chain(20, "Tile", "twice"), (1, 1024), {"twice": ints(1, 2)}),
+    "padding": ([node("Pad", ["x", "wide"])], (1, 3), {"wide": ints(0, 0, 0, (1 << 24) - 8)}),
+    "padding of a convolution": ([node("Conv", ["x", "k"], pads=[5000] * 4)], (1, 1, 4, 4), {"k": np.ones((1, 1, 1, 1))}),
+    "a column and a row": ([node("Reshape", ["x", "turned"], ["t"]), node("Add", ["x", "t"])], (1, 4096), {"turned": ints(4096, 1)}),
+    "gathered by a constant": (
+        [node("ConstantOfShape", ["extents"], ["zeros"]), node("Cast", ["zeros"], ["i"], to=7), node("Gather", ["x", "i"], axis=1)],
+        (1, 2), {"extents": ints(1 << 23)},
+    ),
+    "ranges": ([*many(40, "Range", "zero", "top", "one")[:-1], node("Concat", [f"v{i}" for i in range(40)], ["i"], axis=0), node("Gather", ["x", "i"], axis=1)], (1, 2), {"zero": np.array(0), "top": np.array(1 << 22), "one": np.array(1)}),
+    "slices of slices": (chain(100, "Slice", "one", "end"), (1, 1 << 20), {"one": ints(0, 1), "end": ints(1 << 30, 1 << 30)}),
+    "transposed again and again": (chain(101, "Transpose", perm=[1, 0]), (1024, 1024), {}),
+    "reduced again and again": (many(300, "ReduceMean", "x", axes=[0]), (2048, 2048), {}),
+    "parts of one entry": ([node("Split", ["x"], ["y", *(f"v{i}" for i in range(8191))], axis=1)], (1, 8192), {}),
+    "a list of extents": ([node("ConstantOfShape", ["extents"], ["e"]), node("Cast", ["e"], ["i"], to=7), node("Reshape", ["x", "i"])], (1, 2), {"extents": ints(1 << 20)}),
+    "a shape of many axes": ([node("Reshape", ["x", "extents"])], (1,), {"extents": np.ones(40, np.int64)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_small_file_takes_no_gigabytes(name: str, tmp_path: Path) -> None:
+    nodes, shape, constants = HOSTILE[name]
+    path = save(tmp_path / "net.onnx", model(nodes, shape, constants))
+    assert path.stat().st_size < 3 << 20
+    tracemalloc.start()  # counts NumPy's memory; what PyTorch makes of it is as large
+    try:
+        with pytest.raises(FormatError) as caught:
+            read_onnx(path)
+        assert tracemalloc.get_traced_memory()[1] < 500 << 20
+    finally:
+        tracemalloc.stop()
+    message = str(caught.value)
+    assert (
+        "more than can be handled" in message
+        or "than can be handled" in message
+        or "a list of" in message
+        or "axes" in message
+    )
+    assert len(message) < 600, message
+
+
+def test_nodes_and_what_they_become_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "_NODES", 50)
+    with pytest.raises(FormatError, match="has 60 nodes, more than can be handled"):
+        read_onnx(save(tmp_path / "net.onnx", model(chain(60, "Relu"), (1, 2))))
+    pooled = model(chain(5, "MaxPool", kernel_shape=[31, 31], pads=[15] * 4), (1, 1, 3, 3))
+    with pytest.raises(FormatError, match="1 more nodes are more than can be handled"):
+        read_onnx(save(tmp_path / "net.onnx", pooled))
+
+
+def test_one_external_file_read_again_and_again(tmp_path: Path) -> None:
+    count = 3000
+    names = [f"w{i}" for i in range(count)]
+    nodes = [node("Add", ["x", name], [f"v{i}"]) for i, name in enumerate(names)]
+    made = model([*nodes, node("Sum", [f"v{i}" for i in range(count)])], (1, 1 << 14))
+    for name in names:
+        tensor = onnx.TensorProto(name=name, data_type=1, dims=[1 << 14], data_location=onnx.TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value="w.bin")
+        made.graph.initializer.append(tensor)
+    (tmp_path / "w.bin").write_bytes(bytes(4 << 14))
+    with pytest.raises(FormatError, match="than can be handled"):
+        read_onnx(save(tmp_path / "net.onnx", made))
+
+
+def test_files_beside_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from netproof.formats import onnx_external
+
+    reads = []
+    read_raw = onnx_external.read_raw
+    monkeypatch.setattr(onnx_external, "read_raw", lambda path, what: reads.append(path) or read_raw(path, what))
+    made = model([node("Add", ["x", "a"], ["h"]), node("Add", ["h", "b"])], (1, 2))
+    for name in "ab":
+        tensor = onnx.TensorProto(name=name, data_type=1, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value="w.bin")
+        made.graph.initializer.append(tensor)
+    (tmp_path / "w.bin").write_bytes(bytes(8))
+    read_onnx(save(tmp_path / "net.onnx", made))
+    assert len(reads) == 1
+
+
+def test_a_bomb_behind_a_small_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx.gz"
+    path.write_bytes(gzip.compress(bytes((1 << 26) + 1)))
+    with pytest.raises(FormatError, match=r"is gzip of \d+ bytes that unpacks to more than 67108864"):
+        read_onnx(path)
+
+
+def test_a_large_file_may_make_more() -> None:
+    small, large = Ledger(1 << 10), Ledger(1 << 28)
+    with pytest.raises(ExhaustedError):
+        small.allocate(1 << 30)
+    large.allocate(1 << 30)
+    small = Ledger(1 << 10)
+    small.grow(1 << 28)
+    small.allocate(1 << 30)
+    with pytest.raises(ExhaustedError):
+        Ledger(0).nodes(1 << 16)
+    Ledger(1 << 26).nodes(1 << 16)
+
+
+@pytest.mark.parametrize("shape", [(1 << 25,), (-1, 2), (1,) * 33])
+def test_values_too_large(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ExhaustedError, match="its result has shape"):
+        Ledger(1 << 30).value(shape)
