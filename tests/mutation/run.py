@@ -10,7 +10,7 @@ tried by assigning it again, or in a new process. Results are appended to ``DIR/
 goes on where it was; ``--again`` tries survivors again. Of tests beyond the budget, the slowest are left out.
 
 The table at the end counts a mutant as killed where a test failed, or took five times its time. Survivors that
-docs/mutants.md explains are counted apart. Tests that start the program as a process of its own do
+docs/mutants.md explains are not tried, and counted apart. Tests that start the program as a process of its own do
 not see mutants. Needs the extra ``mutants``.
 """
 
@@ -44,6 +44,8 @@ from mutation.swap import Instead, Loaded, assign
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "netproof"
+#: stands for all changes of a line
+ANYTHING = "anything"
 #: where survivors are listed that change nothing that counts
 EXPLAINED = ROOT / "docs" / "mutants.md"
 ROOMS = ("bounds", "search", "certificate", "operators")
@@ -263,14 +265,18 @@ def _known(results: Path) -> dict[str, dict[str, Any]]:
 
 
 def _explained(page: str) -> set[tuple[str, str, str]]:
-    """The changes that a page lists as ``- `file`: `before` becomes `after`, `after`: reason``."""
+    """The changes that a page lists as ``- `file`: `before` becomes `after`, `after`: reason``, or as ``anything``."""
     found = set()
     for line in page.splitlines():
-        match = re.match(r"- `([^`]+)`: `([^`]+)` becomes ((?:`[^`]+`(?:, )?)+): ", line)
+        match = re.match(r"- `([^`]+)`: `([^`]+)` becomes (anything|(?:`[^`]+`(?:, )?)+): ", line)
         if match:
             path, before, after = match.groups()
-            found |= {(path, before, one) for one in re.findall(r"`([^`]+)`", after)}
+            found |= {(path, before, one) for one in re.findall(r"`([^`]+)`", after) or [ANYTHING]}
     return found
+
+
+def _is_explained(mutant: Mutant, reasons: set[tuple[str, str, str]]) -> bool:
+    return any((mutant.path, _plain(mutant.before), one) in reasons for one in (_plain(mutant.after), ANYTHING))
 
 
 def _plain(code: str) -> str:
@@ -284,12 +290,14 @@ def _report(mutants: Sequence[Mutant], known: dict[str, dict[str, Any]]) -> int:
     left = []
     for mutant in mutants:
         row = known.get(mutant.key)
+        if row is None and _is_explained(mutant, reasons):
+            row = {"status": SURVIVED}
         count = counts.setdefault(mutant.path, Counter())
         if row is None:
             count["open"] += 1
         elif row["status"] in (KILLED, TIME):
             count["killed"] += 1
-        elif (mutant.path, _plain(mutant.before), _plain(mutant.after)) in reasons:
+        elif _is_explained(mutant, reasons):
             count["explained"] += 1
         else:
             count["left"] += 1
@@ -332,8 +340,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stored, results = options.out / "reach.json", options.out / "results.jsonl"
     if options.reach:
         known = Reach.load(stored) if stored.exists() else Reach()
+        asked = {file: digest(ROOT / file) for file in options.tests}
         found = measure(PACKAGE, ROOMS, options.tests)
-        found.asked = {file: digest(ROOT / file) for file in options.tests}
+        found.asked = asked
         known.add(found)
         known.save(stored)
         return 0
@@ -347,10 +356,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mutants = [mutant for path in _files(options.files) for mutant in mutants_of(PACKAGE, path)]
     if not options.report:
         known = _known(results)
+        reasons = _explained(EXPLAINED.read_text(encoding="utf-8"))
+        open_again = (SURVIVED, UNREACHED) if options.again else ()
         fresh = [
-            m
-            for m in mutants
-            if m.key not in known or (options.again and known[m.key]["status"] in (SURVIVED, UNREACHED))
+            mutant
+            for mutant in mutants
+            if (mutant.key not in known or known[mutant.key]["status"] in open_again)
+            and not _is_explained(mutant, reasons)
         ]
         trial = Trial(fresh, Reach.load(stored), results, time.monotonic() + options.stop_after, options.budget)
         pytest.main([*options.tests, "-q", "-p", "no:cacheprovider", "-p", "no:xdist"], plugins=[trial])

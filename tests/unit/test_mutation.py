@@ -89,5 +89,9 @@ def test_tests_of_a_line_and_of_a_file_that_has_changed(package: Path, tmp_path:
 
 
 def test_what_the_page_explains() -> None:
-    page = "- `a.py`: `x <= y` becomes `x < y`, `True`: no number is both\n- `a.py`: other text\n"
-    assert _explained(page) == {("a.py", "x <= y", "x < y"), ("a.py", "x <= y", "True")}
+    page = "- `a.py`: `x <= y` becomes `x < y`, `True`: no number is both\n- `a.py`: other text\n- `b.py`: `N = 3` becomes anything: costs time\n"
+    assert _explained(page) == {
+        ("a.py", "x <= y", "x < y"),
+        ("a.py", "x <= y", "True"),
+        ("b.py", "N = 3", "anything"),
+    }
