@@ -82,13 +82,12 @@ def claimed_ranges(graph: Graph, box: Region, seconds: float) -> Iterator[tuple[
     if few:
         box = form_ranges(graph, box)
         yield "forms", box
-        yield "boxes", refine_boxes(graph, box, Rounding.of(graph, box))
-    rounding = Rounding.of(graph, box)
+        yield "boxes", refine_boxes(graph, box)
     propagate = form_ranges if few else propagate_intervals
-    crown = refine_ranges(graph, box, rounding, time.monotonic() + seconds, propagate)
+    crown = refine_ranges(graph, box, time.monotonic() + seconds, propagate)
     yield "crown", crown
     if is_piecewise_linear(graph, crown):
-        alpha = refine_by_alpha(graph, crown, rounding, 8, time.monotonic() + seconds)
+        alpha = refine_by_alpha(graph, crown, 8, time.monotonic() + seconds)
         yield "alpha", alpha
         yield "splits", SplitRefiner(graph).refine(alpha, 2 * seconds)
 

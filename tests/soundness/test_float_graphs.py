@@ -13,7 +13,6 @@ import torch
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of, relaxed_values
 from netproof.bounds.refine import refine_ranges
 from netproof.bounds.region import box_region, node_intervals
-from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.simplify import simplify
 from netproof.operators import convolution
@@ -82,7 +81,7 @@ def test_no_sample_leaves_refined_ranges(seed: int, monkeypatch: pytest.MonkeyPa
     center, radius = normal(generator, 32), torch.rand(32, generator=generator, dtype=torch.float64)
     lower, upper = center - radius, center + radius
     wide = box_region(graph, lower[None], upper[None])
-    region = refine_ranges(graph, wide, Rounding.of(graph, wide))
+    region = refine_ranges(graph, wide)
     assert any(bool((low > other).any()) for low, other in zip(region.range_lower, wide.range_lower, strict=True))
     x = lower + torch.rand(500, 32, generator=generator, dtype=torch.float64) * (upper - lower)
     x[:200] = torch.where(x[:200] > center, upper, lower)

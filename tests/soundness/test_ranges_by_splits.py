@@ -12,7 +12,6 @@ from netproof.bounds.prefix import prefix
 from netproof.bounds.refine import refine_ranges
 from netproof.bounds.refine_split import SplitRefiner
 from netproof.bounds.region import box_region
-from netproof.bounds.rounding import Rounding
 from soundness.real_networks import double, evaluate, random_graph, rational
 from soundness.test_real_bounds import KINDS, points
 
@@ -23,7 +22,7 @@ def prepared(seed, sizes, radius=1.0):
     center = torch.randn(1, sizes[0], generator=generator).double()
     half = radius * torch.rand(1, sizes[0], generator=generator).double()
     region = box_region(graph, center - half, center + half)
-    return generator, graph, refine_ranges(graph, region, Rounding.of(graph, region))
+    return generator, graph, refine_ranges(graph, region)
 
 
 def within(values, low, high):

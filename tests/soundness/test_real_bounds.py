@@ -56,12 +56,11 @@ def points(generator, lower, upper, count=30):
 def test_ranges_hold_every_point(seed):
     generator, graph, lower, upper = cases(seed)
     region = box_region(graph, lower, upper)
-    rounding = Rounding.of(graph, region)
     regions = {
         "interval": region,
         "forms": form_ranges(graph, region),
-        "crown": refine_ranges(graph, region, rounding),
-        "boxes": refine_boxes(graph, form_ranges(graph, region), rounding),
+        "crown": refine_ranges(graph, region),
+        "boxes": refine_boxes(graph, form_ranges(graph, region)),
     }
     intervals = node_intervals(graph, region)
     for x in points(generator, lower, upper):
@@ -80,7 +79,7 @@ def test_a_range_has_both_ends_refined_unless_one_settles_its_sign(seed):
     _, graph, lower, upper = cases(seed)
     region = box_region(graph, lower, upper)
     rounding = Rounding.of(graph, region)
-    refined = refine_ranges(graph, region, rounding)
+    refined = refine_ranges(graph, region)
     for k, index in list(enumerate(graph.activations))[1:]:
         size = graph.nodes[index].size
         every = torch.zeros(size, dtype=torch.int64), torch.arange(size)
@@ -136,13 +135,12 @@ def test_bounds_by_tiles_are_those_of_the_whole_graph(monkeypatch, seed):
     graph = convolutional_graph(generator)
     center = torch.rand(2, graph.input.size, generator=generator).double()
     region = box_region(graph, center - 0.1, center + 0.1)
-    rounding = Rounding.of(graph, region)
-    whole = refine_ranges(graph, region, rounding)
+    whole = refine_ranges(graph, region)
     monkeypatch.setattr(tiles, "_ROWS", 1)
     monkeypatch.setattr(tiles, "_WORK", 1)
     last = graph.nodes[graph.activations[-1]].operands[0]
     assert len(tiles.groups(graph, last, torch.arange(graph.nodes[last].size))) > 4
-    tiled = refine_ranges(graph, region, rounding)
+    tiled = refine_ranges(graph, region)
     x = center.repeat(50, 1) + 0.2 * (torch.rand(100, graph.input.size, generator=generator).double() - 0.5)
     values = graph.values(x)
     for k, index in enumerate(graph.activations):
@@ -156,7 +154,7 @@ def test_bounds_by_tiles_are_those_of_the_whole_graph(monkeypatch, seed):
 def test_nothing_is_lost_at_a_deadline():
     _, graph, lower, upper = cases(4)
     region = box_region(graph, lower, upper)
-    late = refine_ranges(graph, region, Rounding.of(graph, region), deadline=0.0)
+    late = refine_ranges(graph, region, deadline=0.0)
     assert all(torch.equal(a, b) for a, b in zip(late.range_lower, region.range_lower, strict=True))
 
 
@@ -177,7 +175,7 @@ def test_no_crop_is_made_after_the_deadline(monkeypatch):
     monkeypatch.setattr(refine, "in_threads", lambda function, parts, threads: [function(part) for part in parts])
     # Time is up as soon as three crops have been made.
     monkeypatch.setattr(refine, "time", SimpleNamespace(monotonic=lambda: float(len(cuts))))
-    refine_ranges(graph, region, Rounding.of(graph, region), deadline=3.0, propagate=lambda _, ranges: ranges)
+    refine_ranges(graph, region, deadline=3.0, propagate=lambda _, ranges: ranges)
     assert len(cuts) == 3
 
 
@@ -200,7 +198,7 @@ def test_the_shortcut_for_settled_signs_is_the_same_line(left):
 def test_the_rigorous_value_is_at_least_the_exact_one(seed):
     generator, graph, lower, upper = cases(seed)
     region = box_region(graph, lower, upper)
-    region = refine_ranges(graph, region, Rounding.of(graph, region))
+    region = refine_ranges(graph, region)
     rounding = Rounding.of(graph, region)
     hulls = hulls_of(graph, region)
     c = torch.randn(1, 2, generator=generator).double()

@@ -13,6 +13,7 @@ from netproof.bounds.rational import ZERO, Lower, RationalGraph
 from netproof.bounds.rational_program import Line, is_refuted
 from netproof.bounds.region import box_region
 from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.clip import Clip
 from netproof.operators.leaky_relu import LeakyReLU
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
@@ -192,6 +193,9 @@ def test_graphs_without_a_rational_form():
     assert RationalGraph.of(small(Sigmoid())) is None
     assert RationalGraph.of(small(LeakyReLU(1.5))) is None
     assert RationalGraph.of(small(LeakyReLU(-0.5))) is None
+    # A ReLU on small ranges, and something else on others.
+    assert RationalGraph.of(small(Clip(0.0, 6.0))) is None
+    assert RationalGraph.of(small(Clip(0.0, 3.4028234663852886e38))) is None
     assert RationalGraph.of(small(Scale(1, one, one))) is not None
     assert RationalGraph.of(small(Scale(1, one, one, roundings=1))) is None
     assert RationalGraph.of(small(Scale(1, one, one, shift_error=one))) is None

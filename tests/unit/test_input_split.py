@@ -12,7 +12,6 @@ import torch
 
 from netproof import Verdict
 from netproof.bounds.region import box_region
-from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
@@ -36,7 +35,7 @@ def tent(threshold: float):
     region = box_region(graph, -one, one)
     condition = (Conjunction(torch.ones(1, 1, dtype=torch.float64), torch.tensor([threshold], dtype=torch.float64)),)
     constraints = Constraints.of(graph, condition)
-    return InputSplit(Problem(graph, constraints, None, 1 << 20), Rounding.of(graph, region)), region
+    return InputSplit(Problem(graph, constraints, None, 1 << 20)), region
 
 
 @pytest.mark.parametrize("patience", [0.0, math.inf])

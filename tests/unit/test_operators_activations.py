@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from netproof.operators.base import Activation
 from netproof.operators.clip import Clip
+from netproof.operators.kink_hull import KinkHull
 from netproof.operators.leaky_relu import LeakyReLU
 from netproof.operators.relu import ReLU
 from netproof.operators.s_shape import SShape
@@ -29,6 +30,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "clip below": Clip(0.25, math.inf),
     "clip above": Clip(-math.inf, 0.25),
     "clip to a point": Clip(0.5, 0.5),
+    "relu6": Clip(0.0, 6.0),
+    "clip far above": Clip(0.0, 3.4028234663852886e38),
     "sigmoid": Sigmoid(),
     "tanh": Tanh(),
 }
@@ -234,3 +237,10 @@ def test_smooth_conjugate_at_its_stationary_point(f: SShape) -> None:
     found = hull.conjugate(torch.ones_like(slopes), slopes)
     assert bool((found.value >= f.evaluate(points) - slopes * points - 1e-16).all())
     assert torch.equal(found.argument[40:], points[40:])  # next to 0 rounding decides which of them wins
+
+
+def test_a_clip_is_a_relu_on_ranges_below_its_upper_end() -> None:
+    low, high = torch.tensor([[-1.0, -2.0]]).double(), torch.tensor([[5.0, 6.0]]).double()
+    assert isinstance(Clip(0.0, 6.0).hull(low, high), KinkHull)
+    assert not isinstance(Clip(0.0, 6.0).hull(low, high + 1e-9), KinkHull)
+    assert not isinstance(Clip(0.5, 6.0).hull(low, high), KinkHull)

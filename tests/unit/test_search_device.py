@@ -135,8 +135,7 @@ def test_splits_of_signs(name, monkeypatch):
 def test_ranges_by_slopes_and_by_splits(name, few_splits):
     graph = GRAPHS[name]()
     region, _ = asked(graph, 6)
-    rounding = Rounding.of(graph, region)
-    here, there = both(lambda device: refine_by_alpha(graph, region, rounding, 6, math.inf, device))
+    here, there = both(lambda device: refine_by_alpha(graph, region, 6, math.inf, device))
     assert equal(here, there) and not equal(here, region)
     split, elsewhere = both(lambda device: SplitRefiner(graph, device=device).refine(here, math.inf))
     assert equal(split, elsewhere) and not equal(split, here)
@@ -179,7 +178,7 @@ def test_splits_of_ranges(name, monkeypatch):
     def ask(device):
         # A clock that counts how often it is asked: both searches end at the same place.
         monkeypatch.setattr(range_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
-        search = RangeSplit(Problem(graph, constraints, None, 1 << 28, device), Rounding.of(graph, region))
+        search = RangeSplit(Problem(graph, constraints, None, 1 << 28, device))
         return pieces(search.run(region, torch.arange(2), 7.0))
 
     here, there = both(ask)
@@ -339,11 +338,10 @@ def test_bounds_of_a_gpu_search_hold(name):
     """A search on a GPU takes a course of its own; both find what is not attained unattainable."""
     graph = GRAPHS[name]() if name in GRAPHS else operators_graph(OTHERS[name])
     region, constraints = asked(graph, 5, 30.0)
-    rounding = Rounding.of(graph, region)
     verdicts = []
     for device in ("cpu", "cuda"):
         if name in OTHERS:
-            search = RangeSplit(Problem(graph, constraints, None, 1 << 28, device), rounding)
+            search = RangeSplit(Problem(graph, constraints, None, 1 << 28, device))
         else:
             search = rounds.Rounds(Problem(graph, constraints, None, 1 << 28, device))
         verdicts.append(search.run(region, torch.arange(2), time.monotonic() + 600).verdict)

@@ -72,14 +72,14 @@ def test_a_search_ends_at_its_limit(activation):
     made = asked.network.graph
     constraints = Constraints.of(made, asked.condition)
     region = box_region(made, asked.lower[None], asked.upper[None])
-    rounding, case = Rounding.of(made, region), torch.zeros(1, dtype=torch.int64)
+    case = torch.zeros(1, dtype=torch.int64)
     problem = Problem(made, constraints, None, 1)
     deadline = time.monotonic() + 600.0
     if isinstance(activation, ReLU):
-        found = ReluSplit(problem, OpenDual.of(made, region), rounding).run(case, deadline)
+        found = ReluSplit(problem, OpenDual.of(made, region), Rounding.of(made, region)).run(case, deadline)
     else:
-        found = RangeSplit(problem, rounding).run(region, case, deadline)
-    boxes = InputSplit(problem, rounding).run(region, case, deadline)
+        found = RangeSplit(problem).run(region, case, deadline)
+    boxes = InputSplit(problem).run(region, case, deadline)
     for one in (found, boxes):
         assert one.verdict is Verdict.UNKNOWN and one.reason == "the memory limit was reached"
         assert one.subproblems > 0 and one.left.tolist() == [0]

@@ -50,9 +50,15 @@ def box_lines(
     return bound_backwards(graph, region, coefficients, constant, activate, rounding)
 
 
-def refine_boxes(graph: Graph, region: Region, rounding: Rounding) -> Region:
+def refine_boxes(graph: Graph, region: Region) -> Region:
     """Tighten the ranges of every box's open features layer by layer."""
+    return refine_with_account(graph, region)[0]
+
+
+def refine_with_account(graph: Graph, region: Region) -> tuple[Region, Rounding]:
+    """:func:`refine_boxes`, and the error term that follows the ranges: an account of the refined region."""
     behind = behind_activations(graph)
+    rounding = Rounding.begun(graph, region)
     for k, index in enumerate(graph.activations):
         operand = graph.nodes[index].operands[0]
         if not behind[operand]:
@@ -62,6 +68,7 @@ def refine_boxes(graph: Graph, region: Region, rounding: Rounding) -> Region:
         most = int(count.max())
         if not most:
             continue
+        rounding = rounding.up_to(graph, region, operand)
         # Boxes with open features only, each with as many objectives as the most open one has features.
         rows = count.nonzero()[:, 0]
         part = region.take(rows)
@@ -77,4 +84,4 @@ def refine_boxes(graph: Graph, region: Region, rounding: Rounding) -> Region:
         high[rows] = high[rows].scatter_reduce(1, feature, top, "amin")
         low[rows] = low[rows].scatter_reduce(1, feature, bottom, "amax")
         region = propagate_intervals(graph, region.with_range(k, low, high))
-    return region
+    return region, rounding.up_to(graph, region, len(graph.nodes) - 1)

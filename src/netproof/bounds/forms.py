@@ -57,6 +57,9 @@ def form_ranges(graph: Graph, region: Region) -> Region:
             continue
         (form,) = operands
         reach = form.reach
+        if not float(reach.sum()) < torch.inf:
+            form = _without_overflow(form, reach, lowers[k], uppers[k])
+            reach = form.reach
         size = form.center.abs() * _U
         low = torch.maximum(lowers[k], form.center - reach - size)
         high = torch.minimum(uppers[k], form.center + reach + size)
@@ -66,12 +69,29 @@ def form_ranges(graph: Graph, region: Region) -> Region:
         if isinstance(hull, KinkHull) and hull.left <= hull.right:
             forms.append(_between_lines(hull, form, reach))
         else:
-            image_low, image_high = activation.output_range(low, high)
-            middle = (image_low + image_high) / 2
-            width = torch.maximum(image_high - middle, middle - image_low) * (1 + 4 * _U) + _TINY
-            forms.append(_Form(middle, torch.zeros_like(form.slopes), width))
+            forms.append(_of_range(*activation.output_range(low, high), form))
         k += 1
     return replace(region, range_lower=tuple(lowers), range_upper=tuple(uppers))
+
+
+def _of_range(low: Tensor, high: Tensor, like: _Form) -> _Form:
+    """What a range says, as a form that does not depend on the input."""
+    middle = (low + high) / 2
+    width = torch.maximum(high - middle, middle - low).clamp(min=0) * (1 + 4 * _U) + _TINY
+    return _Form(middle, torch.zeros_like(like.slopes), width)
+
+
+def _without_overflow(form: _Form, reach: Tensor, low: Tensor, high: Tensor) -> _Form:
+    """What is known by ranges of the features whose form has no reach; where that is nothing, an infinite radius."""
+    known = _of_range(low, high, form)
+    lost = ~(reach < torch.inf)
+    center = torch.where(known.radius < torch.inf, known.center, 0.0)
+    radius = torch.where(known.radius < torch.inf, known.radius, torch.inf)
+    return _Form(
+        torch.where(lost, center, form.center),
+        torch.where(lost[:, None], 0.0, form.slopes),
+        torch.where(lost, radius, form.radius),
+    )
 
 
 def _affine(operator: Affine, operands: list[_Form]) -> _Form:

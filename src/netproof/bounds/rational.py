@@ -76,8 +76,9 @@ class RationalGraph:
         for node in graph.nodes[1:]:
             operator = node.operator
             if not isinstance(operator, Affine):
-                point = torch.zeros(1, node.size, dtype=torch.float64)
-                hull = graph.activation(len(nodes)).hull(point, point)
+                # On the widest range: what is a kink on a smaller one may be something else elsewhere.
+                widest = torch.full((1, node.size), torch.finfo(torch.float64).max, dtype=torch.float64)
+                hull = graph.activation(len(nodes)).hull(-widest, widest)
                 if not isinstance(hull, KinkHull) or not 0 <= hull.left <= hull.right:
                     return None
                 nodes.append(_Node(node.operands, None, (), (Fraction(hull.left), Fraction(hull.right))))

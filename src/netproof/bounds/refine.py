@@ -22,6 +22,8 @@ from netproof.operators.hull import Hull
 #: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
 _BYTES = 32 << 20
 _TENSORS = 6
+#: an end so many times as far out as everything else that is known of a layer is bounded for its own sake
+_FAR = 64.0
 
 
 def open_features(graph: Graph, region: Region, k: int) -> Tensor:
@@ -50,19 +52,22 @@ Propagate = Callable[[Graph, Region], Region]
 def refine_ranges(
     graph: Graph,
     region: Region,
-    rounding: Rounding,
     deadline: float = math.inf,
     propagate: Propagate = propagate_intervals,
 ) -> Region:
     """Tighten the ranges of open features layer by layer: rigorous in real arithmetic, rows one by one.
 
     A range has two ends, but a feature whose sign is settled by one of them needs no more: the end nearer to settling
-    it is bounded first, the other one only where that was not enough. What is bounded costs in proportion.
+    it is bounded first, the other one only where that was not enough, or where it is so far out that the error of rounding
+    would suffer. What is bounded costs in proportion.
 
-    Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64, and
-    ``rounding`` of a region that holds this one.
+    The error term of a layer's bounds is that of the ranges found for the layers above it.
+
+    Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64.
     """
-    for k in range(len(graph.activations)):
+    rounding = Rounding.begun(graph, region)
+    for k, index in enumerate(graph.activations):
+        rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
         region = refine_layer(graph, region, k, rounding, deadline, propagate)
     return region
 
@@ -78,19 +83,59 @@ def refine_layer(
 ) -> Region:
     """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it.
 
+    ``rounding`` is of a region that holds this one, up to the activation's operand at least.
     ``threads`` is how many batches are bounded at a time, by default as many as PyTorch would use.
     """
     operand = graph.nodes[graph.activations[k]].operands[0]
-    row, feature = open_features(graph, region, k).nonzero(as_tuple=True)
-    if not behind_activations(graph)[operand] or not len(row) or time.monotonic() >= deadline:
+    if not behind_activations(graph)[operand]:
         return region
-    low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
-    above = (low + high)[row, feature] > 0
-    for first in (True, False):
-        if not len(row):
-            break
-        sign = torch.where(above == first, -1.0, 1.0).to(low.dtype)
+    ends = _Ends(graph, region, k, rounding, threads or torch.get_num_threads())
+    row, feature = ends.open.nonzero(as_tuple=True)
+    if not len(row) or time.monotonic() >= deadline:
+        return region
+    above = (ends.low + ends.high)[row, feature] > 0
+    ends.improve(row, feature, ~above, deadline)
+    left = ends.open[row, feature].nonzero()[:, 0]
+    ends.improve(row[left], feature[left], above[left], deadline)
+    ends.improve(*ends.far(), deadline)
+    return propagate(graph, region.with_range(k, ends.low, ends.high))
 
+
+class _Ends:
+    """The ranges of the ``k``-th activation while their ends are bounded, ``low`` and ``high``, ``[B, n]``."""
+
+    def __init__(self, graph: Graph, region: Region, k: int, rounding: Rounding, threads: int) -> None:
+        self._graph, self._region, self._k, self._rounding, self._threads = graph, region, k, rounding, threads
+        self.low, self.high = region.range_lower[k].clone(), region.range_upper[k].clone()
+        #: which lower and which upper ends have been bounded
+        self._done = torch.zeros(2, *self.low.shape, dtype=torch.bool)
+
+    @property
+    def open(self) -> Tensor:
+        """:func:`open_features` of the ranges as they are by now."""
+        return open_features(self._graph, self._region.with_range(self._k, self.low, self.high), self._k)
+
+    def far(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Ends far beyond what else is known of the layer's values, for :meth:`improve`.
+
+        Where a sign is settled no line of a bound depends on the other end. But magnitudes do, and so do the intervals
+        of the next layer, where that end would be the reason for one further out.
+        """
+        activation = self._graph.activation(self._graph.activations[self._k])
+        down, up = (end.abs() for end in activation.output_range(self.low, self.high))
+        upper, size = up >= down, torch.maximum(down, up)
+        bounded = torch.where(upper, self._done[1], self._done[0])
+        known = torch.where(bounded, size, torch.minimum(down, up)).amax(1, keepdim=True)
+        row, feature = (~bounded & (size > _FAR * known)).nonzero(as_tuple=True)
+        return row, feature, upper[row, feature]
+
+    def improve(self, row: Tensor, feature: Tensor, upper: Tensor, deadline: float) -> None:
+        """Bound the upper (bool ``[P]``) or lower ends of pairs of a row and a feature."""
+        if not len(row) or time.monotonic() >= deadline:
+            return
+        graph, region, rounding = self._graph, self._region, self._rounding
+        operand = graph.nodes[graph.activations[self._k]].operands[0]
+        sign = torch.where(upper, 1.0, -1.0).to(self.low.dtype)
         parts = groups(graph, operand, feature)
         whole = None
         if len(parts) == 1:
@@ -98,19 +143,17 @@ def refine_layer(
             parts = list(torch.split(parts[0], rows_at_once(graph)))
 
         def bound(which: Tensor) -> Tensor:
-            mine = row[which], feature[which], sign[which]  # noqa: B023 - used within the round
+            mine = row[which], feature[which], sign[which]
             if time.monotonic() >= deadline:
                 return torch.full_like(mine[2], torch.inf)  # not even crops are made any more
-            tile = whole or cut(graph, region, rounding, operand, mine[1])  # noqa: B023
+            tile = whole or cut(graph, region, rounding, operand, mine[1])
             return bound_tile(tile, *mine, deadline)
 
-        for part, value in zip(parts, in_threads(bound, parts, threads or torch.get_num_threads()), strict=True):
-            pair, up = (row[part], feature[part]), sign[part] > 0
-            high[pair] = torch.where(up, torch.minimum(high[pair], value), high[pair])
-            low[pair] = torch.where(up, low[pair], torch.maximum(low[pair], -value))
-        left = open_features(graph, region.with_range(k, low, high), k)[row, feature].nonzero()[:, 0]
-        row, feature, above = row[left], feature[left], above[left]
-    return propagate(graph, region.with_range(k, low, high))
+        for part, value in zip(parts, in_threads(bound, parts, self._threads), strict=True):
+            pair, up = (row[part], feature[part]), upper[part]
+            self.high[pair] = torch.where(up, torch.minimum(self.high[pair], value), self.high[pair])
+            self.low[pair] = torch.where(up, self.low[pair], torch.maximum(self.low[pair], -value))
+        self._done[upper.long(), row, feature] = True
 
 
 def in_threads(function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], threads: int) -> list[Tensor]:

@@ -22,17 +22,17 @@ _BYTES = 64 << 20
 def refine_by_alpha(
     graph: Graph,
     region: Region,
-    rounding: Rounding,
     steps: int,
     deadline: float,
     device: torch.device | str = "cpu",
 ) -> Region:
     """Tighten the ranges of a region of one row on a piecewise linear graph, layer by layer, until the deadline.
 
-    Slopes are found in float32 on ``device``; the ranges are rigorous. ``rounding`` is that of a region that holds this one.
+    Slopes are found in float32 on ``device``; the ranges are rigorous, the error term that of the ranges above.
     """
     behind = behind_activations(graph)
     at_once = max(4, rows_at_once(graph, _BYTES))
+    rounding = Rounding.begun(graph, region)
     hidden = 0
     for k, index in enumerate(graph.activations):
         operand = graph.nodes[index].operands[0]
@@ -43,6 +43,7 @@ def refine_by_alpha(
         feature = dual.index[k]
         if (hidden == 1 and not any(len(which) for which in dual.index[:k])) or not len(feature):
             continue
+        rounding = rounding.up_to(graph, region, operand)
         low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
         light = dual.to(torch.float32, device)
         for part in torch.split(feature, at_once):

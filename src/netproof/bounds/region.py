@@ -116,7 +116,14 @@ def node_intervals(graph: Graph, region: Region) -> list[tuple[Tensor, Tensor]]:
             radius = operator.forward_absolute(*((high - low) / 2 for low, high in ends))
             if outward:
                 radius = radius + _rounding(operator, ends)
-            intervals.append((center - radius, center + radius))
+            low, high = center - radius, center + radius
+            if outward and not float((high - low).sum()) < torch.inf:
+                # Numbers have overflowed: what is not a number is no end, and neither is the wrong infinity.
+                low, high = (
+                    torch.where(low < torch.inf, low, -torch.inf),
+                    torch.where(high > -torch.inf, high, torch.inf),
+                )
+            intervals.append((low, high))
         else:
             low, high = intervals[node.operands[0]]
             low, high = torch.maximum(low, region.range_lower[k]), torch.minimum(high, region.range_upper[k])
@@ -146,6 +153,13 @@ def propagate_intervals(graph: Graph, region: Region) -> Region:
         range_lower=tuple(torch.maximum(r, intervals[o][0]) for r, o in zip(region.range_lower, operands, strict=True)),
         range_upper=tuple(torch.minimum(r, intervals[o][1]) for r, o in zip(region.range_upper, operands, strict=True)),
     )
+
+
+def point_region(graph: Graph, x: Tensor) -> Region:
+    """The points ``[B, n_input]`` themselves, their ranges from evaluating them: rounded, so nothing that can decide."""
+    values = graph.values(x)
+    operands = tuple(values[graph.nodes[i].operands[0]] for i in graph.activations)
+    return Region(x, x, operands, operands)
 
 
 def box_region(graph: Graph, lower: Tensor, upper: Tensor) -> Region:

@@ -25,15 +25,27 @@ Hence
 with ``N`` the number of all terms of all nodes and ``C`` a small constant. ``E`` is what offsets are off by
 (:meth:`netproof.operators.base.Affine.offset_error`), carried forward by ``|A|``, 0 at activations.
 
-**Costs.** One dot product per row and activation. ``M`` and ``E`` of a region hold in all its parts, so one pass per
-query is enough.
+**Which region.** Nothing above asks where the ranges come from. The multipliers are given numbers, the ``h`` and ``x``
+that their errors are multiplied with are the true values at a point of the region, and the arguments of ``phi`` lie in
+the ranges that ``phi`` is taken over. So ``M`` has to bound the values of the network over the real numbers on that
+region, by any proof, and the ends of the ranges that the evaluation reads. A range that was refined is both: it is
+proved to hold the values of its layer, and it is what is read from then on. Below an activation whose range is refined
+``M`` starts anew from what the activation makes of it, so the error of a deep bound is that of the refined ranges
+above it, while intervals would have grown from layer to layer. A layer's range is proved with the ranges of
+the layers above it alone; hence what an account says of a node depends on the nodes before it alone, and
+it can be drawn up as far as ranges are known (:meth:`Rounding.begun`, :meth:`Rounding.up_to`): layer by layer, ranges
+first, in one pass over the graph in all. ``M`` and ``E`` of a region hold in all its parts, but those of a part are smaller.
+
+**Costs.** One dot product per row and activation, and for each region one pass with a single row.
 
 **Underflow.** Each operation may be off by ``2**-1074`` more, which reaches the result through magnitudes. Where
-the sum of all ``M`` is below ``2**500`` that is less than ``2**-500``; a region beyond has no finite bound.
+the sum of ``M`` of all nodes so far is below ``2**500`` that is less than ``2**-500``; from the first node on at which it
+is not, there are no finite bounds. Nodes before it are none the worse.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -63,61 +75,82 @@ class Rounding:
     Attributes
     ----------
     magnitude : per node ``[n]``, float64, no partial sum of its value exceeds it; at an activation's operand
-        also no end of its range
+        also no end of its range. Infinite where no bound of the node can be finite
     offset : per node ``[n]`` or None for 0, how far the value may be off because offsets are
     gamma : bounds all roundings of an evaluation
+    total_magnitude : the sum of all magnitudes
     """
 
     magnitude: tuple[Tensor, ...]
     offset: tuple[Tensor | None, ...]
     gamma: float
+    total_magnitude: float
 
     @classmethod
     def of(cls, graph: Graph, region: Region) -> Rounding:
         """For a region of float64 ranges; several rows count as the smallest region that holds them."""
+        return cls.begun(graph, region).up_to(graph, region, len(graph.nodes) - 1)
+
+    @classmethod
+    def begun(cls, graph: Graph, region: Region) -> Rounding:
+        """The account of the input alone, whatever the ranges are."""
         if region.lower.dtype != torch.float64:
             raise ValueError("rigorous evaluation needs float64")
-        magnitude: list[Tensor] = [torch.maximum(region.lower.abs(), region.upper.abs()).amax(0)]
-        offset: list[Tensor | None] = [None]
-        terms = graph.input.size + 64
-        k = 0
-        for node in graph.nodes[1:]:
-            operator = node.operator
-            terms += node.size
+        whole = gamma(graph.terms + 64)
+        size = _largest(region.lower, region.upper) * (1 + 2 * whole)
+        return cls((size,), (None,), whole, float(size.sum()))._limited(0, 0.0)
+
+    def up_to(self, graph: Graph, region: Region, node: int) -> Rounding:
+        """The account of all nodes up to ``node``, where it lacks some: these by the ranges of ``region``.
+
+        ``region`` lies in the ones that the account is of so far, and the ranges of the activations among these nodes
+        hold on it; no others are looked at. The result is one of ``region``, and of no larger one.
+        """
+        known = len(self.magnitude)
+        if node < known:
+            return self
+        magnitude, offset, sums = list(self.magnitude), list(self.offset), []
+        growth = 1 + 2 * self.gamma
+        k = bisect_left(graph.activations, known)
+        for one in graph.nodes[known : node + 1]:
+            operator = one.operator
             if isinstance(operator, Affine):
-                size = operator.forward_absolute(*(magnitude[i] for i in node.operands)) + operator.offset_absolute()
-                magnitude.append(size)
-                offset.append(_carried(operator, [offset[i] for i in node.operands], node.size))
-                terms += sum(operator.terms()) + operator.roundings + len(node.operands) + 4
+                size = operator.forward_absolute(*(magnitude[i] for i in one.operands)) + operator.offset_absolute()
+                off = _carried(operator, [offset[i] for i in one.operands], one.size)
+                offset.append(None if off is None else off * growth)
             else:
                 low, high = region.range_lower[k], region.range_upper[k]
-                operand = node.operands[0]
-                ends = torch.maximum(low.abs(), high.abs()).amax(0)
-                magnitude[operand] = torch.maximum(magnitude[operand], ends)
-                image_low, image_high = graph.activation(graph.activations[k]).output_range(low, high)
-                magnitude.append(torch.maximum(image_low.abs(), image_high.abs()).amax(0) + _IMAGE)
+                operand = one.operands[0]
+                magnitude[operand] = torch.maximum(magnitude[operand], _largest(low, high))
+                size = _largest(*graph.activation(graph.activations[k]).output_range(low, high)) + _IMAGE
                 offset.append(None)
                 k += 1
-        # Their own rounding: sums of numbers that are not negative.
-        total = gamma(terms)
-        grown = tuple(m * (1 + 2 * total) for m in magnitude)
-        if not float(sum(float(m.sum()) for m in grown)) < _LARGEST:
-            grown = tuple(torch.full_like(m, torch.inf) for m in grown)
-        return cls(grown, tuple(None if o is None else o * (1 + 2 * total) for o in offset), total)
+            # Made safe for its own rounding: these are sums of numbers that are not negative.
+            size = size * growth
+            magnitude.append(size)
+            sums.append(size.sum())
+        total = self.total_magnitude + float(torch.stack(sums).sum())
+        return Rounding(tuple(magnitude), tuple(offset), self.gamma, total)._limited(known, self.total_magnitude)
 
-    @property
-    def finite(self) -> bool:
-        """Whether any bound on the region, or on a part of it, can be finite."""
-        return all(bool(torch.isfinite(m).all()) for m in self.magnitude)
+    def _limited(self, first: int, total: float) -> Rounding:
+        """The same, infinite from the node on with which the sum is too large; it is ``total`` before ``first``."""
+        if self.total_magnitude < _LARGEST:
+            return self
+        magnitude = list(self.magnitude)
+        for index in range(first, len(magnitude)):
+            total += float(magnitude[index].sum())
+            if not total < _LARGEST:
+                magnitude[index] = torch.full_like(magnitude[index], torch.inf)
+                total = torch.inf
+        return replace(self, magnitude=tuple(magnitude), total_magnitude=total)
 
     def part(self, crop: Crop) -> Rounding:
         """The same for a part of the graph: sums over fewer terms are no larger."""
         pairs = list(zip(crop.nodes, crop.features, strict=True))
         magnitude = tuple(self.magnitude[node][features] for node, features in pairs)
         offset = [self.offset[node] for node in crop.nodes]
-        return Rounding(
-            magnitude, tuple(None if o is None else o[f] for o, (_, f) in zip(offset, pairs, strict=True)), self.gamma
-        )
+        cropped = tuple(None if o is None else o[f] for o, (_, f) in zip(offset, pairs, strict=True))
+        return Rounding(magnitude, cropped, self.gamma, self.total_magnitude)
 
     def weigh(self, node: int, source: Tensor) -> Tensor:
         """What a source ``[B, n]`` at a node adds to the error: ``[B]``."""
@@ -132,6 +165,12 @@ class Rounding:
         size = value.abs() + constant.abs()
         upper = value + ((weighed + 2 * self.gamma * size) * (1 + 1e-9) + _UNDERFLOW)
         return torch.where(torch.isfinite(upper) & torch.isfinite(value), upper, torch.inf)
+
+
+def _largest(low: Tensor, high: Tensor) -> Tensor:
+    """The largest absolute value in any row, ``[B, n]`` each to ``[n]``; 0 where there are no rows."""
+    ends = torch.maximum(low.abs(), high.abs())
+    return ends.amax(0) if len(ends) else ends.new_zeros(ends.shape[1])
 
 
 def _carried(operator: Affine, operands: list[Tensor | None], size: int) -> Tensor | None:

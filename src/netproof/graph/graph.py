@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -50,6 +51,16 @@ class Graph:
         self.arithmetic = arithmetic
         self.nodes = tuple(nodes)
         self.activations = tuple(i for i, node in enumerate(self.nodes) if isinstance(node.operator, Activation))
+
+    @cached_property
+    def terms(self) -> int:
+        """All terms of a forward and a backward pass together: no value has been through more roundings than these."""
+        count = self.nodes[0].size
+        for node in self.nodes[1:]:
+            count += node.size
+            if isinstance(node.operator, Affine):
+                count += sum(node.operator.terms()) + node.operator.roundings + len(node.operands) + 4
+        return count
 
     @property
     def input(self) -> Node:

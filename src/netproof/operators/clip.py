@@ -10,6 +10,7 @@ from torch import Tensor
 
 from netproof.operators.base import Activation
 from netproof.operators.hull import Hull, PolygonHull
+from netproof.operators.kink_hull import KinkHull
 from netproof.operators.relu import widened_step
 
 
@@ -43,6 +44,9 @@ class Clip(Activation):
         return self.evaluate(lower), self.evaluate(upper)
 
     def hull(self, lower: Tensor, upper: Tensor) -> Hull:
+        if self.low == 0 and bool((upper <= self.high).all()):
+            # On such ranges it is a ReLU: an end at the largest float32 is far beyond what most networks compute.
+            return KinkHull(lower, upper, 0.0, 1.0)
         inner = [torch.minimum(lower.clamp(min=kink), upper) for kink in (self.low, self.high)]
         argument = torch.stack([lower, *inner, upper])
         image = self.evaluate(argument)

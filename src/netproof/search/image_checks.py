@@ -70,7 +70,7 @@ def crown_margins(graph: Graph, lower: Tensor, upper: Tensor, label: int) -> Ten
     ``[n_output - 1]`` upper bounds, in the order of the outputs
     """
     region = box_region(graph, lower[None], upper[None])
-    region = refine_ranges(graph, region, Rounding.of(graph, region))
+    region = refine_ranges(graph, region)
     rounding, hulls = Rounding.of(graph, region), hulls_of(graph, region)
     rivals = [rival for rival in range(graph.output.size) if rival != label]
     every = torch.eye(graph.output.size, dtype=torch.float64)

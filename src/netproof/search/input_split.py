@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.backward import Lines
-from netproof.bounds.boxes import box_lines, refine_boxes
+from netproof.bounds.boxes import box_lines, refine_with_account
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.forms import form_ranges
 from netproof.bounds.intervals import interval_bound
@@ -77,12 +77,11 @@ class Boxes:
 
 
 class InputSplit:
-    """Search on one query, all of it in float64 on the CPU; ``rounding`` of the root region."""
+    """Search on one query, all of it in float64 on the CPU."""
 
-    def __init__(self, problem: Problem, rounding: Rounding) -> None:
+    def __init__(self, problem: Problem) -> None:
         self._graph = problem.graph
         self._constraints = problem.constraints
-        self._rounding = rounding
         self._attack = problem.attack
         self._touch = problem.touch
         #: what bounds near 0 are compared with
@@ -91,12 +90,14 @@ class InputSplit:
         widest = max(node.size for node in problem.graph.nodes)
         self._batch = max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64))))
         self._count = 0
+        self._rounding: Rounding | None = None
 
     def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Found:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``.
 
         At ``patience`` it stops too, unless a quarter of the region is closed by then.
         """
+        self._rounding = Rounding.of(self._graph, region)
         cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
         cases[0, case] = True
         waiting = [
@@ -138,7 +139,11 @@ class InputSplit:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
         self._count += len(batch)
         region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
-        left, slopes = self._close(replace(batch, region=region))
+        # Until ranges are refined the account of the whole region will do, where it allows of any bound.
+        rounding = self._rounding
+        if rounding is None or not rounding.total_magnitude < math.inf:
+            rounding = Rounding.of(self._graph, region)
+        left, slopes = self._close(replace(batch, region=region), rounding)
         graph = self._graph
         features = sum(open_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
         small = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left))
@@ -151,19 +156,20 @@ class InputSplit:
         rows = small.nonzero()[:, 0]
         if len(rows):
             part = left.take(rows)
-            parts.append(self._close(replace(part, region=refine_boxes(graph, part.region, self._rounding))))
+            region, refined = refine_with_account(graph, part.region)
+            parts.append(self._close(replace(part, region=region), refined))
         # Boxes with many open features have too many objectives to be bounded side by side.
         for row in many.nonzero():
             part = left.take(row)
-            region = refine_ranges(graph, part.region, self._rounding, deadline, form_ranges)
-            parts.append(self._close(replace(part, region=region)))
+            region = refine_ranges(graph, part.region, deadline, form_ranges)
+            parts.append(self._close(replace(part, region=region), Rounding.of(graph, region)))
         left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
         left, slopes = self._touched(left, slopes, deadline)
         if self._attack is not None and len(left):
             witness = self._try(left, slopes)
             if witness is not None:
                 return left, slopes, witness
-        return left, self._scores(left, slopes), None
+        return left, self._scores(left, slopes, rounding), None
 
     def _touched(self, left: Boxes, slopes: Tensor, deadline: float) -> tuple[Boxes, Tensor]:
         """The boxes without those in which every open case is refuted by a bound of exactly 0."""
@@ -176,7 +182,7 @@ class InputSplit:
             kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, _SIGNS))
         return left.take(kept), slopes[kept]
 
-    def _scores(self, left: Boxes, slopes: Tensor) -> Tensor:
+    def _scores(self, left: Boxes, slopes: Tensor, rounding: Rounding) -> Tensor:
         """How good it is to split each input: the best few by the reach of the lines are tried out."""
         width = left.region.upper - left.region.lower
         score = (slopes.abs() * width[:, None, None]).amax(2)
@@ -189,23 +195,24 @@ class InputSplit:
         one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
         one[torch.arange(len(row)), candidates.reshape(-1)] = 1.0
         halves = _halves(left.take(row), one)
-        value = self._value(replace(halves, region=form_ranges(self._graph, halves.region))).clamp(min=0)
+        value = self._value(replace(halves, region=form_ranges(self._graph, halves.region)), rounding).clamp(min=0)
         gain = -(value[: len(row)] + value[len(row) :]).view(-1, tried)
         tried_out = torch.full_like(score, -torch.inf).scatter(1, candidates, torch.where(best > 0, gain, -torch.inf))
         return torch.where((left.depth % 2 == 0)[:, None], tried_out, score)
 
-    def _value(self, batch: Boxes) -> Tensor:
+    def _value(self, batch: Boxes, rounding: Rounding) -> Tensor:
         """The largest bound of any open case, by single constraints: ``[B]``."""
         constraints = self._constraints
         boxes, number, width = len(batch), len(constraints), constraints.width
-        lines = self._lines(batch.region, hulls_of(self._graph, batch.region))
+        region = batch.region
+        lines = self._lines(region, hulls_of(self._graph, region), rounding)
         value = lines.value.view(boxes, number, width).amin(-1)
         return torch.where(batch.cases, value, -torch.inf).amax(1)
 
-    def _lines(self, region: Region, hulls: tuple[Hull, ...]) -> Lines:
+    def _lines(self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding) -> Lines:
         """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
         coefficients, constant = self._objectives(len(region))
-        return box_lines(self._graph, region, hulls, coefficients, constant, self._rounding)
+        return box_lines(self._graph, region, hulls, coefficients, constant, rounding)
 
     def _objectives(self, boxes: int) -> tuple[dict[int, Tensor], Tensor]:
         """Every constraint on every box: coefficients ``[B, N m, n]`` by node, constants ``[B, N m]``."""
@@ -216,13 +223,13 @@ class InputSplit:
             coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
         return coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1)
 
-    def _flat(self, region: Region) -> Tensor:
+    def _flat(self, region: Region, rounding: Rounding) -> Tensor:
         """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N]``, by single constraints."""
         coefficients, constant = self._objectives(len(region))
-        value = interval_bound(self._graph, region, coefficients, constant, self._rounding)
+        value = interval_bound(self._graph, region, coefficients, constant, rounding)
         return value.view(len(region), len(self._constraints), self._constraints.width).amin(-1)
 
-    def _close(self, batch: Boxes) -> tuple[Boxes, Tensor]:
+    def _close(self, batch: Boxes, rounding: Rounding) -> tuple[Boxes, Tensor]:
         """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
         alive = (~batch.region.empty()).nonzero()[:, 0]
         if len(alive) < len(batch):
@@ -231,30 +238,33 @@ class InputSplit:
         constraints, width = self._constraints, self._constraints.width
         boxes, number = len(region), len(constraints)
         hulls = hulls_of(self._graph, region)
-        lines = self._lines(region, hulls)
+        lines = self._lines(region, hulls, rounding)
         value = lines.value.view(boxes, number, width).amin(-1)
         cases = batch.cases & (value >= 0)
         open_rows = cases.any(1).nonzero()[:, 0]
         if len(open_rows):
-            value[open_rows] = torch.minimum(value[open_rows], self._flat(region.take(open_rows)))
+            value[open_rows] = torch.minimum(value[open_rows], self._flat(region.take(open_rows), rounding))
             cases = batch.cases & (value >= 0)
         if width > 1 and bool(cases.any()):
-            cases, value = self._mix(region, hulls, lines.coefficients, lines.constant, cases, value)
+            cases, value = self._mix(region, hulls, rounding, lines, cases, value)
         rows = cases.any(1).nonzero()[:, 0]
         largest = torch.where(cases, value, -torch.inf).amax(1)[rows]
         left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows])
         return left, lines.coefficients.view(boxes, number, width, -1)[rows]
 
     def _mix(
-        self, region: Region, hulls: tuple[Hull, ...], slopes: Tensor, constant: Tensor, cases: Tensor, value: Tensor
+        self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding, single: Lines, cases: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Refute conjunctions by mixtures of their constraints."""
+        """Refute conjunctions by mixtures of their constraints, whose single lines are known."""
         box, case = cases.nonzero(as_tuple=True)
         width = self._constraints.width
         shape = (len(region), len(self._constraints), width)
         part = region.take(box)
         weight = best_mixture(
-            slopes.view(*shape, -1)[box, case], constant.view(shape)[box, case], part.lower, part.upper
+            single.coefficients.view(*shape, -1)[box, case],
+            single.constant.view(shape)[box, case],
+            part.lower,
+            part.upper,
         )
         objective = self._constraints.mixed(case, weight)
         lines = box_lines(
@@ -263,9 +273,9 @@ class InputSplit:
             tuple(hull.take(box) for hull in hulls),
             {node: c[:, None] for node, c in objective.coefficients.items()},
             objective.constant[:, None],
-            self._rounding,
+            rounding,
         )
-        mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, self._rounding)
+        mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, rounding)
         value = value.clone()
         value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))
         return cases & (value >= 0), value

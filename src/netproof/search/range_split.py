@@ -64,16 +64,15 @@ class Parts:
 
 
 class RangeSplit:
-    """Search on one query; ``rounding`` of the root region."""
+    """Search on one query."""
 
-    def __init__(self, problem: Problem, rounding: Rounding) -> None:
+    def __init__(self, problem: Problem) -> None:
         graph, memory = problem.graph, problem.memory
         self._graph = graph
         self._device = torch.device(problem.device)
         self._light = graph.to(torch.float32, problem.device)
         self._constraints = problem.constraints
         self._light_constraints = problem.constraints.to(torch.float32, problem.device)
-        self._rounding = rounding
         self._attack = problem.attack
         self._memory = memory
         size = sum(node.size for node in graph.nodes)
@@ -139,6 +138,7 @@ class RangeSplit:
         alive = (~region.empty()).nonzero()[:, 0]
         batch = replace(batch, region=region).take(alive)
         hulls = hulls_of(self._graph, batch.region)
+        rounding = Rounding.of(self._graph, batch.region)
         weight = self._weights(batch)
         objective = self._constraints.mixed(batch.case, weight)
         if len(batch):
@@ -149,9 +149,9 @@ class RangeSplit:
             hulls,
             objective,
             batch.parameters.to(torch.float64).multipliers(),
-            self._rounding,
+            rounding,
         )
-        value = point.value + self._constraints.mixing_error(batch.case, weight, self._rounding)
+        value = point.value + self._constraints.mixing_error(batch.case, weight, rounding)
         # The parent's bound holds here too; what is not a number is no bound.
         value = torch.minimum(torch.where(torch.isnan(value), torch.inf, value), batch.value)
         open_rows = (value >= 0).nonzero()[:, 0]

@@ -66,9 +66,8 @@ class Rounds:
         if _is_over(found, deadline) or not some:
             return found
         begun = time.monotonic()
-        rounding = Rounding.of(graph, region)
         until = begun + _ALPHA_SHARE * (deadline - begun)
-        region = refine_by_alpha(graph, region, rounding, _ALPHA_STEPS, until, device)
+        region = refine_by_alpha(graph, region, _ALPHA_STEPS, until, device)
         seconds = _FIRST_ROUND * (time.monotonic() - begun)
         if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
             return self._in_one_round(region, found, deadline)

@@ -15,7 +15,7 @@ from netproof.bounds.forms import FEW_INPUTS, form_ranges
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.open_dual import is_piecewise_linear
 from netproof.bounds.refine import open_features, refine_ranges, rows_at_once
-from netproof.bounds.region import Region, box_region, propagate_intervals
+from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
 from netproof.bounds.rounding import Rounding
 from netproof.device import find_device, plain_products
 from netproof.graph.graph import Graph, GraphBuilder
@@ -86,9 +86,8 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
             return Found(Verdict.SAT, 0, witness), "attack"
     propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
     region = propagate(graph, region)
-    if rounding.finite:  # otherwise no range can be bounded any better
-        region = refine_ranges(graph, region, rounding, deadline, propagate)
-        rounding = Rounding.of(graph, region)
+    region = refine_ranges(graph, region, deadline, propagate)
+    rounding = Rounding.of(graph, region)
     case = _root(graph, region, constraints, rounding, case, deadline)
     touch = Touch.of(query, graph) if len(case) else None
     if touch is not None:
@@ -100,12 +99,12 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
         if witness is not None:
             return Found(Verdict.SAT, len(constraints), witness), "attack"
     problem = Problem(graph, constraints, attack, settings.memory, device, touch)
-    hopeful = _hopeful(query, region, constraints, case, rounding)
+    hopeful = _hopeful(query, graph, constraints, case, rounding)
     if bool(hopeful.all()):
-        return _search(query, problem, region, rounding, case, deadline)
+        return _search(query, problem, region, case, deadline)
     found, step = Found(Verdict.UNSAT, len(constraints)), "bound"
     if bool(hopeful.any()):
-        found, step = _search(query, problem, region, rounding, case[hopeful], deadline)
+        found, step = _search(query, problem, region, case[hopeful], deadline)
     if found.verdict is Verdict.UNSAT:
         found = replace(found, verdict=Verdict.UNKNOWN, reason=_BEYOND)
     return found, step
@@ -135,40 +134,37 @@ def _left_by_intervals(graph: Graph, region: Region, constraints: Constraints, r
     return torch.cat(left)
 
 
-def _hopeful(query: Query, region: Region, constraints: Constraints, case: Tensor, rounding: Rounding) -> Tensor:
+def _hopeful(query: Query, graph: Graph, constraints: Constraints, case: Tensor, rounding: Rounding) -> Tensor:
     """Which cases might be refuted, as far as the size of values goes: ``[B]`` bool.
 
-    Where there is no finite bound on the region, searches that split the box or ranges find none on parts of it either: they
-    take ``rounding`` for all of them. Cells with signs of their own can have smaller values. But some part holds the
-    centre of the box, and one its largest point, so that there have to be finite bounds at these points at least.
+    Where there is no finite bound on the region, ``rounding``, there can be some on its parts, whose values are smaller. But
+    some part holds the centre of the box, and one its largest point, so that what the network makes of
+    these must not be too large.
     """
     hopeful = constraints.boundable(case, rounding)
-    graph = query.network.graph
-    if bool(hopeful.all()) or not is_piecewise_linear(graph, region):
+    if bool(hopeful.all()):
         return hopeful
     hopeful = torch.ones_like(hopeful)
     for x in ((query.lower + query.upper) / 2, torch.where(-query.lower > query.upper, query.lower, query.upper)):
-        hopeful &= constraints.boundable(case, Rounding.of(graph, box_region(graph, x[None], x[None])))
+        hopeful &= constraints.boundable(case, Rounding.of(graph, point_region(graph, x[None])))
     return hopeful
 
 
-def _search(
-    query: Query, problem: Problem, region: Region, rounding: Rounding, case: Tensor, deadline: float
-) -> tuple[Found, str]:
+def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadline: float) -> tuple[Found, str]:
     """Decide the cases that the root leaves open."""
     graph = problem.graph
     varying = int((query.lower < query.upper).sum())
     before = 0
     boxes = varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES)
-    if boxes and bool(problem.constraints.boundable(case, rounding).all()):
+    if boxes:
         now = time.monotonic()
         until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
-        found = InputSplit(problem, rounding).run(region, case, deadline, until)
+        found = InputSplit(problem).run(region, case, deadline, until)
         if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
             return _ended(found, deadline), "search"
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
-        found = RangeSplit(problem, rounding).run(region, case, deadline)
+        found = RangeSplit(problem).run(region, case, deadline)
     else:
         found = Rounds(problem).run(region, case, deadline)
     return _ended(replace(found, subproblems=before + found.subproblems), deadline), "search"
