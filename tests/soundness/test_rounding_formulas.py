@@ -100,7 +100,7 @@ def test_no_bound_where_a_number_is_none(bad):
     _, _, account = coarse()
     fine = double([1.0])
     assert account.total(double([bad]), fine, fine).tolist() == [float("inf")]
-    if bad > 1e300 or bad != bad:
+    if bad != float("-inf"):
         assert account.total(fine, fine, double([bad * 10])).tolist() == [float("inf")]
 
 
