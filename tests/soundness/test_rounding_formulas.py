@@ -17,6 +17,7 @@ from netproof.bounds.region import box_region
 from netproof.bounds.rounding import Rounding, evaluate_upper, sources_weight
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.rounding import gamma
+from netproof.operators.concatenate import Concatenate
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
 from netproof.operators.sum import Sum
@@ -67,6 +68,18 @@ def test_magnitudes_and_offsets():
         found = account.offset[index]
         assert found is not None and found.shape == (2,)
         torch.testing.assert_close(found, off, rtol=2.0**-51, atol=0.0)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_offsets_of_one_operand_stay_in_their_place(first):
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    off = builder.add("off", Linear(double(W1), double(B1), 0, double([1.0, 3.0])), builder.input)
+    exact = builder.add("exact", Linear(double([[1.0, 1.0]]), double([0.0])), builder.input)
+    builder.add("both", Concatenate((2, 1) if first else (1, 2)), *((off, exact) if first else (exact, off)))
+    graph = builder.build()
+    found = Rounding.of(graph, box_region(graph, double([[0.0, 0.0]]), double([[1.0, 1.0]]))).offset[3]
+    assert found is not None
+    torch.testing.assert_close(found, double([1.0, 3.0, 0.0] if first else [0.0, 1.0, 3.0]))
 
 
 def coarse():

@@ -115,6 +115,11 @@ def test_varints_are_coded_in_portions(monkeypatch):
         assert decoded(whole, len(values)) == (values.tolist(), "")
 
 
+def test_the_first_fault_of_varints_is_the_one_told(monkeypatch):
+    monkeypatch.setattr(varint, "_AT_ONCE", 2)
+    assert decoded(bytes([0x80, 0, 1, 1, 1, 1]), 1)[1] == "an entry has more bytes than it needs"
+
+
 def test_varints_round_trip_in_any_pieces():
     random = np.random.default_rng(0)
     sizes = 2 ** random.integers(0, 54, 150_000)
