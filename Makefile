@@ -7,6 +7,8 @@
 # make campaign-float   the engine of float networks against sampling, HiGHS and rational arithmetic, with hostile
 #                       questions (ARGS="--parts questions"); resumable, hours
 #                       in full, NETPROOF_DATA names the published data (ARGS="--parts random --stop-after 600")
+# make mutants   which small changes of the code does no test notice? resumable, hours in full
+#                       (ARGS="bounds/exact.py --stop-after 600" tries one file; docs/mutants.md)
 # make lint      what CI checks besides the tests
 # make format    let ruff format and fix
 # make clean     remove everything made here, .venv included
@@ -25,7 +27,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo benchmark-demo test campaign campaign-float lint format clean
+.PHONY: install demo benchmark-demo test campaign campaign-float mutants lint format clean
 
 install: $(STAMP)
 
@@ -58,6 +60,10 @@ campaign: $(STAMP)
 campaign-float: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/float_campaign.py $(ARGS)
 
+mutants: $(STAMP)
+	@$(BIN)/python -c 'import mutmut, coverage' 2>/dev/null || $(PIP) --quiet --no-build-isolation --editable '.[dev,mutants]'
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/run.py $(ARGS)
+
 lint: $(STAMP)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -68,5 +74,5 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info demo-output benchmark-demo-output campaign-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist src/*.egg-info demo-output benchmark-demo-output campaign-output mutants-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

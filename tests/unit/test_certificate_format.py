@@ -106,6 +106,20 @@ def test_varint_of_one_value(value, expected):
     assert decoded(data, 1) == ([value], "")
 
 
+def test_varints_are_coded_in_portions(monkeypatch):
+    values = np.array([0, -1, 300, -(1 << 40), 5, 1 << 52, 7, -8, 1 << 20, 9])
+    whole = varint.encode(values)
+    for size in (1, 2, 3, 9, 10, 11):
+        monkeypatch.setattr(varint, "_AT_ONCE", size)
+        assert varint.encode(values) == whole
+        assert decoded(whole, len(values)) == (values.tolist(), "")
+
+
+def test_the_first_fault_of_varints_is_the_one_told(monkeypatch):
+    monkeypatch.setattr(varint, "_AT_ONCE", 2)
+    assert decoded(bytes([0x80, 0, 1, 1, 1, 1]), 1)[1] == "an entry has more bytes than it needs"
+
+
 def test_varints_round_trip_in_any_pieces():
     random = np.random.default_rng(0)
     sizes = 2 ** random.integers(0, 54, 150_000)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +48,58 @@ def test_a_worker_ends_quietly_when_its_parent_is_killed(tmp_path: Path) -> None
         signal.signal(signal.SIGINT, interrupt)
         parent.join()
         theirs.close()
+
+
+#: a parent of one worker that is at work, and looks at no pipe, when the parent is killed
+AT_WORK = """
+import os, sys, time
+from pathlib import Path
+from netproof.benchmarks.base import Instance
+from netproof.benchmarks.data import DataFolders
+from netproof.runs.workers import solve_in_workers
+from netproof.settings import Settings
+
+class Endless:
+    name = "endless"
+
+    def open(self, data):
+        Path(sys.argv[1]).write_text(str(os.getpid()) + " ")
+        while True:
+            time.sleep(1)
+
+if __name__ == "__main__":
+    instance = Instance("one", "network", "0", 1)
+    list(solve_in_workers(Endless(), DataFolders(()), [instance], Settings(), 1))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_worker_at_work_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    script, told = tmp_path / "at_work.py", tmp_path / "worker"
+    script.write_text(AT_WORK)
+    with subprocess.Popen([sys.executable, script, told]) as parent:
+        until = time.monotonic() + 120
+        while not (told.exists() and told.read_text().endswith(" ")):
+            assert parent.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        worker = int(told.read_text())
+        assert alive(worker)
+        parent.kill()
+    try:
+        until = time.monotonic() + 30  # if it has not noticed by then it never will
+        while alive(worker) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not alive(worker)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 class Deadly(Nothing):

@@ -1,0 +1,243 @@
+"""The programs of leaves: what the solver is asked, what is made of its answer, and when it is not asked."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
+from netproof.bounds.region import Region
+from netproof.bounds.rounding import Rounding
+from netproof.exact.milp.highs import SolverError
+from netproof.exact.milp.model import Solution, Status
+from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.linear import Linear
+from netproof.operators.relu import ReLU
+from netproof.search import leaf
+from netproof.search.constraints import Constraints
+from netproof.search.leaf import LeafPrograms, leaf_solver
+
+#: the second feature is never below 0, although its range does not say so; the fourth just comes down to 0
+WEIGHT = [[1.0, 1.0], [1.0, 0.0], [2.0, 0.0], [1.0, 0.0]]
+BIAS = [-0.25, 3.0, 0.0, 1.0]
+SIDE = torch.tensor([RIGHT, RIGHT, LEFT, RIGHT], dtype=torch.int8)
+#: of ``u``, which is the first input, constraints and those signs that may fail: slope, offset
+MARGINS = [(1.0, -0.25), (-1.0, 0.75)]
+SIGNS = [(1.0, 0.25), (-2.0, 0.0), (1.0, 1.0)]
+SIZES = [1.25, 1.75, 1.25, 2.0, 2.0]
+
+
+class Solver:
+    """Answers what it is told, and remembers what it was asked."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), []
+
+    def solve(self, program, until, *, relaxed, tolerance):
+        self.asked.append((program, until, relaxed, tolerance))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def programs(*answers, scale=1.0):
+    """``h = relu(W x + b)`` on ``[-1, 1] x {0.5}``; the first case is about ``h_0 - h_2`` and ``-h_0 + 2 h_2``."""
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    at = builder.add("in", Linear(torch.tensor(WEIGHT).double(), torch.tensor(BIAS).double()), builder.input)
+    builder.add("act", ReLU(), at)
+    graph = builder.build()
+    ends = torch.tensor([[-1.0, 0.5]]).double(), torch.tensor([[1.0, 0.5]]).double()
+    loose = torch.full((1, 4), 9.0).double()
+    region = Region(*ends, (-loose,), (loose,))
+    rows = torch.tensor([[1.0, 0.0, -1.0, 0.0], [-1.0, 0.0, 2.0, 0.0]]).double() * scale
+    constraints = Constraints(
+        torch.stack([rows, -rows]), None, torch.tensor([[0.5, -1.0], [0.0, 0.0]]).double() * scale, len(graph.nodes) - 1
+    )
+    solver = Solver(*answers)
+    return LeafPrograms(OpenDual.of(graph, region), Rounding.of(graph, region), constraints, solver), solver
+
+
+def later(seconds=60.0):
+    return time.monotonic() + seconds
+
+
+def dense(program):
+    matrix = np.zeros((len(program.row_lower), len(program.cost)))
+    for row, (begin, end) in enumerate(zip(program.start[:-1], program.start[1:], strict=True)):
+        matrix[row, program.index[begin:end]] = program.value[begin:end]
+    return matrix
+
+
+def check_program(asked, elastic):
+    program, _, relaxed, tolerance = asked
+    assert relaxed and 1e-10 <= tolerance <= 1e-9
+    lines = np.array(MARGINS + SIGNS) / np.array(SIZES)[:, None]
+    t = np.where(np.arange(5) < (5 if elastic else 2), -1.0, 0.0)
+    np.testing.assert_allclose(dense(program), np.stack([lines[:, 0], t], 1))
+    np.testing.assert_allclose(program.row_lower, -lines[:, 1])
+    assert (program.row_upper == np.inf).all() and program.integer.dtype == np.bool_
+    assert not program.integer.any()
+    assert program.cost.tolist() == [0.0, -1.0]
+    assert program.lower.tolist() == [-1.0, -np.inf]
+    assert program.upper.tolist() == [1.0, 0.0 if elastic else np.inf]
+
+
+def test_the_program_of_a_leaf():
+    some, solver = programs(Solution(Status.OPTIMAL))
+    some.bound(0, SIDE, later())
+    (asked,) = solver.asked
+    check_program(asked, elastic=False)
+
+
+def test_signs_are_relaxed_where_there_is_no_point():
+    for status in Status:
+        some, solver = programs(Solution(status), Solution(Status.OPTIMAL))
+        some.bound(0, SIDE, later())
+        check_program(solver.asked[0], elastic=False)
+        if status in (Status.OPTIMAL, Status.TIME):
+            assert len(solver.asked) == 1
+        else:
+            check_program(solver.asked[1], elastic=True)
+
+
+def test_many_signs_are_passed_back_in_parts(monkeypatch):
+    monkeypatch.setattr(leaf, "_ROWS", 3)
+    some, solver = programs(Solution(Status.OPTIMAL))
+    some.bound(0, SIDE, later())
+    check_program(solver.asked[0], elastic=False)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-300, 1e300, 2.0**-1060])
+def test_prices_become_weights_and_multipliers(factor, monkeypatch):
+    some, _ = programs(Solution(Status.OPTIMAL, None, factor * np.array([2.0, -1.0, 4.0, 6.0, 0.0])))
+    seen = {}
+    monkeypatch.setattr(
+        LeafPrograms, "evaluate", lambda self, case, side, weight, beta: seen.update(w=weight, b=beta, c=case) or -3.5
+    )
+    answer = some.bound(1, SIDE, later())
+    assert answer.value == -3.5 and answer.point is None and not answer.hopeless
+    # 2 / 1.25, 0, 4 / 1.25 and 6 / 2, of the largest
+    assert seen["c"] == 1
+    assert seen["w"].tolist() == pytest.approx([0.5, 0.0])
+    assert seen["b"].tolist() == pytest.approx([1.0, 0.0, 0.9375, 0.0])
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        None,
+        np.zeros(5),
+        np.full(5, -1.0),
+        np.ones(4),
+        np.ones(6),
+        np.ones((5, 1)),
+        np.array([1.0, np.nan, 0.0, 0.0, 0.0]),
+        np.array([1.0, np.inf, 0.0, 0.0, 0.0]),
+        np.array([1.0, -np.inf, 0.0, 0.0, 0.0]),
+    ],
+)
+def test_prices_that_are_none_refute_nothing(prices, monkeypatch):
+    some, _ = programs(Solution(Status.OPTIMAL, None, prices))
+    monkeypatch.setattr(LeafPrograms, "evaluate", lambda *_: pytest.fail("evaluated"))
+    assert some.bound(0, SIDE, later()).value == math.inf
+
+
+def test_the_value_of_a_leaf():
+    """``0.25 (u - 0.25) + 0.25 (0.75 - u) = 0.125``; with signs, ``u + 0.25 - 0.5 + beta (-2 u)`` and so on."""
+    some, _ = programs()
+    none = torch.zeros(4).double()
+    assert some.evaluate(0, SIDE, torch.tensor([0.25, 0.25]).double(), none) == pytest.approx(0.125)
+    assert some.evaluate(0, SIDE, torch.tensor([1.0, 0.0]).double(), none) == pytest.approx(0.75)
+    beta = torch.tensor([0.0, 0.0, 0.5, 0.0]).double()
+    assert some.evaluate(0, SIDE, torch.tensor([1.0, 0.0]).double(), beta) == pytest.approx(-0.25)
+    assert some.evaluate(1, SIDE, torch.tensor([0.0, 1.0]).double(), none) == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize(
+    ("known", "x"),
+    [
+        ([0.5, 0.0], [0.5, 0.5]),
+        ([3.0, 0.0], [1.0, 0.5]),
+        ([-3.0, 0.0], [-1.0, 0.5]),
+        ([0.5], None),
+        ([0.5, 0.0, 0.0], None),
+        ([np.nan, 0.0], None),
+        ([0.5, np.inf], None),
+        (None, None),
+    ],
+)
+def test_the_point_of_a_leaf(known, x):
+    some, _ = programs(Solution(Status.OPTIMAL, None if known is None else np.array(known)))
+    answer = some.bound(0, SIDE, later())
+    assert (None if answer.point is None else answer.point.tolist()) == x
+    assert answer.hopeless is (x is not None)
+
+
+@pytest.mark.parametrize(
+    ("status", "t", "hopeless"),
+    [
+        (Status.OPTIMAL, 0.5, True),
+        (Status.OPTIMAL, 0.0, True),
+        (Status.OPTIMAL, -1e-8, True),
+        (Status.OPTIMAL, -1.1e-8, False),
+        (Status.OPTIMAL, -1.0, False),
+        (Status.TIME, 0.5, False),
+    ],
+)
+def test_a_leaf_is_hopeless_where_the_best_point_meets_it(status, t, hopeless):
+    some, _ = programs(Solution(status, np.array([0.25, t])))
+    answer = some.bound(0, SIDE, later())
+    assert answer.hopeless is hopeless and answer.point is not None
+
+
+def test_a_solver_that_fails_twice_is_not_asked_again():
+    some, solver = programs(SolverError("one"), Solution(Status.OPTIMAL), SolverError("two"), Solution(Status.OPTIMAL))
+    for asked in (1, 2, 3, 3):
+        answer = some.bound(0, SIDE, later())
+        assert answer.value == math.inf and answer.point is None and not answer.hopeless
+        assert len(solver.asked) == asked
+
+
+@pytest.mark.parametrize(("largest", "asked"), [(5, 0), (6, 1)])
+def test_a_program_that_is_too_large_is_not_written(largest, asked, monkeypatch):
+    """Four signs and two constraints, in one input that varies."""
+    monkeypatch.setattr(leaf, "_LARGEST_PROGRAM", largest)
+    some, solver = programs(Solution(Status.OPTIMAL))
+    assert some.bound(0, SIDE, later()).value == math.inf
+    assert len(solver.asked) == asked
+
+
+def test_no_more_time_than_there_is(monkeypatch):
+    some, solver = programs(Solution(Status.OPTIMAL), Solution(Status.OPTIMAL))
+    assert some.bound(0, SIDE, later(-1)).value == math.inf and not solver.asked
+    deadline = later(5.0)
+    some.bound(0, SIDE, deadline)
+    assert solver.asked[0][1] == deadline
+    begun = time.monotonic()
+    some.bound(0, SIDE, later(1e9))
+    assert begun + leaf._SECONDS <= solver.asked[1][1] <= time.monotonic() + leaf._SECONDS
+    # The clock stops the writing of signs, or comes just before the solver.
+    for ticks in ([0.0, leaf._SECONDS], [0.0, 0.0, leaf._SECONDS]):
+        clock = iter(ticks)
+        monkeypatch.setattr(leaf.time, "monotonic", clock.__next__)
+        assert some.bound(0, SIDE, 50.0).value == math.inf
+        assert len(solver.asked) == 2 and not list(clock)
+
+
+def test_constraints_so_small_that_their_prices_overflow_refute_nothing():
+    some, _ = programs(Solution(Status.OPTIMAL, None, np.ones(5)), scale=1e-310)
+    assert some.bound(0, SIDE, later()).value == math.inf
+
+
+def test_a_line_is_divided_by_the_largest_that_it_can_be():
+    lines = leaf._Lines(np.array([[0.0, 0.0], [0.25, -0.5], [3.0, 0.0]]), np.array([0.0, 0.125, -2.0]))
+    assert lines.size.tolist() == [1.0, 0.875, 5.0]
+
+
+def test_a_solver_occupies_no_more_than_it_may():
+    assert [leaf_solver(size)._memory for size in (1 << 20, 1 << 30, 1 << 40)] == [1 << 20, 1 << 30, 1 << 30]
