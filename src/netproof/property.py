@@ -79,6 +79,11 @@ class Box:
         lower = np.array([float_below(Fraction(math.ceil(end))) for end in self.lower])
         return lower, np.array([float_above(Fraction(math.floor(end))) for end in self.upper])
 
+    @property
+    def has_no_whole_point(self) -> bool:
+        """Whether some input has no whole number in its interval."""
+        return any(math.ceil(low) > math.floor(high) for low, high in zip(self.lower, self.upper, strict=True))
+
     @cached_property
     def inner_float32(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The largest box with float32 ends inside this one: where witnesses are to be looked for.
@@ -241,8 +246,10 @@ class _Parts(Sequence[Query]):
 
     def __init__(self, property_: Property, network: Network) -> None:
         self._property, self._network = property_, network
-        parts = property_.parts
-        self._numbers = [i for i, part in enumerate(parts) if part.condition] or list(range(len(parts)))[:1]
+        parts, whole = property_.parts, network.graph.arithmetic is Arithmetic.INTEGER
+        self._numbers = [
+            i for i, part in enumerate(parts) if part.condition and not (whole and part.box.has_no_whole_point)
+        ] or list(range(len(parts)))[:1]
         self._first = property_._query(self._numbers[0], network) if parts else None
 
     def __len__(self) -> int:

@@ -100,6 +100,23 @@ def test_a_box_without_whole_numbers_is_refused(cli, network, tmp_path):
     assert_refused(cli("verify", network, path), "p.vnnlib", "holds no whole numbers")
 
 
+def test_a_box_without_whole_numbers_beside_others_is_left_out(cli, network, tmp_path):
+    boxes = [((0.25, 0.75), (0, 1)), *BOXES[:2]]
+    top = max(int(values(box, 2).max()) for box in BOXES[:2])
+    path, certificate = write_property(tmp_path / "p.vnnlib", boxes, f"(> Y_2 {top})"), tmp_path / "p.npcert"
+    assert cli("verify", network, path, "--certificate", certificate).out.startswith("unsat\n")
+    assert len(decode_bundle(certificate.read_bytes()).parts) == 2
+    assert cli("check", certificate, "--network", network, "--property", path).code == 0
+
+
+def test_a_falsehood_needs_no_certificate(cli, network, tmp_path):
+    path, certificate = tmp_path / "p.vnnlib", tmp_path / "p.npcert"
+    path.write_text(property_text(BOXES[:1], "(>= Y_0 0)") + "(assert (or))\n")
+    ran = cli("verify", network, path, "--certificate", certificate)
+    assert ran.code == 0 and ran.out.startswith("unsat\n") and "no certificate" in ran.out, ran
+    assert not certificate.exists()
+
+
 @pytest.fixture
 def proved(cli, network, tmp_path):
     """A property of three boxes that none meets, and its certificate."""

@@ -39,8 +39,13 @@ def check_statement(asked: Property, parts: Sequence[Certificate], network: Netw
         if not asked.holds(x, y):
             raise ProofError(source, "the witness is no answer of the property")
         return
-    # A part without a case is met by nothing, whatever the network does.
-    meant = [part for part in asked.parts if part.condition]
+    # A part without a case is met by nothing, whatever the network does, and one without a whole number in it has no input.
+    meant = [
+        part
+        for part in asked.parts
+        if part.condition
+        and all(math.ceil(a) <= math.floor(b) for a, b in zip(part.box.lower, part.box.upper, strict=True))
+    ]
     if len(parts) != len(meant):
         raise ProofError(source, f"it proves {len(parts)} parts, the property has {len(meant)}")
     for number, (stated, part) in enumerate(zip(parts, meant, strict=True)):

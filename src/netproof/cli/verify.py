@@ -92,6 +92,8 @@ def verify(
         result = verify_question(question, replace(settings, timeout=left))
     _write(result, witness, competition)
     certified = certificate is not None and question is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
+    # What no output can meet needs no proof about the network.
+    certified = certified and question is not None and bool(question.parts[0].condition)
     if certificate is not None and question is not None and certified:
         from netproof.runs.certify import write_certificate
 
@@ -101,7 +103,11 @@ def verify(
         print_json(document | {"certificate": str(certificate) if certified else None})
     else:
         typer.echo(_text(result, limit, witness))
-        if certificate is not None and certified:
+        if certificate is not None and not certified:
+            typer.echo(
+                "  no certificate: only 'sat' and 'unsat' of a property that some outputs would meet have evidence"
+            )
+        elif certificate is not None:
             size = certificate.stat().st_size
             typer.echo(
                 f"  certificate written to {certificate} ({size} bytes): "

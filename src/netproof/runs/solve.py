@@ -157,7 +157,8 @@ def _outcome(
     verdict = result.verdict.for_robustness if robust else result.verdict.value
     evidence, document, certified = "", None, None
     integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
-    if certifying is not None and integer and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+    meant = bool(query.condition) or robust  # what no output can meet needs no proof about the network
+    if certifying is not None and integer and meant and result.verdict in (Verdict.SAT, Verdict.UNSAT):
         try:
             certified = certify(question, result, instance.name, certifying)
         except FAILURES as error:
