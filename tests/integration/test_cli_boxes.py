@@ -111,7 +111,8 @@ def test_a_box_without_whole_numbers_beside_others_is_left_out(cli, network, tmp
 
 def test_a_falsehood_needs_no_certificate(cli, network, tmp_path):
     path, certificate = tmp_path / "p.vnnlib", tmp_path / "p.npcert"
-    path.write_text(property_text(BOXES[:1], "(>= Y_0 0)") + "(assert (or))\n")
+    declared = property_text([], "").partition("(assert")[0]
+    path.write_text(f"{declared}(assert (and {box_text(BOXES[0])}))\n(assert (or))\n")
     ran = cli("verify", network, path, "--certificate", certificate)
     assert ran.code == 0 and ran.out.startswith("unsat\n") and "no certificate" in ran.out, ran
     assert not certificate.exists()
