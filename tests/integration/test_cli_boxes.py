@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from conftest import assert_refused, classify, random_layers, write_keras_h5
-from netproof import Settings, Verdict, load, read_vnnlib, verify
+from netproof import Conjunction, Query, Settings, Verdict, load, read_vnnlib, verify
 from netproof.certificate.bundle import Bundle, decode_bundle, encode_bundle
+from netproof.certificate.format import encode
+from netproof.certificate.make import certificate_of
 
 LAYERS = random_layers((2, 4, 3), seed=11)
 
@@ -137,6 +139,21 @@ def test_another_threshold_is_no_proof_of_the_property(cli, network, proved, tmp
     other.write_text(path.read_text().replace("(> Y_2", "(>= Y_2"))
     ran = cli("check", certificate, "--network", network, "--property", other)
     assert ran.code == 1 and "another box or condition than the property, in part 0" in ran.out
+
+
+def test_terms_of_inputs_are_not_left_out_of_a_property(cli, network, tmp_path):
+    """``X_0 - X_1 >= 1`` without its inputs is ``0 >= 1``, which is easily refuted, and not what is asked."""
+    model = load(network)
+    lower, upper = (model.lower.new_tensor([end[side] for end in BOXES[1]]) for side in (0, 1))
+    never = Conjunction(model.lower.new_zeros(1, 3), model.lower.new_ones(1))
+    query = Query(model, lower, upper, (never,))
+    certificate = tmp_path / "never.npcert"
+    certificate.write_bytes(encode(certificate_of(query, verify(query, Settings(proofs=True)))))
+    assert cli("check", certificate, "--network", network).code == 0
+    path = write_property(tmp_path / "p.vnnlib", BOXES[1:2], "(>= (- X_0 X_1) 1)")
+    assert read_vnnlib(path).holds([103, 60], outputs([[103, 60]])[0].tolist())
+    ran = cli("check", certificate, "--network", network, "--property", path)
+    assert ran.code == 1 and "constrains inputs by more than a box, which no certificate states" in ran.out
 
 
 def test_damage_to_a_certificate_of_several_parts(cli, network, proved):

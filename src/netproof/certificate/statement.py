@@ -41,6 +41,9 @@ def check_statement(asked: Property, parts: Sequence[Certificate], network: Netw
         return
     # A part without a case is met by nothing, whatever the network does.
     meant = [part for part in asked.parts if part.condition]
+    # Left out of a row, a term of an input would leave a constraint that can be false where the property's is true.
+    if any(constraint.inputs for part in meant for case in part.condition for constraint in case):
+        raise ProofError(source, "the property constrains inputs by more than a box, which no certificate states")
     if len(parts) != len(meant):
         raise ProofError(source, f"it proves {len(parts)} parts, the property has {len(meant)}")
     for number, (stated, part) in enumerate(zip(parts, meant, strict=True)):
@@ -73,7 +76,7 @@ def _derived(part: PropertyPart, outputs: int) -> Statement:
 
 
 def _whole(constraint: LinearConstraint, outputs: int) -> tuple[tuple[int, ...], int]:
-    """A constraint on whole numbers with whole coefficients, as ``row . y >= threshold``."""
+    """A constraint on whole outputs, and on no input, with whole coefficients, as ``row . y >= threshold``."""
     scale = math.lcm(*(c.denominator for _, c in constraint.outputs))
     row = [0] * outputs
     for j, c in constraint.outputs:
