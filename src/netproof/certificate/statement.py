@@ -40,7 +40,7 @@ def check_statement(asked: Property, parts: Sequence[Certificate], network: Netw
             raise ProofError(source, "the witness is no answer of the property")
         return
     # A part without a case is met by nothing, whatever the network does.
-    meant = [part for part in asked.parts if part.condition]
+    meant = [part for part in asked.over_integers().parts if part.condition]
     # Left out of a row, a term of an input would leave a constraint that can be false where the property's is true.
     if any(constraint.inputs for part in meant for case in part.condition for constraint in case):
         raise ProofError(source, "the property constrains inputs by more than a box, which no certificate states")
