@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import overload
@@ -43,6 +43,11 @@ class LinearConstraint:
     outputs: tuple[tuple[int, Fraction], ...]
     threshold: Fraction
     strict: bool = False
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it is about one input alone."""
+        return not self.outputs and len(self.inputs) == 1
 
     def holds(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
         """Whether a point meets the constraint, exactly."""
@@ -105,6 +110,31 @@ class PropertyPart:
     box: Box
     condition: tuple[tuple[LinearConstraint, ...], ...]
 
+    def over_integers(self) -> tuple[PropertyPart, ...]:
+        """The same for whole inputs, without constraints on one input alone: ``X_0 > 3`` is the end 4 of a box.
+
+        Conjunctions that no whole numbers meet fall away; where that is all of them, what is left asks nothing.
+        """
+        if not any(c.is_end for conjunction in self.condition for c in conjunction):
+            return (self,)
+        grouped: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], list[tuple[LinearConstraint, ...]]] = {}
+        for conjunction in self.condition:
+            lower, upper = list(self.box.lower), list(self.box.upper)
+            for constraint in conjunction:
+                if constraint.is_end:
+                    ((i, coefficient),) = constraint.inputs
+                    end, strict = constraint.threshold / coefficient, constraint.strict
+                    if coefficient > 0:
+                        lower[i] = max(lower[i], Fraction(math.floor(end) + 1 if strict else math.ceil(end)))
+                    else:
+                        upper[i] = min(upper[i], Fraction(math.ceil(end) - 1 if strict else math.floor(end)))
+            if all(math.ceil(low) <= math.floor(high) for low, high in zip(lower, upper, strict=True)):
+                rest = tuple(constraint for constraint in conjunction if not constraint.is_end)
+                grouped.setdefault((tuple(lower), tuple(upper)), []).append(rest)
+        if not grouped:
+            return (PropertyPart(self.box, ()),)
+        return tuple(PropertyPart(Box(*ends), tuple(conjunctions)) for ends, conjunctions in grouped.items())
+
     def holds(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
         """Whether an input and its outputs are an answer, exactly."""
         return self.box.holds(x) and any(all(c.holds(x, y) for c in conjunction) for conjunction in self.condition)
@@ -153,7 +183,13 @@ class Property:
                     f"is about {here} {what}{'s' * (here != 1)}, the network in {network.path} has {there}",
                     "give the property that belongs to this network",
                 )
-        return _Parts(self, network)
+        whole = network.graph.arithmetic is Arithmetic.INTEGER
+        return _Parts(self.over_integers() if whole else self, network)
+
+    def over_integers(self) -> Property:
+        """The same for whole inputs: constraints on one input alone are ends of boxes, of more of them where that must be."""
+        parts = tuple(whole for part in self.parts for whole in part.over_integers())
+        return self if parts == self.parts else replace(self, parts=parts)
 
     def question(self, network: Network) -> Question:
         """The property as a question about a network; raises as :meth:`queries`."""

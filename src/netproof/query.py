@@ -127,7 +127,7 @@ class Query:
         for name in ("lower", "upper"):
             object.__setattr__(self, name, plain(getattr(self, name)))
         self._check_tensors()
-        if not self.condition and (self.about is None or (self.part is not None and self.part.condition)):
+        if not self.condition and not self._asks_nothing:
             raise QueryError(
                 self.name, "the condition has no conjunction, so that nothing is asked", "give at least one"
             )
@@ -136,6 +136,13 @@ class Query:
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             self._check_integers()
             object.__setattr__(self, "condition", tuple(c.over_integers() for c in self.condition))
+
+    @property
+    def _asks_nothing(self) -> bool:
+        """Whether it is known, whatever the condition, that nothing can meet it."""
+        if self.sample is not None:
+            return self.network.outputs == 1
+        return self.part is not None and not self.part.condition
 
     def _check_tensors(self) -> None:
         size = (self.network.inputs,)

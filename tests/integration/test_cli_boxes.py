@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from conftest import assert_refused, classify, random_layers, write_keras_h5
-from netproof import Settings, Verdict, load, read_vnnlib, verify
+from netproof import Conjunction, Query, Settings, Verdict, load, read_vnnlib, verify
 from netproof.certificate.bundle import Bundle, decode_bundle, encode_bundle
+from netproof.certificate.format import encode
+from netproof.certificate.make import certificate_of
 
 LAYERS = random_layers((2, 4, 3), seed=11)
 
@@ -95,6 +97,39 @@ def test_ends_between_whole_numbers_are_those_inside(network, tmp_path):
         assert verify(asked.question(model)).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("inside", "points"),
+    [
+        ("(> X_0 100)", [(101, 103), (60, 64)]),
+        ("(and (> X_0 100) (< X_0 (/ 205 2)))", [(101, 102), (60, 64)]),
+        ("(and (< (* 2 X_1) 124) (< X_0 103))", [(100, 102), (60, 61)]),
+        ("(> (* -2 X_0) -202)", [(100, 100), (60, 64)]),
+    ],
+)
+def test_strict_ends_of_inputs_are_the_next_whole_numbers(cli, network, tmp_path, inside, points):
+    top, certificate = int(values(points, 0).max()), tmp_path / "p.npcert"
+    for threshold, verdict in ((top, "sat"), (top + 1, "unsat")):
+        path = write_property(tmp_path / "p.vnnlib", [BOXES[1]], f"{inside} (>= Y_0 {threshold})")
+        ran = cli("verify", network, path, "--certificate", certificate)
+        assert ran.code == 0 and ran.out.startswith(f"{verdict}\n"), ran
+        assert cli("check", certificate, "--network", network, "--property", path).code == 0
+    other = write_property(tmp_path / "other.vnnlib", [BOXES[1]], f"(>= Y_0 {top + 1})")
+    assert cli("check", certificate, "--network", network, "--property", other).code == 1
+
+
+def test_strict_ends_make_boxes_of_a_disjunction(network, tmp_path):
+    model = load(network)
+    either = "(or (and (< X_0 101) (> Y_0 {0})) (and (> X_0 102) (> Y_0 {0})) (and (> X_0 101) (< X_0 102)))"
+    top = max(int(values([(x, x), (60, 64)], 0).max()) for x in (100, 103))
+    for threshold, verdict in ((top - 1, Verdict.SAT), (top, Verdict.UNSAT)):
+        asked = read_vnnlib(write_property(tmp_path / "p.vnnlib", [BOXES[1]], either.format(threshold)))
+        question = asked.question(model)
+        assert [(q.lower[0], q.upper[0]) for q in question.parts] == [(100, 100), (103, 103)]
+        assert verify(question).verdict is verdict
+    never = write_property(tmp_path / "p.vnnlib", [BOXES[1]], "(> X_0 101) (< X_0 102) (> Y_0 -99)")
+    assert verify(read_vnnlib(never).question(model)).verdict is Verdict.UNSAT
+
+
 def test_a_box_without_whole_numbers_is_refused(cli, network, tmp_path):
     path = write_property(tmp_path / "p.vnnlib", [((0.25, 0.75), (0, 1))], "(>= Y_0 0)")
     assert_refused(cli("verify", network, path), "p.vnnlib", "holds no whole numbers")
@@ -155,6 +190,21 @@ def test_another_threshold_is_no_proof_of_the_property(cli, network, proved, tmp
     other.write_text(path.read_text().replace("(> Y_2", "(>= Y_2"))
     ran = cli("check", certificate, "--network", network, "--property", other)
     assert ran.code == 1 and "another box or condition than the property, in part 0" in ran.out
+
+
+def test_terms_of_inputs_are_not_left_out_of_a_property(cli, network, tmp_path):
+    """``X_0 - X_1 >= 1`` without its inputs is ``0 >= 1``, which is easily refuted, and not what is asked."""
+    model = load(network)
+    lower, upper = (model.lower.new_tensor([end[side] for end in BOXES[1]]) for side in (0, 1))
+    never = Conjunction(model.lower.new_zeros(1, 3), model.lower.new_ones(1))
+    query = Query(model, lower, upper, (never,))
+    certificate = tmp_path / "never.npcert"
+    certificate.write_bytes(encode(certificate_of(query, verify(query, Settings(proofs=True)))))
+    assert cli("check", certificate, "--network", network).code == 0
+    path = write_property(tmp_path / "p.vnnlib", BOXES[1:2], "(>= (- X_0 X_1) 1)")
+    assert read_vnnlib(path).holds([103, 60], outputs([[103, 60]])[0].tolist())
+    ran = cli("check", certificate, "--network", network, "--property", path)
+    assert ran.code == 1 and "constrains inputs by more than a box, which no certificate states" in ran.out
 
 
 def test_damage_to_a_certificate_of_several_parts(cli, network, proved):

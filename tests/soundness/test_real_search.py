@@ -300,3 +300,26 @@ def test_a_search_that_may_still_bring_values_down_is_begun():
         constraints.boundable(case, rounding).any()
     )
     assert bool(verify_real._hopeful(asked, graph, constraints, case, rounding).all())
+
+
+@pytest.mark.parametrize("constraints", [2, 600, 3000, 20000])
+def test_mixtures_of_many_constraints_err_by_no_more_than_is_said(constraints):
+    """Sums from a large number down to many that are half its last bit each: matrix products lose all of them."""
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    builder.add("y", Linear(torch.eye(2).double(), torch.zeros(2).double()), builder.input)
+    graph = builder.build()
+    rows = torch.zeros(constraints, 2, dtype=torch.float64)
+    rows[:, 0] = 1.0
+    rows[0, 0] = 2.0**54
+    one = double([1.0, 1.0])
+    # y_0 = 1 meets each of them, with nothing to spare.
+    asked = Query(network_of(graph), one, one, (Conjunction(rows, rows[:, 0].clone()),))
+    assert asked.admits([Fraction(1)] * 2, [Fraction(1)] * 2)
+    made = Constraints.of(graph, asked.condition)
+    case, weight = torch.zeros(1, dtype=torch.int64), torch.ones(1, constraints, dtype=torch.float64)
+    mixed = made.mixed(case, weight)
+    rounding = Rounding.of(graph, box_region(graph, one[None], one[None]))
+    reached = Fraction(float(mixed.coefficients[made.last][0, 0])) + Fraction(float(mixed.constant))
+    assert reached <= 0 and -reached <= Fraction(float(made.mixing_error(case, weight, rounding)))
+    if constraints > 600:
+        assert verify(asked, Settings(timeout=1.0, attack=False)).verdict is not Verdict.UNSAT

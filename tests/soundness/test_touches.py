@@ -19,6 +19,7 @@ from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
 from netproof.operators.scale import Scale
 from netproof.operators.sigmoid import Sigmoid
+from netproof.search.touch import Touch
 from soundness.real_networks import double, evaluate, network_of, rational
 
 EVER = 1e18
@@ -231,3 +232,22 @@ def test_what_intervals_of_the_output_settle_needs_no_search(threshold):
     asked = Query(network_of(graph), double([-1] * 4), double([1] * 4), (row,))
     result = verify(asked, Settings(timeout=20.0, attack=False))
     assert (result.verdict, result.method) == (Verdict.UNSAT, "bound")
+
+
+@pytest.mark.parametrize(("inputs", "constraints"), [(40, 30), (6, 200)])
+def test_rational_numbers_do_not_pass_over_the_time_limit(monkeypatch, inputs, constraints):
+    """Programs and bounds that would take minutes, by a clock that goes on by a second whenever it is looked at."""
+    generator = torch.Generator().manual_seed(5)
+    graph = graph_of(generator, (inputs, 20))
+    rows = Conjunction(
+        dyadic(generator, constraints, 20),
+        torch.zeros(constraints, dtype=torch.float64),
+        strict=torch.ones(constraints, dtype=torch.bool),
+    )
+    end = torch.ones(inputs, dtype=torch.float64)
+    touch = Touch.of(Query(network_of(graph), -end, end, (rows,) * 3), graph)
+    clock = itertools.count()
+    monkeypatch.setattr("netproof.search.touch.time.monotonic", lambda: next(clock))
+    region = box_region(graph, -end[None], end[None])
+    assert touch.refutes(region, 0, [0, 1, 2], 1e4, signs=6) == [False] * 3
+    assert next(clock) < 20

@@ -22,7 +22,7 @@ from netproof.search.input_split import InputSplit
 from netproof.search.problem import Problem
 
 
-def tent(threshold: float):
+def tent(threshold: float, cases: int = 1):
     """``-|x0| + 0.001 |x1|`` is at least a threshold, on the square ``[-1, 1]``."""
     weight = torch.tensor([[1.0, 0], [-1.0, 0], [0, 1.0], [0, -1.0]], dtype=torch.float64)
     builder = GraphBuilder(Arithmetic.REAL, (2,))
@@ -34,7 +34,7 @@ def tent(threshold: float):
     one = torch.ones(1, 2, dtype=torch.float64)
     region = box_region(graph, -one, one)
     condition = (Conjunction(torch.ones(1, 1, dtype=torch.float64), torch.tensor([threshold], dtype=torch.float64)),)
-    constraints = Constraints.of(graph, condition)
+    constraints = Constraints.of(graph, condition * cases)
     return InputSplit(Problem(graph, constraints, None, 1 << 20)), region
 
 
@@ -56,3 +56,19 @@ def test_boxes_that_close_go_on(monkeypatch):
     monkeypatch.setattr("netproof.search.input_split._WORTH", 0.0)
     search, region = tent(0.0011)
     assert search.run(region, torch.zeros(1, dtype=torch.int64), time.monotonic() + 600.0, 0.0).verdict is Verdict.UNSAT
+
+
+def test_batches_are_small_where_there_are_many_cases(monkeypatch):
+    """Every case of every box is bounded side by side, and so for the halves that are tried out."""
+    bounded, tensors = input_split.box_lines, []
+
+    def watched(graph, region, hulls, coefficients, constant, rounding):
+        tensors.append(8 * 4 * len(region) * constant.shape[1])
+        return bounded(graph, region, hulls, coefficients, constant, rounding)
+
+    monkeypatch.setattr(input_split, "box_lines", watched)
+    monkeypatch.setattr(input_split, "_BYTES", 8 * 4 * 300 * 7)
+    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    search, region = tent(0.0, cases=300)
+    assert search.run(region, torch.arange(300), 60).verdict in {Verdict.TIMEOUT, Verdict.UNKNOWN}
+    assert len(tensors) > 20 and max(tensors) <= input_split._BYTES

@@ -17,6 +17,7 @@ from netproof.network import Network
 from netproof.operators.linear import Linear
 from netproof.property import Box, PropertyPart
 from netproof.query import Conjunction, Query, Question, Sample, Verdict, robustness, sample_of
+from netproof.search.verify import verify
 from netproof.settings import Settings
 
 
@@ -34,6 +35,10 @@ def tensor(*values: float) -> torch.Tensor:
 
 def row(*values: float) -> torch.Tensor:
     return tensor(*values)[None]
+
+
+#: a condition that no output meets
+NOWHERE = (Conjunction(row(0, 0, 0), tensor(1)),)
 
 
 def query(**changed: Any) -> Query:
@@ -203,6 +208,14 @@ def test_a_condition_that_nothing_meets_is_not_made_by_accident() -> None:
     assert not bool(query(condition=(), about=falsehood).refuted_by(tensor(5, 5, 5)))
     with pytest.raises(QueryError, match="has no conjunction"):
         query(condition=(), about=replace(falsehood, condition=((),)))
+    with pytest.raises(QueryError, match="has no conjunction"):
+        query(condition=(), about=Sample(tensor(5, 6, 7), 2))
+
+
+def test_parts_of_a_question_are_on_one_network() -> None:
+    one, other = query(), query(network=identity())
+    with pytest.raises(QueryError, match="is about another network than the first part"):
+        verify(Question((query(network=one.network, condition=NOWHERE), other), "two"))
 
 
 def test_strict_constraints_over_the_integers_are_the_next_whole_number() -> None:

@@ -20,7 +20,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from netproof.bounds.rational_program import Line
+from netproof.bounds.rational_program import Line, Look, no_limit
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
 from netproof.operators.kink_hull import KinkHull
@@ -141,23 +141,27 @@ class RationalGraph:
         """Features whose range has 0 inside: pairs of an activation's number and a feature."""
         return [(k, j) for k, mine in enumerate(ranges) for j, (low, high) in enumerate(mine) if low < 0 < high]
 
-    def lines(self, inputs: int, ranges: Sequence[Sequence[Interval]]) -> tuple[list[list[Line]], list[Line]]:
+    def lines(
+        self, inputs: int, ranges: Sequence[Sequence[Interval]], look: Look = no_limit
+    ) -> tuple[list[list[Line]], list[Line]]:
         """Where no feature is unstable: every node's value as an affine function of the input, and what is at least 0.
 
         The latter are pre-activations, or their negatives, that the ranges put on one side of 0. Slopes of kinks at the side
-        that a range is on; of a range that is 0 alone either would do.
+        that a range is on; of a range that is 0 alone either would do. ``look`` is called between features.
         """
         zeros = (ZERO,) * inputs
+        look()
         units = [Line((*zeros[:i], Fraction(1), *zeros[i + 1 :]), ZERO) for i in range(inputs)]
         values: list[list[Line]] = [units]
         sides: list[Line] = []
         k = 0
         for node in self._nodes[1:]:
             if node.adjoint is not None:
-                values.append([self._line(node, values, j, zeros) for j in range(len(node.offset))])
+                values.append([self._line(node, values, j, zeros, look) for j in range(len(node.offset))])
                 continue
             mine = []
             for (low, high), a in zip(ranges[k], values[node.operands[0]], strict=True):
+                look()
                 right = low >= 0
                 assert right or high <= 0, "a feature is unstable"
                 sides.append(a if right else a.times(Fraction(-1)))
@@ -167,11 +171,12 @@ class RationalGraph:
         return values, sides
 
     @staticmethod
-    def _line(node: _Node, values: Sequence[Sequence[Line]], j: int, zeros: tuple[Fraction, ...]) -> Line:
+    def _line(node: _Node, values: Sequence[Sequence[Line]], j: int, zeros: tuple[Fraction, ...], look: Look) -> Line:
         line = Line(zeros, node.offset[j])
         assert node.adjoint is not None
         for operand, rows in zip(node.operands, node.adjoint, strict=True):
             for i, a in rows[j].items():
+                look()
                 line = line + values[operand][i].times(a)
         return line
 

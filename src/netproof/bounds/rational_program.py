@@ -8,13 +8,25 @@ ends is an upper bound of the program: it is valid at every step, and optimal at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 #: pivots at most; a program that takes more is not decided
 _PIVOTS = 400
 ZERO = Fraction(0)
+
+
+#: looked at between rows: fractions grow as they are computed with. Raises :class:`OutOfTimeError` where time is over
+Look = Callable[[], None]
+
+
+class OutOfTimeError(Exception):
+    """Nothing was found in the time that there was."""
+
+
+def no_limit() -> None:
+    """A look at no clock."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +46,25 @@ class Line:
 
 
 def is_refuted(
-    objective: Line, at_least_zero: Sequence[Line], box: Sequence[tuple[Fraction, Fraction]], *, strict: bool
+    objective: Line,
+    at_least_zero: Sequence[Line],
+    box: Sequence[tuple[Fraction, Fraction]],
+    *,
+    strict: bool,
+    look: Look = no_limit,
 ) -> bool:
     """Whether no point of a box at which some lines are at least 0 has an objective of at least 0, or, where ``strict``,
-    of more than 0. False also where that takes too many steps."""
-    return _Dictionary(objective, at_least_zero, box).refuted(strict)
+    of more than 0. False also where that takes too many steps; raises :class:`OutOfTimeError` as ``look`` does."""
+    return _Dictionary(objective, at_least_zero, box, look).refuted(strict)
 
 
 class _Dictionary:
     """Rows ``[constant, coefficients of nonbasic variables]``; variables are the inputs, then one slack for each line."""
 
-    def __init__(self, objective: Line, lines: Sequence[Line], box: Sequence[tuple[Fraction, Fraction]]) -> None:
+    def __init__(
+        self, objective: Line, lines: Sequence[Line], box: Sequence[tuple[Fraction, Fraction]], look: Look
+    ) -> None:
+        self._look = look
         self._ends: list[tuple[Fraction, Fraction | None]] = [*box, *((ZERO, None) for _ in lines)]
         self._nonbasic = list(range(len(box)))
         self._basic = [len(box) + i for i in range(len(lines))]
@@ -84,6 +104,7 @@ class _Dictionary:
     def _violated(self) -> tuple[int, bool] | None:
         """A row whose variable is outside its ends, and whether it has to rise; the one of the smallest variable."""
         for i in sorted(range(len(self._rows)), key=lambda i: self._basic[i]):
+            self._look()
             low, high = self._ends[self._basic[i]]
             value = self._value(self._rows[i])
             if value < low:
@@ -114,6 +135,7 @@ class _Dictionary:
         self._rows[i] = solved
         for k, other in enumerate(self._rows):
             if k != i:
+                self._look()
                 self._rows[k] = _put(other, 1 + j, solved)
         self._objective = _put(self._objective, 1 + j, solved)
         self._basic[i], self._nonbasic[j] = self._nonbasic[j], self._basic[i]

@@ -42,10 +42,13 @@ def check_statement(asked: Property, parts: Sequence[Certificate], network: Netw
     # A part without a case is met by nothing, whatever the network does, and one without a whole number in it has no input.
     meant = [
         part
-        for part in asked.parts
+        for part in asked.over_integers().parts
         if part.condition
         and all(math.ceil(a) <= math.floor(b) for a, b in zip(part.box.lower, part.box.upper, strict=True))
     ]
+    # Left out of a row, a term of an input would leave a constraint that can be false where the property's is true.
+    if any(constraint.inputs for part in meant for case in part.condition for constraint in case):
+        raise ProofError(source, "the property constrains inputs by more than a box, which no certificate states")
     if len(parts) != len(meant):
         raise ProofError(source, f"it proves {len(parts)} parts, the property has {len(meant)}")
     for number, (stated, part) in enumerate(zip(parts, meant, strict=True)):
@@ -78,7 +81,7 @@ def _derived(part: PropertyPart, outputs: int) -> Statement:
 
 
 def _whole(constraint: LinearConstraint, outputs: int) -> tuple[tuple[int, ...], int]:
-    """A constraint on whole numbers with whole coefficients, as ``row . y >= threshold``."""
+    """A constraint on whole outputs, and on no input, with whole coefficients, as ``row . y >= threshold``."""
     scale = math.lcm(*(c.denominator for _, c in constraint.outputs))
     row = [0] * outputs
     for j, c in constraint.outputs:

@@ -11,6 +11,7 @@ from torch import Tensor
 from netproof.bounds.dual import Objective
 from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
+from netproof.graph.rounding import gamma
 from netproof.query import Conjunction
 
 
@@ -86,12 +87,17 @@ class Constraints:
         return Objective(coefficients, -(weight * self.threshold[case]).sum(-1))
 
     def mixing_error(self, case: Tensor, weight: Tensor, rounding: Rounding) -> Tensor:
-        """What :meth:`mixed` may be off by, because the products and sums in it round: ``[B]``."""
+        """What :meth:`mixed` may be off by, because the products and sums in it round: ``[B]``.
+
+        A sum of ``m`` products errs by ``gamma_m`` of their sizes. A conjunction can have far more constraints than the graph
+        has terms, for which the account is drawn up, and matrix products do add them one after the other.
+        """
         weighted = weight.abs()[:, None]
         error = rounding.weigh(self.last, (weighted @ self.outputs[case].abs())[:, 0])
         if self.inputs is not None:
             error = error + rounding.weigh(0, (weighted @ self.inputs[case].abs())[:, 0])
-        return error + 16 * rounding.gamma * (weight.abs() * self.threshold[case].abs()).sum(-1)
+        error = error + 16 * rounding.gamma * (weight.abs() * self.threshold[case].abs()).sum(-1)
+        return error * max(1.0, gamma(2 * self.width + 16) / (16 * rounding.gamma))
 
     def boundable(self, case: Tensor, rounding: Rounding) -> Tensor:
         """Whether a case has a constraint that can have a finite bound, on the region or on a part of it: ``[B]`` bool.

@@ -88,7 +88,9 @@ class InputSplit:
         self._size = 1 + float(problem.constraints.threshold.abs().max())
         self._memory = problem.memory
         widest = max(node.size for node in problem.graph.nodes)
-        self._batch = max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64))))
+        #: boxes on which all constraints are bounded at once, and boxes whose ranges are refined besides
+        self._portion = max(1, _BYTES // (8 * widest * len(problem.constraints) * problem.constraints.width))
+        self._batch = min(self._portion, max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64)))))
         self._count = 0
         self._rounding: Rounding | None = None
 
@@ -195,16 +197,17 @@ class InputSplit:
         one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
         one[torch.arange(len(row)), candidates.reshape(-1)] = 1.0
         halves = _halves(left.take(row), one)
-        value = self._value(replace(halves, region=form_ranges(self._graph, halves.region)), rounding).clamp(min=0)
+        portions = torch.split(torch.arange(len(halves)), self._portion)
+        value = torch.cat([self._value(halves.take(some), rounding) for some in portions]).clamp(min=0)
         gain = -(value[: len(row)] + value[len(row) :]).view(-1, tried)
         tried_out = torch.full_like(score, -torch.inf).scatter(1, candidates, torch.where(best > 0, gain, -torch.inf))
         return torch.where((left.depth % 2 == 0)[:, None], tried_out, score)
 
     def _value(self, batch: Boxes, rounding: Rounding) -> Tensor:
-        """The largest bound of any open case, by single constraints: ``[B]``."""
+        """The largest bound of any open case by single constraints, with ranges of linear forms: ``[B]``."""
         constraints = self._constraints
         boxes, number, width = len(batch), len(constraints), constraints.width
-        region = batch.region
+        region = form_ranges(self._graph, batch.region)
         lines = self._lines(region, hulls_of(self._graph, region), rounding)
         value = lines.value.view(boxes, number, width).amin(-1)
         return torch.where(batch.cases, value, -torch.inf).amax(1)

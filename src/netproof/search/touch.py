@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from netproof.bounds.rational import ZERO, Interval, Lower, RationalGraph
-from netproof.bounds.rational_program import Line, is_refuted
+from netproof.bounds.rational_program import Line, Look, OutOfTimeError, is_refuted
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.property import LinearConstraint, exact_condition
 from netproof.query import Query
+
+#: the most that one call takes, and the share of the time that is left: what touches nothing is for the search
+_SECONDS, _SHARE = 5.0, 0.05
 
 
 class Touch:
@@ -60,7 +63,10 @@ class Touch:
         """Which cases hold nowhere on one row of a region: a bound of them is below 0, or is 0 with a strict constraint.
 
         Where bounds do not tell and at most ``signs`` features are unstable, their signs are split, down to linear programs.
+        Not beyond ``deadline``, and not for more than a share of the time until then: what is not settled stays open.
         """
+        now = time.monotonic()
+        until = min(deadline, now + min(_SECONDS, _SHARE * (deadline - now)))
         lower, upper = (end[row if len(end) > 1 else 0].tolist() for end in (region.lower, region.upper))
         box = [
             (max(low, Fraction(below)), min(high, Fraction(above)))
@@ -72,49 +78,59 @@ class Touch:
             list(zip(low[row].tolist(), high[row].tolist(), strict=True))
             for low, high in zip(region.range_lower, region.range_upper, strict=True)
         ]
-        ranges = self._graph.ranges(box, known, lambda: time.monotonic() >= deadline)
+        ranges = self._graph.ranges(box, known, lambda: time.monotonic() >= until)
         if ranges is None:
             return [True] * len(cases)
-        return [self._refuted(box, ranges, case, signs, deadline) for case in cases]
+
+        def look() -> None:
+            if time.monotonic() >= until:
+                raise OutOfTimeError
+
+        refuted = [False] * len(cases)
+        try:
+            for number, case in enumerate(cases):
+                refuted[number] = self._refuted(box, ranges, case, signs, look)
+        except OutOfTimeError:
+            pass
+        return refuted
 
     def _refuted(
-        self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, signs: int, deadline: float
+        self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, signs: int, look: Look
     ) -> bool:
         """By bounds; where these do not tell, by splitting the signs of at most ``signs`` unstable features."""
-        if time.monotonic() >= deadline:
-            return False
-        if self._bounded(box, ranges, case):
+        if self._bounded(box, ranges, case, look):
             return True
         unstable = self._graph.unstable(ranges)
         if len(unstable) > signs:
             return False
         if not unstable:
-            return self._programmed(box, ranges, case)
+            return self._programmed(box, ranges, case, look)
         k, j = unstable[0]
         low, high = ranges[k][j]
         for half in ((low, ZERO), (ZERO, high)):
             cut = [list(mine) for mine in ranges]
             cut[k][j] = half
-            if not self._refuted(box, cut, case, signs - 1, deadline):
+            if not self._refuted(box, cut, case, signs - 1, look):
                 return False
         return True
 
-    def _programmed(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int) -> bool:
+    def _programmed(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, look: Look) -> bool:
         """Where the network is affine: each constraint of the case in its turn, given the others."""
-        values, sides = self._graph.lines(len(box), ranges)
+        values, sides = self._graph.lines(len(box), ranges, look)
         lines = []
         for c in self._condition[case]:
             line = Line((ZERO,) * len(box), -c.threshold)
             for node, terms in ((0, c.inputs), (self._last, c.outputs)):
                 for i, coefficient in terms:
+                    look()
                     line = line + values[node][i].times(coefficient)
             lines.append(line)
         return any(
-            is_refuted(line, [*sides, *lines[:i], *lines[i + 1 :]], box, strict=c.strict)
+            is_refuted(line, [*sides, *lines[:i], *lines[i + 1 :]], box, strict=c.strict, look=look)
             for i, (line, c) in enumerate(zip(lines, self._condition[case], strict=True))
         )
 
-    def _bounded(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int) -> bool:
+    def _bounded(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, look: Look) -> bool:
         constraints = self._condition[case]
         mixtures = [[c] for c in constraints] + ([list(constraints)] if len(constraints) > 1 else [])
         for mixture in mixtures:
@@ -127,6 +143,7 @@ class Touch:
                     for i, coefficient in terms:
                         objective[node][i] = objective[node].get(i, ZERO) + coefficient
             for lower in Lower:
+                look()
                 bound = self._graph.bound(objective, constant, box, ranges, lower)
                 if bound < 0 or (strict and bound == 0):
                     return True

@@ -170,6 +170,7 @@ def _ask(question: Question, decide: Decide, settings: Settings) -> Result:
     """
     if len(question.parts) == 1:
         return _decided(question.parts[0], decide, settings)
+    network = question.network
     begun = time.monotonic()
     deadline = begun + settings.timeout
     results: dict[int, Result] = {}
@@ -184,7 +185,11 @@ def _ask(question: Question, decide: Decide, settings: Settings) -> Result:
             if share <= 0 or (position in had and share < _AGAIN * had[position]):
                 undecided.append(position)
                 continue
-            result = _decided(question.parts[position], decide, replace(settings, timeout=share))
+            part = question.parts[position]
+            if part.network is not network:
+                # What engine it goes to was told by the first one's arithmetic.
+                raise QueryError(part.name, "is about another network than the first part", "ask it by itself")
+            result = _decided(part, decide, replace(settings, timeout=share))
             subproblems += result.subproblems
             if result.verdict in (Verdict.SAT, Verdict.MISCLASSIFIED):
                 return replace(result, seconds=time.monotonic() - begun, subproblems=subproblems, part=position)
