@@ -10,12 +10,16 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 
-from netproof.bounds.rational import ZERO, Interval, Lower, RationalGraph
+from netproof.bounds.rational import RationalGraph
+from netproof.bounds.rational_pieces import ZERO, Interval, Lower
 from netproof.bounds.rational_program import Line, is_refuted
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.property import LinearConstraint, exact_condition
 from netproof.query import Query
+
+#: bends that are split where bounds do not tell, at most: up to 2 to that many linear programs
+BENDS = 6
 
 
 class Touch:
@@ -56,10 +60,10 @@ class Touch:
         """Whether the case has a strict constraint, without which a bound of 0 says nothing."""
         return any(constraint.strict for constraint in self._condition[case])
 
-    def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float, signs: int = 0) -> list[bool]:
+    def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float, bends: int = 0) -> list[bool]:
         """Which cases hold nowhere on one row of a region: a bound of them is below 0, or is 0 with a strict constraint.
 
-        Where bounds do not tell and at most ``signs`` features are unstable, their signs are split, down to linear programs.
+        Where bounds do not tell and at most ``bends`` ranges have a bend inside, they are split there, down to linear programs.
         """
         lower, upper = (end[row if len(end) > 1 else 0].tolist() for end in (region.lower, region.upper))
         box = [
@@ -75,27 +79,27 @@ class Touch:
         ranges = self._graph.ranges(box, known, lambda: time.monotonic() >= deadline)
         if ranges is None:
             return [True] * len(cases)
-        return [self._refuted(box, ranges, case, signs, deadline) for case in cases]
+        return [self._refuted(box, ranges, case, bends, deadline) for case in cases]
 
     def _refuted(
-        self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, signs: int, deadline: float
+        self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, bends: int, deadline: float
     ) -> bool:
-        """By bounds; where these do not tell, by splitting the signs of at most ``signs`` unstable features."""
+        """By bounds; where these do not tell, by splitting at most ``bends`` ranges where they bend."""
         if time.monotonic() >= deadline:
             return False
         if self._bounded(box, ranges, case):
             return True
-        unstable = self._graph.unstable(ranges)
-        if len(unstable) > signs:
+        bent = self._graph.bent(ranges)
+        if len(bent) > bends:
             return False
-        if not unstable:
+        if not bent:
             return self._programmed(box, ranges, case)
-        k, j = unstable[0]
+        k, j, bend = bent[0]
         low, high = ranges[k][j]
-        for half in ((low, ZERO), (ZERO, high)):
+        for half in ((low, bend), (bend, high)):
             cut = [list(mine) for mine in ranges]
             cut[k][j] = half
-            if not self._refuted(box, cut, case, signs - 1, deadline):
+            if not self._refuted(box, cut, case, bends - 1, deadline):
                 return False
         return True
 
