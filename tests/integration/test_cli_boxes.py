@@ -139,6 +139,19 @@ def test_another_threshold_is_no_proof_of_the_property(cli, network, proved, tmp
     assert ran.code == 1 and "another box or condition than the property, in part 0" in ran.out
 
 
+def test_a_property_that_is_false_by_itself_has_a_verdict_and_no_certificate(cli, network, tmp_path):
+    path, certificate = tmp_path / "false.vnnlib", tmp_path / "false.npcert"
+    declared = "".join(f"(declare-const {name} Real)\n" for name in ("X_0", "X_1", "Y_0", "Y_1", "Y_2"))
+    box = "".join(f"(assert (>= X_{i} 0)) (assert (<= X_{i} 3))\n" for i in range(2))
+    path.write_text(f"{declared}{box}(assert (< 1 0))\n")
+    ran = cli("verify", network, path, "--certificate", certificate)
+    assert (ran.code, ran.err, ran.out.splitlines()[:1]) == (0, "", ["unsat"])
+    assert "no certificate: the property is false whatever a network computes" in ran.out
+    assert not certificate.exists()
+    document = json.loads(cli("verify", network, path, "--certificate", certificate, "--json").out)
+    assert (document["verdict"], document["certificate"]) == ("unsat", None)
+
+
 def test_damage_to_a_certificate_of_several_parts(cli, network, proved):
     _, certificate = proved
     data = certificate.read_bytes()

@@ -91,7 +91,10 @@ def verify(
         left = max(begun + limit - time.monotonic(), _LEAST_TIME)
         result = verify_question(question, replace(settings, timeout=left))
     _write(result, witness, competition)
-    certified = certificate is not None and question is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
+    decided = question is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
+    # Of a property that is false by itself there is nothing that a proof could say.
+    false = question is not None and not question.parts[0].condition
+    certified = certificate is not None and decided and not false
     if certificate is not None and question is not None and certified:
         from netproof.runs.certify import write_certificate
 
@@ -107,6 +110,8 @@ def verify(
                 f"  certificate written to {certificate} ({size} bytes): "
                 f"netproof check {certificate} --network {network} --property {property_}"
             )
+        if certificate is not None and decided and false:
+            typer.echo("  no certificate: the property is false whatever a network computes")
 
 
 def _write(result: Result, witness: Path | None, competition: Path | None) -> None:
