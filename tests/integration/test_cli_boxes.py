@@ -144,15 +144,6 @@ def test_a_box_without_whole_numbers_beside_others_is_left_out(cli, network, tmp
     assert cli("check", certificate, "--network", network, "--property", path).code == 0
 
 
-def test_a_falsehood_needs_no_certificate(cli, network, tmp_path):
-    path, certificate = tmp_path / "p.vnnlib", tmp_path / "p.npcert"
-    declared = property_text([], "").partition("(assert")[0]
-    path.write_text(f"{declared}(assert (and {box_text(BOXES[0])}))\n(assert (or))\n")
-    ran = cli("verify", network, path, "--certificate", certificate)
-    assert ran.code == 0 and ran.out.startswith("unsat\n") and "no certificate" in ran.out, ran
-    assert not certificate.exists()
-
-
 @pytest.fixture
 def proved(cli, network, tmp_path):
     """A property of three boxes that none meets, and its certificate."""
@@ -205,6 +196,19 @@ def test_terms_of_inputs_are_not_left_out_of_a_property(cli, network, tmp_path):
     assert read_vnnlib(path).holds([103, 60], outputs([[103, 60]])[0].tolist())
     ran = cli("check", certificate, "--network", network, "--property", path)
     assert ran.code == 1 and "constrains inputs by more than a box, which no certificate states" in ran.out
+
+
+def test_a_property_that_is_false_by_itself_has_a_verdict_and_no_certificate(cli, network, tmp_path):
+    path, certificate = tmp_path / "false.vnnlib", tmp_path / "false.npcert"
+    declared = "".join(f"(declare-const {name} Real)\n" for name in ("X_0", "X_1", "Y_0", "Y_1", "Y_2"))
+    box = "".join(f"(assert (>= X_{i} 0)) (assert (<= X_{i} 3))\n" for i in range(2))
+    path.write_text(f"{declared}{box}(assert (< 1 0))\n")
+    ran = cli("verify", network, path, "--certificate", certificate)
+    assert (ran.code, ran.err, ran.out.splitlines()[:1]) == (0, "", ["unsat"])
+    assert "no certificate: the property is false whatever a network computes" in ran.out
+    assert not certificate.exists()
+    document = json.loads(cli("verify", network, path, "--certificate", certificate, "--json").out)
+    assert (document["verdict"], document["certificate"]) == ("unsat", None)
 
 
 def test_damage_to_a_certificate_of_several_parts(cli, network, proved):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import torch
 
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.network import Network
+from netproof.operators.clip import Clip
 from netproof.operators.leaky_relu import LeakyReLU
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
@@ -64,6 +66,9 @@ def affine(operator, operands: list[list[Fraction]]) -> list[Fraction]:
 
 
 def activation(operator, a: Fraction) -> Fraction:
+    if isinstance(operator, Clip):
+        low = a if operator.low == -math.inf else max(a, Fraction(operator.low))
+        return low if operator.high == math.inf else min(low, Fraction(operator.high))
     slope = Fraction(operator.alpha) if isinstance(operator, LeakyReLU) else Fraction(0)
     return a if a >= 0 else slope * a
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 from fractions import Fraction
 
 import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
-from netproof.bounds.rational import ZERO, Lower, RationalGraph
+from netproof.bounds.rational import RationalGraph
+from netproof.bounds.rational_pieces import ZERO, Lower, Pieces
 from netproof.bounds.rational_program import Line, is_refuted
 from netproof.bounds.region import box_region
 from netproof.graph.graph import Arithmetic, GraphBuilder
@@ -55,11 +57,90 @@ def line_maximum(graph, low, high):
     return max(evaluate(graph, [x])[-1][0] for x in points)
 
 
+FUNCTIONS = [
+    ReLU(),
+    LeakyReLU(0.25),
+    LeakyReLU(-0.5),
+    LeakyReLU(2.0),
+    Clip(-0.5, 0.75),
+    Clip(0.0, 1.0),
+    Clip(-math.inf, 0.5),
+    Clip(0.25, math.inf),
+    Clip(0.0, 3.4028234663852886e38),
+]
+
+
+@pytest.mark.parametrize("operator", FUNCTIONS, ids=repr)
+def test_pieces_are_the_function_they_are_made_of(operator):
+    pieces = Pieces.of(operator)
+    assert pieces is not None
+    points = [Fraction(i, 8) for i in range(-24, 25)]
+    values = rational(operator.evaluate(double([float(a) for a in points])))
+    assert [pieces.at(a) for a in points] == values
+    for low, high in itertools.product((-3, -1, 0, Fraction(1, 4), 1), (-1, 0, Fraction(1, 4), Fraction(3, 4), 3)):
+        if low > high:
+            continue
+        within = Fraction(low), Fraction(high)
+        inner = [(a, value) for a, value in zip(points, values, strict=True) if low <= a <= high]
+        assert pieces.image(within) == (min(v for _, v in inner), max(v for _, v in inner))
+        for v, lower in itertools.product((Fraction(-2), Fraction(1, 3)), Lower):
+            s, most = pieces.relax(v, within, lower)
+            assert most == max(v * value - s * a for a, value in inner), "attained on the grid, which holds the bends"
+        if not pieces.inside(within):
+            slope, constant, before, after = pieces.piece(within)
+            assert all(slope * a + constant == value for a, value in inner)
+            assert before is None or before <= low
+            assert after is None or high <= after
+
+
+@pytest.mark.parametrize(
+    ("operator", "coefficient", "threshold"),
+    [
+        (Clip(1.0, 2.0), -1.0, -1.0),
+        (Clip(1.0, 2.0), 1.0, 2.0),
+        (Clip(-0.5, 3.4028234663852886e38), -1.0, 0.5),
+        (Clip(-math.inf, 0.5), 1.0, 0.5),
+        (LeakyReLU(-0.5), -1.0, 0.0),
+        (LeakyReLU(2.0), -1.0, 8.0),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("size", [2, 12])
+def test_an_activation_touches_its_end(operator, coefficient, threshold, size):
+    """Beyond the end lies nothing, at the end lies something; with few inputs, and with more than boxes are split for."""
+    builder = GraphBuilder(Arithmetic.REAL, (size,))
+    mixed = builder.add("mixed", Linear(torch.eye(size).double(), torch.zeros(size).double()), builder.input)
+    builder.add("y", operator, mixed)
+    row = double([[coefficient] + [0.0] * (size - 1)])
+    box = torch.full((size,), -4.0).double(), torch.full((size,), 4.0).double()
+    network = network_of(builder.build())
+    beyond = Query(network, *box, (Conjunction(row, double([threshold]), strict=torch.tensor([True])),))
+    assert verify(beyond, Settings(timeout=20.0)).verdict is Verdict.UNSAT
+    reached = Query(network, *box, (Conjunction(row, double([threshold])),))
+    assert verify(reached, Settings(timeout=0.3)).verdict is not Verdict.UNSAT
+
+
+def test_a_touch_along_a_diagonal_is_split_where_it_bends():
+    """``2 max(x, y) < x + y`` nowhere, but with equality on a whole line: no box around that closes by itself."""
+    builder = GraphBuilder(Arithmetic.REAL, (2,))
+    difference = builder.add("d", Linear(double([[-1.0, 1.0]]), double([0.0])), builder.input)
+    positive = builder.add("p", ReLU(), difference)
+    builder.add("y", Linear(double([[2.0]]), double([0.0])), positive)
+    network = network_of(builder.build())
+    # 2 (x + relu(y - x)) < x + y
+    rows = double([[-1.0]]), double([0.0]), double([[-1.0, 1.0]])
+    box = double([-4.0, -4.0]), double([4.0, 4.0])
+    asked = Query(network, *box, (Conjunction(*rows, strict=torch.tensor([True])),))
+    result = verify(asked, Settings(timeout=20.0))
+    assert (result.verdict, result.method) == (Verdict.UNSAT, "bound")
+    assert verify(Query(network, *box, (Conjunction(*rows),)), Settings(timeout=0.3)).verdict is not Verdict.UNSAT
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_rational_bounds_hold_for_every_point(seed):
     generator = torch.Generator().manual_seed(seed)
     sizes = [(2, 3, 1), (3, 4, 3, 2), (1, 2, 2, 1)][seed % 3]
-    graph = graph_of(generator, sizes, LeakyReLU(0.25) if seed % 2 else None)
+    graph = graph_of(generator, sizes, FUNCTIONS[seed % len(FUNCTIONS)])
     form = RationalGraph.of(graph)
     assert form is not None
     lower = dyadic(generator, sizes[0])
@@ -192,11 +273,12 @@ def test_graphs_without_a_rational_form():
     one = torch.ones(1, dtype=torch.float64)
     assert RationalGraph.of(small(ReLU())) is not None
     assert RationalGraph.of(small(Sigmoid())) is None
-    assert RationalGraph.of(small(LeakyReLU(1.5))) is None
-    assert RationalGraph.of(small(LeakyReLU(-0.5))) is None
-    # A ReLU on small ranges, and something else on others.
-    assert RationalGraph.of(small(Clip(0.0, 6.0))) is None
-    assert RationalGraph.of(small(Clip(0.0, 3.4028234663852886e38))) is None
+    assert RationalGraph.of(small(LeakyReLU(1.5))) is not None
+    assert RationalGraph.of(small(LeakyReLU(-0.5))) is not None
+    assert RationalGraph.of(small(Clip(0.0, 6.0))) is not None
+    # Constant, and the identity.
+    assert RationalGraph.of(small(Clip(1.0, 1.0))) is None
+    assert RationalGraph.of(small(Clip(-math.inf, math.inf))) is None
     assert RationalGraph.of(small(Scale(1, one, one))) is not None
     assert RationalGraph.of(small(Scale(1, one, one, roundings=1))) is None
     assert RationalGraph.of(small(Scale(1, one, one, shift_error=one))) is None

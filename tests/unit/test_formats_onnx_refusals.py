@@ -151,6 +151,10 @@ def other_output(made: onnx.ModelProto) -> None:
     made.graph.output[0].type.tensor_type.elem_type = TensorProto.DOUBLE
 
 
+def sequence_output(made: onnx.ModelProto) -> None:
+    made.graph.output[0].type.sequence_type.elem_type.tensor_type.elem_type = TensorProto.FLOAT
+
+
 @pytest.mark.parametrize(
     ("change", "part"),
     [
@@ -164,6 +168,7 @@ def other_output(made: onnx.ModelProto) -> None:
         (function, "defines the operator 'Add' by itself"),
         (metadata_twice, "two metadata entries of one name"),
         (other_output, "its output 'y' is declared as another type than it is"),
+        (sequence_output, "its output 'y' is declared as another type than it is"),
     ],
 )
 def test_parts_that_change_the_meaning(change, part, tmp_path):
@@ -446,7 +451,7 @@ def test_external_data_that_are_no_file(tmp_path):
     refused(path, "'c.bin', which is no file")
     (tmp_path / "net" / "c.bin").unlink()
     (tmp_path / "net" / "c.bin").mkdir()
-    refused(path, "which is a folder")
+    refused(path, "which is a folder, no external data of the network")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 Where a bound is exactly 0, no floating-point evaluation with an error term is below it. The mathematics is that of
 :mod:`netproof.bounds.dual`: every choice of multipliers gives a valid bound. Here it is evaluated without any rounding, on
 ranges that are found without any rounding, for a few choices of multipliers: those of intervals (0), and CROWN's with
-either piece of a kink, or the nearer one, from below.
+either piece of a bend, or the nearer one.
 
 Numbers of affine maps are the floats that a file holds, as rationals. Graphs with numbers that were rounded on their way
-from the file, with activations other than one kink at 0, or with too many numbers have no rational form.
+from the file, with activations that are not straight piece by piece, or with too many numbers have no rational form.
 """
 
 from __future__ import annotations
@@ -14,44 +14,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
+from netproof.bounds.rational_pieces import ZERO, Interval, Lower, Pieces
 from netproof.bounds.rational_program import Line, Look, no_limit
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
-from netproof.operators.kink_hull import KinkHull
 
 #: nonzero numbers in the affine maps of a graph, and entries of the matrices that hold them, at most
 _MOST_NUMBERS, _MOST_ENTRIES = 4000, 1 << 20
 #: products that finding the ranges of all features takes, at most; beyond that intervals have to do
 _MOST_PRODUCTS = 200_000
 
-ZERO = Fraction(0)
 Row = dict[int, Fraction]
-Interval = tuple[Fraction, Fraction]
-
-
-class Lower(Enum):
-    """Which multiplier an unstable feature gets where the bound leans on its lower side."""
-
-    INTERVAL = "interval"
-    NEARER = "nearer"
-    LEFT = "left"
-    RIGHT = "right"
 
 
 @dataclass(frozen=True)
 class _Node:
-    """One node: of an affine map the rows of its adjoint by operand and feature of the result, and its offset."""
+    """One node: of an affine map the rows of its adjoint by operand and feature of the result, and its offset; of an
+    activation its function."""
 
     operands: tuple[int, ...]
     adjoint: tuple[tuple[Row, ...], ...] | None
     offset: tuple[Fraction, ...]
-    kink: tuple[Fraction, Fraction]
+    pieces: Pieces | None = None
 
 
 class RationalGraph:
@@ -72,16 +61,14 @@ class RationalGraph:
                 entries += sum(graph.nodes[i].size for i in node.operands) * node.size
         if entries > _MOST_ENTRIES:
             return None
-        nodes, numbers = [_Node((), None, (), (ZERO, ZERO))], 0
+        nodes, numbers = [_Node((), None, ())], 0
         for node in graph.nodes[1:]:
             operator = node.operator
             if not isinstance(operator, Affine):
-                # On the widest range: what is a kink on a smaller one may be something else elsewhere.
-                widest = torch.full((1, node.size), torch.finfo(torch.float64).max, dtype=torch.float64)
-                hull = graph.activation(len(nodes)).hull(-widest, widest)
-                if not isinstance(hull, KinkHull) or not 0 <= hull.left <= hull.right:
+                pieces = Pieces.of(graph.activation(len(nodes)))
+                if pieces is None:
                     return None
-                nodes.append(_Node(node.operands, None, (), (Fraction(hull.left), Fraction(hull.right))))
+                nodes.append(_Node(node.operands, None, (), pieces))
                 continue
             if operator.roundings or bool((operator.offset_error() != 0).any()):
                 return None
@@ -94,7 +81,7 @@ class RationalGraph:
             offset = operator.forward(*zeros).expand(node.size)
             if not bool(torch.isfinite(offset).all()):
                 return None
-            nodes.append(_Node(node.operands, tuple(rows), tuple(map(Fraction, offset.tolist())), (ZERO, ZERO)))
+            nodes.append(_Node(node.operands, tuple(rows), tuple(map(Fraction, offset.tolist()))))
         return cls(nodes, graph.activations, numbers)
 
     def ranges(
@@ -122,11 +109,12 @@ class RationalGraph:
             if node.adjoint is not None:
                 values.append([self._interval(node, values, j) for j in range(len(node.offset))])
                 continue
+            assert node.pieces is not None
             operand, mine = node.operands[0], []
             for j, interval in enumerate(values[operand]):
                 low, high = _cut(interval, known[len(found)][j])
                 by_crown = by_crown and not enough()
-                if by_crown and found and low < 0 < high:
+                if by_crown and found and node.pieces.inside((low, high)):
                     above = self.bound({operand: {j: Fraction(1)}}, ZERO, box, found, Lower.NEARER)
                     below = -self.bound({operand: {j: Fraction(-1)}}, ZERO, box, found, Lower.NEARER)
                     low, high = max(low, below), min(high, above)
@@ -134,20 +122,30 @@ class RationalGraph:
                     return None
                 mine.append((low, high))
             found.append(mine)
-            values.append([(_kinked(node.kink, low), _kinked(node.kink, high)) for low, high in mine])
+            values.append([node.pieces.image(within) for within in mine])
         return found
 
-    def unstable(self, ranges: Sequence[Sequence[Interval]]) -> list[tuple[int, int]]:
-        """Features whose range has 0 inside: pairs of an activation's number and a feature."""
-        return [(k, j) for k, mine in enumerate(ranges) for j, (low, high) in enumerate(mine) if low < 0 < high]
+    def bent(self, ranges: Sequence[Sequence[Interval]]) -> list[tuple[int, int, Fraction]]:
+        """Bends inside of ranges: an activation's number, a feature, and the first bend that its range has inside."""
+        return [
+            (k, j, bends[0])
+            for k, mine in enumerate(ranges)
+            for j, within in enumerate(mine)
+            if (bends := self._pieces(k).inside(within))
+        ]
+
+    def _pieces(self, k: int) -> Pieces:
+        pieces = self._nodes[self._activations[k]].pieces
+        assert pieces is not None
+        return pieces
 
     def lines(
         self, inputs: int, ranges: Sequence[Sequence[Interval]], look: Look = no_limit
     ) -> tuple[list[list[Line]], list[Line]]:
-        """Where no feature is unstable: every node's value as an affine function of the input, and what is at least 0.
+        """Where no range has a bend inside: every node's value as an affine function of the input, and what is at least 0.
 
-        The latter are pre-activations, or their negatives, that the ranges put on one side of 0. Slopes of kinks at the side
-        that a range is on; of a range that is 0 alone either would do. ``look`` is called between features.
+        The latter say that pre-activations are on the piece that their ranges are on; of a range that is one bend alone
+        either side's would do. ``look`` is called between features.
         """
         zeros = (ZERO,) * inputs
         look()
@@ -160,12 +158,16 @@ class RationalGraph:
                 values.append([self._line(node, values, j, zeros, look) for j in range(len(node.offset))])
                 continue
             mine = []
-            for (low, high), a in zip(ranges[k], values[node.operands[0]], strict=True):
+            assert node.pieces is not None
+            for within, a in zip(ranges[k], values[node.operands[0]], strict=True):
                 look()
-                right = low >= 0
-                assert right or high <= 0, "a feature is unstable"
-                sides.append(a if right else a.times(Fraction(-1)))
-                mine.append(a.times(node.kink[1] if right else node.kink[0]))
+                assert not node.pieces.inside(within), "a range has a bend inside"
+                slope, constant, before, after = node.pieces.piece(within)
+                if before is not None:
+                    sides.append(a + Line(zeros, -before))
+                if after is not None:
+                    sides.append(a.times(Fraction(-1)) + Line(zeros, after))
+                mine.append(a.times(slope) + Line(zeros, constant))
             values.append(mine)
             k += 1
         return values, sides
@@ -201,7 +203,7 @@ class RationalGraph:
     ) -> Fraction:
         """An upper bound of ``sum objective[node] . value(node) + constant`` over the box and the ranges.
 
-        ``ranges`` are those of the activations that the objective can depend on (slopes of a kink are at least 0 here).
+        ``ranges`` are those of the activations that the objective can depend on.
         """
         arrived: list[Row] = [dict(objective.get(index, {})) for index in range(len(self._nodes))]
         value = constant
@@ -215,10 +217,11 @@ class RationalGraph:
                         for i, a in rows[j].items():
                             target[i] = target.get(i, ZERO) + weight * a
                 continue
+            assert node.pieces is not None
             target = arrived[node.operands[0]]
             for j, weight in v.items():
                 if weight:
-                    s, added = _pass(node.kink, weight, ranges[self._of[index]][j], lower)
+                    s, added = node.pieces.relax(weight, ranges[self._of[index]][j], lower)
                     value += added
                     target[j] = target.get(j, ZERO) + s
         for i, weight in arrived[0].items():
@@ -242,27 +245,3 @@ def _cut(interval: Interval, ends: tuple[float, float]) -> Interval:
     if math.isfinite(ends[1]):
         high = min(high, Fraction(ends[1]))
     return low, high
-
-
-def _kinked(kink: tuple[Fraction, Fraction], a: Fraction) -> Fraction:
-    return a * (kink[0] if a < 0 else kink[1])
-
-
-def _pass(kink: tuple[Fraction, Fraction], v: Fraction, within: Interval, lower: Lower) -> tuple[Fraction, Fraction]:
-    """The multiplier of a feature and ``phi = max { v f(a) - s a }`` over its range, attained at an end or at the kink."""
-    (left, right), (low, high) = kink, within
-    if lower is Lower.INTERVAL and low < high:
-        slope = ZERO
-    elif high <= 0:
-        slope = left
-    elif low >= 0:
-        slope = right
-    elif v > 0:
-        slope = (right * high - left * low) / (high - low)
-    elif lower is Lower.NEARER:
-        slope = right if low + high > 0 else left
-    else:
-        slope = left if lower is Lower.LEFT else right
-    s = slope * v
-    ends = [low, high, ZERO] if low < 0 < high else [low, high]
-    return s, max(v * _kinked(kink, a) - s * a for a in ends)

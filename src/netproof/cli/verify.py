@@ -91,9 +91,10 @@ def verify(
         left = max(begun + limit - time.monotonic(), _LEAST_TIME)
         result = verify_question(question, replace(settings, timeout=left))
     _write(result, witness, competition)
-    certified = certificate is not None and question is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
-    # What no output can meet needs no proof about the network.
-    certified = certified and question is not None and bool(question.parts[0].condition)
+    decided = question is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
+    # Of a property that is false by itself there is nothing that a proof could say.
+    false = question is not None and not question.parts[0].condition
+    certified = certificate is not None and decided and not false
     if certificate is not None and question is not None and certified:
         from netproof.runs.certify import write_certificate
 
@@ -104,9 +105,10 @@ def verify(
     else:
         typer.echo(_text(result, limit, witness))
         if certificate is not None and not certified:
-            typer.echo(
-                "  no certificate: only 'sat' and 'unsat' of a property that some outputs would meet have evidence"
+            reason = (
+                "the property is false whatever a network computes" if false else "only 'sat' and 'unsat' have evidence"
             )
+            typer.echo(f"  no certificate: {reason}")
         elif certificate is not None:
             size = certificate.stat().st_size
             typer.echo(

@@ -60,7 +60,7 @@ def _start(path: Path, what: str, size: int) -> bytes:
     except FileNotFoundError:
         raise FormatError(path, f"no such {what}", "check the path") from None
     except IsADirectoryError:
-        raise FormatError(path, f"is a folder, not a {what}", "name the file inside it") from None
+        raise FormatError(path, f"is a folder, no {what}", "name the file inside it") from None
     except OSError as error:
         raise FormatError(path, f"cannot be read ({error.strerror})", "check the path and its permissions") from None
     except ValueError:

@@ -102,7 +102,7 @@ def file_sha256(path: str | Path, what: str, *, limit: int) -> str:
     except FileNotFoundError:
         raise FormatError(path, f"no such {what}", "check the path") from None
     except IsADirectoryError:
-        raise FormatError(path, f"is a folder, not a {what}", "name the file inside it") from None
+        raise FormatError(path, f"is a folder, no {what}", "name the file inside it") from None
     except OSError as error:
         raise FormatError(path, f"cannot be read ({error.strerror})", "check the path and its permissions") from None
     return digest.hexdigest()

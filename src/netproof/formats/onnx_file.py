@@ -36,7 +36,7 @@ class OnnxFile:
     nodes : in an order in which operands come first
     metadata : what the model says about itself, by key
     types : of its values, as ONNX numbers them, as far as they are known
-    declared : the type that the output is said to have; 0 where nothing is said
+    declared : the type that the output is said to have; 0 where nothing is said, -1 where it is said to be no tensor
     """
 
     opset: int
@@ -52,7 +52,7 @@ class OnnxFile:
 
     def check_output(self, path: Path) -> None:
         """Refuse (:class:`FormatError`) an output that is declared to be of another type than it is."""
-        if self.declared and self.types.get(self.output, self.declared) != self.declared:
+        if self.declared < 0 or (self.declared and self.types.get(self.output, self.declared) != self.declared):
             raise FormatError(
                 path,
                 f"its output '{printable(self.output)}' is declared as another type than it is",
@@ -130,7 +130,7 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
             check_form(path, node, opset)
         types = check_types(path, nodes, given, opset)
         output = graph.output[0]
-        stated = output.type.tensor_type.elem_type
+        stated = output.type.tensor_type.elem_type if output.type.WhichOneof("value") in (None, "tensor_type") else -1
         files.append(
             OnnxFile(opset, inputs[0].name, shape, output.name, constants, nodes, kind, metadata, types, stated)
         )

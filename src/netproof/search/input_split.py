@@ -28,6 +28,7 @@ from netproof.operators.hull import Hull
 from netproof.query import Verdict
 from netproof.search.problem import Problem
 from netproof.search.relu_split import Found
+from netproof.search.touch import BENDS
 
 #: bytes that the tensors of one batch of boxes may occupy
 _BYTES = 24 << 20
@@ -41,8 +42,6 @@ _WORTH = 0.25
 _NARROW = 1e-11
 #: bounds up to so much, relative to thresholds, may be 0 but for rounding; so many boxes of a batch are looked at
 _TOUCHES, _TOUCHED = 1e-9, 16
-#: and the signs of so many unstable features are split there
-_SIGNS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +180,7 @@ class InputSplit:
         kept = torch.ones(len(left), dtype=torch.bool)
         for row in close.nonzero()[:_TOUCHED, 0].tolist():
             cases = left.cases[row].nonzero()[:, 0].tolist()
-            kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, _SIGNS))
+            kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, BENDS))
         return left.take(kept), slopes[kept]
 
     def _scores(self, left: Boxes, slopes: Tensor, rounding: Rounding) -> Tensor:

@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 
-from netproof.bounds.rational import ZERO, Interval, Lower, RationalGraph
+from netproof.bounds.rational import RationalGraph
+from netproof.bounds.rational_pieces import ZERO, Interval, Lower
 from netproof.bounds.rational_program import Line, Look, OutOfTimeError, is_refuted
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
@@ -19,6 +20,8 @@ from netproof.query import Query
 
 #: the most that one call takes, and the share of the time that is left: what touches nothing is for the search
 _SECONDS, _SHARE = 5.0, 0.05
+#: bends that are split where bounds do not tell, at most: up to 2 to that many linear programs
+BENDS = 6
 
 
 class Touch:
@@ -59,10 +62,10 @@ class Touch:
         """Whether the case has a strict constraint, without which a bound of 0 says nothing."""
         return any(constraint.strict for constraint in self._condition[case])
 
-    def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float, signs: int = 0) -> list[bool]:
+    def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float, bends: int = 0) -> list[bool]:
         """Which cases hold nowhere on one row of a region: a bound of them is below 0, or is 0 with a strict constraint.
 
-        Where bounds do not tell and at most ``signs`` features are unstable, their signs are split, down to linear programs.
+        Where bounds do not tell and at most ``bends`` ranges have a bend inside, they are split there, down to linear programs.
         Not beyond ``deadline``, and not for more than a share of the time until then: what is not settled stays open.
         """
         now = time.monotonic()
@@ -89,28 +92,28 @@ class Touch:
         refuted = [False] * len(cases)
         try:
             for number, case in enumerate(cases):
-                refuted[number] = self._refuted(box, ranges, case, signs, look)
+                refuted[number] = self._refuted(box, ranges, case, bends, look)
         except OutOfTimeError:
             pass
         return refuted
 
     def _refuted(
-        self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, signs: int, look: Look
+        self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, bends: int, look: Look
     ) -> bool:
-        """By bounds; where these do not tell, by splitting the signs of at most ``signs`` unstable features."""
+        """By bounds; where these do not tell, by splitting at most ``bends`` ranges where they bend."""
         if self._bounded(box, ranges, case, look):
             return True
-        unstable = self._graph.unstable(ranges)
-        if len(unstable) > signs:
+        bent = self._graph.bent(ranges)
+        if len(bent) > bends:
             return False
-        if not unstable:
+        if not bent:
             return self._programmed(box, ranges, case, look)
-        k, j = unstable[0]
+        k, j, bend = bent[0]
         low, high = ranges[k][j]
-        for half in ((low, ZERO), (ZERO, high)):
+        for half in ((low, bend), (bend, high)):
             cut = [list(mine) for mine in ranges]
             cut[k][j] = half
-            if not self._refuted(box, cut, case, signs - 1, look):
+            if not self._refuted(box, cut, case, bends - 1, look):
                 return False
         return True
 

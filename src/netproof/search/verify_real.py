@@ -29,7 +29,7 @@ from netproof.search.problem import Problem
 from netproof.search.range_split import RangeSplit
 from netproof.search.relu_split import Found
 from netproof.search.rounds import Rounds
-from netproof.search.touch import Touch
+from netproof.search.touch import BENDS, Touch
 from netproof.settings import Settings
 
 #: restarts and steps of the attack before anything else, and of the one on what the root leaves open
@@ -98,6 +98,10 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
         witness = attack.ascend(case, *_LONG, deadline)
         if witness is not None:
             return Found(Verdict.SAT, len(constraints), witness), "attack"
+    if touch is not None:
+        case = case[~torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, BENDS))]
+        if not len(case):
+            return Found(Verdict.UNSAT, len(constraints)), "bound"
     problem = Problem(graph, constraints, attack, settings.memory, device, touch)
     hopeful = _hopeful(query, graph, constraints, case, rounding)
     if bool(hopeful.all()):
