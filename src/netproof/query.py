@@ -55,7 +55,7 @@ class Conjunction:
     strict: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for name in ("coefficients", "threshold", "input_coefficients"):
+        for name in ("coefficients", "threshold", "input_coefficients", "strict"):
             if isinstance(getattr(self, name), Tensor):
                 object.__setattr__(self, name, plain(getattr(self, name)))
 
@@ -95,6 +95,9 @@ class Sample:
     image: Tensor
     label: int
     radius: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image", plain(self.image))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from torch import nn
 import netproof
 from netproof.errors import InputError
 from netproof.host import on_own_terms, own_terms, plain, steps_on_own_terms
-from netproof.query import image_robustness
+from netproof.query import image_robustness, sample_of
 
 #: radii, and whether to attack: settled by bounds, by a search, by an attack
 QUESTIONS = {
@@ -237,7 +237,7 @@ def test_what_was_loaded_and_asked_on_other_terms_is_answered(networks, expected
         asked = image_robustness(network, image, image - 0.1, image + 0.1, label)
         coefficients, threshold = torch.eye(3, dtype=torch.float64)[:1], torch.full((1,), 50.0, dtype=torch.float64)
         other = netproof.Query(network, image - 0.5, image + 0.5, (netproof.Conjunction(coefficients, threshold),))
-    tensors = (asked.lower, asked.image, other.lower, other.upper, *vars(other.condition[0]).values())
+    tensors = (asked.lower, sample_of(asked).image, other.lower, other.upper, *vars(other.condition[0]).values())
     assert not any(tensor.is_inference() for tensor in tensors if tensor is not None)
     results = [netproof.verify(asked), netproof.verify(other)]
     assert [r.verdict.value for r in results] == [expected[0][0], expected[3][0]]
@@ -286,7 +286,7 @@ import netproof
 def ask():
     network = netproof.load({path!r})
     image = torch.full((network.inputs,), 0.5, dtype=torch.float64)
-    from netproof.query import image_robustness
+    from netproof.query import image_robustness, sample_of
     label = int(network.classify(image))
     found = []
     for radius in (0.002, 0.05, 0.15):

@@ -331,5 +331,5 @@ def test_rational_numbers_do_not_pass_over_the_time_limit(monkeypatch, inputs, c
     clock = itertools.count()
     monkeypatch.setattr("netproof.search.touch.time.monotonic", lambda: next(clock))
     region = box_region(graph, -end[None], end[None])
-    assert touch.refutes(region, 0, [0, 1, 2], 1e4, signs=6) == [False] * 3
+    assert touch.refutes(region, 0, [0, 1, 2], 1e4, bends=6) == [False] * 3
     assert next(clock) < 20
