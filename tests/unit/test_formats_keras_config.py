@@ -168,6 +168,7 @@ def test_activations_at_the_wrong_place() -> None:
         (2, "units", 5.0, "layer 'dense' has 5.0 units"),
         (2, "use_bias", False, "layer 'dense' has no bias (use_bias)"),
         (2, "lora_rank", 4, "layer 'dense' has lora_rank 4"),
+        (2, "kernel_quantizer", "ternary", "layer 'dense' has kernel_quantizer ternary, which is not known"),
         (2, "quantization_mode", "int8", "layer 'dense' has quantization_mode int8"),
         (
             2,

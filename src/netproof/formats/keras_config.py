@@ -20,6 +20,15 @@ Shape = tuple[int, ...]
 
 #: names that Keras has had for the same two kinds of model
 _CHAINS, _GRAPHS = ("Sequential",), ("Functional", "Model")
+#: what is stated of a Dense layer: its function, how it was trained, and what has to be absent
+_OF_DENSE = frozenset(
+    {
+        *("name", "trainable", "dtype", "autocast", "dynamic", "units", "activation", "use_bias"),
+        *("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer"),
+        *("kernel_constraint", "bias_constraint", "batch_input_shape", "batch_shape", "input_shape", "input_dim"),
+        *("batch_size", "sparse", "ragged", "lora_rank", "lora_alpha", "quantization_mode", "quantization_config"),
+    }
+)
 #: layers that do nothing where a network is used
 _IDLE = ("Dropout", "Flatten", "InputLayer")
 _MEND = "save a network of dense layers, ReLU after all but the last"
@@ -114,6 +123,9 @@ class _Check:
         for field in ("quantization_config", "quantization_mode", "lora_rank"):
             if config.get(field) is not None:
                 raise self._refusal(f"layer '{_shown(name)}' has {field} {_shown(config[field])}")
+        for field, value in config.items():
+            if field not in _OF_DENSE and value is not None:
+                raise self._refusal(f"layer '{_shown(name)}' has {_shown(field)} {_shown(value)}, which is not known")
         if shape is not None and shape != kernel[:1]:
             raise self._refusal(
                 f"layer '{_shown(name)}' is given values of shape {'x'.join(map(str, shape))}, and a kernel for {kernel[0]}"
