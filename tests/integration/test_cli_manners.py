@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -17,9 +18,11 @@ import pytest
 from conftest import assert_refused
 
 NETPROOF = [sys.executable, "-m", "netproof"]
-#: jobs that a shell puts into the background inherit that Ctrl-C is ignored, and so would what a test starts there
+#: jobs that a shell puts into the background inherit that Ctrl-C is ignored, those of nohup that SIGHUP is, and so would
+#: what a test starts there
 HEEDING = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
     "from netproof.cli.main import end_at_once, main\n"
     "end_at_once(); print('ready', file=sys.stderr, flush=True)\n"
     "main()"
@@ -77,7 +80,11 @@ def test_a_signal_at_any_time_ends_the_command(name, number, tiny_data, tmp_path
         assert process.stderr is not None and process.stderr.readline() == "ready\n"  # Python itself has started
         time.sleep(delay)
         os.killpg(process.pid, number)
-        _, err = process.communicate(timeout=LONG)
+        try:
+            _, err = process.communicate(timeout=LONG)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # whatever went on, all the same
         # by the signal itself while nothing is under way, in order later; a fast machine may have finished the run
         assert process.returncode in (-number, 128 + number, *((0,) if name == "bench" else ())), (delay, err)
         assert "Traceback" not in err and "Exception ignored" not in err, err
