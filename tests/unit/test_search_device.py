@@ -306,7 +306,8 @@ def test_integer_networks_take_no_gpu_that_is_asked_for():
     with pytest.raises(InputError, match="integer network, which is searched on the CPU alone"):
         check_device("cuda", integer)
     with pytest.raises(InputError, match="integer network"):
-        verify(Query(integer, double([0.0]), double([1.0]), ()), Settings(device="cuda"))
+        asked = Conjunction(double([[1.0, 0.0]]), double([0.0]))
+        verify(Query(integer, double([0.0]), double([1.0]), (asked,)), Settings(device="cuda"))
     check_device("auto", integer)
 
 
