@@ -157,8 +157,7 @@ def _outcome(
     verdict = result.verdict.for_robustness if robust else result.verdict.value
     evidence, document, certified = "", None, None
     integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
-    meant = bool(query.condition) or robust  # what no output can meet needs no proof about the network
-    if certifying is not None and integer and meant and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+    if certifying is not None and integer and _is_meant(query) and result.verdict in (Verdict.SAT, Verdict.UNSAT):
         try:
             certified = certify(question, result, instance.name, certifying)
         except FAILURES as error:
@@ -180,6 +179,11 @@ def _outcome(
         limit = None if result.accident else settings.timeout
         evidence = undecided_evidence(limit, result.bound, result.reason)
     return Outcome(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
+
+
+def _is_meant(query: Query) -> bool:
+    """Whether some output would meet the query: of a falsehood there is nothing that a proof could say of the network."""
+    return bool(query.condition) or query.sample is not None
 
 
 def _replays(query: Query, witness: Witness) -> bool:
