@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import time
 import traceback
 from collections import Counter
@@ -36,7 +37,7 @@ from netproof.formats.load import load
 from netproof.formats.vnnlib import read_vnnlib
 from netproof.graph.graph import Arithmetic
 from netproof.network import Network
-from netproof.property import Property
+from netproof.property import Property, PropertyPart
 from netproof.query import Conjunction, Query, Question, Result, Verdict, Witness, image_robustness, robustness
 from netproof.search.verify import decide_with, verify, verify_many
 from netproof.settings import Settings
@@ -464,14 +465,22 @@ def _judge_certificate(question: Question, result: Result, statement: Property, 
                 found.wrong.append("the certificate is accepted for another property")
 
 
+def _asks(part: PropertyPart) -> bool:
+    """Whether a part asks something of whole numbers: others are left out of every certificate."""
+    ends = zip(part.box.lower, part.box.upper, strict=True)
+    return bool(part.condition) and all(math.ceil(low) <= math.floor(high) for low, high in ends)
+
+
 def _others(statement: Property) -> Iterator[Property]:
     """Properties that ask for something else."""
-    part = next(part for part in reversed(statement.parts) if part.condition)
+    part = next((part for part in reversed(statement.parts) if _asks(part)), None)
+    if part is None:
+        return
     others = tuple(one for one in statement.parts if one is not part)
-    if any(one.condition for one in others):
+    if any(_asks(one) for one in others):
         yield replace(statement, parts=others)
     yield replace(statement, parts=(*statement.parts, part))
-    if part.condition[-1]:
+    if part.condition[-1] and part.condition[-1][-1].outputs:
         last = part.condition[-1][-1]
         moved = replace(last, threshold=last.threshold - 1)
         condition = (*part.condition[:-1], (*part.condition[-1][:-1], moved))

@@ -94,10 +94,21 @@ class _Comparison:
         self._random: np.random.Generator | None = None
         self._most = 0
         self._drawn: dict[object, Floats] = {}
+        #: activations of the graph that are the same as an earlier one
+        self._same: dict[int, int] = {}
+        self._found_more = False
 
     def run(self) -> str:
         self._check_inputs()
         probes = self._probes()
+        while True:
+            same = dict(self._same)
+            words = self._compared(probes)
+            if self._same == same:
+                return words
+
+    def _compared(self, probes: _Probes) -> str:
+        """One comparison, with the activations found so far to be the same; what it says counts where no others are found."""
         ahead, result = self._ahead(probes)
         values: dict[int, Floats] = {}
         maps = steps = 0
@@ -119,7 +130,11 @@ class _Comparison:
                     missing = missing or found
                     values[index] = self._anything(index, values[part.operands[0]])
         if not np.array_equal(values[self._reading.output], result):
+            if self._found_more:
+                self._found_more = False
+                return ""
             raise missing or self._difference("the result")
+        self._found_more = False
         return f"{maps} affine maps {probes.words}, {steps} step functions at every threshold"
 
     def _check_inputs(self) -> None:
@@ -175,7 +190,8 @@ class _Comparison:
                 values.append(operator.forward(*operands))
             else:
                 ahead.append(operands[0].numpy())
-                values.append(torch.from_numpy(probes.atoms[len(ahead)]))
+                which = len(ahead) - 1
+                values.append(torch.from_numpy(probes.atoms[1 + self._same.get(which, which)]))
         return ahead, values[-1].numpy()
 
     def _activation(self, index: int, value: Floats, ahead: list[Floats], number: int) -> int | CertificateError:
@@ -183,10 +199,15 @@ class _Comparison:
         fits = [k for k, other in enumerate(ahead) if np.array_equal(other, value)]
         if not fits:
             return self._difference(f"the affine map in front of step function {number}")
-        for k in fits:
-            if self._same_steps(index, k):
-                return k
-        return self._difference(f"step function {number}")
+        fits = [k for k in fits if self._same_steps(index, k)]
+        if not fits:
+            return self._difference(f"step function {number}")
+        for k in fits[1:]:
+            # Two activations that are one function of what can reach them: either may stand for the other.
+            if self._same.get(k) != fits[0]:
+                self._same[k] = fits[0]
+                self._found_more = True
+        return fits[0]
 
     def _anything(self, index: int, value: Floats) -> Floats:
         """Numbers drawn at random, the same in every row: what depends on them differs, but for one chance in many.
