@@ -490,3 +490,26 @@ def test_attributes_that_numpy_cannot_hold(tmp_path):
     constant = numpy_helper.from_array(np.zeros((2, 2), np.float32))
     nodes = [node("ConstantOfShape", ["s"], ["c"], value=constant), node("Add", ["x", "c"])]
     refused(save(tmp_path / "net.onnx", model(nodes, (1, 3), {"s": np.array([1])})), "4 entries, not 1")
+
+
+def test_a_file_that_the_runtime_s_own_optimizer_makes_unusable_is_replayed(tmp_path):
+    """onnxruntime moves a Pad into the pooling behind it, and then finds that padding too large for the kernel."""
+    import onnxruntime
+
+    pads = np.array([0, 0, 0, 1, 0, 0, 0, 0], np.int64)
+    made = model(
+        [
+            node("Pad", ["x", "pads"], ["padded"]),
+            node("AveragePool", ["padded"], kernel_shape=[1, 1], count_include_pad=1),
+        ],
+        (1, 1, 1, 2),
+        {"pads": pads},
+    )
+    path = save(tmp_path / "net.onnx", made)
+    with pytest.raises(Exception, match="smaller than kernel"):
+        onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    network = read_onnx(path)
+    row = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)
+    asked = netproof.Conjunction(row, torch.full((1,), 0.5, dtype=torch.float64))
+    box = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    assert netproof.verify(netproof.Query(network, *box, (asked,))).verdict is netproof.Verdict.SAT
