@@ -125,7 +125,7 @@ def test_a_bound_of_zero_refutes_nothing(monkeypatch):
     left = verify_real._root(graph, region, constraints, Rounding.of(graph, region), cases, float("inf"))
     assert left.tolist() == [1, 2, 3]
     monkeypatch.setattr(verify_real, "interval_bound", lambda *_: Lines.value[None])
-    left = verify_real._left_by_intervals(graph, region, constraints, Rounding.of(graph, region))
+    left = verify_real._left_by_intervals(graph, region, constraints, Rounding.of(graph, region), cases)
     assert left.tolist() == [1, 2, 3]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,13 @@ import numpy as np
 import pytest
 
 from conftest import Layer, random_layers, write_keras_h5
-from netproof.errors import FormatError
+from keras_files import Change, changed, refused
 from netproof.formats import hdf5_file
 from netproof.formats.keras_h5 import read_keras_h5
 
 if TYPE_CHECKING:
     import h5py
 
-Change = Callable[["h5py.File"], None]
 KERNEL, BIAS = "dense_0/dense_0/kernel:0", "dense_0/dense_0/bias:0"
 
 
@@ -30,22 +28,6 @@ def layers() -> list[Layer]:
 @pytest.fixture
 def good(tmp_path: Path, layers: list[Layer]) -> Path:
     return write_keras_h5(tmp_path / "good.h5", layers)
-
-
-def changed(path: Path, change: Change) -> Path:
-    import h5py
-
-    with h5py.File(path, "r+") as file:
-        change(file)
-    return path
-
-
-def refused(path: Path, *parts: str) -> None:
-    with pytest.raises(FormatError) as raised:
-        read_keras_h5(path)
-    assert raised.value.source == str(path) and raised.value.mend and str(raised.value).isprintable()
-    for part in parts:
-        assert part in str(raised.value)
 
 
 # -- numbers that lie elsewhere

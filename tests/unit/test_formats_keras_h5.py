@@ -7,7 +7,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +15,13 @@ import pytest
 import torch
 
 from conftest import Layer, random_layers, write_keras_h5
-from netproof.errors import FormatError
+from keras_files import Change, changed, refused
 from netproof.formats.fixed_point import FixedPoint, quantize
 from netproof.formats.keras_h5 import read_keras_h5
 from netproof.operators.linear import Linear
 
 if TYPE_CHECKING:
     import h5py
-
-Change = Callable[["h5py.File"], None]
 
 
 @pytest.fixture
@@ -35,25 +32,6 @@ def layers() -> list[Layer]:
 @pytest.fixture
 def good(tmp_path: Path, layers: list[Layer]) -> Path:
     return write_keras_h5(tmp_path / "good.h5", layers)
-
-
-def changed(path: Path, change: Change) -> Path:
-    import h5py
-
-    with h5py.File(path, "r+") as file:
-        change(file)
-    return path
-
-
-def refused(path: Path, *parts: str) -> None:
-    """A FormatError that names the file, one of the problems, and a mend; in one line."""
-    with pytest.raises(FormatError) as raised:
-        read_keras_h5(path)
-    assert raised.value.source == str(path)
-    assert raised.value.problem and raised.value.mend
-    assert str(raised.value).isprintable()
-    for part in parts:
-        assert part in str(raised.value)
 
 
 def replace(name: str, data: Any, **options: Any) -> Change:

@@ -1,7 +1,7 @@
 """Whether certificates are about a property, part by part, as the property itself states it.
 
 The parts of the property are derived here anew, from its exact numbers: nothing is taken from the certificate, and nothing
-from how a search was asked.
+from how a search was asked, but for :meth:`netproof.Property.over_integers`, which makes bounds of inputs ends of boxes.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _BYTES_PER_NODE = 1 << 10
 _LARGEST_VALUE = 1 << 24
 _LARGEST_TOTAL = 1 << 27
 #: axes of one value; NumPy has 64
-_MOST_AXES = 32
+MOST_AXES = 32
 
 
 class ExhaustedError(Exception):
@@ -68,6 +68,6 @@ class Ledger:
         """Account for a value of a shape; raises :class:`ExhaustedError`."""
         size = math.prod(shape)  # Python integers: a hostile shape cannot overflow
         self._features -= max(size, 0)
-        if min(shape, default=0) < 0 or len(shape) > _MOST_AXES or size > _LARGEST_VALUE or self._features < 0:
-            text = "x".join(map(str, shape[:_MOST_AXES])) + ("x..." if len(shape) > _MOST_AXES else "")
+        if min(shape, default=0) < 0 or len(shape) > MOST_AXES or size > _LARGEST_VALUE or self._features < 0:
+            text = "x".join(map(str, shape[:MOST_AXES])) + ("x..." if len(shape) > MOST_AXES else "")
             raise ExhaustedError(f"its result has shape {text}, more than can be handled")

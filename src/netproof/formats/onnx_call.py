@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.ledger import Ledger
+from netproof.formats.ledger import MOST_AXES, Ledger
 from netproof.formats.onnx_external import Surroundings
 from netproof.formats.onnx_tensors import read_tensor
 from netproof.formats.onnx_text import printable
@@ -32,8 +32,6 @@ FLOAT, INTEGER, TEXT, TENSOR, FLOATS, INTEGERS = 1, 2, 3, 4, 6, 7
 
 #: entries of an operand that lists axes, extents or paddings
 _LONGEST_LIST = 256
-#: axes of one value; NumPy has 64
-_MOST_AXES = 32
 
 
 class NodeError(Exception):
@@ -303,7 +301,7 @@ class Call:
 
     def reshaped(self, value: Value, shape: Shape) -> Value:
         """The same entries in another shape."""
-        if len(shape) > _MOST_AXES:
+        if len(shape) > MOST_AXES:
             raise NodeError(f"a result of {len(shape)} axes", "export the network again")
         if math.prod(shape) != math.prod(value.shape):
             raise NodeError(

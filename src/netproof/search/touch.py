@@ -58,10 +58,6 @@ class Touch:
         box = [(Fraction(low), Fraction(high)) for low, high in zip(*ends, strict=True)]
         return cls(rational, len(graph.nodes) - 1, box, condition)
 
-    def may_close(self, case: int) -> bool:
-        """Whether the case has a strict constraint, without which a bound of 0 says nothing."""
-        return any(constraint.strict for constraint in self._condition[case])
-
     def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float, bends: int = 0) -> list[bool]:
         """Which cases hold nowhere on one row of a region: a bound of them is below 0, or is 0 with a strict constraint.
 

@@ -76,7 +76,7 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
     constraints = Constraints.of(graph, query.condition)
     region = box_region(graph, query.lower[None], query.upper[None])
     rounding = Rounding.of(graph, region)
-    case = _left_by_intervals(graph, region, constraints, rounding)
+    case = _left_by_intervals(graph, region, constraints, rounding, torch.arange(len(constraints)))
     if not len(case):
         return Found(Verdict.UNSAT, len(constraints)), "bound"
     attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
@@ -124,11 +124,12 @@ def _with_own_output(graph: Graph) -> Graph:
     return builder.build()
 
 
-def _left_by_intervals(graph: Graph, region: Region, constraints: Constraints, rounding: Rounding) -> Tensor:
-    """The cases that intervals leave open, single constraint by single constraint."""
-    every = torch.arange(len(constraints))
+def _left_by_intervals(
+    graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, cases: Tensor
+) -> Tensor:
+    """Those of the cases that intervals leave open, single constraint by single constraint."""
     left = []
-    for case in torch.split(every, max(1, rows_at_once(graph) // constraints.width)):
+    for case in torch.split(cases, max(1, rows_at_once(graph) // constraints.width)):
         objective = constraints.single(
             case.repeat_interleave(constraints.width), torch.arange(constraints.width).repeat(len(case))
         )
@@ -198,9 +199,8 @@ def _root(
             break
         objective = constraints.single(case[rows], which[rows])
         value[rows] = crown_lines(graph, region, hulls, objective, rounding).value
-    # The ranges are better by now than they were for the intervals before.
     open_cases = cases[value.view(len(cases), constraints.width).amin(1) >= 0]
     if not len(open_cases):
         return open_cases
-    again = set(_left_by_intervals(graph, region, constraints, rounding).tolist())
-    return torch.tensor([number for number in open_cases.tolist() if number in again], dtype=torch.int64)
+    # The ranges are better by now than they were for the intervals before.
+    return _left_by_intervals(graph, region, constraints, rounding, open_cases)
