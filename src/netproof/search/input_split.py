@@ -188,19 +188,22 @@ class InputSplit:
         width = left.region.upper - left.region.lower
         score = (slopes.abs() * width[:, None, None]).amax(2)
         score = torch.where(left.cases[..., None], score, 0.0).sum(1)
+        # On every other level only; on those between, the reach of the lines decides alone.
+        at = (left.depth % 2 == 0).nonzero()[:, 0]
         tried = min(_LOOK_AHEAD, score.shape[1])
-        if tried < 2 or not len(left):
+        if tried < 2 or not len(at):
             return score
-        best, candidates = score.topk(tried, 1)
-        row = torch.arange(len(left)).repeat_interleave(tried)
+        best, candidates = score[at].topk(tried, 1)
+        row = torch.arange(len(at)).repeat_interleave(tried)
         one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
         one[torch.arange(len(row)), candidates.reshape(-1)] = 1.0
-        halves = _halves(left.take(row), one)
+        halves = _halves(left.take(at[row]), one)
         portions = torch.split(torch.arange(len(halves)), self._portion)
         value = torch.cat([self._value(halves.take(some), rounding) for some in portions]).clamp(min=0)
         gain = -(value[: len(row)] + value[len(row) :]).view(-1, tried)
-        tried_out = torch.full_like(score, -torch.inf).scatter(1, candidates, torch.where(best > 0, gain, -torch.inf))
-        return torch.where((left.depth % 2 == 0)[:, None], tried_out, score)
+        tried_out = torch.where(best > 0, gain, -torch.inf)
+        score[at] = torch.full_like(score[at], -torch.inf).scatter(1, candidates, tried_out)
+        return score
 
     def _value(self, batch: Boxes, rounding: Rounding) -> Tensor:
         """The largest bound of any open case by single constraints, with ranges of linear forms: ``[B]``."""
