@@ -8,7 +8,7 @@
 #                       questions (ARGS="--parts questions"); resumable, hours
 #                       in full, NETPROOF_DATA names the published data (ARGS="--parts random --stop-after 600")
 # make mutants   which small changes of the code does no test notice? resumable, hours in full
-#                       (ARGS="bounds/exact.py --stop-after 600" tries one file; docs/mutants.md)
+#                       (ARGS="bounds/deciding/exact.py --stop-after 600" tries one file; docs/mutants.md)
 # make lint      what CI checks besides the tests
 # make format    let ruff format and fix
 # make clean     remove everything made here, .venv included

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from netproof.formats.onnx import network_of
+from netproof.formats.onnx.read import network_of
 from netproof.graph.graph import Graph
-from netproof.runs.scale import Margins, measure_root
+from netproof.measure.scale import Margins, measure_root
 from netproof.training.architectures import architecture
 from netproof.training.calibrate import calibrate
 from netproof.training.export import onnx_model

@@ -25,7 +25,7 @@ from sklearn.datasets import load_digits
 
 import netproof
 from netproof.cli.main import run
-from netproof.formats.idx import read_images, read_labels, write_idx
+from netproof.formats.images.idx import read_images, read_labels, write_idx
 
 INPUT_BITS = 6
 #: images kept out of training

@@ -26,7 +26,7 @@ import netproof
 from netproof.exact.smt.encode import Formula, encode
 from netproof.exact.smt.options import EncodingOptions
 from netproof.exact.smt.smtlib import declarations
-from netproof.formats.idx import read_images, read_labels
+from netproof.formats.images.idx import read_images, read_labels
 
 #: sample and radius: queries that ranges leave open and solvers decide in seconds, five robust and five vulnerable
 DIGITS = ((41, 8), (213, 9), (247, 10), (237, 11), (62, 14), (257, 7), (11, 8), (222, 9), (124, 11), (38, 14))

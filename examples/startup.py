@@ -61,7 +61,7 @@ def trivial(folder: Path) -> list[Run]:
     """Runs on a network that leaves nothing to do."""
     import numpy as np
 
-    from netproof.formats.onnx_write import OnnxWriter
+    from netproof.formats.onnx.writing.float import OnnxWriter
 
     writer = OnnxWriter("identity", (1,))
     output = writer.linear("y", writer.input, np.ones((1, 1), np.float32), np.zeros(1, np.float32))

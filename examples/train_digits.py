@@ -32,8 +32,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from netproof.formats.fixed_point import FixedPoint, fixed_point_graph
-from netproof.formats.idx import write_idx
-from netproof.formats.keras_h5 import read_keras_h5
+from netproof.formats.images.idx import write_idx
+from netproof.formats.keras.read import read_keras_h5
 from netproof.graph.graph import Graph
 
 #: sizes of the input, the hidden layers and the output

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from netproof.errors import FormatError
-from netproof.formats.keras_h5 import read_keras_h5
+from netproof.formats.keras.read import read_keras_h5
 
 if TYPE_CHECKING:
     import h5py

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from netproof.formats.onnx import read_onnx
+from netproof.formats.onnx.read import read_onnx
 from netproof.network import Network
 
 Shape = Sequence[int | str | None]

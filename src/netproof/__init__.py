@@ -20,21 +20,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from netproof.certificate.bundle import Bundle
     from netproof.certificate.bundle import write as write_certificate
-    from netproof.certificate.check import Checked, check
+    from netproof.certificate.checker.check import Checked, check
     from netproof.certificate.contents import Certificate
     from netproof.certificate.make import certificate_of
     from netproof.errors import CertificateError, NetproofError, ProofError
     from netproof.formats.fixed_point import FixedPoint
     from netproof.formats.load import load
     from netproof.formats.torch_module import from_torch
-    from netproof.formats.vnnlib import read_vnnlib
+    from netproof.formats.vnnlib.read import read_vnnlib
     from netproof.network import Network
     from netproof.property import Property
     from netproof.query import Conjunction, Query, Question, image_robustness, robustness
     from netproof.result import Result, Verdict, Witness
     from netproof.search.radius import RadiusResult, largest_radius
-    from netproof.search.verify import verify, verify_many
-    from netproof.search.whole_property import verify_property
+    from netproof.search.verify import verify, verify_many, verify_property
     from netproof.settings import Settings
 
     __version__: str
@@ -77,7 +76,7 @@ _HOME = {
     "Bundle": "netproof.certificate.bundle",
     "Certificate": "netproof.certificate.contents",
     "CertificateError": "netproof.errors",
-    "Checked": "netproof.certificate.check",
+    "Checked": "netproof.certificate.checker.check",
     "Conjunction": "netproof.query",
     "FixedPoint": "netproof.formats.fixed_point",
     "NetproofError": "netproof.errors",
@@ -92,16 +91,16 @@ _HOME = {
     "Verdict": "netproof.result",
     "Witness": "netproof.result",
     "certificate_of": "netproof.certificate.make",
-    "check": "netproof.certificate.check",
+    "check": "netproof.certificate.checker.check",
     "from_torch": "netproof.formats.torch_module",
     "largest_radius": "netproof.search.radius",
     "image_robustness": "netproof.query",
     "load": "netproof.formats.load",
-    "read_vnnlib": "netproof.formats.vnnlib",
+    "read_vnnlib": "netproof.formats.vnnlib.read",
     "robustness": "netproof.query",
     "verify": "netproof.search.verify",
     "verify_many": "netproof.search.verify",
-    "verify_property": "netproof.search.whole_property",
+    "verify_property": "netproof.search.verify",
     "write_certificate": "netproof.certificate.bundle:write",
 }
 
@@ -110,7 +109,7 @@ if not TYPE_CHECKING:  # or type checkers would take any name for granted
 
     def __getattr__(name: str) -> object:
         if name == "__version__":
-            from netproof.runs.provenance import netproof_version
+            from netproof.version import netproof_version
 
             value = netproof_version()
         elif name in _HOME:

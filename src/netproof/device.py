@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from netproof.errors import InputError
+from netproof.graph.graph import Arithmetic
+from netproof.network import Network
 from netproof.settings import check_device_name
 
 CPU = torch.device("cpu")
@@ -73,3 +75,19 @@ def plain_products(device: torch.device) -> Iterator[None]:
     finally:
         cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
         torch.set_float32_matmul_precision(precision)
+
+
+def check_device(name: str, network: Network) -> None:
+    """Refuse a GPU that was asked for by name where it would not be used.
+
+    Raises
+    ------
+    InputError : as :func:`find_device`, or an integer network, whose search is exact arithmetic on the CPU
+    """
+    if name not in ("cpu", "auto") and network.graph.arithmetic is Arithmetic.INTEGER:
+        raise InputError(
+            "--device",
+            f"{network.path or 'the network'} is an integer network, which is searched on the CPU alone",
+            "leave it out, or give auto",
+        )
+    find_device(name)

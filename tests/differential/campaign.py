@@ -37,13 +37,13 @@ from differential.campaign_log import summary as summary_of_log
 from differential.random_cases import ENUMERABLE, Case, box_points, random_case, some_points
 from netproof.bounds.region import box_region
 from netproof.query import Query
-from netproof.search import engine as bab_engine
-from netproof.search.engine import Effort, Search
+from netproof.search.integer import engine as bab_engine
+from netproof.search.integer.engine import Effort, Search
 from netproof.search.verify import verify
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
-    from netproof.exact.milp.highs import HighsProcess
+    from netproof.solvers.highs.solve import HighsProcess
 
 PARTS = ("engines", "questions")
 ENGINES = ("bab", "smt", "milp", "highs")
@@ -85,7 +85,7 @@ def make_engines(names: Sequence[str], seconds: float, stack: ExitStack) -> tupl
             engines[name] = lambda query, number: search(query, number, seconds)
             continue
         if name == "highs":
-            from netproof.exact.milp.highs import HighsProcess
+            from netproof.solvers.highs.solve import HighsProcess
 
             solver = stack.enter_context(HighsProcess(1 << 30))
             engines[name] = lambda query, number, solver=solver: claim(query, solver, seconds)  # type: ignore[misc]
@@ -116,7 +116,7 @@ def make_engines(names: Sequence[str], seconds: float, stack: ExitStack) -> tupl
 def claim(query: Query, solver: HighsProcess, seconds: float) -> Said:
     """What HiGHS itself says of the integer programs: ``infeasible`` is a floating point claim and proves nothing."""
     from netproof.exact.milp.encode import Encoder
-    from netproof.exact.milp.model import Status
+    from netproof.solvers.highs.model import Status
 
     encoder = Encoder(query.network.graph)
     region = box_region(query.network.graph, query.lower[None], query.upper[None])

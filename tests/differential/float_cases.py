@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from differential.onnx_maker import Maker
-from netproof.formats.onnx import read_onnx
+from netproof.formats.onnx.read import read_onnx
 from netproof.graph.graph import Graph
 from netproof.network import Network
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
 from netproof.operators.base import Affine
-from netproof.operators.clip import Clip
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.relu import ReLU
 from netproof.property import Box, LinearConstraint, Property, PropertyPart
 from onnx_models import model, node
 

@@ -13,20 +13,20 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.boxes import refine_boxes
-from netproof.bounds.forms import form_ranges
-from netproof.bounds.open_dual import is_piecewise_linear
-from netproof.bounds.refine import refine_ranges
-from netproof.bounds.refine_alpha import refine_by_alpha
-from netproof.bounds.refine_split import SplitRefiner
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.multipliers.signs import is_piecewise_linear
+from netproof.bounds.ranges.forms import form_ranges
+from netproof.bounds.ranges.refine import refine_ranges
+from netproof.bounds.ranges.refine_alpha import refine_by_alpha
+from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
-from netproof.bounds.rounding import Rounding
+from netproof.conditions.constraints import Constraints
 from netproof.formats.instances import read_instances
-from netproof.formats.onnx import read_onnx
-from netproof.formats.vnnlib import read_vnnlib
+from netproof.formats.onnx.read import read_onnx
+from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.graph.graph import Graph
 from netproof.network import Network
 from netproof.query import Conjunction, Query, Verdict
-from netproof.search.constraints import Constraints
 from netproof.search.verify import verify
 from netproof.settings import Settings
 

@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
-from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.sum import Sum
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.sum import Sum
 from netproof.property import float_below
 from netproof.query import Conjunction, Query
 from soundness.real_networks import evaluate, network_of

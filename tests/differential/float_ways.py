@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from netproof.search import rounds, verify_real
+from netproof.search.real import decide as verify_real
+from netproof.search.real import rounds
 
 #: ways to run the engine on a random case, chosen by its number: attack or not, and what stands for the engine's choices
 TRAITS: dict[str, dict[str, Any]] = {

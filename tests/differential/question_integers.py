@@ -18,9 +18,9 @@ import onnx
 from numpy.typing import NDArray
 
 from netproof.formats.fixed_point import FixedPoint
-from netproof.formats.keras_h5_write import write_keras_h5
-from netproof.formats.onnx_integer_write import IntegerOnnxWriter
-from netproof.formats.onnx_model import INT8, INT32, UINT8
+from netproof.formats.keras.write import write_keras_h5
+from netproof.formats.onnx.writing.integer import IntegerOnnxWriter
+from netproof.formats.onnx.writing.model import INT8, INT32, UINT8
 
 Numbers = list[int]
 Ends = tuple[int, int]

@@ -27,14 +27,14 @@ from differential.question_cases import Case, IntegerCase, RealCase
 from differential.question_formulas import Compare, holds
 from differential.question_properties import Part
 from netproof.certificate.bundle import write as write_certificate
-from netproof.certificate.check import check
+from netproof.certificate.checker.check import check
 from netproof.certificate.make import certificate_of
 from netproof.errors import NetproofError, ProofError, QueryError
 from netproof.exact.base import Answer, Engine
 from netproof.exact.registry import exact_engine
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.load import load
-from netproof.formats.vnnlib import read_vnnlib
+from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.graph.graph import Arithmetic
 from netproof.network import Network
 from netproof.property import Property, PropertyPart

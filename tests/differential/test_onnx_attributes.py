@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from netproof.errors import FormatError
-from netproof.formats.onnx import read_onnx
-from netproof.formats.onnx_file import NEWEST_OPSET, OLDEST_OPSET
+from netproof.formats.onnx.container.file import NEWEST_OPSET, OLDEST_OPSET
+from netproof.formats.onnx.read import read_onnx
 from onnx_models import model, node, random_inputs, run_netproof, run_onnxruntime, save
 
 Constants = dict[str, np.ndarray[Any, Any]]

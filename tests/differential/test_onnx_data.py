@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from netproof.formats.instances import Instance, read_instances
-from netproof.formats.onnx import read_onnx
-from netproof.formats.vnnlib import read_vnnlib
+from netproof.formats.onnx.read import read_onnx
+from netproof.formats.vnnlib.read import read_vnnlib
 from onnx_models import run_netproof, run_onnxruntime
 
 #: folder of each benchmark and its number of instances

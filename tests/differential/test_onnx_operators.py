@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from netproof.formats.onnx import OPERATORS
+from netproof.formats.onnx.read import OPERATORS
 from onnx_models import assert_agrees, model, node, random_inputs, save
 
 RANDOM = np.random.default_rng(0)

@@ -9,10 +9,10 @@ import pytest
 
 from differential.test_onnx_random import Maker
 from netproof.errors import InputError
-from netproof.formats.onnx import unsimplified_graph
-from netproof.formats.onnx_graph import graph_onnx
+from netproof.formats.onnx.read import unsimplified_graph
+from netproof.formats.onnx.writing.graph import graph_onnx
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
 from netproof.training.architectures import architecture
 from netproof.training.export import onnx_model
 from onnx_models import assert_agrees, model, node, random_inputs, run_onnxruntime, save

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from netproof.benchmarks.boxes import CIFAR100, TINY_IMAGENET, image_box, recover_image
-from netproof.benchmarks.generate import Shuffled, generate, read_selected, write_instances
-from netproof.benchmarks.recipes import RADIUS, RECIPES
-from netproof.formats.image_set import ImageSet
-from netproof.formats.vnnlib import read_vnnlib
+from netproof.formats.images.set import ImageSet
+from netproof.formats.vnnlib.read import read_vnnlib
+from netproof.making.boxes import CIFAR100, TINY_IMAGENET, image_box, recover_image
+from netproof.making.generate import Shuffled, generate, read_selected, write_instances
+from netproof.making.recipes import RADIUS, RECIPES
 
 #: where the properties are, the list of them, and the seed they were drawn with
 SETS = {

@@ -25,7 +25,7 @@ from differential.question_integers import IntegerGraph, Perceptron, random_grap
 from differential.question_judge import Asker, Found, run_file
 from differential.question_reals import OPERATORS, Call, RealNetwork
 from netproof.formats.load import load
-from netproof.formats.vnnlib import read_vnnlib
+from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.property import Property
 from netproof.query import Question, Result, Verdict, Witness
 from netproof.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 
 from differential.vnnlib_texts import TextMaker, damaged
 from netproof.errors import FormatError
-from netproof.formats.vnnlib import read_vnnlib
+from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.property import Property
 
 z3 = pytest.importorskip("z3")

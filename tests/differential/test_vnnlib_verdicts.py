@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from netproof.errors import FormatError, QueryError
-from netproof.formats.onnx import read_onnx
-from netproof.formats.vnnlib import read_vnnlib
+from netproof.formats.onnx.read import read_onnx
+from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.query import Verdict
-from netproof.search.whole_property import verify_property
+from netproof.search.verify import verify_property
 from netproof.settings import Settings
 from onnx_models import model, node, run_onnxruntime, save
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import assert_refused
-from netproof.runs.provenance import available_cores
+from netproof.runs.machine import available_cores
 from onnx_models import model, node, save
 
 #: an input in [0, 1] is given back

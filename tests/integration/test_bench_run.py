@@ -56,7 +56,7 @@ def test_every_verdict_is_right(cli, tiny_data, tmp_path, jobs):
 def test_results_file_and_record(cli, tiny_data, tmp_path):
     import hashlib
 
-    from netproof.runs.provenance import available_cores
+    from netproof.runs.machine import available_cores
 
     bench(cli, tiny_data, "--out", tmp_path / "out", "--only", "mnist-1*-eps-1", "--timeout", 7)
     lines = (tmp_path / "out" / "results.csv").read_text().splitlines()
@@ -250,7 +250,7 @@ def test_damaged_network_of_a_benchmark(cli, copied, tmp_path, jobs):
 
 
 def test_one_bad_sample_does_not_end_the_run(cli, copied, tmp_path):
-    from netproof.formats.idx import read_labels
+    from netproof.formats.images.idx import read_labels
 
     labels = read_labels(copied.labels).copy()
     labels[3] = 9

@@ -99,7 +99,7 @@ def test_a_proof_that_does_not_check_is_an_error(cli, tiny_data, tmp_path, monke
     def refuses(certificate, network):
         raise ProofError(certificate, "made up")
 
-    monkeypatch.setattr("netproof.certificate.check.check", refuses)
+    monkeypatch.setattr("netproof.certificate.checker.check.check", refuses)
     out = tmp_path / "out"
     ran = cli("bench", "run", "qnn-mnist", "--data", tiny_data.folder, "--out", out, "--check")
     assert ran.code == 1 and "its certificate fails" in (out / "results.csv").read_text()

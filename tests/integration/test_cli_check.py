@@ -13,7 +13,7 @@ from conftest import assert_refused, random_layers, write_keras_h5
 from netproof.certificate.contents import POINTS, SPLIT, BoxProperty, Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.format import encode, write
 from netproof.formats.fixed_point import FixedPoint
-from netproof.formats.idx import read_images, read_labels
+from netproof.formats.images.idx import read_images, read_labels
 
 
 def certificate(data, index, radius, *, claim="unsat", **arrays):
@@ -236,9 +236,9 @@ def test_points_together_are_limited(tiny_data, proof, monkeypatch):
     network = netproof.load(tiny_data.network)
     _, radius = robust_sample(tiny_data)
     every = 2 * (2 * radius + 1) ** 4  # in both cases' trees
-    monkeypatch.setattr("netproof.certificate.check._ALL_POINTS", every)
+    monkeypatch.setattr("netproof.certificate.checker.check._ALL_POINTS", every)
     assert netproof.check(proof, network).points == 4
-    monkeypatch.setattr("netproof.certificate.check._ALL_POINTS", every - 1)
+    monkeypatch.setattr("netproof.certificate.checker.check._ALL_POINTS", every - 1)
     with pytest.raises(netproof.ProofError, match="points are to be evaluated"):
         netproof.check(proof, network)
 

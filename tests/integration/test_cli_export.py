@@ -89,7 +89,7 @@ def test_a_disk_that_fills_up_leaves_nothing(cli, tiny_data, tmp_path, monkeypat
 
 
 def test_a_failure_half_way_leaves_the_old_file(tmp_path):
-    from netproof.runs.durable import write_text
+    from netproof.files.durable import write_text
 
     def parts():
         yield "new"

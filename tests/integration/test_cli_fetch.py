@@ -13,9 +13,9 @@ import pytest
 from conftest import assert_refused
 from loopback import loopback
 from netproof.benchmarks import public
-from netproof.benchmarks.download import Patience
 from netproof.benchmarks.public import Collection, PublicFile
-from netproof.formats.digests import Digest
+from netproof.files.digests import Digest
+from netproof.files.download import Patience
 
 FILES = {f"onnx/net{n}.onnx": random.Random(n).randbytes(50_000 + n) for n in range(3)} | {"list.csv": b"a,b,1\n"}
 
@@ -93,7 +93,7 @@ def test_names(cli):
 
 
 def test_stopping_keeps_what_has_arrived(cli, site, tmp_path, monkeypatch):
-    from netproof.cli import download_progress
+    from netproof.cli.terminal import download_progress
 
     def stop(self, done, total):
         if done > 1000 and site.requests[-1][0].endswith("net1.onnx"):

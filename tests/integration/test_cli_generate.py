@@ -11,10 +11,10 @@ import pytest
 
 from conftest import assert_refused
 from image_archives import cifar100_members, encoded, random_images, tar_gz
+from netproof.files.lock import FolderLock
 from netproof.formats.instances import read_instances
 from netproof.formats.load import load
-from netproof.formats.vnnlib import read_vnnlib
-from netproof.runs.lock import FolderLock
+from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.training.architectures import architecture
 from netproof.training.export import write_onnx
 
@@ -34,7 +34,7 @@ def archive(tmp_path, network):
     """Every second image is labelled as the network classifies it."""
     import torch
 
-    from netproof.benchmarks.boxes import CIFAR100, normalized_image
+    from netproof.making.boxes import CIFAR100, normalized_image
 
     inputs = torch.from_numpy(normalized_image(IMAGES, CIFAR100)).double().reshape(20, -1)
     labels = load(network).classify(inputs).numpy()
@@ -84,7 +84,7 @@ def test_a_benchmark_is_made_and_the_same_seed_makes_the_same(cli, network, arch
 
 
 def test_stopping_keeps_what_was_judged(cli, network, archive, tmp_path, monkeypatch):
-    from netproof.runs import filters
+    from netproof.making import filters
 
     class Stopping(filters.Misclassified):
         """Ends the process in its second batch."""

@@ -109,7 +109,8 @@ def test_a_command_with_nothing_to_put_in_order_ends_by_the_signal(number, tmp_p
 
 SWALLOWED = """
 import signal, sys, threading, time
-from netproof.cli import main, stop
+from netproof.cli import main
+from netproof.cli.terminal import stop
 
 class Swallows:
     def __del__(self):
@@ -293,7 +294,7 @@ def test_failures_of_the_surroundings(cli, tiny_data, monkeypatch, error, parts)
     [ZeroDivisionError("division\nby zero"), RecursionError("too deep"), AssertionError(), KeyError("a" * 1000)],
 )
 def test_a_defect_is_one_line(cli, tiny_data, monkeypatch, error):
-    from netproof.runs.provenance import netproof_version
+    from netproof.version import netproof_version
 
     broken(monkeypatch, error)
     ran = cli("robust", *sample(tiny_data))

@@ -17,7 +17,7 @@ def radius(cli, data, *options):
 
 def truth(data, index, largest=6):
     """The largest robust radius by trying every input; None where it is beyond ``largest``."""
-    from netproof.formats.idx import read_images
+    from netproof.formats.images.idx import read_images
 
     layers = random_layers((4, 5, 3), seed=3)
     image = read_images(data.images)[index].reshape(4).astype(int)

@@ -38,8 +38,8 @@ def test_json(cli, tiny_data, verdict):
 
 
 def test_witness_file_holds_what_it_claims(cli, tiny_data, tmp_path):
-    from netproof.formats.idx import read_images, read_labels
-    from netproof.formats.keras_h5 import read_keras_h5
+    from netproof.formats.images.idx import read_images, read_labels
+    from netproof.formats.keras.read import read_keras_h5
 
     index, radius = tiny_data.first("vulnerable")
     path = tmp_path / "witness.json"

@@ -12,8 +12,8 @@ import time
 import numpy as np
 
 from conftest import assert_refused
-from netproof.benchmarks.boxes import CIFAR100, image_box
-from netproof.formats.vnnlib_write import robustness_vnnlib
+from netproof.formats.vnnlib.write import robustness_vnnlib
+from netproof.making.boxes import CIFAR100, image_box
 
 
 def test_a_table_by_layer(cli):

@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 from conftest import assert_refused
-from netproof.benchmarks.boxes import Normalization, image_box, normalized_image
 from netproof.formats.fixed_point import FixedPoint
-from netproof.formats.image_sources import read_image_set
+from netproof.formats.images.sources import read_image_set
 from netproof.formats.load import load
+from netproof.making.boxes import Normalization, image_box, normalized_image
 from netproof.runs.table import read_table
 from netproof.training.architectures import architecture
 from netproof.training.export import write_onnx
-from netproof.training.quantized_networks import residual
+from netproof.training.quantized.networks import residual
 
 NORMALIZATION = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
 

@@ -191,7 +191,7 @@ def test_another_training_in_the_folder_is_refused(cli, folder, tmp_path):
 
 def test_digits(cli, tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
-    from netproof.formats.image_sources import read_image_set
+    from netproof.formats.images.sources import read_image_set
 
     parts = {split: read_image_set("sklearn:digits", split=split) for split in ("train", "test")}
     assert [len(each) for each in parts.values()] == [1348, 449]

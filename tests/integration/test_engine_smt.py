@@ -16,12 +16,12 @@ import torch
 from conftest import assert_refused
 from netproof.errors import InputError
 from netproof.exact.base import Answer
-from netproof.exact.smt import solver
 from netproof.exact.smt.engine import SmtEngine
-from netproof.formats.keras_h5 import read_keras_h5
+from netproof.formats.keras.read import read_keras_h5
 from netproof.query import Query, Verdict, robustness, sample_of
 from netproof.search.verify import decide_with, verify, verify_many
 from netproof.settings import Settings
+from netproof.solvers.bitwuzla import solve as solver
 
 #: factoring: a solver needs years for it
 HARD = f"""
@@ -49,7 +49,7 @@ def network(tiny_data):
 def hard_query(tiny_data):
     """A query that ranges alone do not decide, so the solver is started."""
     from netproof.exact.smt.encode import encode
-    from netproof.formats.idx import read_images, read_labels
+    from netproof.formats.images.idx import read_images, read_labels
 
     network = read_keras_h5(tiny_data.network)
     images, labels = read_images(tiny_data.images), read_labels(tiny_data.labels)
@@ -206,7 +206,7 @@ def test_unknown_engine_names():
 
 
 def test_every_engine_decides_a_list(tiny_data, network):
-    from netproof.formats.idx import read_images, read_labels
+    from netproof.formats.images.idx import read_images, read_labels
 
     images, labels = read_images(tiny_data.images), read_labels(tiny_data.labels)
     queries = [robustness(network, torch.tensor(images[i]), int(labels[i]), 1 + i % 4) for i in range(0, 60)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netproof.formats.onnx_write import OnnxWriter
+from netproof.formats.onnx.writing.float import OnnxWriter
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "startup.py"
 

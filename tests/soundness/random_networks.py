@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.network import Network
-from netproof.operators.linear import Linear
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.linear import Linear
 from netproof.query import Conjunction, Query
 
 Integers = NDArray[np.int64]

@@ -10,12 +10,12 @@ import torch
 
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.network import Network
-from netproof.operators.clip import Clip
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.select import Select
-from netproof.operators.sum import Sum
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.select import Select
+from netproof.operators.affine.sum import Sum
 
 
 def double(values) -> torch.Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.formats.onnx_integer_write import IntegerOnnxWriter
+from netproof.formats.onnx.writing.integer import IntegerOnnxWriter
 from soundness.random_networks import Integers, box_points
 
 

@@ -14,10 +14,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of, relaxed_values
-from netproof.bounds.exact import evaluate_exact
-from netproof.bounds.interior import InteriorSolver, has_interior_solver
-from netproof.bounds.optimize import Parameters, crown_parameters, optimize
+from netproof.bounds.multipliers.interior import InteriorSolver, has_interior_solver
+from netproof.bounds.multipliers.ranges import Parameters, crown_parameters, optimize
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.base import Affine, Shape
@@ -393,7 +393,7 @@ def test_graphs_with_branches(seed: int) -> None:
 
 
 def linear(weight: Integers, bias: Integers) -> Affine:
-    from netproof.operators.linear import Linear
+    from netproof.operators.affine.linear import Linear
 
     return Linear(floats(weight), floats(bias))
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import Objective, crown, evaluate_dual, hulls_of
-from netproof.bounds.exact import evaluate_exact
-from netproof.bounds.interior import has_interior_solver
-from netproof.bounds.reduce import reduce_ranges
+from netproof.bounds.multipliers.interior import has_interior_solver
+from netproof.bounds.ranges.reduce import reduce_ranges
+from netproof.bounds.ranges.tighten import tighten_by_program, tighten_ranges
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
-from netproof.bounds.tighten import tighten_by_program, tighten_ranges
 from soundness.random_networks import KINDS, floats, random_network
 from soundness.regions import random_multipliers, random_objective, random_situation
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from netproof import Verdict
-from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
-from netproof.bounds.prefix import prefix
-from netproof.bounds.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
+from netproof.bounds.ranges.prefix import prefix
+from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
+from netproof.conditions.constraints import Constraints
 from netproof.query import Conjunction
-from netproof.search.cells import CellSearch
-from netproof.search.constraints import Constraints
-from netproof.search.problem import Problem
-from netproof.search.rounds import Rounds
+from netproof.search.real.cells import CellSearch
+from netproof.search.real.problem import Problem
+from netproof.search.real.rounds import Rounds
 from soundness.real_networks import double, evaluate, rational
 from soundness.test_ranges_by_splits import prepared, within
 from soundness.test_real_bounds import points
@@ -59,8 +59,8 @@ def test_cells_have_tighter_ranges_than_the_whole():
     """``|x|`` from two ReLUs, less ``x``: -2 x on the left, 0 on the right."""
     from netproof.bounds.region import box_region
     from netproof.graph.graph import Arithmetic, GraphBuilder
-    from netproof.operators.linear import Linear
-    from netproof.operators.relu import ReLU
+    from netproof.operators.activations.relu import ReLU
+    from netproof.operators.affine.linear import Linear
 
     builder = GraphBuilder(Arithmetic.REAL, (1,))
     at = builder.add("one", Linear(double([[1.0], [-1.0]]), double([0.0, 0.0])), builder.input)

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import torch
 
-from netproof.certificate.cases import Cases, query_of
+from netproof.certificate.checker.cases import Cases, query_of
+from netproof.certificate.checker.evaluate import ExactNetwork
+from netproof.certificate.checker.evaluate import Region as FastRegion
+from netproof.certificate.checker.refute import Rows
+from netproof.certificate.checker.region import Cuts
 from netproof.certificate.contents import Certificate, RobustnessProperty, arrays_of
-from netproof.certificate.evaluate import ExactNetwork
-from netproof.certificate.evaluate import Region as FastRegion
-from netproof.certificate.refute import Rows
-from netproof.certificate.region import Cuts
 from soundness.random_certificates import Draft, batches, random_draft
 from soundness.reference_checker import INFINITY, Case, Reference, Region
 

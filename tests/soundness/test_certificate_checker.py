@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from netproof.certificate.check import check
+from netproof.certificate.checker.check import check
 from netproof.certificate.format import decode, encode
 from netproof.errors import CertificateError, ProofError
 from soundness.random_certificates import Draft, batches, random_draft, spoiled
@@ -33,7 +33,7 @@ def verdict(draft: Draft) -> str:
 @pytest.mark.parametrize("seed", range(4))
 def test_agrees_with_the_reference_on_proofs_and_spoiled_proofs(seed, monkeypatch):
     if seed % 2:  # levels in portions of a few cuts
-        monkeypatch.setattr("netproof.certificate.check._CUTS_AT_ONCE", seed)
+        monkeypatch.setattr("netproof.certificate.checker.check._CUTS_AT_ONCE", seed)
     seen: Counter[str] = Counter()
     for random in batches(seed, 50):
         draft = random_draft(random)

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from netproof.certificate.check import check
+from netproof.certificate.checker.check import check
 from netproof.certificate.format import decode, encode
 from netproof.errors import CertificateError, ProofError
 from soundness.random_certificates import Draft, batches, random_draft

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.certificate.cases import Cases, query_of
+from netproof.certificate.checker.cases import Cases, query_of
+from netproof.certificate.checker.evaluate import ExactNetwork
+from netproof.certificate.checker.refute import Rows
+from netproof.certificate.checker.region import Cuts
 from netproof.certificate.contents import BoxProperty, Certificate, arrays_of
-from netproof.certificate.evaluate import ExactNetwork
-from netproof.certificate.refute import Rows
-from netproof.certificate.region import Cuts
 from soundness.random_networks import random_box, random_network
 from soundness.reference_checker import Reference, Region
 

@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.bounds import reduce
+from netproof.bounds.deciding.exact import evaluate_exact
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective, hulls_of
-from netproof.bounds.exact import evaluate_exact
-from netproof.bounds.forms import _between_lines, _Form, form_ranges
-from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
-from netproof.bounds.refine_split import Side, is_empty_cell
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.ranges import reduce
+from netproof.bounds.ranges.forms import _between_lines, _Form, form_ranges
+from netproof.bounds.ranges.refine_split import Side, is_empty_cell
 from netproof.bounds.region import Region, box_region
-from netproof.bounds.rounding import Rounding
-from netproof.exact.milp.highs import HighsProcess
+from netproof.conditions.constraints import Constraints
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.operators.kink_hull import KinkHull
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.search import verify_real
-from netproof.search.constraints import Constraints
-from netproof.search.leaf import LeafPrograms
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.linear import Linear
+from netproof.operators.hulls.kink_hull import KinkHull
+from netproof.search.real import decide as verify_real
+from netproof.search.real.leaf import LeafPrograms
+from netproof.solvers.highs.solve import HighsProcess
 from onnx_models import model, node, save
 from soundness.random_networks import random_network
 from soundness.real_networks import double, evaluate, rational
@@ -326,7 +326,7 @@ def test_both_ends_of_a_leaky_relu_are_outward(slope):
 @pytest.mark.parametrize(("divisor", "roundings"), [(3.0, 1), (49.0, 1), (-10.0, 1), (4.0, 0), (-0.125, 0)])
 def test_a_division_counts_its_rounding(divisor, roundings, tmp_path):
     network = model([node("Div", ["x", "d"])], (1, 2), {"d": np.array([divisor], np.float32)})
-    from netproof.formats.onnx import read_onnx
+    from netproof.formats.onnx.read import read_onnx
 
     graph = read_onnx(save(tmp_path / "div.onnx", network)).graph
     (operator,) = (one.operator for one in graph.nodes[1:])

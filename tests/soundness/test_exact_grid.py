@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.bounds import exact
+from netproof.bounds.deciding import exact
+from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import Objective, hulls_of
-from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.region import box_region
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.operators.linear import Linear
+from netproof.operators.affine.linear import Linear
 from soundness.real_networks import double
 from soundness.regions import random_multipliers, random_objective, random_situation
 

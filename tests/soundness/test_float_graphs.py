@@ -11,24 +11,24 @@ import pytest
 import torch
 
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of, relaxed_values
-from netproof.bounds.refine import refine_ranges
+from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import box_region, node_intervals
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.graph.simplify import simplify
-from netproof.operators import convolution
+from netproof.graph.passes.simplify import simplify
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.sigmoid import Sigmoid
+from netproof.operators.activations.tanh import Tanh
+from netproof.operators.affine import convolution
+from netproof.operators.affine.block_linear import BlockLinear
+from netproof.operators.affine.concatenate import Concatenate
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.select import Select
+from netproof.operators.affine.sum import Sum
 from netproof.operators.base import Activation
-from netproof.operators.block_linear import BlockLinear
-from netproof.operators.clip import Clip
-from netproof.operators.concatenate import Concatenate
-from netproof.operators.convolution import Convolution
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.scale import Scale
-from netproof.operators.select import Select
-from netproof.operators.sigmoid import Sigmoid
-from netproof.operators.sum import Sum
-from netproof.operators.tanh import Tanh
 
 ACTIVATIONS: list[Activation] = [
     ReLU(), LeakyReLU(0.1), LeakyReLU(-0.5), LeakyReLU(1.5), Clip(-0.25, 0.5), Sigmoid(), Tanh(),

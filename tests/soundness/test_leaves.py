@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
-from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
+from netproof.attack.real import FloatAttack
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
 from netproof.bounds.region import box_region
-from netproof.bounds.rounding import Rounding
-from netproof.exact.milp.highs import HighsProcess, SolverError
-from netproof.exact.milp.model import Solution, Status
-from netproof.formats.onnx import read_onnx
-from netproof.search import leaf, relu_split
-from netproof.search.constraints import Constraints
-from netproof.search.float_attack import FloatAttack
-from netproof.search.leaf import Leaf, LeafPrograms, leaf_solver
-from netproof.search.problem import Problem
-from netproof.search.relu_split import ReluSplit
+from netproof.conditions.constraints import Constraints
+from netproof.formats.onnx.read import read_onnx
+from netproof.search.real import leaf, relu_split
+from netproof.search.real.leaf import Leaf, LeafPrograms, leaf_solver
+from netproof.search.real.problem import Problem
+from netproof.search.real.relu_split import ReluSplit
+from netproof.solvers.highs.model import Solution, Status
+from netproof.solvers.highs.solve import HighsProcess, SolverError
 from onnx_models import model, node, save
 from soundness.real_networks import double, network_of, random_graph
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from netproof.bounds.ranges.tighten import loose_activations, tighten_ranges
 from netproof.bounds.region import box_region
-from netproof.bounds.tighten import loose_activations, tighten_ranges
-from netproof.certificate.check import check
+from netproof.certificate.checker.check import check
 from netproof.certificate.make import certificate_of
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.network import Network
-from netproof.operators.linear import Linear
-from netproof.operators.scale import Scale
-from netproof.operators.staircase import Staircase
-from netproof.operators.sum import Sum
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.sum import Sum
 from netproof.query import Conjunction, Query
 from netproof.search.verify import verify
 from netproof.settings import Settings

@@ -15,12 +15,12 @@ from netproof.bounds.region import Region, box_region
 from netproof.exact.milp.condition import confine
 from netproof.exact.milp.encode import Encoder
 from netproof.exact.milp.engine import MilpEngine
-from netproof.exact.milp.highs import HighsProcess
-from netproof.exact.milp.highs_worker import Request, solve
-from netproof.exact.milp.model import Model, Solution, Status
 from netproof.exact.milp.proof import Tree
 from netproof.query import Conjunction, Query, Verdict
 from netproof.settings import Settings
+from netproof.solvers.highs.model import Model, Solution, Status
+from netproof.solvers.highs.solve import HighsProcess
+from netproof.solvers.highs.worker import Request, solve
 from soundness.random_networks import KINDS, floats, random_network, random_query, tight_query, witnesses
 
 NOW = time.monotonic

@@ -11,8 +11,8 @@ import torch
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
-from netproof.operators.linear import Linear
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.linear import Linear
 from netproof.query import Conjunction, Query
 from netproof.search.verify import verify_many
 from netproof.settings import Settings

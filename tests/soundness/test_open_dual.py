@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from netproof.bounds.backward import bound_backwards, box_maximum
+from netproof.bounds.deciding.rounding import Rounding, evaluate_upper
 from netproof.bounds.dual import Objective, evaluate_dual, given, hulls_of
-from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual, is_piecewise_linear
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual, is_piecewise_linear
 from netproof.bounds.region import Region, box_region
-from netproof.bounds.rounding import Rounding, evaluate_upper
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.operators.clip import Clip
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.sigmoid import Sigmoid
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.sigmoid import Sigmoid
+from netproof.operators.affine.linear import Linear
 from soundness.real_networks import double, random_graph
 
 ROWS = 5

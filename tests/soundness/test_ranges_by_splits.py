@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from netproof.bounds.end_search import EndSearch
-from netproof.bounds.prefix import prefix
-from netproof.bounds.refine import refine_ranges
-from netproof.bounds.refine_split import SplitRefiner
+from netproof.bounds.ranges.end_search import EndSearch
+from netproof.bounds.ranges.prefix import prefix
+from netproof.bounds.ranges.refine import refine_ranges
+from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import box_region
 from soundness.real_networks import double, evaluate, random_graph, rational
 from soundness.test_real_bounds import KINDS, points
@@ -96,7 +96,7 @@ def prefix_output(graph, feature):
     from dataclasses import replace
 
     from netproof.graph.graph import Graph
-    from netproof.operators.linear import Linear
+    from netproof.operators.affine.linear import Linear
 
     last = graph.nodes[-1]
     row = Linear(last.operator.weight[[feature]], last.operator.bias[[feature]])
@@ -116,8 +116,8 @@ def test_prefixes_have_the_same_values(seed):
 
 def test_prefixes_keep_what_offsets_and_weights_are_off_by():
     from netproof.graph.graph import Arithmetic, GraphBuilder
-    from netproof.operators.linear import Linear
-    from netproof.operators.relu import ReLU
+    from netproof.operators.activations.relu import ReLU
+    from netproof.operators.affine.linear import Linear
 
     builder = GraphBuilder(Arithmetic.REAL, (2,))
     first = Linear(double([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), double([0.0, -9.0, 0.0]), 3, double([0.1, 0.2, 0.3]))

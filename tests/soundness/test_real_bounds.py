@@ -8,21 +8,21 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from netproof.bounds import refine, tiles
 from netproof.bounds.boxes import refine_boxes
 from netproof.bounds.crown import crown_lines
+from netproof.bounds.deciding.rounding import Rounding, evaluate_upper
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of
-from netproof.bounds.forms import form_ranges
-from netproof.bounds.open_dual import LEFT, RIGHT, WHOLE, OpenDual
-from netproof.bounds.refine import bound_features, refine_ranges
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.ranges import refine, tiles
+from netproof.bounds.ranges.forms import form_ranges
+from netproof.bounds.ranges.refine import bound_features, refine_ranges
 from netproof.bounds.region import box_region, node_intervals
-from netproof.bounds.rounding import Rounding, evaluate_upper
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.operators.convolution import Convolution
-from netproof.operators.kink_hull import KinkHull
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.sum import Sum
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.sum import Sum
+from netproof.operators.hulls.kink_hull import KinkHull
 from soundness.real_networks import double, dual_value, evaluate, random_graph, rational
 
 KINDS = [

@@ -12,20 +12,21 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
-from netproof.bounds.rounding import Rounding
+from netproof.conditions.constraints import Constraints
 from netproof.errors import QueryError
-from netproof.formats.onnx import read_onnx
+from netproof.formats.onnx.read import read_onnx
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.operators.clip import Clip
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.sigmoid import Sigmoid
-from netproof.operators.tanh import Tanh
-from netproof.search import input_split, range_split, relu_split, rounds, verify_real
-from netproof.search.constraints import Constraints
-from netproof.search.problem import Problem
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.sigmoid import Sigmoid
+from netproof.operators.activations.tanh import Tanh
+from netproof.operators.affine.linear import Linear
+from netproof.search.real import decide as verify_real
+from netproof.search.real import input_split, range_split, relu_split, rounds
+from netproof.search.real.problem import Problem
 from onnx_models import model, node, save
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 

@@ -13,14 +13,14 @@ import torch
 
 import netproof
 from netproof.bounds.region import box_region
-from netproof.certificate.check import check
+from netproof.certificate.checker.check import check
 from netproof.certificate.contents import RobustnessProperty
 from netproof.certificate.make import certificate_of
 from netproof.errors import NetproofError
 from netproof.graph.graph import Arithmetic
-from netproof.operators.linear import Linear
+from netproof.operators.affine.linear import Linear
 from netproof.query import Query, robustness
-from netproof.search.presolve import presolve
+from netproof.search.integer.presolve import presolve
 from netproof.search.verify import verify_many
 from netproof.settings import Settings
 from soundness.random_networks import floats

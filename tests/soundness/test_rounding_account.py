@@ -16,21 +16,21 @@ from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof.bounds.backward import bound_backwards
 from netproof.bounds.boxes import refine_boxes, refine_with_account
 from netproof.bounds.crown import crown_lines
+from netproof.bounds.deciding.rounding import Rounding, evaluate_upper
 from netproof.bounds.dual import Objective, crown, evaluate_dual, hulls_of
-from netproof.bounds.forms import form_ranges
-from netproof.bounds.refine import refine_layer, refine_ranges
-from netproof.bounds.refine_alpha import refine_by_alpha
-from netproof.bounds.refine_split import SplitRefiner
+from netproof.bounds.ranges.forms import form_ranges
+from netproof.bounds.ranges.refine import refine_layer, refine_ranges
+from netproof.bounds.ranges.refine_alpha import refine_by_alpha
+from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region, node_intervals, point_region, propagate_intervals
-from netproof.bounds.rounding import Rounding, evaluate_upper
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.operators.clip import Clip
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.select import Select
-from netproof.operators.sigmoid import Sigmoid
-from netproof.operators.sum import Sum
-from netproof.runs.scale import Margins, measure_root
+from netproof.measure.scale import Margins, measure_root
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.sigmoid import Sigmoid
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.select import Select
+from netproof.operators.affine.sum import Sum
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
 U = Fraction(1, 2**53)

@@ -12,15 +12,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from netproof.bounds.deciding.rounding import Rounding, evaluate_upper, sources_weight
 from netproof.bounds.dual import Objective, given, hulls_of
 from netproof.bounds.region import box_region
-from netproof.bounds.rounding import Rounding, evaluate_upper, sources_weight
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.rounding import gamma
-from netproof.operators.concatenate import Concatenate
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.sum import Sum
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.concatenate import Concatenate
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.sum import Sum
 from soundness.real_networks import double
 
 #: what the docstring calls C, the number of roundings that nobody counts, and what stands for numbers that underflow

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.bounds.region import Region
+from netproof.conditions.cases import Cases, LinearCases, OrderCases, cases_of
 from netproof.query import Conjunction
-from netproof.search.cases import Cases, LinearCases, OrderCases, cases_of
 from soundness.random_networks import floats
 from soundness.regions import Situation, random_situation
 

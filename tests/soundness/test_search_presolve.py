@@ -8,8 +8,8 @@ import torch
 
 from netproof.bounds.dual import crown, evaluate_dual, hulls_of
 from netproof.bounds.region import Region, propagate_intervals
-from netproof.search.branching import Split, input_split, split_regions
-from netproof.search.presolve import presolve
+from netproof.search.integer.branching import Split, input_split, split_regions
+from netproof.search.integer.presolve import presolve
 from soundness.random_networks import floats
 from soundness.regions import Situation, random_objective, random_situation
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from netproof.bounds.region import box_region
-from netproof.certificate.check import check
+from netproof.certificate.checker.check import check
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
+from netproof.conditions.cases import linear_cases
 from netproof.errors import QueryError
 from netproof.query import Conjunction, Query, Result, Verdict, robustness, sample_of
-from netproof.search.cases import linear_cases
-from netproof.search.engine import Effort, Search
-from netproof.search.multipliers import refutes, round_rows
+from netproof.search.integer.engine import Effort, Search
+from netproof.search.proofs.digits import refutes, round_rows
 from netproof.search.radius import largest_radius
 from netproof.search.verify import verify, verify_many
 from netproof.settings import Settings
@@ -55,8 +55,8 @@ def test_general_queries(seed: int) -> None:
 @pytest.mark.parametrize("restart", [0, 2, 10_000])
 @pytest.mark.parametrize("seed", range(4))
 def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netproof.search.engine._RESTART", restart)
-    monkeypatch.setattr("netproof.search.verify_integer.Search", functools.partial(Search, effort=TINY))
+    monkeypatch.setattr("netproof.search.integer.engine._RESTART", restart)
+    monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=TINY))
     random = np.random.default_rng([32, seed])
     kinds: Counter[str] = Counter()
     for _ in range(12):
@@ -72,8 +72,8 @@ def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.M
 @pytest.mark.parametrize("seed", range(4))
 def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Order cases: windows, outputs that saturate, rivals that ask the same."""
-    monkeypatch.setattr("netproof.search.engine._RESTART", 2)
-    monkeypatch.setattr("netproof.search.verify_integer.Search", functools.partial(Search, effort=effort))
+    monkeypatch.setattr("netproof.search.integer.engine._RESTART", 2)
+    monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=effort))
     random = np.random.default_rng([33, seed])
     robust = 0
     kinds: Counter[str] = Counter()
@@ -93,7 +93,7 @@ def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.Monkey
 
 def test_an_order_of_outputs_that_share_a_staircase_not_all_share(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order form is admissible only where all outputs share their staircase, whatever the search leaves out."""
-    monkeypatch.setattr("netproof.search.verify_integer.Search", functools.partial(Search, effort=TINY))
+    monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=TINY))
     methods: Counter[str] = Counter()
     for seed in range(60):
         random = np.random.default_rng([38, seed])

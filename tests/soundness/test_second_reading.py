@@ -17,21 +17,23 @@ from onnx import helper
 import netproof
 from conftest import random_layers, write_keras_h5
 from netproof.certificate import second_reading
-from netproof.certificate.check import check
+from netproof.certificate.checker.check import check
 from netproof.certificate.make import certificate_of
 from netproof.certificate.second_reading import compare
 from netproof.certificate.second_reading.compare import confirm
 from netproof.errors import CertificateError
-from netproof.formats import fixed_point, keras_h5, onnx_integer
+from netproof.formats import fixed_point
 from netproof.formats.fixed_point import FixedPoint
-from netproof.formats.onnx_integer_write import IntegerOnnxWriter
+from netproof.formats.keras import read as keras_h5
+from netproof.formats.onnx import integer as onnx_integer
+from netproof.formats.onnx.writing.integer import IntegerOnnxWriter
 from netproof.graph.graph import Graph
 from netproof.network import Network
-from netproof.operators.convolution import Convolution
-from netproof.operators.linear import Linear
-from netproof.operators.scale import Scale
-from netproof.operators.staircase import Staircase
-from netproof.operators.sum import Sum
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.sum import Sum
 from netproof.settings import Settings
 from soundness.residual_networks import random_residual
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.benchmarks.boxes import Normalization
-from netproof.benchmarks.generate import Shuffled
-from netproof.benchmarks.selection import Judgement, candidate, judge
-from netproof.formats.image_set import ImageSet
+from netproof.formats.images.set import ImageSet
 from netproof.formats.load import load
-from netproof.runs.filters import FILTERS, Attacked, filters_of
+from netproof.making.boxes import Normalization
+from netproof.making.filters import FILTERS, Attacked, filters_of
+from netproof.making.generate import Shuffled
+from netproof.making.selection import Judgement, candidate, judge
 from netproof.training.architectures import architecture
 from netproof.training.export import write_onnx
 
@@ -28,7 +28,7 @@ def network(tmp_path_factory):
 
 def labelled(network, count: int) -> Shuffled:
     """Random images, labelled as the network classifies all but every fourth of them."""
-    from netproof.benchmarks.boxes import normalized_image
+    from netproof.making.boxes import normalized_image
 
     images = np.random.default_rng(0).integers(0, 256, (count, 3, 8, 8)).astype(np.uint8)
     inputs = torch.from_numpy(normalized_image(images, PLAIN)).double().reshape(count, -1)

@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
-from netproof.bounds.rational import RationalGraph
-from netproof.bounds.rational_pieces import ZERO, Lower, Pieces
-from netproof.bounds.rational_program import Line, is_refuted
+from netproof.bounds.rational.bound import RationalGraph
+from netproof.bounds.rational.pieces import ZERO, Lower, Pieces
+from netproof.bounds.rational.program import Line, is_refuted
 from netproof.bounds.region import box_region
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.operators.clip import Clip
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.scale import Scale
-from netproof.operators.sigmoid import Sigmoid
-from netproof.search.touch import Touch
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.sigmoid import Sigmoid
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
+from netproof.search.real.touch import Touch
 from soundness.real_networks import double, evaluate, network_of, rational
 
 EVER = 1e18
@@ -329,7 +329,7 @@ def test_rational_numbers_do_not_pass_over_the_time_limit(monkeypatch, inputs, c
     end = torch.ones(inputs, dtype=torch.float64)
     touch = Touch.of(Query(network_of(graph), -end, end, (rows,) * 3), graph)
     clock = itertools.count()
-    monkeypatch.setattr("netproof.search.touch.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("netproof.search.real.touch.time.monotonic", lambda: next(clock))
     region = box_region(graph, -end[None], end[None])
     assert touch.refutes(region, 0, [0, 1, 2], 1e4, bends=6) == [False] * 3
     assert next(clock) < 20

@@ -10,10 +10,10 @@ import torch
 
 from netproof.attack.align import align, can_align
 from netproof.attack.corners import corner_search, surrogate_values
+from netproof.conditions.cases import Cases, cases_of
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
 from netproof.query import Conjunction
-from netproof.search.cases import Cases, cases_of
 from soundness.random_networks import RandomNetwork, floats, random_box, random_network
 
 FINAL = ("shift", "shared", "general", None)

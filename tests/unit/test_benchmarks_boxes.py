@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from netproof.benchmarks.boxes import CIFAR100, TINY_IMAGENET, Normalization, image_box, normalized_image, recover_image
 from netproof.errors import InputError
-from netproof.formats.vnnlib import read_vnnlib
-from netproof.formats.vnnlib_write import robustness_vnnlib
+from netproof.formats.vnnlib.read import read_vnnlib
+from netproof.formats.vnnlib.write import robustness_vnnlib
+from netproof.making.boxes import CIFAR100, TINY_IMAGENET, Normalization, image_box, normalized_image, recover_image
 
 #: every level of every channel
 LEVELS = np.tile(np.arange(256, dtype=np.uint8).reshape(16, 16), (3, 1, 1))

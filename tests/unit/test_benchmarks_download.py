@@ -12,11 +12,11 @@ import sys
 import pytest
 
 from loopback import loopback
-from netproof.benchmarks import download as module
 from netproof.benchmarks import public
-from netproof.benchmarks.download import Patience, download
 from netproof.errors import FormatError, InputError
-from netproof.formats.digests import Digest
+from netproof.files import download as module
+from netproof.files.digests import Digest
+from netproof.files.download import Patience, download
 
 DATA = random.Random(0).randbytes(300_000)
 DIGEST = Digest("sha256", hashlib.sha256(DATA).hexdigest())

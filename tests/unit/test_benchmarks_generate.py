@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from image_archives import random_images
-from netproof.benchmarks.boxes import Normalization
-from netproof.benchmarks.folder import BenchmarkFolder
-from netproof.benchmarks.generate import Generated, Shuffled, choose, generate, read_selected, write_selected
-from netproof.benchmarks.recipes import Recipe
-from netproof.benchmarks.selection import Candidate, Judgement, SelectionRecord, conditions, judge, select
 from netproof.errors import FormatError, InputError
-from netproof.formats.image_set import ImageSet
+from netproof.formats.images.set import ImageSet
 from netproof.formats.instances import read_instances
+from netproof.making.boxes import Normalization
+from netproof.making.folder import BenchmarkFolder
+from netproof.making.generate import Generated, Shuffled, choose, generate, read_selected, write_selected
+from netproof.making.recipes import Recipe
+from netproof.making.selection import Candidate, Judgement, SelectionRecord, conditions, judge, select
 
 PLAIN = Normalization((0.5,) * 3, (0.25,) * 3)
 IMAGES = Shuffled(ImageSet(random_images(40, (3, 4, 4)), np.arange(40) % 5, tuple("abcde"), "images"))

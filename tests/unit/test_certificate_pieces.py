@@ -17,24 +17,24 @@ import pytest
 import torch
 
 import netproof
-from netproof.certificate import cases as cases_module
-from netproof.certificate import check as check_module
-from netproof.certificate import evaluate as evaluate_module
-from netproof.certificate.cases import Cases, query_of
-from netproof.certificate.check import Checked, check
+from netproof.certificate.checker import cases as cases_module
+from netproof.certificate.checker import check as check_module
+from netproof.certificate.checker import evaluate as evaluate_module
+from netproof.certificate.checker.cases import Cases, query_of
+from netproof.certificate.checker.check import Checked, check
+from netproof.certificate.checker.evaluate import LIMIT, ExactNetwork, Stairs
+from netproof.certificate.checker.refute import Rows
+from netproof.certificate.checker.region import Cuts, Region
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
-from netproof.certificate.evaluate import LIMIT, ExactNetwork, Stairs
 from netproof.certificate.format import encode, is_intact, write
-from netproof.certificate.refute import Rows
-from netproof.certificate.region import Cuts, Region
 from netproof.certificate.witness import WitnessDocument
 from netproof.errors import CertificateError, ProofError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.staircase import Staircase
-from netproof.operators.sum import Sum
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.sum import Sum
 
 EMPTY, LEAF, CUT, SPLIT, POINTS = range(5)
 THRESHOLDS, BASE = [2.0, 5.0, 5.0, 8.0], -1.0
@@ -615,7 +615,7 @@ def test_what_makes_a_file_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     net = network()
     path = tmp_path / "c.cert"
     synced: list[int] = []
-    monkeypatch.setattr("netproof.formats.files.os.fsync", synced.append)
+    monkeypatch.setattr("netproof.files.opened.os.fsync", synced.append)
     made = proof(net, [[([1], 4)]], kind=[POINTS])
     write(path, made)
     assert is_intact(path) and len(synced) == 1

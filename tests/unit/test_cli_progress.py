@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netproof.cli import progress as module
+from netproof.cli.terminal import progress as module
 from netproof.runs.rows import Row
 
 

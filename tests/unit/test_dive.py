@@ -10,8 +10,8 @@ import torch
 
 from netproof.bounds.region import box_region
 from netproof.query import Conjunction, Query, Verdict
-from netproof.search.dive import BEAM
-from netproof.search.engine import Search
+from netproof.search.integer.dive import BEAM
+from netproof.search.integer.engine import Search
 from netproof.search.verify import verify
 from netproof.settings import Settings
 from soundness.random_networks import Layer, RandomNetwork, Steps, floats, random_network, tight_query, witnesses

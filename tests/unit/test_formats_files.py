@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from netproof.errors import InputError
-from netproof.formats import files
-from netproof.formats.files import read_bytes, whole_file, write_bytes
-from netproof.runs.durable import write_text
+from netproof.files import opened as files
+from netproof.files.durable import write_text
+from netproof.files.opened import read_bytes, whole_file, write_bytes
 
 
 @pytest.mark.parametrize("how", ["bytes", "text"])

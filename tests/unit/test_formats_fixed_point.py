@@ -15,7 +15,7 @@ from conftest import classify, random_layers
 from netproof.errors import ExactnessError, FormatError, InputError
 from netproof.formats.fixed_point import FixedPoint, fixed_point_graph, quantize
 from netproof.graph.graph import Graph
-from netproof.operators.linear import Linear
+from netproof.operators.affine.linear import Linear
 
 
 def by_fractions(value: float, bits: int, integer_bits: int) -> int:

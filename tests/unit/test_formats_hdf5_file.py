@@ -11,8 +11,8 @@ import pytest
 
 from conftest import Layer, random_layers, write_keras_h5
 from keras_files import Change, changed, refused
-from netproof.formats import hdf5_file
-from netproof.formats.keras_h5 import read_keras_h5
+from netproof.formats.keras import hdf5 as hdf5_file
+from netproof.formats.keras.read import read_keras_h5
 
 if TYPE_CHECKING:
     import h5py

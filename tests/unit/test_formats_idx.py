@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from conftest import write_idx
 from netproof.errors import FormatError
-from netproof.formats import idx
-from netproof.formats.files import read_bytes
+from netproof.files.opened import read_bytes
+from netproof.formats.images import idx
 
 Reader = Callable[[Path], object]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from netproof.errors import FormatError
-from netproof.formats.keras_config import check_config
+from netproof.formats.keras.config import check_config
 
 Config = dict[str, Any]
 LAYERS = [("flatten", None), ("dense", (12, 5)), ("dropout", None), ("dense_1", (5, 3))]
@@ -275,7 +275,7 @@ def test_the_config_in_a_file_is_looked_at(tmp_path: Path) -> None:
     import h5py
 
     from conftest import random_layers, write_keras_h5
-    from netproof.formats.keras_h5 import read_keras_h5
+    from netproof.formats.keras.read import read_keras_h5
 
     path = write_keras_h5(tmp_path / "net.h5", random_layers((4, 5, 3), seed=3))
 

@@ -17,8 +17,8 @@ import torch
 from conftest import Layer, random_layers, write_keras_h5
 from keras_files import Change, changed, refused
 from netproof.formats.fixed_point import FixedPoint, quantize
-from netproof.formats.keras_h5 import read_keras_h5
-from netproof.operators.linear import Linear
+from netproof.formats.keras.read import read_keras_h5
+from netproof.operators.affine.linear import Linear
 
 if TYPE_CHECKING:
     import h5py
@@ -250,7 +250,7 @@ import collections, json, sys, warnings
 from pathlib import Path
 import numpy as np
 from netproof.errors import FormatError
-from netproof.formats.keras_h5 import read_keras_h5
+from netproof.formats.keras.read import read_keras_h5
 
 warnings.simplefilter("error")
 good, folder, seed, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

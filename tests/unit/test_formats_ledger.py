@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from netproof.errors import FormatError
 from netproof.formats import ledger
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.onnx import read_onnx
+from netproof.formats.onnx.read import read_onnx
 from onnx_models import model, node, save
 
 
@@ -129,7 +129,7 @@ def test_one_external_file_read_again_and_again(tmp_path: Path) -> None:
 
 
 def test_files_beside_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from netproof.formats import onnx_external
+    from netproof.formats.onnx.container import external as onnx_external
 
     reads = []
     read_raw = onnx_external.read_raw

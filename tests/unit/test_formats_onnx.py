@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 import netproof
 from netproof.errors import FormatError, InputError
 from netproof.formats import ledger
-from netproof.formats.onnx import OPERATORS, read_onnx
+from netproof.formats.onnx.read import OPERATORS, read_onnx
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic
 from onnx_models import assert_agrees, model, node, random_inputs, run_onnxruntime, save
@@ -419,7 +419,7 @@ def test_files_that_are_none(tmp_path):
 
 
 def test_oversized(tmp_path, monkeypatch):
-    from netproof.formats import files
+    from netproof.files import opened as files
 
     path = tmp_path / "bomb.onnx"
     path.write_bytes(gzip.compress(bytes(1 << 20)))

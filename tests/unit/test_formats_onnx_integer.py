@@ -14,14 +14,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import netproof
-from netproof.certificate.check import check
+from netproof.certificate.checker.check import check
 from netproof.certificate.make import certificate_of
 from netproof.certificate.second_reading.compare import confirm
 from netproof.errors import FormatError, InputError
-from netproof.formats.monotone_steps import Clipped, Plus, Quotient, Step, Times, applied, staircase_of
-from netproof.formats.onnx import read_onnx
+from netproof.formats.onnx.monotone_steps import Clipped, Plus, Quotient, Step, Times, applied, staircase_of
+from netproof.formats.onnx.read import read_onnx
 from netproof.graph.graph import Arithmetic
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
 from netproof.settings import Settings
 
 SHAPE = (2, 3, 3)

@@ -20,9 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import netproof
 from netproof.errors import FormatError
-from netproof.formats.onnx import read_onnx
-from netproof.formats.onnx_arithmetic import exactly
-from netproof.formats.onnx_call import NodeError
+from netproof.formats.onnx.arithmetic import exactly
+from netproof.formats.onnx.call import NodeError
+from netproof.formats.onnx.read import read_onnx
 from onnx_models import assert_agrees, model, node, random_inputs, run_onnxruntime, save
 
 

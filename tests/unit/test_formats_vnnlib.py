@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netproof.errors import FormatError, InputError
-from netproof.formats.vnnlib import read_vnnlib
+from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.property import Property
 
 HEAD = "(declare-const X_0 Real)\n(declare-const X_1 Real)\n(declare-const Y_0 Real)\n(declare-const Y_1 Real)\n"

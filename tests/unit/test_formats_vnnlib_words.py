@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from netproof.errors import FormatError, TimeLimitError
-from netproof.formats import vnnlib_formulas, vnnlib_tokens
-from netproof.formats.vnnlib import read_vnnlib
+from netproof.formats.vnnlib import formulas as vnnlib_formulas
+from netproof.formats.vnnlib import tokens as vnnlib_tokens
+from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.property import Property
 
 HEAD = "(declare-const X_0 Real)\n(declare-const Y_0 Real)\n(assert (>= X_0 0))(assert (<= X_0 1))\n"
@@ -237,7 +238,7 @@ def test_more_words_than_can_be_held(tmp_path, monkeypatch):
 
 
 def test_more_comparisons_than_can_be_held(tmp_path, monkeypatch):
-    monkeypatch.setattr("netproof.formats.vnnlib.LARGEST_FORM", 1500)
+    monkeypatch.setattr("netproof.formats.vnnlib.read.LARGEST_FORM", 1500)
     many = f"(assert (or {'(>= Y_0 1)' * 1023}))"
     assert read(tmp_path, HEAD + many)
     with pytest.raises(FormatError, match="more than 1500 comparisons before this one"):

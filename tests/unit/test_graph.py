@@ -8,8 +8,8 @@ import torch
 from netproof.errors import ExactnessError
 from netproof.graph.exactness import EXACT_LIMIT, check_exact
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.operators.linear import Linear
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.linear import Linear
 
 
 def linear(weight: list[list[float]], bias: list[float] | None = None) -> Linear:

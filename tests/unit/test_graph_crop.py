@@ -7,13 +7,13 @@ import torch
 
 from netproof.graph.crop import crop
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.operators.concatenate import Concatenate
-from netproof.operators.convolution import Convolution
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.scale import Scale
-from netproof.operators.select import Select
-from netproof.operators.sum import Sum
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.concatenate import Concatenate
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.select import Select
+from netproof.operators.affine.sum import Sum
 
 
 def convolution(generator: torch.Generator, shape: tuple[int, int, int], outputs: int, **how: object) -> Convolution:

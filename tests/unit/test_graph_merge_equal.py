@@ -7,18 +7,18 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 
-from netproof.formats.onnx import read_onnx
+from netproof.formats.onnx.read import read_onnx
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.graph.merge_equal import merge_equal
-from netproof.graph.simplify import simplify
-from netproof.operators.batch_norm import BatchNorm
-from netproof.operators.clip import Clip
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.scale import Scale
-from netproof.operators.select import Select
-from netproof.operators.sum import Sum
+from netproof.graph.passes.merge_equal import merge_equal
+from netproof.graph.passes.simplify import simplify
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.batch_norm import BatchNorm
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.select import Select
+from netproof.operators.affine.sum import Sum
 from onnx_models import model, node, random_inputs, run_netproof, run_onnxruntime, save
 
 

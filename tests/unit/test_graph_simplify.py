@@ -9,21 +9,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netproof.graph.compose_select import linear_of_select, select_of_select
-from netproof.graph.drop_dead import drop_dead
-from netproof.graph.drop_identity import drop_identity
-from netproof.graph.fold_scale import scale_after, scale_before
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.graph.merge import merge
-from netproof.graph.merge_linear import linear_of_linear
-from netproof.graph.simplify import simplify
+from netproof.graph.passes.compose_select import linear_of_select, select_of_select
+from netproof.graph.passes.drop_dead import drop_dead
+from netproof.graph.passes.drop_identity import drop_identity
+from netproof.graph.passes.fold_scale import scale_after, scale_before
+from netproof.graph.passes.merge import merge
+from netproof.graph.passes.merge_linear import linear_of_linear
+from netproof.graph.passes.simplify import simplify
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.select import Select
+from netproof.operators.affine.sum import Sum
 from netproof.operators.base import Affine
-from netproof.operators.convolution import Convolution
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.scale import Scale
-from netproof.operators.select import Select
-from netproof.operators.sum import Sum
 
 few = settings(deadline=None, derandomize=True, database=None, max_examples=60)
 Matrix = list[list[Fraction]]

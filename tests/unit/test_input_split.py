@@ -12,14 +12,14 @@ import torch
 
 from netproof import Verdict
 from netproof.bounds.region import box_region
+from netproof.conditions.constraints import Constraints
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.linear import Linear
 from netproof.query import Conjunction
-from netproof.search import input_split
-from netproof.search.constraints import Constraints
-from netproof.search.input_split import InputSplit
-from netproof.search.problem import Problem
+from netproof.search.real import input_split
+from netproof.search.real.input_split import InputSplit
+from netproof.search.real.problem import Problem
 
 
 def tent(threshold: float, cases: int = 1):
@@ -53,7 +53,7 @@ def test_boxes_that_do_not_close_are_given_up(patience, monkeypatch):
 
 
 def test_boxes_that_close_go_on(monkeypatch):
-    monkeypatch.setattr("netproof.search.input_split._WORTH", 0.0)
+    monkeypatch.setattr("netproof.search.real.input_split._WORTH", 0.0)
     search, region = tent(0.0011)
     assert search.run(region, torch.zeros(1, dtype=torch.int64), time.monotonic() + 600.0, 0.0).verdict is Verdict.UNSAT
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from netproof.attack.lattice import descend, round_near
+from netproof.conditions.cases import Cases, cases_of
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.operators.linear import Linear
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.linear import Linear
 from netproof.query import Conjunction
-from netproof.search.cases import Cases, cases_of
 from soundness.random_networks import floats
 from unit.test_attack import draw, where
 

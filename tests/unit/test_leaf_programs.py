@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.bounds.open_dual import LEFT, RIGHT, OpenDual
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
 from netproof.bounds.region import Region
-from netproof.bounds.rounding import Rounding
-from netproof.exact.milp.highs import SolverError
-from netproof.exact.milp.model import Solution, Status
+from netproof.conditions.constraints import Constraints
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.search import leaf
-from netproof.search.constraints import Constraints
-from netproof.search.leaf import LeafPrograms, leaf_solver
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.affine.linear import Linear
+from netproof.search.real import leaf
+from netproof.search.real.leaf import LeafPrograms, leaf_solver
+from netproof.solvers.highs.model import Solution, Status
+from netproof.solvers.highs.solve import SolverError
 
 #: the second feature is never below 0, although its range does not say so; the fourth just comes down to 0
 WEIGHT = [[1.0, 1.0], [1.0, 0.0], [2.0, 0.0], [1.0, 0.0]]

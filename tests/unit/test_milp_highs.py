@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.exact.milp import highs as adapter
 from netproof.exact.milp.engine import MilpEngine
-from netproof.exact.milp.highs import HighsProcess, SolverError
-from netproof.exact.milp.model import Model, ModelBuilder, Status
 from netproof.exact.milp.rounding import roundings
 from netproof.query import Query, Verdict
 from netproof.settings import Settings
+from netproof.solvers.highs import solve as adapter
+from netproof.solvers.highs.model import Model, ModelBuilder, Status
+from netproof.solvers.highs.solve import HighsProcess, SolverError
 from soundness.random_networks import floats, random_network, tight_query
 
 MEMORY = 1 << 30
@@ -179,8 +179,8 @@ def test_an_engine_that_is_never_closed_ends_with_the_program():
     """Shutting down with a thread in the middle of a read was the end of the interpreter, by SIGABRT."""
     program = """
 import time, numpy as np
-from netproof.exact.milp.highs import HighsProcess
-from netproof.exact.milp.model import ModelBuilder
+from netproof.solvers.highs.solve import HighsProcess
+from netproof.solvers.highs.model import ModelBuilder
 solver, builder = HighsProcess(1 << 30), ModelBuilder()
 builder.row(builder.columns(np.zeros(2), np.ones(2), integer=True), [1.0, 1.0], 1.0, 1.0)
 class Kept:

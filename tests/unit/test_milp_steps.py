@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netproof.exact.milp.highs_worker import Request, solve
-from netproof.exact.milp.model import Model, ModelBuilder, Solution, Status
 from netproof.exact.milp.steps import Levels, Steps, encode_steps
+from netproof.solvers.highs.model import Model, ModelBuilder, Solution, Status
+from netproof.solvers.highs.worker import Request, solve
 
 #: equidistant with short, long and one-sided ends; jumps; one threshold; repeated ones; a wide range
 STAIRCASES = [

@@ -10,14 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.s_shape import SShape
+from netproof.operators.activations.sigmoid import Sigmoid
+from netproof.operators.activations.tanh import Tanh
 from netproof.operators.base import Activation
-from netproof.operators.clip import Clip
-from netproof.operators.kink_hull import KinkHull
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.relu import ReLU
-from netproof.operators.s_shape import SShape
-from netproof.operators.sigmoid import Sigmoid
-from netproof.operators.tanh import Tanh
+from netproof.operators.hulls.kink_hull import KinkHull
 
 few = settings(deadline=None, derandomize=True, database=None, max_examples=60)
 

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from netproof.operators import convolution
+from netproof.operators.affine import convolution
+from netproof.operators.affine.block_linear import BlockLinear
+from netproof.operators.affine.concatenate import Concatenate
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.select import Select
+from netproof.operators.affine.sum import Sum
 from netproof.operators.base import Affine
-from netproof.operators.block_linear import BlockLinear
-from netproof.operators.concatenate import Concatenate
-from netproof.operators.convolution import Convolution
-from netproof.operators.linear import Linear
-from netproof.operators.scale import Scale
-from netproof.operators.select import Select
-from netproof.operators.sum import Sum
 
 few = settings(deadline=None, derandomize=True, database=None, max_examples=40)
 

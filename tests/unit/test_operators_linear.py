@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netproof.operators.affine.linear import Linear
 from netproof.operators.input import Input
-from netproof.operators.linear import Linear
 
 
 def integers(generator: torch.Generator, *shape: int, reach: int = 9) -> torch.Tensor:

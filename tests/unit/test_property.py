@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
-from netproof.operators.linear import Linear
+from netproof.operators.affine.linear import Linear
 from netproof.property import Box, LinearConstraint, Property, PropertyPart, float_above, float_below
 
 few = settings(deadline=None, derandomize=True, database=None, max_examples=200)

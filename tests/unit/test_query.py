@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from netproof.errors import InputError, QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
-from netproof.operators.linear import Linear
+from netproof.operators.affine.linear import Linear
 from netproof.property import Box, PropertyPart
 from netproof.query import Conjunction, Query, Question, Sample, Verdict, robustness, sample_of
 from netproof.search.verify import verify

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from netproof.errors import InputError
-from netproof.runs import durable
+from netproof.files import durable
 from netproof.runs.folder import RunFolder
 from netproof.runs.plan import pending, select
 from netproof.runs.record import RunRecord

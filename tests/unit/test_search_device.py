@@ -12,38 +12,38 @@ import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof import device as devices
-from netproof.bounds import end_search
-from netproof.bounds.end_search import EndSearch
-from netproof.bounds.open_dual import OpenDual
-from netproof.bounds.refine_alpha import refine_by_alpha
-from netproof.bounds.refine_split import SplitRefiner
+from netproof.attack.real import FloatAttack
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.multipliers.signs import OpenDual
+from netproof.bounds.ranges import end_search
+from netproof.bounds.ranges.end_search import EndSearch
+from netproof.bounds.ranges.refine_alpha import refine_by_alpha
+from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region
-from netproof.bounds.rounding import Rounding
-from netproof.device import CPU, find_device, plain_products
+from netproof.conditions.constraints import Constraints
+from netproof.device import CPU, check_device, find_device, plain_products
 from netproof.errors import InputError
-from netproof.formats.onnx import read_onnx
+from netproof.formats.onnx.read import read_onnx
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
-from netproof.operators.block_linear import BlockLinear
-from netproof.operators.clip import Clip
-from netproof.operators.concatenate import Concatenate
-from netproof.operators.convolution import Convolution
-from netproof.operators.leaky_relu import LeakyReLU
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.scale import Scale
-from netproof.operators.select import Select
-from netproof.operators.sigmoid import Sigmoid
-from netproof.operators.sum import Sum
-from netproof.operators.tanh import Tanh
-from netproof.search import range_split, relu_split, rounds, verify_real
-from netproof.search.cells import CellSearch
-from netproof.search.constraints import Constraints
-from netproof.search.device import check_device
-from netproof.search.float_attack import FloatAttack
-from netproof.search.problem import Problem
-from netproof.search.range_split import RangeSplit
-from netproof.search.relu_split import ReluSplit
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.sigmoid import Sigmoid
+from netproof.operators.activations.tanh import Tanh
+from netproof.operators.affine.block_linear import BlockLinear
+from netproof.operators.affine.concatenate import Concatenate
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.select import Select
+from netproof.operators.affine.sum import Sum
+from netproof.search.real import decide as verify_real
+from netproof.search.real import range_split, relu_split, rounds
+from netproof.search.real.cells import CellSearch
+from netproof.search.real.problem import Problem
+from netproof.search.real.range_split import RangeSplit
+from netproof.search.real.relu_split import ReluSplit
 from onnx_models import model, node, save
 from pretend_device import DEVICE, PretendDevice, WrongDeviceError
 from soundness.real_networks import double, random_graph

@@ -8,21 +8,21 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
-from netproof.bounds.open_dual import OpenDual
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.multipliers.signs import OpenDual
 from netproof.bounds.region import box_region
-from netproof.bounds.rounding import Rounding
+from netproof.conditions.constraints import Constraints
 from netproof.errors import InputError
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.network import Network
-from netproof.operators.linear import Linear
-from netproof.operators.relu import ReLU
-from netproof.operators.tanh import Tanh
-from netproof.search.constraints import Constraints
-from netproof.search.input_split import InputSplit
-from netproof.search.memory import check_memory, needed_memory
-from netproof.search.problem import Problem
-from netproof.search.range_split import RangeSplit
-from netproof.search.relu_split import ReluSplit
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.tanh import Tanh
+from netproof.operators.affine.linear import Linear
+from netproof.search.real.input_split import InputSplit
+from netproof.search.real.memory import check_memory, needed_memory
+from netproof.search.real.problem import Problem
+from netproof.search.real.range_split import RangeSplit
+from netproof.search.real.relu_split import ReluSplit
 
 
 def graph(width: int, activation=None, inputs: int = 80) -> Graph:

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netproof.exact.milp.highs import HighsProcess
-from netproof.exact.milp.model import ModelBuilder, Status
-from netproof.exact.smt import solver
 from netproof.exact.smt.engine import SmtEngine
 from netproof.query import Verdict
 from netproof.search.verify import verify
 from netproof.settings import Settings
+from netproof.solvers.bitwuzla import solve as solver
+from netproof.solvers.highs.model import ModelBuilder, Status
+from netproof.solvers.highs.solve import HighsProcess
 from soundness.random_networks import random_network, tight_query
 
 #: tells its child's number and waits for an answer that does not come
@@ -32,7 +32,7 @@ subprocess.Popen = Told
 
 #: a solver reads, prepares and searches this for minutes: in steps, of which the first ask nobody whether to go on
 LONG_SCRIPT = """
-from netproof.exact.smt.solver import solve
+from netproof.solvers.bitwuzla.solve import solve
 lines = ["(declare-const x0 (_ BitVec 32))"] + [
     f"(define-fun x{i + 1} () (_ BitVec 32) (bvadd x{i} (bvmul x{max(0, i - 7)} (_ bv{7 * i + 3} 32))))"
     for i in range(300000)
@@ -43,8 +43,8 @@ solve([*lines, "(assert (= x300000 (_ bv5 32)))"], deadline=time.monotonic() + 1
 #: a market split (Cornuejols and Dawande, 1998), which branch and bound does not finish
 LONG_PROGRAM = """
 import numpy as np
-from netproof.exact.milp.highs import HighsProcess
-from netproof.exact.milp.model import ModelBuilder
+from netproof.solvers.highs.solve import HighsProcess
+from netproof.solvers.highs.model import ModelBuilder
 random, builder = np.random.default_rng(0), ModelBuilder()
 x = builder.columns(np.zeros(60), np.ones(60), integer=True)
 for weights in random.integers(0, 100, (7, 60)).astype(float):

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
 
 quick = settings(deadline=None, derandomize=True, database=None, max_examples=80)
 

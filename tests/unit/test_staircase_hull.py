@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from netproof.operators.hull import Hull
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.hulls.hull import Hull
 from soundness.random_networks import KINDS, random_steps
 
 Reals = NDArray[np.float64]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from damaged_states import DAMAGES
-from netproof.benchmarks.boxes import Normalization
 from netproof.errors import FormatError, InputError
-from netproof.formats.image_set import ImageSet
+from netproof.formats.images.set import ImageSet
+from netproof.making.boxes import Normalization
 from netproof.training import run as training_run
 from netproof.training.architectures import architecture
 from netproof.training.certified import CertifiedTraining, Inputs, Options, accuracy

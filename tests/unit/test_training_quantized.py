@@ -15,10 +15,10 @@ from damaged_states import DAMAGES
 from netproof.certificate.second_reading.compare import confirm
 from netproof.errors import FormatError, InputError, NetproofError
 from netproof.formats.fixed_point import FixedPoint, quantize
-from netproof.training.quantized import QuantizedTraining, integer_outputs, train_quantized
-from netproof.training.quantized_layers import Requantization
-from netproof.training.quantized_layers import quantized as quantized_parameter
-from netproof.training.quantized_networks import QuantizedNetwork, perceptron, residual
+from netproof.training.quantized.layers import Requantization
+from netproof.training.quantized.layers import quantized as quantized_parameter
+from netproof.training.quantized.networks import QuantizedNetwork, perceptron, residual
+from netproof.training.quantized.train import QuantizedTraining, integer_outputs, train_quantized
 
 WIDTHS = FixedPoint(bits=5, input_bits=4)
 SHAPE = (1, 4, 5)

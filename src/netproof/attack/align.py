@@ -15,8 +15,8 @@ from torch import Tensor
 
 from netproof.attack.corners import Goal
 from netproof.graph.graph import Graph
+from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation, Affine
-from netproof.operators.linear import Linear
 
 #: one chain in four runs at each temperature; which one finds a witness depends on the network
 _TEMPERATURES = (0.005, 0.02, 0.1, 0.3)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError
-from netproof.formats.files import read_bytes
+from netproof.files.opened import read_bytes
 
 if TYPE_CHECKING:
     from netproof.network import Network

@@ -1,4 +1,4 @@
-"""Benchmarks of one quantized perceptron and the test samples of an image set, shared by one file each."""
+"""Benchmarks of one quantized perceptron and the test samples of an image set."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ class PerceptronBenchmark(Benchmark):
 
     def open(self, data: DataFolders) -> OpenBenchmark:
         from netproof.formats.fixed_point import FixedPoint
-        from netproof.formats.idx import read_images, read_labels
-        from netproof.formats.keras_h5 import read_keras_h5
+        from netproof.formats.images.idx import read_images, read_labels
+        from netproof.formats.keras.read import read_keras_h5
 
         files = self.files(data)
         images, labels = read_images(files["images"]), read_labels(files["labels"])
@@ -166,3 +166,43 @@ class _OpenPerceptron(OpenBenchmark):
         image = torch.from_numpy(self.images[index].copy())
         query = robustness(self.perceptron, image, int(self.labels[index]), radius, name=instance.name)
         return Question.of(query)
+
+
+#: T. A. Henzinger, M. Lechner, D. Zikelic, *Scalable Verification of Quantized Neural Networks*, AAAI 2021 (784-64-32: of 32
+#: outputs the first ten are classes); Y. Zhang et al., *QVIP: An ILP-based Formal Verification Approach for Quantized
+#: Neural Networks*, ASE 2022. In the order of ``netproof bench list``
+BENCHMARKS = (
+    PerceptronBenchmark(
+        name="qnn-mnist",
+        description="AAAI 2021: 400 MNIST samples, 6-bit perceptron 784-64-32, radius 1 to 4",
+        images=MNIST,
+        network="qnn/mnist_mlp.h5",
+        bits=6,
+        authors="AAAI 2021",
+        table="qnn/published-aaai2021.csv",
+    ),
+    PerceptronBenchmark(
+        name="qnn-fashion-mnist",
+        description="AAAI 2021: 300 Fashion-MNIST samples, 6-bit perceptron 784-64-32, radius 1 to 4",
+        images=FASHION_MNIST,
+        network="qnn/fashion-mnist_mlp.h5",
+        bits=6,
+        blocks=(Block(0, 100, 1), Block(100, 200, 2), Block(200, 250, 3), Block(300, 350, 4)),
+        authors="AAAI 2021",
+        table="qnn/published-aaai2021.csv",
+    ),
+    PerceptronBenchmark(
+        name="qnn-qvip-p1-4",
+        description="ASE 2022 (QVIP, P1-4): 400 MNIST samples, 4-bit perceptron 784-64-10, radius 1 to 4",
+        images=MNIST,
+        network="qnn/qvip/mnist_1blk_64_in_8_qu_4.h5",
+        bits=4,
+    ),
+    PerceptronBenchmark(
+        name="qnn-qvip-p3-6",
+        description="ASE 2022 (QVIP, P3-6): 400 MNIST samples, 6-bit perceptron 784-64-32-10, radius 1 to 4",
+        images=MNIST,
+        network="qnn/qvip/mnist_2blk_64_32_in_8_qu_6.h5",
+        bits=6,
+    ),
+)

@@ -13,10 +13,10 @@ from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
 
-from netproof.benchmarks.download import Patience, Report, download
 from netproof.errors import InputError
-from netproof.formats import cifar, tiny_imagenet
-from netproof.formats.digests import Digest
+from netproof.files.digests import Digest
+from netproof.files.download import Patience, Report, download
+from netproof.formats.images import cifar, tiny_imagenet
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def fetch(
 
     Raises
     ------
-    InputError : see :func:`netproof.benchmarks.download.download`; a pattern that matches nothing
+    InputError : see :func:`netproof.files.download.download`; a pattern that matches nothing
     FormatError : a file that is not the published one, on the server or in the folder
     """
     start = wanted.base if base is None else base if base.endswith("/") else f"{base}/"

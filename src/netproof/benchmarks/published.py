@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netproof.errors import FormatError
-from netproof.formats.files import read_bytes
+from netproof.files.opened import read_bytes
 
 _HEADER = ["dataset", "index", "radius", "verdict"]
 _VERDICTS = ("robust", "vulnerable", "misclassified", "timeout")

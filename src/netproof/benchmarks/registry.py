@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-from netproof.benchmarks import (
-    acasxu,
-    cifar10_resnet,
-    cifar_biasfield,
-    collins_rul_cnn,
-    mnist_fc,
-    oval21,
-    qnn_fashion_mnist,
-    qnn_mnist,
-    qnn_qvip_p1_4,
-    qnn_qvip_p3_6,
-    rl_benchmarks,
-    sri_resnet_a,
-    sri_resnet_b,
-    tllverifybench,
-    vnncomp_test,
-)
+from netproof.benchmarks import perceptron, vnncomp
 from netproof.benchmarks.base import Benchmark
 from netproof.benchmarks.vnncomp import PREFIX, folder_benchmark
 from netproof.errors import InputError
 
-_ALL: tuple[Benchmark, ...] = (
-    qnn_mnist.BENCHMARK,
-    qnn_fashion_mnist.BENCHMARK,
-    qnn_qvip_p1_4.BENCHMARK,
-    qnn_qvip_p3_6.BENCHMARK,
-    acasxu.BENCHMARK,
-    mnist_fc.BENCHMARK,
-    oval21.BENCHMARK,
-    rl_benchmarks.BENCHMARK,
-    collins_rul_cnn.BENCHMARK,
-    tllverifybench.BENCHMARK,
-    cifar_biasfield.BENCHMARK,
-    vnncomp_test.BENCHMARK,
-    cifar10_resnet.BENCHMARK,
-    sri_resnet_a.BENCHMARK,
-    sri_resnet_b.BENCHMARK,
-)
+_ALL: tuple[Benchmark, ...] = (*perceptron.BENCHMARKS, *vnncomp.BENCHMARKS)
 
 
 def benchmarks() -> tuple[Benchmark, ...]:

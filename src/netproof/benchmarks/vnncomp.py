@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from netproof.benchmarks.base import ABSENT, Benchmark, Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
-from netproof.formats.files import read_bytes
+from netproof.files.opened import read_bytes
 
 if TYPE_CHECKING:
     from netproof.formats.instances import Instance as Line
@@ -213,7 +213,7 @@ class _OpenVnncomp(OpenBenchmark):
         return not isinstance(self._network(instance.network), Exception)
 
     def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
-        from netproof.formats.vnnlib import read_vnnlib
+        from netproof.formats.vnnlib.read import read_vnnlib
 
         network = self._network(instance.network)
         if isinstance(network, Exception):
@@ -228,3 +228,46 @@ class _OpenVnncomp(OpenBenchmark):
             held = _loaded(self._paths[name])
         self._held[name] = held
         return held
+
+
+#: name, what it is, its list. ``acasxu``: networks of Katz et al., CAV 2017; ``tllverifybench``: two-level lattices of
+#: Ferlez and Shoukry; ``oval21``: radii found by binary search; ``sri_resnet_*``: residual networks of ETH SRI
+_KNOWN = (
+    (
+        "acasxu",
+        "2022: ACAS Xu: 186 instances on 45 collision avoidance networks, 5 inputs",
+        "vnncomp/acasxu/instances.csv",
+    ),
+    ("mnist_fc", "2022: 90 instances on perceptrons of 256 x 2, 4 and 6, MNIST", "vnncomp/mnist_fc/instances.csv"),
+    ("oval21", "2022: 30 instances on convolutional networks, CIFAR-10", "vnncomp/oval21/instances.csv"),
+    (
+        "rl_benchmarks",
+        "2022: 296 instances on controllers from reinforcement learning",
+        "vnncomp/rl_benchmarks/instances.csv",
+    ),
+    (
+        "collins_rul_cnn",
+        "2022: 62 instances on remaining useful life of machines, convolutional",
+        "vnncomp/collins_rul_cnn/instances.csv",
+    ),
+    ("tllverifybench", "2022: 16 instances on two-level lattices, 2 inputs", "vnncomp/tllverifybench/instances.csv"),
+    (
+        "cifar_biasfield",
+        "2022: 3 instances on bias fields over CIFAR-10 images, 16 inputs",
+        "vnncomp/cifar_biasfield/instances.csv",
+    ),
+    ("test", "2022: 5 tiny instances that every tool must answer", "vnncomp/test/instances.csv"),
+    (
+        "cifar10_resnet",
+        "2021: 72 instances on residual networks, CIFAR-10",
+        "cifar10_resnet/cifar10_resnet_instances.csv",
+    ),
+    ("sri_resnet_a", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_a/instances.csv"),
+    ("sri_resnet_b", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_b/instances.csv"),
+)
+
+#: the benchmarks of VNN-COMP 2021 and 2022 that netproof knows by name, in the order of ``netproof bench list``
+BENCHMARKS = tuple(
+    VnncompBenchmark(name=name, description=f"VNN-COMP {description}", lists=(path,))
+    for name, description, path in _KNOWN
+)

@@ -19,7 +19,7 @@ from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
 
 if TYPE_CHECKING:
-    from netproof.bounds.rounding import Rounding
+    from netproof.bounds.deciding.rounding import Rounding
 
 #: What an activation does with what it received, by its number ``k`` and ``v_k``: its multipliers, shaped like ``v_k``
 #: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing).

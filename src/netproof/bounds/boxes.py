@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.backward import Lines, bound_backwards
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import hulls_of
-from netproof.bounds.refine import behind_activations, open_features
+from netproof.bounds.ranges.refine import behind_activations, open_features
 from netproof.bounds.region import Region, propagate_intervals
-from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
-from netproof.operators.hull import Hull
+from netproof.operators.hulls.hull import Hull
 
 
 def box_lines(

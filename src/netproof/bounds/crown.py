@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from netproof.bounds.backward import Lines, bound_backwards
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective
 from netproof.bounds.region import Region
-from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
-from netproof.operators.hull import Hull
+from netproof.operators.hulls.hull import Hull
 
 
 def crown_lines(

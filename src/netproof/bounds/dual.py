@@ -26,7 +26,7 @@ from netproof.bounds.backward import bound_backwards
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
-from netproof.operators.hull import Conjugate, Hull
+from netproof.operators.hulls.hull import Conjugate, Hull
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ def evaluate_dual(
 
     The rows of ``region``, ``hulls`` and ``objective`` correspond; a single row broadcasts.
     In integer graphs the arithmetic is exact for multipliers on a dyadic grid
-    (:mod:`netproof.bounds.exact`); otherwise it is as good as the dtype.
+    (:mod:`netproof.bounds.deciding.exact`); otherwise it is as good as the dtype.
     """
     count = len(graph.activations)
     s: list[Tensor | None] = [None] * count

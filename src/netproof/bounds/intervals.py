@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.backward import bound_backwards
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import Region
-from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Graph
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from netproof.certificate.contents import Certificate
 from netproof.certificate.format import MEMORY, decode, encode
 from netproof.errors import CertificateError
-from netproof.formats.files import write_bytes
+from netproof.files.opened import write_bytes
 
 SIGNATURE = b"\x89NPPART\n"
 VERSION = 1

@@ -23,7 +23,7 @@ from netproof.certificate.contents import (
 )
 from netproof.certificate.header import LONGEST, Header, decode_header, encode_header
 from netproof.errors import CertificateError
-from netproof.formats.files import read_bytes, write_bytes
+from netproof.files.opened import read_bytes, write_bytes
 
 __all__ = [
     "BoxProperty",

@@ -13,7 +13,7 @@ from netproof.certificate.bundle import Bundle, decode_bundle
 from netproof.certificate.contents import Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.format import MEMORY, decode
 from netproof.errors import CertificateError
-from netproof.formats.files import read_bytes
+from netproof.files.opened import read_bytes
 
 FORMAT = "netproof-witness-1"
 #: no witness document is longer

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netproof.cli import options as o
+from netproof.cli.arguments import options as o
 from netproof.errors import CertificateError, InputError, ProofError
 
 if TYPE_CHECKING:
-    from netproof.certificate.check import Checked
+    from netproof.certificate.checker.check import Checked
     from netproof.certificate.contents import Certificate
     from netproof.formats.fixed_point import FixedPoint
     from netproof.query import Query
@@ -63,8 +63,8 @@ def check(
     network. Sample, radius and bit widths are those that the certificate states; the
     options say which they have to be.
     """
-    from netproof.cli.output import print_json
-    from netproof.cli.samples import Samples, read_network
+    from netproof.cli.arguments.samples import Samples, read_network
+    from netproof.cli.terminal.output import print_json
 
     given = [option is not None for option in (images, labels, index)]
     if any(given) and not all(given):
@@ -75,12 +75,12 @@ def check(
         samples.check(index)
     asked = None
     if property_ is not None:
-        from netproof.formats.vnnlib import read_vnnlib
+        from netproof.formats.vnnlib.read import read_vnnlib
 
         asked = read_vnnlib(property_)
 
     from netproof.certificate.bundle import Bundle
-    from netproof.certificate.check import check as check_certificate
+    from netproof.certificate.checker.check import check as check_certificate
     from netproof.certificate.contents import Certificate
     from netproof.certificate.witness import read_evidence
 
@@ -132,7 +132,7 @@ def _check_file(network: Path, content: Certificate, certificate: Path) -> None:
     """Compare hashes before the file is read as a network, with bit widths that may not be its own."""
     import hashlib
 
-    from netproof.formats.files import read_bytes
+    from netproof.files.opened import read_bytes
 
     sha256 = hashlib.sha256(read_bytes(network, "network file")).hexdigest()
     if sha256 != content.network_sha256:
@@ -183,8 +183,8 @@ def _document(checked: Checked, certificate: Path, index: int | None, property_:
 
     import torch
 
-    from netproof.cli.samples import network_document
-    from netproof.runs.provenance import netproof_version
+    from netproof.cli.arguments.samples import network_document
+    from netproof.version import netproof_version
 
     query, content = checked.query, checked.certificate
     queries = [part.query for part in checked.parts or (checked,)]

@@ -8,13 +8,15 @@ from typing import Annotated, Protocol
 
 import typer
 
-from netproof.cli import bench, export, train
+from netproof.cli import export
+from netproof.cli.bench import group as bench
 from netproof.cli.check import check
 from netproof.cli.demo import demo
 from netproof.cli.fetch import fetch
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
 from netproof.cli.robust import robust
+from netproof.cli.train import group as train
 from netproof.cli.verify import verify
 
 #: typer's usage errors: wherever typer keeps that class, it is the base of this one
@@ -56,12 +58,12 @@ def _root(debug: Callable[[Path], None]) -> Callable[..., None]:
     def netproof(context: typer.Context, version: Version = False, file: Debug = None) -> None:
         """Decide what a neural network can do on a whole set of inputs, exactly, with evidence."""
         if version:
-            from netproof.runs.provenance import netproof_version
+            from netproof.version import netproof_version
 
             typer.echo(f"netproof {netproof_version()}")
             raise typer.Exit(0)
         if file is not None:
-            from netproof.cli.output import check_writable
+            from netproof.cli.terminal.output import check_writable
 
             check_writable(file, "--debug")
             debug(file)

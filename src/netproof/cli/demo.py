@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netproof.cli import options as o
+from netproof.cli.arguments import options as o
 
 if TYPE_CHECKING:
     from netproof.demo.digits import Digits
@@ -26,7 +26,7 @@ _FLOAT_COLUMNS = ("radius", "robust", "vulnerable", "undecided", "seconds")
 
 def demo(out: Out = Path("demo-output"), as_json: o.Json = False) -> None:
     """Verify two small networks that come with netproof: no data needed, a few seconds."""
-    from netproof.cli.output import print_json
+    from netproof.cli.terminal.output import print_json
     from netproof.demo.run import run_demo
 
     # So small a network gains nothing from more threads, and loses where other work wants the cores.

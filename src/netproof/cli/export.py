@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from netproof.cli import options as o
-from netproof.cli.encoding import Without, encoding_options
-from netproof.cli.groups import command_group
+from netproof.cli.arguments import options as o
+from netproof.cli.arguments.groups import command_group
 from netproof.cli.robust import Eps, Index
+from netproof.cli.terminal.encoding import Without, encoding_options
 from netproof.errors import InputError
 
 app = command_group("Write queries for other tools.")
@@ -38,8 +38,8 @@ def smtlib(
 
     In logic QF_BV, for any solver: sat means vulnerable, unsat robust.
     """
-    from netproof.cli.output import check_writable
-    from netproof.cli.samples import Samples, read_network
+    from netproof.cli.arguments.samples import Samples, read_network
+    from netproof.cli.terminal.output import check_writable
 
     options = encoding_options(without)
     if eps < 0:
@@ -53,9 +53,9 @@ def smtlib(
     samples.check_size(model)
 
     from netproof.exact.smt.export import exported
+    from netproof.files.durable import write_text
     from netproof.query import robustness
-    from netproof.runs.durable import write_text
-    from netproof.runs.provenance import netproof_version
+    from netproof.version import netproof_version
 
     query = robustness(model, samples.image(index), samples.label(index), eps, name=f"sample {index}, radius {eps}")
     if query.misclassified:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from netproof.cli import options as o
+from netproof.cli.arguments import options as o
 
 Name = Annotated[
     str | None, typer.Argument(metavar="NAME", help="What to fetch; without it, what there is.", show_default=False)
@@ -30,7 +30,7 @@ def fetch(
     The same command again goes on where it was cut off, and leaves what is there. Nothing is used before its published hash is right.
     """
     from netproof.benchmarks import public
-    from netproof.cli.output import print_json
+    from netproof.cli.terminal.output import print_json
 
     if name is None:
         known = public.collections().values()
@@ -43,8 +43,8 @@ def fetch(
         for each in known:
             typer.echo(f"{each.name:<{width}}  {each.description}")
         return
-    from netproof.cli.download_progress import download_progress
-    from netproof.cli.stop import stoppable
+    from netproof.cli.terminal.download_progress import download_progress
+    from netproof.cli.terminal.stop import stoppable
 
     wanted = public.collection(name)
     folder = data or public.cache_folder()

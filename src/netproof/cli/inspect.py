@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from netproof.cli import options as o
+from netproof.cli.arguments import options as o
 
 if TYPE_CHECKING:
     from netproof.network import Network
@@ -24,8 +24,8 @@ def inspect(
     as_json: o.Json = False,
 ) -> None:
     """Show a network as netproof reads it."""
-    from netproof.cli.output import print_json
-    from netproof.cli.samples import read_network
+    from netproof.cli.arguments.samples import read_network
+    from netproof.cli.terminal.output import print_json
 
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     document = _document(read_network(network, widths))
@@ -36,7 +36,7 @@ def inspect(
 
 
 def _document(network: Network) -> dict[str, object]:
-    from netproof.cli.samples import network_document
+    from netproof.cli.arguments.samples import network_document
 
     accumulators = _accumulators(network)
     nodes: list[dict[str, object]] = []

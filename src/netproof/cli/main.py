@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from netproof.cli.failures import (
+from netproof.cli.terminal.failures import (
     BROKEN_PIPE,
     INTERRUPTED,
     UNUSABLE,
@@ -22,8 +22,8 @@ from netproof.cli.failures import (
     problem_of,
     write_details,
 )
-from netproof.cli.stop import Stopped, end_at_once
-from netproof.cli.streams import open_streams, silence_output
+from netproof.cli.terminal.stop import Stopped, end_at_once
+from netproof.cli.terminal.streams import open_streams, silence_output
 
 _NOTHING_LEFT = b"error: netproof: there is not enough memory; allow it more, or take a smaller network\n"
 

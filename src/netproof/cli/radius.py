@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netproof.cli import options as o
+from netproof.cli.arguments import options as o
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
-    from netproof.cli.samples import Samples
+    from netproof.cli.arguments.samples import Samples
     from netproof.network import Network
     from netproof.search.radius import RadiusResult
 
@@ -52,8 +52,8 @@ def radius(
 
     The answer is exact: a proof at that radius, a witness one grey level further.
     """
-    from netproof.cli.output import check_folder, print_json
-    from netproof.cli.samples import Samples, network_document, read_network
+    from netproof.cli.arguments.samples import Samples, network_document, read_network
+    from netproof.cli.terminal.output import check_folder, print_json
 
     settings = o.settings_of(timeout, seed, proofs=certificates is not None, memory=memory)
     o.check_threads(threads)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netproof.cli import options as o
+from netproof.cli.arguments import options as o
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def robust(
 
     Asks whether its class can change when every pixel moves by at most E grey levels. Exits with 0 whatever the answer is, 2 where there is none because of the input.
     """
-    from netproof.cli.output import check_writable, print_json
-    from netproof.cli.samples import Samples, read_network
+    from netproof.cli.arguments.samples import Samples, read_network
+    from netproof.cli.terminal.output import check_writable, print_json
 
     settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None, memory=memory)
     o.check_threads(threads)
@@ -73,7 +73,7 @@ def robust(
     query = robustness(model, samples.image(index), samples.label(index), eps, name=f"sample {index}, radius {eps}")
     result = verify(query, settings)
     if witness is not None and result.witness is not None:
-        from netproof.runs.durable import write_json
+        from netproof.files.durable import write_json
         from netproof.runs.witness import witness_document
 
         write_json(witness, witness_document(query, result.witness))
@@ -92,8 +92,8 @@ def robust(
 
 
 def _document(query: Query, index: int, result: Result) -> dict[str, object]:
-    from netproof.cli.output import finite
-    from netproof.cli.samples import network_document
+    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.terminal.output import finite
     from netproof.query import sample_of
     from netproof.runs.witness import witness_document
 

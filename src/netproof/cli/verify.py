@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netproof.cli import options as o
+from netproof.cli.arguments import options as o
 from netproof.errors import InputError, TimeLimitError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def verify(
 
     Prints sat (there is one, and it was replayed), unsat (there is none, over the real numbers), timeout or unknown. Exits with 0 whatever the answer is, 2 where there is none because of the input.
     """
-    from netproof.cli.output import check_writable, print_json
+    from netproof.cli.terminal.output import check_writable, print_json
 
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device, proofs=certificate is not None)
     o.use_threads(threads)
@@ -66,11 +66,11 @@ def verify(
     if certificate is not None:
         check_writable(certificate, "--certificate")
 
+    from netproof.device import check_device
     from netproof.formats.load import load
-    from netproof.formats.vnnlib import read_vnnlib
+    from netproof.formats.vnnlib.read import read_vnnlib
     from netproof.graph.graph import Arithmetic
     from netproof.result import Result, Verdict
-    from netproof.search.device import check_device
     from netproof.search.verify import verify as verify_question
 
     limit, begun = settings.timeout, time.monotonic()
@@ -118,7 +118,7 @@ def verify(
 
 
 def _write(result: Result, witness: Path | None, competition: Path | None) -> None:
-    from netproof.formats.files import write_bytes
+    from netproof.files.opened import write_bytes
 
     found = "" if result.witness is None else _counterexample(result)
     if witness is not None and found:
@@ -135,8 +135,8 @@ def _counterexample(result: Result) -> str:
 
 
 def _document(network: Network, property_: Path, result: Result) -> dict[str, object]:
-    from netproof.cli.output import finite
-    from netproof.cli.samples import network_document
+    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.terminal.output import finite
     from netproof.formats.counterexample import decimal
 
     document: dict[str, object] = {

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from netproof.formats.idx import read_images, read_labels
-from netproof.formats.keras_h5 import read_keras_h5
+from netproof.formats.images.idx import read_images, read_labels
+from netproof.formats.keras.read import read_keras_h5
 from netproof.network import Network
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from netproof.demo.digits import Digits
-from netproof.formats.files import write_bytes
-from netproof.formats.onnx import read_onnx
-from netproof.formats.vnnlib import read_vnnlib
-from netproof.formats.vnnlib_write import robustness_vnnlib
+from netproof.files.opened import write_bytes
+from netproof.formats.onnx.read import read_onnx
+from netproof.formats.vnnlib.read import read_vnnlib
+from netproof.formats.vnnlib.write import robustness_vnnlib
 from netproof.network import Network
 from netproof.query import Result, Verdict
-from netproof.search.whole_property import verify_property
+from netproof.search.verify import verify_property
 from netproof.settings import Settings
 
 RADII = (6, 10, 50)

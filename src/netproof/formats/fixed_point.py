@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from netproof.errors import FormatError, InputError
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.operators.linear import Linear
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.linear import Linear
 
 #: a staircase stores one threshold per level
 _MAX_BITS = 16

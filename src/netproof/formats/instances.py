@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from netproof.errors import FormatError
-from netproof.formats.files import read_bytes
+from netproof.files.opened import read_bytes
 
 _SIZE_LIMIT = 1 << 24
 #: a heading names columns: words without dots, and no number for the time limit

@@ -11,10 +11,10 @@ from os import PathLike
 from pathlib import Path
 
 from netproof.errors import FormatError, InputError
-from netproof.formats.files import read_start
+from netproof.files.opened import read_start
 from netproof.formats.fixed_point import FixedPoint
-from netproof.formats.keras_h5 import read_keras_h5
-from netproof.formats.onnx import read_onnx
+from netproof.formats.keras.read import read_keras_h5
+from netproof.formats.onnx.read import read_onnx
 from netproof.host import on_own_terms
 from netproof.network import Network
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from netproof.errors import InputError
-from netproof.formats.onnx import network_of
+from netproof.formats.onnx.read import network_of
 from netproof.host import on_own_terms
 from netproof.network import Network
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from netproof.graph.graph import Graph, GraphBuilder
+from netproof.operators.affine.select import Select
 from netproof.operators.base import Activation, Affine
-from netproof.operators.select import Select
 
 
 @dataclass(frozen=True, eq=False)

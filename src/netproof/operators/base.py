@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from netproof.operators.hull import Hull
+    from netproof.operators.hulls.hull import Hull
 
 Shape = tuple[int, ...]
 

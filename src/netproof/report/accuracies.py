@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from netproof.benchmarks.base import Instance
+from netproof.making.stages import CROWN, PGD
 from netproof.runs.rows import Row
-from netproof.runs.stages import CROWN, PGD
 
 #: two-sided 95 %
 _QUANTILE = 1.959963984540054

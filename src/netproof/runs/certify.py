@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netproof.errors import CertificateError, ProofError, QueryError
-from netproof.runs.provenance import netproof_version
+from netproof.version import netproof_version
 
 if TYPE_CHECKING:
     from netproof.query import Query, Question, Result
@@ -62,7 +62,7 @@ def certify(question: Query | Question, result: Result, instance: str, wanted: C
     write_certificate(path, question, result, durable=False)
     if not wanted.check:
         return Certified(path.stat().st_size)
-    from netproof.certificate.check import check
+    from netproof.certificate.checker.check import check
 
     begun = time.perf_counter()
     check(path, question.network)

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 
 from netproof.errors import InputError
-from netproof.formats.files import unwritable
+from netproof.files.durable import AppendedFile, write_json
+from netproof.files.lock import FolderLock
+from netproof.files.opened import unwritable
 from netproof.runs import table
-from netproof.runs.durable import AppendedFile, write_json
-from netproof.runs.lock import FolderLock
 from netproof.runs.record import FILE as RECORD_FILE
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Row

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from netproof.benchmarks.base import ABSENT
 from netproof.errors import InputError
-from netproof.runs.durable import write_json
-from netproof.runs.provenance import machine, netproof_version
+from netproof.files.durable import write_json
+from netproof.runs.machine import machine
+from netproof.version import netproof_version
 
 FILE = "run.json"
 #: how many changed files a message names

@@ -11,11 +11,11 @@ from pathlib import Path
 from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
-from netproof.formats.files import unwritable
+from netproof.files.opened import unwritable
 from netproof.runs.certify import Certified, Certifying
 from netproof.runs.folder import RunFolder
+from netproof.runs.machine import available_cores
 from netproof.runs.plan import pending, select
-from netproof.runs.provenance import available_cores
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Row
 from netproof.runs.solve import Decide, Outcome, solve
@@ -169,7 +169,7 @@ def _device(settings: Settings, *, integer: bool) -> str:
 
 def _check_memory(opened: OpenBenchmark, chosen: tuple[Instance, ...], settings: Settings) -> None:
     """Refuse a run on float networks that would need more memory than the limit, by one instance of each network."""
-    from netproof.search.memory import check_memory
+    from netproof.search.real.memory import check_memory
 
     checked: set[str] = set()
     for instance in chosen:

@@ -190,7 +190,7 @@ def _replays(query: Query, witness: Witness) -> bool:
     from netproof.graph.graph import Arithmetic
 
     if query.network.graph.arithmetic is Arithmetic.REAL:
-        from netproof.search.replay import replays
+        from netproof.attack.replay import replays
 
         return replays(query, witness)
     return bool(query.refuted_by(witness.input.to(query.lower.dtype)))

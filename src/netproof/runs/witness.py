@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netproof.runs.provenance import netproof_version
+from netproof.version import netproof_version
 
 if TYPE_CHECKING:
     from netproof.query import Query, Witness

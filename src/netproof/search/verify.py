@@ -17,15 +17,17 @@ from dataclasses import replace
 
 import torch
 
+from netproof.device import check_device
 from netproof.errors import QueryError
 from netproof.exact.base import Engine
 from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms, steps_on_own_terms
+from netproof.network import Network
+from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
-from netproof.search import verify_integer
-from netproof.search.device import check_device
-from netproof.search.verify_real import verify_real
+from netproof.search.integer import decide as verify_integer
+from netproof.search.real.decide import verify_real
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -77,6 +79,19 @@ def verify_many(
             together.setdefault(id(question.network), []).append(position)
     for positions in together.values():
         yield from _ask_together([(p, asked[p].parts[0]) for p in positions], settings)
+
+
+@on_own_terms
+def verify_property(network: Network, property_: Property, settings: Settings | None = None) -> Result:
+    """Is there an input in one of the property's boxes whose output meets the condition that goes with that box?
+
+    ``unsat`` says that there is none in any of them. The settings' time limit is for all boxes together.
+
+    Raises
+    ------
+    QueryError : a property that is not about this network (:meth:`netproof.Property.queries`)
+    """
+    return verify(property_.question(network), settings)
 
 
 def decide_with(

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from netproof.benchmarks.boxes import Normalization
 from netproof.errors import InputError
-from netproof.formats.image_set import ImageSet
+from netproof.formats.images.set import ImageSet
 from netproof.graph.graph import Graph
+from netproof.making.boxes import Normalization
 from netproof.training.bound import margin_bounds
 from netproof.training.checkpoint import is_count, restore
 from netproof.training.schedule import Schedule

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from netproof.errors import FormatError, InputError
-from netproof.formats.files import read_bytes, write_bytes
+from netproof.files.opened import read_bytes, write_bytes
 
 _FORMAT = "netproof checkpoint 1"
 #: what identities are made of

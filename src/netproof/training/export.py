@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netproof.formats.files import write_bytes
-from netproof.formats.onnx_write import OnnxWriter
+from netproof.files.opened import write_bytes
+from netproof.formats.onnx.writing.float import OnnxWriter
 from netproof.training.architectures import ResidualBlock, ResidualNetwork
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from netproof.errors import FormatError, InputError
-from netproof.formats.files import write_bytes
-from netproof.formats.onnx_graph import graph_onnx
-from netproof.operators.batch_norm import BatchNorm
+from netproof.files.opened import write_bytes
+from netproof.formats.onnx.writing.graph import graph_onnx
+from netproof.operators.affine.batch_norm import BatchNorm
 from netproof.training.certified import CertifiedTraining, Step
 from netproof.training.checkpoint import Plain, read_checkpoint, write_checkpoint
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from netproof.errors import InputError
-from netproof.formats.onnx import unsimplified_graph
+from netproof.formats.onnx.read import unsimplified_graph
 from netproof.graph.graph import Graph, Node
+from netproof.operators.affine.batch_norm import BatchNorm
+from netproof.operators.affine.block_linear import BlockLinear
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.scale import Scale
 from netproof.operators.base import Activation, Affine, Operator
-from netproof.operators.batch_norm import BatchNorm
-from netproof.operators.block_linear import BlockLinear
-from netproof.operators.convolution import Convolution
-from netproof.operators.linear import Linear
-from netproof.operators.scale import Scale
 
 #: ONNX operators whose constants are weights; those of all others (means, pooling, normalization of the input) stay
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
@@ -42,7 +42,7 @@ class TrainableNetwork(nn.Module):
     Parameters
     ----------
     graph : unsimplified, float64
-    made_by : the ONNX operator each node comes from (:func:`netproof.formats.onnx.unsimplified_graph`)
+    made_by : the ONNX operator each node comes from (:func:`netproof.formats.onnx.read.unsimplified_graph`)
     """
 
     def __init__(self, graph: Graph, made_by: tuple[str, ...]) -> None:
@@ -171,7 +171,7 @@ def trainable(path: Path, data: bytes) -> TrainableNetwork:
 
     Raises
     ------
-    FormatError : see :func:`netproof.formats.onnx.read_onnx`
+    FormatError : see :func:`netproof.formats.onnx.read.read_onnx`
     InputError : a network in which there is nothing to train
     """
     graph, made_by = unsimplified_graph(path, data)

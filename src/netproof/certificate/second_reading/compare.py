@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netproof.certificate.evaluate import ExactNetwork
+from netproof.certificate.checker.evaluate import ExactNetwork
 from netproof.certificate.second_reading.keras import read_keras
 from netproof.certificate.second_reading.onnx import read_onnx
 from netproof.certificate.second_reading.reading import Floats, Reading, UnknownFormError, stepped

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
 from netproof.query import Conjunction
 
 _ROUNDS = 3

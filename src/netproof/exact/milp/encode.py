@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.bounds.region import Region
-from netproof.exact.milp.model import Floats, Model, ModelBuilder
 from netproof.exact.milp.steps import Levels, Steps, encode_steps
 from netproof.graph.graph import Graph
+from netproof.operators.activations.staircase import Staircase
 from netproof.operators.base import Affine
-from netproof.operators.staircase import Staircase
 from netproof.query import Conjunction
+from netproof.solvers.highs.model import Floats, Model, ModelBuilder
 
 #: entries of a dense matrix that is still worth encoding
 _LARGEST_MATRIX = 1 << 26

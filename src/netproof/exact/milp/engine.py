@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netproof.bounds.ranges.tighten import tighten_ranges
 from netproof.bounds.region import box_region
-from netproof.bounds.tighten import tighten_ranges
 from netproof.exact.base import Answer
 from netproof.exact.milp.condition import confine
 from netproof.exact.milp.encode import Encoder, Encoding, EncodingError
-from netproof.exact.milp.highs import HighsProcess, SolverError
-from netproof.exact.milp.model import Floats, Model, Solution, Status
 from netproof.exact.milp.proof import Tree
 from netproof.exact.milp.rounding import roundings
 from netproof.query import Conjunction, Query, Verdict
 from netproof.settings import Settings
+from netproof.solvers.highs.model import Floats, Model, Solution, Status
+from netproof.solvers.highs.solve import HighsProcess, SolverError
 
 #: regions of each case, and part of the time for all of them, before HiGHS is asked for a witness
 _FIRST_LOOK, _FIRST_SHARE = 64, 0.4

@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, Objective, hulls_of
-from netproof.bounds.exact import evaluate_exact
 from netproof.bounds.region import Region
 from netproof.exact.milp.condition import confine
 from netproof.exact.milp.encode import Encoder, Encoding
-from netproof.exact.milp.highs import HighsProcess
-from netproof.exact.milp.model import Floats, Solution, Status
 from netproof.exact.milp.splits import split
 from netproof.graph.graph import Graph
-from netproof.operators.hull import Hull
+from netproof.operators.hulls.hull import Hull
 from netproof.query import Conjunction, Verdict
+from netproof.solvers.highs.model import Floats, Solution, Status
+from netproof.solvers.highs.solve import HighsProcess
 
 #: several constraints are weighted by integers up to this
 _WEIGHTS = 4096.0

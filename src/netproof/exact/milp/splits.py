@@ -13,8 +13,8 @@ import torch
 from netproof.bounds.dual import DualPoint
 from netproof.bounds.region import Region
 from netproof.exact.milp.encode import Encoding
-from netproof.exact.milp.model import Floats
 from netproof.exact.milp.steps import Steps
+from netproof.solvers.highs.model import Floats
 
 #: of moving the pre-activation by one step, relative to moving the value by one
 _MOVE = 0.5

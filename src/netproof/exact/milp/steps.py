@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netproof.exact.milp.model import Floats, ModelBuilder
+from netproof.solvers.highs.model import Floats, ModelBuilder
 
 #: fewer thresholds than this are left to ordered binaries, which need no more columns then
 _FEW = 3

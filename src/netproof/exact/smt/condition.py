@@ -19,7 +19,7 @@ from netproof.exact.smt.layers import AffineRows, channel_steps
 from netproof.exact.smt.options import EncodingOptions
 from netproof.exact.smt.staircase import Steps
 from netproof.exact.smt.sums import Shifted, Sums
-from netproof.operators.staircase import Staircase
+from netproof.operators.activations.staircase import Staircase
 from netproof.query import Query
 
 Range = tuple[int, int]

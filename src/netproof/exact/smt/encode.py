@@ -23,8 +23,8 @@ from netproof.exact.smt.options import EncodingOptions
 from netproof.exact.smt.staircase import Staircases
 from netproof.exact.smt.sums import Shifted, Sums
 from netproof.exact.smt.terms import Terms
+from netproof.operators.activations.staircase import Staircase
 from netproof.operators.base import Affine
-from netproof.operators.staircase import Staircase
 from netproof.query import Query
 
 #: entries of a dense matrix that is still worth writing out

@@ -6,12 +6,12 @@ import time
 
 from netproof.errors import QueryError
 from netproof.exact.base import Answer
-from netproof.exact.smt import solver
 from netproof.exact.smt.encode import DeadlineError, Formula, encode
 from netproof.exact.smt.options import EncodingOptions
 from netproof.exact.smt.smtlib import declarations
 from netproof.query import Query, Verdict
 from netproof.settings import Settings
+from netproof.solvers.bitwuzla import solve as solver
 
 _VERDICTS = {"sat": Verdict.SAT, "unsat": Verdict.UNSAT, "timeout": Verdict.TIMEOUT, "unknown": Verdict.UNKNOWN}
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from netproof.bounds.region import box_region, node_intervals
 from netproof.exact.smt.staircase import Steps
 from netproof.graph.graph import Graph
+from netproof.operators.activations.staircase import Staircase
 from netproof.operators.base import Affine
-from netproof.operators.staircase import Staircase
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,88 @@
+"""Looking for witnesses of a real query: gradient ascent, and points that bounds propose."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from netproof.attack.gradient import ascend
+from netproof.attack.replay import Replayer
+from netproof.conditions.constraints import Constraints
+from netproof.graph.graph import Graph
+from netproof.query import Query, Witness
+
+#: a point this close to meeting its case in float32 is worth a replay (relative to the size of the threshold)
+_NEAR = 1e-5
+#: bytes that the values of all rows that climb at once may occupy, with those kept for their gradients
+_BYTES, _KEPT = 128 << 20, 3
+#: replays of one batch of points at most
+_REPLAYS = 8
+
+
+class FloatAttack:
+    """Attacks on one query.
+
+    Parameters
+    ----------
+    query : the query
+    constraints : its cases, float64
+    seed : of random starts, which are drawn on the CPU, so that they are the same everywhere
+    device : where the network is evaluated on the way; what is found is replayed on the CPU
+    """
+
+    def __init__(self, query: Query, constraints: Constraints, seed: int, device: torch.device | str = "cpu") -> None:
+        self._device = torch.device(device)
+        self._graph: Graph = query.network.graph.to(torch.float32, device)
+        self._constraints = constraints.to(torch.float32, device)
+        #: of every case the size of its thresholds
+        self._size = 1 + constraints.threshold.float().abs().amax(1)
+        self._replayer = Replayer(query)
+        self._lower, self._upper = self._replayer.lower, self._replayer.upper
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
+        """Gradient ascent towards each of the cases, from the centre and from random points."""
+        if not self._replayer.possible:
+            return None
+        size = sum(node.size for node in self._graph.nodes)
+        at_once = max(1, _BYTES // (4 * _KEPT * size * restarts))
+        for some in torch.split(case, at_once):
+            witness = self._ascend(some, restarts, steps, deadline)
+            if witness is not None or time.monotonic() >= deadline:
+                return witness
+        return None
+
+    def _ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
+        towards = case.repeat_interleave(restarts)
+        light_towards = towards.to(self._device)
+        spread = torch.rand(len(towards), len(self._lower), generator=self._generator, dtype=torch.float32)
+        spread[::restarts] = 0.5
+        start = self._lower + spread * (self._upper - self._lower)
+        start = torch.minimum(torch.maximum(start, self._lower), self._upper)
+        x, margin = ascend(
+            self._graph,
+            self._lower.to(self._device),
+            self._upper.to(self._device),
+            start.to(self._device),
+            lambda points, outputs: self._constraints.margins(points, outputs, light_towards),
+            steps,
+            deadline,
+        )
+        return self._replay(x.cpu(), margin.cpu(), towards)
+
+    def try_points(self, x: Tensor, case: Tensor) -> Witness | None:
+        """Points ``[B, n]`` that bounds propose for cases."""
+        if not self._replayer.possible:
+            return None
+        x = torch.minimum(torch.maximum(x.float(), self._lower), self._upper)
+        light = x.to(self._device)
+        with torch.no_grad():
+            margin = self._constraints.margins(light, self._graph.evaluate(light), case.to(self._device)).amin(-1)
+        return self._replay(x, margin.cpu(), case)
+
+    def _replay(self, x: Tensor, margin: Tensor, case: Tensor) -> Witness | None:
+        near = (margin >= -_NEAR * self._size[case]).nonzero()[:, 0]
+        best = near[margin[near].argsort(descending=True)[:_REPLAYS]]
+        return self._replayer.first(x[best]) if len(best) else None

@@ -1,0 +1,1 @@
+"""Multipliers of the bound, and ways to make them better."""

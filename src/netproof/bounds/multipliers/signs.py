@@ -1,0 +1,186 @@
+"""The dual bound of a piecewise linear graph, with multipliers for open features only.
+
+On a small box most features of ReLU layers are affine: their best multiplier is ``slope * v``, and ``phi`` is 0 there.
+What is left to choose, to split and to remember is a few hundred numbers among ten thousand. The parametrization is
+that of alpha- and beta-CROWN (Xu et al., ICLR 2021; Wang et al., NeurIPS 2021): at an open feature
+
+    s = chord * v  where v points to the chord,   s = alpha * v  elsewhere,   alpha between the two slopes,
+
+and after a split to one side of 0, where the function is the line ``slope * a``, ``s = slope * v + beta`` with
+``beta >= 0`` on the right side and ``<= 0`` on the left one (so that ``phi`` is 0 again). Every such choice is a
+choice of multipliers of :mod:`netproof.bounds.dual`, whose bound this is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.backward import bound_backwards
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.dual import Objective
+from netproof.bounds.region import Region
+from netproof.graph.graph import Graph
+from netproof.operators.hulls.kink_hull import KinkHull
+
+#: sides of a split: not split, left of 0 (the piece ``left * a``), right of it
+WHOLE, LEFT, RIGHT = 0, -1, 1
+
+
+def is_piecewise_linear(graph: Graph, region: Region) -> bool:
+    """Whether every activation is one with a single convex kink at 0 (ReLU, leaky ReLU with a slope of at most 1)."""
+    for i, low, high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
+        hull = graph.activation(i).hull(low, high)
+        if not isinstance(hull, KinkHull) or hull.left > hull.right:
+            return False
+    return True
+
+
+@dataclass(frozen=True, eq=False)
+class OpenDual:
+    """The open features of a one-row region and how to bound objectives on its parts.
+
+    Attributes
+    ----------
+    graph, region : in one dtype
+    index : per activation the open features, ``[m_k]``
+    closed : per activation the slope of every closed feature (anything at open ones), ``[n_k]``
+    lower, upper : ranges of the open features of all activations, one after the other, ``[m]``
+    left, right : slopes of the two pieces, ``[m]``
+    sizes : numbers of open features per activation
+    """
+
+    graph: Graph
+    region: Region
+    index: tuple[Tensor, ...]
+    closed: tuple[Tensor, ...]
+    lower: Tensor
+    upper: Tensor
+    left: Tensor
+    right: Tensor
+
+    @classmethod
+    def of(cls, graph: Graph, region: Region) -> OpenDual:
+        """For a region of one row, on a graph that :func:`is_piecewise_linear`."""
+        index, closed, lower, upper, left, right = [], [], [], [], [], []
+        for i, range_low, range_high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
+            hull = graph.activation(i).hull(range_low, range_high)
+            assert isinstance(hull, KinkHull)
+            low, high = range_low[0], range_high[0]
+            which = ((low < 0) & (high > 0)).nonzero()[:, 0]
+            index.append(which)
+            closed.append(torch.where(low + high > 0, low.new_full((), hull.right), low.new_full((), hull.left)))
+            lower.append(low[which])
+            upper.append(high[which])
+            left.append(torch.full_like(lower[-1], hull.left))
+            right.append(torch.full_like(lower[-1], hull.right))
+        parts = [torch.cat(part) if part else region.lower.new_zeros(0) for part in (lower, upper, left, right)]
+        return cls(graph, region, tuple(index), tuple(closed), *parts)
+
+    def __len__(self) -> int:
+        return self.lower.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.lower.device
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(len(which) for which in self.index)
+
+    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> OpenDual:
+        """The same in another dtype, for searching, and where that is done."""
+        target = torch.device(device)
+
+        def moved(part: Tensor) -> Tensor:
+            return part.to(target, dtype)
+
+        return OpenDual(
+            self.graph.to(dtype, target),
+            self.region.to(dtype, target),
+            tuple(which.to(target) for which in self.index),
+            tuple(map(moved, self.closed)),
+            *map(moved, (self.lower, self.upper, self.left, self.right)),
+        )
+
+    def part(self, side: Tensor) -> Region:
+        """The region cut to sides of open features, ``[m]`` int8."""
+        ends = list(itertools.accumulate(self.sizes, initial=0))
+        region = self.region
+        for k, which in enumerate(self.index):
+            mine = side[ends[k] : ends[k + 1]]
+            low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+            low[0, which[mine == RIGHT]] = 0.0
+            high[0, which[mine == LEFT]] = 0.0
+            region = region.with_range(k, low, high)
+        return region
+
+    def chords(self) -> tuple[Tensor, Tensor]:
+        """Slope and value at 0 of the line over each open range, ``[m]``."""
+        low, high = self.left * self.lower, self.right * self.upper
+        slope = (high - low) / (self.upper - self.lower)
+        return slope, high - slope * self.upper
+
+    def crown_alpha(self) -> Tensor:
+        """CROWN's choice of the lower line, ``[m]``."""
+        return torch.where(self.lower + self.upper > 0, self.right, self.left)
+
+    def bound(
+        self,
+        objective: Objective,
+        side: Tensor,
+        alpha: Tensor,
+        beta: Tensor,
+        rounding: Rounding | None = None,
+        error: Tensor | None = None,
+    ) -> OpenPoint:
+        """Bound objectives on parts of the region.
+
+        Parameters
+        ----------
+        objective : ``B`` rows
+        side : ``[B, m]`` int8, the part: ``WHOLE``, ``LEFT`` or ``RIGHT`` for every open feature
+        alpha : ``[B, m]``, slopes of lower lines; brought between the two slopes
+        beta : ``[B, m]``, of at least 0; brought there, and used only where a feature is split
+        rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
+        error : ``[B]``, what the objective itself may be off by, weighed like the rest
+        """
+        split = side != WHOLE
+        piece = torch.where(side == RIGHT, self.right, self.left)
+        chord, offset = self.chords()
+        above = torch.where(split, piece, chord)
+        below = torch.where(split, piece, torch.minimum(torch.maximum(alpha, self.left), self.right))
+        added = beta.clamp(min=0) * side
+        offset = torch.where(split, 0.0, offset)
+        ends = list(itertools.accumulate(self.sizes, initial=0))
+        arriving = [above.new_zeros(len(above), size) for size in self.sizes]
+
+        def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | None]:
+            which, mine = self.index[k], slice(ends[k], ends[k + 1])
+            s = v * self.closed[k]
+            if not len(which):
+                return s, None
+            open_v = v.index_select(1, which)
+            arriving[k] = open_v
+            up, down = open_v.clamp(min=0), open_v.clamp(max=0)
+            open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
+            return s.index_copy(1, which, open_s), (up * offset[:, mine]).sum(-1)
+
+        lines = bound_backwards(
+            self.graph, self.region, objective.coefficients, objective.constant, activate, rounding, error=error
+        )
+        v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
+        return OpenPoint(lines.value, v, lines.coefficients)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenPoint:
+    """A bound: ``value`` ``[B]``, what arrived at open features ``v`` ``[B, m]``, the form in the input ``[B, n]``."""
+
+    value: Tensor
+    v: Tensor
+    input_coefficients: Tensor

@@ -1,0 +1,1 @@
+"""Ranges of features, and ways to make them smaller."""

@@ -1,0 +1,265 @@
+"""Ends of ranges by branch and bound: every end of a feature's range is searched for by splits of its own.
+
+The aim is that of ranges by integer programming (Tjeng et al., ICLR 2019) and of the refinement in alpha-beta-CROWN,
+with the bound of this project: alpha- and beta-CROWN on hundreds of parts at once, each a part of the region for *one*
+end of *one* feature. What holds on a part is used for nothing but the maximum over all parts of the same end.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.dual import Objective
+from netproof.bounds.multipliers.sign_steps import optimize_open
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
+from netproof.bounds.ranges.branching import choose_split
+from netproof.bounds.ranges.leaves import Leaves, Pool
+from netproof.bounds.region import Region
+from netproof.graph.graph import Graph
+
+#: steps on the whole region, on a part, and on one with nothing left to split; candidates for a split
+_ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 1, 60, 4
+#: lengths of steps on a part, against those on the whole region
+_SCALE = 1.0
+#: an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
+_JUDGED, _HOPE = 8, 2
+#: splits for every end to begin with, and to end with
+_FIRST_MOST, _LAST_MOST = 8, 1 << 14
+#: parts bounded at once at most, and bytes of float64 tensors that they may occupy, 12 of the largest node for each
+_MOST_ROWS, _ROWS_BYTES, _TENSORS = 512, 256 << 20, 12
+#: an end within this share of the range's width from a value that is attained is not searched for any longer
+_NEAR = 0.02
+#: below the target by this share of a typical width is enough for the search in float32 to stop
+_MARGIN = 1e-5
+
+
+class EndSearch:
+    """Searches for both ends of the ranges of a graph's outputs, side by side, the worst parts of each first.
+
+    End ``j`` is the largest value of output ``j``, end ``n + j`` that of its negative.
+
+    Parameters
+    ----------
+    graph, region : piecewise linear, of one row, float64
+    lower, upper : ``[n]``, float64, ranges of the outputs that are known to hold
+    side : ``[m]`` int8, the part of the region that is meant, by sides of its open features; None for all of it
+    memory : bytes that parts waiting to be split may occupy; beyond, the search rests
+    device : where multipliers are optimized and splits are chosen; all else is done, and kept, on the CPU
+
+    Attributes
+    ----------
+    bound : ``[2 n]``, proven upper bounds of all ends
+    attained : ``[2 n]``, the largest values seen, in float64 (a guide and no proof)
+    count : parts bounded so far
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        region: Region,
+        lower: Tensor,
+        upper: Tensor,
+        side: Tensor | None = None,
+        memory: int = 256 << 20,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._graph = graph
+        self._dual = OpenDual.of(graph, region)
+        self._light = self._dual.to(torch.float32, device)
+        self._rounding = Rounding.of(graph, region)
+        self._side = torch.zeros(len(self._dual), dtype=torch.int8) if side is None else side
+        self._part = side is not None
+        self._memory = memory
+        self._n = n = len(lower)
+        self._width = (upper - lower).repeat(2)
+        largest = max(node.size for node in graph.nodes)
+        self._rows = max(8, min(_MOST_ROWS, _ROWS_BYTES // (8 * _TENSORS * largest)))
+        self.bound = torch.cat([upper, -lower])
+        self.attained = torch.full_like(self.bound, -torch.inf)
+        self.count = 0
+        self._pool = Pool(len(self._dual))
+        #: the largest bound of parts that were put aside
+        self._floor = torch.full_like(self.bound, -torch.inf)
+        self._started = torch.zeros(2 * n, dtype=torch.bool)
+        #: the bound on the whole region, and the splits since
+        self._begun = self.bound.clone()
+        self._spent = torch.zeros(2 * n, dtype=torch.int64)
+        self._see((region.lower + region.upper) / 2)
+
+    @property
+    def closed(self) -> Tensor:
+        """``[2 n]`` bool: ends of outputs whose sign is known."""
+        return ((self.bound[: self._n] <= 0) | (self.bound[self._n :] <= 0)).repeat(2)
+
+    def tighten(self, wanted: Tensor, deadline: float) -> None:
+        """Search for the ends of outputs ``wanted`` ``[n]`` bool, with more and more splits for each, or to the deadline."""
+        wanted = wanted.repeat(2)
+        most = _FIRST_MOST
+        while most <= _LAST_MOST:
+            # Ends beyond 0 where no value has been seen: if they get there, the other end does not matter.
+            self.run((wanted & (self.attained < 0)).nonzero()[:, 0], most, deadline)
+            seen = self.attained > 0
+            both = (seen[: self._n] & seen[self._n :]).repeat(2)
+            self.run((wanted & both).nonzero()[:, 0], most, deadline)
+            self.run(wanted.nonzero()[:, 0], most // 4, deadline)
+            if self._resting(deadline):
+                return
+            most *= 2
+
+    def run(self, end: Tensor, most: int, deadline: float) -> None:
+        """Search for ends (numbers) until ``most`` parts in all have been split for each, or to the deadline."""
+        end = end[~self.closed[end]]
+        if not len(end):
+            return
+        new = end[~self._started[end]]
+        if len(new):
+            self._start(new, deadline)
+        allowed = torch.zeros(2 * self._n, dtype=torch.int64)
+        allowed[end] = most
+        while True:
+            target, slots, owner, value = self._settle()
+            waiting = ((self._spent < allowed) & ~self._hopeless(most))[owner].nonzero()[:, 0]
+            if not len(waiting) or self._resting(deadline):
+                return
+            picked = slots[waiting[_worst(owner[waiting], value[waiting], max(1, self._rows // 2))]]
+            batch = self._pool.read(picked)
+            self._pool.remove(picked)
+            self._spent.index_add_(0, batch.owner, torch.ones_like(batch.owner))
+            self._split(batch, target, deadline)
+
+    def _resting(self, deadline: float) -> bool:
+        return not len(self._pool) or self._pool.bytes > self._memory or time.monotonic() >= deadline
+
+    def _target(self) -> Tensor:
+        """Parts bounded by this are good enough: the sign is known, or the end is almost attained."""
+        near = self.attained + _NEAR * self._width
+        return torch.maximum(torch.where(self.attained < 0, near.clamp(min=0), near), self._floor)
+
+    def _hopeless(self, most: int) -> Tensor:
+        """Ends that should move to 0, but will not with some ``most`` splits.
+
+        Every doubling of the number of parts is taken to lower the bound by about the same.
+        """
+        doublings = torch.log2(1 + self._spent.double())
+        share = (self._begun - self.bound).clamp(min=0) / self._begun.clamp(min=1e-300)
+        needed = doublings / share.clamp(min=1e-9)
+        return (self.attained < 0) & (self._spent >= _JUDGED) & (needed > math.log2(1 + _HOPE * most))
+
+    def _start(self, end: Tensor, deadline: float) -> None:
+        """Bound ends on the whole region."""
+        alpha = self._light.crown_alpha().cpu()
+        for part in torch.split(end, self._rows):
+            rows = len(part), len(self._light)
+            side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
+            whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
+            self._pool.push(self._bound(whole, _ROOT_STEPS, 1.0, self._target(), deadline))
+        self._started[end] = True
+        self._settle()
+        self._begun[end] = self.bound[end]
+
+    def _settle(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Take down what all parts together prove, and put aside those that need no splitting.
+
+        Returns the targets, and slots, owners and values of the parts that are left.
+        """
+        slots, owner, value = self._pool.waiting()
+        worst = self._floor.scatter_reduce(0, owner, value, "amax")
+        self.bound = torch.where(self._started, torch.minimum(self.bound, worst), self.bound)
+        open_ = (value > self._target()[owner]) & ~self.closed[owner]
+        done = ~open_
+        self._put_aside(owner[done], value[done])
+        self._pool.remove(slots[done])
+        return self._target(), slots[open_], owner[open_], value[open_]
+
+    def _put_aside(self, owner: Tensor, value: Tensor) -> None:
+        self._floor = self._floor.scatter_reduce(0, owner, value, "amax")
+
+    def _split(self, batch: Leaves, target: Tensor, deadline: float) -> None:
+        """Bound both halves of every part; what parts without an open feature are bounded by is final."""
+        owner, goal = self._asked(batch.owner, target)
+
+        def objective(rows: Tensor) -> Objective:
+            return self._objective(owner[rows], torch.float32, goal[rows])
+
+        feature, splittable = choose_split(
+            self._light, objective, batch.side, batch.choice(), _LOOK_AHEAD, rows_at_once=2 * self._rows
+        )
+        stuck = batch.take((~splittable).nonzero()[:, 0])
+        if len(stuck):
+            final = self._bound(stuck, _LEAF_STEPS, 1.0, target, deadline)
+            self._put_aside(final.owner, final.value)
+        rows = splittable.nonzero()[:, 0]
+        if not len(rows):
+            return
+        halves = []
+        for half in (LEFT, RIGHT):
+            one = batch.take(rows)
+            at = torch.arange(len(rows)), feature[rows]
+            one.side[at] = half
+            one.beta[at] = 0.0
+            halves.append(one)
+        self._pool.push(self._bound(Leaves.concatenate(halves), _STEPS, _SCALE, target, deadline))
+
+    def _bound(self, leaves: Leaves, steps: int, scale: float, target: Tensor, deadline: float) -> Leaves:
+        """The same parts with better multipliers, and what these prove."""
+        self.count += len(leaves)
+        owner = leaves.owner
+        light_owner, goal = self._asked(owner, target)
+        choice, _ = optimize_open(
+            self._light,
+            lambda rows, _: self._objective(light_owner[rows], torch.float32, goal[rows]),
+            leaves.side,
+            leaves.choice(),
+            steps,
+            goal=-_MARGIN * float(self._width[owner].median()),
+            scale=scale,
+            deadline=deadline,
+        )
+        double = choice.to(torch.float64)
+        objective = self._objective(owner, torch.float64)
+        point = self._dual.bound(objective, leaves.side, double.alpha, double.beta, self._rounding)
+        region = self._dual.region
+        self._see(torch.where(point.input_coefficients > 0, region.upper, region.lower))
+        # What was known of a part's parent holds on the part, too.
+        return Leaves(owner, leaves.side, choice.alpha, choice.beta, torch.minimum(point.value, leaves.value))
+
+    def _asked(self, owner: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Owners and their targets, as a search in float32 takes them and where it is done."""
+        return owner.to(self._light.device), target[owner].to(self._light.device, torch.float32)
+
+    def _objective(self, end: Tensor, dtype: torch.dtype, goal: Tensor | None = None) -> Objective:
+        """The objectives of ends, less a goal where there is one, on the device that the numbers of the ends are on."""
+        sign = torch.where(end < self._n, 1.0, -1.0).to(dtype)
+        c = sign.new_zeros(len(end), self._n)
+        c[torch.arange(len(end), device=end.device), end % self._n] = sign
+        constant = sign.new_zeros(len(end)) if goal is None else -goal
+        return Objective({len(self._graph.nodes) - 1: c}, constant)
+
+    def _see(self, x: Tensor) -> None:
+        """Evaluate points ``[B, n_input]`` of the region."""
+        values = self._graph.values(x)
+        value = values[-1]
+        if self._part:
+            operands = [values[self._graph.nodes[i].operands[0]] for i in self._graph.activations]
+            a = torch.cat([one[:, which] for one, which in zip(operands, self._dual.index, strict=True)], 1)
+            value = value[(a * self._side >= 0).all(1)]
+            if not len(value):
+                return
+        self.attained = torch.maximum(self.attained, torch.cat([value.amax(0), -value.amin(0)]))
+
+
+def _worst(owner: Tensor, value: Tensor, most: int) -> Tensor:
+    """Rows: of every owner the part with the largest value, then the second, until there are enough."""
+    order = value.argsort(descending=True, stable=True)
+    by_owner = order[owner[order].argsort(stable=True)]
+    sorted_owner = owner[by_owner]
+    first = torch.ones(len(owner), dtype=torch.bool)
+    first[1:] = sorted_owner[1:] != sorted_owner[:-1]
+    position = torch.arange(len(owner))
+    rank = position - torch.cummax(torch.where(first, position, 0), 0).values
+    return by_owner[rank.argsort(stable=True)[:most]]

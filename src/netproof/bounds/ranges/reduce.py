@@ -1,0 +1,85 @@
+"""Range reduction from one bound: what a feature must not be, if the objective is to be met.
+
+If the bound at multipliers ``s`` is ``beta >= 0``, confining feature ``j`` to a part ``P`` of its
+range changes the bound to ``beta - phi_j + max { v f(a) - s a : a in P }``. Where that is
+negative no point of the region with ``a_j`` in ``P`` meets the objective, and ``P`` can be cut
+off. (Reduced-cost tightening of integer programming, carried over to activations; every
+feature's cut is valid at the same time.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.dual import DualPoint
+from netproof.bounds.region import Region
+from netproof.graph.graph import Graph
+from netproof.operators.base import Activation
+from netproof.operators.hulls.hull import Hull
+
+#: proposals keep this much slack, so that few fail the verification
+_SLACK = 1e-6
+
+
+def reduce_ranges(graph: Graph, region: Region, hulls: Sequence[Hull], point: DualPoint) -> Region:
+    """Cut off the ends of pre-activation ranges that cannot meet the objective.
+
+    ``point`` must be an exact evaluation (multipliers on the grid of
+    :func:`netproof.bounds.deciding.exact.evaluate_exact`) on an integer graph: each cut is verified in the
+    same exact arithmetic, on the cut-off part itself, and left undone where that fails.
+    """
+    lowers, uppers = list(region.range_lower), list(region.range_upper)
+    for k, index in enumerate(graph.activations):
+        conjugate, v, s = point.conjugates[k], point.v[k], point.s[k]
+        if conjugate is None or v is None or s is None:
+            continue
+        rest = point.value[:, None] - conjugate.value
+        low, high = lowers[k], uppers[k]
+        slack = _SLACK * (1 + rest.abs())
+        new_low, new_high = hulls[k].superlevel(v, s, -rest - slack)
+        # A feature none of whose values can meet the objective would have made the bound negative.
+        none = new_low > new_high
+        new_low = torch.where(none, low, new_low.ceil().clamp(min=low, max=high))
+        new_high = torch.where(none, high, new_high.floor().clamp(min=low, max=high))
+        holds_low, holds_high = _excluded(graph.activation(index), low, high, new_low, new_high, rest, v, s)
+        lowers[k] = torch.where((new_low > low) & holds_low, new_low, low)
+        uppers[k] = torch.where((new_high < high) & holds_high, new_high, high)
+    return Region(region.lower, region.upper, tuple(lowers), tuple(uppers))
+
+
+def cuts_hold(graph: Graph, point: DualPoint, lowers: Sequence[Tensor], uppers: Sequence[Tensor]) -> Tensor:
+    """Whether an exact evaluation proves all of the new ends of its region's ranges: ``[B]`` bool.
+
+    ``lowers`` and ``uppers`` hold one ``[B, n_k]`` per activation, nowhere wider than the region's ranges.
+    """
+    holds = torch.isfinite(point.value)
+    for k, index in enumerate(graph.activations):
+        low, high = point.region.range_lower[k], point.region.range_upper[k]
+        conjugate, v, s = point.conjugates[k], point.v[k], point.s[k]
+        cut_low, cut_high = lowers[k] > low, uppers[k] < high
+        if conjugate is None or v is None or s is None:
+            holds &= ~(cut_low | cut_high).any(-1)
+            continue
+        rest = point.value[:, None] - conjugate.value
+        holds_low, holds_high = _excluded(graph.activation(index), low, high, lowers[k], uppers[k], rest, v, s)
+        holds &= ((~cut_low | holds_low) & (~cut_high | holds_high)).all(-1)
+    return holds
+
+
+def _excluded(
+    activation: Activation,
+    low: Tensor,
+    high: Tensor,
+    new_low: Tensor,
+    new_high: Tensor,
+    rest: Tensor,
+    v: Tensor,
+    s: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Whether the bound is negative on what new ends leave out below, and above."""
+    below = activation.hull(low, torch.maximum(new_low - 1, low)).conjugate(v, s).value
+    above = activation.hull(torch.minimum(new_high + 1, high), high).conjugate(v, s).value
+    return rest + below < 0, rest + above < 0

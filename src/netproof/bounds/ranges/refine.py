@@ -1,0 +1,201 @@
+"""Ranges of real graphs by CROWN, only for features whose activation is not affine on what is known."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.crown import crown_lines
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.dual import Objective
+from netproof.bounds.ranges.tiles import Tile, cut, groups
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.graph.graph import Graph
+from netproof.operators.base import Activation
+from netproof.operators.hulls.hull import Hull
+
+#: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
+_BYTES = 32 << 20
+_TENSORS = 6
+#: an end so many times as far out as everything else that is known of a layer is bounded for its own sake
+_FAR = 64.0
+
+
+def open_features(graph: Graph, region: Region, k: int) -> Tensor:
+    """Where the ``k``-th activation is not affine on its range: ``[B, n_k]`` bool."""
+    low, high = region.range_lower[k], region.range_upper[k]
+    return ~torch.isnan(graph.activation(graph.activations[k]).split_point((low + high) / 2, low, high))
+
+
+def rows_at_once(graph: Graph, budget: int = _BYTES) -> int:
+    """How many rows to bound at once within a budget of bytes."""
+    return max(8, budget // (8 * _TENSORS * max(node.size for node in graph.nodes)))
+
+
+def behind_activations(graph: Graph) -> list[bool]:
+    """Per node whether its value depends on an activation; where it does not, intervals cannot be improved."""
+    behind = [False]
+    for node in graph.nodes[1:]:
+        behind.append(isinstance(node.operator, Activation) or any(behind[i] for i in node.operands))
+    return behind
+
+
+#: what cuts the ranges of deeper layers to those found for the layers above them
+Propagate = Callable[[Graph, Region], Region]
+
+
+def refine_ranges(
+    graph: Graph,
+    region: Region,
+    deadline: float = math.inf,
+    propagate: Propagate = propagate_intervals,
+) -> Region:
+    """Tighten the ranges of open features layer by layer: rigorous in real arithmetic, rows one by one.
+
+    A range has two ends, but a feature whose sign is settled by one of them needs no more: the end nearer to settling
+    it is bounded first, the other one only where that was not enough, or where it is so far out that the error of rounding
+    would suffer. What is bounded costs in proportion.
+
+    The error term of a layer's bounds is that of the ranges found for the layers above it.
+
+    Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. Everything is float64.
+    """
+    rounding = Rounding.begun(graph, region)
+    for k, index in enumerate(graph.activations):
+        rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
+        region = refine_layer(graph, region, k, rounding, deadline, propagate)
+    return region
+
+
+def refine_layer(
+    graph: Graph,
+    region: Region,
+    k: int,
+    rounding: Rounding,
+    deadline: float = math.inf,
+    propagate: Propagate = propagate_intervals,
+    threads: int | None = None,
+) -> Region:
+    """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it.
+
+    ``rounding`` is of a region that holds this one, up to the activation's operand at least.
+    ``threads`` is how many batches are bounded at a time, by default as many as PyTorch would use.
+    """
+    operand = graph.nodes[graph.activations[k]].operands[0]
+    if not behind_activations(graph)[operand]:
+        return region
+    ends = _Ends(graph, region, k, rounding, threads or torch.get_num_threads())
+    row, feature = ends.open.nonzero(as_tuple=True)
+    if not len(row) or time.monotonic() >= deadline:
+        return region
+    above = (ends.low + ends.high)[row, feature] > 0
+    ends.improve(row, feature, ~above, deadline)
+    left = ends.open[row, feature].nonzero()[:, 0]
+    ends.improve(row[left], feature[left], above[left], deadline)
+    ends.improve(*ends.far(), deadline)
+    return propagate(graph, region.with_range(k, ends.low, ends.high))
+
+
+class _Ends:
+    """The ranges of the ``k``-th activation while their ends are bounded, ``low`` and ``high``, ``[B, n]``."""
+
+    def __init__(self, graph: Graph, region: Region, k: int, rounding: Rounding, threads: int) -> None:
+        self._graph, self._region, self._k, self._rounding, self._threads = graph, region, k, rounding, threads
+        self.low, self.high = region.range_lower[k].clone(), region.range_upper[k].clone()
+        #: which lower and which upper ends have been bounded
+        self._done = torch.zeros(2, *self.low.shape, dtype=torch.bool)
+
+    @property
+    def open(self) -> Tensor:
+        """:func:`open_features` of the ranges as they are by now."""
+        return open_features(self._graph, self._region.with_range(self._k, self.low, self.high), self._k)
+
+    def far(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Ends far beyond what else is known of the layer's values, for :meth:`improve`.
+
+        Where a sign is settled no line of a bound depends on the other end. But magnitudes do, and so do the intervals
+        of the next layer, where that end would be the reason for one further out.
+        """
+        activation = self._graph.activation(self._graph.activations[self._k])
+        down, up = (end.abs() for end in activation.output_range(self.low, self.high))
+        upper, size = up >= down, torch.maximum(down, up)
+        bounded = torch.where(upper, self._done[1], self._done[0])
+        known = torch.where(bounded, size, torch.minimum(down, up)).amax(1, keepdim=True)
+        row, feature = (~bounded & (size > _FAR * known)).nonzero(as_tuple=True)
+        return row, feature, upper[row, feature]
+
+    def improve(self, row: Tensor, feature: Tensor, upper: Tensor, deadline: float) -> None:
+        """Bound the upper (bool ``[P]``) or lower ends of pairs of a row and a feature."""
+        if not len(row) or time.monotonic() >= deadline:
+            return
+        graph, region, rounding = self._graph, self._region, self._rounding
+        operand = graph.nodes[graph.activations[self._k]].operands[0]
+        sign = torch.where(upper, 1.0, -1.0).to(self.low.dtype)
+        parts = groups(graph, operand, feature)
+        whole = None
+        if len(parts) == 1:
+            whole = Tile(graph, region, rounding, torch.arange(graph.nodes[operand].size), operand)
+            parts = list(torch.split(parts[0], rows_at_once(graph)))
+
+        def bound(which: Tensor) -> Tensor:
+            mine = row[which], feature[which], sign[which]
+            if time.monotonic() >= deadline:
+                return torch.full_like(mine[2], torch.inf)  # not even crops are made any more
+            tile = whole or cut(graph, region, rounding, operand, mine[1])
+            return bound_tile(tile, *mine, deadline)
+
+        for part, value in zip(parts, in_threads(bound, parts, self._threads), strict=True):
+            pair, up = (row[part], feature[part]), upper[part]
+            self.high[pair] = torch.where(up, torch.minimum(self.high[pair], value), self.high[pair])
+            self.low[pair] = torch.where(up, self.low[pair], torch.maximum(self.low[pair], -value))
+        self._done[upper.long(), row, feature] = True
+
+
+def in_threads(function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], threads: int) -> list[Tensor]:
+    """A function of independent parts in several threads, each part in one.
+
+    Threads that share one operation wait for each other after each of them; these do not.
+    """
+    threads = min(threads, len(parts))
+    if threads <= 1:
+        return [function(part) for part in parts]
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(function, parts))
+
+
+def bound_tile(tile: Tile, row: Tensor, feature: Tensor, sign: Tensor, deadline: float = math.inf) -> Tensor:
+    """:func:`bound_features` of pairs that a tile holds, infinite for those that time did not allow."""
+    at = torch.searchsorted(tile.features, feature)
+    found = torch.full((len(row),), torch.inf, dtype=tile.region.lower.dtype)
+    for part in torch.split(torch.arange(len(row)), rows_at_once(tile.graph)):
+        if time.monotonic() >= deadline:
+            break
+        found[part] = bound_features(
+            tile.graph, tile.region, tile.hulls, tile.node, row[part], at[part], sign[part], tile.rounding
+        )
+    return found
+
+
+def bound_features(
+    graph: Graph,
+    region: Region,
+    hulls: Sequence[Hull],
+    node: int,
+    row: Tensor,
+    feature: Tensor,
+    sign: Tensor,
+    rounding: Rounding,
+) -> Tensor:
+    """Upper bounds of ``sign * a``, one per pair of a row and a feature ``a`` of a node, ``sign`` 1 or -1: ``[P]``."""
+    pairs = len(row)
+    c = torch.zeros(pairs, graph.nodes[node].size, dtype=region.lower.dtype)
+    c[torch.arange(pairs), feature] = sign
+    if len(region) > 1:
+        region, hulls = region.take(row), tuple(hull.take(row) for hull in hulls)
+    objective = Objective({node: c}, torch.zeros(pairs, dtype=region.lower.dtype))
+    return crown_lines(graph, region, hulls, objective, rounding).value

@@ -1,0 +1,81 @@
+"""Ranges by alpha-CROWN: every bound of an open feature with slopes of its own (Xu et al., ICLR 2021)."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.dual import Objective
+from netproof.bounds.multipliers.sign_steps import Choice, optimize_open
+from netproof.bounds.multipliers.signs import OpenDual
+from netproof.bounds.ranges.refine import behind_activations, rows_at_once
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.graph.graph import Graph
+
+#: bytes that the tensors of one batch of optimizations may occupy, as if they kept no gradients
+_BYTES = 64 << 20
+
+
+def refine_by_alpha(
+    graph: Graph,
+    region: Region,
+    steps: int,
+    deadline: float,
+    device: torch.device | str = "cpu",
+) -> Region:
+    """Tighten the ranges of a region of one row on a piecewise linear graph, layer by layer, until the deadline.
+
+    Slopes are found in float32 on ``device``; the ranges are rigorous, the error term that of the ranges above.
+    """
+    behind = behind_activations(graph)
+    at_once = max(4, rows_at_once(graph, _BYTES))
+    rounding = Rounding.begun(graph, region)
+    hidden = 0
+    for k, index in enumerate(graph.activations):
+        operand = graph.nodes[index].operands[0]
+        if not behind[operand]:
+            continue
+        hidden += 1
+        dual = OpenDual.of(graph, region)
+        feature = dual.index[k]
+        if (hidden == 1 and not any(len(which) for which in dual.index[:k])) or not len(feature):
+            continue
+        rounding = rounding.up_to(graph, region, operand)
+        low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+        light = dual.to(torch.float32, device)
+        for part in torch.split(feature, at_once):
+            if time.monotonic() >= deadline:
+                return propagate_intervals(graph, region.with_range(k, low, high))
+            value = _bounds(dual, light, operand, part, rounding, steps, deadline)
+            high[0, part] = torch.minimum(high[0, part], value[: len(part)])
+            low[0, part] = torch.maximum(low[0, part], -value[len(part) :])
+        region = propagate_intervals(graph, region.with_range(k, low, high))
+    return region
+
+
+def _bounds(
+    dual: OpenDual, light: OpenDual, node: int, feature: Tensor, rounding: Rounding, steps: int, deadline: float
+) -> Tensor:
+    """Upper bounds of ``a`` and then of ``-a`` for features of a node."""
+    rows = 2 * len(feature)
+    c = torch.zeros(rows, dual.graph.nodes[node].size, dtype=torch.float64)
+    c[torch.arange(rows), feature.repeat(2)] = 1.0
+    c[len(feature) :] *= -1
+    light_c = c.to(light.device, torch.float32)
+    side = torch.zeros(rows, len(dual), dtype=torch.int8)
+    start = Choice(
+        light.crown_alpha().cpu().expand(rows, -1),
+        torch.zeros(rows, len(dual), dtype=torch.float32),
+        torch.zeros(rows, 1, dtype=torch.float32),
+    )
+
+    def mixed(chosen: Tensor, weight: Tensor) -> Objective:
+        return Objective({node: light_c[chosen]}, light_c.new_zeros(len(chosen)))
+
+    choice, _ = optimize_open(light, mixed, side, start, steps, deadline=deadline)
+    double = choice.to(torch.float64)
+    objective = Objective({node: c}, torch.zeros(rows, dtype=torch.float64))
+    return dual.bound(objective, side, double.alpha, double.beta, rounding).value

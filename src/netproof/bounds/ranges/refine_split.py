@@ -1,0 +1,132 @@
+"""Ranges by branch and bound, layer by layer (:mod:`netproof.bounds.ranges.end_search`), on all of a region or on a cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
+from netproof.bounds.ranges.end_search import EndSearch
+from netproof.bounds.ranges.prefix import Prefix, prefix
+from netproof.bounds.ranges.refine import behind_activations
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.graph.graph import Graph
+
+#: the share of the time left in a round that one layer may take: what is gained in one makes all below it easier
+LAYER_SHARE = 0.4
+
+
+class Side(NamedTuple):
+    """One feature of the ``k``-th activation on one side of 0, ``LEFT`` or ``RIGHT``."""
+
+    k: int
+    feature: int
+    half: int
+
+
+class SplitRefiner:
+    """Ranges of a region of one row on a piecewise linear graph by splits, in one round or several.
+
+    Parameters
+    ----------
+    graph : the graph
+    cell : the part of the region that is meant; ranges that are found hold on that part and nowhere else
+    memory : bytes that parts waiting to be split may occupy, of all layers together
+    layer_share : of the time left in a round, what one layer may take
+    device : where the searches in float32 are done
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        cell: Sequence[Side] = (),
+        memory: int = 1 << 30,
+        layer_share: float = LAYER_SHARE,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._graph = graph
+        self._cell = cell
+        self._layer_share = layer_share
+        self._device = device
+        behind = behind_activations(graph)
+        first = min((one.k + 1 for one in cell), default=0)
+        self._layers = [k for k, i in enumerate(graph.activations) if k >= first and behind[graph.nodes[i].operands[0]]]
+        self._memory = memory // max(1, len(self._layers))
+        self._kept: dict[int, tuple[Prefix, EndSearch]] = {}
+
+    def refine(self, region: Region, seconds: float) -> Region:
+        """Tighten all ranges, every layer in its share of the time; they are rigorous in real arithmetic.
+
+        ``region`` holds what is known; in a further round it must be the one that the round before returned, or a part
+        of it. Everything is float64.
+        """
+        graph = self._graph
+        until = time.monotonic() + seconds
+        for place, k in enumerate(self._layers):
+            low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
+            which = ((low[0] < 0) & (high[0] > 0)).nonzero()[:, 0]
+            if not len(which):
+                continue
+            now = time.monotonic()
+            part, search = self._search(region, k, which)
+            share = max(self._layer_share, 1 / (len(self._layers) - place))
+            search.tighten(torch.isin(part.feature, which), now + (until - now) * share)
+            n = len(part.feature)
+            high[0, part.feature] = torch.minimum(high[0, part.feature], search.bound[:n])
+            low[0, part.feature] = torch.maximum(low[0, part.feature], -search.bound[n:])
+            region = propagate_intervals(graph, region.with_range(k, low, high))
+        return region
+
+    def _search(self, region: Region, k: int, which: Tensor) -> tuple[Prefix, EndSearch]:
+        """The search of the round before where nothing that it depends on has changed since, or a new one."""
+        if k in self._kept:
+            part, search = self._kept[k]
+            if _same(prefix(self._graph, region, k, part.feature).region, part.region):
+                return part, search
+        part = prefix(self._graph, region, k, which)
+        known = region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
+        dual = OpenDual.of(part.graph, part.region)
+        side = sides_of(dual, [one for one in self._cell if one.k < k], part.kept) if self._cell else None
+        search = EndSearch(part.graph, part.region, *known, side, self._memory, self._device)
+        self._kept[k] = part, search
+        return part, search
+
+
+def sides_of(dual: OpenDual, cell: Sequence[Side], kept: Sequence[tuple[int, Tensor]] | None = None) -> Tensor:
+    """The cell as sides of open features, ``[m]`` int8; features that are not open are left out.
+
+    ``kept`` has the original number of every activation and the original indices of its features, where some have been
+    dropped.
+    """
+    found = []
+    for place, which in enumerate(dual.index):
+        k, original = (place, which) if kept is None else (kept[place][0], kept[place][1][which])
+        side = torch.zeros(len(which), dtype=torch.int8)
+        for one in cell:
+            if one.k == k:
+                side[original == one.feature] = one.half
+        found.append(side)
+    return torch.cat(found) if found else torch.zeros(0, dtype=torch.int8)
+
+
+def is_empty_cell(region: Region, cell: Sequence[Side]) -> bool:
+    """Whether ranges that hold on a cell rule out one of its sides."""
+    for k, feature, half in cell:
+        low, high = float(region.range_lower[k][0, feature]), float(region.range_upper[k][0, feature])
+        if (half == RIGHT and high < 0) or (half == LEFT and low > 0):
+            return True
+    return bool(region.empty().any())
+
+
+def _same(one: Region, other: Region) -> bool:
+    """Whether two regions are equal."""
+    pairs = zip(
+        (one.lower, one.upper, *one.range_lower, *one.range_upper),
+        (other.lower, other.upper, *other.range_lower, *other.range_upper),
+        strict=True,
+    )
+    return all(torch.equal(a, b) for a, b in pairs)

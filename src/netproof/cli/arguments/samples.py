@@ -1,0 +1,91 @@
+"""The samples and the network that a command's options name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netproof.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from netproof.formats.fixed_point import FixedPoint
+    from netproof.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images with their labels.
+
+    Raises (:meth:`read`, :meth:`check`) :class:`InputError` naming file, item and mend.
+    """
+
+    path: Path
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+    @classmethod
+    def read(cls, images: Path, labels: Path) -> Samples:
+        from netproof.formats.images.idx import read_images, read_labels
+
+        samples = cls(images, read_images(images), read_labels(labels))
+        held = len(samples.images)
+        if held == 0:
+            raise InputError(images, "holds no images", "give a file with at least one")
+        if held > len(samples.labels):
+            raise InputError(
+                labels,
+                f"holds {len(samples.labels)} labels for the {held} images in {images}",
+                "give the labels that belong to these images",
+            )
+        return samples
+
+    def check(self, index: int) -> None:
+        """Make sure that there is such a sample."""
+        held = len(self.images)
+        if not 0 <= index < held:
+            raise InputError(
+                "--index", f"there is no sample {index}: {self.path} holds {held} images", f"give 0 to {held - 1}"
+            )
+
+    def label(self, index: int) -> int:
+        return int(self.labels[index])
+
+    def image(self, index: int) -> Tensor:
+        """The pixels as a tensor of their own (the file's array is read-only)."""
+        import torch
+
+        return torch.from_numpy(self.images[index].copy())
+
+    def check_size(self, network: Network) -> None:
+        """Make sure that the images are of the size the network takes."""
+        size = self.images[0].size
+        if size != network.inputs:
+            rows, columns = self.images.shape[1:]
+            raise InputError(
+                self.path,
+                f"its images have {size} pixels ({rows} x {columns}), the network in {network.path} takes "
+                f"{network.inputs}",
+                "use images of the data set the network was trained on",
+            )
+
+
+def read_network(path: Path, widths: FixedPoint | None) -> Network:
+    """Read the network of a command; raises :class:`InputError`."""
+    from netproof.formats.load import load
+
+    return load(path, widths=widths)
+
+
+def network_document(network: Network) -> dict[str, object]:
+    """How JSON output identifies a network."""
+    return {
+        "file": network.path,
+        "sha256": network.sha256,
+        "scheme": network.scheme,
+        "arithmetic": network.graph.arithmetic.value,
+    }

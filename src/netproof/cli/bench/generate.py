@@ -1,0 +1,223 @@
+"""``netproof bench generate``: make a benchmark from networks and images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from netproof.cli.arguments import image_options as i
+from netproof.cli.arguments import options as o
+from netproof.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netproof.making.generate import Shuffled
+    from netproof.making.recipes import Recipe
+    from netproof.network import Network
+
+_Number = TypeVar("_Number", int, float)
+
+_RECIPE = "default for the published networks: theirs"
+
+Networks = Annotated[list[Path], typer.Argument(metavar="NETWORK...", help="Networks in ONNX, of one input.")]
+Split = Annotated[str, typer.Option("--split", metavar="PART", help="Which part of an archive: test or train.")]
+Count = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--count", metavar="N", help=f"Images per network, once for all or once for each ({_RECIPE}; else 24)."
+    ),
+]
+TimeLimit = Annotated[
+    list[float] | None,
+    typer.Option("--timeout", metavar="S", help=f"Seconds per instance, once or once for each ({_RECIPE}; else 200)."),
+]
+Title = Annotated[
+    str | None, typer.Option("--title", metavar="WORD", help=f"Heads the properties ({_RECIPE}; else robustness).")
+]
+Selected = Annotated[
+    Path | None,
+    typer.Option("--selected", metavar="DIR", help="Folder of lists NETWORK_list.txt to choose from; else filter."),
+]
+Filters = Annotated[
+    str | None, typer.Option("--filters", metavar="NAME,...", help="Filters of the selection (default: all).")
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", help="Filter the first N images of the shuffled order only.")
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the benchmark.")]
+
+
+def generate(
+    networks: Networks,
+    *,
+    images: i.Images,
+    out: Out,
+    labels: i.Labels = None,
+    split: Split = "test",
+    crop: i.Crop = None,
+    unchecked: i.Unchecked = False,
+    radius: i.Radius = "1/255",
+    mean: i.Mean = None,
+    std: i.Std = None,
+    count: Count = None,
+    timeout: TimeLimit = None,
+    title: Title = None,
+    seed: o.Seed = None,
+    selected: Selected = None,
+    filters: Filters = None,
+    limit: Limit = None,
+    threads: o.Threads = None,
+    as_json: o.Json = False,
+) -> None:
+    """Make a benchmark: choose images, write their properties and the list of instances.
+
+    The same seed gives the same files. Filtering goes on where it was stopped.
+    """
+    from netproof.making.generate import (
+        Shuffled,
+        check_classes,
+        check_seed,
+        check_selected,
+        read_selected,
+        write_selected,
+    )
+
+    eps = i.radius_of(radius)
+    number = 0 if seed is None else seed
+    check_seed(number)
+    for option, each in (("--count", count), ("--timeout", timeout)):
+        if each and (len(each) not in (1, len(networks)) or not all(0 < n < 1 << 31 for n in each)):
+            raise InputError(
+                option, f"is given as {', '.join(map(str, each))}", "give one positive number, or one per network"
+            )
+    if limit is not None and limit < 1:
+        raise InputError("--limit", f"is {limit}", "give a positive number of images")
+    if selected is not None and (filters is not None or limit is not None):
+        raise InputError("--selected", "is given together with filters", "give one of them")
+    names = [i.network_name(path) for path in networks]
+    if len(set(names)) != len(names):
+        raise InputError(names[0], "two networks have one name", "rename one of them")
+    o.use_threads(threads)
+
+    from netproof.cli.terminal.output import print_json
+    from netproof.files.lock import FolderLock
+    from netproof.formats.images.sources import read_image_set
+    from netproof.formats.load import load
+    from netproof.making.filters import filters_of
+    from netproof.making.folder import BenchmarkFolder
+    from netproof.making.generate import generate as generate_properties
+    from netproof.making.image_table import check_fit
+
+    found = read_image_set(images, labels, split=split, crop=crop, check=not unchecked)
+    shuffled = Shuffled(found)
+    tasks: list[tuple[str, Network, Recipe, Sequence[int] | None]] = []
+    for place, (name, path) in enumerate(zip(names, networks, strict=True)):
+        network = load(path)
+        check_fit(network, found)
+        check_classes(found, name, network.outputs)
+        filters_of(filters, network, number)
+        recipe = _recipe(name, found.images.shape[1], mean, std, title)
+        recipe = replace(recipe, count=_nth(count, place, recipe.count), timeout=_nth(timeout, place, recipe.timeout))
+        listed: Sequence[int] | None = None if selected is None else read_selected(selected / f"{name}_list.txt")
+        check_selected(name, found, listed or ())
+        tasks.append((name, network, recipe, listed))
+    documents: list[dict[str, object]] = []
+    folder = BenchmarkFolder(out)
+    with FolderLock(out):
+        for name, network, recipe, listed in tasks:
+            if listed is not None:
+                chosen_from = listed
+            else:
+                chosen_from = _filtered(name, network, shuffled, recipe, eps, filters, number, limit, folder.path)
+                write_selected(folder.path / "selected_list" / f"{name}_list.txt", chosen_from)
+            made = list(
+                generate_properties(
+                    name,
+                    shuffled,
+                    chosen_from,
+                    recipe,
+                    radius=eps,
+                    seed=number,
+                    outputs=network.outputs,
+                    folder=folder.path,
+                )
+            )
+            folder.add_network(name, network.content)
+            folder.replace(name, made)
+            documents.append(
+                {
+                    "network": name,
+                    "selected": len(chosen_from),
+                    "properties": [each.property_file for each in made],
+                    "timeout": recipe.timeout,
+                    "mean": list(recipe.normalization.mean),
+                    "std": list(recipe.normalization.std),
+                }
+            )
+            if not as_json:
+                short = "" if len(made) == recipe.count else f" (fewer than the {recipe.count} asked for)"
+                typer.echo(
+                    f"{name}: {len(made)} properties{short} of {len(chosen_from)} selected images, {recipe.timeout:g} s each; "
+                    f"{i.normalization_text(recipe.normalization)}"
+                )
+    if as_json:
+        print_json({"folder": str(out), "radius": eps, "seed": number, "networks": documents})
+    else:
+        typer.echo(f"written to {out}")
+
+
+def _filtered(
+    name: str,
+    network: Network,
+    images: Shuffled,
+    recipe: Recipe,
+    radius: float,
+    filters: str | None,
+    seed: int,
+    limit: int | None,
+    folder: Path,
+) -> list[int]:
+    """The positions that no filter takes, from the record as far as they are on it."""
+    from netproof.cli.terminal.count_progress import count_progress
+    from netproof.cli.terminal.stop import stoppable
+    from netproof.making.filters import filters_of
+    from netproof.making.selection import SelectionRecord, conditions, select
+
+    chain = filters_of(filters, network, seed)
+    path = folder / "selected_list" / f"{name}_record.csv"
+    stated = conditions(images, radius, recipe.normalization, chain, network.sha256)
+    record = SelectionRecord(path, stated)
+    total = len(images.images) if limit is None else min(limit, len(images.images))
+    before = sum(position < total for position in record.judgements)
+
+    def standing() -> str:
+        return f": {len(record.judgements)} images are on record; run the same command again to go on"
+
+    with stoppable(standing), count_progress(f"{name}: images", total, before) as display:
+        for _, judgement in select(images, radius, recipe.normalization, chain, record, limit=limit):
+            display.advance(judgement.value)
+    return record.selected(limit)
+
+
+def _recipe(name: str, channels: int, mean: str | None, std: str | None, title: str | None) -> Recipe:
+    from netproof.making.recipes import RECIPES, Recipe
+
+    normalization = i.normalization_of(name, channels, mean, std)
+    known = RECIPES.get(name)
+    recipe = Recipe(24, 200, normalization, "robustness") if known is None else known
+    recipe = replace(recipe, normalization=normalization)
+    if title is not None:
+        if not title.isascii() or not title.isprintable() or not title:
+            raise InputError("--title", "is no line of text", "give a word")
+        recipe = replace(recipe, title=title)
+    return recipe
+
+
+def _nth(given: list[_Number] | None, place: int, default: _Number) -> _Number:
+    if not given:
+        return default
+    return given[0] if len(given) == 1 else given[place]

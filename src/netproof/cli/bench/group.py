@@ -1,0 +1,258 @@
+"""``netproof bench list | run | show | export``: published benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netproof.cli.arguments import options as o
+from netproof.cli.arguments.groups import command_group
+from netproof.cli.bench.export import export
+from netproof.cli.bench.generate import generate
+from netproof.cli.bench.scale import scale
+from netproof.cli.bench.table import table
+from netproof.errors import FormatError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from netproof.benchmarks.base import Benchmark
+    from netproof.benchmarks.data import DataFolders
+    from netproof.report.summary import Summary
+    from netproof.runs.certify import Certified, Certifying
+
+app = command_group("Run published benchmarks, export them, and make new ones.")
+app.command()(export)
+app.command()(generate)
+app.command()(scale)
+app.command()(table)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list'), or vnncomp:DIR.")]
+Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]
+Only = Annotated[
+    str | None,
+    typer.Option("--only", metavar="PATTERN", help="Only instances whose name has this part or matches this glob."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the results (default: results/NAME).")
+]
+Certificates = Annotated[
+    Path | None,
+    typer.Option("--certificates", metavar="DIR", help="Write a certificate of every verdict there, as they come."),
+]
+Check = Annotated[
+    bool, typer.Option("--check", help="Check every certificate when it is written (default DIR: OUT/certificates).")
+]
+RunFolderPath = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 'bench run' wrote.")]
+
+
+@app.command("list")
+def list_(data: o.DataFolder = None, as_json: o.Json = False) -> None:
+    """List the benchmarks and whether their data is there."""
+    from netproof.benchmarks.data import DataFolders
+    from netproof.benchmarks.registry import benchmarks
+    from netproof.cli.terminal.output import print_json
+
+    folders = DataFolders.locate(data)
+    documents: list[dict[str, object]] = []
+    for benchmark in benchmarks():
+        missing, count = "", None
+        try:
+            count = len(benchmark.instances(folders))
+            benchmark.files(folders)
+        except InputError as error:
+            missing = str(error)
+        documents.append(
+            {
+                "name": benchmark.name,
+                "description": benchmark.description,
+                "instances": count,
+                "published": benchmark.authors or None,
+                "available": not missing,
+                "missing": missing or None,
+            }
+        )
+    if as_json:
+        print_json(documents)
+        return
+    width = max(len(str(document["name"])) for document in documents)
+    for document in documents:
+        typer.echo(f"{document['name']:<{width}}  {document['description']}")
+        if document["missing"]:
+            typer.echo(f"{'':<{width}}  data missing: {document['missing']}")
+
+
+@app.command()
+def run(
+    name: Name,
+    *,
+    data: o.DataFolder = None,
+    jobs: Jobs = 1,
+    timeout: o.Timeout = None,
+    seed: o.Seed = None,
+    engine: o.Engine = None,
+    memory: o.Memory = None,
+    device: o.Device = None,
+    only: Only = None,
+    out: Out = None,
+    certificates: Certificates = None,
+    check: Check = False,
+    as_json: o.Json = False,
+) -> None:
+    """Run a benchmark, or go on with one.
+
+    The same command again resumes. Results go to DIR/results.csv as they come. Exits with 1 where a verdict contradicts the
+    published one, a certificate fails, or an instance does.
+    """
+    from netproof.benchmarks.data import DataFolders
+    from netproof.benchmarks.registry import benchmark as find_benchmark
+    from netproof.cli.terminal.stop import stoppable
+
+    settings = o.settings_of(timeout, seed, engine, memory=memory, device=device)
+    benchmark = find_benchmark(name)
+    folders = DataFolders.locate(data)
+    folder = out or Path("results") / Path(benchmark.name).name
+    benchmark.check(folders)  # first things first: without its files there is no run
+    published = _published(benchmark, folders)
+    recorded = 0
+    written = []
+
+    def standing() -> str:
+        return f": {recorded} more instances are on record in {folder}; run the same command again to go on"
+
+    # Before the signals get another meaning: nothing is under way yet that would have to be put in order.
+    o.use_threads(1)
+
+    from netproof.cli.terminal.progress import progress
+    from netproof.runs.certify import Certifying
+    from netproof.runs.run import Start, Step, run_benchmark
+
+    with stoppable(standing):
+        certifying = None
+        if (certificates is not None or check) and not benchmark.certifiable:
+            raise InputError(
+                "--certificates" if certificates is not None else "--check",
+                f"the networks of {benchmark.name} are float networks, which have no certificates",
+                "run it without",
+            )
+        if certificates is not None or check:
+            certifying = Certifying((certificates or folder / "certificates").absolute(), check)
+        events = run_benchmark(benchmark, folders, folder, settings, jobs=jobs, only=only, certifying=certifying)
+        start = next(events)
+        assert isinstance(start, Start)
+        before = start.chosen - start.pending
+        typer.echo(
+            f"{benchmark.name}: {start.pending} instances to answer"
+            + (f", {before} answered before" if before else "")
+            + f"; results in {folder}",
+            err=True,
+        )
+        if start.pending:
+            with progress(benchmark.name, start.pending) as display:
+                for event in events:
+                    assert isinstance(event, Step)
+                    display.advance(event.row)
+                    recorded += 1
+                    if event.certified is not None:
+                        written.append(event.certified)
+        events.close()
+    if certifying is not None:
+        typer.echo(_certified(written, certifying), err=True)
+    _present(benchmark, folders, folder, published, as_json=as_json, whole=False)
+
+
+def _certified(written: Sequence[Certified], wanted: Certifying) -> str:
+    """One line on the certificates that were written."""
+    from netproof.runs.certify import SUFFIX
+
+    line = f"no new certificates in {wanted.folder}"
+    if written:
+        sizes = sorted(c.size for c in written)
+        line = (
+            f"{len(sizes)} certificates in {wanted.folder}: median {sizes[len(sizes) // 2]} bytes, largest {sizes[-1]}"
+        )
+        checked = [c.seconds for c in written if c.seconds is not None]
+        line += f"; all of them checked, in {sum(checked):.1f} s" if len(checked) == len(written) else ""
+    earlier = len(list(wanted.folder.glob(f"*{SUFFIX}"))) - len(written)
+    if wanted.check and earlier > 0:
+        line += f"; {earlier} from before were not checked now ('netproof check' does that)"
+    return line
+
+
+@app.command()
+def show(folder: RunFolderPath, data: o.DataFolder = None, as_json: o.Json = False) -> None:
+    """Print the table of a run.
+
+    It has the form the benchmark's authors use, theirs beside ours. Exits with 1 where a verdict contradicts the published one or an instance failed.
+    """
+    from netproof.benchmarks.data import DataFolders
+    from netproof.benchmarks.registry import benchmark as find_benchmark
+    from netproof.runs.record import RunRecord
+
+    benchmark = find_benchmark(RunRecord.read(folder).benchmark)
+    folders = DataFolders.locate(data)
+    published = _published(benchmark, folders)
+    _present(benchmark, folders, folder, published, as_json=as_json, whole=True)
+
+
+def _published(benchmark: Benchmark, folders: DataFolders) -> Mapping[str, str]:
+    """The published verdicts; where their file is missing the run goes on without, and says so."""
+    try:
+        return benchmark.published(folders)
+    except FormatError:
+        raise
+    except InputError as error:
+        typer.echo(f"note: nothing to compare with: {error}", err=True)
+        return {}
+
+
+def _present(
+    benchmark: Benchmark,
+    folders: DataFolders,
+    folder: Path,
+    published: Mapping[str, str],
+    *,
+    as_json: bool,
+    whole: bool,
+) -> None:
+    """Print what a folder holds, all of it or the totals, and raise ``Exit(1)`` where it failed a check."""
+    from netproof.cli.terminal.output import print_json
+    from netproof.report.summary import summarize
+    from netproof.runs.record import RunRecord
+    from netproof.runs.table import FILE, read_table
+
+    record = RunRecord.read(folder)
+    record.check_same_instances(
+        folder, RunRecord(record.benchmark, {}, (), benchmark.listed(folders), benchmark.doubtful(folders))
+    )
+    instances = benchmark.instances(folders)
+    rows = read_table(folder / FILE, {i.name for i in instances}).rows
+    summary = summarize(benchmark.name, benchmark.authors, instances, rows, published)
+    if as_json:
+        from netproof.report.document import summary_document
+
+        print_json({"folder": str(folder), **summary_document(summary, wall_seconds=record.wall_seconds)})
+    else:
+        from netproof.report.text import render, render_totals
+
+        if whole:
+            typer.echo(f"{benchmark.description}\n{record.conditions}\n")
+            typer.echo(render(summary, wall_seconds=record.wall_seconds), nl=False)
+        else:
+            typer.echo(render_totals(summary, wall_seconds=record.wall_seconds), nl=False)
+            typer.echo(f"the whole table: netproof bench show {folder}", err=True)
+    if summary.failed:
+        typer.echo(_alarm(summary), err=True)
+        raise typer.Exit(1)
+
+
+def _alarm(summary: Summary) -> str:
+    """One line on standard error, which a script that ignores the output still shows."""
+    parts = []
+    if summary.disagreements:
+        parts.append(f"{len(summary.disagreements)} verdict(s) contradict those published ({summary.authors})")
+    if summary.errors:
+        parts.append(f"{len(summary.errors)} instance(s) failed, {next(iter(summary.errors))} first")
+    return f"CHECK FAILED: {summary.benchmark}: " + "; ".join(parts)

@@ -1,0 +1,1 @@
+"""Conditions on outputs, stacked as tensors."""

@@ -1,0 +1,1 @@
+"""Keras networks in HDF5."""

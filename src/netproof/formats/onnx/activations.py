@@ -1,0 +1,97 @@
+"""ONNX operators that are activations, and the softmax at a network's end."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable
+from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.relu import ReLU
+from netproof.operators.activations.sigmoid import Sigmoid
+from netproof.operators.activations.tanh import Tanh
+from netproof.operators.base import Activation
+
+#: the largest numbers of float16, float32 and float64, by the numbers ONNX gives these types
+_LARGEST = {10: 65504.0, 1: (2.0 - 2.0**-23) * 2.0**127, 11: sys.float_info.max}
+
+
+def _applied(call: Call, activation: Activation) -> Value:
+    value = call.variable(0)
+    return call.add(activation, (value.node,), value.shape)
+
+
+def _relu(call: Call) -> Value:
+    return _applied(call, ReLU())
+
+
+def _leaky_relu(call: Call) -> Value:
+    alpha = call.number("alpha", 0.01)
+    return _applied(call, ReLU() if alpha == 0 else LeakyReLU(alpha))
+
+
+def _clip(call: Call) -> Value:
+    # An end that is not given is that of the type: what a runtime clips to, float32's for all types in old files.
+    most = _LARGEST[call.kind(0) if call.opset >= 11 else 1]
+    ends = [-most, most]
+    for number, name in enumerate(("min", "max")):
+        if call.opset < 11:
+            if call.has(name):
+                ends[number] = call.number(name, 0.0)
+        elif call.optional(number + 1) is not None:
+            array = call.constant(number + 1)
+            if array.size != 1 or array.ndim > 1 or math.isnan(float(array.reshape(()))):
+                raise NodeError(f"its {name} is not one number", "export the network again")
+            ends[number] = float(array.reshape(()))
+    low, high = ends
+    if low > high:
+        raise NodeError(f"it clips to [{low:g}, {high:g}], where every value is {high:g}", "repair the network")
+    if (low, high) == (-math.inf, math.inf):
+        return call.operand(0)
+    return _applied(call, ReLU() if (low, high) == (0.0, math.inf) else Clip(low, high))
+
+
+def _sigmoid(call: Call) -> Value:
+    return _applied(call, Sigmoid())
+
+
+def _tanh(call: Call) -> Value:
+    return _applied(call, Tanh())
+
+
+def _softmax(call: Call) -> Value:
+    value = call.variable(0)
+    if not call.final:
+        raise NodeError("a softmax that is not the network's last node")
+    rank = len(value.shape)
+    axis = call.integer("axis", 1 if call.opset < 13 else -1)
+    if not -rank <= axis < rank:
+        raise NodeError(f"axis {axis} of {rank} axes", "export the network again")
+    axis %= rank
+    # Until opset 13 all axes from that one on were normalized together.
+    together = math.prod(value.shape[axis:]) if call.opset < 13 else value.shape[axis]
+    if together != value.size:
+        raise NodeError("a softmax over some of the outputs only, which does not keep the order of all")
+    call.translation.order_only = True
+    call.translation.notes.append(
+        f"the final {call.operator} is left out: the outputs shown are its inputs, which have the same order"
+    )
+    return Variable(value.node, value.shape)
+
+
+def _final_only(call: Call) -> Value:
+    if isinstance(call.operand(0), Constant):
+        raise NodeError("its operand is a constant", "fold constants before export")
+    return _softmax(call)
+
+
+OPERATORS: dict[str, Translate] = {
+    "Clip": _clip,
+    "LeakyRelu": _leaky_relu,
+    "LogSoftmax": _final_only,
+    "Relu": _relu,
+    "Sigmoid": _sigmoid,
+    "Softmax": _final_only,
+    "Tanh": _tanh,
+}

@@ -1,0 +1,1 @@
+"""What an ONNX file is made of: the message, tensors beside it, its text."""

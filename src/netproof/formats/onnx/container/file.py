@@ -1,0 +1,256 @@
+"""An ONNX file taken apart and checked, before any of its operators is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netproof.errors import FormatError
+from netproof.formats.ledger import ExhaustedError, Ledger
+from netproof.formats.onnx.container.text import printable
+from netproof.formats.onnx.forms import STANDARD, check_form
+from netproof.formats.onnx.types import check_names, check_types
+
+if TYPE_CHECKING:
+    import onnx
+
+OLDEST_OPSET, NEWEST_OPSET = 8, 21
+#: types of inputs, as ONNX numbers them: those of networks over the reals, and of networks of integers
+_FLOATS = {1: "float32", 11: "float64"}
+_INTEGERS = {2: "uint8", 3: "int8"}
+_LARGEST_INPUT = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """The parts of a model that its output depends on.
+
+    Attributes
+    ----------
+    opset : version of the standard operators
+    input, output : names of the one input and the one output
+    input_shape : with 1 in place of an open batch axis
+    input_type : of its elements, as ONNX numbers types
+    constants : the initializers, by name
+    nodes : in an order in which operands come first
+    metadata : what the model says about itself, by key
+    types : of its values, as ONNX numbers them, as far as they are known
+    declared : the type that the output is said to have; 0 where nothing is said, -1 where it is said to be no tensor
+    """
+
+    opset: int
+    input: str
+    input_shape: tuple[int, ...]
+    output: str
+    constants: dict[str, onnx.TensorProto]
+    nodes: tuple[onnx.NodeProto, ...]
+    input_type: int
+    metadata: dict[str, str]
+    types: dict[str, int]
+    declared: int
+
+    def check_output(self, path: Path) -> None:
+        """Refuse (:class:`FormatError`) an output that is declared to be of another type than it is."""
+        if self.declared < 0 or (self.declared and self.types.get(self.output, self.declared) != self.declared):
+            raise FormatError(
+                path,
+                f"its output '{printable(self.output)}' is declared as another type than it is",
+                "export the network again",
+            )
+
+    @property
+    def tensors(self) -> list[onnx.TensorProto]:
+        """The tensors that it holds, in initializers and in the attributes of its nodes."""
+        held = [attribute.t for node in self.nodes for attribute in node.attribute if attribute.HasField("t")]
+        return [*self.constants.values(), *held]
+
+    @property
+    def integer(self) -> bool:
+        """Whether the input holds integers."""
+        return self.input_type in _INTEGERS
+
+
+def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = False) -> list[OnnxFile]:
+    """Take the bytes of a model apart; ``integers`` says whether its input may be one of integers.
+
+    A model may state the opset of the standard operators several times. ONNX then goes by the highest, runtimes by the
+    last, so there is one result for each that is stated; the caller sees to it that all of them mean the same.
+
+    Raises
+    ------
+    FormatError : no ONNX model; an opset out of range; not one input and one output; dynamic shapes other than the
+        batch; a cycle; values that nothing gives or that two nodes give; two nodes or two tensors of one name; operands
+        of different types where ONNX has one; a node that has not the form of its operator; more nodes than can be
+        handled; what changes the meaning of a graph and is not understood (functions, sparse tensors, quantization)
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, ValueError, RuntimeError, MemoryError):
+        raise FormatError(
+            path, "is no ONNX model, or a truncated or damaged one", "download, copy or export it again"
+        ) from None
+    graph = model.graph
+    if not graph.node or not model.opset_import:
+        raise FormatError(path, "is no ONNX model: it has no nodes or names no opset", "export it again")
+    try:
+        ledger.nodes(len(graph.node))
+    except ExhaustedError as no:
+        raise FormatError(path, f"has {len(graph.node)} nodes, more than can be handled", no.mend) from None
+    opsets = sorted({entry.version for entry in model.opset_import if entry.domain in STANDARD})
+    for opset in opsets or [0]:
+        if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+            raise FormatError(
+                path,
+                f"uses opset {opset}; netproof reads {OLDEST_OPSET} to {NEWEST_OPSET}",
+                "export it for one of these, or convert it with onnx.version_converter",
+            )
+    _check_parts(path, model)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    for what, values in (("input", inputs), ("output", list(graph.output))):
+        if len(values) != 1:
+            names = ", ".join(f"'{printable(value.name)}'" for value in values[:4])
+            raise FormatError(
+                path, f"has {len(values)} {what}s{': ' + names if names else ''}", f"export it with one {what}"
+            )
+    check_names(path, graph.node)
+    nodes = _order(path, graph, inputs[0].name, graph.output[0].name, constants)
+    shape = _input_shape(path, inputs[0], _FLOATS | _INTEGERS if integers else _FLOATS)
+    kind = inputs[0].type.tensor_type.elem_type
+    given = {name: tensor.data_type for name, tensor in constants.items()} | {inputs[0].name: kind}
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    files = []
+    for opset in opsets:
+        for node in nodes:
+            check_form(path, node, opset)
+        types = check_types(path, nodes, given, opset)
+        output = graph.output[0]
+        stated = output.type.tensor_type.elem_type if output.type.WhichOneof("value") in (None, "tensor_type") else -1
+        files.append(
+            OnnxFile(opset, inputs[0].name, shape, output.name, constants, nodes, kind, metadata, types, stated)
+        )
+    return files
+
+
+def _check_parts(path: Path, model: onnx.ModelProto) -> None:
+    """Refuse parts of a model that would change what its nodes compute."""
+    graph = model.graph
+    if graph.sparse_initializer:
+        raise FormatError(path, "holds sparse tensors", "store them as dense ones")
+    if graph.quantization_annotation:
+        raise FormatError(path, "holds quantization annotations", "export the network without them")
+    for function in model.functions:
+        if function.domain in STANDARD:
+            raise FormatError(
+                path,
+                f"defines the operator '{printable(function.name)}' by itself",
+                "inline its functions before export",
+            )
+    keys = [entry.key for entry in model.metadata_props]
+    if len(set(keys)) < len(keys):
+        raise FormatError(path, "has two metadata entries of one name", "export the network again")
+    seen: set[str] = set()
+    for tensor in graph.initializer:
+        if tensor.name in seen or not tensor.name:
+            raise FormatError(path, f"two tensors have the name '{printable(tensor.name)}'", "export the network again")
+        seen.add(tensor.name)
+    dims = {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in graph.initializer}
+    listed: set[str] = set()
+    for value in graph.input:
+        if value.name in listed:
+            raise FormatError(path, f"two inputs have the name '{printable(value.name)}'", "export the network again")
+        listed.add(value.name)
+        if value.name in dims and not _is_of(value.type.tensor_type, *dims[value.name]):
+            raise FormatError(
+                path,
+                f"its input '{printable(value.name)}' has a tensor of another type or shape as its default",
+                "export the network again",
+            )
+
+
+def _is_of(declared: onnx.TypeProto.Tensor, kind: int, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is what is declared, as far as that says anything."""
+    if declared.elem_type not in (0, kind):
+        return False
+    if not declared.HasField("shape"):
+        return True
+    extents = [dimension.dim_value for dimension in declared.shape.dim]
+    return len(extents) == len(shape) and all(e in (0, s) for e, s in zip(extents, shape, strict=True))
+
+
+def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) -> tuple[int, ...]:
+    name = f"input '{printable(value.name)}'"
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or kind.elem_type not in types:
+        known = list(types.values())
+        raise FormatError(
+            path, f"its {name} is no tensor of {', '.join(known[:-1])} or {known[-1]}", "export it as such"
+        )
+    if not kind.HasField("shape"):
+        raise FormatError(path, f"its {name} has no shape", "export it with a fixed input shape")
+    shape = []
+    for axis, dimension in enumerate(kind.shape.dim):
+        extent = dimension.dim_value
+        if extent <= 0:
+            if axis:
+                label = f" ('{printable(dimension.dim_param)}')" if dimension.dim_param else ""
+                raise FormatError(
+                    path,
+                    f"axis {axis} of its {name} is dynamic{label}",
+                    "export it with a fixed input shape; only the first axis, the batch, may be open",
+                )
+            extent = 1  # the batch: a property is about one sample
+        shape.append(extent)
+    size = 1
+    for extent in shape:
+        size *= extent
+    if size > _LARGEST_INPUT:
+        raise FormatError(path, f"its {name} claims shape {'x'.join(map(str, shape))}", "this is no usable network")
+    return tuple(shape)
+
+
+def _order(
+    path: Path, graph: onnx.GraphProto, given: str, wanted: str, constants: dict[str, onnx.TensorProto]
+) -> tuple[onnx.NodeProto, ...]:
+    """The nodes that a value depends on, operands first."""
+    makers: dict[str, int] = {}
+    for number, node in enumerate(graph.node):
+        for output in node.output:
+            if output and (output in makers or output in constants or output == given):
+                raise FormatError(path, f"value '{printable(output)}' is given twice", "export the network again")
+            if output:
+                makers[output] = number
+    done: dict[int, bool] = {}  # False: being visited
+    order: list[onnx.NodeProto] = []
+    stack: list[tuple[str, str]] = [(wanted, "the network's output")]
+    leaving: list[tuple[int, int]] = []  # (height of the stack at which all operands are done, node)
+    while stack or leaving:
+        if leaving and len(stack) == leaving[-1][0]:
+            number = leaving.pop()[1]
+            done[number] = True
+            order.append(graph.node[number])
+            continue
+        value, reader = stack.pop()
+        if value in constants or value == given:
+            continue
+        if value not in makers:
+            raise FormatError(
+                path, f"nothing gives the value '{printable(value)}' that {reader} takes", "export the network again"
+            )
+        number = makers[value]
+        if number in done:
+            if not done[number]:
+                raise FormatError(
+                    path, f"its nodes form a cycle through the value '{printable(value)}'", "export the network again"
+                )
+            continue
+        done[number] = False
+        leaving.append((len(stack), number))
+        node = graph.node[number]
+        stack.extend((name, f"node '{printable(node.name or value)}'") for name in node.input if name)
+    return tuple(order)

@@ -1,0 +1,232 @@
+"""Reader for networks in ONNX, plain or gzip.
+
+Every node of the file is a call of one function (``formats/onnx_*.py``), which either computes a constant or
+appends operators to the graph. What only gives a value another shape appends nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from netproof.errors import FormatError
+from netproof.files.opened import read_bytes
+from netproof.formats.ledger import ExhaustedError, Ledger
+from netproof.formats.onnx import activations as onnx_activations
+from netproof.formats.onnx import arithmetic as onnx_arithmetic
+from netproof.formats.onnx import linear as onnx_linear
+from netproof.formats.onnx import shapes as onnx_shapes
+from netproof.formats.onnx import windows as onnx_windows
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Translation, Value, Variable
+from netproof.formats.onnx.container.external import Surroundings, embedded, locations
+from netproof.formats.onnx.container.file import OnnxFile, parse_onnx
+from netproof.formats.onnx.container.text import printable
+from netproof.formats.onnx.forms import STANDARD, form_of
+from netproof.formats.onnx.integer import read_integer_onnx
+from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
+from netproof.graph.equality import same_graph
+from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.graph.passes.drop_dead import drop_dead
+from netproof.graph.passes.simplify import simplify
+from netproof.network import Network
+
+if TYPE_CHECKING:
+    import onnx
+
+#: operators that hand on all of their operand's values in the same order
+_RENAMING = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
+
+#: operators of ONNX that are known, by name
+OPERATORS: dict[str, Translate] = {
+    **onnx_activations.OPERATORS,
+    **onnx_arithmetic.OPERATORS,
+    **onnx_linear.OPERATORS,
+    **onnx_shapes.OPERATORS,
+    **onnx_windows.OPERATORS,
+}
+
+
+def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
+    """Read a network: of float32 (or float64) numbers, whose claims are about the real numbers, or, where its input
+    is one of integers, of integers, whose claims are about these (:mod:`netproof.formats.onnx.integer`).
+
+    Parameters
+    ----------
+    path : an ONNX model of opset 8 to 21 with one input and one output
+    simplified : merge neighbouring affine operators (:func:`netproof.graph.passes.simplify.simplify`)
+
+    Raises
+    ------
+    FormatError : a file that is missing, damaged or foreign; an unknown operator or an unknown use of a known one;
+        dynamic shapes other than the batch; NaN or infinite weights; more than can be handled
+    """
+    path = Path(path)
+    data = read_bytes(path, "network file")
+    return network_of(path, data, simplified=simplified, packed=path.stat().st_size)
+
+
+def network_of(path: Path, data: bytes, *, simplified: bool = True, packed: int | None = None) -> Network:
+    """The network in the bytes of an ONNX model; ``path`` is where they came from, in a file of ``packed`` bytes.
+
+    See :func:`read_onnx`.
+    """
+    around = Surroundings(path, Ledger(len(data) if packed is None else packed))
+    files = parse_onnx(path, data, around.ledger, integers=True)
+    if files[0].integer:
+        network = read_integer_onnx(path, data, files, around)
+        files[0].check_output(path)
+        return network
+    translation, graph = _agreed(path, files, around)
+    files[0].check_output(path)
+    if simplified:
+        graph = simplify(graph)
+    _check_finite(path, graph)
+    unbounded = torch.full((graph.input.size,), torch.inf, dtype=torch.float64)
+    tensors = files[0].tensors
+    sha256 = around.sha256(data, tensors)
+    try:
+        content = embedded(path, data, around) if locations(tensors) else data
+    except ExhaustedError as no:
+        raise FormatError(path, f"its external data: {no.problem}", no.mend) from None
+    return Network(
+        graph=graph,
+        path=str(path),
+        sha256=sha256,
+        lower=-unbounded,
+        upper=unbounded,
+        notes=tuple(translation.notes),
+        order_only=translation.order_only,
+        content=content,
+    )
+
+
+def unsimplified_graph(path: Path, data: bytes) -> tuple[Graph, tuple[str, ...]]:
+    """The graph as the file has it, and the ONNX operator that each of its nodes comes from (``""``: the input).
+
+    Raises as :func:`read_onnx`.
+    """
+    around = Surroundings(path, Ledger(len(data)))
+    translation, graph = _agreed(path, parse_onnx(path, data, around.ledger), around)
+    _check_finite(path, graph)
+    return graph, tuple(translation.made_by.get(id(node.operator), "") for node in graph.nodes)
+
+
+def _agreed(path: Path, files: list[OnnxFile], around: Surroundings) -> tuple[Translation, Graph]:
+    """The graph of a file, which has to be the same by every opset that it states."""
+    translation, graph = _graph_of(path, files[-1], around)
+    for other in files[:-1]:
+        again, second = _graph_of(path, other, around)
+        if not same_graph(graph, second) or again.order_only != translation.order_only:
+            raise FormatError(
+                path,
+                f"states opsets {', '.join(str(file.opset) for file in files)}, by which its nodes mean different things",
+                "export it for one",
+            )
+    return translation, graph
+
+
+def _graph_of(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Translation, Graph]:
+    builder = GraphBuilder(Arithmetic.REAL, file.input_shape)
+    translation = Translation(path, builder, file.opset, around, file.types)
+    output = _translate(path, file, translation)
+    return translation, drop_dead(translation.builder.build(), output.node)
+
+
+def _translate(path: Path, file: OnnxFile, translation: Translation) -> Variable:
+    """Translate every node; the network's output."""
+    values: dict[str, Value] = {file.input: Variable(0, file.input_shape)}
+    last = _last_names(file)
+    for node in file.nodes:
+        operands: list[Value | None] = []
+        for name in node.input:
+            if name and name not in values:
+                if name not in file.constants:
+                    raise _not_given(path, node, name)
+                values[name] = Constant(read_tensor(path, file.constants[name], translation.around))
+            operands.append(values[name] if name else None)
+        results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
+        values.update(zip(node.output, results, strict=False))
+    output = values.get(file.output)
+    if not isinstance(output, Variable):
+        raise FormatError(path, "its output does not depend on its input", "export the network again")
+    return output
+
+
+def _not_given(path: Path, node: onnx.NodeProto, name: str) -> FormatError:
+    label = printable(node.name or (node.output[0] if node.output else node.op_type))
+    return FormatError(
+        path,
+        f"node '{label}' ({printable(node.op_type)}) takes '{printable(name)}', a second result that is not known "
+        "(the mask of a dropout, the positions of maxima)",
+        "export the network without it",
+    )
+
+
+def _last_names(file: OnnxFile) -> set[str]:
+    """The output and the values that are only renamed or reshaped to become it."""
+    makers = {name: node for node in file.nodes for name in node.output}
+    name = file.output
+    names = {name}
+    while True:
+        node = makers.get(name)
+        if node is None or node.op_type not in _RENAMING or node.domain not in STANDARD or node.output[0] != name:
+            return names
+        name = node.input[0] if node.input else ""
+        names.add(name)
+
+
+def _call(
+    path: Path, node: onnx.NodeProto, operands: list[Value | None], translation: Translation, final: bool
+) -> tuple[Value, ...]:
+    name = printable(node.name or (node.output[0] if node.output else node.op_type))
+    shapes = ", ".join("none" if o is None else "x".join(map(str, o.shape)) or "scalar" for o in operands[:8])
+    shapes += ", ..." if len(operands) > 8 else ""
+    where = f"node '{name}' ({printable(node.op_type)} of {shapes or 'nothing'})"
+    translate = OPERATORS.get(node.op_type) if node.domain in STANDARD else None
+    if translate is None:
+        domain = f" of domain '{printable(node.domain)}'" if node.domain not in STANDARD else ""
+        raise FormatError(path, f"{where} is an unknown operator{domain}", f"known are {', '.join(sorted(OPERATORS))}")
+    if form_of(node.op_type, translation.opset) is None:
+        raise FormatError(path, f"{where} is no operator of opset {translation.opset}", "export the network again")
+    try:
+        results = translate(Call(translation, node, name, operands, final))
+        results = results if isinstance(results, tuple) else (results,)
+        for output, result in zip(node.output, results, strict=False):
+            if isinstance(result, Constant):
+                _check_constant(translation, translation.types.get(output, 0), result)
+    except (NodeError, ExhaustedError) as refusal:
+        raise FormatError(path, f"{where}: {refusal.problem}", refusal.mend) from None
+    except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
+        # Attributes and shapes that do not belong together, as NumPy and PyTorch put it.
+        detail = printable(" ".join(str(error).split())) or type(error).__name__
+        raise FormatError(path, f"{where} cannot be understood ({detail})", "export the network again") from None
+    return results
+
+
+def _check_constant(translation: Translation, kind: int, constant: Constant) -> None:
+    """Refuse a constant that a runtime would wrap around, because its type does not hold it."""
+    array = constant.array
+    translation.ledger.allocate(array.nbytes)
+    if array.dtype == np.int64 and array.size:
+        name = type_name(kind)
+        least, largest = type_range(name) if name else (0, 0)
+        if not (least <= int(array.min()) and int(array.max()) <= largest):
+            raise NodeError(
+                f"its result leaves its type, {name or 'which is not known'}, where runtimes wrap around",
+                "fold constants before export",
+            )
+
+
+def _check_finite(path: Path, graph: Graph) -> None:
+    """Refuse numbers that are NaN or infinite, in whichever way they came to be."""
+    for node in graph.nodes:
+        for name, parameter in node.operator.parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise FormatError(
+                    path,
+                    f"the {name} of node '{printable(node.name)}' holds NaN or infinity",
+                    "retrain or repair the network",
+                )

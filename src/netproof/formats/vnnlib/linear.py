@@ -1,0 +1,192 @@
+"""Numbers and linear expressions of VNN-LIB, exactly."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from fractions import Fraction
+
+from netproof.formats.vnnlib.tokens import Tokens, printable
+from netproof.property import LinearConstraint
+
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d+))?\Z", re.ASCII)
+VARIABLE = re.compile(r"([XY])_(0|[1-9]\d{0,8})\Z", re.ASCII)
+_LARGEST_EXPONENT = 400
+_LARGEST = Fraction(sys.float_info.max)
+#: digits of numerators and denominators, in bits: those of all numbers that are read, and to spare
+_MOST_BITS = 1 << 13
+
+_ZERO, _ONE, _MINUS_ONE = Fraction(0), Fraction(1), Fraction(-1)
+
+#: an expression in parentheses: the number of its opening word, then what is inside (words by their number)
+Nested = list["int | Nested"]
+
+
+def _decimal(word: str) -> Fraction:
+    """A number without exponent; three times as fast as ``Fraction(word)``."""
+    whole, _, decimals = word.partition(".")
+    return Fraction(int(whole + decimals), 10 ** len(decimals))
+
+
+class Linear:
+    """A linear expression in the variables, with exact coefficients."""
+
+    __slots__ = ("coefficients", "constant")
+
+    def __init__(self, coefficients: dict[tuple[str, int], Fraction], constant: Fraction) -> None:
+        self.coefficients = coefficients
+        self.constant = constant
+
+    def add(self, other: Linear, factor: int) -> None:
+        """Add a multiple of another one to this one."""
+        for variable, value in other.coefficients.items():
+            self.coefficients[variable] = self.coefficients.get(variable, Fraction(0)) + factor * value
+        self.constant += factor * other.constant
+
+    def __sub__(self, other: Linear) -> Linear:
+        difference = Linear(dict(self.coefficients), self.constant)
+        difference.add(other, -1)
+        return difference
+
+    def times(self, factor: Fraction) -> Linear:
+        return Linear(
+            {variable: factor * value for variable, value in self.coefficients.items()}, factor * self.constant
+        )
+
+
+class LinearReader:
+    """Reads numbers, variables and linear expressions of them.
+
+    Parameters
+    ----------
+    tokens : the words
+    declared : the numbers of the variables, by letter
+    """
+
+    def __init__(self, tokens: Tokens, declared: dict[str, set[int]]) -> None:
+        self._tokens = tokens
+        self._declared = declared
+        self._numbers: dict[str, Fraction] = {}
+
+    def constraint(self, greater: Nested | int, lesser: Nested | int, strict: bool, at: int) -> LinearConstraint:
+        """The constraint that one expression is at least (or more than) another one.
+
+        Raises
+        ------
+        FormatError : what is not linear, undeclared variables, numbers that are none, or beyond float64
+        """
+        quick = self._simple(greater, lesser, strict)
+        if quick is not None:
+            return quick
+        difference = self._linear(greater) - self._linear(lesser)
+        items = sorted((variable, value) for variable, value in difference.coefficients.items() if value)
+        threshold = -difference.constant
+        self._check(at, [value for _, value in items], threshold)
+        return LinearConstraint(
+            tuple((i, value) for (letter, i), value in items if letter == "X"),
+            tuple((i, value) for (letter, i), value in items if letter == "Y"),
+            threshold,
+            strict,
+        )
+
+    def _simple(self, greater: Nested | int, lesser: Nested | int, strict: bool) -> LinearConstraint | None:
+        """The constraint between two words, as most are; None where no variable is left in it."""
+        if not isinstance(greater, int) or not isinstance(lesser, int):
+            return None
+        words = self._tokens.words
+        terms, threshold = [], _ZERO
+        for at, one, sign in ((greater, _ONE, -1), (lesser, _MINUS_ONE, 1)):
+            if words[at][0] in "XY":
+                terms.append((self.variable(at), one))
+            else:
+                number = self.number(at)
+                threshold = number if sign > 0 else -number
+        if not terms or (terms[0][0] == terms[-1][0] and len(terms) == 2):
+            return None
+        terms.sort()
+        return LinearConstraint(
+            tuple([(i, value) for (letter, i), value in terms if letter == "X"]),
+            tuple([(i, value) for (letter, i), value in terms if letter == "Y"]),
+            threshold,
+            strict,
+        )
+
+    def variable(self, at: int) -> tuple[str, int]:
+        """The letter and the number of a declared variable; raises :class:`FormatError` where a word is none."""
+        word = self._tokens.words[at]
+        match = VARIABLE.match(word)
+        if match is None:
+            self._tokens.fail(at, f"{printable(word)} is neither a variable nor a number")
+        letter, index = match.group(1), int(match.group(2))
+        if index not in self._declared[letter]:
+            self._tokens.fail(at, f"{word} is not declared")
+        return letter, index
+
+    def number(self, at: int) -> Fraction:
+        """A number within the range of float64; raises :class:`FormatError` where a word is none."""
+        word = self._tokens.words[at]
+        known = self._numbers.get(word)
+        if known is not None:
+            return known
+        match = NUMBER.match(word)
+        if match is None:
+            self._tokens.fail(at, f"{printable(word)} is neither a variable nor a number")
+        exponent = match.group(1) or "0"
+        # Before anything of that length is computed with.
+        if len(word) > 4 * _LARGEST_EXPONENT or len(exponent) > 5 or abs(int(exponent)) > _LARGEST_EXPONENT:
+            self._tokens.fail(at, f"the number {printable(word)} has too many digits or too large an exponent")
+        value = Fraction(word) if match.group(1) else _decimal(word)
+        if abs(value) > _LARGEST:
+            self._tokens.fail(at, f"the number {printable(word)} is beyond the range of float64")
+        self._numbers[word] = value
+        return value
+
+    def _linear(self, expression: int | Nested) -> Linear:
+        tokens = self._tokens
+        if isinstance(expression, int):
+            if tokens.words[expression][0] in "XY":
+                return Linear({self.variable(expression): Fraction(1)}, Fraction(0))
+            return Linear({}, self.number(expression))
+        start, *parts = expression
+        assert isinstance(start, int)
+        head = tokens.words[parts[0]] if parts and isinstance(parts[0], int) else ""
+        # "(/ 2)" is 2 to some and a half to others.
+        if head not in ("+", "-", "*", "/") or len(parts) < (3 if head == "/" else 2):
+            tokens.fail(start, "where a linear expression (a number, a variable, or + - * of them) should stand")
+        terms = [self._linear(part) for part in parts[1:]]
+        if head in ("+", "-"):
+            total = Linear({}, Fraction(0))
+            for number, term in enumerate(terms):
+                total.add(term, -1 if head == "-" and (number > 0 or len(terms) == 1) else 1)
+                self._check_size(start, total, term)
+            return total
+        total = terms[0]
+        for term in terms[1:]:
+            if head == "*":
+                if total.coefficients and term.coefficients:
+                    tokens.fail(start, "variables are multiplied, only linear expressions are known")
+                total = term.times(total.constant) if term.coefficients else total.times(term.constant)
+            else:
+                if term.coefficients or not term.constant:
+                    tokens.fail(start, "division by something else than a number other than 0")
+                total = total.times(1 / term.constant)
+            self._check_size(start, total, total)
+        return total
+
+    def _check_size(self, at: int, total: Linear, changed: Linear) -> None:
+        """Refuse numbers with more digits than anybody writes, before they grow on."""
+        values = (total.constant, *(total.coefficients[variable] for variable in changed.coefficients))
+        if any(max(v.numerator.bit_length(), v.denominator.bit_length()) > _MOST_BITS for v in values):
+            self._tokens.fail(at, "the numbers of this expression come to more than 2400 digits")
+
+    def _check(self, at: int, coefficients: list[Fraction], threshold: Fraction) -> None:
+        """Refuse what no engine could take: numbers beyond float64, coefficients that share no denominator."""
+        ends = [threshold / coefficients[0]] if len(coefficients) == 1 else []
+        if any(abs(value) > _LARGEST for value in (*coefficients, threshold, *ends)):
+            self._tokens.fail(at, "a number of this comparison is beyond the range of float64")
+        common = 1
+        for value in coefficients:
+            common = math.lcm(common, value.denominator)
+            if common.bit_length() > _MOST_BITS:
+                self._tokens.fail(at, "the coefficients of this comparison have no common denominator of 2400 digits")

@@ -1,0 +1,1 @@
+"""Passes: graphs that compute the same with fewer nodes."""

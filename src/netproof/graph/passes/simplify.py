@@ -1,0 +1,28 @@
+"""The passes a reader of real networks applies, in their order."""
+
+from __future__ import annotations
+
+from netproof.graph.graph import Graph
+from netproof.graph.passes.compose_select import linear_of_select, select_of_select
+from netproof.graph.passes.drop_dead import drop_dead
+from netproof.graph.passes.drop_identity import drop_identity
+from netproof.graph.passes.fold_scale import scale_after, scale_before
+from netproof.graph.passes.merge import merge
+from netproof.graph.passes.merge_equal import merge_equal
+from netproof.graph.passes.merge_linear import linear_of_linear
+
+_RULES = (select_of_select, linear_of_select, scale_after, scale_before, linear_of_linear)
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same function over the real numbers with fewer nodes.
+
+    Where a new number is rounded, the operator that holds it says by how much (docs/semantics.md); for float64
+    graphs only, whose unit roundoff that is.
+    """
+    graph = drop_identity(merge(merge_equal(drop_dead(graph)), _RULES))
+    while True:  # nodes that were merged, or dropped, may have left equal ones behind
+        smaller = merge_equal(graph)
+        if len(smaller.nodes) >= len(graph.nodes):
+            return graph
+        graph = drop_identity(merge(smaller, _RULES))

@@ -1,0 +1,1 @@
+"""Activations, feature by feature."""

@@ -1,0 +1,268 @@
+"""Convolution over one, two or three axes: strided, padded, dilated, grouped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn import grad as input_gradients
+
+from netproof.operators.affine.adjoint_by_fold import Pair, adjoint_by_fold
+from netproof.operators.affine.adjoint_by_place import adjoint_by_place
+from netproof.operators.base import Affine, Part, Shape
+
+_CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+#: the transposed maps; unlike ``conv_transpose`` they take the size of the result, and in float64 they are faster
+_TRANSPOSE = {1: input_gradients.conv1d_input, 2: input_gradients.conv2d_input, 3: input_gradients.conv3d_input}
+
+#: products of places are faster in float64 where every place of the map has so many weights per tap
+_WEIGHTS_PER_PLACE = 64
+#: a fold is faster in float32 for a result with at most so many channels
+_FEW_CHANNELS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Affine):
+    """Cross-correlation with zero padding, as ONNX and PyTorch call convolution. No dense matrix is ever built.
+
+    Parameters
+    ----------
+    weight : ``[C_out, C_in / groups, *kernel]``, one to three kernel axes
+    bias : ``[C_out]``, or None
+    input_shape : ``(C_in, *extents)`` of one sample
+    stride, dilation : one number per axis
+    padding : ``(before, after)`` per axis
+    groups : blocks of channels that do not mix
+    samples : how many samples the features hold, one after the other. Pooling is a convolution with one
+        channel whose samples are the channels.
+    roundings, bias_error : see :class:`netproof.operators.base.Affine`; the error is ``[C_out]``
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    input_shape: Shape
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+    samples: int = 1
+    roundings: int = 0
+    bias_error: Tensor | None = None
+    weight_absolute: Tensor = field(init=False, repr=False)
+    name = "convolution"
+
+    def __post_init__(self) -> None:
+        axes = self.weight.ndim - 2
+        if axes not in _CONVOLVE or len(self.input_shape) != axes + 1:
+            raise ValueError(f"weight {tuple(self.weight.shape)} does not convolve a sample {self.input_shape}")
+        if not len(self.stride) == len(self.padding) == len(self.dilation) == axes:
+            raise ValueError(f"stride, padding and dilation are for {axes} axes")
+        if min(*self.stride, *self.dilation, self.groups, self.samples, *self.kernel) < 1:
+            raise ValueError("kernel, stride, dilation, groups and samples are at least 1")
+        if min(min(pair) for pair in self.padding) < 0:
+            raise ValueError("padding is negative")
+        outputs, inputs = self.weight.shape[:2]
+        if inputs * self.groups != self.input_shape[0] or outputs % self.groups:
+            raise ValueError(
+                f"weight {tuple(self.weight.shape)} in {self.groups} groups does not take {self.input_shape[0]} channels"
+            )
+        for part in (self.bias, self.bias_error):
+            if part is not None and part.shape != (outputs,):
+                raise ValueError(f"bias {tuple(part.shape)} does not go with {outputs} output channels")
+        if min(self.sample_shape) < 1:
+            raise ValueError(f"the kernel {self.kernel} is larger than a padded sample {self.input_shape}")
+        object.__setattr__(self, "weight_absolute", self.weight.abs())
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        return tuple(self.weight.shape[2:])
+
+    @property
+    def sample_shape(self) -> Shape:
+        """Shape of the result for one sample, ``(C_out, *extents)``."""
+        extents = (
+            (extent + sum(pair) - dilation * (kernel - 1) - 1) // stride + 1
+            for extent, pair, dilation, kernel, stride in zip(
+                self.input_shape[1:], self.padding, self.dilation, self.kernel, self.stride, strict=True
+            )
+        )
+        return (self.weight.shape[0], *extents)
+
+    @property
+    def size(self) -> int:
+        """Number of features of the result."""
+        return self.samples * prod(self.sample_shape)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        if prod(shape) != self.samples * prod(self.input_shape):
+            raise ValueError(
+                f"operand has {prod(shape)} values, the convolution takes {self.samples} x {self.input_shape}"
+            )
+        channels, *extents = self.sample_shape
+        return (self.samples * channels, *extents)
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> Convolution:
+        return Convolution(
+            self.weight.to(device, dtype),
+            None if self.bias is None else self.bias.to(device, dtype),
+            self.input_shape,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            self.samples,
+            self.roundings,
+            None if self.bias_error is None else self.bias_error.to(device, dtype),
+        )
+
+    def parameters(self) -> list[tuple[str, Tensor]]:
+        return [("weight", self.weight), *([] if self.bias is None else [("bias", self.bias)])]
+
+    def describe(self) -> str:
+        parts = [f"{self.input_shape[0]} -> {self.weight.shape[0]}, kernel {'x'.join(map(str, self.kernel))}"]
+        for name, values in (("stride", self.stride), ("dilation", self.dilation)):
+            if set(values) != {1}:
+                parts.append(f"{name} {'x'.join(map(str, values))}")
+        if any(any(pair) for pair in self.padding):
+            pads = [str(a) if a == b else f"{a}+{b}" for a, b in self.padding]
+            parts.append(f"padding {'x'.join(pads)}")
+        if self.groups > 1:
+            parts.append(f"{self.groups} groups")
+        if self.samples > 1:
+            parts.append(f"{self.samples} samples")
+        return ", ".join(parts)
+
+    def terms(self) -> tuple[int, int]:
+        window = prod(self.kernel)
+        return self.weight.shape[1] * window, self.weight.shape[0] // self.groups * window
+
+    @property
+    def _even(self) -> bool:
+        """Whether the padding is the same on both sides of every axis, which the kernels do themselves."""
+        return all(before == after for before, after in self.padding)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        leading = x.shape[:-1]
+        x = x.reshape(leading.numel() * self.samples, *self.input_shape)
+        if self._even:
+            padding = [before for before, _ in self.padding]
+        else:
+            x = functional.pad(x, [extent for pair in reversed(self.padding) for extent in pair])
+            padding = [0] * len(self.padding)
+        z = _CONVOLVE[len(self.kernel)](x, weight, bias, list(self.stride), padding, list(self.dilation), self.groups)
+        return z.reshape(*leading, self.size)
+
+    def _transpose(self, v: Tensor, weight: Tensor) -> Tensor:
+        leading = v.shape[:-1]
+        count = leading.numel() * self.samples
+        v = v.reshape(count, *self.sample_shape)
+        channels, *extents = self.input_shape
+        if self._even:
+            padding = [before for before, _ in self.padding]
+        else:
+            extents = [extent + sum(pair) for extent, pair in zip(extents, self.padding, strict=True)]
+            padding = [0] * len(self.padding)
+        x: Tensor = _TRANSPOSE[len(self.kernel)](  # type: ignore[no-untyped-call]
+            (count, channels, *extents), weight, v, self.stride, padding, self.dilation, self.groups
+        )
+        if not self._even:
+            for axis, (before, _) in enumerate(self.padding):
+                x = x.narrow(axis + 2, before, self.input_shape[axis + 1])
+        return x.reshape(*leading, self.samples * prod(self.input_shape))
+
+    def forward(self, *operands: Tensor) -> Tensor:
+        return self._convolve(operands[0], self.weight, self.bias)
+
+    def forward_linear(self, *operands: Tensor) -> Tensor:
+        return self._convolve(operands[0], self.weight, None)
+
+    def forward_absolute(self, *operands: Tensor) -> Tensor:
+        return self._convolve(operands[0], self.weight_absolute, None)
+
+    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+        plain = len(self.kernel) == 2 and self.groups == self.samples == 1 and not self.weight.requires_grad
+        if plain and v.ndim == 2 and len(v) and v.device.type == "cpu":
+            if v.dtype == torch.float64 and not v.requires_grad:
+                if prod(self.sample_shape[1:]) * _WEIGHTS_PER_PLACE <= prod(self.weight.shape[:2]):
+                    return (self._by(adjoint_by_place, v, self._taps),)
+            elif v.dtype == torch.float32 and self._even and self.input_shape[0] <= _FEW_CHANNELS:
+                return (self._by(adjoint_by_fold, v, self.weight),)
+        return (self._transpose(v, self.weight),)
+
+    def _by(
+        self, kernel: Callable[[Tensor, Tensor, Pair, Pair, Pair, Pair], Tensor], v: Tensor, weight: Tensor
+    ) -> Tensor:
+        """The adjoint by a kernel of ours for two axes, of ``[B, n]``."""
+        rows, columns = self.input_shape[1:]
+        stride, dilation, (above, left) = self.stride, self.dilation, (pair[0] for pair in self.padding)
+        x = kernel(
+            v.reshape(len(v), *self.sample_shape),
+            weight,
+            (rows, columns),
+            (stride[0], stride[1]),
+            (above, left),
+            (dilation[0], dilation[1]),
+        )
+        return x.reshape(len(v), -1)
+
+    @cached_property
+    def _taps(self) -> Tensor:
+        """``[kernel, kernel, C_out, C_in]``, each a matrix in one piece."""
+        return self.weight.permute(2, 3, 0, 1).contiguous()
+
+    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+        return (self._transpose(v, self.weight_absolute),)
+
+    def offset(self, v: Tensor) -> Tensor:
+        if self.bias is None:
+            return v.new_zeros(v.shape[:-1])
+        channels = self.weight.shape[0]
+        pixels = prod(self.sample_shape[1:])
+        return v.reshape(*v.shape[:-1], self.samples, channels, pixels).sum((-3, -1)) @ self.bias
+
+    def _per_feature(self, part: Tensor) -> Tensor:
+        return part.repeat_interleave(prod(self.sample_shape[1:])).repeat(self.samples)
+
+    def offset_absolute(self) -> Tensor:
+        return torch.zeros((), dtype=torch.float32) if self.bias is None else self._per_feature(self.bias.abs())
+
+    def offset_error(self) -> Tensor:
+        return torch.zeros((), dtype=torch.float32) if self.bias_error is None else self._per_feature(self.bias_error)
+
+    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
+        """The convolution on the smallest window of the result with these features, all channels of it."""
+        extents = self.sample_shape[1:]
+        place = features % prod(extents)
+        windows = []
+        for axis in range(len(extents)):
+            at = place // prod(extents[axis + 1 :]) % extents[axis]
+            windows.append((int(at.min()), int(at.max()) + 1))
+        if all(window == (0, extent) for window, extent in zip(windows, extents, strict=True)):
+            return Part(self)
+        fields, padding = [], []
+        for (first, last), extent, pair, stride, dilation, kernel in zip(
+            windows, self.input_shape[1:], self.padding, self.stride, self.dilation, self.kernel, strict=True
+        ):
+            start, end = first * stride - pair[0], (last - 1) * stride - pair[0] + dilation * (kernel - 1) + 1
+            fields.append((min(max(start, 0), extent), max(min(end, extent), 0)))
+            padding.append((max(0, -start), max(0, end - extent)))
+        if any(first >= last for first, last in fields):
+            return Part(self)  # nothing but padding is seen
+        shape = (self.input_shape[0], *(last - first for first, last in fields))
+        operator = replace(self, input_shape=shape, padding=tuple(padding))
+        given = _window(self.samples * self.weight.shape[0], extents, windows)
+        return Part(operator, given, (_window(self.samples * self.input_shape[0], self.input_shape[1:], fields),))
+
+
+def _window(channels: int, extents: Shape, window: Sequence[tuple[int, int]]) -> Tensor:
+    """The indices of a window of every channel, rising."""
+    index = torch.arange(channels * prod(extents)).reshape(channels, *extents)
+    for axis, (first, last) in enumerate(window):
+        index = index.narrow(axis + 1, first, last - first)
+    return index.flatten().contiguous()

@@ -1,0 +1,144 @@
+"""Attacks on one query, in the order of their cost."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from netproof.attack.align import align, can_align, first_layer, tail
+from netproof.attack.corners import corner_search, surrogate_values
+from netproof.attack.lattice import descend, round_near
+from netproof.conditions.cases import Cases
+from netproof.graph.graph import Graph
+from netproof.query import Query
+from netproof.search.integer.presolve import Presolved
+
+_STARTS_PER_CASE = 32
+_MAX_STARTS = 512
+#: distinct corners that alignment starts from, and chains it runs
+_ALIGN_STARTS, _ALIGN_CHAINS = 8, 32
+#: annealing steps of the first round; the later ones have twice the steps and the chains
+_ALIGN_STEPS = 1000
+#: roundings of each real point, points to descend from, and steps
+_ROUNDINGS, _DESCENTS, _DESCENT_STEPS = 4, 4, 40
+
+
+class Attacker:
+    """Looks for witnesses of a query on its presolved graph; every find is replayed exactly.
+
+    Parameters
+    ----------
+    query : the query, on the original graph, in which finds are replayed
+    presolved : the graph the attack works on
+    cases : its cases
+    seed : of the random starts
+    """
+
+    def __init__(self, query: Query, presolved: Presolved, cases: Cases, seed: int) -> None:
+        self._query = query
+        self._presolved = presolved
+        self._cases = cases
+        self._graph: Graph = presolved.graph.to(torch.float32)
+        self._lower = presolved.region.lower[0].float()
+        self._upper = presolved.region.upper[0].float()
+        self._generator = torch.Generator().manual_seed(seed)
+        self._starts: tuple[Tensor, Tensor] | None = None
+        self._rounds = 0
+
+    def replay(self, x: Tensor) -> Tensor | None:
+        """The first of the points ``[B, n]`` (of the presolved graph) that is a witness, restored; else None."""
+        full = self._presolved.restore_input(x.double())
+        hits = self._query.refuted_by(full).nonzero()[:, 0]
+        return full[hits[0]] if len(hits) else None
+
+    def corners(self, case: Tensor) -> Tensor | None:
+        """Corner search towards each of the (distinct) open cases."""
+        per_case = max(1, min(_STARTS_PER_CASE, _MAX_STARTS // len(case)))
+        towards = case.repeat_interleave(per_case)
+        x = corner_search(self._graph, self._cases, self._lower, self._upper, towards, self._generator)
+        self._starts = (x, towards)
+        return self.replay(x)
+
+    def align(self, case: Tensor, deadline: float) -> Tensor | None:
+        """Alignment towards the open cases (repeats allowed) from the corners that come closest."""
+        if not can_align(self._graph) or not bool((self._lower < self._upper).any()):
+            return None
+        self._rounds += 1
+        if self._starts is None or self._rounds > 1:
+            found = self.corners(torch.unique(case))
+            if found is not None:
+                return found
+        assert self._starts is not None
+        x, towards = self._starts
+        still_open = torch.isin(towards, case)
+        x, towards = x[still_open], towards[still_open]
+        soft = surrogate_values(self._graph, x, 0.0)[self._watched]
+        order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
+        best = _distinct(x[order], towards[order], _ALIGN_STARTS)
+        chains = _ALIGN_CHAINS * min(self._rounds, 2)
+        steps = _ALIGN_STEPS * min(self._rounds, 2)
+        chosen = order[best].repeat_interleave(-(-chains // len(best)))
+        outcome = align(
+            self._graph,
+            self._cases,
+            self._lower,
+            self._upper,
+            x[chosen],
+            towards[chosen],
+            self._generator,
+            steps,
+            deadline,
+        )
+        return self.replay(outcome.candidates) if len(outcome.candidates) else None
+
+    def near(self, x: Tensor, case: Tensor, deadline: float, *, descending: bool) -> Tensor | None:
+        """Whole numbers near real points ``[B, n]`` of the box, row ``b`` towards ``case[b]``.
+
+        Rounds each several times and, where ``descending``, searches on from those that come closest.
+        """
+        if not can_align(self._graph):
+            return self.replay(x.round())
+        linear = first_layer(self._graph)
+        case = case.repeat_interleave(_ROUNDINGS)
+        rounded = x.to(self._lower.dtype).repeat_interleave(_ROUNDINGS, 0)
+        rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._generator)
+        deficiency = self._cases.deficiency(tail(self._graph, linear.forward(rounded)[:, None], 1.0), case)[:, 0]
+        hits = (deficiency <= 0).nonzero()[:, 0]
+        if len(hits):
+            return self.replay(rounded[hits])
+        if not descending:
+            return None
+        best = deficiency.argsort()[:_DESCENTS]
+        found = descend(
+            self._graph,
+            self._cases,
+            self._lower,
+            self._upper,
+            rounded[best],
+            case[best],
+            self._generator,
+            _DESCENT_STEPS,
+            deadline,
+        )
+        return self.replay(found) if len(found) else None
+
+    @property
+    def _watched(self) -> int:
+        """The node whose value the deficiency is measured on."""
+        output = self._graph.output
+        last = len(self._graph.nodes) - 1
+        return output.operands[0] if last in self._graph.activations else last
+
+
+def _distinct(x: Tensor, case: Tensor, count: int) -> Tensor:
+    """Indices of the first ``count`` rows that differ from all before them."""
+    seen: set[tuple[int, bytes]] = set()
+    kept: list[int] = []
+    for i in range(len(x)):
+        key = (int(case[i]), x[i].numpy().tobytes())
+        if key not in seen:
+            seen.add(key)
+            kept.append(i)
+            if len(kept) == count:
+                break
+    return torch.tensor(kept)

@@ -1,0 +1,212 @@
+"""Where to split.
+
+Two ways to judge a split: at the point of the linear program, where an interior point solver gives it
+(:func:`program_candidates`), and otherwise at the bound's own maximizer (:func:`gap_candidates`), with a
+look-ahead over the best few (:func:`look_ahead`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.dual import DualPoint, evaluate_dual, hulls_of
+from netproof.bounds.multipliers.ranges import Parameters
+from netproof.bounds.region import Region
+from netproof.conditions.cases import Cases
+from netproof.graph.graph import Graph
+
+#: weight of the way a pre-activation has to move, and of the better half, in the score of a split
+_MOVE, _LARGER = 0.5, 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Per row: activation number ``k`` (``-1``: an input), feature, and the upper half's lower end."""
+
+    k: Tensor
+    feature: Tensor
+    point: Tensor
+
+
+def gap_candidates(
+    graph: Graph, region: Region, point: DualPoint, outputs: Tensor | None, width: int
+) -> tuple[Split, Tensor]:
+    """The ``width`` most promising activation splits of every row: ``[B, width]``, best first.
+
+    The gap of a feature is what the bound overestimates there: ``phi_j`` minus ``v f(a) - s a`` at
+    the pre-activation ``a`` that the bound's own maximizer really has. Returns the gaps too;
+    ``-inf`` marks features that cannot be split. ``outputs`` (``[B, n_output]`` bool, or None for
+    all) says which features of a final activation may be.
+    """
+    values = graph.values(point.x)
+    gaps, points, layers, features = [], [], [], []
+    for k, index in enumerate(graph.activations):
+        low, high = region.range_lower[k], region.range_upper[k]
+        activation = graph.activation(index)
+        conjugate, v, s = point.conjugates[k], point.v[k], point.s[k]
+        if conjugate is None or v is None or s is None:
+            continue
+        at = torch.minimum(torch.maximum(values[graph.nodes[index].operands[0]], low), high)
+        gap = (conjugate.value - (v * activation.evaluate(at) - s * at)).clamp(min=0)
+        where = activation.split_point(_threshold_hint(graph, index, low, high), low, high)
+        if outputs is not None and index == len(graph.nodes) - 1:
+            where = torch.where(outputs, where, torch.nan)
+        # The slightest preference for wide ranges breaks ties where all gaps are closed.
+        gaps.append(torch.where(torch.isnan(where), -torch.inf, gap + 1e-9 * (high - low)))
+        points.append(where)
+        layers.append(torch.full((low.shape[1],), k))
+        features.append(torch.arange(low.shape[1]))
+    return _best(len(region), gaps, points, layers, features, width)
+
+
+def program_candidates(
+    graph: Graph,
+    region: Region,
+    v: Sequence[Tensor | None],
+    a: Sequence[Tensor],
+    outputs: Tensor | None,
+    width: int,
+) -> tuple[Split, Tensor]:
+    """Like :func:`gap_candidates`, judged at the linear program's own pre-activations ``a``.
+
+    Splitting feature ``j`` moves the program's point into the nearer half at least as far as the
+    hull there lies below the old one (times ``|v_j|``), plus, in the farther half, the way the
+    pre-activation has to move. The score of a split is the smaller gain plus a little of the larger.
+    """
+    gaps, points, layers, features = [], [], [], []
+    for k, index in enumerate(graph.activations):
+        low, high = region.range_lower[k], region.range_upper[k]
+        activation = graph.activation(index)
+        price = v[k]
+        if price is None:
+            continue
+        at = torch.minimum(torch.maximum(a[k], low), high)
+        first, last = activation.split_point(low, low, high), activation.split_point(high, low, high)
+        step = (last - first) / (activation.evaluate(last) - activation.evaluate(first)).clamp(min=1)
+        step = torch.where(step > 0, step, high - low).clamp(min=1)
+        tried = (activation.split_point(at, low, high), first, last)
+        hull = activation.hull(low, high)
+        best_score = torch.full_like(low, -torch.inf)
+        best_point = torch.full_like(low, torch.nan)
+        for point in tried:
+            usable = ~torch.isnan(point)
+            cut = torch.where(usable, point, high)
+            below, above = torch.maximum(activation.below(cut), low), cut
+            left, right = torch.minimum(at, below), torch.maximum(at, above)
+            gain_left = (hull.height(price, left) - activation.hull(low, below).height(price, left)) * price
+            gain_right = (hull.height(price, right) - activation.hull(above, high).height(price, right)) * price
+            gain_left = gain_left.clamp(min=0) + _MOVE * price.abs() * (at - left) / step
+            gain_right = gain_right.clamp(min=0) + _MOVE * price.abs() * (right - at) / step
+            score = torch.minimum(gain_left, gain_right) + _LARGER * torch.maximum(gain_left, gain_right)
+            score = torch.where(usable, score + 1e-9 * (high - low), -torch.inf)
+            better = score > best_score
+            best_score = torch.where(better, score, best_score)
+            best_point = torch.where(better, point, best_point)
+        if outputs is not None and index == len(graph.nodes) - 1:
+            best_score = torch.where(outputs, best_score, -torch.inf)
+        gaps.append(best_score)
+        points.append(best_point)
+        layers.append(torch.full((low.shape[1],), k))
+        features.append(torch.arange(low.shape[1]))
+    return _best(len(region), gaps, points, layers, features, width)
+
+
+def _best(
+    rows: int, scores: list[Tensor], points: list[Tensor], layers: list[Tensor], features: list[Tensor], width: int
+) -> tuple[Split, Tensor]:
+    """The ``width`` best scored splits of every row; one of score ``-inf`` where there is nothing to split."""
+    if not scores:
+        nothing = torch.full((rows, 1), -1)
+        minus = torch.full((rows, 1), -torch.inf, dtype=torch.float64)
+        return Split(nothing, nothing, minus), minus
+    score = torch.cat(scores, 1)
+    best, chosen = score.topk(min(width, score.shape[1]), 1)
+    return Split(torch.cat(layers)[chosen], torch.cat(features)[chosen], torch.cat(points, 1).gather(1, chosen)), best
+
+
+def _threshold_hint(graph: Graph, index: int, low: Tensor, high: Tensor) -> Tensor:
+    """Near which point to split: a kink of the range where there is one, else its middle.
+
+    Splitting off a flat end makes that child's activation constant and the other's hull a plain
+    ramp; a staircase without flat ends is best halved.
+    """
+    activation = graph.activation(index)
+    first, last = activation.split_point(low, low, high), activation.split_point(high, low, high)
+    step = (last - first) / (activation.evaluate(last) - activation.evaluate(first)).clamp(min=1)
+    middle = (low + high) / 2
+    return torch.where(first - low > 1.5 * step, first, torch.where(high - last > 1.5 * step, last, middle))
+
+
+def split_regions(region: Region, split: Split) -> Region:
+    """Both halves of every row: the lower ones first, then the upper ones (``2 B`` rows)."""
+    rows = len(region)
+    lowers, uppers = [], []
+    for k in range(len(region.range_lower)):
+        low, high = region.range_lower[k], region.range_upper[k]
+        mine = (split.k == k).nonzero()[:, 0]
+        at = (mine, split.feature[mine])
+        cut_high, cut_low = high.clone(), low.clone()
+        cut_high[at] = split.point[mine] - 1
+        cut_low[at] = split.point[mine]
+        lowers.append(torch.cat([low, cut_low]))
+        uppers.append(torch.cat([cut_high, high]))
+    lower, upper = region.lower, region.upper
+    by_input = (split.k == -1).nonzero()[:, 0]
+    if len(by_input):
+        at = (by_input, split.feature[by_input])
+        low, high = (end.expand(rows, -1) for end in (lower, upper))
+        cut_high, cut_low = high.clone(), low.clone()
+        cut_high[at] = split.point[by_input] - 1
+        cut_low[at] = split.point[by_input]
+        lower, upper = torch.cat([low, cut_low]), torch.cat([cut_high, high])
+    elif lower.shape[0] > 1:
+        lower, upper = lower.repeat(2, 1), upper.repeat(2, 1)
+    return Region(lower, upper, tuple(lowers), tuple(uppers))
+
+
+def look_ahead(
+    graph: Graph, cases: Cases, case: Tensor, region: Region, parameters: Parameters, split: Split, gap: Tensor
+) -> Split:
+    """Of each row's candidates the one whose two halves have the smallest sum of bounds.
+
+    The halves are bounded once, with the row's own multipliers; a refuted half counts 0.
+    """
+    rows, width = gap.shape
+    row = torch.arange(rows).repeat_interleave(width)
+    flat = Split(split.k.reshape(-1), split.feature.reshape(-1), split.point.reshape(-1))
+    usable = torch.isfinite(gap.reshape(-1))
+    row, flat = row[usable], Split(flat.k[usable], flat.feature[usable], flat.point[usable])
+    halves = split_regions(region.take(row), flat)
+    twice = case[row].repeat(2)
+    halves = cases.constrain(twice, halves)
+    alive = (~halves.empty()).nonzero()[:, 0]
+    remaining = halves.take(alive)
+    hulls = hulls_of(graph, remaining)
+    objective = cases.objective(twice[alive], remaining)
+    start = parameters.take(row.repeat(2)[alive])
+    bound = evaluate_dual(graph, remaining, hulls, objective, start.multipliers()).value.clamp(min=0)
+    both = torch.zeros(2 * len(row), dtype=bound.dtype)
+    both[alive] = bound
+    total = torch.full((rows * width,), torch.inf, dtype=bound.dtype)
+    total[usable] = both[: len(row)] + both[len(row) :]
+    chosen = total.view(rows, width).argmin(1, keepdim=True)
+    return Split(*(part.gather(1, chosen)[:, 0] for part in (split.k, split.feature, split.point)))
+
+
+def input_split(region: Region, point: DualPoint) -> Split:
+    """The input to split where no activation is left to split: the most undecided one.
+
+    Inputs whose coefficient vanishes are those the relaxation leaves between their ends. Rows of
+    a single point have width 0 and must be settled by evaluation.
+    """
+    width = (region.upper - region.lower).expand(len(point.value), -1)
+    score = torch.where(width > 0, -point.input_coefficients.abs() * width, -torch.inf)
+    feature = score.argmax(1)
+    rows = torch.arange(len(feature))
+    low = region.lower.expand(len(feature), -1)[rows, feature]
+    high = region.upper.expand(len(feature), -1)[rows, feature]
+    return Split(torch.full_like(feature, -1), feature, ((low + high) / 2).floor() + 1)

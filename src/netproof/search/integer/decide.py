@@ -1,0 +1,217 @@
+"""Verification of integer queries: the root in one batch, then a search for each query that is left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netproof.bounds.deciding.exact import evaluate_exact
+from netproof.bounds.dual import crown, evaluate_dual, hulls_of
+from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten_ranges
+from netproof.bounds.region import Region, box_region
+from netproof.conditions.cases import Cases, cases_of, shrink
+from netproof.query import Query, Result, Verdict, Witness
+from netproof.search.integer.engine import Search
+from netproof.search.proofs.trail import CommonCuts, Trail
+from netproof.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+Arrays = Mapping[str, NDArray[np.int64]]
+
+#: output cases bounded at once at the root
+_ROOT_ROWS = 1024
+
+
+def verify_integer(queries: Sequence[Query], settings: Settings) -> Iterator[tuple[int, Result]]:
+    """Decide queries on one network, none of them misclassified, yielding ``(position, result)`` as they are decided.
+
+    They are bounded together at the root; the few that are left are searched one by one. ``settings.timeout`` applies to
+    each query, counting its share of shared work.
+    """
+    cases = max(len(queries[0].condition), 1)
+    size = max(1, _ROOT_ROWS // cases)
+    for start in range(0, len(queries), size):
+        positions = range(start, min(start + size, len(queries)))
+        yield from _verify_chunk([(p, queries[p]) for p in positions], settings)
+
+
+def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
+    """What bounds at the root and a quick attack can tell of a query that is not misclassified: a verdict, or ``unknown``."""
+    decided, left = _root([(0, query)], proofs=False)
+    if decided:
+        return decided[0].verdict, decided[0].witness
+    outcome = Search(query, left[0].region, left[0].cases, settings).run(0.0)
+    if outcome.witness is not None:
+        return Verdict.SAT, _witness(query, outcome.witness)
+    return (Verdict.UNSAT if outcome.verdict is Verdict.UNSAT else Verdict.UNKNOWN), None
+
+
+@dataclass(frozen=True, eq=False)
+class _Open:
+    """A query the root left open: its root region, the positions of its open cases, and the record of its proof."""
+
+    position: int
+    query: Query
+    region: Region
+    cases: list[int]
+    trail: Trail | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Decided:
+    """A query decided at the root."""
+
+    position: int
+    query: Query
+    verdict: Verdict
+    witness: Witness | None
+    subproblems: int
+    trail: Trail | None = None
+
+
+def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Iterator[tuple[int, Result]]:
+    begun = time.monotonic()
+    decided, left = _root(queries, proofs=settings.proofs)
+    proved = [(d.position, d.query, d.trail) for d in decided if d.trail is not None and d.verdict is Verdict.UNSAT]
+    proofs = _prove(proved)
+    share = (time.monotonic() - begun) / len(queries)
+    for d in decided:
+        method = "attack" if d.verdict is Verdict.SAT else "bound"
+        proof = proofs.get(d.position)
+        yield d.position, Result(d.verdict, share, method, d.subproblems, d.witness, proof=proof)
+    for item in left:
+        begun = time.monotonic()
+        search = Search(item.query, item.region, item.cases, settings, trail=item.trail)
+        outcome = search.run(begun + max(settings.timeout - share, 0.0))
+        witness = None if outcome.witness is None else _witness(item.query, outcome.witness)
+        proofs = {}
+        if outcome.verdict is Verdict.UNSAT and item.trail is not None:
+            proofs = _prove([(item.position, item.query, item.trail)])
+        yield (
+            item.position,
+            Result(
+                outcome.verdict,
+                share + time.monotonic() - begun,
+                outcome.method,
+                len(item.query.condition) + outcome.subproblems,
+                witness,
+                outcome.bound,
+                outcome.reason,
+                proofs.get(item.position),
+            ),
+        )
+
+
+def _prove(proved: list[tuple[int, Query, Trail]]) -> dict[int, Arrays]:
+    """Proofs by position, of queries on one network; without those that cannot be made, which is a defect."""
+    if not proved:
+        return {}
+    from netproof.search.proofs.assemble import ProofGap, prove
+
+    positions, queries, trails = zip(*proved, strict=True)
+    try:
+        return dict(zip(positions, prove(queries, trails), strict=True))
+    except ProofGap:
+        if len(proved) == 1:
+            _LOG.warning("the search on %s left a record that is no proof (a defect)", queries[0].name)
+            return {}
+        return {position: proof for one in proved for position, proof in _prove([one]).items()}
+
+
+def _root(asked: list[tuple[int, Query]], *, proofs: bool) -> tuple[list[_Decided], list[_Open]]:
+    """Bound every case of every query once, with CROWN, in one batch."""
+    decided: list[_Decided] = []
+    graph = asked[0][1].network.graph
+    trails = [Trail(graph) for _ in asked] if proofs else None
+    regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
+    if len(graph.activations) > 2 or loose_activations(graph):
+        regions = tighten_ranges(graph, regions, listener=None if trails is None else _Distributor(trails))
+    owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)
+    number = torch.tensor([j for _, q in asked for j in range(len(q.condition))], dtype=torch.int64)
+    refuted, maximizers = _bound_cases(asked, regions, owner, number, trails)
+    left: list[_Open] = []
+    for i, (position, query) in enumerate(asked):
+        trail = None if trails is None else trails[i]
+        mine = (owner == i).nonzero()[:, 0]
+        still_open = mine[~refuted[mine]]
+        if not len(still_open):
+            decided.append(_Decided(position, query, Verdict.UNSAT, None, len(mine), trail))
+            continue
+        points = maximizers[still_open]
+        hits = query.refuted_by(points).nonzero()[:, 0]
+        if len(hits):
+            witness = _witness(query, points[hits[0]])
+            decided.append(_Decided(position, query, Verdict.SAT, witness, len(mine)))
+        else:
+            cases = number[still_open].tolist()
+            left.append(_Open(position, query, regions.take(torch.tensor([i])), cases, trail))
+    return decided, left
+
+
+class _Distributor:
+    """Listens to the tightening of several queries' ranges and hands each query's cuts to its trail."""
+
+    def __init__(self, trails: Sequence[Trail]) -> None:
+        self._listeners = [CommonCuts(trail) for trail in trails]
+
+    def __call__(self, cuts: RangeCuts) -> None:
+        for row in torch.unique(cuts.row).tolist():
+            self._listeners[row](cuts.take(cuts.row == row))
+
+
+def _bound_cases(
+    asked: list[tuple[int, Query]], regions: Region, owner: Tensor, number: Tensor, trails: Sequence[Trail] | None
+) -> tuple[Tensor, Tensor]:
+    """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``."""
+    graph = asked[0][1].network.graph
+    cases = cases_of(graph, [c for _, q in asked for c in q.condition])
+    everything = torch.arange(len(cases))
+    case, region = cases.roots(everything, regions.take(owner))
+    node = torch.zeros_like(case) if trails is None else _roots(trails, cases, case, region, owner, number)
+    rows, region = shrink(graph, cases, case, region)
+    case, node = case[rows], node[rows]
+    refuted = torch.ones(len(cases), dtype=torch.bool)
+    maximizers = regions.lower[owner].clone()
+    if len(case):
+        hulls = hulls_of(graph, region)
+        objective = cases.objective(case, region)
+        point = evaluate_dual(graph, region, hulls, objective, crown(hulls))
+        exact, _ = evaluate_exact(graph, region, hulls, objective, point.s)
+        still_open = exact.value >= 0
+        refuted[case[still_open]] = False
+        maximizers[case[still_open]] = exact.x[still_open]
+        if trails is not None:
+            share = cases.share(case, region)
+            for i, trail in enumerate(trails):
+                mine = ((owner[case] == i) & ~still_open).nonzero()[:, 0]
+                trail.leaf(node[mine], [None if m is None else m[mine] for m in exact.s], share.take(mine))
+    return refuted, maximizers
+
+
+def _roots(
+    trails: Sequence[Trail], cases: Cases, case: Tensor, region: Region, owner: Tensor, number: Tensor
+) -> Tensor:
+    """The nodes of root rows, each in its query's trail."""
+    windows = cases.windows(case, region)
+    node = torch.zeros_like(case)
+    numbers = number.tolist()
+    for i, trail in enumerate(trails):
+        mine = (owner[case] == i).nonzero()[:, 0]
+        trail.work_on(None, numbers)
+        node[mine] = trail.root(case[mine], None if windows is None else windows.take(mine))
+    return node
+
+
+def _witness(query: Query, x: Tensor) -> Witness:
+    """Replay a point once more and freeze it; it must be a witness."""
+    if not bool(query.refuted_by(x)):
+        raise AssertionError("a point that is no witness was reported as one")
+    return Witness(x.to(torch.int64), query.network.graph.evaluate(x).to(torch.int64))

@@ -1,0 +1,139 @@
+"""Attack: follow the linear program's point down to where hardly anything is left to decide.
+
+Branch and bound in the order of the bounds works on all subproblems at once and comes late to small
+ones, which are where witnesses turn up. A dive, as in integer programming (Berthold, *Primal heuristics
+for mixed integer programs*, 2006), goes there directly: it keeps a few subproblems, cuts several ranges of
+each at once to the side on which the program's point lies, both sides of the best cut being tried, and drops
+what falls behind. From each level's points a witness is looked for nearby. What a dive drops is not
+refuted: it never closes anything, and the search goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.dual import evaluate_dual, given, hulls_of
+from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver
+from netproof.bounds.ranges.reduce import reduce_ranges
+from netproof.bounds.region import Region
+from netproof.conditions.cases import Cases, shrink
+from netproof.graph.graph import Graph
+from netproof.search.integer.attacks import Attacker
+from netproof.search.integer.branching import Split, program_candidates, split_regions
+from netproof.search.integer.subproblems import Subproblems
+
+#: subproblems kept at each level
+BEAM = 8
+#: most ranges cut at once, and steps left undecided per cut; one dive after the other takes the next
+_MOST_CUTS, _PACES = 20, (32.0, 64.0, 128.0)
+#: the largest and the smallest share of a search's time that dives may take
+_MOST, _LEAST = 0.3, 0.05
+#: levels from one descent to the next
+_DESCENT_EVERY = 4
+
+
+class Diver:
+    """Dives on one query, one level at a time.
+
+    Parameters
+    ----------
+    graph, cases : the presolved graph and its cases
+    solver : of the graph's linear programs
+    attacker : looks for witnesses near their points
+    iterations : of the solver, per level
+
+    Attributes
+    ----------
+    seconds : spent on dives; kept by the caller
+    share : of the search's time that dives are worth: little where the last one was refuted high up
+    """
+
+    def __init__(self, graph: Graph, cases: Cases, solver: InteriorSolver, attacker: Attacker, iterations: int) -> None:
+        self._graph = graph
+        self._cases = cases
+        self._solver = solver
+        self._attacker = attacker
+        self._iterations = iterations
+        self._case = torch.empty(0, dtype=torch.int64)
+        self._region: Region | None = None
+        self._start: tuple[Tensor, ...] = ()
+        self._dives = self._level = 0
+        self._width = self._whole = 0.0
+        self.seconds, self.share = 0.0, _MOST
+
+    @property
+    def running(self) -> bool:
+        """Whether the last dive has not reached its end."""
+        return self._region is not None
+
+    def begin(self, batch: Subproblems) -> None:
+        """Start a dive at the rows of a batch."""
+        self._case, self._region = batch.case, batch.region
+        multipliers = batch.parameters
+        self._start = tuple(part.double() for part in multipliers.beta)
+        if self._dives:
+            reach = 1 - self._width / max(self._whole, 1.0)
+            self.share = min(max(2 * _MOST * reach, _LEAST), _MOST)
+        self._dives += 1
+        self._level = 0
+        self._whole = 0.0
+
+    def advance(self, deadline: float) -> Tensor | None:
+        """Go one level down; returns a witness, if one turns up."""
+        region, self._region = self._region, None
+        if region is None:
+            return None
+        rows, region = shrink(self._graph, self._cases, self._case, region)
+        if not len(rows):
+            return None
+        case, start = self._case[rows], [part[rows] for part in self._start]
+        objective = self._cases.objective(case, region)
+        hulls = hulls_of(self._graph, region)
+        program = self._solver.solve(region, hulls, objective, start, self._iterations, 0.0)
+        best = program.value.argsort(descending=True)[:BEAM]
+        best = best[program.value[best] >= 0]
+        if not len(best):
+            return None
+        program, case, region = program.take(best), case[best], region.take(best)
+        descending = self._level % _DESCENT_EVERY == _DESCENT_EVERY - 1
+        found = self._attacker.near(program.x, case, deadline, descending=descending)
+        if found is not None:
+            return found
+        hulls = hulls_of(self._graph, region)
+        point = evaluate_dual(self._graph, region, hulls, objective.take(best), given(program.s))
+        region = reduce_ranges(self._graph, region, hulls, point)
+        self._width = self._undecided(region)
+        self._whole = max(self._whole, self._width)
+        cuts = int(min(max(self._width / _PACES[(self._dives - 1) % len(_PACES)], 1), _MOST_CUTS))
+        split, score = program_candidates(self._graph, region, point.v, program.a, self._cases.splittable(case), cuts)
+        if not bool(torch.isfinite(score[:, 0]).any()):
+            return None  # nothing is left to cut
+        self._region = _cut(region, split, score, program)
+        self._case = case.repeat(2)
+        self._start = tuple(part.repeat(2, 1) for part in program.s)
+        self._level += 1
+        return None
+
+    def _undecided(self, region: Region) -> float:
+        """How many steps of hidden staircases the first row leaves undecided."""
+        width = 0.0
+        for k, index in enumerate(self._graph.activations[:-1]):
+            low, high = self._graph.activation(index).output_range(region.range_lower[k][:1], region.range_upper[k][:1])
+            width += float((high - low).sum())
+        return width
+
+
+def _cut(region: Region, split: Split, score: Tensor, program: InteriorResult) -> Region:
+    """Both halves of every row's best split, each on the program's side of all its other splits."""
+    rows = torch.arange(len(region))
+    usable = torch.where(torch.isfinite(score), split.k, -2)
+    for column in range(1, usable.shape[1]):
+        k, feature, point = usable[:, column], split.feature[:, column], split.point[:, column]
+        above = torch.zeros(len(region), dtype=torch.int64)
+        for number, a in enumerate(program.a):
+            mine = (k == number).nonzero()[:, 0]
+            # The threshold lies between the integers point - 1 and point.
+            above[mine] = (a[mine, feature[mine]] > point[mine] - 0.5).to(torch.int64)
+        region = split_regions(region, Split(k, feature, point)).take(rows + above * len(region))
+    return split_regions(region, Split(usable[:, 0], split.feature[:, 0], split.point[:, 0]))

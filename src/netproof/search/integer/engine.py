@@ -1,0 +1,406 @@
+"""Branch and bound on one query."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.deciding.exact import evaluate_exact
+from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
+from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
+from netproof.bounds.ranges.reduce import reduce_ranges
+from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
+from netproof.bounds.region import Region
+from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, shrink
+from netproof.errors import ExactnessError
+from netproof.query import Conjunction, Query, Verdict
+from netproof.search.integer.attacks import Attacker
+from netproof.search.integer.branching import (
+    Split,
+    gap_candidates,
+    input_split,
+    look_ahead,
+    program_candidates,
+    split_regions,
+)
+from netproof.search.integer.dive import BEAM, Diver
+from netproof.search.integer.points import MOST_POINTS, all_points, points_in
+from netproof.search.integer.presolve import presolve
+from netproof.search.integer.subproblems import Frontier, Subproblems
+from netproof.search.proofs.trail import CommonCuts, ConditionalCuts, Trail
+from netproof.settings import Settings
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a subproblem is worth; found by measurement, the same for every network.
+
+    Attributes
+    ----------
+    root_steps : first-order steps at the root
+    steps : first-order steps in a subproblem where there is no interior point solver
+    iterations : interior point iterations for what first-order steps leave open
+    batch : subproblems bounded at once
+    look_ahead : candidate splits tried out where there is no interior point solver
+    """
+
+    root_steps: int = 20
+    steps: int = 20
+    iterations: int = 20
+    batch: int = 64
+    look_ahead: int = 8
+
+
+#: a bound this far below 0 in floating point is worth the exact evaluation
+_GOAL = -0.01
+#: seconds of search before alignment is tried, and how many times longer the search must have
+#: gone on before it is tried again
+_FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
+#: subproblems after which a search on a box of few points is ended by evaluating all of them
+_LONG = 128
+#: a dive begins where this many times as many subproblems are open as it takes: the best of them say something
+_DIVE_FROM = 4
+#: subproblems of a case after which its search begins anew with tighter ranges
+_RESTART = 256
+
+
+@dataclass(frozen=True, eq=False)
+class _Bounded:
+    """Open subproblems with their exact bounds, and the linear program's points where it was solved."""
+
+    batch: Subproblems
+    point: DualPoint
+    program: InteriorResult | None
+
+    def take(self, rows: Tensor) -> _Bounded:
+        return _Bounded(
+            self.batch.take(rows), self.point.take(rows), None if self.program is None else self.program.take(rows)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What the search found: a witness (on the original input), or a verdict without one."""
+
+    verdict: Verdict
+    method: str
+    subproblems: int
+    witness: Tensor | None = None
+    bound: float | None = None
+    reason: str = ""
+
+
+class Search:
+    """One query's branch and bound.
+
+    Parameters
+    ----------
+    query : the query
+    region : its root region, one row, on the query's own graph
+    open_cases : positions in ``query.condition`` that are not refuted yet
+    settings, effort : limits and work per subproblem
+    trail : where to record what is proved, if anywhere
+    """
+
+    def __init__(
+        self,
+        query: Query,
+        region: Region,
+        open_cases: Sequence[int],
+        settings: Settings,
+        effort: Effort | None = None,
+        trail: Trail | None = None,
+    ) -> None:
+        self._settings = settings
+        self._effort = effort or Effort()
+        conditions = [query.condition[i] for i in open_cases]
+        named = torch.stack([(c.coefficients != 0).any(0) for c in conditions]).any(0)
+        outputs = named.nonzero()[:, 0] if bool(named.any()) else torch.arange(query.network.outputs)
+        # Intervals of maps taken together say more than those of one after the other, which are what a proof has.
+        dense = trail is None or not loose_activations(query.network.graph)
+        self._presolved = presolve(query.network.graph, region, outputs, dense=dense)
+        kept = self._presolved.kept[-1]
+        self._graph = self._presolved.graph
+        # Searching in float32 is faster; every decision is made in float64 on the graph itself.
+        self._light = self._graph.to(torch.float32)
+        # Outputs that are left may share a staircase where all of the query's do not; a proof is told on its own graph.
+        in_order = order_cases(query.network.graph, conditions) is not None
+        form = cases_of if in_order else linear_cases
+        self._cases: Cases = form(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
+        self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
+        self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
+        self._frontier = Frontier()
+        self._diver: Diver | None = None
+        if self._settings.attack and self._interior is not None:
+            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
+        self._count = 0
+        self._trail = trail
+        if trail is not None:
+            trail.work_on(self._presolved, open_cases)
+        # subproblems per case, until its search begins anew
+        self._spent = torch.zeros(len(self._cases), dtype=torch.float32)
+
+    def run(self, deadline: float) -> Outcome:
+        """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
+        begun = time.monotonic()
+        case = torch.arange(len(self._cases))
+        if self._settings.attack:
+            found = self._attacker.corners(case)
+            if found is not None:
+                return self._sat(found, "attack")
+        region = self._presolved.region
+        found = self._process(self._root(case, region), root=True)
+        if found is None and len(self._frontier) and self._interior is not None and len(self._graph.activations) > 2:
+            # Not closed at once: tighter ranges of the deeper layers are worth their price now.
+            case = torch.unique(self._frontier.pop(len(self._frontier)).case)
+            listener = None if self._trail is None else CommonCuts(self._trail)
+            region = tighten_by_program(self._graph, region, deadline=deadline, listener=listener)
+            found = self._process(self._root(case, region), root=True)
+        method = "bound"
+        next_alignment = _FIRST_ALIGNMENT
+        restarted = False
+        while found is None and len(self._frontier):
+            method = "search"
+            now = time.monotonic()
+            if now >= deadline:
+                return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
+            if self._bytes > self._settings.memory:
+                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
+            if self._count >= _LONG and points_in(region) <= MOST_POINTS:
+                return self._evaluate_all(region)
+            batch = self._frontier.pop(self._effort.batch)
+            if self._settings.attack and now - begun >= next_alignment:
+                found = self._attacker.align(batch.case, deadline)
+                next_alignment = _NEXT_ALIGNMENT * (time.monotonic() - begun)
+                if found is not None:
+                    return self._sat(found, "attack")
+            found = self._process(batch)
+            if found is None and self._interior is not None:
+                stubborn = (self._spent >= _RESTART).nonzero()[:, 0]
+                if len(stubborn):
+                    self._spent[stubborn] = -torch.inf
+                    restarted = True
+                    found = self._restart(stubborn, region, deadline)
+            if found is None and restarted:
+                found = self._dive(begun, deadline)
+                if found is not None:
+                    return self._sat(found, "attack")
+        if found is not None:
+            return self._sat(found, method)
+        return Outcome(Verdict.UNSAT, method, self._count)
+
+    def _evaluate_all(self, region: Region) -> Outcome:
+        """Decide what is open by evaluating every point of the box."""
+        case = torch.unique(self._frontier.pop(len(self._frontier)).case)
+        found = self._attacker.replay(all_points(region))
+        if found is not None:
+            return self._sat(found, "enumeration")
+        if self._trail is not None:
+            self._trail.point(self._root(case, region).node)
+        return Outcome(Verdict.UNSAT, "enumeration", self._count)
+
+    @property
+    def _bytes(self) -> int:
+        return self._frontier.bytes + (0 if self._trail is None else self._trail.bytes)
+
+    def _dive(self, begun: float, deadline: float) -> Tensor | None:
+        """Spend the time that dives have coming to them, on the one under way or a new one."""
+        if self._diver is None or not len(self._frontier):
+            return None
+        found = None
+        now = time.monotonic()
+        while found is None and self._diver.seconds < self._diver.share * (now - begun) and now < deadline:
+            if not self._diver.running:
+                if len(self._frontier) < _DIVE_FROM * BEAM:
+                    break
+                self._diver.begin(self._frontier.peek(BEAM))
+            found = self._diver.advance(deadline)
+            self._diver.seconds -= now
+            now = time.monotonic()
+            self._diver.seconds += now
+        return found
+
+    def _restart(self, case: Tensor, region: Region, deadline: float) -> Tensor | None:
+        """Begin anew from the roots of those of the cases that are open, their ranges tightened as far as each allows.
+
+        Only points that meet a case matter to it, and for those linear programs give much smaller
+        ranges: worth a few hundred solves where a search grows long.
+        """
+        if not len(self._frontier):
+            return None
+        still_open = self._frontier.pop(len(self._frontier))
+        again = torch.isin(still_open.case, case)
+        self._frontier.add(still_open.take((~again).nonzero()[:, 0]))
+        case = torch.unique(still_open.case[again])
+        if not len(case):
+            return None
+        roots = self._root(case, region)
+        rows, shrunk = shrink(self._graph, self._cases, roots.case, roots.region)
+        roots = replace(roots.take(rows), region=shrunk)
+        parts = []
+        for row in torch.arange(len(roots)):
+            root = roots.take(row[None])
+            required = self._cases.objective(root.case, root.region)
+            if self._graph.output.operands[0] in required.coefficients:
+                with contextlib.suppress(ExactnessError):
+                    root = self._tighten(root, required, deadline)
+            if not bool(root.region.empty()):
+                parts.append(root)
+        return self._process(Subproblems.concatenate(parts), root=True) if parts else None
+
+    def _tighten(self, root: Subproblems, required: Objective, deadline: float) -> Subproblems:
+        """A root (one row) with its ranges tightened under its case."""
+        if self._trail is None:
+            return replace(root, region=tighten_by_program(self._graph, root.region, required, deadline=deadline))
+        share = self._cases.share(root.case, root.region)
+        listener = ConditionalCuts(self._trail, int(root.node), share)
+        region = tighten_by_program(self._graph, root.region, required, deadline=deadline, listener=listener)
+        node = torch.tensor([listener.end()])
+        if bool(region.empty()):
+            # Empty by itself, or because intervals leave the requirement no value from 0 up.
+            self._trail.leaf(node, [None] * len(self._graph.activations), share)
+        return replace(root, region=region, node=node)
+
+    def _root(self, case: Tensor, region: Region) -> Subproblems:
+        """Root subproblems of cases on a one-row region; their multipliers are found when they are processed."""
+        row, region = self._cases.roots(case, region.take(torch.zeros(len(case), dtype=torch.int64)))
+        case = case[row]
+        first = self._cases.first_alike(case, region)
+        kept = (first == torch.arange(len(first))).nonzero()[:, 0]
+        node = torch.zeros_like(case)
+        if self._trail is not None:
+            node = self._trail.root(case, self._cases.windows(case, region), first)
+        case, region, node = case[kept], region.take(kept), node[kept]
+        zeros = tuple(torch.zeros(r.shape, dtype=torch.float32) for r in region.range_lower)
+        infinite = torch.full((len(case),), torch.inf, dtype=torch.float64)
+        return Subproblems(case, region, Parameters(zeros, zeros), infinite, node)
+
+    def _sat(self, witness: Tensor, method: str) -> Outcome:
+        return Outcome(Verdict.SAT, method, self._count, witness=witness)
+
+    def _undecided(self, verdict: Verdict, reason: str) -> Outcome:
+        return Outcome(verdict, "search", self._count, bound=self._frontier.bound, reason=reason)
+
+    def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
+        """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
+        self._count += len(batch)
+        self._spent += torch.bincount(batch.case, minlength=len(self._cases))
+        rows, region = shrink(self._graph, self._cases, batch.case, batch.region)
+        if not len(rows):
+            return None
+        batch = replace(batch.take(rows), region=region)
+        bounded = self._refute(batch, root)
+        if not len(bounded.batch):
+            return None
+        points = bounded.point.x
+        if bounded.program is not None:
+            points = torch.cat([points, bounded.program.x.round()])
+        found = self._attacker.replay(points)
+        if found is not None:
+            return found
+        # Where the box is a single point, the replay has settled it.
+        box = bounded.batch.region
+        several = (box.lower < box.upper).any(-1).expand(len(bounded.batch))
+        rows = several.nonzero()[:, 0]
+        if self._trail is not None:
+            self._trail.point(bounded.batch.node[~several])
+        if not len(rows):
+            return None
+        bounded = bounded.take(rows)
+        hulls = hulls_of(self._graph, bounded.batch.region)
+        region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
+        if self._trail is not None:
+            share = self._cases.share(bounded.batch.case, bounded.batch.region)
+            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share)
+        batch = replace(bounded.batch, region=region, value=bounded.point.value)
+        self._frontier.add(self._branch(batch, bounded.program))
+        return None
+
+    def _refute(self, batch: Subproblems, root: bool) -> _Bounded:
+        """Improve multipliers and keep the subproblems whose exact bound is not negative."""
+        bounded = self._refute_first_order(batch, root)
+        if self._interior is None or not len(bounded.batch):
+            return bounded
+        batch, point = bounded.batch, bounded.point
+        hulls = hulls_of(self._graph, batch.region)
+        objective = self._cases.objective(batch.case, batch.region)
+        start = [
+            torch.zeros_like(low) if m is None else m for m, low in zip(point.s, batch.region.range_lower, strict=True)
+        ]
+        program = self._interior.solve(batch.region, hulls, objective, start, self._effort.iterations, _GOAL)
+        exact, _ = evaluate_exact(self._graph, batch.region, hulls, objective, program.s)
+        rows = self._still_open(batch, exact)
+        zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
+        parameters = Parameters(zeros, tuple(m.float() for m in program.s))
+        batch = replace(batch, parameters=parameters)
+        return _Bounded(batch.take(rows), exact.take(rows), program.take(rows))
+
+    def _refute_first_order(self, batch: Subproblems, root: bool) -> _Bounded:
+        """The better of CROWN's and the parent's multipliers, improved by first-order steps."""
+        region, objective = batch.region, self._cases.objective(batch.case, batch.region)
+        light_region = region.to(torch.float32)
+        work = (self._light, light_region, hulls_of(self._light, light_region), objective.to(torch.float32))
+        start = crown_parameters(*work)
+        if root:
+            for price in self._cases.prices(batch.case, light_region):
+                start = better(start, crown_parameters(*work, price))
+            steps = self._effort.root_steps
+        else:
+            inherited = evaluate_dual(*work, batch.parameters.multipliers()).value
+            start = better(start, (batch.parameters, inherited))
+            steps = self._effort.steps if self._interior is None else 0
+        parameters = optimize(*work, start[0], steps, goal=_GOAL)[0] if steps else start[0]
+        # The decision: multipliers on a grid, the bound evaluated without rounding.
+        hulls = hulls_of(self._graph, region)
+        double = Parameters(tuple(a.double() for a in parameters.alpha), tuple(b.double() for b in parameters.beta))
+        point = evaluate_dual(self._graph, region, hulls, objective, double.multipliers())
+        exact, _ = evaluate_exact(self._graph, region, hulls, objective, point.s)
+        rows = self._still_open(batch, exact)
+        return _Bounded(replace(batch, parameters=parameters).take(rows), exact.take(rows), None)
+
+    def _still_open(self, batch: Subproblems, exact: DualPoint) -> Tensor:
+        """The rows that an exact bound does not refute; the others go on record."""
+        if self._trail is not None:
+            refuted = (exact.value < 0).nonzero()[:, 0]
+            share = self._cases.share(batch.case[refuted], batch.region.take(refuted))
+            self._trail.leaf(batch.node[refuted], exact.take(refuted).s, share)
+        return (exact.value >= 0).nonzero()[:, 0]
+
+    def _branch(self, batch: Subproblems, program: InteriorResult | None) -> Subproblems:
+        """Split every row in two."""
+        region = batch.region
+        objective = self._cases.objective(batch.case, region)
+        hulls = hulls_of(self._graph, region)
+        double = Parameters(
+            tuple(a.double() for a in batch.parameters.alpha), tuple(b.double() for b in batch.parameters.beta)
+        )
+        point = evaluate_dual(self._graph, region, hulls, objective, double.multipliers())
+        outputs = self._cases.splittable(batch.case)
+        if program is not None:
+            split, gap = program_candidates(self._graph, region, point.v, program.a, outputs, 1)
+        else:
+            split, gap = gap_candidates(self._graph, region, point, outputs, self._effort.look_ahead)
+        chosen = input_split(region, point)
+        rows = torch.isfinite(gap[:, 0]).nonzero()[:, 0]
+        if len(rows):
+            picked = Split(split.k[rows], split.feature[rows], split.point[rows])
+            if picked.k.shape[1] > 1:
+                some = batch.take(rows)
+                picked = look_ahead(
+                    self._graph, self._cases, some.case, some.region, double.take(rows), picked, gap[rows]
+                )
+            for whole, part in (
+                (chosen.k, picked.k),
+                (chosen.feature, picked.feature),
+                (chosen.point, picked.point),
+            ):
+                whole[rows] = part.reshape(-1)
+        children = batch.take(torch.arange(len(batch)).repeat(2))
+        node = children.node if self._trail is None else self._trail.split(batch.node, chosen)
+        return replace(children, region=split_regions(region, chosen), node=node)

@@ -1,0 +1,1 @@
+"""Writing down what a search has proved."""

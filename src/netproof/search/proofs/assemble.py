@@ -1,0 +1,447 @@
+"""From the records of searches to the proofs that certificates hold (docs/certificates.md).
+
+The recorded trees are gone through once more, level by level, with the closure that a checker
+makes. On the way multipliers lose the digits that they do not need, subtrees of regions that turn
+out empty are dropped, and so are all range cuts that no leaf needs: the trees are first tried
+without them, then with those above what failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netproof.bounds.dual import DualPoint
+from netproof.bounds.ranges.reduce import cuts_hold
+from netproof.bounds.region import Region, box_region, propagate_intervals
+from netproof.conditions.cases import shrink
+from netproof.query import Query
+from netproof.search.integer.branching import Split, split_regions
+from netproof.search.proofs.digits import CUT_BITS, LEAF_BITS, Proves, Rounded, refutes, round_rows
+from netproof.search.proofs.record import Forms, Record
+from netproof.search.proofs.trail import Cuts, Trail
+
+#: nodes gone through at once
+_ROWS = 1024
+_EMPTY, _LEAF, _CUT, _SPLIT, _POINTS = range(5)
+#: tries: without cuts that share a row, with those above failures, with all of them
+_TRIES = 3
+
+#: activation from 1, feature, side, end, row
+Made = tuple[int, int, int, int, int]
+
+
+class ProofGap(Exception):  # noqa: N818 - not an error of the input's
+    """The record of a search does not add up to a proof: a defect of netproof."""
+
+
+def prove(queries: Sequence[Query], trails: Sequence[Trail]) -> list[dict[str, NDArray[np.int64]]]:
+    """Proofs of ``unsat`` for queries on one network from their trails: the arrays of docs/certificates.md
+    from ``form`` on.
+
+    Raises
+    ------
+    ProofGap : a record that is no proof
+    """
+    return _Assembly(queries, trails).proofs()
+
+
+@dataclass(eq=False)
+class _Written:
+    """What has been written of one query's proof; rows of multipliers in the order of the file."""
+
+    units: list[Tensor] = field(default_factory=list)
+    exponent: list[Tensor] = field(default_factory=list)
+    constraint: list[Tensor] = field(default_factory=list)
+    rows: int = 0
+    common: list[int] = field(default_factory=list)
+    kind: list[int] = field(default_factory=list)
+    leaf_row: list[int] = field(default_factory=list)
+    cut_count: list[int] = field(default_factory=list)
+    cuts: list[Made] = field(default_factory=list)
+    splits: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def copy(self) -> _Written:
+        """A copy that can be written on."""
+        return _Written(**{f.name: copy(getattr(self, f.name)) for f in fields(self)})
+
+    def add_rows(self, rounded: Rounded, which: Tensor, constraint: Tensor) -> range:
+        """Append the rows ``which`` of multipliers; returns their numbers."""
+        self.units.append(rounded.units[which])
+        self.exponent.append(rounded.exponent[which])
+        self.constraint.append(constraint[which])
+        self.rows += len(which)
+        return range(self.rows - len(which), self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """Nodes to go through, in the order of the file.
+
+    Attributes
+    ----------
+    node, case : ``[N]``
+    after : ``[N]`` bool, whether the cuts that share a row have been made
+    parent : ``[N]``, the parent's place in the history; ``-1`` for roots
+    region : what the nodes stand for, ``N`` rows
+    """
+
+    node: Tensor
+    case: Tensor
+    after: Tensor
+    parent: Tensor
+    region: Region
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+    def take(self, rows: Tensor) -> _Level:
+        return _Level(self.node[rows], self.case[rows], self.after[rows], self.parent[rows], self.region.take(rows))
+
+    @staticmethod
+    def concatenate(parts: list[_Level]) -> _Level:
+        return _Level(
+            torch.cat([p.node for p in parts]),
+            torch.cat([p.case for p in parts]),
+            torch.cat([p.after for p in parts]),
+            torch.cat([p.parent for p in parts]),
+            Region.concatenate([p.region for p in parts]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Reductions:
+    """Cuts that share a row, as the ranges they leave; rows of a level that have none keep theirs."""
+
+    lowers: list[Tensor]
+    uppers: list[Tensor]
+    effective: Tensor
+
+
+class _Assembly:
+    def __init__(self, queries: Sequence[Query], trails: Sequence[Trail]) -> None:
+        self._queries = queries
+        self._graph = queries[0].network.graph
+        self._forms = Forms(queries, trails)
+        self._record = Record(queries, trails)
+        self._written = [_Written() for _ in queries]
+        #: nodes whose shared cuts are made
+        self._used = torch.zeros(self._record.nodes, dtype=torch.bool)
+        self._history: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._failed: list[Tensor] = []
+
+    def proofs(self) -> list[dict[str, NDArray[np.int64]]]:
+        base = self._common_cuts()
+        common = [w.copy() for w in self._written]
+        todo = list(range(len(self._queries)))
+        for _ in range(_TRIES):
+            todo = self._go_through(base, todo)
+            if not todo:
+                return [self._arrays(query) for query in range(len(self._queries))]
+            for query in todo:
+                self._written[query] = common[query].copy()
+        raise ProofGap(f"{len(todo)} of {len(self._queries)} records are no proofs: {self._queries[todo[0]].name}")
+
+    def _common_cuts(self) -> Region:
+        """Make the common cuts: the regions that they leave, one row per query."""
+        lower, upper = torch.stack([q.lower for q in self._queries]), torch.stack([q.upper for q in self._queries])
+        base = box_region(self._graph, lower, upper)
+        for group in sorted(self._record.common):
+            lowers, uppers = [r.clone() for r in base.range_lower], [r.clone() for r in base.range_upper]
+            for query, cuts in self._record.common[group]:
+                # Which case does not matter: its weight is 0.
+                case = (self._forms.query == query).nonzero()[:1, 0]
+                if not len(case):
+                    continue  # a network of one output: nothing to prove
+                region = base.take(torch.tensor([query]))
+                made = self._own_cuts(query, case, region, [(cuts, torch.arange(len(cuts.node)))])
+                self._written[query].cuts += made
+                self._written[query].common.append(len(made))
+                _apply(made, lowers, uppers, query)
+            base = propagate_intervals(self._graph, replace(base, range_lower=tuple(lowers), range_upper=tuple(uppers)))
+        return base
+
+    def _go_through(self, base: Region, todo: list[int]) -> list[int]:
+        """Write the trees of some queries; returns those that failed, more of whose cuts are marked now."""
+        self._history, self._failed = [], []
+        case = torch.isin(self._forms.query, torch.tensor(todo)).nonzero()[:, 0]
+        at_root = torch.full_like(case, -1)
+        start = base.take(self._forms.query[case])
+        level = _Level(self._record.roots[case], case, torch.zeros(len(case), dtype=torch.bool), at_root, start)
+        entries = 0
+        while len(level):
+            below = []
+            for rows in torch.split(torch.arange(len(level)), _ROWS):
+                part = level if len(rows) == len(level) else level.take(rows)
+                part = replace(part, node=self._record.resolve(part.node))
+                self._history.append((part.node, part.parent, self._forms.query[part.case]))
+                below.append(self._write(part, entries))
+                entries += len(rows)
+            level = _Level.concatenate(below)
+        return self._mark_failed()
+
+    def _mark_failed(self) -> list[int]:
+        if not sum(len(f) for f in self._failed):
+            return []
+        node, parent, query = (torch.cat(parts) for parts in zip(*self._history, strict=True))
+        at = torch.cat(self._failed)
+        failed = torch.unique(query[at])
+        before = int(self._used.sum())
+        while len(at):
+            self._used[node[at]] |= self._record.has_shared[node[at]]
+            at = torch.unique(parent[at])
+            at = at[at >= 0]
+        if int(self._used.sum()) == before:
+            self._used |= self._record.has_shared
+        queries: list[int] = failed.tolist()
+        return queries
+
+    def _write(self, part: _Level, first: int) -> _Level:
+        """Write nodes, and prepare their children; ``first`` is the place in the history of the first."""
+        record = self._record
+        query = self._forms.query[part.case]
+        kind = torch.full((len(part),), _EMPTY)
+        alive, region = self._close(part)
+        live = _Level(part.node[alive], part.case[alive], part.after[alive], part.parent[alive], region)
+        node = live.node
+        own = record.has_own[node]
+        reductions = self._reductions(live, record.has_shared[node] & self._used[node] & ~live.after & ~own)
+        shared = reductions.effective
+        split = ~own & ~shared & (record.split[node] >= 0)
+        leaf = ~own & ~shared & ~split & (record.leaf[node] >= 0)
+        points = ~own & ~shared & ~split & ~leaf & record.is_point[node]
+        self._failed.append(first + alive[~(own | shared | split | leaf | points)])
+        for mask, number in ((own | shared, _CUT), (split, _SPLIT), (leaf, _LEAF), (points, _POINTS)):
+            kind[alive[mask]] = number
+        for number in torch.unique(query).tolist():
+            self._written[number].kind += kind[query == number].tolist()
+        leaves = leaf.nonzero()[:, 0]
+        self._failed.append(first + alive[leaves[~self._write_leaves(live.take(leaves))]])
+        cut = (own | shared).nonzero()[:, 0]
+        after_cuts = self._write_cuts(live.take(cut), own[cut], _rows_of(reductions, cut))
+        halves = split.nonzero()[:, 0]
+        after_splits = self._write_splits(live.take(halves))
+        children = _Level.concatenate([after_cuts, after_splits])
+        # Children come in the order of their parents, lower halves before upper ones.
+        where = torch.cat([2 * cut, 2 * halves, 2 * halves + 1])
+        owner = torch.cat([cut, halves, halves])
+        order = where.argsort()
+        return replace(children, parent=first + alive[owner]).take(order)
+
+    def _close(self, part: _Level) -> tuple[Tensor, Region]:
+        """Closures: the rows whose regions are not empty, and these."""
+        rows, regions = [], []
+        for mine, cases, number in self._forms.of(part.case):
+            whole = part.region if len(mine) == len(part) else part.region.take(mine)
+            alive, region = shrink(self._graph, cases, number, whole)
+            rows.append(mine[alive])
+            regions.append(region)
+        if len(rows) == 1:
+            return rows[0], regions[0]
+        row = torch.cat(rows)
+        order = row.argsort()
+        return row[order], Region.concatenate(regions).take(order)
+
+    def _reductions(self, live: _Level, wanted: Tensor) -> _Reductions:
+        region = live.region
+        lowers, uppers = [r.clone() for r in region.range_lower], [r.clone() for r in region.range_upper]
+        for row in wanted.nonzero()[:, 0].tolist():
+            cuts, which = self._record.shared[int(live.node[row])]
+            for k in range(len(lowers)):
+                for is_lower, ends, narrower in ((True, lowers[k], torch.maximum), (False, uppers[k], torch.minimum)):
+                    mine = which[(cuts.k[which] == k) & (cuts.lower[which] == is_lower)]
+                    feature = cuts.feature[mine]
+                    ends[row, feature] = narrower(ends[row, feature], cuts.end[mine])
+        effective = torch.zeros(len(live), dtype=torch.bool)
+        for k in range(len(lowers)):
+            effective |= (lowers[k] > region.range_lower[k]).any(-1) | (uppers[k] < region.range_upper[k]).any(-1)
+        return _Reductions(lowers, uppers, effective)
+
+    def _write_leaves(self, leaves: _Level) -> Tensor:
+        """Write the multipliers of leaves; which of them are proved."""
+        at = self._record.leaf[leaves.node]
+        constraint = self._constraint(leaves.case, self._record.leaf_constraint[at])
+        rounded = self._round(leaves.case, constraint, leaves.region, self._record.leaf_rows[at], LEAF_BITS, refutes)
+        query = self._forms.query[leaves.case]
+        for number in torch.unique(query).tolist():
+            written, mine = self._written[number], (query == number).nonzero()[:, 0]
+            written.leaf_row += written.add_rows(rounded, mine, constraint)
+        return rounded.proved
+
+    def _write_cuts(self, level: _Level, own: Tensor, reductions: _Reductions) -> _Level:
+        """Write nodes with cuts; their children."""
+        lowers, uppers = [r.clone() for r in level.region.range_lower], [r.clone() for r in level.region.range_upper]
+        shared = (~own).nonzero()[:, 0]
+        made_shared = self._shared_cuts(level.take(shared), _rows_of(reductions, shared))
+        made_by_row = dict(zip(shared.tolist(), made_shared, strict=True))
+        for row in range(len(level)):
+            query = int(self._forms.query[level.case[row]])
+            if row in made_by_row:
+                made = made_by_row[row]
+            else:
+                at = torch.tensor([row])
+                cuts = self._record.own[int(level.node[row])]
+                made = self._own_cuts(query, level.case[at], level.region.take(at), cuts)
+            self._written[query].cut_count.append(len(made))
+            self._written[query].cuts += made
+            _apply(made, lowers, uppers, row)
+        region = replace(level.region, range_lower=tuple(lowers), range_upper=tuple(uppers))
+        node = torch.where(own, self._record.next[level.node], level.node)
+        return replace(level, node=node, after=~own, region=region)
+
+    def _shared_cuts(self, level: _Level, reductions: _Reductions) -> list[list[Made]]:
+        """Write one row of multipliers per node, which proves all of its cuts; the cuts of each."""
+        if not len(level):
+            return []
+        picked = [(cuts, int(which[0])) for cuts, which in (self._record.shared[n] for n in level.node.tolist())]
+        rows = torch.stack([cuts.rows[cuts.row[i]] for cuts, i in picked])
+        constraint = self._constraint(level.case, torch.stack([cuts.constraint[cuts.row[i]] for cuts, i in picked]))
+
+        def proves(which: Tensor, point: DualPoint) -> Tensor:
+            return cuts_hold(
+                self._graph, point, [r[which] for r in reductions.lowers], [r[which] for r in reductions.uppers]
+            )
+
+        rounded = self._round(level.case, constraint, level.region, rows, CUT_BITS, proves)
+        result = []
+        for i, query in enumerate(self._forms.query[level.case].tolist()):
+            made: list[Made] = []
+            if bool(rounded.proved[i]):
+                (number,) = self._written[query].add_rows(rounded, torch.tensor([i]), constraint)
+                for k in range(len(reductions.lowers)):
+                    for side, old, new in (
+                        (0, level.region.range_lower[k][i], reductions.lowers[k][i]),
+                        (1, level.region.range_upper[k][i], reductions.uppers[k][i]),
+                    ):
+                        feature = (new != old).nonzero()[:, 0]
+                        made += [
+                            (k + 1, f, side, int(e), number)
+                            for f, e in zip(feature.tolist(), new[feature].tolist(), strict=True)
+                        ]
+            result.append(made)
+        return result
+
+    def _own_cuts(self, query: int, case: Tensor, region: Region, parts: list[tuple[Cuts, Tensor]]) -> list[Made]:
+        """Write cuts of a region of one row that have a row of multipliers each."""
+        made: list[Made] = []
+        for cuts, which in parts:
+            k, feature, lower, end = cuts.k[which], cuts.feature[which], cuts.lower[which], cuts.end[which]
+            level = int(k[0])  # the cuts of one part are of one activation
+            low, high = region.range_lower[level][0, feature], region.range_upper[level][0, feature]
+            # A range that cannot be at all may have been cut by more than it is long.
+            end = torch.where(lower, torch.minimum(end, high + 1), torch.maximum(end, low - 1))
+            old = torch.where(lower, low, high)
+            useful = torch.where(lower, end > old, end < old).nonzero()[:, 0]
+            if not len(useful):
+                continue
+            feature, lower, end, row = feature[useful], lower[useful], end[useful], cuts.row[which[useful]]
+            left_out = _left_out(region, level, feature, lower, end)
+            cases = case.expand(len(row))
+            constraint = self._constraint(cases, cuts.constraint[row])
+            rounded = self._round(cases, constraint, left_out, cuts.rows[row], CUT_BITS, refutes)
+            proved = rounded.proved.nonzero()[:, 0]
+            numbers = self._written[query].add_rows(rounded, proved, constraint)
+            made += [
+                (level + 1, f, int(not is_lower), int(e), number)
+                for f, is_lower, e, number in zip(
+                    feature[proved].tolist(), lower[proved].tolist(), end[proved].tolist(), numbers, strict=True
+                )
+            ]
+        return made
+
+    def _write_splits(self, level: _Level) -> _Level:
+        """Write splits; all lower halves, then all upper halves."""
+        record = self._record
+        at = record.split[level.node]
+        split = Split(record.splits.k[at], record.splits.feature[at], record.splits.point[at])
+        rows = zip((split.k + 1).tolist(), split.feature.tolist(), split.point.long().tolist(), strict=True)
+        for query, row in zip(self._forms.query[level.case].tolist(), rows, strict=True):
+            self._written[query].splits.append(row)
+        twice = level.take(torch.arange(len(level)).repeat(2))
+        region = split_regions(level.region, split) if len(level) else twice.region
+        node = record.children[at].T.reshape(-1)
+        return replace(twice, node=node, after=torch.zeros_like(twice.after), region=region)
+
+    def _constraint(self, case: Tensor, constraint: Tensor) -> Tensor:
+        # Beyond a case's own constraints its last one is repeated.
+        return torch.minimum(constraint, self._forms.constraints[case] - 1)
+
+    def _round(
+        self, case: Tensor, constraint: Tensor, region: Region, rows: Tensor, bits: Sequence[int], proves: Proves
+    ) -> Rounded:
+        result = Rounded.nothing(rows)
+        for mine, cases, number in self._forms.of(case):
+
+            def of_mine(which: Tensor, point: DualPoint, mine: Tensor = mine) -> Tensor:
+                return proves(mine[which], point)
+
+            result.put(
+                mine,
+                round_rows(self._graph, cases, number, constraint[mine], region.take(mine), rows[mine], bits, of_mine),
+            )
+        return result
+
+    def _arrays(self, query: int) -> dict[str, NDArray[np.int64]]:
+        written = self._written[query]
+        sizes = [self._graph.nodes[i].size for i in self._graph.activations]
+        mine = self._forms.query == query
+        units = torch.cat([torch.zeros(0, 1 + sum(sizes), dtype=torch.int64), *written.units])
+        constraint = torch.cat([torch.zeros(0, dtype=torch.int64), *written.constraint])
+        exponent = torch.cat([torch.zeros(0, dtype=torch.int64), *written.exponent])
+        most = max(self._forms.constraints[mine].tolist(), default=1)
+        mu = torch.zeros(len(units), most, dtype=torch.int64)
+        mu[torch.arange(len(units)), constraint] = units[:, 0]
+        kept = [part.any(0).nonzero()[:, 0] for part in torch.split(units[:, 1:], sizes, 1)]
+        starts = np.cumsum([1, *sizes]).tolist()
+        none = torch.zeros(0, dtype=torch.int64)
+        columns = torch.cat([none, *(start + features for start, features in zip(starts, kept, strict=False))])
+        cuts = np.array(written.cuts, dtype=np.int64).reshape(-1, 5)
+        splits = np.array(written.splits, dtype=np.int64).reshape(-1, 3)
+        arrays = {
+            "form": self._forms.is_order[mine].long().numpy(),
+            "kept": [len(features) for features in kept],
+            "kept_feature": torch.cat([none, *kept]).numpy(),
+            "row_exponent": exponent.numpy(),
+            "row_mu": mu.reshape(-1).numpy(),
+            "row_s": units[:, columns].reshape(-1).numpy(),
+            "common": written.common,
+            "kind": written.kind,
+            "leaf_row": written.leaf_row,
+            "cut_count": written.cut_count,
+            "cut_activation": cuts[:, 0],
+            "cut_feature": cuts[:, 1],
+            "cut_side": cuts[:, 2],
+            "cut_end": cuts[:, 3],
+            "cut_row": cuts[:, 4],
+            "split_activation": splits[:, 0],
+            "split_feature": splits[:, 1],
+            "split_point": splits[:, 2],
+        }
+        return {name: np.asarray(values, dtype=np.int64) for name, values in arrays.items()}
+
+
+def _rows_of(reductions: _Reductions, rows: Tensor) -> _Reductions:
+    return _Reductions(
+        [r[rows] for r in reductions.lowers], [r[rows] for r in reductions.uppers], reductions.effective[rows]
+    )
+
+
+def _left_out(region: Region, k: int, feature: Tensor, lower: Tensor, end: Tensor) -> Region:
+    """The region of one row once per cut, with the feature's range confined to what the cut leaves out."""
+    rows = torch.arange(len(feature))
+    wide = region.take(torch.zeros_like(rows))
+    low, high = wide.range_lower[k].clone(), wide.range_upper[k].clone()
+    high[rows, feature] = torch.where(lower, end - 1, high[rows, feature])
+    low[rows, feature] = torch.where(lower, low[rows, feature], end + 1)
+    return wide.with_range(k, low, high)
+
+
+def _apply(made: list[Made], lowers: list[Tensor], uppers: list[Tensor], row: int) -> None:
+    for activation, feature, side, end, _ in made:
+        (lowers, uppers)[side][activation - 1][row, feature] = end

@@ -1,0 +1,124 @@
+"""Multipliers with few digits: what makes a certificate small.
+
+A bound is hardly ever so close to 0 that all digits of its multipliers matter. For every row the
+coarsest of a few grids is taken on which the exact bound is still below 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.deciding.exact import evaluate_exact
+from netproof.bounds.dual import DualPoint, hulls_of
+from netproof.bounds.region import Region
+from netproof.conditions.cases import Cases
+from netproof.graph.graph import Graph
+
+#: bits of the largest multiplier of a row, tried in turn before the row is taken as it is
+LEAF_BITS, CUT_BITS = (6, 9, 13, 20), (10, 16, 24)
+#: how much coarser than its own grid a row is tried in the end: the search took the finest grid that left room for its
+#: sums, which may be larger on the query's own graph and region
+_COARSER = (0, 1, 2, 4, 8)
+#: multipliers are multiples of 2**-48 at the finest, and below 2**52 in these units
+_FINEST, _LARGEST = 48, float(2**52)
+
+#: whether an exact evaluation at rows (indices) proves what these rows have to prove, ``[B]`` bool
+Proves = Callable[[Tensor, DualPoint], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """Rows of multipliers in units of ``2**-exponent``, ``[B, 1 + n]`` and ``[B]``, int64; and whether they prove
+    what they have to, ``[B]`` bool."""
+
+    units: Tensor
+    exponent: Tensor
+    proved: Tensor
+
+    @staticmethod
+    def nothing(rows: Tensor) -> Rounded:
+        """For rows of which nothing is proved yet."""
+        count = len(rows)
+        return Rounded(
+            torch.zeros(rows.shape, dtype=torch.int64),
+            torch.zeros(count, dtype=torch.int64),
+            torch.zeros(count, dtype=torch.bool),
+        )
+
+    def put(self, rows: Tensor, other: Rounded) -> None:
+        """Replace some rows."""
+        self.units[rows], self.exponent[rows], self.proved[rows] = other.units, other.exponent, other.proved
+
+
+def refutes(rows: Tensor, point: DualPoint) -> Tensor:
+    """Rows that have to refute their regions."""
+    return point.value < 0
+
+
+def round_rows(
+    graph: Graph,
+    cases: Cases,
+    case: Tensor,
+    constraint: Tensor,
+    region: Region,
+    rows: Tensor,
+    bits: Sequence[int],
+    proves: Proves,
+) -> Rounded:
+    """Round rows ``[B, 1 + n]`` (``mu``, then ``s``) on their regions, as coarsely as they still prove what they have to.
+
+    Parameters
+    ----------
+    case, constraint : ``[B]``, the case of each row and its constraint that ``mu`` is for
+    bits : sizes of the largest multiplier to try; then come the row's own grid and somewhat coarser ones
+    """
+    result = Rounded.nothing(rows)
+    largest = torch.log2(rows.abs().amax(1).clamp(min=2.0**-30)).ceil() if len(rows) else rows.new_zeros(0)
+    left = torch.arange(len(rows))
+    for digits, coarser in (*((b, 0) for b in bits), *((None, c) for c in _COARSER)):
+        if not len(left):
+            break
+        exponent = _own_grid(rows[left]) - coarser if digits is None else (digits - largest[left]).clamp(max=_FINEST)
+        scaled = (rows[left] * torch.exp2(exponent)[:, None]).round()
+        # Any positive multiple of a row proves what the row proves.
+        exponent = exponent.clamp(min=0)
+        ok = _evaluate(graph, cases, case[left], constraint[left], region.take(left), scaled, exponent, left, proves)
+        proved = Rounded(scaled[ok].to(torch.int64), exponent[ok].to(torch.int64), ok[ok])
+        result.put(left[ok], proved)
+        left = left[~ok]
+    return result
+
+
+def _evaluate(
+    graph: Graph,
+    cases: Cases,
+    case: Tensor,
+    constraint: Tensor,
+    region: Region,
+    scaled: Tensor,
+    exponent: Tensor,
+    rows: Tensor,
+    proves: Proves,
+) -> Tensor:
+    values = scaled * torch.exp2(-exponent)[:, None]
+    sizes = [graph.nodes[i].size for i in graph.activations]
+    weight, s = values[:, 0], torch.split(values[:, 1:], sizes, 1) if sizes else ()
+    objective = cases.weighted(case, constraint, weight, region)
+    usable = torch.isfinite(objective.constant) & (weight >= 0) & (scaled.abs() < _LARGEST).all(1)
+    objective = objective.with_constant(torch.where(usable, objective.constant, 0.0))
+    point, grid = evaluate_exact(graph, region, hulls_of(graph, region), objective, list(s))
+    # On a coarser grid than the rows' own the evaluation would be of other rows.
+    return usable & (grid >= exponent) & proves(rows, point)
+
+
+def _own_grid(rows: Tensor) -> Tensor:
+    """Smallest ``p`` for which the row is a multiple of ``2**-p``, ``[B]``; the finest where there is none."""
+    exponent = torch.full((len(rows),), float(_FINEST), dtype=torch.float64)
+    for p in range(_FINEST, -1, -1):
+        scaled = rows * 2.0**p
+        exponent = torch.where((scaled == scaled.round()).all(1), float(p), exponent)
+    return exponent

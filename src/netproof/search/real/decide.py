@@ -1,0 +1,206 @@
+"""Verification of one real query: attack, bounds at the root, branch and bound."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from netproof.attack.real import FloatAttack
+from netproof.bounds.crown import crown_lines
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.dual import hulls_of
+from netproof.bounds.intervals import interval_bound
+from netproof.bounds.multipliers.signs import is_piecewise_linear
+from netproof.bounds.ranges.forms import FEW_INPUTS, form_ranges
+from netproof.bounds.ranges.refine import open_features, refine_ranges, rows_at_once
+from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
+from netproof.conditions.constraints import Constraints
+from netproof.device import find_device, plain_products
+from netproof.graph.graph import Graph, GraphBuilder
+from netproof.operators.affine.scale import Scale
+from netproof.query import Query, Result, Verdict
+from netproof.search.real.input_split import InputSplit
+from netproof.search.real.memory import check_memory
+from netproof.search.real.problem import Problem
+from netproof.search.real.range_split import RangeSplit
+from netproof.search.real.relu_split import Found
+from netproof.search.real.rounds import Rounds
+from netproof.search.real.touch import BENDS, Touch
+from netproof.settings import Settings
+
+#: restarts and steps of the attack before anything else, and of the one on what the root leaves open
+_QUICK, _LONG = (4, 20), (20, 60)
+
+#: with at most so many inputs that vary, the box is split
+_FEW_INPUTS = 8
+#: with at most so many inputs and more than so many open features too, for so much of the time that is left unless that
+#: closes a good part of the box
+_SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.5
+#: why a search is not begun
+_BEYOND = "values can be so large (2^500) that no bound of them is finite in float64"
+#: bytes that open subproblems may occupy in any case
+_LEAST_MEMORY = 1 << 20
+
+
+def verify_real(query: Query, settings: Settings) -> Result:
+    """Decide one query on a real network that is not misclassified; :mod:`netproof.search.verify` hands it here."""
+    begun = time.monotonic()
+    device = find_device(settings.device)
+    settings = replace(settings, memory=max(check_memory(query, settings), _LEAST_MEMORY))
+    deadline = begun + settings.timeout
+    try:
+        with plain_products(device):
+            found, method = _decide(query, settings, device, deadline)
+    except torch.cuda.OutOfMemoryError:
+        problem = f"the memory of {device} does not suffice; the CPU's may (--device cpu)"
+        found, method = Found(Verdict.UNKNOWN, 0, reason=problem), "search"
+    return Result(
+        found.verdict,
+        time.monotonic() - begun,
+        method,
+        found.subproblems,
+        found.witness,
+        found.bound if found.bound is not None and math.isfinite(found.bound) else None,
+        found.reason,
+    )
+
+
+def _decide(query: Query, settings: Settings, device: torch.device, deadline: float) -> tuple[Found, str]:
+    graph = _with_own_output(query.network.graph)
+    if not query.condition:
+        return Found(Verdict.UNSAT, 0), "evaluation"
+    constraints = Constraints.of(graph, query.condition)
+    region = box_region(graph, query.lower[None], query.upper[None])
+    rounding = Rounding.of(graph, region)
+    case = _left_by_intervals(graph, region, constraints, rounding, torch.arange(len(constraints)))
+    if not len(case):
+        return Found(Verdict.UNSAT, len(constraints)), "bound"
+    attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
+    if attack is not None:
+        witness = attack.ascend(case, *_QUICK, deadline)
+        if witness is not None:
+            return Found(Verdict.SAT, 0, witness), "attack"
+    propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
+    region = propagate(graph, region)
+    region = refine_ranges(graph, region, deadline, propagate)
+    rounding = Rounding.of(graph, region)
+    case = _root(graph, region, constraints, rounding, case, deadline)
+    touch = Touch.of(query, graph) if len(case) else None
+    if touch is not None:
+        case = case[~torch.tensor(touch.refutes(region, 0, case.tolist(), deadline))]
+    if not len(case):
+        return Found(Verdict.UNSAT, len(constraints)), "bound"
+    if attack is not None:
+        witness = attack.ascend(case, *_LONG, deadline)
+        if witness is not None:
+            return Found(Verdict.SAT, len(constraints), witness), "attack"
+    if touch is not None:
+        case = case[~torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, BENDS))]
+        if not len(case):
+            return Found(Verdict.UNSAT, len(constraints)), "bound"
+    problem = Problem(graph, constraints, attack, settings.memory, device, touch)
+    hopeful = _hopeful(query, graph, constraints, case, rounding)
+    if bool(hopeful.all()):
+        return _search(query, problem, region, case, deadline)
+    found, step = Found(Verdict.UNSAT, len(constraints)), "bound"
+    if bool(hopeful.any()):
+        found, step = _search(query, problem, region, case[hopeful], deadline)
+    if found.verdict is Verdict.UNSAT:
+        found = replace(found, verdict=Verdict.UNKNOWN, reason=_BEYOND)
+    return found, step
+
+
+def _with_own_output(graph: Graph) -> Graph:
+    """The graph with an output node that is not its input: objectives name both, by node."""
+    if len(graph.nodes) > 1:
+        return graph
+    builder = GraphBuilder(graph.arithmetic, graph.input.shape)
+    one = torch.ones(1, dtype=torch.float64)
+    builder.add("output", Scale(graph.input.size, one, torch.zeros_like(one)), builder.input)
+    return builder.build()
+
+
+def _left_by_intervals(
+    graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, cases: Tensor
+) -> Tensor:
+    """Those of the cases that intervals leave open, single constraint by single constraint."""
+    left = []
+    for case in torch.split(cases, max(1, rows_at_once(graph) // constraints.width)):
+        objective = constraints.single(
+            case.repeat_interleave(constraints.width), torch.arange(constraints.width).repeat(len(case))
+        )
+        coefficients = {node: c[None] for node, c in objective.coefficients.items()}
+        value = interval_bound(graph, region, coefficients, objective.constant[None], rounding)
+        left.append(case[value.view(len(case), constraints.width).amin(1) >= 0])
+    return torch.cat(left)
+
+
+def _hopeful(query: Query, graph: Graph, constraints: Constraints, case: Tensor, rounding: Rounding) -> Tensor:
+    """Which cases might be refuted, as far as the size of values goes: ``[B]`` bool.
+
+    Where there is no finite bound on the region, ``rounding``, there can be some on its parts, whose values are smaller. But
+    some part holds the centre of the box, and one its largest point, so that what the network makes of
+    these must not be too large.
+    """
+    hopeful = constraints.boundable(case, rounding)
+    if bool(hopeful.all()):
+        return hopeful
+    hopeful = torch.ones_like(hopeful)
+    for x in ((query.lower + query.upper) / 2, torch.where(-query.lower > query.upper, query.lower, query.upper)):
+        hopeful &= constraints.boundable(case, Rounding.of(graph, point_region(graph, x[None])))
+    return hopeful
+
+
+def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadline: float) -> tuple[Found, str]:
+    """Decide the cases that the root leaves open."""
+    graph = problem.graph
+    varying = int((query.lower < query.upper).sum())
+    before = 0
+    boxes = varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES)
+    if boxes:
+        now = time.monotonic()
+        until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
+        found = InputSplit(problem).run(region, case, deadline, until)
+        if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
+            return _ended(found, deadline), "search"
+        case, before = found.left, found.subproblems
+    if not is_piecewise_linear(graph, region):
+        found = RangeSplit(problem).run(region, case, deadline)
+    else:
+        found = Rounds(problem).run(region, case, deadline)
+    return _ended(replace(found, subproblems=before + found.subproblems), deadline), "search"
+
+
+def _ended(found: Found, deadline: float) -> Found:
+    """How a search ended that handed its cases on when there was no time left for another one."""
+    if found.verdict is Verdict.UNKNOWN and found.left is not None and time.monotonic() >= deadline:
+        return replace(found, verdict=Verdict.TIMEOUT, reason="the time limit was reached")
+    return found
+
+
+def _open_count(graph: Graph, region: Region) -> int:
+    return sum(int(open_features(graph, region, k).sum()) for k in range(len(graph.activations)))
+
+
+def _root(
+    graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, cases: Tensor, deadline: float
+) -> Tensor:
+    """Cases that CROWN leaves open, single constraint by single constraint; at the deadline, those it has not come to."""
+    hulls = hulls_of(graph, region)
+    case = cases.repeat_interleave(constraints.width)
+    which = torch.arange(constraints.width).repeat(len(cases))
+    value = torch.full((len(case),), torch.inf, dtype=torch.float64)
+    for rows in torch.split(torch.arange(len(case)), rows_at_once(graph)):
+        if time.monotonic() >= deadline:
+            break
+        objective = constraints.single(case[rows], which[rows])
+        value[rows] = crown_lines(graph, region, hulls, objective, rounding).value
+    open_cases = cases[value.view(len(cases), constraints.width).amin(1) >= 0]
+    if not len(open_cases):
+        return open_cases
+    # The ranges are better by now than they were for the intervals before.
+    return _left_by_intervals(graph, region, constraints, rounding, open_cases)

@@ -1,0 +1,320 @@
+"""Branch and bound over the input box, for networks with few inputs (Wang et al., USENIX Security 2018).
+
+Boxes are bounded in batches by CROWN with ranges of their own, and split in half where their bounds depend most on
+an input. With very few inputs boxes are cheap, and one with many open features is split at once. With more inputs it
+would take too many halvings until linear forms alone are tight: the ranges of every box are refined, on top of those
+that its parent knew.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.backward import Lines
+from netproof.bounds.boxes import box_lines, refine_with_account
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.dual import hulls_of
+from netproof.bounds.intervals import interval_bound
+from netproof.bounds.multipliers.mixture import best_mixture
+from netproof.bounds.ranges.forms import form_ranges
+from netproof.bounds.ranges.refine import open_features, refine_ranges
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.operators.hulls.hull import Hull
+from netproof.query import Verdict
+from netproof.search.real.problem import Problem
+from netproof.search.real.relu_split import Found
+from netproof.search.real.touch import BENDS
+
+#: bytes that the tensors of one batch of boxes may occupy
+_BYTES = 24 << 20
+#: with at most so many inputs that vary, a box with more than so many open features is split at once
+_FEW_INPUTS, _MOST_FEATURES = 8, 400
+#: inputs that are tried out for a split
+_LOOK_AHEAD = 5
+#: the share of the region that has to be closed for boxes to be worth more time
+_WORTH = 0.25
+#: boxes narrower than this share of their magnitude are not split any more
+_NARROW = 1e-11
+#: bounds up to so much, relative to thresholds, may be 0 but for rounding; so many boxes of a batch are looked at
+_TOUCHES, _TOUCHED = 1e-9, 16
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound,
+    and how often they were split."""
+
+    region: Region
+    cases: Tensor
+    value: Tensor
+    depth: Tensor
+
+    def __len__(self) -> int:
+        return self.value.shape[0]
+
+    def take(self, rows: Tensor) -> Boxes:
+        return Boxes(self.region.take(rows), self.cases[rows], self.value[rows], self.depth[rows])
+
+    @property
+    def bytes(self) -> int:
+        parts = (self.region.lower, self.region.upper, *self.region.range_lower, *self.region.range_upper, self.cases)
+        return sum(part.numel() * part.element_size() for part in parts)
+
+    @staticmethod
+    def concatenate(parts: list[Boxes]) -> Boxes:
+        return Boxes(
+            Region.concatenate([p.region for p in parts]),
+            torch.cat([p.cases for p in parts]),
+            torch.cat([p.value for p in parts]),
+            torch.cat([p.depth for p in parts]),
+        )
+
+
+class InputSplit:
+    """Search on one query, all of it in float64 on the CPU."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._graph = problem.graph
+        self._constraints = problem.constraints
+        self._attack = problem.attack
+        self._touch = problem.touch
+        #: what bounds near 0 are compared with
+        self._size = 1 + float(problem.constraints.threshold.abs().max())
+        self._memory = problem.memory
+        widest = max(node.size for node in problem.graph.nodes)
+        #: boxes on which all constraints are bounded at once, and boxes whose ranges are refined besides
+        self._portion = max(1, _BYTES // (8 * widest * len(problem.constraints) * problem.constraints.width))
+        self._batch = min(self._portion, max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64)))))
+        self._count = 0
+        self._rounding: Rounding | None = None
+
+    def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Found:
+        """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``.
+
+        At ``patience`` it stops too, unless a quarter of the region is closed by then.
+        """
+        self._rounding = Rounding.of(self._graph, region)
+        cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
+        cases[0, case] = True
+        waiting = [
+            Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64), torch.zeros(1, dtype=torch.float32))
+        ]
+        occupied = 0
+        while waiting:
+            if time.monotonic() >= deadline:
+                return self._undecided(Verdict.TIMEOUT, "the time limit was reached", waiting)
+            if time.monotonic() >= patience and _volume(waiting) > 1 - _WORTH:
+                return self._undecided(Verdict.UNKNOWN, "boxes do not close", waiting)
+            if occupied > self._memory:
+                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached", waiting)
+            # Depth first, which keeps the store small: all boxes have to be refuted in any order.
+            batch = waiting.pop()
+            while waiting and len(batch) + len(waiting[-1]) <= self._batch:
+                batch = Boxes.concatenate([batch, waiting.pop()])
+            if len(batch) > self._batch:
+                rows = torch.arange(len(batch))
+                waiting.append(batch.take(rows[self._batch :]))
+                batch = batch.take(rows[: self._batch])
+            left, score, found = self._bound(batch, deadline)
+            if found is not None:
+                return found
+            if len(left):
+                narrow = left.region.upper - left.region.lower <= _NARROW * (1 + left.region.upper.abs())
+                if bool(narrow.all(1).any()):
+                    return self._undecided(Verdict.UNKNOWN, "a box cannot be split any further", [*waiting, left])
+                waiting.append(_halves(left, torch.where(narrow, -torch.inf, score)))
+            occupied = sum(part.bytes for part in waiting)
+        return Found(Verdict.UNSAT, self._count)
+
+    def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Found:
+        left = torch.cat([part.cases for part in waiting]).any(0).nonzero()[:, 0]
+        bound = float(max(part.value.max() for part in waiting))
+        return Found(verdict, self._count, bound=bound, reason=reason, left=left)
+
+    def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Found | None]:
+        """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
+        self._count += len(batch)
+        region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
+        # Until ranges are refined the account of the whole region will do, where it allows of any bound.
+        rounding = self._rounding
+        if rounding is None or not rounding.total_magnitude < math.inf:
+            rounding = Rounding.of(self._graph, region)
+        left, slopes = self._close(replace(batch, region=region), rounding)
+        graph = self._graph
+        features = sum(open_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
+        small = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left))
+        # The ranges of the whole box are refined already.
+        many = ~small & ((left.region.lower < left.region.upper).sum(1) > _FEW_INPUTS) & (left.depth > 0)
+        if time.monotonic() >= deadline:
+            small, many = torch.zeros_like(small), torch.zeros_like(many)
+        rows = (~small & ~many).nonzero()[:, 0]
+        parts = [(left.take(rows), slopes[rows])]
+        rows = small.nonzero()[:, 0]
+        if len(rows):
+            part = left.take(rows)
+            region, refined = refine_with_account(graph, part.region)
+            parts.append(self._close(replace(part, region=region), refined))
+        # Boxes with many open features have too many objectives to be bounded side by side.
+        for row in many.nonzero():
+            part = left.take(row)
+            region = refine_ranges(graph, part.region, deadline, form_ranges)
+            parts.append(self._close(replace(part, region=region), Rounding.of(graph, region)))
+        left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
+        left, slopes = self._touched(left, slopes, deadline)
+        if self._attack is not None and len(left):
+            witness = self._try(left, slopes)
+            if witness is not None:
+                return left, slopes, witness
+        return left, self._scores(left, slopes, rounding), None
+
+    def _touched(self, left: Boxes, slopes: Tensor, deadline: float) -> tuple[Boxes, Tensor]:
+        """The boxes without those in which every open case is refuted by a bound of exactly 0."""
+        if self._touch is None:
+            return left, slopes
+        close = left.value <= _TOUCHES * self._size
+        kept = torch.ones(len(left), dtype=torch.bool)
+        for row in close.nonzero()[:_TOUCHED, 0].tolist():
+            cases = left.cases[row].nonzero()[:, 0].tolist()
+            kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, BENDS))
+        return left.take(kept), slopes[kept]
+
+    def _scores(self, left: Boxes, slopes: Tensor, rounding: Rounding) -> Tensor:
+        """How good it is to split each input: the best few by the reach of the lines are tried out."""
+        width = left.region.upper - left.region.lower
+        score = (slopes.abs() * width[:, None, None]).amax(2)
+        score = torch.where(left.cases[..., None], score, 0.0).sum(1)
+        # On every other level only; on those between, the reach of the lines decides alone.
+        at = (left.depth % 2 == 0).nonzero()[:, 0]
+        tried = min(_LOOK_AHEAD, score.shape[1])
+        if tried < 2 or not len(at):
+            return score
+        best, candidates = score[at].topk(tried, 1)
+        row = torch.arange(len(at)).repeat_interleave(tried)
+        one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
+        one[torch.arange(len(row)), candidates.reshape(-1)] = 1.0
+        halves = _halves(left.take(at[row]), one)
+        portions = torch.split(torch.arange(len(halves)), self._portion)
+        value = torch.cat([self._value(halves.take(some), rounding) for some in portions]).clamp(min=0)
+        gain = -(value[: len(row)] + value[len(row) :]).view(-1, tried)
+        tried_out = torch.where(best > 0, gain, -torch.inf)
+        score[at] = torch.full_like(score[at], -torch.inf).scatter(1, candidates, tried_out)
+        return score
+
+    def _value(self, batch: Boxes, rounding: Rounding) -> Tensor:
+        """The largest bound of any open case by single constraints, with ranges of linear forms: ``[B]``."""
+        constraints = self._constraints
+        boxes, number, width = len(batch), len(constraints), constraints.width
+        region = form_ranges(self._graph, batch.region)
+        lines = self._lines(region, hulls_of(self._graph, region), rounding)
+        value = lines.value.view(boxes, number, width).amin(-1)
+        return torch.where(batch.cases, value, -torch.inf).amax(1)
+
+    def _lines(self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding) -> Lines:
+        """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
+        coefficients, constant = self._objectives(len(region))
+        return box_lines(self._graph, region, hulls, coefficients, constant, rounding)
+
+    def _objectives(self, boxes: int) -> tuple[dict[int, Tensor], Tensor]:
+        """Every constraint on every box: coefficients ``[B, N m, n]`` by node, constants ``[B, N m]``."""
+        constraints = self._constraints
+        rows = len(constraints) * constraints.width
+        coefficients = {constraints.last: constraints.outputs.reshape(1, rows, -1).expand(boxes, -1, -1)}
+        if constraints.inputs is not None:
+            coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
+        return coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1)
+
+    def _flat(self, region: Region, rounding: Rounding) -> Tensor:
+        """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N]``, by single constraints."""
+        coefficients, constant = self._objectives(len(region))
+        value = interval_bound(self._graph, region, coefficients, constant, rounding)
+        return value.view(len(region), len(self._constraints), self._constraints.width).amin(-1)
+
+    def _close(self, batch: Boxes, rounding: Rounding) -> tuple[Boxes, Tensor]:
+        """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
+        alive = (~batch.region.empty()).nonzero()[:, 0]
+        if len(alive) < len(batch):
+            batch = batch.take(alive)
+        region = batch.region
+        constraints, width = self._constraints, self._constraints.width
+        boxes, number = len(region), len(constraints)
+        hulls = hulls_of(self._graph, region)
+        lines = self._lines(region, hulls, rounding)
+        value = lines.value.view(boxes, number, width).amin(-1)
+        cases = batch.cases & (value >= 0)
+        open_rows = cases.any(1).nonzero()[:, 0]
+        if len(open_rows):
+            value[open_rows] = torch.minimum(value[open_rows], self._flat(region.take(open_rows), rounding))
+            cases = batch.cases & (value >= 0)
+        if width > 1 and bool(cases.any()):
+            cases, value = self._mix(region, hulls, rounding, lines, cases, value)
+        rows = cases.any(1).nonzero()[:, 0]
+        largest = torch.where(cases, value, -torch.inf).amax(1)[rows]
+        left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows])
+        return left, lines.coefficients.view(boxes, number, width, -1)[rows]
+
+    def _mix(
+        self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding, single: Lines, cases: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Refute conjunctions by mixtures of their constraints, whose single lines are known."""
+        box, case = cases.nonzero(as_tuple=True)
+        width = self._constraints.width
+        shape = (len(region), len(self._constraints), width)
+        part = region.take(box)
+        weight = best_mixture(
+            single.coefficients.view(*shape, -1)[box, case],
+            single.constant.view(shape)[box, case],
+            part.lower,
+            part.upper,
+        )
+        objective = self._constraints.mixed(case, weight)
+        lines = box_lines(
+            self._graph,
+            part,
+            tuple(hull.take(box) for hull in hulls),
+            {node: c[:, None] for node, c in objective.coefficients.items()},
+            objective.constant[:, None],
+            rounding,
+        )
+        mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, rounding)
+        value = value.clone()
+        value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))
+        return cases & (value >= 0), value
+
+    def _try(self, left: Boxes, slopes: Tensor) -> Found | None:
+        """Try the maximizers and the centre of each box."""
+        assert self._attack is not None
+        case = left.cases.to(torch.int8).argmax(1)
+        low, high = left.region.lower, left.region.upper
+        mean = slopes[torch.arange(len(left)), case].mean(1)
+        points = torch.cat([torch.where(mean > 0, high, low), (low + high) / 2])
+        witness = self._attack.try_points(points, case.repeat(2))
+        return None if witness is None else Found(Verdict.SAT, self._count, witness)
+
+
+def _volume(waiting: list[Boxes]) -> float:
+    """The share of the region that is open."""
+    return sum(float(torch.exp2(-part.depth.double()).sum()) for part in waiting)
+
+
+def _halves(boxes: Boxes, score: Tensor) -> Boxes:
+    """Both halves of every box, cut at the middle of the input with the best score."""
+    region = boxes.region
+    chosen = score.argmax(1)
+    at = (torch.arange(len(boxes)), chosen)
+    low, high = (end.expand(len(boxes), -1) for end in (region.lower, region.upper))
+    middle = (low[at] + high[at]) / 2
+    lower, upper = low.clone(), high.clone()
+    lower[at], upper[at] = middle, middle
+    twice = boxes.take(torch.arange(len(boxes)).repeat(2))
+    halves = Region(
+        torch.cat([low, lower]),
+        torch.cat([upper, high]),
+        twice.region.range_lower,
+        twice.region.range_upper,
+    )
+    return Boxes(halves, twice.cases, twice.value, twice.depth + 1)

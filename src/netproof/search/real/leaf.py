@@ -1,0 +1,229 @@
+"""Subproblems in which every sign is fixed: what is left is a linear program in the input.
+
+Where no feature is open any more, every value is an affine function of the input, and weights of constraints and
+multipliers of splits are all there is to choose: the dual of a linear program (Wang et al., *Beta-CROWN*, NeurIPS 2021,
+section 3). Adam comes close to its solution, HiGHS finds it. What HiGHS says decides nothing: its dual values are
+multipliers like any others, and the bound that they give is evaluated with all rounding accounted for; its point is
+tried as a witness.
+
+With ``x = center + radius u``, constraints ``m(u) >= 0`` and signs ``g(u) >= 0`` of features, each divided by the
+largest it can be, two programs are asked:
+
+* maximize ``t`` with ``m(u) >= t`` and ``g(u) >= 0``: below 0 where the case cannot hold, and elsewhere the point that
+  meets it by the most;
+* where that has no point, maximize ``t <= 0`` with ``m(u) >= t`` and ``g(u) >= t``: always feasible, below 0 where the
+  signs alone contradict each other.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.dual import Objective
+from netproof.bounds.multipliers.signs import OpenDual
+from netproof.conditions.constraints import Constraints
+from netproof.solvers.highs.model import Floats, Model, Solution, Status
+from netproof.solvers.highs.solve import HighsProcess, SolverError
+
+#: numbers in the matrix of a program that is still written down
+_LARGEST_PROGRAM = 1 << 22
+#: rows that are passed back at once
+_ROWS = 256
+#: by how much HiGHS may miss a row or a reduced cost; the least that it takes is 1e-10
+_TOLERANCE = 1e-9
+#: how far below 0 a program may end that shows nothing, of the largest values that constraints and signs can have
+_WITHIN = 1e-8
+#: the longest that one program may take, in seconds
+_SECONDS = 10.0
+#: bytes that the solver may occupy at most
+_MEMORY = 1 << 30
+#: how often the solver may fail before it is not asked any more
+_ACCIDENTS = 2
+
+
+def leaf_solver(memory: int) -> HighsProcess:
+    """A solver for leaves, where open subproblems may occupy ``memory`` bytes."""
+    return HighsProcess(min(memory, _MEMORY))
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """What is known of a leaf.
+
+    Attributes
+    ----------
+    value : an upper bound in real arithmetic of a mixture of the case's constraints; below 0 it is refuted
+    point : ``[n_input]`` float64 where there is one, to be tried as a witness
+    hopeless : whether the solver found nothing either that would refute it, so that asking again is of no use
+    """
+
+    value: float
+    point: Tensor | None = None
+    hopeless: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """Affine functions of ``u`` in ``[-1, 1]^n``: ``slope @ u + offset``, ``[r, n]`` and ``[r]``."""
+
+    slope: Floats
+    offset: Floats
+
+    @property
+    def size(self) -> Floats:
+        """The largest absolute value of each, 1 where it is 0."""
+        largest = np.abs(self.slope).sum(1) + np.abs(self.offset)
+        return np.asarray(np.where(largest > 0, largest, 1.0))
+
+
+class LeafPrograms:
+    """Bounds leaves of one search by linear programs.
+
+    Parameters
+    ----------
+    dual : the open features of the root region, float64
+    rounding : of that region
+    constraints : float64
+    solver : where programs are solved; its process starts with the first leaf
+    """
+
+    def __init__(self, dual: OpenDual, rounding: Rounding, constraints: Constraints, solver: HighsProcess) -> None:
+        self._dual = dual
+        self._rounding = rounding
+        self._constraints = constraints
+        self._solver = solver
+        self._accidents = 0
+        box = dual.region
+        self._center, self._radius = (box.lower[0] + box.upper[0]) / 2, (box.upper[0] - box.lower[0]) / 2
+        self._free = (self._radius > 0).nonzero()[:, 0]
+
+    def bound(self, case: int, side: Tensor, deadline: float) -> Leaf:
+        """Bound a case where every open feature is on a side (``[m]`` int8, none ``WHOLE``)."""
+        unknown = Leaf(torch.inf)
+        rows = len(self._dual) + self._constraints.width
+        if rows * len(self._free) > _LARGEST_PROGRAM or self._accidents >= _ACCIDENTS:
+            return unknown
+        until = min(deadline, time.monotonic() + _SECONDS)
+        margins = self._lines_of_constraints(case, side)
+        signs, features = self._lines_of_signs(side, until)
+        if signs is None or time.monotonic() >= until:
+            return unknown
+        try:
+            solution = self._solver.solve(_program(margins, signs), until, relaxed=True, tolerance=_TOLERANCE)
+            if solution.status not in (Status.OPTIMAL, Status.TIME):
+                elastic = _program(margins, signs, elastic=True)
+                solution = self._solver.solve(elastic, until, relaxed=True, tolerance=_TOLERANCE)
+        except SolverError:
+            self._accidents += 1
+            return unknown
+        point = self._point(solution)
+        reached = point is not None and solution.point is not None and solution.point[-1] >= -_WITHIN
+        return Leaf(
+            self._value(case, side, margins, signs, features, solution),
+            point,
+            bool(reached and solution.status is Status.OPTIMAL),
+        )
+
+    def evaluate(self, case: int, side: Tensor, weight: Tensor, beta: Tensor) -> float:
+        """The bound with weights of constraints ``[c]`` and multipliers of splits ``[m]``, each of at least 0."""
+        which = torch.tensor([case])
+        objective = self._constraints.mixed(which, weight[None])
+        error = self._constraints.mixing_error(which, weight[None], self._rounding)
+        alpha = torch.zeros(1, len(side), dtype=torch.float64)
+        return float(self._dual.bound(objective, side[None], alpha, beta[None], self._rounding, error).value)
+
+    def _value(
+        self, case: int, side: Tensor, margins: _Lines, signs: _Lines, features: Tensor, solution: Solution
+    ) -> float:
+        count = len(margins.offset)
+        prices = solution.dual
+        if prices is None or prices.shape != (count + len(signs.offset),) or not np.isfinite(prices).all():
+            return torch.inf
+        # Rows were divided by their sizes; what counts is only how prices compare.
+        prices = np.maximum(prices, 0.0)
+        with np.errstate(over="ignore", under="ignore"):
+            for scale in (np.ones(1), np.concatenate([margins.size, signs.size])):
+                prices = prices / scale
+                largest = prices.max(initial=0.0)
+                if not 0 < largest < np.inf:
+                    return torch.inf
+                prices = prices / largest
+        beta = torch.zeros(len(side), dtype=torch.float64)
+        beta[features] = torch.from_numpy(prices[count:])
+        return self.evaluate(case, side, torch.from_numpy(prices[:count]), beta)
+
+    def _point(self, solution: Solution) -> Tensor | None:
+        known = solution.point
+        if known is None or len(known) != len(self._free) + 1 or not np.isfinite(known).all():
+            return None
+        u = torch.zeros_like(self._center)
+        u[self._free] = torch.from_numpy(known[:-1]).clamp(-1, 1)
+        return self._center + self._radius * u
+
+    def _lines_of_constraints(self, case: int, side: Tensor) -> _Lines:
+        width = self._constraints.width
+        which = torch.arange(width)
+        return self._lines(self._constraints.single(torch.full((width,), case), which), side)
+
+    def _lines_of_signs(self, side: Tensor, until: float) -> tuple[_Lines | None, Tensor]:
+        """``side * a`` of the features for which it may be below 0 in the box, and their numbers.
+
+        None where there is no time for it.
+        """
+        dual, parts, begin = self._dual, [], 0
+        for k, which in enumerate(dual.index):
+            node = dual.graph.nodes[dual.graph.activations[k]].operands[0]
+            for some in torch.split(torch.arange(len(which)), _ROWS):
+                if time.monotonic() >= until:
+                    return None, some
+                c = torch.zeros(len(some), dual.graph.nodes[node].size, dtype=torch.float64)
+                c[torch.arange(len(some)), which[some]] = side[begin + some].double()
+                parts.append(self._lines(Objective({node: c}, torch.zeros(len(some), dtype=torch.float64)), side))
+            begin += len(which)
+        empty = _Lines(np.zeros((0, len(self._free))), np.zeros(0))
+        slope = np.concatenate([part.slope for part in (empty, *parts)])
+        offset = np.concatenate([part.offset for part in (empty, *parts)])
+        needed = offset <= np.abs(slope).sum(1)
+        return _Lines(slope[needed], offset[needed]), torch.from_numpy(needed.nonzero()[0])
+
+    def _lines(self, objective: Objective, side: Tensor) -> _Lines:
+        """What objectives are as functions of ``u``, in float64."""
+        rows = len(objective)
+        zeros = torch.zeros(rows, len(side), dtype=torch.float64)
+        point = self._dual.bound(objective, side.expand(rows, -1), zeros, zeros)
+        reach = point.input_coefficients * self._radius
+        return _Lines(reach[:, self._free].numpy(), (point.value - reach.abs().sum(1)).numpy())
+
+
+def _program(margins: _Lines, signs: _Lines, *, elastic: bool = False) -> Model:
+    """Minimize ``-t`` over ``u`` and ``t``; where ``elastic``, ``t <= 0`` relaxes the signs too."""
+    sizes = np.concatenate([margins.size, signs.size])
+    slope = np.concatenate([margins.slope, signs.slope]) / sizes[:, None]
+    offset = np.concatenate([margins.offset, signs.offset]) / sizes
+    columns = slope.shape[1] + 1
+    last = np.full((len(slope), 1), -1.0)
+    if not elastic:
+        last[len(margins.offset) :] = 0.0
+    matrix = np.concatenate([slope, last], 1)
+    row, column = matrix.nonzero()
+    start = np.zeros(len(matrix) + 1, np.int32)
+    np.cumsum(np.bincount(row, minlength=len(matrix)), out=start[1:])
+    cost, lower, upper = np.zeros(columns), np.full(columns, -1.0), np.full(columns, 1.0)
+    cost[-1], lower[-1], upper[-1] = -1.0, -np.inf, 0.0 if elastic else np.inf
+    return Model(
+        cost,
+        lower,
+        upper,
+        np.zeros(columns, np.bool_),
+        -offset,
+        np.full(len(matrix), np.inf),
+        start,
+        column.astype(np.int32),
+        matrix[row, column],
+    )

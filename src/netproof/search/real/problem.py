@@ -1,0 +1,35 @@
+"""What every search on a real network is given, whatever it splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from netproof.attack.real import FloatAttack
+from netproof.conditions.constraints import Constraints
+from netproof.graph.graph import Graph
+from netproof.search.real.touch import Touch
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Cases to refute on parts of a region, and with what.
+
+    Attributes
+    ----------
+    graph : float64
+    constraints : of all cases, float64
+    attack : to try points on; None where witnesses are not looked for
+    memory : bytes that open subproblems may occupy
+    device : where multipliers are optimized and splits are chosen, in float32; what they give is decided on the CPU, and
+        kept there
+    touch : decides strict constraints where a bound may be exactly 0; None where there are none, or the graph is too large
+    """
+
+    graph: Graph
+    constraints: Constraints
+    attack: FloatAttack | None
+    memory: int
+    device: torch.device | str = "cpu"
+    touch: Touch | None = None

@@ -1,0 +1,230 @@
+"""Branch and bound over the ranges of pre-activations, for activations of every kind.
+
+A range is cut at a kink of the function, or near its middle where it is smooth; the halves have smaller hulls, and free
+multipliers ``s = alpha * v + beta`` make use of where they end (Shi et al., *Neural Network Verification with
+Branch-and-Bound for General Nonlinearities*, TACAS 2025, in the terms of the dual bound). Slower than
+:mod:`netproof.search.real.relu_split`, which is for functions with a single kink at 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.crown import crown_lines
+from netproof.bounds.deciding.rounding import Rounding, evaluate_upper
+from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
+from netproof.bounds.region import Region, propagate_intervals
+from netproof.graph.graph import Graph
+from netproof.query import Verdict
+from netproof.search.integer.branching import Split, gap_candidates
+from netproof.search.real.problem import Problem
+from netproof.search.real.relu_split import Found
+
+_ROOT_STEPS, _STEPS, _WEIGHT_STEPS = 60, 25, 12
+#: candidate splits tried out per subproblem
+_LOOK_AHEAD = 4
+#: bytes that the tensors of one batch may occupy, and how many tensors of all features each row needs
+_BYTES, _TENSORS, _MOST_ROWS = 128 << 20, 40, 128
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Open subproblems: cases, regions (float64), multipliers (float32), the best bounds."""
+
+    case: Tensor
+    region: Region
+    parameters: Parameters
+    value: Tensor
+
+    def __len__(self) -> int:
+        return self.case.shape[0]
+
+    def take(self, rows: Tensor) -> Parts:
+        return Parts(self.case[rows], self.region.take(rows), self.parameters.take(rows), self.value[rows])
+
+    @property
+    def bytes(self) -> int:
+        tensors = (*self.region.range_lower, *self.region.range_upper, *self.parameters.alpha, *self.parameters.beta)
+        return sum(part.numel() * part.element_size() for part in tensors)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Parts]) -> Parts:
+        return Parts(
+            torch.cat([p.case for p in parts]),
+            Region.concatenate([p.region for p in parts]),
+            Parameters.concatenate([p.parameters for p in parts]),
+            torch.cat([p.value for p in parts]),
+        )
+
+
+class RangeSplit:
+    """Search on one query."""
+
+    def __init__(self, problem: Problem) -> None:
+        graph, memory = problem.graph, problem.memory
+        self._graph = graph
+        self._device = torch.device(problem.device)
+        self._light = graph.to(torch.float32, problem.device)
+        self._constraints = problem.constraints
+        self._light_constraints = problem.constraints.to(torch.float32, problem.device)
+        self._attack = problem.attack
+        self._memory = memory
+        size = sum(node.size for node in graph.nodes)
+        self._batch = max(2, min(_MOST_ROWS, min(_BYTES, memory // 2) // (8 * _TENSORS * size)))
+        self._count = 0
+        self._open: Parts | None = None
+
+    def run(self, region: Region, case: Tensor, deadline: float) -> Found:
+        """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
+        rows = len(case)
+        zeros = tuple(torch.zeros(rows, low.shape[1], dtype=torch.float32) for low in region.range_lower)
+        infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
+        root = Parts(case, region.take(torch.zeros(rows, dtype=torch.int64)), Parameters(zeros, zeros), infinite)
+        found = self._process(root, _ROOT_STEPS, deadline)
+        while found is None and self._open is not None:
+            if time.monotonic() >= deadline:
+                return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
+            if self._open.bytes > self._memory:
+                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
+            order = self._open.value.argsort(descending=True, stable=True)
+            batch = self._open.take(order[: self._batch])
+            rest = order[self._batch :]
+            self._open = self._open.take(rest) if len(rest) else None
+            found = self._process(batch, _STEPS, deadline)
+        return found or Found(Verdict.UNSAT, self._count)
+
+    def _undecided(self, verdict: Verdict, reason: str, batch: Parts | None = None) -> Found:
+        parts = [part for part in (self._open, batch) if part is not None]
+        left = torch.unique(torch.cat([part.case for part in parts]))
+        bound = float(max(part.value.max() for part in parts))
+        return Found(verdict, self._count, bound=bound, reason=reason, left=left)
+
+    def _process(self, batch: Parts, steps: int, deadline: float) -> Found | None:
+        """Bound subproblems in portions, and put the halves of those that stay open into the store."""
+        portions = list(torch.split(torch.arange(len(batch)), self._batch))
+        for number, rows in enumerate(portions):
+            if time.monotonic() >= deadline:
+                self._add(batch.take(torch.cat(portions[number:])))
+                return None
+            left, point = self._bound(batch.take(rows), steps)
+            if not len(left):
+                continue
+            if self._attack is not None:
+                witness = self._attack.try_points(point.x, left.case)
+                if witness is not None:
+                    return Found(Verdict.SAT, self._count, witness)
+            split, splittable = self._choose(left, point)
+            if not bool(splittable.all()):
+                # What has not been bounded yet stays open, too.
+                for rest in portions[number + 1 :]:
+                    self._add(batch.take(rest))
+                return self._undecided(Verdict.UNKNOWN, "a subproblem that cannot be split stays open", left)
+            self._add(_halves(self._graph, left, split))
+        return None
+
+    def _add(self, parts: Parts) -> None:
+        self._open = parts if self._open is None else Parts.concatenate([self._open, parts])
+
+    def _bound(self, batch: Parts, steps: int) -> tuple[Parts, DualPoint]:
+        """The subproblems that stay open, with better multipliers and bounds, and where their bounds are attained."""
+        self._count += len(batch)
+        region = propagate_intervals(self._graph, batch.region)
+        alive = (~region.empty()).nonzero()[:, 0]
+        batch = replace(batch, region=region).take(alive)
+        hulls = hulls_of(self._graph, batch.region)
+        rounding = Rounding.of(self._graph, batch.region)
+        weight = self._weights(batch)
+        objective = self._constraints.mixed(batch.case, weight)
+        if len(batch):
+            batch = replace(batch, parameters=self._improved(batch, objective, steps))
+        point = evaluate_upper(
+            self._graph,
+            batch.region,
+            hulls,
+            objective,
+            batch.parameters.to(torch.float64).multipliers(),
+            rounding,
+        )
+        value = point.value + self._constraints.mixing_error(batch.case, weight, rounding)
+        # The parent's bound holds here too; what is not a number is no bound.
+        value = torch.minimum(torch.where(torch.isnan(value), torch.inf, value), batch.value)
+        open_rows = (value >= 0).nonzero()[:, 0]
+        return replace(batch, value=value).take(open_rows), point.take(open_rows)
+
+    def _weights(self, batch: Parts) -> Tensor:
+        """Weights of the constraints of each row's case, ``[B, m]``: those with which CROWN's bound is small."""
+        width, rows, device = self._constraints.width, len(batch), self._device
+        if width == 1 or not rows:
+            return torch.ones(rows, width, dtype=torch.float64)
+        region, case = batch.region.to(torch.float32, device), batch.case.to(device)
+        hulls = hulls_of(self._light, region)
+        best = torch.ones(rows, width, device=device, dtype=torch.float32)
+        lowest = torch.full((rows,), torch.inf, device=device, dtype=torch.float32)
+        theta = torch.zeros(rows, width, device=device, dtype=torch.float32)
+        first, second = torch.zeros_like(theta), torch.zeros_like(theta)
+        for step in range(_WEIGHT_STEPS):
+            theta.requires_grad_(True)
+            mu = torch.softmax(theta, 1)
+            value = crown_lines(self._light, region, hulls, self._light_constraints.mixed(case, mu)).value
+            (slope,) = torch.autograd.grad(value.sum(), theta)
+            theta, mu, value = theta.detach(), mu.detach(), value.detach()
+            lower = value < lowest
+            lowest = torch.where(lower, value, lowest)
+            best = torch.where(lower[:, None], mu, best)
+            # Adam, whose steps do not depend on how large the constraints are.
+            first, second = 0.8 * first + 0.2 * slope, 0.95 * second + 0.05 * slope.square()
+            unbiased = first / (1 - 0.8 ** (step + 1)), second / (1 - 0.95 ** (step + 1))
+            theta = theta - 0.5 * 0.9**step * unbiased[0] / (unbiased[1].sqrt() + 1e-12)
+        weight = best.to("cpu", torch.float64)
+        return weight / weight.amax(1, keepdim=True)
+
+    def _improved(self, batch: Parts, objective: Objective, steps: int) -> Parameters:
+        region, objective = batch.region.to(torch.float32, self._device), objective.to(torch.float32, self._device)
+        known = batch.parameters.to(torch.float32, self._device)
+        hulls = hulls_of(self._light, region)
+        start = crown_parameters(self._light, region, hulls, objective)
+        own = evaluate_dual(self._light, region, hulls, objective, known.multipliers()).value
+        parameters, _ = better(start, (known, own))
+        return optimize(self._light, region, hulls, objective, parameters, steps, goal=-1e-5)[0].to(torch.float32)
+
+    def _choose(self, left: Parts, point: DualPoint) -> tuple[Split, Tensor]:
+        """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
+        split, gap = gap_candidates(self._graph, left.region, point, None, _LOOK_AHEAD)
+        rows, width = gap.shape
+        splittable = torch.isfinite(gap[:, 0])
+        total = torch.full((rows, width), torch.inf, dtype=torch.float32)
+        for column in range(width):
+            usable = torch.isfinite(gap[:, column]).nonzero()[:, 0]
+            if not len(usable):
+                continue
+            tried = Split(*(part[usable, column] for part in (split.k, split.feature, split.point)))
+            halves = _halves(self._graph, left.take(usable), tried)
+            region = halves.region.to(torch.float32, self._device)
+            hulls = hulls_of(self._light, region)
+            weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
+            objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
+            multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
+            value = evaluate_dual(self._light, region, hulls, objective, multipliers).value
+            total[usable, column] = value.clamp(min=0).view(2, -1).sum(0).cpu()
+        chosen = total.argmin(1, keepdim=True)
+        return Split(*(part.gather(1, chosen)[:, 0] for part in (split.k, split.feature, split.point))), splittable
+
+
+def _halves(graph: Graph, parts: Parts, split: Split) -> Parts:
+    """Both halves of every row, the lower ones first."""
+    twice = parts.take(torch.arange(len(parts)).repeat(2))
+    lowers, uppers = list(twice.region.range_lower), list(twice.region.range_upper)
+    for k, index in enumerate(graph.activations):
+        rows = (split.k == k).nonzero()[:, 0]
+        at = split.point[rows]
+        lowers[k], uppers[k] = lowers[k].clone(), uppers[k].clone()
+        uppers[k][rows, split.feature[rows]] = graph.activation(index).below(at)
+        lowers[k][len(parts) + rows, split.feature[rows]] = at
+    region = replace(twice.region, range_lower=tuple(lowers), range_upper=tuple(uppers))
+    return replace(twice, region=region)

@@ -1,0 +1,140 @@
+"""The search on piecewise linear networks with many inputs: short searches, each with better ranges than the one before.
+
+Splits at the output cost little and gain little while ranges are loose; better ranges cost more and gain more, and how
+much of them is needed shows only in the search. So both take turns: CROWN ranges and a hundred subproblems; slopes for
+every end of a range (:mod:`netproof.bounds.ranges.refine_alpha`); rounds of splits for every end
+(:mod:`netproof.bounds.ranges.refine_split`), each longer than the one before, with a search after it; and at last cells
+(:mod:`netproof.search.real.cells`). On large networks, where a first round would take a good part of the time, there is one
+long round instead, and a search for what is left of the time.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+from torch import Tensor
+
+from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.multipliers.signs import OpenDual
+from netproof.bounds.ranges.refine_alpha import refine_by_alpha
+from netproof.bounds.ranges.refine_split import SplitRefiner
+from netproof.bounds.region import Region
+from netproof.query import Verdict
+from netproof.search.real.cells import CellSearch
+from netproof.search.real.leaf import leaf_solver
+from netproof.search.real.problem import Problem
+from netproof.search.real.relu_split import Found, ReluSplit
+
+#: subproblems of the first search
+_EASY = 100
+#: steps for ranges by slopes, and their share of the time that is left
+_ALPHA_STEPS, _ALPHA_SHARE = 12, 0.05
+#: the first round takes so many times as long as ranges by slopes did, and every further one so many times as long as
+#: the one before it
+_FIRST_ROUND, _ROUND_GROWTH = 6.0, 3.0
+#: a round's largest share of the time that is left: to begin with, later, and where the bound falls to a half each time
+_BEGIN_SHARE, _ROUND_SHARE, _FALLING_SHARE, _FALLING = 0.25, 0.12, 0.4, 0.5
+#: the last round is the one after which more than this share is left of the gaps before it
+_WORTHWHILE = 0.85
+#: the time of grace of a search after a round against that of the round
+_SEARCH_SHARE = 0.5
+#: where a first round would be too long: the time of grace of a search, of all that is left, then the share of one
+#: long round, and the share of that which one layer may take
+_GRACE_SHARE, _LONG_SHARE, _LONG_LAYER_SHARE = 0.05, 0.65, 0.25
+#: the ranges of a cell take this share of the time that is left
+_CELL_SHARE = 0.03
+
+
+class Rounds:
+    """Search on one query whose graph is piecewise linear on the regions that are searched."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._solver = leaf_solver(problem.memory)
+
+    def run(self, region: Region, case: Tensor, deadline: float) -> Found:
+        """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
+        with self._solver:
+            return self._run(region, case, deadline)
+
+    def _run(self, region: Region, case: Tensor, deadline: float) -> Found:
+        graph, memory, device = self._problem.graph, self._problem.memory, self._problem.device
+        some = len(OpenDual.of(graph, region)) > 0
+        found = self._search(region, case, deadline, _EASY if some else None)
+        if _is_over(found, deadline) or not some:
+            return found
+        begun = time.monotonic()
+        until = begun + _ALPHA_SHARE * (deadline - begun)
+        region = refine_by_alpha(graph, region, _ALPHA_STEPS, until, device)
+        seconds = _FIRST_ROUND * (time.monotonic() - begun)
+        if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
+            return self._in_one_round(region, found, deadline)
+        found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
+        if _is_over(found, deadline):
+            return found
+        refiner = SplitRefiner(graph, memory=memory // 2, device=device)
+        share = _BEGIN_SHARE
+        while seconds <= share * (deadline - time.monotonic()):
+            before = _looseness(region)
+            region = refiner.refine(region, seconds)
+            bound = found.bound
+            found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
+            if _is_over(found, deadline):
+                return found
+            if _looseness(region) > _WORTHWHILE * before:
+                break
+            falling = bound is not None and found.bound is not None and found.bound < _FALLING * bound
+            share = _FALLING_SHARE if falling else _ROUND_SHARE
+            seconds *= _ROUND_GROWTH
+        cells = CellSearch(self._problem, self._solver)
+        seconds = _CELL_SHARE * (deadline - time.monotonic())
+        return self._after(found, cells.run(region, _left(found), seconds, deadline))
+
+    def _in_one_round(self, region: Region, found: Found, deadline: float) -> Found:
+        """For large networks: a search as long as it gets on, one long round, and a search for the rest of the time."""
+        left = deadline - time.monotonic()
+        found = self._after(found, self._search(region, _left(found), deadline, grace=_GRACE_SHARE * left))
+        if _is_over(found, deadline):
+            return found
+        seconds = _LONG_SHARE * (deadline - time.monotonic())
+        problem = self._problem
+        refiner = SplitRefiner(
+            problem.graph, memory=problem.memory // 2, layer_share=_LONG_LAYER_SHARE, device=problem.device
+        )
+        region = refiner.refine(region, seconds)
+        return self._after(found, self._search(region, _left(found), deadline))
+
+    def _search(
+        self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
+    ) -> Found:
+        dual = OpenDual.of(self._problem.graph, region)
+        search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
+        return search.run(case, deadline, most, grace=grace)
+
+    @staticmethod
+    def _after(before: Found, found: Found) -> Found:
+        """What a search found on all that the one before it left open."""
+        bounds = [one.bound for one in (before, found) if one.bound is not None]
+        bound = min(bounds) if bounds and not found.verdict.decided else None
+        return replace(found, subproblems=before.subproblems + found.subproblems, bound=bound)
+
+
+def _is_over(found: Found, deadline: float) -> bool:
+    """Whether a search ended with a verdict, or for want of something that more time would not give."""
+    return found.verdict in (Verdict.SAT, Verdict.UNSAT) or found.left is None or time.monotonic() >= deadline
+
+
+def _looseness(region: Region) -> float:
+    """The gaps of the chords of the last activation, all together."""
+    if not region.range_lower:
+        return 0.0
+    low, high = region.range_lower[-1][0], region.range_upper[-1][0]
+    gap = -low * high / (high - low)
+    return float(gap[(low < 0) & (high > 0)].sum())
+
+
+def _left(found: Found) -> Tensor:
+    assert found.left is not None
+    return found.left

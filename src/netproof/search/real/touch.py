@@ -1,0 +1,149 @@
+"""Strict constraints at exact equality: cases that a bound of exactly 0 refutes.
+
+``y > 1/2`` on outputs that reach 1/2 and no more holds nowhere, but no bound with an error term is below 0. On small graphs
+the bound is evaluated in rational numbers instead, from the exact ends and thresholds that the property states.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+
+from netproof.bounds.rational.bound import RationalGraph
+from netproof.bounds.rational.pieces import ZERO, Interval, Lower
+from netproof.bounds.rational.program import Line, Look, OutOfTimeError, is_refuted
+from netproof.bounds.region import Region
+from netproof.graph.graph import Graph
+from netproof.property import LinearConstraint, exact_condition
+from netproof.query import Query
+
+#: the most that one call takes, and the share of the time that is left: what touches nothing is for the search
+_SECONDS, _SHARE = 5.0, 0.05
+#: bends that are split where bounds do not tell, at most: up to 2 to that many linear programs
+BENDS = 6
+
+
+class Touch:
+    """Rational refutation of the cases of one query; made by :meth:`of`.
+
+    Parameters
+    ----------
+    graph : the graph in rationals
+    last : the output node of the graph that constraints are about
+    box : the query's exact box
+    condition : its cases, exactly
+    """
+
+    def __init__(
+        self,
+        graph: RationalGraph,
+        last: int,
+        box: Sequence[Interval],
+        condition: Sequence[Sequence[LinearConstraint]],
+    ) -> None:
+        self._graph, self._last, self._box, self._condition = graph, last, box, condition
+
+    @classmethod
+    def of(cls, query: Query, graph: Graph) -> Touch | None:
+        """For a query and the graph that searches work on; None where nothing can be gained or done."""
+        condition = exact_condition(query)
+        if not any(constraint.strict for case in condition for constraint in case):
+            return None
+        rational = RationalGraph.of(graph)
+        if rational is None:
+            return None
+        part = query.part
+        ends = (query.lower.tolist(), query.upper.tolist()) if part is None else (part.box.lower, part.box.upper)
+        box = [(Fraction(low), Fraction(high)) for low, high in zip(*ends, strict=True)]
+        return cls(rational, len(graph.nodes) - 1, box, condition)
+
+    def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float, bends: int = 0) -> list[bool]:
+        """Which cases hold nowhere on one row of a region: a bound of them is below 0, or is 0 with a strict constraint.
+
+        Where bounds do not tell and at most ``bends`` ranges have a bend inside, they are split there, down to linear programs.
+        Not beyond ``deadline``, and not for more than a share of the time until then: what is not settled stays open.
+        """
+        now = time.monotonic()
+        until = min(deadline, now + min(_SECONDS, _SHARE * (deadline - now)))
+        lower, upper = (end[row if len(end) > 1 else 0].tolist() for end in (region.lower, region.upper))
+        box = [
+            (max(low, Fraction(below)), min(high, Fraction(above)))
+            for (low, high), below, above in zip(self._box, lower, upper, strict=True)
+        ]
+        if any(low > high for low, high in box):
+            return [True] * len(cases)
+        known = [
+            list(zip(low[row].tolist(), high[row].tolist(), strict=True))
+            for low, high in zip(region.range_lower, region.range_upper, strict=True)
+        ]
+        ranges = self._graph.ranges(box, known, lambda: time.monotonic() >= until)
+        if ranges is None:
+            return [True] * len(cases)
+
+        def look() -> None:
+            if time.monotonic() >= until:
+                raise OutOfTimeError
+
+        refuted = [False] * len(cases)
+        try:
+            for number, case in enumerate(cases):
+                refuted[number] = self._refuted(box, ranges, case, bends, look)
+        except OutOfTimeError:
+            pass
+        return refuted
+
+    def _refuted(
+        self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, bends: int, look: Look
+    ) -> bool:
+        """By bounds; where these do not tell, by splitting at most ``bends`` ranges where they bend."""
+        if self._bounded(box, ranges, case, look):
+            return True
+        bent = self._graph.bent(ranges)
+        if len(bent) > bends:
+            return False
+        if not bent:
+            return self._programmed(box, ranges, case, look)
+        k, j, bend = bent[0]
+        low, high = ranges[k][j]
+        for half in ((low, bend), (bend, high)):
+            cut = [list(mine) for mine in ranges]
+            cut[k][j] = half
+            if not self._refuted(box, cut, case, bends - 1, look):
+                return False
+        return True
+
+    def _programmed(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, look: Look) -> bool:
+        """Where the network is affine: each constraint of the case in its turn, given the others."""
+        values, sides = self._graph.lines(len(box), ranges, look)
+        lines = []
+        for c in self._condition[case]:
+            line = Line((ZERO,) * len(box), -c.threshold)
+            for node, terms in ((0, c.inputs), (self._last, c.outputs)):
+                for i, coefficient in terms:
+                    look()
+                    line = line + values[node][i].times(coefficient)
+            lines.append(line)
+        return any(
+            is_refuted(line, [*sides, *lines[:i], *lines[i + 1 :]], box, strict=c.strict, look=look)
+            for i, (line, c) in enumerate(zip(lines, self._condition[case], strict=True))
+        )
+
+    def _bounded(self, box: Sequence[Interval], ranges: list[list[Interval]], case: int, look: Look) -> bool:
+        constraints = self._condition[case]
+        mixtures = [[c] for c in constraints] + ([list(constraints)] if len(constraints) > 1 else [])
+        for mixture in mixtures:
+            strict = any(c.strict for c in mixture)
+            objective: dict[int, dict[int, Fraction]] = {0: {}, self._last: {}}
+            constant = ZERO
+            for c in mixture:
+                constant -= c.threshold
+                for node, terms in ((0, c.inputs), (self._last, c.outputs)):
+                    for i, coefficient in terms:
+                        objective[node][i] = objective[node].get(i, ZERO) + coefficient
+            for lower in Lower:
+                look()
+                bound = self._graph.bound(objective, constant, box, ranges, lower)
+                if bound < 0 or (strict and bound == 0):
+                    return True
+        return False

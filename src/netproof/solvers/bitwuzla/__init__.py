@@ -1,0 +1,1 @@
+"""Bitwuzla: bit-vector formulas."""

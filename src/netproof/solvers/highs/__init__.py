@@ -1,0 +1,1 @@
+"""HiGHS: linear and integer programs."""
