@@ -10,6 +10,7 @@
 # make mutants   which small changes of the code does no test notice? resumable, hours in full
 #                       (ARGS="bounds/deciding/exact.py --stop-after 600" tries one file; docs/mutants.md)
 # make lint      what CI checks besides the tests
+# make docs      the documentation as a site, in site/; fails where a link or a reference leads nowhere
 # make format    let ruff format and fix
 # make clean     remove everything made here, .venv included
 #
@@ -27,7 +28,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo benchmark-demo test campaign campaign-float mutants lint format clean
+.PHONY: install demo benchmark-demo test campaign campaign-float mutants lint docs format clean
 
 install: $(STAMP)
 
@@ -61,7 +62,7 @@ campaign-float: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/float_campaign.py $(ARGS)
 
 mutants: $(STAMP)
-	@$(BIN)/python -c 'import mutmut, coverage' 2>/dev/null || $(PIP) --quiet --no-build-isolation --editable '.[dev,mutants]'
+	@$(BIN)/python -c 'import mutmut' 2>/dev/null || $(PIP) --quiet --no-build-isolation --editable '.[dev,mutants]'
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/run.py $(ARGS)
 
 lint: $(STAMP)
@@ -69,10 +70,14 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
+docs: $(STAMP)
+	@$(BIN)/python -c 'import mkdocs, material, mkdocstrings' 2>/dev/null || $(PIP) --quiet --no-build-isolation --editable '.[dev,docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: $(STAMP)
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info demo-output benchmark-demo-output campaign-output mutants-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site src/*.egg-info demo-output benchmark-demo-output campaign-output mutants-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
