@@ -9,6 +9,8 @@
 #                       in full, NETPROOF_DATA names the published data (ARGS="--parts random --stop-after 600")
 # make mutants   which small changes of the code does no test notice? resumable, hours in full
 #                       (ARGS="bounds/deciding/exact.py --stop-after 600" tries one file; docs/mutants.md)
+# make queries   what twelve queries cost, in subproblems and processor time; a minute
+#                       (ARGS="--compare tests/performance/counts.json" shows what a change does to the search)
 # make lint      what CI checks besides the tests
 # make docs      the documentation as a site, in site/; fails where a link or a reference leads nowhere
 # make format    let ruff format and fix
@@ -28,7 +30,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo benchmark-demo test campaign campaign-float mutants lint docs format clean
+.PHONY: install demo benchmark-demo test campaign campaign-float mutants queries lint docs format clean
 
 install: $(STAMP)
 
@@ -64,6 +66,9 @@ campaign-float: $(STAMP)
 mutants: $(STAMP)
 	@$(BIN)/python -c 'import mutmut' 2>/dev/null || $(PIP) --quiet --no-build-isolation --editable '.[dev,mutants]'
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/run.py $(ARGS)
+
+queries: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/performance/run.py $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check

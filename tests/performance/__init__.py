@@ -1,0 +1,1 @@
+"""Twelve queries whose cost is counted: what a change does to the search."""
