@@ -1,4 +1,4 @@
-"""The documentation: its examples run, its links lead somewhere, no option is left out."""
+"""The documentation: its examples run, its links lead somewhere, the files it names exist, no option is left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")])
+PACKAGE = ROOT / "src" / "netproof"
 WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text()]
 
 
@@ -42,6 +43,64 @@ def test_links_lead_somewhere(page):
         assert aim.is_file(), f"{name(page)}: {target}"
         headings = re.findall(r"^#+ (.*)$", aim.read_text(), re.MULTILINE)
         assert not anchor or anchor in {h.lower().replace(" ", "-").replace("`", "") for h in headings}, target
+
+
+#: ``search/{decide,rounds}.py`` stands for two names, ``bounds/rational*.py`` for any that fit
+_PART = r"(?:[\w.*-]|\{[\w,]+\})+"
+_FILE = re.compile(rf"(?<![\w./:*}}-])((?:{_PART}/)*{_PART}\.(?:py|sh))(?![\w/-])")
+_FOLDER = re.compile(r"`((?:[\w.-]+/)+)`")
+
+
+def spelled_out(path: str) -> list[str]:
+    """A path for each alternative in its braces."""
+    before, _, rest = path.partition("{")
+    if not rest:
+        return [path]
+    choices, _, after = rest.partition("}")
+    return [name for choice in choices.split(",") for name in spelled_out(f"{before}{choice}{after}")]
+
+
+def is_there(path: str) -> bool:
+    """A path from the top of the repository or of the package, or the mere name of a file somewhere in them."""
+    if "/" in path:
+        return any(any(folder.glob(path.removeprefix("netproof/"))) for folder in (ROOT, PACKAGE))
+    folders = [PACKAGE, ROOT / "tests", ROOT / "examples", ROOT / "vnncomp_scripts"]
+    return any(any(folder.rglob(path)) for folder in folders)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
+def test_files_that_are_named_exist(page):
+    text = page.read_text()
+    files = [file for found in _FILE.findall(text) for file in spelled_out(found)]
+    # Of folders those of the code: others are what commands write, or how published archives are laid out.
+    ours = {folder.name for folder in PACKAGE.iterdir()} | {"tests", "examples", "docs"}
+    folders = [folder for folder in _FOLDER.findall(text) if folder.split("/")[0] in ours]
+    gone = sorted({path for path in [*files, *folders] if not is_there(path)})
+    assert not gone, f"{name(page)}: {', '.join(gone)}"
+
+
+def test_names_of_files_are_found_and_missing_ones_noticed():
+    text = "see `search/real/{decide,rounds}.py` (or `make test`), verify.py; http://a.b/c.py\n    x  bounds/no*.py"
+    found = [file for path in _FILE.findall(text) for file in spelled_out(path)]
+    assert found == ["search/real/decide.py", "search/real/rounds.py", "verify.py", "bounds/no*.py"]
+    assert is_there("search/") and is_there("tests/unit/") and not is_there("tests/none/")
+    assert is_there("search/verify.py") and is_there("verify.py") and not is_there("search/no.py")
+    assert not is_there("bounds/no*.py") and not is_there("nothing.py")
+
+
+def test_the_reference_has_every_public_name_once():
+    import netproof
+
+    page = (ROOT / "docs" / "reference" / "public.md").read_text()
+    names = re.findall(r"^::: netproof\.(\w+)$", page, re.MULTILINE)
+    assert sorted(names) == sorted(set(netproof.__all__) - {"__version__"})
+
+
+def test_every_page_is_in_the_site():
+    # mkdocs says the same; this needs no mkdocs. Pages from the top of the repository: docs/_extensions.
+    listed = set(re.findall(r"- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    assert listed == pages | {"index.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"}
 
 
 @pytest.mark.parametrize(
