@@ -11,6 +11,9 @@
 #                       (ARGS="bounds/deciding/exact.py --stop-after 600" tries one file; docs/mutants.md)
 # make queries   what twelve queries cost, in subproblems and processor time; a minute
 #                       (ARGS="--compare tests/performance/counts.json" shows what a change does to the search)
+# make coverage  which lines tests/unit runs, in coverage-output/html; fails below the floor in pyproject.toml
+#                       (ARGS=tests measures all tests, which is more)
+# make package   wheel and source distribution in dist/, each tried in a fresh environment (docs/releasing.md)
 # make lint      what CI checks besides the tests
 # make docs      the documentation as a site, in site/; fails where a link or a reference leads nowhere
 # make format    let ruff format and fix
@@ -30,7 +33,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo benchmark-demo test campaign campaign-float mutants queries lint docs format clean
+.PHONY: install demo benchmark-demo test campaign campaign-float mutants queries coverage package lint docs format clean
 
 install: $(STAMP)
 
@@ -70,6 +73,17 @@ mutants: $(STAMP)
 queries: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/performance/run.py $(ARGS)
 
+coverage: $(STAMP)
+	@rm -rf coverage-output
+	@OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n $(PROCESSES) $(or $(ARGS),tests/unit)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage html --quiet --fail-under=0 --directory coverage-output/html
+	@$(BIN)/python -m coverage report
+
+package: $(STAMP)
+	@$(BIN)/python -c 'import build' 2>/dev/null || $(PIP) --quiet build
+	@.ci/package
+
 lint: $(STAMP)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -84,5 +98,5 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build dist site src/*.egg-info demo-output benchmark-demo-output campaign-output mutants-output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site src/*.egg-info demo-output benchmark-demo-output campaign-output mutants-output coverage-output .nox .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -62,8 +62,8 @@ def spelled_out(path: str) -> list[str]:
 
 def is_there(path: str) -> bool:
     """A path from the top of the repository or of the package, or the mere name of a file somewhere in them."""
-    if "/" in path:
-        return any(any(folder.glob(path.removeprefix("netproof/"))) for folder in (ROOT, PACKAGE))
+    if "/" in path:  # from the top, or from the room that a page is about
+        return any(ROOT.glob(path)) or any(PACKAGE.rglob(path.removeprefix("netproof/")))
     folders = [PACKAGE, ROOT / "tests", ROOT / "examples", ROOT / "vnncomp_scripts"]
     return any(any(folder.rglob(path)) for folder in folders)
 
@@ -101,6 +101,19 @@ def test_every_page_is_in_the_site():
     listed = set(re.findall(r"- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
     assert listed == pages | {"index.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"}
+
+
+def test_docstrings_become_what_the_site_expects(monkeypatch):
+    pytest.importorskip("griffe", reason="the extra docs is not installed (make docs does that)")
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_extensions")
+    import docstrings
+
+    text = "It is.\n\nAttributes\n----------\nlow, high : ``[n]``, ends :\n    of it\n\nAnd a : b."
+    apart = "It is.\n\nAttributes\n----------\nlow, high\n    ``[n]``, ends :\n    of it\n\nAnd a : b."
+    assert docstrings.fields_apart(text) == apart
+    assert docstrings.references_as_code(":class:`netproof.Settings` or :meth:`close`") == (
+        "[`Settings`][netproof.Settings] or `close`"
+    )
 
 
 @pytest.mark.parametrize(
