@@ -27,10 +27,11 @@ from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
 from netproof.operators.hulls.hull import Conjugate, Hull
+from netproof.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
-class Objective:
+class Objective(Rows):
     """Maximize ``sum over nodes of coefficients[node] . value(node) + constant``.
 
     ``coefficients`` maps node indices to ``[B, n_node]`` and ``constant`` is ``[B]``; row ``b``
@@ -44,14 +45,6 @@ class Objective:
     def __len__(self) -> int:
         return self.constant.shape[0]
 
-    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Objective:
-        target = torch.device(device)
-        moved = {node: c.to(target, dtype) for node, c in self.coefficients.items()}
-        return Objective(moved, self.constant.to(target, dtype))
-
-    def take(self, rows: Tensor) -> Objective:
-        return Objective({node: c[rows] for node, c in self.coefficients.items()}, self.constant[rows])
-
     def with_constant(self, constant: Tensor) -> Objective:
         return Objective(self.coefficients, constant)
 
@@ -63,7 +56,7 @@ class Multipliers(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class DualPoint:
+class DualPoint(Rows):
     """The bound at given multipliers and what attains it.
 
     Attributes
@@ -82,20 +75,6 @@ class DualPoint:
     conjugates: tuple[Conjugate | None, ...]
     input_coefficients: Tensor
     region: Region
-
-    def take(self, rows: Tensor) -> DualPoint:
-        """The rows selected by an index or mask tensor."""
-        return DualPoint(
-            self.value[rows],
-            tuple(None if m is None else m[rows] for m in self.s),
-            tuple(None if v is None else v[rows] for v in self.v),
-            tuple(
-                None if c is None else Conjugate(c.value[rows], c.argument[rows], c.image[rows])
-                for c in self.conjugates
-            ),
-            self.input_coefficients[rows],
-            self.region.take(rows),
-        )
 
     @property
     def x(self) -> Tensor:

@@ -20,6 +20,7 @@ from netproof.bounds.region import Region
 from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, shrink
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
+from netproof.rows import Rows
 from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.branching import (
     Split,
@@ -71,17 +72,12 @@ _RESTART = 256
 
 
 @dataclass(frozen=True, eq=False)
-class _Bounded:
+class _Bounded(Rows):
     """Open subproblems with their exact bounds, and the linear program's points where it was solved."""
 
     batch: Subproblems
     point: DualPoint
     program: InteriorResult | None
-
-    def take(self, rows: Tensor) -> _Bounded:
-        return _Bounded(
-            self.batch.take(rows), self.point.take(rows), None if self.program is None else self.program.take(rows)
-        )
 
 
 @dataclass(frozen=True, eq=False)

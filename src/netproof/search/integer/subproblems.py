@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from netproof.bounds.multipliers.ranges import Parameters
 from netproof.bounds.region import Region
+from netproof.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
-class Subproblems:
+class Subproblems(Rows):
     """``B`` subproblems: refute case ``case[b]`` on row ``b`` of a region.
 
     Attributes
@@ -32,29 +32,6 @@ class Subproblems:
 
     def __len__(self) -> int:
         return self.case.shape[0]
-
-    @property
-    def bytes(self) -> int:
-        """Memory the batch occupies (a shared input box counted once)."""
-        parts = [self.case, self.value, self.node, self.region.lower, self.region.upper]
-        parts += [*self.region.range_lower, *self.region.range_upper, *self.parameters.alpha, *self.parameters.beta]
-        return sum(part.numel() * part.element_size() for part in parts)
-
-    def take(self, rows: Tensor) -> Subproblems:
-        """The rows selected by an index or mask tensor."""
-        return Subproblems(
-            self.case[rows], self.region.take(rows), self.parameters.take(rows), self.value[rows], self.node[rows]
-        )
-
-    @staticmethod
-    def concatenate(parts: list[Subproblems]) -> Subproblems:
-        return Subproblems(
-            torch.cat([p.case for p in parts]),
-            Region.concatenate([p.region for p in parts]),
-            Parameters.concatenate([p.parameters for p in parts]),
-            torch.cat([p.value for p in parts]),
-            torch.cat([p.node for p in parts]),
-        )
 
 
 class Frontier:

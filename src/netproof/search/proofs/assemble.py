@@ -22,6 +22,7 @@ from netproof.bounds.ranges.reduce import cuts_hold
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.conditions.cases import shrink
 from netproof.query import Query
+from netproof.rows import Rows
 from netproof.search.integer.branching import Split, split_regions
 from netproof.search.proofs.digits import CUT_BITS, LEAF_BITS, Proves, Rounded, refutes, round_rows
 from netproof.search.proofs.record import Forms, Record
@@ -81,7 +82,7 @@ class _Written:
 
 
 @dataclass(frozen=True, eq=False)
-class _Level:
+class _Level(Rows):
     """Nodes to go through, in the order of the file.
 
     Attributes
@@ -100,19 +101,6 @@ class _Level:
 
     def __len__(self) -> int:
         return len(self.node)
-
-    def take(self, rows: Tensor) -> _Level:
-        return _Level(self.node[rows], self.case[rows], self.after[rows], self.parent[rows], self.region.take(rows))
-
-    @staticmethod
-    def concatenate(parts: list[_Level]) -> _Level:
-        return _Level(
-            torch.cat([p.node for p in parts]),
-            torch.cat([p.case for p in parts]),
-            torch.cat([p.after for p in parts]),
-            torch.cat([p.parent for p in parts]),
-            Region.concatenate([p.region for p in parts]),
-        )
 
 
 @dataclass(frozen=True, eq=False)

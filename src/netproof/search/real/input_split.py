@@ -26,6 +26,7 @@ from netproof.bounds.ranges.refine import open_features, refine_ranges
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.operators.hulls.hull import Hull
 from netproof.query import Verdict
+from netproof.rows import Rows
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import Found
 from netproof.search.real.touch import BENDS
@@ -45,7 +46,7 @@ _TOUCHES, _TOUCHED = 1e-9, 16
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
+class Boxes(Rows):
     """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound,
     and how often they were split."""
 
@@ -56,23 +57,6 @@ class Boxes:
 
     def __len__(self) -> int:
         return self.value.shape[0]
-
-    def take(self, rows: Tensor) -> Boxes:
-        return Boxes(self.region.take(rows), self.cases[rows], self.value[rows], self.depth[rows])
-
-    @property
-    def bytes(self) -> int:
-        parts = (self.region.lower, self.region.upper, *self.region.range_lower, *self.region.range_upper, self.cases)
-        return sum(part.numel() * part.element_size() for part in parts)
-
-    @staticmethod
-    def concatenate(parts: list[Boxes]) -> Boxes:
-        return Boxes(
-            Region.concatenate([p.region for p in parts]),
-            torch.cat([p.cases for p in parts]),
-            torch.cat([p.value for p in parts]),
-            torch.cat([p.depth for p in parts]),
-        )
 
 
 class InputSplit:

@@ -9,7 +9,6 @@ Branch-and-Bound for General Nonlinearities*, TACAS 2025, in the terms of the du
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +21,7 @@ from netproof.bounds.multipliers.ranges import Parameters, better, crown_paramet
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
 from netproof.query import Verdict
+from netproof.rows import Rows
 from netproof.search.integer.branching import Split, gap_candidates
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import Found
@@ -34,7 +34,7 @@ _BYTES, _TENSORS, _MOST_ROWS = 128 << 20, 40, 128
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class Parts(Rows):
     """Open subproblems: cases, regions (float64), multipliers (float32), the best bounds."""
 
     case: Tensor
@@ -44,23 +44,6 @@ class Parts:
 
     def __len__(self) -> int:
         return self.case.shape[0]
-
-    def take(self, rows: Tensor) -> Parts:
-        return Parts(self.case[rows], self.region.take(rows), self.parameters.take(rows), self.value[rows])
-
-    @property
-    def bytes(self) -> int:
-        tensors = (*self.region.range_lower, *self.region.range_upper, *self.parameters.alpha, *self.parameters.beta)
-        return sum(part.numel() * part.element_size() for part in tensors)
-
-    @staticmethod
-    def concatenate(parts: Sequence[Parts]) -> Parts:
-        return Parts(
-            torch.cat([p.case for p in parts]),
-            Region.concatenate([p.region for p in parts]),
-            Parameters.concatenate([p.parameters for p in parts]),
-            torch.cat([p.value for p in parts]),
-        )
 
 
 class RangeSplit:

@@ -14,6 +14,7 @@ from netproof.bounds.multipliers.sign_steps import Choice, optimize_open
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
 from netproof.bounds.ranges.branching import candidate_scores
 from netproof.query import Verdict, Witness
+from netproof.rows import Rows
 from netproof.search.real.leaf import LeafPrograms, leaf_solver
 from netproof.search.real.problem import Problem
 from netproof.solvers.highs.solve import HighsProcess
@@ -33,7 +34,7 @@ _LEAF_ROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Open:
+class Open(Rows):
     """Open subproblems: case, sides of features, multipliers (float32), the best bound, how often bounded unsplit."""
 
     case: Tensor
@@ -44,24 +45,6 @@ class Open:
 
     def __len__(self) -> int:
         return self.case.shape[0]
-
-    def take(self, rows: Tensor) -> Open:
-        return Open(self.case[rows], self.side[rows], self.choice.take(rows), self.value[rows], self.rounds[rows])
-
-    @property
-    def bytes(self) -> int:
-        parts = (self.case, self.side, self.value, self.rounds, *self.choice.parts)
-        return sum(part.numel() * part.element_size() for part in parts)
-
-    @staticmethod
-    def concatenate(parts: list[Open]) -> Open:
-        return Open(
-            torch.cat([p.case for p in parts]),
-            torch.cat([p.side for p in parts]),
-            Choice(*(torch.cat(column) for column in zip(*(p.choice.parts for p in parts), strict=True))),
-            torch.cat([p.value for p in parts]),
-            torch.cat([p.rounds for p in parts]),
-        )
 
 
 @dataclass(frozen=True, eq=False)
