@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.backward import bound_backwards
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
@@ -112,14 +113,23 @@ def crown(hulls: Sequence[Hull]) -> Multipliers:
 
 
 def evaluate_dual(
-    graph: Graph, region: Region, hulls: Sequence[Hull], objective: Objective, multipliers: Multipliers
+    graph: Graph,
+    region: Region,
+    hulls: Sequence[Hull],
+    objective: Objective,
+    multipliers: Multipliers,
+    rounding: Rounding | None = None,
 ) -> DualPoint:
     """Evaluate the bound for every row of the batch.
 
     The rows of ``region``, ``hulls`` and ``objective`` correspond; a single row broadcasts.
     In integer graphs the arithmetic is exact for multipliers on a dyadic grid
-    (:mod:`netproof.bounds.deciding.exact`); otherwise it is as good as the dtype.
+    (:mod:`netproof.bounds.deciding.exact`); otherwise it is as good as the dtype. With ``rounding``, of a region that
+    holds this one, everything is float64 and the value an upper bound in real arithmetic, ``+inf`` where there is none; the
+    objective's coefficients and constant are taken as they are.
     """
+    if rounding is not None and not (region.lower.dtype == objective.constant.dtype == torch.float64):
+        raise ValueError("rigorous evaluation needs float64")
     count = len(graph.activations)
     s: list[Tensor | None] = [None] * count
     vs: list[Tensor | None] = [None] * count
@@ -131,7 +141,7 @@ def evaluate_dual(
         s[k], vs[k], conjugates[k] = multiplier, v, conjugate
         return multiplier, conjugate.value.sum(-1)
 
-    lines = bound_backwards(graph, region, objective.coefficients, objective.constant, activate)
+    lines = bound_backwards(graph, region, objective.coefficients, objective.constant, activate, rounding)
     return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, region)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
-from netproof.bounds.deciding.rounding import Rounding, evaluate_upper
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.region import Region, propagate_intervals
@@ -126,7 +126,7 @@ class RangeSplit:
         objective = self._constraints.mixed(batch.case, weight)
         if len(batch):
             batch = replace(batch, parameters=self._improved(batch, objective, steps))
-        point = evaluate_upper(
+        point = evaluate_dual(
             self._graph,
             batch.region,
             hulls,
