@@ -12,6 +12,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.ranges.reduce import reduce_ranges
@@ -21,15 +22,14 @@ from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
 from netproof.rows import Rows
-from netproof.search.integer.attacks import Attacker
-from netproof.search.integer.branching import (
+from netproof.search.branching import (
     Split,
     gap_candidates,
     input_split,
-    look_ahead,
     program_candidates,
     split_regions,
 )
+from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.dive import BEAM, Diver
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
@@ -387,10 +387,7 @@ class Search:
         if len(rows):
             picked = Split(split.k[rows], split.feature[rows], split.point[rows])
             if picked.k.shape[1] > 1:
-                some = batch.take(rows)
-                picked = look_ahead(
-                    self._graph, self._cases, some.case, some.region, double.take(rows), picked, gap[rows]
-                )
+                picked = self._looked_ahead(batch.take(rows), double.take(rows), picked, torch.isfinite(gap[rows]))
             for whole, part in (
                 (chosen.k, picked.k),
                 (chosen.feature, picked.feature),
@@ -399,4 +396,23 @@ class Search:
                 whole[rows] = part.reshape(-1)
         children = batch.take(torch.arange(len(batch)).repeat(2))
         node = children.node if self._trail is None else self._trail.split(batch.node, chosen)
-        return replace(children, region=split_regions(region, chosen), node=node)
+        return replace(children, region=split_regions(self._graph, region, chosen), node=node)
+
+    def _looked_ahead(self, batch: Subproblems, parameters: Parameters, split: Split, usable: Tensor) -> Split:
+        """Of each row's candidates the one with which the halves' bounds are smallest, at the row's own multipliers."""
+
+        def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+            tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
+            case = batch.case[row].repeat(2)
+            halves = self._cases.constrain(case, split_regions(self._graph, batch.region.take(row), tried))
+            alive = (~halves.empty()).nonzero()[:, 0]
+            remaining = halves.take(alive)
+            objective = self._cases.objective(case[alive], remaining)
+            start = parameters.take(row.repeat(2)[alive])
+            hulls = hulls_of(self._graph, remaining)
+            value = evaluate_dual(self._graph, remaining, hulls, objective, start.multipliers()).value
+            both = torch.zeros(2 * len(row), dtype=value.dtype)
+            both[alive] = value
+            return both[: len(row)], both[len(row) :]
+
+        return split.at(look_ahead(usable, bound_halves).argmin(1))

@@ -23,7 +23,7 @@ from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.conditions.cases import shrink
 from netproof.query import Query
 from netproof.rows import Rows
-from netproof.search.integer.branching import Split, split_regions
+from netproof.search.branching import Split, split_regions
 from netproof.search.proofs.digits import CUT_BITS, LEAF_BITS, Proves, Rounded, refutes, round_rows
 from netproof.search.proofs.record import Forms, Record
 from netproof.search.proofs.trail import Cuts, Trail
@@ -352,7 +352,7 @@ class _Assembly:
         for query, row in zip(self._forms.query[level.case].tolist(), rows, strict=True):
             self._written[query].splits.append(row)
         twice = level.take(torch.arange(len(level)).repeat(2))
-        region = split_regions(level.region, split) if len(level) else twice.region
+        region = split_regions(self._graph, level.region, split) if len(level) else twice.region
         node = record.children[at].T.reshape(-1)
         return replace(twice, node=node, after=torch.zeros_like(twice.after), region=region)
 

@@ -20,6 +20,7 @@ from netproof.bounds.boxes import box_lines, refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.intervals import interval_bound
+from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.mixture import best_mixture
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import open_features, refine_ranges
@@ -178,15 +179,15 @@ class InputSplit:
         if tried < 2 or not len(at):
             return score
         best, candidates = score[at].topk(tried, 1)
-        row = torch.arange(len(at)).repeat_interleave(tried)
-        one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
-        one[torch.arange(len(row)), candidates.reshape(-1)] = 1.0
-        halves = _halves(left.take(at[row]), one)
-        portions = torch.split(torch.arange(len(halves)), self._portion)
-        value = torch.cat([self._value(halves.take(some), rounding) for some in portions]).clamp(min=0)
-        gain = -(value[: len(row)] + value[len(row) :]).view(-1, tried)
-        tried_out = torch.where(best > 0, gain, -torch.inf)
-        score[at] = torch.full_like(score[at], -torch.inf).scatter(1, candidates, tried_out)
+
+        def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+            one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
+            one[torch.arange(len(row)), candidates[row, column]] = 1.0
+            value = self._value(_halves(left.take(at[row]), one), rounding)
+            return value[: len(row)], value[len(row) :]
+
+        gain = -look_ahead(best > 0, bound_halves, max(1, self._portion // 2))
+        score[at] = torch.full_like(score[at], -torch.inf).scatter(1, candidates, gain)
         return score
 
     def _value(self, batch: Boxes, rounding: Rounding) -> Tensor:

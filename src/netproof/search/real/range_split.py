@@ -17,12 +17,13 @@ from torch import Tensor
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
 from netproof.query import Verdict
 from netproof.rows import Rows
-from netproof.search.integer.branching import Split, gap_candidates
+from netproof.search.branching import Split, gap_candidates, split_regions
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import Found
 
@@ -179,35 +180,23 @@ class RangeSplit:
     def _choose(self, left: Parts, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
         split, gap = gap_candidates(self._graph, left.region, point, None, _LOOK_AHEAD)
-        rows, width = gap.shape
-        splittable = torch.isfinite(gap[:, 0])
-        total = torch.full((rows, width), torch.inf, dtype=torch.float32)
-        for column in range(width):
-            usable = torch.isfinite(gap[:, column]).nonzero()[:, 0]
-            if not len(usable):
-                continue
-            tried = Split(*(part[usable, column] for part in (split.k, split.feature, split.point)))
-            halves = _halves(self._graph, left.take(usable), tried)
+
+        def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+            tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
+            halves = _halves(self._graph, left.take(row), tried)
             region = halves.region.to(torch.float32, self._device)
             hulls = hulls_of(self._light, region)
             weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
             objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
             multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
-            value = evaluate_dual(self._light, region, hulls, objective, multipliers).value
-            total[usable, column] = value.clamp(min=0).view(2, -1).sum(0).cpu()
-        chosen = total.argmin(1, keepdim=True)
-        return Split(*(part.gather(1, chosen)[:, 0] for part in (split.k, split.feature, split.point))), splittable
+            value = evaluate_dual(self._light, region, hulls, objective, multipliers).value.cpu()
+            return value[: len(row)], value[len(row) :]
+
+        total = look_ahead(torch.isfinite(gap), bound_halves, self._batch)
+        return split.at(total.argmin(1)), torch.isfinite(gap[:, 0])
 
 
 def _halves(graph: Graph, parts: Parts, split: Split) -> Parts:
     """Both halves of every row, the lower ones first."""
     twice = parts.take(torch.arange(len(parts)).repeat(2))
-    lowers, uppers = list(twice.region.range_lower), list(twice.region.range_upper)
-    for k, index in enumerate(graph.activations):
-        rows = (split.k == k).nonzero()[:, 0]
-        at = split.point[rows]
-        lowers[k], uppers[k] = lowers[k].clone(), uppers[k].clone()
-        uppers[k][rows, split.feature[rows]] = graph.activation(index).below(at)
-        lowers[k][len(parts) + rows, split.feature[rows]] = at
-    region = replace(twice.region, range_lower=tuple(lowers), range_upper=tuple(uppers))
-    return replace(twice, region=region)
+    return replace(twice, region=split_regions(graph, parts.region, split))

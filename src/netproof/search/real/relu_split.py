@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_open
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
-from netproof.bounds.ranges.branching import candidate_scores
+from netproof.bounds.ranges.branching import choose_split
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
 from netproof.search.real.leaf import LeafPrograms, leaf_solver
@@ -264,44 +265,15 @@ class ReluSplit:
 
     def _choose(self, batch: Open, deadline: float) -> tuple[Tensor, Tensor]:
         """The feature to split in each row, and whether there is one."""
-        light = self._light
-        if not len(light):
-            nothing = torch.zeros(len(batch), dtype=torch.int64)
-            return nothing, nothing.bool()
-        device = light.device
-        feature, splittable = self._chosen(
-            batch.case.to(device), batch.side.to(device), batch.choice.to(torch.float32, device), deadline
-        )
-        return feature.cpu(), splittable.cpu()
+        device = self._light.device
+        case, choice = batch.case.to(device), batch.choice.to(torch.float32, device)
 
-    def _chosen(self, case: Tensor, side: Tensor, choice: Choice, deadline: float) -> tuple[Tensor, Tensor]:
-        """The same of cases, sides and multipliers, all of it on the device of the search in float32."""
-        light = self._light
-        objective = self._light_constraints.mixed(case, _one(choice.weight))
-        score = candidate_scores(light, objective, side, choice)
-        width = min(_LOOK_AHEAD, score.shape[1])
-        best, candidates = score.topk(width, 1)
-        splittable = torch.isfinite(best[:, 0])
-        if width <= 1 or time.monotonic() >= deadline:
-            return candidates[:, 0], splittable
-        row = torch.arange(len(case), device=case.device).repeat_interleave(width)
-        feature = candidates.reshape(-1)
-        at = torch.arange(len(row), device=row.device)
-        total = score.new_zeros(len(row))
-        for half in (LEFT, RIGHT):
-            for part in torch.split(at, 4 * self._batch):
-                if time.monotonic() >= deadline:
-                    return candidates[:, 0], splittable
-                mine = row[part]
-                halved = side[mine]
-                halved[torch.arange(len(part), device=part.device), feature[part]] = half
-                tried = choice.take(mine)
-                bound = light.bound(
-                    self._light_constraints.mixed(case[mine], _one(tried.weight)), halved, tried.alpha, tried.beta
-                )
-                total[part] += bound.value.clamp(min=0)
-        total = torch.where(torch.isfinite(best), total.view(-1, width), torch.inf)
-        return candidates.gather(1, total.argmin(1, keepdim=True))[:, 0], splittable
+        def objective(rows: Tensor) -> Objective:
+            return self._light_constraints.mixed(case[rows], _one(choice.weight[rows]))
+
+        return choose_split(
+            self._light, objective, batch.side, choice, _LOOK_AHEAD, rows_at_once=4 * self._batch, deadline=deadline
+        )
 
 
 def _one(weight: Tensor) -> Tensor:
