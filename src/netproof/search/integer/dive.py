@@ -21,7 +21,7 @@ from netproof.conditions.cases import Cases, shrink
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split, program_candidates, split_regions
 from netproof.search.integer.attacks import Attacker
-from netproof.search.integer.subproblems import Subproblems
+from netproof.search.subproblems import Subproblems
 
 #: subproblems kept at each level
 BEAM = 8

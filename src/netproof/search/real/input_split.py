@@ -28,8 +28,8 @@ from netproof.bounds.region import Region, propagate_intervals
 from netproof.operators.hulls.hull import Hull
 from netproof.query import Verdict
 from netproof.rows import Rows
+from netproof.search.outcome import Outcome
 from netproof.search.real.problem import Problem
-from netproof.search.real.relu_split import Found
 from netproof.search.real.touch import BENDS
 
 #: bytes that the tensors of one batch of boxes may occupy
@@ -78,7 +78,7 @@ class InputSplit:
         self._count = 0
         self._rounding: Rounding | None = None
 
-    def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Found:
+    def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``.
 
         At ``patience`` it stops too, unless a quarter of the region is closed by then.
@@ -114,14 +114,14 @@ class InputSplit:
                     return self._undecided(Verdict.UNKNOWN, "a box cannot be split any further", [*waiting, left])
                 waiting.append(_halves(left, torch.where(narrow, -torch.inf, score)))
             occupied = sum(part.bytes for part in waiting)
-        return Found(Verdict.UNSAT, self._count)
+        return Outcome(Verdict.UNSAT, self._count)
 
-    def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Found:
+    def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Outcome:
         left = torch.cat([part.cases for part in waiting]).any(0).nonzero()[:, 0]
         bound = float(max(part.value.max() for part in waiting))
-        return Found(verdict, self._count, bound=bound, reason=reason, left=left)
+        return Outcome(verdict, self._count, bound=bound, reason=reason, left=left)
 
-    def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Found | None]:
+    def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Outcome | None]:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
         self._count += len(batch)
         region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
@@ -270,7 +270,7 @@ class InputSplit:
         value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))
         return cases & (value >= 0), value
 
-    def _try(self, left: Boxes, slopes: Tensor) -> Found | None:
+    def _try(self, left: Boxes, slopes: Tensor) -> Outcome | None:
         """Try the maximizers and the centre of each box."""
         assert self._attack is not None
         case = left.cases.to(torch.int8).argmax(1)
@@ -278,7 +278,7 @@ class InputSplit:
         mean = slopes[torch.arange(len(left)), case].mean(1)
         points = torch.cat([torch.where(mean > 0, high, low), (low + high) / 2])
         witness = self._attack.try_points(points, case.repeat(2))
-        return None if witness is None else Found(Verdict.SAT, self._count, witness)
+        return None if witness is None else Outcome(Verdict.SAT, self._count, witness)
 
 
 def _volume(waiting: list[Boxes]) -> float:
