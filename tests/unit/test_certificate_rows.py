@@ -44,11 +44,13 @@ def bound_of_whole(net: Network, margin: int, mu: int) -> float:
 # -- sums up to 2^52
 
 
-def test_thresholds_count_in_the_sum_that_must_stay_exact() -> None:
-    """3 mu for the output and 13 mu for the threshold: 16 mu has to stay below 2^52."""
+@pytest.mark.parametrize(("coefficient", "threshold", "upper"), [(1, 13, 9), (9, -7, 1)])
+def test_thresholds_count_in_the_sum_that_must_stay_exact(coefficient: int, threshold: int, upper: int) -> None:
+    """``|coefficient y| + |threshold|`` is 16 here, with ``y`` up to 3 or always -1, so that ``mu`` has to stay below 2^48."""
     net = network()
     for mu, exact in ((2**48 - 1, True), (2**48, False)):
-        made = proof(net, [[([1], 13)]], kind=[LEAF], leaf_row=[0], row_exponent=[0], row_mu=[mu])
+        case = [([coefficient], threshold)]
+        made = proof(net, [case], kind=[LEAF], leaf_row=[0], row_exponent=[0], row_mu=[mu], upper=[upper])
         if exact:
             assert check(made, net).leaves == 1
         else:

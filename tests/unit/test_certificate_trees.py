@@ -41,8 +41,8 @@ def high(count: int, least: int = 8) -> list[Cut]:
     return [(1, i, 0, least, i) for i in range(count)]
 
 
-#: the trees' cuts by node: 1, 3, and 2 of them at nodes 0, 2, and 4, and 2 at node 8
-CUTS = {0: high(1), 2: high(3), 4: high(2), 8: high(2)}
+#: the trees' cuts by node
+CUTS = {0: high(1), 1: high(3), 4: high(2), 8: high(2)}
 
 
 def forest(cuts: dict[int, list[Cut]] = CUTS) -> tuple[Certificate, Network]:
@@ -61,12 +61,12 @@ def forest(cuts: dict[int, list[Cut]] = CUTS) -> tuple[Certificate, Network]:
     common: list[Cut] = [(1, 2, 1, 9, 7)]
     made = proof(
         net,
-        [case(n) for n in (1, 1, 3, 2, 2, 1)],
+        [case(n) for n in (1, 3, 1, 2, 2, 1)],
         **columns([*common, *itertools.chain(*cuts.values())]),
         lower=[7] * 3,
         common=[1],
         cut_count=[len(c) for c in cuts.values()],
-        kind=[CUT, LEAF, CUT, SPLIT, CUT, POINTS, LEAF, LEAF, CUT, EMPTY, LEAF, LEAF],
+        kind=[CUT, CUT, LEAF, SPLIT, CUT, POINTS, LEAF, LEAF, CUT, EMPTY, LEAF, LEAF],
         leaf_row=[6, 3, 5, 4, 4],
         split_activation=[0], split_feature=[0], split_point=[10],
         row_exponent=[0] * 8,
@@ -75,7 +75,7 @@ def forest(cuts: dict[int, list[Cut]] = CUTS) -> tuple[Certificate, Network]:
     return made, net
 
 
-@pytest.fixture(params=[(1, 0), (3, 2), (1024, 1 << 18)], ids=lambda p: f"{p[0]} nodes, {p[1]} cuts")
+@pytest.fixture(params=[(1, 0), (2, 4), (1024, 1 << 18)], ids=lambda p: f"{p[0]} nodes, {p[1]} cuts")
 def portions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """How many nodes and cuts are taken together, which must not change what is proved."""
     monkeypatch.setattr(refute_module, "_AT_ONCE", request.param[0])
@@ -102,7 +102,7 @@ def test_one_false_cut_among_many_is_found(portions: tuple[int, int], node: int,
         )
 
 
-@pytest.mark.parametrize(("node", "leaf"), [(0, 6), (2, 7), (4, 10), (8, 11)])
+@pytest.mark.parametrize(("node", "leaf"), [(0, 6), (1, 7), (4, 10), (8, 11)])
 def test_every_cut_of_a_node_is_applied_to_its_child(portions: tuple[int, int], node: int, leaf: int) -> None:
     """Where one of its cuts goes less far, what is left is not refuted."""
     for number, cut in enumerate(CUTS[node]):
@@ -119,20 +119,19 @@ def test_the_first_of_several_false_cuts_is_named() -> None:
 
 @pytest.mark.parametrize("kind", [EMPTY, LEAF, CUT, SPLIT, POINTS])
 def test_what_is_below_an_empty_region_is_proved_whatever_it_is(kind: int) -> None:
-    """Row 0 refutes what is not empty, row 1 nothing."""
-    net = network()
-    below = [EMPTY] * {CUT: 1, SPLIT: 2}.get(kind, 0)
-    made = {
-        "kind": [SPLIT, LEAF, kind, *below], "leaf_row": [0, 1][: 1 + (kind == LEAF)],
-        "row_exponent": [0, 0], "row_mu": [1, 0],
-        **(columns([(1, 0, 0, 20, 1)]) | {"cut_count": [1]} if kind == CUT else {}),
-        "split_activation": [0] * (1 + (kind == SPLIT)), "split_feature": [0] * (1 + (kind == SPLIT)),
-        "split_point": [10, 5][: 1 + (kind == SPLIT)],
+    """Row 0 refutes that ``y_0 >= 3`` below 8, row 1 nothing. There is nothing from 8 on in the first box."""
+    net = network(inputs=2)
+    splits = 1 + (kind == SPLIT)
+    made: dict[str, Any] = {
+        "kind": [SPLIT, LEAF, kind, *[EMPTY] * {CUT: 1, SPLIT: 2}.get(kind, 0)],
+        "leaf_row": [0, 1][: 1 + (kind == LEAF)], "row_exponent": [0, 0], "row_mu": [1, 0],
+        "split_activation": [0] * splits, "split_feature": [0] * splits, "split_point": [8] * splits,
+        **(columns([(1, 1, 0, 5, 1)]) | {"cut_count": [1]} if kind == CUT else {}),
     }  # fmt: skip
-    check(proof(net, [[([1], 4)]], **made), net)
-    made["split_point"] = [9, 5][: 1 + (kind == SPLIT)]
-    with pytest.raises(ProofError):
-        check(proof(net, [[([1], 3)]], **made), net)
+    check(proof(net, [[([1, 0], 3)]], upper=[7, 9], **made), net)
+    at = 4 if kind == SPLIT else 2
+    with pytest.raises(ProofError, match=f"node {at} "):
+        check(proof(net, [[([1, 0], 3)]], upper=[9, 9], **made), net)
 
 
 def test_a_portion_is_as_large_as_memory_allows(portions: tuple[int, int]) -> None:
@@ -194,13 +193,25 @@ def linear(weight: Sequence[int], upper: Sequence[int]) -> Network:
 
 @pytest.mark.parametrize("at_once", [1, 5, 1024])
 def test_points_of_three_inputs(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    """Each point has an output of its own, ``12 x_0 + 4 x_1 + x_2``, and so has none but the whole numbers up to 23."""
+    """Each point has an output of its own, ``8 x_0 + 4 x_1 + x_2``, and none but these has one."""
     monkeypatch.setattr(refute_module, "_AT_ONCE", at_once)
-    net = linear((12, 4, 1), (1, 2, 3))
+    net = linear((8, 4, 1), (1, 1, 3))
     arrays: dict[str, Any] = {"kind": [POINTS], "kept": [], "kept_feature": []}
-    for y in range(24):
+    for y in range(16):
         refused(proof(net, [[([1], y), ([-1], -y)]], **arrays), net, "one of its points meets the case")
-    check(proof(net, [[([1], 24)]], **arrays), net)
+    check(proof(net, [[([1], 16)]], **arrays), net)
+
+
+def test_points_are_those_of_the_nodes_own_box() -> None:
+    net = network()
+    halves: dict[str, Any] = {
+        "kind": [SPLIT, POINTS, POINTS], "split_activation": [0], "split_feature": [0], "split_point": [5],
+    }  # fmt: skip
+    refused(proof(net, [[([1], 2)]], **halves), net, "node 2 (level 1, case 0): one of its points meets the case")
+    refused(proof(net, [[([-1], 0)]], **halves), net, "node 1 (level 1, case 0): one of its points meets the case")
+    # From 2 to 4 f is 0, and nowhere else.
+    check(proof(net, [[([1], 1)]], kind=[POINTS], lower=[2], upper=[4]), net)
+    check(proof(net, [[([-1], 1)]], kind=[POINTS], lower=[2], upper=[4]), net)
 
 
 def test_no_more_than_2_to_the_24_points_are_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
