@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from netproof import Verdict
+from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.region import box_region
+from netproof.bounds.rounding import Rounding
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.linear import Linear
 from netproof.operators.relu import ReLU
@@ -72,3 +74,23 @@ def test_batches_are_small_where_there_are_many_cases(monkeypatch):
     search, region = tent(0.0, cases=300)
     assert search.run(region, torch.arange(300), 60).verdict in {Verdict.TIMEOUT, Verdict.UNKNOWN}
     assert len(tensors) > 20 and max(tensors) <= input_split._BYTES
+
+
+@pytest.mark.parametrize(("share", "own"), [(1e-8, False), (0.0, True)])
+def test_parts_have_accounts_of_their_own_where_rounding_counts(share, own, monkeypatch):
+    seen = []
+
+    def refined(graph, region, known=None):
+        seen.append(known)
+        return refine_with_account(graph, region, known)
+
+    monkeypatch.setattr(input_split, "refine_with_account", refined)
+    monkeypatch.setattr(input_split, "_NEGLIGIBLE", share)
+    search, region = tent(0.0011)
+    whole = Rounding.of(search._graph, region)
+    found = search.run(region, torch.zeros(1, dtype=torch.int64), time.monotonic() + 600.0)
+    assert found.verdict is Verdict.UNSAT and len(seen) > 1
+    if own:
+        assert all(known is None for known in seen)
+    else:
+        assert all(known is not None and known.total_magnitude == whole.total_magnitude for known in seen)
