@@ -140,8 +140,7 @@ class _Reader:
             return _Value(part, left.shape, left.kind)
         if left is None and sign < 0:
             raise UnknownFormError("a constant less a value")
-        value, at = (right, 0) if left is None else (left, 1)
-        assert value is not None
+        value, at = _first(operands), 0 if left is None else 1
         array = sign * self._constant(node, at)
         if array.size == 1 and array.ndim <= len(value.shape):
             return value.after("add", int(array.reshape(-1).item()))
