@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tracemalloc
 import zlib
 from dataclasses import replace
@@ -318,6 +319,9 @@ def test_one_changed_bit_is_damage():
         (lambda d: d.pop("name"), "fields"),
         (lambda d: d.update(name=7), "'name'"),
         (lambda d: d.update(arrays=[]), "arrays"),
+        (lambda d: d.update(arrays=7), "arrays"),
+        (lambda d: d.update(arrays=None), "arrays"),
+        (lambda d: d["arrays"].__setitem__(0, 7), "arrays"),
         (lambda d: d["arrays"].reverse(), "arrays"),
         (lambda d: d["arrays"][0].append(1), "pairs"),
         (lambda d: d["arrays"][0].__setitem__(1, -1), "'image'"),
@@ -326,11 +330,18 @@ def test_one_changed_bit_is_damage():
         (lambda d: d["arrays"][0].__setitem__(1, 10**400), "too large"),
         (lambda d: d["arrays"][0].__setitem__(1, 2**50), "entries"),
         (lambda d: d["network"].update(sha256="zz"), "SHA-256"),
+        (lambda d: d["network"].update(sha256="a" * 63), "SHA-256"),
+        (lambda d: d["network"].update(sha256="a" * 65), "SHA-256"),
+        (lambda d: d["network"].update(sha256="a" * 63 + "A"), "SHA-256"),
         (lambda d: d["network"].update(inputs=0), "'inputs'"),
+        (lambda d: d["network"].update(outputs=0), "'outputs'"),
         (lambda d: d["network"].update(scheme=[]), "'scheme'"),
         (lambda d: d["network"].update(scheme={"bits": "6"}), "'bits'"),
         (lambda d: d["property"].update(kind="other"), "kind"),
         (lambda d: d["property"].update(radius=-1), "'radius'"),
+        (lambda d: d["property"].update(radius=2**53), "'radius'"),
+        (lambda d: d["property"].update(radius=1.5), "'1.5' is no integer"),
+        (lambda d: d["property"].update(radius=math.nan), "'NaN' is no integer"),
         (lambda d: d.update(property={"kind": "box", "constraints": 3}), "'constraints'"),
         (lambda d: d.update(property={"kind": "box", "constraints": [0]}), "constraints"),
         (lambda d: d.update(property=None), "'property'"),
@@ -338,6 +349,22 @@ def test_one_changed_bit_is_damage():
 )
 def test_header_with_other_fields(change, words):
     refused(reheaded(change), words)
+
+
+def test_the_largest_numbers_of_a_header():
+    largest = decode(reheaded(lambda d: d["property"].update(label=2**53 - 1, radius=2**53 - 1))).property
+    assert (largest.label, largest.radius) == (2**53 - 1, 2**53 - 1)
+
+
+def test_who_is_to_mend_a_header():
+    """Another arithmetic is that of another version; what no version writes has to be made anew."""
+    for change, mend in (
+        (lambda d: d.update(arithmetic="real"), "use the version of netproof that wrote it"),
+        (lambda d: d.update(claim="maybe"), "make it anew"),
+    ):
+        with pytest.raises(CertificateError) as caught:
+            decode(reheaded(change))
+        assert caught.value.mend == mend
 
 
 @pytest.mark.parametrize(
@@ -363,8 +390,16 @@ def test_header_in_another_spelling():
 
 
 def test_header_beyond_its_length():
+    shorter, _ = parts(encode(certificate(name="")))
+    name = "x" * ((1 << 20) - len(shorter))
+    assert decode(encode(certificate(name=name))).name == name
     with pytest.raises(ValueError, match="1 MiB"):
-        encode(certificate(name="x" * (1 << 20)))
+        encode(certificate(name=name + "x"))
+
+
+def test_what_is_no_number_is_not_written():
+    with pytest.raises(ValueError, match="JSON"):
+        encode(certificate(scheme={"bits": math.nan}))
 
 
 def test_lengths_that_no_certificate_has():
@@ -433,6 +468,65 @@ def test_witness_document():
     assert found.certificate.arrays["witness"].tolist() == [1, 4] and found.output == (5, -3)
     assert (found.predicted, found.changed, found.largest_change) == (0, 1, 2)
     assert fault_of(found.certificate) == ""
+    assert (found.certificate.name, found.certificate.producer) == ("q", "netproof 0")
+    bare = decode_witness(json.dumps(witness(query=None, netproof=7)).encode()).certificate
+    assert (bare.name, bare.producer) == ("", "")
+
+
+def test_the_largest_numbers_of_a_witness_document():
+    most = 2**53 - 1
+    found = decode_witness(json.dumps(witness(output=[most, -most], radius=most, image=[most, 0])).encode())
+    assert found.output == (most, -most) and found.certificate.property.radius == most
+    for changed in ({"output": [2**53, 0]}, {"output": [0, -(2**53)]}, {"radius": 2**53}, {"image": [2**53, 0]}):
+        with pytest.raises(CertificateError, match="no usable witness: '(output|radius|image)' is no"):
+            decode_witness(json.dumps(witness(**changed)).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (json.dumps(witness()).replace('"radius": 2', '"radius": 2, "radius": 200'), "a field is there twice"),
+        (json.dumps(witness(more=1.5)), "'1.5' is no integer"),
+        (json.dumps(witness(more=math.inf)), "'Infinity' is no integer"),
+        (json.dumps(witness(radius=2)).replace(": 2,", f": {'9' * 5000},"), "a number is too large"),
+        (json.dumps(witness(image=None)), "it states no robustness property"),
+        (json.dumps(witness(network={"sha256": "a", "scheme": []})), "it does not say how the network is read"),
+        (json.dumps(witness(network={"sha256": "a"})), "it does not say how the network is read"),
+        (json.dumps(witness(label=True)), "'label' is no whole number"),
+        (json.dumps(witness(input={"0": 1, "1": 4})), "'input' is no list of integers"),
+        (json.dumps(witness(input=7)), "'input' is no list of integers"),
+        (json.dumps(witness(output=["5", -3])), "'output' is no list of integers"),
+        (json.dumps(witness(output=[[5], -3])), "'output' is no list of integers"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_witness_document(text, words):
+    with pytest.raises(CertificateError) as caught:
+        decode_witness(text.encode(), "some.json")
+    assert str(caught.value).startswith("some.json: is no usable witness: ") and words in str(caught.value)
+
+
+def test_a_witness_document_has_a_greatest_length(monkeypatch):
+    text = json.dumps(witness()).encode()
+    monkeypatch.setattr("netproof.certificate.witness._LONGEST", len(text))
+    assert decode_witness(text).output == (5, -3)
+    with pytest.raises(CertificateError, match=f"is longer than {len(text)} bytes"):
+        decode_witness(text + b" ")
+
+
+def test_evidence_is_told_apart_by_how_it_begins(tmp_path):
+    path = tmp_path / "evidence"
+    path.write_bytes(b" " * 63 + json.dumps(witness()).encode())
+    assert read_evidence(path).output == (5, -3)
+    path.write_bytes(b" " * 64 + json.dumps(witness()).encode())
+    with pytest.raises(CertificateError, match=f"{path}: is not a certificate"):
+        read_evidence(path)
+    path.write_bytes(b"{")
+    with pytest.raises(CertificateError, match=f"{path}: is neither a certificate nor"):
+        read_evidence(path)
+    path.write_bytes(encode(certificate()))
+    assert encode(read_evidence(path)) == path.read_bytes()
+    with pytest.raises(CertificateError, match=f"{path}: needs .* more than are allowed"):
+        read_evidence(path, memory=100)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,12 @@ def test_padding_of_dilated_kernels(named: str, pads: list[int]) -> None:
     assert (values(meant, x)[1] == values(stated, x)[1]).all()
 
 
+def test_zero_points_of_0() -> None:
+    constants = {"k": kernel(3, 2, 3, 2), "m": kernel(40, 2), "z": np.uint8(0), "z8": np.zeros(1, np.int8)}
+    agrees(model([node("ConvInteger", "x k z z8", "y")], constants))
+    agrees(model([node("Flatten", "x", "f"), node("MatMulInteger", "f m z z8", "y")], constants))
+
+
 @pytest.mark.parametrize(("groups", "outputs"), [(2, 2), (2, 6), (4, 4)])
 def test_convolutions_in_groups(groups: int, outputs: int) -> None:
     convolution = node("ConvInteger", "x k", "y", group=groups, strides=[2, 1])
@@ -207,6 +213,13 @@ def test_a_value_whose_numbers_are_scaled_and_shifted_is_an_affine_map() -> None
     assert reading.parts[1].high.tolist() == [73] * 40
 
 
+def test_factors_may_be_of_any_size() -> None:
+    """Where all values are 0, no product of factors leaves a type."""
+    nodes = [node("Cast", "x", "a", to=INT32), node("Mul", "a f", "b"), node("Mul", "b f", "c"), node("Mul", "c f", "y")]  # fmt: skip
+    reading = read(model(nodes, {"f": 2**31 - 1}, metadata={"netproof.input_range": "0 0"}))
+    assert set(values(reading, np.ones((1, 40)))[reading.output][0]) == {float((2**31 - 1) ** 3)}
+
+
 def test_ranges_are_those_of_intervals() -> None:
     """Ends of a map and of a difference, each of whose operands is taken by itself."""
     nodes = [node("MatMulInteger", "x k", "a"), node("MatMulInteger", "x l", "b"), node("Sub", "a b", "c"), node("Add", "c d", "y")]  # fmt: skip
@@ -241,6 +254,12 @@ STEPS = {
         node("Add", "b low", "c"),
         node("Mul", "c three", "y"),
     ],
+    "a number of as many axes": [node("Relu", "w", "a"), node("Add", "a same", "b"), node("Clip", "b - high", "y")],
+    "a 32-bit name in between": [
+        node("Div", "w three", "a"),
+        node("Cast", "a", "b", to=INT32),
+        node("Clip", "b low high", "y"),
+    ],
     "narrow in between": [
         node("Div", "w three", "a"),
         node("Cast", "a", "b", to=UINT8),
@@ -255,7 +274,8 @@ STEPS = {
 @pytest.mark.parametrize("name", STEPS)
 def test_steps_of_one_value(name: str) -> None:
     nodes = [node("Cast", "x", "w", to=INT32), *STEPS[name]]
-    reading = agrees(model(nodes, {"low": 3, "high": 11, "three": 3, "one": 1}))
+    constants = {"low": 3, "high": 11, "three": 3, "one": 1, "same": np.full((1, 1, 1, 1), 5, np.int32)}
+    reading = agrees(model(nodes, constants))
     assert sum(part.steps is not None for part in reading.parts) == {"narrow in between": 2}.get(name, 1)
 
 
@@ -348,6 +368,13 @@ def test_nodes_are_read_in_the_order_of_what_they_need() -> None:
     x = RANDOM.integers(0, 21, (5, 40))
     turned, right = (read(model(order, constants)) for order in (nodes, nodes[::-1]))
     assert values(turned, x)[turned.output].tolist() == values(right, x)[right.output].tolist()
+
+
+def test_a_network_that_gives_back_its_input() -> None:
+    made = model([])
+    made.graph.output[0].name = "x"
+    reading = read(made)
+    assert (reading.output, len(reading.parts)) == (0, 1)
 
 
 def test_constants_may_be_nodes_and_inputs() -> None:

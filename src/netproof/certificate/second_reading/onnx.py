@@ -221,13 +221,13 @@ class _Reader:
 
 def _needed(graph: Any, given: set[str]) -> list[Any]:
     """The nodes that the output depends on, each after those whose results it takes."""
-    makers = {name: node for node in graph.node if node.op_type != "Constant" for name in node.output if name}
+    makers = {name: node for node in graph.node for name in node.output if name}
     order: list[Any] = []
     begun, done = set[str](), set(given)
     stack = [graph.output[0].name]
     while stack:
         name = stack[-1]
-        missing = [] if name in done or name in begun else [i for i in makers[name].input if i and i not in done]
+        missing = [] if name in done or name in begun else [i for i in makers[name].input if i]
         begun.add(name)
         stack.extend(missing)
         if not missing:
