@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from netproof.certificate import format as certificate_format
 from netproof.certificate import varint
 from netproof.certificate.contents import (
     MOST_CUTS,
@@ -237,7 +238,8 @@ def test_missing_and_foreign_files(tmp_path):
         ({"kind": [1, 3, 2, 0]}, "no tree"),
         ({"kind": [0, 3, 2, 1]}, "no tree"),
         ({"kind": [], "leaf_row": [], "cut_count": [], "split_activation": []}, "'cut_activation'"),
-        ({"common": [0] * (2**14 + 1)}, "16384"),
+        ({"common": [1] + [0] * 2**14}, "16384"),
+        ({"common": [1] + [0] * (2**14 - 1)}, ""),
         ({"leaf_row": [2]}, "'leaf_row' is 2"),
         ({"leaf_row": [-1]}, "'leaf_row' is -1"),
         ({"cut_row": [1, 2]}, "'cut_row' is 2"),
@@ -263,6 +265,26 @@ def test_inconsistent_sizes(changed, fault):
         return
     with pytest.raises(CertificateError, match=f"is inconsistent: .*({fault})"):
         decode(data)
+
+
+@pytest.mark.parametrize(("outputs", "form", "row_mu"), [(1, 0, 0), (2, 1, 2), (4, 3, 2)])
+def test_a_sample_has_a_case_for_every_other_class(outputs, form, row_mu):
+    """And a row one multiplier, where there is a case at all."""
+    sample = {
+        "image": [0], "row_exponent": [0, 0], "cut_activation": [1], "cut_feature": [0], "cut_side": [0], "cut_end": [0],
+        "cut_row": [1], "common": [1], "kept": [1], "kept_feature": [0], "row_s": [0, 0],
+    }  # fmt: skip
+    for forms, multipliers in ((form, row_mu), (form + 1, row_mu), (form, row_mu + 1), (form, 2 * form + 1)):
+        arrays = arrays_of(**sample, form=[0] * forms, kind=[0] * forms, row_mu=[0] * multipliers)
+        made = Certificate("00" * 32, {}, 1, outputs, "unsat", RobustnessProperty(0, 1), arrays)
+        assert (fault_of(made) == "") == ((forms, multipliers) == (form, row_mu))
+
+
+def test_rows_without_a_case_have_no_multiplier():
+    for multipliers in (0, 1):
+        arrays = arrays_of(lower=[0], upper=[1], row_exponent=[0], row_mu=[0] * multipliers)
+        made = Certificate("00" * 32, {}, 1, 1, "unsat", BoxProperty(()), arrays)
+        assert (fault_of(made) == "") == (not multipliers)
 
 
 def test_trees_have_a_greatest_depth():
@@ -300,6 +322,15 @@ def test_other_version():
     data = encode(certificate())[:-32]
     data = data[:8] + b"\2\0\0\0" + data[12:]
     refused(data + hashlib.sha256(data).digest(), "version 2", "reads version 1")
+
+
+def test_a_file_cut_short():
+    data = encode(certificate())
+    for keep, words in ((8, "cut short"), (20, "cut short"), (31, "cut short"), (32, "has 32 bytes where it states")):
+        refused(data[:keep], words)
+    refused(data[:7], "is not a certificate")
+    refused(data[:-1], f"has {len(data) - 1} bytes where it states {len(data)}")
+    refused(data + b"\0", f"has {len(data) + 1} bytes where it states {len(data)}")
 
 
 def test_one_changed_bit_is_damage():
@@ -437,6 +468,24 @@ def test_bombs_are_not_unpacked():
     tracemalloc.stop()
 
 
+def test_reading_takes_no_more_than_2_gib_unless_it_may():
+    assert certificate_format.MEMORY == 2**31  # docs/certificates.md
+    header, _ = parts(encode(certificate()))
+    document = json.loads(header)
+    document["arrays"][0][1] = count = 1 << 28
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    refused(assembled(text, b"", length=count + 50), "needs 2147", "more than are allowed")
+
+
+def test_no_body_is_written_that_is_too_long_to_be_read(monkeypatch):
+    _, body = parts(encode(certificate()))
+    monkeypatch.setattr(certificate_format, "_LARGEST_BODY", len(body))
+    assert decode(encode(certificate())).name == "näme"
+    monkeypatch.setattr(certificate_format, "_LARGEST_BODY", len(body) - 1)
+    with pytest.raises(ValueError, match="body"):
+        encode(certificate())
+
+
 def test_memory_to_compute_with_constraints_counts():
     count = 1 << 12
     tall = Certificate(
@@ -478,7 +527,7 @@ def test_the_largest_numbers_of_a_witness_document():
     found = decode_witness(json.dumps(witness(output=[most, -most], radius=most, image=[most, 0])).encode())
     assert found.output == (most, -most) and found.certificate.property.radius == most
     for changed in ({"output": [2**53, 0]}, {"output": [0, -(2**53)]}, {"radius": 2**53}, {"image": [2**53, 0]}):
-        with pytest.raises(CertificateError, match="no usable witness: '(output|radius|image)' is no"):
+        with pytest.raises(CertificateError, match=r"no usable witness: '(output|radius|image)' is no"):
             decode_witness(json.dumps(witness(**changed)).encode())
 
 

@@ -171,9 +171,9 @@ def test_the_parts_of_a_bundle_share_the_memory_that_is_allowed(tmp_path: Path) 
             found = read_evidence(path, memory=memory)
             assert isinstance(found, Bundle) and len(found.parts) == 2
         else:
-            with pytest.raises(CertificateError, match="c.npcert, part 1: needs .* more than are allowed"):
+            with pytest.raises(CertificateError, match=r"c\.npcert, part 1: needs .* more than are allowed"):
                 read_evidence(path, memory=memory)
-    with pytest.raises(CertificateError, match="c.npcert, part 0: needs .* more than are allowed"):
+    with pytest.raises(CertificateError, match=r"c\.npcert, part 0: needs .* more than are allowed"):
         read_evidence(path, memory=needed - 1)
 
 

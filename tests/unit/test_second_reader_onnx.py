@@ -122,12 +122,20 @@ def kernel(*shape: int) -> NDArray[np.int8]:
         {"dilations": [2, 3]},
         {"strides": [2, 3], "auto_pad": "SAME_LOWER"},
         {"strides": [3, 1], "auto_pad": "SAME_UPPER"},
-        {"strides": [2, 2], "auto_pad": "VALID"},
+        {"auto_pad": "VALID"},
         {"auto_pad": "NOTSET", "pads": [0, 2, 1, 0]},
     ],
 )
 def test_convolutions(attributes: dict[str, Any]) -> None:
     agrees(model([node("ConvInteger", "x k", "y", **attributes)], {"k": kernel(3, 2, 3, 2)}))
+
+
+@pytest.mark.parametrize("strides", [[1, 1], [2, 1], [2, 3]])
+@pytest.mark.parametrize("named", ["SAME_UPPER", "SAME_LOWER"])
+def test_padding_where_none_is_needed(named: str, strides: list[int]) -> None:
+    """Kernels of one place leave values out rather than asking for more."""
+    convolution = node("ConvInteger", "x k", "y", strides=strides, auto_pad=named)
+    agrees(model([convolution], {"k": kernel(3, 2, 1, 1)}))
 
 
 @pytest.mark.parametrize(("named", "pads"), [("SAME_UPPER", [2, 1, 2, 2]), ("SAME_LOWER", [2, 2, 2, 1])])
@@ -360,6 +368,17 @@ def test_what_nothing_depends_on_is_not_read() -> None:
     ]
     assert agrees(model(nodes[:-1], {"k": kernel(3, 2, 2, 2)}))
     assert read(model(nodes, {"k": kernel(3, 2, 2, 2)})).parts[1].size == 36
+
+
+def test_a_value_used_twice_is_read_once() -> None:
+    nodes = [
+        node("ConvInteger", "x k", "a"),
+        node("Relu", "a", "b"),
+        node("Add", "b a", "c"),
+        node("Sub", "c a", "d"),
+        node("Add", "d c", "y"),
+    ]
+    assert len(agrees(model(nodes, {"k": kernel(3, 2, 2, 2)})).parts) == 6
 
 
 def test_nodes_are_read_in_the_order_of_what_they_need() -> None:

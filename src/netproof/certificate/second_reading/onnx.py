@@ -253,7 +253,6 @@ def _first(operands: list[_Value | None]) -> _Value:
 def _flattened(node: Any, operands: list[_Value | None]) -> _Value:
     value = _first(operands)
     axis = _attributes(node).get("axis", 1)
-    axis += len(value.shape) if axis < 0 else 0
     return replace(value, shape=(math.prod(value.shape[:axis]), math.prod(value.shape[axis:])))
 
 
