@@ -23,7 +23,7 @@ from netproof.certificate.contents import (
     arrays_of,
     fault_of,
 )
-from netproof.certificate.format import decode, encode, read, write
+from netproof.certificate.format import decode, encode, is_intact, read, write
 from netproof.certificate.witness import decode_witness, read_evidence
 from netproof.errors import CertificateError, FormatError, InputError
 
@@ -454,18 +454,60 @@ def test_body_that_is_not_what_is_stated():
 
 
 def test_bombs_are_not_unpacked():
+    """Whatever a body says and however far it is right, no more of it is unpacked than is needed to see that it is wrong."""
     header, body = parts(encode(certificate()))
-    packed = zlib.compress(bytes(1 << 28))
-    tracemalloc.start()
-    refused(assembled(header, body, packed=packed), "body")
-    refused(assembled(header, body, packed=packed, length=1 << 28), "entries")
     document = json.loads(header)
-    document["arrays"][0][1] = 1 << 28
+    document["arrays"][0][1] = 1 << 24
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    data = assembled(text, body, packed=packed, length=(1 << 28) + 50)
-    with pytest.raises(CertificateError, match="more than are allowed"):
-        decode(data, memory=1 << 28)
-    tracemalloc.stop()
+    packed, after = zlib.compress(bytes(1 << 24)), zlib.compress(body + bytes(1 << 24))
+    tracemalloc.start()
+    try:
+        refused(assembled(header, body, packed=packed), "body")
+        refused(assembled(header, body, packed=packed, length=1 << 24), "entries")
+        refused(assembled(header, body, packed=after), f"longer than the {len(body)} bytes stated")
+        with pytest.raises(CertificateError, match="more than are allowed"):
+            decode(assembled(text, body, packed=packed, length=(1 << 24) + 50), memory=1 << 24)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 64])
+def test_bodies_are_unpacked_in_pieces(monkeypatch, piece):
+    monkeypatch.setattr(certificate_format, "_PIECE", piece)
+    data = encode(certificate())
+    assert encode(decode(data)) == data
+    header, body = parts(data)
+    refused(assembled(header, body, packed=zlib.compress(body) + bytes(100)), "something follows it")
+    refused(assembled(header, body + bytes(100)), "it holds more than 39 entries")
+    refused(
+        assembled(header, body, packed=zlib.compress(body + bytes(100))), f"longer than the {len(body)} bytes stated"
+    )
+    refused(assembled(header, body, packed=zlib.compress(body)[:-1]), "it ends early")
+
+
+def test_entries_of_8_bytes_each():
+    largest = 2**53 - 1
+    made = Certificate("00" * 32, {}, 1, 1, "unsat", BoxProperty(()), arrays_of(lower=[-largest], upper=[largest]))
+    assert decode(encode(made)).arrays["upper"].tolist() == [largest]
+
+
+def test_what_reading_takes_is_counted_to_the_byte(tmp_path):
+    """8 bytes an entry, and 64 for each node, coefficient and multiplier."""
+    made = certificate()
+    needed = 8 * sum(len(made.arrays[name]) for name in NAMES) + 64 * (4 + 0 + 2)
+    path = tmp_path / "c.cert"
+    write(path, made)
+    assert encode(read(path, memory=needed)) == encode(made)
+    with pytest.raises(CertificateError, match=f"needs {needed} bytes to be read, more than are allowed"):
+        read(path, memory=needed - 1)
+
+
+def test_other_files_with_a_checksum_are_no_intact_certificates(tmp_path):
+    path = tmp_path / "c.cert"
+    for start, intact in ((b"\x89NPCERT\n", True), (b"\x89NPPART\n", True), (b"\x89PNG\r\n", False), (b"", False)):
+        path.write_bytes(start + hashlib.sha256(start).digest())
+        assert is_intact(path) == intact
 
 
 def test_reading_takes_no_more_than_2_gib_unless_it_may():
