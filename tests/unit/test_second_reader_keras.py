@@ -289,6 +289,14 @@ def test_activations_that_are_those_of_the_scheme(layers: list[tuple[str, dict[s
     same(stating(*layers, listed=listed))
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_layer_but_the_last_has_a_relu(count: int) -> None:
+    layers = [*[(np.eye(3), np.ones(3))] * (count - 1), LAYERS[0]]
+    assert len(read_keras(file_of(layers, stating(*[DENSE] * (count - 1), LAST)), USUAL).parts) == 1 + 2 * count
+    for dense in {0, 1, 2, 3} - {count - 1}:
+        refused(file_of(layers, stating(*[DENSE] * dense, LAST)), "activations ")
+
+
 @pytest.mark.parametrize(
     ("layers", "words"),
     [

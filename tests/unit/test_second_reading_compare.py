@@ -192,6 +192,9 @@ def test_every_threshold_that_can_be_reached(monkeypatch: pytest.MonkeyPatch) ->
     for wrong in ([3, 5, 5, 8], [1, 5, 5, 8], [2, 4, 5, 8], [2, 5, 6, 8], [2, 5, 5, 7], [2, 5, 5, 9], [2, 5, 8], [2, 5, 5, 8, 9]):  # fmt: skip
         refused(monkeypatch, stepping(stairs(wrong, base=-1)), right, "step function 1 is not the same")
     refused(monkeypatch, stepping(stairs([2, 5, 5, 8])), right, "step function 1 is not the same")
+    # At one end alone.
+    refused(monkeypatch, stepping(stairs([5], base=1)), steps_of(above(1, 5)), "step function 1 is not the same")
+    refused(monkeypatch, stepping(stairs([5])), steps_of(above(5, 9)), "step function 1 is not the same")
 
 
 def test_every_channel_has_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,18 +205,24 @@ def test_every_channel_has_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> No
         refused(monkeypatch, stepping(stairs(*rows), 4), right, "step function 1 is not the same")
 
 
-def test_an_operator_that_computes_something_else_than_its_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("channels", "size"), [(1, 1), (2, 2), (4, 4), (2, 4)])
+def test_an_operator_that_computes_something_else_than_its_thresholds(
+    monkeypatch: pytest.MonkeyPatch, channels: int, size: int
+) -> None:
     class Wrong(Staircase):
-        def evaluate(self, a: Tensor) -> Tensor:
-            return super().evaluate(a) + (a == 5)
+        where: Tensor
 
-    made = stairs([2, 5])
-    refused(
-        monkeypatch,
-        stepping(Wrong(made.thresholds, made.base)),
-        steps_of(above(2, 5)),
-        "step function 1 is not the same",
-    )
+        def evaluate(self, a: Tensor) -> Tensor:
+            return super().evaluate(a) + (a == 5) * self.where
+
+    made, right = stairs(*[[2, 5]] * channels), steps_of(above(2, 5), size)
+    for channel in range(channels):
+        wrong = Wrong(made.thresholds, made.base)
+        where = torch.arange(size) // (size // channels) == channel
+        object.__setattr__(wrong, "where", where.double())
+        refused(monkeypatch, stepping(wrong, size), right, "step function 1 is not the same")
+        object.__setattr__(wrong, "where", torch.zeros(size).double())
+        assert said(monkeypatch, stepping(wrong, size), right)
 
 
 def test_which_step_function_differs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +257,7 @@ def test_the_first_difference_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- activations that are the same
 
 
-def of_three(*rows: Sequence[float], weights: Sequence[int]) -> Graph:
+def weighed(*rows: Sequence[float], weights: Sequence[int]) -> Graph:
     """A sum of steps of one input, each with a weight."""
     builder = GraphBuilder(Arithmetic.INTEGER, (1,))
     parts = [
@@ -262,18 +271,30 @@ def of_three(*rows: Sequence[float], weights: Sequence[int]) -> Graph:
 def test_activations_that_are_one_function_stand_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the sum of their weights counts, whatever becomes of them behind."""
     rows = [4, 20], [4], [4, 30]
-    for count in (1, 2, 3):
+    for count in (1, 3):
         for weights in ([7, 0, 0], [0, 0, 7], [1, 2, 4], [9, -1, -1]):
             for total in (7, 6):
                 reading = read(1)
                 made = [reading.add_steps(above(4), 0) for _ in range(count)]
                 share = [[[1]]] * (count - 1) + [[[total - count + 1]]]
                 reading.output = reading.add_map(affine(*share), *made)
-                graph = of_three(*rows, weights=weights)
+                graph = weighed(*rows, weights=weights)
                 if total == 7:
                     assert f"{count} step functions" in said(monkeypatch, graph, reading)
                 else:
                     refused(monkeypatch, graph, reading, "the result is not the same")
+
+
+def test_activations_that_are_not_the_same_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    for weights in ([1, 2], [2, 1]):
+        reading = read(1)
+        parts = reading.add_steps(above(4), 0), reading.add_steps(above(6), 0)
+        reading.output = reading.add_map(affine([[1]], [[2]]), *parts)
+        graph = weighed([4], [6], weights=weights)
+        if weights == [1, 2]:
+            assert said(monkeypatch, graph, reading)
+        else:
+            refused(monkeypatch, graph, reading, "the result is not the same")
 
 
 def test_steps_behind_activations_that_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +324,7 @@ def test_activations_that_are_the_same_only_as_far_as_one_range_goes(
     assert (reading.parts[wide].low[0], reading.parts[wide].high[0]) == (-45, 54)
     narrow_steps, wide_steps = reading.add_steps(above(2), 0), reading.add_steps(above(2, 30), wide)
     reading.output = reading.add_map(affine([[1]], [[weight]]), narrow_steps, wide_steps)
-    graph = of_three([2, 20], [2, 30], [2, 30], weights=[1, 1, 0])
+    graph = weighed([2, 20], [2, 30], [2, 30], weights=[1, 1, 0])
     if weight == 1:
         assert "2 step functions" in said(monkeypatch, graph, reading)
     else:
