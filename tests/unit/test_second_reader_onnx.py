@@ -130,7 +130,7 @@ def test_convolutions(attributes: dict[str, Any]) -> None:
     agrees(model([node("ConvInteger", "x k", "y", **attributes)], {"k": kernel(3, 2, 3, 2)}))
 
 
-@pytest.mark.parametrize("strides", [[1, 1], [2, 1], [2, 3]])
+@pytest.mark.parametrize("strides", [[1, 1], [2, 1], [3, 2]])
 @pytest.mark.parametrize("named", ["SAME_UPPER", "SAME_LOWER"])
 def test_padding_where_none_is_needed(named: str, strides: list[int]) -> None:
     """Kernels of one place leave values out rather than asking for more."""

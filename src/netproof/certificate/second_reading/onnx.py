@@ -156,7 +156,7 @@ class _Reader:
         value, kind = _first(operands), _attributes(node)["to"]
         if kind not in _TYPES:
             raise UnknownFormError(f"a cast to type {kind}")
-        if kind == _INT32 or not value.steps:
+        if kind == _INT32:
             return replace(value, kind=kind)
         return _Value(self._part(value), value.shape, kind)
 
