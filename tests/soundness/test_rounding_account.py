@@ -352,6 +352,7 @@ def test_no_refinement_carries_an_old_account_along(refine):
         assert account.total_magnitude < 64 * 4100.0 * 2 * 21
         assert torch.equal(refine_boxes(graph, region).range_upper[-1], refined.range_upper[-1])
         assert bool((refined.range_upper[-1] < double([[2.01], [1.51]])).all())
+        assert refine_with_account(graph, region, account)[1] is account
         return
     one = region.take(torch.tensor([0]))
     if refine == "alpha":

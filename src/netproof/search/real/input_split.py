@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import Lines
+from netproof.bounds.backward import Lines, box_maximum
 from netproof.bounds.boxes import box_lines, refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import hulls_of
@@ -44,6 +44,8 @@ _WORTH = 0.25
 _NARROW = 1e-11
 #: bounds up to so much, relative to thresholds, may be 0 but for rounding; so many boxes of a batch are looked at
 _TOUCHES, _TOUCHED = 1e-9, 16
+#: what the account of rounding may add to a bound, in parts of it, for the whole region's to be used on all parts
+_NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,8 @@ class InputSplit:
         self._batch = min(self._portion, max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64)))))
         self._count = 0
         self._rounding: Rounding | None = None
+        #: whether that account adds next to nothing to the bounds of the whole region, so that parts need none of their own
+        self._negligible: bool | None = None
 
     def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``.
@@ -142,7 +146,7 @@ class InputSplit:
         rows = small.nonzero()[:, 0]
         if len(rows):
             part = left.take(rows)
-            region, refined = refine_with_account(graph, part.region)
+            region, refined = refine_with_account(graph, part.region, rounding if self._negligible else None)
             parts.append(self._close(replace(part, region=region), refined))
         # Boxes with many open features have too many objectives to be bounded side by side.
         for row in many.nonzero():
@@ -229,6 +233,9 @@ class InputSplit:
         boxes, number = len(region), len(constraints)
         hulls = hulls_of(self._graph, region)
         lines = self._lines(region, hulls, rounding)
+        if self._negligible is None:
+            plain = box_maximum(lines.constant, lines.coefficients, region)
+            self._negligible = bool((lines.value - plain <= _NEGLIGIBLE * plain.abs()).all())
         value = lines.value.view(boxes, number, width).amin(-1)
         cases = batch.cases & (value >= 0)
         open_rows = cases.any(1).nonzero()[:, 0]
