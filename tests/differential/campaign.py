@@ -148,7 +148,7 @@ def search(query: Query, number: int, seconds: float) -> Said:
             run = Search(query, region, range(len(query.condition)), limits, effort)
             outcome = run.run(time.monotonic() + seconds)
             witness = outcome.witness
-            return Said(outcome.verdict.value, None if witness is None else witness.long().numpy())
+            return Said(outcome.verdict.value, None if witness is None else witness.input.numpy())
         result = verify(query, limits)
         return Said(result.verdict.value, None if result.witness is None else result.witness.input.numpy())
     finally:

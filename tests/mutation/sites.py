@@ -10,6 +10,7 @@ or never does.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,10 +184,13 @@ def _held(expression: cst.BaseExpression) -> cst.BaseExpression:
 
 
 def _compiles(source: str) -> bool:
-    try:
-        compile(source, "<mutant>", "exec", dont_inherit=True)
-    except SyntaxError:
-        return False
+    """Whether the compiler takes it without a warning: it sees itself where a number is called or indexed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            compile(source, "<mutant>", "exec", dont_inherit=True)
+        except SyntaxError:  # what a SyntaxWarning becomes
+            return False
     return True
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from netproof.bounds.backward import bound_backwards, box_maximum
-from netproof.bounds.deciding.rounding import Rounding, evaluate_upper
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective, evaluate_dual, given, hulls_of
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual, is_piecewise_linear
 from netproof.bounds.region import Region, box_region
@@ -98,7 +98,7 @@ def test_the_bound_at_the_multipliers_that_it_stands_for(seed, leaky):
     torch.testing.assert_close(found.v, torch.cat([v[:, i] for v, i in zip(point.v, dual.index, strict=True)], 1))
     # An account of rounding so coarse that each of its terms shows.
     rounding, off = replace(Rounding.of(graph, region), gamma=1e-3), torch.arange(ROWS).double()
-    above = evaluate_upper(graph, part, hulls_of(graph, part), objective, given(multipliers), rounding).value
+    above = evaluate_dual(graph, part, hulls_of(graph, part), objective, given(multipliers), rounding).value
     torch.testing.assert_close(dual.bound(objective, side, alpha, beta, rounding).value, above)
     torch.testing.assert_close(dual.bound(objective, side, alpha, beta, rounding, off).value, above + off)
     # Without an account there is nothing to add an error to.

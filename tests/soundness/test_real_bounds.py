@@ -10,7 +10,7 @@ import torch
 
 from netproof.bounds.boxes import refine_boxes
 from netproof.bounds.crown import crown_lines
-from netproof.bounds.deciding.rounding import Rounding, evaluate_upper
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual
 from netproof.bounds.ranges import refine, tiles
@@ -207,7 +207,7 @@ def test_the_rigorous_value_is_at_least_the_exact_one(seed):
     for noise in (0.0, 0.3, 10.0):
         s = [m + noise * torch.randn(m.shape, generator=generator).double() * m.abs() for m in start.s]
         exact = dual_value(graph, region, [m[0] for m in s], rational(c[0]))
-        upper_bound = evaluate_upper(graph, region, hulls, objective, given(s), rounding).value
+        upper_bound = evaluate_dual(graph, region, hulls, objective, given(s), rounding).value
         assert Fraction(float(upper_bound)) >= exact
         # And it is tight: the error term is of the order of float64's own rounding.
         size = (

@@ -16,7 +16,7 @@ from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof.bounds.backward import bound_backwards
 from netproof.bounds.boxes import refine_boxes, refine_with_account
 from netproof.bounds.crown import crown_lines
-from netproof.bounds.deciding.rounding import Rounding, evaluate_upper
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective, crown, evaluate_dual, hulls_of
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_layer, refine_ranges
@@ -61,7 +61,7 @@ def bounds(graph: Graph, region: Region, c, constant=0.0, account=None) -> tuple
     objective = Objective({len(graph.nodes) - 1: double([c])}, double([constant]))
     hulls, account = hulls_of(graph, region), account or Rounding.of(graph, region)
     by_crown = crown_lines(graph, region, hulls, objective, account).value
-    by_dual = evaluate_upper(graph, region, hulls, objective, crown(hulls), account).value
+    by_dual = evaluate_dual(graph, region, hulls, objective, crown(hulls), account).value
     return Fraction(float(by_crown)), Fraction(float(by_dual))
 
 
@@ -352,6 +352,7 @@ def test_no_refinement_carries_an_old_account_along(refine):
         assert account.total_magnitude < 64 * 4100.0 * 2 * 21
         assert torch.equal(refine_boxes(graph, region).range_upper[-1], refined.range_upper[-1])
         assert bool((refined.range_upper[-1] < double([[2.01], [1.51]])).all())
+        assert refine_with_account(graph, region, account)[1] is account
         return
     one = region.take(torch.tensor([0]))
     if refine == "alpha":
@@ -485,7 +486,7 @@ def test_a_dual_evaluation_needs_its_error_term(seed):
         plain = Fraction(float(evaluate_dual(graph, region, hulls, objective, crown(hulls)).value))
         truth = reached(graph, x.tolist(), [1.0])
         short += plain < truth
-        assert Fraction(float(evaluate_upper(graph, region, hulls, objective, crown(hulls), account).value)) >= truth
+        assert Fraction(float(evaluate_dual(graph, region, hulls, objective, crown(hulls), account).value)) >= truth
     assert short > 2
 
 

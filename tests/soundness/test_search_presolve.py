@@ -8,7 +8,7 @@ import torch
 
 from netproof.bounds.dual import crown, evaluate_dual, hulls_of
 from netproof.bounds.region import Region, propagate_intervals
-from netproof.search.integer.branching import Split, input_split, split_regions
+from netproof.search.branching import Split, input_split, split_regions
 from netproof.search.integer.presolve import presolve
 from soundness.random_networks import floats
 from soundness.regions import Situation, random_objective, random_situation
@@ -70,7 +70,7 @@ def test_what_is_dropped_does_not_loosen_the_bound(seed: int) -> None:
 
 
 def halves(at: Situation, region: Region, split: Split) -> None:
-    both = at.holds(split_regions(region, split))
+    both = at.holds(split_regions(at.graph, region, split))
     before = at.holds(region)
     lower, upper = both[: len(region)], both[len(region) :]
     assert ((lower | upper) == before).all()

@@ -77,7 +77,7 @@ def check_outcome(net: RandomNetwork, query: Query, outcome: Outcome) -> None:
     assert outcome.verdict is (Verdict.SAT if len(truth) else Verdict.UNSAT), outcome
     assert (outcome.witness is not None) == (outcome.verdict is Verdict.SAT)
     if outcome.witness is not None:
-        assert (truth == outcome.witness.long().numpy()).all(1).any()
+        assert (truth == outcome.witness.input.numpy()).all(1).any()
 
 
 def queries(random: np.random.Generator, net: RandomNetwork, count: int) -> list[Query]:

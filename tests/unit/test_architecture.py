@@ -24,7 +24,7 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "files", "host", "solvers", "version"}
+_GROUND = {"errors", "files", "host", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "bounds", "conditions"}
@@ -37,9 +37,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host": {"errors"},
     "files": {"errors"},
     "solvers": {"errors"},
+    "rows": set(),
     "version": set(),
     "settings": {"errors"},
-    "operators": {"errors"},
+    "operators": {"errors", "rows"},
     "graph": {"errors", "operators"},
     "network": _GRAPHS,
     "device": _GRAPHS | {"network", "settings"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tracemalloc
 import zlib
 from dataclasses import replace
@@ -11,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from netproof.certificate import format as certificate_format
 from netproof.certificate import varint
 from netproof.certificate.contents import (
     MOST_CUTS,
@@ -21,7 +23,7 @@ from netproof.certificate.contents import (
     arrays_of,
     fault_of,
 )
-from netproof.certificate.format import decode, encode, read, write
+from netproof.certificate.format import decode, encode, is_intact, read, write
 from netproof.certificate.witness import decode_witness, read_evidence
 from netproof.errors import CertificateError, FormatError, InputError
 
@@ -236,7 +238,8 @@ def test_missing_and_foreign_files(tmp_path):
         ({"kind": [1, 3, 2, 0]}, "no tree"),
         ({"kind": [0, 3, 2, 1]}, "no tree"),
         ({"kind": [], "leaf_row": [], "cut_count": [], "split_activation": []}, "'cut_activation'"),
-        ({"common": [0] * (2**14 + 1)}, "16384"),
+        ({"common": [1] + [0] * 2**14}, "16384"),
+        ({"common": [1] + [0] * (2**14 - 1)}, ""),
         ({"leaf_row": [2]}, "'leaf_row' is 2"),
         ({"leaf_row": [-1]}, "'leaf_row' is -1"),
         ({"cut_row": [1, 2]}, "'cut_row' is 2"),
@@ -262,6 +265,26 @@ def test_inconsistent_sizes(changed, fault):
         return
     with pytest.raises(CertificateError, match=f"is inconsistent: .*({fault})"):
         decode(data)
+
+
+@pytest.mark.parametrize(("outputs", "form", "row_mu"), [(1, 0, 0), (2, 1, 2), (4, 3, 2)])
+def test_a_sample_has_a_case_for_every_other_class(outputs, form, row_mu):
+    """And a row one multiplier, where there is a case at all."""
+    sample = {
+        "image": [0], "row_exponent": [0, 0], "cut_activation": [1], "cut_feature": [0], "cut_side": [0], "cut_end": [0],
+        "cut_row": [1], "common": [1], "kept": [1], "kept_feature": [0], "row_s": [0, 0],
+    }  # fmt: skip
+    for forms, multipliers in ((form, row_mu), (form + 1, row_mu), (form, row_mu + 1), (form, 2 * form + 1)):
+        arrays = arrays_of(**sample, form=[0] * forms, kind=[0] * forms, row_mu=[0] * multipliers)
+        made = Certificate("00" * 32, {}, 1, outputs, "unsat", RobustnessProperty(0, 1), arrays)
+        assert (fault_of(made) == "") == ((forms, multipliers) == (form, row_mu))
+
+
+def test_rows_without_a_case_have_no_multiplier():
+    for multipliers in (0, 1):
+        arrays = arrays_of(lower=[0], upper=[1], row_exponent=[0], row_mu=[0] * multipliers)
+        made = Certificate("00" * 32, {}, 1, 1, "unsat", BoxProperty(()), arrays)
+        assert (fault_of(made) == "") == (not multipliers)
 
 
 def test_trees_have_a_greatest_depth():
@@ -301,6 +324,15 @@ def test_other_version():
     refused(data + hashlib.sha256(data).digest(), "version 2", "reads version 1")
 
 
+def test_a_file_cut_short():
+    data = encode(certificate())
+    for keep, words in ((8, "cut short"), (20, "cut short"), (31, "cut short"), (32, "has 32 bytes where it states")):
+        refused(data[:keep], words)
+    refused(data[:7], "is not a certificate")
+    refused(data[:-1], f"has {len(data) - 1} bytes where it states {len(data)}")
+    refused(data + b"\0", f"has {len(data) + 1} bytes where it states {len(data)}")
+
+
 def test_one_changed_bit_is_damage():
     data = encode(certificate())
     for position in range(0, len(data), 3):
@@ -318,6 +350,9 @@ def test_one_changed_bit_is_damage():
         (lambda d: d.pop("name"), "fields"),
         (lambda d: d.update(name=7), "'name'"),
         (lambda d: d.update(arrays=[]), "arrays"),
+        (lambda d: d.update(arrays=7), "arrays"),
+        (lambda d: d.update(arrays=None), "arrays"),
+        (lambda d: d["arrays"].__setitem__(0, 7), "arrays"),
         (lambda d: d["arrays"].reverse(), "arrays"),
         (lambda d: d["arrays"][0].append(1), "pairs"),
         (lambda d: d["arrays"][0].__setitem__(1, -1), "'image'"),
@@ -326,11 +361,18 @@ def test_one_changed_bit_is_damage():
         (lambda d: d["arrays"][0].__setitem__(1, 10**400), "too large"),
         (lambda d: d["arrays"][0].__setitem__(1, 2**50), "entries"),
         (lambda d: d["network"].update(sha256="zz"), "SHA-256"),
+        (lambda d: d["network"].update(sha256="a" * 63), "SHA-256"),
+        (lambda d: d["network"].update(sha256="a" * 65), "SHA-256"),
+        (lambda d: d["network"].update(sha256="a" * 63 + "A"), "SHA-256"),
         (lambda d: d["network"].update(inputs=0), "'inputs'"),
+        (lambda d: d["network"].update(outputs=0), "'outputs'"),
         (lambda d: d["network"].update(scheme=[]), "'scheme'"),
         (lambda d: d["network"].update(scheme={"bits": "6"}), "'bits'"),
         (lambda d: d["property"].update(kind="other"), "kind"),
         (lambda d: d["property"].update(radius=-1), "'radius'"),
+        (lambda d: d["property"].update(radius=2**53), "'radius'"),
+        (lambda d: d["property"].update(radius=1.5), "'1.5' is no integer"),
+        (lambda d: d["property"].update(radius=math.nan), "'NaN' is no integer"),
         (lambda d: d.update(property={"kind": "box", "constraints": 3}), "'constraints'"),
         (lambda d: d.update(property={"kind": "box", "constraints": [0]}), "constraints"),
         (lambda d: d.update(property=None), "'property'"),
@@ -338,6 +380,22 @@ def test_one_changed_bit_is_damage():
 )
 def test_header_with_other_fields(change, words):
     refused(reheaded(change), words)
+
+
+def test_the_largest_numbers_of_a_header():
+    largest = decode(reheaded(lambda d: d["property"].update(label=2**53 - 1, radius=2**53 - 1))).property
+    assert (largest.label, largest.radius) == (2**53 - 1, 2**53 - 1)
+
+
+def test_who_is_to_mend_a_header():
+    """Another arithmetic is that of another version; what no version writes has to be made anew."""
+    for change, mend in (
+        (lambda d: d.update(arithmetic="real"), "use the version of netproof that wrote it"),
+        (lambda d: d.update(claim="maybe"), "make it anew"),
+    ):
+        with pytest.raises(CertificateError) as caught:
+            decode(reheaded(change))
+        assert caught.value.mend == mend
 
 
 @pytest.mark.parametrize(
@@ -363,8 +421,16 @@ def test_header_in_another_spelling():
 
 
 def test_header_beyond_its_length():
+    shorter, _ = parts(encode(certificate(name="")))
+    name = "x" * ((1 << 20) - len(shorter))
+    assert decode(encode(certificate(name=name))).name == name
     with pytest.raises(ValueError, match="1 MiB"):
-        encode(certificate(name="x" * (1 << 20)))
+        encode(certificate(name=name + "x"))
+
+
+def test_what_is_no_number_is_not_written():
+    with pytest.raises(ValueError, match="JSON"):
+        encode(certificate(scheme={"bits": math.nan}))
 
 
 def test_lengths_that_no_certificate_has():
@@ -388,18 +454,78 @@ def test_body_that_is_not_what_is_stated():
 
 
 def test_bombs_are_not_unpacked():
+    """Whatever a body says and however far it is right, no more of it is unpacked than is needed to see that it is wrong."""
     header, body = parts(encode(certificate()))
-    packed = zlib.compress(bytes(1 << 28))
-    tracemalloc.start()
-    refused(assembled(header, body, packed=packed), "body")
-    refused(assembled(header, body, packed=packed, length=1 << 28), "entries")
     document = json.loads(header)
-    document["arrays"][0][1] = 1 << 28
+    document["arrays"][0][1] = 1 << 24
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    data = assembled(text, body, packed=packed, length=(1 << 28) + 50)
-    with pytest.raises(CertificateError, match="more than are allowed"):
-        decode(data, memory=1 << 28)
-    tracemalloc.stop()
+    packed, after = zlib.compress(bytes(1 << 24)), zlib.compress(body + bytes(1 << 24))
+    tracemalloc.start()
+    try:
+        refused(assembled(header, body, packed=packed), "body")
+        refused(assembled(header, body, packed=packed, length=1 << 24), "entries")
+        refused(assembled(header, body, packed=after), f"longer than the {len(body)} bytes stated")
+        with pytest.raises(CertificateError, match="more than are allowed"):
+            decode(assembled(text, body, packed=packed, length=(1 << 24) + 50), memory=1 << 24)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 64])
+def test_bodies_are_unpacked_in_pieces(monkeypatch, piece):
+    monkeypatch.setattr(certificate_format, "_PIECE", piece)
+    data = encode(certificate())
+    assert encode(decode(data)) == data
+    header, body = parts(data)
+    refused(assembled(header, body, packed=zlib.compress(body) + bytes(100)), "something follows it")
+    refused(assembled(header, body + bytes(100)), "it holds more than 39 entries")
+    refused(
+        assembled(header, body, packed=zlib.compress(body + bytes(100))), f"longer than the {len(body)} bytes stated"
+    )
+    refused(assembled(header, body, packed=zlib.compress(body)[:-1]), "it ends early")
+
+
+def test_entries_of_8_bytes_each():
+    largest = 2**53 - 1
+    made = Certificate("00" * 32, {}, 1, 1, "unsat", BoxProperty(()), arrays_of(lower=[-largest], upper=[largest]))
+    assert decode(encode(made)).arrays["upper"].tolist() == [largest]
+
+
+def test_what_reading_takes_is_counted_to_the_byte(tmp_path):
+    """8 bytes an entry, and 64 for each node, coefficient and multiplier."""
+    made = certificate()
+    needed = 8 * sum(len(made.arrays[name]) for name in NAMES) + 64 * (4 + 0 + 2)
+    path = tmp_path / "c.cert"
+    write(path, made)
+    assert encode(read(path, memory=needed)) == encode(made)
+    with pytest.raises(CertificateError, match=f"needs {needed} bytes to be read, more than are allowed"):
+        read(path, memory=needed - 1)
+
+
+def test_other_files_with_a_checksum_are_no_intact_certificates(tmp_path):
+    path = tmp_path / "c.cert"
+    for start, intact in ((b"\x89NPCERT\n", True), (b"\x89NPPART\n", True), (b"\x89PNG\r\n", False), (b"", False)):
+        path.write_bytes(start + hashlib.sha256(start).digest())
+        assert is_intact(path) == intact
+
+
+def test_reading_takes_no_more_than_2_gib_unless_it_may():
+    assert certificate_format.MEMORY == 2**31  # docs/certificates.md
+    header, _ = parts(encode(certificate()))
+    document = json.loads(header)
+    document["arrays"][0][1] = count = 1 << 28
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    refused(assembled(text, b"", length=count + 50), "needs 2147", "more than are allowed")
+
+
+def test_no_body_is_written_that_is_too_long_to_be_read(monkeypatch):
+    _, body = parts(encode(certificate()))
+    monkeypatch.setattr(certificate_format, "_LARGEST_BODY", len(body))
+    assert decode(encode(certificate())).name == "näme"
+    monkeypatch.setattr(certificate_format, "_LARGEST_BODY", len(body) - 1)
+    with pytest.raises(ValueError, match="body"):
+        encode(certificate())
 
 
 def test_memory_to_compute_with_constraints_counts():
@@ -433,6 +559,65 @@ def test_witness_document():
     assert found.certificate.arrays["witness"].tolist() == [1, 4] and found.output == (5, -3)
     assert (found.predicted, found.changed, found.largest_change) == (0, 1, 2)
     assert fault_of(found.certificate) == ""
+    assert (found.certificate.name, found.certificate.producer) == ("q", "netproof 0")
+    bare = decode_witness(json.dumps(witness(query=None, netproof=7)).encode()).certificate
+    assert (bare.name, bare.producer) == ("", "")
+
+
+def test_the_largest_numbers_of_a_witness_document():
+    most = 2**53 - 1
+    found = decode_witness(json.dumps(witness(output=[most, -most], radius=most, image=[most, 0])).encode())
+    assert found.output == (most, -most) and found.certificate.property.radius == most
+    for changed in ({"output": [2**53, 0]}, {"output": [0, -(2**53)]}, {"radius": 2**53}, {"image": [2**53, 0]}):
+        with pytest.raises(CertificateError, match=r"no usable witness: '(output|radius|image)' is no"):
+            decode_witness(json.dumps(witness(**changed)).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (json.dumps(witness()).replace('"radius": 2', '"radius": 2, "radius": 200'), "a field is there twice"),
+        (json.dumps(witness(more=1.5)), "'1.5' is no integer"),
+        (json.dumps(witness(more=math.inf)), "'Infinity' is no integer"),
+        (json.dumps(witness(radius=2)).replace(": 2,", f": {'9' * 5000},"), "a number is too large"),
+        (json.dumps(witness(image=None)), "it states no robustness property"),
+        (json.dumps(witness(network={"sha256": "a", "scheme": []})), "it does not say how the network is read"),
+        (json.dumps(witness(network={"sha256": "a"})), "it does not say how the network is read"),
+        (json.dumps(witness(label=True)), "'label' is no whole number"),
+        (json.dumps(witness(input={"0": 1, "1": 4})), "'input' is no list of integers"),
+        (json.dumps(witness(input=7)), "'input' is no list of integers"),
+        (json.dumps(witness(output=["5", -3])), "'output' is no list of integers"),
+        (json.dumps(witness(output=[[5], -3])), "'output' is no list of integers"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_witness_document(text, words):
+    with pytest.raises(CertificateError) as caught:
+        decode_witness(text.encode(), "some.json")
+    assert str(caught.value).startswith("some.json: is no usable witness: ") and words in str(caught.value)
+
+
+def test_a_witness_document_has_a_greatest_length(monkeypatch):
+    text = json.dumps(witness()).encode()
+    monkeypatch.setattr("netproof.certificate.witness._LONGEST", len(text))
+    assert decode_witness(text).output == (5, -3)
+    with pytest.raises(CertificateError, match=f"is longer than {len(text)} bytes"):
+        decode_witness(text + b" ")
+
+
+def test_evidence_is_told_apart_by_how_it_begins(tmp_path):
+    path = tmp_path / "evidence"
+    path.write_bytes(b" " * 63 + json.dumps(witness()).encode())
+    assert read_evidence(path).output == (5, -3)
+    path.write_bytes(b" " * 64 + json.dumps(witness()).encode())
+    with pytest.raises(CertificateError, match=f"{path}: is not a certificate"):
+        read_evidence(path)
+    path.write_bytes(b"{")
+    with pytest.raises(CertificateError, match=f"{path}: is neither a certificate nor"):
+        read_evidence(path)
+    path.write_bytes(encode(certificate()))
+    assert encode(read_evidence(path)) == path.read_bytes()
+    with pytest.raises(CertificateError, match=f"{path}: needs .* more than are allowed"):
+        read_evidence(path, memory=100)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ import pytest
 import torch
 
 import netproof
+from netproof.certificate.bundle import Bundle
 from netproof.certificate.checker import cases as cases_module
 from netproof.certificate.checker import check as check_module
 from netproof.certificate.checker import evaluate as evaluate_module
+from netproof.certificate.checker import refute as refute_module
 from netproof.certificate.checker.cases import Cases, query_of
 from netproof.certificate.checker.check import Checked, check
 from netproof.certificate.checker.evaluate import LIMIT, ExactNetwork, Stairs
@@ -79,7 +81,11 @@ def proof(net: Network, cases: Sequence[Sequence[tuple[Sequence[int], int]]], **
 
 
 def refused(
-    certificate: Certificate | WitnessDocument, net: Network, words: str, kind: type = ProofError, **more: Any
+    certificate: Certificate | Bundle | WitnessDocument | Path,
+    net: Network,
+    words: str,
+    kind: type = ProofError,
+    **more: Any,
 ) -> None:
     with pytest.raises(kind) as raised:
         check(certificate, net, **more)
@@ -187,7 +193,7 @@ def test_portions_do_not_change_what_is_checked(monkeypatch: pytest.MonkeyPatch)
     net = network()
     right, wrong = (split(net, 0, point) for point in (5, 4))
     for at_once in (1, 2):
-        monkeypatch.setattr(check_module.Rows, "at_once", at_once, raising=False)
+        monkeypatch.setattr(refute_module, "_AT_ONCE", at_once)
         monkeypatch.setattr(check_module, "_CUTS_AT_ONCE", at_once)
         check(right, net)
         refused(wrong, net, "node 2 (level 1, case 0)")
@@ -241,8 +247,8 @@ def test_all_points_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_point_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one point at which the case holds, wherever it is in the order, also when points come in portions."""
-    for at_once in (1, 3, 1000):
-        monkeypatch.setattr(check_module.Rows, "at_once", at_once, raising=False)
+    for at_once in (5, 1000):
+        monkeypatch.setattr(refute_module, "_AT_ONCE", at_once)
         for x0, x1 in itertools.product(range(4), range(3)):
             stairs = Staircase(floats(x0, x0 + 1, x1, x1 + 1).reshape(2, 2), floats(0, 0))
             net = network(3, inputs=2, stairs=stairs)
@@ -451,16 +457,16 @@ def test_bounds_of_an_order_case_follow_the_range_that_is_cut() -> None:
 
 
 @pytest.mark.parametrize("block", [1, 2, 5, 1 << 15])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_conjugates_by_enumeration(monkeypatch: pytest.MonkeyPatch, block: int, channels: int) -> None:
+@pytest.mark.parametrize(("channels", "size"), [(1, 3), (2, 2), (3, 3)])
+def test_conjugates_by_enumeration(monkeypatch: pytest.MonkeyPatch, block: int, channels: int, size: int) -> None:
     monkeypatch.setattr(evaluate_module, "_BLOCK", block)
     rows = [THRESHOLDS, [0.0, 0.0, 3.0, 9.0], [-4.0, 1.0, 1.0, 1.0]][:channels]
     bases = [-1.0, 4.0, 0.0][:channels]
-    stairs = Stairs(Staircase(floats(*itertools.chain(*rows)).reshape(channels, -1), floats(*bases)), 3)
-    assert (stairs.levels, stairs.channels) == (4, channels)
+    stairs = Stairs(Staircase(floats(*itertools.chain(*rows)).reshape(channels, -1), floats(*bases)), size)
+    assert (stairs.levels, stairs.channels) == (len(THRESHOLDS), channels)
     ranges = [(low, high) for low in range(-6, 12, 2) for high in range(low, 12, 3)]
     prices = list(itertools.product((-3, 0, 2), (-2, -1, 0, 1, 3)))
-    for feature in range(3):
+    for feature in range(size):
         row, base = rows[feature % channels], bases[feature % channels]
         at = torch.tensor(feature)
         assert (
@@ -594,12 +600,12 @@ def test_witnesses_at_the_ends() -> None:
             refused(witness(x, ([1], f(x))), net, "the witness is not in the input set")
 
 
-@pytest.mark.parametrize("changed", [{"output": (-1, 2)}, {"predicted": 0}, {"changed": 2}, {"largest_change": 4}, {}])
+@pytest.mark.parametrize("changed", [{"output": (0, 2)}, {"predicted": 0}, {"changed": 1}, {"largest_change": 4}, {}])
 def test_what_a_witness_document_says(changed: dict[str, Any]) -> None:
     net = network(inputs=2)
-    arrays = arrays_of(image=[2, 2], witness=[2, 5])
+    arrays = arrays_of(image=[2, 2], witness=[1, 5])
     made = Certificate("0" * 64, {}, 2, 2, "sat", RobustnessProperty(0, 3), arrays)
-    document = WitnessDocument(made, (0, 2), 1, 1, 3)
+    document = WitnessDocument(made, (-1, 2), 1, 2, 3)
     if not changed:
         assert check(document, net).claim == "sat"
         return

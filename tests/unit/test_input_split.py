@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from netproof import Verdict
+from netproof.bounds.boxes import refine_with_account
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
 from netproof.graph.graph import Arithmetic, GraphBuilder
@@ -72,3 +74,24 @@ def test_batches_are_small_where_there_are_many_cases(monkeypatch):
     search, region = tent(0.0, cases=300)
     assert search.run(region, torch.arange(300), 60).verdict in {Verdict.TIMEOUT, Verdict.UNKNOWN}
     assert len(tensors) > 20 and max(tensors) <= input_split._BYTES
+
+
+@pytest.mark.parametrize(("share", "own"), [(1e-8, False), (0.0, True)])
+def test_parts_have_accounts_of_their_own_where_rounding_counts(share, own, monkeypatch):
+    seen = []
+
+    def refined(graph, region, known=None):
+        seen.append(known)
+        return refine_with_account(graph, region, known)
+
+    monkeypatch.setattr(input_split, "refine_with_account", refined)
+    monkeypatch.setattr(input_split, "_NEGLIGIBLE", share)
+    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    search, region = tent(0.0)
+    whole = Rounding.of(search._graph, region)
+    assert not search.run(region, torch.zeros(1, dtype=torch.int64), 60).verdict.decided
+    assert len(seen) > 1
+    if own:
+        assert all(known is None for known in seen)
+    else:
+        assert all(known is not None and known.total_magnitude == whole.total_magnitude for known in seen)

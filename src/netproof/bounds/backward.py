@@ -8,18 +8,16 @@ box, and the account of rounding are the same for all of them, and are here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
-
-if TYPE_CHECKING:
-    from netproof.bounds.deciding.rounding import Rounding
 
 #: What an activation does with what it received, by its number ``k`` and ``v_k``: its multipliers, shaped like ``v_k``
 #: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing).

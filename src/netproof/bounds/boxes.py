@@ -55,10 +55,13 @@ def refine_boxes(graph: Graph, region: Region) -> Region:
     return refine_with_account(graph, region)[0]
 
 
-def refine_with_account(graph: Graph, region: Region) -> tuple[Region, Rounding]:
-    """:func:`refine_boxes`, and the error term that follows the ranges: an account of the refined region."""
+def refine_with_account(graph: Graph, region: Region, known: Rounding | None = None) -> tuple[Region, Rounding]:
+    """:func:`refine_boxes`, and the error term that follows the ranges: an account of the refined region.
+
+    With ``known``, the account of a region that holds this one, nothing is accounted for anew, and that is handed back.
+    """
     behind = behind_activations(graph)
-    rounding = Rounding.begun(graph, region)
+    rounding = Rounding.begun(graph, region) if known is None else known
     for k, index in enumerate(graph.activations):
         operand = graph.nodes[index].operands[0]
         if not behind[operand]:

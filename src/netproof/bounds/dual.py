@@ -23,14 +23,16 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.backward import bound_backwards
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
 from netproof.operators.hulls.hull import Conjugate, Hull
+from netproof.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
-class Objective:
+class Objective(Rows):
     """Maximize ``sum over nodes of coefficients[node] . value(node) + constant``.
 
     ``coefficients`` maps node indices to ``[B, n_node]`` and ``constant`` is ``[B]``; row ``b``
@@ -44,14 +46,6 @@ class Objective:
     def __len__(self) -> int:
         return self.constant.shape[0]
 
-    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Objective:
-        target = torch.device(device)
-        moved = {node: c.to(target, dtype) for node, c in self.coefficients.items()}
-        return Objective(moved, self.constant.to(target, dtype))
-
-    def take(self, rows: Tensor) -> Objective:
-        return Objective({node: c[rows] for node, c in self.coefficients.items()}, self.constant[rows])
-
     def with_constant(self, constant: Tensor) -> Objective:
         return Objective(self.coefficients, constant)
 
@@ -63,7 +57,7 @@ class Multipliers(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class DualPoint:
+class DualPoint(Rows):
     """The bound at given multipliers and what attains it.
 
     Attributes
@@ -82,20 +76,6 @@ class DualPoint:
     conjugates: tuple[Conjugate | None, ...]
     input_coefficients: Tensor
     region: Region
-
-    def take(self, rows: Tensor) -> DualPoint:
-        """The rows selected by an index or mask tensor."""
-        return DualPoint(
-            self.value[rows],
-            tuple(None if m is None else m[rows] for m in self.s),
-            tuple(None if v is None else v[rows] for v in self.v),
-            tuple(
-                None if c is None else Conjugate(c.value[rows], c.argument[rows], c.image[rows])
-                for c in self.conjugates
-            ),
-            self.input_coefficients[rows],
-            self.region.take(rows),
-        )
 
     @property
     def x(self) -> Tensor:
@@ -133,14 +113,23 @@ def crown(hulls: Sequence[Hull]) -> Multipliers:
 
 
 def evaluate_dual(
-    graph: Graph, region: Region, hulls: Sequence[Hull], objective: Objective, multipliers: Multipliers
+    graph: Graph,
+    region: Region,
+    hulls: Sequence[Hull],
+    objective: Objective,
+    multipliers: Multipliers,
+    rounding: Rounding | None = None,
 ) -> DualPoint:
     """Evaluate the bound for every row of the batch.
 
     The rows of ``region``, ``hulls`` and ``objective`` correspond; a single row broadcasts.
     In integer graphs the arithmetic is exact for multipliers on a dyadic grid
-    (:mod:`netproof.bounds.deciding.exact`); otherwise it is as good as the dtype.
+    (:mod:`netproof.bounds.deciding.exact`); otherwise it is as good as the dtype. With ``rounding``, of a region that
+    holds this one, everything is float64 and the value an upper bound in real arithmetic, ``+inf`` where there is none; the
+    objective's coefficients and constant are taken as they are.
     """
+    if rounding is not None and not (region.lower.dtype == objective.constant.dtype == torch.float64):
+        raise ValueError("rigorous evaluation needs float64")
     count = len(graph.activations)
     s: list[Tensor | None] = [None] * count
     vs: list[Tensor | None] = [None] * count
@@ -152,7 +141,7 @@ def evaluate_dual(
         s[k], vs[k], conjugates[k] = multiplier, v, conjugate
         return multiplier, conjugate.value.sum(-1)
 
-    lines = bound_backwards(graph, region, objective.coefficients, objective.constant, activate)
+    lines = bound_backwards(graph, region, objective.coefficients, objective.constant, activate, rounding)
     return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, region)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,10 +12,11 @@ from netproof.graph.crop import Crop
 from netproof.graph.graph import Arithmetic, Graph
 from netproof.graph.rounding import gamma
 from netproof.operators.base import Affine
+from netproof.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
+class Region(Rows):
     """``B`` subsets of the input space of a graph, one per row.
 
     Row ``b`` holds the inputs in ``[lower[b], upper[b]]`` whose pre-activation at the graph's
@@ -45,9 +47,9 @@ class Region:
             tuple(r[rows] for r in self.range_upper),
         )
 
-    @staticmethod
-    def concatenate(parts: list[Region]) -> Region:
-        """Stack the rows of several regions of the same graph."""
+    @classmethod
+    def concatenate(cls, parts: Sequence[Region]) -> Region:
+        """The rows of several regions of the same graph; a box that all share stays shared."""
         first = parts[0]
         shared = (
             all(p.lower is first.lower and p.upper is first.upper for p in parts)
@@ -60,16 +62,6 @@ class Region:
             first.upper if shared else torch.cat([high for _, high in boxes]),
             tuple(torch.cat(r) for r in zip(*(p.range_lower for p in parts), strict=True)),
             tuple(torch.cat(r) for r in zip(*(p.range_upper for p in parts), strict=True)),
-        )
-
-    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Region:
-        """The same region in another dtype (rounded: fit for searching, not for deciding) or on another device."""
-        target = torch.device(device)
-        return Region(
-            self.lower.to(target, dtype),
-            self.upper.to(target, dtype),
-            tuple(r.to(target, dtype) for r in self.range_lower),
-            tuple(r.to(target, dtype) for r in self.range_upper),
         )
 
     def part(self, crop: Crop) -> Region:

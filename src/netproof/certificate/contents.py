@@ -133,10 +133,10 @@ def fault_of(certificate: Certificate) -> str:
         ("form", LINEAR, ORDER),
         ("kept", 0, size["kept_feature"]),
         ("row_exponent", 0, _EXPONENTS),
-        ("common", 0, min(size["cut_row"], MOST_CUTS)),
+        ("common", 0, MOST_CUTS),
         ("kind", EMPTY, POINTS),
         ("leaf_row", 0, size["row_exponent"] - 1),
-        ("cut_count", 0, min(size["cut_row"], MOST_CUTS)),
+        ("cut_count", 0, MOST_CUTS),
         ("cut_activation", 1, size["kept"]),
         ("cut_side", 0, 1),
         ("cut_row", 0, size["row_exponent"] - 1),
@@ -148,7 +148,7 @@ def fault_of(certificate: Certificate) -> str:
     if size["common"] > DEEPEST:
         return f"it has more than {DEEPEST} groups of common cuts"
     kind = arrays["kind"]
-    # Sums of entries that were just bounded by the number of entries: no overflow.
+    # Sums of entries that were just bounded: no overflow.
     kept, cuts = int(arrays["kept"].sum()), int(arrays["common"].sum()) + int(arrays["cut_count"].sum())
     stated |= {
         "form": counts.cases,

@@ -44,7 +44,7 @@ def check_statement(asked: Property, parts: Sequence[Certificate], network: Netw
         part
         for part in asked.over_integers().parts
         if part.condition
-        and all(math.ceil(a) <= math.floor(b) for a, b in zip(part.box.lower, part.box.upper, strict=True))
+        and all(math.ceil(low) <= high for low, high in zip(part.box.lower, part.box.upper, strict=True))
     ]
     # Left out of a row, a term of an input would leave a constraint that can be false where the property's is true.
     if any(constraint.inputs for part in meant for case in part.condition for constraint in case):

@@ -46,19 +46,16 @@ is not, there are no finite bounds. Nodes before it are none the worse.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import DualPoint, Multipliers, Objective, evaluate_dual
 from netproof.bounds.region import Region
 from netproof.graph.crop import Crop
 from netproof.graph.graph import Graph
 from netproof.graph.rounding import gamma
 from netproof.operators.base import Affine
-from netproof.operators.hulls.hull import Hull
 
 #: terms per magnitude: adjoint, phi with its three products and slopes, offsets, box maximum, final sums
 _PASSES = 16.0
@@ -184,39 +181,3 @@ def _carried(operator: Affine, operands: list[Tensor | None], size: int) -> Tens
         passed = operator.adjoint(known.new_zeros(size))
         operands = [p if o is None else o for o, p in zip(operands, passed, strict=True)]
     return operator.forward_absolute(*(o for o in operands if o is not None)) + own
-
-
-def evaluate_upper(
-    graph: Graph,
-    region: Region,
-    hulls: tuple[Hull, ...] | list[Hull],
-    objective: Objective,
-    multipliers: Multipliers,
-    rounding: Rounding,
-) -> DualPoint:
-    """The dual bound with a value that is an upper bound in real arithmetic, ``+inf`` where there is none.
-
-    ``region`` must lie in the one that ``rounding`` was made for, and everything be float64. The objective's
-    coefficients and constant are taken as they are.
-    """
-    if region.lower.dtype != torch.float64 or objective.constant.dtype != torch.float64:
-        raise ValueError("rigorous evaluation needs float64")
-    point = evaluate_dual(graph, region, hulls, objective, multipliers)
-    weighed = sources_weight(graph, objective.coefficients, point.s, rounding)
-    return replace(point, value=rounding.total(point.value, objective.constant, weighed))
-
-
-def sources_weight(
-    graph: Graph,
-    coefficients: Mapping[int, Tensor],
-    s: tuple[Tensor | None, ...],
-    rounding: Rounding,
-) -> Tensor:
-    """The error of all sources of an evaluation: ``[B]``."""
-    weighed = torch.zeros((), dtype=torch.float64)
-    for node, c in coefficients.items():
-        weighed = weighed + rounding.weigh(node, c)
-    for index, multiplier in zip(graph.activations, s, strict=True):
-        if multiplier is not None:
-            weighed = weighed + rounding.weigh(graph.nodes[index].operands[0], multiplier)
-    return weighed

@@ -23,6 +23,7 @@ from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation
 from netproof.operators.hulls.hull import Hull, PolygonHull
+from netproof.rows import Rows
 
 _START = 0.01
 _STEP_FRACTION = 0.98
@@ -33,7 +34,7 @@ _MAX_SIZE = 256
 
 
 @dataclass(frozen=True, eq=False)
-class InteriorResult:
+class InteriorResult(Rows):
     """Outcome per row of the batch.
 
     Attributes
@@ -50,16 +51,6 @@ class InteriorResult:
     h: tuple[Tensor, ...]
     x: Tensor
 
-    def take(self, rows: Tensor) -> InteriorResult:
-        """The rows selected by an index or mask tensor."""
-        return InteriorResult(
-            tuple(m[rows] for m in self.s),
-            self.value[rows],
-            tuple(m[rows] for m in self.a),
-            tuple(m[rows] for m in self.h),
-            self.x[rows],
-        )
-
 
 def has_interior_solver(graph: Graph) -> bool:
     """Whether the graph is an alternating chain of linear layers and activations, at least one of each, of moderate size."""
@@ -74,7 +65,7 @@ def has_interior_solver(graph: Graph) -> bool:
 
 
 @dataclass(eq=False)
-class _State:
+class _State(Rows):
     """Iterates of the rows still running; every tensor has the row axis first."""
 
     row: Tensor
@@ -91,27 +82,6 @@ class _State:
     direct: list[Tensor]
     received: list[Tensor]
     constant: Tensor
-
-    def take(self, kept: Tensor) -> _State:
-        def cut(parts: list[Tensor]) -> list[Tensor]:
-            return [part[kept] for part in parts]
-
-        return _State(
-            self.row[kept],
-            cut(self.s),
-            self.x[kept],
-            self.zl[kept],
-            self.zu[kept],
-            cut(self.z),
-            cut(self.lam),
-            self.width[kept],
-            self.offset[kept],
-            cut(self.argument),
-            cut(self.image),
-            cut(self.direct),
-            cut(self.received),
-            self.constant[kept],
-        )
 
 
 class InteriorSolver:

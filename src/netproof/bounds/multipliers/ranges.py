@@ -20,6 +20,7 @@ from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
 from netproof.operators.hulls.hull import Hull
+from netproof.rows import Rows
 
 _STEP, _DECAY = 0.02, 0.95
 _FIRST_MOMENT, _SECOND_MOMENT = 0.9, 0.99
@@ -28,31 +29,17 @@ _COMPACT_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Parameters:
+class Parameters(Rows):
     """``alpha`` and ``beta`` for every activation, ``[B, n_k]`` each."""
 
     alpha: tuple[Tensor, ...]
     beta: tuple[Tensor, ...]
-
-    def take(self, rows: Tensor) -> Parameters:
-        return Parameters(tuple(a[rows] for a in self.alpha), tuple(b[rows] for b in self.beta))
-
-    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Parameters:
-        target = torch.device(device)
-        return Parameters(*(tuple(part.to(target, dtype) for part in parts) for parts in (self.alpha, self.beta)))
 
     def multipliers(self) -> Multipliers:
         def s(k: int, v: Tensor) -> Tensor:
             return self.alpha[k] * v + self.beta[k]
 
         return s
-
-    @staticmethod
-    def concatenate(parts: Sequence[Parameters]) -> Parameters:
-        return Parameters(
-            tuple(torch.cat(a) for a in zip(*(p.alpha for p in parts), strict=True)),
-            tuple(torch.cat(b) for b in zip(*(p.beta for p in parts), strict=True)),
-        )
 
 
 Rated = tuple[Parameters, Tensor]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.signs import OpenDual
+from netproof.rows import Rows
 
 _ALPHA_STEP, _BETA_STEP, _WEIGHT_STEP, _DECAY = 0.1, 0.05, 0.1, 0.98
 #: rows are dropped from the batch once this share of it is done
@@ -22,7 +23,7 @@ Mixed = Callable[[Tensor, Tensor], Objective]
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class Choice(Rows):
     """What is chosen for every row.
 
     Attributes
@@ -34,13 +35,6 @@ class Choice:
     alpha: Tensor
     beta: Tensor
     theta: Tensor
-
-    def take(self, rows: Tensor) -> Choice:
-        return Choice(self.alpha[rows], self.beta[rows], self.theta[rows])
-
-    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Choice:
-        target = torch.device(device)
-        return Choice(*(part.to(target, dtype) for part in (self.alpha, self.beta, self.theta)))
 
     @property
     def weight(self) -> Tensor:

@@ -129,6 +129,17 @@ class OpenDual:
         """CROWN's choice of the lower line, ``[m]``."""
         return torch.where(self.lower + self.upper > 0, self.right, self.left)
 
+    def bound_halves(
+        self, objective: Objective, side: Tensor, feature: Tensor, alpha: Tensor, beta: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Bounds of both halves of each row, split at its feature ``[B]``, by multipliers that both have."""
+        values = []
+        for half in (LEFT, RIGHT):
+            halved = side.clone()
+            halved[torch.arange(len(side), device=side.device), feature] = half
+            values.append(self.bound(objective, halved, alpha, beta).value)
+        return values[0], values[1]
+
     def bound(
         self,
         objective: Objective,

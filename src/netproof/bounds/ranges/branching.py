@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.dual import Objective
+from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.sign_steps import Choice
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.multipliers.signs import WHOLE, OpenDual
 
 #: the weight of scores by lines between the slopes
 _SAY = 1e-3
@@ -49,11 +51,13 @@ def choose_split(
     width: int,
     goal: float = 0.0,
     rows_at_once: int = 1024,
+    deadline: float = math.inf,
 ) -> tuple[Tensor, Tensor]:
     """The feature to split in each row ``[B]``, and whether there is one ``[B]`` bool, on the device that ``side`` is on.
 
     Of the ``width`` features with the largest scores, the one for which the bounds of both halves, as far as they are
-    above ``goal``, have the smallest sum. The work is done on the dual's device.
+    above ``goal``, have the smallest sum; the first of them where ``time.monotonic()`` comes to ``deadline`` before that. The
+    work is done on the dual's device.
     """
     count, home = len(side), side.device
     if not len(dual):
@@ -62,21 +66,16 @@ def choose_split(
     side, choice = side.to(dual.device), choice.to(choice.alpha.dtype, dual.device)
     every = torch.arange(count, device=dual.device)
     score = candidate_scores(dual, objective(every), side, choice)
-    width = min(width, score.shape[1])
-    best, candidates = score.topk(width, 1)
-    splittable = torch.isfinite(best[:, 0])
-    if width <= 1:
-        return candidates[:, 0].to(home), splittable.to(home)
-    row = every.repeat_interleave(width)
-    feature = candidates.reshape(-1)
-    total = score.new_zeros(len(row))
-    for part in torch.split(torch.arange(len(row), device=dual.device), rows_at_once):
-        mine = row[part]
-        tried = choice.take(mine)
-        asked = objective(mine)
-        for half in (LEFT, RIGHT):
-            halved = side[mine]
-            halved[torch.arange(len(part), device=dual.device), feature[part]] = half
-            total[part] += (dual.bound(asked, halved, tried.alpha, tried.beta).value - goal).clamp(min=0)
-    total = torch.where(torch.isfinite(best), total.view(-1, width), torch.inf)
-    return candidates.gather(1, total.argmin(1, keepdim=True))[:, 0].to(home), splittable.to(home)
+    best, candidates = score.topk(min(width, score.shape[1]), 1)
+    usable = torch.isfinite(best)
+    if best.shape[1] <= 1:
+        return candidates[:, 0].to(home), usable[:, 0].to(home)
+
+    def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        tried = choice.take(row)
+        asked = candidates[row, column]
+        lower, upper = dual.bound_halves(objective(row), side[row], asked, tried.alpha, tried.beta)
+        return lower - goal, upper - goal
+
+    total = look_ahead(usable, bound_halves, rows_at_once, deadline)
+    return candidates.gather(1, total.argmin(1, keepdim=True))[:, 0].to(home), usable[:, 0].to(home)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.multipliers.sign_steps import Choice
+from netproof.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
-class Leaves:
+class Leaves(Rows):
     """Parts of a region.
 
     Attributes
@@ -34,13 +35,6 @@ class Leaves:
     @property
     def parts(self) -> tuple[Tensor, ...]:
         return self.owner, self.side, self.alpha, self.beta, self.value
-
-    def take(self, rows: Tensor) -> Leaves:
-        return Leaves(*(part[rows] for part in self.parts))
-
-    @staticmethod
-    def concatenate(several: list[Leaves]) -> Leaves:
-        return Leaves(*(torch.cat(column) for column in zip(*(one.parts for one in several), strict=True)))
 
     def choice(self) -> Choice:
         return Choice(self.alpha, self.beta, self.alpha.new_zeros(len(self), 1))

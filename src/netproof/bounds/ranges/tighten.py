@@ -21,6 +21,7 @@ from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 from netproof.operators.affine.sum import Sum
 from netproof.operators.base import Affine
+from netproof.rows import Rows
 
 #: objective rows bounded at once
 _ROWS = 4096
@@ -28,7 +29,7 @@ _PROGRAM_ROWS, _PROGRAM_ITERATIONS, _PROGRAM_CLOSE = 64, 20, 0.002
 
 
 @dataclass(frozen=True, eq=False)
-class RangeCuts:
+class RangeCuts(Rows):
     """Tightened ends of one activation's ranges, and the multipliers that prove each.
 
     On the region cut to what an end leaves out (``a <= end - 1`` or ``a >= end + 1`` at the feature) the
@@ -52,18 +53,6 @@ class RangeCuts:
     end: Tensor
     s: tuple[Tensor, ...]
     weight: Tensor
-
-    def take(self, rows: Tensor) -> RangeCuts:
-        """The cuts selected by an index or mask tensor."""
-        return RangeCuts(
-            self.k,
-            self.row[rows],
-            self.feature[rows],
-            self.lower[rows],
-            self.end[rows],
-            tuple(m[rows] for m in self.s),
-            self.weight[rows],
-        )
 
 
 #: what tells a caller of the cuts made; all cuts of one activation refer to the region before them

@@ -58,8 +58,8 @@ class Stairs:
             return torch.bucketize(a.contiguous(), self._thresholds[1:-1], right=True)
         found, start = torch.zeros_like(a, dtype=torch.int64), self._start[feature]
         for bit in reversed(range(self.levels.bit_length())):
-            tried = (found + (1 << bit)).clamp(max=self.levels + 1)
-            found = torch.where((self._thresholds[start + tried] <= a) & (tried <= self.levels), tried, found)
+            tried = (found + (1 << bit)).clamp(max=self.levels)
+            found = torch.where(self._thresholds[start + tried] <= a, tried, found)
         return found
 
     def conjugate(self, v: Tensor, s: Tensor, low: Tensor, high: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:

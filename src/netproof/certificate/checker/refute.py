@@ -51,12 +51,12 @@ class Rows:
         """
         bounds = torch.empty(len(cuts), dtype=torch.float64)
         # Cuts of one set by one row have all of the bound in common but one phi.
-        pair, unit = np.unique(cuts.node.numpy() * max(1, len(self._exponent)) + row, return_inverse=True)
+        pair, unit = np.unique(cuts.node.numpy() * len(self._exponent) + row, return_inverse=True)
         order = unit.argsort(kind="stable")
         stops = np.searchsorted(unit[order], np.arange(0, len(pair) + self.at_once, self.at_once))
         for number, (start, stop) in enumerate(itertools.pairwise(stops)):
             some, first = torch.from_numpy(order[start:stop]), number * self.at_once
-            node, rows = np.divmod(pair[first : first + self.at_once], max(1, len(self._exponent)))
+            node, rows = np.divmod(pair[first : first + self.at_once], len(self._exponent))
             of = torch.from_numpy(unit[order[start:stop]] - first)
             bounds[some] = self._bounds(region.take(torch.from_numpy(node)), case[node], cuts.take(some), of, rows)
         return bounds

@@ -94,21 +94,22 @@ class _Comparison:
         self._random: np.random.Generator | None = None
         self._most = 0
         self._drawn: dict[object, Floats] = {}
-        #: activations of the graph that are the same as an earlier one
-        self._same: dict[int, int] = {}
-        self._found_more = False
+        #: for every activation of the graph, the first of those that are found to be one function with it
+        self._same = list(range(len(self._graph.activations)))
 
     def run(self) -> str:
         self._check_inputs()
         probes = self._probes()
         while True:
-            same = dict(self._same)
-            words = self._compared(probes)
-            if self._same == same:
+            same = self._same
+            words, difference = self._compared(probes)
+            if difference is None:
                 return words
+            if self._same == same:
+                raise difference
 
-    def _compared(self, probes: _Probes) -> str:
-        """One comparison, with the activations found so far to be the same; what it says counts where no others are found."""
+    def _compared(self, probes: _Probes) -> tuple[str, CertificateError | None]:
+        """One comparison, with the activations found so far to be the same; a difference counts where no others are found."""
         ahead, result = self._ahead(probes)
         values: dict[int, Floats] = {}
         maps = steps = 0
@@ -129,13 +130,10 @@ class _Comparison:
                     # Of no consequence if nothing depends on it, as where it cancels: any number will do then.
                     missing = missing or found
                     values[index] = self._anything(index, values[part.operands[0]])
-        if not np.array_equal(values[self._reading.output], result):
-            if self._found_more:
-                self._found_more = False
-                return ""
-            raise missing or self._difference("the result")
-        self._found_more = False
-        return f"{maps} affine maps {probes.words}, {steps} step functions at every threshold"
+        words = f"{maps} affine maps {probes.words}, {steps} step functions at every threshold"
+        if np.array_equal(values[self._reading.output], result):
+            return words, None
+        return words, missing or self._difference("the result")
 
     def _check_inputs(self) -> None:
         network, source = self._network, self._reading.parts[0]
@@ -191,7 +189,7 @@ class _Comparison:
             else:
                 ahead.append(operands[0].numpy())
                 which = len(ahead) - 1
-                values.append(torch.from_numpy(probes.atoms[1 + self._same.get(which, which)]))
+                values.append(torch.from_numpy(probes.atoms[1 + self._same[which]]))
         return ahead, values[-1].numpy()
 
     def _activation(self, index: int, value: Floats, ahead: list[Floats], number: int) -> int | CertificateError:
@@ -202,12 +200,11 @@ class _Comparison:
         fits = [k for k in fits if self._same_steps(index, k)]
         if not fits:
             return self._difference(f"step function {number}")
-        for k in fits[1:]:
-            # Two activations that are one function of what can reach them: either may stand for the other.
-            if self._same.get(k) != fits[0]:
-                self._same[k] = fits[0]
-                self._found_more = True
-        return fits[0]
+        # Several are one function of what can reach them, and so is what was found to be the same as one of them: any
+        # may stand for the others.
+        found = {self._same[k] for k in fits}
+        self._same = [min(found) if k in found else k for k in self._same]
+        return min(found)
 
     def _anything(self, index: int, value: Floats) -> Floats:
         """Numbers drawn at random, the same in every row: what depends on them differs, but for one chance in many.

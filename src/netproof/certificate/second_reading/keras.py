@@ -78,7 +78,7 @@ def _names(holder: h5py.Group, attribute: str) -> list[str]:
     keys = [attribute] if attribute in holder.attrs else [f"{attribute}{i}" for i in range(len(numbered))]
     if numbered and set(keys) != set(numbered):
         raise UnknownFormError(f"'{attribute}' in two forms at once, or with gaps")
-    values = [value for key in keys for value in np.atleast_1d(holder.attrs.get(key, ())).ravel().tolist()]
+    values = [value for key in keys for value in np.atleast_1d(holder.attrs[key]).ravel().tolist()]
     return [value.decode() if isinstance(value, bytes) else value for value in values]
 
 

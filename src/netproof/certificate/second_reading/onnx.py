@@ -140,8 +140,7 @@ class _Reader:
             return _Value(part, left.shape, left.kind)
         if left is None and sign < 0:
             raise UnknownFormError("a constant less a value")
-        value, at = (right, 0) if left is None else (left, 1)
-        assert value is not None
+        value, at = _first(operands), 0 if left is None else 1
         array = sign * self._constant(node, at)
         if array.size == 1 and array.ndim <= len(value.shape):
             return value.after("add", int(array.reshape(-1).item()))
@@ -157,7 +156,7 @@ class _Reader:
         value, kind = _first(operands), _attributes(node)["to"]
         if kind not in _TYPES:
             raise UnknownFormError(f"a cast to type {kind}")
-        if kind == _INT32 or not value.steps:
+        if kind == _INT32:
             return replace(value, kind=kind)
         return _Value(self._part(value), value.shape, kind)
 
@@ -222,13 +221,13 @@ class _Reader:
 
 def _needed(graph: Any, given: set[str]) -> list[Any]:
     """The nodes that the output depends on, each after those whose results it takes."""
-    makers = {name: node for node in graph.node if node.op_type != "Constant" for name in node.output if name}
+    makers = {name: node for node in graph.node for name in node.output if name}
     order: list[Any] = []
     begun, done = set[str](), set(given)
     stack = [graph.output[0].name]
     while stack:
         name = stack[-1]
-        missing = [] if name in done or name in begun else [i for i in makers[name].input if i and i not in done]
+        missing = [] if name in done or name in begun else [i for i in makers[name].input if i]
         begun.add(name)
         stack.extend(missing)
         if not missing:
@@ -254,7 +253,6 @@ def _first(operands: list[_Value | None]) -> _Value:
 def _flattened(node: Any, operands: list[_Value | None]) -> _Value:
     value = _first(operands)
     axis = _attributes(node).get("axis", 1)
-    axis += len(value.shape) if axis < 0 else 0
     return replace(value, shape=(math.prod(value.shape[:axis]), math.prod(value.shape[axis:])))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from netproof.operators.base import Activation
 from netproof.operators.hulls.hull import Conjugate, Hull
+from netproof.rows import Rows
 
 #: an evaluation is within so many units of ``eps`` of the true value, relatively, as long as that is a normal
 #: number: the exponential and hyperbolic tangent in use err by at most one unit in the last place, and at
@@ -80,7 +81,7 @@ class SShape(Activation):
 
 
 @dataclass(frozen=True, eq=False)
-class SShapeHull(Hull):
+class SShapeHull(Rows, Hull):
     """Hull of an S-shaped function over ``[lower, upper]``.
 
     :meth:`conjugate` evaluates ``v f(a) - s a`` at points of the range, so it never exceeds the maximum but by
@@ -93,9 +94,6 @@ class SShapeHull(Hull):
     function: SShape
     lower: Tensor
     upper: Tensor
-
-    def take(self, rows: Tensor) -> SShapeHull:
-        return SShapeHull(self.function, self.lower[rows], self.upper[rows])
 
     def conjugate(self, v: Tensor, s: Tensor) -> Conjugate:
         f = self.function

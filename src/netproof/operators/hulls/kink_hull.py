@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from netproof.operators.hulls.hull import Conjugate, Hull, PolygonHull
+from netproof.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
-class KinkHull(Hull):
+class KinkHull(Rows, Hull):
     """Hull of ``f(a) = left * a`` for ``a < 0`` and ``right * a`` for ``a >= 0`` over ``[lower, upper]``.
 
     A triangle (or a segment), whose corners are not stored: memory is that of the two ends. The line over
@@ -26,9 +27,6 @@ class KinkHull(Hull):
     upper: Tensor
     left: float
     right: float
-
-    def take(self, rows: Tensor) -> KinkHull:
-        return KinkHull(self.lower[rows], self.upper[rows], self.left, self.right)
 
     def _image(self, a: Tensor) -> Tensor:
         if (self.left, self.right) == (0.0, 1.0):

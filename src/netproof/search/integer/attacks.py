@@ -10,7 +10,7 @@ from netproof.attack.corners import corner_search, surrogate_values
 from netproof.attack.lattice import descend, round_near
 from netproof.conditions.cases import Cases
 from netproof.graph.graph import Graph
-from netproof.query import Query
+from netproof.query import Query, Witness
 from netproof.search.integer.presolve import Presolved
 
 _STARTS_PER_CASE = 32
@@ -50,6 +50,10 @@ class Attacker:
         full = self._presolved.restore_input(x.double())
         hits = self._query.refuted_by(full).nonzero()[:, 0]
         return full[hits[0]] if len(hits) else None
+
+    def witness(self, x: Tensor) -> Witness:
+        """A point that :meth:`replay` found, as it is reported."""
+        return witness_of(self._query, x)
 
     def corners(self, case: Tensor) -> Tensor | None:
         """Corner search towards each of the (distinct) open cases."""
@@ -142,3 +146,10 @@ def _distinct(x: Tensor, case: Tensor, count: int) -> Tensor:
             if len(kept) == count:
                 break
     return torch.tensor(kept)
+
+
+def witness_of(query: Query, x: Tensor) -> Witness:
+    """Replay a point once more and freeze it; it must be a witness."""
+    if not bool(query.refuted_by(x)):
+        raise AssertionError("a point that is no witness was reported as one")
+    return Witness(x.to(torch.int64), query.network.graph.evaluate(x).to(torch.int64))

@@ -18,6 +18,7 @@ from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten
 from netproof.bounds.region import Region, box_region
 from netproof.conditions.cases import Cases, cases_of, shrink
 from netproof.query import Query, Result, Verdict, Witness
+from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.engine import Search
 from netproof.search.proofs.trail import CommonCuts, Trail
 from netproof.settings import Settings
@@ -50,7 +51,7 @@ def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness |
         return decided[0].verdict, decided[0].witness
     outcome = Search(query, left[0].region, left[0].cases, settings).run(0.0)
     if outcome.witness is not None:
-        return Verdict.SAT, _witness(query, outcome.witness)
+        return Verdict.SAT, outcome.witness
     return (Verdict.UNSAT if outcome.verdict is Verdict.UNSAT else Verdict.UNKNOWN), None
 
 
@@ -91,7 +92,6 @@ def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Itera
         begun = time.monotonic()
         search = Search(item.query, item.region, item.cases, settings, trail=item.trail)
         outcome = search.run(begun + max(settings.timeout - share, 0.0))
-        witness = None if outcome.witness is None else _witness(item.query, outcome.witness)
         proofs = {}
         if outcome.verdict is Verdict.UNSAT and item.trail is not None:
             proofs = _prove([(item.position, item.query, item.trail)])
@@ -102,7 +102,7 @@ def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Itera
                 share + time.monotonic() - begun,
                 outcome.method,
                 len(item.query.condition) + outcome.subproblems,
-                witness,
+                outcome.witness,
                 outcome.bound,
                 outcome.reason,
                 proofs.get(item.position),
@@ -148,7 +148,7 @@ def _root(asked: list[tuple[int, Query]], *, proofs: bool) -> tuple[list[_Decide
         points = maximizers[still_open]
         hits = query.refuted_by(points).nonzero()[:, 0]
         if len(hits):
-            witness = _witness(query, points[hits[0]])
+            witness = witness_of(query, points[hits[0]])
             decided.append(_Decided(position, query, Verdict.SAT, witness, len(mine)))
         else:
             cases = number[still_open].tolist()
@@ -208,10 +208,3 @@ def _roots(
         trail.work_on(None, numbers)
         node[mine] = trail.root(case[mine], None if windows is None else windows.take(mine))
     return node
-
-
-def _witness(query: Query, x: Tensor) -> Witness:
-    """Replay a point once more and freeze it; it must be a witness."""
-    if not bool(query.refuted_by(x)):
-        raise AssertionError("a point that is no witness was reported as one")
-    return Witness(x.to(torch.int64), query.network.graph.evaluate(x).to(torch.int64))

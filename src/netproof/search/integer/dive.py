@@ -19,9 +19,9 @@ from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.region import Region
 from netproof.conditions.cases import Cases, shrink
 from netproof.graph.graph import Graph
+from netproof.search.branching import Split, program_candidates, split_regions
 from netproof.search.integer.attacks import Attacker
-from netproof.search.integer.branching import Split, program_candidates, split_regions
-from netproof.search.integer.subproblems import Subproblems
+from netproof.search.subproblems import Subproblems
 
 #: subproblems kept at each level
 BEAM = 8
@@ -109,7 +109,7 @@ class Diver:
         split, score = program_candidates(self._graph, region, point.v, program.a, self._cases.splittable(case), cuts)
         if not bool(torch.isfinite(score[:, 0]).any()):
             return None  # nothing is left to cut
-        self._region = _cut(region, split, score, program)
+        self._region = _cut(self._graph, region, split, score, program)
         self._case = case.repeat(2)
         self._start = tuple(part.repeat(2, 1) for part in program.s)
         self._level += 1
@@ -124,7 +124,7 @@ class Diver:
         return width
 
 
-def _cut(region: Region, split: Split, score: Tensor, program: InteriorResult) -> Region:
+def _cut(graph: Graph, region: Region, split: Split, score: Tensor, program: InteriorResult) -> Region:
     """Both halves of every row's best split, each on the program's side of all its other splits."""
     rows = torch.arange(len(region))
     usable = torch.where(torch.isfinite(score), split.k, -2)
@@ -135,5 +135,5 @@ def _cut(region: Region, split: Split, score: Tensor, program: InteriorResult) -
             mine = (k == number).nonzero()[:, 0]
             # The threshold lies between the integers point - 1 and point.
             above[mine] = (a[mine, feature[mine]] > point[mine] - 0.5).to(torch.int64)
-        region = split_regions(region, Split(k, feature, point)).take(rows + above * len(region))
-    return split_regions(region, Split(usable[:, 0], split.feature[:, 0], split.point[:, 0]))
+        region = split_regions(graph, region, Split(k, feature, point)).take(rows + above * len(region))
+    return split_regions(graph, region, Split(usable[:, 0], split.feature[:, 0], split.point[:, 0]))

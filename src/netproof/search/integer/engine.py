@@ -12,6 +12,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.ranges.reduce import reduce_ranges
@@ -20,20 +21,22 @@ from netproof.bounds.region import Region
 from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, shrink
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
-from netproof.search.integer.attacks import Attacker
-from netproof.search.integer.branching import (
+from netproof.rows import Rows
+from netproof.search.branching import (
     Split,
     gap_candidates,
     input_split,
-    look_ahead,
     program_candidates,
     split_regions,
 )
+from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.dive import BEAM, Diver
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
-from netproof.search.integer.subproblems import Frontier, Subproblems
+from netproof.search.outcome import Outcome
 from netproof.search.proofs.trail import CommonCuts, ConditionalCuts, Trail
+from netproof.search.subproblems import Subproblems
+from netproof.search.tree import Tree
 from netproof.settings import Settings
 
 
@@ -71,29 +74,12 @@ _RESTART = 256
 
 
 @dataclass(frozen=True, eq=False)
-class _Bounded:
+class _Bounded(Rows):
     """Open subproblems with their exact bounds, and the linear program's points where it was solved."""
 
     batch: Subproblems
     point: DualPoint
     program: InteriorResult | None
-
-    def take(self, rows: Tensor) -> _Bounded:
-        return _Bounded(
-            self.batch.take(rows), self.point.take(rows), None if self.program is None else self.program.take(rows)
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What the search found: a witness (on the original input), or a verdict without one."""
-
-    verdict: Verdict
-    method: str
-    subproblems: int
-    witness: Tensor | None = None
-    bound: float | None = None
-    reason: str = ""
 
 
 class Search:
@@ -135,11 +121,10 @@ class Search:
         self._cases: Cases = form(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
-        self._frontier = Frontier()
+        self._tree: Tree[Subproblems] = Tree(settings.memory)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
             self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
-        self._count = 0
         self._trail = trail
         if trail is not None:
             trail.work_on(self._presolved, open_cases)
@@ -156,25 +141,24 @@ class Search:
                 return self._sat(found, "attack")
         region = self._presolved.region
         found = self._process(self._root(case, region), root=True)
-        if found is None and len(self._frontier) and self._interior is not None and len(self._graph.activations) > 2:
+        if found is None and len(self._tree) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
-            case = torch.unique(self._frontier.pop(len(self._frontier)).case)
+            case = torch.unique(self._tree.pop(len(self._tree)).case)
             listener = None if self._trail is None else CommonCuts(self._trail)
             region = tighten_by_program(self._graph, region, deadline=deadline, listener=listener)
             found = self._process(self._root(case, region), root=True)
         method = "bound"
         next_alignment = _FIRST_ALIGNMENT
         restarted = False
-        while found is None and len(self._frontier):
+        while found is None and len(self._tree):
             method = "search"
             now = time.monotonic()
-            if now >= deadline:
-                return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
-            if self._bytes > self._settings.memory:
-                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
-            if self._count >= _LONG and points_in(region) <= MOST_POINTS:
+            ended = self._tree.beyond_limits(deadline, recorded=0 if self._trail is None else self._trail.bytes)
+            if ended is not None:
+                return ended
+            if self._tree.count >= _LONG and points_in(region) <= MOST_POINTS:
                 return self._evaluate_all(region)
-            batch = self._frontier.pop(self._effort.batch)
+            batch = self._tree.pop(self._effort.batch)
             if self._settings.attack and now - begun >= next_alignment:
                 found = self._attacker.align(batch.case, deadline)
                 next_alignment = _NEXT_ALIGNMENT * (time.monotonic() - begun)
@@ -193,33 +177,29 @@ class Search:
                     return self._sat(found, "attack")
         if found is not None:
             return self._sat(found, method)
-        return Outcome(Verdict.UNSAT, method, self._count)
+        return Outcome(Verdict.UNSAT, self._tree.count, method=method)
 
     def _evaluate_all(self, region: Region) -> Outcome:
         """Decide what is open by evaluating every point of the box."""
-        case = torch.unique(self._frontier.pop(len(self._frontier)).case)
+        case = torch.unique(self._tree.pop(len(self._tree)).case)
         found = self._attacker.replay(all_points(region))
         if found is not None:
             return self._sat(found, "enumeration")
         if self._trail is not None:
             self._trail.point(self._root(case, region).node)
-        return Outcome(Verdict.UNSAT, "enumeration", self._count)
-
-    @property
-    def _bytes(self) -> int:
-        return self._frontier.bytes + (0 if self._trail is None else self._trail.bytes)
+        return Outcome(Verdict.UNSAT, self._tree.count, method="enumeration")
 
     def _dive(self, begun: float, deadline: float) -> Tensor | None:
         """Spend the time that dives have coming to them, on the one under way or a new one."""
-        if self._diver is None or not len(self._frontier):
+        if self._diver is None or not len(self._tree):
             return None
         found = None
         now = time.monotonic()
         while found is None and self._diver.seconds < self._diver.share * (now - begun) and now < deadline:
             if not self._diver.running:
-                if len(self._frontier) < _DIVE_FROM * BEAM:
+                if len(self._tree) < _DIVE_FROM * BEAM:
                     break
-                self._diver.begin(self._frontier.peek(BEAM))
+                self._diver.begin(self._tree.peek(BEAM))
             found = self._diver.advance(deadline)
             self._diver.seconds -= now
             now = time.monotonic()
@@ -232,11 +212,11 @@ class Search:
         Only points that meet a case matter to it, and for those linear programs give much smaller
         ranges: worth a few hundred solves where a search grows long.
         """
-        if not len(self._frontier):
+        if not len(self._tree):
             return None
-        still_open = self._frontier.pop(len(self._frontier))
+        still_open = self._tree.pop(len(self._tree))
         again = torch.isin(still_open.case, case)
-        self._frontier.add(still_open.take((~again).nonzero()[:, 0]))
+        self._tree.add(still_open.take((~again).nonzero()[:, 0]))
         case = torch.unique(still_open.case[again])
         if not len(case):
             return None
@@ -282,14 +262,11 @@ class Search:
         return Subproblems(case, region, Parameters(zeros, zeros), infinite, node)
 
     def _sat(self, witness: Tensor, method: str) -> Outcome:
-        return Outcome(Verdict.SAT, method, self._count, witness=witness)
-
-    def _undecided(self, verdict: Verdict, reason: str) -> Outcome:
-        return Outcome(verdict, "search", self._count, bound=self._frontier.bound, reason=reason)
+        return Outcome(Verdict.SAT, self._tree.count, self._attacker.witness(witness), method=method)
 
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
-        self._count += len(batch)
+        self._tree.count += len(batch)
         self._spent += torch.bincount(batch.case, minlength=len(self._cases))
         rows, region = shrink(self._graph, self._cases, batch.case, batch.region)
         if not len(rows):
@@ -319,7 +296,7 @@ class Search:
             share = self._cases.share(bounded.batch.case, bounded.batch.region)
             self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share)
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
-        self._frontier.add(self._branch(batch, bounded.program))
+        self._tree.add(self._branch(batch, bounded.program))
         return None
 
     def _refute(self, batch: Subproblems, root: bool) -> _Bounded:
@@ -391,10 +368,7 @@ class Search:
         if len(rows):
             picked = Split(split.k[rows], split.feature[rows], split.point[rows])
             if picked.k.shape[1] > 1:
-                some = batch.take(rows)
-                picked = look_ahead(
-                    self._graph, self._cases, some.case, some.region, double.take(rows), picked, gap[rows]
-                )
+                picked = self._looked_ahead(batch.take(rows), double.take(rows), picked, torch.isfinite(gap[rows]))
             for whole, part in (
                 (chosen.k, picked.k),
                 (chosen.feature, picked.feature),
@@ -403,4 +377,23 @@ class Search:
                 whole[rows] = part.reshape(-1)
         children = batch.take(torch.arange(len(batch)).repeat(2))
         node = children.node if self._trail is None else self._trail.split(batch.node, chosen)
-        return replace(children, region=split_regions(region, chosen), node=node)
+        return replace(children, region=split_regions(self._graph, region, chosen), node=node)
+
+    def _looked_ahead(self, batch: Subproblems, parameters: Parameters, split: Split, usable: Tensor) -> Split:
+        """Of each row's candidates the one with which the halves' bounds are smallest, at the row's own multipliers."""
+
+        def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+            tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
+            case = batch.case[row].repeat(2)
+            halves = self._cases.constrain(case, split_regions(self._graph, batch.region.take(row), tried))
+            alive = (~halves.empty()).nonzero()[:, 0]
+            remaining = halves.take(alive)
+            objective = self._cases.objective(case[alive], remaining)
+            start = parameters.take(row.repeat(2)[alive])
+            hulls = hulls_of(self._graph, remaining)
+            value = evaluate_dual(self._graph, remaining, hulls, objective, start.multipliers()).value
+            both = torch.zeros(2 * len(row), dtype=value.dtype)
+            both[alive] = value
+            return both[: len(row)], both[len(row) :]
+
+        return split.at(look_ahead(usable, bound_halves).argmin(1))

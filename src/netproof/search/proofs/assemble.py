@@ -22,7 +22,8 @@ from netproof.bounds.ranges.reduce import cuts_hold
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.conditions.cases import shrink
 from netproof.query import Query
-from netproof.search.integer.branching import Split, split_regions
+from netproof.rows import Rows
+from netproof.search.branching import Split, split_regions
 from netproof.search.proofs.digits import CUT_BITS, LEAF_BITS, Proves, Rounded, refutes, round_rows
 from netproof.search.proofs.record import Forms, Record
 from netproof.search.proofs.trail import Cuts, Trail
@@ -81,7 +82,7 @@ class _Written:
 
 
 @dataclass(frozen=True, eq=False)
-class _Level:
+class _Level(Rows):
     """Nodes to go through, in the order of the file.
 
     Attributes
@@ -100,19 +101,6 @@ class _Level:
 
     def __len__(self) -> int:
         return len(self.node)
-
-    def take(self, rows: Tensor) -> _Level:
-        return _Level(self.node[rows], self.case[rows], self.after[rows], self.parent[rows], self.region.take(rows))
-
-    @staticmethod
-    def concatenate(parts: list[_Level]) -> _Level:
-        return _Level(
-            torch.cat([p.node for p in parts]),
-            torch.cat([p.case for p in parts]),
-            torch.cat([p.after for p in parts]),
-            torch.cat([p.parent for p in parts]),
-            Region.concatenate([p.region for p in parts]),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,7 +352,7 @@ class _Assembly:
         for query, row in zip(self._forms.query[level.case].tolist(), rows, strict=True):
             self._written[query].splits.append(row)
         twice = level.take(torch.arange(len(level)).repeat(2))
-        region = split_regions(level.region, split) if len(level) else twice.region
+        region = split_regions(self._graph, level.region, split) if len(level) else twice.region
         node = record.children[at].T.reshape(-1)
         return replace(twice, node=node, after=torch.zeros_like(twice.after), region=region)
 

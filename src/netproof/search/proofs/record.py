@@ -10,7 +10,7 @@ from torch import Tensor
 
 from netproof.conditions.cases import Cases, linear_cases, order_cases
 from netproof.query import Query
-from netproof.search.integer.branching import Split
+from netproof.search.branching import Split
 from netproof.search.proofs.trail import Cuts, Trail
 
 

@@ -18,7 +18,7 @@ from netproof.bounds.ranges.tighten import RangeCuts
 from netproof.bounds.region import Region
 from netproof.conditions.cases import Share, Windows
 from netproof.graph.graph import Graph
-from netproof.search.integer.branching import Split
+from netproof.search.branching import Split
 from netproof.search.integer.presolve import Presolved
 
 

@@ -22,9 +22,10 @@ from netproof.bounds.ranges.branching import split_scores
 from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.bounds.region import Region
 from netproof.query import Verdict
+from netproof.search.outcome import Outcome
 from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
-from netproof.search.real.relu_split import Found, ReluSplit
+from netproof.search.real.relu_split import ReluSplit
 from netproof.solvers.highs.solve import HighsProcess
 
 #: a search's seconds of grace, and its most seconds, against those of the ranges before it
@@ -50,16 +51,16 @@ class CellSearch:
         self._problem = problem
         self._solver = solver or leaf_solver(problem.memory)
 
-    def run(self, region: Region, case: Tensor, seconds: float, deadline: float) -> Found:
+    def run(self, region: Region, case: Tensor, seconds: float, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region, with ``seconds`` for the ranges of every cell."""
         count = 0
-        stuck: Found | None = None
+        stuck: Outcome | None = None
         root = Cell((), region, case, torch.inf)
         stack = self._halves(root) or [root]
         while stack:
             if time.monotonic() >= deadline:
                 worst = max(cell.bound for cell in stack)
-                return Found(Verdict.TIMEOUT, count, bound=worst, reason="the time limit was reached", left=case)
+                return Outcome(Verdict.TIMEOUT, count, bound=worst, reason="the time limit was reached", left=case)
             cell = stack.pop()
             left = deadline - time.monotonic()
             refiner = SplitRefiner(
@@ -74,7 +75,7 @@ class CellSearch:
             if found.verdict is Verdict.UNSAT:
                 continue
             if found.verdict is Verdict.SAT:
-                return Found(Verdict.SAT, count, found.witness)
+                return Outcome(Verdict.SAT, count, found.witness)
             if found.left is None:
                 # A leaf of it stays open whatever is done; a witness may be elsewhere.
                 stuck = found
@@ -89,9 +90,9 @@ class CellSearch:
                 if found.verdict is not Verdict.UNSAT:
                     return replace(found, subproblems=count, left=case)
             stack += halves
-        return Found(Verdict.UNSAT, count) if stuck is None else replace(stuck, subproblems=count)
+        return Outcome(Verdict.UNSAT, count) if stuck is None else replace(stuck, subproblems=count)
 
-    def _search(self, cell: Cell, region: Region, deadline: float, grace: float) -> Found:
+    def _search(self, cell: Cell, region: Region, deadline: float, grace: float) -> Outcome:
         dual = OpenDual.of(self._problem.graph, region)
         search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
         return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), grace=grace)

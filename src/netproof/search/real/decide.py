@@ -23,11 +23,11 @@ from netproof.device import find_device, plain_products
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict
+from netproof.search.outcome import Outcome
 from netproof.search.real.input_split import InputSplit
 from netproof.search.real.memory import check_memory
 from netproof.search.real.problem import Problem
 from netproof.search.real.range_split import RangeSplit
-from netproof.search.real.relu_split import Found
 from netproof.search.real.rounds import Rounds
 from netproof.search.real.touch import BENDS, Touch
 from netproof.settings import Settings
@@ -57,7 +57,7 @@ def verify_real(query: Query, settings: Settings) -> Result:
             found, method = _decide(query, settings, device, deadline)
     except torch.cuda.OutOfMemoryError:
         problem = f"the memory of {device} does not suffice; the CPU's may (--device cpu)"
-        found, method = Found(Verdict.UNKNOWN, 0, reason=problem), "search"
+        found, method = Outcome(Verdict.UNKNOWN, 0, reason=problem), "search"
     return Result(
         found.verdict,
         time.monotonic() - begun,
@@ -69,21 +69,21 @@ def verify_real(query: Query, settings: Settings) -> Result:
     )
 
 
-def _decide(query: Query, settings: Settings, device: torch.device, deadline: float) -> tuple[Found, str]:
+def _decide(query: Query, settings: Settings, device: torch.device, deadline: float) -> tuple[Outcome, str]:
     graph = _with_own_output(query.network.graph)
     if not query.condition:
-        return Found(Verdict.UNSAT, 0), "evaluation"
+        return Outcome(Verdict.UNSAT, 0), "evaluation"
     constraints = Constraints.of(graph, query.condition)
     region = box_region(graph, query.lower[None], query.upper[None])
     rounding = Rounding.of(graph, region)
     case = _left_by_intervals(graph, region, constraints, rounding, torch.arange(len(constraints)))
     if not len(case):
-        return Found(Verdict.UNSAT, len(constraints)), "bound"
+        return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
     if attack is not None:
         witness = attack.ascend(case, *_QUICK, deadline)
         if witness is not None:
-            return Found(Verdict.SAT, 0, witness), "attack"
+            return Outcome(Verdict.SAT, 0, witness), "attack"
     propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
     region = propagate(graph, region)
     region = refine_ranges(graph, region, deadline, propagate)
@@ -93,20 +93,20 @@ def _decide(query: Query, settings: Settings, device: torch.device, deadline: fl
     if touch is not None:
         case = case[~torch.tensor(touch.refutes(region, 0, case.tolist(), deadline))]
     if not len(case):
-        return Found(Verdict.UNSAT, len(constraints)), "bound"
+        return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     if attack is not None:
         witness = attack.ascend(case, *_LONG, deadline)
         if witness is not None:
-            return Found(Verdict.SAT, len(constraints), witness), "attack"
+            return Outcome(Verdict.SAT, len(constraints), witness), "attack"
     if touch is not None:
         case = case[~torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, BENDS))]
         if not len(case):
-            return Found(Verdict.UNSAT, len(constraints)), "bound"
+            return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     problem = Problem(graph, constraints, attack, settings.memory, device, touch)
     hopeful = _hopeful(query, graph, constraints, case, rounding)
     if bool(hopeful.all()):
         return _search(query, problem, region, case, deadline)
-    found, step = Found(Verdict.UNSAT, len(constraints)), "bound"
+    found, step = Outcome(Verdict.UNSAT, len(constraints)), "bound"
     if bool(hopeful.any()):
         found, step = _search(query, problem, region, case[hopeful], deadline)
     if found.verdict is Verdict.UNSAT:
@@ -155,7 +155,7 @@ def _hopeful(query: Query, graph: Graph, constraints: Constraints, case: Tensor,
     return hopeful
 
 
-def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadline: float) -> tuple[Found, str]:
+def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadline: float) -> tuple[Outcome, str]:
     """Decide the cases that the root leaves open."""
     graph = problem.graph
     varying = int((query.lower < query.upper).sum())
@@ -175,7 +175,7 @@ def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadli
     return _ended(replace(found, subproblems=before + found.subproblems), deadline), "search"
 
 
-def _ended(found: Found, deadline: float) -> Found:
+def _ended(found: Outcome, deadline: float) -> Outcome:
     """How a search ended that handed its cases on when there was no time left for another one."""
     if found.verdict is Verdict.UNKNOWN and found.left is not None and time.monotonic() >= deadline:
         return replace(found, verdict=Verdict.TIMEOUT, reason="the time limit was reached")

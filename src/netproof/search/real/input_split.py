@@ -15,19 +15,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import Lines
+from netproof.bounds.backward import Lines, box_maximum
 from netproof.bounds.boxes import box_lines, refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import hulls_of
 from netproof.bounds.intervals import interval_bound
+from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.mixture import best_mixture
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import open_features, refine_ranges
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.operators.hulls.hull import Hull
 from netproof.query import Verdict
+from netproof.rows import Rows
+from netproof.search.outcome import Outcome
 from netproof.search.real.problem import Problem
-from netproof.search.real.relu_split import Found
 from netproof.search.real.touch import BENDS
 
 #: bytes that the tensors of one batch of boxes may occupy
@@ -42,10 +44,12 @@ _WORTH = 0.25
 _NARROW = 1e-11
 #: bounds up to so much, relative to thresholds, may be 0 but for rounding; so many boxes of a batch are looked at
 _TOUCHES, _TOUCHED = 1e-9, 16
+#: what the account of rounding may add to a bound, in parts of it, for the whole region's to be used on all parts
+_NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
+class Boxes(Rows):
     """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound,
     and how often they were split."""
 
@@ -56,23 +60,6 @@ class Boxes:
 
     def __len__(self) -> int:
         return self.value.shape[0]
-
-    def take(self, rows: Tensor) -> Boxes:
-        return Boxes(self.region.take(rows), self.cases[rows], self.value[rows], self.depth[rows])
-
-    @property
-    def bytes(self) -> int:
-        parts = (self.region.lower, self.region.upper, *self.region.range_lower, *self.region.range_upper, self.cases)
-        return sum(part.numel() * part.element_size() for part in parts)
-
-    @staticmethod
-    def concatenate(parts: list[Boxes]) -> Boxes:
-        return Boxes(
-            Region.concatenate([p.region for p in parts]),
-            torch.cat([p.cases for p in parts]),
-            torch.cat([p.value for p in parts]),
-            torch.cat([p.depth for p in parts]),
-        )
 
 
 class InputSplit:
@@ -92,8 +79,10 @@ class InputSplit:
         self._batch = min(self._portion, max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64)))))
         self._count = 0
         self._rounding: Rounding | None = None
+        #: whether that account adds next to nothing to the bounds of the whole region, so that parts need none of their own
+        self._negligible: bool | None = None
 
-    def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Found:
+    def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``.
 
         At ``patience`` it stops too, unless a quarter of the region is closed by then.
@@ -129,14 +118,14 @@ class InputSplit:
                     return self._undecided(Verdict.UNKNOWN, "a box cannot be split any further", [*waiting, left])
                 waiting.append(_halves(left, torch.where(narrow, -torch.inf, score)))
             occupied = sum(part.bytes for part in waiting)
-        return Found(Verdict.UNSAT, self._count)
+        return Outcome(Verdict.UNSAT, self._count)
 
-    def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Found:
+    def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Outcome:
         left = torch.cat([part.cases for part in waiting]).any(0).nonzero()[:, 0]
         bound = float(max(part.value.max() for part in waiting))
-        return Found(verdict, self._count, bound=bound, reason=reason, left=left)
+        return Outcome(verdict, self._count, bound=bound, reason=reason, left=left)
 
-    def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Found | None]:
+    def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Outcome | None]:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
         self._count += len(batch)
         region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
@@ -157,7 +146,7 @@ class InputSplit:
         rows = small.nonzero()[:, 0]
         if len(rows):
             part = left.take(rows)
-            region, refined = refine_with_account(graph, part.region)
+            region, refined = refine_with_account(graph, part.region, rounding if self._negligible else None)
             parts.append(self._close(replace(part, region=region), refined))
         # Boxes with many open features have too many objectives to be bounded side by side.
         for row in many.nonzero():
@@ -194,15 +183,15 @@ class InputSplit:
         if tried < 2 or not len(at):
             return score
         best, candidates = score[at].topk(tried, 1)
-        row = torch.arange(len(at)).repeat_interleave(tried)
-        one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
-        one[torch.arange(len(row)), candidates.reshape(-1)] = 1.0
-        halves = _halves(left.take(at[row]), one)
-        portions = torch.split(torch.arange(len(halves)), self._portion)
-        value = torch.cat([self._value(halves.take(some), rounding) for some in portions]).clamp(min=0)
-        gain = -(value[: len(row)] + value[len(row) :]).view(-1, tried)
-        tried_out = torch.where(best > 0, gain, -torch.inf)
-        score[at] = torch.full_like(score[at], -torch.inf).scatter(1, candidates, tried_out)
+
+        def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+            one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
+            one[torch.arange(len(row)), candidates[row, column]] = 1.0
+            value = self._value(_halves(left.take(at[row]), one), rounding)
+            return value[: len(row)], value[len(row) :]
+
+        gain = -look_ahead(best > 0, bound_halves, max(1, self._portion // 2))
+        score[at] = torch.full_like(score[at], -torch.inf).scatter(1, candidates, gain)
         return score
 
     def _value(self, batch: Boxes, rounding: Rounding) -> Tensor:
@@ -244,6 +233,9 @@ class InputSplit:
         boxes, number = len(region), len(constraints)
         hulls = hulls_of(self._graph, region)
         lines = self._lines(region, hulls, rounding)
+        if self._negligible is None:
+            plain = box_maximum(lines.constant, lines.coefficients, region)
+            self._negligible = bool((lines.value - plain <= _NEGLIGIBLE * plain.abs()).all())
         value = lines.value.view(boxes, number, width).amin(-1)
         cases = batch.cases & (value >= 0)
         open_rows = cases.any(1).nonzero()[:, 0]
@@ -285,7 +277,7 @@ class InputSplit:
         value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))
         return cases & (value >= 0), value
 
-    def _try(self, left: Boxes, slopes: Tensor) -> Found | None:
+    def _try(self, left: Boxes, slopes: Tensor) -> Outcome | None:
         """Try the maximizers and the centre of each box."""
         assert self._attack is not None
         case = left.cases.to(torch.int8).argmax(1)
@@ -293,7 +285,7 @@ class InputSplit:
         mean = slopes[torch.arange(len(left)), case].mean(1)
         points = torch.cat([torch.where(mean > 0, high, low), (low + high) / 2])
         witness = self._attack.try_points(points, case.repeat(2))
-        return None if witness is None else Found(Verdict.SAT, self._count, witness)
+        return None if witness is None else Outcome(Verdict.SAT, self._count, witness)
 
 
 def _volume(waiting: list[Boxes]) -> float:

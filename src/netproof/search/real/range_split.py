@@ -9,58 +9,30 @@ Branch-and-Bound for General Nonlinearities*, TACAS 2025, in the terms of the du
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
-from netproof.bounds.deciding.rounding import Rounding, evaluate_upper
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
 from netproof.query import Verdict
-from netproof.search.integer.branching import Split, gap_candidates
+from netproof.search.branching import Split, gap_candidates, split_regions
+from netproof.search.outcome import Outcome
 from netproof.search.real.problem import Problem
-from netproof.search.real.relu_split import Found
+from netproof.search.subproblems import Subproblems
+from netproof.search.tree import Tree
 
 _ROOT_STEPS, _STEPS, _WEIGHT_STEPS = 60, 25, 12
 #: candidate splits tried out per subproblem
 _LOOK_AHEAD = 4
 #: bytes that the tensors of one batch may occupy, and how many tensors of all features each row needs
 _BYTES, _TENSORS, _MOST_ROWS = 128 << 20, 40, 128
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """Open subproblems: cases, regions (float64), multipliers (float32), the best bounds."""
-
-    case: Tensor
-    region: Region
-    parameters: Parameters
-    value: Tensor
-
-    def __len__(self) -> int:
-        return self.case.shape[0]
-
-    def take(self, rows: Tensor) -> Parts:
-        return Parts(self.case[rows], self.region.take(rows), self.parameters.take(rows), self.value[rows])
-
-    @property
-    def bytes(self) -> int:
-        tensors = (*self.region.range_lower, *self.region.range_upper, *self.parameters.alpha, *self.parameters.beta)
-        return sum(part.numel() * part.element_size() for part in tensors)
-
-    @staticmethod
-    def concatenate(parts: Sequence[Parts]) -> Parts:
-        return Parts(
-            torch.cat([p.case for p in parts]),
-            Region.concatenate([p.region for p in parts]),
-            Parameters.concatenate([p.parameters for p in parts]),
-            torch.cat([p.value for p in parts]),
-        )
 
 
 class RangeSplit:
@@ -74,43 +46,36 @@ class RangeSplit:
         self._constraints = problem.constraints
         self._light_constraints = problem.constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
-        self._memory = memory
         size = sum(node.size for node in graph.nodes)
         self._batch = max(2, min(_MOST_ROWS, min(_BYTES, memory // 2) // (8 * _TENSORS * size)))
-        self._count = 0
-        self._open: Parts | None = None
+        self._tree: Tree[Subproblems] = Tree(memory)
 
-    def run(self, region: Region, case: Tensor, deadline: float) -> Found:
+    def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
         rows = len(case)
         zeros = tuple(torch.zeros(rows, low.shape[1], dtype=torch.float32) for low in region.range_lower)
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
-        root = Parts(case, region.take(torch.zeros(rows, dtype=torch.int64)), Parameters(zeros, zeros), infinite)
+        root = Subproblems(
+            case,
+            region.take(torch.zeros(rows, dtype=torch.int64)),
+            Parameters(zeros, zeros),
+            infinite,
+            torch.zeros_like(case),
+        )
         found = self._process(root, _ROOT_STEPS, deadline)
-        while found is None and self._open is not None:
-            if time.monotonic() >= deadline:
-                return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
-            if self._open.bytes > self._memory:
-                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
-            order = self._open.value.argsort(descending=True, stable=True)
-            batch = self._open.take(order[: self._batch])
-            rest = order[self._batch :]
-            self._open = self._open.take(rest) if len(rest) else None
-            found = self._process(batch, _STEPS, deadline)
-        return found or Found(Verdict.UNSAT, self._count)
+        while found is None and len(self._tree):
+            ended = self._tree.beyond_limits(deadline)
+            if ended is not None:
+                return ended
+            found = self._process(self._tree.pop(self._batch), _STEPS, deadline)
+        return found or Outcome(Verdict.UNSAT, self._tree.count)
 
-    def _undecided(self, verdict: Verdict, reason: str, batch: Parts | None = None) -> Found:
-        parts = [part for part in (self._open, batch) if part is not None]
-        left = torch.unique(torch.cat([part.case for part in parts]))
-        bound = float(max(part.value.max() for part in parts))
-        return Found(verdict, self._count, bound=bound, reason=reason, left=left)
-
-    def _process(self, batch: Parts, steps: int, deadline: float) -> Found | None:
+    def _process(self, batch: Subproblems, steps: int, deadline: float) -> Outcome | None:
         """Bound subproblems in portions, and put the halves of those that stay open into the store."""
         portions = list(torch.split(torch.arange(len(batch)), self._batch))
         for number, rows in enumerate(portions):
             if time.monotonic() >= deadline:
-                self._add(batch.take(torch.cat(portions[number:])))
+                self._tree.add(batch.take(torch.cat(portions[number:])))
                 return None
             left, point = self._bound(batch.take(rows), steps)
             if not len(left):
@@ -118,22 +83,21 @@ class RangeSplit:
             if self._attack is not None:
                 witness = self._attack.try_points(point.x, left.case)
                 if witness is not None:
-                    return Found(Verdict.SAT, self._count, witness)
+                    return Outcome(Verdict.SAT, self._tree.count, witness)
             split, splittable = self._choose(left, point)
             if not bool(splittable.all()):
                 # What has not been bounded yet stays open, too.
                 for rest in portions[number + 1 :]:
-                    self._add(batch.take(rest))
-                return self._undecided(Verdict.UNKNOWN, "a subproblem that cannot be split stays open", left)
-            self._add(_halves(self._graph, left, split))
+                    self._tree.add(batch.take(rest))
+                return self._tree.undecided(
+                    Verdict.UNKNOWN, "a subproblem that cannot be split stays open", [(left.case, left.value)]
+                )
+            self._tree.add(_halves(self._graph, left, split))
         return None
 
-    def _add(self, parts: Parts) -> None:
-        self._open = parts if self._open is None else Parts.concatenate([self._open, parts])
-
-    def _bound(self, batch: Parts, steps: int) -> tuple[Parts, DualPoint]:
+    def _bound(self, batch: Subproblems, steps: int) -> tuple[Subproblems, DualPoint]:
         """The subproblems that stay open, with better multipliers and bounds, and where their bounds are attained."""
-        self._count += len(batch)
+        self._tree.count += len(batch)
         region = propagate_intervals(self._graph, batch.region)
         alive = (~region.empty()).nonzero()[:, 0]
         batch = replace(batch, region=region).take(alive)
@@ -143,7 +107,7 @@ class RangeSplit:
         objective = self._constraints.mixed(batch.case, weight)
         if len(batch):
             batch = replace(batch, parameters=self._improved(batch, objective, steps))
-        point = evaluate_upper(
+        point = evaluate_dual(
             self._graph,
             batch.region,
             hulls,
@@ -157,7 +121,7 @@ class RangeSplit:
         open_rows = (value >= 0).nonzero()[:, 0]
         return replace(batch, value=value).take(open_rows), point.take(open_rows)
 
-    def _weights(self, batch: Parts) -> Tensor:
+    def _weights(self, batch: Subproblems) -> Tensor:
         """Weights of the constraints of each row's case, ``[B, m]``: those with which CROWN's bound is small."""
         width, rows, device = self._constraints.width, len(batch), self._device
         if width == 1 or not rows:
@@ -184,7 +148,7 @@ class RangeSplit:
         weight = best.to("cpu", torch.float64)
         return weight / weight.amax(1, keepdim=True)
 
-    def _improved(self, batch: Parts, objective: Objective, steps: int) -> Parameters:
+    def _improved(self, batch: Subproblems, objective: Objective, steps: int) -> Parameters:
         region, objective = batch.region.to(torch.float32, self._device), objective.to(torch.float32, self._device)
         known = batch.parameters.to(torch.float32, self._device)
         hulls = hulls_of(self._light, region)
@@ -193,38 +157,26 @@ class RangeSplit:
         parameters, _ = better(start, (known, own))
         return optimize(self._light, region, hulls, objective, parameters, steps, goal=-1e-5)[0].to(torch.float32)
 
-    def _choose(self, left: Parts, point: DualPoint) -> tuple[Split, Tensor]:
+    def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
         split, gap = gap_candidates(self._graph, left.region, point, None, _LOOK_AHEAD)
-        rows, width = gap.shape
-        splittable = torch.isfinite(gap[:, 0])
-        total = torch.full((rows, width), torch.inf, dtype=torch.float32)
-        for column in range(width):
-            usable = torch.isfinite(gap[:, column]).nonzero()[:, 0]
-            if not len(usable):
-                continue
-            tried = Split(*(part[usable, column] for part in (split.k, split.feature, split.point)))
-            halves = _halves(self._graph, left.take(usable), tried)
+
+        def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+            tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
+            halves = _halves(self._graph, left.take(row), tried)
             region = halves.region.to(torch.float32, self._device)
             hulls = hulls_of(self._light, region)
             weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
             objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
             multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
-            value = evaluate_dual(self._light, region, hulls, objective, multipliers).value
-            total[usable, column] = value.clamp(min=0).view(2, -1).sum(0).cpu()
-        chosen = total.argmin(1, keepdim=True)
-        return Split(*(part.gather(1, chosen)[:, 0] for part in (split.k, split.feature, split.point))), splittable
+            value = evaluate_dual(self._light, region, hulls, objective, multipliers).value.cpu()
+            return value[: len(row)], value[len(row) :]
+
+        total = look_ahead(torch.isfinite(gap), bound_halves, self._batch)
+        return split.at(total.argmin(1)), torch.isfinite(gap[:, 0])
 
 
-def _halves(graph: Graph, parts: Parts, split: Split) -> Parts:
+def _halves(graph: Graph, parts: Subproblems, split: Split) -> Subproblems:
     """Both halves of every row, the lower ones first."""
     twice = parts.take(torch.arange(len(parts)).repeat(2))
-    lowers, uppers = list(twice.region.range_lower), list(twice.region.range_upper)
-    for k, index in enumerate(graph.activations):
-        rows = (split.k == k).nonzero()[:, 0]
-        at = split.point[rows]
-        lowers[k], uppers[k] = lowers[k].clone(), uppers[k].clone()
-        uppers[k][rows, split.feature[rows]] = graph.activation(index).below(at)
-        lowers[k][len(parts) + rows, split.feature[rows]] = at
-    region = replace(twice.region, range_lower=tuple(lowers), range_upper=tuple(uppers))
-    return replace(twice, region=region)
+    return replace(twice, region=split_regions(graph, parts.region, split))

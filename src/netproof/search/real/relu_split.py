@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_open
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
-from netproof.bounds.ranges.branching import candidate_scores
+from netproof.bounds.ranges.branching import choose_split
 from netproof.query import Verdict, Witness
+from netproof.rows import Rows
+from netproof.search.outcome import Outcome
 from netproof.search.real.leaf import LeafPrograms, leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.tree import Tree
 from netproof.solvers.highs.solve import HighsProcess
 
 _ROOT_STEPS, _STEPS, _SCALE = 40, 4, 1.0
@@ -33,7 +37,7 @@ _LEAF_ROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Open:
+class Open(Rows):
     """Open subproblems: case, sides of features, multipliers (float32), the best bound, how often bounded unsplit."""
 
     case: Tensor
@@ -44,36 +48,6 @@ class Open:
 
     def __len__(self) -> int:
         return self.case.shape[0]
-
-    def take(self, rows: Tensor) -> Open:
-        return Open(self.case[rows], self.side[rows], self.choice.take(rows), self.value[rows], self.rounds[rows])
-
-    @property
-    def bytes(self) -> int:
-        parts = (self.case, self.side, self.value, self.rounds, *self.choice.parts)
-        return sum(part.numel() * part.element_size() for part in parts)
-
-    @staticmethod
-    def concatenate(parts: list[Open]) -> Open:
-        return Open(
-            torch.cat([p.case for p in parts]),
-            torch.cat([p.side for p in parts]),
-            Choice(*(torch.cat(column) for column in zip(*(p.choice.parts for p in parts), strict=True))),
-            torch.cat([p.value for p in parts]),
-            torch.cat([p.rounds for p in parts]),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a search ends with; where it is undecided, ``bound`` is the largest open bound and ``left`` the open cases."""
-
-    verdict: Verdict
-    subproblems: int
-    witness: Witness | None = None
-    bound: float | None = None
-    reason: str = ""
-    left: Tensor | None = None
 
 
 class ReluSplit:
@@ -97,11 +71,9 @@ class ReluSplit:
         self._light_constraints = constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
         self._touch = problem.touch
-        self._memory = memory
         largest = max(node.size for node in dual.graph.nodes)
         self._batch = max(4, min(_MOST_ROWS, min(_ROWS_BYTES, memory // 2) // (8 * 12 * largest)))
-        self._count = 0
-        self._open: Open | None = None
+        self._tree: Tree[Open] = Tree(memory)
         self._leaves = LeafPrograms(dual, rounding, constraints, solver or leaf_solver(memory))
         #: case and bound of every leaf that stays open, and whether any of them might be closed by other means
         self._stuck: list[tuple[int, float]] = []
@@ -110,7 +82,7 @@ class ReluSplit:
     @property
     def count(self) -> int:
         """Subproblems bounded so far."""
-        return self._count
+        return self._tree.count
 
     def run(
         self,
@@ -119,7 +91,7 @@ class ReluSplit:
         most: int | None = None,
         cell: Tensor | None = None,
         grace: float = math.inf,
-    ) -> Found:
+    ) -> Outcome:
         """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems.
 
         ``cell``, ``[m]`` int8, confines the search to sides of open features. After ``grace`` seconds the search also stops
@@ -137,17 +109,16 @@ class ReluSplit:
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))
         witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
-        begun, first = time.monotonic(), self._largest()
-        while witness is None and self._open is not None:
+        begun, first = time.monotonic(), self._tree.bound
+        while witness is None and len(self._tree):
             if self._is_hopeless(first, rows, begun, grace, deadline):
                 return self._undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
-            if time.monotonic() >= deadline:
-                return self._undecided(Verdict.TIMEOUT, "the time limit was reached")
-            if most is not None and self._count >= most:
+            if most is not None and self._tree.count >= most and time.monotonic() < deadline:
                 return self._undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
-            if self._open.bytes > self._memory:
-                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached")
-            batch = self._pop()
+            ended = self._tree.beyond_limits(deadline)
+            if ended is not None:
+                return self._undecided(ended.verdict, ended.reason)
+            batch = self._tree.pop(self._batch)
             is_leaf = batch.rounds >= _LEAF_ROUNDS
             witness = self._solve(batch.take(is_leaf), deadline)
             batch = batch.take(~is_leaf)
@@ -156,9 +127,9 @@ class ReluSplit:
             if self._stuck and self._attack is None:
                 break  # no proof any more, and no witness
         if witness is not None:
-            return Found(Verdict.SAT, self._count, witness)
+            return Outcome(Verdict.SAT, self._tree.count, witness)
         if not self._stuck:
-            return Found(Verdict.UNSAT, self._count)
+            return Outcome(Verdict.UNSAT, self._tree.count)
         found = self._undecided(Verdict.UNKNOWN, "a subproblem without open features stays open")
         return found if self._hopeful else replace(found, left=None)
 
@@ -166,7 +137,7 @@ class ReluSplit:
         """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""
         for row in range(len(leaves)):
             if time.monotonic() >= deadline:
-                self._keep(leaves.take(torch.arange(row, len(leaves))))
+                self._tree.add(leaves.take(torch.arange(row, len(leaves))))
                 return None
             case = int(leaves.case[row])
             leaf = self._leaves.bound(case, leaves.side[row], deadline)
@@ -187,43 +158,28 @@ class ReluSplit:
         region = self._dual.part(leaves.side[row])
         return self._touch.refutes(region, 0, [int(leaves.case[row])], deadline)[0]
 
-    def _largest(self) -> float:
-        return -math.inf if self._open is None else float(self._open.value.max())
-
     def _is_hopeless(self, first: float, rows: int, begun: float, grace: float, deadline: float) -> bool:
         """Whether the bound will not fall to 0 in time, if every doubling of the subproblems takes about the same off it."""
         spent = time.monotonic() - begun
-        if math.isinf(grace) or spent <= 0 or self._count < _JUDGED * rows:
+        if math.isinf(grace) or spent <= 0 or self._tree.count < _JUDGED * rows:
             return False
-        share = max((first - self._largest()) / first, 1e-9) if first > 0 else 1.0
-        needed = math.log2(self._count / rows) / share
+        share = max((first - self._tree.bound) / first, 1e-9) if first > 0 else 1.0
+        needed = math.log2(self._tree.count / rows) / share
         # Early on the guess is rough.
         seconds, doubt = (deadline - begun, 1.0) if spent >= grace else (_PATIENCE * grace, 2.0)
-        return needed > doubt * math.log2(max(self._count / rows * seconds / spent, 1.0))
+        return needed > doubt * math.log2(max(self._tree.count / rows * seconds / spent, 1.0))
 
-    def _undecided(self, verdict: Verdict, reason: str) -> Found:
+    def _undecided(self, verdict: Verdict, reason: str) -> Outcome:
         case = torch.tensor([case for case, _ in self._stuck], dtype=torch.int64)
-        if self._open is not None:
-            case = torch.cat([case, self._open.case])
-        bound = max([self._largest(), *(value for _, value in self._stuck)])
-        return Found(verdict, self._count, bound=bound, reason=reason, left=torch.unique(case))
-
-    def _pop(self) -> Open:
-        assert self._open is not None
-        if len(self._open) <= self._batch:
-            batch, self._open = self._open, None
-            return batch
-        order = self._open.value.argsort(descending=True, stable=True)
-        batch = self._open.take(order[: self._batch])
-        self._open = self._open.take(order[self._batch :])
-        return batch
+        bound = torch.tensor([value for _, value in self._stuck], dtype=torch.float64)
+        return self._tree.undecided(verdict, reason, [(case, bound)])
 
     def _bound(self, batch: Open, steps: int, deadline: float, *, root: bool = False) -> Witness | None:
         """Bound subproblems, keep those that stay open; a witness if a maximizer is one."""
         for rows in torch.split(torch.arange(len(batch)), 2 * self._batch):
             part = batch.take(rows)
             if time.monotonic() >= deadline:
-                self._keep(part)
+                self._tree.add(part)
                 continue
             witness = self._bound_part(part, steps, deadline, root)
             if witness is not None:
@@ -231,7 +187,7 @@ class ReluSplit:
         return None
 
     def _bound_part(self, batch: Open, steps: int, deadline: float, root: bool) -> Witness | None:
-        self._count += len(batch)
+        self._tree.count += len(batch)
         case, light_case = batch.case, batch.case.to(self._light.device)
         choice, _ = optimize_open(
             self._light,
@@ -259,11 +215,8 @@ class ReluSplit:
             witness = self._attack.try_points(corners, case[rows])
             if witness is not None:
                 return witness
-        self._keep(Open(case, batch.side, choice, value, batch.rounds).take(rows))
+        self._tree.add(Open(case, batch.side, choice, value, batch.rounds).take(rows))
         return None
-
-    def _keep(self, part: Open) -> None:
-        self._open = part if self._open is None else Open.concatenate([self._open, part])
 
     def _split(self, batch: Open, deadline: float) -> Open:
         """Both halves of every row; rows without an open feature come back once, as they are."""
@@ -281,44 +234,15 @@ class ReluSplit:
 
     def _choose(self, batch: Open, deadline: float) -> tuple[Tensor, Tensor]:
         """The feature to split in each row, and whether there is one."""
-        light = self._light
-        if not len(light):
-            nothing = torch.zeros(len(batch), dtype=torch.int64)
-            return nothing, nothing.bool()
-        device = light.device
-        feature, splittable = self._chosen(
-            batch.case.to(device), batch.side.to(device), batch.choice.to(torch.float32, device), deadline
-        )
-        return feature.cpu(), splittable.cpu()
+        device = self._light.device
+        case, choice = batch.case.to(device), batch.choice.to(torch.float32, device)
 
-    def _chosen(self, case: Tensor, side: Tensor, choice: Choice, deadline: float) -> tuple[Tensor, Tensor]:
-        """The same of cases, sides and multipliers, all of it on the device of the search in float32."""
-        light = self._light
-        objective = self._light_constraints.mixed(case, _one(choice.weight))
-        score = candidate_scores(light, objective, side, choice)
-        width = min(_LOOK_AHEAD, score.shape[1])
-        best, candidates = score.topk(width, 1)
-        splittable = torch.isfinite(best[:, 0])
-        if width <= 1 or time.monotonic() >= deadline:
-            return candidates[:, 0], splittable
-        row = torch.arange(len(case), device=case.device).repeat_interleave(width)
-        feature = candidates.reshape(-1)
-        at = torch.arange(len(row), device=row.device)
-        total = score.new_zeros(len(row))
-        for half in (LEFT, RIGHT):
-            for part in torch.split(at, 4 * self._batch):
-                if time.monotonic() >= deadline:
-                    return candidates[:, 0], splittable
-                mine = row[part]
-                halved = side[mine]
-                halved[torch.arange(len(part), device=part.device), feature[part]] = half
-                tried = choice.take(mine)
-                bound = light.bound(
-                    self._light_constraints.mixed(case[mine], _one(tried.weight)), halved, tried.alpha, tried.beta
-                )
-                total[part] += bound.value.clamp(min=0)
-        total = torch.where(torch.isfinite(best), total.view(-1, width), torch.inf)
-        return candidates.gather(1, total.argmin(1, keepdim=True))[:, 0], splittable
+        def objective(rows: Tensor) -> Objective:
+            return self._light_constraints.mixed(case[rows], _one(choice.weight[rows]))
+
+        return choose_split(
+            self._light, objective, batch.side, choice, _LOOK_AHEAD, rows_at_once=4 * self._batch, deadline=deadline
+        )
 
 
 def _one(weight: Tensor) -> Tensor:

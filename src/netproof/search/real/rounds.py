@@ -22,10 +22,11 @@ from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
 from netproof.query import Verdict
+from netproof.search.outcome import Outcome
 from netproof.search.real.cells import CellSearch
 from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
-from netproof.search.real.relu_split import Found, ReluSplit
+from netproof.search.real.relu_split import ReluSplit
 
 #: subproblems of the first search
 _EASY = 100
@@ -54,12 +55,12 @@ class Rounds:
         self._problem = problem
         self._solver = leaf_solver(problem.memory)
 
-    def run(self, region: Region, case: Tensor, deadline: float) -> Found:
+    def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
         with self._solver:
             return self._run(region, case, deadline)
 
-    def _run(self, region: Region, case: Tensor, deadline: float) -> Found:
+    def _run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         graph, memory, device = self._problem.graph, self._problem.memory, self._problem.device
         some = len(OpenDual.of(graph, region)) > 0
         found = self._search(region, case, deadline, _EASY if some else None)
@@ -92,7 +93,7 @@ class Rounds:
         seconds = _CELL_SHARE * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
 
-    def _in_one_round(self, region: Region, found: Found, deadline: float) -> Found:
+    def _in_one_round(self, region: Region, found: Outcome, deadline: float) -> Outcome:
         """For large networks: a search as long as it gets on, one long round, and a search for the rest of the time."""
         left = deadline - time.monotonic()
         found = self._after(found, self._search(region, _left(found), deadline, grace=_GRACE_SHARE * left))
@@ -108,20 +109,20 @@ class Rounds:
 
     def _search(
         self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
-    ) -> Found:
+    ) -> Outcome:
         dual = OpenDual.of(self._problem.graph, region)
         search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
         return search.run(case, deadline, most, grace=grace)
 
     @staticmethod
-    def _after(before: Found, found: Found) -> Found:
+    def _after(before: Outcome, found: Outcome) -> Outcome:
         """What a search found on all that the one before it left open."""
         bounds = [one.bound for one in (before, found) if one.bound is not None]
         bound = min(bounds) if bounds and not found.verdict.decided else None
         return replace(found, subproblems=before.subproblems + found.subproblems, bound=bound)
 
 
-def _is_over(found: Found, deadline: float) -> bool:
+def _is_over(found: Outcome, deadline: float) -> bool:
     """Whether a search ended with a verdict, or for want of something that more time would not give."""
     return found.verdict in (Verdict.SAT, Verdict.UNSAT) or found.left is None or time.monotonic() >= deadline
 
@@ -135,6 +136,6 @@ def _looseness(region: Region) -> float:
     return float(gap[(low < 0) & (high > 0)].sum())
 
 
-def _left(found: Found) -> Tensor:
+def _left(found: Outcome) -> Tensor:
     assert found.left is not None
     return found.left

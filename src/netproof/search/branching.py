@@ -2,7 +2,7 @@
 
 Two ways to judge a split: at the point of the linear program, where an interior point solver gives it
 (:func:`program_candidates`), and otherwise at the bound's own maximizer (:func:`gap_candidates`), with a
-look-ahead over the best few (:func:`look_ahead`).
+look-ahead over the best few (:mod:`netproof.bounds.look_ahead`).
 """
 
 from __future__ import annotations
@@ -13,23 +13,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import DualPoint, evaluate_dual, hulls_of
-from netproof.bounds.multipliers.ranges import Parameters
+from netproof.bounds.dual import DualPoint
 from netproof.bounds.region import Region
-from netproof.conditions.cases import Cases
 from netproof.graph.graph import Graph
+from netproof.rows import Rows
 
 #: weight of the way a pre-activation has to move, and of the better half, in the score of a split
 _MOVE, _LARGER = 0.5, 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class Split(Rows):
     """Per row: activation number ``k`` (``-1``: an input), feature, and the upper half's lower end."""
 
     k: Tensor
     feature: Tensor
     point: Tensor
+
+    def at(self, column: Tensor) -> Split:
+        """Of several per row the one in each row's column: ``[B, W]`` to ``[B]``."""
+        return Split(*(part.gather(1, column[:, None])[:, 0] for part in (self.k, self.feature, self.point)))
 
 
 def gap_candidates(
@@ -141,16 +144,16 @@ def _threshold_hint(graph: Graph, index: int, low: Tensor, high: Tensor) -> Tens
     return torch.where(first - low > 1.5 * step, first, torch.where(high - last > 1.5 * step, last, middle))
 
 
-def split_regions(region: Region, split: Split) -> Region:
+def split_regions(graph: Graph, region: Region, split: Split) -> Region:
     """Both halves of every row: the lower ones first, then the upper ones (``2 B`` rows)."""
     rows = len(region)
     lowers, uppers = [], []
-    for k in range(len(region.range_lower)):
+    for k, index in enumerate(graph.activations):
         low, high = region.range_lower[k], region.range_upper[k]
         mine = (split.k == k).nonzero()[:, 0]
         at = (mine, split.feature[mine])
         cut_high, cut_low = high.clone(), low.clone()
-        cut_high[at] = split.point[mine] - 1
+        cut_high[at] = graph.activation(index).below(split.point[mine])
         cut_low[at] = split.point[mine]
         lowers.append(torch.cat([low, cut_low]))
         uppers.append(torch.cat([cut_high, high]))
@@ -160,41 +163,13 @@ def split_regions(region: Region, split: Split) -> Region:
         at = (by_input, split.feature[by_input])
         low, high = (end.expand(rows, -1) for end in (lower, upper))
         cut_high, cut_low = high.clone(), low.clone()
+        # Integers: real inputs are split by boxes, not here.
         cut_high[at] = split.point[by_input] - 1
         cut_low[at] = split.point[by_input]
         lower, upper = torch.cat([low, cut_low]), torch.cat([cut_high, high])
     elif lower.shape[0] > 1:
         lower, upper = lower.repeat(2, 1), upper.repeat(2, 1)
     return Region(lower, upper, tuple(lowers), tuple(uppers))
-
-
-def look_ahead(
-    graph: Graph, cases: Cases, case: Tensor, region: Region, parameters: Parameters, split: Split, gap: Tensor
-) -> Split:
-    """Of each row's candidates the one whose two halves have the smallest sum of bounds.
-
-    The halves are bounded once, with the row's own multipliers; a refuted half counts 0.
-    """
-    rows, width = gap.shape
-    row = torch.arange(rows).repeat_interleave(width)
-    flat = Split(split.k.reshape(-1), split.feature.reshape(-1), split.point.reshape(-1))
-    usable = torch.isfinite(gap.reshape(-1))
-    row, flat = row[usable], Split(flat.k[usable], flat.feature[usable], flat.point[usable])
-    halves = split_regions(region.take(row), flat)
-    twice = case[row].repeat(2)
-    halves = cases.constrain(twice, halves)
-    alive = (~halves.empty()).nonzero()[:, 0]
-    remaining = halves.take(alive)
-    hulls = hulls_of(graph, remaining)
-    objective = cases.objective(twice[alive], remaining)
-    start = parameters.take(row.repeat(2)[alive])
-    bound = evaluate_dual(graph, remaining, hulls, objective, start.multipliers()).value.clamp(min=0)
-    both = torch.zeros(2 * len(row), dtype=bound.dtype)
-    both[alive] = bound
-    total = torch.full((rows * width,), torch.inf, dtype=bound.dtype)
-    total[usable] = both[: len(row)] + both[len(row) :]
-    chosen = total.view(rows, width).argmin(1, keepdim=True)
-    return Split(*(part.gather(1, chosen)[:, 0] for part in (split.k, split.feature, split.point)))
 
 
 def input_split(region: Region, point: DualPoint) -> Split:

@@ -1,0 +1,34 @@
+"""Subproblems that are split by ranges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from netproof.bounds.multipliers.ranges import Parameters
+from netproof.bounds.region import Region
+from netproof.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Subproblems(Rows):
+    """``B`` subproblems: refute case ``case[b]`` on row ``b`` of a region.
+
+    Attributes
+    ----------
+    case : ``[B]`` int64
+    region : their regions
+    parameters : multipliers to start from
+    value : ``[B]``, the best bound known (the parent's)
+    node : ``[B]`` int64, their nodes in the record of the proof (anything, where none is kept)
+    """
+
+    case: Tensor
+    region: Region
+    parameters: Parameters
+    value: Tensor
+    node: Tensor
+
+    def __len__(self) -> int:
+        return self.case.shape[0]
