@@ -24,7 +24,7 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "files", "host", "solvers", "version"}
+_GROUND = {"errors", "files", "host", "processes", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "bounds", "conditions"}
@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "host": {"errors"},
     "files": {"errors"},
-    "solvers": {"errors"},
+    "processes": {"errors"},
+    "solvers": {"errors", "processes"},
     "version": set(),
     "settings": {"errors"},
     "operators": {"errors"},
