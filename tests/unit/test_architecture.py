@@ -212,6 +212,18 @@ def test_every_public_name_is_there():
         assert name == "__version__" or inspect.getdoc(value), f"{name} has no docstring"
 
 
+def test_type_checkers_see_the_names_where_they_are_loaded_from():
+    tree = ast.parse((SOURCE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    seen = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}" if alias.asname else node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == netproof._HOME and sorted({*seen, "__version__"}) == sorted(netproof.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(netproof, "nonsense")
     with pytest.raises(ImportError):
