@@ -93,14 +93,14 @@ def test_names(cli):
 
 
 def test_stopping_keeps_what_has_arrived(cli, site, tmp_path, monkeypatch):
-    from netproof.cli.terminal import download_progress
+    from netproof.cli.terminal import progress
 
-    def stop(self, done, total):
+    def stop(self, done, text, **more):
         if done > 1000 and site.requests[-1][0].endswith("net1.onnx"):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(download_progress._Lines, "grow", stop)
+        patch.setattr(progress._Lines, "show", stop)
         ran = cli("fetch", "small", "--data", tmp_path)
     assert ran.code == 128 + signal.SIGTERM and ran.out == ""
     assert "stopped by SIGTERM: 1 of 4 files are there; run the same command again" in ran.err

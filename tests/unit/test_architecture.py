@@ -24,7 +24,7 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "files", "host", "rows", "solvers", "version"}
+_GROUND = {"errors", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "bounds", "conditions"}
@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "host": {"errors"},
     "files": {"errors"},
-    "solvers": {"errors"},
+    "processes": {"errors"},
+    "solvers": {"errors", "processes"},
     "rows": set(),
     "version": set(),
     "settings": {"errors"},
@@ -210,6 +211,18 @@ def test_every_public_name_is_there():
     for name in netproof.__all__:
         value = getattr(netproof, name)
         assert name == "__version__" or inspect.getdoc(value), f"{name} has no docstring"
+
+
+def test_type_checkers_see_the_names_where_they_are_loaded_from():
+    tree = ast.parse((SOURCE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    seen = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}" if alias.asname else node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == netproof._HOME and sorted({*seen, "__version__"}) == sorted(netproof.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import random
+import sys
 import tarfile
 
 import numpy as np
@@ -117,6 +118,52 @@ def test_pickles_that_make_too_much_are_refused(monkeypatch):
     for data in (b"\x80\x02" + b"K\x01" * 1000, b"\x80\x02]" + b"]a" * 500, b"\x80\x02]" + b"q\x00" * 1000):
         with pytest.raises(FormatError, match="too many values"):
             read_cifar_pickle("file", data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Nr\x00\x00\x00\x10.",
+        b"Np268435456\n.",
+        b"\x8e\x00\x00\x00\x00\x02\x00\x00\x00x.",
+        b"\x8d\x00\x00\x00\x00\x02\x00\x00\x00x.",
+        b"\x96\x00\x00\x00\x00\x02\x00\x00\x00x.",
+        b"\x8b\xff\xff\xff\x7fx.",
+        b"\x80\x04\x95\x00\x00\x00\x00\x00\x01\x00\x00N.",
+        b"})" + b"\x85" * 1_000_000 + b"Ns.",
+        b"})" + b"2\x86" * 60 + b"Ns.",
+        b"I" + b"9" * 1_000_000 + b"\n.",
+        b"]" * 1_000_000 + b"a" * 999_999 + b".",
+        b"\x82\x01.",
+        b"Pabc\n.",
+        b"NQ.",
+    ],
+    ids=[
+        "memo",
+        "put",
+        "bytes",
+        "text",
+        "bytearray",
+        "long",
+        "frame",
+        "key",
+        "doubled",
+        "int",
+        "lists",
+        "extension",
+        "id",
+        "binid",
+    ],
+)
+def test_pickles_that_would_take_an_unpickler_its_memory_or_its_life(data):
+    if sys.platform.startswith("linux"):
+        import resource
+
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FormatError, match=r"^file: [^\n]*; give the archive as published$"):
+        read_cifar_pickle("file", data)
+    if sys.platform.startswith("linux"):
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 19  # KiB
 
 
 def test_damaged_pickles_are_refused_or_read_but_never_fail_otherwise():

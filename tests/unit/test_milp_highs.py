@@ -14,6 +14,7 @@ import torch
 
 from netproof.exact.milp.engine import MilpEngine
 from netproof.exact.milp.rounding import roundings
+from netproof.processes import child
 from netproof.query import Query, Verdict
 from netproof.settings import Settings
 from netproof.solvers.highs import solve as adapter
@@ -85,19 +86,14 @@ def test_no_time_left_is_a_time_limit():
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """Start Python code in place of the worker."""
-    real = adapter.subprocess.Popen
-
-    def start(command: list[str], **options: object):
-        return real([sys.executable, "-c", program], **options)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(adapter.subprocess, "Popen", start)
+    monkeypatch.setattr(child, "_BOOT", program.replace("{", "{{").replace("}", "}}"))
 
 
 def test_a_solver_that_does_not_notice_the_time_is_ended(monkeypatch: pytest.MonkeyPatch):
     stand_in(monkeypatch, "import time; time.sleep(3600)")
     with HighsProcess(MEMORY) as solver:
         assert solver.solve(knapsack(), time.monotonic() + 0.2).status is Status.TIME
-        assert solver._process is None
+        assert solver._child is None
 
 
 @pytest.mark.parametrize(
@@ -136,8 +132,8 @@ def a_hard_query():
 def test_a_dead_process_is_replaced():
     with HighsProcess(MEMORY) as solver:
         solver.solve(knapsack(), soon())
-        assert solver._process is not None
-        os.kill(solver._process.pid, signal.SIGKILL)
+        assert solver._child is not None
+        os.kill(solver._child.process.pid, signal.SIGKILL)
         with pytest.raises(SolverError, match="SIGKILL"):
             solver.solve(knapsack(), soon())
         assert solver.solve(knapsack(), soon()).status is Status.OPTIMAL
@@ -160,8 +156,9 @@ def test_the_engine_ends_its_process():
     with MilpEngine() as engine:
         engine.decide(hard(), Settings(), soon())
         assert engine._solver is not None
-        process = engine._solver[1]._process
-        assert process is not None and process.poll() is None
+        assert engine._solver[1]._child is not None
+        process = engine._solver[1]._child.process
+        assert process.poll() is None
     assert process.poll() is not None
 
 
@@ -169,8 +166,8 @@ def test_an_engine_that_is_dropped_ends_its_process():
     engine = MilpEngine()
     engine.decide(hard(), Settings(), soon())
     assert engine._solver is not None
-    process = engine._solver[1]._process
-    assert process is not None
+    assert engine._solver[1]._child is not None
+    process = engine._solver[1]._child.process
     del engine
     assert process.poll() is not None
 
@@ -187,7 +184,7 @@ class Kept:
     def __init__(self):
         self.solver, self.cycle = solver, self
 kept = Kept()
-print(solver.solve(builder.build(), time.monotonic() + 600).status.value, solver._process.pid)
+print(solver.solve(builder.build(), time.monotonic() + 600).status.value, solver._child.process.pid)
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from netproof.benchmarks.base import Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError
+from netproof.processes.child import ChildError
 from netproof.runs import workers
 from netproof.settings import Settings
 
@@ -29,25 +27,6 @@ class Nothing:
 
     def open(self, data):
         return self
-
-
-def test_a_worker_ends_quietly_when_its_parent_is_killed(tmp_path: Path) -> None:
-    ours, theirs = multiprocessing.Pipe()
-
-    def die() -> None:
-        # What the worker said is there, and nobody has read it.
-        assert ours.poll(10)
-        ours.close()
-
-    parent = threading.Thread(target=die)
-    interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        parent.start()
-        workers._work(theirs, Nothing(), DataFolders((tmp_path,)), Settings(), None, None)  # type: ignore[arg-type]
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
-        parent.join()
-        theirs.close()
 
 
 #: a parent of one worker that is at work, and looks at no pipe, when the parent is killed
@@ -122,7 +101,7 @@ def test_a_network_that_ends_its_worker_costs_its_own_instances(
     monkeypatch.setattr(
         workers,
         "_bury",
-        lambda worker, *more, **options: closed.append(worker.pipe.closed) or bury(worker, *more, **options),
+        lambda worker, *more, **options: closed.append(worker.child.pipe.closed) or bury(worker, *more, **options),
     )
     instances = [Instance(f"{n}", "deadly" if n == 3 else "net", "", n) for n in range(10)]
     outcomes = list(workers.solve_in_workers(Deadly(), DataFolders((tmp_path,)), instances, Settings(), 1))  # type: ignore[arg-type]
@@ -135,9 +114,9 @@ def test_a_network_that_ends_its_worker_costs_its_own_instances(
 
 
 def test_a_worker_that_dies_while_it_starts_leaves_the_work_to_others() -> None:
-    process = SimpleNamespace(join=lambda: None, exitcode=-signal.SIGKILL)
-    worker = workers._Worker(process, None)  # type: ignore[arg-type]
+    worker = workers._Worker(None)  # type: ignore[arg-type]
     shares = workers._Shares([Instance("a", "net", "", 0)], 2)
-    assert not list(workers._bury(worker, shares, others=True)) and shares
+    death = ChildError(-signal.SIGKILL)
+    assert not list(workers._bury(worker, shares, death, others=True)) and shares
     with pytest.raises(InputError, match=r"a worker process died while it started \(SIGKILL, perhaps out of memory\)"):
-        list(workers._bury(worker, shares, others=False))
+        list(workers._bury(worker, shares, death, others=False))

@@ -43,7 +43,7 @@ def fetch(
         for each in known:
             typer.echo(f"{each.name:<{width}}  {each.description}")
         return
-    from netproof.cli.terminal.download_progress import download_progress
+    from netproof.cli.terminal.progress import progress
     from netproof.cli.terminal.stop import stoppable
 
     wanted = public.collection(name)
@@ -54,10 +54,15 @@ def fetch(
     def standing() -> str:
         return f": {len(fetched)} of {total} files are there; run the same command again to go on"
 
-    with stoppable(standing), download_progress(wanted.name, total) as display:
-        for done in public.fetch(wanted, folder, base=url, pattern=only, report=display.grow):
-            fetched.append(done)
-            display.finish(done.file.path)
+    with stoppable(standing), progress(wanted.name) as display:
+
+        def grow(done: int, size: int | None) -> None:
+            text = f"file {len(fetched) + 1} of {total}, {_megabytes(done)}"
+            display.show(done, f"{text} of {_megabytes(size)}" if size else text, total=size)
+
+        for file in public.fetch(wanted, folder, base=url, pattern=only, report=grow):
+            fetched.append(file)
+            display.show(len(fetched), f"{len(fetched)} of {total} files", total=total, due=len(fetched) == total)
     new = sum(done.downloaded for done in fetched)
     if as_json:
         print_json(
@@ -71,3 +76,7 @@ def fetch(
         )
     else:
         typer.echo(f"{wanted.name}: {total} files verified in {folder / wanted.name}, {new} of them new")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

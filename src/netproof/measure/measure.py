@@ -5,17 +5,17 @@ A process of its own, because the most memory a process ever had resident is all
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netproof.errors import InputError
-from netproof.runs.workers import signals_deferred
+from netproof.processes.child import ChildError
+from netproof.processes.spawned import Spawned
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,36 +55,20 @@ def measure(network: Path, properties: list[Path], settings: Settings, threads: 
 
     Raises :class:`InputError` for files that cannot be used, or where a process dies (out of memory, usually).
     """
-    context = multiprocessing.get_context("spawn")
     for path in properties:
         for method in METHODS:
-            ours, theirs = context.Pipe(duplex=False)
-            arguments = (theirs, method, network, path, settings, threads)
-            process = context.Process(target=_work, args=arguments, daemon=True)
-            with signals_deferred():
-                process.start()
-            theirs.close()
-            try:
-                answer = ours.recv()
-            except KeyboardInterrupt:
-                process.kill()
-                raise
-            except EOFError:
-                process.join()
-                problem = f"{method}: its process died (exit code {process.exitcode}), perhaps out of memory"
-                raise InputError(path, problem, "use a machine with more, or a smaller network") from None
-            finally:
-                process.join(5)
-                process.kill()
-                ours.close()
+            with closing(Spawned(_work, method, network, path, settings, threads)) as child:
+                try:
+                    answer = child.receive()
+                except ChildError as death:
+                    problem = f"{method}: its process died ({death}), perhaps out of memory"
+                    raise InputError(path, problem, "use a machine with more, or a smaller network") from None
             if isinstance(answer, tuple):
                 raise InputError(*answer)
             yield answer
 
 
 def _work(pipe: Connection, method: str, network: Path, path: Path, settings: Settings, threads: int) -> None:
-    # For systems that cannot block a signal: Ctrl-C is for the process that waits.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(threads)

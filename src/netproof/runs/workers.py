@@ -7,21 +7,17 @@ the rest of its share is dealt out again, one by one.
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 
 from netproof.benchmarks.base import Benchmark, Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
+from netproof.processes.child import ChildError
+from netproof.processes.spawned import Spawned
 from netproof.runs.certify import Certifying
 from netproof.runs.solve import Decide, Outcome, failed, solve
 from netproof.settings import Settings
@@ -48,8 +44,7 @@ class _Unusable:
 class _Worker:
     """The parent's side of one worker."""
 
-    process: SpawnProcess
-    pipe: Connection
+    child: Spawned
     started: bool = False
     share: dict[str, Instance] = field(default_factory=dict)
 
@@ -68,36 +63,26 @@ def solve_in_workers(
     Raises :class:`InputError` where a worker finds the benchmark's files unusable or does not get
     as far as opening them. Closing the iterator ends the workers.
     """
-    context = multiprocessing.get_context("spawn")
     shares = _Shares(instances, jobs)
     working: list[_Worker] = []
-    all_ever: list[_Worker] = []
+    all_ever: list[Spawned] = []
 
     def start() -> None:
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_work, args=(theirs, benchmark, data, settings, certifying, decide), daemon=True
-        )
-        with signals_deferred():
-            process.start()
-        # Only the worker may hold its end, or its death would not be seen here.
-        theirs.close()
-        worker = _Worker(process, ours)
-        working.append(worker)
-        all_ever.append(worker)
+        child = Spawned(_work, benchmark, data, settings, certifying, decide)
+        working.append(_Worker(child))
+        all_ever.append(child)
 
     try:
         for _ in range(min(jobs, len(instances))):
             start()
         while working:
-            ready = wait([worker.pipe for worker in working])
-            for worker in [w for w in working if w.pipe in ready]:
+            ready = wait([worker.child.pipe for worker in working])
+            for worker in [w for w in working if w.child.pipe in ready]:
                 try:
-                    message = worker.pipe.recv()
-                except (EOFError, OSError):
+                    message = worker.child.receive()
+                except ChildError as death:
                     working.remove(worker)
-                    worker.pipe.close()
-                    yield from _bury(worker, shares, others=bool(working))
+                    yield from _bury(worker, shares, death, others=bool(working))
                     if shares and worker.started:
                         start()
                     continue
@@ -112,14 +97,10 @@ def solve_in_workers(
                     del worker.share[message.row.instance]
                     yield message
     finally:
-        for worker in all_ever:
-            worker.process.terminate()
-        for worker in all_ever:
-            worker.process.join(2)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.pipe.close()
+        for child in all_ever:
+            child.terminate()
+        for child in all_ever:
+            child.close()
 
 
 class _Shares:
@@ -148,19 +129,16 @@ def _deal(worker: _Worker, shares: _Shares) -> bool:
     """Give the worker its next share; False where nothing is left."""
     share = shares.next() if shares else []
     worker.share = {instance.name: instance for instance in share}
-    # A worker that has died meanwhile is noticed when its pipe is read.
-    with contextlib.suppress(OSError):
-        worker.pipe.send(share)
+    worker.child.send(share)
     return bool(share)
 
 
-def _bury(worker: _Worker, shares: _Shares, *, others: bool) -> Iterator[Outcome]:
+def _bury(worker: _Worker, shares: _Shares, death: ChildError, *, others: bool) -> Iterator[Outcome]:
     """Account for the share of a worker that died.
 
     One that died while it started, for want of memory perhaps, leaves the work to the others.
     """
-    worker.process.join()
-    cause = _cause(worker.process.exitcode)
+    cause = f"{death}, perhaps out of memory" if death.code == -signal.SIGKILL else str(death)
     if not worker.started:
         if others:
             return
@@ -175,45 +153,6 @@ def _bury(worker: _Worker, shares: _Shares, *, others: bool) -> Iterator[Outcome
         yield failed(instance, f"its worker process died ({cause})")
 
 
-def _cause(code: int | None) -> str:
-    if code is not None and code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        return f"{name}, perhaps out of memory" if name == "SIGKILL" else name
-    return f"exit code {code}"
-
-
-@contextlib.contextmanager
-def signals_deferred() -> Iterator[None]:
-    """Within, start a process as a whole, or not at all, and out of the reach of Ctrl-C.
-
-    A handler that raised half way would leave a worker without its instructions, and Ctrl-C goes
-    to the whole process group although it is for the parent to decide what it means. A worker
-    inherits the block of SIGINT from its first instruction on.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Started on demand otherwise, and its start would lift the block.
-    resource_tracker.ensure_running()
-    arrived: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    handled = {number: handler for number, handler in before.items() if callable(handler)}
-    for number in handled:
-        signal.signal(number, lambda number, frame: arrived.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in handled.items():
-            signal.signal(number, handler)
-        for late in arrived:
-            signal.raise_signal(late)
-
-
 def _work(
     pipe: Connection,
     benchmark: Benchmark,
@@ -223,33 +162,20 @@ def _work(
     decide: Decide | None,
 ) -> None:
     """The worker's life."""
-    # For systems that cannot block a signal.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     # The processes are the parallelism: small matrices gain nothing from threads that wait for each other.
     torch.set_num_threads(1)
-    # A parent that was killed closes its end, and resets it where it has left something unread.
-    with contextlib.suppress(EOFError, ConnectionError):
-        try:
-            opened = benchmark.open(data)
-        except InputError as error:
-            pipe.send(_Unusable(error.source, error.problem, error.mend))
-            return
-        except NetproofError as error:
-            pipe.send(_Unusable(benchmark.name, str(error), "check its files"))
-            return
+    try:
+        opened = benchmark.open(data)
+    except InputError as error:
+        pipe.send(_Unusable(error.source, error.problem, error.mend))
+        return
+    except NetproofError as error:
+        pipe.send(_Unusable(benchmark.name, str(error), "check its files"))
+        return
+    pipe.send(_Ready())
+    while share := pipe.recv():
+        for outcome in solve(opened, share, settings, certifying, decide):
+            pipe.send(outcome)
         pipe.send(_Ready())
-        while share := pipe.recv():
-            for outcome in solve(opened, share, settings, certifying, decide):
-                pipe.send(outcome)
-            pipe.send(_Ready())
-
-
-def _end_with_parent() -> None:
-    """Nobody would collect the answers of a worker whose parent was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

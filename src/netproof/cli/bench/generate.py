@@ -182,7 +182,7 @@ def _filtered(
     folder: Path,
 ) -> list[int]:
     """The positions that no filter takes, from the record as far as they are on it."""
-    from netproof.cli.terminal.count_progress import count_progress
+    from netproof.cli.terminal.progress import counted
     from netproof.cli.terminal.stop import stoppable
     from netproof.making.filters import filters_of
     from netproof.making.selection import SelectionRecord, conditions, select
@@ -197,9 +197,9 @@ def _filtered(
     def standing() -> str:
         return f": {len(record.judgements)} images are on record; run the same command again to go on"
 
-    with stoppable(standing), count_progress(f"{name}: images", total, before) as display:
+    with stoppable(standing), counted(f"{name}: images", total, before) as count:
         for _, judgement in select(images, radius, recipe.normalization, chain, record, limit=limit):
-            display.advance(judgement.value)
+            count(judgement.value)
     return record.selected(limit)
 
 

@@ -125,7 +125,7 @@ def run(
     # Before the signals get another meaning: nothing is under way yet that would have to be put in order.
     o.use_threads(1)
 
-    from netproof.cli.terminal.progress import progress
+    from netproof.cli.terminal.progress import counted
     from netproof.runs.certify import Certifying
     from netproof.runs.run import Start, Step, run_benchmark
 
@@ -150,10 +150,10 @@ def run(
             err=True,
         )
         if start.pending:
-            with progress(benchmark.name, start.pending) as display:
+            with counted(benchmark.name, start.pending) as count:
                 for event in events:
                     assert isinstance(event, Step)
-                    display.advance(event.row)
+                    count(event.row.verdict)
                     recorded += 1
                     if event.certified is not None:
                         written.append(event.certified)

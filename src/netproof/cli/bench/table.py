@@ -68,7 +68,7 @@ def table(
     # Before the signals get another meaning: nothing is under way yet that would have to be put in order.
     o.use_threads(1)
 
-    from netproof.cli.terminal.progress import progress
+    from netproof.cli.terminal.progress import counted
     from netproof.making.stages import decide_in_stages
     from netproof.runs.run import Start, Step, run_benchmark
 
@@ -77,10 +77,10 @@ def table(
         start = next(events)
         assert isinstance(start, Start)
         if start.pending:
-            with progress("table", start.pending) as display:
+            with counted("table", start.pending) as record:
                 for event in events:
                     assert isinstance(event, Step)
-                    display.advance(event.row)
+                    record(event.row.verdict)
                     recorded += 1
         events.close()
     _present(benchmark, out, len(found), settings.timeout, settings.seed, as_json=as_json)

@@ -1,4 +1,7 @@
-"""Progress of a long run: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress of work that takes long, on standard error: a bar on a terminal, plain lines elsewhere.
+
+Standard output stays for results.
+"""
 
 from __future__ import annotations
 
@@ -6,96 +9,111 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 import typer
 
-from netproof.runs.rows import ERROR, UNDECIDED, Row
 
-#: seconds between two plain lines
-_INTERVAL = 5.0
+class Display(Protocol):
+    """Where progress is shown."""
 
+    def show(
+        self, done: float, text: str, *, title: str | None = None, total: float | None = None, due: bool = False
+    ) -> None:
+        """So much is done now.
 
-class Progress(Protocol):
-    """Is told of every recorded instance."""
-
-    def advance(self, row: Row) -> None: ...
+        Parameters
+        ----------
+        done : in units of the total
+        text : the same, and what came of it, in words
+        title : instead of the one before
+        total : of the part at hand, where the whole has none
+        due : worth a line even where the last one was a moment ago
+        """
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Progress]:
-    """Progress over ``total`` instances on standard error; standard output stays for results."""
+def progress(
+    title: str, total: float | None = None, done: float | None = 0, *, every: float = 5.0
+) -> Iterator[Display]:
+    """A display of work, of which some may have been done before; plain lines come ``every`` so many seconds.
+
+    Parameters
+    ----------
+    total : where there is one, it is said how much time is left
+    done : before this; None where only the first unit that is done tells which one that is
+    """
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        with _bar(title, total) as bar:
+        bar = _Bar(title, total, done)
+        with bar.screen:
             yield bar
     else:
-        lines = _Lines(title, total)
-        yield lines
-        lines.end()
+        yield _Lines(title, total, done, every)
+
+
+@contextmanager
+def counted(title: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
+    """Progress of items that are done one by one: a function that is told of each, by what became of it."""
+    outcomes: Counter[str] = Counter()
+
+    with progress(title, total, done) as display:
+
+        def show(*, due: bool = False) -> None:
+            now = done + outcomes.total()
+            tally = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+            display.show(now, f"{now}/{total} ({tally or ('none new' if done else 'none yet')})", due=due)
+
+        def count(outcome: str) -> None:
+            outcomes[outcome] += 1
+            show()
+
+        yield count
+        show(due=True)
 
 
 class _Lines:
-    """A line every few seconds, and one at the end."""
-
-    def __init__(self, title: str, total: int) -> None:
-        self._title = title
-        self._total = total
+    def __init__(self, title: str, total: float | None, done: float | None, every: float) -> None:
+        self._title, self._total, self._before, self._every = title, total, done, every
         self._begin = self._last = time.monotonic()
-        self._counts: Counter[str] = Counter()
 
-    def advance(self, row: Row) -> None:
-        self._counts[row.verdict] += 1
-        if time.monotonic() - self._last >= _INTERVAL:
-            self._print()
-
-    def end(self) -> None:
-        self._print()
-
-    def _print(self) -> None:
-        self._last = time.monotonic()
-        done, elapsed = self._counts.total(), self._last - self._begin
-        line = f"{self._title}: {done}/{self._total} ({_tally(self._counts)}), {elapsed:.0f} s"
-        if 0 < done < self._total:
-            line += f", about {elapsed / done * (self._total - done):.0f} s left"
-        typer.echo(line, err=True)
+    def show(
+        self, done: float, text: str, *, title: str | None = None, total: float | None = None, due: bool = False
+    ) -> None:
+        now = time.monotonic()
+        if self._before is None:
+            self._before = done - 1
+        if not due and now - self._last < self._every:
+            return
+        self._last = now
+        elapsed, new = now - self._begin, done - self._before
+        parts = [text] if text else []
+        parts.append(f"{elapsed:.0f} s")
+        if self._total is not None and new > 0 and done < self._total:
+            parts.append(f"about {elapsed / new * (self._total - done):.0f} s left")
+        typer.echo(f"{title or self._title}: {', '.join(parts)}", err=True)
 
 
 class _Bar:
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str, total: float | None, done: float | None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.table import Column
 
-        self._counts: Counter[str] = Counter()
-        self.display = RichProgress(
+        self.screen = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left", markup=False),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[tally]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=Console(stderr=True),
             expand=True,
         )
-        self._task = self.display.add_task(title, total=total, tally="")
+        self._task = self.screen.add_task(title, total=total, completed=done or 0, text="")  # type: ignore[arg-type]
 
-    def advance(self, row: Row) -> None:
-        self._counts[row.verdict] += 1
-        undecided = sum(self._counts[verdict] for verdict in UNDECIDED | {ERROR})
-        tally = f"{self._counts['vulnerable'] + self._counts['sat']} vulnerable, {undecided} open"
-        self.display.update(self._task, advance=1, tally=tally)
-
-
-@contextmanager
-def _bar(title: str, total: int) -> Iterator[Progress]:
-    bar = _Bar(title, total)
-    with bar.display:
-        yield bar
-
-
-def _tally(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "none yet"
+    def show(
+        self, done: float, text: str, *, title: str | None = None, total: float | None = None, due: bool = False
+    ) -> None:
+        self.screen.update(self._task, completed=done, text=text, description=title, total=total)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: file systems take 255 bytes, and endings come after it
 _LONGEST_NAME = 200
+#: seconds after which a line is due even inside an epoch
+_INTERVAL = 60.0
 
 NetworkOrName = Annotated[
     str, typer.Argument(metavar="NETWORK", help="A network in ONNX to go on from, or an architecture by name.")
@@ -123,8 +125,8 @@ def certified(
     o.use_threads(threads)
 
     from netproof.cli.terminal.output import check_folder, print_json
+    from netproof.cli.terminal.progress import progress
     from netproof.cli.terminal.stop import stoppable
-    from netproof.cli.terminal.train_progress import train_progress
     from netproof.device import find_device, plain_products
     from netproof.files.lock import FolderLock
     from netproof.formats.images.set import check_same_classes
@@ -160,9 +162,11 @@ def certified(
             run = TrainingRun(training, out, _identity(content, found, normalization, options))
             if run.resumed:
                 typer.echo(f"going on after step {run.resumed} of {training.steps}", err=True)
-            with train_progress(training.steps, training.steps_per_epoch, run) as display:
-                for step in run.run():
-                    display.advance(step)
+            length = training.steps_per_epoch
+            with progress("training", training.steps, run.resumed, every=_INTERVAL) as display:
+                for step, _ in enumerate(run.run(), run.resumed + 1):
+                    epoch = f"epoch {step / length:.3g}/{training.steps // length}"
+                    display.show(step, _latest(run), title=epoch, due=step % length == 0)
             written = run.write_networks(name)
     finally:
         lock.release()
@@ -174,6 +178,14 @@ def certified(
         print_json(_document(written, run, shares, normalization, eps))
     else:
         typer.echo(_text(written, shares, judged, normalization, eps))
+
+
+def _latest(run: TrainingRun) -> str:
+    """What the last epoch came to, once there is one."""
+    if not run.rows:
+        return ""
+    row = run.rows[-1]
+    return f"radius {row.radius:.4f}, loss {row.loss:.3f}, correct {row.correct:.1%}, proved {row.proved:.1%}"
 
 
 def _document(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,6 +91,7 @@ def quantized(
     o.use_threads(threads)
 
     from netproof.cli.terminal.output import check_folder, print_json
+    from netproof.cli.terminal.progress import progress
     from netproof.cli.terminal.stop import stoppable
     from netproof.files.lock import FolderLock
     from netproof.formats.images.sources import read_image_set
@@ -110,7 +110,17 @@ def quantized(
     checkpoint = out / _CHECKPOINT
     try:
         standing = "; run the same command again to go on from the last checkpoint"
-        with stoppable(lambda: standing), enough_memory():
+        with (
+            stoppable(lambda: standing),
+            enough_memory(),
+            progress("training", epochs, None, every=1.0) as display,
+        ):
+
+            def show(epoch: Epoch) -> None:
+                done = epoch.number
+                text = f"loss {epoch.loss:.4f}, {epoch.accuracy:.1%} correct"
+                display.show(done, text, title=f"epoch {done}/{epochs}", due=done == epochs)
+
             network = train_quantized(
                 _maker(kind, sizes[kind], found, widths),
                 found.images,
@@ -118,7 +128,7 @@ def quantized(
                 training,
                 checkpoint=checkpoint,
                 resume=True,
-                progress=_Lines(epochs),
+                progress=show,
             )
             written = _written(network, kind, out, [found] if judged is None else [found, judged])
     finally:
@@ -217,26 +227,3 @@ def _accuracy(network: QuantizedNetwork, images: ImageSet) -> float:
     from netproof.training.quantized.train import integer_outputs
 
     return float((integer_outputs(network, images.images).argmax(1) == images.labels).mean())
-
-
-class _Lines:
-    """A line per epoch on standard error, at most one a second."""
-
-    def __init__(self, epochs: int) -> None:
-        self._epochs, self._first = epochs, 0
-        self._begin = self._last = time.monotonic()
-
-    def __call__(self, epoch: Epoch) -> None:
-        now = time.monotonic()
-        self._first = self._first or epoch.number
-        if now - self._last < 1 and epoch.number < self._epochs:
-            return
-        self._last = now
-        line = (
-            f"epoch {epoch.number}/{self._epochs}: loss {epoch.loss:.4f}, {epoch.accuracy:.1%} correct, "
-            f"{now - self._begin:.0f} s"
-        )
-        done = epoch.number - self._first + 1
-        if epoch.number < self._epochs:
-            line += f", about {(now - self._begin) / done * (self._epochs - epoch.number):.0f} s left"
-        typer.echo(line, err=True)

@@ -9,21 +9,18 @@ overstays them, and the operating system limits its memory.
 from __future__ import annotations
 
 import importlib.util
-import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from tempfile import TemporaryFile
+
+from netproof.processes.child import Child, ChildError
+from netproof.solvers.bitwuzla.worker import Answer
 
 #: seconds that the solver may overstay before it is ended
 _GRACE = 0.3
-#: seconds beyond which the wait for the solver has no limit of its own: ``poll`` counts milliseconds in 32 bits
-_LONGEST_WAIT = 1e6
-_BOOT = "import sys; sys.path[:] = {path!r}; from netproof.solvers.bitwuzla.worker import main; main()"
 
 
 @dataclass(frozen=True)
@@ -65,63 +62,42 @@ def solve(script: Iterable[str], *, deadline: float, memory: int) -> Reply:
     left = deadline - time.monotonic()
     if left <= 0:
         return Reply("timeout")
-    text = json.dumps({"seconds": left, "memory": memory}) + "\n" + "".join(script)
     # A file takes whatever the solver prints about its end; a pipe could fill up, and nobody would empty it.
     with TemporaryFile() as complaints:
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT.format(path=[str(Path(p).resolve()) for p in sys.path if p])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-            )
+            child = Child("netproof.solvers.bitwuzla.worker", f"{left}", f"{memory}", complaints=complaints)
         except OSError as error:
             return Reply("unknown", reason=f"the solver's process cannot be started ({error.strerror or error})")
-        with process:
+        with closing(child):
             try:
-                wait = max(deadline - time.monotonic(), 0.0) + _GRACE
-                out, _ = process.communicate(text.encode("utf-8"), wait if wait < _LONGEST_WAIT else None)
-            except subprocess.TimeoutExpired:
-                process.kill()
+                answer = child.ask("".join(script), deadline + _GRACE)
+            except TimeoutError:
                 return Reply("timeout")
-            except BaseException:
-                process.kill()
-                raise
-        if process.returncode:
-            complaints.seek(0)
-            reason = _cause(process.returncode, _last_line(complaints.read()))
-            return Reply("unknown", reason=reason, accident=True)
-    return _reply(out, memory)
+            except ChildError as death:
+                complaints.seek(0)
+                return Reply("unknown", reason=_cause(death, _last_line(complaints.read())), accident=True)
+    return _reply(answer, memory)
 
 
-def _reply(out: bytes, memory: int) -> Reply:
+def _reply(answer: Answer, memory: int) -> Reply:
     limit = f"{memory / (1 << 20):g} MiB"
-    try:
-        answer = json.loads(out)
-        status = answer["status"]
-        model = {str(name): int(value) for name, value in answer.get("model", {}).items()}
-        complaint = str(answer.get("reason", ""))
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return Reply("unknown", reason="Bitwuzla's answer is cut off", accident=True)
-    if status in ("sat", "unsat", "timeout"):
-        return Reply(status, model)
-    if status == "memory":
+    if answer.status in ("sat", "unsat", "timeout"):
+        return Reply(answer.status, answer.model)
+    if answer.status == "memory":
         return Reply("unknown", reason=f"Bitwuzla reached its memory limit of {limit}")
-    if status == "error":
-        return Reply("unknown", reason=f"Bitwuzla refuses the formula: {' '.join(complaint.split())[:200]}")
+    if answer.status == "error":
+        return Reply("unknown", reason=f"Bitwuzla refuses the formula: {' '.join(answer.reason.split())[:200]}")
     return Reply("unknown", reason=f"Bitwuzla stopped without an answer, as it does at its memory limit ({limit})")
 
 
-def _cause(code: int, complaint: str) -> str:
+def _cause(death: ChildError, complaint: str) -> str:
     """How the solver ended, in words."""
-    if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        hint = ", perhaps out of memory" if name in ("SIGKILL", "SIGABRT", "SIGSEGV") else ""
-        return f"Bitwuzla died ({name}{hint})"
-    return f"Bitwuzla's process failed with exit code {code}" + (f": {complaint}" if complaint else "")
+    if not death.code:
+        return "Bitwuzla's answer is cut off"
+    if death.code < 0:
+        hint = ", perhaps out of memory" if -death.code in (signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV) else ""
+        return f"Bitwuzla died ({death}{hint})"
+    return f"Bitwuzla's process failed with {death}" + (f": {complaint}" if complaint else "")
 
 
 def _last_line(data: bytes) -> str:

@@ -1,88 +1,70 @@
-"""The process in which Bitwuzla runs: a script and its limits come in, a JSON object goes out.
+"""The process in which Bitwuzla runs: a script comes in, an answer goes out.
 
 A process of its own because a solver may take all memory, crash, or not look at its time limit for
-a while; it can then be ended without any harm. It imports nothing of netproof.
+a while; it can then be ended without any harm.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Mapping
+from typing import NamedTuple
 
-#: seconds beyond which the system is not asked to enforce the limit: it takes no number of any size, and no infinity
-_LONG = 1e9
+from netproof.processes.inside import begin, confine
+
+
+class Answer(NamedTuple):
+    """What came of a script; no dataclass, whose module takes as long to load as all others here.
+
+    Attributes
+    ----------
+    status : ``sat``, ``unsat``, ``timeout``, ``unknown``, ``memory`` (there is not enough), or ``error`` (the script's)
+    model : where ``sat``, the unsigned values of the variables by name
+    reason : where ``error``, what is wrong
+    """
+
+    status: str
+    model: Mapping[str, int] = {}
+    reason: str = ""
 
 
 def main() -> None:
-    """Read ``{"seconds": ..., "memory": ...}`` and, after that line, a script without ``(check-sat)``; answer it."""
+    """Answer a script without ``(check-sat)``; arguments are the seconds and the bytes that it may take."""
     begun = time.monotonic()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent to say what Ctrl-C means
-    parent = os.getppid()
-    _end_with_parent()
+    channel = begin(deaf=True)  # while Bitwuzla reads and prepares a formula no other thread runs
     from bitwuzla import BitwuzlaException, Option, Options, Parser, Result, TermManager
 
-    limits = json.loads(sys.stdin.readline())
-    _limit_resources(limits["seconds"], limits["memory"])
+    seconds, memory = float(sys.argv[1]), int(sys.argv[2])
+    confine(memory, seconds)
     options = Options()
     options.set(Option.PRODUCE_MODELS, True)
     # It takes sums apart to find common parts, which the encoding shares already, and most of the time of a large one.
     options.set(Option.PP_NORMALIZE, False)
-    options.set(Option.MEMORY_LIMIT, max(1, limits["memory"] >> 20))
+    options.set(Option.MEMORY_LIMIT, max(1, memory >> 20))
     parser = Parser(TermManager(), options)
     late = False
 
     def stop() -> bool:
         nonlocal late
-        late = time.monotonic() - begun >= limits["seconds"]
-        return late or os.getppid() != parent  # nobody would read the answer
+        late = time.monotonic() - begun >= seconds
+        return late
 
-    answer: dict[str, object]
     try:
-        parser.parse(sys.stdin.read(), False, False)
+        parser.parse(channel.receive(), False, False)
         solver = parser.bitwuzla()
         solver.configure_terminator(stop)
         result = solver.check_sat()
-        answer = {"status": "timeout" if late else "unknown"}
+        answer = Answer("timeout" if late else "unknown")
         if result == Result.UNSAT:
-            answer = {"status": "unsat"}
+            answer = Answer("unsat")
         elif result == Result.SAT:
             model = {v.symbol(): int(solver.get_value(v).value(10)) for v in parser.get_declared_funs()}
-            answer = {"status": "sat", "model": model}
+            answer = Answer("sat", model)
     except BitwuzlaException as error:
-        answer = {"status": "error", "reason": str(error)}
+        answer = Answer("error", reason=str(error))
     except MemoryError:
-        answer = {"status": "memory"}
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+        answer = Answer("memory")
+    channel.send(answer)
     os._exit(0)  # taking a large solver apart would take its time
-
-
-def _end_with_parent() -> None:
-    """Have the system end this process where its parent is killed; Bitwuzla prepares a formula without asking anyone.
-
-    Where the system cannot (it is not Linux), :func:`main`'s look at the parent has to do.
-    """
-    with suppress(ImportError, OSError, AttributeError):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-def _limit_resources(seconds: float, memory: int) -> None:
-    """Let the system enforce the limits too, where it can."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123 - pathlib would be one more import
-            held = int(stream.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (held + memory, held + memory))
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if seconds < _LONG:
-            resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 10, int(seconds) + 15))

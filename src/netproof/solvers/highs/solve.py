@@ -7,27 +7,16 @@ reason for this one.)
 
 from __future__ import annotations
 
-import contextlib
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
 import time
-import weakref
-from collections.abc import Callable
 from importlib.util import find_spec
 from types import TracebackType
-from typing import IO
 
+from netproof.processes.child import Child, ChildError
 from netproof.solvers.highs.model import Model, Solution, Status
-from netproof.solvers.highs.worker import Request, receive, send
+from netproof.solvers.highs.worker import Request
 
 #: seconds the solver may overrun its own limit before its process is ended
 _GRACE = 0.5
-#: seconds beyond which the wait for the solver has no limit of its own: locks count in 64 bits of nanoseconds
-_LONGEST_WAIT = 1e6
 
 
 class SolverError(RuntimeError):
@@ -45,11 +34,8 @@ class HighsProcess:
     """
 
     def __init__(self, memory: int) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
         self._memory = memory
-        #: what ends the process, once: by :meth:`close`, with this object, or before the interpreter shuts down
-        self._end: Callable[[], object] = _nothing
-        self._answers: queue.SimpleQueue[Solution | None] = queue.SimpleQueue()
+        self._child: Child | None = None
 
     def __enter__(self) -> HighsProcess:
         return self
@@ -76,87 +62,37 @@ class HighsProcess:
         left = deadline - time.monotonic()
         if left <= 0:
             return Solution(Status.TIME)
-        if self._process is None:
-            self._start()
-        process = self._process
-        assert process is not None and process.stdin is not None
+        child = self._child or self._started()
+        #: not there any more where it does not answer: the next model has a new one
+        self._child = None
         try:
-            send(process.stdin, Request(model, relaxed, left, tolerance))
-            wait = max(deadline - time.monotonic(), 0.0) + _GRACE
-            answer = self._answers.get(timeout=wait if wait < _LONGEST_WAIT else None)
-        except queue.Empty:
-            self.close()
+            answer = child.ask(Request(model, relaxed, left, tolerance), deadline + _GRACE)
+        except TimeoutError:
             return Solution(Status.TIME)
-        except OSError:
-            answer = None
-        except BaseException:  # an interrupt: the answer that is on its way must not meet the next request
-            self.close()
-            raise
-        if answer is None:
-            raise SolverError(self._bury())
+        except ChildError as death:
+            raise SolverError(_cause(death)) from None
+        assert isinstance(answer, Solution)
+        self._child = child
         return answer
 
     def close(self) -> None:
         """End the child process, if there is one."""
-        self._process = None
-        self._end()
+        if self._child is not None:
+            self._child.close()
+            self._child = None
 
-    def _start(self) -> None:
+    def _started(self) -> Child:
         if find_spec("highspy") is None:
             raise SolverError("HiGHS is missing: install highspy")
-        # The same modules as here, whatever made them importable; one thread, or libraries take memory for many.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)}
-        environment.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "netproof.solvers.highs.worker", str(self._memory)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-            )
+            return Child("netproof.solvers.highs.worker", str(self._memory))
         except OSError as error:
             raise SolverError(f"the solver's process could not be started ({error.strerror})") from error
-        self._answers = queue.SimpleQueue()
-        self._end = weakref.finalize(self, _end, self._process)
-        # The thread knows the pipe alone, and closes it: holding this object would keep it alive.
-        assert self._process.stdout is not None
-        threading.Thread(target=_listen, args=(self._process.stdout, self._answers), daemon=True).start()
-
-    def _bury(self) -> str:
-        """Clear away a dead child and say what became of it."""
-        process = self._process
-        assert process is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(1)
-        code = process.poll()
-        self.close()
-        if code is None:
-            return "the solver's process closed its end"
-        if code >= 0:
-            return f"the solver's process ended with exit code {code} (out of memory, or a failure of HiGHS)"
-        with contextlib.suppress(ValueError):
-            return (
-                f"the solver's process was ended by {signal.Signals(-code).name} (out of memory, or a failure of HiGHS)"
-            )
-        return f"the solver's process was ended by signal {-code}"
 
 
-def _nothing() -> None:
-    """There is no process yet."""
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-
-
-def _listen(stream: IO[bytes], answers: queue.SimpleQueue[Solution | None]) -> None:
-    """Pass answers on until the child is gone, or says what cannot be read; None stands for either."""
-    with contextlib.suppress(Exception), stream:
-        while True:
-            answers.put(receive(stream))
-    answers.put(None)
+def _cause(death: ChildError) -> str:
+    """How the solver ended, in words."""
+    if death.code is None:
+        return "the solver's process closed its end"
+    how = "ended with" if death.code >= 0 else "was ended by"
+    return f"the solver's process {how} {death} (out of memory, or a failure of HiGHS)"

@@ -1,4 +1,4 @@
-"""The process in which HiGHS runs: reads requests on standard input, writes answers on standard output.
+"""The process in which HiGHS runs: takes requests, gives answers.
 
 Apart from the parent, because a solver may crash, run out of memory, or not notice the time. Loads
 nothing but NumPy and highspy.
@@ -6,24 +6,14 @@ nothing but NumPy and highspy.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
-import struct
 import sys
-import threading
-import time
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from netproof.processes.inside import begin, confine
 from netproof.solvers.highs.model import Model, Solution, Status
-
-#: length of a message, before it
-HEADER = struct.Struct("<Q")
-#: seconds between two looks at the parent
-_LOOK = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,26 +24,6 @@ class Request:
     relaxed: bool
     seconds: float
     tolerance: float | None = None
-
-
-def send(stream: IO[bytes], message: object) -> None:
-    """Write one message."""
-    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(HEADER.pack(len(data)))
-    stream.write(data)
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> Any:
-    """Read one message; raises ``EOFError`` where the other side has gone."""
-    header = stream.read(HEADER.size)
-    if len(header) < HEADER.size:
-        raise EOFError
-    (length,) = HEADER.unpack(header)
-    data = stream.read(length)
-    if len(data) < length:
-        raise EOFError
-    return pickle.loads(data)
 
 
 def solve(request: Request) -> Solution:
@@ -113,42 +83,15 @@ def _program(request: Request) -> Any:
     return program
 
 
-def confine_memory(allowance: int) -> None:
-    """Let this process grow by no more than ``allowance`` bytes, where the system can see to that."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-        from pathlib import Path
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + allowance
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone: standard input says so only between two requests."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK)
-    os._exit(1)
-
-
 def main() -> None:
-    """Answer requests until standard input ends or the parent is gone."""
-    requests = sys.stdin.buffer
-    # HiGHS lets other threads run meanwhile.
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    # Whatever a library prints goes to standard error, not between the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    """Answer requests until there are no more, or the parent is gone."""
+    channel = begin()
     import highspy  # noqa: F401 - before memory is confined: libraries count once
 
-    confine_memory(int(sys.argv[1]))
+    confine(int(sys.argv[1]))
     while True:
         try:
-            request = receive(requests)
+            request = channel.receive()
         except EOFError:
             return
-        send(answers, solve(request))
-
-
-if __name__ == "__main__":
-    main()
+        channel.send(solve(request))

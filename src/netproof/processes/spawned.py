@@ -1,0 +1,107 @@
+"""A Python function at work in a process of its own, with a pipe to it.
+
+For work that the calling program brings along, its own classes included: ``multiprocessing`` carries them over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from typing import Any
+
+from netproof.processes.child import ChildError
+from netproof.processes.inside import end_with_parent, ignore_interrupts
+
+#: seconds that a process is given to end in order
+_GRACE = 2.0
+
+
+class Spawned:
+    """A process, started afresh (``spawn``), that calls ``function(pipe, *arguments)``.
+
+    Attributes
+    ----------
+    process : the process itself
+    pipe : the parent's end of its pipe, for :func:`multiprocessing.connection.wait`
+    """
+
+    def __init__(self, function: Callable[..., None], *arguments: object) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_begin, args=(theirs, function, arguments), daemon=True)
+        with _signals_deferred():
+            self.process.start()
+        # Only the child may hold its end, or its death would not be seen here.
+        theirs.close()
+
+    def send(self, message: object) -> None:
+        """Tell it something; a process that has died is noticed when something is received from it."""
+        with contextlib.suppress(OSError):
+            self.pipe.send(message)
+
+    def receive(self) -> Any:
+        """Wait for what it says; raises :class:`ChildError` where it died, and closes the pipe then."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            self.pipe.close()
+            self.process.join()
+            raise ChildError(self.process.exitcode) from None
+
+    def terminate(self) -> None:
+        """Ask it to end, without waiting for that."""
+        self.process.terminate()
+
+    def close(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.join(_GRACE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.pipe.close()
+
+
+def _begin(pipe: Connection, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    """The life of the process."""
+    ignore_interrupts()  # for systems that cannot block a signal
+    parent = multiprocessing.parent_process()
+    assert parent is not None and parent.pid is not None
+    end_with_parent(parent.pid)
+    # A parent that was killed closes its end, and resets it where it has left something unread.
+    with contextlib.suppress(EOFError, ConnectionError):
+        function(pipe, *arguments)
+
+
+@contextlib.contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Within, start a process as a whole, or not at all, and out of the reach of Ctrl-C.
+
+    A handler that raised half way would leave a worker without its instructions, and Ctrl-C goes
+    to the whole process group although it is for the parent to decide what it means. A worker
+    inherits the block of SIGINT from its first instruction on.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Started on demand otherwise, and its start would lift the block.
+    resource_tracker.ensure_running()
+    arrived: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handled = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in handled:
+        signal.signal(number, lambda number, frame: arrived.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+        for late in arrived:
+            signal.raise_signal(late)
