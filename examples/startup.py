@@ -23,7 +23,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from netproof.formats.instances import Instance, read_instances
+from netproof.formats.instances import ListedInstance, read_instances
 
 #: a network of one number, y = x, and a question that evaluation answers
 _REPEATS = 5
@@ -71,7 +71,7 @@ def trivial(folder: Path) -> list[Run]:
     return [run(network, statement, 10.0) for _ in range(_REPEATS)]
 
 
-def instances(folder: Path, every: int) -> list[Instance]:
+def instances(folder: Path, every: int) -> list[ListedInstance]:
     """Every ``every``-th instance of a folder's list."""
     (path, *_) = sorted(folder.glob("*instances.csv*"))
     return read_instances(path)[::every]

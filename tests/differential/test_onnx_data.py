@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.formats.instances import Instance, read_instances
+from netproof.formats.instances import ListedInstance, read_instances
 from netproof.formats.onnx.read import read_onnx
 from netproof.formats.vnnlib.read import read_vnnlib
 from onnx_models import run_netproof, run_onnxruntime
@@ -24,7 +24,7 @@ BENCHMARKS = {
 PROPERTIES = 2
 
 
-def instances_of(folder: Path) -> list[Instance]:
+def instances_of(folder: Path) -> list[ListedInstance]:
     return read_instances(next(iter(sorted(folder.glob("*instances.csv")))))
 
 

@@ -15,7 +15,7 @@ from netproof.bounds.region import Region, box_region
 from netproof.exact.milp.condition import confine
 from netproof.exact.milp.encode import Encoder
 from netproof.exact.milp.engine import MilpEngine
-from netproof.exact.milp.proof import Tree
+from netproof.exact.milp.proof import ProgramTree
 from netproof.query import Conjunction, Query, Verdict
 from netproof.settings import Settings
 from netproof.solvers.highs.model import Model, Solution, Status
@@ -135,7 +135,7 @@ def test_trees_alone_equal_brute_force(seed):
                     hits = single.refuted_by(points.round()).nonzero()[:, 0]
                     return points.round()[hits[0]] if len(hits) else None
 
-                tree = Tree(Encoder(graph), conjunction, root, solver, replay)
+                tree = ProgramTree(Encoder(graph), conjunction, root, solver, replay)
                 done = tree.grow(NOW() + 60)
                 assert done.verdict is (Verdict.SAT if len(witnesses(net, single)) else Verdict.UNSAT)
                 regions += tree.regions
@@ -210,7 +210,7 @@ def test_halves_cover_what_they_are_halves_of():
             def note(points: torch.Tensor, evaluated: set[tuple[int, ...]] = evaluated) -> None:
                 evaluated.update(tuple(point) for point in points.round().long().tolist())
 
-            tree = Tree(Encoder(graph), conjunction, root, solver, note)
+            tree = ProgramTree(Encoder(graph), conjunction, root, solver, note)
             for _ in range(12):
                 tree.grow(NOW() + 20, 1)
                 inside = np.array([tuple(point) in evaluated for point in x.tolist()], np.bool_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netproof.exact.milp.steps import Levels, Steps, encode_steps
+from netproof.exact.milp.steps import Levels, StepEncoding, encode_steps
 from netproof.solvers.highs.model import Model, ModelBuilder, Solution, Status
 from netproof.solvers.highs.worker import Request, solve
 
@@ -39,7 +39,7 @@ def program(
     thresholds, base, low, high = case
     builder = ModelBuilder()
     a = builder.column(low, high)
-    steps = Steps.within(np.array(thresholds, float), float(base), float(low), float(high))
+    steps = StepEncoding.within(np.array(thresholds, float), float(base), float(low), float(high))
     levels = encode_steps(builder, steps, a)
     builder.row([a], [1.0], *argument)
     builder.row([levels.value], [1.0], *image)
@@ -85,7 +85,7 @@ def test_without_integrality_the_hull_is_left(case):
 @pytest.mark.parametrize("case", STAIRCASES, ids=str)
 def test_distance_from_the_hull(case):
     thresholds, base, low, high = case
-    steps = Steps.within(np.array(thresholds, float), float(base), float(low), float(high))
+    steps = StepEncoding.within(np.array(thresholds, float), float(base), float(low), float(high))
     for at in np.linspace(low, high, 9):
         for image in np.linspace(base - 1, base + len(thresholds) + 1, 7):
             ends = []
@@ -111,7 +111,7 @@ def test_which_form_is_chosen():
 @pytest.mark.parametrize("case", STAIRCASES, ids=str)
 def test_parts_and_values(case):
     thresholds, base, low, high = case
-    steps = Steps.within(np.array(thresholds, float), float(base), float(low), float(high))
+    steps = StepEncoding.within(np.array(thresholds, float), float(base), float(low), float(high))
     assert (steps.at(low), steps.top) == (value(thresholds, base, low), value(thresholds, base, high))
     for start in range(low, high + 1):
         part = steps.part(float(start), float(high))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class SampleFiles:
     """Test images and labels; the first file that exists is taken.
 
     Attributes
@@ -37,7 +37,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
-class Block:
+class Samples:
     """Samples ``start`` to ``stop - 1``, perturbed by ``radius`` grey levels."""
 
     start: int
@@ -49,14 +49,14 @@ class Block:
         return f"samples {self.start}-{self.stop - 1}, radius {self.radius}"
 
 
-MNIST = ImageSet(
+MNIST = SampleFiles(
     "mnist",
     "MNIST",
     ("mnist/t10k-images-idx3-ubyte",),
     ("mnist/t10k-labels-idx1-ubyte",),
 )
 
-FASHION_MNIST = ImageSet(
+FASHION_MNIST = SampleFiles(
     "fashion-mnist",
     "Fashion-MNIST",
     ("fashion-mnist/t10k-images-idx3-ubyte", "fashion-mnist/t10k-first500-images-idx3-ubyte"),
@@ -64,7 +64,7 @@ FASHION_MNIST = ImageSet(
 )
 
 #: MNIST samples by radius, the same in AAAI 2021 and in ASE 2022
-MNIST_BLOCKS = (Block(0, 100, 1), Block(100, 200, 2), Block(200, 300, 3), Block(300, 400, 4))
+MNIST_BLOCKS = (Samples(0, 100, 1), Samples(100, 200, 2), Samples(200, 300, 3), Samples(300, 400, 4))
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class PerceptronBenchmark(Benchmark):
 
     name: str
     description: str
-    images: ImageSet
+    images: SampleFiles
     network: str
     bits: int
-    blocks: tuple[Block, ...] = MNIST_BLOCKS
+    blocks: tuple[Samples, ...] = MNIST_BLOCKS
     authors: str = ""
     table: str = ""
 
@@ -187,7 +187,7 @@ BENCHMARKS = (
         images=FASHION_MNIST,
         network="qnn/fashion-mnist_mlp.h5",
         bits=6,
-        blocks=(Block(0, 100, 1), Block(100, 200, 2), Block(200, 250, 3), Block(300, 350, 4)),
+        blocks=(Samples(0, 100, 1), Samples(100, 200, 2), Samples(200, 250, 3), Samples(300, 350, 4)),
         authors="AAAI 2021",
         table="qnn/published-aaai2021.csv",
     ),

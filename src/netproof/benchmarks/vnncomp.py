@@ -15,7 +15,7 @@ from netproof.errors import InputError, NetproofError
 from netproof.files.opened import read_bytes
 
 if TYPE_CHECKING:
-    from netproof.formats.instances import Instance as Line
+    from netproof.formats.instances import ListedInstance as Line
     from netproof.network import Network
     from netproof.query import Question
 

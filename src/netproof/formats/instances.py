@@ -19,7 +19,7 @@ _HEADING = re.compile(r"[A-Za-z][A-Za-z _()/\[\]-]*")
 
 
 @dataclass(frozen=True)
-class Instance:
+class ListedInstance:
     """One line of a list.
 
     Attributes
@@ -42,7 +42,7 @@ class Instance:
         return " ".join(self.listed)
 
 
-def read_instances(path: str | Path) -> list[Instance]:
+def read_instances(path: str | Path) -> list[ListedInstance]:
     """The instances of a list, in its order. Paths are relative to the folder of the list.
 
     Raises
@@ -52,7 +52,7 @@ def read_instances(path: str | Path) -> list[Instance]:
     """
     path = Path(path)
     text = read_bytes(path, "list of instances", limit=_SIZE_LIMIT).decode("utf-8-sig", "replace")
-    instances: list[Instance] = []
+    instances: list[ListedInstance] = []
     begun = False
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     try:
@@ -71,7 +71,7 @@ def read_instances(path: str | Path) -> list[Instance]:
                 raise FormatError(path, f"line {reader.line_num}: '{limit[:40]}' is no time limit", "give seconds")
             begun = True
             instances.append(
-                Instance(
+                ListedInstance(
                     _found(path.parent / network),
                     _found(path.parent / property_),
                     seconds,

@@ -15,7 +15,7 @@ _QUANTILE = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Share:
+class Proportion:
     """So many of so many images, and a confidence interval where they are a sample."""
 
     count: int
@@ -43,10 +43,10 @@ class Accuracies:
     """
 
     network: str
-    clean: Share
-    pgd: Share
-    crown: Share
-    verified: Share
+    clean: Proportion
+    pgd: Proportion
+    crown: Proportion
+    verified: Proportion
     vulnerable: int
     open: int
     failed: int
@@ -67,8 +67,8 @@ def _of(network: str, found: Sequence[Row | None], sampled: bool) -> Accuracies:
     answered = [row for row in rows if row.verdict != "error"]
     total = len(answered)
 
-    def share(count: int) -> Share:
-        return Share(count, total, wilson(count, total) if sampled and total else None)
+    def share(count: int) -> Proportion:
+        return Proportion(count, total, wilson(count, total) if sampled and total else None)
 
     wrong = sum(row.verdict == "misclassified" for row in answered)
     attacked = sum(row.verdict == "vulnerable" and row.method == PGD for row in answered)
@@ -110,7 +110,7 @@ def render_accuracies(table: Sequence[Accuracies]) -> str:
     return "\n".join(text) + "\n"
 
 
-def _text(share: Share) -> str:
+def _text(share: Proportion) -> str:
     if not share.total:
         return "-"
     interval = "" if share.interval is None else f" ({share.interval[0] * 100:.1f} to {share.interval[1] * 100:.1f})"
@@ -134,7 +134,7 @@ def accuracies_document(table: Sequence[Accuracies]) -> list[dict[str, object]]:
     ]
 
 
-def _document(share: Share) -> dict[str, object]:
+def _document(share: Proportion) -> dict[str, object]:
     return {
         "count": share.count,
         "share": share.value if share.total else None,

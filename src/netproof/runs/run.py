@@ -18,7 +18,7 @@ from netproof.runs.machine import available_cores
 from netproof.runs.plan import pending, select
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Row
-from netproof.runs.solve import Decide, Outcome, solve
+from netproof.runs.solve import Answered, Decide, solve
 from netproof.runs.table import FILE, read_table
 from netproof.runs.workers import solve_in_workers
 from netproof.settings import Settings
@@ -37,7 +37,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Step:
+class RunStep:
     """One instance was recorded, and its certificate written."""
 
     row: Row
@@ -54,10 +54,10 @@ def run_benchmark(
     only: str | None = None,
     certifying: Certifying | None = None,
     decide: Decide | None = None,
-) -> Generator[Start | Step, None, None]:
+) -> Generator[Start | RunStep, None, None]:
     """Answer a benchmark's instances and record them as they come.
 
-    Yields one :class:`Start`, then one :class:`Step` per instance, after it is on record. What
+    Yields one :class:`Start`, then one :class:`RunStep` per instance, after it is on record. What
     the folder already answers is not done again (:func:`netproof.runs.plan.pending`). Closing
     the iterator, or an interrupt, ends the run in order.
 
@@ -119,7 +119,7 @@ def run_benchmark(
         try:
             with closing(_outcomes(benchmark, data, todo, settings, jobs, certifying, decide)) as outcomes:
                 for outcome in outcomes:
-                    yield Step(results.append(outcome.row, outcome.witness), outcome.certified)
+                    yield RunStep(results.append(outcome.row, outcome.witness), outcome.certified)
         finally:
             results.ended(time.monotonic() - begin)
 
@@ -149,7 +149,7 @@ def _outcomes(
     jobs: int,
     certifying: Certifying | None,
     decide: Decide | None,
-) -> Generator[Outcome, None, None]:
+) -> Generator[Answered, None, None]:
     if not todo:
         return
     if jobs == 1:

@@ -24,7 +24,7 @@ _READ_QUICKLY = 0.01
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Answered:
     """A row, the witness's document where one was found, and what was written as a certificate; plain values, so
     it can be sent."""
 
@@ -33,9 +33,9 @@ class Outcome:
     certified: Certified | None = None
 
 
-def failed(instance: Instance, reason: str) -> Outcome:
+def failed(instance: Instance, reason: str) -> Answered:
     """The outcome of an instance that could not be answered."""
-    return Outcome(Row(instance.name, ERROR, 0.0, "", reason))
+    return Answered(Row(instance.name, ERROR, 0.0, "", reason))
 
 
 #: answers questions on one network, by their positions: :func:`netproof.search.verify.verify_many`, or one like it
@@ -48,7 +48,7 @@ def solve(
     settings: Settings,
     certifying: Certifying | None = None,
     decide: Decide | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[Answered]:
     """Answer instances as they are decided, in no particular order, one batch per network.
 
     ``decide`` answers the queries (default: :func:`netproof.search.verify.verify_many`).
@@ -65,7 +65,7 @@ def solve(
     batches: dict[str, list[_Asked]] = {}
     for instance in instances:
         asked = _ask(benchmark, instance, settings)
-        if isinstance(asked, Outcome):
+        if isinstance(asked, Answered):
             yield asked
             continue
         alone = decide is None and asked.question.network.graph.arithmetic is Arithmetic.REAL
@@ -86,7 +86,7 @@ class _Asked:
     seconds: float
 
 
-def _ask(benchmark: OpenBenchmark, instance: Instance, settings: Settings) -> _Asked | Outcome:
+def _ask(benchmark: OpenBenchmark, instance: Instance, settings: Settings) -> _Asked | Answered:
     """The question of an instance, or why there is none."""
     begun = time.monotonic()
     try:
@@ -106,9 +106,9 @@ def _ask(benchmark: OpenBenchmark, instance: Instance, settings: Settings) -> _A
     return _Asked(instance, question, seconds)
 
 
-def _late(instance: Instance, seconds: float, settings: Settings) -> Outcome:
+def _late(instance: Instance, seconds: float, settings: Settings) -> Answered:
     evidence = undecided_evidence(settings.timeout, None, "the limit was reached while the property was read")
-    return Outcome(Row(instance.name, "timeout", seconds, "", evidence))
+    return Answered(Row(instance.name, "timeout", seconds, "", evidence))
 
 
 def _defect(error: Exception) -> str:
@@ -118,7 +118,7 @@ def _defect(error: Exception) -> str:
 
 def _solve_batch(
     batch: list[_Asked], settings: Settings, certifying: Certifying | None, decide: Decide | None
-) -> Iterator[Outcome]:
+) -> Iterator[Answered]:
     from netproof.search.verify import verify_many
 
     waiting = dict(enumerate(batch))
@@ -147,7 +147,7 @@ def _solve_batch(
 
 def _outcome(
     instance: Instance, question: Question, result: Result, settings: Settings, certifying: Certifying | None
-) -> Outcome:
+) -> Answered:
     from netproof.graph.graph import Arithmetic
     from netproof.query import Verdict
     from netproof.runs.witness import witness_document
@@ -178,7 +178,7 @@ def _outcome(
         # Without a limit on record the instance is asked again, whatever the next run's limit is.
         limit = None if result.accident else settings.timeout
         evidence = undecided_evidence(limit, result.bound, result.reason)
-    return Outcome(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
+    return Answered(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
 
 
 def _is_meant(query: Query) -> bool:

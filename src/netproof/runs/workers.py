@@ -19,7 +19,7 @@ from netproof.errors import InputError, NetproofError
 from netproof.processes.child import ChildError
 from netproof.processes.spawned import Spawned
 from netproof.runs.certify import Certifying
-from netproof.runs.solve import Decide, Outcome, failed, solve
+from netproof.runs.solve import Answered, Decide, failed, solve
 from netproof.settings import Settings
 
 #: a share is no larger: batching more gains little, and the bar should move
@@ -57,7 +57,7 @@ def solve_in_workers(
     jobs: int,
     certifying: Certifying | None = None,
     decide: Decide | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[Answered]:
     """Like :func:`netproof.runs.solve.solve`, with ``jobs`` processes; ``decide`` is a function that has a name.
 
     Raises :class:`InputError` where a worker finds the benchmark's files unusable or does not get
@@ -93,7 +93,7 @@ def solve_in_workers(
                     if not _deal(worker, shares):
                         working.remove(worker)
                 else:
-                    assert isinstance(message, Outcome)
+                    assert isinstance(message, Answered)
                     del worker.share[message.row.instance]
                     yield message
     finally:
@@ -133,7 +133,7 @@ def _deal(worker: _Worker, shares: _Shares) -> bool:
     return bool(share)
 
 
-def _bury(worker: _Worker, shares: _Shares, death: ChildError, *, others: bool) -> Iterator[Outcome]:
+def _bury(worker: _Worker, shares: _Shares, death: ChildError, *, others: bool) -> Iterator[Answered]:
     """Account for the share of a worker that died.
 
     One that died while it started, for want of memory perhaps, leaves the work to the others.

@@ -69,7 +69,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """What one step saw: its loss, and the shares of its images that were classified correctly at the image itself and
     (0 where no bound was taken) everywhere within the radius."""
 
@@ -136,7 +136,7 @@ class CertifiedTraining:
         """How many epochs are done."""
         return self.steps_done / self.steps_per_epoch
 
-    def step(self) -> Step:
+    def step(self) -> TrainingStep:
         """Train on the next batch; raises :class:`InputError` where the loss is no number any more."""
         options, network, inputs = self.options, self.network, self._inputs
         now = options.schedule.at(self.epoch)
@@ -168,7 +168,7 @@ class CertifiedTraining:
             group["lr"] = now.learning_rate
         self._optimizer.step()
         self.steps_done += 1
-        return Step(float(loss.detach()), float((y.argmax(1) == label).float().mean()), proved)
+        return TrainingStep(float(loss.detach()), float((y.argmax(1) == label).float().mean()), proved)
 
     def state(self) -> dict[str, Any]:
         """All that the steps to come depend on."""

@@ -12,7 +12,7 @@ from netproof.errors import FormatError, InputError
 from netproof.files.opened import write_bytes
 from netproof.formats.onnx.writing.graph import graph_onnx
 from netproof.operators.affine.batch_norm import BatchNorm
-from netproof.training.certified import CertifiedTraining, Step
+from netproof.training.certified import CertifiedTraining, TrainingStep
 from netproof.training.checkpoint import Plain, read_checkpoint, write_checkpoint
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
@@ -59,7 +59,7 @@ class TrainingRun:
             self._restore(read_checkpoint(self._checkpoint, identity)[1])
         self.resumed = training.steps_done
 
-    def run(self) -> Iterator[Step]:
+    def run(self) -> Iterator[TrainingStep]:
         """Train to the end, step by step; what is on record when a step is given out is not lost.
 
         Raises :class:`netproof.errors.InputError` where a checkpoint cannot be written, or the loss is no number.

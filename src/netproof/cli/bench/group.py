@@ -127,7 +127,7 @@ def run(
 
     from netproof.cli.terminal.progress import counted
     from netproof.runs.certify import Certifying
-    from netproof.runs.run import Start, Step, run_benchmark
+    from netproof.runs.run import RunStep, Start, run_benchmark
 
     with stoppable(standing):
         certifying = None
@@ -152,7 +152,7 @@ def run(
         if start.pending:
             with counted(benchmark.name, start.pending) as count:
                 for event in events:
-                    assert isinstance(event, Step)
+                    assert isinstance(event, RunStep)
                     count(event.row.verdict)
                     recorded += 1
                     if event.certified is not None:

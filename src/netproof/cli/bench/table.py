@@ -70,7 +70,7 @@ def table(
 
     from netproof.cli.terminal.progress import counted
     from netproof.making.stages import decide_in_stages
-    from netproof.runs.run import Start, Step, run_benchmark
+    from netproof.runs.run import RunStep, Start, run_benchmark
 
     with stoppable(standing):
         events = run_benchmark(benchmark, nowhere, out, settings, jobs=jobs, decide=decide_in_stages)
@@ -79,7 +79,7 @@ def table(
         if start.pending:
             with counted("table", start.pending) as record:
                 for event in events:
-                    assert isinstance(event, Step)
+                    assert isinstance(event, RunStep)
                     record(event.row.verdict)
                     recorded += 1
         events.close()

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.bounds.region import Region
-from netproof.exact.milp.steps import Levels, Steps, encode_steps
+from netproof.exact.milp.steps import Levels, StepEncoding, encode_steps
 from netproof.graph.graph import Graph
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.base import Affine
@@ -42,7 +42,7 @@ class Encoded:
 
     k: int
     feature: int
-    steps: Steps
+    steps: StepEncoding
     argument: int
     levels: Levels
 
@@ -185,7 +185,7 @@ class Encoder:
         goal, right = self._goal(conjunction)
         used = self._used(goal)
         argument, value, definition = [], [], []
-        levels: dict[int, dict[int, tuple[Steps, Levels]]] = {}
+        levels: dict[int, dict[int, tuple[StepEncoding, Levels]]] = {}
         for k, index in enumerate(self.graph.activations):
             ends = region.range_lower[k][0].numpy(), region.range_upper[k][0].numpy()
             part = _Activation(self._staircases[index], self._operands[index], ends, used[index])
@@ -236,7 +236,7 @@ class Encoder:
     def _order(
         self,
         builder: ModelBuilder,
-        levels: Mapping[int, Mapping[int, tuple[Steps, Levels]]],
+        levels: Mapping[int, Mapping[int, tuple[StepEncoding, Levels]]],
         conjunction: Conjunction,
         number: int,
     ) -> None:
@@ -276,16 +276,16 @@ class _Activation:
 
     def encode(
         self, builder: ModelBuilder, values: Mapping[int, _Value]
-    ) -> tuple[_Value, NDArray[np.int64], NDArray[np.int64], dict[int, tuple[Steps, Levels]]]:
+    ) -> tuple[_Value, NDArray[np.int64], NDArray[np.int64], dict[int, tuple[StepEncoding, Levels]]]:
         low, high = self.ends
         natural_low, natural_high = _interval(self.operand, values)
         thresholds, base = self.staircases
         size = len(low)
         argument, definition, value = np.full(size, -1), np.full(size, -1), np.full(size, -1)
         image_low, image_high = np.empty(size), np.empty(size)
-        levels: dict[int, tuple[Steps, Levels]] = {}
+        levels: dict[int, tuple[StepEncoding, Levels]] = {}
         for j in range(size):
-            steps = Steps.within(thresholds[j], float(base[j]), float(low[j]), float(high[j]))
+            steps = StepEncoding.within(thresholds[j], float(base[j]), float(low[j]), float(high[j]))
             image_low[j], image_high[j] = steps.base, steps.top
             constant = not len(steps.threshold)
             # A range narrower than its operands make it is a constraint even where the value is constant.

@@ -15,7 +15,7 @@ from netproof.bounds.region import box_region
 from netproof.exact.base import Answer
 from netproof.exact.milp.condition import confine
 from netproof.exact.milp.encode import Encoder, Encoding, EncodingError
-from netproof.exact.milp.proof import Tree
+from netproof.exact.milp.proof import ProgramTree
 from netproof.exact.milp.rounding import roundings
 from netproof.query import Conjunction, Query, Verdict
 from netproof.settings import Settings
@@ -93,7 +93,7 @@ class _Decision:
         self._solver = solver
         self._deadline = deadline
         self._generator = torch.Generator().manual_seed(settings.seed)
-        self._trees: list[tuple[Conjunction, Tree]] = []
+        self._trees: list[tuple[Conjunction, ProgramTree]] = []
         self._integer_programs = self._infeasible = self._solver_nodes = self._rejected = 0
 
     def answer(self, verdict: Verdict, reason: str = "", point: Tensor | None = None) -> Answer:
@@ -123,14 +123,14 @@ class _Decision:
         root = box_region(graph, query.lower[None], query.upper[None])
         if len(graph.activations) > 2:
             root = tighten_ranges(graph, root)
-        waiting: list[tuple[Conjunction, Tree]] = []
+        waiting: list[tuple[Conjunction, ProgramTree]] = []
         now = time.monotonic()
         first_deadline = now + _FIRST_SHARE * max(self._deadline - now, 0.0)
         for conjunction in query.condition:
             region = confine(graph, root, conjunction)
             if region is None:
                 continue
-            tree = Tree(encoder, conjunction, region, self._solver, self._replay_few)
+            tree = ProgramTree(encoder, conjunction, region, self._solver, self._replay_few)
             self._trees.append((conjunction, tree))
             done = tree.grow(first_deadline, _FIRST_LOOK)
             if done.verdict is Verdict.SAT:
@@ -154,7 +154,7 @@ class _Decision:
             return "the time limit was reached (HiGHS finds no witness, but that is not proved)"
         return "the time limit was reached"
 
-    def _find(self, encoder: Encoder, conjunction: Conjunction, tree: Tree) -> Tensor | None:
+    def _find(self, encoder: Encoder, conjunction: Conjunction, tree: ProgramTree) -> Tensor | None:
         """A witness in the points of the case's integer programs."""
         encoding = encoder.encode(tree.region, conjunction)
         solution = self._solve(encoding.with_real_inputs())

@@ -53,7 +53,7 @@ class _Node:
     s: tuple[Tensor, ...]
 
 
-class Tree:
+class ProgramTree:
     """Refutes one conjunction on a region of one row.
 
     Parameters

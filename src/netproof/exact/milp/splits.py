@@ -13,7 +13,7 @@ import torch
 from netproof.bounds.dual import DualPoint
 from netproof.bounds.region import Region
 from netproof.exact.milp.encode import Encoding
-from netproof.exact.milp.steps import Steps
+from netproof.exact.milp.steps import StepEncoding
 from netproof.solvers.highs.model import Floats
 
 #: of moving the pre-activation by one step, relative to moving the value by one
@@ -63,13 +63,13 @@ def split(region: Region, point: DualPoint, encoding: Encoding, solution: Floats
     return halves if where >= cut - 0.5 else halves[::-1]
 
 
-def _thresholds(steps: Steps, at: float) -> set[float]:
+def _thresholds(steps: StepEncoding, at: float) -> set[float]:
     """The threshold nearest to ``at``, the first and the last."""
     nearest = steps.threshold[np.abs(steps.threshold - 0.5 - at).argmin()]
     return {float(nearest), float(steps.threshold[0]), float(steps.threshold[-1])}
 
 
-def _score(steps: Steps, at: float, image: float, threshold: float) -> float:
+def _score(steps: StepEncoding, at: float, image: float, threshold: float) -> float:
     """What a split moves the point ``(at, image)``, in levels."""
     below, above = steps.part(steps.low, threshold - 1), steps.part(threshold, steps.high)
     step = max((float(steps.threshold[-1]) - float(steps.threshold[0])) / max(steps.top - steps.base - 1, 1.0), 1.0)

@@ -29,7 +29,7 @@ _FEW = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class StepEncoding:
     """The part of a staircase that lies in a range of its argument.
 
     Attributes
@@ -46,7 +46,7 @@ class Steps:
     jump: Floats
 
     @classmethod
-    def within(cls, thresholds: Floats, base: float, low: float, high: float) -> Steps:
+    def within(cls, thresholds: Floats, base: float, low: float, high: float) -> StepEncoding:
         """Cut ``f(a) = base + #{k : thresholds[k] <= a}`` (ascending, repeats allowed) to ``[low, high]``."""
         first, last = np.searchsorted(thresholds, [low, high], side="right")
         threshold, jump = np.unique(thresholds[first:last], return_counts=True)
@@ -75,11 +75,11 @@ class Steps:
         under = -image - _envelope([self.low, *lower[0], self.high], [-self.base, *-lower[1], -self.top], argument)
         return max(over, under, 0.0)
 
-    def part(self, low: float, high: float) -> Steps:
+    def part(self, low: float, high: float) -> StepEncoding:
         """The same on a part of the range."""
         first, last = np.searchsorted(self.threshold, [low, high], side="right")
         base = self.base + float(self.jump[:first].sum())
-        return Steps(low, high, base, self.threshold[first:last], self.jump[first:last])
+        return StepEncoding(low, high, base, self.threshold[first:last], self.jump[first:last])
 
     @property
     def equidistant(self) -> bool:
@@ -96,7 +96,7 @@ class Levels:
     binaries: tuple[int, ...]
 
 
-def encode_steps(builder: ModelBuilder, steps: Steps, argument: int) -> Levels:
+def encode_steps(builder: ModelBuilder, steps: StepEncoding, argument: int) -> Levels:
     """Add the rows that tie a new column to ``f`` of the column ``argument``; there must be a threshold."""
     value = builder.column(steps.base, steps.top, integer=True)
     if steps.equidistant:
@@ -105,7 +105,7 @@ def encode_steps(builder: ModelBuilder, steps: Steps, argument: int) -> Levels:
     return Levels(value, _ordered(builder, steps, argument, value))
 
 
-def _ordered(builder: ModelBuilder, steps: Steps, argument: int, value: int) -> tuple[int, ...]:
+def _ordered(builder: ModelBuilder, steps: StepEncoding, argument: int, value: int) -> tuple[int, ...]:
     count = len(steps.threshold)
     z = builder.columns(np.zeros(count), np.ones(count), integer=True)
     for before, after in itertools.pairwise(z):
@@ -118,7 +118,7 @@ def _ordered(builder: ModelBuilder, steps: Steps, argument: int, value: int) -> 
     return tuple(int(column) for column in z)
 
 
-def _one_level(builder: ModelBuilder, steps: Steps, argument: int, value: int) -> None:
+def _one_level(builder: ModelBuilder, steps: StepEncoding, argument: int, value: int) -> None:
     low, high, base, top = steps.low, steps.high, steps.base, steps.top
     first, last = float(steps.threshold[0]), float(steps.threshold[-1])
     step, count = float(steps.threshold[1]) - first, float(len(steps.threshold))

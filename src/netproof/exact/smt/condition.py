@@ -26,7 +26,7 @@ Range = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Row:
+class ConstraintRow:
     """``sum coefficients[j] * y[j] >= threshold``, zero coefficients left out."""
 
     coefficients: Mapping[int, int]
@@ -65,7 +65,7 @@ class Condition:
         disjuncts = []
         for conjunction in query.condition:
             rows = [
-                Row({j: c for j, c in enumerate(map(int, row)) if c}, int(threshold))
+                ConstraintRow({j: c for j, c in enumerate(map(int, row)) if c}, int(threshold))
                 for row, threshold in zip(
                     conjunction.coefficients.tolist(), conjunction.threshold.tolist(), strict=True
                 )
@@ -88,7 +88,9 @@ class Condition:
             ]
         )
 
-    def _row(self, row: Row, integers: Integers, sums: Sums, values: Sequence[Mapping[int, Shifted]]) -> list[int]:
+    def _row(
+        self, row: ConstraintRow, integers: Integers, sums: Sums, values: Sequence[Mapping[int, Shifted]]
+    ) -> list[int]:
         outputs = values[-1]
         order = row.order
         if order is None:
@@ -111,7 +113,7 @@ class Condition:
         moved = integers.add(below.part, integers.constant(margin)) if margin else below.part
         return [integers.not_less(above.part, moved), *lemmas]
 
-    def _possible(self, row: Row) -> bool:
+    def _possible(self, row: ConstraintRow) -> bool:
         """False where ranges show that the row never holds."""
         ends = self._ranges[-1]
         if sum(c * ends[j][c > 0] for j, c in row.coefficients.items()) < row.threshold:

@@ -29,7 +29,7 @@ def _decimal(word: str) -> Fraction:
     return Fraction(int(whole + decimals), 10 ** len(decimals))
 
 
-class Linear:
+class LinearForm:
     """A linear expression in the variables, with exact coefficients."""
 
     __slots__ = ("coefficients", "constant")
@@ -38,19 +38,19 @@ class Linear:
         self.coefficients = coefficients
         self.constant = constant
 
-    def add(self, other: Linear, factor: int) -> None:
+    def add(self, other: LinearForm, factor: int) -> None:
         """Add a multiple of another one to this one."""
         for variable, value in other.coefficients.items():
             self.coefficients[variable] = self.coefficients.get(variable, Fraction(0)) + factor * value
         self.constant += factor * other.constant
 
-    def __sub__(self, other: Linear) -> Linear:
-        difference = Linear(dict(self.coefficients), self.constant)
+    def __sub__(self, other: LinearForm) -> LinearForm:
+        difference = LinearForm(dict(self.coefficients), self.constant)
         difference.add(other, -1)
         return difference
 
-    def times(self, factor: Fraction) -> Linear:
-        return Linear(
+    def times(self, factor: Fraction) -> LinearForm:
+        return LinearForm(
             {variable: factor * value for variable, value in self.coefficients.items()}, factor * self.constant
         )
 
@@ -142,12 +142,12 @@ class LinearReader:
         self._numbers[word] = value
         return value
 
-    def _linear(self, expression: int | Nested) -> Linear:
+    def _linear(self, expression: int | Nested) -> LinearForm:
         tokens = self._tokens
         if isinstance(expression, int):
             if tokens.words[expression][0] in "XY":
-                return Linear({self.variable(expression): Fraction(1)}, Fraction(0))
-            return Linear({}, self.number(expression))
+                return LinearForm({self.variable(expression): Fraction(1)}, Fraction(0))
+            return LinearForm({}, self.number(expression))
         start, *parts = expression
         assert isinstance(start, int)
         head = tokens.words[parts[0]] if parts and isinstance(parts[0], int) else ""
@@ -156,7 +156,7 @@ class LinearReader:
             tokens.fail(start, "where a linear expression (a number, a variable, or + - * of them) should stand")
         terms = [self._linear(part) for part in parts[1:]]
         if head in ("+", "-"):
-            total = Linear({}, Fraction(0))
+            total = LinearForm({}, Fraction(0))
             for number, term in enumerate(terms):
                 total.add(term, -1 if head == "-" and (number > 0 or len(terms) == 1) else 1)
                 self._check_size(start, total, term)
@@ -174,7 +174,7 @@ class LinearReader:
             self._check_size(start, total, total)
         return total
 
-    def _check_size(self, at: int, total: Linear, changed: Linear) -> None:
+    def _check_size(self, at: int, total: LinearForm, changed: LinearForm) -> None:
         """Refuse numbers with more digits than anybody writes, before they grow on."""
         values = (total.constant, *(total.coefficients[variable] for variable in changed.coefficients))
         if any(max(v.numerator.bit_length(), v.denominator.bit_length()) > _MOST_BITS for v in values):

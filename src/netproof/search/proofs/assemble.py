@@ -26,7 +26,7 @@ from netproof.rows import Rows
 from netproof.search.branching import Split, split_regions
 from netproof.search.proofs.digits import CUT_BITS, LEAF_BITS, Proves, Rounded, refutes, round_rows
 from netproof.search.proofs.record import Forms, Record
-from netproof.search.proofs.trail import Cuts, Trail
+from netproof.search.proofs.trail import CutRecords, Trail
 
 #: nodes gone through at once
 _ROWS = 1024
@@ -105,7 +105,7 @@ class _Level(Rows):
 
 @dataclass(frozen=True, eq=False)
 class _Reductions:
-    """Cuts that share a row, as the ranges they leave; rows of a level that have none keep theirs."""
+    """CutRecords that share a row, as the ranges they leave; rows of a level that have none keep theirs."""
 
     lowers: list[Tensor]
     uppers: list[Tensor]
@@ -315,7 +315,7 @@ class _Assembly:
             result.append(made)
         return result
 
-    def _own_cuts(self, query: int, case: Tensor, region: Region, parts: list[tuple[Cuts, Tensor]]) -> list[Made]:
+    def _own_cuts(self, query: int, case: Tensor, region: Region, parts: list[tuple[CutRecords, Tensor]]) -> list[Made]:
         """Write cuts of a region of one row that have a row of multipliers each."""
         made: list[Made] = []
         for cuts, which in parts:

@@ -11,7 +11,7 @@ from torch import Tensor
 from netproof.conditions.cases import Cases, linear_cases, order_cases
 from netproof.query import Query
 from netproof.search.branching import Split
-from netproof.search.proofs.trail import Cuts, Trail
+from netproof.search.proofs.trail import CutRecords, Trail
 
 
 class Record:
@@ -40,9 +40,9 @@ class Record:
         self.is_point = torch.zeros(self.nodes, dtype=torch.bool)
         self.next = torch.full((self.nodes,), -1)
         self._alias = torch.full((self.nodes,), -1)
-        self.own: dict[int, list[tuple[Cuts, Tensor]]] = {}
-        self.shared: dict[int, tuple[Cuts, Tensor]] = {}
-        self.common: dict[int, list[tuple[int, Cuts]]] = {}
+        self.own: dict[int, list[tuple[CutRecords, Tensor]]] = {}
+        self.shared: dict[int, tuple[CutRecords, Tensor]] = {}
+        self.common: dict[int, list[tuple[int, CutRecords]]] = {}
         for number, (start, trail) in enumerate(zip(starts, trails, strict=False)):
             self._index_nodes(start, trail)
             for cuts in trail.cuts:
@@ -76,7 +76,7 @@ class Record:
         for node, case in trail.same.items():
             self._alias[start + node] = start + trail.lowest[case]
 
-    def _index_cuts(self, query: int, start: int, cuts: Cuts) -> None:
+    def _index_cuts(self, query: int, start: int, cuts: CutRecords) -> None:
         if int(cuts.node[0]) < 0:
             self.common.setdefault(cuts.group, []).append((query, cuts))
             return

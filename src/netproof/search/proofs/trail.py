@@ -23,7 +23,7 @@ from netproof.search.integer.presolve import Presolved
 
 
 @dataclass(frozen=True, eq=False)
-class Cuts:
+class CutRecords:
     """Ends of ranges cut off at nodes.
 
     Attributes
@@ -49,7 +49,7 @@ class Cuts:
 
 
 @dataclass(frozen=True, eq=False)
-class Leaves:
+class LeafRecords:
     """Nodes ``[N]`` refuted by multipliers ``[N, 1 + n]`` for one constraint ``[N]`` of their case."""
 
     node: Tensor
@@ -78,9 +78,9 @@ class Trail:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.sizes = tuple(graph.nodes[i].size for i in graph.activations)
-        self.leaves: list[Leaves] = []
+        self.leaves: list[LeafRecords] = []
         self.splits: list[Splits] = []
-        self.cuts: list[Cuts] = []
+        self.cuts: list[CutRecords] = []
         #: nodes whose box is a single point, by evaluation no witness
         self.points: list[Tensor] = []
         #: child of every node that has cuts of its own, apart from splits
@@ -152,7 +152,7 @@ class Trail:
         """Nodes that multipliers refute; ``share`` is :meth:`netproof.conditions.cases.Cases.share` there."""
         if len(node):
             rows, constraint = self._rows(len(node), s, share)
-            self.leaves.append(Leaves(node, rows, constraint))
+            self.leaves.append(LeafRecords(node, rows, constraint))
 
     def split(self, node: Tensor, split: Split) -> Tensor:
         """Nodes split in two: the nodes of all lower halves, then of all upper halves."""
@@ -191,7 +191,7 @@ class Trail:
             return
         rows, constraint = self._rows(len(node), s, share)
         self.cuts.append(
-            Cuts(
+            CutRecords(
                 node[owner],
                 True,
                 0,
@@ -206,7 +206,7 @@ class Trail:
         )
 
     def common(self, cuts: RangeCuts, group: int) -> None:
-        """Cuts that hold whatever the case; those of one group refer to the region that the groups before it leave."""
+        """CutRecords that hold whatever the case; those of one group refer to the region that the groups before it leave."""
         self.groups = max(self.groups, group + 1)
         nowhere = torch.full_like(cuts.feature, -1)
         self._own_rows(cuts, nowhere, group, Share(cuts.weight, torch.zeros_like(cuts.feature), None))
@@ -218,7 +218,7 @@ class Trail:
         return self.next[node]
 
     def conditional(self, cuts: RangeCuts, node: int, share: Share) -> None:
-        """Cuts at one node that need its case."""
+        """CutRecords at one node that need its case."""
         scaled = Share(
             cuts.weight * share.weight,
             share.constraint.expand(len(cuts.feature)),
@@ -231,7 +231,7 @@ class Trail:
             return
         rows, constraint = self._rows(len(node), cuts.s, share)
         self.cuts.append(
-            Cuts(
+            CutRecords(
                 node,
                 False,
                 group,
