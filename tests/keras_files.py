@@ -26,11 +26,11 @@ def changed(path: Path, change: Change) -> Path:
 
 
 def refused(path: Path, *parts: str) -> None:
-    """A FormatError that names the file, all the parts, and a mend; in one line."""
+    """A FormatError that names the file, all the parts, and a hint; in one line."""
     with pytest.raises(FormatError) as raised:
         read_keras_h5(path)
     assert raised.value.source == str(path)
-    assert raised.value.problem and raised.value.mend
+    assert raised.value.problem and raised.value.hint
     assert str(raised.value).isprintable()
     for part in parts:
         assert part in str(raised.value)

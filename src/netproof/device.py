@@ -13,7 +13,7 @@ from netproof.network import Network
 from netproof.settings import check_device_name
 
 CPU = torch.device("cpu")
-_MEND = "give cpu, or auto for a GPU where there is one"
+_HINT = "give cpu, or auto for a GPU where there is one"
 
 
 def find_device(name: str) -> torch.device:
@@ -31,19 +31,19 @@ def find_device(name: str) -> torch.device:
     if not torch.cuda.is_available():
         built = torch.version.cuda is not None
         problem = "no GPU that PyTorch can use is there" if built else "this PyTorch is built without CUDA"
-        raise InputError("--device", f"'{name}' cannot be used: {problem}", _MEND)
+        raise InputError("--device", f"'{name}' cannot be used: {problem}", _HINT)
     device = torch.device("cuda" if name == "auto" else name)
     index, count = device.index or 0, torch.cuda.device_count()
     if index >= count:
         there = "GPU 0 alone" if count == 1 else f"GPUs 0 to {count - 1}"
-        raise InputError("--device", f"'{name}' cannot be used: PyTorch sees {there}", _MEND)
+        raise InputError("--device", f"'{name}' cannot be used: PyTorch sees {there}", _HINT)
     try:
         # One product: what is there may still be too old for this PyTorch, or taken by somebody else.
         one = torch.ones(1, 1, device=device, dtype=torch.float32)
         float((one @ one).sum())
     except RuntimeError as error:
         detail = str(error).strip().split("\n", 1)[0][:120]
-        raise InputError("--device", f"'{name}' cannot be used: {detail}", _MEND) from None
+        raise InputError("--device", f"'{name}' cannot be used: {detail}", _HINT) from None
     return torch.device("cuda", index)
 
 

@@ -1,6 +1,6 @@
 """The exceptions netproof raises for input it cannot use.
 
-Every message has a place and a mend: which file, which item in it, what is wrong, what to do.
+Every message has a place and a hint: which file, which item in it, what is wrong, what to do.
 The command line prints one line and exits with code 2; it never shows a traceback for these.
 """
 
@@ -20,14 +20,14 @@ class InputError(NetproofError):
     ----------
     source : the file (or argument) at fault
     problem : what is wrong, naming the item inside the file
-    mend : what the user can do about it
+    hint : what the user can do about it
     """
 
-    def __init__(self, source: str | PathLike[str], problem: str, mend: str) -> None:
+    def __init__(self, source: str | PathLike[str], problem: str, hint: str) -> None:
         self.source = str(source)
         self.problem = problem
-        self.mend = mend
-        super().__init__(f"{self.source}: {problem}; {mend}")
+        self.hint = hint
+        super().__init__(f"{self.source}: {problem}; {hint}")
 
 
 class FormatError(InputError):

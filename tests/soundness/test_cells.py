@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from netproof import Verdict
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.prefix import prefix
 from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.conditions.constraints import Constraints
@@ -25,7 +25,7 @@ from soundness.test_real_search import best_points
 
 
 def some_cell(graph, region, generator, size):
-    dual = OpenDual.of(graph, region)
+    dual = SignDual.of(graph, region)
     everything = [(k, int(f)) for k, which in enumerate(dual.index) for f in which]
     picked = torch.randperm(len(everything), generator=generator)[:size].tolist()
     halves = torch.randint(0, 2, (size,), generator=generator).tolist()
@@ -81,14 +81,14 @@ def test_cells_have_tighter_ranges_than_the_whole():
 
 def test_sides_go_with_original_features():
     _, graph, region = prepared(4, (3, 6, 6, 6, 2), 2.0)
-    dual = OpenDual.of(graph, region)
+    dual = SignDual.of(graph, region)
     cell = [Side(k, int(which[-1]), LEFT) for k, which in enumerate(dual.index) if len(which)]
     side = sides_of(dual, cell)
     ends = torch.tensor(dual.sizes).cumsum(0) - 1
     assert int((side != 0).sum()) == len(cell) > 1
     assert bool((side[ends[torch.tensor([one.k for one in cell])]] == LEFT).all())
     part = prefix(graph, region, 2, torch.arange(6))
-    smaller = OpenDual.of(part.graph, part.region)
+    smaller = SignDual.of(part.graph, part.region)
     mapped = sides_of(smaller, cell, part.kept)
     assert int((mapped != 0).sum()) == sum(one.k < 2 for one in cell)
     for k, which in enumerate(smaller.index):
@@ -118,5 +118,5 @@ def test_attained_is_never_refuted_and_out_of_reach_is(search, seed):
 
     assert verdict(attained, 0.3) is not Verdict.UNSAT
     above = verdict(float(top) + 0.1 * float(top - bottom) + 1e-6, 600.0)
-    if len(OpenDual.of(graph, region)):
+    if len(SignDual.of(graph, region)):
         assert above is Verdict.UNSAT or search == "single cells" or above is Verdict.UNKNOWN

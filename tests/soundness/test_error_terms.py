@@ -15,7 +15,7 @@ import torch
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective, hulls_of
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
 from netproof.bounds.ranges import reduce
 from netproof.bounds.ranges.forms import _between_lines, _Form, form_ranges
 from netproof.bounds.ranges.refine_split import Side, is_empty_cell
@@ -89,7 +89,7 @@ def test_a_leaf_counts_what_mixing_loses():
     """On its right side ``y = x``: the best mixture's bound is ``|sum w c| - sum w t``, which is attained."""
     random, graph, count = np.random.default_rng(1), one_relu(), 8
     region = box_region(graph, double([[-1.0]]), double([[1.0]]))
-    dual, rounding = OpenDual.of(graph, region), Rounding.of(graph, region)
+    dual, rounding = SignDual.of(graph, region), Rounding.of(graph, region)
     side, beta = torch.tensor([RIGHT], dtype=torch.int8), double([0.0])
     needed = 0
     for _ in range(40):
@@ -234,7 +234,7 @@ def test_any_alpha_and_any_beta_give_a_bound(half):
     """What chooses them is arithmetic in float32, or a solver; beyond their limits they would prove what is false."""
     graph = one_relu()
     region = box_region(graph, double([[-1.0]]), double([[1.0]]))
-    dual = OpenDual.of(graph, region)
+    dual = SignDual.of(graph, region)
     numbers = (-1e9, -7.0, -1.0, -1e-3, 0.0, 0.5, 1.0, 1.001, 7.0, 1e9)
     alpha, beta = torch.cartesian_prod(double(numbers), double(numbers))[:, :, None].unbind(1)
     rows = len(alpha)
@@ -253,7 +253,7 @@ def test_any_alpha_and_any_beta_give_a_bound(half):
 def test_alpha_and_beta_within_their_limits_are_used():
     graph = one_relu()
     region = box_region(graph, double([[-1.0]]), double([[1.0]]))
-    dual = OpenDual.of(graph, region)
+    dual = SignDual.of(graph, region)
     down = Objective({3: double([[-1.0]]), 0: double([[0.5]])}, double([0.0]))
     whole, right = (torch.tensor([[half]], dtype=torch.int8) for half in (WHOLE, RIGHT))
     # -relu(x) + x / 2 <= (1 / 2 - alpha) x

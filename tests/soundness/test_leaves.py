@@ -13,7 +13,7 @@ import torch
 from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof.attack.real import FloatAttack
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
 from netproof.formats.onnx.read import read_onnx
@@ -95,7 +95,7 @@ def prepared(asked):
     """What a search over signs begins with."""
     graph = asked.network.graph
     region = box_region(graph, asked.lower[None], asked.upper[None])
-    return OpenDual.of(graph, region), Rounding.of(graph, region), Constraints.of(graph, asked.condition)
+    return SignDual.of(graph, region), Rounding.of(graph, region), Constraints.of(graph, asked.condition)
 
 
 def search(asked, attack=None, seconds=60.0):

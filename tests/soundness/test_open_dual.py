@@ -10,7 +10,7 @@ import torch
 from netproof.bounds.backward import bound_backwards, box_maximum
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective, evaluate_dual, given, hulls_of
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual, is_piecewise_linear
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, is_piecewise_linear
 from netproof.bounds.region import Region, box_region
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.clip import Clip
@@ -29,7 +29,7 @@ def situation(seed, leaky):
     graph = random_graph(generator, (3, 6, 6, 2), leaky=leaky, residual=bool(seed % 2))
     center = torch.randn(1, 3, generator=generator).double()
     region = box_region(graph, center - 0.4, center + 0.4)
-    dual = OpenDual.of(graph, region)
+    dual = SignDual.of(graph, region)
     side = torch.randint(-1, 2, (ROWS, len(dual)), generator=generator).to(torch.int8)
     alpha = torch.rand(ROWS, len(dual), generator=generator).double() * 1.6 - 0.3
     beta = torch.randn(ROWS, len(dual), generator=generator).double()
@@ -159,7 +159,7 @@ def test_a_range_that_ends_at_zero_is_closed():
     builder.add("act", LeakyReLU(0.5), builder.add("same", Linear(torch.eye(2).double(), double([0.0] * 2)), 0))
     graph = builder.build()
     region = Region(double([[-1.0, 0.0]]), double([[0.0, 1.0]]), (double([[-1.0, 0.0]]),), (double([[0.0, 1.0]]),))
-    dual = OpenDual.of(graph, region)
+    dual = SignDual.of(graph, region)
     assert len(dual) == 0 and dual.closed[0].tolist() == [0.5, 1.0]
     nothing = torch.zeros(1, 0, dtype=torch.float64)
     found = dual.bound(Objective({2: double([[1.0, -1.0]])}, double([0.25])), nothing.to(torch.int8), nothing, nothing)
@@ -170,7 +170,7 @@ def test_a_graph_without_activations():
     builder = GraphBuilder(Arithmetic.REAL, (2,))
     builder.add("sum", Linear(double([[1.0, -1.0]]), double([0.5])), builder.input)
     graph = builder.build()
-    dual = OpenDual.of(graph, box_region(graph, double([[0.0, 0.0]]), double([[1.0, 1.0]])))
+    dual = SignDual.of(graph, box_region(graph, double([[0.0, 0.0]]), double([[1.0, 1.0]])))
     assert len(dual) == 0 and dual.sizes == ()
     nothing = torch.zeros(1, 0, dtype=torch.float64)
     found = dual.bound(Objective({1: double([[2.0]])}, double([0.25])), nothing.to(torch.int8), nothing, nothing)

@@ -12,7 +12,7 @@ from netproof.bounds.boxes import refine_boxes
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
 from netproof.bounds.ranges import refine, tiles
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import bound_features, refine_ranges
@@ -229,7 +229,7 @@ def test_the_rigorous_value_is_at_least_the_exact_one(seed):
 def test_parts_of_a_region_keep_their_points(seed):
     generator, graph, lower, upper = cases(seed)
     region = box_region(graph, lower, upper)
-    dual = OpenDual.of(graph, region)
+    dual = SignDual.of(graph, region)
     rounding = Rounding.of(graph, region)
     rows = 8
     side = torch.randint(-1, 2, (rows, len(dual)), generator=generator).to(torch.int8)

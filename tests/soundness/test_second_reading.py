@@ -53,7 +53,7 @@ def certified(network: Network) -> Any:
 def refused(network: Network, *parts: str) -> None:
     with pytest.raises(CertificateError) as raised:
         confirm(network)
-    assert raised.value.source == network.path and raised.value.mend and str(raised.value).isprintable()
+    assert raised.value.source == network.path and raised.value.hint and str(raised.value).isprintable()
     for part in parts:
         assert part in raised.value.problem, raised.value.problem
 

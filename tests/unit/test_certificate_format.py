@@ -389,13 +389,13 @@ def test_the_largest_numbers_of_a_header():
 
 def test_who_is_to_mend_a_header():
     """Another arithmetic is that of another version; what no version writes has to be made anew."""
-    for change, mend in (
+    for change, hint in (
         (lambda d: d.update(arithmetic="real"), "use the version of netproof that wrote it"),
         (lambda d: d.update(claim="maybe"), "make it anew"),
     ):
         with pytest.raises(CertificateError) as caught:
             decode(reheaded(change))
-        assert caught.value.mend == mend
+        assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(

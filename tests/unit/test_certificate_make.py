@@ -60,7 +60,7 @@ def one(asked: Query | Question, result: Result, **more: Any) -> Certificate:
 def refused(asked: Query | Question, result: Result, words: str) -> None:
     with pytest.raises(QueryError) as raised:
         certificate_of(asked, result)
-    assert words in raised.value.problem and "Settings(proofs=True)" in raised.value.mend
+    assert words in raised.value.problem and "Settings(proofs=True)" in raised.value.hint
 
 
 BOX = {"lower": [1, 2], "upper": [3, 4], "coefficients": [1, -1, 1, 0, 0, 1], "threshold": [3, -4, 5]}

@@ -128,7 +128,7 @@ def test_the_graph_is_a_chain_of_named_nodes() -> None:
 def test_bit_widths_that_are_none(widths: dict[str, int]) -> None:
     with pytest.raises(InputError) as raised:
         FixedPoint(**widths)
-    assert raised.value.source == "bit widths" and raised.value.mend
+    assert raised.value.source == "bit widths" and raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -153,4 +153,4 @@ def test_bit_widths_that_overflow_are_refused() -> None:
     with pytest.raises(ExactnessError) as raised:
         fixed_point_graph([too_many], wide, "wide.h5")
     assert raised.value.source == "wide.h5"
-    assert "node 'dense1' (linear) can reach" in raised.value.problem and raised.value.mend
+    assert "node 'dense1' (linear) can reach" in raised.value.problem and raised.value.hint

@@ -31,11 +31,11 @@ def images(tmp_path: Path) -> Path:
 
 
 def refused(read: Reader, path: Path, *parts: str) -> None:
-    """A FormatError that names the file, one of the problems, and a mend; in one line."""
+    """A FormatError that names the file, one of the problems, and a hint; in one line."""
     with pytest.raises(FormatError) as raised:
         read(path)
     assert str(path) in raised.value.source
-    assert raised.value.problem and raised.value.mend
+    assert raised.value.problem and raised.value.hint
     assert "\n" not in str(raised.value)
     for part in parts:
         assert part in str(raised.value)

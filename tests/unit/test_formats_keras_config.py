@@ -72,7 +72,7 @@ def refused(model: object, problem: str, layers: object = LAYERS) -> None:
     with pytest.raises(FormatError) as raised:
         check_config(Path("net.h5"), text, layers)  # type: ignore[arg-type]
     assert problem in raised.value.problem, raised.value.problem
-    assert raised.value.mend and str(raised.value).isprintable()
+    assert raised.value.hint and str(raised.value).isprintable()
 
 
 def accepted(model: Config, layers: list[Any] = LAYERS) -> None:

@@ -276,7 +276,7 @@ for number in range(count):
         read_keras_h5(path)
         outcomes["read"] += 1
     except FormatError as error:
-        assert error.source == str(path) and error.problem and error.mend and str(error).isprintable()
+        assert error.source == str(path) and error.problem and error.hint and str(error).isprintable()
         outcomes["refused"] += 1
     except BaseException as error:
         outcomes[f"{type(error).__name__}: {error}"] += 1

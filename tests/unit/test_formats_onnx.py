@@ -1,4 +1,4 @@
-"""Networks in ONNX: what is read beside the operators (tests/differential has those), and what is refused, with place and mend."""
+"""Networks in ONNX: what is read beside the operators (tests/differential has those), and what is refused, with place and hint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of integers in ONNX: every known operator against a runtime, and what is refused, with place and mend."""
+"""Networks of integers in ONNX: every known operator against a runtime, and what is refused, with place and hint."""
 
 from __future__ import annotations
 

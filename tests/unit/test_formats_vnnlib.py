@@ -278,7 +278,7 @@ def test_mutations_are_read_or_refused(tmp_path_factory, edits):
     try:
         property_ = read_vnnlib(path)
     except InputError as error:
-        assert "\n" not in str(error) and error.mend
+        assert "\n" not in str(error) and error.hint
     else:
         assert property_.parts and property_.inputs
 

@@ -127,7 +127,7 @@ def test_the_source_is_named_and_a_mend_given() -> None:
     with pytest.raises(ExactnessError) as raised:
         check_exact(single(linear([[float(1 << 60)]])), *ends(0, 1), source="big.h5")
     assert raised.value.source == "big.h5"
-    assert raised.value.mend
+    assert raised.value.hint
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

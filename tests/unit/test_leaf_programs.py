@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.region import Region
 from netproof.conditions.constraints import Constraints
 from netproof.graph.graph import Arithmetic, GraphBuilder
@@ -59,7 +59,7 @@ def programs(*answers, scale=1.0):
         torch.stack([rows, -rows]), None, torch.tensor([[0.5, -1.0], [0.0, 0.0]]).double() * scale, len(graph.nodes) - 1
     )
     solver = Solver(*answers)
-    return LeafPrograms(OpenDual.of(graph, region), Rounding.of(graph, region), constraints, solver), solver
+    return LeafPrograms(SignDual.of(graph, region), Rounding.of(graph, region), constraints, solver), solver
 
 
 def later(seconds=60.0):

@@ -140,7 +140,7 @@ def test_what_robustness_refuses(image: tuple[float, ...], label: int, radius: i
     with pytest.raises(QueryError) as raised:
         robustness(identity(), tensor(*image), label, radius, name="sample 7")
     assert problem in str(raised.value)
-    assert raised.value.source == "sample 7" and raised.value.mend
+    assert raised.value.source == "sample 7" and raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_what_a_query_refuses(changed: dict[str, Any], problem: str) -> None:
     with pytest.raises(QueryError) as raised:
         query(**changed)
     assert problem in str(raised.value)
-    assert raised.value.source == "mine" and raised.value.mend
+    assert raised.value.source == "mine" and raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_verdicts_in_the_words_of_robustness() -> None:
 def test_settings_that_make_no_sense_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(InputError) as raised:
         Settings(**limits)
-    assert raised.value.source == "settings" and raised.value.mend
+    assert raised.value.source == "settings" and raised.value.hint
 
 
 @pytest.mark.parametrize("odd", [None, float("nan"), float("inf"), "one", 0.5, -1])

@@ -14,7 +14,7 @@ from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof import device as devices
 from netproof.attack.real import FloatAttack
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.multipliers.signs import OpenDual
+from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges import end_search
 from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
@@ -123,7 +123,7 @@ def test_splits_of_signs(name, monkeypatch):
     region, constraints = asked(graph, 5, 0.2)
 
     def ask(device):
-        dual, rounding = OpenDual.of(graph, region), Rounding.of(graph, region)
+        dual, rounding = SignDual.of(graph, region), Rounding.of(graph, region)
         search = ReluSplit(Problem(graph, constraints, None, 1 << 28, device), dual, rounding)
         return pieces(search.run(torch.arange(2), math.inf, most=30))
 

@@ -9,7 +9,7 @@ import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.multipliers.signs import OpenDual
+from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
 from netproof.errors import InputError
@@ -76,7 +76,7 @@ def test_a_search_ends_at_its_limit(activation):
     problem = Problem(made, constraints, None, 1)
     deadline = time.monotonic() + 600.0
     if isinstance(activation, ReLU):
-        found = ReluSplit(problem, OpenDual.of(made, region), Rounding.of(made, region)).run(case, deadline)
+        found = ReluSplit(problem, SignDual.of(made, region), Rounding.of(made, region)).run(case, deadline)
     else:
         found = RangeSplit(problem).run(region, case, deadline)
     boxes = InputSplit(problem).run(region, case, deadline)

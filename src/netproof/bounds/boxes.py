@@ -14,7 +14,7 @@ from torch import Tensor
 from netproof.bounds.backward import Lines, bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import hulls_of
-from netproof.bounds.ranges.refine import behind_activations, open_features
+from netproof.bounds.ranges.refine import behind_activations, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.hull import Hull
@@ -66,7 +66,7 @@ def refine_with_account(graph: Graph, region: Region, known: Rounding | None = N
         operand = graph.nodes[index].operands[0]
         if not behind[operand]:
             continue
-        is_open = open_features(graph, region, k)
+        is_open = unstable_features(graph, region, k)
         count = is_open.sum(1)
         most = int(count.max())
         if not most:

@@ -109,7 +109,7 @@ def decode_header(data: bytes, source: str) -> Header:
         header = _header(document)
         canonical = _canonical(document)
     except _MismatchError as error:
-        raise CertificateError(source, f"has a header in which {error}", _mend(error)) from None
+        raise CertificateError(source, f"has a header in which {error}", _hint(error)) from None
     except (ValueError, RecursionError, UnicodeError):
         raise CertificateError(source, "has a header that is not JSON", "make it anew") from None
     if canonical != data:
@@ -117,7 +117,7 @@ def decode_header(data: bytes, source: str) -> Header:
     return header
 
 
-def _mend(error: _MismatchError) -> str:
+def _hint(error: _MismatchError) -> str:
     real = "arithmetic" in str(error)
     return "use the version of netproof that wrote it" if real else "make it anew"
 

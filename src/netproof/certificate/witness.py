@@ -20,7 +20,7 @@ FORMAT = "netproof-witness-1"
 _LONGEST = 1 << 26
 _LARGEST = 1 << 53
 _DIGITS = 16
-_MEND = "give a witness that netproof wrote"
+_HINT = "give a witness that netproof wrote"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def read_evidence(path: str | Path, *, memory: int = MEMORY) -> Certificate | Bu
 def decode_witness(data: bytes, source: str = "witness") -> WitnessDocument:
     """The document in ``data``; raises :class:`CertificateError` where it is none, or incomplete."""
     if len(data) > _LONGEST:
-        raise CertificateError(source, f"is longer than {_LONGEST} bytes", _MEND)
+        raise CertificateError(source, f"is longer than {_LONGEST} bytes", _HINT)
     try:
         document = json.loads(
             data.decode("utf-8"),
@@ -66,9 +66,9 @@ def decode_witness(data: bytes, source: str = "witness") -> WitnessDocument:
         )
         return _document(document)
     except _UnfitError as error:
-        raise CertificateError(source, f"is no usable witness: {error}", _MEND) from None
+        raise CertificateError(source, f"is no usable witness: {error}", _HINT) from None
     except (ValueError, RecursionError):
-        raise CertificateError(source, "is neither a certificate nor a JSON document", _MEND) from None
+        raise CertificateError(source, "is neither a certificate nor a JSON document", _HINT) from None
 
 
 class _UnfitError(Exception):

@@ -120,7 +120,7 @@ def check(
     except CertificateError as error:
         # The checker was given the content, not the file's name.
         source = str(network) if error.source == str(network) else certificate
-        raise CertificateError(source, error.problem, error.mend) from None
+        raise CertificateError(source, error.problem, error.hint) from None
     if as_json:
         print_json(_document(checked, certificate, index, property_))
     else:

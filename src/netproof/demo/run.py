@@ -266,10 +266,10 @@ def draw_example(digits: Digits, example: ExactRadius, path: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    mend = "give a folder you can write to with --out"
+    hint = "give a folder you can write to with --out"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(folder, f"cannot be made a folder ({error.strerror})", mend) from None
+        raise InputError(folder, f"cannot be made a folder ({error.strerror})", hint) from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(folder, "cannot be written (no permission)", mend)
+        raise InputError(folder, "cannot be written (no permission)", hint)

@@ -33,16 +33,16 @@ class AppendedFile:
     Raises :class:`InputError` where writing fails, from whichever call comes next.
     """
 
-    def __init__(self, path: Path, mend: str = "") -> None:
+    def __init__(self, path: Path, hint: str = "") -> None:
         self._path = path
-        self._mend = mend
+        self._hint = hint
         self._failure: OSError | None = None
         self._dirty = threading.Event()
         self._closing = False
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         except OSError as error:
-            raise unwritable(path, error, mend) from None
+            raise unwritable(path, error, hint) from None
         self._syncer = threading.Thread(target=self._sync_forever, name="results-sync", daemon=True)
         self._syncer.start()
 
@@ -82,7 +82,7 @@ class AppendedFile:
                 raise self._failure
             action()
         except OSError as error:
-            raise unwritable(self._path, error, self._mend) from None
+            raise unwritable(self._path, error, self._hint) from None
 
     def _sync_forever(self) -> None:
         while not self._closing:

@@ -98,10 +98,10 @@ def _unpacked(path: Path, data: bytes, size: int) -> bytes:
         raise FormatError(path, f"is damaged gzip ({error})", "download or copy it again") from None
 
 
-def unwritable(path: str | os.PathLike[str], error: OSError, mend: str = "") -> InputError:
+def unwritable(path: str | os.PathLike[str], error: OSError, hint: str = "") -> InputError:
     """The one-line error for a file that cannot be written."""
-    mend = mend or "free some space or give another place to write to"
-    return InputError(path, f"cannot be written ({error.strerror or error})", mend)
+    hint = hint or "free some space or give another place to write to"
+    return InputError(path, f"cannot be written ({error.strerror or error})", hint)
 
 
 def write_bytes(path: str | Path, data: bytes, *, durable: bool = True) -> None:

@@ -27,9 +27,9 @@ MOST_AXES = 32
 class ExhaustedError(Exception):
     """A file makes more than it may; the reader adds where."""
 
-    def __init__(self, problem: str, mend: str = "use a smaller network") -> None:
+    def __init__(self, problem: str, hint: str = "use a smaller network") -> None:
         self.problem = problem
-        self.mend = mend
+        self.hint = hint
         super().__init__(problem)
 
 

@@ -24,7 +24,7 @@ from netproof.making.boxes import Normalization, image_box, normalized_image
 from netproof.making.generate import Shuffled
 
 _COLUMNS = ("position", "index", "label", "judgement")
-_MEND = "free some space and run the same command again: what was judged is on record"
+_HINT = "free some space and run the same command again: what was judged is on record"
 
 
 class Judgement(str, Enum):
@@ -171,7 +171,7 @@ class SelectionRecord:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            raise unwritable(self._path, error, _MEND) from None
+            raise unwritable(self._path, error, _HINT) from None
 
     def _read(self, head: str) -> None:
         text = read_bytes(self._path, "record of a selection", limit=1 << 26).decode("ascii", "replace")
@@ -208,7 +208,7 @@ class SelectionRecord:
             with self._path.open("r+b") as stream:
                 stream.truncate(length)
         except OSError as error:
-            raise unwritable(self._path, error, _MEND) from None
+            raise unwritable(self._path, error, _HINT) from None
 
 
 def _difference(text: str, head: str) -> str | None:

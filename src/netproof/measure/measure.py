@@ -75,7 +75,7 @@ def _work(pipe: Connection, method: str, network: Path, path: Path, settings: Se
     try:
         pipe.send(_cost(method, network, path, settings))
     except InputError as error:
-        pipe.send((error.source, error.problem, error.mend))
+        pipe.send((error.source, error.problem, error.hint))
 
 
 def _cost(method: str, network: Path, path: Path, settings: Settings) -> Cost:

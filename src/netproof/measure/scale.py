@@ -14,7 +14,7 @@ from torch import Tensor
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective, hulls_of
-from netproof.bounds.ranges.refine import open_features, refine_layer
+from netproof.bounds.ranges.refine import refine_layer, unstable_features
 from netproof.bounds.region import Region, box_region
 from netproof.graph.crop import Crop
 from netproof.graph.graph import Graph
@@ -76,14 +76,14 @@ def measure_root(
     begun = _clock()
     region = box_region(graph, (x - radius)[None], (x + radius)[None])
     rounding = Rounding.begun(graph, region) if error_term else _NoErrorTerm((), (), 0.0, 0.0)
-    first = [int(open_features(graph, region, k).sum()) for k in range(len(graph.activations))]
+    first = [int(unstable_features(graph, region, k).sum()) for k in range(len(graph.activations))]
     yield Layer("intervals", sum(node.size for node in graph.nodes), sum(first), sum(first), *_since(begun))
     for k, index in enumerate(graph.activations):
         begun = _clock()
-        before = int(open_features(graph, region, k).sum())
+        before = int(unstable_features(graph, region, k).sum())
         rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
         region = refine_layer(graph, region, k, rounding, threads=threads)
-        after = int(open_features(graph, region, k).sum())
+        after = int(unstable_features(graph, region, k).sum())
         yield Layer(graph.nodes[index].name, graph.nodes[index].size, before, after, *_since(begun))
     begun = _clock()
     c = torch.eye(graph.output.size, dtype=torch.float64)

@@ -88,9 +88,9 @@ class RunRecord:
 
     def check_same_run(self, folder: Path, other: RunRecord) -> None:
         """Raise :class:`InputError` where ``other``, which is to be written, is not a continuation of this."""
-        mend = "give another folder with --out, or remove this one"
+        hint = "give another folder with --out, or remove this one"
         if self.benchmark != other.benchmark:
-            raise InputError(folder, f"holds results of benchmark '{self.benchmark}', not of '{other.benchmark}'", mend)
+            raise InputError(folder, f"holds results of benchmark '{self.benchmark}', not of '{other.benchmark}'", hint)
         known = self._files_as_in(folder, other)
         changed = sorted(
             role
@@ -99,17 +99,17 @@ class RunRecord:
         )
         if changed:
             shown = ", ".join(changed[:_SHOWN]) + (f" and {len(changed) - _SHOWN} more" if changed[_SHOWN:] else "")
-            raise InputError(folder, f"holds results of other files: {shown} differ (SHA-256)", mend)
+            raise InputError(folder, f"holds results of other files: {shown} differ (SHA-256)", hint)
         self.check_same_instances(folder, other)
 
     def check_same_instances(self, folder: Path, other: RunRecord) -> None:
         """Raise :class:`InputError` where a name may stand for another instance here than in ``other``."""
-        mend = "give another folder with --out, or remove this one"
+        hint = "give another folder with --out, or remove this one"
         if not self.instances and other.doubtful:
             raise InputError(
                 folder,
                 f"is of an earlier netproof, which could give one name to two instances, such as '{min(other.doubtful)}'",
-                mend,
+                hint,
             )
         if self.instances:
             changed = sorted(
@@ -120,7 +120,7 @@ class RunRecord:
             if changed:
                 here, there = (known.get(changed[0], "none") for known in (self.instances, other.instances))
                 problem = f"holds results of another list: '{changed[0]}' is {here} there, {there} here"
-                raise InputError(folder, problem, mend)
+                raise InputError(folder, problem, hint)
 
     def continued(self, other: RunRecord) -> RunRecord:
         """This record, gone on with by ``other``: what was hashed once stays on record where it is absent now."""
@@ -177,15 +177,15 @@ class RunRecord:
             raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from None
         except (ValueError, RecursionError):
             raise InputError(path, "is not JSON", "remove the folder and run the benchmark again") from None
-        mend = "give a folder that 'netproof bench run' wrote"
+        hint = "give a folder that 'netproof bench run' wrote"
         if not isinstance(document, dict) or not isinstance(document.get("benchmark"), str):
-            raise InputError(path, "names no benchmark", mend)
+            raise InputError(path, "names no benchmark", hint)
         files, invocations = document.get("files"), document.get("invocations")
         if not isinstance(files, dict) or not all(isinstance(v, str) for v in files.values()):
-            raise InputError(path, "its 'files' is not a table of hashes", mend)
+            raise InputError(path, "its 'files' is not a table of hashes", hint)
         if not isinstance(invocations, list) or not all(isinstance(i, dict) for i in invocations):
-            raise InputError(path, "its 'invocations' is not a list of objects", mend)
+            raise InputError(path, "its 'invocations' is not a list of objects", hint)
         instances = document.get("instances", {})
         if not isinstance(instances, dict) or not all(isinstance(v, str) for v in instances.values()):
-            raise InputError(path, "its 'instances' is not a table of names", mend)
+            raise InputError(path, "its 'instances' is not a table of names", hint)
         return cls(document["benchmark"], files, tuple(invocations), instances)

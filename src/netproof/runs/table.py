@@ -47,13 +47,13 @@ def read_table(path: Path, known: Container[str] | None = None) -> Table:
     whole = data.split(b"\0", 1)[0]
     whole = whole[: whole.rfind(b"\n") + 1]
     torn = len(data) - len(whole)
-    mend = "repair that line, or remove the folder and run the benchmark again"
+    hint = "repair that line, or remove the folder and run the benchmark again"
     if not whole and HEADER_LINE.encode().startswith(data.rstrip(b"\0")):
         return Table({}, torn, 0)
     try:
         lines = whole.decode("utf-8").split("\n")[:-1]
     except UnicodeDecodeError:
-        raise FormatError(path, "is not text", mend) from None
+        raise FormatError(path, "is not text", hint) from None
     if not lines or lines[0] + "\n" != HEADER_LINE:
         raise FormatError(
             path, f"line 1 is not the header {HEADER_LINE.strip()}", "give a folder of netproof's results"
@@ -63,8 +63,8 @@ def read_table(path: Path, known: Container[str] | None = None) -> Table:
         try:
             row = Row.parse(line)
         except (csv.Error, ValueError) as error:
-            raise FormatError(path, f"line {number}: {error}", mend) from None
+            raise FormatError(path, f"line {number}: {error}", hint) from None
         if known is not None and row.instance not in known:
-            raise FormatError(path, f"line {number}: the benchmark has no instance '{row.instance}'", mend)
+            raise FormatError(path, f"line {number}: the benchmark has no instance '{row.instance}'", hint)
         rows[row.instance] = row
     return Table(rows, torn, len(lines) - 1 - len(rows))

@@ -37,7 +37,7 @@ class _Unusable:
 
     source: str
     problem: str
-    mend: str
+    hint: str
 
 
 @dataclass
@@ -87,7 +87,7 @@ def solve_in_workers(
                         start()
                     continue
                 if isinstance(message, _Unusable):
-                    raise InputError(message.source, message.problem, message.mend)
+                    raise InputError(message.source, message.problem, message.hint)
                 if isinstance(message, _Ready):
                     worker.started = True
                     if not _deal(worker, shares):
@@ -169,7 +169,7 @@ def _work(
     try:
         opened = benchmark.open(data)
     except InputError as error:
-        pipe.send(_Unusable(error.source, error.problem, error.mend))
+        pipe.send(_Unusable(error.source, error.problem, error.hint))
         return
     except NetproofError as error:
         pipe.send(_Unusable(benchmark.name, str(error), "check its files"))

@@ -105,8 +105,8 @@ class TrainingRun:
             write_checkpoint(self._checkpoint, self._identity, len(rows), state)
         except InputError as error:
             kept = "the last good checkpoint is kept" if self._checkpoint.exists() else "there is no checkpoint yet"
-            mend = f"free some space and run the same command again: {kept}"
-            raise InputError(error.source, error.problem, mend) from None
+            hint = f"free some space and run the same command again: {kept}"
+            raise InputError(error.source, error.problem, hint) from None
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         try:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.dual import Objective
-from netproof.bounds.multipliers.signs import OpenDual
+from netproof.bounds.multipliers.signs import SignDual
 from netproof.rows import Rows
 
 _ALPHA_STEP, _BETA_STEP, _WEIGHT_STEP, _DECAY = 0.1, 0.05, 0.1, 0.98
@@ -28,7 +28,7 @@ class Choice(Rows):
 
     Attributes
     ----------
-    alpha, beta : ``[B, m]`` (:meth:`netproof.bounds.multipliers.signs.OpenDual.bound`)
+    alpha, beta : ``[B, m]`` (:meth:`netproof.bounds.multipliers.signs.SignDual.bound`)
     theta : ``[B, c]``, logarithms of the weights of constraints, up to a constant
     """
 
@@ -45,8 +45,8 @@ class Choice(Rows):
         return self.alpha, self.beta, self.theta
 
 
-def optimize_open(
-    dual: OpenDual,
+def optimize_signs(
+    dual: SignDual,
     mixed: Mixed,
     side: Tensor,
     start: Choice,

@@ -40,7 +40,7 @@ def is_piecewise_linear(graph: Graph, region: Region) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class OpenDual:
+class SignDual:
     """The open features of a one-row region and how to bound objectives on its parts.
 
     Attributes
@@ -63,7 +63,7 @@ class OpenDual:
     right: Tensor
 
     @classmethod
-    def of(cls, graph: Graph, region: Region) -> OpenDual:
+    def of(cls, graph: Graph, region: Region) -> SignDual:
         """For a region of one row, on a graph that :func:`is_piecewise_linear`."""
         index, closed, lower, upper, left, right = [], [], [], [], [], []
         for i, range_low, range_high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
@@ -92,14 +92,14 @@ class OpenDual:
     def sizes(self) -> tuple[int, ...]:
         return tuple(len(which) for which in self.index)
 
-    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> OpenDual:
+    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> SignDual:
         """The same in another dtype, for searching, and where that is done."""
         target = torch.device(device)
 
         def moved(part: Tensor) -> Tensor:
             return part.to(target, dtype)
 
-        return OpenDual(
+        return SignDual(
             self.graph.to(dtype, target),
             self.region.to(dtype, target),
             tuple(which.to(target) for which in self.index),
@@ -148,7 +148,7 @@ class OpenDual:
         beta: Tensor,
         rounding: Rounding | None = None,
         error: Tensor | None = None,
-    ) -> OpenPoint:
+    ) -> SignPoint:
         """Bound objectives on parts of the region.
 
         Parameters
@@ -185,11 +185,11 @@ class OpenDual:
             self.graph, self.region, objective.coefficients, objective.constant, activate, rounding, error=error
         )
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
-        return OpenPoint(lines.value, v, lines.coefficients)
+        return SignPoint(lines.value, v, lines.coefficients)
 
 
 @dataclass(frozen=True, eq=False)
-class OpenPoint:
+class SignPoint:
     """A bound: ``value`` ``[B]``, what arrived at open features ``v`` ``[B, m]``, the form in the input ``[B, n]``."""
 
     value: Tensor

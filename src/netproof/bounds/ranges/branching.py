@@ -11,7 +11,7 @@ from torch import Tensor
 from netproof.bounds.dual import Objective
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.sign_steps import Choice
-from netproof.bounds.multipliers.signs import WHOLE, OpenDual
+from netproof.bounds.multipliers.signs import WHOLE, SignDual
 
 #: the weight of scores by lines between the slopes
 _SAY = 1e-3
@@ -20,7 +20,7 @@ _SAY = 1e-3
 Objectives = Callable[[Tensor], Objective]
 
 
-def split_scores(dual: OpenDual, v: Tensor, alpha: Tensor) -> Tensor:
+def split_scores(dual: SignDual, v: Tensor, alpha: Tensor) -> Tensor:
     """What splitting each feature could gain: the gap of the chord at 0, or of the lower line at the nearer end."""
     _, offset = dual.chords()
     lower = torch.minimum(torch.maximum(alpha, dual.left), dual.right)
@@ -28,7 +28,7 @@ def split_scores(dual: OpenDual, v: Tensor, alpha: Tensor) -> Tensor:
     return v.clamp(min=0) * offset - v.clamp(max=0) * below
 
 
-def candidate_scores(dual: OpenDual, objective: Objective, side: Tensor, choice: Choice) -> Tensor:
+def candidate_scores(dual: SignDual, objective: Objective, side: Tensor, choice: Choice) -> Tensor:
     """Scores of all features, ``[B, m]``; minus infinity where a feature is split already.
 
     Where a lower line is 0, nothing arrives at the features that decide whether its feature can be 0 at all. So lines
@@ -44,7 +44,7 @@ def candidate_scores(dual: OpenDual, objective: Objective, side: Tensor, choice:
 
 
 def choose_split(
-    dual: OpenDual,
+    dual: SignDual,
     objective: Objectives,
     side: Tensor,
     choice: Choice,

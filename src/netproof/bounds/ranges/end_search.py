@@ -15,8 +15,8 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective
-from netproof.bounds.multipliers.sign_steps import optimize_open
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
+from netproof.bounds.multipliers.sign_steps import optimize_signs
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.branching import choose_split
 from netproof.bounds.ranges.leaves import Leaves, Pool
 from netproof.bounds.region import Region
@@ -69,7 +69,7 @@ class EndSearch:
         device: torch.device | str = "cpu",
     ) -> None:
         self._graph = graph
-        self._dual = OpenDual.of(graph, region)
+        self._dual = SignDual.of(graph, region)
         self._light = self._dual.to(torch.float32, device)
         self._rounding = Rounding.of(graph, region)
         self._side = torch.zeros(len(self._dual), dtype=torch.int8) if side is None else side
@@ -210,7 +210,7 @@ class EndSearch:
         self.count += len(leaves)
         owner = leaves.owner
         light_owner, goal = self._asked(owner, target)
-        choice, _ = optimize_open(
+        choice, _ = optimize_signs(
             self._light,
             lambda rows, _: self._objective(light_owner[rows], torch.float32, goal[rows]),
             leaves.side,

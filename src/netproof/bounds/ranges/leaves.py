@@ -18,7 +18,7 @@ class Leaves(Rows):
     Attributes
     ----------
     owner : ``[B]`` int64, the number of the objective
-    side : ``[B, m]`` int8 (:meth:`netproof.bounds.multipliers.signs.OpenDual.bound`)
+    side : ``[B, m]`` int8 (:meth:`netproof.bounds.multipliers.signs.SignDual.bound`)
     alpha, beta : ``[B, m]`` float32
     value : ``[B]`` float64, a proven bound of the owner's objective on this part
     """

@@ -26,7 +26,7 @@ _TENSORS = 6
 _FAR = 64.0
 
 
-def open_features(graph: Graph, region: Region, k: int) -> Tensor:
+def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
     """Where the ``k``-th activation is not affine on its range: ``[B, n_k]`` bool."""
     low, high = region.range_lower[k], region.range_upper[k]
     return ~torch.isnan(graph.activation(graph.activations[k]).split_point((low + high) / 2, low, high))
@@ -112,8 +112,8 @@ class _Ends:
 
     @property
     def open(self) -> Tensor:
-        """:func:`open_features` of the ranges as they are by now."""
-        return open_features(self._graph, self._region.with_range(self._k, self.low, self.high), self._k)
+        """:func:`unstable_features` of the ranges as they are by now."""
+        return unstable_features(self._graph, self._region.with_range(self._k, self.low, self.high), self._k)
 
     def far(self) -> tuple[Tensor, Tensor, Tensor]:
         """Ends far beyond what else is known of the layer's values, for :meth:`improve`.

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective
-from netproof.bounds.multipliers.sign_steps import Choice, optimize_open
-from netproof.bounds.multipliers.signs import OpenDual
+from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
+from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.refine import behind_activations, rows_at_once
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
@@ -39,7 +39,7 @@ def refine_by_alpha(
         if not behind[operand]:
             continue
         hidden += 1
-        dual = OpenDual.of(graph, region)
+        dual = SignDual.of(graph, region)
         feature = dual.index[k]
         if (hidden == 1 and not any(len(which) for which in dual.index[:k])) or not len(feature):
             continue
@@ -57,7 +57,7 @@ def refine_by_alpha(
 
 
 def _bounds(
-    dual: OpenDual, light: OpenDual, node: int, feature: Tensor, rounding: Rounding, steps: int, deadline: float
+    dual: SignDual, light: SignDual, node: int, feature: Tensor, rounding: Rounding, steps: int, deadline: float
 ) -> Tensor:
     """Upper bounds of ``a`` and then of ``-a`` for features of a node."""
     rows = 2 * len(feature)
@@ -75,7 +75,7 @@ def _bounds(
     def mixed(chosen: Tensor, weight: Tensor) -> Objective:
         return Objective({node: light_c[chosen]}, light_c.new_zeros(len(chosen)))
 
-    choice, _ = optimize_open(light, mixed, side, start, steps, deadline=deadline)
+    choice, _ = optimize_signs(light, mixed, side, start, steps, deadline=deadline)
     double = choice.to(torch.float64)
     objective = Objective({node: c}, torch.zeros(rows, dtype=torch.float64))
     return dual.bound(objective, side, double.alpha, double.beta, rounding).value

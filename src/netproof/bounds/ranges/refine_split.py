@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.prefix import Prefix, prefix
 from netproof.bounds.ranges.refine import behind_activations
@@ -89,14 +89,14 @@ class SplitRefiner:
                 return part, search
         part = prefix(self._graph, region, k, which)
         known = region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
-        dual = OpenDual.of(part.graph, part.region)
+        dual = SignDual.of(part.graph, part.region)
         side = sides_of(dual, [one for one in self._cell if one.k < k], part.kept) if self._cell else None
         search = EndSearch(part.graph, part.region, *known, side, self._memory, self._device)
         self._kept[k] = part, search
         return part, search
 
 
-def sides_of(dual: OpenDual, cell: Sequence[Side], kept: Sequence[tuple[int, Tensor]] | None = None) -> Tensor:
+def sides_of(dual: SignDual, cell: Sequence[Side], kept: Sequence[tuple[int, Tensor]] | None = None) -> Tensor:
     """The cell as sides of open features, ``[m]`` int8; features that are not open are left out.
 
     ``kept`` has the original number of every activation and the original indices of its features, where some have been

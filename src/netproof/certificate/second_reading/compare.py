@@ -38,7 +38,7 @@ _MOST_ENTRIES = 1 << 23
 _PROBES, _LEAST_BITS, _MOST_BITS = 4, 16, 30
 #: step functions that the graph does not have are compared with each other on so many whole numbers
 _MOST_POINTS = 1 << 16
-_MEND = "do not trust a verdict on this file, and report it"
+_HINT = "do not trust a verdict on this file, and report it"
 
 #: what was said of networks that were compared: a network does not change, and certificates come by the hundred
 _CONFIRMED: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
@@ -174,7 +174,7 @@ class _Comparison:
             largest = max(largest, float(sizes[index].max()))
         bits = min(_MOST_BITS, 51 - int(np.ceil(np.log2(largest))))
         if bits < _LEAST_BITS:
-            raise CertificateError(self._network.path, "has sums too large to compare two readings of it", _MEND)
+            raise CertificateError(self._network.path, "has sums too large to compare two readings of it", _HINT)
         return bits
 
     def _ahead(self, probes: _Probes) -> tuple[list[Floats], Floats]:
@@ -251,7 +251,7 @@ class _Comparison:
         return True
 
     def _difference(self, what: str) -> CertificateError:
-        return CertificateError(self._network.path, f"is read as two different networks: {what} is not the same", _MEND)
+        return CertificateError(self._network.path, f"is read as two different networks: {what} is not the same", _HINT)
 
 
 def _evaluated(operator: Activation, points: Tensor, feature: int, channels: int, size: int) -> Tensor:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Samples:
     """Images with their labels.
 
-    Raises (:meth:`read`, :meth:`check`) :class:`InputError` naming file, item and mend.
+    Raises (:meth:`read`, :meth:`check`) :class:`InputError` naming file, item and hint.
     """
 
     path: Path

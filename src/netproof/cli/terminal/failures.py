@@ -40,7 +40,7 @@ def is_broken_pipe(error: BaseException) -> bool:
 
 
 def problem_of(error: BaseException, arguments: Sequence[str]) -> str:
-    """What is wrong, and the mend."""
+    """What is wrong, and the hint."""
     if isinstance(error, NetproofError):
         return str(error)
     if _is_short_of_memory(error):

@@ -184,18 +184,18 @@ def _check_validation(judged: ImageSet, found: ImageSet, widths: FixedPoint) -> 
     given, taken = ("x".join(map(str, part.images.shape[1:])) for part in (judged, found))
     largest = (1 << widths.input_bits) - 1
     if given != taken or not len(judged):
-        problem, mend = f"holds {len(judged)} images of {given}, those to train on are {taken}", "give others"
+        problem, hint = f"holds {len(judged)} images of {given}, those to train on are {taken}", "give others"
     elif len(judged.classes) > len(found.classes):
         problem = f"has {len(judged.classes)} classes, the images to train on have {len(found.classes)}"
-        mend = "give images of the same classes"
+        hint = "give images of the same classes"
     elif int(judged.images.max()) > largest:
         problem = (
             f"has grey levels up to {int(judged.images.max())}, inputs of {widths.input_bits} bits hold 0 to {largest}"
         )
-        mend = "give more --input-bits, or images of fewer grey levels"
+        hint = "give more --input-bits, or images of fewer grey levels"
     else:
         return
-    raise InputError(judged.source, problem, mend)
+    raise InputError(judged.source, problem, hint)
 
 
 def _written(network: QuantizedNetwork, kind: str, out: Path, judged: list[ImageSet]) -> list[Path]:

@@ -42,7 +42,7 @@ class SmtEngine:
         except DeadlineError:
             return Answer(Verdict.TIMEOUT)
         except QueryError as error:
-            return Answer(Verdict.UNKNOWN, reason=f"{error.problem}; {error.mend}")
+            return Answer(Verdict.UNKNOWN, reason=f"{error.problem}; {error.hint}")
         encoded = time.monotonic()
         reply = _reply(formula, deadline, settings.memory)
         return Answer(

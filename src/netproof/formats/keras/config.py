@@ -31,7 +31,7 @@ _OF_DENSE = frozenset(
 )
 #: layers that do nothing where a network is used
 _IDLE = ("Dropout", "Flatten", "InputLayer")
-_MEND = "save a network of dense layers, ReLU after all but the last"
+_HINT = "save a network of dense layers, ReLU after all but the last"
 
 
 def check_config(path: Path, text: str, layers: Sequence[tuple[str, Shape | None]]) -> None:
@@ -235,7 +235,7 @@ class _Check:
         return found
 
     def _refusal(self, problem: str) -> FormatError:
-        return FormatError(self._path, problem, _MEND)
+        return FormatError(self._path, problem, _HINT)
 
 
 def _shown(value: object) -> str:

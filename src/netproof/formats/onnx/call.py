@@ -35,11 +35,11 @@ _LONGEST_LIST = 256
 
 
 class NodeError(Exception):
-    """A node that cannot be translated: what about it, and the mend. The reader adds file and node."""
+    """A node that cannot be translated: what about it, and the hint. The reader adds file and node."""
 
-    def __init__(self, problem: str, mend: str = "export the network without it") -> None:
+    def __init__(self, problem: str, hint: str = "export the network without it") -> None:
         self.problem = problem
-        self.mend = mend
+        self.hint = hint
         super().__init__(problem)
 
 

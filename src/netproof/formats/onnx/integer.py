@@ -174,7 +174,7 @@ class _Reader:
         try:
             return self.node(output)
         except (NodeError, ExhaustedError) as refusal:
-            raise FormatError(path, f"its output '{printable(file.output)}': {refusal.problem}", refusal.mend) from None
+            raise FormatError(path, f"its output '{printable(file.output)}': {refusal.problem}", refusal.hint) from None
 
     def _call(self, node: onnx.NodeProto, operands: list[Variable | Constant | None]) -> Quantity | Constant:
         name = node.output[0]
@@ -190,7 +190,7 @@ class _Reader:
             if translate is not None and form_of(node.op_type, self._file.opset) is not None:
                 return self._checked(translate(self, call))
         except (NodeError, ExhaustedError) as refusal:
-            raise FormatError(self._path, f"{where}: {refusal.problem}", refusal.mend) from None
+            raise FormatError(self._path, f"{where}: {refusal.problem}", refusal.hint) from None
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
             # Attributes and shapes that do not belong together, as NumPy and PyTorch put it.
             detail = printable(" ".join(str(error).split())) or type(error).__name__

@@ -90,7 +90,7 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True, packed: int 
     try:
         content = embedded(path, data, around) if locations(tensors) else data
     except ExhaustedError as no:
-        raise FormatError(path, f"its external data: {no.problem}", no.mend) from None
+        raise FormatError(path, f"its external data: {no.problem}", no.hint) from None
     return Network(
         graph=graph,
         path=str(path),
@@ -198,7 +198,7 @@ def _call(
             if isinstance(result, Constant):
                 _check_constant(translation, translation.types.get(output, 0), result)
     except (NodeError, ExhaustedError) as refusal:
-        raise FormatError(path, f"{where}: {refusal.problem}", refusal.mend) from None
+        raise FormatError(path, f"{where}: {refusal.problem}", refusal.hint) from None
     except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
         # Attributes and shapes that do not belong together, as NumPy and PyTorch put it.
         detail = printable(" ".join(str(error).split())) or type(error).__name__

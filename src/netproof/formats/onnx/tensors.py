@@ -66,7 +66,7 @@ def read_tensor(path: Path, tensor: onnx.TensorProto, around: Surroundings) -> N
     try:
         around.ledger.allocate(8 * count)
     except ExhaustedError as no:
-        raise FormatError(path, f"{what}: {no.problem}", no.mend) from None
+        raise FormatError(path, f"{what}: {no.problem}", no.hint) from None
     if outside:
         data: bytes | memoryview | None = around.content(tensor, what)
     else:

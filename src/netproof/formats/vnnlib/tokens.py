@@ -29,8 +29,8 @@ _KNOWN = re.compile(
 )
 #: symbols that are the same with and without bars; what else stands between bars is none that netproof knows
 _BARRED = re.compile(r"\|([XY]_[0-9]+|and|or|true|false|Real|[<>]=?|[=+*/-])\|", re.ASCII)
-_MEND = "correct the file, or write it again as VNN-LIB 1.0"
-#: what is wrong with VNN-LIB 2, and the mend
+_HINT = "correct the file, or write it again as VNN-LIB 1.0"
+#: what is wrong with VNN-LIB 2, and the hint
 LATER_VERSION = ("is VNN-LIB of a later version", "give the property in VNN-LIB 1.0")
 #: beyond that a file is refused, and texts that can hold so many are counted before they are taken apart
 _MOST_WORDS = 6_000_000
@@ -79,10 +79,10 @@ class Tokens:
         line = self._text.count("\n", 0, start) + 1
         return line, start - (self._text.rfind("\n", 0, start) + 1) + 1
 
-    def fail(self, number: int, problem: str, mend: str = _MEND) -> NoReturn:
+    def fail(self, number: int, problem: str, hint: str = _HINT) -> NoReturn:
         """Raise a :class:`FormatError` about a word."""
         line, column = self.place(number)
-        raise FormatError(self._path, f"line {line}, column {column}: {problem}", mend)
+        raise FormatError(self._path, f"line {line}, column {column}: {problem}", hint)
 
     def _refuse(self, number: int) -> NoReturn:
         word = self.words[number]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, OpenDual
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
 from netproof.bounds.ranges.branching import split_scores
 from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.bounds.region import Region
@@ -93,13 +93,13 @@ class CellSearch:
         return Outcome(Verdict.UNSAT, count) if stuck is None else replace(stuck, subproblems=count)
 
     def _search(self, cell: Cell, region: Region, deadline: float, grace: float) -> Outcome:
-        dual = OpenDual.of(self._problem.graph, region)
+        dual = SignDual.of(self._problem.graph, region)
         search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
         return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), grace=grace)
 
     def _halves(self, cell: Cell) -> list[Cell]:
         """Both halves of a cell, the more promising one last; none where nothing is left to split."""
-        dual = OpenDual.of(self._problem.graph, cell.region)
+        dual = SignDual.of(self._problem.graph, cell.region)
         side = sides_of(dual, cell.sides)
         light = dual.to(torch.float32, self._problem.device)
         gains = self._gains(light, side.to(light.device), cell.case.to(light.device)).cpu()
@@ -111,7 +111,7 @@ class CellSearch:
         split = int(activation[best]), int(torch.cat(dual.index)[best])
         return [Cell((*cell.sides, Side(*split, half)), cell.region, cell.case, cell.bound) for half in (LEFT, RIGHT)]
 
-    def _gains(self, dual: OpenDual, side: Tensor, case: Tensor) -> Tensor:
+    def _gains(self, dual: SignDual, side: Tensor, case: Tensor) -> Tensor:
         """To first order, how much the bounds of cases fall through the ranges behind, when a feature is split: ``[m]``.
 
         A chord over ``[l, u]`` with ``g = -l u / (u - l)`` at 0 comes down by ``(l / (u - l))^2`` for every unit that
@@ -142,7 +142,7 @@ class CellSearch:
         return gains
 
     @staticmethod
-    def _arriving(dual: OpenDual, objective: Objective, side: Tensor) -> Tensor:
+    def _arriving(dual: SignDual, objective: Objective, side: Tensor) -> Tensor:
         """What arrives at every open feature by CROWN's choice, ``[B, m]``."""
         rows = len(objective)
         alpha = dual.crown_alpha().expand(rows, -1)

@@ -16,7 +16,7 @@ from netproof.bounds.dual import hulls_of
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.multipliers.signs import is_piecewise_linear
 from netproof.bounds.ranges.forms import FEW_INPUTS, form_ranges
-from netproof.bounds.ranges.refine import open_features, refine_ranges, rows_at_once
+from netproof.bounds.ranges.refine import refine_ranges, rows_at_once, unstable_features
 from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
 from netproof.conditions.constraints import Constraints
 from netproof.device import find_device, plain_products
@@ -183,7 +183,7 @@ def _ended(found: Outcome, deadline: float) -> Outcome:
 
 
 def _open_count(graph: Graph, region: Region) -> int:
-    return sum(int(open_features(graph, region, k).sum()) for k in range(len(graph.activations)))
+    return sum(int(unstable_features(graph, region, k).sum()) for k in range(len(graph.activations)))
 
 
 def _root(

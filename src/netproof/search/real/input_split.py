@@ -23,7 +23,7 @@ from netproof.bounds.intervals import interval_bound
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.mixture import best_mixture
 from netproof.bounds.ranges.forms import form_ranges
-from netproof.bounds.ranges.refine import open_features, refine_ranges
+from netproof.bounds.ranges.refine import refine_ranges, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.operators.hulls.hull import Hull
 from netproof.query import Verdict
@@ -135,7 +135,7 @@ class InputSplit:
             rounding = Rounding.of(self._graph, region)
         left, slopes = self._close(replace(batch, region=region), rounding)
         graph = self._graph
-        features = sum(open_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
+        features = sum(unstable_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
         small = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left))
         # The ranges of the whole box are refined already.
         many = ~small & ((left.region.lower < left.region.upper).sum(1) > _FEW_INPUTS) & (left.depth > 0)

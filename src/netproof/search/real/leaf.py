@@ -26,7 +26,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective
-from netproof.bounds.multipliers.signs import OpenDual
+from netproof.bounds.multipliers.signs import SignDual
 from netproof.conditions.constraints import Constraints
 from netproof.solvers.highs.model import Floats, Model, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
@@ -93,7 +93,7 @@ class LeafPrograms:
     solver : where programs are solved; its process starts with the first leaf
     """
 
-    def __init__(self, dual: OpenDual, rounding: Rounding, constraints: Constraints, solver: HighsProcess) -> None:
+    def __init__(self, dual: SignDual, rounding: Rounding, constraints: Constraints, solver: HighsProcess) -> None:
         self._dual = dual
         self._rounding = rounding
         self._constraints = constraints

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective
-from netproof.bounds.multipliers.sign_steps import Choice, optimize_open
-from netproof.bounds.multipliers.signs import LEFT, RIGHT, OpenDual
+from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
+from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.branching import choose_split
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
@@ -61,7 +61,7 @@ class ReluSplit:
     """
 
     def __init__(
-        self, problem: Problem, dual: OpenDual, rounding: Rounding, solver: HighsProcess | None = None
+        self, problem: Problem, dual: SignDual, rounding: Rounding, solver: HighsProcess | None = None
     ) -> None:
         constraints, memory = problem.constraints, problem.memory
         self._dual = dual
@@ -189,7 +189,7 @@ class ReluSplit:
     def _bound_part(self, batch: Open, steps: int, deadline: float, root: bool) -> Witness | None:
         self._tree.count += len(batch)
         case, light_case = batch.case, batch.case.to(self._light.device)
-        choice, _ = optimize_open(
+        choice, _ = optimize_signs(
             self._light,
             lambda rows, weight: self._light_constraints.mixed(light_case[rows], weight),
             batch.side,

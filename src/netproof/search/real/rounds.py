@@ -17,7 +17,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.multipliers.signs import OpenDual
+from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
@@ -62,7 +62,7 @@ class Rounds:
 
     def _run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         graph, memory, device = self._problem.graph, self._problem.memory, self._problem.device
-        some = len(OpenDual.of(graph, region)) > 0
+        some = len(SignDual.of(graph, region)) > 0
         found = self._search(region, case, deadline, _EASY if some else None)
         if _is_over(found, deadline) or not some:
             return found
@@ -110,7 +110,7 @@ class Rounds:
     def _search(
         self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
     ) -> Outcome:
-        dual = OpenDual.of(self._problem.graph, region)
+        dual = SignDual.of(self._problem.graph, region)
         search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
         return search.run(case, deadline, most, grace=grace)
 

@@ -100,7 +100,7 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
     try:
         ledger.nodes(len(graph.node))
     except ExhaustedError as no:
-        raise FormatError(path, f"has {len(graph.node)} nodes, more than can be handled", no.mend) from None
+        raise FormatError(path, f"has {len(graph.node)} nodes, more than can be handled", no.hint) from None
     opsets = sorted({entry.version for entry in model.opset_import if entry.domain in STANDARD})
     for opset in opsets or [0]:
         if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
