@@ -82,6 +82,7 @@ class Maker:
             operator, options = self.pick(
                 ("Relu", {}),
                 ("Relu", {}),
+                ("Abs", {}),
                 ("LeakyRelu", {"alpha": self.pick(0.1, -0.5, 2.5)}),
                 ("Clip", {"min": -0.5, "max": 1.0}),
             )

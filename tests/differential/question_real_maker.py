@@ -20,19 +20,19 @@ _MOST_FEATURES = 24
 
 #: kinds of calls, as often as they are listed
 _FLAT = (
-    *("Gemm", "Relu") * 5, "MatMul", "LeakyRelu", "Clip", "Clip", "BatchNormalization", "AddConstant", "SubConstant",
+    *("Gemm", "Relu") * 5, "MatMul", "Abs", "LeakyRelu", "Clip", "Clip", "BatchNormalization", "AddConstant", "SubConstant",
     "ConstantSub", "MulConstant", "DivConstant", "Neg", "Identity", "Dropout", "Cast", "Add", "Sub", "Sum", "Concat", "Slice",
     "Gather", "Split", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Expand", "Tile", "Pad", "ReduceMean", "ReduceSum",
     "Flatten",
 )  # fmt: skip
 _IMAGE = (
     *("Conv", "Relu") * 3, "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization", "Flatten",
-    "LeakyRelu", "Clip", "Add", "Sub", "Concat", "Transpose", "Pad", "MulConstant", "AddConstant", "Slice", "Gather",
+    "Abs", "LeakyRelu", "Clip", "Add", "Sub", "Concat", "Transpose", "Pad", "MulConstant", "AddConstant", "Slice", "Gather",
 )  # fmt: skip
 #: networks of one node
 _ALONE = (
     "Identity", "Flatten", "MulConstant", "Reshape", "Relu", "Neg", "Gemm", "Clip", "AddConstant", "Cast", "Dropout", "Slice",
-    "Gather", "Transpose", "LeakyRelu", "Concat", "Sub", "Add", "Sigmoid", "Tanh", "ReduceSum", "DivConstant", "Pad",
+    "Gather", "Transpose", "Abs", "LeakyRelu", "Concat", "Sub", "Add", "Sigmoid", "Tanh", "ReduceSum", "DivConstant", "Pad",
 )  # fmt: skip
 
 #: what leaves a value as it is
@@ -185,7 +185,7 @@ class _Maker:
             return self.norm(at)
         if op in ("AddConstant", "SubConstant", "ConstantSub", "MulConstant", "DivConstant"):
             return self.elementwise(op, at)
-        if op in ("Neg", "Identity", "Dropout", "Cast", "Relu", "Flatten", "Sigmoid", "Tanh"):
+        if op in ("Abs", "Neg", "Identity", "Dropout", "Cast", "Relu", "Flatten", "Sigmoid", "Tanh"):
             return self.add(op, [at])
         if op in ("one", "zero"):
             operator, number = ("MulConstant", 1.0) if op == "one" else ("AddConstant", 0.0)

@@ -331,6 +331,7 @@ _VALUES: dict[str, _Value] = {
     "Dropout": _same,
     "Cast": _same,
     "Relu": lambda call, values, kinks: _each(lambda a: a if kinks.positive(a) else Fraction(0))(values[0]),
+    "Abs": lambda call, values, kinks: _each(lambda a: a if kinks.positive(a) else -a)(values[0]),
     "LeakyRelu": _leaky,
     "Clip": _clip,
     "Sigmoid": lambda call, values, kinks: _each(lambda a: kinks.smooth("Sigmoid", a))(values[0]),

@@ -142,7 +142,7 @@ def norm(draw: Draw) -> tuple[Any, ...]:
 
 def activation(draw: Draw) -> tuple[Any, ...]:
     shape = draw.shape()
-    operator = draw.one("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Clip", "Clip", "Neg", "Identity", "Dropout")
+    operator = draw.one("Abs", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "Clip", "Clip", "Neg", "Identity", "Dropout")
     if operator == "LeakyRelu":
         return shape, [node(operator, ["x"], **draw.maybe(alpha=lambda: draw.one(0.3, -0.5, 1.5, 0.0)))]
     if operator == "Clip" and draw.opset < 11:

@@ -120,6 +120,8 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
         one("BatchNormalization", {"g": floats(4), "b": floats(4), "m": floats(4), "v": floats(4) ** 2}, opset=8),
     ),
     # activations
+    "abs": ((1, 9), one("Abs")),
+    "abs-opset8": ((1, 9), one("Abs", opset=8)),
     "relu": ((1, 9), one("Relu")),
     "leakyrelu": ((1, 9), one("LeakyRelu", alpha=0.3)),
     "leakyrelu-default": ((1, 9), one("LeakyRelu")),

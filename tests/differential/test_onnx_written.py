@@ -54,7 +54,8 @@ def test_operators_of_their_own(tmp_path):
         node("Pad", ["d", "pads", "fill"], ["e"]),
         node("Sum", ["e", "e", "e"], ["f"]),
         node("Neg", ["f"], ["g"]),
-        node("Sub", ["g", "e"], ["y"]),
+        node("Sub", ["g", "e"], ["h"]),
+        node("Abs", ["h"], ["y"]),
     ]
     path = save(tmp_path / "net.onnx", model(nodes, (3, 2, 5), {**constants, "flat": np.array([1, 24], np.int64)}))
     inputs = random_inputs((3, 2, 5))

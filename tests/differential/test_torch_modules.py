@@ -32,8 +32,21 @@ class Residual(nn.Module):
         return self.head(torch.relu(x).mean((2, 3)))
 
 
+class Distance(nn.Module):
+    """How far two linear functions are apart, and an absolute value at the very end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(6, 8)
+        self.two = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.abs(self.two(self.one(x).abs()))
+
+
 MODULES = {
     "perceptron": (lambda: nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(0.125), nn.Linear(8, 3)), (1, 6)),
+    "distance": (Distance, (1, 6)),
     "smooth": (lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 2)), (1, 6)),
     "residual": (Residual, (1, 2, 11, 9)),
     "pools": (

@@ -15,6 +15,7 @@ from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import box_region, node_intervals
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.simplify import simplify
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -31,7 +32,7 @@ from netproof.operators.affine.sum import Sum
 from netproof.operators.base import Activation
 
 ACTIVATIONS: list[Activation] = [
-    ReLU(), LeakyReLU(0.1), LeakyReLU(-0.5), LeakyReLU(1.5), Clip(-0.25, 0.5), Sigmoid(), Tanh(),
+    ReLU(), Abs(), LeakyReLU(0.1), LeakyReLU(-0.5), LeakyReLU(1.5), Clip(-0.25, 0.5), Sigmoid(), Tanh(),
 ]  # fmt: skip
 
 

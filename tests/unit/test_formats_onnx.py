@@ -156,7 +156,7 @@ def test_external_data_beside_the_network(tmp_path):
         (
             [node("Foo", ["x"])],
             (1, 3),
-            ["node 'foo_y' (Foo of 1x3) is an unknown operator", "known are Add, And, AveragePool", "Unsqueeze"],
+            ["node 'foo_y' (Foo of 1x3) is an unknown operator", "known are Abs, Add, And, AveragePool", "Unsqueeze"],
         ),
         ([node("Relu", ["x"], domain="com.microsoft")], (1, 3), ["unknown operator of domain 'com.microsoft'"]),
         ([node("Mul", ["x", "x"])], (1, 3), ["node 'mul_y' (Mul of 1x3, 1x3)", "depend on the input are multiplied"]),

@@ -18,6 +18,7 @@ from netproof.formats.onnx.writing.float import OnnxWriter
 from netproof.graph.graph import Graph, Node
 from netproof.graph.passes.fold_scale import scale_after
 from netproof.graph.passes.merge import merge
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -198,6 +199,9 @@ class _Writer:
         flat = [self._shaped(value, (1, size)) for value, size in zip(values, operator.sizes, strict=True)]
         return self._onnx.node("Concat", name, flat, axis=1), (1, sum(operator.sizes))
 
+    def _abs(self, name: str, operator: Abs, values: Sequence[tuple[str, Shape]]) -> tuple[str, Shape]:
+        return self._onnx.node("Abs", name, [values[0][0]]), values[0][1]
+
     def _relu(self, name: str, operator: ReLU, values: Sequence[tuple[str, Shape]]) -> tuple[str, Shape]:
         return self._onnx.relu(name, values[0][0]), values[0][1]
 
@@ -228,6 +232,7 @@ _WRITERS: dict[type[Operator], Callable[..., tuple[str, Shape]]] = {
     Select: _Writer._select,
     Sum: _Writer._sum,
     Concatenate: _Writer._concatenate,
+    Abs: _Writer._abs,
     ReLU: _Writer._relu,
     LeakyReLU: _Writer._leaky_relu,
     Clip: _Writer._clip,
