@@ -95,7 +95,7 @@ def _network(kind: str, random: np.random.Generator) -> Maker:
     choices: Sequence[str] = {
         "convolution": ("conv", "norm", "piecewise", "pool"),
         "residual": ("residual", "norm", "piecewise", "residual"),
-        "mixture": ("conv", "piecewise", "concat", "permute", "scale", "pool", "residual"),
+        "mixture": ("conv", "piecewise", "transposed", "concat", "permute", "scale", "pool", "residual"),
         "smooth": ("conv", "activation", "activation", "residual", "scale"),
     }[kind]
     for _ in range(int(random.integers(2, 5))):

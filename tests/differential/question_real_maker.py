@@ -26,7 +26,7 @@ _FLAT = (
     "Flatten",
 )  # fmt: skip
 _IMAGE = (
-    *("Conv", "Relu") * 3, "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization", "Flatten",
+    *("Conv", "Relu") * 3, "ConvTranspose", "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization", "Flatten",
     "Abs", "LeakyRelu", "Clip", "Add", "Sub", "Concat", "Transpose", "Pad", "MulConstant", "AddConstant", "Slice", "Gather",
 )  # fmt: skip
 #: networks of one node
@@ -177,6 +177,8 @@ class _Maker:
             return self.gemm(at, int(random.integers(1, 6)))
         if op == "MatMul" and flat:
             return self.add(op, [at], [self.numbers(shape[1], int(random.integers(1, 6)))])
+        if op == "ConvTranspose":
+            return self.transposed(at) if image else self.call("Relu", at)
         if op in ("Conv", "AveragePool", "MaxPool"):
             return self.window(op, at) if image else self.call("Relu", at)
         if op in ("GlobalAveragePool", "GlobalMaxPool") and image:
@@ -279,6 +281,22 @@ class _Maker:
         outputs = channels if group > 1 else int(random.integers(1, 4))
         weight = self.numbers(outputs, channels // group, *kernel)
         return self.add("Conv", [at], [weight, self.numbers(outputs)], pads=pads, stride=stride, group=group)
+
+    def transposed(self, at: int) -> int:
+        random, channels = self.random, self.shape_of(at)[1]
+        kernel, stride = random.integers(1, 3, 2).tolist(), int(random.choice([1, 1, 2]))
+        more = int(random.integers(stride))
+        pads = [int(random.integers(0, 2)) if min(self.shape_of(at)[2:]) > 1 else 0 for _ in range(4)]
+        group = channels if channels > 1 and random.random() < 0.2 else 1
+        outputs = 1 if group > 1 else int(random.integers(1, 3))
+        weight = self.numbers(channels, outputs, *kernel)
+        bias = self.numbers(outputs * group)
+        if any(
+            stride * (e - 1) + k + more <= pads[a] + pads[a + 2]
+            for a, (e, k) in enumerate(zip(self.shape_of(at)[2:], kernel, strict=True))
+        ):
+            pads = [0] * 4
+        return self.add("ConvTranspose", [at], [weight, bias], pads=pads, stride=stride, group=group, more=more)
 
 
 def _array(point: Sequence[Fraction], shape: Shape) -> Objects:

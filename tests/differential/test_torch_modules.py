@@ -56,6 +56,13 @@ MODULES = {
         ),
         (1, 2, 12, 11),
     ),
+    "decoder": (
+        lambda: nn.Sequential(
+            nn.Linear(5, 12), nn.ReLU(), nn.Unflatten(1, (3, 2, 2)), nn.ConvTranspose2d(3, 4, 3, 2, 1, output_padding=1),
+            nn.BatchNorm2d(4), nn.ReLU(), nn.ConvTranspose2d(4, 2, 4, 2, 1, groups=2, bias=False), nn.Flatten(), nn.Linear(128, 3),
+        ),
+        (1, 5),
+    ),
     "one axis": (lambda: nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten()), (1, 2, 9)),
     "reshaped": (lambda: nn.Sequential(nn.Unflatten(1, (3, 2)), nn.Linear(2, 4), nn.ReLU(), nn.Flatten(1)), (1, 6)),
 }  # fmt: skip

@@ -32,6 +32,7 @@ from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 from netproof.operators.affine.sum import Sum
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 from netproof.operators.base import Affine, Operator, Shape
 
 
@@ -133,6 +134,28 @@ class _Writer:
         )
         return result, (operator.samples, *operator.sample_shape)
 
+    def _transposed_convolution(
+        self, name: str, operator: TransposedConvolution, values: Sequence[tuple[str, Shape]]
+    ) -> tuple[str, Shape]:
+        operands = [
+            self._shaped(values[0], (operator.samples, *operator.input_shape)),
+            self._onnx.constant(f"{name}.weight", _array(operator.weight)),
+        ]
+        if operator.bias is not None:
+            operands.append(self._onnx.constant(f"{name}.bias", _array(operator.bias)))
+        result = self._onnx.node(
+            "ConvTranspose",
+            name,
+            operands,
+            kernel_shape=list(operator.kernel),
+            pads=[before for before, _ in operator.padding] + [after for _, after in operator.padding],
+            strides=list(operator.stride),
+            dilations=list(operator.dilation),
+            output_padding=list(operator.output_padding),
+            group=operator.groups,
+        )
+        return result, (operator.samples, *operator.sample_shape)
+
     def _batch_norm(self, name: str, operator: BatchNorm, values: Sequence[tuple[str, Shape]]) -> tuple[str, Shape]:
         channels = operator.gain.numel()
         shape = values[0][1]
@@ -227,6 +250,7 @@ _WRITERS: dict[type[Operator], Callable[..., tuple[str, Shape]]] = {
     Linear: _Writer._linear,
     BlockLinear: _Writer._block_linear,
     Convolution: _Writer._convolution,
+    TransposedConvolution: _Writer._transposed_convolution,
     BatchNorm: _Writer._batch_norm,
     Scale: _Writer._scale,
     Select: _Writer._select,
