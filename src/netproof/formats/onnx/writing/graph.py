@@ -55,7 +55,8 @@ def graph_onnx(graph: Graph, name: str, *, fold: bool = False) -> bytes:
 def _bias(first: Affine, second: Affine) -> Affine | None:
     """A constant that is added right after a matrix product is its bias."""
     plain = isinstance(second, Scale) and not isinstance(second, BatchNorm) and bool((second.scale == 1).all())
-    return scale_after(first, second) if plain and isinstance(first, (Linear, Convolution)) else None
+    weighted = isinstance(first, (Linear, Convolution, TransposedConvolution))
+    return scale_after(first, second) if plain and weighted else None
 
 
 class _Writer:
