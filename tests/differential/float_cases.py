@@ -22,6 +22,7 @@ from differential.onnx_maker import Maker
 from netproof.formats.onnx.read import read_onnx
 from netproof.graph.graph import Graph
 from netproof.network import Network
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -80,6 +81,7 @@ def _network(kind: str, random: np.random.Generator) -> Maker:
             operator, options = maker.pick(
                 ("Relu", {}),
                 ("Relu", {}),
+                ("Abs", {}),
                 ("LeakyRelu", {"alpha": maker.pick(0.1, 0.1, -0.5, 2.5)}),
                 ("Clip", {"min": -0.25, "max": 0.75}),
             )
@@ -93,7 +95,7 @@ def _network(kind: str, random: np.random.Generator) -> Maker:
     choices: Sequence[str] = {
         "convolution": ("conv", "norm", "piecewise", "pool"),
         "residual": ("residual", "norm", "piecewise", "residual"),
-        "mixture": ("conv", "piecewise", "concat", "permute", "scale", "pool", "residual"),
+        "mixture": ("conv", "piecewise", "transposed", "concat", "permute", "scale", "pool", "residual"),
         "smooth": ("conv", "activation", "activation", "residual", "scale"),
     }[kind]
     for _ in range(int(random.integers(2, 5))):
@@ -259,6 +261,8 @@ def _encode(
         kinks: Sequence[tuple[float, float]]
         if isinstance(at.operator, ReLU):
             kinks, base, alpha = ((0.0, 1.0),), None, 0.0
+        elif isinstance(at.operator, Abs):
+            kinks, base, alpha = ((0.0, 1.0),), None, -1.0
         elif isinstance(at.operator, LeakyReLU) and at.operator.alpha < 1:
             kinks, base, alpha = ((0.0, 1.0),), None, at.operator.alpha
         elif isinstance(at.operator, Clip) and np.isfinite([at.operator.low, at.operator.high]).all():

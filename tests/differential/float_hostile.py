@@ -11,6 +11,7 @@ import torch
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
@@ -47,7 +48,9 @@ def hostile_graph(random: np.random.Generator) -> Graph:
         if before == after and random.random() < 0.5:
             at = builder.add(f"sum {number}", Sum((1, -1)), at, operand)
         if number < 2:
-            at = builder.add(f"act {number}", ReLU() if random.random() < 0.7 else LeakyReLU(0.1), at)
+            kind = random.random()
+            operator = ReLU() if kind < 0.6 else LeakyReLU(0.1) if kind < 0.8 else Abs()
+            at = builder.add(f"act {number}", operator, at)
     return builder.build()
 
 

@@ -69,6 +69,19 @@ class Maker:
             )  # fmt: skip
             extents = [(e + pad - kernel) // stride + 1 for e in (height, width)]
             self.shape = (1, outputs, *extents)
+        elif kind == "transposed":
+            kernel, stride = self.pick(2, 3), self.pick(1, 2)
+            outputs, groups = self.pick(2, 4), self.pick(1, 2) if channels % 2 == 0 else 1
+            more, before = self.pick(*range(stride)), self.pick(0, 1)
+            whole = [stride * (e - 1) + kernel + more for e in (height, width)]
+            if max(whole) > 12:
+                return
+            weight = self.constant(channels, outputs // groups, kernel, kernel, scale=0.5)
+            self.value = self.add(
+                "ConvTranspose", self.value, weight, self.constant(outputs),
+                strides=[stride] * 2, pads=[before, 0, 0, before], group=groups, output_padding=[more] * 2,
+            )  # fmt: skip
+            self.shape = (1, outputs, *(e - before for e in whole))
         elif kind == "norm":
             parts = [self.constant(channels), self.constant(channels), self.constant(channels)]
             variance = self.constant(channels, scale=0.1, shift=1.0)
@@ -82,6 +95,7 @@ class Maker:
             operator, options = self.pick(
                 ("Relu", {}),
                 ("Relu", {}),
+                ("Abs", {}),
                 ("LeakyRelu", {"alpha": self.pick(0.1, -0.5, 2.5)}),
                 ("Clip", {"min": -0.5, "max": 1.0}),
             )

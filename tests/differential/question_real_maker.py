@@ -20,19 +20,19 @@ _MOST_FEATURES = 24
 
 #: kinds of calls, as often as they are listed
 _FLAT = (
-    *("Gemm", "Relu") * 5, "MatMul", "LeakyRelu", "Clip", "Clip", "BatchNormalization", "AddConstant", "SubConstant",
+    *("Gemm", "Relu") * 5, "MatMul", "Abs", "LeakyRelu", "Clip", "Clip", "BatchNormalization", "AddConstant", "SubConstant",
     "ConstantSub", "MulConstant", "DivConstant", "Neg", "Identity", "Dropout", "Cast", "Add", "Sub", "Sum", "Concat", "Slice",
     "Gather", "Split", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Expand", "Tile", "Pad", "ReduceMean", "ReduceSum",
     "Flatten",
 )  # fmt: skip
 _IMAGE = (
-    *("Conv", "Relu") * 3, "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization", "Flatten",
-    "LeakyRelu", "Clip", "Add", "Sub", "Concat", "Transpose", "Pad", "MulConstant", "AddConstant", "Slice", "Gather",
+    *("Conv", "Relu") * 3, "ConvTranspose", "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization", "Flatten",
+    "Abs", "LeakyRelu", "Clip", "Add", "Sub", "Concat", "Transpose", "Pad", "MulConstant", "AddConstant", "Slice", "Gather",
 )  # fmt: skip
 #: networks of one node
 _ALONE = (
     "Identity", "Flatten", "MulConstant", "Reshape", "Relu", "Neg", "Gemm", "Clip", "AddConstant", "Cast", "Dropout", "Slice",
-    "Gather", "Transpose", "LeakyRelu", "Concat", "Sub", "Add", "Sigmoid", "Tanh", "ReduceSum", "DivConstant", "Pad",
+    "Gather", "Transpose", "Abs", "LeakyRelu", "Concat", "Sub", "Add", "Sigmoid", "Tanh", "ReduceSum", "DivConstant", "Pad",
 )  # fmt: skip
 
 #: what leaves a value as it is
@@ -177,6 +177,8 @@ class _Maker:
             return self.gemm(at, int(random.integers(1, 6)))
         if op == "MatMul" and flat:
             return self.add(op, [at], [self.numbers(shape[1], int(random.integers(1, 6)))])
+        if op == "ConvTranspose":
+            return self.transposed(at) if image else self.call("Relu", at)
         if op in ("Conv", "AveragePool", "MaxPool"):
             return self.window(op, at) if image else self.call("Relu", at)
         if op in ("GlobalAveragePool", "GlobalMaxPool") and image:
@@ -185,7 +187,7 @@ class _Maker:
             return self.norm(at)
         if op in ("AddConstant", "SubConstant", "ConstantSub", "MulConstant", "DivConstant"):
             return self.elementwise(op, at)
-        if op in ("Neg", "Identity", "Dropout", "Cast", "Relu", "Flatten", "Sigmoid", "Tanh"):
+        if op in ("Abs", "Neg", "Identity", "Dropout", "Cast", "Relu", "Flatten", "Sigmoid", "Tanh"):
             return self.add(op, [at])
         if op in ("one", "zero"):
             operator, number = ("MulConstant", 1.0) if op == "one" else ("AddConstant", 0.0)
@@ -279,6 +281,22 @@ class _Maker:
         outputs = channels if group > 1 else int(random.integers(1, 4))
         weight = self.numbers(outputs, channels // group, *kernel)
         return self.add("Conv", [at], [weight, self.numbers(outputs)], pads=pads, stride=stride, group=group)
+
+    def transposed(self, at: int) -> int:
+        random, channels = self.random, self.shape_of(at)[1]
+        kernel, stride = random.integers(1, 3, 2).tolist(), int(random.choice([1, 1, 2]))
+        more = int(random.integers(stride))
+        pads = [int(random.integers(0, 2)) if min(self.shape_of(at)[2:]) > 1 else 0 for _ in range(4)]
+        group = channels if channels > 1 and random.random() < 0.2 else 1
+        outputs = 1 if group > 1 else int(random.integers(1, 3))
+        weight = self.numbers(channels, outputs, *kernel)
+        bias = self.numbers(outputs * group)
+        if any(
+            stride * (e - 1) + k + more <= pads[a] + pads[a + 2]
+            for a, (e, k) in enumerate(zip(self.shape_of(at)[2:], kernel, strict=True))
+        ):
+            pads = [0] * 4
+        return self.add("ConvTranspose", [at], [weight, bias], pads=pads, stride=stride, group=group, more=more)
 
 
 def _array(point: Sequence[Fraction], shape: Shape) -> Objects:

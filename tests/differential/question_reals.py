@@ -189,6 +189,23 @@ def _convolution(call: Call, values: Sequence[Objects], kinks: Kinks) -> Objects
     return made
 
 
+def _transposed(call: Call, values: Sequence[Objects], kinks: Kinks) -> Objects:
+    """Every value adds a multiple of the kernel to the result."""
+    weight, bias = (exactly(c) for c in call.constants)
+    x, stride, group, pads = values[0], call.options["stride"], call.options["group"], call.options["pads"]
+    (_, channels, height, width), (_, each, *kernel) = x.shape, weight.shape
+    extents = [stride * (e - 1) + k + call.options["more"] for e, k in zip((height, width), kernel, strict=True)]
+    made = np.empty((1, each * group, *extents), object)
+    for o in range(each * group):
+        made[0, o] = bias[o]
+    for c, o, i, j in itertools.product(range(channels), range(each), range(height), range(width)):
+        target = c // (channels // group) * each + o
+        for p, q in itertools.product(*map(range, kernel)):
+            if weight[c, o, p, q]:
+                made[0, target, i * stride + p, j * stride + q] += x[0, c, i, j] * weight[c, o, p, q]
+    return made[:, :, pads[0] : extents[0] - pads[2], pads[1] : extents[1] - pads[3]]
+
+
 def _windows(call: Call, x: Objects) -> list[tuple[tuple[int, ...], list[Any]]]:
     """Entries of every window that lie in the image."""
     kernel, stride, pads = call.options["kernel"], call.options["stride"], call.options["pads"]
@@ -312,6 +329,7 @@ _VALUES: dict[str, _Value] = {
     "Gemm": _gemm,
     "MatMul": lambda call, values, kinks: _product(values[0], exactly(call.constants[0])),
     "Conv": _convolution,
+    "ConvTranspose": _transposed,
     "AveragePool": _average_pool,
     "MaxPool": _max_pool,
     "GlobalAveragePool": lambda call, values, kinks: (
@@ -331,6 +349,7 @@ _VALUES: dict[str, _Value] = {
     "Dropout": _same,
     "Cast": _same,
     "Relu": lambda call, values, kinks: _each(lambda a: a if kinks.positive(a) else Fraction(0))(values[0]),
+    "Abs": lambda call, values, kinks: _each(lambda a: a if kinks.positive(a) else -a)(values[0]),
     "LeakyRelu": _leaky,
     "Clip": _clip,
     "Sigmoid": lambda call, values, kinks: _each(lambda a: kinks.smooth("Sigmoid", a))(values[0]),
@@ -375,13 +394,16 @@ def _emit(
     results, operator = [result], op
     attributes: dict[str, Any] = {}
     inputs = list(operands)
-    if op in ("Gemm", "Conv", "MatMul", "BatchNormalization"):
+    if op in ("Gemm", "Conv", "ConvTranspose", "MatMul", "BatchNormalization"):
         inputs += [constant(array) for array in call.constants]
     if op == "Gemm":
         attributes = {key: o[key] for key in ("transB", "alpha", "beta")}
     elif op == "Conv":
         kernel = list(call.constants[0].shape[2:])
         attributes = {"kernel_shape": kernel, "pads": o["pads"], "strides": [o["stride"]] * 2, "group": o["group"]}
+    elif op == "ConvTranspose":
+        attributes = {"pads": o["pads"], "strides": [o["stride"]] * 2, "group": o["group"]}
+        attributes["output_padding"] = [o["more"]] * 2
     elif op in ("AveragePool", "MaxPool"):
         attributes = {"kernel_shape": o["kernel"], "pads": o["pads"], "strides": [o["stride"]] * 2}
         if op == "AveragePool":

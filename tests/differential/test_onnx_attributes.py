@@ -80,6 +80,31 @@ def conv(draw: Draw) -> tuple[Any, ...]:
     ]
 
 
+def transposed(draw: Draw) -> tuple[Any, ...]:
+    axes = draw.one(1, 2, 2, 3)
+    group = draw.one(1, 1, 2)
+    kernel = draw.whole(1, 4, axes)
+    channels, outputs = group * draw.one(1, 2), group * draw.one(1, 2)
+    inputs = ["x", draw.floats(channels, outputs // group, *kernel), *draw.one([], [draw.floats(outputs)])]
+    options = draw.maybe(
+        dilations=lambda: draw.whole(1, 2, axes),
+        output_padding=lambda: draw.whole(0, 1, axes),
+        kernel_shape=lambda: kernel,
+    )
+    options["strides"] = draw.whole(1 + int(bool(sum(options.get("output_padding", [])))), 3, axes)
+    style = draw.random.random()
+    if style < 0.3:
+        options["auto_pad"] = draw.one("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET")
+    elif style < 0.6:
+        options["pads"] = draw.whole(0, 2, 2 * axes)
+    extents = draw.whole(2, 4, axes)
+    if draw.random.random() < 0.3:
+        options["output_shape"] = [
+            max(1, s * e - draw.whole(0, 2, 1)[0]) for s, e in zip(options["strides"], extents, strict=True)
+        ]
+    return (draw.one(1, 1, 2), channels, *extents), [node("ConvTranspose", inputs, group=group, **options)]
+
+
 def pool(draw: Draw) -> tuple[Any, ...]:
     operator = draw.one("MaxPool", "AveragePool")
     axes = draw.one(1, 2, 2, 3)
@@ -142,7 +167,7 @@ def norm(draw: Draw) -> tuple[Any, ...]:
 
 def activation(draw: Draw) -> tuple[Any, ...]:
     shape = draw.shape()
-    operator = draw.one("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Clip", "Clip", "Neg", "Identity", "Dropout")
+    operator = draw.one("Abs", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "Clip", "Clip", "Neg", "Identity", "Dropout")
     if operator == "LeakyRelu":
         return shape, [node(operator, ["x"], **draw.maybe(alpha=lambda: draw.one(0.3, -0.5, 1.5, 0.0)))]
     if operator == "Clip" and draw.opset < 11:
@@ -238,7 +263,7 @@ def arithmetic(draw: Draw) -> tuple[Any, ...]:
     return (1, 2), [*nodes, node("Cast", ["i"], ["f"], to=1), node("Add", ["x", "f"])]
 
 
-MAKERS = (conv, pool, gemm, elementwise, reduction, norm, activation, moving, parts, products, arithmetic)
+MAKERS = (conv, transposed, pool, gemm, elementwise, reduction, norm, activation, moving, parts, products, arithmetic)
 
 
 @pytest.mark.parametrize("opset", range(OLDEST_OPSET, NEWEST_OPSET + 1))

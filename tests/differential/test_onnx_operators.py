@@ -28,6 +28,13 @@ def conv(*weight: int, groups: int = 1, bias: bool = True, opset: int = 13, **at
     return [node("Conv", ["x", *constants], group=groups, **attributes)], constants, opset
 
 
+def transposed(*weight: int, groups: int = 1, bias: bool = True, opset: int = 13, **attributes: Any) -> tuple[Any, ...]:
+    constants = {"w": floats(*weight), "b": floats(weight[1] * groups)}
+    if not bias:
+        del constants["b"]
+    return [node("ConvTranspose", ["x", *constants], group=groups, **attributes)], constants, opset
+
+
 def one(operator: str, constants: dict[str, Any] | None = None, opset: int = 13, **attributes: Any) -> tuple[Any, ...]:
     return [node(operator, ["x", *(constants or {})], **attributes)], constants or {}, opset
 
@@ -100,6 +107,25 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "conv-1d": ((1, 3, 9), conv(4, 3, 3, pads=[1, 0], strides=[2])),
     "conv-3d": ((1, 2, 4, 5, 4), conv(3, 2, 2, 3, 2, pads=[1, 0, 0, 1, 0, 0])),
     "conv-opset8": (IMAGE, conv(3, 4, 3, 3, opset=8)),
+    "transposed": (IMAGE, transposed(4, 3, 3, 3)),
+    "transposed-strided": (IMAGE, transposed(4, 3, 3, 2, strides=[2, 3], pads=[1, 0, 2, 1])),
+    "transposed-gaps": (IMAGE, transposed(4, 2, 1, 2, strides=[3, 4], output_padding=[2, 1])),
+    "transposed-dilated": (IMAGE, transposed(4, 3, 2, 3, dilations=[3, 2], strides=[2, 1], output_padding=[1, 0])),
+    "transposed-grouped": (IMAGE, transposed(4, 3, 3, 3, groups=2, strides=[2, 2], pads=[1, 1, 1, 1])),
+    "transposed-no-bias": (IMAGE, transposed(4, 3, 2, 2, bias=False)),
+    "transposed-same-upper": (IMAGE, transposed(4, 3, 4, 3, auto_pad="SAME_UPPER", strides=[2, 2])),
+    "transposed-same-lower": (IMAGE, transposed(4, 3, 4, 3, auto_pad="SAME_LOWER", strides=[2, 2])),
+    "transposed-valid": (IMAGE, transposed(4, 3, 4, 3, auto_pad="VALID")),
+    "transposed-shape": (IMAGE, transposed(4, 3, 4, 3, output_shape=[12, 13], strides=[2, 2])),
+    "transposed-shape-upper": (
+        IMAGE,
+        transposed(4, 3, 4, 4, output_shape=[13, 13], strides=[2, 2], auto_pad="SAME_UPPER"),
+    ),
+    "transposed-samples": ((3, 2, 4, 4), transposed(2, 3, 3, 3)),
+    "transposed-1d": ((1, 3, 5), transposed(3, 4, 3, pads=[1, 0], strides=[2])),
+    "transposed-3d": ((1, 2, 3, 2, 3), transposed(2, 3, 2, 3, 2, pads=[1, 0, 0, 1, 0, 0], strides=[1, 2, 2])),
+    "transposed-opset8": (IMAGE, transposed(4, 3, 3, 3, opset=8, strides=[2, 2], output_shape=[15, 11])),
+    "transposed-opset8-same": (IMAGE, transposed(4, 3, 2, 3, opset=8, auto_pad="SAME_UPPER")),
     # elementwise with constants
     "add": (IMAGE, one("Add", {"c": floats(4, 1, 1)})),
     "add-grown": ((1, 3), one("Add", {"c": floats(2, 1)})),
@@ -120,6 +146,8 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
         one("BatchNormalization", {"g": floats(4), "b": floats(4), "m": floats(4), "v": floats(4) ** 2}, opset=8),
     ),
     # activations
+    "abs": ((1, 9), one("Abs")),
+    "abs-opset8": ((1, 9), one("Abs", opset=8)),
     "relu": ((1, 9), one("Relu")),
     "leakyrelu": ((1, 9), one("LeakyRelu", alpha=0.3)),
     "leakyrelu-default": ((1, 9), one("LeakyRelu")),

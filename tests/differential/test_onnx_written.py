@@ -54,13 +54,41 @@ def test_operators_of_their_own(tmp_path):
         node("Pad", ["d", "pads", "fill"], ["e"]),
         node("Sum", ["e", "e", "e"], ["f"]),
         node("Neg", ["f"], ["g"]),
-        node("Sub", ["g", "e"], ["y"]),
+        node("Sub", ["g", "e"], ["h"]),
+        node("Abs", ["h"], ["y"]),
     ]
     path = save(tmp_path / "net.onnx", model(nodes, (3, 2, 5), {**constants, "flat": np.array([1, 24], np.int64)}))
     inputs = random_inputs((3, 2, 5))
     graph, _ = unsimplified_graph(path, path.read_bytes())
     data = graph_onnx(graph, "again")
     for mine, other in zip(run_onnxruntime(data, inputs), run_onnxruntime(path.read_bytes(), inputs), strict=True):
+        assert np.abs(mine - other).max() <= 1e-5
+
+
+def test_transposed_convolutions(tmp_path):
+    random = np.random.default_rng(1)
+    constants = {
+        "k": random.normal(size=(4, 3, 3, 2)),
+        "b": random.normal(size=6),
+        "j": random.normal(size=(6, 1, 2, 2)),
+    }
+    nodes = [
+        node(
+            "ConvTranspose", ["x", "k", "b"], ["a"], strides=[2, 3], pads=[1, 0, 0, 1], output_padding=[1, 2], group=2
+        ),
+        node("Relu", ["a"], ["c"]),
+        node("ConvTranspose", ["c", "j"], ["d"], dilations=[2, 1]),
+        node("Flatten", ["d"]),
+    ]
+    path = save(tmp_path / "net.onnx", model(nodes, (1, 4, 3, 2), constants))
+    inputs = random_inputs((1, 4, 3, 2))
+    graph, _ = unsimplified_graph(path, path.read_bytes())
+    again = tmp_path / "again.onnx"
+    again.write_bytes(graph_onnx(graph, "again"))
+    assert_agrees(again, inputs)
+    for mine, other in zip(
+        run_onnxruntime(again.read_bytes(), inputs), run_onnxruntime(path.read_bytes(), inputs), strict=True
+    ):
         assert np.abs(mine - other).max() <= 1e-5
 
 

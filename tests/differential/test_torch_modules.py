@@ -32,8 +32,21 @@ class Residual(nn.Module):
         return self.head(torch.relu(x).mean((2, 3)))
 
 
+class Distance(nn.Module):
+    """How far two linear functions are apart, and an absolute value at the very end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(6, 8)
+        self.two = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.abs(self.two(self.one(x).abs()))
+
+
 MODULES = {
     "perceptron": (lambda: nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(0.125), nn.Linear(8, 3)), (1, 6)),
+    "distance": (Distance, (1, 6)),
     "smooth": (lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 2)), (1, 6)),
     "residual": (Residual, (1, 2, 11, 9)),
     "pools": (
@@ -42,6 +55,13 @@ MODULES = {
             nn.AvgPool2d(2, 1, 1), nn.Hardtanh(-0.25, 0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(4, 3),
         ),
         (1, 2, 12, 11),
+    ),
+    "decoder": (
+        lambda: nn.Sequential(
+            nn.Linear(5, 12), nn.ReLU(), nn.Unflatten(1, (3, 2, 2)), nn.ConvTranspose2d(3, 4, 3, 2, 1, output_padding=1),
+            nn.BatchNorm2d(4), nn.ReLU(), nn.ConvTranspose2d(4, 2, 4, 2, 1, groups=2, bias=False), nn.Flatten(), nn.Linear(128, 3),
+        ),
+        (1, 5),
     ),
     "one axis": (lambda: nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten()), (1, 2, 9)),
     "reshaped": (lambda: nn.Sequential(nn.Unflatten(1, (3, 2)), nn.Linear(2, 4), nn.ReLU(), nn.Flatten(1)), (1, 6)),

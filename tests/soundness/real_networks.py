@@ -10,6 +10,7 @@ import torch
 
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.network import Network
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -69,6 +70,8 @@ def activation(operator, a: Fraction) -> Fraction:
     if isinstance(operator, Clip):
         low = a if operator.low == -math.inf else max(a, Fraction(operator.low))
         return low if operator.high == math.inf else min(low, Fraction(operator.high))
+    if isinstance(operator, Abs):
+        return abs(a)
     slope = Fraction(operator.alpha) if isinstance(operator, LeakyReLU) else Fraction(0)
     return a if a >= 0 else slope * a
 

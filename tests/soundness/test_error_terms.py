@@ -22,6 +22,7 @@ from netproof.bounds.ranges.refine_split import Side, is_empty_cell
 from netproof.bounds.region import Region, box_region
 from netproof.conditions.constraints import Constraints
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
@@ -156,8 +157,8 @@ def wide(graph: Graph, lower: torch.Tensor, upper: torch.Tensor) -> Region:
     return Region(lower[None], upper[None], tuple(-e for e in ends), tuple(ends))
 
 
-@pytest.mark.parametrize("leaky", [False, True])
-def test_linear_forms_of_single_points(leaky):
+@pytest.mark.parametrize("operator", [ReLU(), LeakyReLU(0.1), Abs()], ids=repr)
+def test_linear_forms_of_single_points(operator):
     """On a box that is one point only the rounding is left of a form's radius."""
     random = np.random.default_rng(2)
     off = 0
@@ -168,7 +169,7 @@ def test_linear_forms_of_single_points(leaky):
         for layer in range(2):
             weight = random.normal(size=(n, before)) * 10.0 ** random.uniform(-8, 8, (n, before))
             at = builder.add(f"dense {layer}", Linear(double(weight), double(random.normal(size=n))), at)
-            at = builder.add(f"act {layer}", LeakyReLU(0.1) if leaky else ReLU(), at)
+            at = builder.add(f"act {layer}", operator, at)
         graph = builder.build()
         x = double(random.normal(size=n))
         # The last feature of the first layer cancels all but its rounding.

@@ -15,6 +15,7 @@ from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import box_region, node_intervals
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.simplify import simplify
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -28,15 +29,46 @@ from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 from netproof.operators.affine.sum import Sum
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 from netproof.operators.base import Activation
 
 ACTIVATIONS: list[Activation] = [
-    ReLU(), LeakyReLU(0.1), LeakyReLU(-0.5), LeakyReLU(1.5), Clip(-0.25, 0.5), Sigmoid(), Tanh(),
+    ReLU(), Abs(), LeakyReLU(0.1), LeakyReLU(-0.5), LeakyReLU(1.5), Clip(-0.25, 0.5), Sigmoid(), Tanh(),
 ]  # fmt: skip
 
 
 def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def decoder_graph(seed: int, pick: Callable[[], Activation]) -> Graph:
+    """A dense layer, transposed convolutions that make a small map larger, a convolution, and a dense layer."""
+    g = torch.Generator().manual_seed(seed)
+    b = GraphBuilder(Arithmetic.REAL, (32,))
+    dense = b.add("dense", Linear(normal(g, 12, 32) / 6, normal(g, 12)), 0)
+    first = b.add("first", pick(), dense)
+    up = b.add(
+        "up",
+        TransposedConvolution(
+            normal(g, 3, 2, 3, 2) / 2, normal(g, 2), (3, 2, 2), (2, 3), ((1, 0), (0, 1)), (1, 1), (1, 0)
+        ),
+        first,
+    )
+    second = b.add("second", pick(), up)
+    more = b.add(
+        "more",
+        TransposedConvolution(
+            normal(g, 2, 1, 2, 2) / 2, None, (2, 5, 4), (1, 1), ((0, 0), (0, 0)), (1, 2), (0, 0), groups=2
+        ),
+        second,
+    )
+    down = b.add(
+        "down", Convolution(normal(g, 2, 2, 3, 3) / 3, normal(g, 2), (2, 6, 6), (2, 2), ((0, 0),) * 2, (1, 1)), more
+    )
+    third = b.add("third", Scale(8, normal(g, 2), normal(g, 2)), down)
+    last = b.add("last", pick(), b.add("again", BlockLinear(normal(g, 1, 3, 2), 4, (4, 3)), third))
+    b.add("outputs", Linear(normal(g, 4, 12) / 2, normal(g, 4)), last)
+    return b.build()  # fmt: skip
 
 
 def residual_graph(seed: int, pick: Callable[[], Activation]) -> Graph:
@@ -72,10 +104,15 @@ def residual_graph(seed: int, pick: Callable[[], Activation]) -> Graph:
     return b.build()  # fmt: skip
 
 
+Maker = Callable[[int, Callable[[], Activation]], Graph]
+MAKERS: list[Maker] = [residual_graph, decoder_graph]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("seed", range(12))
-def test_no_sample_leaves_refined_ranges(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_sample_leaves_refined_ranges(seed: int, make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(2000 + seed)
-    graph = residual_graph(seed, lambda: ACTIVATIONS[int(torch.randint(len(ACTIVATIONS), (), generator=generator))])
+    graph = make(seed, lambda: ACTIVATIONS[int(torch.randint(len(ACTIVATIONS), (), generator=generator))])
     if seed % 2:
         monkeypatch.setattr(convolution, "_WEIGHTS_PER_PLACE", 0)
     center, radius = normal(generator, 32), torch.rand(32, generator=generator, dtype=torch.float64)
@@ -92,11 +129,12 @@ def test_no_sample_leaves_refined_ranges(seed: int, monkeypatch: pytest.MonkeyPa
         assert bool((region.range_lower[k] <= a + slack).all() and (a <= region.range_upper[k] + slack).all())
 
 
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("simplified", [False, True])
-def test_no_sample_leaves_its_bound(seed: int, simplified: bool) -> None:
+def test_no_sample_leaves_its_bound(seed: int, make: Maker, simplified: bool) -> None:
     generator = torch.Generator().manual_seed(1000 + seed)
-    graph = residual_graph(seed, lambda: ACTIVATIONS[int(torch.randint(len(ACTIVATIONS), (), generator=generator))])
+    graph = make(seed, lambda: ACTIVATIONS[int(torch.randint(len(ACTIVATIONS), (), generator=generator))])
     graph = simplify(graph) if simplified else graph
     center, radius = normal(generator, 32), torch.rand(32, generator=generator, dtype=torch.float64) * 0.3
     lower, upper = center - radius, center + radius
@@ -111,9 +149,12 @@ def test_no_sample_leaves_its_bound(seed: int, simplified: bool) -> None:
     for value, (low, high) in zip(values, node_intervals(graph, region), strict=True):
         assert bool((value >= low - 1e-12).all() & (value <= high + 1e-12).all())
     # Objectives in the outputs and in an inner node together, one row each.
-    rows = 24
+    rows, inner = 24, graph.activations[1]
     objective = Objective(
-        {len(graph.nodes) - 1: normal(generator, rows, 4), graph.activations[1]: normal(generator, rows, 12) * 0.1},
+        {
+            len(graph.nodes) - 1: normal(generator, rows, 4),
+            inner: normal(generator, rows, graph.nodes[inner].size) * 0.1,
+        },
         normal(generator, rows),
     )
     true = objective.constant + sum(

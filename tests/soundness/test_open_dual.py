@@ -13,6 +13,7 @@ from netproof.bounds.dual import Objective, evaluate_dual, given, hulls_of
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, is_piecewise_linear
 from netproof.bounds.region import Region, box_region
 from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -21,12 +22,14 @@ from netproof.operators.affine.linear import Linear
 from soundness.real_networks import double, random_graph
 
 ROWS = 5
+#: kinks, and the slope on the left of each; on the right it is 1
+KINKS = [(ReLU(), 0.0), (LeakyReLU(0.125), 0.125), (Abs(), -1.0)]
 
 
-def situation(seed, leaky):
+def situation(seed, operator=None):
     """A network with open and closed features, parts of its region, an objective, and multipliers of any size."""
     generator = torch.Generator().manual_seed(seed)
-    graph = random_graph(generator, (3, 6, 6, 2), leaky=leaky, residual=bool(seed % 2))
+    graph = random_graph(generator, (3, 6, 6, 2), activation=operator, residual=bool(seed % 2))
     center = torch.randn(1, 3, generator=generator).double()
     region = box_region(graph, center - 0.4, center + 0.4)
     dual = SignDual.of(graph, region)
@@ -43,9 +46,9 @@ def situation(seed, leaky):
     return graph, region, dual, side, alpha, beta, objective
 
 
-def written_out(graph, region, side, alpha, beta, objective):
+def written_out(graph, region, slope, side, alpha, beta, objective):
     """The parts as regions with ranges cut at 0, and the multipliers by the formulas of the module's docstring."""
-    left = [getattr(graph.activation(i), "alpha", 0.0) for i in graph.activations]
+    left = [slope] * len(graph.activations)
     lowers = [low.expand(ROWS, -1).clone() for low in region.range_lower]
     uppers = [high.expand(ROWS, -1).clone() for high in region.range_upper]
     multipliers: list[torch.Tensor | None] = [None] * len(lowers)
@@ -81,11 +84,11 @@ def written_out(graph, region, side, alpha, beta, objective):
     return part, evaluate_dual(graph, part, hulls_of(graph, part), objective, choose), multipliers
 
 
-@pytest.mark.parametrize("leaky", [False, True])
+@pytest.mark.parametrize(("operator", "slope"), KINKS)
 @pytest.mark.parametrize("seed", range(6))
-def test_the_bound_at_the_multipliers_that_it_stands_for(seed, leaky):
-    graph, region, dual, side, alpha, beta, objective = situation(seed, leaky)
-    part, point, multipliers = written_out(graph, region, side, alpha, beta, objective)
+def test_the_bound_at_the_multipliers_that_it_stands_for(seed, operator, slope):
+    graph, region, dual, side, alpha, beta, objective = situation(seed, operator)
+    part, point, multipliers = written_out(graph, region, slope, side, alpha, beta, objective)
     before = [end.clone() for end in (*region.range_lower, *region.range_upper)]
     cut = dual.part(side[1])
     assert all(torch.equal(a, b) for a, b in zip(before, (*region.range_lower, *region.range_upper), strict=True))
@@ -105,10 +108,9 @@ def test_the_bound_at_the_multipliers_that_it_stands_for(seed, leaky):
     torch.testing.assert_close(dual.bound(objective, side, alpha, beta, None, off).value, point.value)
 
 
-@pytest.mark.parametrize("leaky", [False, True])
-def test_open_features_and_their_lines(leaky):
-    graph, region, dual, *_ = situation(1, leaky)
-    slope = 0.125 if leaky else 0.0
+@pytest.mark.parametrize(("operator", "slope"), KINKS)
+def test_open_features_and_their_lines(operator, slope):
+    graph, region, dual, *_ = situation(1, operator)
     ends = [
         (low, high, k, j)
         for k in range(len(graph.activations))
@@ -137,7 +139,7 @@ def test_open_features_and_their_lines(leaky):
 
 def test_lines_over_a_range_whose_slopes_are_any():
     """The function is ``a / 2`` on the left and ``2 a`` on the right."""
-    dual = situation(0, False)[2]
+    dual = situation(0)[2]
     low, high = double([-0.5, -0.25, -3.0]), double([0.25, 0.5, 1.0])
     dual = replace(dual, lower=low, upper=high, left=torch.full_like(low, 0.5), right=torch.full_like(low, 2.0))
     chord, offset = dual.chords()
@@ -147,7 +149,7 @@ def test_lines_over_a_range_whose_slopes_are_any():
 
 
 def test_everything_moves_to_a_device():
-    moved = situation(0, False)[2].to(torch.float32, "meta")
+    moved = situation(0)[2].to(torch.float32, "meta")
     parts = (moved.lower, moved.upper, moved.left, moved.right, *moved.index, *moved.closed)
     region, weight = moved.region, moved.graph.nodes[1].operator.weight
     assert {p.device.type for p in (*parts, region.lower, region.upper, *region.range_lower, weight)} == {"meta"}
@@ -181,6 +183,7 @@ def test_a_graph_without_activations():
     ("operators", "piecewise"),
     [
         ([ReLU()], True),
+        ([Abs()], True),
         ([LeakyReLU(0.5)], True),
         ([LeakyReLU(1.0)], True),
         ([LeakyReLU(-2.0)], True),
@@ -225,7 +228,7 @@ def test_the_maximum_over_a_box_is_at_a_corner(boxes, several):
 
 def test_an_objective_that_does_not_depend_on_the_input():
     """What activations turned into numbers is the bound, one per box, and the form in the input is 0."""
-    graph, region, *_ = situation(2, False)
+    graph, region, *_ = situation(2)
     boxes = region.take(torch.zeros(3, dtype=torch.int64))
     last = len(graph.nodes) - 1
     rounding = replace(Rounding.of(graph, region), gamma=1e-3)

@@ -15,6 +15,7 @@ from netproof.bounds.rational.pieces import ZERO, Lower, Pieces
 from netproof.bounds.rational.program import Line, is_refuted
 from netproof.bounds.region import box_region
 from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -59,6 +60,7 @@ def line_maximum(graph, low, high):
 
 FUNCTIONS = [
     ReLU(),
+    Abs(),
     LeakyReLU(0.25),
     LeakyReLU(-0.5),
     LeakyReLU(2.0),
@@ -100,6 +102,8 @@ def test_pieces_are_the_function_they_are_made_of(operator):
         (Clip(1.0, 2.0), 1.0, 2.0),
         (Clip(-0.5, 3.4028234663852886e38), -1.0, 0.5),
         (Clip(-math.inf, 0.5), 1.0, 0.5),
+        (Abs(), -1.0, 0.0),
+        (Abs(), 1.0, 4.0),
         (LeakyReLU(-0.5), -1.0, 0.0),
         (LeakyReLU(2.0), -1.0, 8.0),
     ],
@@ -273,6 +277,7 @@ def test_graphs_without_a_rational_form():
     one = torch.ones(1, dtype=torch.float64)
     assert RationalGraph.of(small(ReLU())) is not None
     assert RationalGraph.of(small(Sigmoid())) is None
+    assert RationalGraph.of(small(Abs())) is not None
     assert RationalGraph.of(small(LeakyReLU(1.5))) is not None
     assert RationalGraph.of(small(LeakyReLU(-0.5))) is not None
     assert RationalGraph.of(small(Clip(0.0, 6.0))) is not None

@@ -156,7 +156,7 @@ def test_external_data_beside_the_network(tmp_path):
         (
             [node("Foo", ["x"])],
             (1, 3),
-            ["node 'foo_y' (Foo of 1x3) is an unknown operator", "known are Add, And, AveragePool", "Unsqueeze"],
+            ["node 'foo_y' (Foo of 1x3) is an unknown operator", "known are Abs, Add, And, AveragePool", "Unsqueeze"],
         ),
         ([node("Relu", ["x"], domain="com.microsoft")], (1, 3), ["unknown operator of domain 'com.microsoft'"]),
         ([node("Mul", ["x", "x"])], (1, 3), ["node 'mul_y' (Mul of 1x3, 1x3)", "depend on the input are multiplied"]),
@@ -175,6 +175,33 @@ def test_external_data_beside_the_network(tmp_path):
         ([node("Conv", ["x", "k"], auto_pad="HALF")], (1, 2, 4, 4), ["auto_pad 'HALF'"]),
         ([node("Conv", ["x", "k"], auto_pad="SAME_LOWER", dilations=[1, 2])], (1, 2, 6, 6), ["with dilations"]),
         ([node("Conv", ["x", "k", "one"])], (1, 2, 4, 4), ["a bias (1,) for a kernel (2, 2, 3, 3)"]),
+        ([node("ConvTranspose", ["x", "x"])], (1, 3), ["operand 1 depends on the input"]),
+        ([node("ConvTranspose", ["x", "w"])], (1, 3), ["a kernel (3, 4) over (1, 3)"]),
+        ([node("ConvTranspose", ["x", "k"])], (1, 3, 4, 4), ["a kernel (2, 2, 3, 3) in 1 groups for 3 channels"]),
+        ([node("ConvTranspose", ["x", "k"], group=3)], (1, 2, 4, 4), ["in 3 groups for 2 channels"]),
+        ([node("ConvTranspose", ["x", "k"], group=0)], (1, 2, 4, 4), ["in 0 groups for 2 channels"]),
+        ([node("ConvTranspose", ["x", "k", "one"])], (1, 2, 4, 4), ["a bias (1,) for a kernel (2, 2, 3, 3)"]),
+        ([node("ConvTranspose", ["x", "k"], kernel_shape=[2, 2])], (1, 2, 4, 4), ["its kernel_shape [2, 2]"]),
+        ([node("ConvTranspose", ["x", "k"], pads=[0, -1, 0, 0])], (1, 2, 4, 4), ["paddings [0, -1, 0, 0]"]),
+        ([node("ConvTranspose", ["x", "k"], pads=[3, 0, 3, 0])], (1, 2, 4, 4), ["cut off all of a result (6, 6)"]),
+        ([node("ConvTranspose", ["x", "k"], strides=[0, 1])], (1, 2, 4, 4), ["'strides' is [0, 1]"]),
+        ([node("ConvTranspose", ["x", "k"], output_padding=[1, 0])], (1, 2, 4, 4), ["output_padding (1, 0)", "not below"]),
+        ([node("ConvTranspose", ["x", "k"], output_padding=[-1, 0])], (1, 2, 4, 4), ["'output_padding' is [-1, 0]"]),
+        ([node("ConvTranspose", ["x", "k"], auto_pad="HALF")], (1, 2, 4, 4), ["auto_pad 'HALF'"]),
+        (
+            [node("ConvTranspose", ["x", "k"], auto_pad="VALID", pads=[0, 0, 0, 0])],
+            (1, 2, 4, 4),
+            ["auto_pad 'VALID' together with pads"],
+        ),
+        ([node("ConvTranspose", ["x", "k"], output_shape=[4])], (1, 2, 4, 4), ["its output_shape is [4] for 2 axes"]),
+        ([node("ConvTranspose", ["x", "k"], output_shape=[4, 0])], (1, 2, 4, 4), ["its output_shape is [4, 0]"]),
+        ([node("ConvTranspose", ["x", "k"], output_shape=[4, 7])], (1, 2, 4, 4), ["a result of [4, 7], larger than the [6, 6]"]),
+        (
+            [node("ConvTranspose", ["x", "k"], auto_pad="SAME_UPPER", strides=[4, 4])],
+            (1, 2, 4, 4),
+            ["a result of [16, 16], larger than the [15, 15]"],
+        ),
+        ([node("ConvTranspose", ["x", "k"], strides=[10**9] * 2)], (1, 2, 4, 4), ["more than can be handled"]),
         ([node("Mod", ["two", "null"], ["m"]), node("Gather", ["x", "m"])], (1, 3), ["a division by zero"]),
         ([node("Conv", ["x", "k"], pads=[10**9] * 4)], (1, 2, 4, 4), ["more than can be handled"]),
         ([node("Gemm", ["x", "k"])], (1, 3), ["not matrices"]),
@@ -238,6 +265,28 @@ def test_refusals(nodes, shape, parts, tmp_path):
     }  # fmt: skip
     made = model(nodes, shape, constants)
     refused(save(tmp_path / "net.onnx", made), *parts)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "part"),
+    [
+        (
+            {"auto_pad": "SAME_LOWER", "strides": [2, 2]},
+            "strides (2, 2), which runtimes and ONNX understand differently",
+        ),
+        ({"output_shape": [5, 6]}, "odd paddings [1, 0], which runtimes and ONNX understand differently"),
+    ],
+)
+def test_paddings_of_a_transposed_convolution_before_opset_11(attributes, part, tmp_path):
+    for opset in (8, 10, 11, 21):
+        made = model(
+            [node("ConvTranspose", ["x", "k"], **attributes)], (1, 2, 4, 4), {"k": floats(2, 2, 3, 3)}, opset=opset
+        )
+        path = save(tmp_path / "net.onnx", made)
+        if opset < 11:
+            refused(path, part, "before opset 11")
+        else:
+            read_onnx(path)
 
 
 def stored(array, name):

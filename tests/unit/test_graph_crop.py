@@ -14,6 +14,7 @@ from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 from netproof.operators.affine.sum import Sum
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 
 
 def convolution(generator: torch.Generator, shape: tuple[int, int, int], outputs: int, **how: object) -> Convolution:
@@ -61,6 +62,30 @@ def test_values_of_a_crop_are_those_of_the_whole(seed: int) -> None:
             assert torch.equal(value, values[index][:, features])
         whole = [graph.activations[k] for k in part.activations]
         assert [part.nodes[i] for i in part.graph.activations] == whole
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_values_of_a_crop_behind_transposed_convolutions(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    builder = GraphBuilder(Arithmetic.REAL, (1, 2, 4, 5))
+    weight = torch.randint(-3, 4, (2, 3, 3, 2), generator=generator).double()
+    up = TransposedConvolution(weight, torch.arange(3).double(), (2, 4, 5), (2, 3), ((1, 0), (0, 1)), (1, 2), (1, 2))
+    at = builder.add("up", up, builder.input)
+    at = builder.add("relu", ReLU(), at)
+    last = builder.add("down", convolution(generator, up.sample_shape, 2, stride=2), at)  # type: ignore[arg-type]
+    graph = builder.build()
+    x = torch.randint(-9, 10, (4, graph.input.size), generator=generator).double()
+    values = graph.values(x)
+    smaller = 0
+    for node in (1, 2, last):
+        asked = torch.randperm(graph.nodes[node].size, generator=generator)[:2]
+        part = crop(graph, node, asked)
+        assert bool(torch.isin(asked, part.features[-1]).all())
+        found = part.graph.values(x[:, part.features[0]])
+        for value, index, features in zip(found, part.nodes, part.features, strict=True):
+            assert torch.equal(value, values[index][:, features])
+        smaller += part.graph.input.size < graph.input.size
+    assert smaller
 
 
 def test_a_crop_is_the_receptive_field() -> None:

@@ -23,6 +23,7 @@ from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 from netproof.operators.affine.sum import Sum
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 from netproof.operators.base import Affine
 
 few = settings(deadline=None, derandomize=True, database=None, max_examples=60)
@@ -160,6 +161,33 @@ def test_scale_after_convolution(seed: int, biased: bool, samples: int) -> None:
     merged = scale_after(first, second)
     assert isinstance(merged, Convolution)
     size = 12 * samples
+    assert_covers(merged, size, composed(meant(first, size, generator), meant(second, first.size, generator)))
+
+
+@few
+@given(st.integers(0, 10_000), st.booleans(), st.integers(1, 2), st.integers(1, 2))
+def test_scale_after_transposed_convolution(seed: int, biased: bool, samples: int, groups: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    channels = 2 * groups
+    roundings, error = claimed(generator, channels)
+    first = TransposedConvolution(
+        rough(generator, 4, 2, 2, 1),
+        rough(generator, channels) if biased else None,
+        (4, 2, 1),
+        (2, 1),
+        ((0, 1), (0, 0)),
+        (1, 1),
+        (1, 0),
+        groups=groups,
+        samples=samples,
+        roundings=roundings,
+        bias_error=error if biased else None,
+    )
+    numbers = rough(generator, 2, channels).repeat(1, samples)
+    second = Scale(first.size, numbers[0], numbers[1], *claimed(generator, 1))
+    merged = scale_after(first, second)
+    assert isinstance(merged, TransposedConvolution)
+    size = 8 * samples
     assert_covers(merged, size, composed(meant(first, size, generator), meant(second, first.size, generator)))
 
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -23,6 +24,7 @@ few = settings(deadline=None, derandomize=True, database=None, max_examples=60)
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": ReLU(),
+    "abs": Abs(),
     "leaky relu": LeakyReLU(0.1),
     "steep leaky relu": LeakyReLU(2.5),
     "folding leaky relu": LeakyReLU(-0.5),
@@ -63,8 +65,8 @@ def test_range_holds_every_value_and_little_more(f: Activation, seed: int) -> No
     values = f.evaluate(points(lower, upper))
     assert bool((values >= low).all() & (values <= high).all())
     extra = torch.maximum(values.amin(0) - low, high - values.amax(0))
-    # The one minimum inside a range, of the folding function, need not be among the samples.
-    assert float(extra.max()) <= (1e-14 if f != LeakyReLU(-0.5) else 0.02)
+    # The one minimum inside a range, of a folding function, need not be among the samples.
+    assert float(extra.max()) <= (0.04 if f in (Abs(), LeakyReLU(-0.5)) else 1e-14)
 
 
 @everyone
@@ -169,6 +171,20 @@ def test_relu_by_hand() -> None:
     assert hull.slope(down).tolist() == [1.0, 0.0, 1.0]  # CROWN's adaptive rule
     assert hull.conjugate(up, torch.zeros(3)).value.tolist() == [3.0, 1.0, 2.0]
     assert ReLU().split_point(up, low, high)[:2].tolist() == [0.0, 0.0]
+
+
+def test_abs_by_hand() -> None:
+    low, high = torch.tensor([-1.0, -3.0, 1.0, -2.0]), torch.tensor([3.0, 1.0, 2.0, 0.0])
+    assert [end.tolist() for end in Abs().output_range(low, high)] == [[0.0, 0.0, 1.0, 0.0], [3.0, 3.0, 2.0, 2.0]]
+    hull = Abs().hull(low, high)
+    up, down = torch.ones(4), -torch.ones(4)
+    assert hull.slope(up).tolist() == [0.5, -0.5, 1.0, -1.0]
+    assert hull.slope(down).tolist() == [1.0, -1.0, 1.0, -1.0]
+    assert hull.conjugate(up, torch.zeros(4)).value.tolist() == [3.0, 3.0, 2.0, 2.0]
+    assert hull.conjugate(down, torch.zeros(4)).value.tolist() == [0.0, 0.0, -1.0, 0.0]
+    split = Abs().split_point(up, low, high)
+    assert split[:2].tolist() == [0.0, 0.0] and bool(split[2:].isnan().all())
+    assert Abs().surrogate_slope(torch.tensor([-2.0, 0.0, 2.0]), 1.0).tolist() == [-1.0, 1.0, 1.0]
 
 
 def test_clip_splits_at_the_nearer_kink() -> None:

@@ -18,6 +18,7 @@ from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 from netproof.operators.affine.sum import Sum
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 from netproof.operators.base import Affine
 
 few = settings(deadline=None, derandomize=True, database=None, max_examples=40)
@@ -57,11 +58,44 @@ def random_convolution(generator: torch.Generator) -> tuple[Convolution, tuple[i
     return operator, ((samples, inputs, *extents),)  # type: ignore[return-value]
 
 
+def random_transposed(generator: torch.Generator) -> tuple[TransposedConvolution, tuple[int, ...]]:
+    axes = pick(generator, 1, 3)
+    groups, samples = pick(generator, 1, 2), pick(generator, 1, 2)
+    inputs, outputs = groups * pick(generator, 1, 2), groups * pick(generator, 1, 2)
+    kernel = [pick(generator, 1, 3) for _ in range(axes)]
+    stride = tuple(pick(generator, 1, 4) for _ in range(axes))
+    dilation = tuple(pick(generator, 1, 2) for _ in range(axes))
+    more = tuple(pick(generator, 0, s - 1) for s in stride)
+    extents = [pick(generator, 1, 4) for _ in range(axes)]
+    padding = []
+    for s, e, d, k, m in zip(stride, extents, dilation, kernel, more, strict=True):
+        room = s * (e - 1) + d * (k - 1) + m
+        before = pick(generator, 0, min(room, 3))
+        padding.append((before, pick(generator, 0, min(room - before, 3))))
+    if pick(generator, 0, 1):
+        padding = [(min(pair), min(pair)) for pair in padding]
+    operator = TransposedConvolution(
+        integers(generator, inputs, outputs // groups, *kernel),
+        integers(generator, outputs) if pick(generator, 0, 1) else None,
+        (inputs, *extents),
+        stride,
+        tuple(padding),
+        dilation,
+        more,
+        groups,
+        samples,
+    )
+    return operator, (samples, inputs, *extents)
+
+
 def random_operator(kind: str, generator: torch.Generator) -> tuple[Affine, list[int]]:
     """An operator of integers, and the sizes of its operands."""
     if kind == "convolution":
         operator, (shape,) = random_convolution(generator)
         return operator, [math.prod(shape)]  # type: ignore[arg-type]
+    if kind == "transposed convolution":
+        transposed, shape = random_transposed(generator)
+        return transposed, [math.prod(shape)]
     if kind == "linear":
         weight = integers(generator, pick(generator, 1, 5), pick(generator, 1, 5))
         return Linear(weight, integers(generator, len(weight))), [weight.shape[1]]
@@ -91,7 +125,18 @@ def random_operator(kind: str, generator: torch.Generator) -> tuple[Affine, list
     return Select(index, size, (len(index),), fill), [size]
 
 
-KINDS = ["linear", "convolution", "block linear", "scale", "sum", "concatenate", "select", "permutation", "slice"]
+KINDS = [
+    "linear",
+    "convolution",
+    "transposed convolution",
+    "block linear",
+    "scale",
+    "sum",
+    "concatenate",
+    "select",
+    "permutation",
+    "slice",
+]
 
 
 def matrices(operator: Affine, sizes: list[int]) -> list[torch.Tensor]:
@@ -202,10 +247,21 @@ def test_a_part_keeps_what_is_known_of_roundings() -> None:
         Linear(weight, error, 2, error),
         Scale(3, error, error, 2, error),
         Convolution(window, error, (1, 2, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), roundings=2, bias_error=error),
+        TransposedConvolution(
+            window.swapaxes(0, 1),
+            error,
+            (1, 2, 3),
+            (2, 2),
+            ((0, 0), (0, 1)),
+            (1, 1),
+            (1, 0),
+            roundings=2,
+            bias_error=error,
+        ),
     ]
     for operator in operators:
         part = operator.part(asked)
-        given_ = torch.arange(operator.size if isinstance(operator, Convolution) else 3)
+        given_ = torch.arange(operator.size if isinstance(operator, Convolution | TransposedConvolution) else 3)
         chosen = given_ if part.features is None else part.features
         assert part.operator.roundings == 2
         errors = operator.offset_error().expand(len(given_))[chosen]
@@ -256,6 +312,49 @@ def test_convolution_is_that_of_pytorch(seed: int) -> None:
     assert torch.equal(operator.forward(x.reshape(-1)), expected.reshape(-1))
 
 
+@few
+@given(st.integers(0, 10_000))
+def test_transposed_convolution_is_that_of_pytorch(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    operator, shape = random_transposed(generator)
+    x = integers(generator, *shape)
+    transpose = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)
+    # PyTorch cuts off nothing unevenly.
+    whole = transpose[len(operator.kernel) - 1](
+        x,
+        operator.weight,
+        operator.bias,
+        operator.stride,
+        0,
+        operator.output_padding,
+        operator.groups,
+        operator.dilation,
+    )
+    for axis, (before, after) in enumerate(operator.padding, start=2):
+        whole = whole.narrow(axis, before, whole.shape[axis] - before - after)
+    assert operator.sample_shape == tuple(whole.shape[1:])
+    assert torch.equal(operator.forward(x.reshape(-1)), whole.reshape(-1))
+    light = operator.to(torch.float32, torch.device("cpu"))
+    for kernel in ("_WEIGHTS_PER_PLACE", "_FEW_CHANNELS"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(convolution, kernel, 0)
+            assert torch.equal(operator.forward(x.reshape(1, -1))[0], whole.reshape(-1))
+            assert torch.equal(light.forward(x.float().reshape(1, -1))[0].double(), whole.reshape(-1))
+
+
+def test_a_part_of_a_transposed_convolution_is_a_window() -> None:
+    """One place of a result in the middle of a large one: few values of the operand take part in it."""
+    operator = TransposedConvolution(
+        torch.ones(2, 3, 3, 2).double(), None, (2, 9, 8), (2, 3), ((1, 0), (0, 2)), (1, 2), (1, 2)
+    )
+    _, rows, columns = operator.sample_shape
+    for row, column in ((0, 0), (7, 9), (8, 11), (rows - 1, columns - 1)):
+        part = operator.part(torch.tensor([row * columns + column]))
+        assert part.features is not None and part.operands is not None and part.operands[0] is not None
+        assert len(part.features) == 3 and len(part.operands[0]) <= 2 * 2 * 2
+    assert operator.part(torch.arange(operator.size)).operator is operator
+
+
 def test_adjoint_of_convolution_is_the_gradient() -> None:
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(6, 2, 3, 3, generator=generator, dtype=torch.float64)
@@ -297,6 +396,32 @@ def test_convolutions_that_are_none(change: dict[str, object], message: str) -> 
         Convolution(**(good | change))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weight": torch.zeros(3, 2, 3, 3)}, "does not take 4 channels transposed"),
+        ({"weight": torch.zeros(4, 2)}, "does not convolve"),
+        ({"weight": torch.zeros(4, 0, 3, 3)}, "leaves nothing of a result of 0 channels"),
+        ({"bias": torch.zeros(3)}, "does not go with 2"),
+        ({"stride": (0, 1)}, "not from 0 to below the stride"),
+        ({"padding": ((0, -1), (0, 0))}, "negative"),
+        ({"padding": ((4, 3), (0, 0))}, "leaves nothing of a result"),
+        ({"output_padding": (0, 1)}, "not from 0 to below the stride"),
+        ({"output_padding": (-1, 0)}, "not from 0 to below the stride"),
+        ({"dilation": (1,)}, "2 axes"),
+        ({"groups": 3}, "does not take 6 channels"),
+    ],
+)
+def test_transposed_convolutions_that_are_none(change: dict[str, object], message: str) -> None:
+    good: dict[str, object] = {
+        "weight": torch.zeros(4, 2, 3, 3), "bias": None, "input_shape": (4, 5, 5), "stride": (1, 1),
+        "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "output_padding": (0, 0),
+    }  # fmt: skip
+    TransposedConvolution(**good)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=message):
+        TransposedConvolution(**(good | change))  # type: ignore[arg-type]
+
+
 def test_parts_that_do_not_belong_together() -> None:
     with pytest.raises(ValueError, match="leaves the operand's 3 features"):
         Select(torch.tensor([0, 3]), 3, (2,))
@@ -324,6 +449,12 @@ def test_a_map_that_takes_no_feature_twice_has_an_index_map_for_adjoint() -> Non
 def test_descriptions_are_short_phrases() -> None:
     operator = Convolution(torch.zeros(6, 2, 3, 1), None, (4, 8, 7), (2, 1), ((1, 0), (2, 2)), (1, 2), 2, 3)
     assert operator.describe() == "4 -> 6, kernel 3x1, stride 2x1, dilation 1x2, padding 1+0x2, 2 groups, 3 samples"
+    turned = TransposedConvolution(
+        torch.zeros(4, 3, 3, 1), None, (4, 8, 7), (2, 1), ((1, 0), (2, 2)), (1, 2), (1, 0), 2, 3
+    )
+    assert turned.describe() == (
+        "4 -> 6, kernel 3x1, stride 2x1, dilation 1x2, padding 1+0x2, output padding 1x0, 2 groups, 3 samples"
+    )
     assert Scale(6, torch.tensor([2.0]), torch.ones(3)).describe() == "times 2, plus 3 numbers"
     assert Select(torch.tensor([1, -1]), 3, (2,)).describe() == "1 of 3, 1 constant"
     assert BlockLinear(torch.zeros(2, 3, 4), 5, (2, 5, 3)).describe() == "4 -> 3, 10 times"

@@ -26,6 +26,7 @@ from netproof.errors import InputError
 from netproof.formats.onnx.read import read_onnx
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -111,6 +112,7 @@ def equal(one: Region, other: Region) -> bool:
 GRAPHS = {
     "perceptron": lambda: random_graph(torch.Generator().manual_seed(1), (4, 10, 10, 2)),
     "leaky residual": lambda: random_graph(torch.Generator().manual_seed(2), (4, 8, 8, 2), leaky=True, residual=True),
+    "abs": lambda: random_graph(torch.Generator().manual_seed(3), (4, 8, 8, 2), activation=Abs()),
     "operators": lambda: operators_graph(ReLU()),
 }
 OTHERS = {"sigmoid": Sigmoid(), "tanh": Tanh(), "clip": Clip(-0.5, 0.75), "leaky": LeakyReLU(2.0)}

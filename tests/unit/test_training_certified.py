@@ -15,6 +15,7 @@ from netproof.formats.images.set import ImageSet
 from netproof.making.boxes import Normalization
 from netproof.training import run as training_run
 from netproof.training.architectures import architecture
+from netproof.training.bound import margin_bounds
 from netproof.training.certified import CertifiedTraining, Inputs, Options, accuracy
 from netproof.training.export import onnx_model
 from netproof.training.run import TrainingRun
@@ -78,6 +79,32 @@ def test_constants_that_are_no_weights_stay(tmp_path):
     network = trainable(path, path.read_bytes())
     trained = sum(constants[name].size for name in ("k", "kb", "w", "b", "v", "c"))
     assert sum(p.numel() for p in network.parameters()) == trained
+
+
+def test_transposed_convolutions_are_trained(tmp_path):
+    """By value and by bound, in float32, and the graph that is written has the numbers."""
+    constants = {"k": np.ones((2, 3, 2, 2)) * 0.1, "kb": np.arange(3.0), "w": np.ones((48, 2)) * 0.1}
+    nodes = [
+        node("ConvTranspose", ["x", "k", "kb"], ["up"], strides=[2, 2]),
+        node("Relu", ["up"], ["relu"]),
+        node("Flatten", ["relu"], ["flat"]),
+        node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    path = save(tmp_path / "net.onnx", model(nodes, (1, 2, 2, 2), constants))
+    network = trainable(path, path.read_bytes())
+    assert sum(p.numel() for p in network.parameters()) == sum(array.size for array in constants.values())
+    x = torch.linspace(-1, 1, 24).reshape(3, 8)
+    graph = network.graph()
+    bounds = margin_bounds(graph, x - 0.1, x + 0.1, torch.tensor([0, 1, 0]), 0.5)
+    (bounds.sum() + graph.evaluate(x).sum()).backward()
+    gradients = [p.grad for p in network.parameters()]
+    assert all(g is not None and bool(g.abs().sum() > 0) for g in gradients)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.5)
+    trained = network.trained_graph()
+    expected = network.graph().evaluate(x).detach().double()
+    torch.testing.assert_close(trained.evaluate(x.double()), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_network_without_weights_is_refused(tmp_path):

@@ -21,10 +21,11 @@ from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.convolution import Convolution
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 from netproof.operators.base import Activation, Affine, Operator
 
 #: ONNX operators whose constants are weights; those of all others (means, pooling, normalization of the input) stay
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 #: share of a batch in the running statistics, as PyTorch's own batch norm has it
 _MOMENTUM = 0.1
 _CPU = torch.device("cpu")
@@ -192,21 +193,21 @@ def _trained(graph: Graph, made_by: tuple[str, ...], index: int) -> dict[str, Te
     if isinstance(operator, BatchNorm):
         return {"gain": operator.gain, "bias": operator.bias}
     if made_by[index] in _WEIGHTED:
-        if isinstance(operator, Convolution):
+        if isinstance(operator, (Convolution, TransposedConvolution)):
             return {"weight": operator.weight, **({} if operator.bias is None else {"bias": operator.bias})}
         if isinstance(operator, (Linear, BlockLinear)):
             return {"weight": operator.weight}
     if isinstance(operator, Scale) and bool((operator.scale == 1).all()):
         before = node.operands[0]
         if made_by[before] in _WEIGHTED and isinstance(
-            graph.nodes[before].operator, (Convolution, Linear, BlockLinear)
+            graph.nodes[before].operator, (Convolution, TransposedConvolution, Linear, BlockLinear)
         ):
             return {"shift": operator.shift}
     return {}
 
 
 def _rebuilt(operator: Operator, numbers: dict[str, Tensor]) -> Operator:
-    if isinstance(operator, Convolution):
+    if isinstance(operator, (Convolution, TransposedConvolution)):
         return replace(operator, **numbers)  # type: ignore[arg-type]
     if isinstance(operator, Linear):
         return Linear(numbers["weight"], operator.bias)

@@ -31,7 +31,7 @@ WHOLE, LEFT, RIGHT = 0, -1, 1
 
 
 def is_piecewise_linear(graph: Graph, region: Region) -> bool:
-    """Whether every activation is one with a single convex kink at 0 (ReLU, leaky ReLU with a slope of at most 1)."""
+    """Whether every activation is one with a single convex kink at 0 (ReLU, absolute value, leaky ReLU with a slope of at most 1)."""
     for i, low, high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
         hull = graph.activation(i).hull(low, high)
         if not isinstance(hull, KinkHull) or hull.left > hull.right:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -41,6 +42,8 @@ class Pieces:
             return cls((ZERO,), ZERO, (ZERO, ONE))
         if isinstance(operator, LeakyReLU):
             return cls((ZERO,), ZERO, (Fraction(operator.alpha), ONE))
+        if isinstance(operator, Abs):
+            return cls((ZERO,), ZERO, (-ONE, ONE))
         if not isinstance(operator, Clip):
             return None
         # Ends at infinity are none.

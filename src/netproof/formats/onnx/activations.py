@@ -6,6 +6,7 @@ import math
 import sys
 
 from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -20,6 +21,10 @@ _LARGEST = {10: 65504.0, 1: (2.0 - 2.0**-23) * 2.0**127, 11: sys.float_info.max}
 def _applied(call: Call, activation: Activation) -> Value:
     value = call.variable(0)
     return call.add(activation, (value.node,), value.shape)
+
+
+def _abs(call: Call) -> Value:
+    return _applied(call, Abs())
 
 
 def _relu(call: Call) -> Value:
@@ -87,6 +92,7 @@ def _final_only(call: Call) -> Value:
 
 
 OPERATORS: dict[str, Translate] = {
+    "Abs": _abs,
     "Clip": _clip,
     "LeakyRelu": _leaky_relu,
     "LogSoftmax": _final_only,

@@ -1,4 +1,4 @@
-"""ONNX operators that are matrix products, convolutions and means."""
+"""ONNX operators that are matrix products, convolutions (transposed ones, too) and means."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from netproof.formats.onnx.arithmetic import add, exactly, largest
 from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, normalized, tensor_of
 from netproof.formats.onnx.shapes import expanded
-from netproof.formats.onnx.windows import padding_of
+from netproof.formats.onnx.windows import Padding, padding_of
 from netproof.graph.rounding import is_power_of_two
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.convolution import Convolution
 from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 
 
 def _matmul(call: Call) -> Value:
@@ -126,10 +127,20 @@ def _times(call: Call, factor: float, array: NDArray[Any]) -> NDArray[np.float64
 
 
 def _conv(call: Call) -> Value:
+    value, weight, axes = _convolved(call)
+    bias = _bias(call, weight, weight.shape[0])
+    stride, dilation = call.extents("strides", axes, 1, 1), call.extents("dilations", axes, 1, 1)
+    padding = padding_of(call, value.shape[2:], weight.shape[2:], stride, dilation)
+    call.translation.reserve(tuple(extent + sum(p) for extent, p in zip(value.shape[2:], padding, strict=True)))
+    operator = Convolution(
+        tensor_of(weight), bias, value.shape[1:], stride, padding, dilation, call.integer("group", 1), value.shape[0]
+    )
+    return call.add(operator, (value.node,), (value.shape[0], *operator.sample_shape))
+
+
+def _convolved(call: Call) -> tuple[Variable, NDArray[np.float64], int]:
+    """Operand, kernel and number of axes of a convolution, transposed or not."""
     value, weight = call.variable(0), call.numbers(1)
-    bias = None if call.optional(2) is None else tensor_of(call.numbers(2))
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise NodeError(f"a bias {tuple(bias.shape)} for a kernel {weight.shape}", "export the network again")
     axes = weight.ndim - 2
     if not 1 <= axes <= 3 or len(value.shape) != weight.ndim:
         raise NodeError(f"a kernel {weight.shape} over {value.shape}; known are one to three axes")
@@ -138,13 +149,85 @@ def _conv(call: Call) -> Value:
         raise NodeError(
             f"its kernel_shape {kernel} is not that of the weight {weight.shape}", "export the network again"
         )
+    return value, weight, axes
+
+
+def _bias(call: Call, weight: NDArray[np.float64], channels: int) -> torch.Tensor | None:
+    """The optional third operand, one number per channel of the result."""
+    if call.optional(2) is None:
+        return None
+    bias = tensor_of(call.numbers(2))
+    if bias.shape != (channels,):
+        raise NodeError(f"a bias {tuple(bias.shape)} for a kernel {weight.shape}", "export the network again")
+    return bias
+
+
+def _conv_transpose(call: Call) -> Value:
+    value, weight, axes = _convolved(call)
+    group = call.integer("group", 1)
+    if group < 1 or weight.shape[0] != value.shape[1] or value.shape[1] % group:
+        raise NodeError(
+            f"a kernel {weight.shape} in {group} groups for {value.shape[1]} channels", "export the network again"
+        )
+    bias = _bias(call, weight, weight.shape[1] * group)
     stride, dilation = call.extents("strides", axes, 1, 1), call.extents("dilations", axes, 1, 1)
-    padding = padding_of(call, value.shape[2:], weight.shape[2:], stride, dilation)
-    call.translation.reserve(tuple(extent + sum(p) for extent, p in zip(value.shape[2:], padding, strict=True)))
-    operator = Convolution(
-        tensor_of(weight), bias, value.shape[1:], stride, padding, dilation, call.integer("group", 1), value.shape[0]
+    more = call.extents("output_padding", axes, 0, 0)
+    if any(extra >= step for extra, step in zip(more, stride, strict=True)):
+        raise NodeError(f"an output_padding {more} that is not below the strides {stride}", "export the network again")
+    whole = tuple(
+        step * (extent - 1) + spread * (size - 1) + 1 + extra
+        for step, extent, spread, size, extra in zip(
+            stride, value.shape[2:], dilation, weight.shape[2:], more, strict=True
+        )
+    )
+    # All of it is computed before the paddings are cut off.
+    call.translation.reserve((value.shape[0], weight.shape[1] * group, *whole))
+    padding = _cut_off(call, value.shape[2:], whole, stride)
+    operator = TransposedConvolution(
+        tensor_of(weight), bias, value.shape[1:], stride, padding, dilation, more, group, value.shape[0]
     )
     return call.add(operator, (value.node,), (value.shape[0], *operator.sample_shape))
+
+
+def _cut_off(call: Call, extents: tuple[int, ...], whole: tuple[int, ...], stride: tuple[int, ...]) -> Padding:
+    """What a transposed convolution cuts off a result of extents ``whole``, ``(before, after)`` of each axis."""
+    automatic, wanted = call.text("auto_pad", "NOTSET"), call.integers("output_shape")
+    if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise NodeError(f"auto_pad '{automatic}'", "export it with explicit pads")
+    if automatic != "NOTSET" and call.has("pads"):
+        raise NodeError(f"auto_pad '{automatic}' together with pads, which ONNX excludes", "export it with pads alone")
+    if not wanted and automatic in ("NOTSET", "VALID"):
+        pads = call.integers("pads") or [0] * 2 * len(whole)
+        if len(pads) != 2 * len(whole) or min(pads) < 0:
+            raise NodeError(f"paddings {pads} for {len(whole)} axes", "export the network again")
+        padding = tuple(zip(pads[: len(whole)], pads[len(whole) :], strict=True))
+        if any(extent <= sum(pair) for extent, pair in zip(whole, padding, strict=True)):
+            raise NodeError(f"paddings {pads} that cut off all of a result {whole}", "export the network again")
+        return padding
+    # Until opset 11 ONNX described something else than what runtimes compute at every opset.
+    old = call.opset < 11
+    if wanted is None or not wanted:
+        if old and max(stride) > 1:
+            raise NodeError(
+                f"auto_pad '{automatic}' with strides {stride}, which runtimes and ONNX understand differently before "
+                "opset 11",
+                "export it with explicit pads",
+            )
+        wanted = [extent * step for extent, step in zip(extents, stride, strict=True)]
+    elif len(wanted) != len(whole) or min(wanted) < 1:
+        raise NodeError(f"its output_shape is {wanted} for {len(whole)} axes", "export the network again")
+    totals = [extent - asked for extent, asked in zip(whole, wanted, strict=True)]
+    if min(totals) < 0:
+        raise NodeError(f"a result of {wanted}, larger than the {list(whole)} that it computes", "export it with pads")
+    if old and call.has("output_shape") and any(total % 2 for total in totals):
+        raise NodeError(
+            f"an output_shape {wanted} that leaves odd paddings {totals}, which runtimes and ONNX understand differently "
+            "before opset 11",
+            "export it with explicit pads",
+        )
+    small = [total // 2 for total in totals]
+    large = [total - half for total, half in zip(totals, small, strict=True)]
+    return tuple(zip(small, large, strict=True) if automatic == "SAME_UPPER" else zip(large, small, strict=True))
 
 
 def _reduce(mean: bool, since: int) -> Translate:
@@ -197,6 +280,7 @@ def _global_average_pool(call: Call) -> Value:
 
 OPERATORS: dict[str, Translate] = {
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average_pool,
     "MatMul": _matmul,

@@ -7,6 +7,7 @@ few units in the last place of an error term, and a node less is evaluated for e
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from netproof.graph.rounding import gamma, is_power_of_two, rounded_up, safe_fac
 from netproof.operators.affine.convolution import Convolution
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 from netproof.operators.base import Affine
 
 
@@ -24,7 +26,7 @@ def scale_after(first: Affine, second: Affine) -> Affine | None:
         return None
     if isinstance(first, Linear):
         return _after_linear(first, second)
-    if isinstance(first, Convolution):
+    if isinstance(first, (Convolution, TransposedConvolution)):
         return _after_convolution(first, second)
     if isinstance(first, Scale):
         return _after_scale(first, second)
@@ -94,8 +96,7 @@ def _after_linear(first: Linear, second: Scale) -> Linear | None:
     return Linear(first.weight * scale[:, None], bias, roundings, error)
 
 
-def _after_convolution(first: Convolution, second: Scale) -> Convolution | None:
-    channels = first.weight.shape[0]
+def _after_convolution(first: Convolution | TransposedConvolution, second: Scale) -> Affine | None:
     scale, shift = (_per_channel(part, first) for part in (second.scale, second.shift))
     error = None if second.shift_error is None else _per_channel(second.shift_error, first)
     if scale is None or shift is None or (error is None and second.shift_error is not None):
@@ -104,23 +105,29 @@ def _after_convolution(first: Convolution, second: Scale) -> Convolution | None:
     if not all(map(safe_factor, (scale, first.weight, bias))):
         return None
     bias, bias_error = _shifted(bias, first.bias_error, scale, second.roundings, shift, error)
-    return Convolution(
-        first.weight * scale.reshape(channels, *[1] * len(first.kernel)).unsqueeze(1),
-        None if first.bias is None and bias_error is None and not bool((bias != 0).any()) else bias,
-        first.input_shape,
-        first.stride,
-        first.padding,
-        first.dilation,
-        first.groups,
-        first.samples,
-        _product_roundings(second.scale, first.roundings, second.roundings),
-        bias_error,
+    return replace(
+        first,
+        weight=first.weight * _per_weight(scale, first),
+        bias=None if first.bias is None and bias_error is None and not bool((bias != 0).any()) else bias,
+        roundings=_product_roundings(second.scale, first.roundings, second.roundings),
+        bias_error=bias_error,
     )
 
 
-def _per_channel(part: Tensor, convolution: Convolution) -> Tensor | None:
+def _per_weight(scale: Tensor, convolution: Convolution | TransposedConvolution) -> Tensor:
+    """One number per output channel as it goes with a convolution's weight."""
+    axes = [1] * len(convolution.kernel)
+    if isinstance(convolution, Convolution):
+        return scale.reshape(-1, 1, *axes)
+    # Every input channel has a kernel for each output channel of its group.
+    inputs, outputs = convolution.weight.shape[:2]
+    groups = convolution.groups
+    return scale.reshape(groups, outputs).repeat_interleave(inputs // groups, 0).reshape(inputs, outputs, *axes)
+
+
+def _per_channel(part: Tensor, convolution: Convolution | TransposedConvolution) -> Tensor | None:
     """A scale's parameter as one number per output channel, or None where it differs within a channel."""
-    channels, samples = convolution.weight.shape[0], convolution.samples
+    channels, samples = convolution.sample_shape[0], convolution.samples
     if part.numel() == 1:
         return part.expand(channels)
     size = convolution.size

@@ -238,11 +238,7 @@ class Convolution(Affine):
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
         """The convolution on the smallest window of the result with these features, all channels of it."""
         extents = self.sample_shape[1:]
-        place = features % prod(extents)
-        windows = []
-        for axis in range(len(extents)):
-            at = place // prod(extents[axis + 1 :]) % extents[axis]
-            windows.append((int(at.min()), int(at.max()) + 1))
+        windows = windows_of(features, extents)
         if all(window == (0, extent) for window, extent in zip(windows, extents, strict=True)):
             return Part(self)
         fields, padding = [], []
@@ -256,11 +252,23 @@ class Convolution(Affine):
             return Part(self)  # nothing but padding is seen
         shape = (self.input_shape[0], *(last - first for first, last in fields))
         operator = replace(self, input_shape=shape, padding=tuple(padding))
-        given = _window(self.samples * self.weight.shape[0], extents, windows)
-        return Part(operator, given, (_window(self.samples * self.input_shape[0], self.input_shape[1:], fields),))
+        given = window_indices(self.samples * self.weight.shape[0], extents, windows)
+        return Part(
+            operator, given, (window_indices(self.samples * self.input_shape[0], self.input_shape[1:], fields),)
+        )
 
 
-def _window(channels: int, extents: Shape, window: Sequence[tuple[int, int]]) -> Tensor:
+def windows_of(features: Tensor, extents: Shape) -> list[tuple[int, int]]:
+    """The smallest window, begin and end per axis, that holds the places of features ``[m]`` of any channels."""
+    place = features % prod(extents)
+    windows = []
+    for axis in range(len(extents)):
+        at = place // prod(extents[axis + 1 :]) % extents[axis]
+        windows.append((int(at.min()), int(at.max()) + 1))
+    return windows
+
+
+def window_indices(channels: int, extents: Shape, window: Sequence[tuple[int, int]]) -> Tensor:
     """The indices of a window of every channel, rising."""
     index = torch.arange(channels * prod(extents)).reshape(channels, *extents)
     for axis, (first, last) in enumerate(window):

@@ -1,4 +1,4 @@
-"""The hull of a function with one kink: ReLU and leaky ReLU."""
+"""The hull of a function with one kink: ReLU, leaky ReLU, absolute value."""
 
 from __future__ import annotations
 

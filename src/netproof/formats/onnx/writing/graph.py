@@ -18,6 +18,7 @@ from netproof.formats.onnx.writing.float import OnnxWriter
 from netproof.graph.graph import Graph, Node
 from netproof.graph.passes.fold_scale import scale_after
 from netproof.graph.passes.merge import merge
+from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.relu import ReLU
@@ -31,6 +32,7 @@ from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 from netproof.operators.affine.sum import Sum
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 from netproof.operators.base import Affine, Operator, Shape
 
 
@@ -53,7 +55,8 @@ def graph_onnx(graph: Graph, name: str, *, fold: bool = False) -> bytes:
 def _bias(first: Affine, second: Affine) -> Affine | None:
     """A constant that is added right after a matrix product is its bias."""
     plain = isinstance(second, Scale) and not isinstance(second, BatchNorm) and bool((second.scale == 1).all())
-    return scale_after(first, second) if plain and isinstance(first, (Linear, Convolution)) else None
+    weighted = isinstance(first, (Linear, Convolution, TransposedConvolution))
+    return scale_after(first, second) if plain and weighted else None
 
 
 class _Writer:
@@ -132,6 +135,28 @@ class _Writer:
         )
         return result, (operator.samples, *operator.sample_shape)
 
+    def _transposed_convolution(
+        self, name: str, operator: TransposedConvolution, values: Sequence[tuple[str, Shape]]
+    ) -> tuple[str, Shape]:
+        operands = [
+            self._shaped(values[0], (operator.samples, *operator.input_shape)),
+            self._onnx.constant(f"{name}.weight", _array(operator.weight)),
+        ]
+        if operator.bias is not None:
+            operands.append(self._onnx.constant(f"{name}.bias", _array(operator.bias)))
+        result = self._onnx.node(
+            "ConvTranspose",
+            name,
+            operands,
+            kernel_shape=list(operator.kernel),
+            pads=[before for before, _ in operator.padding] + [after for _, after in operator.padding],
+            strides=list(operator.stride),
+            dilations=list(operator.dilation),
+            output_padding=list(operator.output_padding),
+            group=operator.groups,
+        )
+        return result, (operator.samples, *operator.sample_shape)
+
     def _batch_norm(self, name: str, operator: BatchNorm, values: Sequence[tuple[str, Shape]]) -> tuple[str, Shape]:
         channels = operator.gain.numel()
         shape = values[0][1]
@@ -198,6 +223,9 @@ class _Writer:
         flat = [self._shaped(value, (1, size)) for value, size in zip(values, operator.sizes, strict=True)]
         return self._onnx.node("Concat", name, flat, axis=1), (1, sum(operator.sizes))
 
+    def _abs(self, name: str, operator: Abs, values: Sequence[tuple[str, Shape]]) -> tuple[str, Shape]:
+        return self._onnx.node("Abs", name, [values[0][0]]), values[0][1]
+
     def _relu(self, name: str, operator: ReLU, values: Sequence[tuple[str, Shape]]) -> tuple[str, Shape]:
         return self._onnx.relu(name, values[0][0]), values[0][1]
 
@@ -223,11 +251,13 @@ _WRITERS: dict[type[Operator], Callable[..., tuple[str, Shape]]] = {
     Linear: _Writer._linear,
     BlockLinear: _Writer._block_linear,
     Convolution: _Writer._convolution,
+    TransposedConvolution: _Writer._transposed_convolution,
     BatchNorm: _Writer._batch_norm,
     Scale: _Writer._scale,
     Select: _Writer._select,
     Sum: _Writer._sum,
     Concatenate: _Writer._concatenate,
+    Abs: _Writer._abs,
     ReLU: _Writer._relu,
     LeakyReLU: _Writer._leaky_relu,
     Clip: _Writer._clip,
