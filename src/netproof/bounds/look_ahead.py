@@ -35,7 +35,7 @@ def look_ahead(
             break
         lower, upper = bound_halves(row[some], column[some])
         tried.append(lower.clamp(min=0) + upper.clamp(min=0))
-    left = torch.cat(tried) if tried else torch.zeros(0, device=row.device)
+    left = torch.cat(tried) if tried else torch.zeros(0, dtype=torch.float64, device=row.device)
     total = left.new_full(usable.shape, torch.inf)
     total[row[: len(left)], column[: len(left)]] = left
     rest = row[len(left) :]
