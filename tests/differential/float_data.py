@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from netproof.bounds.boxes import refine_boxes
+from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.signs import is_piecewise_linear
 from netproof.bounds.ranges.forms import form_ranges
@@ -82,7 +82,7 @@ def claimed_ranges(graph: Graph, box: Region, seconds: float) -> Iterator[tuple[
     if few:
         box = form_ranges(graph, box)
         yield "forms", box
-        yield "boxes", refine_boxes(graph, box)
+        yield "boxes", refine_with_account(graph, box)[0]
     propagate = form_ranges if few else propagate_intervals
     crown = refine_ranges(graph, box, time.monotonic() + seconds, propagate)
     yield "crown", crown

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from netproof.bounds.boxes import refine_boxes
+from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of
@@ -67,7 +67,7 @@ def test_ranges_hold_every_point(seed):
         "interval": region,
         "forms": form_ranges(graph, region),
         "crown": refine_ranges(graph, region),
-        "boxes": refine_boxes(graph, form_ranges(graph, region)),
+        "boxes": refine_with_account(graph, form_ranges(graph, region))[0],
     }
     intervals = node_intervals(graph, region)
     for x in points(generator, lower, upper):

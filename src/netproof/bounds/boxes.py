@@ -50,13 +50,8 @@ def box_lines(
     return bound_backwards(graph, region, coefficients, constant, activate, rounding)
 
 
-def refine_boxes(graph: Graph, region: Region) -> Region:
-    """Tighten the ranges of every box's open features layer by layer."""
-    return refine_with_account(graph, region)[0]
-
-
 def refine_with_account(graph: Graph, region: Region, known: Rounding | None = None) -> tuple[Region, Rounding]:
-    """:func:`refine_boxes`, and the error term that follows the ranges: an account of the refined region.
+    """Tighten the ranges of every box's open features layer by layer, and account for rounding on the refined region.
 
     With ``known``, the account of a region that holds this one, nothing is accounted for anew, and that is handed back.
     """

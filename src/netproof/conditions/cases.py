@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from netproof.graph.graph import Graph
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.base import Activation
 from netproof.query import Conjunction
+from netproof.rows import Rows
 
 #: relative to the difference of the two pre-activations
 _PRICE = 8.0
@@ -34,7 +35,8 @@ _PRICE = 8.0
 _DIRECTIONS = ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0))
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Share(Rows):
     """An objective in terms of what the case says and of the final activation's ranges.
 
     Attributes
@@ -48,18 +50,13 @@ class Share(NamedTuple):
     constraint: Tensor
     shift: Tensor | None
 
-    def take(self, rows: Tensor) -> Share:
-        return Share(self.weight[rows], self.constraint[rows], None if self.shift is None else self.shift[rows])
 
-
-class Windows(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Windows(Rows):
     """Pieces of the range of one output feature each: the feature and the piece's lower end, ``[B]`` each."""
 
     feature: Tensor
     lower: Tensor
-
-    def take(self, rows: Tensor) -> Windows:
-        return Windows(self.feature[rows], self.lower[rows])
 
 
 class Cases(Protocol):

@@ -116,27 +116,8 @@ class _Writer:
         weight = self._onnx.constant(f"{name}.weight", _array(operator.weight.mT))
         return self._onnx.node("MatMul", name, [x, weight]), (groups, operator.rows, outputs)
 
-    def _convolution(self, name: str, operator: Convolution, values: Sequence[tuple[str, Shape]]) -> tuple[str, Shape]:
-        operands = [
-            self._shaped(values[0], (operator.samples, *operator.input_shape)),
-            self._onnx.constant(f"{name}.weight", _array(operator.weight)),
-        ]
-        if operator.bias is not None:
-            operands.append(self._onnx.constant(f"{name}.bias", _array(operator.bias)))
-        result = self._onnx.node(
-            "Conv",
-            name,
-            operands,
-            kernel_shape=list(operator.kernel),
-            pads=[before for before, _ in operator.padding] + [after for _, after in operator.padding],
-            strides=list(operator.stride),
-            dilations=list(operator.dilation),
-            group=operator.groups,
-        )
-        return result, (operator.samples, *operator.sample_shape)
-
-    def _transposed_convolution(
-        self, name: str, operator: TransposedConvolution, values: Sequence[tuple[str, Shape]]
+    def _convolution(
+        self, name: str, operator: Convolution | TransposedConvolution, values: Sequence[tuple[str, Shape]]
     ) -> tuple[str, Shape]:
         operands = [
             self._shaped(values[0], (operator.samples, *operator.input_shape)),
@@ -144,15 +125,18 @@ class _Writer:
         ]
         if operator.bias is not None:
             operands.append(self._onnx.constant(f"{name}.bias", _array(operator.bias)))
+        kind, more = "Conv", {}
+        if isinstance(operator, TransposedConvolution):
+            kind, more = "ConvTranspose", {"output_padding": list(operator.output_padding)}
         result = self._onnx.node(
-            "ConvTranspose",
+            kind,
             name,
             operands,
             kernel_shape=list(operator.kernel),
             pads=[before for before, _ in operator.padding] + [after for _, after in operator.padding],
             strides=list(operator.stride),
             dilations=list(operator.dilation),
-            output_padding=list(operator.output_padding),
+            **more,
             group=operator.groups,
         )
         return result, (operator.samples, *operator.sample_shape)
@@ -251,7 +235,7 @@ _WRITERS: dict[type[Operator], Callable[..., tuple[str, Shape]]] = {
     Linear: _Writer._linear,
     BlockLinear: _Writer._block_linear,
     Convolution: _Writer._convolution,
-    TransposedConvolution: _Writer._transposed_convolution,
+    TransposedConvolution: _Writer._convolution,
     BatchNorm: _Writer._batch_norm,
     Scale: _Writer._scale,
     Select: _Writer._select,
