@@ -219,6 +219,9 @@ class Convolution(Affine):
     def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
         return (self._transpose(v, self.weight_absolute),)
 
+    def offset_additions(self) -> int:
+        return self.samples * prod(self.sample_shape[1:]) + self.weight.shape[0]
+
     def offset(self, v: Tensor) -> Tensor:
         if self.bias is None:
             return v.new_zeros(v.shape[:-1])

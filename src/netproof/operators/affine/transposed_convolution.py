@@ -165,6 +165,9 @@ class TransposedConvolution(Affine):
     def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
         return (self.convolution.forward_absolute(v),)
 
+    def offset_additions(self) -> int:
+        return self.samples * prod(self.sample_shape[1:]) + self.sample_shape[0]
+
     def offset(self, v: Tensor) -> Tensor:
         if self.bias is None:
             return v.new_zeros(v.shape[:-1])
