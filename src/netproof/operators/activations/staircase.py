@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -72,7 +72,7 @@ class Staircase(Activation):
         return shape
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Staircase:
-        return Staircase(self.thresholds.to(device, dtype), self.base.to(device, dtype))
+        return replace(self, thresholds=self.thresholds.to(device, dtype), base=self.base.to(device, dtype))
 
     def parameters(self) -> list[tuple[str, Tensor]]:
         return [("thresholds", self.thresholds), ("base", self.base)]
@@ -131,7 +131,7 @@ class Staircase(Activation):
         if channels == 1:
             return self
         channel = features // (size // channels)
-        return Staircase(self.thresholds[channel], self.base[channel])
+        return replace(self, thresholds=self.thresholds[channel], base=self.base[channel])
 
     def surrogate(self, a: Tensor, hardness: float) -> Tensor:
         """Interpolate linearly between the ramp through the middles of the steps and the steps."""
