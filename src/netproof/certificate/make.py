@@ -6,8 +6,9 @@ from typing import Literal
 
 from netproof.certificate.bundle import Bundle
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
-from netproof.errors import QueryError
+from netproof.errors import InputError, QueryError
 from netproof.host import on_own_terms
+from netproof.network import Network
 from netproof.query import Query, Question, Result, Verdict
 
 
@@ -32,6 +33,20 @@ def certificate_of(asked: Query | Question, result: Result, *, producer: str = "
     return Bundle(tuple(_certificate(q, r, producer) for q, r in zip(parts, result.parts, strict=True)))
 
 
+def check_certifiable(network: Network, source: str) -> None:
+    """Raise :class:`InputError` for a network that no certificate can be about.
+
+    One that is read as a named runtime computes it: the checker has no second reading of such a file, and without one a
+    certificate would rest on the reader that it is to check.
+    """
+    if network.runtime:
+        raise InputError(
+            source,
+            f"{network.path} is read as '{network.runtime}' computes it, and such verdicts have no certificates yet",
+            "leave it out; a witness is replayed before it is reported",
+        )
+
+
 def _nothing(name: str, problem: str) -> QueryError:
     return QueryError(
         name,
@@ -44,6 +59,7 @@ def _certificate(query: Query, result: Result, producer: str) -> Certificate:
     if result.verdict is Verdict.UNSAT and not query.condition and query.sample is None:
         raise _nothing(query.name, "follows from the property alone, which nothing can meet")
     network = query.network
+    check_certifiable(network, query.name)
     given: dict[str, object] = {}
     claim: Literal["unsat", "sat"]
     if result.verdict is Verdict.SAT and result.witness is not None:

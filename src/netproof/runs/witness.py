@@ -26,6 +26,8 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         "network": {"file": network.path, "sha256": network.sha256, "scheme": network.scheme},
         "arithmetic": network.graph.arithmetic.value,
     }
+    if network.runtime:
+        document["runtime"] = network.runtime
     sample = query.sample
     if sample is not None and sample.radius is not None:
         change = (witness.input.double() - sample.image.double()).abs()
