@@ -180,8 +180,6 @@ class RandomNetwork:
 
     def _pool(self, name: str, value: _Value) -> _Value:
         padding, sh, sw, _, _, kh, kw, *_ = self._window(value)
-        if padding == SAME and name == "AVERAGE_POOL_2D":
-            padding = VALID
         extents = [
             -(-n // s) if padding == SAME else (n - k) // s + 1
             for n, s, k in zip(value.shape[1:3], (sh, sw), (kh, kw), strict=True)

@@ -244,7 +244,7 @@ class _Reader:
         check_exact(graph, low, high, str(self._path))
         notes = list(translation.notes)
         if softmax is not None:
-            notes.insert(0, "the final softmax is left out: it changes no order, and classes are those of its operand")
+            notes.insert(0, "the final softmax is left out: outputs and classes are those of its operand")
         network = Network(
             graph=graph,
             path=str(self._path),
