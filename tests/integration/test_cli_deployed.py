@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import netproof
+from netproof.errors import InputError
 from netproof.formats.images.idx import write_idx
 from tflite_files import TFLiteFile
 
@@ -145,6 +148,15 @@ def test_there_are_no_certificates_yet(cli, labelled, tmp_path, command):
         *given,
     )
     assert done.code == 2 and "no certificates yet" in done.err and len(done.err.splitlines()) == 1
+
+
+def test_python_writes_no_certificates_either(files):
+    network = netproof.load(files["net.tflite"])
+    query = netproof.robustness(network, np.zeros(4), int(network.classify(torch.zeros(4).double())), 0)
+    result = netproof.verify(query, netproof.Settings(proofs=True))
+    assert result.verdict.decided
+    with pytest.raises(InputError, match="no certificates yet"):
+        netproof.certificate_of(query, result)
 
 
 @pytest.mark.parametrize(

@@ -115,3 +115,22 @@ def test_a_selection_shares_thresholds_where_it_can(features):
     assert torch.equal(part.evaluate(x[:, features]), staircase.evaluate(x)[:, features])
     shared = {0: 0, 3: 3, 4: 2 if features == [0, 1, 6, 7] else 4, 12: 3}[len(features)]
     assert part.thresholds.shape[0] == shared
+
+
+def test_the_middle_one_of_three_steps_is_under_the_hull():
+    staircase = Requantize(torch.tensor([[0.0, 5.0, 20.0]]).double(), torch.zeros(1).double())
+    for low, high in ((-1.0, 21.0), (0.0, 20.0), (-9.0, 5.0)):
+        hull = staircase.hull(torch.tensor([low]).double(), torch.tensor([high]).double())
+        a = torch.arange(low, high + 1).double()[:, None]
+        for slope in (-0.3, 0.0, 0.1, 0.15, 0.2, 0.4):
+            for v in (1.0, -1.0):
+                best = (v * staircase.evaluate(a) - v * slope * a).amax(0)
+                v_, s_ = (torch.tensor([number], dtype=torch.float64) for number in (v, v * slope))
+                bound = hull.conjugate(v_, s_).value
+                assert float(bound) >= float(best) - 1e-12
+
+
+def test_equal_sums_with_other_values_are_no_combination():
+    # In order of the sums the values never fall, and yet they are no function of them.
+    a, b = np.arange(-4, 5)[:, None], np.arange(-4, 5)[None]
+    assert combination_of((2 * (a + b) + (a > 0)).astype(np.int64), (-4, -4), (1, 1)) is None
