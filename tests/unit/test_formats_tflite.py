@@ -359,3 +359,14 @@ def test_a_shared_vector_that_many_operators_name_is_no_trap(read):
     file.operators[0] = (name, inputs * 200, outputs, options)
     with pytest.raises(FormatError, match="600 tensors where 256"):
         read(file.bytes(x, y))
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "xnnpack", "litert-ref"])
+def test_a_scaled_sum_that_leaves_32_bits_is_refused(read, runtime):
+    """It would be clamped, but what a conversion to 32 bits makes of it differs."""
+    file, x, y = dense()
+    file.tensors[2]["data"] = np.array([2**28, 0], np.int32)
+    assert read(file.bytes(x, y), runtime).network.outputs == 2
+    file.tensors[x]["scale"] = 2.0**5
+    with pytest.raises(FormatError, match="leaves 32 bits"):
+        read(file.bytes(x, y), runtime)

@@ -85,10 +85,11 @@ def _requantized(
             f"its scale is {largest:g}; '{translation.runtime.name}' takes below {translation.runtime.largest_scale:g}",
             "quantize it again, or name another runtime",
         )
-    if rule in (twice_rounded, twice_rounded_by_single):
-        reach = np.maximum(np.abs(low), np.abs(high))
-        if bool((reach >= (1 << 31) >> shifts_left(scales)).any()):
-            raise OperatorError("a sum, scaled by more than 1, leaves 32 bits", "quantize it again")
+    reach = np.maximum(np.abs(low), np.abs(high))
+    shifted = reach if rule not in (twice_rounded, twice_rounded_by_single) else reach << shifts_left(scales)
+    # Before it is clamped, the scaled sum is a 32-bit integer as well.
+    if bool((shifted >= 1 << 31).any()) or bool((reach * scales.in_double() >= 1 << 31).any()):
+        raise OperatorError("a sum, scaled by more than 1, leaves 32 bits", "quantize it again")
     limits = call.fused(field, translation.runtime.limit)
 
     def staircase(rounding: Rounding) -> Staircase:
