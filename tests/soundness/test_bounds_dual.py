@@ -16,6 +16,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of, relaxed_values
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.interior import InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, crown_parameters, optimize
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
@@ -179,7 +180,7 @@ def test_optimized_multipliers_are_valid_and_no_worse(seed: int) -> None:
         objective = random_objective(random, at)
         largest = at.largest(objective)
         start, before = crown_parameters(at.graph, at.region, hulls, objective)
-        parameters, after = optimize(at.graph, at.region, hulls, objective, start, 15, goal=-1e9)
+        parameters, after = optimize(at.graph, at.region, hulls, objective, start, Until(15, -1e9))
         again = evaluate_dual(at.graph, at.region, hulls, objective, parameters.multipliers())
         assert torch.allclose(again.value, after)
         assert (after <= before).all()

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
+from netproof.bounds.crown import crown_lines
+from netproof.bounds.dual import Objective
+from netproof.bounds.multipliers.adam import ByAutograd, Rates, Until, minimize
+from netproof.bounds.region import Region
+from netproof.graph.graph import Graph
+from netproof.operators.hulls.hull import Hull
+
 _STEPS = 30
+_CROWN_STEPS, _LENGTH = 11, 0.5
+#: Adam's steps do not depend on how large the constraints are
+_RATES = Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12)
+
+#: the objective of every row under weights ``[B, m]`` of its constraints
+Weighed = Callable[[Tensor], Objective]
 
 
 def best_mixture(slopes: Tensor, constant: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -40,3 +55,24 @@ def best_mixture(slopes: Tensor, constant: Tensor, lower: Tensor, upper: Tensor)
         best = torch.where(gained[:, None], mu, best)
         theta = theta - 4.0 / (1 + 0.2 * step) * (level + (reach @ mixed.sign()[..., None])[..., 0])
     return best / best.amax(-1, keepdim=True)
+
+
+def crown_mixture(graph: Graph, region: Region, hulls: Sequence[Hull], weighed: Weighed, start: Tensor) -> Tensor:
+    """Weights with which CROWN's bound of a mixture is small, from logarithms ``[B, m]`` of weights on.
+
+    Returns ``[B, m]``, at least 0, their sum 1. The mixture may depend on the weights in any way that has a derivative.
+    """
+    (theta,), _ = minimize(_Weights(graph, region, hulls, weighed, start), _RATES, Until(_CROWN_STEPS))
+    return torch.softmax(theta, 1)
+
+
+class _Weights(ByAutograd):
+    """Logarithms of weights; all rows stay to the end, for no bound is low enough."""
+
+    def __init__(self, graph: Graph, region: Region, hulls: Sequence[Hull], weighed: Weighed, start: Tensor) -> None:
+        super().__init__([start], [_LENGTH])
+        self._graph, self._region, self._hulls, self._weighed = graph, region, hulls, weighed
+
+    def value(self, parameters: Sequence[Tensor]) -> Tensor:
+        mixed = self._weighed(torch.softmax(parameters[0], 1))
+        return crown_lines(self._graph, self._region, self._hulls, mixed).value

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.branching import choose_split
@@ -24,8 +25,6 @@ from netproof.graph.graph import Graph
 
 #: steps on the whole region, on a part, and on one with nothing left to split; candidates for a split
 _ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 1, 60, 4
-#: lengths of steps on a part, against those on the whole region
-_SCALE = 1.0
 #: an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
 _JUDGED, _HOPE = 8, 2
 #: splits for every end to begin with, and to end with
@@ -157,7 +156,7 @@ class EndSearch:
             rows = len(part), len(self._light)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
-            self._pool.push(self._bound(whole, _ROOT_STEPS, 1.0, self._target(), deadline))
+            self._pool.push(self._bound(whole, _ROOT_STEPS, self._target(), deadline))
         self._started[end] = True
         self._settle()
         self._begun[end] = self.bound[end]
@@ -191,7 +190,7 @@ class EndSearch:
         )
         stuck = batch.take((~splittable).nonzero()[:, 0])
         if len(stuck):
-            final = self._bound(stuck, _LEAF_STEPS, 1.0, target, deadline)
+            final = self._bound(stuck, _LEAF_STEPS, target, deadline)
             self._put_aside(final.owner, final.value)
         rows = splittable.nonzero()[:, 0]
         if not len(rows):
@@ -203,9 +202,9 @@ class EndSearch:
             one.side[at] = half
             one.beta[at] = 0.0
             halves.append(one)
-        self._pool.push(self._bound(Leaves.concatenate(halves), _STEPS, _SCALE, target, deadline))
+        self._pool.push(self._bound(Leaves.concatenate(halves), _STEPS, target, deadline))
 
-    def _bound(self, leaves: Leaves, steps: int, scale: float, target: Tensor, deadline: float) -> Leaves:
+    def _bound(self, leaves: Leaves, steps: int, target: Tensor, deadline: float) -> Leaves:
         """The same parts with better multipliers, and what these prove."""
         self.count += len(leaves)
         owner = leaves.owner
@@ -215,10 +214,7 @@ class EndSearch:
             lambda rows, _: self._objective(light_owner[rows], torch.float32, goal[rows]),
             leaves.side,
             leaves.choice(),
-            steps,
-            goal=-_MARGIN * float(self._width[owner].median()),
-            scale=scale,
-            deadline=deadline,
+            Until(steps, -_MARGIN * float(self._width[owner].median()), deadline),
         )
         double = choice.to(torch.float64)
         objective = self._objective(owner, torch.float64)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import Objective
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.refine import behind_activations, rows_at_once
@@ -75,7 +76,7 @@ def _bounds(
     def mixed(chosen: Tensor, weight: Tensor) -> Objective:
         return Objective({node: light_c[chosen]}, light_c.new_zeros(len(chosen)))
 
-    choice, _ = optimize_signs(light, mixed, side, start, steps, deadline=deadline)
+    choice, _ = optimize_signs(light, mixed, side, start, Until(steps, 0.0, deadline))
     double = choice.to(torch.float64)
     objective = Objective({node: c}, torch.zeros(rows, dtype=torch.float64))
     return dual.bound(objective, side, double.alpha, double.beta, rounding).value

@@ -13,6 +13,7 @@ from torch import Tensor
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
 from netproof.bounds.look_ahead import look_ahead
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.ranges.reduce import reduce_ranges
@@ -332,7 +333,7 @@ class Search:
             inherited = evaluate_dual(*work, batch.parameters.multipliers()).value
             start = better(start, (batch.parameters, inherited))
             steps = self._effort.steps if self._interior is None else 0
-        parameters = optimize(*work, start[0], steps, goal=_GOAL)[0] if steps else start[0]
+        parameters = optimize(*work, start[0], Until(steps, _GOAL))[0] if steps else start[0]
         # The decision: multipliers on a grid, the bound evaluated without rounding.
         hulls = hulls_of(self._graph, region)
         double = Parameters(tuple(a.double() for a in parameters.alpha), tuple(b.double() for b in parameters.beta))

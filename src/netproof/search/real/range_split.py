@@ -14,10 +14,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
 from netproof.bounds.look_ahead import look_ahead
+from netproof.bounds.multipliers.adam import Until
+from netproof.bounds.multipliers.mixture import crown_mixture
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
@@ -28,7 +29,7 @@ from netproof.search.real.problem import Problem
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import Tree
 
-_ROOT_STEPS, _STEPS, _WEIGHT_STEPS = 60, 25, 12
+_ROOT_STEPS, _STEPS = 60, 25
 #: candidate splits tried out per subproblem
 _LOOK_AHEAD = 4
 #: bytes that the tensors of one batch may occupy, and how many tensors of all features each row needs
@@ -128,23 +129,10 @@ class RangeSplit:
             return torch.ones(rows, width, dtype=torch.float64)
         region, case = batch.region.to(torch.float32, device), batch.case.to(device)
         hulls = hulls_of(self._light, region)
-        best = torch.ones(rows, width, device=device, dtype=torch.float32)
-        lowest = torch.full((rows,), torch.inf, device=device, dtype=torch.float32)
-        theta = torch.zeros(rows, width, device=device, dtype=torch.float32)
-        first, second = torch.zeros_like(theta), torch.zeros_like(theta)
-        for step in range(_WEIGHT_STEPS):
-            theta.requires_grad_(True)
-            mu = torch.softmax(theta, 1)
-            value = crown_lines(self._light, region, hulls, self._light_constraints.mixed(case, mu)).value
-            (slope,) = torch.autograd.grad(value.sum(), theta)
-            theta, mu, value = theta.detach(), mu.detach(), value.detach()
-            lower = value < lowest
-            lowest = torch.where(lower, value, lowest)
-            best = torch.where(lower[:, None], mu, best)
-            # Adam, whose steps do not depend on how large the constraints are.
-            first, second = 0.8 * first + 0.2 * slope, 0.95 * second + 0.05 * slope.square()
-            unbiased = first / (1 - 0.8 ** (step + 1)), second / (1 - 0.95 ** (step + 1))
-            theta = theta - 0.5 * 0.9**step * unbiased[0] / (unbiased[1].sqrt() + 1e-12)
+        start = torch.zeros(rows, width, device=device, dtype=torch.float32)
+        best = crown_mixture(
+            self._light, region, hulls, lambda weight: self._light_constraints.mixed(case, weight), start
+        )
         weight = best.to("cpu", torch.float64)
         return weight / weight.amax(1, keepdim=True)
 
@@ -155,7 +143,7 @@ class RangeSplit:
         start = crown_parameters(self._light, region, hulls, objective)
         own = evaluate_dual(self._light, region, hulls, objective, known.multipliers()).value
         parameters, _ = better(start, (known, own))
-        return optimize(self._light, region, hulls, objective, parameters, steps, goal=-1e-5)[0].to(torch.float32)
+        return optimize(self._light, region, hulls, objective, parameters, Until(steps, -1e-5))[0].to(torch.float32)
 
     def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
