@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from netproof.bounds.crown import crown_lines
-from netproof.bounds.dual import Objective, evaluate_dual, hulls_of
+from netproof.bounds.dual import evaluate_dual
 from netproof.bounds.multipliers.adam import ByAutograd, Parametrization, Rates, Until, minimize
 from netproof.bounds.multipliers.mixture import crown_mixture
 from netproof.bounds.multipliers.ranges import Parameters, _Ranges
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import box_region
+from netproof.bounds.relaxation import Relaxation
 from soundness.real_networks import random_graph
 from soundness.regions import random_objective, random_situation
 
@@ -101,19 +103,17 @@ def test_the_gradient_by_hand_is_that_of_the_dual(seed: int):
     random = np.random.default_rng(seed)
     at = random_situation(random, layers=3)
     objective = random_objective(random, at)
-    hulls = hulls_of(at.graph, at.region)
+    relaxation = Relaxation(at.graph, at.region)
 
     # Away from the points where maximizers change, whole numbers being what those are made of.
     def noise() -> tuple[torch.Tensor, ...]:
         return tuple(torch.from_numpy(random.normal(size=tuple(low.shape))) for low in at.region.range_lower)
 
     start = Parameters(noise(), noise())
-    run = _Ranges(at.graph, at.region, hulls, objective, start)
+    run = _Ranges(relaxation, objective, start)
     asked = [part.requires_grad_() for part in (*start.alpha, *start.beta)]
     layers = len(start.alpha)
-    point = evaluate_dual(
-        at.graph, at.region, hulls, objective, Parameters(tuple(asked[:layers]), tuple(asked[layers:])).multipliers()
-    )
+    point = evaluate_dual(relaxation, objective, Parameters(tuple(asked[:layers]), tuple(asked[layers:])).multipliers())
     expected = torch.autograd.grad(point.value.sum(), asked, allow_unused=True)
     for given, found, length in zip(expected, run.gradient(), run.lengths, strict=True):
         if found is None:
@@ -127,15 +127,15 @@ def test_mixtures_are_no_worse_than_equal_weights():
     graph = random_graph(torch.Generator().manual_seed(7), (5, 8, 8, 3))
     low = torch.from_numpy(random.uniform(-1, 0, (6, 5)))
     region = box_region(graph, low, low + 0.5)
-    hulls = hulls_of(graph, region)
+    relaxation = Relaxation(graph, region)
     outputs = torch.from_numpy(random.normal(size=(6, 4, 3)))
     last = len(graph.nodes) - 1
 
     def weighed(weight: torch.Tensor) -> Objective:
         return Objective({last: (weight[:, None] @ outputs)[:, 0]}, torch.zeros(6, dtype=torch.float64))
 
-    best = crown_mixture(graph, region, hulls, weighed, torch.zeros(6, 4, dtype=torch.float64))
+    best = crown_mixture(relaxation, weighed, torch.zeros(6, 4, dtype=torch.float64))
     assert torch.allclose(best.sum(1), torch.ones(6, dtype=torch.float64)) and bool((best >= 0).all())
-    chosen = crown_lines(graph, region, hulls, weighed(best)).value
-    equal = crown_lines(graph, region, hulls, weighed(torch.full_like(best, 0.25))).value
+    chosen = crown_lines(relaxation, weighed(best)).value
+    equal = crown_lines(relaxation, weighed(torch.full_like(best, 0.25))).value
     assert bool((chosen <= equal + 1e-12).all()) and float((equal - chosen).sum()) > 0.1

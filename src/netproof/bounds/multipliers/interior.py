@@ -17,17 +17,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective
-from netproof.bounds.region import Region
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation
-from netproof.operators.hulls.hull import Hull, PolygonHull
+from netproof.operators.hulls.hull import PolygonHull
 from netproof.rows import Rows
 
 _START = 0.01
 _STEP_FRACTION = 0.98
-#: relative gap at which a program whose optimum is above 0 counts as solved
+#: for whether a bound falls below 0, the optimum need not be known well
 _CLOSE = 0.25
 #: larger systems are left to first-order steps
 _MAX_SIZE = 256
@@ -85,10 +85,13 @@ class _State(Rows):
 
 
 class InteriorSolver:
-    """Solves batches on one graph (see :func:`has_interior_solver`); float64."""
+    """Solves batches on one graph (see :func:`has_interior_solver`); float64.
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    ``close`` is the relative gap at which a program whose optimum is above 0 counts as solved.
+    """
+
+    def __init__(self, graph: Graph, close: float = _CLOSE) -> None:
+        self._graph, self._close = graph, close
         linears = [graph.nodes[i - 1].operator for i in graph.activations]
         self._weights: list[Tensor] = []
         self._biases: list[Tensor] = []
@@ -113,20 +116,18 @@ class InteriorSolver:
 
     def solve(
         self,
-        region: Region,
-        hulls: Sequence[Hull],
+        relaxation: Relaxation,
         objective: Objective,
         start: Sequence[Tensor],
         iterations: int,
         goal: float,
-        close: float = _CLOSE,
     ) -> InteriorResult:
         """Lower the bounds of a batch, starting from multipliers ``start``.
 
         A row is done once its bound is below ``goal``, or once its linear program is solved to a
-        relative gap of ``close`` and the optimum is above 0.
+        relative gap of the solver's ``close`` and the optimum is above 0.
         """
-        state = self._begin(region, hulls, objective, start)
+        state = self._begin(relaxation, objective, start)
         best_value, _ = self._bound(state, state.s)
         best_s = [m.clone() for m in state.s]
         points = [(state.lam[k], state.argument[k], state.image[k]) for k in range(len(state.s))]
@@ -151,7 +152,7 @@ class InteriorSolver:
                 a[k][state.row], h[k][state.row] = mean_a, mean_h
                 primal = primal + (state.received[k] * mean_h).sum(-1) + (state.direct[k] * mean_a).sum(-1)
             x[state.row] = state.x
-            solved = (primal > 0) & (primal_residual < 1e-2) & (value - primal < close * primal.clamp(min=1.0))
+            solved = (primal > 0) & (primal_residual < 1e-2) & (value - primal < self._close * primal.clamp(min=1.0))
             if bool(solved.any()):
                 state = state.take((~solved).nonzero()[:, 0])
                 if not len(state.row):
@@ -161,10 +162,11 @@ class InteriorSolver:
             best_value,
             tuple(part / unit for part, unit in zip(a, self._units, strict=True)),
             tuple(h),
-            x + region.lower,
+            x + relaxation.region.lower,
         )
 
-    def _begin(self, region: Region, hulls: Sequence[Hull], objective: Objective, start: Sequence[Tensor]) -> _State:
+    def _begin(self, relaxation: Relaxation, objective: Objective, start: Sequence[Tensor]) -> _State:
+        region, hulls = relaxation.region, relaxation.hulls
         rows = len(objective)
         width = (region.upper - region.lower).clamp(min=1e-3).expand(rows, -1)
         offset = (region.lower @ self._weights[0].T + self._biases[0]).expand(rows, -1)

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
-from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.adam import ByAutograd, Rates, Until, minimize
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
-from netproof.operators.hulls.hull import Hull
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
 
 _STEPS = 30
 _CROWN_STEPS, _LENGTH = 11, 0.5
@@ -57,22 +55,22 @@ def best_mixture(slopes: Tensor, constant: Tensor, lower: Tensor, upper: Tensor)
     return best / best.amax(-1, keepdim=True)
 
 
-def crown_mixture(graph: Graph, region: Region, hulls: Sequence[Hull], weighed: Weighed, start: Tensor) -> Tensor:
+def crown_mixture(relaxation: Relaxation, weighed: Weighed, start: Tensor) -> Tensor:
     """Weights with which CROWN's bound of a mixture is small, from logarithms ``[B, m]`` of weights on.
 
     Returns ``[B, m]``, at least 0, their sum 1. The mixture may depend on the weights in any way that has a derivative.
     """
-    (theta,), _ = minimize(_Weights(graph, region, hulls, weighed, start), _RATES, Until(_CROWN_STEPS))
+    (theta,), _ = minimize(_Weights(relaxation, weighed, start), _RATES, Until(_CROWN_STEPS))
     return torch.softmax(theta, 1)
 
 
 class _Weights(ByAutograd):
     """Logarithms of weights; all rows stay to the end, for no bound is low enough."""
 
-    def __init__(self, graph: Graph, region: Region, hulls: Sequence[Hull], weighed: Weighed, start: Tensor) -> None:
+    def __init__(self, relaxation: Relaxation, weighed: Weighed, start: Tensor) -> None:
         super().__init__([start], [_LENGTH])
-        self._graph, self._region, self._hulls, self._weighed = graph, region, hulls, weighed
+        self._relaxation, self._weighed = relaxation, weighed
 
     def value(self, parameters: Sequence[Tensor]) -> Tensor:
         mixed = self._weighed(torch.softmax(parameters[0], 1))
-        return crown_lines(self._graph, self._region, self._hulls, mixed).value
+        return crown_lines(self._relaxation, mixed).value

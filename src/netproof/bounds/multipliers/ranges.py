@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import DualPoint, Multipliers, Objective, evaluate_dual, relaxed_values
+from netproof.bounds.dual import DualPoint, Multipliers, evaluate_dual, relaxed_values
 from netproof.bounds.multipliers.adam import Parametrization, Rates, Until, minimize
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
 from netproof.operators.base import Affine
-from netproof.operators.hulls.hull import Hull
 from netproof.rows import Rows
 
 _STEP = 0.02
@@ -53,11 +52,12 @@ def better(first: Rated, second: Rated) -> Rated:
 
 
 def crown_parameters(
-    graph: Graph, region: Region, hulls: Sequence[Hull], objective: Objective, final_beta: Tensor | None = None
+    relaxation: Relaxation, objective: Objective, final_beta: Tensor | None = None
 ) -> tuple[Parameters, Tensor]:
     """CROWN's ``alpha`` (and ``beta = 0``, or as given at the last activation) with the bound there, ``[B]``."""
     chosen: dict[int, Tensor] = {}
-    beta = [torch.zeros_like(low) for low in region.range_lower]
+    hulls = relaxation.hulls
+    beta = [torch.zeros_like(low) for low in relaxation.region.range_lower]
     if final_beta is not None:
         beta[-1] = final_beta
 
@@ -65,15 +65,13 @@ def crown_parameters(
         chosen[k] = hulls[k].slope(v)
         return chosen[k] * v + beta[k]
 
-    point = evaluate_dual(graph, region, hulls, objective, multipliers)
+    point = evaluate_dual(relaxation, objective, multipliers)
     alpha = tuple(chosen[k].expand_as(b) if k in chosen else torch.zeros_like(b) for k, b in enumerate(beta))
     return Parameters(alpha, tuple(beta)), point.value
 
 
 def optimize(
-    graph: Graph,
-    region: Region,
-    hulls: Sequence[Hull],
+    relaxation: Relaxation,
     objective: Objective,
     start: Parameters,
     until: Until,
@@ -85,7 +83,7 @@ def optimize(
     parameters : the best found per row
     value : ``[B]``, the bound there (in the dtype of the inputs)
     """
-    best, value = minimize(_Ranges(graph, region, hulls, objective, start), _RATES, until)
+    best, value = minimize(_Ranges(relaxation, objective, start), _RATES, until)
     layers = len(start.alpha)
     return Parameters(tuple(best[:layers]), tuple(best[layers:])), value
 
@@ -93,17 +91,15 @@ def optimize(
 class _Ranges(Parametrization):
     """All ``alpha`` and then all ``beta``, with one length of steps per layer."""
 
-    def __init__(
-        self, graph: Graph, region: Region, hulls: Sequence[Hull], objective: Objective, start: Parameters
-    ) -> None:
+    def __init__(self, relaxation: Relaxation, objective: Objective, start: Parameters) -> None:
         super().__init__([*start.alpha, *start.beta], [])
-        self._graph, self._region, self._hulls, self._objective = graph, region, hulls, objective
+        self._relaxation, self._objective = relaxation, objective
         self._point: DualPoint | None = None
         self.lengths = self._lengths(self._evaluate())
 
     def _lengths(self, point: DualPoint) -> list[float | Tensor]:
         """A natural unit for a slope is that of the chord; for beta, that times the size of v."""
-        graph, region = self._graph, self._region
+        graph, region = self._relaxation.graph, self._relaxation.region
         alpha: list[float | Tensor] = []
         beta: list[float | Tensor] = []
         for k, index in enumerate(graph.activations):
@@ -124,9 +120,9 @@ class _Ranges(Parametrization):
 
     def _evaluate(self) -> DualPoint:
         if self._point is None:
-            layers, parameters = len(self._graph.activations), self.parameters
+            layers, parameters = len(self.parameters) // 2, self.parameters
             now = Parameters(tuple(parameters[:layers]), tuple(parameters[layers:]))
-            self._point = evaluate_dual(self._graph, self._region, self._hulls, self._objective, now.multipliers())
+            self._point = evaluate_dual(self._relaxation, self._objective, now.multipliers())
         return self._point
 
     def bound(self, *, onward: bool) -> Tensor:
@@ -134,9 +130,9 @@ class _Ranges(Parametrization):
 
     def gradient(self) -> list[Tensor | None]:
         """In units of the lengths, so that the size of a moment says how much a step of that length is worth."""
-        point, layers = self._evaluate(), len(self._graph.activations)
+        point, layers = self._evaluate(), len(self.parameters) // 2
         found: list[Tensor | None] = [None] * (2 * layers)
-        for k, d in enumerate(_gradient(self._graph, point, self.parameters[:layers])):
+        for k, d in enumerate(_gradient(point, self.parameters[:layers])):
             v = point.v[k]
             if d is not None and v is not None:
                 found[k], found[layers + k] = d * v * self.lengths[k], d * self.lengths[layers + k]
@@ -147,22 +143,21 @@ class _Ranges(Parametrization):
 
     def take(self, rows: Tensor) -> None:
         super().take(rows)
-        self._region, self._objective = self._region.take(rows), self._objective.take(rows)
-        self._hulls = [hull.take(rows) for hull in self._hulls]
+        self._relaxation, self._objective = self._relaxation.take(rows), self._objective.take(rows)
         self._point = None
 
 
-def _gradient(graph: Graph, point: DualPoint, alpha: Sequence[Tensor]) -> list[Tensor | None]:
+def _gradient(point: DualPoint, alpha: Sequence[Tensor]) -> list[Tensor | None]:
     """Derivative of the bound in ``s_k``, the changes of all layers below included.
 
     The subgradient in ``s_k`` alone is (affine map at the maximizers) - (maximizer of phi_k); a
     change of ``s_k`` changes ``v`` below, and there ``s`` by ``alpha`` times that.
     """
-    values = relaxed_values(graph, point)
+    values = relaxed_values(point)
     carried: list[Tensor] = [torch.zeros_like(values[0])]
     result: list[Tensor | None] = []
     k = 0
-    for node in graph.nodes[1:]:
+    for node in point.relaxation.graph.nodes[1:]:
         if isinstance(node.operator, Affine):
             carried.append(node.operator.forward_linear(*(carried[i] for i in node.operands)))
             continue

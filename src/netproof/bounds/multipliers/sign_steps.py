@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.adam import ByAutograd, Rates, Until, minimize
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
+from netproof.bounds.objective import Objective
 from netproof.rows import Rows
 
 #: of steps of alpha, beta and theta

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from netproof.bounds.backward import bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.kink_hull import KinkHull
 
@@ -45,7 +46,7 @@ class SignDual:
 
     Attributes
     ----------
-    graph, region : in one dtype
+    relaxation : in one dtype, on one device
     index : per activation the open features, ``[m_k]``
     closed : per activation the slope of every closed feature (anything at open ones), ``[n_k]``
     lower, upper : ranges of the open features of all activations, one after the other, ``[m]``
@@ -53,8 +54,7 @@ class SignDual:
     sizes : numbers of open features per activation
     """
 
-    graph: Graph
-    region: Region
+    relaxation: Relaxation
     index: tuple[Tensor, ...]
     closed: tuple[Tensor, ...]
     lower: Tensor
@@ -78,10 +78,18 @@ class SignDual:
             left.append(torch.full_like(lower[-1], hull.left))
             right.append(torch.full_like(lower[-1], hull.right))
         parts = [torch.cat(part) if part else region.lower.new_zeros(0) for part in (lower, upper, left, right)]
-        return cls(graph, region, tuple(index), tuple(closed), *parts)
+        return cls(Relaxation(graph, region), tuple(index), tuple(closed), *parts)
 
     def __len__(self) -> int:
         return self.lower.shape[0]
+
+    @property
+    def graph(self) -> Graph:
+        return self.relaxation.graph
+
+    @property
+    def region(self) -> Region:
+        return self.relaxation.region
 
     @property
     def device(self) -> torch.device:
@@ -100,8 +108,7 @@ class SignDual:
             return part.to(target, dtype)
 
         return SignDual(
-            self.graph.to(dtype, target),
-            self.region.to(dtype, target),
+            self.relaxation.to(dtype, target),
             tuple(which.to(target) for which in self.index),
             tuple(map(moved, self.closed)),
             *map(moved, (self.lower, self.upper, self.left, self.right)),
@@ -147,7 +154,6 @@ class SignDual:
         alpha: Tensor,
         beta: Tensor,
         rounding: Rounding | None = None,
-        error: Tensor | None = None,
     ) -> SignPoint:
         """Bound objectives on parts of the region.
 
@@ -158,7 +164,6 @@ class SignDual:
         alpha : ``[B, m]``, slopes of lower lines; brought between the two slopes
         beta : ``[B, m]``, of at least 0; brought there, and used only where a feature is split
         rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
-        error : ``[B]``, what the objective itself may be off by, weighed like the rest
         """
         split = side != WHOLE
         piece = torch.where(side == RIGHT, self.right, self.left)
@@ -181,9 +186,7 @@ class SignDual:
             open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
             return s.index_copy(1, which, open_s), (up * offset[:, mine]).sum(-1)
 
-        lines = bound_backwards(
-            self.graph, self.region, objective.coefficients, objective.constant, activate, rounding, error=error
-        )
+        lines = bound_backwards(self.relaxation, objective, activate, rounding)
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
         return SignPoint(lines.value, v, lines.coefficients)
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.sign_steps import Choice
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
+from netproof.bounds.objective import Objective
 
 #: the weight of scores by lines between the slopes
 _SAY = 1e-3

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.bounds.ranges.leaves import Leaves, Pool
 from netproof.bounds.region import Region

@@ -16,21 +16,20 @@ from torch import Tensor
 
 from netproof.bounds.dual import DualPoint
 from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
 from netproof.operators.base import Activation
-from netproof.operators.hulls.hull import Hull
 
 #: proposals keep this much slack, so that few fail the verification
 _SLACK = 1e-6
 
 
-def reduce_ranges(graph: Graph, region: Region, hulls: Sequence[Hull], point: DualPoint) -> Region:
-    """Cut off the ends of pre-activation ranges that cannot meet the objective.
+def reduce_ranges(point: DualPoint) -> Region:
+    """Cut off the ends of the pre-activation ranges of a bound's region that cannot meet the objective.
 
     ``point`` must be an exact evaluation (multipliers on the grid of
     :func:`netproof.bounds.deciding.exact.evaluate_exact`) on an integer graph: each cut is verified in the
     same exact arithmetic, on the cut-off part itself, and left undone where that fails.
     """
+    graph, region, hulls = point.relaxation.graph, point.region, point.relaxation.hulls
     lowers, uppers = list(region.range_lower), list(region.range_upper)
     for k, index in enumerate(graph.activations):
         conjugate, v, s = point.conjugates[k], point.v[k], point.s[k]
@@ -50,11 +49,12 @@ def reduce_ranges(graph: Graph, region: Region, hulls: Sequence[Hull], point: Du
     return Region(region.lower, region.upper, tuple(lowers), tuple(uppers))
 
 
-def cuts_hold(graph: Graph, point: DualPoint, lowers: Sequence[Tensor], uppers: Sequence[Tensor]) -> Tensor:
+def cuts_hold(point: DualPoint, lowers: Sequence[Tensor], uppers: Sequence[Tensor]) -> Tensor:
     """Whether an exact evaluation proves all of the new ends of its region's ranges: ``[B]`` bool.
 
     ``lowers`` and ``uppers`` hold one ``[B, n_k]`` per activation, nowhere wider than the region's ranges.
     """
+    graph = point.relaxation.graph
     holds = torch.isfinite(point.value)
     for k, index in enumerate(graph.activations):
         low, high = point.region.range_lower[k], point.region.range_upper[k]

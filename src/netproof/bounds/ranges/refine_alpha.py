@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import behind_activations, rows_at_once
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph

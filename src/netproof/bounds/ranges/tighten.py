@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import DualPoint, Objective, crown, evaluate_dual, hulls_of
+from netproof.bounds.dual import DualPoint, crown, evaluate_dual
 from netproof.bounds.multipliers.interior import InteriorSolver
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
@@ -151,7 +153,7 @@ def tighten_by_program(
         feature = (image_low < image_high).nonzero()[:, 0]
         if not len(feature):
             continue
-        solver = InteriorSolver(used)
+        solver = InteriorSolver(used, _PROGRAM_CLOSE)
         cut = Region(
             inside.lower,
             inside.upper,
@@ -255,19 +257,19 @@ def _program_directions(
     objective = Objective(
         {node: coefficients, len(graph.nodes) - 1: outputs}, torch.zeros(rows, dtype=region.lower.dtype)
     )
-    hulls = hulls_of(graph, sub)
-    start = evaluate_dual(graph, sub, hulls, objective, crown(hulls))
+    relaxation = Relaxation(graph, sub)
+    start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
     known = [
         torch.zeros_like(low) if m is None else m.expand_as(low)
         for m, low in zip(start.s, sub.range_lower, strict=True)
     ]
-    solved = solver.solve(sub, hulls, objective, known, _PROGRAM_ITERATIONS, -torch.inf, _PROGRAM_CLOSE)
+    solved = solver.solve(relaxation, objective, known, _PROGRAM_ITERATIONS, -torch.inf)
     s = solved.s
     if required:
         # It is at least 0, so that only a multiplier of at least 0 says something.
         weight = torch.cat([s[-1][:, :-1], s[-1][:, -1:].clamp(min=0)], 1)
         s = (*s[:-1], weight)
-    return evaluate_exact(graph, sub, hulls, objective, s)[0]
+    return evaluate_exact(relaxation, objective, s)[0]
 
 
 def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: Tensor) -> DualPoint:
@@ -279,6 +281,6 @@ def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: T
     coefficients[pair, feature] = 1
     coefficients[pairs + pair, feature] = -1
     objective = Objective({node: coefficients}, torch.zeros(2 * pairs, dtype=region.lower.dtype))
-    hulls = hulls_of(graph, sub)
-    point = evaluate_dual(graph, sub, hulls, objective, crown(hulls))
-    return evaluate_exact(graph, sub, hulls, objective, point.s)[0]
+    relaxation = Relaxation(graph, sub)
+    point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
+    return evaluate_exact(relaxation, objective, point.s)[0]

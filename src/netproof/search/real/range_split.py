@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.dual import DualPoint, evaluate_dual
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.mixture import crown_mixture
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.query import Verdict
 from netproof.search.branching import Split, gap_candidates, split_regions
@@ -102,16 +104,13 @@ class RangeSplit:
         region = propagate_intervals(self._graph, batch.region)
         alive = (~region.empty()).nonzero()[:, 0]
         batch = replace(batch, region=region).take(alive)
-        hulls = hulls_of(self._graph, batch.region)
         rounding = Rounding.of(self._graph, batch.region)
         weight = self._weights(batch)
         objective = self._constraints.mixed(batch.case, weight)
         if len(batch):
             batch = replace(batch, parameters=self._improved(batch, objective, steps))
         point = evaluate_dual(
-            self._graph,
-            batch.region,
-            hulls,
+            Relaxation(self._graph, batch.region),
             objective,
             batch.parameters.to(torch.float64).multipliers(),
             rounding,
@@ -128,10 +127,9 @@ class RangeSplit:
         if width == 1 or not rows:
             return torch.ones(rows, width, dtype=torch.float64)
         region, case = batch.region.to(torch.float32, device), batch.case.to(device)
-        hulls = hulls_of(self._light, region)
         start = torch.zeros(rows, width, device=device, dtype=torch.float32)
         best = crown_mixture(
-            self._light, region, hulls, lambda weight: self._light_constraints.mixed(case, weight), start
+            Relaxation(self._light, region), lambda weight: self._light_constraints.mixed(case, weight), start
         )
         weight = best.to("cpu", torch.float64)
         return weight / weight.amax(1, keepdim=True)
@@ -139,11 +137,11 @@ class RangeSplit:
     def _improved(self, batch: Subproblems, objective: Objective, steps: int) -> Parameters:
         region, objective = batch.region.to(torch.float32, self._device), objective.to(torch.float32, self._device)
         known = batch.parameters.to(torch.float32, self._device)
-        hulls = hulls_of(self._light, region)
-        start = crown_parameters(self._light, region, hulls, objective)
-        own = evaluate_dual(self._light, region, hulls, objective, known.multipliers()).value
+        relaxation = Relaxation(self._light, region)
+        start = crown_parameters(relaxation, objective)
+        own = evaluate_dual(relaxation, objective, known.multipliers()).value
         parameters, _ = better(start, (known, own))
-        return optimize(self._light, region, hulls, objective, parameters, Until(steps, -1e-5))[0].to(torch.float32)
+        return optimize(relaxation, objective, parameters, Until(steps, -1e-5))[0].to(torch.float32)
 
     def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
@@ -153,11 +151,10 @@ class RangeSplit:
             tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
             halves = _halves(self._graph, left.take(row), tried)
             region = halves.region.to(torch.float32, self._device)
-            hulls = hulls_of(self._light, region)
             weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
             objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
             multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
-            value = evaluate_dual(self._light, region, hulls, objective, multipliers).value.cpu()
+            value = evaluate_dual(Relaxation(self._light, region), objective, multipliers).value.cpu()
             return value[: len(row)], value[len(row) :]
 
         total = look_ahead(torch.isfinite(gap), bound_halves, self._batch)

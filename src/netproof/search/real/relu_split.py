@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
@@ -199,9 +199,9 @@ class ReluSplit:
         )
         double = choice.to(torch.float64)
         weight = _one(double.weight)
-        objective = self._constraints.mixed(case, weight)
         error = self._constraints.mixing_error(case, weight, self._rounding)
-        point = self._dual.bound(objective, batch.side, double.alpha, double.beta, self._rounding, error)
+        objective = replace(self._constraints.mixed(case, weight), error=error)
+        point = self._dual.bound(objective, batch.side, double.alpha, double.beta, self._rounding)
         # The parent's bound holds here too.
         value = torch.minimum(point.value, batch.value)
         rows = (value >= 0).nonzero()[:, 0]
