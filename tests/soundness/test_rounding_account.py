@@ -353,7 +353,7 @@ def test_no_refinement_carries_an_old_account_along(refine):
         return
     one = region.take(torch.tensor([0]))
     if refine == "alpha":
-        one = refine_layer(graph, one, 1, Rounding.of(graph, one))
+        one = propagate_intervals(graph, refine_layer(graph, one, 1, Rounding.of(graph, one)))
         refined = refine_by_alpha(graph, one, 2, float("inf"))
     else:
         refined = SplitRefiner(graph).refine(refine_ranges(graph, one), 1.0)

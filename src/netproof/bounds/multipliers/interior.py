@@ -91,7 +91,7 @@ class InteriorSolver:
     """
 
     def __init__(self, graph: Graph, close: float = _CLOSE) -> None:
-        self._graph, self._close = graph, close
+        self.graph, self._close = graph, close
         linears = [graph.nodes[i - 1].operator for i in graph.activations]
         self._weights: list[Tensor] = []
         self._biases: list[Tensor] = []
@@ -171,7 +171,7 @@ class InteriorSolver:
         width = (region.upper - region.lower).clamp(min=1e-3).expand(rows, -1)
         offset = (region.lower @ self._weights[0].T + self._biases[0]).expand(rows, -1)
         argument, image, direct, received, s = [], [], [], [], []
-        for k, index in enumerate(self._graph.activations):
+        for k, index in enumerate(self.graph.activations):
             hull = hulls[k]
             assert isinstance(hull, PolygonHull)
             unit = self._units[k]
@@ -234,7 +234,7 @@ class InteriorSolver:
         rho = [x @ self._weights[0].T + state.offset - a[0]]
         rho += [h[k - 1] @ self._weights[k].T + self._biases[k] - a[k] for k in range(1, layers)]
         pairs = 2 * x.shape[1] + sum(lam.shape[1] * lam.shape[2] for lam in state.lam)
-        gap = _gap(x, y, zl, zu, state.lam, state.z) / pairs
+        gap = _gap([x, y, *state.lam], [zl, zu, *state.z]) / pairs
         theta_x = 1 / (zl / x + zu / y)
         theta = [lam / z for lam, z in zip(state.lam, state.z, strict=True)]
         weight = [t.sum(-1, keepdim=True) for t in theta]
@@ -276,12 +276,8 @@ class InteriorSolver:
         )
         p, d = primal.clamp(max=1.0)[:, None], dual.clamp(max=1.0)[:, None]
         after = _gap(
-            x + p * dx,
-            y - p * dx,
-            zl + d * dzl,
-            zu + d * dzu,
-            [lam + p[..., None] * m for lam, m in zip(state.lam, dlam, strict=True)],
-            [z + d[..., None] * m for z, m in zip(state.z, dz, strict=True)],
+            [x + p * dx, y - p * dx, *(lam + p[..., None] * m for lam, m in zip(state.lam, dlam, strict=True))],
+            [zl + d * dzl, zu + d * dzu, *(z + d[..., None] * m for z, m in zip(state.z, dz, strict=True))],
         )
         centre = ((after / pairs / gap).clamp(0, 1) ** 3 * gap)[:, None]
         ds, dx, dzl, dzu, dz, dlam, primal, dual = direction(
@@ -324,11 +320,11 @@ class InteriorSolver:
         return factor
 
 
-def _gap(x: Tensor, y: Tensor, zl: Tensor, zu: Tensor, lam: list[Tensor], z: list[Tensor]) -> Tensor:
+def _gap(primal: Sequence[Tensor], slack: Sequence[Tensor]) -> Tensor:
     """Complementarity, summed per row."""
-    total = (x * zl).sum(1) + (y * zu).sum(1)
-    for weight, slack in zip(lam, z, strict=True):
-        total = total + (weight * slack).flatten(1).sum(1)
+    total = (primal[0] * slack[0]).sum(1)
+    for one, other in zip(primal[1:], slack[1:], strict=True):
+        total = total + (one * other).flatten(1).sum(1)
     return total
 
 

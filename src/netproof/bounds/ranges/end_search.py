@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.look_ahead import Tries
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.bounds.ranges.leaves import Leaves, Pool
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
 
 #: steps on the whole region, on a part, and on one with nothing left to split; candidates for a split
 _ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 1, 60, 4
@@ -44,7 +43,7 @@ class EndSearch:
 
     Parameters
     ----------
-    graph, region : piecewise linear, of one row, float64
+    dual : of the graph and the region, float64
     lower, upper : ``[n]``, float64, ranges of the outputs that are known to hold
     side : ``[m]`` int8, the part of the region that is meant, by sides of its open features; None for all of it
     memory : bytes that parts waiting to be split may occupy; beyond, the search rests
@@ -59,16 +58,15 @@ class EndSearch:
 
     def __init__(
         self,
-        graph: Graph,
-        region: Region,
+        dual: SignDual,
         lower: Tensor,
         upper: Tensor,
         side: Tensor | None = None,
         memory: int = 256 << 20,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._graph = graph
-        self._dual = SignDual.of(graph, region)
+        graph, region = dual.graph, dual.region
+        self._graph, self._dual = graph, dual
         self._light = self._dual.to(torch.float32, device)
         self._rounding = Rounding.of(graph, region)
         self._side = torch.zeros(len(self._dual), dtype=torch.int8) if side is None else side
@@ -186,7 +184,7 @@ class EndSearch:
             return self._objective(owner[rows], torch.float32, goal[rows])
 
         feature, splittable = choose_split(
-            self._light, objective, batch.side, batch.choice(), _LOOK_AHEAD, rows_at_once=2 * self._rows
+            self._light, objective, batch.side, batch.choice(), Tries(_LOOK_AHEAD, 2 * self._rows)
         )
         stuck = batch.take((~splittable).nonzero()[:, 0])
         if len(stuck):

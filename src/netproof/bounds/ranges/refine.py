@@ -68,7 +68,9 @@ def refine_ranges(
     rounding = Rounding.begun(graph, region)
     for k, index in enumerate(graph.activations):
         rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
-        region = refine_layer(graph, region, k, rounding, deadline, propagate)
+        refined = refine_layer(graph, region, k, rounding, deadline)
+        if refined is not region:
+            region = propagate(graph, refined)
     return region
 
 
@@ -78,10 +80,11 @@ def refine_layer(
     k: int,
     rounding: Rounding,
     deadline: float = math.inf,
-    propagate: Propagate = propagate_intervals,
     threads: int | None = None,
 ) -> Region:
     """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it.
+
+    What follows from its ranges for those below is not worked out.
 
     ``rounding`` is of a region that holds this one, up to the activation's operand at least.
     ``threads`` is how many batches are bounded at a time, by default as many as PyTorch would use.
@@ -98,7 +101,7 @@ def refine_layer(
     left = ends.open[row, feature].nonzero()[:, 0]
     ends.improve(row[left], feature[left], above[left], deadline)
     ends.improve(*ends.far(), deadline)
-    return propagate(graph, region.with_range(k, ends.low, ends.high))
+    return region.with_range(k, ends.low, ends.high)
 
 
 class _Ends:

@@ -113,7 +113,7 @@ def tighten_ranges(graph: Graph, region: Region, *, last: bool = True, listener:
             if listener is not None:
                 ends = torch.cat([new_high[at], new_low[at]])
                 better = torch.cat([new_high[at] < high[at], new_low[at] > low[at]])
-                listener(_cuts(graph, point, k, row[part], feature[part], ends, better))
+                listener(_cuts(point, k, row[part], feature[part], ends, better))
         region = propagate_intervals(graph, region.with_range(k, new_low, new_high))
     return region
 
@@ -163,7 +163,7 @@ def tighten_by_program(
         for part in torch.split(feature, _PROGRAM_ROWS // 2):
             if time.monotonic() >= deadline:
                 break
-            point = _program_directions(used, cut, solver, operand, part, required is not None)
+            point = _program_directions(solver, cut, operand, part, required is not None)
             top, bottom = point.value.chunk(2)
             old_high, old_low = high[part], low[part]
             high[part] = torch.minimum(old_high, top.floor())
@@ -171,7 +171,7 @@ def tighten_by_program(
             if listener is not None:
                 ends = torch.cat([high[part], low[part]])
                 better = torch.cat([high[part] < old_high, low[part] > old_low])
-                cuts = _cuts(used, point, k, torch.zeros_like(part), part, ends, better)
+                cuts = _cuts(point, k, torch.zeros_like(part), part, ends, better)
                 listener(cuts if required is None else _weighted(cuts))
         inside = propagate_intervals(whole, inside.with_range(k, low[None], high[None]))
     if required is None:
@@ -214,14 +214,13 @@ def _with_requirement(graph: Graph, region: Region, required: Objective) -> tupl
     return widened, propagate_intervals(widened, constrained)
 
 
-def _cuts(
-    graph: Graph, point: DualPoint, k: int, row: Tensor, feature: Tensor, end: Tensor, better: Tensor
-) -> RangeCuts:
+def _cuts(point: DualPoint, k: int, row: Tensor, feature: Tensor, end: Tensor, better: Tensor) -> RangeCuts:
     """The cuts that bounds of ``+a`` and then ``-a`` of features give, for those ends that are ``better``.
 
     The objective ``+-a_j`` becomes ``+-1`` more at the multiplier of ``a_j``: over what is cut off,
     ``phi`` then takes the value that the end has in the bound.
     """
+    graph = point.relaxation.graph
     kept = better.nonzero()[:, 0]
     is_lower = kept >= len(feature)
     which = feature.repeat(2)[kept]
@@ -242,13 +241,13 @@ def _weighted(cuts: RangeCuts) -> RangeCuts:
 
 
 def _program_directions(
-    graph: Graph, region: Region, solver: InteriorSolver, node: int, feature: Tensor, required: bool
+    solver: InteriorSolver, region: Region, node: int, feature: Tensor, required: bool
 ) -> DualPoint:
     """Upper bounds of ``+a`` and then ``-a`` of features of a node on a one-row region, with every range a constraint.
 
     ``required`` says that the last output is the required objective, whose multiplier has a sign.
     """
-    rows = 2 * len(feature)
+    graph, rows = solver.graph, 2 * len(feature)
     sub = region.take(torch.zeros(rows, dtype=torch.int64))
     coefficients = torch.zeros(rows, graph.nodes[node].size, dtype=region.lower.dtype)
     coefficients[torch.arange(rows), feature.repeat(2)] = 1

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.look_ahead import Tries
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
@@ -238,9 +239,7 @@ class ReluSplit:
         def objective(rows: Tensor) -> Objective:
             return self._light_constraints.mixed(case[rows], _one(choice.weight[rows]))
 
-        return choose_split(
-            self._light, objective, batch.side, choice, _LOOK_AHEAD, rows_at_once=4 * self._batch, deadline=deadline
-        )
+        return choose_split(self._light, objective, batch.side, choice, Tries(_LOOK_AHEAD, 4 * self._batch, deadline))
 
 
 def _one(weight: Tensor) -> Tensor:
