@@ -8,7 +8,7 @@ box, and the account of rounding are the same for all of them, and are here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,10 @@ from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 #: What an activation does with what it received, by its number ``k`` and ``v_k``: its multipliers, shaped like ``v_k``
 #: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing).
@@ -37,12 +41,12 @@ class Lines(NamedTuple):
     constant : ``[B]`` or ``[B, R]``, without the error of rounding
     """
 
-    value: Tensor
-    coefficients: Tensor
-    constant: Tensor
+    value: Float[Tensor, " B *R"]
+    coefficients: Float[Tensor, "#B *#R n"]
+    constant: Float[Tensor, "#B *#R"]
 
 
-def box_maximum(constant: Tensor, v: Tensor, region: Region) -> Tensor:
+def box_maximum(constant: Float[Tensor, "*#B"], v: Float[Tensor, "*#B n"], region: Region) -> Float[Tensor, "*B"]:
     """``max { v . x + constant : x in the box }`` for ``v`` ``[B, n]``, or ``[B, R, n]`` for ``R`` objectives per box."""
     if v.ndim < 3 and region.lower.shape[0] > 1:
         return constant + torch.maximum(v * region.lower, v * region.upper).sum(-1)

@@ -15,9 +15,9 @@ dualized. Interval propagation, CROWN, alpha- and beta-CROWN and LP duality are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -31,11 +31,12 @@ from netproof.operators.base import Affine
 from netproof.operators.hulls.hull import Conjugate, Hull
 from netproof.rows import Rows
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-class Multipliers(Protocol):
-    """Where the evaluation gets ``s_k`` from, once it knows ``v_k``."""
 
-    def __call__(self, k: int, v: Tensor) -> Tensor: ...
+#: where the evaluation gets ``s_k`` from, by its number ``k``, once it knows ``v_k``
+Multipliers = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +53,11 @@ class DualPoint(Rows):
     relaxation : where the bound holds
     """
 
-    value: Tensor
-    s: tuple[Tensor | None, ...]
-    v: tuple[Tensor | None, ...]
+    value: Float[Tensor, " B"]
+    s: tuple[Float[Tensor, "#B _"] | None, ...]
+    v: tuple[Float[Tensor, "#B _"] | None, ...]
     conjugates: tuple[Conjugate | None, ...]
-    input_coefficients: Tensor
+    input_coefficients: Float[Tensor, "#B n"]
     relaxation: Relaxation
 
     @property
@@ -64,12 +65,12 @@ class DualPoint(Rows):
         return self.relaxation.region
 
     @property
-    def x(self) -> Tensor:
+    def x(self) -> Float[Tensor, "B n"]:
         """``[B, n_input]``, the corner of the box that maximizes ``v_x . x``."""
         return torch.where(self.input_coefficients > 0, self.region.upper, self.region.lower)
 
 
-def given(s: Sequence[Tensor | None]) -> Multipliers:
+def given(s: Sequence[Float[Tensor, "#B _"] | None]) -> Multipliers:
     """Multipliers that are already known."""
 
     def multipliers(k: int, v: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ def evaluate_dual(
     return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, relaxation)
 
 
-def relaxed_values(point: DualPoint, last: int | None = None) -> list[Tensor]:
+def relaxed_values(point: DualPoint, last: int | None = None) -> list[Float[Tensor, "#B _"]]:
     """Node values at the bound's own maximizers: affine maps of ``x`` and of the images ``f(a)``.
 
     Together with the maximizers ``a`` these give a subgradient of the bound: its derivative in

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -11,8 +13,11 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def interval_lines(relaxation: Relaxation, c: Tensor) -> Tensor:
+
+def interval_lines(relaxation: Relaxation, c: Float[Tensor, "B R n"]) -> Float[Tensor, "B R"]:
     """Upper bounds of ``c . y`` from the intervals of the last activations: ``[B, R, n_output]`` to ``[B, R]``.
 
     The affine maps behind them go into ``c`` first, as is usual in training: bounding two outputs apart is loose.
@@ -21,7 +26,9 @@ def interval_lines(relaxation: Relaxation, c: Tensor) -> Tensor:
     return interval_bound(relaxation, Objective({len(relaxation.graph.nodes) - 1: c}, constant))
 
 
-def interval_bound(relaxation: Relaxation, objective: Objective, rounding: Rounding | None = None) -> Tensor:
+def interval_bound(
+    relaxation: Relaxation, objective: Objective, rounding: Rounding | None = None
+) -> Float[Tensor, "B R"]:
     """Upper bounds of objectives as in :func:`netproof.bounds.backward.bound_backwards`, ``R`` of them for each box.
 
     With ``rounding`` (of a region that holds this one; everything float64) they hold in real arithmetic.
@@ -35,10 +42,12 @@ def interval_bound(relaxation: Relaxation, objective: Objective, rounding: Round
     return bound_backwards(relaxation, objective, activate, rounding, maximum=_box_largest).value
 
 
-def _box_largest(constant: Tensor, v: Tensor, region: Region) -> Tensor:
+def _box_largest(constant: Float[Tensor, "#B R"], v: Float[Tensor, "#B R n"], region: Region) -> Float[Tensor, "B R"]:
     return constant + _largest(v, region.lower, region.upper)
 
 
-def _largest(v: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+def _largest(
+    v: Float[Tensor, "#B R n"], lower: Float[Tensor, "#B n"], upper: Float[Tensor, "#B n"]
+) -> Float[Tensor, "B R"]:
     """``max { v . x }`` for ``[B, R, n]`` and boxes ``[B, n]``."""
     return (v.clamp(min=0) @ upper[..., None] + v.clamp(max=0) @ lower[..., None])[..., 0]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from netproof.rows import Rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +26,12 @@ class Objective(Rows):
     bounds that account for rounding add it.
     """
 
-    coefficients: Mapping[int, Tensor]
-    constant: Tensor
-    error: Tensor | None = None
+    coefficients: Mapping[int, Float[Tensor, "#B *R _"]]
+    constant: Float[Tensor, "#B *R"]
+    error: Float[Tensor, "#B *R"] | None = None
 
     def __len__(self) -> int:
         return self.constant.shape[0]
 
-    def with_constant(self, constant: Tensor) -> Objective:
+    def with_constant(self, constant: Float[Tensor, "#B *R"]) -> Objective:
         return replace(self, constant=constant)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,13 +21,17 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
 #: one bit below float64's 53: the magnitude itself is computed with a little rounding
 _MANTISSA_BITS = 52
 
 
 def evaluate_exact(
-    relaxation: Relaxation, objective: Objective, s: Sequence[Tensor | None]
-) -> tuple[DualPoint, Tensor]:
+    relaxation: Relaxation, objective: Objective, s: Sequence[Float[Tensor, "#B _"] | None]
+) -> tuple[DualPoint, Float[Tensor, " B"]]:
     """Round multipliers to a grid and evaluate the bound exactly.
 
     Returns the evaluation, its value ``+inf`` where exactness could not be established, and the
@@ -50,7 +55,9 @@ def evaluate_exact(
     return replace(point, value=value), exponent
 
 
-def _magnitude(relaxation: Relaxation, objective: Objective, s: Sequence[Tensor | None]) -> Tensor:
+def _magnitude(
+    relaxation: Relaxation, objective: Objective, s: Sequence[Float[Tensor, "#B _"] | None]
+) -> Float[Tensor, " B"]:
     """``[B]``: no partial sum in the evaluation of the bound exceeds this, up to relative 1e-12."""
     graph, region = relaxation.graph, relaxation.region
     total = objective.constant.abs()

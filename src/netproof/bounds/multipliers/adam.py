@@ -11,9 +11,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
 
 
 class Parametrization(ABC):
@@ -25,22 +29,24 @@ class Parametrization(ABC):
     lengths : how far a step moves each parameter: a number, or ``[B, 1]`` for every row its own
     """
 
-    def __init__(self, parameters: Sequence[Tensor], lengths: Sequence[float | Tensor]) -> None:
+    def __init__(
+        self, parameters: Sequence[Float[Tensor, "B _"]], lengths: Sequence[float | Float[Tensor, "B 1"]]
+    ) -> None:
         self.parameters = list(parameters)
         self.lengths = list(lengths)
 
     @abstractmethod
-    def bound(self, *, onward: bool) -> Tensor:
+    def bound(self, *, onward: bool) -> Float[Tensor, " B"]:
         """The bounds at the parameters, ``[B]``; :meth:`gradient` is asked for afterwards only if ``onward``."""
 
     @abstractmethod
-    def gradient(self) -> Sequence[Tensor | None]:
+    def gradient(self) -> Sequence[Float[Tensor, "B _"] | None]:
         """Derivatives of the bounds just given, shaped like the parameters; None for one that none of them depends on."""
 
     def project(self) -> None:  # noqa: B027 (most may be anything)
         """Called after every step: bring the parameters to where they mean something."""
 
-    def take(self, rows: Tensor) -> None:
+    def take(self, rows: Int64[Tensor, " _"]) -> None:
         """Go on with these rows alone; the gradient is that of the bounds given before."""
         self.parameters = [part[rows] for part in self.parameters]
         self.lengths = [length[rows] if isinstance(length, Tensor) else length for length in self.lengths]
@@ -52,14 +58,14 @@ class ByAutograd(Parametrization):
     _gradient: list[Tensor | None]
 
     @abstractmethod
-    def value(self, parameters: Sequence[Tensor]) -> Tensor:
+    def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
         """The bounds at other parameters of the same shapes, ``[B]``."""
 
     def needed(self) -> Sequence[bool]:
         """For each parameter whether bounds can depend on it."""
         return [True] * len(self.parameters)
 
-    def bound(self, *, onward: bool) -> Tensor:
+    def bound(self, *, onward: bool) -> Float[Tensor, " B"]:
         asked = [
             part.detach().requires_grad_(onward and needed)
             for part, needed in zip(self.parameters, self.needed(), strict=True)
@@ -75,10 +81,10 @@ class ByAutograd(Parametrization):
                 self._gradient[i] = part
         return value.detach()
 
-    def gradient(self) -> Sequence[Tensor | None]:
+    def gradient(self) -> Sequence[Float[Tensor, "B _"] | None]:
         return self._gradient
 
-    def take(self, rows: Tensor) -> None:
+    def take(self, rows: Int64[Tensor, " _"]) -> None:
         super().take(rows)
         self._gradient = [None if part is None else part[rows] for part in self._gradient]
 
@@ -118,7 +124,9 @@ class Until:
     deadline: float = math.inf
 
 
-def minimize(run: Parametrization, rates: Rates, until: Until) -> tuple[list[Tensor], Tensor]:
+def minimize(
+    run: Parametrization, rates: Rates, until: Until
+) -> tuple[list[Float[Tensor, "B _"]], Float[Tensor, " B"]]:
     """Lower the bounds of a batch; the best parameters of each row, shaped as they were, and the bounds there, ``[B]``."""
     best = [part.clone() for part in run.parameters]
     moments = _Moments(len(best))
@@ -157,7 +165,7 @@ class _Moments:
     def __init__(self, count: int) -> None:
         self._of: list[tuple[Tensor, Tensor] | None] = [None] * count
 
-    def take(self, rows: Tensor) -> None:
+    def take(self, rows: Int64[Tensor, " _"]) -> None:
         self._of = [None if both is None else (both[0][rows], both[1][rows]) for both in self._of]
 
     def move(self, run: Parametrization, gradient: Sequence[Tensor | None], rates: Rates, step: int) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,6 +25,10 @@ from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation
 from netproof.operators.hulls.hull import PolygonHull
 from netproof.rows import Rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 _START = 0.01
 _STEP_FRACTION = 0.98
@@ -45,11 +50,11 @@ class InteriorResult(Rows):
     x : its input, ``[B, n_input]``
     """
 
-    s: tuple[Tensor, ...]
-    value: Tensor
-    a: tuple[Tensor, ...]
-    h: tuple[Tensor, ...]
-    x: Tensor
+    s: tuple[Float[Tensor, "B _"], ...]
+    value: Float[Tensor, " B"]
+    a: tuple[Float[Tensor, "B _"], ...]
+    h: tuple[Float[Tensor, "B _"], ...]
+    x: Float[Tensor, "B n"]
 
 
 def has_interior_solver(graph: Graph) -> bool:
@@ -118,7 +123,7 @@ class InteriorSolver:
         self,
         relaxation: Relaxation,
         objective: Objective,
-        start: Sequence[Tensor],
+        start: Sequence[Float[Tensor, "#B _"]],
         iterations: int,
         goal: float,
     ) -> InteriorResult:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -21,6 +22,10 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.operators.base import Affine
 from netproof.rows import Rows
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
+
+
 _STEP = 0.02
 _RATES = Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25)
 
@@ -29,8 +34,8 @@ _RATES = Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25)
 class Parameters(Rows):
     """``alpha`` and ``beta`` for every activation, ``[B, n_k]`` each."""
 
-    alpha: tuple[Tensor, ...]
-    beta: tuple[Tensor, ...]
+    alpha: tuple[Float[Tensor, "#B _"], ...]
+    beta: tuple[Float[Tensor, "#B _"], ...]
 
     def multipliers(self) -> Multipliers:
         def s(k: int, v: Tensor) -> Tensor:
@@ -39,6 +44,7 @@ class Parameters(Rows):
         return s
 
 
+#: with the bound there, ``[B]``
 Rated = tuple[Parameters, Tensor]
 
 
@@ -52,8 +58,8 @@ def better(first: Rated, second: Rated) -> Rated:
 
 
 def crown_parameters(
-    relaxation: Relaxation, objective: Objective, final_beta: Tensor | None = None
-) -> tuple[Parameters, Tensor]:
+    relaxation: Relaxation, objective: Objective, final_beta: Float[Tensor, "#B n"] | None = None
+) -> tuple[Parameters, Float[Tensor, " B"]]:
     """CROWN's ``alpha`` (and ``beta = 0``, or as given at the last activation) with the bound there, ``[B]``."""
     chosen: dict[int, Tensor] = {}
     hulls = relaxation.hulls
@@ -125,10 +131,10 @@ class _Ranges(Parametrization):
             self._point = evaluate_dual(self._relaxation, self._objective, now.multipliers())
         return self._point
 
-    def bound(self, *, onward: bool) -> Tensor:
+    def bound(self, *, onward: bool) -> Float[Tensor, " B"]:
         return self._evaluate().value
 
-    def gradient(self) -> list[Tensor | None]:
+    def gradient(self) -> list[Float[Tensor, "#B _"] | None]:
         """In units of the lengths, so that the size of a moment says how much a step of that length is worth."""
         point, layers = self._evaluate(), len(self.parameters) // 2
         found: list[Tensor | None] = [None] * (2 * layers)
@@ -141,7 +147,7 @@ class _Ranges(Parametrization):
     def project(self) -> None:
         self._point = None
 
-    def take(self, rows: Tensor) -> None:
+    def take(self, rows: Int64[Tensor, " _"]) -> None:
         super().take(rows)
         self._relaxation, self._objective = self._relaxation.take(rows), self._objective.take(rows)
         self._point = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +13,10 @@ from netproof.bounds.multipliers.adam import ByAutograd, Rates, Until, minimize
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
 from netproof.rows import Rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int8, Int64
+
 
 #: of steps of alpha, beta and theta
 _LENGTHS = 0.1, 0.05, 0.1
@@ -31,12 +36,12 @@ class Choice(Rows):
     theta : ``[B, c]``, logarithms of the weights of constraints, up to a constant
     """
 
-    alpha: Tensor
-    beta: Tensor
-    theta: Tensor
+    alpha: Float[Tensor, "B m"]
+    beta: Float[Tensor, "B m"]
+    theta: Float[Tensor, "B c"]
 
     @property
-    def weight(self) -> Tensor:
+    def weight(self) -> Float[Tensor, "B c"]:
         return torch.softmax(self.theta, -1)
 
     @property
@@ -44,7 +49,9 @@ class Choice(Rows):
         return self.alpha, self.beta, self.theta
 
 
-def optimize_signs(dual: SignDual, mixed: Mixed, side: Tensor, start: Choice, until: Until) -> tuple[Choice, Tensor]:
+def optimize_signs(
+    dual: SignDual, mixed: Mixed, side: Int8[Tensor, "B m"], start: Choice, until: Until
+) -> tuple[Choice, Float[Tensor, " B"]]:
     """Lower the bounds of a batch by Adam, on the dual's device.
 
     Returns the best choice of each row and its bound, ``[B]``, on the device that ``side`` is on.
@@ -59,7 +66,7 @@ def optimize_signs(dual: SignDual, mixed: Mixed, side: Tensor, start: Choice, un
 class _Signs(ByAutograd):
     """``alpha``, ``beta`` and ``theta`` of a choice."""
 
-    def __init__(self, dual: SignDual, mixed: Mixed, side: Tensor, start: Choice) -> None:
+    def __init__(self, dual: SignDual, mixed: Mixed, side: Int8[Tensor, "B m"], start: Choice) -> None:
         super().__init__(start.parts, _LENGTHS)
         self._dual, self._mixed, self._side = dual, mixed, side
         self._rows = torch.arange(len(side), device=side.device)
@@ -67,7 +74,7 @@ class _Signs(ByAutograd):
     def needed(self) -> tuple[bool, bool, bool]:
         return True, bool((self._side != WHOLE).any()), self.parameters[2].shape[1] > 1
 
-    def value(self, parameters: Sequence[Tensor]) -> Tensor:
+    def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
         alpha, beta, theta = parameters
         return self._dual.bound(self._mixed(self._rows, torch.softmax(theta, -1)), self._side, alpha, beta).value
 
@@ -76,6 +83,6 @@ class _Signs(ByAutograd):
         alpha = torch.minimum(torch.maximum(alpha, self._dual.left), self._dual.right)
         self.parameters = [alpha, beta.clamp(min=0), theta]
 
-    def take(self, rows: Tensor) -> None:
+    def take(self, rows: Int64[Tensor, " _"]) -> None:
         super().take(rows)
         self._rows, self._side = self._rows[rows], self._side[rows]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,6 +27,10 @@ from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.kink_hull import KinkHull
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int8, Int64
+
 
 #: sides of a split: not split, left of 0 (the piece ``left * a``), right of it
 WHOLE, LEFT, RIGHT = 0, -1, 1
@@ -55,12 +60,12 @@ class SignDual:
     """
 
     relaxation: Relaxation
-    index: tuple[Tensor, ...]
-    closed: tuple[Tensor, ...]
-    lower: Tensor
-    upper: Tensor
-    left: Tensor
-    right: Tensor
+    index: tuple[Int64[Tensor, " _"], ...]
+    closed: tuple[Float[Tensor, " _"], ...]
+    lower: Float[Tensor, " m"]
+    upper: Float[Tensor, " m"]
+    left: Float[Tensor, " m"]
+    right: Float[Tensor, " m"]
 
     @classmethod
     def of(cls, graph: Graph, region: Region) -> SignDual:
@@ -114,7 +119,7 @@ class SignDual:
             *map(moved, (self.lower, self.upper, self.left, self.right)),
         )
 
-    def part(self, side: Tensor) -> Region:
+    def part(self, side: Int8[Tensor, " m"]) -> Region:
         """The region cut to sides of open features, ``[m]`` int8."""
         ends = list(itertools.accumulate(self.sizes, initial=0))
         region = self.region
@@ -126,19 +131,24 @@ class SignDual:
             region = region.with_range(k, low, high)
         return region
 
-    def chords(self) -> tuple[Tensor, Tensor]:
+    def chords(self) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
         """Slope and value at 0 of the line over each open range, ``[m]``."""
         low, high = self.left * self.lower, self.right * self.upper
         slope = (high - low) / (self.upper - self.lower)
         return slope, high - slope * self.upper
 
-    def crown_alpha(self) -> Tensor:
+    def crown_alpha(self) -> Float[Tensor, " m"]:
         """CROWN's choice of the lower line, ``[m]``."""
         return torch.where(self.lower + self.upper > 0, self.right, self.left)
 
     def bound_halves(
-        self, objective: Objective, side: Tensor, feature: Tensor, alpha: Tensor, beta: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        objective: Objective,
+        side: Int8[Tensor, "B m"],
+        feature: Int64[Tensor, " B"],
+        alpha: Float[Tensor, "#B m"],
+        beta: Float[Tensor, "#B m"],
+    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         """Bounds of both halves of each row, split at its feature ``[B]``, by multipliers that both have."""
         values = []
         for half in (LEFT, RIGHT):
@@ -150,9 +160,9 @@ class SignDual:
     def bound(
         self,
         objective: Objective,
-        side: Tensor,
-        alpha: Tensor,
-        beta: Tensor,
+        side: Int8[Tensor, "#B m"],
+        alpha: Float[Tensor, "#B m"],
+        beta: Float[Tensor, "#B m"],
         rounding: Rounding | None = None,
     ) -> SignPoint:
         """Bound objectives on parts of the region.
@@ -195,6 +205,6 @@ class SignDual:
 class SignPoint:
     """A bound: ``value`` ``[B]``, what arrived at open features ``v`` ``[B, m]``, the form in the input ``[B, n]``."""
 
-    value: Tensor
-    v: Tensor
-    input_coefficients: Tensor
+    value: Float[Tensor, " B"]
+    v: Float[Tensor, "#B m"]
+    input_coefficients: Float[Tensor, "#B n"]
