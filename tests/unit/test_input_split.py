@@ -64,9 +64,9 @@ def test_batches_are_small_where_there_are_many_cases(monkeypatch):
     """Every case of every box is bounded side by side, and so for the halves that are tried out."""
     bounded, tensors = input_split.box_lines, []
 
-    def watched(graph, region, hulls, coefficients, constant, rounding):
-        tensors.append(8 * 4 * len(region) * constant.shape[1])
-        return bounded(graph, region, hulls, coefficients, constant, rounding)
+    def watched(relaxation, objective, rounding):
+        tensors.append(8 * 4 * len(relaxation) * objective.constant.shape[1])
+        return bounded(relaxation, objective, rounding)
 
     monkeypatch.setattr(input_split, "box_lines", watched)
     monkeypatch.setattr(input_split, "_BYTES", 8 * 4 * 300 * 7)

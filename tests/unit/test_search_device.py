@@ -149,7 +149,7 @@ def test_ends_of_ranges_count_the_same_parts():
     y = double([[-100.0, -100.0], [100.0, 100.0]])
 
     def ask(device):
-        search = EndSearch(graph, region, *y, device=device)
+        search = EndSearch(SignDual.of(graph, region), *y, device=device)
         search.run(torch.arange(4), 20, math.inf)
         return search.bound.tolist(), search.attained.tolist(), search.count
 

@@ -21,7 +21,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, node_intervals, propagate_intervals
 from netproof.graph.graph import Graph
 from netproof.operators.activations.staircase import Staircase

@@ -14,9 +14,10 @@ from torch import Tensor
 from netproof.attack.gradient import ascend
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective, hulls_of
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once
 from netproof.bounds.region import box_region
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 
 
@@ -71,11 +72,11 @@ def crown_margins(graph: Graph, lower: Tensor, upper: Tensor, label: int) -> Ten
     """
     region = box_region(graph, lower[None], upper[None])
     region = refine_ranges(graph, region)
-    rounding, hulls = Rounding.of(graph, region), hulls_of(graph, region)
+    rounding, relaxation = Rounding.of(graph, region), Relaxation(graph, region)
     rivals = [rival for rival in range(graph.output.size) if rival != label]
     every = torch.eye(graph.output.size, dtype=torch.float64)
     values = [torch.zeros(0, dtype=torch.float64)]
     for part in torch.split(every[rivals] - every[label], rows_at_once(graph)):
         objective = Objective({len(graph.nodes) - 1: part}, torch.zeros(len(part), dtype=torch.float64))
-        values.append(crown_lines(graph, region, hulls, objective, rounding).value)
+        values.append(crown_lines(relaxation, objective, rounding).value)
     return torch.cat(values)

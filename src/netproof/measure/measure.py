@@ -105,12 +105,13 @@ def _interval(query: Query, settings: Settings) -> str:
 
     from netproof.bounds.intervals import interval_lines
     from netproof.bounds.region import box_region
+    from netproof.bounds.relaxation import Relaxation
 
     graph = query.network.graph
     with torch.no_grad():
-        region = box_region(graph, query.lower[None], query.upper[None])
+        relaxation = Relaxation(graph, box_region(graph, query.lower[None], query.upper[None]))
         c = torch.cat([conjunction.coefficients for conjunction in query.condition])
-        value = interval_lines(graph, region, c[None])
+        value = interval_lines(relaxation, c[None])
     # Not rounded outward: a figure of what intervals cost and give, not a proof.
     return f"{int((value < 0).sum())} of {len(c)} margins"
 

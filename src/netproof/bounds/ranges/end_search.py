@@ -14,18 +14,16 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.look_ahead import Tries
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.bounds.ranges.leaves import Leaves, Pool
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
 
 #: steps on the whole region, on a part, and on one with nothing left to split; candidates for a split
 _ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 1, 60, 4
-#: lengths of steps on a part, against those on the whole region
-_SCALE = 1.0
 #: an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
 _JUDGED, _HOPE = 8, 2
 #: splits for every end to begin with, and to end with
@@ -45,7 +43,7 @@ class EndSearch:
 
     Parameters
     ----------
-    graph, region : piecewise linear, of one row, float64
+    dual : of the graph and the region, float64
     lower, upper : ``[n]``, float64, ranges of the outputs that are known to hold
     side : ``[m]`` int8, the part of the region that is meant, by sides of its open features; None for all of it
     memory : bytes that parts waiting to be split may occupy; beyond, the search rests
@@ -60,16 +58,15 @@ class EndSearch:
 
     def __init__(
         self,
-        graph: Graph,
-        region: Region,
+        dual: SignDual,
         lower: Tensor,
         upper: Tensor,
         side: Tensor | None = None,
         memory: int = 256 << 20,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._graph = graph
-        self._dual = SignDual.of(graph, region)
+        graph, region = dual.graph, dual.region
+        self._graph, self._dual = graph, dual
         self._light = self._dual.to(torch.float32, device)
         self._rounding = Rounding.of(graph, region)
         self._side = torch.zeros(len(self._dual), dtype=torch.int8) if side is None else side
@@ -157,7 +154,7 @@ class EndSearch:
             rows = len(part), len(self._light)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
-            self._pool.push(self._bound(whole, _ROOT_STEPS, 1.0, self._target(), deadline))
+            self._pool.push(self._bound(whole, _ROOT_STEPS, self._target(), deadline))
         self._started[end] = True
         self._settle()
         self._begun[end] = self.bound[end]
@@ -187,11 +184,11 @@ class EndSearch:
             return self._objective(owner[rows], torch.float32, goal[rows])
 
         feature, splittable = choose_split(
-            self._light, objective, batch.side, batch.choice(), _LOOK_AHEAD, rows_at_once=2 * self._rows
+            self._light, objective, batch.side, batch.choice(), Tries(_LOOK_AHEAD, 2 * self._rows)
         )
         stuck = batch.take((~splittable).nonzero()[:, 0])
         if len(stuck):
-            final = self._bound(stuck, _LEAF_STEPS, 1.0, target, deadline)
+            final = self._bound(stuck, _LEAF_STEPS, target, deadline)
             self._put_aside(final.owner, final.value)
         rows = splittable.nonzero()[:, 0]
         if not len(rows):
@@ -203,9 +200,9 @@ class EndSearch:
             one.side[at] = half
             one.beta[at] = 0.0
             halves.append(one)
-        self._pool.push(self._bound(Leaves.concatenate(halves), _STEPS, _SCALE, target, deadline))
+        self._pool.push(self._bound(Leaves.concatenate(halves), _STEPS, target, deadline))
 
-    def _bound(self, leaves: Leaves, steps: int, scale: float, target: Tensor, deadline: float) -> Leaves:
+    def _bound(self, leaves: Leaves, steps: int, target: Tensor, deadline: float) -> Leaves:
         """The same parts with better multipliers, and what these prove."""
         self.count += len(leaves)
         owner = leaves.owner
@@ -215,10 +212,7 @@ class EndSearch:
             lambda rows, _: self._objective(light_owner[rows], torch.float32, goal[rows]),
             leaves.side,
             leaves.choice(),
-            steps,
-            goal=-_MARGIN * float(self._width[owner].median()),
-            scale=scale,
-            deadline=deadline,
+            Until(steps, -_MARGIN * float(self._width[owner].median()), deadline),
         )
         double = choice.to(torch.float64)
         objective = self._objective(owner, torch.float64)

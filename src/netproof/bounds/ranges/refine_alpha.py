@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import behind_activations, rows_at_once
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
@@ -49,16 +50,14 @@ def refine_by_alpha(
         for part in torch.split(feature, at_once):
             if time.monotonic() >= deadline:
                 return propagate_intervals(graph, region.with_range(k, low, high))
-            value = _bounds(dual, light, operand, part, rounding, steps, deadline)
+            value = _bounds(dual, light, operand, part, rounding, Until(steps, 0.0, deadline))
             high[0, part] = torch.minimum(high[0, part], value[: len(part)])
             low[0, part] = torch.maximum(low[0, part], -value[len(part) :])
         region = propagate_intervals(graph, region.with_range(k, low, high))
     return region
 
 
-def _bounds(
-    dual: SignDual, light: SignDual, node: int, feature: Tensor, rounding: Rounding, steps: int, deadline: float
-) -> Tensor:
+def _bounds(dual: SignDual, light: SignDual, node: int, feature: Tensor, rounding: Rounding, until: Until) -> Tensor:
     """Upper bounds of ``a`` and then of ``-a`` for features of a node."""
     rows = 2 * len(feature)
     c = torch.zeros(rows, dual.graph.nodes[node].size, dtype=torch.float64)
@@ -75,7 +74,7 @@ def _bounds(
     def mixed(chosen: Tensor, weight: Tensor) -> Objective:
         return Objective({node: light_c[chosen]}, light_c.new_zeros(len(chosen)))
 
-    choice, _ = optimize_signs(light, mixed, side, start, steps, deadline=deadline)
+    choice, _ = optimize_signs(light, mixed, side, start, until)
     double = choice.to(torch.float64)
     objective = Objective({node: c}, torch.zeros(rows, dtype=torch.float64))
     return dual.bound(objective, side, double.alpha, double.beta, rounding).value

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +16,10 @@ from torch.nn import grad as input_gradients
 from netproof.operators.affine.adjoint_by_fold import Pair, adjoint_by_fold
 from netproof.operators.affine.adjoint_by_place import adjoint_by_place
 from netproof.operators.base import Affine, Part, Shape
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 _CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 #: the transposed maps; unlike ``conv_transpose`` they take the size of the result, and in float64 they are faster
@@ -176,16 +181,16 @@ class Convolution(Affine):
                 x = x.narrow(axis + 2, before, self.input_shape[axis + 1])
         return x.reshape(*leading, self.samples * prod(self.input_shape))
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._convolve(operands[0], self.weight, self.bias)
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._convolve(operands[0], self.weight, None)
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._convolve(operands[0], self.weight_absolute, None)
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         plain = len(self.kernel) == 2 and self.groups == self.samples == 1 and not self.weight.requires_grad
         if plain and v.ndim == 2 and len(v) and v.device.type == "cpu":
             if v.dtype == torch.float64 and not v.requires_grad:
@@ -216,13 +221,13 @@ class Convolution(Affine):
         """``[kernel, kernel, C_out, C_in]``, each a matrix in one piece."""
         return self.weight.permute(2, 3, 0, 1).contiguous()
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self._transpose(v, self.weight_absolute),)
 
     def offset_additions(self) -> int:
         return self.samples * prod(self.sample_shape[1:]) + self.weight.shape[0]
 
-    def offset(self, v: Tensor) -> Tensor:
+    def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
         if self.bias is None:
             return v.new_zeros(v.shape[:-1])
         channels = self.weight.shape[0]
@@ -232,10 +237,10 @@ class Convolution(Affine):
     def _per_feature(self, part: Tensor) -> Tensor:
         return part.repeat_interleave(prod(self.sample_shape[1:])).repeat(self.samples)
 
-    def offset_absolute(self) -> Tensor:
+    def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros((), dtype=torch.float32) if self.bias is None else self._per_feature(self.bias.abs())
 
-    def offset_error(self) -> Tensor:
+    def offset_error(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros((), dtype=torch.float32) if self.bias_error is None else self._per_feature(self.bias_error)
 
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:

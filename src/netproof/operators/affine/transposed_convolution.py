@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.affine.convolution import Convolution, window_indices, windows_of
 from netproof.operators.base import Affine, Part, Shape
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,26 +153,26 @@ class TransposedConvolution(Affine):
         forward, backward = self.convolution.terms()
         return backward, forward
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         z = self.forward_linear(*operands)
         return z if self.bias is None else z + self._per_feature(self.bias)
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self.convolution.adjoint(operands[0])[0]
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self.convolution.adjoint_absolute(operands[0])[0]
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self.convolution.forward_linear(v),)
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self.convolution.forward_absolute(v),)
 
     def offset_additions(self) -> int:
         return self.samples * prod(self.sample_shape[1:]) + self.sample_shape[0]
 
-    def offset(self, v: Tensor) -> Tensor:
+    def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
         if self.bias is None:
             return v.new_zeros(v.shape[:-1])
         channels, *extents = self.sample_shape
@@ -177,10 +181,10 @@ class TransposedConvolution(Affine):
     def _per_feature(self, part: Tensor) -> Tensor:
         return part.repeat_interleave(prod(self.sample_shape[1:])).repeat(self.samples)
 
-    def offset_absolute(self) -> Tensor:
+    def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros((), dtype=torch.float32) if self.bias is None else self._per_feature(self.bias.abs())
 
-    def offset_error(self) -> Tensor:
+    def offset_error(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros((), dtype=torch.float32) if self.bias_error is None else self._per_feature(self.bias_error)
 
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import crown, evaluate_dual, hulls_of
+from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten_ranges
 from netproof.bounds.region import Region, box_region
+from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, cases_of, shrink
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
@@ -181,10 +182,9 @@ def _bound_cases(
     refuted = torch.ones(len(cases), dtype=torch.bool)
     maximizers = regions.lower[owner].clone()
     if len(case):
-        hulls = hulls_of(graph, region)
-        objective = cases.objective(case, region)
-        point = evaluate_dual(graph, region, hulls, objective, crown(hulls))
-        exact, _ = evaluate_exact(graph, region, hulls, objective, point.s)
+        relaxation, objective = Relaxation(graph, region), cases.objective(case, region)
+        point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
+        exact, _ = evaluate_exact(relaxation, objective, point.s)
         still_open = exact.value >= 0
         refuted[case[still_open]] = False
         maximizers[case[still_open]] = exact.x[still_open]

@@ -13,10 +13,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import evaluate_dual, given, hulls_of
+from netproof.bounds.dual import evaluate_dual, given
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver
 from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.region import Region
+from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, shrink
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split, program_candidates, split_regions
@@ -89,8 +90,7 @@ class Diver:
             return None
         case, start = self._case[rows], [part[rows] for part in self._start]
         objective = self._cases.objective(case, region)
-        hulls = hulls_of(self._graph, region)
-        program = self._solver.solve(region, hulls, objective, start, self._iterations, 0.0)
+        program = self._solver.solve(Relaxation(self._graph, region), objective, start, self._iterations, 0.0)
         best = program.value.argsort(descending=True)[:BEAM]
         best = best[program.value[best] >= 0]
         if not len(best):
@@ -100,9 +100,8 @@ class Diver:
         found = self._attacker.near(program.x, case, deadline, descending=descending)
         if found is not None:
             return found
-        hulls = hulls_of(self._graph, region)
-        point = evaluate_dual(self._graph, region, hulls, objective.take(best), given(program.s))
-        region = reduce_ranges(self._graph, region, hulls, point)
+        point = evaluate_dual(Relaxation(self._graph, region), objective.take(best), given(program.s))
+        region = reduce_ranges(point)
         self._width = self._undecided(region)
         self._whole = max(self._whole, self._width)
         cuts = int(min(max(self._width / _PACES[(self._dives - 1) % len(_PACES)], 1), _MOST_CUTS))

@@ -11,13 +11,16 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.dual import DualPoint, evaluate_dual
 from netproof.bounds.look_ahead import look_ahead
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
 from netproof.bounds.region import Region
+from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, shrink
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
@@ -290,8 +293,7 @@ class Search:
         if not len(rows):
             return None
         bounded = bounded.take(rows)
-        hulls = hulls_of(self._graph, bounded.batch.region)
-        region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
+        region = reduce_ranges(bounded.point)
         if self._trail is not None:
             share = self._cases.share(bounded.batch.case, bounded.batch.region)
             self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share)
@@ -305,13 +307,13 @@ class Search:
         if self._interior is None or not len(bounded.batch):
             return bounded
         batch, point = bounded.batch, bounded.point
-        hulls = hulls_of(self._graph, batch.region)
+        relaxation = Relaxation(self._graph, batch.region)
         objective = self._cases.objective(batch.case, batch.region)
         start = [
             torch.zeros_like(low) if m is None else m for m, low in zip(point.s, batch.region.range_lower, strict=True)
         ]
-        program = self._interior.solve(batch.region, hulls, objective, start, self._effort.iterations, _GOAL)
-        exact, _ = evaluate_exact(self._graph, batch.region, hulls, objective, program.s)
+        program = self._interior.solve(relaxation, objective, start, self._effort.iterations, _GOAL)
+        exact, _ = evaluate_exact(relaxation, objective, program.s)
         rows = self._still_open(batch, exact)
         zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
         parameters = Parameters(zeros, tuple(m.float() for m in program.s))
@@ -322,7 +324,7 @@ class Search:
         """The better of CROWN's and the parent's multipliers, improved by first-order steps."""
         region, objective = batch.region, self._cases.objective(batch.case, batch.region)
         light_region = region.to(torch.float32)
-        work = (self._light, light_region, hulls_of(self._light, light_region), objective.to(torch.float32))
+        work = Relaxation(self._light, light_region), objective.to(torch.float32)
         start = crown_parameters(*work)
         if root:
             for price in self._cases.prices(batch.case, light_region):
@@ -332,12 +334,12 @@ class Search:
             inherited = evaluate_dual(*work, batch.parameters.multipliers()).value
             start = better(start, (batch.parameters, inherited))
             steps = self._effort.steps if self._interior is None else 0
-        parameters = optimize(*work, start[0], steps, goal=_GOAL)[0] if steps else start[0]
+        parameters = optimize(*work, start[0], Until(steps, _GOAL))[0] if steps else start[0]
         # The decision: multipliers on a grid, the bound evaluated without rounding.
-        hulls = hulls_of(self._graph, region)
+        relaxation = Relaxation(self._graph, region)
         double = Parameters(tuple(a.double() for a in parameters.alpha), tuple(b.double() for b in parameters.beta))
-        point = evaluate_dual(self._graph, region, hulls, objective, double.multipliers())
-        exact, _ = evaluate_exact(self._graph, region, hulls, objective, point.s)
+        point = evaluate_dual(relaxation, objective, double.multipliers())
+        exact, _ = evaluate_exact(relaxation, objective, point.s)
         rows = self._still_open(batch, exact)
         return _Bounded(replace(batch, parameters=parameters).take(rows), exact.take(rows), None)
 
@@ -353,11 +355,10 @@ class Search:
         """Split every row in two."""
         region = batch.region
         objective = self._cases.objective(batch.case, region)
-        hulls = hulls_of(self._graph, region)
         double = Parameters(
             tuple(a.double() for a in batch.parameters.alpha), tuple(b.double() for b in batch.parameters.beta)
         )
-        point = evaluate_dual(self._graph, region, hulls, objective, double.multipliers())
+        point = evaluate_dual(Relaxation(self._graph, region), objective, double.multipliers())
         outputs = self._cases.splittable(batch.case)
         if program is not None:
             split, gap = program_candidates(self._graph, region, point.v, program.a, outputs, 1)
@@ -390,8 +391,7 @@ class Search:
             remaining = halves.take(alive)
             objective = self._cases.objective(case[alive], remaining)
             start = parameters.take(row.repeat(2)[alive])
-            hulls = hulls_of(self._graph, remaining)
-            value = evaluate_dual(self._graph, remaining, hulls, objective, start.multipliers()).value
+            value = evaluate_dual(Relaxation(self._graph, remaining), objective, start.multipliers()).value
             both = torch.zeros(2 * len(row), dtype=value.dtype)
             both[alive] = value
             return both[: len(row)], both[len(row) :]

@@ -292,9 +292,7 @@ class _Assembly:
         constraint = self._constraint(level.case, torch.stack([cuts.constraint[cuts.row[i]] for cuts, i in picked]))
 
         def proves(which: Tensor, point: DualPoint) -> Tensor:
-            return cuts_hold(
-                self._graph, point, [r[which] for r in reductions.lowers], [r[which] for r in reductions.uppers]
-            )
+            return cuts_hold(point, [r[which] for r in reductions.lowers], [r[which] for r in reductions.uppers])
 
         rounded = self._round(level.case, constraint, level.region, rows, CUT_BITS, proves)
         result = []

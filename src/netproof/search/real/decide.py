@@ -12,12 +12,13 @@ from torch import Tensor
 from netproof.attack.real import FloatAttack
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import hulls_of
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.multipliers.signs import is_piecewise_linear
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.forms import FEW_INPUTS, form_ranges
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once, unstable_features
 from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.constraints import Constraints
 from netproof.device import find_device, plain_products
 from netproof.graph.graph import Graph, GraphBuilder
@@ -133,8 +134,8 @@ def _left_by_intervals(
         objective = constraints.single(
             case.repeat_interleave(constraints.width), torch.arange(constraints.width).repeat(len(case))
         )
-        coefficients = {node: c[None] for node, c in objective.coefficients.items()}
-        value = interval_bound(graph, region, coefficients, objective.constant[None], rounding)
+        all_of_them = Objective({node: c[None] for node, c in objective.coefficients.items()}, objective.constant[None])
+        value = interval_bound(Relaxation(graph, region), all_of_them, rounding)
         left.append(case[value.view(len(case), constraints.width).amin(1) >= 0])
     return torch.cat(left)
 
@@ -190,7 +191,7 @@ def _root(
     graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, cases: Tensor, deadline: float
 ) -> Tensor:
     """Cases that CROWN leaves open, single constraint by single constraint; at the deadline, those it has not come to."""
-    hulls = hulls_of(graph, region)
+    relaxation = Relaxation(graph, region)
     case = cases.repeat_interleave(constraints.width)
     which = torch.arange(constraints.width).repeat(len(cases))
     value = torch.full((len(case),), torch.inf, dtype=torch.float64)
@@ -198,7 +199,7 @@ def _root(
         if time.monotonic() >= deadline:
             break
         objective = constraints.single(case[rows], which[rows])
-        value[rows] = crown_lines(graph, region, hulls, objective, rounding).value
+        value[rows] = crown_lines(relaxation, objective, rounding).value
     open_cases = cases[value.view(len(cases), constraints.width).amin(1) >= 0]
     if not len(open_cases):
         return open_cases

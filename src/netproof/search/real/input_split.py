@@ -18,14 +18,14 @@ from torch import Tensor
 from netproof.bounds.backward import Lines, box_maximum
 from netproof.bounds.boxes import box_lines, refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import hulls_of
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.mixture import best_mixture
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_ranges, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
-from netproof.operators.hulls.hull import Hull
+from netproof.bounds.relaxation import Relaxation
 from netproof.query import Verdict
 from netproof.rows import Rows
 from netproof.search.outcome import Outcome
@@ -199,28 +199,26 @@ class InputSplit:
         constraints = self._constraints
         boxes, number, width = len(batch), len(constraints), constraints.width
         region = form_ranges(self._graph, batch.region)
-        lines = self._lines(region, hulls_of(self._graph, region), rounding)
+        lines = self._lines(Relaxation(self._graph, region), rounding)
         value = lines.value.view(boxes, number, width).amin(-1)
         return torch.where(batch.cases, value, -torch.inf).amax(1)
 
-    def _lines(self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding) -> Lines:
+    def _lines(self, relaxation: Relaxation, rounding: Rounding) -> Lines:
         """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
-        coefficients, constant = self._objectives(len(region))
-        return box_lines(self._graph, region, hulls, coefficients, constant, rounding)
+        return box_lines(relaxation, self._objectives(len(relaxation)), rounding)
 
-    def _objectives(self, boxes: int) -> tuple[dict[int, Tensor], Tensor]:
+    def _objectives(self, boxes: int) -> Objective:
         """Every constraint on every box: coefficients ``[B, N m, n]`` by node, constants ``[B, N m]``."""
         constraints = self._constraints
         rows = len(constraints) * constraints.width
         coefficients = {constraints.last: constraints.outputs.reshape(1, rows, -1).expand(boxes, -1, -1)}
         if constraints.inputs is not None:
             coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
-        return coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1)
+        return Objective(coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1))
 
     def _flat(self, region: Region, rounding: Rounding) -> Tensor:
         """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N]``, by single constraints."""
-        coefficients, constant = self._objectives(len(region))
-        value = interval_bound(self._graph, region, coefficients, constant, rounding)
+        value = interval_bound(Relaxation(self._graph, region), self._objectives(len(region)), rounding)
         return value.view(len(region), len(self._constraints), self._constraints.width).amin(-1)
 
     def _close(self, batch: Boxes, rounding: Rounding) -> tuple[Boxes, Tensor]:
@@ -231,8 +229,8 @@ class InputSplit:
         region = batch.region
         constraints, width = self._constraints, self._constraints.width
         boxes, number = len(region), len(constraints)
-        hulls = hulls_of(self._graph, region)
-        lines = self._lines(region, hulls, rounding)
+        relaxation = Relaxation(self._graph, region)
+        lines = self._lines(relaxation, rounding)
         if self._negligible is None:
             plain = box_maximum(lines.constant, lines.coefficients, region)
             self._negligible = bool((lines.value - plain <= _NEGLIGIBLE * plain.abs()).all())
@@ -243,35 +241,29 @@ class InputSplit:
             value[open_rows] = torch.minimum(value[open_rows], self._flat(region.take(open_rows), rounding))
             cases = batch.cases & (value >= 0)
         if width > 1 and bool(cases.any()):
-            cases, value = self._mix(region, hulls, rounding, lines, cases, value)
+            cases, value = self._mix(relaxation, rounding, lines, cases, value)
         rows = cases.any(1).nonzero()[:, 0]
         largest = torch.where(cases, value, -torch.inf).amax(1)[rows]
         left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows])
         return left, lines.coefficients.view(boxes, number, width, -1)[rows]
 
     def _mix(
-        self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding, single: Lines, cases: Tensor, value: Tensor
+        self, relaxation: Relaxation, rounding: Rounding, single: Lines, cases: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Refute conjunctions by mixtures of their constraints, whose single lines are known."""
         box, case = cases.nonzero(as_tuple=True)
         width = self._constraints.width
-        shape = (len(region), len(self._constraints), width)
-        part = region.take(box)
+        shape = (len(relaxation), len(self._constraints), width)
+        part = relaxation.take(box)
         weight = best_mixture(
             single.coefficients.view(*shape, -1)[box, case],
             single.constant.view(shape)[box, case],
-            part.lower,
-            part.upper,
+            part.region.lower,
+            part.region.upper,
         )
         objective = self._constraints.mixed(case, weight)
-        lines = box_lines(
-            self._graph,
-            part,
-            tuple(hull.take(box) for hull in hulls),
-            {node: c[:, None] for node, c in objective.coefficients.items()},
-            objective.constant[:, None],
-            rounding,
-        )
+        each = Objective({node: c[:, None] for node, c in objective.coefficients.items()}, objective.constant[:, None])
+        lines = box_lines(part, each, rounding)
         mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, rounding)
         value = value.clone()
         value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))

@@ -18,15 +18,15 @@ largest it can be, two programs are asked:
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.signs import SignDual
+from netproof.bounds.objective import Objective
 from netproof.conditions.constraints import Constraints
 from netproof.solvers.highs.model import Floats, Model, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
@@ -133,10 +133,10 @@ class LeafPrograms:
     def evaluate(self, case: int, side: Tensor, weight: Tensor, beta: Tensor) -> float:
         """The bound with weights of constraints ``[c]`` and multipliers of splits ``[m]``, each of at least 0."""
         which = torch.tensor([case])
-        objective = self._constraints.mixed(which, weight[None])
         error = self._constraints.mixing_error(which, weight[None], self._rounding)
+        objective = replace(self._constraints.mixed(which, weight[None]), error=error)
         alpha = torch.zeros(1, len(side), dtype=torch.float64)
-        return float(self._dual.bound(objective, side[None], alpha, beta[None], self._rounding, error).value)
+        return float(self._dual.bound(objective, side[None], alpha, beta[None], self._rounding).value)
 
     def _value(
         self, case: int, side: Tensor, margins: _Lines, signs: _Lines, features: Tensor, solution: Solution

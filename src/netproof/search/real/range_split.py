@@ -14,12 +14,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.dual import DualPoint, evaluate_dual
 from netproof.bounds.look_ahead import look_ahead
+from netproof.bounds.multipliers.adam import Until
+from netproof.bounds.multipliers.mixture import crown_mixture
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.query import Verdict
 from netproof.search.branching import Split, gap_candidates, split_regions
@@ -28,7 +31,7 @@ from netproof.search.real.problem import Problem
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import Tree
 
-_ROOT_STEPS, _STEPS, _WEIGHT_STEPS = 60, 25, 12
+_ROOT_STEPS, _STEPS = 60, 25
 #: candidate splits tried out per subproblem
 _LOOK_AHEAD = 4
 #: bytes that the tensors of one batch may occupy, and how many tensors of all features each row needs
@@ -101,16 +104,13 @@ class RangeSplit:
         region = propagate_intervals(self._graph, batch.region)
         alive = (~region.empty()).nonzero()[:, 0]
         batch = replace(batch, region=region).take(alive)
-        hulls = hulls_of(self._graph, batch.region)
         rounding = Rounding.of(self._graph, batch.region)
         weight = self._weights(batch)
         objective = self._constraints.mixed(batch.case, weight)
         if len(batch):
             batch = replace(batch, parameters=self._improved(batch, objective, steps))
         point = evaluate_dual(
-            self._graph,
-            batch.region,
-            hulls,
+            Relaxation(self._graph, batch.region),
             objective,
             batch.parameters.to(torch.float64).multipliers(),
             rounding,
@@ -127,35 +127,21 @@ class RangeSplit:
         if width == 1 or not rows:
             return torch.ones(rows, width, dtype=torch.float64)
         region, case = batch.region.to(torch.float32, device), batch.case.to(device)
-        hulls = hulls_of(self._light, region)
-        best = torch.ones(rows, width, device=device, dtype=torch.float32)
-        lowest = torch.full((rows,), torch.inf, device=device, dtype=torch.float32)
-        theta = torch.zeros(rows, width, device=device, dtype=torch.float32)
-        first, second = torch.zeros_like(theta), torch.zeros_like(theta)
-        for step in range(_WEIGHT_STEPS):
-            theta.requires_grad_(True)
-            mu = torch.softmax(theta, 1)
-            value = crown_lines(self._light, region, hulls, self._light_constraints.mixed(case, mu)).value
-            (slope,) = torch.autograd.grad(value.sum(), theta)
-            theta, mu, value = theta.detach(), mu.detach(), value.detach()
-            lower = value < lowest
-            lowest = torch.where(lower, value, lowest)
-            best = torch.where(lower[:, None], mu, best)
-            # Adam, whose steps do not depend on how large the constraints are.
-            first, second = 0.8 * first + 0.2 * slope, 0.95 * second + 0.05 * slope.square()
-            unbiased = first / (1 - 0.8 ** (step + 1)), second / (1 - 0.95 ** (step + 1))
-            theta = theta - 0.5 * 0.9**step * unbiased[0] / (unbiased[1].sqrt() + 1e-12)
+        start = torch.zeros(rows, width, device=device, dtype=torch.float32)
+        best = crown_mixture(
+            Relaxation(self._light, region), lambda weight: self._light_constraints.mixed(case, weight), start
+        )
         weight = best.to("cpu", torch.float64)
         return weight / weight.amax(1, keepdim=True)
 
     def _improved(self, batch: Subproblems, objective: Objective, steps: int) -> Parameters:
         region, objective = batch.region.to(torch.float32, self._device), objective.to(torch.float32, self._device)
         known = batch.parameters.to(torch.float32, self._device)
-        hulls = hulls_of(self._light, region)
-        start = crown_parameters(self._light, region, hulls, objective)
-        own = evaluate_dual(self._light, region, hulls, objective, known.multipliers()).value
+        relaxation = Relaxation(self._light, region)
+        start = crown_parameters(relaxation, objective)
+        own = evaluate_dual(relaxation, objective, known.multipliers()).value
         parameters, _ = better(start, (known, own))
-        return optimize(self._light, region, hulls, objective, parameters, steps, goal=-1e-5)[0].to(torch.float32)
+        return optimize(relaxation, objective, parameters, Until(steps, -1e-5))[0].to(torch.float32)
 
     def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
@@ -165,11 +151,10 @@ class RangeSplit:
             tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
             halves = _halves(self._graph, left.take(row), tried)
             region = halves.region.to(torch.float32, self._device)
-            hulls = hulls_of(self._light, region)
             weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
             objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
             multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
-            value = evaluate_dual(self._light, region, hulls, objective, multipliers).value.cpu()
+            value = evaluate_dual(Relaxation(self._light, region), objective, multipliers).value.cpu()
             return value[: len(row)], value[len(row) :]
 
         total = look_ahead(torch.isfinite(gap), bound_halves, self._batch)

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.look_ahead import Tries
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
@@ -22,7 +24,7 @@ from netproof.search.real.problem import Problem
 from netproof.search.tree import Tree
 from netproof.solvers.highs.solve import HighsProcess
 
-_ROOT_STEPS, _STEPS, _SCALE = 40, 4, 1.0
+_ROOT_STEPS, _STEPS = 40, 4
 #: candidate splits tried out per subproblem
 _LOOK_AHEAD = 6
 #: open features times rows that are bounded at once, roughly
@@ -108,7 +110,7 @@ class ReluSplit:
         side = torch.zeros(rows, features, dtype=torch.int8) if cell is None else cell.expand(rows, -1).clone()
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))
-        witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
+        witness = self._bound(root, _ROOT_STEPS, deadline)
         begun, first = time.monotonic(), self._tree.bound
         while witness is None and len(self._tree):
             if self._is_hopeless(first, rows, begun, grace, deadline):
@@ -174,19 +176,19 @@ class ReluSplit:
         bound = torch.tensor([value for _, value in self._stuck], dtype=torch.float64)
         return self._tree.undecided(verdict, reason, [(case, bound)])
 
-    def _bound(self, batch: Open, steps: int, deadline: float, *, root: bool = False) -> Witness | None:
+    def _bound(self, batch: Open, steps: int, deadline: float) -> Witness | None:
         """Bound subproblems, keep those that stay open; a witness if a maximizer is one."""
         for rows in torch.split(torch.arange(len(batch)), 2 * self._batch):
             part = batch.take(rows)
             if time.monotonic() >= deadline:
                 self._tree.add(part)
                 continue
-            witness = self._bound_part(part, steps, deadline, root)
+            witness = self._bound_part(part, steps, deadline)
             if witness is not None:
                 return witness
         return None
 
-    def _bound_part(self, batch: Open, steps: int, deadline: float, root: bool) -> Witness | None:
+    def _bound_part(self, batch: Open, steps: int, deadline: float) -> Witness | None:
         self._tree.count += len(batch)
         case, light_case = batch.case, batch.case.to(self._light.device)
         choice, _ = optimize_signs(
@@ -194,16 +196,13 @@ class ReluSplit:
             lambda rows, weight: self._light_constraints.mixed(light_case[rows], weight),
             batch.side,
             batch.choice,
-            steps,
-            goal=-1e-5,
-            scale=1.0 if root else _SCALE,
-            deadline=deadline,
+            Until(steps, -1e-5, deadline),
         )
         double = choice.to(torch.float64)
         weight = _one(double.weight)
-        objective = self._constraints.mixed(case, weight)
         error = self._constraints.mixing_error(case, weight, self._rounding)
-        point = self._dual.bound(objective, batch.side, double.alpha, double.beta, self._rounding, error)
+        objective = replace(self._constraints.mixed(case, weight), error=error)
+        point = self._dual.bound(objective, batch.side, double.alpha, double.beta, self._rounding)
         # The parent's bound holds here too.
         value = torch.minimum(point.value, batch.value)
         rows = (value >= 0).nonzero()[:, 0]
@@ -240,9 +239,7 @@ class ReluSplit:
         def objective(rows: Tensor) -> Objective:
             return self._light_constraints.mixed(case[rows], _one(choice.weight[rows]))
 
-        return choose_split(
-            self._light, objective, batch.side, choice, _LOOK_AHEAD, rows_at_once=4 * self._batch, deadline=deadline
-        )
+        return choose_split(self._light, objective, batch.side, choice, Tries(_LOOK_AHEAD, 4 * self._batch, deadline))
 
 
 def _one(weight: Tensor) -> Tensor:
