@@ -31,6 +31,7 @@ from netproof.rows import Rows
 from netproof.search.outcome import Outcome
 from netproof.search.real.problem import Problem
 from netproof.search.real.touch import BENDS
+from netproof.search.tree import DepthFirst
 
 #: bytes that the tensors of one batch of boxes may occupy
 _BYTES = 24 << 20
@@ -61,6 +62,11 @@ class Boxes(Rows):
     def __len__(self) -> int:
         return self.value.shape[0]
 
+    @property
+    def case(self) -> Tensor:
+        """The cases that are open in any of the boxes, by their numbers."""
+        return self.cases.any(0).nonzero()[:, 0]
+
 
 class InputSplit:
     """Search on one query, all of it in float64 on the CPU."""
@@ -72,12 +78,13 @@ class InputSplit:
         self._touch = problem.touch
         #: what bounds near 0 are compared with
         self._size = 1 + float(problem.constraints.threshold.abs().max())
-        self._memory = problem.memory
         widest = max(node.size for node in problem.graph.nodes)
         #: boxes on which all constraints are bounded at once, and boxes whose ranges are refined besides
         self._portion = max(1, _BYTES // (8 * widest * len(problem.constraints) * problem.constraints.width))
         self._batch = min(self._portion, max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64)))))
-        self._count = 0
+        # Depth first, which keeps few boxes open: all have to be refuted in any order.
+        self._tree: DepthFirst[Boxes] = DepthFirst(problem.memory, stuck="a box cannot be split any further")
+        #: the account of rounding on the whole region
         self._rounding: Rounding | None = None
         #: whether that account adds next to nothing to the bounds of the whole region, so that parts need none of their own
         self._negligible: bool | None = None
@@ -90,44 +97,31 @@ class InputSplit:
         self._rounding = Rounding.of(self._graph, region)
         cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
         cases[0, case] = True
-        waiting = [
-            Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64), torch.zeros(1, dtype=torch.float32))
-        ]
-        occupied = 0
-        while waiting:
-            if time.monotonic() >= deadline:
-                return self._undecided(Verdict.TIMEOUT, "the time limit was reached", waiting)
-            if time.monotonic() >= patience and _volume(waiting) > 1 - _WORTH:
-                return self._undecided(Verdict.UNKNOWN, "boxes do not close", waiting)
-            if occupied > self._memory:
-                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached", waiting)
-            # Depth first, which keeps the store small: all boxes have to be refuted in any order.
-            batch = waiting.pop()
-            while waiting and len(batch) + len(waiting[-1]) <= self._batch:
-                batch = Boxes.concatenate([batch, waiting.pop()])
-            if len(batch) > self._batch:
-                rows = torch.arange(len(batch))
-                waiting.append(batch.take(rows[self._batch :]))
-                batch = batch.take(rows[: self._batch])
-            left, score, found = self._bound(batch, deadline)
-            if found is not None:
-                return found
-            if len(left):
-                narrow = left.region.upper - left.region.lower <= _NARROW * (1 + left.region.upper.abs())
-                if bool(narrow.all(1).any()):
-                    return self._undecided(Verdict.UNKNOWN, "a box cannot be split any further", [*waiting, left])
-                waiting.append(_halves(left, torch.where(narrow, -torch.inf, score)))
-            occupied = sum(part.bytes for part in waiting)
-        return Outcome(Verdict.UNSAT, self._count)
+        infinite = torch.full((1,), torch.inf, dtype=torch.float64)
+        self._tree.add(Boxes(region, cases, infinite, torch.zeros(1, dtype=torch.float32)))
 
-    def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Outcome:
-        left = torch.cat([part.cases for part in waiting]).any(0).nonzero()[:, 0]
-        bound = float(max(part.value.max() for part in waiting))
-        return Outcome(verdict, self._count, bound=bound, reason=reason, left=left)
+        def judge() -> Outcome | None:
+            if time.monotonic() >= patience and self._tree.total(_volume) > 1 - _WORTH:
+                return self._tree.undecided(Verdict.UNKNOWN, "boxes do not close")
+            return None
+
+        return self._tree.search(lambda batch: self._step(batch, deadline), self._batch, deadline, judge)
+
+    def _step(self, batch: Boxes, deadline: float) -> Outcome | None:
+        """Bound boxes, and halve those that stay open."""
+        left, score, found = self._bound(batch, deadline)
+        if found is not None or not len(left):
+            return found
+        narrow = left.region.upper - left.region.lower <= _NARROW * (1 + left.region.upper.abs())
+        if bool(narrow.all(1).any()):
+            self._tree.put_aside(left.case, left.value)
+            return self._tree.stuck()
+        self._tree.add(_halves(left, torch.where(narrow, -torch.inf, score)))
+        return None
 
     def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Outcome | None]:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
-        self._count += len(batch)
+        self._tree.count += len(batch)
         region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
         # Until ranges are refined the account of the whole region will do, where it allows of any bound.
         rounding = self._rounding
@@ -285,12 +279,12 @@ class InputSplit:
         mean = slopes[torch.arange(len(left)), case].mean(1)
         points = torch.cat([torch.where(mean > 0, high, low), (low + high) / 2])
         witness = self._attack.try_points(points, case.repeat(2))
-        return None if witness is None else Outcome(Verdict.SAT, self._count, witness)
+        return None if witness is None else self._tree.sat(witness)
 
 
-def _volume(waiting: list[Boxes]) -> float:
-    """The share of the region that is open."""
-    return sum(float(torch.exp2(-part.depth.double()).sum()) for part in waiting)
+def _volume(boxes: Boxes) -> float:
+    """The share of the region that they are."""
+    return float(torch.exp2(-boxes.depth.double()).sum())
 
 
 def _halves(boxes: Boxes, score: Tensor) -> Boxes:

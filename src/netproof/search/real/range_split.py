@@ -21,12 +21,11 @@ from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.graph import Graph
-from netproof.query import Verdict
 from netproof.search.branching import Split, gap_candidates, split_regions
 from netproof.search.outcome import Outcome
 from netproof.search.real.problem import Problem
 from netproof.search.subproblems import Subproblems
-from netproof.search.tree import Tree
+from netproof.search.tree import WorstFirst
 
 _ROOT_STEPS, _STEPS, _WEIGHT_STEPS = 60, 25, 12
 #: candidate splits tried out per subproblem
@@ -48,7 +47,7 @@ class RangeSplit:
         self._attack = problem.attack
         size = sum(node.size for node in graph.nodes)
         self._batch = max(2, min(_MOST_ROWS, min(_BYTES, memory // 2) // (8 * _TENSORS * size)))
-        self._tree: Tree[Subproblems] = Tree(memory)
+        self._tree: WorstFirst[Subproblems] = WorstFirst(memory, stuck="a subproblem that cannot be split stays open")
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -63,12 +62,7 @@ class RangeSplit:
             torch.zeros_like(case),
         )
         found = self._process(root, _ROOT_STEPS, deadline)
-        while found is None and len(self._tree):
-            ended = self._tree.beyond_limits(deadline)
-            if ended is not None:
-                return ended
-            found = self._process(self._tree.pop(self._batch), _STEPS, deadline)
-        return found or Outcome(Verdict.UNSAT, self._tree.count)
+        return found or self._tree.search(lambda batch: self._process(batch, _STEPS, deadline), self._batch, deadline)
 
     def _process(self, batch: Subproblems, steps: int, deadline: float) -> Outcome | None:
         """Bound subproblems in portions, and put the halves of those that stay open into the store."""
@@ -83,15 +77,14 @@ class RangeSplit:
             if self._attack is not None:
                 witness = self._attack.try_points(point.x, left.case)
                 if witness is not None:
-                    return Outcome(Verdict.SAT, self._tree.count, witness)
+                    return self._tree.sat(witness)
             split, splittable = self._choose(left, point)
             if not bool(splittable.all()):
                 # What has not been bounded yet stays open, too.
                 for rest in portions[number + 1 :]:
                     self._tree.add(batch.take(rest))
-                return self._tree.undecided(
-                    Verdict.UNKNOWN, "a subproblem that cannot be split stays open", [(left.case, left.value)]
-                )
+                self._tree.put_aside(left.case, left.value)
+                return self._tree.stuck()
             self._tree.add(_halves(self._graph, left, split))
         return None
 

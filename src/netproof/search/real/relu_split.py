@@ -19,7 +19,7 @@ from netproof.rows import Rows
 from netproof.search.outcome import Outcome
 from netproof.search.real.leaf import LeafPrograms, leaf_solver
 from netproof.search.real.problem import Problem
-from netproof.search.tree import Tree
+from netproof.search.tree import WorstFirst
 from netproof.solvers.highs.solve import HighsProcess
 
 _ROOT_STEPS, _STEPS, _SCALE = 40, 4, 1.0
@@ -34,6 +34,7 @@ _JUDGED = 64
 _PATIENCE = 4.0
 #: rounds of optimization that a subproblem with nothing left to split gets before its linear program is solved
 _LEAF_ROUNDS = 2
+_STUCK = "a subproblem without open features stays open"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +74,9 @@ class ReluSplit:
         self._touch = problem.touch
         largest = max(node.size for node in dual.graph.nodes)
         self._batch = max(4, min(_MOST_ROWS, min(_ROWS_BYTES, memory // 2) // (8 * 12 * largest)))
-        self._tree: Tree[Open] = Tree(memory)
+        self._tree: WorstFirst[Open] = WorstFirst(memory, stuck=_STUCK)
         self._leaves = LeafPrograms(dual, rounding, constraints, solver or leaf_solver(memory))
-        #: case and bound of every leaf that stays open, and whether any of them might be closed by other means
-        self._stuck: list[tuple[int, float]] = []
+        #: whether any leaf that stays open might be closed by other means
         self._hopeful = False
 
     @property
@@ -109,29 +109,29 @@ class ReluSplit:
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))
         witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
-        begun, first = time.monotonic(), self._tree.bound
-        while witness is None and len(self._tree):
-            if self._is_hopeless(first, rows, begun, grace, deadline):
-                return self._undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
-            if most is not None and self._tree.count >= most and time.monotonic() < deadline:
-                return self._undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
-            ended = self._tree.beyond_limits(deadline)
-            if ended is not None:
-                return self._undecided(ended.verdict, ended.reason)
-            batch = self._tree.pop(self._batch)
-            is_leaf = batch.rounds >= _LEAF_ROUNDS
-            witness = self._solve(batch.take(is_leaf), deadline)
-            batch = batch.take(~is_leaf)
-            if witness is None and len(batch):
-                witness = self._bound(self._split(batch, deadline), _STEPS, deadline)
-            if self._stuck and self._attack is None:
-                break  # no proof any more, and no witness
         if witness is not None:
-            return Outcome(Verdict.SAT, self._tree.count, witness)
-        if not self._stuck:
-            return Outcome(Verdict.UNSAT, self._tree.count)
-        found = self._undecided(Verdict.UNKNOWN, "a subproblem without open features stays open")
-        return found if self._hopeful else replace(found, left=None)
+            return self._tree.sat(witness)
+        begun, first = time.monotonic(), self._tree.bound
+
+        def judge() -> Outcome | None:
+            enough = most is not None and self._tree.count >= most
+            if enough or self._is_hopeless(first, rows, begun, grace, deadline):
+                return self._tree.undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
+            return None
+
+        found = self._tree.search(lambda batch: self._step(batch, deadline), self._batch, deadline, judge)
+        return replace(found, left=None) if found.reason == _STUCK and not self._hopeful else found
+
+    def _step(self, batch: Open, deadline: float) -> Outcome | None:
+        """Split subproblems and bound their halves; close those by linear programs of which nothing is left to split."""
+        is_leaf = batch.rounds >= _LEAF_ROUNDS
+        witness = self._solve(batch.take(is_leaf), deadline)
+        batch = batch.take(~is_leaf)
+        if witness is None and len(batch):
+            witness = self._bound(self._split(batch, deadline), _STEPS, deadline)
+        if witness is not None:
+            return self._tree.sat(witness)
+        return self._tree.stuck() if self._attack is None else None  # no proof any more, and no witness
 
     def _solve(self, leaves: Open, deadline: float) -> Witness | None:
         """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""
@@ -139,15 +139,14 @@ class ReluSplit:
             if time.monotonic() >= deadline:
                 self._tree.add(leaves.take(torch.arange(row, len(leaves))))
                 return None
-            case = int(leaves.case[row])
-            leaf = self._leaves.bound(case, leaves.side[row], deadline)
+            leaf = self._leaves.bound(int(leaves.case[row]), leaves.side[row], deadline)
             if leaf.value < 0 or self._touches(leaves, row, deadline):
                 continue
             if self._attack is not None and leaf.point is not None:
                 witness = self._attack.try_points(leaf.point[None], leaves.case[row : row + 1])
                 if witness is not None:
                     return witness
-            self._stuck.append((case, float(leaves.value[row])))
+            self._tree.put_aside(leaves.case[row : row + 1], leaves.value[row : row + 1])
             self._hopeful = self._hopeful or not leaf.hopeless
         return None
 
@@ -168,11 +167,6 @@ class ReluSplit:
         # Early on the guess is rough.
         seconds, doubt = (deadline - begun, 1.0) if spent >= grace else (_PATIENCE * grace, 2.0)
         return needed > doubt * math.log2(max(self._tree.count / rows * seconds / spent, 1.0))
-
-    def _undecided(self, verdict: Verdict, reason: str) -> Outcome:
-        case = torch.tensor([case for case, _ in self._stuck], dtype=torch.int64)
-        bound = torch.tensor([value for _, value in self._stuck], dtype=torch.float64)
-        return self._tree.undecided(verdict, reason, [(case, bound)])
 
     def _bound(self, batch: Open, steps: int, deadline: float, *, root: bool = False) -> Witness | None:
         """Bound subproblems, keep those that stay open; a witness if a maximizer is one."""
