@@ -15,6 +15,7 @@ from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
@@ -76,11 +77,12 @@ def test_batches_are_small_where_there_are_many_cases(monkeypatch):
         return bounded(graph, region, hulls, coefficients, constant, rounding)
 
     monkeypatch.setattr(input_split, "box_lines", watched)
-    monkeypatch.setattr(input_split, "_BYTES", 8 * 4 * 300 * 7)
+    most = 8 * 4 * 300 * 7
+    monkeypatch.setattr(input_split, "_BOUNDED", Budget(most))
     count_looks(monkeypatch)
     search, region = tent(0.0, cases=300)
     assert search.run(region, torch.arange(300), 60).verdict in {Verdict.TIMEOUT, Verdict.UNKNOWN}
-    assert len(tensors) > 20 and max(tensors) <= input_split._BYTES
+    assert len(tensors) > 20 and max(tensors) <= most
 
 
 @pytest.mark.parametrize(("share", "own"), [(1e-8, False), (0.0, True)])

@@ -62,6 +62,16 @@ class Graph:
                 count += sum(node.operator.terms()) + node.operator.roundings + len(node.operands) + 4
         return count
 
+    @cached_property
+    def features(self) -> int:
+        """How many features all nodes have together."""
+        return sum(node.size for node in self.nodes)
+
+    @cached_property
+    def widest(self) -> int:
+        """How many features the largest node has."""
+        return max(node.size for node in self.nodes)
+
     @property
     def input(self) -> Node:
         return self.nodes[0]

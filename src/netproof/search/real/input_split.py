@@ -25,6 +25,7 @@ from netproof.bounds.multipliers.mixture import best_mixture
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_ranges, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.graph.budget import Budget
 from netproof.operators.hulls.hull import Hull
 from netproof.query import Verdict
 from netproof.rows import Rows
@@ -33,8 +34,8 @@ from netproof.search.real.problem import Problem
 from netproof.search.real.touch import BENDS
 from netproof.search.tree import DepthFirst
 
-#: bytes that the tensors of one batch of boxes may occupy
-_BYTES = 24 << 20
+#: what one batch of boxes may occupy: where constraints are bounded, and where both ends of ranges are, of so many features
+_BOUNDED, _REFINED, _FEATURES = Budget(24 << 20), Budget(24 << 20, least=4, most=2048), 64
 #: with at most so many inputs that vary, a box with more than so many open features is split at once
 _FEW_INPUTS, _MOST_FEATURES = 8, 400
 #: inputs that are tried out for a split
@@ -78,10 +79,10 @@ class InputSplit:
         self._touch = problem.touch
         #: what bounds near 0 are compared with
         self._size = 1 + float(problem.constraints.threshold.abs().max())
-        widest = max(node.size for node in problem.graph.nodes)
+        graph, constraints = problem.graph, problem.constraints
         #: boxes on which all constraints are bounded at once, and boxes whose ranges are refined besides
-        self._portion = max(1, _BYTES // (8 * widest * len(problem.constraints) * problem.constraints.width))
-        self._batch = min(self._portion, max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64)))))
+        self._portion = _BOUNDED.rows(graph, len(constraints) * constraints.width)
+        self._batch = min(self._portion, _REFINED.rows(graph, 2 * min(graph.widest, _FEATURES)))
         # Depth first, which keeps few boxes open: all have to be refuted in any order.
         self._tree: DepthFirst[Boxes] = DepthFirst(problem.memory, stuck="a box cannot be split any further")
         #: the account of rounding on the whole region

@@ -20,6 +20,7 @@ from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split, gap_candidates, split_regions
 from netproof.search.outcome import Outcome
@@ -30,8 +31,8 @@ from netproof.search.tree import WorstFirst
 _ROOT_STEPS, _STEPS, _WEIGHT_STEPS = 60, 25, 12
 #: candidate splits tried out per subproblem
 _LOOK_AHEAD = 4
-#: bytes that the tensors of one batch may occupy, and how many tensors of all features each row needs
-_BYTES, _TENSORS, _MOST_ROWS = 128 << 20, 40, 128
+#: what one batch may occupy, and how many tensors of all features each row needs
+_BATCH, _TENSORS = Budget(128 << 20, least=2, most=128, whole=True), 40
 
 
 class RangeSplit:
@@ -45,8 +46,7 @@ class RangeSplit:
         self._constraints = problem.constraints
         self._light_constraints = problem.constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
-        size = sum(node.size for node in graph.nodes)
-        self._batch = max(2, min(_MOST_ROWS, min(_BYTES, memory // 2) // (8 * _TENSORS * size)))
+        self._batch = _BATCH.rows(graph, _TENSORS, memory)
         self._tree: WorstFirst[Subproblems] = WorstFirst(memory, stuck="a subproblem that cannot be split stays open")
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:

@@ -14,6 +14,7 @@ from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.branching import choose_split
+from netproof.graph.budget import Budget
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
 from netproof.search.outcome import Outcome
@@ -25,9 +26,8 @@ from netproof.solvers.highs.solve import HighsProcess
 _ROOT_STEPS, _STEPS, _SCALE = 40, 4, 1.0
 #: candidate splits tried out per subproblem
 _LOOK_AHEAD = 6
-#: open features times rows that are bounded at once, roughly
-_ROWS_BYTES = 256 << 20
-_MOST_ROWS = 256
+#: what one batch may occupy, and tensors of the largest node that each row needs
+_BATCH, _TENSORS = Budget(256 << 20, least=4, most=256), 12
 #: a search is judged after so many subproblems for each case
 _JUDGED = 64
 #: and so many times its time of grace is what it is judged by to begin with
@@ -72,8 +72,7 @@ class ReluSplit:
         self._light_constraints = constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
         self._touch = problem.touch
-        largest = max(node.size for node in dual.graph.nodes)
-        self._batch = max(4, min(_MOST_ROWS, min(_ROWS_BYTES, memory // 2) // (8 * 12 * largest)))
+        self._batch = _BATCH.rows(dual.graph, _TENSORS, memory)
         self._tree: WorstFirst[Open] = WorstFirst(memory, stuck=_STUCK)
         self._leaves = LeafPrograms(dual, rounding, constraints, solver or leaf_solver(memory))
         #: whether any leaf that stays open might be closed by other means
