@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from netproof.operators.affine.linear import Linear
 def graph(*sizes: int):
     builder = GraphBuilder(Arithmetic.REAL, (sizes[0],))
     at = builder.input
-    for number, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for number, (before, after) in enumerate(itertools.pairwise(sizes)):
         weight, bias = torch.ones(after, before, dtype=torch.float64), torch.zeros(after, dtype=torch.float64)
         at = builder.add(f"dense {number}", Linear(weight, bias), at)
     return builder.build()

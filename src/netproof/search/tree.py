@@ -9,13 +9,14 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from netproof.result import Verdict, Witness
 from netproof.search.outcome import Outcome
+from netproof.search.recorder import Recorder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,13 +49,6 @@ class Batch(Protocol):
     def concatenate(cls, parts: Sequence[Self]) -> Self: ...
 
 
-class Recorded(Protocol):
-    """What occupies ``bytes`` besides the tree."""
-
-    @property
-    def bytes(self) -> int: ...
-
-
 B = TypeVar("B", bound=Batch)
 
 
@@ -76,7 +70,7 @@ class Tree(ABC, Generic[B]):
     count : subproblems bounded so far
     """
 
-    def __init__(self, memory: int, record: Recorded | None = None, stuck: str = "") -> None:
+    def __init__(self, memory: int, record: Recorder[Any] | None = None, stuck: str = "") -> None:
         self.count = 0
         self._stuck = stuck
         self._memory = memory

@@ -34,7 +34,7 @@ from netproof.search.integer.dive import BEAM, Diver
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
 from netproof.search.outcome import Outcome
-from netproof.search.proofs.trail import CommonCuts, ConditionalCuts, Trail
+from netproof.search.proofs.trail import CommonCuts, ConditionalCuts, Multiplied, Trail
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import WorstFirst
 from netproof.settings import Settings
@@ -247,7 +247,7 @@ class Search:
         node = torch.tensor([listener.end()])
         if bool(region.empty()):
             # Empty by itself, or because intervals leave the requirement no value from 0 up.
-            self._trail.leaf(node, [None] * len(self._graph.activations), share)
+            self._trail.leaf(node, Multiplied([None] * len(self._graph.activations), share))
         return replace(root, region=region, node=node)
 
     def _root(self, case: Tensor, region: Region) -> Subproblems:
@@ -297,7 +297,7 @@ class Search:
         region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
         if self._trail is not None:
             share = self._cases.share(bounded.batch.case, bounded.batch.region)
-            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share)
+            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, Multiplied(bounded.point.s, share))
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
         self._tree.add(self._branch(batch, bounded.program))
         return None
@@ -349,7 +349,7 @@ class Search:
         if self._trail is not None:
             refuted = (exact.value < 0).nonzero()[:, 0]
             share = self._cases.share(batch.case[refuted], batch.region.take(refuted))
-            self._trail.leaf(batch.node[refuted], exact.take(refuted).s, share)
+            self._trail.leaf(batch.node[refuted], Multiplied(exact.take(refuted).s, share))
         return (exact.value >= 0).nonzero()[:, 0]
 
     def _branch(self, batch: Subproblems, program: InteriorResult | None) -> Subproblems:

@@ -24,9 +24,10 @@ from netproof.bounds.region import Region
 from netproof.query import Verdict
 from netproof.rows import Rows
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Grounds, Means, split_cases
 from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
-from netproof.search.real.relu_split import ReluSplit
+from netproof.search.real.relu_split import ReluSplit, sign_split
 from netproof.search.tree import DepthFirst
 from netproof.solvers.highs.solve import HighsProcess
 
@@ -46,12 +47,14 @@ class Cells(Rows):
     region : ranges that hold on them
     cases : ``[B, N]`` bool, which are open there
     value : ``[B]``, the largest bound of these
+    node : ``[B, N]``, of cells and cases in the record, if there is one
     """
 
     side: Tensor
     region: Region
     cases: Tensor
     value: Tensor
+    node: Tensor | None = None
 
     def __len__(self) -> int:
         return self.value.shape[0]
@@ -67,8 +70,9 @@ class CellSearch:
 
     def __init__(self, problem: Problem, solver: HighsProcess | None = None) -> None:
         self._problem = problem
+        self._record = problem.record
         self._solver = solver or leaf_solver(problem.memory)
-        self._tree: DepthFirst[Cells] = DepthFirst(problem.memory)
+        self._tree: DepthFirst[Cells] = DepthFirst(problem.memory, problem.record)
         #: a search that ended with a leaf that stays open whatever is done; a witness may be elsewhere
         self._stuck: Outcome | None = None
         sizes = [problem.graph.nodes[i].size for i in problem.graph.activations]
@@ -80,7 +84,11 @@ class CellSearch:
         cases = torch.zeros(1, len(self._problem.constraints), dtype=torch.bool)
         cases[0, case] = True
         side = torch.full((1, self._begin[-1]), WHOLE, dtype=torch.int8)
-        root = Cells(side, region, cases, torch.full((1,), torch.inf, dtype=torch.float64))
+        node = None
+        if self._record is not None:
+            node = torch.zeros_like(cases, dtype=torch.int64)
+            node[0, case] = self._record.root(case, region)
+        root = Cells(side, region, cases, torch.full((1,), torch.inf, dtype=torch.float64), node)
         halves = self._halves(root)
         self._tree.add(halves if len(halves) else root)
         found = self._tree.search(lambda cell: self._step(cell, seconds, deadline), 1, deadline)
@@ -96,7 +104,13 @@ class CellSearch:
             self._problem.graph, sides, memory=self._problem.memory // 2, device=self._problem.device
         )
         refined = refiner.refine(cell.region, min(seconds, left)) if sides else cell.region
+        nodes = None if cell.node is None else cell.node[cell.cases]
+        if self._record is not None and nodes is not None and sides:
+            rows = torch.zeros(len(nodes), dtype=torch.int64)
+            self._record.reduction(nodes, cell.region, refined.take(rows), Grounds(Means.SPLITS))
         if is_empty_cell(refined, sides):
+            if self._record is not None and nodes is not None:
+                self._record.leaf(nodes, Grounds(Means.EMPTY))
             return None
         cell = replace(cell, region=refined)
         until = min(deadline, time.monotonic() + _LONGEST_SEARCH * seconds)
@@ -124,7 +138,8 @@ class CellSearch:
         """A search on one cell; what it ends with counts all subproblems so far."""
         dual = SignDual.of(self._problem.graph, cell.region)
         search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, cell.region), self._solver)
-        found = search.run(cell.case, deadline, cell=sides_of(dual, self._sides(cell)), grace=grace)
+        node = None if cell.node is None else cell.node[0, cell.case]
+        found = search.run(cell.case, deadline, cell=sides_of(dual, self._sides(cell)), grace=grace, node=node)
         self._tree.count += found.subproblems
         return replace(found, subproblems=self._tree.count)
 
@@ -145,12 +160,12 @@ class CellSearch:
         score = torch.where(side == WHOLE, gains, 0.0)
         if not len(score) or not float(score.max()) > 0:
             return cell.take(torch.zeros(0, dtype=torch.int64))
-        activation = torch.repeat_interleave(torch.arange(len(dual.sizes)), torch.tensor(dual.sizes))
-        best = int(score.argmax())
+        split = sign_split(dual, score.argmax()[None])
         halves = cell.take(torch.zeros(2, dtype=torch.int64))
-        halves.side[:, self._begin[int(activation[best])] + int(torch.cat(dual.index)[best])] = torch.tensor(
-            [RIGHT, LEFT], dtype=torch.int8
-        )
+        number = self._begin[int(split.k)] + int(split.feature)
+        halves.side[:, number] = torch.tensor([RIGHT, LEFT], dtype=torch.int8)
+        if self._record is not None and cell.node is not None:
+            halves = replace(halves, node=split_cases(self._record, cell.node, cell.cases, split).flip(0))
         return halves
 
     def _gains(self, dual: SignDual, side: Tensor, case: Tensor) -> Tensor:

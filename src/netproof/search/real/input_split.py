@@ -29,7 +29,9 @@ from netproof.graph.budget import Budget
 from netproof.operators.hulls.hull import Hull
 from netproof.query import Verdict
 from netproof.rows import Rows
+from netproof.search.branching import Split
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Grounds, Means, one_constraint, split_cases
 from netproof.search.real.problem import Problem
 from netproof.search.real.touch import BENDS
 from netproof.search.tree import DepthFirst
@@ -52,13 +54,14 @@ _NEGLIGIBLE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Boxes(Rows):
-    """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound,
-    and how often they were split."""
+    """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound, how often they were
+    split, and the nodes ``[B, N]`` of boxes and cases in the record, if there is one."""
 
     region: Region
     cases: Tensor
     value: Tensor
     depth: Tensor
+    node: Tensor | None = None
 
     def __len__(self) -> int:
         return self.value.shape[0]
@@ -77,6 +80,7 @@ class InputSplit:
         self._constraints = problem.constraints
         self._attack = problem.attack
         self._touch = problem.touch
+        self._record = problem.record
         #: what bounds near 0 are compared with
         self._size = 1 + float(problem.constraints.threshold.abs().max())
         graph, constraints = problem.graph, problem.constraints
@@ -84,7 +88,9 @@ class InputSplit:
         self._portion = _BOUNDED.rows(graph, len(constraints) * constraints.width)
         self._batch = min(self._portion, _REFINED.rows(graph, 2 * min(graph.widest, _FEATURES)))
         # Depth first, which keeps few boxes open: all have to be refuted in any order.
-        self._tree: DepthFirst[Boxes] = DepthFirst(problem.memory, stuck="a box cannot be split any further")
+        self._tree: DepthFirst[Boxes] = DepthFirst(
+            problem.memory, problem.record, stuck="a box cannot be split any further"
+        )
         #: the account of rounding on the whole region
         self._rounding: Rounding | None = None
         #: whether that account adds next to nothing to the bounds of the whole region, so that parts need none of their own
@@ -98,8 +104,12 @@ class InputSplit:
         self._rounding = Rounding.of(self._graph, region)
         cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
         cases[0, case] = True
+        node = None
+        if self._record is not None:
+            node = torch.zeros_like(cases, dtype=torch.int64)
+            node[0, case] = self._record.root(case, region)
         infinite = torch.full((1,), torch.inf, dtype=torch.float64)
-        self._tree.add(Boxes(region, cases, infinite, torch.zeros(1, dtype=torch.float32)))
+        self._tree.add(Boxes(region, cases, infinite, torch.zeros(1, dtype=torch.float32), node))
 
         def judge() -> Outcome | None:
             if time.monotonic() >= patience and self._tree.total(_volume) > 1 - _WORTH:
@@ -117,7 +127,11 @@ class InputSplit:
         if bool(narrow.all(1).any()):
             self._tree.put_aside(left.case, left.value)
             return self._tree.stuck()
-        self._tree.add(_halves(left, torch.where(narrow, -torch.inf, score)))
+        split = _split(left, torch.where(narrow, -torch.inf, score))
+        halves = _halves(left, split)
+        if self._record is not None and left.node is not None:
+            halves = replace(halves, node=split_cases(self._record, left.node, left.cases, split))
+        self._tree.add(halves)
         return None
 
     def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Outcome | None]:
@@ -128,7 +142,7 @@ class InputSplit:
         rounding = self._rounding
         if rounding is None or not rounding.total_magnitude < math.inf:
             rounding = Rounding.of(self._graph, region)
-        left, slopes = self._close(replace(batch, region=region), rounding)
+        left, slopes = self._close(self._cut(batch, region, Means.FORMS), rounding)
         graph = self._graph
         features = sum(unstable_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
         small = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left))
@@ -142,12 +156,12 @@ class InputSplit:
         if len(rows):
             part = left.take(rows)
             region, refined = refine_with_account(graph, part.region, rounding if self._negligible else None)
-            parts.append(self._close(replace(part, region=region), refined))
+            parts.append(self._close(self._cut(part, region, Means.CROWN), refined))
         # Boxes with many open features have too many objectives to be bounded side by side.
         for row in many.nonzero():
             part = left.take(row)
             region = refine_ranges(graph, part.region, deadline, form_ranges)
-            parts.append(self._close(replace(part, region=region), Rounding.of(graph, region)))
+            parts.append(self._close(self._cut(part, region, Means.CROWN), Rounding.of(graph, region)))
         left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
         left, slopes = self._touched(left, slopes, deadline)
         if self._attack is not None and len(left):
@@ -165,6 +179,8 @@ class InputSplit:
         for row in close.nonzero()[:_TOUCHED, 0].tolist():
             cases = left.cases[row].nonzero()[:, 0].tolist()
             kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, BENDS))
+        if self._record is not None:
+            self._refuted(left, left.cases & ~kept[:, None], Means.FRACTIONS)
         return left.take(kept), slopes[kept]
 
     def _scores(self, left: Boxes, slopes: Tensor, rounding: Rounding) -> Tensor:
@@ -182,7 +198,8 @@ class InputSplit:
         def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
             one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
             one[torch.arange(len(row)), candidates[row, column]] = 1.0
-            value = self._value(_halves(left.take(at[row]), one), rounding)
+            tried = left.take(at[row])
+            value = self._value(_halves(tried, _split(tried, one)), rounding)
             return value[: len(row)], value[len(row) :]
 
         gain = -look_ahead(best > 0, bound_halves, max(1, self._portion // 2))
@@ -213,16 +230,29 @@ class InputSplit:
         return coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1)
 
     def _flat(self, region: Region, rounding: Rounding) -> Tensor:
-        """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N]``, by single constraints."""
+        """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N, m]``, by single constraints."""
         coefficients, constant = self._objectives(len(region))
         value = interval_bound(self._graph, region, coefficients, constant, rounding)
-        return value.view(len(region), len(self._constraints), self._constraints.width).amin(-1)
+        return value.view(len(region), len(self._constraints), self._constraints.width)
+
+    def _cut(self, batch: Boxes, region: Region, means: Means) -> Boxes:
+        """The boxes with other ranges."""
+        if self._record is not None and batch.node is not None:
+            box, _ = batch.cases.nonzero(as_tuple=True)
+            self._record.reduction(batch.node[batch.cases], batch.region.take(box), region.take(box), Grounds(means))
+        return replace(batch, region=region)
+
+    def _refuted(self, batch: Boxes, which: Tensor, means: Means, weight: Tensor | None = None) -> None:
+        """Take down that cases ``which`` ``[B, N]`` bool are refuted in boxes, by weights ``[B, N, m]`` of their constraints."""
+        if self._record is not None and batch.node is not None:
+            self._record.leaf(batch.node[which], Grounds(means, None if weight is None else weight[which]))
 
     def _close(self, batch: Boxes, rounding: Rounding) -> tuple[Boxes, Tensor]:
         """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
-        alive = (~batch.region.empty()).nonzero()[:, 0]
-        if len(alive) < len(batch):
-            batch = batch.take(alive)
+        empty = batch.region.empty()
+        if bool(empty.any()):
+            self._refuted(batch, batch.cases & empty[:, None], Means.EMPTY)
+            batch = batch.take(~empty)
         region = batch.region
         constraints, width = self._constraints, self._constraints.width
         boxes, number = len(region), len(constraints)
@@ -231,23 +261,34 @@ class InputSplit:
         if self._negligible is None:
             plain = box_maximum(lines.constant, lines.coefficients, region)
             self._negligible = bool((lines.value - plain <= _NEGLIGIBLE * plain.abs()).all())
-        value = lines.value.view(boxes, number, width).amin(-1)
+        single = lines.value.view(boxes, number, width)
+        value = single.amin(-1)
         cases = batch.cases & (value >= 0)
+        if self._record is not None:
+            self._refuted(batch, batch.cases & ~cases, Means.CROWN, one_constraint(single))
         open_rows = cases.any(1).nonzero()[:, 0]
         if len(open_rows):
-            value[open_rows] = torch.minimum(value[open_rows], self._flat(region.take(open_rows), rounding))
-            cases = batch.cases & (value >= 0)
+            part = batch.take(open_rows)
+            flat = self._flat(part.region, rounding)
+            value[open_rows] = torch.minimum(value[open_rows], flat.amin(-1))
+            if self._record is not None:
+                self._refuted(part, cases[open_rows] & ~(value[open_rows] >= 0), Means.INTERVALS, one_constraint(flat))
+            cases = cases & (value >= 0)
         if width > 1 and bool(cases.any()):
-            cases, value = self._mix(region, hulls, rounding, lines, cases, value)
+            before = cases
+            cases, value, weight = self._mix(region, hulls, rounding, lines, cases, value)
+            if self._record is not None:
+                self._refuted(batch, before & ~cases, Means.CROWN, weight)
         rows = cases.any(1).nonzero()[:, 0]
         largest = torch.where(cases, value, -torch.inf).amax(1)[rows]
-        left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows])
+        node = None if batch.node is None else batch.node[rows]
+        left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows], node)
         return left, lines.coefficients.view(boxes, number, width, -1)[rows]
 
     def _mix(
         self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding, single: Lines, cases: Tensor, value: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Refute conjunctions by mixtures of their constraints, whose single lines are known."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Refute conjunctions by mixtures of their constraints, whose single lines are known; the weights ``[B, N, m]``, too."""
         box, case = cases.nonzero(as_tuple=True)
         width = self._constraints.width
         shape = (len(region), len(self._constraints), width)
@@ -270,7 +311,9 @@ class InputSplit:
         mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, rounding)
         value = value.clone()
         value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))
-        return cases & (value >= 0), value
+        weights = weight.new_zeros(shape)
+        weights[box, case] = weight
+        return cases & (value >= 0), value, weights
 
     def _try(self, left: Boxes, slopes: Tensor) -> Outcome | None:
         """Try the maximizers and the centre of each box."""
@@ -288,15 +331,21 @@ def _volume(boxes: Boxes) -> float:
     return float(torch.exp2(-boxes.depth.double()).sum())
 
 
-def _halves(boxes: Boxes, score: Tensor) -> Boxes:
-    """Both halves of every box, cut at the middle of the input with the best score."""
-    region = boxes.region
+def _split(boxes: Boxes, score: Tensor) -> Split:
+    """Every box cut at the middle of the input with the best score."""
     chosen = score.argmax(1)
     at = (torch.arange(len(boxes)), chosen)
+    low, high = (end.expand(len(boxes), -1)[at] for end in (boxes.region.lower, boxes.region.upper))
+    return Split(torch.full_like(chosen, -1), chosen, (low + high) / 2)
+
+
+def _halves(boxes: Boxes, split: Split) -> Boxes:
+    """Both halves of every box, which is cut at inputs."""
+    region = boxes.region
+    at = (torch.arange(len(boxes)), split.feature)
     low, high = (end.expand(len(boxes), -1) for end in (region.lower, region.upper))
-    middle = (low[at] + high[at]) / 2
     lower, upper = low.clone(), high.clone()
-    lower[at], upper[at] = middle, middle
+    lower[at], upper[at] = split.point, split.point
     twice = boxes.take(torch.arange(len(boxes)).repeat(2))
     halves = Region(
         torch.cat([low, lower]),
@@ -304,4 +353,4 @@ def _halves(boxes: Boxes, score: Tensor) -> Boxes:
         twice.region.range_lower,
         twice.region.range_upper,
     )
-    return Boxes(halves, twice.cases, twice.value, twice.depth + 1)
+    return Boxes(halves, twice.cases, twice.value, twice.depth + 1, twice.node)

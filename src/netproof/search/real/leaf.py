@@ -61,11 +61,14 @@ class Leaf:
     value : an upper bound in real arithmetic of a mixture of the case's constraints; below 0 it is refuted
     point : ``[n_input]`` float64 where there is one, to be tried as a witness
     hopeless : whether the solver found nothing either that would refute it, so that asking again is of no use
+    weight, beta : of constraints and of splits, those of the bound where it is finite
     """
 
     value: float
     point: Tensor | None = None
     hopeless: bool = False
+    weight: Tensor | None = None
+    beta: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +127,11 @@ class LeafPrograms:
             return unknown
         point = self._point(solution)
         reached = point is not None and solution.point is not None and solution.point[-1] >= -_WITHIN
-        return Leaf(
-            self._value(case, side, margins, signs, features, solution),
-            point,
-            bool(reached and solution.status is Status.OPTIMAL),
-        )
+        hopeless = bool(reached and solution.status is Status.OPTIMAL)
+        weight, beta = self._multipliers(len(side), margins, signs, features, solution)
+        if weight is None or beta is None:
+            return Leaf(torch.inf, point, hopeless)
+        return Leaf(self.evaluate(case, side, weight, beta), point, hopeless, weight, beta)
 
     def evaluate(self, case: int, side: Tensor, weight: Tensor, beta: Tensor) -> float:
         """The bound with weights of constraints ``[c]`` and multipliers of splits ``[m]``, each of at least 0."""
@@ -138,13 +141,15 @@ class LeafPrograms:
         alpha = torch.zeros(1, len(side), dtype=torch.float64)
         return float(self._dual.bound(objective, side[None], alpha, beta[None], self._rounding, error).value)
 
-    def _value(
-        self, case: int, side: Tensor, margins: _Lines, signs: _Lines, features: Tensor, solution: Solution
-    ) -> float:
+    @staticmethod
+    def _multipliers(
+        open_features: int, margins: _Lines, signs: _Lines, features: Tensor, solution: Solution
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """Weights of constraints and multipliers of splits from the prices of rows, None where these are none."""
         count = len(margins.offset)
         prices = solution.dual
         if prices is None or prices.shape != (count + len(signs.offset),) or not np.isfinite(prices).all():
-            return torch.inf
+            return None, None
         # Rows were divided by their sizes; what counts is only how prices compare.
         prices = np.maximum(prices, 0.0)
         with np.errstate(over="ignore", under="ignore"):
@@ -152,11 +157,11 @@ class LeafPrograms:
                 prices = prices / scale
                 largest = prices.max(initial=0.0)
                 if not 0 < largest < np.inf:
-                    return torch.inf
+                    return None, None
                 prices = prices / largest
-        beta = torch.zeros(len(side), dtype=torch.float64)
+        beta = torch.zeros(open_features, dtype=torch.float64)
         beta[features] = torch.from_numpy(prices[count:])
-        return self.evaluate(case, side, torch.from_numpy(prices[:count]), beta)
+        return torch.from_numpy(prices[:count]), beta
 
     def _point(self, solution: Solution) -> Tensor | None:
         known = solution.point

@@ -24,6 +24,7 @@ from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split, gap_candidates, split_regions
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Grounds, Means
 from netproof.search.real.problem import Problem
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import WorstFirst
@@ -46,8 +47,11 @@ class RangeSplit:
         self._constraints = problem.constraints
         self._light_constraints = problem.constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
+        self._record = problem.record
         self._batch = _BATCH.rows(graph, _TENSORS, memory)
-        self._tree: WorstFirst[Subproblems] = WorstFirst(memory, stuck="a subproblem that cannot be split stays open")
+        self._tree: WorstFirst[Subproblems] = WorstFirst(
+            memory, problem.record, stuck="a subproblem that cannot be split stays open"
+        )
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -59,7 +63,7 @@ class RangeSplit:
             region.take(torch.zeros(rows, dtype=torch.int64)),
             Parameters(zeros, zeros),
             infinite,
-            torch.zeros_like(case),
+            torch.zeros_like(case) if self._record is None else self._record.root(case, region),
         )
         found = self._process(root, _ROOT_STEPS, deadline)
         return found or self._tree.search(lambda batch: self._process(batch, _STEPS, deadline), self._batch, deadline)
@@ -85,14 +89,21 @@ class RangeSplit:
                     self._tree.add(batch.take(rest))
                 self._tree.put_aside(left.case, left.value)
                 return self._tree.stuck()
-            self._tree.add(_halves(self._graph, left, split))
+            halves = _halves(self._graph, left, split)
+            if self._record is not None:
+                halves = replace(halves, node=self._record.split(left.node, split))
+            self._tree.add(halves)
         return None
 
     def _bound(self, batch: Subproblems, steps: int) -> tuple[Subproblems, DualPoint]:
         """The subproblems that stay open, with better multipliers and bounds, and where their bounds are attained."""
         self._tree.count += len(batch)
         region = propagate_intervals(self._graph, batch.region)
-        alive = (~region.empty()).nonzero()[:, 0]
+        empty = region.empty()
+        alive = (~empty).nonzero()[:, 0]
+        if self._record is not None:
+            self._record.reduction(batch.node, batch.region, region, Grounds(Means.INTERVALS))
+            self._record.leaf(batch.node[empty], Grounds(Means.EMPTY))
         batch = replace(batch, region=region).take(alive)
         hulls = hulls_of(self._graph, batch.region)
         rounding = Rounding.of(self._graph, batch.region)
@@ -111,7 +122,11 @@ class RangeSplit:
         value = point.value + self._constraints.mixing_error(batch.case, weight, rounding)
         # The parent's bound holds here too; what is not a number is no bound.
         value = torch.minimum(torch.where(torch.isnan(value), torch.inf, value), batch.value)
-        open_rows = (value >= 0).nonzero()[:, 0]
+        is_open = value >= 0
+        if self._record is not None:
+            by = Grounds(Means.MULTIPLIERS, weight, point.s)
+            self._record.leaf(batch.node[~is_open], by.take(~is_open))
+        open_rows = is_open.nonzero()[:, 0]
         return replace(batch, value=value).take(open_rows), point.take(open_rows)
 
     def _weights(self, batch: Subproblems) -> Tensor:

@@ -17,8 +17,10 @@ from netproof.bounds.ranges.branching import choose_split
 from netproof.graph.budget import Budget
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
+from netproof.search.branching import Split
 from netproof.search.outcome import Outcome
-from netproof.search.real.leaf import LeafPrograms, leaf_solver
+from netproof.search.proofs.journal import Grounds, Means
+from netproof.search.real.leaf import Leaf, LeafPrograms, leaf_solver
 from netproof.search.real.problem import Problem
 from netproof.search.tree import WorstFirst
 from netproof.solvers.highs.solve import HighsProcess
@@ -39,13 +41,15 @@ _STUCK = "a subproblem without open features stays open"
 
 @dataclass(frozen=True, eq=False)
 class Open(Rows):
-    """Open subproblems: case, sides of features, multipliers (float32), the best bound, how often bounded unsplit."""
+    """Open subproblems: case, sides of features, multipliers (float32), the best bound, how often bounded unsplit, and their
+    nodes in the record, if there is one."""
 
     case: Tensor
     side: Tensor
     choice: Choice
     value: Tensor
     rounds: Tensor
+    node: Tensor | None = None
 
     def __len__(self) -> int:
         return self.case.shape[0]
@@ -72,8 +76,9 @@ class ReluSplit:
         self._light_constraints = constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
         self._touch = problem.touch
+        self._record = problem.record
         self._batch = _BATCH.rows(dual.graph, _TENSORS, memory)
-        self._tree: WorstFirst[Open] = WorstFirst(memory, stuck=_STUCK)
+        self._tree: WorstFirst[Open] = WorstFirst(memory, problem.record, stuck=_STUCK)
         self._leaves = LeafPrograms(dual, rounding, constraints, solver or leaf_solver(memory))
         #: whether any leaf that stays open might be closed by other means
         self._hopeful = False
@@ -90,10 +95,11 @@ class ReluSplit:
         most: int | None = None,
         cell: Tensor | None = None,
         grace: float = math.inf,
+        node: Tensor | None = None,
     ) -> Outcome:
         """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems.
 
-        ``cell``, ``[m]`` int8, confines the search to sides of open features. After ``grace`` seconds the search also stops
+        ``cell``, ``[m]`` int8, confines the search to sides of open features; ``node`` are its nodes in the record. After ``grace`` seconds the search also stops
         when it does not look as if it came to its end in time, and before that when it is far from it.
         """
         features = len(self._dual)
@@ -106,7 +112,9 @@ class ReluSplit:
         )
         side = torch.zeros(rows, features, dtype=torch.int8) if cell is None else cell.expand(rows, -1).clone()
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
-        root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))
+        if node is None and self._record is not None:
+            node = self._record.root(case, self._dual.region)
+        root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64), node)
         witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
         if witness is not None:
             return self._tree.sat(witness)
@@ -139,7 +147,11 @@ class ReluSplit:
                 self._tree.add(leaves.take(torch.arange(row, len(leaves))))
                 return None
             leaf = self._leaves.bound(int(leaves.case[row]), leaves.side[row], deadline)
-            if leaf.value < 0 or self._touches(leaves, row, deadline):
+            if leaf.value < 0:
+                self._refuted(leaves, row, Means.SIGNS, leaf)
+                continue
+            if self._touches(leaves, row, deadline):
+                self._refuted(leaves, row, Means.FRACTIONS)
                 continue
             if self._attack is not None and leaf.point is not None:
                 witness = self._attack.try_points(leaf.point[None], leaves.case[row : row + 1])
@@ -148,6 +160,16 @@ class ReluSplit:
             self._tree.put_aside(leaves.case[row : row + 1], leaves.value[row : row + 1])
             self._hopeful = self._hopeful or not leaf.hopeless
         return None
+
+    def _refuted(self, leaves: Open, row: int, means: Means, leaf: Leaf | None = None) -> None:
+        """Take down that a leaf is refuted, by the multipliers of its program where these did."""
+        if self._record is None or leaves.node is None:
+            return
+        if leaf is None or leaf.weight is None or leaf.beta is None:
+            by = Grounds(means)
+        else:
+            by = Grounds(means, leaf.weight[None], (torch.zeros_like(leaf.beta)[None], leaf.beta[None]))
+        self._record.leaf(leaves.node[row : row + 1], by)
 
     def _touches(self, leaves: Open, row: int, deadline: float) -> bool:
         """Whether a leaf is refuted by a bound of exactly 0."""
@@ -199,7 +221,11 @@ class ReluSplit:
         point = self._dual.bound(objective, batch.side, double.alpha, double.beta, self._rounding, error)
         # The parent's bound holds here too.
         value = torch.minimum(point.value, batch.value)
-        rows = (value >= 0).nonzero()[:, 0]
+        is_open = value >= 0
+        if self._record is not None and batch.node is not None:
+            by = Grounds(Means.SIGNS, weight, (double.alpha, double.beta))
+            self._record.leaf(batch.node[~is_open], by.take(~is_open))
+        rows = is_open.nonzero()[:, 0]
         if not len(rows):
             return None
         if self._attack is not None:
@@ -208,7 +234,7 @@ class ReluSplit:
             witness = self._attack.try_points(corners, case[rows])
             if witness is not None:
                 return witness
-        self._tree.add(Open(case, batch.side, choice, value, batch.rounds).take(rows))
+        self._tree.add(replace(batch, choice=choice, value=value).take(rows))
         return None
 
     def _split(self, batch: Open, deadline: float) -> Open:
@@ -221,8 +247,11 @@ class ReluSplit:
         right.side[at] = RIGHT
         for half in (left, right):
             half.choice.beta[at] = 0.0
+        if self._record is not None and left.node is not None:
+            lower, upper = self._record.split(left.node, sign_split(self._dual, feature[rows])).chunk(2)
+            left, right = replace(left, node=lower), replace(right, node=upper)
         rest = batch.take((~splittable).nonzero()[:, 0])
-        rest = Open(rest.case, rest.side, rest.choice, rest.value, rest.rounds + 1)
+        rest = replace(rest, rounds=rest.rounds + 1)
         return Open.concatenate([left, right, rest])
 
     def _choose(self, batch: Open, deadline: float) -> tuple[Tensor, Tensor]:
@@ -236,6 +265,12 @@ class ReluSplit:
         return choose_split(
             self._light, objective, batch.side, choice, _LOOK_AHEAD, rows_at_once=4 * self._batch, deadline=deadline
         )
+
+
+def sign_split(dual: SignDual, feature: Tensor) -> Split:
+    """Splits at 0 of open features, which are given by their numbers ``[B]`` among all of them."""
+    activation = torch.repeat_interleave(torch.arange(len(dual.sizes)), torch.tensor(dual.sizes))
+    return Split(activation[feature], torch.cat(dual.index)[feature], torch.zeros(len(feature), dtype=torch.float64))
 
 
 def _one(weight: Tensor) -> Tensor:
