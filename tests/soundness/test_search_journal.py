@@ -232,8 +232,8 @@ def search(strategy: str, problem: Problem, region: Region):
 
 def recorded(strategy: str, seed: int, activation=None):
     radius, sizes = (1.5, (2, 6, 6, 2)) if strategy == "boxes" else (0.6, (6, 6, 6, 2))
-    # Sigmoids have no end of splits.
-    beyond = 0.6 if strategy == "ranges" and isinstance(activation, Sigmoid) else 0.1
+    # Ranges take many more splits, sigmoids no end of them.
+    beyond = 0.1 if strategy != "ranges" else 0.6 if isinstance(activation, Sigmoid) else 0.25
     graph, region, points, condition = prepared(seed, activation, radius, sizes, beyond)
     journal = Journal()
     problem = Problem(graph, Constraints.of(graph, condition), None, 1 << 28, record=journal)
@@ -274,7 +274,7 @@ def test_the_record_covers_the_region_and_refutes_every_leaf(strategy, activatio
 def test_a_record_without_one_of_its_leaves_is_noticed(strategy):
     seen = 0
     for seed in range(6):
-        found, reading = recorded(strategy, seed, Sigmoid() if strategy == "ranges" else None)
+        found, reading = recorded(strategy, seed, Clip(0.0, 1.0) if strategy == "ranges" else None)
         if found.verdict is not Verdict.UNSAT or not reading.splits:
             continue
         assert reading.split_kinds <= {"input", "range"}
@@ -285,7 +285,9 @@ def test_a_record_without_one_of_its_leaves_is_noticed(strategy):
             for case in range(2):
                 reading.check(case)
         seen += 1
-    assert seen >= 2
+        if seen == 2:
+            return
+    pytest.fail("no search split anything")
 
 
 @pytest.mark.parametrize("activation", [None, Clip(0.0, 1.0), Sigmoid()], ids=str)
@@ -308,7 +310,7 @@ def test_the_record_of_a_whole_query_covers_every_case(inputs, activation):
 
 
 def test_nothing_is_kept_where_nothing_is_recorded():
-    graph, region, _, condition = prepared(0)
+    graph, region, _, condition = prepared(0, sizes=(2, 6, 6, 2))
     problem = Problem(graph, Constraints.of(graph, condition), None, 1 << 28)
     boxes = InputSplit(problem)
     boxes.run(region, torch.arange(2), math.inf)

@@ -99,6 +99,11 @@ class Tree(ABC, Generic[B]):
         """Subproblems that no search of this kind can refute: their cases, and their bounds ``[B]``."""
         self._aside.append((case, value))
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether anything was put aside."""
+        return bool(self._aside)
+
     @abstractmethod
     def pop(self, count: int) -> B:
         """Remove and return at most ``count`` of the open subproblems, of which there are some."""
@@ -133,7 +138,7 @@ class Tree(ABC, Generic[B]):
 
     def stuck(self) -> Outcome | None:
         """How the search ends if it ends here because of what was put aside, if anything was."""
-        return self.undecided(Verdict.UNKNOWN, self._stuck) if self._aside else None
+        return self.undecided(Verdict.UNKNOWN, self._stuck) if self.is_stuck else None
 
     def beyond_limits(self, deadline: float) -> Outcome | None:
         """How the search ends now, if its time is over or its memory used up."""

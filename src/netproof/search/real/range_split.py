@@ -22,10 +22,13 @@ from netproof.bounds.multipliers.ranges import Parameters, better, crown_paramet
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
+from netproof.query import Witness
 from netproof.search.branching import Split, gap_candidates, split_regions
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means
+from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.straight import RangeLeaves
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import WorstFirst
 
@@ -47,6 +50,9 @@ class RangeSplit:
         self._constraints = problem.constraints
         self._light_constraints = problem.constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
+        self._touch = problem.touch
+        self._solver = leaf_solver(memory)
+        self._leaves: RangeLeaves | None = None
         self._record = problem.record
         self._batch = _BATCH.rows(graph, _TENSORS, memory)
         self._tree: WorstFirst[Subproblems] = WorstFirst(
@@ -65,6 +71,11 @@ class RangeSplit:
             infinite,
             torch.zeros_like(case) if self._record is None else self._record.root(case, region),
         )
+        with self._solver:
+            self._leaves = RangeLeaves(self._graph, region, self._constraints, self._solver)
+            return self._search(root, deadline)
+
+    def _search(self, root: Subproblems, deadline: float) -> Outcome:
         found = self._process(root, _ROOT_STEPS, deadline)
         return found or self._tree.search(lambda batch: self._process(batch, _STEPS, deadline), self._batch, deadline)
 
@@ -84,15 +95,47 @@ class RangeSplit:
                     return self._tree.sat(witness)
             split, splittable = self._choose(left, point)
             if not bool(splittable.all()):
-                # What has not been bounded yet stays open, too.
-                for rest in portions[number + 1 :]:
-                    self._tree.add(batch.take(rest))
-                self._tree.put_aside(left.case, left.value)
-                return self._tree.stuck()
+                witness = self._solve(left.take(~splittable), deadline)
+                if witness is not None:
+                    return self._tree.sat(witness)
+                left, split = left.take(splittable), split.take(splittable)
             halves = _halves(self._graph, left, split)
             if self._record is not None:
                 halves = replace(halves, node=self._record.split(left.node, split))
             self._tree.add(halves)
+            if self._attack is None and self._tree.is_stuck:
+                # No proof any more, and no witness. What has not been bounded yet stays open, too.
+                for rest in portions[number + 1 :]:
+                    self._tree.add(batch.take(rest))
+                return self._tree.stuck()
+        return None
+
+    def _solve(self, leaves: Subproblems, deadline: float) -> Witness | None:
+        """Close subproblems with nothing left to split by linear programs, put aside those that stay open; a witness if a
+        program's point is one."""
+        assert self._leaves is not None
+        for row in range(len(leaves)):
+            if time.monotonic() >= deadline:
+                self._tree.add(leaves.take(torch.arange(row, len(leaves))))
+                return None
+            one = leaves.take(torch.tensor([row]))
+            case = int(one.case)
+            leaf = self._leaves.bound(case, one.region, deadline)
+            if leaf.value < 0 and leaf.weight is not None and leaf.beta is not None:
+                if self._record is not None:
+                    weight = leaf.weight[None]
+                    s = self._leaves.point(case, one.region, weight, leaf.beta).s
+                    self._record.leaf(one.node, Grounds(Means.MULTIPLIERS, weight, s))
+                continue
+            if self._touch is not None and self._touch.refutes(one.region, 0, [case], deadline)[0]:
+                if self._record is not None:
+                    self._record.leaf(one.node, Grounds(Means.FRACTIONS))
+                continue
+            if self._attack is not None and leaf.point is not None:
+                witness = self._attack.try_points(leaf.point[None], one.case)
+                if witness is not None:
+                    return witness
+            self._tree.put_aside(one.case, one.value)
         return None
 
     def _bound(self, batch: Subproblems, steps: int) -> tuple[Subproblems, DualPoint]:

@@ -20,7 +20,7 @@ from netproof.rows import Rows
 from netproof.search.branching import Split
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means
-from netproof.search.real.leaf import Leaf, LeafPrograms, leaf_solver
+from netproof.search.real.leaf import Leaf, SignLeaves, leaf_solver
 from netproof.search.real.problem import Problem
 from netproof.search.tree import WorstFirst
 from netproof.solvers.highs.solve import HighsProcess
@@ -79,7 +79,7 @@ class ReluSplit:
         self._record = problem.record
         self._batch = _BATCH.rows(dual.graph, _TENSORS, memory)
         self._tree: WorstFirst[Open] = WorstFirst(memory, problem.record, stuck=_STUCK)
-        self._leaves = LeafPrograms(dual, rounding, constraints, solver or leaf_solver(memory))
+        self._leaves = SignLeaves(dual, rounding, constraints, solver or leaf_solver(memory))
         #: whether any leaf that stays open might be closed by other means
         self._hopeful = False
 
