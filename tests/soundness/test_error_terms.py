@@ -30,7 +30,7 @@ from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.operators.hulls.kink_hull import KinkHull
 from netproof.search.real import decide as verify_real
-from netproof.search.real.leaf import LeafPrograms
+from netproof.search.real.leaf import SignLeaves
 from netproof.solvers.highs.solve import HighsProcess
 from onnx_models import model, node, save
 from soundness.random_networks import random_network
@@ -100,7 +100,7 @@ def test_a_leaf_counts_what_mixing_loses():
         constraints = Constraints(
             value.view(1, count, 1), None, torch.zeros(1, count, dtype=torch.float64), len(graph.nodes) - 1
         )
-        programs = LeafPrograms(dual, rounding, constraints, HighsProcess(1 << 28))
+        programs = SignLeaves(dual, rounding, constraints, HighsProcess(1 << 28))
         true = abs(exact_sum(weight, value))
         assert Fraction(programs.evaluate(0, side, weight, beta)) >= true
         without = dual.bound(
@@ -125,10 +125,11 @@ def test_a_bound_of_zero_refutes_nothing(monkeypatch):
     monkeypatch.setattr(verify_real, "crown_lines", lambda *_: Lines)
     monkeypatch.setattr(verify_real, "rows_at_once", lambda *_: count)
     cases = torch.arange(count)
-    left = verify_real._root(graph, region, constraints, Rounding.of(graph, region), cases, float("inf"))
+    roots = verify_real._Roots(None, region)
+    left = verify_real._root(graph, region, constraints, Rounding.of(graph, region), cases, float("inf"), roots)
     assert left.tolist() == [1, 2, 3]
     monkeypatch.setattr(verify_real, "interval_bound", lambda *_: Lines.value[None])
-    left = verify_real._left_by_intervals(graph, region, constraints, Rounding.of(graph, region), cases)
+    left = verify_real._left_by_intervals(graph, region, constraints, Rounding.of(graph, region), cases, roots)
     assert left.tolist() == [1, 2, 3]
 
 

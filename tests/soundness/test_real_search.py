@@ -17,6 +17,7 @@ from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
 from netproof.errors import QueryError
 from netproof.formats.onnx.read import read_onnx
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
@@ -176,7 +177,7 @@ def test_a_runtime_that_fails_is_an_error_of_one_line(tmp_path):
 
 def test_what_was_not_reached_is_left_open(monkeypatch):
     """A search that stops at a subproblem without a split names the cases of later portions, too, and their bound."""
-    monkeypatch.setattr(range_split, "_MOST_ROWS", 2)
+    monkeypatch.setattr(range_split, "_BATCH", Budget(1 << 27, most=2))
     builder = GraphBuilder(Arithmetic.REAL, (1,))
     at = builder.add("one", Linear(double([[1.0]]), double([2.0])), builder.input)
     builder.add("two", Linear(double([[1.0]]), double([0.0])), builder.add("clip", Clip(0.0, 9.0), at))

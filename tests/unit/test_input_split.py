@@ -15,10 +15,12 @@ from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.query import Conjunction
+from netproof.search import tree
 from netproof.search.real import input_split
 from netproof.search.real.input_split import InputSplit
 from netproof.search.real.problem import Problem
@@ -40,12 +42,18 @@ def tent(threshold: float, cases: int = 1):
     return InputSplit(Problem(graph, constraints, None, 1 << 20)), region
 
 
+def count_looks(monkeypatch):
+    """A clock that counts how often it is looked at: the machine's own says nothing about the work that was done."""
+    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    for module in (input_split, tree):
+        monkeypatch.setattr(module, "time", clock)
+
+
 @pytest.mark.parametrize("patience", [0.0, math.inf])
 def test_boxes_that_do_not_close_are_given_up(patience, monkeypatch):
     search, region = tent(0.0)  # met at the origin: boxes around it stay open for ever
     case = torch.zeros(1, dtype=torch.int64)
-    # A clock that counts how often it is looked at: the machine's own says nothing about the work that was done.
-    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    count_looks(monkeypatch)
     found = search.run(region, case, 1e9 if patience == 0.0 else 60, patience)
     if patience == 0.0:
         assert found.verdict is Verdict.UNKNOWN and found.reason == "boxes do not close" and found.subproblems == 0
@@ -69,11 +77,12 @@ def test_batches_are_small_where_there_are_many_cases(monkeypatch):
         return bounded(relaxation, objective, rounding)
 
     monkeypatch.setattr(input_split, "box_lines", watched)
-    monkeypatch.setattr(input_split, "_BYTES", 8 * 4 * 300 * 7)
-    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    most = 8 * 4 * 300 * 7
+    monkeypatch.setattr(input_split, "_BOUNDED", Budget(most))
+    count_looks(monkeypatch)
     search, region = tent(0.0, cases=300)
     assert search.run(region, torch.arange(300), 60).verdict in {Verdict.TIMEOUT, Verdict.UNKNOWN}
-    assert len(tensors) > 20 and max(tensors) <= input_split._BYTES
+    assert len(tensors) > 20 and max(tensors) <= most
 
 
 @pytest.mark.parametrize(("share", "own"), [(1e-8, False), (0.0, True)])
@@ -86,7 +95,7 @@ def test_parts_have_accounts_of_their_own_where_rounding_counts(share, own, monk
 
     monkeypatch.setattr(input_split, "refine_with_account", refined)
     monkeypatch.setattr(input_split, "_NEGLIGIBLE", share)
-    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    count_looks(monkeypatch)
     search, region = tent(0.0)
     whole = Rounding.of(search._graph, region)
     assert not search.run(region, torch.zeros(1, dtype=torch.int64), 60).verdict.decided

@@ -10,13 +10,14 @@ from torch import Tensor
 from netproof.attack.gradient import ascend
 from netproof.attack.replay import Replayer
 from netproof.conditions.constraints import Constraints
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
 
 #: a point this close to meeting its case in float32 is worth a replay (relative to the size of the threshold)
 _NEAR = 1e-5
 #: bytes that the values of all rows that climb at once may occupy, with those kept for their gradients
-_BYTES, _KEPT = 128 << 20, 3
+_BATCH, _KEPT = Budget(128 << 20, whole=True, size=4), 3
 #: replays of one batch of points at most
 _REPLAYS = 8
 
@@ -46,9 +47,7 @@ class FloatAttack:
         """Gradient ascent towards each of the cases, from the centre and from random points."""
         if not self._replayer.possible:
             return None
-        size = sum(node.size for node in self._graph.nodes)
-        at_once = max(1, _BYTES // (4 * _KEPT * size * restarts))
-        for some in torch.split(case, at_once):
+        for some in torch.split(case, _BATCH.rows(self._graph, _KEPT * restarts)):
             witness = self._ascend(some, restarts, steps, deadline)
             if witness is not None or time.monotonic() >= deadline:
                 return witness

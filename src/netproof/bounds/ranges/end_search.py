@@ -21,6 +21,7 @@ from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.bounds.ranges.leaves import Leaves, Pool
+from netproof.graph.budget import Budget
 
 #: steps on the whole region, on a part, and on one with nothing left to split; candidates for a split
 _ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 1, 60, 4
@@ -29,7 +30,7 @@ _JUDGED, _HOPE = 8, 2
 #: splits for every end to begin with, and to end with
 _FIRST_MOST, _LAST_MOST = 8, 1 << 14
 #: parts bounded at once at most, and bytes of float64 tensors that they may occupy, 12 of the largest node for each
-_MOST_ROWS, _ROWS_BYTES, _TENSORS = 512, 256 << 20, 12
+_BATCH, _TENSORS = Budget(256 << 20, least=8, most=512), 12
 #: an end within this share of the range's width from a value that is attained is not searched for any longer
 _NEAR = 0.02
 #: below the target by this share of a typical width is enough for the search in float32 to stop
@@ -74,8 +75,7 @@ class EndSearch:
         self._memory = memory
         self._n = n = len(lower)
         self._width = (upper - lower).repeat(2)
-        largest = max(node.size for node in graph.nodes)
-        self._rows = max(8, min(_MOST_ROWS, _ROWS_BYTES // (8 * _TENSORS * largest)))
+        self._rows = _BATCH.rows(graph, _TENSORS)
         self.bound = torch.cat([upper, -lower])
         self.attained = torch.full_like(self.bound, -torch.inf)
         self.count = 0

@@ -16,12 +16,12 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.tiles import Tile, cut, groups
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation
 
 #: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
-_BYTES = 32 << 20
-_TENSORS = 6
+_BATCH, _TENSORS = Budget(32 << 20, least=8), 6
 #: an end so many times as far out as everything else that is known of a layer is bounded for its own sake
 _FAR = 64.0
 
@@ -32,9 +32,9 @@ def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
     return ~torch.isnan(graph.activation(graph.activations[k]).split_point((low + high) / 2, low, high))
 
 
-def rows_at_once(graph: Graph, budget: int = _BYTES) -> int:
-    """How many rows to bound at once within a budget of bytes."""
-    return max(8, budget // (8 * _TENSORS * max(node.size for node in graph.nodes)))
+def rows_at_once(graph: Graph, budget: Budget = _BATCH) -> int:
+    """How many rows to bound at once within a budget."""
+    return budget.rows(graph, _TENSORS)
 
 
 def behind_activations(graph: Graph) -> list[bool]:

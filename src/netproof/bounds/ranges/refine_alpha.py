@@ -14,10 +14,11 @@ from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import behind_activations, rows_at_once
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 
 #: bytes that the tensors of one batch of optimizations may occupy, as if they kept no gradients
-_BYTES = 64 << 20
+_BATCH = Budget(64 << 20, least=8)
 
 
 def refine_by_alpha(
@@ -32,7 +33,7 @@ def refine_by_alpha(
     Slopes are found in float32 on ``device``; the ranges are rigorous, the error term that of the ranges above.
     """
     behind = behind_activations(graph)
-    at_once = max(4, rows_at_once(graph, _BYTES))
+    at_once = rows_at_once(graph, _BATCH)
     rounding = Rounding.begun(graph, region)
     hidden = 0
     for k, index in enumerate(graph.activations):

@@ -21,7 +21,7 @@ from netproof.conditions.cases import Cases, cases_of, shrink
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.engine import Search
-from netproof.search.proofs.trail import CommonCuts, Trail
+from netproof.search.proofs.trail import CommonCuts, Multiplied, Trail
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ def _bound_cases(
             share = cases.share(case, region)
             for i, trail in enumerate(trails):
                 mine = ((owner[case] == i) & ~still_open).nonzero()[:, 0]
-                trail.leaf(node[mine], [None if m is None else m[mine] for m in exact.s], share.take(mine))
+                trail.leaf(node[mine], Multiplied([None if m is None else m[mine] for m in exact.s], share.take(mine)))
     return refuted, maximizers
 
 

@@ -37,9 +37,9 @@ from netproof.search.integer.dive import BEAM, Diver
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
 from netproof.search.outcome import Outcome
-from netproof.search.proofs.trail import CommonCuts, ConditionalCuts, Trail
+from netproof.search.proofs.trail import CommonCuts, ConditionalCuts, Multiplied, Trail
 from netproof.search.subproblems import Subproblems
-from netproof.search.tree import Tree
+from netproof.search.tree import WorstFirst
 from netproof.settings import Settings
 
 
@@ -124,7 +124,7 @@ class Search:
         self._cases: Cases = form(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
-        self._tree: Tree[Subproblems] = Tree(settings.memory)
+        self._tree: WorstFirst[Subproblems] = WorstFirst(settings.memory, trail)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
             self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
@@ -133,6 +133,8 @@ class Search:
             trail.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
         self._spent = torch.zeros(len(self._cases), dtype=torch.float32)
+        # when the search began, after how long it is time for an alignment, and whether any case has begun anew
+        self._begun, self._next_alignment, self._restarted = 0.0, 0.0, False
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
@@ -150,40 +152,41 @@ class Search:
             listener = None if self._trail is None else CommonCuts(self._trail)
             region = tighten_by_program(self._graph, region, deadline=deadline, listener=listener)
             found = self._process(self._root(case, region), root=True)
-        method = "bound"
-        next_alignment = _FIRST_ALIGNMENT
-        restarted = False
-        while found is None and len(self._tree):
-            method = "search"
-            now = time.monotonic()
-            ended = self._tree.beyond_limits(deadline, recorded=0 if self._trail is None else self._trail.bytes)
-            if ended is not None:
-                return ended
-            if self._tree.count >= _LONG and points_in(region) <= MOST_POINTS:
-                return self._evaluate_all(region)
-            batch = self._tree.pop(self._effort.batch)
-            if self._settings.attack and now - begun >= next_alignment:
-                found = self._attacker.align(batch.case, deadline)
-                next_alignment = _NEXT_ALIGNMENT * (time.monotonic() - begun)
-                if found is not None:
-                    return self._sat(found, "attack")
-            found = self._process(batch)
-            if found is None and self._interior is not None:
-                stubborn = (self._spent >= _RESTART).nonzero()[:, 0]
-                if len(stubborn):
-                    self._spent[stubborn] = -torch.inf
-                    restarted = True
-                    found = self._restart(stubborn, region, deadline)
-            if found is None and restarted:
-                found = self._dive(begun, deadline)
-                if found is not None:
-                    return self._sat(found, "attack")
         if found is not None:
-            return self._sat(found, method)
-        return Outcome(Verdict.UNSAT, self._tree.count, method=method)
+            return self._sat(found, "bound")
+        if not len(self._tree):
+            return Outcome(Verdict.UNSAT, self._tree.count, method="bound")
+        self._begun, self._next_alignment = begun, _FIRST_ALIGNMENT
+        return self._tree.search(
+            lambda batch: self._step(batch, region, deadline),
+            self._effort.batch,
+            deadline,
+            lambda: self._end_by_enumeration(region),
+        )
 
-    def _evaluate_all(self, region: Region) -> Outcome:
-        """Decide what is open by evaluating every point of the box."""
+    def _step(self, batch: Subproblems, region: Region, deadline: float) -> Outcome | None:
+        """Bound a batch and split what stays open; attacks and restarts when it is time for them."""
+        if self._settings.attack and time.monotonic() - self._begun >= self._next_alignment:
+            found = self._attacker.align(batch.case, deadline)
+            self._next_alignment = _NEXT_ALIGNMENT * (time.monotonic() - self._begun)
+            if found is not None:
+                return self._sat(found, "attack")
+        found = self._process(batch)
+        if found is None and self._interior is not None:
+            stubborn = (self._spent >= _RESTART).nonzero()[:, 0]
+            if len(stubborn):
+                self._spent[stubborn] = -torch.inf
+                self._restarted = True
+                found = self._restart(stubborn, region, deadline)
+        if found is not None:
+            return self._sat(found, "search")
+        found = self._dive(deadline) if self._restarted else None
+        return None if found is None else self._sat(found, "attack")
+
+    def _end_by_enumeration(self, region: Region) -> Outcome | None:
+        """Decide what is open by evaluating every point of the box, where there are few and the search is long."""
+        if self._tree.count < _LONG or points_in(region) > MOST_POINTS:
+            return None
         case = torch.unique(self._tree.pop(len(self._tree)).case)
         found = self._attacker.replay(all_points(region))
         if found is not None:
@@ -192,13 +195,13 @@ class Search:
             self._trail.point(self._root(case, region).node)
         return Outcome(Verdict.UNSAT, self._tree.count, method="enumeration")
 
-    def _dive(self, begun: float, deadline: float) -> Tensor | None:
+    def _dive(self, deadline: float) -> Tensor | None:
         """Spend the time that dives have coming to them, on the one under way or a new one."""
         if self._diver is None or not len(self._tree):
             return None
         found = None
         now = time.monotonic()
-        while found is None and self._diver.seconds < self._diver.share * (now - begun) and now < deadline:
+        while found is None and self._diver.seconds < self._diver.share * (now - self._begun) and now < deadline:
             if not self._diver.running:
                 if len(self._tree) < _DIVE_FROM * BEAM:
                     break
@@ -247,7 +250,7 @@ class Search:
         node = torch.tensor([listener.end()])
         if bool(region.empty()):
             # Empty by itself, or because intervals leave the requirement no value from 0 up.
-            self._trail.leaf(node, [None] * len(self._graph.activations), share)
+            self._trail.leaf(node, Multiplied([None] * len(self._graph.activations), share))
         return replace(root, region=region, node=node)
 
     def _root(self, case: Tensor, region: Region) -> Subproblems:
@@ -265,7 +268,7 @@ class Search:
         return Subproblems(case, region, Parameters(zeros, zeros), infinite, node)
 
     def _sat(self, witness: Tensor, method: str) -> Outcome:
-        return Outcome(Verdict.SAT, self._tree.count, self._attacker.witness(witness), method=method)
+        return self._tree.sat(self._attacker.witness(witness), method)
 
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
@@ -296,7 +299,7 @@ class Search:
         region = reduce_ranges(bounded.point)
         if self._trail is not None:
             share = self._cases.share(bounded.batch.case, bounded.batch.region)
-            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share)
+            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, Multiplied(bounded.point.s, share))
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
         self._tree.add(self._branch(batch, bounded.program))
         return None
@@ -348,7 +351,7 @@ class Search:
         if self._trail is not None:
             refuted = (exact.value < 0).nonzero()[:, 0]
             share = self._cases.share(batch.case[refuted], batch.region.take(refuted))
-            self._trail.leaf(batch.node[refuted], exact.take(refuted).s, share)
+            self._trail.leaf(batch.node[refuted], Multiplied(exact.take(refuted).s, share))
         return (exact.value >= 0).nonzero()[:, 0]
 
     def _branch(self, batch: Subproblems, program: InteriorResult | None) -> Subproblems:

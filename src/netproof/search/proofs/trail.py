@@ -67,6 +67,15 @@ class Splits:
     upper: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Multiplied:
+    """What refutes nodes ``[N]``: multipliers of activations (None where there are none), and
+    :meth:`netproof.conditions.cases.Cases.share` there."""
+
+    s: Sequence[Tensor | None]
+    share: Share
+
+
 class Trail:
     """The record of one query's proof.
 
@@ -148,10 +157,10 @@ class Trail:
                 self.same[int(nodes[row])] = numbers[int(first[row])]
         return nodes
 
-    def leaf(self, node: Tensor, s: Sequence[Tensor | None], share: Share) -> None:
-        """Nodes that multipliers refute; ``share`` is :meth:`netproof.conditions.cases.Cases.share` there."""
+    def leaf(self, node: Tensor, by: Multiplied) -> None:
+        """Nodes that multipliers refute."""
         if len(node):
-            rows, constraint = self._rows(len(node), s, share)
+            rows, constraint = self._rows(len(node), by.s, by.share)
             self.leaves.append(LeafRecords(node, rows, constraint))
 
     def split(self, node: Tensor, split: Split) -> Tensor:
@@ -165,14 +174,7 @@ class Trail:
         if len(node):
             self.points.append(node)
 
-    def reduction(
-        self,
-        node: Tensor,
-        before: Region,
-        after: Region,
-        s: Sequence[Tensor | None],
-        share: Share,
-    ) -> None:
+    def reduction(self, node: Tensor, before: Region, after: Region, by: Multiplied) -> None:
         """Ranges cut at nodes by one row of multipliers each (:func:`netproof.bounds.ranges.reduce.reduce_ranges`)."""
         ks, features, lowers, ends, owners = [], [], [], [], []
         for k in range(len(self.sizes)):
@@ -189,7 +191,7 @@ class Trail:
         owner = torch.cat([node.new_zeros(0), *owners])
         if not len(owner):
             return
-        rows, constraint = self._rows(len(node), s, share)
+        rows, constraint = self._rows(len(node), by.s, by.share)
         self.cuts.append(
             CutRecords(
                 node[owner],

@@ -23,19 +23,23 @@ from netproof.bounds.multipliers.ranges import Parameters, better, crown_paramet
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
-from netproof.query import Verdict
+from netproof.query import Witness
 from netproof.search.branching import Split, gap_candidates, split_regions
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Grounds, Means
+from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.straight import RangeLeaves
 from netproof.search.subproblems import Subproblems
-from netproof.search.tree import Tree
+from netproof.search.tree import WorstFirst
 
 _ROOT_STEPS, _STEPS = 60, 25
 #: candidate splits tried out per subproblem
 _LOOK_AHEAD = 4
-#: bytes that the tensors of one batch may occupy, and how many tensors of all features each row needs
-_BYTES, _TENSORS, _MOST_ROWS = 128 << 20, 40, 128
+#: what one batch may occupy, and how many tensors of all features each row needs
+_BATCH, _TENSORS = Budget(128 << 20, least=2, most=128, whole=True), 40
 
 
 class RangeSplit:
@@ -49,9 +53,14 @@ class RangeSplit:
         self._constraints = problem.constraints
         self._light_constraints = problem.constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
-        size = sum(node.size for node in graph.nodes)
-        self._batch = max(2, min(_MOST_ROWS, min(_BYTES, memory // 2) // (8 * _TENSORS * size)))
-        self._tree: Tree[Subproblems] = Tree(memory)
+        self._touch = problem.touch
+        self._solver = leaf_solver(memory)
+        self._leaves: RangeLeaves | None = None
+        self._record = problem.record
+        self._batch = _BATCH.rows(graph, _TENSORS, memory)
+        self._tree: WorstFirst[Subproblems] = WorstFirst(
+            memory, problem.record, stuck="a subproblem that cannot be split stays open"
+        )
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -63,15 +72,15 @@ class RangeSplit:
             region.take(torch.zeros(rows, dtype=torch.int64)),
             Parameters(zeros, zeros),
             infinite,
-            torch.zeros_like(case),
+            torch.zeros_like(case) if self._record is None else self._record.root(case, region),
         )
+        with self._solver:
+            self._leaves = RangeLeaves(self._graph, region, self._constraints, self._solver)
+            return self._search(root, deadline)
+
+    def _search(self, root: Subproblems, deadline: float) -> Outcome:
         found = self._process(root, _ROOT_STEPS, deadline)
-        while found is None and len(self._tree):
-            ended = self._tree.beyond_limits(deadline)
-            if ended is not None:
-                return ended
-            found = self._process(self._tree.pop(self._batch), _STEPS, deadline)
-        return found or Outcome(Verdict.UNSAT, self._tree.count)
+        return found or self._tree.search(lambda batch: self._process(batch, _STEPS, deadline), self._batch, deadline)
 
     def _process(self, batch: Subproblems, steps: int, deadline: float) -> Outcome | None:
         """Bound subproblems in portions, and put the halves of those that stay open into the store."""
@@ -86,23 +95,61 @@ class RangeSplit:
             if self._attack is not None:
                 witness = self._attack.try_points(point.x, left.case)
                 if witness is not None:
-                    return Outcome(Verdict.SAT, self._tree.count, witness)
+                    return self._tree.sat(witness)
             split, splittable = self._choose(left, point)
             if not bool(splittable.all()):
-                # What has not been bounded yet stays open, too.
+                witness = self._solve(left.take(~splittable), deadline)
+                if witness is not None:
+                    return self._tree.sat(witness)
+                left, split = left.take(splittable), split.take(splittable)
+            halves = _halves(self._graph, left, split)
+            if self._record is not None:
+                halves = replace(halves, node=self._record.split(left.node, split))
+            self._tree.add(halves)
+            if self._attack is None and self._tree.is_stuck:
+                # No proof any more, and no witness. What has not been bounded yet stays open, too.
                 for rest in portions[number + 1 :]:
                     self._tree.add(batch.take(rest))
-                return self._tree.undecided(
-                    Verdict.UNKNOWN, "a subproblem that cannot be split stays open", [(left.case, left.value)]
-                )
-            self._tree.add(_halves(self._graph, left, split))
+                return self._tree.stuck()
+        return None
+
+    def _solve(self, leaves: Subproblems, deadline: float) -> Witness | None:
+        """Close subproblems with nothing left to split by linear programs, put aside those that stay open; a witness if a
+        program's point is one."""
+        assert self._leaves is not None
+        for row in range(len(leaves)):
+            if time.monotonic() >= deadline:
+                self._tree.add(leaves.take(torch.arange(row, len(leaves))))
+                return None
+            one = leaves.take(torch.tensor([row]))
+            case = int(one.case)
+            leaf = self._leaves.bound(case, one.region, deadline)
+            if leaf.value < 0 and leaf.weight is not None and leaf.beta is not None:
+                if self._record is not None:
+                    weight = leaf.weight[None]
+                    s = self._leaves.point(case, one.region, weight, leaf.beta).s
+                    self._record.leaf(one.node, Grounds(Means.MULTIPLIERS, weight, s))
+                continue
+            if self._touch is not None and self._touch.refutes(one.region, 0, [case], deadline)[0]:
+                if self._record is not None:
+                    self._record.leaf(one.node, Grounds(Means.FRACTIONS))
+                continue
+            if self._attack is not None and leaf.point is not None:
+                witness = self._attack.try_points(leaf.point[None], one.case)
+                if witness is not None:
+                    return witness
+            self._tree.put_aside(one.case, one.value)
         return None
 
     def _bound(self, batch: Subproblems, steps: int) -> tuple[Subproblems, DualPoint]:
         """The subproblems that stay open, with better multipliers and bounds, and where their bounds are attained."""
         self._tree.count += len(batch)
         region = propagate_intervals(self._graph, batch.region)
-        alive = (~region.empty()).nonzero()[:, 0]
+        empty = region.empty()
+        alive = (~empty).nonzero()[:, 0]
+        if self._record is not None:
+            self._record.reduction(batch.node, batch.region, region, Grounds(Means.INTERVALS))
+            self._record.leaf(batch.node[empty], Grounds(Means.EMPTY))
         batch = replace(batch, region=region).take(alive)
         rounding = Rounding.of(self._graph, batch.region)
         weight = self._weights(batch)
@@ -118,7 +165,11 @@ class RangeSplit:
         value = point.value + self._constraints.mixing_error(batch.case, weight, rounding)
         # The parent's bound holds here too; what is not a number is no bound.
         value = torch.minimum(torch.where(torch.isnan(value), torch.inf, value), batch.value)
-        open_rows = (value >= 0).nonzero()[:, 0]
+        is_open = value >= 0
+        if self._record is not None:
+            by = Grounds(Means.MULTIPLIERS, weight, point.s)
+            self._record.leaf(batch.node[~is_open], by.take(~is_open))
+        open_rows = is_open.nonzero()[:, 0]
         return replace(batch, value=value).take(open_rows), point.take(open_rows)
 
     def _weights(self, batch: Subproblems) -> Tensor:

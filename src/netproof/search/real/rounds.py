@@ -23,6 +23,7 @@ from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
 from netproof.query import Verdict
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Means
 from netproof.search.real.cells import CellSearch
 from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
@@ -69,6 +70,7 @@ class Rounds:
         begun = time.monotonic()
         until = begun + _ALPHA_SHARE * (deadline - begun)
         region = refine_by_alpha(graph, region, _ALPHA_STEPS, until, device)
+        self._take_down(region, Means.SLOPES)
         seconds = _FIRST_ROUND * (time.monotonic() - begun)
         if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
             return self._in_one_round(region, found, deadline)
@@ -80,6 +82,7 @@ class Rounds:
         while seconds <= share * (deadline - time.monotonic()):
             before = _looseness(region)
             region = refiner.refine(region, seconds)
+            self._take_down(region, Means.SPLITS)
             bound = found.bound
             found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
             if _is_over(found, deadline):
@@ -105,6 +108,7 @@ class Rounds:
             problem.graph, memory=problem.memory // 2, layer_share=_LONG_LAYER_SHARE, device=problem.device
         )
         region = refiner.refine(region, seconds)
+        self._take_down(region, Means.SPLITS)
         return self._after(found, self._search(region, _left(found), deadline))
 
     def _search(
@@ -113,6 +117,11 @@ class Rounds:
         dual = SignDual.of(self._problem.graph, region)
         search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
         return search.run(case, deadline, most, grace=grace)
+
+    def _take_down(self, region: Region, means: Means) -> None:
+        """Record ranges of the whole region."""
+        if self._problem.record is not None:
+            self._problem.record.found(region, means)
 
     @staticmethod
     def _after(before: Outcome, found: Outcome) -> Outcome:
