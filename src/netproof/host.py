@@ -115,28 +115,34 @@ def on_own_terms(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return called
 
 
-def steps_on_own_terms(function: Callable[_P, Iterator[_T]]) -> Callable[_P, Iterator[_T]]:
-    """The same for a generator: every step is on netproof's terms, and what the caller does in between on its own."""
+def steps_on_own_terms(name: str) -> Callable[[Callable[_P, Iterator[_T]]], Callable[_P, Iterator[_T]]]:
+    """The same for a generator: every step is on netproof's terms, and what the caller does in between on its own.
 
-    @functools.wraps(function)
-    def called(*args: _P.args, **kwargs: _P.kwargs) -> Iterator[_T]:
-        steps = function(*args, **kwargs)
-        process = os.getpid()
-        while True:
-            if os.getpid() != process:
-                raise InputError(
-                    function.__name__,
-                    "it was begun in another process, whose threads and children this one does not have",
-                    "begin it in the process that goes through its results",
-                )
-            with own_terms():
-                try:
-                    step = next(steps)
-                except StopIteration:
-                    return
-            yield step
+    ``name`` is what errors call it: the function that its iterator came from.
+    """
 
-    return called
+    def marked(function: Callable[_P, Iterator[_T]]) -> Callable[_P, Iterator[_T]]:
+        @functools.wraps(function)
+        def called(*args: _P.args, **kwargs: _P.kwargs) -> Iterator[_T]:
+            steps = function(*args, **kwargs)
+            process = os.getpid()
+            while True:
+                if os.getpid() != process:
+                    raise InputError(
+                        name,
+                        "it was begun in another process, whose threads and children this one does not have",
+                        "begin it in the process that goes through its results",
+                    )
+                with own_terms():
+                    try:
+                        step = next(steps)
+                    except StopIteration:
+                        return
+                yield step
+
+        return called
+
+    return marked
 
 
 def plain(tensor: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def radius(
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     o.use_threads(threads)
     model = read_network(network, widths)
-    samples.check_size(model)
+    samples.check_network(model)
 
     from netproof.search.radius import largest_radius
 
@@ -89,7 +89,8 @@ def radius(
 
 def _certify(model: Network, samples: Samples, index: int, found: RadiusResult, folder: Path) -> list[Path]:
     """Write the proof at the radius and the witness beyond; the files written."""
-    from netproof.query import Result, Verdict, robustness
+    from netproof.local_robustness import robustness
+    from netproof.query import Result, Verdict
     from netproof.runs.certify import SUFFIX, write_certificate
 
     evidence: list[tuple[int, Result]] = []

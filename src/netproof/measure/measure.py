@@ -92,12 +92,12 @@ def _cost(method: str, network: Path, path: Path, settings: Settings) -> Cost:
 def _query(network: Path, path: Path) -> Query:
     from netproof.formats.load import load
     from netproof.formats.vnnlib.read import read_vnnlib
-    from netproof.query import image_robustness
+    from netproof.local_robustness import robustness
 
     model = load(network)
     (asked, *_) = read_vnnlib(path).queries(model)
     centre = (asked.lower + asked.upper) / 2
-    return image_robustness(model, centre, asked.lower, asked.upper, int(model.classify(centre)), name=path.name)
+    return robustness(model, centre, int(model.classify(centre)), box=(asked.lower, asked.upper), name=path.name)
 
 
 def _interval(query: Query, settings: Settings) -> str:

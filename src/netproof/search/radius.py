@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from netproof.errors import QueryError
+from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
+from netproof.local_robustness import robustness
 from netproof.network import Network
-from netproof.query import Query, Result, Verdict, Witness, robustness
+from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.verify import settle_at_root, verify
 from netproof.settings import Settings
 
@@ -43,28 +46,32 @@ class RadiusResult:
 @on_own_terms
 def largest_radius(
     network: Network,
-    image: Tensor,
+    image: ArrayLike | Tensor,
     label: int,
     settings: Settings | None = None,
     *,
     limit: int | None = None,
 ) -> RadiusResult:
-    """Find ``r`` with a proof at ``r`` and a witness at ``r + 1``.
+    """Find the largest radius at which an image is robust: ``r`` with a proof at ``r`` and a witness at ``r + 1``.
 
-    Cheap root bounds and attacks bracket ``r`` first; complete queries then halve what is left.
+    Cheap root bounds and attacks bracket ``r`` first; complete queries then settle what is left.
     Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all
     larger ones.
 
-    Raises
-    ------
-    QueryError : a network over the real numbers, and as :func:`netproof.query.robustness`
-
     Parameters
     ----------
-    image, label : the sample, as for :func:`netproof.query.robustness`
+    network : over the integers, whose radii are whole grey levels
+    image, label : the sample, as for :func:`netproof.robustness`
     settings : ``timeout`` is for the whole search
     limit : do not look beyond this radius; defaults to the width of the input range
+
+    Raises
+    ------
+    QueryError : a network over the real numbers, and as :func:`netproof.robustness`
     """
+    if network.graph.arithmetic is not Arithmetic.INTEGER:
+        problem = f"{network.path} is not an integer network, so its inputs are no grey levels"
+        raise QueryError("radius", problem, "ask netproof.robustness at radii of your choice")
     settings = settings or Settings()
     begun = time.monotonic()
     if limit is not None and (not isinstance(limit, int) or limit < 0):
@@ -73,7 +80,6 @@ def largest_radius(
     def query(radius: int) -> Query:
         return robustness(network, image, label, radius, name=f"radius {radius}")
 
-    # Refuses what has no grey levels, and so no width.
     start = query(0)
     assert start.sample is not None
     pixels = start.sample.image

@@ -13,8 +13,9 @@ from netproof.certificate.checker.region import Region
 from netproof.certificate.contents import ORDER, BoxProperty, Certificate, Integers
 from netproof.errors import CertificateError, InputError
 from netproof.graph.graph import Arithmetic
+from netproof.local_robustness import robustness
 from netproof.network import Network
-from netproof.query import Conjunction, Query, robustness
+from netproof.query import Conjunction, Query
 
 #: levels of staircases looked at together
 _BLOCK = 1 << 20

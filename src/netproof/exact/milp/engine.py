@@ -76,7 +76,7 @@ class MilpEngine:
         except EncodingError as error:
             return decision.answer(Verdict.UNKNOWN, str(error))
         except SolverError as error:
-            return replace(decision.answer(Verdict.UNKNOWN, str(error)), accident=True)
+            return replace(decision.answer(Verdict.UNKNOWN, str(error)), retryable=True)
 
     def _process(self, settings: Settings) -> HighsProcess:
         if self._solver is None or self._solver[0] != settings.memory:
