@@ -158,6 +158,13 @@ def test_the_graph_itself_knows_no_particular_operator():
     assert rooms <= {"netproof.operators.base", "netproof.operators.input"}
 
 
+def test_a_query_has_no_subclasses():
+    # What a query is about is data beside it: whoever takes a Query can take any.
+    for module in MODULES:
+        classes = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.ClassDef)]
+        assert not [node.name for node in classes if any(ast.unparse(base) == "Query" for base in node.bases)]
+
+
 def test_the_checker_shares_nothing_with_the_search():
     # Every module that checking brings along, imports inside functions included, and packages' own __init__.
     seen: set[str] = set()
