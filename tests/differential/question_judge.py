@@ -236,7 +236,7 @@ def _judge_result(case: Case, result: Result, network: Network, found: Found, wa
     elif result.verdict is not Verdict.TIMEOUT and result.verdict is not Verdict.UNKNOWN:
         found.wrong.append(f"the verdict ({way}) is {result.verdict.value}")
     elif result.retryable:
-        found.wrong.append(f"an accident ({way}): {result.reason}")
+        found.wrong.append(f"broken, to be asked again ({way}): {result.reason}")
 
 
 def _exact_input(result: Result) -> list[Fraction]:

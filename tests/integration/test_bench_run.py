@@ -140,7 +140,7 @@ def test_undecided_is_tried_again_only_with_more_time(cli, tiny_data, tmp_path, 
     assert all(found[name]["verdict"] == tiny_data.truth[name] for name in found)
 
 
-def test_what_an_accident_left_open_is_always_tried_again(cli, tiny_data, tmp_path, monkeypatch):
+def test_what_a_defect_left_open_is_always_tried_again(cli, tiny_data, tmp_path, monkeypatch):
     import netproof.search.verify as engine
     from netproof.query import Result, Verdict
 

@@ -56,7 +56,7 @@ def test_general_queries(seed: int) -> None:
 @pytest.mark.parametrize("restart", [0, 2, 10_000])
 @pytest.mark.parametrize("seed", range(4))
 def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netproof.search.integer.engine._RESTART", restart)
+    monkeypatch.setattr("netproof.search.integer.engine._RESTART_AFTER", restart)
     monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=TINY))
     random = np.random.default_rng([32, seed])
     kinds: Counter[str] = Counter()
@@ -73,7 +73,7 @@ def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.M
 @pytest.mark.parametrize("seed", range(4))
 def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Order cases: windows, outputs that saturate, rivals that ask the same."""
-    monkeypatch.setattr("netproof.search.integer.engine._RESTART", 2)
+    monkeypatch.setattr("netproof.search.integer.engine._RESTART_AFTER", 2)
     monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=effort))
     random = np.random.default_rng([33, seed])
     robust = 0

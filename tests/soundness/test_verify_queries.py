@@ -132,7 +132,7 @@ def test_searching_with_hardly_any_effort(seed: int, how: Effort) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_searches_that_begin_anew_at_once(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long searches start again with tighter ranges; here every search counts as long."""
-    monkeypatch.setattr("netproof.search.integer.engine._RESTART", 2, raising=False)
+    monkeypatch.setattr("netproof.search.integer.engine._RESTART_AFTER", 2, raising=False)
     random = np.random.default_rng([12, seed])
     for _ in range(12):
         net = random_network(

@@ -77,10 +77,10 @@ def radius(
         found = largest_radius(model, samples.image(one), label, settings, limit=limit)
         written = [] if certificates is None else _certify(model, samples, one, found, certificates)
         if as_json:
-            documents.append(_document(one, label, found) | {"certificates": [str(path) for path in written]})
+            documents.append(_to_json(one, label, found) | {"certificates": [str(path) for path in written]})
         else:
             # as they come: several samples can take minutes
-            typer.echo(_text(one, label, found))
+            typer.echo(_render_text(one, label, found))
             for path in written:
                 typer.echo(f"  certificate: {path}")
     if as_json:
@@ -109,7 +109,7 @@ def _certify(model: Network, samples: Samples, index: int, found: RadiusResult, 
     return written
 
 
-def _document(index: int, label: int, found: RadiusResult) -> dict[str, object]:
+def _to_json(index: int, label: int, found: RadiusResult) -> dict[str, object]:
     return {
         "index": index,
         "label": label,
@@ -123,7 +123,7 @@ def _document(index: int, label: int, found: RadiusResult) -> dict[str, object]:
     }
 
 
-def _text(index: int, label: int, found: RadiusResult) -> str:
+def _render_text(index: int, label: int, found: RadiusResult) -> str:
     from netproof.report.text import seconds_text
 
     cost = f"{seconds_text(found.seconds)}, {found.queries} quer{'y' if found.queries == 1 else 'ies'}"

@@ -83,15 +83,15 @@ def robust(
 
         write_certificate(certificate, query, result)
     if as_json:
-        document = _document(query, index, result)
+        document = _to_json(query, index, result)
         print_json(document | {"certificate": str(certificate) if certified else None})
     else:
-        typer.echo(_text(query, index, result, settings.timeout, witness))
+        typer.echo(_render_text(query, index, result, settings.timeout, witness))
         if certificate is not None:
             typer.echo(_certificate_text(certificate, certified, network))
 
 
-def _document(query: Query, index: int, result: Result) -> dict[str, object]:
+def _to_json(query: Query, index: int, result: Result) -> dict[str, object]:
     from netproof.certificate.make import witness_document
     from netproof.cli.arguments.samples import network_document
     from netproof.cli.terminal.output import finite
@@ -124,7 +124,7 @@ def _certificate_text(path: Path, written: bool, network: Path) -> str:
     return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network {network}"
 
 
-def _text(query: Query, index: int, result: Result, limit: float, witness: Path | None) -> str:
+def _render_text(query: Query, index: int, result: Result, limit: float, witness: Path | None) -> str:
     from netproof.query import sample_of
     from netproof.report.text import seconds_text
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, Objective, hulls_of
 from netproof.bounds.region import Region
-from netproof.exact.milp.condition import confine
+from netproof.exact.milp.condition import tighten_by_condition
 from netproof.exact.milp.encode import Encoder, Encoding
 from netproof.exact.milp.splits import split
 from netproof.graph.graph import Graph
@@ -106,7 +106,7 @@ class ProgramTree:
     def _process(self, node: _Node, deadline: float) -> Tensor | None:
         """Refute a region or leave its halves open. Returns a witness if one turns up."""
         self.regions += 1
-        region = confine(self._graph, node.region, self._conjunction)
+        region = tighten_by_condition(self._graph, node.region, self._conjunction)
         if region is None:
             return None
         node = replace(node, region=region)
