@@ -1,4 +1,4 @@
-"""Looking for witnesses of a real query: gradient ascent, and points that bounds propose."""
+"""Looking for witnesses of a query over the real numbers: gradient ascent, and points that bounds propose."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class SampleFiles:
     Attributes
     ----------
     name : as instances and published tables call it
-    title : as people call it
+    title : its usual name
     images, labels : IDX files, as paths in a data folder
     """
 

@@ -47,7 +47,7 @@ class ResidualRow:
 
 @dataclass(frozen=True, eq=False)
 class ResidualReport:
-    """The float network and what was found out of it; ``example`` is the property that took most subproblems."""
+    """The float network and what was found out about it; ``example`` is the property that took most subproblems."""
 
     network: Network
     rows: tuple[ResidualRow, ...]

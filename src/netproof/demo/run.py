@@ -115,7 +115,7 @@ def _exact_dict(found: ExactRadius) -> dict[str, Any]:
 
 
 class Watcher(Protocol):
-    """Hears of every step when it is done."""
+    """Is told of every step when it is done."""
 
     def loaded(self, digits: Digits) -> None: ...
 

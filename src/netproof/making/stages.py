@@ -1,4 +1,4 @@
-"""Deciding an image the way tables are made: stage after stage, and on record which one settled it.
+"""Deciding images as the field's tables do: stage by stage, with a record of which one settled each.
 
 Each stage sees what the ones before it left open: is the image classified correctly; does plain CROWN prove it; does
 projected gradient ascent with 100 steps from 20 random points find another class; what does the complete search say.

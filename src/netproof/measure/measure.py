@@ -1,6 +1,6 @@
 """What one property costs on a large network: intervals, CROWN and complete runs, each in a process of its own.
 
-A process of its own, because the most memory a process ever had resident is all that systems tell.
+A process of its own, because all that systems tell is the most memory that a process ever had resident.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Cost:
 def measure(network: Path, properties: list[Path], settings: Settings, threads: int) -> Iterator[Cost]:
     """Run every method on the box of every property, one after the other.
 
-    Asked is whether the class that the network itself gives the centre of the box can change: a network of the same
-    shape with other weights has another opinion than the property's label.
+    The question is whether the class that the network itself gives the centre of the box can change: a network of the
+    same shape with other weights has another opinion than the property's label.
 
     Raises :class:`InputError` for files that cannot be used, or where a process dies (out of memory, usually).
     """

@@ -185,7 +185,7 @@ class Cases:
         return d
 
     def label_range(self, region: Region, case: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
-        """The range of ``a_q`` of set ``of[i]``: ``[T]`` each, of no meaning but for order cases."""
+        """The range of ``a_q`` of set ``of[i]``: ``[T]`` each, meaningless except for order cases."""
         if not self.has_order:
             return torch.zeros(len(of), dtype=torch.float64), torch.zeros(len(of), dtype=torch.float64)
         q = self.q[case[of]]

@@ -1,4 +1,4 @@
-"""Rules: a scale (batch norm, normalization, a bias that is added) goes into its neighbour.
+"""Rules: a scale (batch norm, normalization, a bias that is added) is folded into its neighbour.
 
 Folding multiplies weights, which rounds. The operators made here say by how much, so that nothing is lost but a
 few units in the last place of an error term, and a node less is evaluated for every bound.

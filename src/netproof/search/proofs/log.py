@@ -206,7 +206,7 @@ class ProofLog:
         )
 
     def common(self, cuts: RangeCuts, group: int) -> None:
-        """CutRecords that hold whatever the case; those of one group refer to the region that the groups before it leave."""
+        """Cuts that hold whatever the case; those of one group refer to the region that the groups before it leave."""
         self.groups = max(self.groups, group + 1)
         nowhere = torch.full_like(cuts.feature, -1)
         self._own_rows(cuts, nowhere, group, ObjectiveParts(cuts.weight, torch.zeros_like(cuts.feature), None))
@@ -218,7 +218,7 @@ class ProofLog:
         return self.next[node]
 
     def conditional(self, cuts: RangeCuts, node: int, parts: ObjectiveParts) -> None:
-        """CutRecords at one node that need its case."""
+        """Cuts at one node that need its case."""
         scaled = ObjectiveParts(
             cuts.weight * parts.weight,
             parts.constraint.expand(len(cuts.feature)),
