@@ -11,6 +11,7 @@ from netproof.bounds.backward import bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
+from netproof.operators.sums import row_products
 
 
 def interval_lines(graph: Graph, region: Region, c: Tensor) -> Tensor:
@@ -47,4 +48,4 @@ def _box_largest(constant: Tensor, v: Tensor, region: Region) -> Tensor:
 
 def _largest(v: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     """``max { v . x }`` for ``[B, R, n]`` and boxes ``[B, n]``."""
-    return (v.clamp(min=0) @ upper[..., None] + v.clamp(max=0) @ lower[..., None])[..., 0]
+    return row_products(v.clamp(min=0), upper) + row_products(v.clamp(max=0), lower)

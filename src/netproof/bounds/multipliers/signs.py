@@ -25,6 +25,7 @@ from netproof.bounds.dual import Objective
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.kink_hull import KinkHull
+from netproof.operators.sums import feature_sum
 
 #: sides of a split: not split, left of 0 (the piece ``left * a``), right of it
 WHOLE, LEFT, RIGHT = 0, -1, 1
@@ -179,7 +180,7 @@ class SignDual:
             arriving[k] = open_v
             up, down = open_v.clamp(min=0), open_v.clamp(max=0)
             open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
-            return s.index_copy(1, which, open_s), (up * offset[:, mine]).sum(-1)
+            return s.index_copy(1, which, open_s), feature_sum(up * offset[:, mine])
 
         lines = bound_backwards(
             self.graph, self.region, objective.coefficients, objective.constant, activate, rounding, error=error

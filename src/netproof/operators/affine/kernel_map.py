@@ -76,6 +76,10 @@ class KernelMap(Affine):
             parts.append(f"{self.samples} samples")
         return ", ".join(parts)
 
+    def offset_additions(self) -> int:
+        channels, *extents = self.sample_shape
+        return self.samples * prod(extents) + channels
+
     def offset(self, v: Tensor) -> Tensor:
         if self.bias is None:
             return v.new_zeros(v.shape[:-1])

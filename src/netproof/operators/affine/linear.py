@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.sums import feature_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ class Linear(Affine):
         return (v @ self.weight_absolute,)
 
     def offset(self, v: Tensor) -> Tensor:
-        return v @ self.bias
+        return feature_product(v, self.bias)
 
     def offset_absolute(self) -> Tensor:
         return self.bias.abs()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.sums import feature_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ class Scale(Affine):
         return (v * self.per_feature(self.scale.abs()),)
 
     def offset(self, v: Tensor) -> Tensor:
-        return v @ self.per_feature(self.shift).expand(self.size)
+        return feature_product(v, self.per_feature(self.shift).expand(self.size))
 
     def offset_absolute(self) -> Tensor:
         return self.per_feature(self.shift).expand(self.size).abs()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.sums import feature_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ class Select(Affine):
         return self.adjoint(v)
 
     def offset(self, v: Tensor) -> Tensor:
-        return v.new_zeros(v.shape[:-1]) if self.fill is None else v @ self.fill
+        return v.new_zeros(v.shape[:-1]) if self.fill is None else feature_product(v, self.fill)
 
     def offset_absolute(self) -> Tensor:
         return torch.zeros((), dtype=torch.float32) if self.fill is None else self.fill.abs()

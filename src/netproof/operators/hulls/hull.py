@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from netproof.operators.sums import feature_sum
+
 
 class Conjugate(NamedTuple):
     """Value of ``phi(v, s)`` and a point of the graph of ``f`` where it is attained."""
@@ -49,7 +51,7 @@ class Hull(ABC):
         The sum may be off from that of :meth:`conjugate` by a few roundings of ``v f(a)`` and ``s a``.
         """
         s = self.slope(v) * v
-        return s, self.conjugate(v, s).value.sum(-1)
+        return s, feature_sum(self.conjugate(v, s).value)
 
     def relax_rows(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """:meth:`relax` for ``R`` objectives on every row of the hull: ``[B, R, n]`` to ``[B, R, n]`` and ``[B, R]``."""
