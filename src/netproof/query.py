@@ -301,7 +301,7 @@ class Query:
     def admits(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
         """Whether an input and its outputs are an answer, exactly, strictness and all: what no ``sat`` is reported without.
 
-        Where the query is a part of a property, its own statement counts, before anything in it was rounded.
+        Where the query has exact numbers (:attr:`part`), these count, before anything in them was rounded.
         """
         part = self.part
         if part is not None:

@@ -372,9 +372,14 @@ def _judge_sample(case: Case, network: Network, number: int, asks: Asks, seconds
     else:
         middle = [float((a + b) / 2) for a, b in zip(part.lower, part.upper, strict=True)]
         y = case.network.evaluate([Fraction(v) for v in middle])
-        ends = [torch.tensor([float(v) for v in end], dtype=torch.float64) for end in (part.lower, part.upper)]
-        query = robustness(network, torch.tensor(middle, dtype=torch.float64), label, box=(ends[0], ends[1]))
-        lower, upper = ([Fraction(v) for v in end.tolist()] for end in ends)
+        if random.integers(2):  # a radius that hardly ever is a float, whose box is not rounded
+            reach = Fraction(int(random.integers(1, 60)), int(random.integers(7, 400)))
+            query = robustness(network, middle, label, f"{reach.numerator}/{reach.denominator}")
+            lower, upper = ([Fraction(v) + s * reach for v in middle] for s in (-1, 1))
+        else:
+            ends = [torch.tensor([float(v) for v in end], dtype=torch.float64) for end in (part.lower, part.upper)]
+            query = robustness(network, middle, label, box=(ends[0], ends[1]))
+            lower, upper = ([Fraction(v) for v in end.tolist()] for end in ends)
         ordered = sorted(y, reverse=True)
         largest = max(abs(v) for v in y)
         certain = len(y) < 2 or ordered[0] - ordered[1] > (1 + largest) / 10**6
