@@ -106,7 +106,7 @@ def robustness(
 def _of_integers(network: Network, image: ArrayLike | Tensor, label: int, radius: Number, name: str) -> Query:
     pixels = _integer_image(network, image, name)
     coefficients, margins = _leads(network, label, name)
-    levels = _whole(radius)
+    levels = whole_number(radius)
     if levels is None or levels < 0:
         raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
     # A radius beyond the input range asks about the whole range.
@@ -177,7 +177,7 @@ def _lead(rival: int, label: int) -> LinearConstraint:
 
 def _leads(network: Network, label: int, name: str) -> tuple[Tensor, Tensor]:
     """Coefficients of every other output's lead over the label's, ``[n_output - 1, n_output]``, and the leads that beat it."""
-    number = _whole(label)
+    number = whole_number(label)
     if number is None or not 0 <= number < network.outputs:
         raise QueryError(
             name,
@@ -362,7 +362,7 @@ def exact_number(number: object) -> Fraction | None:
     return Fraction(value) if math.isfinite(value) else None
 
 
-def _whole(number: object) -> int | None:
+def whole_number(number: object) -> int | None:
     """A whole number, of whatever type; None for what is none."""
     exact = exact_number(number)
     return int(exact) if exact is not None and exact.denominator == 1 else None

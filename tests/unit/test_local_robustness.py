@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import netproof
+from netproof.demo.digits import load_digits
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.local_robustness import exact_number, robustness
@@ -238,3 +239,16 @@ def test_what_the_caller_does_to_an_image_later_changes_nothing():
     low += 5
     assert all(sample_of(query).image.tolist() == [1, 2, 3] for query in queries)
     assert queries[1].lower.tolist() == [0, 0, 0]
+
+
+def test_the_largest_radius_is_one_of_grey_levels(trained):
+    digits = load_digits()
+    asked = digits.network, digits.images[7], int(digits.labels[7])
+    for limit in (2, np.int64(2), 2.0):
+        found = netproof.largest_radius(*asked, limit=limit)
+        assert (found.radius, found.exact) == (2, False) and found.reason == "only radii up to 2 were looked at"
+    for limit in (-1, 1.5, "x", float("nan")):
+        with pytest.raises(QueryError, match="the limit is .*; give a whole number of grey levels, 0 or more"):
+            netproof.largest_radius(*asked, limit=limit)
+    with pytest.raises(QueryError, match="is not an integer network, so its inputs are no grey levels"):
+        netproof.largest_radius(trained, [0.0] * 3, 0)

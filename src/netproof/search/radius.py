@@ -11,7 +11,7 @@ from torch import Tensor
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
-from netproof.local_robustness import robustness
+from netproof.local_robustness import robustness, whole_number
 from netproof.network import Network
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.verify import settle_at_root, verify
@@ -74,8 +74,11 @@ def largest_radius(
         raise QueryError("radius", problem, "ask netproof.robustness at radii of your choice")
     settings = settings or Settings()
     begun = time.monotonic()
-    if limit is not None and (not isinstance(limit, int) or limit < 0):
+    widest = int((network.upper - network.lower).max())
+    furthest = widest if limit is None else whole_number(limit)
+    if furthest is None or furthest < 0:
         raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
+    furthest = min(furthest, widest)
 
     def query(radius: int) -> Query:
         return robustness(network, image, label, radius, name=f"radius {radius}")
@@ -83,11 +86,9 @@ def largest_radius(
     start = query(0)
     assert start.sample is not None
     pixels = start.sample.image
-    widest = int((network.upper - network.lower).max())
-    limit = widest if limit is None else min(limit, widest)
     if start.misclassified:
         return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
-    proved, refuted = 0, limit + 1
+    proved, refuted = 0, furthest + 1
     witness: Witness | None = None
     queries = 1
     undecided = ""
@@ -105,7 +106,7 @@ def largest_radius(
                 refuted, witness = distance, found
 
     # Double until something other than a proof comes back, then bisect with what is cheap.
-    radius, low, high = 1, 0, limit + 1
+    radius, low, high = 1, 0, furthest + 1
     while low + 1 < high:
         queries += 1
         verdict, found = settle_at_root(query(radius), settings)
@@ -114,7 +115,7 @@ def largest_radius(
             low = radius
         else:
             high = min(radius, refuted)
-        radius = min(2 * radius, limit) if high > limit else (low + high) // 2
+        radius = min(2 * radius, furthest) if high > furthest else (low + high) // 2
     while proved + 1 < refuted:
         remaining = settings.timeout - (time.monotonic() - begun)
         if remaining <= 0:
@@ -132,7 +133,7 @@ def largest_radius(
             break
     exact = proved + 1 == refuted and (witness is not None or proved >= widest)
     if not exact and not undecided:
-        undecided = f"only radii up to {limit} were looked at"
+        undecided = f"only radii up to {furthest} were looked at"
     if settings.proofs and proved not in results:
         # Bounds at the root settled it, so that this is quick.
         results[proved] = verify(query(proved), settings)
