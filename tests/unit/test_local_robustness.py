@@ -248,7 +248,7 @@ def test_the_largest_radius_is_one_of_grey_levels(trained):
         found = netproof.largest_radius(*asked, limit=limit)
         assert (found.radius, found.exact) == (2, False) and found.reason == "only radii up to 2 were looked at"
     for limit in (-1, 1.5, "x", float("nan")):
-        with pytest.raises(QueryError, match="the limit is .*; give a whole number of grey levels, 0 or more"):
+        with pytest.raises(QueryError, match=r"the limit is .*; give a whole number of grey levels, 0 or more"):
             netproof.largest_radius(*asked, limit=limit)
     with pytest.raises(QueryError, match="is not an integer network, so its inputs are no grey levels"):
         netproof.largest_radius(trained, [0.0] * 3, 0)
