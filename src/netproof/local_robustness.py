@@ -144,7 +144,6 @@ def _in_box(
         pixels = _integer_image(network, image, name)
     else:
         pixels = _tensor(image).double().reshape(-1)
-        _check_size(network, pixels.numel(), name)
     lower, upper = (_tensor(end).to(network.lower.dtype).reshape(-1) for end in box)
     condition = _condition(*_leads(network, label, name))
     return Query(network, lower, upper, condition, name, Sample(pixels, int(label)))
@@ -205,7 +204,7 @@ class _Pixels:
     ----------
     values : ``[n_input]``
     channel : of each value, its position in ``mean`` and ``std``, ``[n_input]`` int64
-    least, largest : what ``scale * value`` can be; None where there is no limit
+    clip : the least and the largest that ``scale * value`` can be; None where there is no limit
     """
 
     values: NDArray[np.generic]
@@ -213,8 +212,7 @@ class _Pixels:
     scale: Fraction
     mean: tuple[Fraction, ...]
     std: tuple[Fraction, ...]
-    least: Fraction | None
-    largest: Fraction | None
+    clip: tuple[Fraction, Fraction] | None
 
     @classmethod
     def of(
@@ -240,7 +238,7 @@ class _Pixels:
         if {len(means), len(stds)} - {1, count}:
             problem = f"mean has {len(means)} numbers, std {len(stds)}"
             raise QueryError(name, problem, "give as many of both, one per channel, or one number")
-        ends: tuple[Fraction | None, Fraction | None] = (None, None)
+        ends = None
         if clip is not None:
             ends = _stated("clip", clip[0], name), _stated("clip", clip[1], name)
         elif array.dtype == np.uint8:
@@ -251,17 +249,17 @@ class _Pixels:
             factor,
             means * (count // len(means)),
             stds * (count // len(stds)),
-            *ends,
+            ends,
         )
         found._check_clip(name)
         return found
 
     def _check_clip(self, name: str) -> None:
-        if self.least is None or self.largest is None:
+        if self.clip is None:
             return
-        scaled = [self.scale * Fraction(value) for value in (self.values.min().item(), self.values.max().item())]
-        if scaled[0] < self.least or scaled[1] > self.largest:
-            problem = f"the image has values outside clip, {float(scaled[0]):g} to {float(scaled[1]):g}"
+        low, high = (self.scale * Fraction(end.item()) for end in (self.values.min(), self.values.max()))
+        if low < self.clip[0] or high > self.clip[1]:
+            problem = f"the image has values outside clip, {float(low):g} to {float(high):g}"
             raise QueryError(name, problem, "give a clip in the unit of scale * value, or leave it out")
 
     def around(self, radius: Fraction) -> tuple[Tensor, Box]:
@@ -280,8 +278,8 @@ class _Pixels:
     def _ends(self, channel: int, value: float, radius: Fraction) -> tuple[float, Fraction, Fraction]:
         mean, std, middle = self.mean[channel], self.std[channel], self.scale * Fraction(value)
         low, high = middle - radius, middle + radius
-        if self.least is not None and self.largest is not None:
-            low, high = max(low, self.least), min(high, self.largest)
+        if self.clip is not None:
+            low, high = max(low, self.clip[0]), min(high, self.clip[1])
         return float((middle - mean) / std), (low - mean) / std, (high - mean) / std
 
 

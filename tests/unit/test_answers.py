@@ -78,6 +78,8 @@ def test_each_answer_comes_once_however_it_is_asked_for():
     assert [next(steps)[0], next(steps)[0]] == [3, 2]
     assert seconds(answers) == [1, 4]
     assert not list(steps)
+    answers = Answers(decided([0, 1, 2], []))
+    assert next(answers.as_decided())[0] == 0 and seconds(answers) == [1, 2]
 
 
 def test_several_are_decided_together_and_come_in_order(digits, monkeypatch):

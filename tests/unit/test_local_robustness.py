@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -48,7 +49,8 @@ def assert_tight(query: Query) -> None:
         ("2/255", Fraction(2, 255)),
         ("0.1", Fraction(1, 10)),
         (0.1, Fraction(0.1)),
-        ("1e-3", Fraction(1, 1000)),
+        ("1E-3", Fraction(1, 1000)),
+        (" 2 / 255 ", Fraction(2, 255)),
         (Fraction(1, 3), Fraction(1, 3)),
         (Decimal("0.1"), Fraction(1, 10)),
         (np.float32(0.1), Fraction(float(np.float32(0.1)))),
@@ -106,8 +108,10 @@ def test_pixels_become_inputs_by_rational_arithmetic(seed):
     unclipped = robustness(identity(1, 3, 2, 2), floats, 0, "8/255", mean=mean, std=std)
     value = Fraction(float(floats[0, 0, 0]))
     assert box_of(unclipped)[0][0] == (value - Fraction(8, 255) - exact[0][0]) / exact[1][0]
-    clipped = robustness(identity(1, 3, 2, 2), floats, 0, 2, mean=0.5, clip=(0, "1.5"))
+    clipped = robustness(identity(1, 3, 2, 2), floats, 0, 2, mean="0.5", clip=(0, "1.5"))
     assert set(box_of(clipped)) == {(Fraction(-1, 2), Fraction(1))}
+    at_the_ends = robustness(identity(2), [1.0, 3.0], 0, 1, clip=(1, 3))
+    assert box_of(at_the_ends) == [(1, 2), (2, 3)]
 
 
 def test_where_the_channels_are():
@@ -118,6 +122,24 @@ def test_where_the_channels_are():
     assert [-low - 1 for low, _ in box_of(last)] == [0, 100, 0, 100, 0, 100]
     flat = robustness(identity(1, 2, 3), np.zeros(6), 0, 1, mean=torch.tensor(numbers), std=np.array([1.0]))
     assert box_of(flat) == box_of(first)
+    by_the_image = robustness(identity(6), np.zeros((2, 3)), 0, 1, mean=numbers)
+    assert box_of(by_the_image) == box_of(first)
+    spread = robustness(identity(1, 2, 3), np.zeros((2, 3)), 0, 1, mean=1, std=(1, 2))
+    assert [low for low, _ in box_of(spread)] == [-2, -2, -2, -1, -1, -1]
+    with pytest.raises(QueryError, match=r"for 2 channels, the image has shape \(1,\)"):
+        robustness(identity(1), [0.5], 0, 1, mean=numbers)
+
+
+def test_tensors_of_every_kind():
+    for image in (
+        torch.tensor([1.0, 2.0], requires_grad=True),
+        torch.tensor([1.0, 2.0], dtype=torch.bfloat16),
+        torch.tensor([1, 2]),
+    ):
+        assert box_of(robustness(identity(2), image, 0, 1)) == [(0, 2), (1, 3)]
+    # Grey levels end at 0.
+    levels = torch.tensor([1, 255], dtype=torch.uint8)
+    assert box_of(robustness(identity(2), levels, 0, 2, scale=1)) == [(0, 3), (253, 255)]
 
 
 def test_a_witness_is_held_to_the_exact_box():
@@ -181,11 +203,13 @@ def test_radius_0_is_the_point_alone(trained):
         ({"radius": None, "box": ([0.0] * 2, [1.0] * 2)}, "the box has shape (2,)", "one lower and one upper"),
         ({"scale": 0}, "scale or std is not above 0", "positive"),
         ({"std": (1, -1, 1)}, "scale or std is not above 0", "positive"),
+        ({"std": 0}, "scale or std is not above 0", "positive"),
         ({"mean": "a"}, "mean is a", "1/255"),
         ({"mean": ()}, "mean has no number", "channel"),
         ({"mean": (1, 2), "std": (1, 2, 3)}, "mean has 2 numbers, std 3", "as many"),
         ({"mean": (1, 2)}, "mean and std are for 2 channels, the image has shape (3,)", "one number"),
         ({"clip": (0, 1)}, "the image has values outside clip, 1 to 3", "scale * value"),
+        ({"clip": (2, 9)}, "the image has values outside clip, 1 to 3", "scale * value"),
         ({"clip": (0, "b")}, "clip is b", "1/255"),
     ],
 )
@@ -214,6 +238,15 @@ def test_whole_radii_of_any_type(radius):
     assert query.upper.tolist() == [5, 6, 7] and sample_of(query).radius == 4 and query.part is None
 
 
+def test_a_radius_beyond_the_range_asks_about_all_of_it():
+    network = identity(3, arithmetic=Arithmetic.INTEGER)
+    query = robustness(network, [1, 2, 3], 2, 10**400)
+    assert query.lower.tolist() == [0] * 3 and query.upper.tolist() == [255] * 3
+    around_zero = replace(network, lower=network.lower - 9, upper=network.lower + 9)
+    query = robustness(around_zero, [-9, 0, 9], 2, 17)
+    assert query.lower.tolist() == [-9, -9, -8] and query.upper.tolist() == [8, 9, 9]
+
+
 @pytest.mark.parametrize("given", [{"scale": 1}, {"mean": 0}, {"std": 1}, {"clip": (0, 255)}])
 def test_a_network_of_integers_takes_grey_levels_as_they_are(given):
     with pytest.raises(QueryError, match=f"takes grey levels as they are; leave {next(iter(given))} out"):
@@ -227,6 +260,9 @@ def test_a_box_of_ones_own():
     assert not query.misclassified and netproof.verify(query).verdict is Verdict.UNSAT
     with pytest.raises(QueryError, match="not integers"):
         integers(box=([0, 2, 2.5], [1, 2, 9]))
+    with pytest.raises(QueryError, match="the image has values that are not integers from 0 to 255"):
+        robustness(query.network, [0.5, 2, 3], 2, box=([0, 2, 3], [1, 2, 9]))
+    assert query.name == "box"
     real = robustness(identity(3), [0.0, 0.0, 1.0], 2, box=(np.zeros(3, np.float32), torch.ones(3)), name="mine")
     assert real.lower.tolist() == [0, 0, 0] and real.upper.tolist() == [1, 1, 1] and real.part is None
     assert real.name == "mine" and sample_of(real).image.tolist() == [0, 0, 1]
@@ -235,10 +271,12 @@ def test_a_box_of_ones_own():
 def test_what_the_caller_does_to_an_image_later_changes_nothing():
     image, low = np.array([1.0, 2.0, 3.0]), np.zeros(3)
     queries = [robustness(identity(3), image, 0, 1), robustness(identity(3), image, 0, box=(low, low + 9))]
-    image += 5
-    low += 5
+    tensor, ends = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    queries += [robustness(identity(3), tensor, 0, 1), robustness(identity(3), tensor, 0, box=(ends, ends + 9))]
+    for values in (image, low, tensor, ends):
+        values[:] = 5
     assert all(sample_of(query).image.tolist() == [1, 2, 3] for query in queries)
-    assert queries[1].lower.tolist() == [0, 0, 0]
+    assert queries[1].lower.tolist() == queries[3].lower.tolist() == [0, 0, 0]
 
 
 def test_the_largest_radius_is_one_of_grey_levels(trained):

@@ -27,7 +27,6 @@ class Answers(Iterator[Result]):
 
     def __next__(self) -> Result:
         while self._turn in self._taken:
-            self._taken.remove(self._turn)
             self._turn += 1
         while self._turn not in self._waiting:
             position, result = next(self._decided)
