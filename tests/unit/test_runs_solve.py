@@ -58,13 +58,13 @@ def rows(monkeypatch, reading, *names, decide=None):
     """The rows of instances whose decision takes a second each, and the time limits that they were decided under."""
     limits = {}
 
-    def verify_many(queries, settings):
+    def as_decided(queries, settings):
         reading.events.append(f"decide {' '.join(query.name for query in queries)}")
         for position, query in enumerate(queries):
             limits[query.name] = settings.timeout
             yield position, Result(Verdict.UNSAT, 1.0, "bound")
 
-    monkeypatch.setattr("netproof.search.verify.verify_many", verify_many)
+    monkeypatch.setattr("netproof.search.verify.as_decided", as_decided)
     found = [outcome.row for outcome in solve(reading, instances(*names), SETTINGS, decide=decide)]
     assert sorted(row.instance for row in found) == sorted(names)
     return {row.instance: row for row in found}, limits

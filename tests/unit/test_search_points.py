@@ -38,7 +38,7 @@ def test_a_search_on_a_small_box_ends_by_evaluating_it(odd, monkeypatch):
     """Parity: no bound can tell, and a search would come down to single points."""
     from soundness.random_networks import Layer, RandomNetwork
 
-    monkeypatch.setattr("netproof.search.integer.engine._LONG", 4)
+    monkeypatch.setattr("netproof.search.integer.engine._EVALUATE_ALL_AFTER", 4)
     weight = np.full((1, 5), 2, dtype=np.int64)
     net = RandomNetwork((Layer(weight, np.array([0]), None),), np.zeros(5, dtype=int), np.full(5, 3))
     sum_ = 15.0 if odd else 14.0

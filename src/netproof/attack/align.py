@@ -25,7 +25,7 @@ _PROPOSALS = 48
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Outcome: candidate points (to be replayed exactly) and the smallest deficiency seen."""
+    """What came of annealing: candidate points (to be replayed exactly) and the smallest deficiency seen."""
 
     candidates: Tensor
     deficiency: float

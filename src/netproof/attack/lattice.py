@@ -1,7 +1,7 @@
 """Attack: whole numbers near a real point.
 
 A linear program's point meets conditions that its rounding just misses: every rounded input moves every
-accumulator of the first layer. Two steps mend that. :func:`round_near` rounds one input after the other,
+accumulator of the first layer. Two steps help. :func:`round_near` rounds one input after the other,
 each to the side that keeps the sum of all moves small (greedy vector balancing; Spencer, *Balancing games*,
 J. Combin. Theory B 1977). :func:`descend` then takes the best step of one grey level at a time, whether
 it is an improvement or not, and does not take a step back for a while (tabu search; Glover, ORSA J. Comput. 1989).

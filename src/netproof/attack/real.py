@@ -1,4 +1,4 @@
-"""Looking for witnesses of a real query: gradient ascent, and points that bounds propose."""
+"""Looking for witnesses of a query over the real numbers: gradient ascent, and points that bounds propose."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FloatAttack:
 
     def _ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
         towards = case.repeat_interleave(restarts)
-        light_towards = towards.to(self._device)
+        towards_there = towards.to(self._device)
         spread = torch.rand(len(towards), len(self._lower), generator=self._generator, dtype=torch.float32)
         spread[::restarts] = 0.5
         start = self._lower + spread * (self._upper - self._lower)
@@ -65,7 +65,7 @@ class FloatAttack:
             self._lower.to(self._device),
             self._upper.to(self._device),
             start.to(self._device),
-            lambda points, outputs: self._constraints.margins(points, outputs, light_towards),
+            lambda points, outputs: self._constraints.margins(points, outputs, towards_there),
             steps,
             deadline,
         )
@@ -76,9 +76,9 @@ class FloatAttack:
         if not self._replayer.possible:
             return None
         x = torch.minimum(torch.maximum(x.float(), self._lower), self._upper)
-        light = x.to(self._device)
+        there = x.to(self._device)
         with torch.no_grad():
-            margin = self._constraints.margins(light, self._graph.evaluate(light), case.to(self._device)).amin(-1)
+            margin = self._constraints.margins(there, self._graph.evaluate(there), case.to(self._device)).amin(-1)
         return self._replay(x, margin.cpu(), case)
 
     def _replay(self, x: Tensor, margin: Tensor, case: Tensor) -> Witness | None:

@@ -1,4 +1,4 @@
-"""The conjunctions of a real query as stacked tensors, and their mixtures as objectives."""
+"""The conjunctions of a query over the real numbers as stacked tensors, and their mixtures as objectives."""
 
 from __future__ import annotations
 

@@ -22,13 +22,13 @@ from netproof.graph.graph import Graph
 
 
 def attack_points(
-    light: Graph, lower: Tensor, upper: Tensor, label: int, *, steps: int, restarts: int, seed: int
+    graph32: Graph, lower: Tensor, upper: Tensor, label: int, *, steps: int, restarts: int, seed: int
 ) -> Tensor:
     """Points of a box at which another output is far ahead of the label's, the best one of every restart.
 
     Parameters
     ----------
-    light : the graph in float32
+    graph32 : the graph in float32
     lower, upper : ``[n_input]`` float32
     steps, restarts : of the ascent; it ends early where a restart succeeds
     seed : of the starting points
@@ -40,7 +40,7 @@ def attack_points(
     generator = torch.Generator().manual_seed(seed)
     start = lower + torch.rand(restarts, len(lower), generator=generator, dtype=torch.float32) * (upper - lower)
     start = torch.minimum(torch.maximum(start, lower), upper)
-    x, _ = ascend(light, lower, upper, start, lambda _, y: ahead(y, label)[:, None], steps, math.inf)
+    x, _ = ascend(graph32, lower, upper, start, lambda _, y: ahead(y, label)[:, None], steps, math.inf)
     return x
 
 

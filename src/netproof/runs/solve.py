@@ -38,7 +38,7 @@ def failed(instance: Instance, reason: str) -> Answered:
     return Answered(Row(instance.name, ERROR, 0.0, "", reason))
 
 
-#: answers questions on one network, by their positions: :func:`netproof.search.verify.verify_many`, or one like it
+#: answers questions on one network, by their positions: :func:`netproof.search.verify.as_decided`, or one like it
 Decide = Callable[["Sequence[Question]", Settings], "Iterator[tuple[int, Result]]"]
 
 
@@ -51,7 +51,7 @@ def solve(
 ) -> Iterator[Answered]:
     """Answer instances as they are decided, in no particular order, one batch per network.
 
-    ``decide`` answers the queries (default: :func:`netproof.search.verify.verify_many`).
+    ``decide`` answers the queries (default: :func:`netproof.search.verify.as_decided`).
 
     An instance's time limit begins before its question is read, and its time is on record with the reading in it. What it
     shares with others, its network above all, is read before. A question about a network over the real numbers is
@@ -119,14 +119,14 @@ def _defect(error: Exception) -> str:
 def _solve_batch(
     batch: list[_Asked], settings: Settings, certifying: Certifying | None, decide: Decide | None
 ) -> Iterator[Answered]:
-    from netproof.search.verify import verify_many
+    from netproof.search.verify import as_decided
 
     waiting = dict(enumerate(batch))
     reason = "the engine gave no answer"
     # What is read quickly costs the others of its batch next to nothing.
     left = replace(settings, timeout=settings.timeout - max(asked.seconds for asked in batch))
     try:
-        for position, result in (decide or verify_many)([asked.question for asked in batch], left):
+        for position, result in (decide or as_decided)([asked.question for asked in batch], left):
             asked = waiting[position]
             spent = replace(result, seconds=result.seconds + asked.seconds)
             outcome = _outcome(asked.instance, asked.question, spent, settings, certifying)
@@ -148,9 +148,9 @@ def _solve_batch(
 def _outcome(
     instance: Instance, question: Question, result: Result, settings: Settings, certifying: Certifying | None
 ) -> Answered:
+    from netproof.certificate.make import witness_document
     from netproof.graph.graph import Arithmetic
     from netproof.query import Verdict
-    from netproof.runs.witness import witness_document
 
     query = question.parts[result.part]
     robust = query.sample is not None
@@ -176,7 +176,7 @@ def _outcome(
         evidence = result.reason
     elif not result.verdict.decided:
         # Without a limit on record the instance is asked again, whatever the next run's limit is.
-        limit = None if result.accident else settings.timeout
+        limit = None if result.retryable else settings.timeout
         evidence = undecided_evidence(limit, result.bound, result.reason)
     return Answered(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
 

@@ -31,7 +31,7 @@ class Split(Rows):
     point: Tensor
 
     def at(self, column: Tensor) -> Split:
-        """Of several per row the one in each row's column: ``[B, W]`` to ``[B]``."""
+        """Of several splits per row, the one in each row's column: ``[B, W]`` to ``[B]``."""
         return Split(*(part.gather(1, column[:, None])[:, 0] for part in (self.k, self.feature, self.point)))
 
 

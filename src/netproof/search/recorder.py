@@ -2,7 +2,7 @@
 
 A search is a tree of nodes, each of which asks one case on one part of the region. It says which nodes it splits, which it
 refutes and by what, and which ranges it makes smaller there and by what; nothing else has to be known to check it. The
-search of integer networks speaks to :class:`netproof.search.proofs.trail.Trail`, from which certificates are made, those of
+search of integer networks speaks to :class:`netproof.search.proofs.log.ProofLog`, from which certificates are made, those of
 real networks to :class:`netproof.search.proofs.journal.Journal`. Where nothing is recorded, nothing is kept.
 """
 

@@ -23,7 +23,7 @@ from netproof.bounds.dual import DualPoint
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.exact.milp.condition import confine
+from netproof.exact.milp.condition import tighten_by_condition
 from netproof.exact.milp.encode import Encoder, Encoding
 from netproof.exact.milp.splits import split
 from netproof.graph.graph import Graph
@@ -107,7 +107,7 @@ class ProgramTree:
     def _process(self, node: _Node, deadline: float) -> Tensor | None:
         """Refute a region or leave its halves open. Returns a witness if one turns up."""
         self.regions += 1
-        region = confine(self._graph, node.region, self._conjunction)
+        region = tighten_by_condition(self._graph, node.region, self._conjunction)
         if region is None:
             return None
         node = replace(node, region=region)

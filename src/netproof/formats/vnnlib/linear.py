@@ -39,7 +39,7 @@ class LinearForm:
         self.constant = constant
 
     def add(self, other: LinearForm, factor: int) -> None:
-        """Add a multiple of another one to this one."""
+        """Add a multiple of another expression to this one."""
         for variable, value in other.coefficients.items():
             self.coefficients[variable] = self.coefficients.get(variable, Fraction(0)) + factor * value
         self.constant += factor * other.constant

@@ -21,7 +21,7 @@ from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, shrink
+from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, tighten_by_cases
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
 from netproof.rows import Rows
@@ -37,7 +37,7 @@ from netproof.search.integer.dive import BEAM, Diver
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
 from netproof.search.outcome import Outcome
-from netproof.search.proofs.trail import CommonCuts, ConditionalCuts, Multiplied, Trail
+from netproof.search.proofs.log import CommonCuts, ConditionalCuts, Multiplied, ProofLog
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import WorstFirst
 from netproof.settings import Settings
@@ -69,11 +69,11 @@ _GOAL = -0.01
 #: gone on before it is tried again
 _FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
 #: subproblems after which a search on a box of few points is ended by evaluating all of them
-_LONG = 128
+_EVALUATE_ALL_AFTER = 128
 #: a dive begins where this many times as many subproblems are open as it takes: the best of them say something
 _DIVE_FROM = 4
 #: subproblems of a case after which its search begins anew with tighter ranges
-_RESTART = 256
+_RESTART_AFTER = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class Search:
     region : its root region, one row, on the query's own graph
     open_cases : positions in ``query.condition`` that are not refuted yet
     settings, effort : limits and work per subproblem
-    trail : where to record what is proved, if anywhere
+    log : where to record what is proved, if anywhere
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Search:
         open_cases: Sequence[int],
         settings: Settings,
         effort: Effort | None = None,
-        trail: Trail | None = None,
+        log: ProofLog | None = None,
     ) -> None:
         self._settings = settings
         self._effort = effort or Effort()
@@ -112,25 +112,25 @@ class Search:
         named = torch.stack([(c.coefficients != 0).any(0) for c in conditions]).any(0)
         outputs = named.nonzero()[:, 0] if bool(named.any()) else torch.arange(query.network.outputs)
         # Intervals of maps taken together say more than those of one after the other, which are what a proof has.
-        dense = trail is None or not loose_activations(query.network.graph)
+        dense = log is None or not loose_activations(query.network.graph)
         self._presolved = presolve(query.network.graph, region, outputs, dense=dense)
         kept = self._presolved.kept[-1]
         self._graph = self._presolved.graph
         # Searching in float32 is faster; every decision is made in float64 on the graph itself.
-        self._light = self._graph.to(torch.float32)
+        self._graph32 = self._graph.to(torch.float32)
         # Outputs that are left may share a staircase where all of the query's do not; a proof is told on its own graph.
         in_order = order_cases(query.network.graph, conditions) is not None
         form = cases_of if in_order else linear_cases
         self._cases: Cases = form(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
-        self._tree: WorstFirst[Subproblems] = WorstFirst(settings.memory, trail)
+        self._tree: WorstFirst[Subproblems] = WorstFirst(settings.memory, log)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
             self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
-        self._trail = trail
-        if trail is not None:
-            trail.work_on(self._presolved, open_cases)
+        self._proof_log = log
+        if log is not None:
+            log.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
         self._spent = torch.zeros(len(self._cases), dtype=torch.float32)
         # when the search began, after how long it is time for an alignment, and whether any case has begun anew
@@ -149,7 +149,7 @@ class Search:
         if found is None and len(self._tree) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
             case = torch.unique(self._tree.pop(len(self._tree)).case)
-            listener = None if self._trail is None else CommonCuts(self._trail)
+            listener = None if self._proof_log is None else CommonCuts(self._proof_log)
             region = tighten_by_program(self._graph, region, deadline=deadline, listener=listener)
             found = self._process(self._root(case, region), root=True)
         if found is not None:
@@ -173,7 +173,7 @@ class Search:
                 return self._sat(found, "attack")
         found = self._process(batch)
         if found is None and self._interior is not None:
-            stubborn = (self._spent >= _RESTART).nonzero()[:, 0]
+            stubborn = (self._spent >= _RESTART_AFTER).nonzero()[:, 0]
             if len(stubborn):
                 self._spent[stubborn] = -torch.inf
                 self._restarted = True
@@ -185,14 +185,14 @@ class Search:
 
     def _end_by_enumeration(self, region: Region) -> Outcome | None:
         """Decide what is open by evaluating every point of the box, where there are few and the search is long."""
-        if self._tree.count < _LONG or points_in(region) > MOST_POINTS:
+        if self._tree.count < _EVALUATE_ALL_AFTER or points_in(region) > MOST_POINTS:
             return None
         case = torch.unique(self._tree.pop(len(self._tree)).case)
         found = self._attacker.replay(all_points(region))
         if found is not None:
             return self._sat(found, "enumeration")
-        if self._trail is not None:
-            self._trail.point(self._root(case, region).node)
+        if self._proof_log is not None:
+            self._proof_log.point(self._root(case, region).node)
         return Outcome(Verdict.UNSAT, self._tree.count, method="enumeration")
 
     def _dive(self, deadline: float) -> Tensor | None:
@@ -227,7 +227,7 @@ class Search:
         if not len(case):
             return None
         roots = self._root(case, region)
-        rows, shrunk = shrink(self._graph, self._cases, roots.case, roots.region)
+        rows, shrunk = tighten_by_cases(self._graph, self._cases, roots.case, roots.region)
         roots = replace(roots.take(rows), region=shrunk)
         parts = []
         for row in torch.arange(len(roots)):
@@ -242,15 +242,15 @@ class Search:
 
     def _tighten(self, root: Subproblems, required: Objective, deadline: float) -> Subproblems:
         """A root (one row) with its ranges tightened under its case."""
-        if self._trail is None:
+        if self._proof_log is None:
             return replace(root, region=tighten_by_program(self._graph, root.region, required, deadline=deadline))
-        share = self._cases.share(root.case, root.region)
-        listener = ConditionalCuts(self._trail, int(root.node), share)
+        parts = self._cases.objective_parts(root.case, root.region)
+        listener = ConditionalCuts(self._proof_log, int(root.node), parts)
         region = tighten_by_program(self._graph, root.region, required, deadline=deadline, listener=listener)
         node = torch.tensor([listener.end()])
         if bool(region.empty()):
             # Empty by itself, or because intervals leave the requirement no value from 0 up.
-            self._trail.leaf(node, Multiplied([None] * len(self._graph.activations), share))
+            self._proof_log.leaf(node, Multiplied([None] * len(self._graph.activations), parts))
         return replace(root, region=region, node=node)
 
     def _root(self, case: Tensor, region: Region) -> Subproblems:
@@ -260,8 +260,8 @@ class Search:
         first = self._cases.first_alike(case, region)
         kept = (first == torch.arange(len(first))).nonzero()[:, 0]
         node = torch.zeros_like(case)
-        if self._trail is not None:
-            node = self._trail.root(case, self._cases.windows(case, region), first)
+        if self._proof_log is not None:
+            node = self._proof_log.root(case, self._cases.windows(case, region), first)
         case, region, node = case[kept], region.take(kept), node[kept]
         zeros = tuple(torch.zeros(r.shape, dtype=torch.float32) for r in region.range_lower)
         infinite = torch.full((len(case),), torch.inf, dtype=torch.float64)
@@ -274,7 +274,7 @@ class Search:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
         self._tree.count += len(batch)
         self._spent += torch.bincount(batch.case, minlength=len(self._cases))
-        rows, region = shrink(self._graph, self._cases, batch.case, batch.region)
+        rows, region = tighten_by_cases(self._graph, self._cases, batch.case, batch.region)
         if not len(rows):
             return None
         batch = replace(batch.take(rows), region=region)
@@ -291,15 +291,17 @@ class Search:
         box = bounded.batch.region
         several = (box.lower < box.upper).any(-1).expand(len(bounded.batch))
         rows = several.nonzero()[:, 0]
-        if self._trail is not None:
-            self._trail.point(bounded.batch.node[~several])
+        if self._proof_log is not None:
+            self._proof_log.point(bounded.batch.node[~several])
         if not len(rows):
             return None
         bounded = bounded.take(rows)
         region = reduce_ranges(bounded.point)
-        if self._trail is not None:
-            share = self._cases.share(bounded.batch.case, bounded.batch.region)
-            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, Multiplied(bounded.point.s, share))
+        if self._proof_log is not None:
+            parts = self._cases.objective_parts(bounded.batch.case, bounded.batch.region)
+            self._proof_log.reduction(
+                bounded.batch.node, bounded.batch.region, region, Multiplied(bounded.point.s, parts)
+            )
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
         self._tree.add(self._branch(batch, bounded.program))
         return None
@@ -326,11 +328,11 @@ class Search:
     def _refute_first_order(self, batch: Subproblems, root: bool) -> _Bounded:
         """The better of CROWN's and the parent's multipliers, improved by first-order steps."""
         region, objective = batch.region, self._cases.objective(batch.case, batch.region)
-        light_region = region.to(torch.float32)
-        work = Relaxation(self._light, light_region), objective.to(torch.float32)
+        region32 = region.to(torch.float32)
+        work = Relaxation(self._graph32, region32), objective.to(torch.float32)
         start = crown_parameters(*work)
         if root:
-            for price in self._cases.prices(batch.case, light_region):
+            for price in self._cases.prices(batch.case, region32):
                 start = better(start, crown_parameters(*work, price))
             steps = self._effort.root_steps
         else:
@@ -348,10 +350,10 @@ class Search:
 
     def _still_open(self, batch: Subproblems, exact: DualPoint) -> Tensor:
         """The rows that an exact bound does not refute; the others go on record."""
-        if self._trail is not None:
+        if self._proof_log is not None:
             refuted = (exact.value < 0).nonzero()[:, 0]
-            share = self._cases.share(batch.case[refuted], batch.region.take(refuted))
-            self._trail.leaf(batch.node[refuted], Multiplied(exact.take(refuted).s, share))
+            parts = self._cases.objective_parts(batch.case[refuted], batch.region.take(refuted))
+            self._proof_log.leaf(batch.node[refuted], Multiplied(exact.take(refuted).s, parts))
         return (exact.value >= 0).nonzero()[:, 0]
 
     def _branch(self, batch: Subproblems, program: InteriorResult | None) -> Subproblems:
@@ -380,7 +382,7 @@ class Search:
             ):
                 whole[rows] = part.reshape(-1)
         children = batch.take(torch.arange(len(batch)).repeat(2))
-        node = children.node if self._trail is None else self._trail.split(batch.node, chosen)
+        node = children.node if self._proof_log is None else self._proof_log.split(batch.node, chosen)
         return replace(children, region=split_regions(self._graph, region, chosen), node=node)
 
     def _looked_ahead(self, batch: Subproblems, parameters: Parameters, split: Split, usable: Tensor) -> Split:
@@ -389,7 +391,7 @@ class Search:
         def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
             tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
             case = batch.case[row].repeat(2)
-            halves = self._cases.constrain(case, split_regions(self._graph, batch.region.take(row), tried))
+            halves = self._cases.tighten(case, split_regions(self._graph, batch.region.take(row), tried))
             alive = (~halves.empty()).nonzero()[:, 0]
             remaining = halves.take(alive)
             objective = self._cases.objective(case[alive], remaining)

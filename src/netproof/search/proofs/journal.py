@@ -16,7 +16,7 @@ from torch import Tensor
 from netproof.bounds.region import Region
 from netproof.rows import Rows
 from netproof.search.branching import Split
-from netproof.search.proofs.trail import Splits
+from netproof.search.proofs.log import Splits
 
 
 class Means(Enum):
