@@ -54,7 +54,10 @@ class Reading:
         for entry in journal.refuted:
             for row, n in enumerate(entry.node.tolist()):
                 self.leaves.setdefault(n, []).append((entry.by, row))
-        self.reduced = {n: (e.region, row, e.by) for e in journal.reduced for row, n in enumerate(e.node.tolist())}
+        self.reduced: dict[int, list] = {}
+        for e in journal.reduced:
+            for row, n in enumerate(e.node.tolist()):
+                self.reduced.setdefault(n, []).append((e.region, row, e.by))
         self.splits, parents = {}, {}
         for e in journal.splits:
             for row, n in enumerate(e.node.tolist()):
@@ -65,6 +68,7 @@ class Reading:
                     parents[half] = n
         self.seen = dict.fromkeys(Means, 0)
         self.split_kinds = set()
+        self.cuts = 0
 
     def check(self, case: int) -> None:
         """Walk the tree of a case; raises :class:`OpenNodeError` where anything is missing."""
@@ -75,10 +79,15 @@ class Reading:
         while stack:
             node, region, anchor, path, inside = stack.pop()
             if node in self.reduced:
-                found, row, _ = self.reduced[node]
-                anchor = found.take(torch.tensor([row]))
-                region = cut_all(intersection(region, anchor), path)
-                self.holds(region, inside)
+                for found, row, by in self.reduced[node]:
+                    anchor = found.take(torch.tensor([row]))
+                    smaller = cut_all(intersection(region, anchor), path)
+                    if by.means is Means.MULTIPLIERS:
+                        self.cuts_hold(case, region, smaller, by, row)
+                        inside = inside & self.belong(smaller)
+                    else:
+                        self.holds(smaller, inside)
+                    region = smaller
             if node in self.leaves:
                 assert any(self.is_refuted(case, region, anchor, path, *leaf) for leaf in self.leaves[node])
                 self.is_nowhere_met(case, inside)
@@ -100,6 +109,25 @@ class Reading:
         for k, (low, high) in enumerate(zip(region.range_lower, region.range_upper, strict=True)):
             a = self.operand(k)[inside]
             assert bool(((a >= low - 1e-9) & (a <= high + 1e-9)).all())
+
+    def belong(self, region: Region) -> torch.Tensor:
+        """Which sampled points have all pre-activations in a region's ranges."""
+        inside = torch.ones(len(self.points), dtype=torch.bool)
+        for k, (low, high) in enumerate(zip(region.range_lower, region.range_upper, strict=True)):
+            inside &= ((self.operand(k) >= low) & (self.operand(k) <= high)).all(1)
+        return inside
+
+    def cuts_hold(self, case: int, before: Region, after: Region, by, row: int) -> None:
+        """The case is refuted on what is cut off of each range, by the multipliers recorded with it."""
+        for k in range(len(before.range_lower)):
+            for step, old, new in (
+                (LEFT, before.range_lower[k], after.range_lower[k]),
+                (RIGHT, before.range_upper[k], after.range_upper[k]),
+            ):
+                for feature in (old != new)[0].nonzero()[:, 0].tolist():
+                    left_out = cut(before, (k, feature, float(new[0, feature]), step))
+                    self.cuts += 1
+                    assert self.is_refuted(case, left_out, left_out, (), by, row)
 
     def is_nowhere_met(self, case: int, inside: torch.Tensor) -> None:
         x = self.points[inside]

@@ -5,6 +5,10 @@ range changes the bound to ``beta - phi_j + max { v f(a) - s a : a in P }``. Whe
 negative no point of the region with ``a_j`` in ``P`` meets the objective, and ``P`` can be cut
 off. (Reduced-cost tightening of integer programming, carried over to activations; every
 feature's cut is valid at the same time.)
+
+Over the real numbers ``beta`` is the bound with all that rounding can have taken from it, and ``phi_j`` one of the numbers that
+were added up for it. Putting another number in its place is a sum of three floats; what the account of
+:mod:`netproof.bounds.deciding.rounding` has for evaluating ``phi_j`` on all of its range covers a part of it.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from netproof.bounds.region import Region
 
 #: proposals keep this much slack, so that few fail the verification
 _SLACK = 1e-6
+#: what a sum of three floats may be off by, in parts of their absolute values together
+_SUM = 2.0**-50
 
 
 def reduce_ranges(point: DualPoint) -> Region:
@@ -44,6 +50,50 @@ def reduce_ranges(point: DualPoint) -> Region:
         holds_low, holds_high = _excluded(point, k, rest, new_low, new_high)
         lowers[k] = torch.where((new_low > low) & holds_low, new_low, low)
         uppers[k] = torch.where((new_high < high) & holds_high, new_high, high)
+    return Region(region.lower, region.upper, tuple(lowers), tuple(uppers))
+
+
+def reduce_real_ranges(point: DualPoint, value: Tensor) -> Region:
+    """Cut off the ends of pre-activation ranges that cannot meet the objective, on a real graph.
+
+    Parameters
+    ----------
+    point : a bound in float64, evaluated with its error term
+    value : ``[B]``, that bound with all that the objective itself may be off by, at least ``point.value``
+    """
+    graph, region = point.relaxation.graph, point.region
+    lowers, uppers = list(region.range_lower), list(region.range_upper)
+    for k, index in enumerate(graph.activations):
+        conjugate, v, s = point.conjugates[k], point.v[k], point.s[k]
+        if conjugate is None or v is None or s is None:
+            continue
+        low, high = lowers[k], uppers[k]
+        rest = value[:, None] - conjugate.value
+        cut = -rest - _SLACK * (1 + rest.abs())
+        # Where both ends can meet the objective, nothing can be cut off.
+        activation = graph.activation(index)
+        ends = [(v * activation.evaluate(end) - s * end < cut) & (low < high) for end in (low, high)]
+        which = (ends[0] | ends[1]) & torch.isfinite(rest)
+        if not bool(which.any()):
+            continue
+        chosen = [part.expand_as(low)[which][None] for part in (low, high, v, s, value[:, None], conjugate.value, cut)]
+        low_, high_, v_, s_, whole, phi, cut = chosen
+        new_low, new_high = activation.hull(low_, high_).superlevel(v_, s_, cut)
+        # A feature none of whose values can meet the objective would have made the bound negative.
+        some = new_low <= new_high
+        new_low = torch.where(some, torch.minimum(torch.maximum(new_low, low_), high_), low_)
+        new_high = torch.where(some, torch.minimum(torch.maximum(new_high, low_), high_), high_)
+        for news, part, known in (
+            (lowers, activation.hull(low_, new_low), low),
+            (uppers, activation.hull(new_high, high_), high),
+        ):
+            left_out = part.conjugate(v_, s_).value
+            size = whole.abs() + phi.abs() + left_out.abs()
+            holds = whole - phi + left_out + _SUM * size < 0
+            new = new_low if news is lowers else new_high
+            end = known.clone()
+            end[which] = torch.where(holds, new, known[which][None])[0]
+            news[k] = end
     return Region(region.lower, region.upper, tuple(lowers), tuple(uppers))
 
 

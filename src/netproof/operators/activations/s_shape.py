@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: number: the exponential and hyperbolic tangent in use err by at most one unit in the last place, and at
 #: most two more operations follow, each of which rounds by half a unit. Twice that is allowed for.
 _ULPS = 6
+#: halvings of the way from the maximum to an end, in search of where a cut is crossed
+_CROSSING_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ class SShapeHull(Rows, Hull):
         ends = []
         for outside in (self.lower, self.upper):
             inner, outer = top.argument, outside + torch.zeros_like(top.argument)
-            for _ in range(32):
+            for _ in range(_CROSSING_STEPS):
                 middle = (inner + outer) / 2
                 kept = v * self.height(v, middle) - s * middle >= cut
                 inner, outer = torch.where(kept, middle, inner), torch.where(kept, outer, middle)

@@ -21,6 +21,7 @@ from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.mixture import crown_mixture
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.reduce import reduce_real_ranges
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.budget import Budget
@@ -162,15 +163,20 @@ class RangeSplit:
             batch.parameters.to(torch.float64).multipliers(),
             rounding,
         )
-        value = point.value + self._constraints.mixing_error(batch.case, weight, rounding)
+        own = point.value + self._constraints.mixing_error(batch.case, weight, rounding)
         # The parent's bound holds here too; what is not a number is no bound.
-        value = torch.minimum(torch.where(torch.isnan(value), torch.inf, value), batch.value)
+        own = torch.where(torch.isnan(own), torch.inf, own)
+        value = torch.minimum(own, batch.value)
         is_open = value >= 0
+        by = Grounds(Means.MULTIPLIERS, weight, point.s)
         if self._record is not None:
-            by = Grounds(Means.MULTIPLIERS, weight, point.s)
             self._record.leaf(batch.node[~is_open], by.take(~is_open))
-        open_rows = is_open.nonzero()[:, 0]
-        return replace(batch, value=value).take(open_rows), point.take(open_rows)
+        rows = is_open.nonzero()[:, 0]
+        left, point = replace(batch, value=value).take(rows), point.take(rows)
+        region = reduce_real_ranges(point, own[rows])
+        if self._record is not None:
+            self._record.reduction(left.node, left.region, region, by.take(rows))
+        return replace(left, region=region), point
 
     def _weights(self, batch: Subproblems) -> Tensor:
         """Weights of the constraints of each row's case, ``[B, m]``: those with which CROWN's bound is small."""
