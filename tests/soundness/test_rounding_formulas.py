@@ -48,9 +48,10 @@ def graph_and_region():
 def test_magnitudes_and_offsets():
     graph, region = graph_and_region()
     account = Rounding.of(graph, region)
-    # Sizes of all nodes; of affine ones, both sums, roundings, operands and 4.
-    terms = 2 + (2 + 2 + 2 + 2 + 1 + 4) + (2 + 2 + 2 + 1 + 4) + (2 + sum(Sum((1, -1)).terms()) + 2 + 4)
-    terms += (2 + 2 + 2 + 1 + 4) + 2 + (1 + 2 + 1 + 1 + 4)
+    # Backwards from "three", through both sums of the longer way: products, roundings, operands and 4 for each map, and one
+    # for each share that a node receives. Then the sum over two features, "one" forwards, and two for each node.
+    chain = 1 + (2 + 1 + 4) + 1 + (1 + 2 + 4) + 1 + (2 + 2 + 1 + 4) + 1
+    terms = chain + 2 + (2 + 2 + 1 + 4) + 2 * 7
     assert account.gamma == gamma(terms + SPARE)
     growth = 1 + 2 * account.gamma
     first = double([3.0, 2.0]) * growth

@@ -19,6 +19,7 @@ from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
+from netproof.operators.sums import feature_product, feature_sum, row_products
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -49,12 +50,12 @@ class Lines(NamedTuple):
 def box_maximum(constant: Float[Tensor, "*#B"], v: Float[Tensor, "*#B n"], region: Region) -> Float[Tensor, "*B"]:
     """``max { v . x + constant : x in the box }`` for ``v`` ``[B, n]``, or ``[B, R, n]`` for ``R`` objectives per box."""
     if v.ndim < 3 and region.lower.shape[0] > 1:
-        return constant + torch.maximum(v * region.lower, v * region.upper).sum(-1)
+        return constant + feature_sum(torch.maximum(v * region.lower, v * region.upper))
     # One box for many objectives: two products with vectors instead of passes over all coefficients.
     center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2
     if v.ndim < 3:
-        return constant + (v @ center[0] + v.abs() @ radius[0])
-    return constant + (v @ center[..., None])[..., 0] + (v.abs() @ radius[..., None])[..., 0]
+        return constant + (feature_product(v, center[0]) + feature_product(v.abs(), radius[0]))
+    return constant + row_products(v, center) + row_products(v.abs(), radius)
 
 
 def bound_backwards(

@@ -29,6 +29,7 @@ from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.operators.base import Affine
 from netproof.operators.hulls.hull import Conjugate, Hull
+from netproof.operators.sums import feature_sum
 from netproof.rows import Rows
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def evaluate_dual(
         multiplier = multipliers(k, v)
         conjugate = hulls[k].conjugate(v, multiplier)
         s[k], vs[k], conjugates[k] = multiplier, v, conjugate
-        return multiplier, conjugate.value.sum(-1)
+        return multiplier, feature_sum(conjugate.value)
 
     lines = bound_backwards(relaxation, objective, activate, rounding)
     return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, relaxation)

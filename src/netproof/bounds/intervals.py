@@ -12,6 +12,7 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
+from netproof.operators.sums import row_products
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -50,4 +51,4 @@ def _largest(
     v: Float[Tensor, "#B R n"], lower: Float[Tensor, "#B n"], upper: Float[Tensor, "#B n"]
 ) -> Float[Tensor, "B R"]:
     """``max { v . x }`` for ``[B, R, n]`` and boxes ``[B, n]``."""
-    return (v.clamp(min=0) @ upper[..., None] + v.clamp(max=0) @ lower[..., None])[..., 0]
+    return row_products(v.clamp(min=0), upper) + row_products(v.clamp(max=0), lower)

@@ -78,6 +78,11 @@ class Affine(Operator):
         """
         raise NotImplementedError(f"'{self.name}' does not say how long its sums are")
 
+    def offset_additions(self) -> int:
+        """The most additions that a number goes through in :meth:`offset`, where these are more than in a
+        :func:`netproof.operators.sums.feature_sum`."""
+        return 0
+
     @abstractmethod
     def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         """``sum_i A_i x_i + b``: ``[..., n_i]`` each to ``[..., n]``."""

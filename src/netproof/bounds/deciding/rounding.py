@@ -22,7 +22,9 @@ Hence
 
     true bound <= computed + gamma_N (|e| + |value| + C sum_w |w| M_w) + (1 + gamma_N) sum_w |w| E_w
 
-with ``N`` the number of all terms of all nodes and ``C`` a small constant. ``E`` is what offsets are off by
+with ``C`` a small constant and ``N`` the roundings that a number goes through at the most (:attr:`Graph.terms`): those of the
+longest chain ``n`` above, then those of the longest sum over the features of a node, which is taken by blocks
+(:mod:`netproof.operators.sums`), and one for each node whose share is added to the result. ``E`` is what offsets are off by
 (:meth:`netproof.operators.base.Affine.offset_error`), carried forward by ``|A|``, 0 at activations.
 
 **Which region.** Nothing above asks where the ranges come from. The multipliers are given numbers, the ``h`` and ``x``

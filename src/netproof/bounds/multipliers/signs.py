@@ -27,6 +27,7 @@ from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.kink_hull import KinkHull
+from netproof.operators.sums import feature_sum
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int8, Int64
@@ -194,7 +195,7 @@ class SignDual:
             arriving[k] = open_v
             up, down = open_v.clamp(min=0), open_v.clamp(max=0)
             open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
-            return s.index_copy(1, which, open_s), (up * offset[:, mine]).sum(-1)
+            return s.index_copy(1, which, open_s), feature_sum(up * offset[:, mine])
 
         lines = bound_backwards(self.relaxation, objective, activate, rounding)
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)

@@ -224,6 +224,9 @@ class Convolution(Affine):
     def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self._transpose(v, self.weight_absolute),)
 
+    def offset_additions(self) -> int:
+        return self.samples * prod(self.sample_shape[1:]) + self.weight.shape[0]
+
     def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
         if self.bias is None:
             return v.new_zeros(v.shape[:-1])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.sums import feature_product
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -82,7 +83,7 @@ class Linear(Affine):
         return (v @ self.weight_absolute,)
 
     def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
-        return v @ self.bias
+        return feature_product(v, self.bias)
 
     def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return self.bias.abs()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.sums import feature_product
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -93,7 +94,7 @@ class Scale(Affine):
         return (v * self.per_feature(self.scale.abs()),)
 
     def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
-        return v @ self.per_feature(self.shift).expand(self.size)
+        return feature_product(v, self.per_feature(self.shift).expand(self.size))
 
     def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return self.per_feature(self.shift).expand(self.size).abs()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.sums import feature_product
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -108,7 +109,7 @@ class Select(Affine):
         return self.adjoint(v)
 
     def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
-        return v.new_zeros(v.shape[:-1]) if self.fill is None else v @ self.fill
+        return v.new_zeros(v.shape[:-1]) if self.fill is None else feature_product(v, self.fill)
 
     def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros((), dtype=torch.float32) if self.fill is None else self.fill.abs()

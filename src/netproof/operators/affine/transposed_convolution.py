@@ -169,6 +169,9 @@ class TransposedConvolution(Affine):
     def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self.convolution.forward_absolute(v),)
 
+    def offset_additions(self) -> int:
+        return self.samples * prod(self.sample_shape[1:]) + self.sample_shape[0]
+
     def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
         if self.bias is None:
             return v.new_zeros(v.shape[:-1])

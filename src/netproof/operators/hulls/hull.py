@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from netproof.operators.sums import feature_sum
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -52,7 +54,7 @@ class Hull(ABC):
         The sum may be off from that of :meth:`conjugate` by a few roundings of ``v f(a)`` and ``s a``.
         """
         s = self.slope(v) * v
-        return s, self.conjugate(v, s).value.sum(-1)
+        return s, feature_sum(self.conjugate(v, s).value)
 
     def relax_rows(self, v: Float[Tensor, "B R n"]) -> tuple[Float[Tensor, "B R n"], Float[Tensor, "B R"]]:
         """:meth:`relax` for ``R`` objectives on every row of the hull: ``[B, R, n]`` to ``[B, R, n]`` and ``[B, R]``."""

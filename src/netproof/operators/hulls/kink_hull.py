@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netproof.operators.hulls.hull import Conjugate, Hull, PolygonHull
+from netproof.operators.sums import feature_product, feature_sum, row_products
 from netproof.rows import Rows
 
 if TYPE_CHECKING:
@@ -109,19 +110,20 @@ class KinkHull(Rows, Hull):
             some = v.index_select(1, which)
             up, down = some.clamp(min=0), some.clamp(max=0)
             s = (v * slope).index_copy_(1, which, (up * above).addcmul_(down, below))
-            return s, (up if self.left <= self.right else down) @ offset
+            return s, feature_product(up if self.left <= self.right else down, offset)
         above, below, offset = self._lines
         up, down = v.clamp(min=0), v.clamp(max=0)
         s = up * above
         s = s.addcmul_(down, below) if s.shape == down.shape else s + down * below
         chord = up if self.left <= self.right else down
-        return s, chord @ offset[0] if offset.shape[0] == 1 and offset.ndim == 2 else (chord * offset).sum(-1)
+        one = offset.shape[0] == 1 and offset.ndim == 2
+        return s, feature_product(chord, offset[0]) if one else feature_sum(chord * offset)
 
     def relax_rows(self, v: Float[Tensor, "B R n"]) -> tuple[Float[Tensor, "B R n"], Float[Tensor, "B R"]]:
         above, below, offset = self._lines
         up, down = v.clamp(min=0), v.clamp(max=0)
         chord = up if self.left <= self.right else down
-        value = (chord @ offset[..., None])[..., 0]
+        value = row_products(chord, offset)
         if torch.is_grad_enabled() and (v.requires_grad or above.requires_grad):
             return up * above[:, None] + down * below[:, None], value
         return up.mul_(above[:, None]).addcmul_(down, below[:, None]), value
