@@ -35,16 +35,15 @@ class Split(Rows):
         return Split(*(part.gather(1, column[:, None])[:, 0] for part in (self.k, self.feature, self.point)))
 
 
-def gap_candidates(
-    graph: Graph, region: Region, point: DualPoint, outputs: Tensor | None, width: int
-) -> tuple[Split, Tensor]:
-    """The ``width`` most promising activation splits of every row: ``[B, width]``, best first.
+def gap_candidates(point: DualPoint, outputs: Tensor | None, width: int) -> tuple[Split, Tensor]:
+    """The ``width`` most promising activation splits of every row of a bound's region: ``[B, width]``, best first.
 
     The gap of a feature is what the bound overestimates there: ``phi_j`` minus ``v f(a) - s a`` at
     the pre-activation ``a`` that the bound's own maximizer really has. Returns the gaps too;
     ``-inf`` marks features that cannot be split. ``outputs`` (``[B, n_output]`` bool, or None for
     all) says which features of a final activation may be.
     """
+    graph, region = point.relaxation.graph, point.region
     values = graph.values(point.x)
     gaps, points, layers, features = [], [], [], []
     for k, index in enumerate(graph.activations):

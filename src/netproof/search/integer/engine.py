@@ -368,7 +368,7 @@ class Search:
         if program is not None:
             split, gap = program_candidates(self._graph, region, point.v, program.a, outputs, 1)
         else:
-            split, gap = gap_candidates(self._graph, region, point, outputs, self._effort.look_ahead)
+            split, gap = gap_candidates(point, outputs, self._effort.look_ahead)
         chosen = input_split(region, point)
         rows = torch.isfinite(gap[:, 0]).nonzero()[:, 0]
         if len(rows):

@@ -202,7 +202,7 @@ class RangeSplit:
 
     def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
-        split, gap = gap_candidates(self._graph, left.region, point, None, _LOOK_AHEAD)
+        split, gap = gap_candidates(point, None, _LOOK_AHEAD)
 
         def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
             tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
