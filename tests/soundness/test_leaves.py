@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -206,7 +207,7 @@ LIES = ("dies", "late", "infeasible", "no ray", "short", "noise", "huge", "nan",
 @pytest.mark.parametrize("kind", LIES)
 def test_a_solver_that_lies_refutes_nothing(kind, monkeypatch):
     monkeypatch.setattr(HighsProcess, "solve", Liar(kind))  # no function: bound to no object
-    monkeypatch.setattr(relu_split, "_LEAF_ROUNDS", 1)
+    monkeypatch.setattr(relu_split, "SIGN", replace(relu_split.SIGN, leaf_rounds=1))
     for seed, rows in itertools.product(range(3), CONDITIONS[:2]):
         graph, lower, upper, largest = case(seed, rows)
         found = search(query(graph, lower, upper, rows, largest - 1e-6), seconds=5.0)
@@ -242,7 +243,7 @@ def test_a_leaf_that_stays_open_does_not_end_the_search(tmp_path, monkeypatch):
 
 
 def test_programs_too_large_to_be_written_are_not(monkeypatch):
-    monkeypatch.setattr(leaf, "_LARGEST_PROGRAM", 10)
+    monkeypatch.setattr(leaf, "LEAF", replace(leaf.LEAF, largest_program=10))
     graph, lower, upper, largest = case(2, CONDITIONS[1])
     asked = query(graph, lower, upper, CONDITIONS[1], largest - 1e-6)
     monkeypatch.setattr(HighsProcess, "solve", lambda *_, **__: pytest.fail("a program was written"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from netproof.certificate.checker.check import check
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
 from netproof.conditions.cases import linear_cases
+from netproof.effort import INTEGER
 from netproof.errors import QueryError
 from netproof.local_robustness import robustness
 from netproof.query import Conjunction, Query, Result, Verdict, sample_of
@@ -56,7 +58,7 @@ def test_general_queries(seed: int) -> None:
 @pytest.mark.parametrize("restart", [0, 2, 10_000])
 @pytest.mark.parametrize("seed", range(4))
 def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netproof.search.integer.engine._RESTART_AFTER", restart)
+    monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, restart=restart))
     monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=TINY))
     random = np.random.default_rng([32, seed])
     kinds: Counter[str] = Counter()
@@ -73,7 +75,7 @@ def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.M
 @pytest.mark.parametrize("seed", range(4))
 def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Order cases: windows, outputs that saturate, rivals that ask the same."""
-    monkeypatch.setattr("netproof.search.integer.engine._RESTART_AFTER", 2)
+    monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, restart=2))
     monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=effort))
     random = np.random.default_rng([33, seed])
     robust = 0

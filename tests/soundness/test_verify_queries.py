@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from netproof.bounds.region import box_region
+from netproof.effort import INTEGER
 from netproof.network import Network
 from netproof.query import Conjunction, Query, Result, Verdict
 from netproof.search.integer import engine
@@ -132,7 +133,7 @@ def test_searching_with_hardly_any_effort(seed: int, how: Effort) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_searches_that_begin_anew_at_once(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long searches start again with tighter ranges; here every search counts as long."""
-    monkeypatch.setattr("netproof.search.integer.engine._RESTART_AFTER", 2, raising=False)
+    monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, restart=2))
     random = np.random.default_rng([12, seed])
     for _ in range(12):
         net = random_network(
@@ -259,7 +260,7 @@ def test_a_single_point_is_evaluated() -> None:
 
 def test_the_same_seed_gives_the_same_search(monkeypatch: pytest.MonkeyPatch) -> None:
     # When alignment is tried goes by the clock; all else goes by counts.
-    monkeypatch.setattr(engine, "_FIRST_ALIGNMENT", math.inf)
+    monkeypatch.setattr(engine, "INTEGER", replace(engine.INTEGER, first_alignment=math.inf))
     random = np.random.default_rng(9)
     for _ in range(10):
         net = random_network(random)

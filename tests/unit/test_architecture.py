@@ -27,7 +27,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 _GROUND = {"errors", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
-_BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions"}
+_BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions", "effort"}
 _ENGINE = _BOUNDS | {"settings", "device", "attack", "exact", "search"}
 
 #: what each room may import besides itself
@@ -43,6 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors"},
     "operators": {"errors", "rows"},
     "graph": {"errors", "operators"},
+    # numbers alone, one of them how many rows of a graph fit into memory
+    "effort": {"graph"},
     "network": _GRAPHS,
     "device": _GRAPHS | {"network", "settings"},
     "result": {"errors"},

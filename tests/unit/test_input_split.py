@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
+from netproof.effort import BOX
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU
@@ -63,7 +65,7 @@ def test_boxes_that_do_not_close_are_given_up(patience, monkeypatch):
 
 
 def test_boxes_that_close_go_on(monkeypatch):
-    monkeypatch.setattr("netproof.search.real.input_split._WORTH", 0.0)
+    monkeypatch.setattr("netproof.search.real.input_split.BOX", replace(BOX, worth=0.0))
     search, region = tent(0.0011)
     assert search.run(region, torch.zeros(1, dtype=torch.int64), time.monotonic() + 600.0, 0.0).verdict is Verdict.UNSAT
 
@@ -78,7 +80,7 @@ def test_batches_are_small_where_there_are_many_cases(monkeypatch):
 
     monkeypatch.setattr(input_split, "box_lines", watched)
     most = 8 * 4 * 300 * 7
-    monkeypatch.setattr(input_split, "_BOUNDED", Budget(most))
+    monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, bounded=Budget(most)))
     count_looks(monkeypatch)
     search, region = tent(0.0, cases=300)
     assert search.run(region, torch.arange(300), 60).verdict in {Verdict.TIMEOUT, Verdict.UNKNOWN}
@@ -94,7 +96,7 @@ def test_parts_have_accounts_of_their_own_where_rounding_counts(share, own, monk
         return refine_with_account(graph, region, known)
 
     monkeypatch.setattr(input_split, "refine_with_account", refined)
-    monkeypatch.setattr(input_split, "_NEGLIGIBLE", share)
+    monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, negligible=share))
     count_looks(monkeypatch)
     search, region = tent(0.0)
     whole = Rounding.of(search._graph, region)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_signs_are_relaxed_where_there_is_no_point():
 
 
 def test_many_signs_are_passed_back_in_parts(monkeypatch):
-    monkeypatch.setattr(leaf, "ROWS", 3)
+    monkeypatch.setattr(leaf, "LEAF", replace(leaf.LEAF, rows=3))
     some, solver = programs(Solution(Status.OPTIMAL))
     some.bound(0, SIDE, later())
     check_program(solver.asked[0], elastic=False)
@@ -206,7 +207,7 @@ def test_a_solver_that_fails_twice_is_not_asked_again():
 @pytest.mark.parametrize(("largest", "asked"), [(5, 0), (6, 1)])
 def test_a_program_that_is_too_large_is_not_written(largest, asked, monkeypatch):
     """Four signs and two constraints, in one input that varies."""
-    monkeypatch.setattr(leaf, "_LARGEST_PROGRAM", largest)
+    monkeypatch.setattr(leaf, "LEAF", replace(leaf.LEAF, largest_program=largest))
     some, solver = programs(Solution(Status.OPTIMAL))
     assert some.bound(0, SIDE, later()).value == math.inf
     assert len(solver.asked) == asked
@@ -220,9 +221,9 @@ def test_no_more_time_than_there_is(monkeypatch):
     assert solver.asked[0][1] == deadline
     begun = time.monotonic()
     some.bound(0, SIDE, later(1e9))
-    assert begun + leaf._SECONDS <= solver.asked[1][1] <= time.monotonic() + leaf._SECONDS
+    assert begun + leaf.LEAF.seconds <= solver.asked[1][1] <= time.monotonic() + leaf.LEAF.seconds
     # The clock stops the writing of signs, or comes just before the solver.
-    for ticks in ([0.0, leaf._SECONDS], [0.0, 0.0, leaf._SECONDS]):
+    for ticks in ([0.0, leaf.LEAF.seconds], [0.0, 0.0, leaf.LEAF.seconds]):
         clock = iter(ticks)
         monkeypatch.setattr(leaf.time, "monotonic", clock.__next__)
         assert some.bound(0, SIDE, 50.0).value == math.inf

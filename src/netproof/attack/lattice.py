@@ -16,12 +16,8 @@ from torch import Tensor
 
 from netproof.attack.align import first_layer, tail
 from netproof.attack.corners import Goal
+from netproof.effort import INTEGER_ATTACK
 from netproof.graph.graph import Graph
-
-#: an input this close to a whole number is simply rounded
-_WHOLE = 0.02
-#: steps for which an input does not step back
-_TENURE = 10
 
 
 def round_near(weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -36,7 +32,7 @@ def round_near(weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generato
     """
     x = torch.maximum(torch.minimum(x, upper), lower)
     whole = x.round()
-    fractional = (x - whole).abs() > _WHOLE
+    fractional = (x - whole).abs() > INTEGER_ATTACK.whole
     rounded = torch.where(fractional, x, whole)
     moved = (rounded - x) @ weight.T
     columns = weight.T.contiguous()
@@ -96,5 +92,5 @@ def descend(
         usable = possible[rows, chosen]
         x[rows, chosen % inputs] += sign[chosen] * usable
         a = a + change[chosen] * usable[:, None]
-        forbidden[rows, (chosen + inputs) % (2 * inputs)] = step + 1 + _TENURE
+        forbidden[rows, (chosen + inputs) % (2 * inputs)] = step + 1 + INTEGER_ATTACK.tenure
     return x[:0]

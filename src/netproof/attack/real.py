@@ -10,16 +10,9 @@ from torch import Tensor
 from netproof.attack.gradient import ascend
 from netproof.attack.replay import Replayer
 from netproof.conditions.constraints import Constraints
-from netproof.graph.budget import Budget
+from netproof.effort import REAL_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
-
-#: a point this close to meeting its case in float32 is worth a replay (relative to the size of the threshold)
-_NEAR = 1e-5
-#: bytes that the values of all rows that climb at once may occupy, with those kept for their gradients
-_BATCH, _KEPT = Budget(128 << 20, whole=True, size=4), 3
-#: replays of one batch of points at most
-_REPLAYS = 8
 
 
 class FloatAttack:
@@ -47,7 +40,7 @@ class FloatAttack:
         """Gradient ascent towards each of the cases, from the centre and from random points."""
         if not self._replayer.possible:
             return None
-        for some in torch.split(case, _BATCH.rows(self._graph, _KEPT * restarts)):
+        for some in torch.split(case, REAL_ATTACK.batch.rows(self._graph, REAL_ATTACK.kept * restarts)):
             witness = self._ascend(some, restarts, steps, deadline)
             if witness is not None or time.monotonic() >= deadline:
                 return witness
@@ -82,6 +75,6 @@ class FloatAttack:
         return self._replay(x, margin.cpu(), case)
 
     def _replay(self, x: Tensor, margin: Tensor, case: Tensor) -> Witness | None:
-        near = (margin >= -_NEAR * self._size[case]).nonzero()[:, 0]
-        best = near[margin[near].argsort(descending=True)[:_REPLAYS]]
+        near = (margin >= -REAL_ATTACK.near * self._size[case]).nonzero()[:, 0]
+        best = near[margin[near].argsort(descending=True)[: REAL_ATTACK.replays]]
         return self._replayer.first(x[best]) if len(best) else None

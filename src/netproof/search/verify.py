@@ -19,6 +19,7 @@ from typing import overload
 import torch
 
 from netproof.device import check_device
+from netproof.effort import PARTS
 from netproof.errors import InputError, QueryError
 from netproof.exact.base import Engine
 from netproof.exact.registry import exact_engine
@@ -34,10 +35,6 @@ from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-#: seconds that a part gets at the least of what is left, so that parts which bounds decide are decided in their turn
-_LEAST_SHARE = 0.1
-#: undecided parts are asked again where each can have so many times the time it had
-_AGAIN = 2.0
 
 #: decides one query that is not misclassified
 Decide = Callable[[Query, Settings], Result]
@@ -234,8 +231,8 @@ def _ask(question: Question, decide: Decide, settings: Settings) -> Result:
         undecided = []
         for number, position in enumerate(left):
             remaining = deadline - time.monotonic()
-            share = min(max(remaining / (len(left) - number), _LEAST_SHARE), remaining)
-            if share <= 0 or (position in had and share < _AGAIN * had[position]):
+            share = min(max(remaining / (len(left) - number), PARTS.least_share), remaining)
+            if share <= 0 or (position in had and share < PARTS.again * had[position]):
                 undecided.append(position)
                 continue
             part = question.parts[position]

@@ -18,6 +18,7 @@ from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, cases_of, tighten_by_cases
+from netproof.effort import INTEGER
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.engine import Search
@@ -28,9 +29,6 @@ _LOG = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[np.int64]]
 
-#: output cases bounded at once at the root
-_ROOT_ROWS = 1024
-
 
 def verify_integer(queries: Sequence[Query], settings: Settings) -> Iterator[tuple[int, Result]]:
     """Decide queries on one network, none of them misclassified, yielding ``(position, result)`` as they are decided.
@@ -39,7 +37,7 @@ def verify_integer(queries: Sequence[Query], settings: Settings) -> Iterator[tup
     each query, counting its share of shared work.
     """
     cases = max(len(queries[0].condition), 1)
-    size = max(1, _ROOT_ROWS // cases)
+    size = max(1, INTEGER.root_rows // cases)
     for start in range(0, len(queries), size):
         positions = range(start, min(start + size, len(queries)))
         yield from _verify_chunk([(p, queries[p]) for p in positions], settings)

@@ -22,6 +22,7 @@ from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, tighten_by_cases
+from netproof.effort import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
 from netproof.rows import Rows
@@ -33,7 +34,7 @@ from netproof.search.branching import (
     split_regions,
 )
 from netproof.search.integer.attacks import Attacker
-from netproof.search.integer.dive import BEAM, Diver
+from netproof.search.integer.dive import Diver
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
 from netproof.search.outcome import Outcome
@@ -41,39 +42,6 @@ from netproof.search.proofs.log import CommonCuts, ConditionalCuts, Multiplied, 
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import WorstFirst
 from netproof.settings import Settings
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much work a subproblem is worth; found by measurement, the same for every network.
-
-    Attributes
-    ----------
-    root_steps : first-order steps at the root
-    steps : first-order steps in a subproblem where there is no interior point solver
-    iterations : interior point iterations for what first-order steps leave open
-    batch : subproblems bounded at once
-    look_ahead : candidate splits tried out where there is no interior point solver
-    """
-
-    root_steps: int = 20
-    steps: int = 20
-    iterations: int = 20
-    batch: int = 64
-    look_ahead: int = 8
-
-
-#: a bound this far below 0 in floating point is worth the exact evaluation
-_GOAL = -0.01
-#: seconds of search before alignment is tried, and how many times longer the search must have
-#: gone on before it is tried again
-_FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
-#: subproblems after which a search on a box of few points is ended by evaluating all of them
-_EVALUATE_ALL_AFTER = 128
-#: a dive begins where this many times as many subproblems are open as it takes: the best of them say something
-_DIVE_FROM = 4
-#: subproblems of a case after which its search begins anew with tighter ranges
-_RESTART_AFTER = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +124,7 @@ class Search:
             return self._sat(found, "bound")
         if not len(self._tree):
             return Outcome(Verdict.UNSAT, self._tree.count, method="bound")
-        self._begun, self._next_alignment = begun, _FIRST_ALIGNMENT
+        self._begun, self._next_alignment = begun, INTEGER.first_alignment
         return self._tree.search(
             lambda batch: self._step(batch, region, deadline),
             self._effort.batch,
@@ -168,12 +136,12 @@ class Search:
         """Bound a batch and split what stays open; attacks and restarts when it is time for them."""
         if self._settings.attack and time.monotonic() - self._begun >= self._next_alignment:
             found = self._attacker.align(batch.case, deadline)
-            self._next_alignment = _NEXT_ALIGNMENT * (time.monotonic() - self._begun)
+            self._next_alignment = INTEGER.next_alignment * (time.monotonic() - self._begun)
             if found is not None:
                 return self._sat(found, "attack")
         found = self._process(batch)
         if found is None and self._interior is not None:
-            stubborn = (self._spent >= _RESTART_AFTER).nonzero()[:, 0]
+            stubborn = (self._spent >= INTEGER.restart).nonzero()[:, 0]
             if len(stubborn):
                 self._spent[stubborn] = -torch.inf
                 self._restarted = True
@@ -185,7 +153,7 @@ class Search:
 
     def _end_by_enumeration(self, region: Region) -> Outcome | None:
         """Decide what is open by evaluating every point of the box, where there are few and the search is long."""
-        if self._tree.count < _EVALUATE_ALL_AFTER or points_in(region) > MOST_POINTS:
+        if self._tree.count < INTEGER.long or points_in(region) > MOST_POINTS:
             return None
         case = torch.unique(self._tree.pop(len(self._tree)).case)
         found = self._attacker.replay(all_points(region))
@@ -203,9 +171,9 @@ class Search:
         now = time.monotonic()
         while found is None and self._diver.seconds < self._diver.share * (now - self._begun) and now < deadline:
             if not self._diver.running:
-                if len(self._tree) < _DIVE_FROM * BEAM:
+                if len(self._tree) < INTEGER.dive_from * DIVE.beam:
                     break
-                self._diver.begin(self._tree.peek(BEAM))
+                self._diver.begin(self._tree.peek(DIVE.beam))
             found = self._diver.advance(deadline)
             self._diver.seconds -= now
             now = time.monotonic()
@@ -317,7 +285,7 @@ class Search:
         start = [
             torch.zeros_like(low) if m is None else m for m, low in zip(point.s, batch.region.range_lower, strict=True)
         ]
-        program = self._interior.solve(relaxation, objective, start, self._effort.iterations, _GOAL)
+        program = self._interior.solve(relaxation, objective, start, self._effort.iterations, INTEGER.goal)
         exact, _ = evaluate_exact(relaxation, objective, program.s)
         rows = self._still_open(batch, exact)
         zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
@@ -339,7 +307,7 @@ class Search:
             inherited = evaluate_dual(*work, batch.parameters.multipliers()).value
             start = better(start, (batch.parameters, inherited))
             steps = self._effort.steps if self._interior is None else 0
-        parameters = optimize(*work, start[0], Until(steps, _GOAL))[0] if steps else start[0]
+        parameters = optimize(*work, start[0], Until(steps, INTEGER.goal))[0] if steps else start[0]
         # The decision: multipliers on a grid, the bound evaluated without rounding.
         relaxation = Relaxation(self._graph, region)
         double = Parameters(tuple(a.double() for a in parameters.alpha), tuple(b.double() for b in parameters.beta))

@@ -21,6 +21,7 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import split_scores
 from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.bounds.region import Region
+from netproof.effort import CELL
 from netproof.query import Verdict
 from netproof.rows import Rows
 from netproof.search.outcome import Outcome
@@ -30,11 +31,6 @@ from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import ReluSplit, sign_split
 from netproof.search.tree import DepthFirst
 from netproof.solvers.highs.solve import HighsProcess
-
-#: a search's seconds of grace, and its most seconds, against those of the ranges before it
-_SEARCH_SHARE, _LONGEST_SEARCH = 0.5, 4.0
-#: what a unit is worth by which the lower end of a feature rises of which the bound takes the lower line
-_CLOSING = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +109,8 @@ class CellSearch:
                 self._record.leaf(nodes, Grounds(Means.EMPTY))
             return None
         cell = replace(cell, region=refined)
-        until = min(deadline, time.monotonic() + _LONGEST_SEARCH * seconds)
-        found = self._search(cell, until, _SEARCH_SHARE * seconds)
+        until = min(deadline, time.monotonic() + CELL.longest_search * seconds)
+        found = self._search(cell, until, CELL.search_share * seconds)
         if found.verdict is Verdict.UNSAT:
             return None
         if found.verdict is Verdict.SAT:
@@ -188,7 +184,7 @@ class CellSearch:
                     continue
                 low, high = dual.lower[own], dual.upper[own]
                 above, below = up[own] * (low / (high - low)) ** 2, up[own] * (high / (high - low)) ** 2
-                price = torch.cat([above, below + _CLOSING * down[own]])
+                price = torch.cat([above, below + CELL.closing * down[own]])
                 node = self._problem.graph.nodes[self._problem.graph.activations[k]].operands[0]
                 c = price.new_zeros(len(price), self._problem.graph.nodes[node].size)
                 c[torch.arange(len(price), device=c.device), which.repeat(2)] = 1.0

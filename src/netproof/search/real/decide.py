@@ -21,6 +21,7 @@ from netproof.bounds.region import Region, box_region, point_region, propagate_i
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.constraints import Constraints
 from netproof.device import find_device, plain_products
+from netproof.effort import REAL, TOUCH
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict
@@ -31,21 +32,11 @@ from netproof.search.real.memory import check_memory
 from netproof.search.real.problem import Problem
 from netproof.search.real.range_split import RangeSplit
 from netproof.search.real.rounds import Rounds
-from netproof.search.real.touch import BENDS, Touch
+from netproof.search.real.touch import Touch
 from netproof.settings import Settings
 
-#: restarts and steps of the attack before anything else, and of the one on what the root leaves open
-_QUICK, _LONG = (4, 20), (20, 60)
-
-#: with at most so many inputs that vary, the box is split
-_FEW_INPUTS = 8
-#: with at most so many inputs and more than so many open features too, for so much of the time that is left unless that
-#: closes a good part of the box
-_SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.5
 #: why a search is not begun
 _BEYOND = "values can be so large (2^500) that no bound of them is finite in float64"
-#: bytes that open subproblems may occupy in any case
-_LEAST_MEMORY = 1 << 20
 
 
 def verify_real(query: Query, settings: Settings, record: Journal | None = None) -> Result:
@@ -55,7 +46,7 @@ def verify_real(query: Query, settings: Settings, record: Journal | None = None)
     """
     begun = time.monotonic()
     device = find_device(settings.device)
-    settings = replace(settings, memory=max(check_memory(query, settings), _LEAST_MEMORY))
+    settings = replace(settings, memory=max(check_memory(query, settings), REAL.least_memory))
     deadline = begun + settings.timeout
     try:
         with plain_products(device):
@@ -89,7 +80,7 @@ def _decide(
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
     if attack is not None:
-        witness = attack.ascend(case, *_QUICK, deadline)
+        witness = attack.ascend(case, *REAL.quick, deadline)
         if witness is not None:
             return Outcome(Verdict.SAT, 0, witness), "attack"
     propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
@@ -104,11 +95,11 @@ def _decide(
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     if attack is not None:
-        witness = attack.ascend(case, *_LONG, deadline)
+        witness = attack.ascend(case, *REAL.long, deadline)
         if witness is not None:
             return Outcome(Verdict.SAT, len(constraints), witness), "attack"
     if touch is not None:
-        touched = torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, BENDS))
+        touched = torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, TOUCH.bends))
         case = roots.left(case, touched, Means.FRACTIONS)
         if not len(case):
             return Outcome(Verdict.UNSAT, len(constraints)), "bound"
@@ -190,10 +181,12 @@ def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadli
     graph = problem.graph
     varying = int((query.lower < query.upper).sum())
     before = 0
-    boxes = varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES)
+    boxes = varying <= REAL.few_inputs or (
+        varying <= REAL.some_inputs and _open_count(graph, region) > REAL.many_features
+    )
     if boxes:
         now = time.monotonic()
-        until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
+        until = math.inf if varying <= REAL.few_inputs else now + REAL.share_of_boxes * (deadline - now)
         found = InputSplit(problem).run(region, case, deadline, until)
         if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
             return _ended(found, deadline), "search"

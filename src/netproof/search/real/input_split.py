@@ -26,30 +26,14 @@ from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_ranges, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
-from netproof.graph.budget import Budget
+from netproof.effort import BOX, TOUCH
 from netproof.query import Verdict
 from netproof.rows import Rows
 from netproof.search.branching import Split
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means, one_constraint, split_cases
 from netproof.search.real.problem import Problem
-from netproof.search.real.touch import BENDS
 from netproof.search.tree import DepthFirst
-
-#: what one batch of boxes may occupy: where constraints are bounded, and where both ends of ranges are, of so many features
-_BOUNDED, _REFINED, _FEATURES = Budget(24 << 20), Budget(24 << 20, least=4, most=2048), 64
-#: with at most so many inputs that vary, a box with more than so many open features is split at once
-_FEW_INPUTS, _MOST_FEATURES = 8, 400
-#: inputs that are tried out for a split
-_LOOK_AHEAD = 5
-#: the share of the region that has to be closed for boxes to be worth more time
-_WORTH = 0.25
-#: boxes narrower than this share of their magnitude are not split any more
-_NARROW = 1e-11
-#: bounds up to so much, relative to thresholds, may be 0 but for rounding; so many boxes of a batch are looked at
-_TOUCHES, _TOUCHED = 1e-9, 16
-#: what the account of rounding may add to a bound, in parts of it, for the whole region's to be used on all parts
-_NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +69,8 @@ class InputSplit:
         self._size = 1 + float(problem.constraints.threshold.abs().max())
         graph, constraints = problem.graph, problem.constraints
         #: boxes on which all constraints are bounded at once, and boxes whose ranges are refined besides
-        self._portion = _BOUNDED.rows(graph, len(constraints) * constraints.width)
-        self._batch = min(self._portion, _REFINED.rows(graph, 2 * min(graph.widest, _FEATURES)))
+        self._portion = BOX.bounded.rows(graph, len(constraints) * constraints.width)
+        self._batch = min(self._portion, BOX.refined.rows(graph, 2 * min(graph.widest, BOX.refined_features)))
         # Depth first, which keeps few boxes open: all have to be refuted in any order.
         self._tree: DepthFirst[Boxes] = DepthFirst(
             problem.memory, problem.record, stuck="a box cannot be split any further"
@@ -112,7 +96,7 @@ class InputSplit:
         self._tree.add(Boxes(region, cases, infinite, torch.zeros(1, dtype=torch.float32), node))
 
         def judge() -> Outcome | None:
-            if time.monotonic() >= patience and self._tree.total(_volume) > 1 - _WORTH:
+            if time.monotonic() >= patience and self._tree.total(_volume) > 1 - BOX.worth:
                 return self._tree.undecided(Verdict.UNKNOWN, "boxes do not close")
             return None
 
@@ -123,7 +107,7 @@ class InputSplit:
         left, score, found = self._bound(batch, deadline)
         if found is not None or not len(left):
             return found
-        narrow = left.region.upper - left.region.lower <= _NARROW * (1 + left.region.upper.abs())
+        narrow = left.region.upper - left.region.lower <= BOX.narrow * (1 + left.region.upper.abs())
         if bool(narrow.all(1).any()):
             self._tree.put_aside(left.case, left.value)
             return self._tree.stuck()
@@ -145,9 +129,9 @@ class InputSplit:
         left, slopes = self._close(self._cut(batch, region, Means.FORMS), rounding)
         graph = self._graph
         features = sum(unstable_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
-        small = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left))
+        small = (torch.as_tensor(features) <= BOX.most_features).expand(len(left))
         # The ranges of the whole box are refined already.
-        many = ~small & ((left.region.lower < left.region.upper).sum(1) > _FEW_INPUTS) & (left.depth > 0)
+        many = ~small & ((left.region.lower < left.region.upper).sum(1) > BOX.few_inputs) & (left.depth > 0)
         if time.monotonic() >= deadline:
             small, many = torch.zeros_like(small), torch.zeros_like(many)
         rows = (~small & ~many).nonzero()[:, 0]
@@ -174,11 +158,11 @@ class InputSplit:
         """The boxes without those in which every open case is refuted by a bound of exactly 0."""
         if self._touch is None:
             return left, slopes
-        close = left.value <= _TOUCHES * self._size
+        close = left.value <= BOX.touches * self._size
         kept = torch.ones(len(left), dtype=torch.bool)
-        for row in close.nonzero()[:_TOUCHED, 0].tolist():
+        for row in close.nonzero()[: BOX.touched, 0].tolist():
             cases = left.cases[row].nonzero()[:, 0].tolist()
-            kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, BENDS))
+            kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, TOUCH.bends))
         if self._record is not None:
             self._refuted(left, left.cases & ~kept[:, None], Means.FRACTIONS)
         return left.take(kept), slopes[kept]
@@ -190,7 +174,7 @@ class InputSplit:
         score = torch.where(left.cases[..., None], score, 0.0).sum(1)
         # On every other level only; on those between, the reach of the lines decides alone.
         at = (left.depth % 2 == 0).nonzero()[:, 0]
-        tried = min(_LOOK_AHEAD, score.shape[1])
+        tried = min(BOX.look_ahead, score.shape[1])
         if tried < 2 or not len(at):
             return score
         best, candidates = score[at].topk(tried, 1)
@@ -258,7 +242,7 @@ class InputSplit:
         lines = self._lines(relaxation, rounding)
         if self._negligible is None:
             plain = box_maximum(lines.constant, lines.coefficients, region)
-            self._negligible = bool((lines.value - plain <= _NEGLIGIBLE * plain.abs()).all())
+            self._negligible = bool((lines.value - plain <= BOX.negligible * plain.abs()).all())
         single = lines.value.view(boxes, number, width)
         value = single.amin(-1)
         cases = batch.cases & (value >= 0)

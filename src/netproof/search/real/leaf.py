@@ -32,28 +32,14 @@ from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.conditions.constraints import Constraints
+from netproof.effort import LEAF
 from netproof.solvers.highs.model import Floats, Model, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
-
-#: numbers in the matrix of a program that is still written down
-_LARGEST_PROGRAM = 1 << 22
-#: rows that are passed back at once
-ROWS = 256
-#: by how much HiGHS may miss a row or a reduced cost; the least that it takes is 1e-10
-_TOLERANCE = 1e-9
-#: how far below 0 a program may end that shows nothing, of the largest values that constraints and signs can have
-_WITHIN = 1e-8
-#: the longest that one program may take, in seconds
-_SECONDS = 10.0
-#: bytes that the solver may occupy at most
-_MEMORY = 1 << 30
-#: how often the solver may fail before it is not asked any more
-_ACCIDENTS = 2
 
 
 def leaf_solver(memory: int) -> HighsProcess:
     """A solver for leaves, where open subproblems may occupy ``memory`` bytes."""
-    return HighsProcess(min(memory, _MEMORY))
+    return HighsProcess(min(memory, LEAF.memory))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,23 +119,23 @@ class LeafPrograms(ABC, Generic[P]):
         """Bound a case on a part of the region in which nothing is left to split."""
         unknown = Leaf(torch.inf)
         rows = self._splits(part) + self._constraints.width
-        if rows * len(self._free) > _LARGEST_PROGRAM or self._accidents >= _ACCIDENTS:
+        if rows * len(self._free) > LEAF.largest_program or self._accidents >= LEAF.accidents:
             return unknown
-        until = min(deadline, time.monotonic() + _SECONDS)
+        until = min(deadline, time.monotonic() + LEAF.seconds)
         margins = self._lines_of_constraints(case, part)
         signs, features = self._lines_of_splits(part, until)
         if signs is None or time.monotonic() >= until:
             return unknown
         try:
-            solution = self._solver.solve(_program(margins, signs), until, relaxed=True, tolerance=_TOLERANCE)
+            solution = self._solver.solve(_program(margins, signs), until, relaxed=True, tolerance=LEAF.tolerance)
             if solution.status not in (Status.OPTIMAL, Status.TIME):
                 elastic = _program(margins, signs, elastic=True)
-                solution = self._solver.solve(elastic, until, relaxed=True, tolerance=_TOLERANCE)
+                solution = self._solver.solve(elastic, until, relaxed=True, tolerance=LEAF.tolerance)
         except SolverError:
             self._accidents += 1
             return unknown
         point = self._point(solution)
-        reached = point is not None and solution.point is not None and solution.point[-1] >= -_WITHIN
+        reached = point is not None and solution.point is not None and solution.point[-1] >= -LEAF.within
         hopeless = bool(reached and solution.status is Status.OPTIMAL)
         weight, beta = self._multipliers(self._splits(part), margins, signs, features, solution)
         if weight is None or beta is None:
@@ -243,7 +229,7 @@ class SignLeaves(LeafPrograms[Tensor]):
         dual, parts, begin = self._dual, [], 0
         for k, which in enumerate(dual.index):
             node = dual.graph.nodes[dual.graph.activations[k]].operands[0]
-            for some in torch.split(torch.arange(len(which)), ROWS):
+            for some in torch.split(torch.arange(len(which)), LEAF.rows):
                 if time.monotonic() >= until:
                     return None, some
                 c = torch.zeros(len(some), dual.graph.nodes[node].size, dtype=torch.float64)

@@ -24,7 +24,7 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.reduce import reduce_real_ranges
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
-from netproof.graph.budget import Budget
+from netproof.effort import RANGE
 from netproof.graph.graph import Graph
 from netproof.query import Witness
 from netproof.search.branching import Split, gap_candidates, split_regions
@@ -35,12 +35,6 @@ from netproof.search.real.problem import Problem
 from netproof.search.real.straight import RangeLeaves
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import WorstFirst
-
-_ROOT_STEPS, _STEPS = 60, 25
-#: candidate splits tried out per subproblem
-_LOOK_AHEAD = 4
-#: what one batch may occupy, and how many tensors of all features each row needs
-_BATCH, _TENSORS = Budget(128 << 20, least=2, most=128, whole=True), 40
 
 
 class RangeSplit:
@@ -58,7 +52,7 @@ class RangeSplit:
         self._solver = leaf_solver(memory)
         self._leaves: RangeLeaves | None = None
         self._record = problem.record
-        self._batch = _BATCH.rows(graph, _TENSORS, memory)
+        self._batch = RANGE.batch.rows(graph, RANGE.tensors, memory)
         self._tree: WorstFirst[Subproblems] = WorstFirst(
             memory, problem.record, stuck="a subproblem that cannot be split stays open"
         )
@@ -80,8 +74,10 @@ class RangeSplit:
             return self._search(root, deadline)
 
     def _search(self, root: Subproblems, deadline: float) -> Outcome:
-        found = self._process(root, _ROOT_STEPS, deadline)
-        return found or self._tree.search(lambda batch: self._process(batch, _STEPS, deadline), self._batch, deadline)
+        found = self._process(root, RANGE.root_steps, deadline)
+        return found or self._tree.search(
+            lambda batch: self._process(batch, RANGE.steps, deadline), self._batch, deadline
+        )
 
     def _process(self, batch: Subproblems, steps: int, deadline: float) -> Outcome | None:
         """Bound subproblems in portions, and put the halves of those that stay open into the store."""
@@ -202,7 +198,7 @@ class RangeSplit:
 
     def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
-        split, gap = gap_candidates(point, None, _LOOK_AHEAD)
+        split, gap = gap_candidates(point, None, RANGE.look_ahead, left.region)
 
         def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
             tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))

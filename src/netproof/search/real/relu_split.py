@@ -16,7 +16,7 @@ from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
-from netproof.graph.budget import Budget
+from netproof.effort import SIGN
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
 from netproof.search.branching import Split
@@ -27,17 +27,6 @@ from netproof.search.real.problem import Problem
 from netproof.search.tree import WorstFirst
 from netproof.solvers.highs.solve import HighsProcess
 
-_ROOT_STEPS, _STEPS = 40, 4
-#: candidate splits tried out per subproblem
-_LOOK_AHEAD = 6
-#: what one batch may occupy, and tensors of the largest node that each row needs
-_BATCH, _TENSORS = Budget(256 << 20, least=4, most=256), 12
-#: a search is judged after so many subproblems for each case
-_JUDGED = 64
-#: and so many times its time of grace is what it is judged by to begin with
-_PATIENCE = 4.0
-#: rounds of optimization that a subproblem with nothing left to split gets before its linear program is solved
-_LEAF_ROUNDS = 2
 _STUCK = "a subproblem without open features stays open"
 
 
@@ -79,7 +68,7 @@ class ReluSplit:
         self._attack = problem.attack
         self._touch = problem.touch
         self._record = problem.record
-        self._batch = _BATCH.rows(dual.graph, _TENSORS, memory)
+        self._batch = SIGN.batch.rows(dual.graph, SIGN.tensors, memory)
         self._tree: WorstFirst[Open] = WorstFirst(memory, problem.record, stuck=_STUCK)
         self._leaves = SignLeaves(dual, rounding, constraints, solver or leaf_solver(memory))
         #: whether any leaf that stays open might be closed by other means
@@ -117,7 +106,7 @@ class ReluSplit:
         if node is None and self._record is not None:
             node = self._record.root(case, self._dual.region)
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64), node)
-        witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
+        witness = self._bound(root, SIGN.root_steps, deadline, root=True)
         if witness is not None:
             return self._tree.sat(witness)
         begun, first = time.monotonic(), self._tree.bound
@@ -133,11 +122,11 @@ class ReluSplit:
 
     def _step(self, batch: Open, deadline: float) -> Outcome | None:
         """Split subproblems and bound their halves; close those by linear programs of which nothing is left to split."""
-        is_leaf = batch.rounds >= _LEAF_ROUNDS
+        is_leaf = batch.rounds >= SIGN.leaf_rounds
         witness = self._solve(batch.take(is_leaf), deadline)
         batch = batch.take(~is_leaf)
         if witness is None and len(batch):
-            witness = self._bound(self._split(batch, deadline), _STEPS, deadline)
+            witness = self._bound(self._split(batch, deadline), SIGN.steps, deadline)
         if witness is not None:
             return self._tree.sat(witness)
         return self._tree.stuck() if self._attack is None else None  # no proof any more, and no witness
@@ -183,12 +172,12 @@ class ReluSplit:
     def _is_hopeless(self, first: float, rows: int, begun: float, grace: float, deadline: float) -> bool:
         """Whether the bound will not fall to 0 in time, if every doubling of the subproblems takes about the same off it."""
         spent = time.monotonic() - begun
-        if math.isinf(grace) or spent <= 0 or self._tree.count < _JUDGED * rows:
+        if math.isinf(grace) or spent <= 0 or self._tree.count < SIGN.judged * rows:
             return False
         share = max((first - self._tree.bound) / first, 1e-9) if first > 0 else 1.0
         needed = math.log2(self._tree.count / rows) / share
         # Early on the guess is rough.
-        seconds, doubt = (deadline - begun, 1.0) if spent >= grace else (_PATIENCE * grace, 2.0)
+        seconds, doubt = (deadline - begun, 1.0) if spent >= grace else (SIGN.patience * grace, 2.0)
         return needed > doubt * math.log2(max(self._tree.count / rows * seconds / spent, 1.0))
 
     def _bound(self, batch: Open, steps: int, deadline: float, *, root: bool = False) -> Witness | None:
@@ -261,7 +250,9 @@ class ReluSplit:
         def objective(rows: Tensor) -> Objective:
             return self._light_constraints.mixed(case[rows], _one(choice.weight[rows]))
 
-        return choose_split(self._light, objective, batch.side, choice, Tries(_LOOK_AHEAD, 4 * self._batch, deadline))
+        return choose_split(
+            self._light, objective, batch.side, choice, Tries(SIGN.look_ahead, 4 * self._batch, deadline)
+        )
 
 
 def sign_split(dual: SignDual, feature: Tensor) -> Split:

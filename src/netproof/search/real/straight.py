@@ -19,8 +19,9 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.constraints import Constraints
+from netproof.effort import LEAF
 from netproof.graph.graph import Graph
-from netproof.search.real.leaf import ROWS, LeafPrograms, Lines
+from netproof.search.real.leaf import LeafPrograms, Lines
 from netproof.solvers.highs.solve import HighsProcess
 
 
@@ -81,7 +82,7 @@ class RangeLeaves(LeafPrograms[Region]):
         ):
             for k, (end, before) in enumerate(zip(ends, known, strict=True)):
                 node = self._graph.nodes[self._graph.activations[k]].operands[0]
-                for some in torch.split((end[0] != before[0]).nonzero()[:, 0], ROWS):
+                for some in torch.split((end[0] != before[0]).nonzero()[:, 0], LEAF.rows):
                     if time.monotonic() >= until:
                         return None, some
                     c = torch.zeros(len(some), self._graph.nodes[node].size, dtype=torch.float64)
