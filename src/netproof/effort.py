@@ -246,7 +246,7 @@ class LeafEffort:
     within : how far below 0 a program may end that shows nothing, of the largest values that constraints and splits can have
     seconds : the longest that one program may take
     memory : bytes that the solver may occupy at most
-    accidents : how often the solver may fail before it is not asked any more
+    failures : how often the solver may fail before it is not asked any more
     """
 
     largest_program: int = 1 << 22
@@ -255,7 +255,7 @@ class LeafEffort:
     within: float = 1e-8
     seconds: float = 10.0
     memory: int = 1 << 30
-    accidents: int = 2
+    failures: int = 2
 
 
 @dataclass(frozen=True)

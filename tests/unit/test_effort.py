@@ -72,7 +72,7 @@ PINNED = {
         "within": 1e-08,
         "seconds": 10.0,
         "memory": 1073741824,
-        "accidents": 2,
+        "failures": 2,
     },
     "PARTS": {
         "least_share": 0.1,

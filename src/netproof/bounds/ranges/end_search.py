@@ -68,7 +68,7 @@ class EndSearch:
     ) -> None:
         graph, region = dual.graph, dual.region
         self._graph, self._dual = graph, dual
-        self._light = self._dual.to(torch.float32, device)
+        self._dual32 = self._dual.to(torch.float32, device)
         self._rounding = Rounding.of(graph, region)
         self._side = torch.zeros(len(self._dual), dtype=torch.int8) if side is None else side
         self._part = side is not None
@@ -149,9 +149,9 @@ class EndSearch:
 
     def _start(self, end: Tensor, deadline: float) -> None:
         """Bound ends on the whole region."""
-        alpha = self._light.crown_alpha().cpu()
+        alpha = self._dual32.crown_alpha().cpu()
         for part in torch.split(end, self._rows):
-            rows = len(part), len(self._light)
+            rows = len(part), len(self._dual32)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
             self._pool.push(self._bound(whole, _ROOT_STEPS, self._target(), deadline))
@@ -184,7 +184,7 @@ class EndSearch:
             return self._objective(owner[rows], torch.float32, goal[rows])
 
         feature, splittable = choose_split(
-            self._light, objective, batch.side, batch.choice(), Tries(_LOOK_AHEAD, 2 * self._rows)
+            self._dual32, objective, batch.side, batch.choice(), Tries(_LOOK_AHEAD, 2 * self._rows)
         )
         stuck = batch.take((~splittable).nonzero()[:, 0])
         if len(stuck):
@@ -206,10 +206,10 @@ class EndSearch:
         """The same parts with better multipliers, and what these prove."""
         self.count += len(leaves)
         owner = leaves.owner
-        light_owner, goal = self._asked(owner, target)
+        owner32, goal = self._asked(owner, target)
         choice, _ = optimize_signs(
-            self._light,
-            lambda rows, _: self._objective(light_owner[rows], torch.float32, goal[rows]),
+            self._dual32,
+            lambda rows, _: self._objective(owner32[rows], torch.float32, goal[rows]),
             leaves.side,
             leaves.choice(),
             Until(steps, -_MARGIN * float(self._width[owner].median()), deadline),
@@ -224,7 +224,7 @@ class EndSearch:
 
     def _asked(self, owner: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Owners and their targets, as a search in float32 takes them and where it is done."""
-        return owner.to(self._light.device), target[owner].to(self._light.device, torch.float32)
+        return owner.to(self._dual32.device), target[owner].to(self._dual32.device, torch.float32)
 
     def _objective(self, end: Tensor, dtype: torch.dtype, goal: Tensor | None = None) -> Objective:
         """The objectives of ends, less a goal where there is one, on the device that the numbers of the ends are on."""

@@ -151,8 +151,8 @@ class CellSearch:
         """Both halves of a cell, the more promising one first; none where nothing is left to split."""
         dual = SignDual.of(self._problem.graph, cell.region)
         side = sides_of(dual, self._sides(cell))
-        light = dual.to(torch.float32, self._problem.device)
-        gains = self._gains(light, side.to(light.device), cell.case.to(light.device)).cpu()
+        dual32 = dual.to(torch.float32, self._problem.device)
+        gains = self._gains(dual32, side.to(dual32.device), cell.case.to(dual32.device)).cpu()
         score = torch.where(side == WHOLE, gains, 0.0)
         if not len(score) or not float(score.max()) > 0:
             return cell.take(torch.zeros(0, dtype=torch.int64))
@@ -171,10 +171,10 @@ class CellSearch:
         ``u`` falls, and by ``(u / (u - l))^2`` for every unit that ``l`` rises. A lower line has no gap of its own, but a
         feature that turns out to be positive is one. All of it on the device of the dual.
         """
-        light = self._problem.constraints.to(torch.float32, dual.device)
-        weight = dual.lower.new_full((len(case), light.width), 1.0 / light.width)
+        constraints32 = self._problem.constraints.to(torch.float32, dual.device)
+        weight = dual.lower.new_full((len(case), constraints32.width), 1.0 / constraints32.width)
         with torch.no_grad():
-            v = self._arriving(dual, light.mixed(case, weight), side)
+            v = self._arriving(dual, constraints32.mixed(case, weight), side)
             up, down = v.clamp(min=0).mean(0), -v.clamp(max=0).mean(0)
             gains = torch.zeros_like(dual.lower)
             ends = list(itertools.accumulate(dual.sizes, initial=0))

@@ -92,7 +92,7 @@ class LeafPrograms(ABC, Generic[P]):
     def __init__(self, box: Region, constraints: Constraints, solver: HighsProcess) -> None:
         self._constraints = constraints
         self._solver = solver
-        self._accidents = 0
+        self._failures = 0
         self._center, self._radius = (box.lower[0] + box.upper[0]) / 2, (box.upper[0] - box.lower[0]) / 2
         self._free = (self._radius > 0).nonzero()[:, 0]
 
@@ -119,7 +119,7 @@ class LeafPrograms(ABC, Generic[P]):
         """Bound a case on a part of the region in which nothing is left to split."""
         unknown = Leaf(torch.inf)
         rows = self._splits(part) + self._constraints.width
-        if rows * len(self._free) > LEAF.largest_program or self._accidents >= LEAF.accidents:
+        if rows * len(self._free) > LEAF.largest_program or self._failures >= LEAF.failures:
             return unknown
         until = min(deadline, time.monotonic() + LEAF.seconds)
         margins = self._lines_of_constraints(case, part)
@@ -132,7 +132,7 @@ class LeafPrograms(ABC, Generic[P]):
                 elastic = _program(margins, signs, elastic=True)
                 solution = self._solver.solve(elastic, until, relaxed=True, tolerance=LEAF.tolerance)
         except SolverError:
-            self._accidents += 1
+            self._failures += 1
             return unknown
         point = self._point(solution)
         reached = point is not None and solution.point is not None and solution.point[-1] >= -LEAF.within

@@ -44,9 +44,9 @@ class RangeSplit:
         graph, memory = problem.graph, problem.memory
         self._graph = graph
         self._device = torch.device(problem.device)
-        self._light = graph.to(torch.float32, problem.device)
+        self._graph32 = graph.to(torch.float32, problem.device)
         self._constraints = problem.constraints
-        self._light_constraints = problem.constraints.to(torch.float32, problem.device)
+        self._constraints32 = problem.constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
         self._touch = problem.touch
         self._solver = leaf_solver(memory)
@@ -182,7 +182,7 @@ class RangeSplit:
         region, case = batch.region.to(torch.float32, device), batch.case.to(device)
         start = torch.zeros(rows, width, device=device, dtype=torch.float32)
         best = crown_mixture(
-            Relaxation(self._light, region), lambda weight: self._light_constraints.mixed(case, weight), start
+            Relaxation(self._graph32, region), lambda weight: self._constraints32.mixed(case, weight), start
         )
         weight = best.to("cpu", torch.float64)
         return weight / weight.amax(1, keepdim=True)
@@ -190,7 +190,7 @@ class RangeSplit:
     def _improved(self, batch: Subproblems, objective: Objective, steps: int) -> Parameters:
         region, objective = batch.region.to(torch.float32, self._device), objective.to(torch.float32, self._device)
         known = batch.parameters.to(torch.float32, self._device)
-        relaxation = Relaxation(self._light, region)
+        relaxation = Relaxation(self._graph32, region)
         start = crown_parameters(relaxation, objective)
         own = evaluate_dual(relaxation, objective, known.multipliers()).value
         parameters, _ = better(start, (known, own))
@@ -207,7 +207,7 @@ class RangeSplit:
             weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
             objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
             multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
-            value = evaluate_dual(Relaxation(self._light, region), objective, multipliers).value.cpu()
+            value = evaluate_dual(Relaxation(self._graph32, region), objective, multipliers).value.cpu()
             return value[: len(row)], value[len(row) :]
 
         total = look_ahead(torch.isfinite(gap), bound_halves, self._batch)

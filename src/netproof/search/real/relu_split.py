@@ -61,10 +61,10 @@ class ReluSplit:
     ) -> None:
         constraints, memory = problem.constraints, problem.memory
         self._dual = dual
-        self._light = dual.to(torch.float32, problem.device)
+        self._dual32 = dual.to(torch.float32, problem.device)
         self._rounding = rounding
         self._constraints = constraints
-        self._light_constraints = constraints.to(torch.float32, problem.device)
+        self._constraints32 = constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
         self._touch = problem.touch
         self._record = problem.record
@@ -95,7 +95,7 @@ class ReluSplit:
         """
         features = len(self._dual)
         rows = len(case)
-        alpha = self._light.crown_alpha().cpu().expand(rows, -1).clone()
+        alpha = self._dual32.crown_alpha().cpu().expand(rows, -1).clone()
         choice = Choice(
             alpha,
             torch.zeros(rows, features, dtype=torch.float32),
@@ -194,10 +194,10 @@ class ReluSplit:
 
     def _bound_part(self, batch: Open, steps: int, deadline: float) -> Witness | None:
         self._tree.count += len(batch)
-        case, light_case = batch.case, batch.case.to(self._light.device)
+        case, case32 = batch.case, batch.case.to(self._dual32.device)
         choice, _ = optimize_signs(
-            self._light,
-            lambda rows, weight: self._light_constraints.mixed(light_case[rows], weight),
+            self._dual32,
+            lambda rows, weight: self._constraints32.mixed(case32[rows], weight),
             batch.side,
             batch.choice,
             Until(steps, -1e-5, deadline),
@@ -244,14 +244,14 @@ class ReluSplit:
 
     def _choose(self, batch: Open, deadline: float) -> tuple[Tensor, Tensor]:
         """The feature to split in each row, and whether there is one."""
-        device = self._light.device
+        device = self._dual32.device
         case, choice = batch.case.to(device), batch.choice.to(torch.float32, device)
 
         def objective(rows: Tensor) -> Objective:
-            return self._light_constraints.mixed(case[rows], _one(choice.weight[rows]))
+            return self._constraints32.mixed(case[rows], _one(choice.weight[rows]))
 
         return choose_split(
-            self._light, objective, batch.side, choice, Tries(SIGN.look_ahead, 4 * self._batch, deadline)
+            self._dual32, objective, batch.side, choice, Tries(SIGN.look_ahead, 4 * self._batch, deadline)
         )
 
 
