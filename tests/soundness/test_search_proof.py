@@ -15,7 +15,7 @@ from netproof.certificate.checker.check import check
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
 from netproof.conditions.cases import linear_cases
-from netproof.effort import INTEGER
+from netproof.effort.integer import INTEGER
 from netproof.errors import QueryError
 from netproof.local_robustness import robustness
 from netproof.query import Conjunction, Query, Result, Verdict, sample_of

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from netproof.bounds.region import box_region
-from netproof.effort import INTEGER
+from netproof.effort.integer import INTEGER
 from netproof.network import Network
 from netproof.query import Conjunction, Query, Result, Verdict
 from netproof.search.integer import engine

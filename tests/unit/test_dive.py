@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from netproof.bounds.region import box_region
-from netproof.effort import DIVE
+from netproof.effort.integer import DIVE
 from netproof.query import Conjunction, Query, Verdict
 from netproof.search.integer.engine import Search
 from netproof.search.verify import verify

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from netproof import effort
+from netproof.effort import integer, questions, real
 from netproof.graph.budget import Budget
 
 MIB = 1 << 20
@@ -146,8 +146,9 @@ PINNED = {
 
 
 def values() -> dict[str, object]:
-    named = {name: value for name, value in vars(effort).items() if name.isupper()}
-    return {**named, "Effort": effort.Effort()}
+    modules = (questions, integer, real)
+    named = {name: value for module in modules for name, value in vars(module).items() if name.isupper()}
+    return {**named, "Effort": integer.Effort()}
 
 
 @pytest.mark.parametrize("name", PINNED)

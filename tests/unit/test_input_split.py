@@ -16,7 +16,7 @@ from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
-from netproof.effort import BOX
+from netproof.effort.real import BOX
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU

@@ -12,7 +12,7 @@ import torch
 from netproof.bounds.region import Region
 from netproof.certificate.checker.check import check
 from netproof.certificate.make import certificate_of
-from netproof.effort import INTEGER
+from netproof.effort.integer import INTEGER
 from netproof.query import Conjunction, Query, Verdict
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.verify import verify

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from netproof.attack.corners import Goal
-from netproof.effort import INTEGER_ATTACK
+from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation, Affine

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from netproof.effort import REAL_ATTACK
+from netproof.effort.real import REAL_ATTACK
 from netproof.graph.graph import Graph
 
 #: from inputs ``[B, n]`` and outputs to what each condition of a row has to spare, ``[B, m]``

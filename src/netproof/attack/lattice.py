@@ -16,7 +16,7 @@ from torch import Tensor
 
 from netproof.attack.align import first_layer, tail
 from netproof.attack.corners import Goal
-from netproof.effort import INTEGER_ATTACK
+from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from netproof.attack.gradient import ascend
 from netproof.attack.replay import Replayer
 from netproof.conditions.constraints import Constraints
-from netproof.effort import REAL_ATTACK
+from netproof.effort.real import REAL_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
 

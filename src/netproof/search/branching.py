@@ -15,7 +15,7 @@ from torch import Tensor
 
 from netproof.bounds.dual import DualPoint
 from netproof.bounds.region import Region
-from netproof.effort import BRANCHING
+from netproof.effort.integer import BRANCHING
 from netproof.graph.graph import Graph
 from netproof.rows import Rows
 

@@ -19,7 +19,7 @@ from typing import overload
 import torch
 
 from netproof.device import check_device
-from netproof.effort import PARTS
+from netproof.effort.questions import PARTS
 from netproof.errors import InputError, QueryError
 from netproof.exact.base import Engine
 from netproof.exact.registry import exact_engine

@@ -9,7 +9,7 @@ from netproof.attack.align import align, can_align, first_layer, tail
 from netproof.attack.corners import corner_search, surrogate_values
 from netproof.attack.lattice import descend, round_near
 from netproof.conditions.cases import Cases
-from netproof.effort import INTEGER_ATTACK
+from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
 from netproof.search.integer.presolve import Presolved

@@ -18,7 +18,7 @@ from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, cases_of, tighten_by_cases
-from netproof.effort import INTEGER
+from netproof.effort.integer import INTEGER
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.engine import Search

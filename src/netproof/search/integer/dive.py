@@ -19,7 +19,7 @@ from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, tighten_by_cases
-from netproof.effort import DIVE
+from netproof.effort.integer import DIVE
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split, program_candidates, split_regions
 from netproof.search.integer.attacks import Attacker

@@ -22,7 +22,7 @@ from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, tighten_by_cases
-from netproof.effort import DIVE, INTEGER, Effort
+from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
 from netproof.rows import Rows

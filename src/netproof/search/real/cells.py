@@ -21,7 +21,7 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import split_scores
 from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.bounds.region import Region
-from netproof.effort import CELL
+from netproof.effort.real import CELL
 from netproof.query import Verdict
 from netproof.rows import Rows
 from netproof.search.outcome import Outcome

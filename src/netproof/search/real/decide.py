@@ -21,7 +21,7 @@ from netproof.bounds.region import Region, box_region, point_region, propagate_i
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.constraints import Constraints
 from netproof.device import find_device, plain_products
-from netproof.effort import REAL, TOUCH
+from netproof.effort.real import REAL, TOUCH
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict

@@ -26,7 +26,7 @@ from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_ranges, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
-from netproof.effort import BOX, TOUCH
+from netproof.effort.real import BOX, TOUCH
 from netproof.query import Verdict
 from netproof.rows import Rows
 from netproof.search.branching import Split

@@ -32,7 +32,7 @@ from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.conditions.constraints import Constraints
-from netproof.effort import LEAF
+from netproof.effort.real import LEAF
 from netproof.solvers.highs.model import Floats, Model, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
 

@@ -24,7 +24,7 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.reduce import reduce_real_ranges
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
-from netproof.effort import RANGE
+from netproof.effort.real import RANGE
 from netproof.graph.graph import Graph
 from netproof.query import Witness
 from netproof.search.branching import Split, gap_candidates, split_regions

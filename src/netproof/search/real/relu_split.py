@@ -16,7 +16,7 @@ from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
-from netproof.effort import SIGN
+from netproof.effort.real import SIGN
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
 from netproof.search.branching import Split

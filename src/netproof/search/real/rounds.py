@@ -21,7 +21,7 @@ from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
-from netproof.effort import ROUND
+from netproof.effort.real import ROUND
 from netproof.query import Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Means

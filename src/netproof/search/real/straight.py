@@ -19,7 +19,7 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.constraints import Constraints
-from netproof.effort import LEAF
+from netproof.effort.real import LEAF
 from netproof.graph.graph import Graph
 from netproof.search.real.leaf import LeafPrograms, Lines
 from netproof.solvers.highs.solve import HighsProcess

@@ -14,7 +14,7 @@ from netproof.bounds.rational.bound import RationalGraph
 from netproof.bounds.rational.pieces import ZERO, Interval, Lower
 from netproof.bounds.rational.program import Line, Look, OutOfTimeError, is_refuted
 from netproof.bounds.region import Region
-from netproof.effort import TOUCH
+from netproof.effort.real import TOUCH
 from netproof.graph.graph import Graph
 from netproof.property import LinearConstraint, exact_condition
 from netproof.query import Query
