@@ -209,10 +209,13 @@ class Query:
 
     def _check_order(self) -> None:
         """Without the final softmax only the order of outputs is the file's."""
+        # Of integers, at least one more is more.
+        least = (0.0, 1.0) if self.network.graph.arithmetic is Arithmetic.INTEGER else (0.0,)
         for conjunction in self.condition:
             rows, inputs = conjunction.coefficients, conjunction.input_coefficients
             speaks = (rows != 0).any(1)
-            compares = ((rows != 0).sum(1) == 2) & (rows.sum(1) == 0) & (conjunction.threshold == 0)
+            compares = ((rows != 0).sum(1) == 2) & (rows.sum(1) == 0)
+            compares &= torch.isin(conjunction.threshold, conjunction.threshold.new_tensor(least))
             if inputs is not None:
                 compares &= ~(inputs != 0).any(1)
             if not bool((compares | ~speaks).all()):

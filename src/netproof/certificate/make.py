@@ -9,9 +9,10 @@ from torch import Tensor
 from netproof.certificate.bundle import Bundle
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.witness import FORMAT
-from netproof.errors import QueryError
+from netproof.errors import InputError, QueryError
 from netproof.formats.counterexample import decimal
 from netproof.host import on_own_terms
+from netproof.network import Network
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.version import netproof_version
 
@@ -37,6 +38,20 @@ def certificate_of(asked: Query | Question, result: Result, *, producer: str = "
     return Bundle(tuple(_certificate(q, r, producer) for q, r in zip(parts, result.parts, strict=True)))
 
 
+def check_certifiable(network: Network, source: str) -> None:
+    """Raise :class:`InputError` for a network that no certificate can be about.
+
+    One that is read as a named runtime computes it: the checker has no second reading of such a file, and without one a
+    certificate would rest on the reader that it is to check.
+    """
+    if network.runtime:
+        raise InputError(
+            source,
+            f"{network.path} is read as '{network.runtime}' computes it, and such verdicts have no certificates yet",
+            "leave it out; a witness is replayed before it is reported",
+        )
+
+
 def _nothing(name: str, problem: str) -> QueryError:
     return QueryError(
         name,
@@ -49,6 +64,7 @@ def _certificate(query: Query, result: Result, producer: str) -> Certificate:
     if result.verdict is Verdict.UNSAT and not query.condition and query.sample is None:
         raise _nothing(query.name, "follows from the property alone, which nothing can meet")
     network = query.network
+    check_certifiable(network, query.name)
     given: dict[str, object] = {}
     claim: Literal["unsat", "sat"]
     if result.verdict is Verdict.SAT and result.witness is not None:
@@ -97,6 +113,8 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         "network": {"file": network.path, "sha256": network.sha256, "scheme": network.scheme},
         "arithmetic": network.graph.arithmetic.value,
     }
+    if network.runtime:
+        document["runtime"] = network.runtime
     sample = query.sample
     if sample is not None and sample.radius is not None:
         change = (witness.input.double() - sample.image.double()).abs()

@@ -107,7 +107,13 @@ def check(
         model = read_network(network, _widths(content, certificate))
         if samples is not None and index is not None:
             samples.check_size(model)
-            _check_sample(content, samples.image(index).reshape(-1).tolist(), samples.label(index), index, certificate)
+            _check_sample(
+                content,
+                samples.image(index, model).long().reshape(-1).tolist(),
+                samples.label(index),
+                index,
+                certificate,
+            )
         checked = check_certificate(evidence, model, asked=asked)
         if not checked.second_reading:
             raise CertificateError(network, "was not kept by its reader, so that it cannot be read twice", "report it")

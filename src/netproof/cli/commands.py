@@ -12,6 +12,7 @@ from netproof.cli import export
 from netproof.cli.bench import group as bench
 from netproof.cli.check import check
 from netproof.cli.demo import demo
+from netproof.cli.evaluate import evaluate
 from netproof.cli.fetch import fetch
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
@@ -46,6 +47,7 @@ def command(debug: Callable[[Path], None]) -> Command:
     app.command()(radius)
     app.command()(check)
     app.command()(inspect)
+    app.command()(evaluate)
     app.add_typer(bench.app, name="bench")
     app.add_typer(export.app, name="export")
     app.add_typer(train.app, name="train")

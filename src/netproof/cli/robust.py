@@ -36,6 +36,7 @@ def robust(
     weight_integer_bits: o.WeightIntegerBits = None,
     bias_integer_bits: o.BiasIntegerBits = None,
     activation_integer_bits: o.ActivationIntegerBits = None,
+    runtime: o.Runtime = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
@@ -64,13 +65,19 @@ def robust(
     samples.check(index)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     o.use_threads(threads)
-    model = read_network(network, widths)
+    model = read_network(network, widths, runtime)
     samples.check_network(model)
 
+    from netproof.certificate.make import check_certifiable
     from netproof.local_robustness import robustness
     from netproof.search.verify import verify
 
-    query = robustness(model, samples.image(index), samples.label(index), eps, name=f"sample {index}, radius {eps}")
+    if certificate is not None:
+        check_certifiable(model, "--certificate")
+
+    query = robustness(
+        model, samples.image(index, model), samples.label(index), eps, name=f"sample {index}, radius {eps}"
+    )
     result = verify(query, settings)
     if witness is not None and result.witness is not None:
         from netproof.certificate.make import witness_document
@@ -155,4 +162,6 @@ def _render_text(query: Query, index: int, result: Result, limit: float, witness
     lines.append(
         f"  time {seconds_text(result.seconds)}, method {result.method or 'none'}, subproblems {result.subproblems}"
     )
+    if query.network.runtime:
+        lines.append(f"  integers as '{query.network.runtime}' computes them")
     return "\n".join(lines)

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 _WIDTHS = "Bit widths"
 _SCHEME = "default: the AAAI 2021 scheme's"
 
-NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="The network: ONNX, or Keras HDF5 weights (.h5).")]
-ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Images, IDX (plain or .gz).")]
-LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz).")]
+NetworkPath = Annotated[
+    Path, typer.Argument(metavar="NETWORK", help="The network: ONNX, TensorFlow Lite, or Keras HDF5 weights.")
+]
+ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Images, IDX (plain or .gz) or .npy.")]
+LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz) or .npy.")]
+Runtime = Annotated[
+    str | None,
+    typer.Option("--runtime", metavar="RULE", help="Whose integers a .tflite file stands for (default: tflm)."),
+]
 Bits = Annotated[
     int | None, typer.Option("--bits", metavar="N", help=f"Width of weights, biases, activations ({_SCHEME}, 6).")
 ]

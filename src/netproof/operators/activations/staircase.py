@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -76,7 +76,7 @@ class Staircase(Activation):
         return shape
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Staircase:
-        return Staircase(self.thresholds.to(device, dtype), self.base.to(device, dtype))
+        return replace(self, thresholds=self.thresholds.to(device, dtype), base=self.base.to(device, dtype))
 
     def parameters(self) -> list[tuple[str, Tensor]]:
         return [("thresholds", self.thresholds), ("base", self.base)]
@@ -137,7 +137,7 @@ class Staircase(Activation):
         if channels == 1:
             return self
         channel = features // (size // channels)
-        return Staircase(self.thresholds[channel], self.base[channel])
+        return replace(self, thresholds=self.thresholds[channel], base=self.base[channel])
 
     def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:
         """Interpolate linearly between the ramp through the middles of the steps and the steps."""
