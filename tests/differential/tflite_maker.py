@@ -68,8 +68,9 @@ class RandomNetwork:
             return float(2.0 ** int(np.rint(np.log2(scale) + self.rng.normal(0, 1))))
         return float(np.float32(scale * np.exp(self.rng.normal(0, 0.7))))
 
-    def _activation(self) -> tuple[str, float]:
-        return "b", float(self.rng.choice([0, 0, 1, 2, 3]))
+    def _activation(self, zero: int) -> tuple[str, float]:
+        # With the largest code for a zero point an activation leaves nothing else.
+        return "b", float(self.rng.choice([0, 0, 1, 2, 3])) if zero < 120 else 0.0
 
     # -- operators
 
@@ -77,11 +78,11 @@ class RandomNetwork:
         image = {
             "conv": self._conv, "depthwise": self._depthwise, "average": self._average, "max": self._max, "pad": self._pad,
             "add": self._add, "sub": self._sub, "mul": self._mul, "quantize": self._quantize, "relu": self._relu,
-            "concat": self._concat, "transpose": self._transpose, "mean": self._mean,
+            "concat": self._concat, "curve": self._curve, "transpose": self._transpose, "mean": self._mean,
         }  # fmt: skip
         flat = {
             "dense": self._dense, "add": self._add, "sub": self._sub, "mul": self._mul, "quantize": self._quantize,
-            "relu": self._relu, "concat": self._concat,
+            "relu": self._relu, "concat": self._concat, "curve": self._curve,
         }  # fmt: skip
         known = image if len(value.shape) == 4 else flat
         usable = [kind for kind in known if not self._kinds or kind in self._kinds] or ["dense"]
@@ -114,6 +115,8 @@ class RandomNetwork:
         else:
             inputs.append(-1)
         output = self.file.tensor(shape, scale, zero)
+        # The activation is drawn when the zero point is known.
+        options = {n: self._activation(zero) if part == ("b", -1) else part for n, part in options.items()}
         self.file.operator(name, inputs, [output], options)
         return _Value(output, shape, scale, zero)
 
@@ -139,8 +142,10 @@ class RandomNetwork:
         channels = int(self.rng.integers(1, 5))
         kernel = (channels, kh, kw, value.shape[3])
         weight, _ = self._weights(kernel, channels, 0)
-        options = {0: ("b", padding), 1: ("i", sw), 2: ("i", sh), 3: self._activation(), 4: ("i", dw), 5: ("i", dh)}
-        return self._product("CONV_2D", value, (weight, kernel, 0), options, (1, height, width, channels))
+        options = {0: ("b", padding), 1: ("i", sw), 2: ("i", sh), 4: ("i", dw), 5: ("i", dh)}
+        return self._product(
+            "CONV_2D", value, (weight, kernel, 0), options | {3: ("b", -1)}, (1, height, width, channels)
+        )
 
     def _depthwise(self, value: _Value) -> _Value:
         padding, sh, sw, dh, dw, kh, kw, height, width = self._window(value)
@@ -149,7 +154,7 @@ class RandomNetwork:
         kernel = (1, kh, kw, channels)
         weight, _ = self._weights(kernel, channels, 3)
         options = {
-            0: ("b", padding), 1: ("i", sw), 2: ("i", sh), 3: ("i", multiplier), 4: self._activation(), 5: ("i", dw),
+            0: ("b", padding), 1: ("i", sw), 2: ("i", sh), 3: ("i", multiplier), 4: ("b", -1), 5: ("i", dw),
             6: ("i", dh),
         }  # fmt: skip
         return self._product("DEPTHWISE_CONV_2D", value, (weight, kernel, 3), options, (1, height, width, channels))
@@ -160,7 +165,7 @@ class RandomNetwork:
         outputs = int(self.rng.integers(2, 9))
         kernel = (outputs, value.shape[1])
         weight, _ = self._weights(kernel, outputs, 0)
-        return self._product("FULLY_CONNECTED", value, (weight, kernel, 0), {0: self._activation()}, (1, outputs))
+        return self._product("FULLY_CONNECTED", value, (weight, kernel, 0), {0: ("b", -1)}, (1, outputs))
 
     def _reshape(self, value: _Value) -> _Value:
         shape = (1, int(np.prod(value.shape)))
@@ -175,14 +180,12 @@ class RandomNetwork:
 
     def _pool(self, name: str, value: _Value) -> _Value:
         padding, sh, sw, _, _, kh, kw, *_ = self._window(value)
-        if padding == SAME and name == "AVERAGE_POOL_2D":
-            padding = VALID
         extents = [
             -(-n // s) if padding == SAME else (n - k) // s + 1
             for n, s, k in zip(value.shape[1:3], (sh, sw), (kh, kw), strict=True)
         ]
         options = {
-            0: ("b", padding), 1: ("i", sw), 2: ("i", sh), 3: ("i", kw), 4: ("i", kh), 5: self._activation(),
+            0: ("b", padding), 1: ("i", sw), 2: ("i", sh), 3: ("i", kw), 4: ("i", kh), 5: self._activation(value.zero),
         }  # fmt: skip
         return self._same(name, value, [], options, (1, *extents, value.shape[3]))
 
@@ -218,6 +221,12 @@ class RandomNetwork:
         self.file.operator("QUANTIZE", [value.number], [output])
         return _Value(output, value.shape, scale, zero)
 
+    def _curve(self, value: _Value) -> _Value:
+        name, scale, zero = ("LOGISTIC", 1 / 256, -128) if self.rng.random() < 0.5 else ("TANH", 1 / 128, 0)
+        output = self.file.tensor(value.shape, scale, zero)
+        self.file.operator(name, [value.number], [output])
+        return _Value(output, value.shape, scale, zero)
+
     def _mean(self, value: _Value) -> _Value:
         axes = self.file.constant(np.array([1, 2], np.int32))
         kept = bool(self.rng.random() < 0.5)
@@ -231,7 +240,7 @@ class RandomNetwork:
     def _pair(self, name: str, value: _Value, other: int, scale: float) -> _Value:
         zero = self._zero()
         output = self.file.tensor(value.shape, scale, zero)
-        self.file.operator(name, [value.number, other], [output], {0: self._activation()})
+        self.file.operator(name, [value.number, other], [output], {0: self._activation(zero)})
         return _Value(output, value.shape, scale, zero)
 
     def _partner(self, value: _Value) -> tuple[int, float]:

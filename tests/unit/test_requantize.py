@@ -103,3 +103,15 @@ def test_a_pair_is_one_combination():
     sums = torch.from_numpy((found.first * a + found.second * b).astype(float).reshape(-1, 1))
     assert np.array_equal(found.steps.evaluate(sums).numpy().reshape(values.shape), values)
     assert combination_of((a * b).astype(np.int64), (-10, -7), (1, 1)) is None
+
+
+@pytest.mark.parametrize(
+    "features", [[0, 1, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], [1, 4, 5, 11], [5, 1, 9], []]
+)
+def test_a_selection_shares_thresholds_where_it_can(features):
+    staircase = rounded(0.3, channels=3)  # of four features each
+    part = staircase.select(torch.tensor(features, dtype=torch.int64), 12)
+    x = torch.arange(-300.0, 300.0).double()[:, None].expand(-1, 12)
+    assert torch.equal(part.evaluate(x[:, features]), staircase.evaluate(x)[:, features])
+    shared = {0: 0, 3: 3, 4: 2 if features == [0, 1, 6, 7] else 4, 12: 3}[len(features)]
+    assert part.thresholds.shape[0] == shared

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from netproof.errors import InputError
-from netproof.formats.tflite.rules import pairs, products, softmax
+from netproof.formats.tflite.rules import pairs, products, softmax, tables
 from netproof.formats.tflite.rules.multiplier import doubling_high, halves_away, multipliers, scaled_twice_rounded
 from netproof.formats.tflite.rules.runtime import RUNTIMES, runtime_of
 
@@ -101,6 +101,24 @@ def test_softmax_is_near_the_real_one(function):
     weight = np.exp(0.1 * (codes - codes.max(1, keepdims=True)))
     real = 256 * weight / weight.sum(1, keepdims=True) - 128
     assert np.abs(found - np.clip(real, -128, 127)).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [0.001, 0.03, 0.25, 3.0])
+def test_curves_in_fixed_point_are_near_the_real_ones(scale):
+    codes = np.arange(-255, 256)
+    x = codes * float(np.float32(scale))
+    for found, real in (
+        (tables.logistic_in_fixed_point(codes, np.float32(scale)), 256 / (1 + np.exp(-np.clip(x, -700, 700))) - 128),
+        (tables.tanh_in_fixed_point(codes, np.float32(scale)), 128 * np.tanh(x)),
+    ):
+        assert np.abs(found - np.clip(real, -128, 127)).max() <= 0.51 and bool((np.diff(found) >= 0).all())
+
+
+def test_a_curve_near_a_half_is_left_to_the_library():
+    # The scale is chosen so that tanh(scale) * 128 is 1.5, which is in doubt.
+    assert tables.tanh_rounded(np.arange(3), np.float32(np.arctanh(1.5 / 128))) is None
+    assert tables.tanh_rounded(np.arange(3), np.float32(0.5)).tolist() == [0, 59, 97]
+    assert tables.logistic_rounded(np.array([-99, 0, 99]), np.float32(0.5)).tolist() == [-128, 0, 127]
 
 
 def test_runtimes_by_name():

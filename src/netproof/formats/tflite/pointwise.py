@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from netproof.formats.tflite.rules.pairs import PairScales, Pairwise
 from netproof.formats.tflite.rules.products import limit_away
+from netproof.formats.tflite.rules.tables import Table
 from netproof.formats.tflite.schema import TensorInfo
 from netproof.formats.tflite.staircases import Whole, combination_of, staircase_of_table
 from netproof.formats.tflite.translation import (
@@ -213,3 +214,25 @@ def clipping(activation: int) -> Callable[[Translation, Call], Value]:
         return _of_codes(translation, call, same, np.clip(_CODES, low, high) - zero)
 
     return clip
+
+
+def logistic(translation: Translation, call: Call) -> Value:
+    return _curve(translation, call, translation.runtime.logistic, (1 / 256, LEAST))
+
+
+def tanh(translation: Translation, call: Call) -> Value:
+    return _curve(translation, call, translation.runtime.tanh, (1 / 128, 0))
+
+
+def _curve(translation: Translation, call: Call, function: Table, result: tuple[float, int]) -> Value:
+    """A table of a function whose result has a scale and a zero point of its own."""
+    value = call.value(0)
+    _same_shape(call, value)
+    if (float(scale_of(call.output)), zero_of(call.output)) != result:
+        raise OperatorError(f"its result has not scale {result[0]} and zero point {result[1]}", "convert it again")
+    if float(scale_of(value.tensor)) > 1 << 8:
+        raise OperatorError("its operand has a scale above 256", "quantize it again")
+    codes = function(_CODES - zero_of(value.tensor), scale_of(value.tensor))
+    if codes is None:
+        raise OperatorError("a value lies so near a half that it depends on the C library", "name another runtime")
+    return _of_codes(translation, call, value, codes - result[1])

@@ -48,6 +48,7 @@ OPERATORS: dict[str, Callable[[Translation, Call], Value]] = {
     "DEPTHWISE_CONV_2D": products.depthwise,
     "EXPAND_DIMS": shapes.reshape,
     "FULLY_CONNECTED": products.fully_connected,
+    "LOGISTIC": pointwise.logistic,
     "MAX_POOL_2D": windows.max_pool,
     "MEAN": windows.mean,
     "MUL": pointwise.multiply,
@@ -58,6 +59,7 @@ OPERATORS: dict[str, Callable[[Translation, Call], Value]] = {
     "RESHAPE": shapes.reshape,
     "SQUEEZE": shapes.reshape,
     "SUB": pointwise.subtract,
+    "TANH": pointwise.tanh,
     "TRANSPOSE": shapes.transpose,
 }
 _SOFTMAX = "SOFTMAX"
@@ -242,7 +244,7 @@ class _Reader:
         check_exact(graph, low, high, str(self._path))
         notes = list(translation.notes)
         if softmax is not None:
-            notes.insert(0, "the final softmax is left out: it changes no order, and classes are those of its operand")
+            notes.insert(0, "the final softmax is left out: outputs and classes are those of its operand")
         network = Network(
             graph=graph,
             path=str(self._path),

@@ -136,7 +136,9 @@ class Staircase(Activation):
         channels = self.base.shape[0]
         if channels == 1:
             return self
-        channel = features // (size // channels)
+        # One channel for each run of features that share thresholds, where all runs are of one length.
+        runs, lengths = torch.unique_consecutive(features // (size // channels), return_counts=True)
+        channel = runs if bool((lengths == lengths[:1]).all()) else runs.repeat_interleave(lengths)
         return replace(self, thresholds=self.thresholds[channel], base=self.base[channel])
 
     def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netproof.errors import InputError
-from netproof.formats.tflite.rules import pairs, products, softmax
+from netproof.formats.tflite.rules import pairs, products, softmax, tables
 
 #: the rule of a .tflite file where none is named: what the device computes
 DEFAULT = "tflm"
@@ -23,6 +23,7 @@ class Runtime:
     add, subtract, multiply : of two values
     rescale : QUANTIZE of codes
     average : MEAN over the places of an image, None where its integers are not known
+    logistic, tanh : tables of LOGISTIC and TANH
     softmax : of a final SOFTMAX
     limit : the codes at which fused activations clamp; RELU6 by itself and AVERAGE_POOL_2D take halves away from 0 in all
     alternative : another rounding that builds of it have for FULLY_CONNECTED of one scale, None where there is none
@@ -42,6 +43,8 @@ class Runtime:
     multiply: pairs.Pairwise
     rescale: pairs.Rescaling
     average: products.Averaging | None
+    logistic: tables.Table
+    tanh: tables.Table
     softmax: softmax.Softmax
     limit: products.Limit = products.limit_away
     alternative: products.Rounding | None = None
@@ -64,6 +67,8 @@ _RUNTIMES = (
         pairs.multiplied_in_fixed_point,
         pairs.rescaled_in_fixed_point,
         products.averaged_in_fixed_point,
+        tables.logistic_in_fixed_point,
+        tables.tanh_in_fixed_point,
         softmax.softmax_in_fixed_point,
         alternative=products.twice_rounded_by_single,
     ),
@@ -79,6 +84,8 @@ _RUNTIMES = (
         pairs.multiplied_in_fixed_point,
         pairs.rescaled_in_fixed_point,
         products.averaged_in_fixed_point,
+        tables.logistic_in_fixed_point,
+        tables.tanh_in_fixed_point,
         softmax.softmax_in_fixed_point,
         alternative=products.twice_rounded,
     ),
@@ -94,6 +101,8 @@ _RUNTIMES = (
         pairs.multiplied_in_single,
         pairs.rescaled_by_256ths,
         None,
+        tables.logistic_rounded,
+        tables.tanh_rounded,
         softmax.softmax_by_table,
         limit=products.limit_even,
         largest_scale=256.0,
@@ -113,6 +122,8 @@ _RUNTIMES = (
         pairs.multiplied_in_fixed_point,
         pairs.rescaled_in_fixed_point,
         products.averaged_in_fixed_point,
+        tables.logistic_rounded,
+        tables.tanh_rounded,
         softmax.softmax_in_fixed_point,
     ),
 )
