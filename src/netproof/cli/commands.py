@@ -1,4 +1,4 @@
-"""Which commands there are."""
+"""The commands of the program."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Debug = Annotated[
 
 
 class Command(Protocol):
-    """What is needed of the object that typer builds."""
+    """What this program needs of the object that typer builds."""
 
     def main(self, *, args: list[str], prog_name: str, standalone_mode: bool) -> object: ...
 

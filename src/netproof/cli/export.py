@@ -51,11 +51,11 @@ def smtlib(
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     o.use_threads(1)
     model = read_network(network, widths, runtime)
-    samples.check_size(model)
+    samples.check_network(model)
 
     from netproof.exact.smt.export import exported
     from netproof.files.durable import write_text
-    from netproof.query import robustness
+    from netproof.local_robustness import robustness
     from netproof.version import netproof_version
 
     query = robustness(

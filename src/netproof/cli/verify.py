@@ -104,10 +104,10 @@ def verify(
 
         write_certificate(certificate, question, result)
     if as_json:
-        document = _document(model, property_, result)
+        document = _to_json(model, property_, result)
         print_json(document | {"certificate": str(certificate) if certified else None})
     else:
-        typer.echo(_text(result, limit, witness, model.runtime))
+        typer.echo(_render_text(result, limit, witness, model.runtime))
         if certificate is not None and not certified:
             reason = (
                 "the property is false whatever a network computes" if false else "only 'sat' and 'unsat' have evidence"
@@ -138,7 +138,7 @@ def _counterexample(result: Result) -> str:
     return counterexample(result.witness.numbers, result.witness.output_numbers)
 
 
-def _document(network: Network, property_: Path, result: Result) -> dict[str, object]:
+def _to_json(network: Network, property_: Path, result: Result) -> dict[str, object]:
     from netproof.cli.arguments.samples import network_document
     from netproof.cli.terminal.output import finite
     from netproof.formats.counterexample import decimal
@@ -163,7 +163,7 @@ def _document(network: Network, property_: Path, result: Result) -> dict[str, ob
     return document
 
 
-def _text(result: Result, limit: float, witness: Path | None, runtime: str) -> str:
+def _render_text(result: Result, limit: float, witness: Path | None, runtime: str) -> str:
     from netproof.report.text import seconds_text
 
     verdict = result.verdict.value

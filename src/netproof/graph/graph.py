@@ -79,6 +79,16 @@ class Graph:
                 chain[operand] = max(chain[operand], below) + 1
         return max(chain) + over_features + forward + 2 * len(self.nodes)
 
+    @cached_property
+    def features(self) -> int:
+        """How many features all nodes have together."""
+        return sum(node.size for node in self.nodes)
+
+    @cached_property
+    def widest(self) -> int:
+        """How many features the largest node has."""
+        return max(node.size for node in self.nodes)
+
     @property
     def input(self) -> Node:
         return self.nodes[0]

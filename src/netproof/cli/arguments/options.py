@@ -100,7 +100,7 @@ def settings_of(
     device: str | None = None,
 ) -> Settings:
     """The settings of the options given; raises :class:`InputError`, also for an engine that is not there or gives
-    no proofs where proofs are wanted. Whether a device is there is seen where it is used."""
+    no proofs where proofs are wanted. Whether a device exists is checked where it is used."""
     if timeout is not None and not 0 < timeout < math.inf:
         raise InputError("--timeout", f"the time limit is {timeout:g}", "give a positive number of seconds")
     if seed is not None and seed < 0:

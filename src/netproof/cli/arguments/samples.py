@@ -83,6 +83,15 @@ class Samples:
                 "use images of the data set the network was trained on",
             )
 
+    def check_network(self, network: Network) -> None:
+        """Make sure that a network takes these images, and takes them as grey levels."""
+        self.check_size(network)
+        from netproof.graph.graph import Arithmetic
+
+        if network.graph.arithmetic is not Arithmetic.INTEGER:
+            problem = "is not an integer network, so its inputs are no grey levels"
+            raise InputError(network.path, problem, "give a property file")
+
 
 def read_network(path: Path, widths: FixedPoint | None, runtime: str | None = None) -> Network:
     """Read the network of a command; raises :class:`InputError`."""

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import DualPoint, hulls_of
+from netproof.bounds.dual import DualPoint
 from netproof.bounds.region import Region
+from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases
 from netproof.graph.graph import Graph
 
@@ -110,7 +111,7 @@ def _evaluate(
     objective = cases.weighted(case, constraint, weight, region)
     usable = torch.isfinite(objective.constant) & (weight >= 0) & (scaled.abs() < _LARGEST).all(1)
     objective = objective.with_constant(torch.where(usable, objective.constant, 0.0))
-    point, grid = evaluate_exact(graph, region, hulls_of(graph, region), objective, list(s))
+    point, grid = evaluate_exact(Relaxation(graph, region), objective, list(s))
     # On a coarser grid than the rows' own the evaluation would be of other rows.
     return usable & (grid >= exponent) & proves(rows, point)
 
