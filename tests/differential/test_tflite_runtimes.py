@@ -100,3 +100,20 @@ def test_the_installed_runtime_is_asked(runtime, tmp_path):
     deployed = read_deployed(small_network(tmp_path), runtime)
     inputs = mixed_inputs((8,), 20, 2)
     assert np.array_equal(outputs_of_installed(deployed, inputs), evaluate(deployed, inputs).outputs)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_installed_runtime_is_asked_by_floats_where_it_takes_them(runtime, tmp_path):
+    needs(runtime)
+    file = TFLiteFile()
+    start, x = file.tensor((1, 8), None, kind="float32"), file.tensor((1, 8), 0.1, 3)
+    y, end = file.tensor((1, 4), 0.25, -7), file.tensor((1, 4), None, kind="float32")
+    weight = np.random.default_rng(0).integers(-127, 128, (4, 8)).astype(np.int8)
+    file.operator("QUANTIZE", [start], [x])
+    file.operator("FULLY_CONNECTED", [x, file.constant(weight, 0.004), -1], [y], {0: ("b", 0)})
+    file.operator("DEQUANTIZE", [y], [end])
+    path = tmp_path / "network.tflite"
+    path.write_bytes(file.bytes(start, end))
+    deployed = read_deployed(path, runtime)
+    inputs = mixed_inputs((8,), 100, 2)
+    assert np.array_equal(outputs_of_installed(deployed, inputs), evaluate(deployed, inputs).outputs)

@@ -370,3 +370,34 @@ def test_a_scaled_sum_that_leaves_32_bits_is_refused(read, runtime):
     file.tensors[x]["scale"] = 2.0**5
     with pytest.raises(FormatError, match="leaves 32 bits"):
         read(file.bytes(x, y), runtime)
+
+
+def with_float_edges() -> bytes:
+    """The dense layer between a QUANTIZE and a DEQUANTIZE."""
+    file, x, y = dense()
+    start, end = file.tensor((1, 3), None, kind="float32"), file.tensor((1, 2), None, kind="float32")
+    file.operator("QUANTIZE", [start], [x])
+    file.operators.insert(0, file.operators.pop())
+    file.operator("DEQUANTIZE", [y], [end])
+    return file.bytes(start, end)
+
+
+def test_floats_at_the_edges_are_left_to_the_file(read):
+    codes = np.random.default_rng(1).integers(-128, 128, (20, 3)).astype(np.int8)
+    deployed = read(with_float_edges())
+    file, x, y = dense()
+    assert np.array_equal(evaluate(deployed, codes).outputs, evaluate(read(file.bytes(x, y)), codes).outputs)
+    assert [note.partition(":")[0] for note in deployed.network.notes] == [
+        "the file takes floats and quantizes them first",
+        "the file gives floats",
+    ]
+    assert "of scale 0.25 and zero point 3" in deployed.network.notes[0]
+
+
+def test_floats_in_between_are_refused(read):
+    file, x, y = dense()
+    real, again = file.tensor((1, 2), None, kind="float32"), file.tensor((1, 2), 1.0)
+    file.operator("DEQUANTIZE", [y], [real])
+    file.operator("QUANTIZE", [real], [again])
+    with pytest.raises(FormatError, match=r"operator 1 \(DEQUANTIZE\)"):
+        read(file.bytes(x, again))

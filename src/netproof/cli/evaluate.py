@@ -111,6 +111,7 @@ def _document(found: Evaluated, layers: bool) -> dict[str, Any]:
         "output_shape": list(found.outputs.shape[1:]),
         "output_type": str(found.outputs.dtype),
         "classes": found.classes.tolist(),
+        "notes": list(found.network.notes),
     }
     if layers:
         document["layers"] = [
@@ -157,6 +158,7 @@ def _text(document: dict[str, Any]) -> str:
     shape = " x ".join(map(str, document["output_shape"])) or "1"
     count = document["inputs"]
     lines = [f"{count} input{'' if count == 1 else 's'}{rule}; outputs {shape} of {document['output_type']}"]
+    lines += [f"  note: {note}" for note in document["notes"]]
     lines += [f"  input {i}: class {label}" for i, label in enumerate(classes[:_SHOWN])]
     if len(classes) > _SHOWN:
         lines.append(f"  and {len(classes) - _SHOWN} more (--json has all)")

@@ -95,6 +95,8 @@ class Deployed:
     input, result : tensors of the file: the input, and what :attr:`output` is
     layers : of every operator in turn, the softmax left out
     softmax : scales and tensor of the final softmax, None where there is none
+    float_input, float_output : whether the file itself takes floats, or gives them: :attr:`input` is what its QUANTIZE gives, and
+        the output what its DEQUANTIZE takes
     """
 
     network: Network
@@ -105,6 +107,8 @@ class Deployed:
     result: TensorInfo
     layers: tuple[Layer, ...]
     softmax: tuple[SoftmaxScales, TensorInfo] | None
+    float_input: bool = False
+    float_output: bool = False
 
 
 def read_tflite(path: Path, runtime: str | None = None) -> Network:
@@ -125,7 +129,7 @@ def read_deployed(path: Path, runtime: str | None = None) -> Deployed:
     rule = runtime_of(runtime)
     data = read_bytes(path, "network file")
     ledger = Ledger(len(data))
-    model = read_model(path, data, ledger)
+    model = read_model(path, data, ledger).between_codes()
     try:
         return _Reader(path, data, model, rule, ledger).read()
     except ExhaustedError as exhausted:
@@ -245,6 +249,7 @@ class _Reader:
         notes = list(translation.notes)
         if softmax is not None:
             notes.insert(0, "the final softmax is left out: outputs and classes are those of its operand")
+        notes += self._edges()
         network = Network(
             graph=graph,
             path=str(self._path),
@@ -257,4 +262,29 @@ class _Reader:
             runtime=translation.runtime.name,
         )
         # Values of dead operators are evaluated with the rest, so that every tensor can be shown.
-        return Deployed(network, translation.runtime, whole, node, self._input, tensor, tuple(layers), softmax)
+        return Deployed(
+            network,
+            translation.runtime,
+            whole,
+            node,
+            self._input,
+            tensor,
+            tuple(layers),
+            softmax,
+            self._model.float_input,
+            self._model.float_output,
+        )
+
+    def _edges(self) -> list[str]:
+        """What is to be said of a file that itself takes or gives floats."""
+        said = []
+        if self._model.float_input:
+            said.append(f"the file takes floats and quantizes them first: inputs are its codes, {_codes(self._input)}")
+        if self._model.float_output:
+            codes = _codes(self._model.tensors[self._output])
+            said.append(f"the file gives floats: outputs are the codes before that, {codes}")
+        return said
+
+
+def _codes(tensor: TensorInfo) -> str:
+    return f"of scale {scale_of(tensor):.9g} and zero point {zero_of(tensor)}"

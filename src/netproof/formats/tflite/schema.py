@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,33 @@ class OperatorInfo:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """The one subgraph of a file; ``input`` and ``outputs`` are tensors, by number."""
+    """The one subgraph of a file; ``input`` and ``outputs`` are tensors, by number.
+
+    ``float_input`` and ``float_output`` say that an operator between floats and codes was left out there.
+    """
 
     tensors: tuple[TensorInfo, ...]
     operators: tuple[OperatorInfo, ...]
     input: int
     outputs: tuple[int, ...]
+    float_input: bool = False
+    float_output: bool = False
+
+    def between_codes(self) -> Model:
+        """The model without a QUANTIZE of its input and a DEQUANTIZE of its output: from codes to codes."""
+        found = self
+        first = [o for o in self.operators if self.input in o.inputs]
+        if self._is_float(self.input) and [o.name for o in first] == ["QUANTIZE"] and len(first[0].outputs) == 1:
+            rest = tuple(o for o in self.operators if o is not first[0])
+            found = replace(found, operators=rest, input=first[0].outputs[0], float_input=True)
+        last = [o for o in self.operators if self.outputs == o.outputs]
+        if self._is_float(self.outputs[0]) and [o.name for o in last] == ["DEQUANTIZE"] and len(last[0].inputs) == 1:
+            rest = tuple(o for o in found.operators if o is not last[0])
+            found = replace(found, operators=rest, outputs=last[0].inputs, float_output=True)
+        return found
+
+    def _is_float(self, number: int) -> bool:
+        return self.tensors[number].kind == "FLOAT32"
 
 
 def read_model(path: Path, data: bytes, ledger: Ledger) -> Model:
