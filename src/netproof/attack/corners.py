@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Protocol
 
 import torch
@@ -38,19 +40,28 @@ def surrogate_values(graph: Graph, x: Tensor, hardness: float) -> list[Tensor]:
 
 
 def corner_search(
-    graph: Graph, goal: Goal, lower: Tensor, upper: Tensor, case: Tensor, generator: torch.Generator, steps: int = 50
+    graph: Graph,
+    goal: Goal,
+    lower: Tensor,
+    upper: Tensor,
+    case: Tensor,
+    generator: torch.Generator,
+    steps: int = 50,
+    deadline: float = math.inf,
 ) -> Tensor:
     """Corners of the box that come close to meeting the goal: ``[B, n_input]``, one per entry of ``case``.
 
     From random corners, repeatedly step to the corner that the gradient points to. The slopes of
     the activations are widened far beyond where they are really nonzero, and narrowed as the
-    search goes on, so that saturated neurons still pull.
+    search goes on, so that saturated neurons still pull. Stops early when ``time.monotonic()`` reaches ``deadline``.
     """
     batch = case.shape[0]
     coin = torch.rand(batch, lower.numel(), generator=generator, dtype=lower.dtype)
     x = torch.where(coin < 0.5, lower, upper)
     pull = {node: v.to(x.dtype) for node, v in goal.gradient(case, torch.arange(batch)).items()}
     for step in range(steps):
+        if time.monotonic() >= deadline:
+            break
         widening = max(0.0, 6.0 * (1 - step / (0.7 * steps)))
         values = surrogate_values(graph, x, 0.0)
         received = dict(pull)

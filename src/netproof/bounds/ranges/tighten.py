@@ -16,6 +16,7 @@ from netproof.bounds.multipliers.interior import InteriorSolver
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
+from netproof.graph.budget import Budget
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
@@ -25,8 +26,8 @@ from netproof.operators.affine.sum import Sum
 from netproof.operators.base import Affine
 from netproof.rows import Rows
 
-#: objective rows bounded at once
-_ROWS = 4096
+#: objective rows bounded at once, each of which needs about so many tensors of the whole graph
+_ROWS, _ROW_TENSORS = Budget(1 << 30, most=4096, whole=True), 40
 _PROGRAM_ROWS, _PROGRAM_ITERATIONS, _PROGRAM_CLOSE = 64, 20, 0.002
 
 
@@ -85,26 +86,39 @@ def loose_activations(graph: Graph) -> frozenset[int]:
     return frozenset(k for k, i in enumerate(before) if mixed[i] > 1 or max(ways[i].values()) > 1)
 
 
-def tighten_ranges(graph: Graph, region: Region, *, last: bool = True, listener: Listener | None = None) -> Region:
+def tighten_ranges(
+    graph: Graph,
+    region: Region,
+    *,
+    last: bool = True,
+    listener: Listener | None = None,
+    deadline: float = math.inf,
+) -> Region:
     """Tighten the ranges of every activation after the first, layer by layer, exactly.
 
     Both directions of every pre-activation that is not already a single step are bounded by
     CROWN with the ranges found so far. ``last=False`` leaves the graph's output activation out.
     The graph must be an integer graph: bounds are rounded to integers inwards. The first activation has its turn
-    as well where intervals do not know what affine maps do together (:func:`loose_activations`).
+    as well where intervals do not know what affine maps do together (:func:`loose_activations`). Stops early, with what has
+    been found, when ``time.monotonic()`` reaches ``deadline``.
     """
     final = len(graph.nodes) - 1
+    at_once = max(1, _ROWS.rows(graph, _ROW_TENSORS) // 2)
     loose = loose_activations(graph)
     for k, index in enumerate(graph.activations):
         if (k == 0 and k not in loose) or (index == final and not last):
             continue
+        if time.monotonic() >= deadline:
+            break
         low, high = region.range_lower[k], region.range_upper[k]
         image_low, image_high = graph.activation(index).output_range(low, high)
         row, feature = (image_low < image_high).nonzero(as_tuple=True)
         if not len(row):
             continue
         new_low, new_high = low.clone(), high.clone()
-        for part in torch.split(torch.arange(len(row)), _ROWS // 2):
+        for part in torch.split(torch.arange(len(row)), at_once):
+            if time.monotonic() >= deadline:
+                break
             point = _directions(graph, region, graph.nodes[index].operands[0], row[part], feature[part])
             top, bottom = point.value.chunk(2)
             at = (row[part], feature[part])

@@ -47,11 +47,13 @@ class Attacker:
         """A point that :meth:`replay` found, as it is reported."""
         return witness_of(self._query, x)
 
-    def corners(self, case: Tensor) -> Tensor | None:
+    def corners(self, case: Tensor, deadline: float) -> Tensor | None:
         """Corner search towards each of the (distinct) open cases."""
         per_case = max(1, min(INTEGER_ATTACK.starts_per_case, INTEGER_ATTACK.most_starts // len(case)))
         towards = case.repeat_interleave(per_case)
-        x = corner_search(self._graph, self._cases, self._lower, self._upper, towards, self._generator)
+        x = corner_search(
+            self._graph, self._cases, self._lower, self._upper, towards, self._generator, deadline=deadline
+        )
         self._starts = (x, towards)
         return self.replay(x)
 
@@ -61,7 +63,7 @@ class Attacker:
             return None
         self._rounds += 1
         if self._starts is None or self._rounds > 1:
-            found = self.corners(torch.unique(case))
+            found = self.corners(torch.unique(case), deadline)
             if found is not None:
                 return found
         assert self._starts is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +80,9 @@ class _Decided:
 
 def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Iterator[tuple[int, Result]]:
     begun = time.monotonic()
-    decided, left = _root(queries, proofs=settings.proofs)
+    # Queries of a batch have their limits one after the other.
+    deadline = begun + settings.timeout * len(queries)
+    decided, left = _root(queries, proofs=settings.proofs, deadline=deadline)
     proved = [(d.position, d.query, d.log) for d in decided if d.log is not None and d.verdict is Verdict.UNSAT]
     proofs = _prove(proved)
     share = (time.monotonic() - begun) / len(queries)
@@ -125,14 +128,17 @@ def _prove(proved: list[tuple[int, Query, ProofLog]]) -> dict[int, Arrays]:
         return {position: proof for one in proved for position, proof in _prove([one]).items()}
 
 
-def _root(asked: list[tuple[int, Query]], *, proofs: bool) -> tuple[list[_Decided], list[_Open]]:
+def _root(
+    asked: list[tuple[int, Query]], *, proofs: bool, deadline: float = math.inf
+) -> tuple[list[_Decided], list[_Open]]:
     """Bound every case of every query once, with CROWN, in one batch."""
     decided: list[_Decided] = []
     graph = asked[0][1].network.graph
     logs = [ProofLog(graph) for _ in asked] if proofs else None
     regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
     if len(graph.activations) > 2 or loose_activations(graph):
-        regions = tighten_ranges(graph, regions, listener=None if logs is None else _Distributor(logs))
+        listener = None if logs is None else _Distributor(logs)
+        regions = tighten_ranges(graph, regions, listener=listener, deadline=deadline)
     owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)
     number = torch.tensor([j for _, q in asked for j in range(len(q.condition))], dtype=torch.int64)
     refuted, maximizers = _bound_cases(asked, regions, owner, number, logs)

@@ -109,7 +109,7 @@ class Search:
         begun = time.monotonic()
         case = torch.arange(len(self._cases))
         if self._settings.attack:
-            found = self._attacker.corners(case)
+            found = self._attacker.corners(case, deadline)
             if found is not None:
                 return self._sat(found, "attack")
         region = self._presolved.region
