@@ -15,8 +15,8 @@ from netproof.errors import InputError, QueryError
 from netproof.property import Box, LinearConstraint, Property, PropertyPart
 from netproof.query import Query, Question
 from netproof.result import Result, Verdict
-from netproof.search import verify as door
 from netproof.search.answers import Answers
+from netproof.search.integer import decide
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +84,13 @@ def test_each_answer_comes_once_however_it_is_asked_for():
 
 def test_several_are_decided_together_and_come_in_order(digits, monkeypatch):
     queries, batches = asked(digits, 12), []
-    real = door.verify_integer.verify_integer
+    real = decide.verify_integer
 
     def counted(batch, settings):
         batches.append(len(batch))
         return real(batch, settings)
 
-    monkeypatch.setattr(door.verify_integer, "verify_integer", counted)
+    monkeypatch.setattr(decide, "verify_integer", counted)
     answers = netproof.verify(iter(queries))
     assert not batches  # nothing is computed before an answer is asked for
     together = list(answers)

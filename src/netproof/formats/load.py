@@ -13,9 +13,6 @@ from pathlib import Path
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_start
 from netproof.formats.fixed_point import FixedPoint
-from netproof.formats.keras.read import read_keras_h5
-from netproof.formats.onnx.read import read_onnx
-from netproof.formats.tflite.read import read_tflite
 from netproof.formats.tflite.schema import IDENTIFIER
 from netproof.host import on_own_terms
 from netproof.network import Network
@@ -52,17 +49,23 @@ def _no_runtime(path: Path, runtime: str | None) -> None:
 
 
 def _read_keras(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
+    from netproof.formats.keras.read import read_keras_h5
+
     _no_runtime(path, runtime)
     return read_keras_h5(path, widths)
 
 
 def _read_onnx(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
+    from netproof.formats.onnx.read import read_onnx
+
     _no_runtime(path, runtime)
     _no_widths(path, widths)
     return read_onnx(path)
 
 
 def _read_tflite(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
+    from netproof.formats.tflite.read import read_tflite
+
     _no_widths(path, widths)
     return read_tflite(path, runtime)
 

@@ -29,8 +29,6 @@ from netproof.network import Network
 from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.search.answers import Answers
-from netproof.search.integer import decide as verify_integer
-from netproof.search.real.decide import verify_real
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -118,7 +116,7 @@ def as_decided(questions: Sequence[Query | Question], settings: Settings | None 
     together: dict[int, list[int]] = {}
     for position, question in enumerate(asked):
         if question.network.graph.arithmetic is Arithmetic.REAL:
-            yield position, _ask(question, verify_real, settings)
+            yield position, _ask(question, _real, settings)
             continue
         check_device(settings.device, question.network)
         if len(question.parts) > 1:
@@ -150,13 +148,26 @@ def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness |
     """What bounds at the root and a quick attack can tell of an integer query: a verdict, or ``unknown``."""
     if query.misclassified:
         return Verdict.MISCLASSIFIED, None
-    verdict, witness = verify_integer.settle_at_root(query, settings)
+    from netproof.search.integer import decide
+
+    verdict, witness = decide.settle_at_root(query, settings)
     result = confirmed(query, Result(verdict, 0.0, "attack", witness=witness))
     return result.verdict, result.witness
 
 
+# Either search is a quarter of all modules, and no query needs both.
+
+
+def _real(query: Query, settings: Settings) -> Result:
+    from netproof.search.real.decide import verify_real
+
+    return verify_real(query, settings)
+
+
 def _one_integer(query: Query, settings: Settings) -> Result:
-    return next(iter(verify_integer.verify_integer([query], settings)))[1]
+    from netproof.search.integer.decide import verify_integer
+
+    return next(iter(verify_integer([query], settings)))[1]
 
 
 def _by(engine: Engine) -> Decide:
@@ -189,7 +200,9 @@ def _ask_together(queries: list[tuple[int, Query]], settings: Settings) -> Itera
         else:
             meant.append((position, query))
     if meant:
-        for number, result in verify_integer.verify_integer([query for _, query in meant], settings):
+        from netproof.search.integer.decide import verify_integer
+
+        for number, result in verify_integer([query for _, query in meant], settings):
             position, query = meant[number]
             yield position, confirmed(query, result)
 
