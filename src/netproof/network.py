@@ -27,6 +27,8 @@ class Network:
     notes : what the reader did that a report has to say
     order_only : only the order of the outputs is the file's, because a final softmax was left out: a query may
         compare two outputs and no more
+    same_class : where the softmax gives whole-numbered codes, which can be equal for different operands: whether at least the
+        class, the first largest output, is the file's. None elsewhere, where the order is
     content : the file itself, decompressed, for whoever is to evaluate it or to read it again; empty where the network
         was made in memory
     runtime : the rule by which a file that several runtimes compute differently was read; empty where there is one only
@@ -40,6 +42,7 @@ class Network:
     scheme: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     order_only: bool = False
+    same_class: bool | None = None
     content: bytes = field(default=b"", repr=False)
     runtime: str = ""
 

@@ -208,9 +208,18 @@ class Query:
             )
 
     def _check_order(self) -> None:
-        """Without the final softmax only the order of outputs is the file's."""
+        """Without the final softmax only the order of outputs is the file's; of one that gives codes, only the class."""
+        network = self.network
+        if network.same_class is not None and (self.sample is None or not network.same_class):
+            what = "its outputs" if network.same_class else "its class"
+            raise QueryError(
+                self.name,
+                f"asks about {what}, but the final softmax of {network.path} was left out, which can give one code to "
+                "different operands",
+                "cut the softmax off the network" + (", or ask about the class" if network.same_class else ""),
+            )
         # Of integers, at least one more is more.
-        least = (0.0, 1.0) if self.network.graph.arithmetic is Arithmetic.INTEGER else (0.0,)
+        least = (0.0, 1.0) if network.graph.arithmetic is Arithmetic.INTEGER else (0.0,)
         for conjunction in self.condition:
             rows, inputs = conjunction.coefficients, conjunction.input_coefficients
             speaks = (rows != 0).any(1)

@@ -33,8 +33,12 @@ def files(tmp_path: Path) -> dict[str, Path]:
     file.operator("FULLY_CONNECTED", [hidden, second, -1], [scores], {0: ("b", 0)})
     file.operator("SOFTMAX", [scores], [shares], {0: ("f", 1.0)})
     images = rng.integers(0, 256, (4, 2, 2)).astype(np.uint8)
-    found = {name: tmp_path / name for name in ("net.tflite", "images.idx", "labels.idx", "codes.npy", "labels.npy")}
+    found = {name: tmp_path / name for name in (
+        "net.tflite", "scores.tflite", "images.idx", "labels.idx", "codes.npy", "labels.npy",
+    )}  # fmt: skip
     found["net.tflite"].write_bytes(file.bytes(x, shares))
+    file.operators.pop()
+    found["scores.tflite"].write_bytes(file.bytes(x, scores))
     write_idx(found["images.idx"], images)
     np.save(found["codes.npy"], (images.astype(int) - 128).astype(np.int8))
     return found
@@ -126,7 +130,9 @@ def test_verify_answers_a_property(cli, tmp_path, files):
     lines = [f"(declare-const X_{i} Real)" for i in range(4)] + [f"(declare-const Y_{i} Real)" for i in range(3)]
     lines += [f"(assert (>= X_{i} -128))\n(assert (<= X_{i} 127))" for i in range(4)] + ["(assert (>= Y_0 Y_1))"]
     property_.write_text("\n".join(lines))
-    done = cli("verify", files["net.tflite"], property_)
+    refused = cli("verify", files["net.tflite"], property_)
+    assert refused.code == 2 and "one code to different operands; cut the softmax off" in refused.err
+    done = cli("verify", files["scores.tflite"], property_)
     assert done.code == 0 and done.out.startswith("sat") and "integers as 'tflm' computes them" in done.out
 
 

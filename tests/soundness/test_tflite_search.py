@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,10 @@ def test_every_verdict_is_what_all_points_say(runtime, tmp_path):
         coefficients = np.zeros(scores.shape[1], int)
         coefficients[[first, second]] = 1, -1
         margins = scores @ coefficients
-        # Just reached, and just not; with a softmax only the order may be asked for.
-        for threshold in {0, 1} if deployed.network.order_only else {int(margins.max()), int(margins.max()) + 1}:
-            result = verify(asked(deployed.network, points, coefficients, threshold), settings)
+        # Just reached, and just not; of what is given to a softmax, where there is one.
+        network = replace(deployed.network, order_only=False, same_class=None)
+        for threshold in (int(margins.max()), int(margins.max()) + 1):
+            result = verify(asked(network, points, coefficients, threshold), settings)
             expected = Verdict.SAT if bool((margins >= threshold).any()) else Verdict.UNSAT
             assert result.verdict in (expected, Verdict.TIMEOUT, Verdict.UNKNOWN), (seed, threshold)
             found[expected] += result.verdict is expected

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import netproof
-from netproof.errors import FormatError, InputError
+from netproof.errors import FormatError, InputError, QueryError
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.read import read_deployed
+from netproof.local_robustness import robustness
+from netproof.query import Conjunction, Query
 from tflite_files import TFLiteFile
 
 SAME, VALID = 0, 1
@@ -112,6 +114,25 @@ def test_a_final_softmax_is_left_out_and_told(read):
     found = evaluate(deployed, np.array([[0, 0, 0], [100, 0, 0]], np.int8))
     assert found.tensors[-1].operator == "SOFTMAX" and found.outputs.tolist() != found.scores.tolist()
     assert found.classes.tolist() == found.outputs.argmax(1).tolist()
+
+
+@pytest.mark.parametrize(("beta", "asks"), [(1.0, "its outputs"), (1e-3, "its class")])
+def test_what_a_softmax_in_codes_leaves_to_ask_about(beta, asks, read):
+    """Two operands can have one code; the largest has a larger one than the others, unless they hardly matter."""
+    file, x, y = dense()
+    z = file.tensor((1, 2), 1 / 256, -128)
+    file.operator("SOFTMAX", [y], [z], {0: ("f", beta)})
+    network = read(file.bytes(x, z)).network
+    image = torch.zeros(3, dtype=torch.float64)
+    row = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+    compared = Conjunction(row, torch.zeros(1, dtype=torch.float64))
+    with pytest.raises(QueryError, match=f"asks about {asks}.*one code.*cut the softmax off"):
+        Query(network, image, image, (compared,))
+    if network.same_class:
+        assert robustness(network, image, int(network.classify(image)), 1).sample is not None
+    else:
+        with pytest.raises(QueryError, match="asks about its class"):
+            robustness(network, image, 0, 1)
 
 
 def test_largest_and_mean_of_windows(read):

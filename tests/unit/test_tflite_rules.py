@@ -11,6 +11,7 @@ from netproof.errors import InputError
 from netproof.formats.tflite.rules import pairs, products, softmax, tables
 from netproof.formats.tflite.rules.multiplier import doubling_high, halves_away, multipliers, scaled_twice_rounded
 from netproof.formats.tflite.rules.runtime import RUNTIMES, runtime_of
+from netproof.formats.tflite.rules.softmax import SoftmaxScales, keeps_the_class
 
 
 def nearest_away(x: Fraction) -> int:
@@ -125,3 +126,26 @@ def test_runtimes_by_name():
     assert runtime_of(None).name == "tflm" and set(RUNTIMES) >= {"tflm", "xnnpack", "litert-ref"}
     with pytest.raises(InputError, match="give tflm"):
         runtime_of("tensorflow")
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "xnnpack"])
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_the_largest_operand_of_a_softmax_has_the_largest_code_where_that_is_said(runtime, count):
+    """Operands next to each other, with all others as large as they can be, which makes their shares smallest."""
+    rng = np.random.default_rng(count)
+    said = set()
+    for step in (0.003, 0.006, 0.008, 0.0121, 0.0131, 0.02, 0.0405, 0.042, 0.1, 0.3):
+        scales = SoftmaxScales(np.float32(step), np.float32(1), np.float32(1 / 256), -128)
+        close = np.zeros((count, count), np.int64)
+        close[np.arange(count), np.arange(count)] = -1
+        rows = [close + 90, rng.integers(-128, 128, (300, count)), 120 - rng.integers(0, 3, (300, count)), -close - 20]
+        codes = np.concatenate(rows)
+        found = RUNTIMES[runtime].softmax(codes, scales)
+        same = bool((found.argmax(1) == codes.argmax(1)).all())
+        said.add(keeps_the_class(scales, count))
+        assert same or not keeps_the_class(scales, count), step
+    assert said == {True, False}
+    # Smaller ones among themselves can be equal, whatever the scale.
+    scales = SoftmaxScales(np.float32(0.3), np.float32(1), np.float32(1 / 256), -128)
+    found = RUNTIMES[runtime].softmax(np.array([[100, -100, -101]]), scales)
+    assert found[0, 1] == found[0, 2]

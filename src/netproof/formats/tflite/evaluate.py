@@ -36,7 +36,7 @@ class Evaluation:
     Attributes
     ----------
     outputs : of the file, a final softmax included
-    scores : ``[batch, n]``, that by which classes are told: the operand of a final softmax, or the outputs
+    scores : ``[batch, n]``, the operand of a final softmax, or the outputs
     tensors : the output of every operator in turn
     """
 
@@ -46,8 +46,8 @@ class Evaluation:
 
     @property
     def classes(self) -> NDArray[np.int64]:
-        """The first largest score of each input, ``[batch]``."""
-        return np.asarray(self.scores.argmax(1), np.int64)
+        """The first largest output of each input, ``[batch]``."""
+        return np.asarray(self.outputs.reshape(len(self.outputs), -1).argmax(1), np.int64)
 
 
 def evaluate(deployed: Deployed, inputs: NDArray[np.int8]) -> Evaluation:

@@ -18,7 +18,7 @@ from netproof.formats.tflite import pointwise, products, shapes, windows
 from netproof.formats.tflite.codes import RELU, RELU6
 from netproof.formats.tflite.flatbuffer import DamagedError
 from netproof.formats.tflite.rules.runtime import Runtime, runtime_of
-from netproof.formats.tflite.rules.softmax import SoftmaxScales
+from netproof.formats.tflite.rules.softmax import SoftmaxScales, keeps_the_class
 from netproof.formats.tflite.schema import Model, OperatorInfo, TensorInfo, damaged, read_model
 from netproof.formats.tflite.translation import (
     LARGEST,
@@ -258,6 +258,7 @@ class _Reader:
             upper=high,
             notes=tuple(notes),
             order_only=softmax is not None,
+            same_class=None if softmax is None else keeps_the_class(softmax[0], size),
             content=self._data,
             runtime=translation.runtime.name,
         )

@@ -23,6 +23,22 @@ class SoftmaxScales:
     zero: int
 
 
+#: by how much two shares have to be apart to have different codes, in codes: rounding takes one, all else much less
+_APART = 1.01
+
+
+def keeps_the_class(scales: SoftmaxScales, count: int) -> bool:
+    """Whether the largest of ``count`` operands has a larger code than all smaller ones, whatever they are.
+
+    Its share is larger than that of one smaller by a code or more by at least ``(1 - exp(-s)) / count``, where ``s`` is what
+    the exponent changes by from code to code: all exponentials together are at most ``count`` times its own. What is larger
+    by more than one unit is not rounded to the same code, and two shares do not both exceed the largest code. Smaller ones
+    among themselves can have the same code.
+    """
+    step = float(scales.beta) * float(scales.input)
+    return -math.expm1(-step) / count >= _APART * float(scales.output)
+
+
 #: codes ``[N, k]`` to codes ``[N, k]``
 Softmax = Callable[[NDArray[np.int64], SoftmaxScales], NDArray[np.int64]]
 
