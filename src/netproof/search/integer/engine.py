@@ -12,6 +12,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.envelope.layer import first_layer
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
@@ -31,6 +32,7 @@ from netproof.search.branching import (
 )
 from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.dive import BEAM, Diver
+from netproof.search.integer.envelopes import Enveloped, Enveloper
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
 from netproof.search.outcome import Outcome
@@ -75,11 +77,15 @@ _RESTART = 256
 
 @dataclass(frozen=True, eq=False)
 class _Bounded(Rows):
-    """Open subproblems with their exact bounds, and the linear program's points where it was solved."""
+    """Open subproblems with their exact bounds, and the linear program's points where it was solved.
+
+    Where envelopes were used (of all rows or of none), ``point`` is what they bound, without the first layer.
+    """
 
     batch: Subproblems
     point: DualPoint
     program: InteriorResult | None
+    envelopes: Enveloped | None = None
 
 
 class Search:
@@ -126,6 +132,11 @@ class Search:
         if self._settings.attack and self._interior is not None:
             self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
         self._trail = trail
+        # Of the last activation only the range matters, for which one multiplier is as good as many.
+        layer = first_layer(self._graph) if len(self._graph.activations) > 1 else None
+        self._enveloper = (
+            None if layer is None or trail is not None else Enveloper(self._graph, self._light, layer, self._cases)
+        )
         if trail is not None:
             trail.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
@@ -153,7 +164,9 @@ class Search:
         while found is None and len(self._tree):
             method = "search"
             now = time.monotonic()
-            ended = self._tree.beyond_limits(deadline, recorded=0 if self._trail is None else self._trail.bytes)
+            recorded = 0 if self._trail is None else self._trail.bytes
+            kept = 0 if self._enveloper is None else self._enveloper.pool.bytes
+            ended = self._tree.beyond_limits(deadline, recorded=recorded + kept)
             if ended is not None:
                 return ended
             if self._tree.count >= _LONG and points_in(region) <= MOST_POINTS:
@@ -217,7 +230,7 @@ class Search:
         still_open = self._tree.pop(len(self._tree))
         again = torch.isin(still_open.case, case)
         self._tree.add(still_open.take((~again).nonzero()[:, 0]))
-        case = torch.unique(still_open.case[again])
+        case = torch.unique(self._without_prices(still_open.take(again)).case)
         if not len(case):
             return None
         roots = self._root(case, region)
@@ -259,28 +272,43 @@ class Search:
         case, region, node = case[kept], region.take(kept), node[kept]
         zeros = tuple(torch.zeros(r.shape, dtype=torch.float32) for r in region.range_lower)
         infinite = torch.full((len(case),), torch.inf, dtype=torch.float64)
-        return Subproblems(case, region, Parameters(zeros, zeros), infinite, node)
+        return Subproblems(case, region, Parameters(zeros, zeros), infinite, node, torch.full_like(case, -1))
 
     def _sat(self, witness: Tensor, method: str) -> Outcome:
         return Outcome(Verdict.SAT, self._tree.count, self._attacker.witness(witness), method=method)
 
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
+        if batch.region.lower.shape[0] > 1:
+            batch = self._without_prices(batch)
+        inherited = batch.prices >= 0
+        if bool(inherited.any()) and not bool(inherited.all()):
+            # What was open before there were envelopes, and the halves of what they have bounded.
+            found = self._process(batch.take(~inherited), root=root)
+            return self._process(batch.take(inherited)) if found is None else found
         self._tree.count += len(batch)
         self._spent += torch.bincount(batch.case, minlength=len(self._cases))
         rows, region = shrink(self._graph, self._cases, batch.case, batch.region)
+        if len(rows) < len(batch):
+            gone = torch.ones(len(batch), dtype=torch.bool).index_fill_(0, rows, False)
+            self._without_prices(batch.take(gone))
         if not len(rows):
             return None
         batch = replace(batch.take(rows), region=region)
-        bounded = self._refute(batch, root)
-        if not len(bounded.batch):
-            return None
-        points = bounded.point.x
-        if bounded.program is not None:
-            points = torch.cat([points, bounded.program.x.round()])
-        found = self._attacker.replay(points)
+        enveloper, inherits = self._enveloper, bool((batch.prices >= 0).any())
+        bounded = None if inherits else self._refute(batch, root)
+        found = None if bounded is None else self._replay(bounded)
         if found is not None:
             return found
+        if bounded is not None:
+            batch = bounded.batch
+        if len(batch) and enveloper is not None and batch.region.lower.shape[0] == 1:
+            bounded = self._refute_by_envelopes(batch, enveloper)
+            found = self._replay(bounded)
+            if found is not None:
+                return found
+        if bounded is None or not len(bounded.batch):
+            return None
         # Where the box is a single point, the replay has settled it.
         box = bounded.batch.region
         several = (box.lower < box.upper).any(-1).expand(len(bounded.batch))
@@ -290,33 +318,67 @@ class Search:
         if not len(rows):
             return None
         bounded = bounded.take(rows)
-        hulls = hulls_of(self._graph, bounded.batch.region)
-        region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
+        if bounded.envelopes is not None and self._enveloper is not None:
+            region = self._enveloper.reduce(bounded.batch.region, bounded.envelopes.point)
+        else:
+            hulls = hulls_of(self._graph, bounded.batch.region)
+            region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
         if self._trail is not None:
             share = self._cases.share(bounded.batch.case, bounded.batch.region)
             self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share)
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
-        self._tree.add(self._branch(batch, bounded.program))
+        self._tree.add(self._branch(batch, bounded))
         return None
+
+    def _replay(self, bounded: _Bounded) -> Tensor | None:
+        """A witness among the points that attain bounds."""
+        if not len(bounded.batch):
+            return None
+        points = [bounded.point.x]
+        if bounded.program is not None:
+            points.append(bounded.program.x.round())
+        if bounded.envelopes is not None:
+            points.append(bounded.envelopes.middle.round())
+        return self._attacker.replay(torch.cat(points))
 
     def _refute(self, batch: Subproblems, root: bool) -> _Bounded:
         """Improve multipliers and keep the subproblems whose exact bound is not negative."""
         bounded = self._refute_first_order(batch, root)
         if self._interior is None or not len(bounded.batch):
             return bounded
+        return self._refute_by_program(bounded, self._interior)
+
+    def _refute_by_program(self, bounded: _Bounded, interior: InteriorSolver) -> _Bounded:
+        """What the linear program leaves open of subproblems."""
         batch, point = bounded.batch, bounded.point
         hulls = hulls_of(self._graph, batch.region)
         objective = self._cases.objective(batch.case, batch.region)
         start = [
             torch.zeros_like(low) if m is None else m for m, low in zip(point.s, batch.region.range_lower, strict=True)
         ]
-        program = self._interior.solve(batch.region, hulls, objective, start, self._effort.iterations, _GOAL)
+        program = interior.solve(batch.region, hulls, objective, start, self._effort.iterations, _GOAL)
         exact, _ = evaluate_exact(self._graph, batch.region, hulls, objective, program.s)
         rows = self._still_open(batch, exact)
         zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
         parameters = Parameters(zeros, tuple(m.float() for m in program.s))
         batch = replace(batch, parameters=parameters)
         return _Bounded(batch.take(rows), exact.take(rows), program.take(rows))
+
+    def _refute_by_envelopes(self, batch: Subproblems, enveloper: Enveloper) -> _Bounded:
+        """What envelopes leave open of subproblems, all of which have prices to start from, or none.
+
+        From a subproblem's own program they start better than from the first-order steps alone. The halves of a split are
+        not worth one: its other multipliers are worse to start from than their parent's.
+        """
+        inherited = enveloper.pool.take(batch.prices) if bool((batch.prices >= 0).all()) else None
+        parameters = batch.parameters
+        found = enveloper.bound(batch.case, batch.region, parameters.beta, inherited, _GOAL)
+        beta = (parameters.beta[0], *(m.float() for m in found.point.above.s[1:] if m is not None))
+        taken = torch.full_like(batch.prices, -1)
+        batch = replace(batch, parameters=replace(parameters, beta=beta), prices=taken)
+        rows = self._still_open(batch, found.point.above)
+        found = found.take(rows)
+        return _Bounded(batch.take(rows), found.point.above, None, found)
 
     def _refute_first_order(self, batch: Subproblems, root: bool) -> _Bounded:
         """The better of CROWN's and the parent's multipliers, improved by first-order steps."""
@@ -349,8 +411,37 @@ class Search:
             self._trail.leaf(batch.node[refuted], exact.take(refuted).s, share)
         return (exact.value >= 0).nonzero()[:, 0]
 
-    def _branch(self, batch: Subproblems, program: InteriorResult | None) -> Subproblems:
+    def _without_prices(self, batch: Subproblems) -> Subproblems:
+        """Subproblems that begin without what their parents have kept for them."""
+        if self._enveloper is not None:
+            self._enveloper.pool.take(batch.prices[batch.prices >= 0])
+        return replace(batch, prices=torch.full_like(batch.prices, -1))
+
+    def _branch(self, batch: Subproblems, bounded: _Bounded) -> Subproblems:
         """Split every row in two."""
+        if bounded.envelopes is None or self._enveloper is None:
+            chosen = self._chosen(batch, bounded.program)
+        else:
+            chosen = self._chosen_by_envelopes(batch, bounded.envelopes)
+            if bool((chosen.k >= 0).all()):
+                batch = replace(batch, prices=self._enveloper.pool.put(bounded.envelopes.stored, 2))
+        children = batch.take(torch.arange(len(batch)).repeat(2))
+        node = children.node if self._trail is None else self._trail.split(batch.node, chosen)
+        return replace(children, region=split_regions(self._graph, batch.region, chosen), node=node)
+
+    def _chosen_by_envelopes(self, batch: Subproblems, found: Enveloped) -> Split:
+        """Where to split every row, judged at the input on which the neurons agree."""
+        values = self._graph.values(found.middle)
+        a = [values[self._graph.nodes[i].operands[0]] for i in self._graph.activations]
+        v = (found.point.received, *found.point.above.v[1:])
+        outputs = self._cases.splittable(batch.case)
+        split, gap = program_candidates(self._graph, batch.region, v, a, outputs, 1)
+        return split.at(torch.zeros_like(batch.case)).where(
+            torch.isfinite(gap[:, 0]), input_split(batch.region, found.point.above)
+        )
+
+    def _chosen(self, batch: Subproblems, program: InteriorResult | None) -> Split:
+        """Where to split every row, at the program's point or (None) by a look-ahead."""
         region = batch.region
         objective = self._cases.objective(batch.case, region)
         hulls = hulls_of(self._graph, region)
@@ -363,21 +454,14 @@ class Search:
             split, gap = program_candidates(self._graph, region, point.v, program.a, outputs, 1)
         else:
             split, gap = gap_candidates(self._graph, region, point, outputs, self._effort.look_ahead)
-        chosen = input_split(region, point)
-        rows = torch.isfinite(gap[:, 0]).nonzero()[:, 0]
-        if len(rows):
-            picked = Split(split.k[rows], split.feature[rows], split.point[rows])
-            if picked.k.shape[1] > 1:
-                picked = self._looked_ahead(batch.take(rows), double.take(rows), picked, torch.isfinite(gap[rows]))
-            for whole, part in (
-                (chosen.k, picked.k),
-                (chosen.feature, picked.feature),
-                (chosen.point, picked.point),
-            ):
-                whole[rows] = part.reshape(-1)
-        children = batch.take(torch.arange(len(batch)).repeat(2))
-        node = children.node if self._trail is None else self._trail.split(batch.node, chosen)
-        return replace(children, region=split_regions(self._graph, region, chosen), node=node)
+        usable = torch.isfinite(gap)
+        rows = usable[:, 0].nonzero()[:, 0]
+        best = split.at(torch.zeros_like(batch.case))
+        if split.k.shape[1] > 1 and len(rows):
+            picked = self._looked_ahead(batch.take(rows), double.take(rows), split.take(rows), usable[rows])
+            for whole, part in ((best.k, picked.k), (best.feature, picked.feature), (best.point, picked.point)):
+                whole[rows] = part
+        return best.where(usable[:, 0], input_split(region, point))
 
     def _looked_ahead(self, batch: Subproblems, parameters: Parameters, split: Split, usable: Tensor) -> Split:
         """Of each row's candidates the one with which the halves' bounds are smallest, at the row's own multipliers."""

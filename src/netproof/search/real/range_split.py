@@ -61,6 +61,7 @@ class RangeSplit:
             Parameters(zeros, zeros),
             infinite,
             torch.zeros_like(case),
+            torch.full_like(case, -1),
         )
         found = self._process(root, _ROOT_STEPS, deadline)
         while found is None and len(self._tree):
