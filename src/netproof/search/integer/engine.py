@@ -13,6 +13,7 @@ from torch import Tensor
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
 from netproof.bounds.envelope.layer import first_layer
+from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
@@ -64,8 +65,8 @@ class Effort:
 
 #: a bound this far below 0 in floating point is worth the exact evaluation
 _GOAL = -0.01
-#: seconds of search before alignment is tried, and how many times longer the search must have
-#: gone on before it is tried again
+#: seconds of work (not of a busy machine's time) before alignment is tried, and how many times longer the search must
+#: have gone on before it is tried again
 _FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
 #: subproblems after which a search on a box of few points is ended by evaluating all of them
 _LONG = 128
@@ -134,9 +135,9 @@ class Search:
         self._trail = trail
         # Of the last activation only the range matters, for which one multiplier is as good as many.
         layer = first_layer(self._graph) if len(self._graph.activations) > 1 else None
-        self._enveloper = (
-            None if layer is None or trail is not None else Enveloper(self._graph, self._light, layer, self._cases)
-        )
+        if trail is not None and first_layer(query.network.graph) is None:
+            layer = None  # a certificate could not hold its prices
+        self._enveloper = None if layer is None else Enveloper(self._graph, self._light, layer, self._cases)
         if trail is not None:
             trail.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
@@ -144,7 +145,7 @@ class Search:
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
-        begun = time.monotonic()
+        begun, worked = time.monotonic(), time.thread_time()
         case = torch.arange(len(self._cases))
         if self._settings.attack:
             found = self._attacker.corners(case)
@@ -163,7 +164,6 @@ class Search:
         restarted = False
         while found is None and len(self._tree):
             method = "search"
-            now = time.monotonic()
             recorded = 0 if self._trail is None else self._trail.bytes
             kept = 0 if self._enveloper is None else self._enveloper.pool.bytes
             ended = self._tree.beyond_limits(deadline, recorded=recorded + kept)
@@ -172,9 +172,9 @@ class Search:
             if self._tree.count >= _LONG and points_in(region) <= MOST_POINTS:
                 return self._evaluate_all(region)
             batch = self._tree.pop(self._effort.batch)
-            if self._settings.attack and now - begun >= next_alignment:
+            if self._settings.attack and time.thread_time() - worked >= next_alignment:
                 found = self._attacker.align(batch.case, deadline)
-                next_alignment = _NEXT_ALIGNMENT * (time.monotonic() - begun)
+                next_alignment = _NEXT_ALIGNMENT * (time.thread_time() - worked)
                 if found is not None:
                     return self._sat(found, "attack")
             found = self._process(batch)
@@ -289,26 +289,16 @@ class Search:
         self._tree.count += len(batch)
         self._spent += torch.bincount(batch.case, minlength=len(self._cases))
         rows, region = shrink(self._graph, self._cases, batch.case, batch.region)
-        if len(rows) < len(batch):
-            gone = torch.ones(len(batch), dtype=torch.bool).index_fill_(0, rows, False)
-            self._without_prices(batch.take(gone))
+        batch = replace(self._left(batch, rows), region=region)
         if not len(rows):
             return None
-        batch = replace(batch.take(rows), region=region)
-        enveloper, inherits = self._enveloper, bool((batch.prices >= 0).any())
-        bounded = None if inherits else self._refute(batch, root)
-        found = None if bounded is None else self._replay(bounded)
-        if found is not None:
-            return found
-        if bounded is not None:
-            batch = bounded.batch
-        if len(batch) and enveloper is not None and batch.region.lower.shape[0] == 1:
-            bounded = self._refute_by_envelopes(batch, enveloper)
+        bounded = self._refute(batch, root)
+        found = self._replay(bounded)
+        if found is None and self._enveloper is not None and len(bounded.batch) and region.lower.shape[0] == 1:
+            bounded = self._refute_by_envelopes(bounded, self._enveloper)
             found = self._replay(bounded)
-            if found is not None:
-                return found
-        if bounded is None or not len(bounded.batch):
-            return None
+        if found is not None or not len(bounded.batch):
+            return found
         # Where the box is a single point, the replay has settled it.
         box = bounded.batch.region
         several = (box.lower < box.upper).any(-1).expand(len(bounded.batch))
@@ -325,7 +315,8 @@ class Search:
             region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
         if self._trail is not None:
             share = self._cases.share(bounded.batch.case, bounded.batch.region)
-            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share)
+            prices = None if bounded.envelopes is None else bounded.envelopes.stored
+            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share, prices)
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
         self._tree.add(self._branch(batch, bounded))
         return None
@@ -343,42 +334,52 @@ class Search:
 
     def _refute(self, batch: Subproblems, root: bool) -> _Bounded:
         """Improve multipliers and keep the subproblems whose exact bound is not negative."""
+        if bool((batch.prices >= 0).any()) and self._interior is not None:
+            # What their parents' envelopes left of multipliers is where the program starts from.
+            return self._refute_by_program(batch, list(batch.parameters.beta), self._interior)
         bounded = self._refute_first_order(batch, root)
         if self._interior is None or not len(bounded.batch):
             return bounded
-        return self._refute_by_program(bounded, self._interior)
+        return self._refute_by_program(bounded.batch, bounded.point.s, self._interior)
 
-    def _refute_by_program(self, bounded: _Bounded, interior: InteriorSolver) -> _Bounded:
+    def _refute_by_program(self, batch: Subproblems, s: Sequence[Tensor | None], interior: InteriorSolver) -> _Bounded:
         """What the linear program leaves open of subproblems."""
-        batch, point = bounded.batch, bounded.point
         hulls = hulls_of(self._graph, batch.region)
         objective = self._cases.objective(batch.case, batch.region)
         start = [
-            torch.zeros_like(low) if m is None else m for m, low in zip(point.s, batch.region.range_lower, strict=True)
+            torch.zeros_like(low) if m is None else m.double()
+            for m, low in zip(s, batch.region.range_lower, strict=True)
         ]
         program = interior.solve(batch.region, hulls, objective, start, self._effort.iterations, _GOAL)
         exact, _ = evaluate_exact(self._graph, batch.region, hulls, objective, program.s)
         rows = self._still_open(batch, exact)
-        zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
-        parameters = Parameters(zeros, tuple(m.float() for m in program.s))
-        batch = replace(batch, parameters=parameters)
-        return _Bounded(batch.take(rows), exact.take(rows), program.take(rows))
+        if not bool((batch.prices >= 0).any()):
+            zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
+            batch = replace(batch, parameters=Parameters(zeros, tuple(m.float() for m in program.s)))
+        return _Bounded(self._left(batch, rows), exact.take(rows), program.take(rows))
 
-    def _refute_by_envelopes(self, batch: Subproblems, enveloper: Enveloper) -> _Bounded:
-        """What envelopes leave open of subproblems, all of which have prices to start from, or none.
-
-        From a subproblem's own program they start better than from the first-order steps alone. The halves of a split are
-        not worth one: its other multipliers are worse to start from than their parent's.
-        """
-        inherited = enveloper.pool.take(batch.prices) if bool((batch.prices >= 0).all()) else None
-        parameters = batch.parameters
-        found = enveloper.bound(batch.case, batch.region, parameters.beta, inherited, _GOAL)
-        beta = (parameters.beta[0], *(m.float() for m in found.point.above.s[1:] if m is not None))
+    def _refute_by_envelopes(self, bounded: _Bounded, enveloper: Enveloper) -> _Bounded:
+        """What envelopes leave open of subproblems, all of which have their parents' prices to start from, or none."""
+        batch, parameters = bounded.batch, bounded.batch.parameters
+        inherits = bool((batch.prices >= 0).any())
+        inherited = enveloper.pool.take(batch.prices) if inherits else None
+        program = bounded.program if inherits else None
+        low = batch.region.range_lower
+        s = (
+            parameters.beta
+            if inherits
+            else [torch.zeros_like(r) if m is None else m for m, r in zip(bounded.point.s, low, strict=True)]
+        )
+        found = enveloper.bound(batch.case, batch.region, s, _GOAL, inherited, program)
+        above = found.point.above.s
+        beta = tuple(m.float() if new is None else new.float() for m, new in zip(s, above, strict=True))
         taken = torch.full_like(batch.prices, -1)
-        batch = replace(batch, parameters=replace(parameters, beta=beta), prices=taken)
-        rows = self._still_open(batch, found.point.above)
+        zeros = tuple(torch.zeros_like(m) for m in beta)
+        batch = replace(batch, parameters=Parameters(zeros, beta), prices=taken)
+        rows = self._still_open(batch, found.point.above, found.stored)
+        program = None if bounded.program is None else bounded.program.take(rows)
         found = found.take(rows)
-        return _Bounded(batch.take(rows), found.point.above, None, found)
+        return _Bounded(batch.take(rows), found.point.above, program, found)
 
     def _refute_first_order(self, batch: Subproblems, root: bool) -> _Bounded:
         """The better of CROWN's and the parent's multipliers, improved by first-order steps."""
@@ -403,13 +404,20 @@ class Search:
         rows = self._still_open(batch, exact)
         return _Bounded(replace(batch, parameters=parameters).take(rows), exact.take(rows), None)
 
-    def _still_open(self, batch: Subproblems, exact: DualPoint) -> Tensor:
+    def _still_open(self, batch: Subproblems, exact: DualPoint, prices: StoredPrices | None = None) -> Tensor:
         """The rows that an exact bound does not refute; the others go on record."""
         if self._trail is not None:
             refuted = (exact.value < 0).nonzero()[:, 0]
             share = self._cases.share(batch.case[refuted], batch.region.take(refuted))
-            self._trail.leaf(batch.node[refuted], exact.take(refuted).s, share)
+            of_refuted = None if prices is None else prices.take(refuted)
+            self._trail.leaf(batch.node[refuted], exact.take(refuted).s, share, of_refuted)
         return (exact.value >= 0).nonzero()[:, 0]
+
+    def _left(self, batch: Subproblems, rows: Tensor) -> Subproblems:
+        """Some rows of a batch; what parents have kept for the others goes."""
+        gone = torch.ones(len(batch), dtype=torch.bool).index_fill_(0, rows, False)
+        self._without_prices(batch.take(gone))
+        return batch.take(rows)
 
     def _without_prices(self, batch: Subproblems) -> Subproblems:
         """Subproblems that begin without what their parents have kept for them."""
