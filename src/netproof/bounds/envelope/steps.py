@@ -78,18 +78,12 @@ def improve(
     above: Parameters,
     schedule: Schedule,
     goal: float,
-    otherwise: tuple[Sequence[Tensor], Tensor] | None = None,
 ) -> Envelopes:
-    """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers above; rows below ``goal`` are done.
-
-    ``otherwise`` has multipliers of all activations and the bounds there, ``[B]``: rows start from them where they are better.
-    """
+    """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers above; rows below ``goal`` are done."""
     parts = []
     for rows in torch.split(torch.arange(len(objective)), _AT_ONCE):
         some = [hull.take(rows) for hull in hulls]
         run = _Run(graph, box, region.take(rows), some, objective.take(rows), prices[rows], above.take(rows))
-        if otherwise is not None:
-            run.start_from([m[rows] for m in otherwise[0]], otherwise[1][rows])
         parts.append(run.go(schedule, goal))
     return Envelopes.concatenate(parts)
 
@@ -113,9 +107,6 @@ class _Run:
         self._width = region.upper - region.lower
         self._total = box.reach.sum(-1).clamp(min=1e-9)
         self._rows = torch.arange(len(prices))
-        self._begin(prices, above)
-
-    def _begin(self, prices: Tensor, above: Parameters) -> None:
         self._prices, self._last = prices.clone(), prices.clone()
         short, point = self._evaluate(above)
         unit = (point.received / self._box.layer.step).abs()
@@ -127,18 +118,6 @@ class _Run:
         self._best = Envelopes(short, above, point.value.clone(), middle)
         self._stay = self._rise = torch.zeros_like(self._unit)
         self._start_branches(point)
-
-    def start_from(self, s: Sequence[Tensor], value: Tensor) -> None:
-        """Begin anew with one multiplier per neuron in rows where ``value`` is the better bound."""
-        better = value < self._best.value
-        if not bool(better.any()):
-            return
-        dtype = self._prices.dtype
-        prices = torch.where(better[:, None, None], s[0].to(dtype)[..., None], self._prices)
-        above = self._adam.parameters
-        alpha = tuple(torch.where(better[:, None], 0.0, a) for a in above.alpha)
-        beta = tuple(torch.where(better[:, None], m.to(dtype), b) for m, b in zip(s, above.beta, strict=True))
-        self._begin(prices, Parameters(alpha, beta))
 
     def go(self, schedule: Schedule, goal: float) -> Envelopes:
         width = schedule.width

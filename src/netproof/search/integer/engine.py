@@ -359,18 +359,20 @@ class Search:
         return _Bounded(self._left(batch, rows), exact.take(rows), program.take(rows))
 
     def _refute_by_envelopes(self, bounded: _Bounded, enveloper: Enveloper) -> _Bounded:
-        """What envelopes leave open of subproblems, all of which have their parents' prices to start from, or none."""
+        """What envelopes leave open of subproblems, all of which have their parents' prices to start from, or none.
+
+        What the linear program gives is a worse start than the parent's multipliers, however much better its bound.
+        """
         batch, parameters = bounded.batch, bounded.batch.parameters
         inherits = bool((batch.prices >= 0).any())
         inherited = enveloper.pool.take(batch.prices) if inherits else None
-        program = bounded.program if inherits else None
         low = batch.region.range_lower
         s = (
             parameters.beta
             if inherits
             else [torch.zeros_like(r) if m is None else m for m, r in zip(bounded.point.s, low, strict=True)]
         )
-        found = enveloper.bound(batch.case, batch.region, s, _GOAL, inherited, program)
+        found = enveloper.bound(batch.case, batch.region, s, _GOAL, inherited)
         above = found.point.above.s
         beta = tuple(m.float() if new is None else new.float() for m, new in zip(s, above, strict=True))
         taken = torch.full_like(batch.prices, -1)

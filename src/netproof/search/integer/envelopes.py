@@ -15,7 +15,6 @@ from netproof.bounds.envelope.layer import FirstLayer
 from netproof.bounds.envelope.reduce import reduce_ranges_by_envelopes
 from netproof.bounds.envelope.steps import Schedule, improve
 from netproof.bounds.envelope.stored import StoredPrices
-from netproof.bounds.multipliers.interior import InteriorResult
 from netproof.bounds.multipliers.ranges import Parameters
 from netproof.bounds.region import Region
 from netproof.conditions.cases import Cases
@@ -105,7 +104,6 @@ class Enveloper:
         s: Sequence[Tensor],
         goal: float,
         prices: StoredPrices | None = None,
-        program: InteriorResult | None = None,
     ) -> Enveloped:
         """Bound rows.
 
@@ -114,13 +112,11 @@ class Enveloper:
         s : multipliers to start from
         goal : a bound below which a row is done
         prices : those of the rows' parents; None starts from one multiplier per neuron
-        program : what the linear program gives, where it may be the better start than the prices
         """
         parts = []
         for rows in torch.split(torch.arange(len(case)), _AT_ONCE):
             some = None if prices is None else prices.take(rows)
-            of_some = None if program is None else program.take(rows)
-            parts.append(self._bound(case[rows], region.take(rows), [m[rows] for m in s], goal, some, of_some))
+            parts.append(self._bound(case[rows], region.take(rows), [m[rows] for m in s], goal, some))
         return Enveloped.concatenate(parts)
 
     def _bound(
@@ -130,7 +126,6 @@ class Enveloper:
         s: Sequence[Tensor],
         goal: float,
         prices: StoredPrices | None,
-        program: InteriorResult | None,
     ) -> Enveloped:
         objective, light_region = self._cases.objective(case, region), region.to(torch.float32)
         light_box = self._light_layer.on_box(light_region.lower, light_region.upper)
@@ -149,7 +144,6 @@ class Enveloper:
             above,
             ROOT if prices is None else BELOW,
             goal,
-            None if program is None else (program.s, program.value),
         )
         box = self._layer.on_box(region.lower, region.upper)
         hulls = hulls_of(self._graph, region)
