@@ -51,7 +51,7 @@ def largest_radius(
 ) -> RadiusResult:
     """Find ``r`` with a proof at ``r`` and a witness at ``r + 1``.
 
-    Cheap root bounds and attacks bracket ``r`` first; complete queries then halve what is left.
+    Root bounds and attacks bracket ``r`` first; complete queries then halve what is left.
     Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all
     larger ones.
 
@@ -114,9 +114,8 @@ def largest_radius(
         if remaining <= 0:
             undecided = "the time limit was reached"
             break
-        # Proofs get harder with the radius and witnesses easier, so the smallest open radius first
-        # wastes least: every proof there is needed, and every witness ends the search.
-        radius = proved + 1
+        # Of all proofs that of the largest radius is enough, and of all witnesses that of the smallest.
+        radius = (proved + refuted) // 2
         queries += 1
         result = verify(query(radius), replace(settings, timeout=remaining))
         learn(radius, result.verdict, result.witness)

@@ -27,8 +27,8 @@ from netproof.search.subproblems import Subproblems
 BEAM = 8
 #: most ranges cut at once, and steps left undecided per cut; one dive after the other takes the next
 _MOST_CUTS, _PACES = 20, (32.0, 64.0, 128.0)
-#: the largest and the smallest share of a search's time that dives may take
-_MOST, _LEAST = 0.3, 0.05
+#: the smallest share of a search's time that dives may take
+_LEAST = 0.05
 #: levels from one descent to the next
 _DESCENT_EVERY = 4
 
@@ -42,6 +42,7 @@ class Diver:
     solver : of the graph's linear programs
     attacker : looks for witnesses near their points
     iterations : of the solver, per level
+    most : the largest share of the search's time that dives may take
 
     Attributes
     ----------
@@ -49,7 +50,9 @@ class Diver:
     share : of the search's time that dives are worth: little where the last one was refuted high up
     """
 
-    def __init__(self, graph: Graph, cases: Cases, solver: InteriorSolver, attacker: Attacker, iterations: int) -> None:
+    def __init__(
+        self, graph: Graph, cases: Cases, solver: InteriorSolver, attacker: Attacker, iterations: int, most: float = 0.3
+    ) -> None:
         self._graph = graph
         self._cases = cases
         self._solver = solver
@@ -60,7 +63,8 @@ class Diver:
         self._start: tuple[Tensor, ...] = ()
         self._dives = self._level = 0
         self._width = self._whole = 0.0
-        self.seconds, self.share = 0.0, _MOST
+        self._most = most
+        self.seconds, self.share = 0.0, most
 
     @property
     def running(self) -> bool:
@@ -74,7 +78,7 @@ class Diver:
         self._start = tuple(part.double() for part in multipliers.beta)
         if self._dives:
             reach = 1 - self._width / max(self._whole, 1.0)
-            self.share = min(max(2 * _MOST * reach, _LEAST), _MOST)
+            self.share = min(max(2 * self._most * reach, _LEAST), self._most)
         self._dives += 1
         self._level = 0
         self._whole = 0.0

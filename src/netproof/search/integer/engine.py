@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +73,11 @@ _FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
 _LONG = 128
 #: a dive begins where this many times as many subproblems are open as it takes: the best of them say something
 _DIVE_FROM = 4
-#: subproblems of a case after which its search begins anew with tighter ranges
+#: the largest share of a search's time that dives may take; with envelopes the search itself comes later to small subproblems
+_DIVES, _DIVES_WITH_ENVELOPES = 0.3, 0.5
+#: seconds of work after which dives begin, without waiting for a restart, where there are envelopes: subproblems are few then
+_FIRST_DIVE = 0.3
+#: subproblems of a case after which its search begins anew with tighter ranges; half as many with envelopes, as each takes longer
 _RESTART = 256
 
 
@@ -129,15 +134,16 @@ class Search:
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._tree: Tree[Subproblems] = Tree(settings.memory)
+        self._trail = trail
+        # Of the last activation only the range matters. With several hidden layers envelopes of the first do not pay for
+        # themselves, and what a certificate could not hold is not used for a proof.
+        used = len(self._graph.activations) == 2 and (trail is None or first_layer(query.network.graph) is not None)
+        layer = first_layer(self._graph) if used else None
+        self._enveloper = None if layer is None else Enveloper(self._graph, self._light, layer, self._cases)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
-            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
-        self._trail = trail
-        # Of the last activation only the range matters, for which one multiplier is as good as many.
-        layer = first_layer(self._graph) if len(self._graph.activations) > 1 else None
-        if trail is not None and first_layer(query.network.graph) is None:
-            layer = None  # a certificate could not hold its prices
-        self._enveloper = None if layer is None else Enveloper(self._graph, self._light, layer, self._cases)
+            most = _DIVES if self._enveloper is None else _DIVES_WITH_ENVELOPES
+            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations, most)
         if trail is not None:
             trail.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
@@ -162,6 +168,7 @@ class Search:
         method = "bound"
         next_alignment = _FIRST_ALIGNMENT
         restarted = False
+        first_dive = math.inf if self._enveloper is None else _FIRST_DIVE
         while found is None and len(self._tree):
             method = "search"
             recorded = 0 if self._trail is None else self._trail.bytes
@@ -179,12 +186,12 @@ class Search:
                     return self._sat(found, "attack")
             found = self._process(batch)
             if found is None and self._interior is not None:
-                stubborn = (self._spent >= _RESTART).nonzero()[:, 0]
+                stubborn = (self._spent >= (_RESTART if self._enveloper is None else _RESTART // 2)).nonzero()[:, 0]
                 if len(stubborn):
                     self._spent[stubborn] = -torch.inf
                     restarted = True
                     found = self._restart(stubborn, region, deadline)
-            if found is None and restarted:
+            if found is None and (restarted or time.thread_time() - worked >= first_dive):
                 found = self._dive(begun, deadline)
                 if found is not None:
                     return self._sat(found, "attack")
@@ -210,7 +217,7 @@ class Search:
         now = time.monotonic()
         while found is None and self._diver.seconds < self._diver.share * (now - begun) and now < deadline:
             if not self._diver.running:
-                if len(self._tree) < _DIVE_FROM * BEAM:
+                if len(self._tree) < _DIVE_FROM * BEAM and self._enveloper is None:
                     break
                 self._diver.begin(self._tree.peek(BEAM))
             found = self._diver.advance(deadline)
