@@ -19,7 +19,6 @@ from netproof.bounds.envelope.layer import LayerBox, first_layer
 from netproof.bounds.envelope.reduce import envelope_cuts_hold, reduce_ranges_by_envelopes
 from netproof.bounds.envelope.steps import Schedule, improve
 from netproof.bounds.envelope.stored import StoredPrices
-from netproof.bounds.multipliers.ranges import Parameters
 from netproof.bounds.region import box_region
 from soundness.random_networks import floats, random_box
 from soundness.regions import Situation, points_inside, random_multipliers, random_objective, random_situation
@@ -182,9 +181,8 @@ def test_improved_envelopes_are_valid_and_no_worse(seed: int) -> None:
         start = evaluate_dual(at.graph, at.region, hulls, objective, crown(hulls))
         s = [torch.zeros_like(low) if m is None else m for m, low in zip(start.s, at.region.range_lower, strict=True)]
         prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
-        above = Parameters(tuple(torch.zeros_like(m) for m in s), tuple(s))
-        found = improve(at.graph, box, at.region, hulls, objective, prices, above, Schedule(30, 0.5, 0.93), -1e9)
-        multipliers = found.above.multipliers()
+        found = improve(at.graph, box, at.region, hulls, objective, prices, s, Schedule(30, 0.5, 0.93), -1e9)
+        multipliers = given(found.s)
         again = evaluate_envelopes(
             at.graph, box, at.region, hulls, objective, multipliers, found.prices.values(torch.float64)
         )
@@ -250,9 +248,8 @@ def test_wrong_claims_pass_with_no_prices() -> None:
         hulls = hulls_of(at.graph, region)
         s = [m[rows] for m in random_multipliers(random, at, (0.0, 0.01, 0.3))]
         prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
-        above = Parameters(tuple(torch.zeros_like(m) for m in s), tuple(s))
-        found = improve(at.graph, box, region, hulls, objective, prices, above, Schedule(40, 0.5, 0.93), -1e9)
-        multipliers = [None if m is None else m for m in found.above.beta]
+        found = improve(at.graph, box, region, hulls, objective, prices, s, Schedule(40, 0.5, 0.93), -1e9)
+        multipliers = list(found.s)
         exact, _ = evaluate_envelopes_exact(
             at.graph, box, region, hulls, objective, multipliers, found.prices.values(torch.float64)
         )

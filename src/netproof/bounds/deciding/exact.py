@@ -22,7 +22,7 @@ from netproof.operators.base import Affine
 from netproof.operators.hulls.hull import Hull
 
 #: one bit below float64's 53: the magnitude itself is computed with a little rounding
-MANTISSA_BITS = 52
+_MANTISSA_BITS = 52
 
 
 def evaluate_exact(
@@ -39,12 +39,12 @@ def evaluate_exact(
     if region.lower.dtype != torch.float64:
         raise ValueError("exact evaluation needs float64")
     magnitude = _magnitude(graph, region, objective, s)
-    exponent = (MANTISSA_BITS - 1 - torch.log2(magnitude.clamp(min=1.0)).ceil()).clamp(max=40)
+    exponent = (_MANTISSA_BITS - 1 - torch.log2(magnitude.clamp(min=1.0)).ceil()).clamp(max=40)
     # NaN or infinite magnitudes get the grid of the integers and fail the test below.
     exponent = torch.where(torch.isfinite(exponent), exponent, 0.0)
     scale = torch.exp2(exponent)[:, None]
     rounded = tuple(None if m is None else (m * scale).round() / scale for m in s)
-    fits = _magnitude(graph, region, objective, rounded) * torch.exp2(exponent) < 2.0**MANTISSA_BITS
+    fits = _magnitude(graph, region, objective, rounded) * torch.exp2(exponent) < 2.0**_MANTISSA_BITS
     fits &= exponent >= 0
     point = evaluate_dual(graph, region, hulls, objective, given(rounded))
     value = torch.where(fits & ~torch.isnan(point.value), point.value, torch.inf)

@@ -13,7 +13,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.deciding.exact import MANTISSA_BITS
 from netproof.bounds.dual import Objective, given
 from netproof.bounds.envelope.bound import EnvelopePoint, evaluate_envelopes
 from netproof.bounds.envelope.layer import LayerBox
@@ -22,6 +21,9 @@ from netproof.graph.graph import Graph
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
 from netproof.operators.hulls.hull import Hull
+
+#: one bit below float64's 53: the magnitude itself is computed with a little rounding
+_MANTISSA_BITS = 52
 
 
 def evaluate_envelopes_exact(
@@ -43,13 +45,13 @@ def evaluate_envelopes_exact(
     if not region.lower.dtype == prices.dtype == torch.float64:
         raise ValueError("exact evaluation needs float64")
     magnitude = _magnitude(graph, box, region, objective, s, prices)
-    exponent = (MANTISSA_BITS - 1 - torch.log2(magnitude.clamp(min=1.0)).ceil()).clamp(max=40)
+    exponent = (_MANTISSA_BITS - 1 - torch.log2(magnitude.clamp(min=1.0)).ceil()).clamp(max=40)
     exponent = torch.where(torch.isfinite(exponent), exponent, 0.0)
     scale = torch.exp2(exponent)[:, None]
     rounded = tuple(None if m is None else (m * scale).round() / scale for m in s)
     # Rounding keeps the order.
     on_grid = torch.nan_to_num((prices * scale[..., None]).round() / scale[..., None], 0.0, 0.0, 0.0)
-    fits = _magnitude(graph, box, region, objective, rounded, on_grid) * torch.exp2(exponent) < 2.0**MANTISSA_BITS
+    fits = _magnitude(graph, box, region, objective, rounded, on_grid) * torch.exp2(exponent) < 2.0**_MANTISSA_BITS
     fits &= exponent >= 0
     point = evaluate_envelopes(graph, box, region, hulls, objective, given(rounded), on_grid, order)
     value = torch.where(fits & ~torch.isnan(point.value), point.value, torch.inf)

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective
+from netproof.bounds.dual import Objective, given
+from netproof.bounds.envelope.above import Above
 from netproof.bounds.envelope.bound import EnvelopePoint, evaluate_above, evaluate_envelopes
 from netproof.bounds.envelope.layer import LayerBox
 from netproof.bounds.envelope.stored import StoredPrices
-from netproof.bounds.multipliers.ranges import Adam, Parameters
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.hull import Conjugate, Hull
@@ -32,8 +32,6 @@ from netproof.rows import Rows
 
 #: length of a step in widths, and how much of the last one is carried on
 _STEP, _MOMENTUM = 0.5, 0.7
-#: of the multipliers of the activations above
-_STEP_ABOVE = 0.05
 #: steps from one evaluation of the bound to the next
 _EVERY = 10
 #: rows at once, so that the prices stay in the cache
@@ -57,13 +55,13 @@ class Envelopes(Rows):
     Attributes
     ----------
     prices : of the first layer
-    above : of the activations above the first one
+    s : multipliers of all activations, of which that of the first one means nothing
     value : ``[B]``, the bound, as good as the dtype
     middle : ``[B, n]``, an input on whose neighbourhood the copies agree, from 0 (the lower end) to 1
     """
 
     prices: StoredPrices
-    above: Parameters
+    s: tuple[Tensor, ...]
     value: Tensor
     middle: Tensor
 
@@ -75,15 +73,16 @@ def improve(
     hulls: Sequence[Hull],
     objective: Objective,
     prices: Tensor,
-    above: Parameters,
+    s: Sequence[Tensor],
     schedule: Schedule,
     goal: float,
 ) -> Envelopes:
-    """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers above; rows below ``goal`` are done."""
+    """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers ``s`` above the first layer; rows below ``goal``
+    are done."""
     parts = []
     for rows in torch.split(torch.arange(len(objective)), _AT_ONCE):
         some = [hull.take(rows) for hull in hulls]
-        run = _Run(graph, box, region.take(rows), some, objective.take(rows), prices[rows], above.take(rows))
+        run = _Run(graph, box, region.take(rows), some, objective.take(rows), prices[rows], [m[rows] for m in s])
         parts.append(run.go(schedule, goal))
     return Envelopes.concatenate(parts)
 
@@ -99,7 +98,7 @@ class _Run:
         hulls: Sequence[Hull],
         objective: Objective,
         prices: Tensor,
-        above: Parameters,
+        s: Sequence[Tensor],
     ) -> None:
         self._graph, self._box, self._region, self._hulls = graph, box, region, hulls
         self._objective = objective
@@ -108,24 +107,24 @@ class _Run:
         self._total = box.reach.sum(-1).clamp(min=1e-9)
         self._rows = torch.arange(len(prices))
         self._prices, self._last = prices.clone(), prices.clone()
-        short, point = self._evaluate(above)
+        short, point = self._evaluate(s)
         unit = (point.received / self._box.layer.step).abs()
         #: what a step of the staircase pays; neurons that pay next to nothing move with the others
         self._unit = torch.maximum(unit, 1e-2 * unit.amax(-1, keepdim=True)).clamp(min=1e-9)
         self._weight = (self._unit @ self._box.reach).clamp(min=1e-9)
-        self._adam = Adam(self._graph, self._region, self._objective, above, point.above, _STEP_ABOVE)
+        self._above = Above(graph, region, objective, s, point.above)
         self._middle = middle = torch.full_like(point.above.x, 0.5)
-        self._best = Envelopes(short, above, point.value.clone(), middle)
+        self._best = Envelopes(short, tuple(m.clone() for m in s), point.value.clone(), middle)
         self._stay = self._rise = torch.zeros_like(self._unit)
         self._start_branches(point)
 
     def go(self, schedule: Schedule, goal: float) -> Envelopes:
         width = schedule.width
         for count in range(schedule.steps):
-            self._step(width, count)
+            self._step(width)
             width *= schedule.shrink
             if count % _EVERY == _EVERY - 1 or count == schedule.steps - 1:
-                short, point = self._evaluate(self._adam.parameters)
+                short, point = self._evaluate(self._above.s)
                 self._keep(short, point)
                 running = (self._best.value[self._rows] >= goal).nonzero()[:, 0]
                 if not len(running):
@@ -135,10 +134,10 @@ class _Run:
                     self._take(running)
         return self._best
 
-    def _evaluate(self, above: Parameters) -> tuple[StoredPrices, EnvelopePoint]:
+    def _evaluate(self, s: Sequence[Tensor]) -> tuple[StoredPrices, EnvelopePoint]:
         """The bound at the prices as they are stored."""
         short = StoredPrices.of(self._prices)
-        prices, multipliers = short.values(self._prices.dtype), above.multipliers()
+        prices, multipliers = short.values(self._prices.dtype), given(s)
         return short, evaluate_envelopes(
             self._graph, self._box, self._region, self._hulls, self._objective, multipliers, prices, short.order()
         )
@@ -146,13 +145,13 @@ class _Run:
     def _keep(self, short: StoredPrices, point: EnvelopePoint) -> None:
         gained = (point.value < self._best.value[self._rows]).nonzero()[:, 0]
         if len(gained):
-            rows, above = self._rows[gained], self._adam.parameters
+            rows = self._rows[gained]
             self._best.prices.units[rows], self._best.prices.exponent[rows] = (
                 short.units[gained],
                 short.exponent[gained],
             )
             self._best.value[rows] = point.value[gained]
-            for kept, now in zip(self._best.above.alpha + self._best.above.beta, above.alpha + above.beta, strict=True):
+            for kept, now in zip(self._best.s, self._above.s, strict=True):
                 kept[rows] = now[gained]
         self._best.middle[self._rows] = self._middle
 
@@ -163,7 +162,7 @@ class _Run:
         self._prices, self._last = self._prices[rows], self._last[rows]
         self._unit, self._weight = self._unit[rows], self._weight[rows]
         self._stay, self._rise = self._stay[rows], self._rise[rows]
-        self._adam.take(rows)
+        self._above.take(rows)
 
     def _start_branches(self, point: EnvelopePoint) -> None:
         """The corrections of both copies' marginal prices, as the evaluation finds them."""
@@ -177,12 +176,10 @@ class _Run:
         rise = torch.where(beyond, point.levels, -torch.inf).argmax(-1, keepdim=True)
         self._rise = _price_of_range(point, rise, c / layer.step, *_slope(self._box, c, low, high))
 
-    def _step(self, width: float, count: int) -> None:
+    def _step(self, width: float) -> None:
         box, layer, sign = self._box, self._box.layer, self._sign
         low, high = self._region.range_lower[0], self._region.range_upper[0]
-        above = evaluate_above(
-            self._graph, self._region, self._hulls, self._objective, self._adam.parameters.multipliers()
-        )
+        above = evaluate_above(self._graph, self._region, self._hulls, self._objective, given(self._above.s))
         c = above.v[0]
         c = torch.zeros_like(low) if c is None else c
         wide = width * self._unit
@@ -218,7 +215,7 @@ class _Run:
         self._prices, self._last = self._last, new
         conjugate = Conjugate(stay, stay_at, image)
         conjugates = (conjugate, *above.conjugates[1:])
-        self._adam.step(self._graph, replace(above, conjugates=conjugates), count)
+        self._above.step(replace(above, conjugates=conjugates))
 
     def _copy(self, price: Tensor, wide: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A smoothed copy at marginal prices, how far it goes, and what that costs."""

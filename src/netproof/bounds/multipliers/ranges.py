@@ -95,7 +95,7 @@ def optimize(
     value = point.value.clone()
     best = Parameters(tuple(a.clone() for a in start.alpha), tuple(b.clone() for b in start.beta))
     rows = torch.arange(len(objective), device=value.device)
-    run = Adam(graph, region, objective, start, point, step_size)
+    run = _Adam(graph, region, objective, start, point, step_size)
     for step in range(steps):
         done = value[rows] < goal
         if bool(done.all()):
@@ -116,7 +116,7 @@ def optimize(
     return best, value
 
 
-class Adam:
+class _Adam:
     """Adam (Kingma and Ba, ICLR 2015) on alpha and beta with one step length per layer."""
 
     def __init__(

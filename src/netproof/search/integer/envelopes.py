@@ -15,7 +15,6 @@ from netproof.bounds.envelope.layer import FirstLayer
 from netproof.bounds.envelope.reduce import reduce_ranges_by_envelopes
 from netproof.bounds.envelope.steps import Schedule, improve
 from netproof.bounds.envelope.stored import StoredPrices
-from netproof.bounds.multipliers.ranges import Parameters
 from netproof.bounds.region import Region
 from netproof.conditions.cases import Cases
 from netproof.graph.graph import Graph
@@ -133,7 +132,6 @@ class Enveloper:
             start = s[0].float()[..., None].expand(-1, -1, light_box.reach.shape[1]).contiguous()
         else:
             start = prices.values(torch.float32)
-        above = Parameters(tuple(torch.zeros_like(m, dtype=torch.float32) for m in s), tuple(m.float() for m in s))
         found = improve(
             self._light,
             light_box,
@@ -141,13 +139,13 @@ class Enveloper:
             hulls_of(self._light, light_region),
             objective.to(torch.float32),
             start,
-            above,
+            [m.float() for m in s],
             ROOT if prices is None else BELOW,
             goal,
         )
         box = self._layer.on_box(region.lower, region.upper)
         hulls = hulls_of(self._graph, region)
-        multipliers = [m.double() for m in found.above.beta]
+        multipliers = [m.double() for m in found.s]
         values, order = found.prices.values(torch.float64), found.prices.order()
         exact, _ = evaluate_envelopes_exact(self._graph, box, region, hulls, objective, multipliers, values, order)
         return Enveloped(exact, found.prices, region.lower + found.middle.double() * (region.upper - region.lower))
