@@ -7,6 +7,8 @@
 # make campaign-float   the engine of float networks against sampling, HiGHS and rational arithmetic, with hostile
 #                       questions (ARGS="--parts questions"); resumable, hours
 #                       in full, NETPROOF_DATA names the published data (ARGS="--parts random --stop-after 600")
+# make campaign-runtimes   networks as deployed against LiteRT and TensorFlow Lite Micro, bit for bit; minutes
+#                       (ARGS="--inputs 1000 --files 500"), NETPROOF_DATA names the real networks
 # make mutants   which small changes of the code does no test notice? resumable, hours in full
 #                       (ARGS="bounds/deciding/exact.py --stop-after 600" tries one file; docs/mutants.md)
 # make queries   what twelve queries cost, in subproblems and processor time; a minute
@@ -65,6 +67,9 @@ campaign: $(STAMP)
 
 campaign-float: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/float_campaign.py $(ARGS)
+
+campaign-runtimes: $(STAMP)
+	@cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m differential.runtime_campaign $(ARGS)
 
 mutants: $(STAMP)
 	@$(BIN)/python -c 'import mutmut' 2>/dev/null || $(PIP) --quiet --no-build-isolation --editable '.[dev,mutants]'

@@ -16,7 +16,7 @@ import torch
 from netproof.benchmarks.data import DataFolders
 from netproof.benchmarks.registry import benchmark
 from netproof.exact.milp.engine import MilpEngine
-from netproof.search.verify import verify_many
+from netproof.search.verify import verify
 from netproof.settings import Settings
 
 
@@ -32,7 +32,7 @@ def main() -> int:
     chosen = benchmark(options.benchmark)
     instances, opened = chosen.instances(folders), chosen.open(folders)
     queries = [opened.query(instance) for instance in instances]
-    results = dict(verify_many(queries, settings))
+    results = list(verify(queries, settings))
     asked = [i for i, query in enumerate(queries) if not query.misclassified]
     asked.sort(key=lambda i: -results[i].subproblems)
     same = 0

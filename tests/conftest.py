@@ -14,6 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from shapes import check_where_wanted
+
+check_where_wanted()
+
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 

@@ -28,17 +28,20 @@ if TYPE_CHECKING:
     from netproof.formats.load import load
     from netproof.formats.torch_module import from_torch
     from netproof.formats.vnnlib.read import read_vnnlib
+    from netproof.local_robustness import robustness
     from netproof.network import Network
     from netproof.property import Property
-    from netproof.query import Conjunction, Query, Question, image_robustness, robustness
+    from netproof.query import Conjunction, Query, Question
     from netproof.result import Result, Verdict, Witness
+    from netproof.search.answers import Answers
     from netproof.search.radius import RadiusResult, largest_radius
-    from netproof.search.verify import verify, verify_many, verify_property
+    from netproof.search.verify import verify
     from netproof.settings import Settings
 
     __version__: str
 
 __all__ = [
+    "Answers",
     "Bundle",
     "Certificate",
     "CertificateError",
@@ -60,19 +63,17 @@ __all__ = [
     "certificate_of",
     "check",
     "from_torch",
-    "image_robustness",
     "largest_radius",
     "load",
     "read_vnnlib",
     "robustness",
     "verify",
-    "verify_many",
-    "verify_property",
     "write_certificate",
 ]
 
 #: where each public name is defined
 _HOME = {
+    "Answers": "netproof.search.answers",
     "Bundle": "netproof.certificate.bundle",
     "Certificate": "netproof.certificate.contents",
     "CertificateError": "netproof.errors",
@@ -94,16 +95,20 @@ _HOME = {
     "check": "netproof.certificate.checker.check",
     "from_torch": "netproof.formats.torch_module",
     "largest_radius": "netproof.search.radius",
-    "image_robustness": "netproof.query",
     "load": "netproof.formats.load",
     "read_vnnlib": "netproof.formats.vnnlib.read",
-    "robustness": "netproof.query",
+    "robustness": "netproof.local_robustness",
     "verify": "netproof.search.verify",
-    "verify_many": "netproof.search.verify",
-    "verify_property": "netproof.search.verify",
     "write_certificate": "netproof.certificate.bundle:write",
 }
 
+#: names of earlier versions, which still work
+_DEPRECATED = ("image_robustness", "verify_many", "verify_property")
+
+if TYPE_CHECKING:
+    from netproof.search.deprecated import image_robustness as image_robustness
+    from netproof.search.deprecated import verify_many as verify_many
+    from netproof.search.deprecated import verify_property as verify_property
 
 if not TYPE_CHECKING:  # or type checkers would take any name for granted
 
@@ -115,6 +120,8 @@ if not TYPE_CHECKING:  # or type checkers would take any name for granted
         elif name in _HOME:
             home, _, its_name = _HOME[name].partition(":")
             value = getattr(import_module(home), its_name or name)
+        elif name in _DEPRECATED:
+            value = getattr(import_module("netproof.search.deprecated"), name)
         else:
             raise AttributeError(f"module 'netproof' has no attribute '{name}'")
         globals()[name] = value  # found without this function from now on

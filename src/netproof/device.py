@@ -17,7 +17,7 @@ _HINT = "give cpu, or auto for a GPU where there is one"
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name, as :attr:`netproof.Settings.device` has them.
+    """The device of a name, as :attr:`netproof.Settings.device` takes it.
 
     ``auto`` is the first GPU that PyTorch can use, and the CPU where there is none.
 
@@ -58,7 +58,8 @@ def device_text(name: str) -> str:
 
 @contextmanager
 def plain_products(device: torch.device) -> Iterator[None]:
-    """Within, products and convolutions of float32 numbers on a GPU are not shortened to TF32, and repeat themselves.
+    """Within this block, products and convolutions of float32 numbers on a GPU are not shortened to TF32, and repeat
+    themselves.
 
     PyTorch knows these as settings of the whole process; they are as they were afterwards. Nothing is touched where the
     device is the CPU.

@@ -1,4 +1,4 @@
-"""The program that calls: what it may have set in PyTorch and NumPy, and what it may have done to its threads.
+"""The calling program: what it may have set in PyTorch and NumPy, and what it may have done to its threads.
 
 A default kind of number is of no consequence, because every tensor names its own. What else a caller can have switched on
 holds for its own code: :func:`on_own_terms` marks the functions that it calls, and within these PyTorch and NumPy are as
@@ -52,7 +52,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def own_terms() -> Iterator[None]:
-    """Within, this thread computes as a fresh process would, whatever the caller has set.
+    """Within this block, this thread computes as a fresh process would, whatever the caller has set.
 
     That is: tensors that gradients can be taken of (no ``inference_mode`` or ``no_grad``), on the CPU where no device is
     named, without automatic casts, without flushing small numbers to 0; floating point exceptions of NumPy as by default.
@@ -105,7 +105,7 @@ def _small_numbers() -> Iterator[None]:
 
 
 def on_own_terms(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """A function that callers use directly, and that computes within :func:`own_terms`."""
+    """Decorator of a function that callers use directly: it computes within :func:`own_terms`."""
 
     @functools.wraps(function)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -115,28 +115,34 @@ def on_own_terms(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return called
 
 
-def steps_on_own_terms(function: Callable[_P, Iterator[_T]]) -> Callable[_P, Iterator[_T]]:
-    """The same for a generator: every step is on netproof's terms, and what the caller does in between on its own."""
+def steps_on_own_terms(name: str) -> Callable[[Callable[_P, Iterator[_T]]], Callable[_P, Iterator[_T]]]:
+    """The same for a generator: every step is on netproof's terms, and what the caller does in between on its own.
 
-    @functools.wraps(function)
-    def called(*args: _P.args, **kwargs: _P.kwargs) -> Iterator[_T]:
-        steps = function(*args, **kwargs)
-        process = os.getpid()
-        while True:
-            if os.getpid() != process:
-                raise InputError(
-                    function.__name__,
-                    "it was begun in another process, whose threads and children this one does not have",
-                    "begin it in the process that goes through its results",
-                )
-            with own_terms():
-                try:
-                    step = next(steps)
-                except StopIteration:
-                    return
-            yield step
+    ``name`` is what errors call it: the function that its iterator came from.
+    """
 
-    return called
+    def marked(function: Callable[_P, Iterator[_T]]) -> Callable[_P, Iterator[_T]]:
+        @functools.wraps(function)
+        def called(*args: _P.args, **kwargs: _P.kwargs) -> Iterator[_T]:
+            steps = function(*args, **kwargs)
+            process = os.getpid()
+            while True:
+                if os.getpid() != process:
+                    raise InputError(
+                        name,
+                        "it was begun in another process, whose threads and children this one does not have",
+                        "begin it in the process that goes through its results",
+                    )
+                with own_terms():
+                    try:
+                        step = next(steps)
+                    except StopIteration:
+                        return
+                yield step
+
+        return called
+
+    return marked
 
 
 def plain(tensor: Tensor) -> Tensor:

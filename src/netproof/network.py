@@ -29,6 +29,7 @@ class Network:
         compare two outputs and no more
     content : the file itself, decompressed, for whoever is to evaluate it or to read it again; empty where the network
         was made in memory
+    runtime : the rule by which a file that several runtimes compute differently was read; empty where there is one only
     """
 
     graph: Graph
@@ -40,6 +41,7 @@ class Network:
     notes: tuple[str, ...] = ()
     order_only: bool = False
     content: bytes = field(default=b"", repr=False)
+    runtime: str = ""
 
     @property
     def input_shape(self) -> tuple[int, ...]:

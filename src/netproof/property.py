@@ -1,4 +1,4 @@
-"""Properties: what a VNN-LIB file asks of any network with so many inputs and outputs, read exactly.
+"""Properties: what a VNN-LIB file asks of any network of the right size, read exactly.
 
 Every number is a :class:`fractions.Fraction`. What an engine computes with is rounded so that the
 question can only grow (a box outward, a threshold down), which keeps ``unsat`` true; what a witness is held
@@ -187,7 +187,7 @@ class Property:
         return _Parts(self.over_integers() if whole else self, network)
 
     def over_integers(self) -> Property:
-        """The same for whole inputs: constraints on one input alone are ends of boxes, of more of them where that must be."""
+        """The same for whole-number inputs: constraints on one input alone become ends of boxes, of several where needed."""
         parts = tuple(whole for part in self.parts for whole in part.over_integers())
         return self if parts == self.parts else replace(self, parts=parts)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from netproof.errors import QueryError
@@ -31,8 +28,6 @@ __all__ = [
     "Sample",
     "Verdict",
     "Witness",
-    "image_robustness",
-    "robustness",
     "sample_of",
 ]
 
@@ -90,11 +85,14 @@ class Sample:
     label : its class
     radius : how many grey levels each input may move, cut to the network's input range, where that is what gives the
         box (integer networks); None elsewhere
+    part : box and condition with exact numbers, where those of the query are rounded outward (a radius around an image of a
+        real network); None where the query's own are what is meant
     """
 
     image: Tensor
     label: int
     radius: int | None = None
+    part: PropertyPart | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", plain(self.image))
@@ -211,10 +209,13 @@ class Query:
 
     def _check_order(self) -> None:
         """Without the final softmax only the order of outputs is the file's."""
+        # Of integers, at least one more is more.
+        least = (0.0, 1.0) if self.network.graph.arithmetic is Arithmetic.INTEGER else (0.0,)
         for conjunction in self.condition:
             rows, inputs = conjunction.coefficients, conjunction.input_coefficients
             speaks = (rows != 0).any(1)
-            compares = ((rows != 0).sum(1) == 2) & (rows.sum(1) == 0) & (conjunction.threshold == 0)
+            compares = ((rows != 0).sum(1) == 2) & (rows.sum(1) == 0)
+            compares &= torch.isin(conjunction.threshold, conjunction.threshold.new_tensor(least))
             if inputs is not None:
                 compares &= ~(inputs != 0).any(1)
             if not bool((compares | ~speaks).all()):
@@ -303,7 +304,7 @@ class Query:
     def admits(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
         """Whether an input and its outputs are an answer, exactly, strictness and all: what no ``sat`` is reported without.
 
-        Where the query is a part of a property, its own statement counts, before anything in it was rounded.
+        Where the query has exact numbers (:attr:`part`), these count, before anything in them was rounded.
         """
         part = self.part
         if part is not None:
@@ -320,8 +321,8 @@ class Query:
 
     @property
     def part(self) -> PropertyPart | None:
-        """The part of a property that the query states, if any."""
-        return None if isinstance(self.about, Sample) else self.about
+        """What the query states with exact numbers: the part of a property, or a sample's box; None where its own numbers are meant."""
+        return self.about.part if isinstance(self.about, Sample) else self.about
 
     @cached_property
     def prediction(self) -> int:
@@ -385,110 +386,3 @@ class Question:
     def network(self) -> Network:
         """The network asked about."""
         return self.parts[0].network
-
-
-@on_own_terms
-def image_robustness(
-    network: Network, image: Tensor, lower: Tensor, upper: Tensor, label: int, *, name: str = "image"
-) -> Query:
-    """Local robustness of a network over the real numbers, as VNN-COMP asks it: ``y_k >= y_label`` for some other ``k``.
-
-    Parameters
-    ----------
-    image, lower, upper : ``[n_input]`` as the network takes them, the point and the ends of its box
-    label : the image's class
-
-    Raises
-    ------
-    QueryError : wrong sizes, no such label, a network over the integers
-    """
-    if network.graph.arithmetic is not Arithmetic.REAL:
-        raise QueryError(name, f"{network.path} is not a network over the real numbers", "give a float network")
-    coefficients, _ = _leads(network, label, name)
-    zero = torch.zeros(1, dtype=torch.float64)
-    return Query(
-        network=network,
-        lower=plain(lower).double().reshape(-1),
-        upper=plain(upper).double().reshape(-1),
-        condition=tuple(Conjunction(row[None], zero) for row in coefficients),
-        name=name,
-        about=Sample(plain(image).double().reshape(-1), int(label)),
-    )
-
-
-def _leads(network: Network, label: int, name: str) -> tuple[Tensor, list[int]]:
-    """Coefficients of every other output's lead over the label's, ``[n_output - 1, n_output]``, and which these are."""
-    if not _is_whole(label) or not 0 <= label < network.outputs:
-        raise QueryError(
-            name,
-            f"label {label} is not an output of the network ({network.outputs} outputs)",
-            "check that labels and network belong together",
-        )
-    rivals = [rival for rival in range(network.outputs) if rival != label]
-    coefficients = torch.eye(network.outputs, dtype=network.lower.dtype)[rivals]
-    coefficients[:, int(label)] = -1.0
-    return coefficients, rivals
-
-
-@on_own_terms
-def robustness(network: Network, image: ArrayLike | Tensor, label: int, radius: int, *, name: str = "") -> Query:
-    """Local robustness in the maximum norm, for a network over the integers.
-
-    The prediction is the *first* largest output, over all of the network's outputs. Class ``k``
-    beats ``label`` where ``y_k - y_label >= 0`` for ``k < label`` and ``>= 1`` for ``k > label``.
-
-    Parameters
-    ----------
-    image : ``[n_input]`` or any shape of that size; integer values in the network's input range
-    label : the sample's class
-    radius : how far each input value may move; the box is cut to the network's input range
-
-    Raises
-    ------
-    QueryError : wrong size, values outside the input range, no such label, a negative radius
-    """
-    name = name or f"radius {radius}"
-    if network.graph.arithmetic is not Arithmetic.INTEGER:
-        raise QueryError(
-            name, f"{network.path} is not an integer network, so its inputs are no grey levels", "give a property file"
-        )
-    # A copy: what the caller does to the array later must not change the query.
-    pixels = image.detach().clone() if isinstance(image, Tensor) else torch.from_numpy(np.array(image))
-    image = pixels.to(network.lower.dtype).reshape(-1)
-    if image.shape != network.lower.shape:
-        raise QueryError(
-            name,
-            f"the image has {image.numel()} values, the network takes {network.inputs}",
-            "use images of the data set the network was trained on",
-        )
-    if not bool((image == image.round()).all() & (image >= network.lower).all() & (image <= network.upper).all()):
-        raise QueryError(
-            name,
-            f"the image has values that are not integers from {int(network.lower.min())} to {int(network.upper.max())}",
-            "give raw integer pixels, not normalized ones",
-        )
-    if not _is_whole(radius) or radius < 0:
-        raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
-    # A radius beyond the input range asks about the whole range.
-    reach = min(int(radius), int((network.upper - network.lower).max()))
-    coefficients, rivals = _leads(network, label, name)
-    label, radius = int(label), int(radius)
-    margins = torch.tensor([float(rival > label) for rival in rivals], dtype=network.lower.dtype)
-    return Query(
-        network=network,
-        lower=torch.maximum(image - reach, network.lower),
-        upper=torch.minimum(image + reach, network.upper),
-        # A network of one output has no rivals, and no cases then.
-        condition=tuple(Conjunction(coefficients[i : i + 1], margins[i : i + 1]) for i in range(len(rivals))),
-        name=name,
-        about=Sample(image, label, radius),
-    )
-
-
-def _is_whole(number: object) -> bool:
-    """Whether something is a whole number, of whatever type (NumPy's and one-element tensors included)."""
-    try:
-        value = float(number)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return isinstance(number, int)  # beyond what a float holds
-    return math.isfinite(value) and value == int(value)

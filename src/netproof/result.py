@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -68,7 +69,8 @@ class Result:
     witness : the input, where the verdict is ``sat``
     bound : an upper bound on the largest ``coefficients @ y - threshold`` where undecided
     reason : why there is no answer, where there is none
-    accident : there is none because something broke (a solver's process died), not because a limit was reached
+    retryable : there is none because something broke (a solver's process died), not because a limit was reached, so that
+        the same question may be decided another time
     proof : where the verdict is ``unsat`` and the settings ask for proofs, the proof's arrays
         (docs/certificates.md), int64 each
     part : of a question with several parts, the position of the one that ``witness`` belongs to
@@ -83,6 +85,12 @@ class Result:
     bound: float | None = None
     reason: str = ""
     proof: Mapping[str, NDArray[np.int64]] | None = None
-    accident: bool = False
+    retryable: bool = False
     part: int = 0
     parts: tuple[Result, ...] = ()
+
+    @property
+    def accident(self) -> bool:
+        """The former name of :attr:`retryable`."""
+        warnings.warn("Result.accident is called Result.retryable now", DeprecationWarning, stacklevel=2)
+        return self.retryable

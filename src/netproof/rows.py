@@ -69,7 +69,7 @@ class Rows:
 
     @property
     def bytes(self) -> int:
-        """What the tensors occupy."""
+        """Bytes that the tensors occupy."""
 
         def counted(part: Any) -> int:
             if isinstance(part, Tensor):

@@ -1,4 +1,4 @@
-"""The one settings object."""
+"""The settings of a search: limits, engine, device."""
 
 from __future__ import annotations
 

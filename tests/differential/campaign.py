@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,10 +137,10 @@ def search(query: Query, number: int, seconds: float) -> Said:
     """The dual search, in one of several ways."""
     trait = TRAITS[number % len(TRAITS)]
     limits = Settings(timeout=seconds, attack=trait == "plain", seed=number)
-    before = bab_engine._RESTART
+    before = bab_engine.INTEGER
     try:
         if trait == "restart":
-            bab_engine._RESTART = 0
+            bab_engine.INTEGER = replace(before, restart=0)
         if trait in ("restart", "idle"):
             # Hardly any work per subproblem, so that branching, reduction and leaves decide.
             effort = Effort(root_steps=0, steps=0, iterations=1, batch=2, look_ahead=1)
@@ -152,7 +152,7 @@ def search(query: Query, number: int, seconds: float) -> Said:
         result = verify(query, limits)
         return Said(result.verdict.value, None if result.witness is None else result.witness.input.numpy())
     finally:
-        bab_engine._RESTART = before
+        bab_engine.INTEGER = before
 
 
 def judge(case: Case, number: int, engines: Mapping[str, Engine], tally: Tally) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from netproof.search.real import decide as verify_real
@@ -13,38 +14,38 @@ from netproof.search.real import rounds
 TRAITS: dict[str, dict[str, Any]] = {
     "plain": {},
     "blind": {"attack": False},
-    "signs": {"attack": False, "verify_real._FEW_INPUTS": -1, "verify_real._SOME_INPUTS": -1},
-    "inputs": {"attack": False, "verify_real._FEW_INPUTS": 1 << 30},
-    "boxes": {"attack": False, "verify_real._FEW_INPUTS": -1, "verify_real._MANY_FEATURES": -1},
-    "rounds": {"attack": False, "verify_real._FEW_INPUTS": -1, "verify_real._SOME_INPUTS": -1, "rounds._EASY": 0},
+    "signs": {"attack": False, "REAL.few_inputs": -1, "REAL.some_inputs": -1},
+    "inputs": {"attack": False, "REAL.few_inputs": 1 << 30},
+    "boxes": {"attack": False, "REAL.few_inputs": -1, "REAL.many_features": -1},
+    "rounds": {"attack": False, "REAL.few_inputs": -1, "REAL.some_inputs": -1, "ROUND.easy": 0},
     "cells": {
         "attack": False,
-        "verify_real._FEW_INPUTS": -1,
-        "verify_real._SOME_INPUTS": -1,
-        "rounds._EASY": 0,
-        "rounds._SEARCH_SHARE": 0.0,
-        "rounds._WORTHWHILE": -1.0,
+        "REAL.few_inputs": -1,
+        "REAL.some_inputs": -1,
+        "ROUND.easy": 0,
+        "ROUND.search_share": 0.0,
+        "ROUND.worthwhile": -1.0,
     },
     "one round": {
         "attack": False,
-        "verify_real._FEW_INPUTS": -1,
-        "verify_real._SOME_INPUTS": -1,
-        "rounds._EASY": 0,
-        "rounds._BEGIN_SHARE": -1.0,
+        "REAL.few_inputs": -1,
+        "REAL.some_inputs": -1,
+        "ROUND.easy": 0,
+        "ROUND.begin_share": -1.0,
     },
 }
-_MODULES = {"verify_real": verify_real, "rounds": rounds}
+_MODULES = {"REAL": verify_real, "ROUND": rounds}
 
 
 @contextmanager
 def choices(trait: dict[str, Any]) -> Iterator[None]:
     """The engine with other constants than its own."""
-    places = [(_MODULES[name.split(".")[0]], name.split(".")[1], value) for name, value in trait.items() if "." in name]
-    own = [(module, name, getattr(module, name)) for module, name, _ in places]
+    own = [(name, module, getattr(module, name)) for name, module in _MODULES.items()]
     try:
-        for module, name, value in places:
-            setattr(module, name, value)
+        for name, module, effort in own:
+            chosen = {key.split(".")[1]: value for key, value in trait.items() if key.startswith(f"{name}.")}
+            setattr(module, name, replace(effort, **chosen))
         yield
     finally:
-        for module, name, value in own:
-            setattr(module, name, value)
+        for name, module, effort in own:
+            setattr(module, name, effort)

@@ -36,10 +36,11 @@ from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.load import load
 from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.graph.graph import Arithmetic
+from netproof.local_robustness import robustness
 from netproof.network import Network
 from netproof.property import Property, PropertyPart
-from netproof.query import Conjunction, Query, Question, Result, Verdict, Witness, image_robustness, robustness
-from netproof.search.verify import decide_with, verify, verify_many
+from netproof.query import Conjunction, Query, Question, Result, Verdict, Witness
+from netproof.search.verify import decide_with, verify
 from netproof.settings import Settings
 
 #: how integer questions are asked, chosen by number; some ways are as common as they are listed
@@ -134,7 +135,7 @@ class _Kept:
 
 def _apart(question: Question, settings: Settings) -> Result:
     """The parts as queries of their own, asked together."""
-    results = dict(verify_many(list(question.parts), settings))
+    results = dict(verify(question.parts, settings).as_decided())
     for number in sorted(results):
         if results[number].verdict is Verdict.SAT:
             return replace(results[number], part=number)
@@ -234,8 +235,8 @@ def _judge_result(case: Case, result: Result, network: Network, found: Found, wa
                 found.figures["sat by float32 rounding"] += 1
     elif result.verdict is not Verdict.TIMEOUT and result.verdict is not Verdict.UNKNOWN:
         found.wrong.append(f"the verdict ({way}) is {result.verdict.value}")
-    elif result.accident:
-        found.wrong.append(f"an accident ({way}): {result.reason}")
+    elif result.retryable:
+        found.wrong.append(f"broken, to be asked again ({way}): {result.reason}")
 
 
 def _exact_input(result: Result) -> list[Fraction]:
@@ -371,9 +372,14 @@ def _judge_sample(case: Case, network: Network, number: int, asks: Asks, seconds
     else:
         middle = [float((a + b) / 2) for a, b in zip(part.lower, part.upper, strict=True)]
         y = case.network.evaluate([Fraction(v) for v in middle])
-        ends = [torch.tensor([float(v) for v in end], dtype=torch.float64) for end in (part.lower, part.upper)]
-        query = image_robustness(network, torch.tensor(middle, dtype=torch.float64), *ends, label)
-        lower, upper = ([Fraction(v) for v in end.tolist()] for end in ends)
+        if random.integers(2):  # a radius that hardly ever is a float, whose box is not rounded
+            reach = Fraction(int(random.integers(1, 60)), int(random.integers(7, 400)))
+            query = robustness(network, middle, label, f"{reach.numerator}/{reach.denominator}")
+            lower, upper = ([Fraction(v) + s * reach for v in middle] for s in (-1, 1))
+        else:
+            ends = [torch.tensor([float(v) for v in end], dtype=torch.float64) for end in (part.lower, part.upper)]
+            query = robustness(network, middle, label, box=(ends[0], ends[1]))
+            lower, upper = ([Fraction(v) for v in end.tolist()] for end in ends)
         ordered = sorted(y, reverse=True)
         largest = max(abs(v) for v in y)
         certain = len(y) < 2 or ordered[0] - ordered[1] > (1 + largest) / 10**6

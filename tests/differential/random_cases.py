@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.local_robustness import robustness
 from netproof.network import Network
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.linear import Linear
-from netproof.query import Conjunction, Query, robustness
+from netproof.query import Conjunction, Query
 
 Integers = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from netproof.errors import FormatError, QueryError
 from netproof.formats.onnx.read import read_onnx
 from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.query import Verdict
-from netproof.search.verify import verify_property
+from netproof.search.verify import verify
 from netproof.settings import Settings
 from onnx_models import model, node, run_onnxruntime, save
 
@@ -150,7 +150,7 @@ def test_verdicts_of_random_properties(block, tmp_path):
             assert not any(met), text
             continue
         try:
-            result = verify_property(network, statement, Settings(timeout=0.5, attack=seed % 3 > 0))
+            result = verify(statement, Settings(timeout=0.5, attack=seed % 3 > 0), network=network)
         except QueryError as error:
             assert "more digits than float64" in str(error)
             continue

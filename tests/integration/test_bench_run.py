@@ -117,14 +117,14 @@ def test_undecided_is_tried_again_only_with_more_time(cli, tiny_data, tmp_path, 
     import netproof.search.verify as engine
     from netproof.query import Result, Verdict
 
-    real, asked = engine.verify_many, []
+    real, asked = engine.as_decided, []
 
     def gives_up(queries, settings):
         for position, query in enumerate(queries):
             asked.append(query.name)
             yield position, Result(Verdict.TIMEOUT, settings.timeout, "search", bound=4.0)
 
-    monkeypatch.setattr(engine, "verify_many", gives_up)
+    monkeypatch.setattr(engine, "as_decided", gives_up)
     out = tmp_path / "out"
     options = ("--out", out, "--only", "mnist-1?-eps-1")
     assert bench(cli, tiny_data, *options, "--timeout", 5).code == 0
@@ -132,7 +132,7 @@ def test_undecided_is_tried_again_only_with_more_time(cli, tiny_data, tmp_path, 
     bench(cli, tiny_data, *options, "--timeout", 5)
     bench(cli, tiny_data, *options, "--timeout", 4)
     assert len(asked) == 10
-    monkeypatch.setattr(engine, "verify_many", real)
+    monkeypatch.setattr(engine, "as_decided", real)
     ran = bench(cli, tiny_data, *options, "--timeout", 6)
     assert "10 instances to answer" in ran.err
     found = rows(out)
@@ -140,18 +140,18 @@ def test_undecided_is_tried_again_only_with_more_time(cli, tiny_data, tmp_path, 
     assert all(found[name]["verdict"] == tiny_data.truth[name] for name in found)
 
 
-def test_what_an_accident_left_open_is_always_tried_again(cli, tiny_data, tmp_path, monkeypatch):
+def test_what_a_defect_left_open_is_always_tried_again(cli, tiny_data, tmp_path, monkeypatch):
     import netproof.search.verify as engine
     from netproof.query import Result, Verdict
 
     def breaks(queries, settings):
         for position in range(len(queries)):
-            yield position, Result(Verdict.UNKNOWN, 0.1, "smt", reason="the solver died (SIGKILL)", accident=True)
+            yield position, Result(Verdict.UNKNOWN, 0.1, "smt", reason="the solver died (SIGKILL)", retryable=True)
 
     out = tmp_path / "out"
     options = ("--out", out, "--only", "mnist-1?-eps-1", "--timeout", 5)
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "verify_many", breaks)
+        patch.setattr(engine, "as_decided", breaks)
         assert bench(cli, tiny_data, *options).code == 0
     assert rows(out)["mnist-12-eps-1"]["evidence"] == "reason=the solver died (SIGKILL)"
     assert "10 instances to answer" in bench(cli, tiny_data, *options).err
@@ -266,7 +266,7 @@ def test_one_bad_sample_does_not_end_the_run(cli, copied, tmp_path):
 def test_a_defect_in_one_query_does_not_end_the_run(cli, tiny_data, tmp_path, monkeypatch):
     import netproof.search.verify as engine
 
-    real = engine.verify_many
+    real = engine.as_decided
 
     def breaks(queries, settings):
         for position, result in real(queries, settings):
@@ -274,13 +274,13 @@ def test_a_defect_in_one_query_does_not_end_the_run(cli, tiny_data, tmp_path, mo
                 raise RuntimeError("out of\nluck")
             yield position, result
 
-    monkeypatch.setattr(engine, "verify_many", breaks)
+    monkeypatch.setattr(engine, "as_decided", breaks)
     out = tmp_path / "out"
     assert bench(cli, tiny_data, "--out", out, "--only", "mnist-?-eps-1").code == 1
     found = rows(out)
     assert found["mnist-5-eps-1"]["evidence"] == "RuntimeError: out of luck" and len(found) == 10
     assert all(found[n]["verdict"] == tiny_data.truth[n] for n in found if n != "mnist-5-eps-1")
-    monkeypatch.setattr(engine, "verify_many", real)
+    monkeypatch.setattr(engine, "as_decided", real)
     assert bench(cli, tiny_data, "--out", out, "--only", "mnist-?-eps-1").code == 0
 
 
@@ -297,7 +297,7 @@ def test_a_witness_that_does_not_replay_is_no_verdict(cli, tiny_data, tmp_path, 
             output = query.network.graph.evaluate(x.double()).to(torch.int64)
             yield position, Result(Verdict.SAT, 0.1, "attack", witness=Witness(x, output))
 
-    monkeypatch.setattr(engine, "verify_many", lies)
+    monkeypatch.setattr(engine, "as_decided", lies)
     ran = bench(cli, tiny_data, "--out", tmp_path / "out", "--only", "mnist-1-eps-1")
     assert ran.code == 1
     assert rows(tmp_path / "out")["mnist-1-eps-1"]["verdict"] == "error" and "does not replay" in ran.out

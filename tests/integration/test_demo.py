@@ -25,7 +25,8 @@ from netproof.demo.residual import load_network
 from netproof.demo.run import RADII, SAMPLES, ExactRadius, pick_example
 from netproof.demo.sparse import sparsest
 from netproof.formats.fixed_point import FixedPoint
-from netproof.query import Query, Result, robustness, sample_of
+from netproof.local_robustness import robustness
+from netproof.query import Query, Result, sample_of
 from netproof.settings import Settings
 
 #: the demo must not need scikit-learn, so the test makes importing it fail; and a machine with much else to do must not
@@ -123,14 +124,14 @@ def test_picture_shows_an_exact_digit(report: dict[str, Any], folder: Path) -> N
 def test_the_demo_asks_for_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is over in seconds because few subproblems are bounded: work is counted, whatever the machine's speed."""
     counted: list[int] = []
-    many = demo_steps.verify_many
+    real = demo_steps.verify
 
-    def verify_many(queries: Sequence[Query], settings: Settings) -> Iterator[tuple[int, Result]]:
-        for position, result in many(queries, settings):
+    def verify(queries: Sequence[Query], settings: Settings) -> Iterator[Result]:
+        for result in real(queries, settings):
             counted.append(result.subproblems)
-            yield position, result
+            yield result
 
-    monkeypatch.setattr(demo_steps, "verify_many", verify_many)
+    monkeypatch.setattr(demo_steps, "verify", verify)
     digits = load_digits()
     for radius in RADII:
         demo_steps.verify_at(digits, radius, range(SAMPLES), Settings(timeout=600.0))

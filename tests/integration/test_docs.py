@@ -124,6 +124,7 @@ def test_docstrings_become_what_the_site_expects(monkeypatch):
         "radius",
         "check",
         "inspect",
+        "evaluate",
         "fetch",
         "demo",
         "bench list",

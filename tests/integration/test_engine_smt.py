@@ -18,9 +18,10 @@ from netproof.errors import InputError
 from netproof.exact.base import Answer
 from netproof.exact.smt.engine import SmtEngine
 from netproof.formats.keras.read import read_keras_h5
+from netproof.local_robustness import robustness
 from netproof.processes import child
-from netproof.query import Query, Verdict, robustness, sample_of
-from netproof.search.verify import decide_with, verify, verify_many
+from netproof.query import Query, Verdict, sample_of
+from netproof.search.verify import decide_with, verify
 from netproof.settings import Settings
 from netproof.solvers.bitwuzla import solve as solver
 
@@ -114,7 +115,7 @@ def test_a_killed_solver_is_a_reason(processes):
     thread.start()
     reply = solver.solve([HARD], deadline=soon(), memory=MEMORY)
     thread.join()
-    assert reply == solver.Reply("unknown", reason="Bitwuzla died (SIGKILL, perhaps out of memory)", accident=True)
+    assert reply == solver.Reply("unknown", reason="Bitwuzla died (SIGKILL, perhaps out of memory)", retryable=True)
 
 
 def test_an_interrupt_ends_the_solver(processes, monkeypatch):
@@ -212,7 +213,7 @@ def test_every_engine_decides_a_list(tiny_data, network):
     queries = [robustness(network, torch.tensor(images[i]), int(labels[i]), 1 + i % 4) for i in range(0, 60)]
     found = {}
     for engine in ("bab", "smt"):
-        results = dict(verify_many(queries, Settings(engine=engine)))
+        results = list(verify(queries, Settings(engine=engine)))
         found[engine] = [results[i].verdict for i in range(len(queries))]
     assert found["smt"] == found["bab"]
     assert set(found["smt"]) >= {Verdict.SAT, Verdict.UNSAT, Verdict.MISCLASSIFIED}

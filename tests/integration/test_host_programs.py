@@ -20,7 +20,8 @@ from torch import nn
 import netproof
 from netproof.errors import InputError
 from netproof.host import on_own_terms, own_terms, plain, steps_on_own_terms
-from netproof.query import image_robustness, sample_of
+from netproof.local_robustness import robustness
+from netproof.query import sample_of
 
 #: radii, and whether to attack: settled by bounds, by a search, by an attack
 QUESTIONS = {
@@ -67,7 +68,7 @@ def answers(networks: dict[str, Path], tiny_data) -> list[object]:
         image = torch.full((network.inputs,), 0.5, dtype=torch.float64, device="cpu")
         label = int(network.classify(image))
         for radius, attack in QUESTIONS[name]:
-            query = image_robustness(network, image, image - radius, image + radius, label)
+            query = robustness(network, image, label, box=(image - radius, image + radius))
             note(netproof.verify(query, netproof.Settings(timeout=600.0, attack=attack)))
         box = image - 0.5, image + 0.5
         coefficients = torch.zeros(1, network.outputs, dtype=torch.float64, device="cpu")
@@ -79,7 +80,7 @@ def answers(networks: dict[str, Path], tiny_data) -> list[object]:
     images = np.frombuffer(tiny_data.images.read_bytes()[16:], np.uint8).reshape(-1, 4)
     labels = tiny_data.labels.read_bytes()[8:]
     queries = [netproof.robustness(network, images[i], labels[i], 3) for i in range(8)]
-    for _, result in netproof.verify_many(queries, netproof.Settings(timeout=600.0, proofs=True)):
+    for result in netproof.verify(queries, netproof.Settings(timeout=600.0, proofs=True)):
         note(result)
     proofs = netproof.Settings(timeout=600.0, proofs=True)
     for query in queries:
@@ -234,7 +235,7 @@ def test_what_was_loaded_and_asked_on_other_terms_is_answered(networks, expected
         network = netproof.load(networks["relu"])
         image = torch.full((4,), 0.5, dtype=torch.float64)
         label = int(network.classify(image))
-        asked = image_robustness(network, image, image - 0.1, image + 0.1, label)
+        asked = robustness(network, image, label, box=(image - 0.1, image + 0.1))
         coefficients, threshold = torch.eye(3, dtype=torch.float64)[:1], torch.full((1,), 50.0, dtype=torch.float64)
         other = netproof.Query(network, image - 0.5, image + 0.5, (netproof.Conjunction(coefficients, threshold),))
     tensors = (asked.lower, sample_of(asked).image, other.lower, other.upper, *vars(other.condition[0]).values())
@@ -247,14 +248,14 @@ def test_an_image_that_gradients_are_taken_of(networks, expected):
     network = netproof.load(networks["relu"])
     image = torch.full((4,), 0.5, dtype=torch.float64, requires_grad=True)
     label = int(network.classify(image))
-    result = netproof.verify(image_robustness(network, image, image - 0.1, image + 0.1, label))
+    result = netproof.verify(robustness(network, image, label, box=(image - 0.1, image + 0.1)))
     assert result.verdict.value == expected[0][0] and image.grad is None
 
 
 def test_results_are_gone_through_on_the_callers_terms():
     seen: list[tuple[bool, bool]] = []
 
-    @steps_on_own_terms
+    @steps_on_own_terms("steps")
     def steps() -> Iterator[bool]:
         for _ in range(2):
             yield torch.is_grad_enabled()
@@ -286,16 +287,17 @@ import netproof
 def ask():
     network = netproof.load({path!r})
     image = torch.full((network.inputs,), 0.5, dtype=torch.float64)
-    from netproof.query import image_robustness, sample_of
+    from netproof.local_robustness import robustness
+    from netproof.query import sample_of
     label = int(network.classify(image))
     found = []
     for radius in (0.002, 0.05, 0.15):
-        query = image_robustness(network, image, image - radius, image + radius, label)
+        query = robustness(network, image, label, box=(image - radius, image + radius))
         found.append(netproof.verify(query, netproof.Settings(timeout=600, attack=radius > 0.1)).verdict.value)
     # Tensors of a size that PyTorch shares among its threads.
     wide = netproof.load({wide!r})
     middle = torch.full((wide.inputs,), 0.5, dtype=torch.float64)
-    query = image_robustness(wide, middle, middle - 1e-4, middle + 1e-4, int(wide.classify(middle)))
+    query = robustness(wide, middle, int(wide.classify(middle)), box=(middle - 1e-4, middle + 1e-4))
     return [*found, netproof.verify(query).verdict.value, torch.get_num_threads()]
 
 torch.set_num_threads(2)
@@ -335,8 +337,8 @@ def test_a_forked_process_answers(before, here, networks, wide):
 def test_results_cannot_be_gone_through_in_another_process(networks):
     network = netproof.load(networks["relu"])
     image = torch.full((4,), 0.5, dtype=torch.float64)
-    queries = [image_robustness(network, image, image - r, image + r, 0) for r in (0.001, 0.002)]
-    steps = netproof.verify_many(queries)
+    queries = [robustness(network, image, 0, box=(image - r, image + r)) for r in (0.001, 0.002)]
+    steps = netproof.verify(queries).as_decided()
     next(steps)
     read, write = os.pipe()
     child = os.fork()
@@ -351,5 +353,5 @@ def test_results_cannot_be_gone_through_in_another_process(networks):
     os.waitpid(child, 0)
     with os.fdopen(read) as stream:
         said = stream.read()
-    assert said.startswith("verify_many: it was begun in another process") and "begin it in the process" in said
+    assert said.startswith("verify: it was begun in another process") and "begin it in the process" in said
     assert next(steps)[0] == 1

@@ -85,7 +85,7 @@ def residual_digit(index: int, radius: int) -> netproof.Query:
         network = netproof.load(path)
     grey = digits.image(index)
     box = [((grey + step).clip(0, 255) / 255).float().double() for step in (0, -radius, radius)]
-    return netproof.image_robustness(network, *box, int(digits.labels[index]))
+    return netproof.robustness(network, box[0], int(digits.labels[index]), box=(box[1], box[2]))
 
 
 def filled(module: nn.Sequential, seed: int, gain: float = 1.0) -> nn.Sequential:
@@ -126,7 +126,7 @@ def around_a_point(module: nn.Sequential, shape: Sequence[int], seed: int, radiu
     """Can the class of a random point of the unit cube change within a radius?"""
     network = netproof.from_torch(module, shape)
     point = torch.from_numpy(np.random.default_rng(seed).uniform(0, 1, network.inputs))
-    return netproof.image_robustness(network, point, point - radius, point + radius, int(network.classify(point)))
+    return netproof.robustness(network, point, int(network.classify(point)), box=(point - radius, point + radius))
 
 
 def data(*names: str) -> list[Path]:

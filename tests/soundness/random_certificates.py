@@ -329,9 +329,7 @@ def spoiled(random: np.random.Generator, draft: Draft) -> tuple[str, Draft]:
     pick: Callable[[list], object] = lambda items: items[int(random.integers(len(items)))]  # noqa: E731
     step = int(random.choice([-3, -1, 1, 1, 2, 1000]))
     ways = ["property", "form", "network"]
-    ways += ["price", "price", "prices"] * bool(draft.prices and draft.kept[0]) + ["prices"] * bool(
-        draft.rows and draft.kept
-    )
+    ways += ["price", "price"] * bool(draft.prices and draft.kept[0]) + ["prices"] * bool(draft.rows and draft.kept)
     ways += (
         ["row"] * 3 * bool(draft.rows) + ["leaf", "kind"] * bool(of_kind[LEAF]) + ["split"] * 2 * bool(of_kind[SPLIT])
     )
@@ -345,15 +343,8 @@ def spoiled(random: np.random.Generator, draft: Draft) -> tuple[str, Draft]:
             s[k][feature] += step
         else:
             mu[int(random.integers(len(mu)))] += step
-    elif way == "price":
-        line = pick(pick(list(draft.prices.values())))
-        line[int(random.integers(len(line)))] += step
-    elif way == "prices":
-        row = int(random.integers(len(draft.rows)))
-        if row in draft.prices:
-            del draft.prices[row]
-        else:
-            draft.prices[row] = random_prices(random, draft, row)
+    elif way in ("price", "prices"):
+        _spoil_prices(random, draft, way, step)
     elif way == "leaf":
         pick(of_kind[LEAF]).row = int(random.integers(len(draft.rows)))
     elif way == "kind":
@@ -399,6 +390,20 @@ def spoiled(random: np.random.Generator, draft: Draft) -> tuple[str, Draft]:
             )
         way = f"property: {name}"
     return way, draft
+
+
+def _spoil_prices(random: np.random.Generator, draft: Draft, way: str, step: int) -> None:
+    """Change one price, or give prices to a row that has none, or take them from one that has."""
+    row = int(random.integers(len(draft.rows)))
+    if way == "price":
+        rows = list(draft.prices.values())
+        lines = rows[int(random.integers(len(rows)))]
+        line = lines[int(random.integers(len(lines)))]
+        line[int(random.integers(len(line)))] += step
+    elif row in draft.prices:
+        del draft.prices[row]
+    else:
+        draft.prices[row] = random_prices(random, draft, row)
 
 
 def batches(seed: int, count: int) -> Iterator[np.random.Generator]:

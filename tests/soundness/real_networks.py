@@ -76,6 +76,12 @@ def activation(operator, a: Fraction) -> Fraction:
     return a if a >= 0 else slope * a
 
 
+def kinks(operator) -> list[Fraction]:
+    """Where an activation bends, and 0."""
+    ends = (operator.low, operator.high) if isinstance(operator, Clip) else ()
+    return [Fraction(0), *(Fraction(end) for end in ends if math.isfinite(end))]
+
+
 def evaluate(graph: Graph, x: list[Fraction]) -> list[list[Fraction]]:
     """The value of every node, exactly."""
     values = [x]
@@ -113,7 +119,7 @@ def dual_value(graph: Graph, region, s: list[torch.Tensor], output: list[Fractio
             multiplier = rational(s[k])
             low, high = rational(region.range_lower[k][0]), rational(region.range_upper[k][0])
             for vj, sj, lj, uj in zip(v, multiplier, low, high, strict=True):
-                corners = {lj, uj, min(max(Fraction(0), lj), uj)}
+                corners = {lj, uj, *(min(max(kink, lj), uj) for kink in kinks(node.operator))}
                 total += max(vj * activation(node.operator, a) - sj * a for a in corners)
             add(node.operands[0], multiplier)
     lower, upper = rational(region.lower[0]), rational(region.upper[0])

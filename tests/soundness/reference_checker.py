@@ -264,6 +264,11 @@ class Reference:
             v = [sum(a * line[i] for a, line in zip(v, weight, strict=True)) for i in range(len(weight[0]))]
         if prices is None:
             return total + sum(max(c * low, c * high) for c, (low, high) in zip(v, region.box, strict=True))
+        return total + self.shared_input(v, prices, region)
+
+    def shared_input(self, v: list[int], prices: list[list[int]], region: Region) -> int:
+        """What an input gives at most that all features of the first activation and what passes them by have in common."""
+        total = 0
         for i, (c, ends) in enumerate(zip(v, region.box, strict=True)):
             total += max(
                 c * int(x)
@@ -327,23 +332,8 @@ class Reference:
     def check(self) -> None:
         """Raise :class:`Rejected` unless the proof holds."""
         arrays = self.arrays
-        for activation, feature in itertools.chain(
-            zip(arrays["cut_activation"], arrays["cut_feature"], strict=True),
-            zip(arrays["split_activation"], arrays["split_feature"], strict=True),
-        ):
-            size = len(self.box) if activation == 0 else self.stairs[activation - 1].size
-            if not 0 <= feature < size:
-                raise Rejected("feature")
-        root, cut = self.whole(), 0
-        for count in arrays["common"]:
-            group = range(cut, cut + count)
-            if not root.empty() and not all(self.cut_holds(root, None, c) for c in group):
-                raise Rejected("common cut")
-            root = root.copy()
-            for c in group:
-                self.apply(root, c)
-            cut += count
-            root = root if root.empty() else self.propagate(root)
+        self.check_features()
+        root, cut = self.common()
         level = [(root, case) for case in self.cases]
         kinds, leaves = iter(arrays["kind"]), iter(arrays["leaf_row"])
         counts = iter(arrays["cut_count"])
@@ -381,6 +371,30 @@ class Reference:
                 if kind == 4 and not dead and self.points_fail(region, case):
                     raise Rejected("points")
             level = below
+
+    def check_features(self) -> None:
+        arrays = self.arrays
+        for activation, feature in itertools.chain(
+            zip(arrays["cut_activation"], arrays["cut_feature"], strict=True),
+            zip(arrays["split_activation"], arrays["split_feature"], strict=True),
+        ):
+            size = len(self.box) if activation == 0 else self.stairs[activation - 1].size
+            if not 0 <= feature < size:
+                raise Rejected("feature")
+
+    def common(self) -> tuple[Region, int]:
+        """The region that all cases start from, and the number of the first cut that is not theirs together."""
+        root, cut = self.whole(), 0
+        for count in self.arrays["common"]:
+            group = range(cut, cut + count)
+            if not root.empty() and not all(self.cut_holds(root, None, c) for c in group):
+                raise Rejected("common cut")
+            root = root.copy()
+            for c in group:
+                self.apply(root, c)
+            cut += count
+            root = root if root.empty() else self.propagate(root)
+        return root, cut
 
     def points_fail(self, region: Region, case: Case) -> bool:
         if math.prod(int(high - low + 1) for low, high in region.box) > 4096:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.bounds.dual import Objective
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, box_region
 from netproof.graph.graph import Graph
 from soundness.random_networks import Integers, RandomNetwork, floats, random_box, random_network

@@ -19,6 +19,20 @@ def signed(value: Integers, width: int) -> Integers:
     return value - ((value >> (width - 1)) << width)
 
 
+def _arithmetic(op: Op, args: list[Integers], width: int) -> Integers:
+    if op is Op.NEGATE:
+        return -args[0]
+    first, second = args
+    if op is Op.ADD:
+        return first + second
+    if op is Op.SUBTRACT:
+        return first - second
+    if op is Op.MASK:
+        return first & second
+    assert op is Op.MULTIPLY and width <= 31
+    return first * second
+
+
 def term_values(terms: Terms, variables: Mapping[str, Integers], count: int) -> list[Integers]:
     """The value of every term under ``count`` assignments ``[count]`` of the variables; checks the sorts as it goes."""
     values: list[Integers] = []
@@ -60,17 +74,6 @@ def term_values(terms: Terms, variables: Mapping[str, Integers], count: int) -> 
             value = (signed(args[0], widths[0]) if op is Op.SIGN_EXTEND else args[0]) & everything
         else:
             assert all(w == width for w in widths) and width > 0
-            if op is Op.ADD:
-                value = args[0] + args[1]
-            elif op is Op.SUBTRACT:
-                value = args[0] - args[1]
-            elif op is Op.NEGATE:
-                value = -args[0]
-            elif op is Op.MASK:
-                value = args[0] & args[1]
-            else:
-                assert op is Op.MULTIPLY and width <= 31
-                value = args[0] * args[1]
-            value = value & everything
+            value = _arithmetic(op, args, width) & everything
         values.append(value)
     return values

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of, relaxed_values
+from netproof.bounds.dual import crown, evaluate_dual, given, relaxed_values
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.interior import InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, crown_parameters, optimize
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.base import Affine, Shape
 from soundness.random_networks import Integers, box_points, floats, random_network, random_steps
@@ -33,18 +36,18 @@ def test_no_multipliers_go_below_the_truth(seed: int) -> None:
     random = np.random.default_rng([1, seed])
     for _ in range(25):
         at = random_situation(random)
-        hulls = hulls_of(at.graph, at.region)
+        relaxation = Relaxation(at.graph, at.region)
         for _ in range(4):
             objective = random_objective(random, at)
             largest = at.largest(objective)
-            start = evaluate_dual(at.graph, at.region, hulls, objective, crown(hulls))
+            start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
             noise = random_multipliers(random, at)
             near = [m + 0.1 * e if m is not None else e for m, e in zip(start.s, noise, strict=True)]
             for multipliers in (start.s, noise, near):
-                loose = evaluate_dual(at.graph, at.region, hulls, objective, given(multipliers)).value.numpy()
+                loose = evaluate_dual(relaxation, objective, given(multipliers)).value.numpy()
                 size = 1 + sum(float(m.abs().max()) for m in multipliers if m is not None)
                 assert (loose >= largest - 1e-9 * size).all()
-                exact, _ = evaluate_exact(at.graph, at.region, hulls, objective, multipliers)
+                exact, _ = evaluate_exact(relaxation, objective, multipliers)
                 assert (exact.value.numpy() >= largest).all()
                 assert torch.isfinite(exact.value).all()
 
@@ -55,12 +58,12 @@ def test_extreme_multipliers_give_the_truth_or_no_bound(seed: int) -> None:
     without = 0
     for _ in range(25):
         at = random_situation(random)
-        hulls = hulls_of(at.graph, at.region)
+        relaxation = Relaxation(at.graph, at.region)
         objective = random_objective(random, at)
         multipliers = random_multipliers(random, at, EXTREME)
         for m in multipliers:
             m[torch.from_numpy(random.random(tuple(m.shape)) < 0.02)] = torch.nan
-        exact, _ = evaluate_exact(at.graph, at.region, hulls, objective, multipliers)
+        exact, _ = evaluate_exact(relaxation, objective, multipliers)
         assert not torch.isnan(exact.value).any()
         assert (exact.value.numpy() >= at.largest(objective)).all()
         without += int(torch.isinf(exact.value).sum())
@@ -74,11 +77,11 @@ def test_exact_evaluation_is_the_formula_in_fractions(seed: int) -> None:
     compared = refused = 0
     for _ in range(12):
         at = random_situation(random, rows=3, bits=6)
-        hulls = hulls_of(at.graph, at.region)
+        relaxation = Relaxation(at.graph, at.region)
         objective = random_objective(random, at)
         sizes = EXTREME[:-1] if random.random() < 0.4 else (0.0, 0.01, 0.3, 1.0, 100.0)
         multipliers = random_multipliers(random, at, sizes)
-        exact, exponent = evaluate_exact(at.graph, at.region, hulls, objective, multipliers)
+        exact, exponent = evaluate_exact(relaxation, objective, multipliers)
         for row in range(3):
             if not torch.isfinite(exact.value[row]):
                 refused += 1
@@ -143,7 +146,7 @@ def test_at_a_single_point_every_bound_is_the_value(seed: int) -> None:
         at = Situation(net, graph, x, net.nodes(x), region, np.eye(len(x), dtype=bool))
         objective = random_objective(random, at)
         multipliers = random_multipliers(random, at, (0.0, 0.1, 10.0))
-        exact, _ = evaluate_exact(graph, region, hulls_of(graph, region), objective, multipliers)
+        exact, _ = evaluate_exact(Relaxation(graph, region), objective, multipliers)
         assert (exact.value.numpy() == at.largest(objective)).all()
 
 
@@ -165,7 +168,7 @@ def test_multipliers_of_zero_are_intervals(seed: int) -> None:
                 coefficients[:, feature] = sign
                 objective = Objective({output: coefficients}, torch.zeros(rows, dtype=torch.float64))
                 zeros = [torch.zeros_like(r) for r in region.range_lower]
-                exact, _ = evaluate_exact(at.graph, region, hulls_of(at.graph, region), objective, zeros)
+                exact, _ = evaluate_exact(Relaxation(at.graph, region), objective, zeros)
                 assert torch.equal(exact.value, end[:, feature])
 
 
@@ -175,16 +178,16 @@ def test_optimized_multipliers_are_valid_and_no_worse(seed: int) -> None:
     gained = 0.0
     for _ in range(8):
         at = random_situation(random, layers=int(random.integers(2, 4)))
-        hulls = hulls_of(at.graph, at.region)
+        relaxation = Relaxation(at.graph, at.region)
         objective = random_objective(random, at)
         largest = at.largest(objective)
-        start, before = crown_parameters(at.graph, at.region, hulls, objective)
-        parameters, after = optimize(at.graph, at.region, hulls, objective, start, 15, goal=-1e9)
-        again = evaluate_dual(at.graph, at.region, hulls, objective, parameters.multipliers())
+        start, before = crown_parameters(relaxation, objective)
+        parameters, after = optimize(relaxation, objective, start, Until(15, -1e9))
+        again = evaluate_dual(relaxation, objective, parameters.multipliers())
         assert torch.allclose(again.value, after)
         assert (after <= before).all()
         gained += float((before - after).sum())
-        exact, _ = evaluate_exact(at.graph, at.region, hulls, objective, again.s)
+        exact, _ = evaluate_exact(relaxation, objective, again.s)
         assert (exact.value.numpy() >= largest).all()
     assert gained > 1
 
@@ -196,15 +199,15 @@ def test_multipliers_of_the_linear_program_are_valid(seed: int) -> None:
     for _ in range(10):
         at = random_situation(random, layers=int(random.integers(2, 4)), final="general")
         assert has_interior_solver(at.graph)
-        hulls = hulls_of(at.graph, at.region)
+        relaxation = Relaxation(at.graph, at.region)
         objective = Objective(
             {len(at.graph.nodes) - 1: floats(random.integers(-3, 4, (len(at.region), at.graph.output.size)))},
             torch.zeros(len(at.region), dtype=torch.float64),
         )
-        start = evaluate_dual(at.graph, at.region, hulls, objective, crown(hulls))
+        start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         known = [m for m in start.s if m is not None]
-        solved = InteriorSolver(at.graph).solve(at.region, hulls, objective, known, 20, -torch.inf)
-        exact, _ = evaluate_exact(at.graph, at.region, hulls, objective, solved.s)
+        solved = InteriorSolver(at.graph).solve(relaxation, objective, known, 20, -torch.inf)
+        exact, _ = evaluate_exact(relaxation, objective, solved.s)
         assert (exact.value.numpy() >= at.largest(objective)).all()
         better += int((exact.value < start.value - 1e-6).sum())
     assert better > 5
@@ -218,8 +221,8 @@ def test_batches_are_their_rows(seed: int) -> None:
         at = random_situation(random)
         objective = random_objective(random, at)
         multipliers = random_multipliers(random, at, (0.0, 0.3, 30.0))
-        hulls = hulls_of(at.graph, at.region)
-        whole, _ = evaluate_exact(at.graph, at.region, hulls, objective, multipliers)
+        relaxation = Relaxation(at.graph, at.region)
+        whole, _ = evaluate_exact(relaxation, objective, multipliers)
         size = len(at.region)
         spread = Region(
             at.region.lower.expand(size, -1),
@@ -227,13 +230,11 @@ def test_batches_are_their_rows(seed: int) -> None:
             at.region.range_lower,
             at.region.range_upper,
         )
-        own, _ = evaluate_exact(at.graph, spread, hulls, objective, multipliers)
+        own, _ = evaluate_exact(Relaxation(at.graph, spread), objective, multipliers)
         assert torch.equal(own.value, whole.value)
         for row in torch.arange(size).split(1):
             part = at.region.take(row)
-            alone, _ = evaluate_exact(
-                at.graph, part, hulls_of(at.graph, part), objective.take(row), [m[row] for m in multipliers]
-            )
+            alone, _ = evaluate_exact(Relaxation(at.graph, part), objective.take(row), [m[row] for m in multipliers])
             assert torch.equal(alone.value, whole.value[row])
             assert torch.equal(whole.take(row).value, whole.value[row])
             assert torch.equal(whole.take(row).x.expand(1, -1), whole.x[row])
@@ -253,11 +254,11 @@ def test_maximizers_attain_the_bound(seed: int) -> None:
             },
             torch.zeros(len(at.region), dtype=torch.float64),
         )
-        hulls = hulls_of(at.graph, at.region)
+        relaxation = Relaxation(at.graph, at.region)
         multipliers = random_multipliers(random, at, (0.0, 0.5, 2.0))
-        point, _ = evaluate_exact(at.graph, at.region, hulls, objective, multipliers)
+        point, _ = evaluate_exact(relaxation, objective, multipliers)
         assert ((point.x >= at.region.lower) & (point.x <= at.region.upper)).all()
-        values = relaxed_values(at.graph, point)
+        values = relaxed_values(point)
         total = (objective.coefficients[len(at.graph.nodes) - 1] * values[-1]).sum(-1)
         for k, index in enumerate(at.graph.activations):
             s, conjugate = point.s[k], point.conjugates[k]
@@ -270,7 +271,7 @@ def test_multipliers_that_are_missing_are_missed() -> None:
     at = random_situation(np.random.default_rng(0), layers=2, final="general")
     objective = random_objective(np.random.default_rng(0), at)
     with pytest.raises(ValueError, match="there are no multipliers"):
-        evaluate_dual(at.graph, at.region, hulls_of(at.graph, at.region), objective, given([None, None]))
+        evaluate_dual(Relaxation(at.graph, at.region), objective, given([None, None]))
 
 
 def test_exact_evaluation_wants_double_precision() -> None:
@@ -278,9 +279,7 @@ def test_exact_evaluation_wants_double_precision() -> None:
     objective = random_objective(np.random.default_rng(0), at)
     light = at.region.to(torch.float32)
     with pytest.raises(ValueError, match="float64"):
-        evaluate_exact(
-            at.graph, light, hulls_of(at.graph, at.region), objective, random_multipliers(np.random.default_rng(0), at)
-        )
+        evaluate_exact(Relaxation(at.graph, light), objective, random_multipliers(np.random.default_rng(0), at))
 
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=150)
@@ -297,7 +296,7 @@ def test_whatever_hypothesis_thinks_of(data: st.DataObject, seed: int) -> None:
         ).reshape(low.shape)
         for low in at.region.range_lower
     ]
-    exact, _ = evaluate_exact(at.graph, at.region, hulls_of(at.graph, at.region), objective, multipliers)
+    exact, _ = evaluate_exact(Relaxation(at.graph, at.region), objective, multipliers)
     for row in range(2):
         if torch.isfinite(exact.value[row]):
             s = [None if m is None else m[row].tolist() for m in exact.s]
@@ -374,7 +373,7 @@ def test_graphs_with_branches(seed: int) -> None:
 
         boxes = [np.sort(random.integers(first.lower, first.upper + 1, (2, len(first.lower))), 0) for _ in range(5)]
         region = box_region(graph, floats(np.stack([b[0] for b in boxes])), floats(np.stack([b[1] for b in boxes])))
-        hulls = hulls_of(graph, region)
+        relaxation = Relaxation(graph, region)
         coefficients = random.integers(-3, 4, (5, size))
         objective = Objective({7: floats(coefficients), 2: floats(coefficients[:, ::-1])}, torch.zeros(5).double())
         truth = []
@@ -384,11 +383,11 @@ def test_graphs_with_branches(seed: int) -> None:
             truth.append((y[inside] @ coefficients[row] + h1[inside] @ coefficients[row, ::-1]).max())
             for a, lower, upper in zip((a1, a2, d), region.range_lower, region.range_upper, strict=True):
                 assert ((a[inside] >= lower[row].numpy()) & (a[inside] <= upper[row].numpy())).all()
-        start = evaluate_dual(graph, region, hulls, objective, crown(hulls))
+        start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         for scale in (0.0, 0.1, 3.0):
             s = [torch.from_numpy(random.normal(0, 1, tuple(r.shape)) * scale) for r in region.range_lower]
             for multipliers in (s, [m + e for m, e in zip(start.s, s, strict=True) if m is not None]):
-                exact, _ = evaluate_exact(graph, region, hulls, objective, multipliers)
+                exact, _ = evaluate_exact(relaxation, objective, multipliers)
                 assert (exact.value.numpy() >= np.array(truth)).all()
 
 

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import Objective, crown, evaluate_dual, hulls_of
+from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.multipliers.interior import has_interior_solver
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.ranges.tighten import tighten_by_program, tighten_ranges
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from soundness.random_networks import KINDS, floats, random_network
 from soundness.regions import random_multipliers, random_objective, random_situation
 
@@ -128,11 +130,11 @@ def test_reduction_loses_no_point_that_meets_the_objective(seed: int, kind: str)
         asked = np.where(np.isfinite(largest), largest - random.integers(0, 3, len(largest)), 0)
         objective.constant[:] -= torch.from_numpy(asked)
         meets = at.inside & (at.objective(objective) >= 0)
-        hulls = hulls_of(at.graph, at.region)
-        start = evaluate_dual(at.graph, at.region, hulls, objective, crown(hulls))
+        relaxation = Relaxation(at.graph, at.region)
+        start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         for multipliers in (start.s, tuple(random_multipliers(random, at))):
-            point, _ = evaluate_exact(at.graph, at.region, hulls, objective, multipliers)
-            region = reduce_ranges(at.graph, at.region, hulls, point)
+            point, _ = evaluate_exact(relaxation, objective, multipliers)
+            region = reduce_ranges(point)
             assert (at.holds(region) | ~meets).all()
             cuts += _cuts(at.region, region)
     assert cuts > 10 or kind == "constant"
@@ -158,11 +160,11 @@ def test_a_bound_that_is_not_known_to_be_exact_cuts_nothing() -> None:
         if not at.graph.activations:
             continue
         objective = random_objective(random, at)
-        hulls = hulls_of(at.graph, at.region)
+        relaxation = Relaxation(at.graph, at.region)
         multipliers = [m * 1e25 for m in random_multipliers(random, at, (1.0,))]
-        point, _ = evaluate_exact(at.graph, at.region, hulls, objective, multipliers)
+        point, _ = evaluate_exact(relaxation, objective, multipliers)
         assert torch.isinf(point.value).all()
-        assert _cuts(at.region, reduce_ranges(at.graph, at.region, hulls, point)) == 0
+        assert _cuts(at.region, reduce_ranges(point)) == 0
 
 
 def test_crossed_intervals_are_empty_and_others_are_not() -> None:

@@ -104,6 +104,19 @@ def stacked(regions: list[Region]) -> FastRegion:
     )
 
 
+def random_cut(random, ranges, order) -> tuple[int, int, int, int]:
+    """Activation (-1 for none), feature, side and end of a cut."""
+    if not ranges or random.random() >= 0.7:
+        return -1, 0, 0, 0
+    k = int(random.integers(len(ranges)))
+    feature, side = int(random.integers(len(ranges[k]))), int(random.integers(2))
+    if order is not None and random.random() < 0.8:
+        k, feature = len(ranges) - 1, order[int(random.random() < 0.8)]
+    low, high = (int(e) for e in ranges[k][feature])
+    end = int(random.integers(low - 1, high + 2)) if random.random() < 0.8 else (low + high) // 2
+    return k, feature, side, end
+
+
 def test_every_bound_is_the_references():
     seen = dict.fromkeys(
         ("empty", "whole", "cut away", "refused", "no bound", "bound", "window", "several", "priced", "priced, cut"), 0
@@ -133,16 +146,8 @@ def test_every_bound_is_the_references():
         tasks = []
         for _ in range(TASKS):
             i = alive[int(random.integers(len(alive)))]
-            case = reference.cases[number[i]]
-            k, feature, side, end = -1, 0, 0, 0
-            if closed[i].ranges and random.random() < 0.7:
-                k = int(random.integers(len(closed[i].ranges)))
-                feature, side = int(random.integers(len(closed[i].ranges[k]))), int(random.integers(2))
-                if case.order is not None and random.random() < 0.8:
-                    k, feature = len(closed[i].ranges) - 1, case.order[int(random.random() < 0.8)]
-                low, high = (int(e) for e in closed[i].ranges[k][feature])
-                end = int(random.integers(low - 1, high + 2)) if random.random() < 0.8 else (low + high) // 2
-            tasks.append((i, k, feature, side, end, int(random.integers(ROWS))))
+            cut = random_cut(random, closed[i].ranges, reference.cases[number[i]].order)
+            tasks.append((i, *cut, int(random.integers(ROWS))))
         columns = [torch.tensor(column) for column in zip(*tasks, strict=True)]
         activation = torch.where(columns[1] >= 0, columns[1] + 1, -1)
         cuts = Cuts(columns[0], activation, columns[2], columns[3], columns[4].double())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import crown, evaluate_dual, given, hulls_of
+from netproof.bounds.dual import crown, evaluate_dual, given
 from netproof.bounds.envelope.bound import EnvelopePoint, evaluate_envelopes
 from netproof.bounds.envelope.exact import evaluate_envelopes_exact
 from netproof.bounds.envelope.knapsack import Knapsack
@@ -20,6 +20,7 @@ from netproof.bounds.envelope.reduce import envelope_cuts_hold, reduce_ranges_by
 from netproof.bounds.envelope.steps import Schedule, improve
 from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.region import box_region
+from netproof.bounds.relaxation import Relaxation
 from soundness.random_networks import floats, random_box
 from soundness.regions import Situation, points_inside, random_multipliers, random_objective, random_situation
 
@@ -58,17 +59,17 @@ def test_no_prices_go_below_the_truth(seed: int) -> None:
     tighter = 0
     for _ in range(30):
         at, box = shared_situation(random)
-        hulls, objective = hulls_of(at.graph, at.region), random_objective(random, at)
+        relaxation, objective = Relaxation(at.graph, at.region), random_objective(random, at)
         largest = at.largest(objective)
-        start = evaluate_dual(at.graph, at.region, hulls, objective, crown(hulls))
+        start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         s = [e if m is None else m for m, e in zip(start.s, random_multipliers(random, at), strict=True)]
         own = s[0][..., None].expand(-1, -1, box.reach.shape[1])
         for noise in (0.0, 1e-3, 0.1, 1.0, 30.0, 1e6):
             prices = own + random_prices(random, len(at.region), box, (noise,))
-            exact, _ = evaluate_envelopes_exact(at.graph, box, at.region, hulls, objective, s, prices)
+            exact, _ = evaluate_envelopes_exact(relaxation, box, objective, s, prices)
             assert (exact.value.numpy() >= largest).all()
             assert torch.isfinite(exact.value[torch.from_numpy(at.inside.any(1))]).all()
-            loose = evaluate_envelopes(at.graph, box, at.region, hulls, objective, given(s), prices)
+            loose = evaluate_envelopes(relaxation, box, objective, given(s), prices)
             assert (loose.value.numpy() >= largest - 1e-9 * (1 + float(prices.abs().max()))).all()
             tighter += int((exact.value < start.value - 1e-6).sum())
     assert tighter > 2
@@ -79,11 +80,11 @@ def test_one_price_per_neuron_is_no_worse_than_one_multiplier(seed: int) -> None
     random = np.random.default_rng([2, seed])
     for _ in range(20):
         at, box = shared_situation(random)
-        hulls, objective = hulls_of(at.graph, at.region), random_objective(random, at)
+        relaxation, objective = Relaxation(at.graph, at.region), random_objective(random, at)
         s = random_multipliers(random, at, (0.0, 0.01, 0.5, 4.0))
-        before, _ = evaluate_exact(at.graph, at.region, hulls, objective, s)
+        before, _ = evaluate_exact(relaxation, objective, s)
         prices = s[0][..., None].expand(-1, -1, box.reach.shape[1])
-        after, _ = evaluate_envelopes_exact(at.graph, box, at.region, hulls, objective, s, prices)
+        after, _ = evaluate_envelopes_exact(relaxation, box, objective, s, prices)
         assert (after.value <= before.value + 1e-6).all()
 
 
@@ -95,15 +96,15 @@ def test_exact_evaluation_is_the_formula_in_fractions(seed: int) -> None:
     compared = 0
     for _ in range(20):
         at, box = shared_situation(random, rows=4)
-        hulls, objective = hulls_of(at.graph, at.region), random_objective(random, at)
+        relaxation, objective = Relaxation(at.graph, at.region), random_objective(random, at)
         s = random_multipliers(random, at, (0.0, 0.01, 1.0, 30.0))
         prices = random_prices(random, 4, box, (0.0, 1e-3, 0.3, 40.0))
-        exact, exponent = evaluate_envelopes_exact(at.graph, box, at.region, hulls, objective, s, prices)
+        exact, exponent = evaluate_envelopes_exact(relaxation, box, objective, s, prices)
         first = exact.above.v[0]
         zeros = [
             torch.zeros_like(r) if m is None else m for m, r in zip(exact.above.s, at.region.range_lower, strict=True)
         ]
-        plain = evaluate_dual(at.graph, at.region, hulls, objective, given(zeros))
+        plain = evaluate_dual(relaxation, objective, given(zeros))
         for row in range(4):
             if not torch.isfinite(exact.value[row]):
                 continue
@@ -177,15 +178,13 @@ def test_improved_envelopes_are_valid_and_no_worse(seed: int) -> None:
     gained = 0.0
     for _ in range(8):
         at, box = shared_situation(random, layers=int(random.integers(2, 4)))
-        hulls, objective = hulls_of(at.graph, at.region), random_objective(random, at)
-        start = evaluate_dual(at.graph, at.region, hulls, objective, crown(hulls))
+        relaxation, objective = Relaxation(at.graph, at.region), random_objective(random, at)
+        start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         s = [torch.zeros_like(low) if m is None else m for m, low in zip(start.s, at.region.range_lower, strict=True)]
         prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
-        found = improve(at.graph, box, at.region, hulls, objective, prices, s, Schedule(30, 0.5, 0.93), -1e9)
+        found = improve(relaxation, box, objective, prices, s, Schedule(30, 0.5, 0.93, -1e9))
         multipliers = given(found.s)
-        again = evaluate_envelopes(
-            at.graph, box, at.region, hulls, objective, multipliers, found.prices.values(torch.float64)
-        )
+        again = evaluate_envelopes(relaxation, box, objective, multipliers, found.prices.values(torch.float64))
         assert torch.allclose(again.value, found.value, atol=1e-6)
         assert (found.value <= start.value + 1e-2 * (1 + start.value.abs())).all()
         assert (found.value.numpy() >= at.largest(objective) - 1e-6).all()
@@ -200,23 +199,23 @@ def test_reductions_lose_no_point_that_meets_the_objective(seed: int) -> None:
     cut = confirmed = 0
     for _ in range(30):
         at, box = shared_situation(random)
-        hulls, objective = hulls_of(at.graph, at.region), random_objective(random, at)
+        relaxation, objective = Relaxation(at.graph, at.region), random_objective(random, at)
         # Barely above what can be reached, so that much can be cut off.
         largest = at.largest(objective)
         objective = replace(objective, constant=objective.constant - floats(np.where(largest > -1e9, largest, 0.0)))
         s = random_multipliers(random, at, (0.0, 0.01, 0.3))
         prices = random_prices(random, len(at.region), box, (1e-3, 0.05, 0.3))
-        exact, _ = evaluate_envelopes_exact(at.graph, box, at.region, hulls, objective, s, prices)
+        exact, _ = evaluate_envelopes_exact(relaxation, box, objective, s, prices)
         rows = (exact.value >= 0) & torch.isfinite(exact.value)
         region, objective, exact = at.region.take(rows), objective.take(rows), exact.take(rows)
-        hulls = hulls_of(at.graph, region)
-        smaller = reduce_ranges_by_envelopes(at.graph, box, region, hulls, exact)
+        relaxation = Relaxation(at.graph, region)
+        smaller = reduce_ranges_by_envelopes(box, exact)
         meets = at.inside[rows.numpy()] & (at.objective(objective) >= 0)
         assert (at.holds(smaller) | ~meets).all()
         assert (smaller.range_lower[0] >= region.range_lower[0]).all()
         cut += int((smaller.range_lower[0] > region.range_lower[0]).sum())
         cut += int((smaller.range_upper[0] < region.range_upper[0]).sum())
-        holds = envelope_cuts_hold(at.graph, box, exact, smaller.range_lower, smaller.range_upper)
+        holds = envelope_cuts_hold(box, exact, smaller.range_lower, smaller.range_upper)
         assert holds.all()
         confirmed += int(holds.sum())
         # An end that a point which meets the objective lies beyond is never confirmed.
@@ -226,7 +225,7 @@ def test_reductions_lose_no_point_that_meets_the_objective(seed: int) -> None:
                 lowers = [r.clone() for r in region.range_lower]
                 lowers[0][row] = torch.maximum(lowers[0][row], torch.minimum(a + 1, region.range_upper[0][row] + 1))
                 assert (
-                    not envelope_cuts_hold(at.graph, box, exact, lowers, region.range_upper)[row]
+                    not envelope_cuts_hold(box, exact, lowers, region.range_upper)[row]
                     or (lowers[0][row] == region.range_lower[0][row]).all()
                 )
     assert cut > 20 and confirmed > 40
@@ -245,14 +244,12 @@ def test_wrong_claims_pass_with_no_prices() -> None:
             continue
         region, objective = at.region.take(rows), objective.take(rows)
         objective = replace(objective, constant=objective.constant - floats(largest[rows.numpy()]))
-        hulls = hulls_of(at.graph, region)
+        relaxation = Relaxation(at.graph, region)
         s = [m[rows] for m in random_multipliers(random, at, (0.0, 0.01, 0.3))]
         prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
-        found = improve(at.graph, box, region, hulls, objective, prices, s, Schedule(40, 0.5, 0.93), -1e9)
+        found = improve(relaxation, box, objective, prices, s, Schedule(40, 0.5, 0.93, -1e9))
         multipliers = list(found.s)
-        exact, _ = evaluate_envelopes_exact(
-            at.graph, box, region, hulls, objective, multipliers, found.prices.values(torch.float64)
-        )
+        exact, _ = evaluate_envelopes_exact(relaxation, box, objective, multipliers, found.prices.values(torch.float64))
         assert (exact.value >= 0).all()
         tried += len(region)
     assert tried > 200

@@ -6,6 +6,7 @@ down to their own rounding, ranges are points, and bounds are attained, so that 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -14,12 +15,13 @@ import torch
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective, hulls_of
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges import reduce
 from netproof.bounds.ranges.forms import _between_lines, _Form, form_ranges
 from netproof.bounds.ranges.refine_split import Side, is_empty_cell
 from netproof.bounds.region import Region, box_region
+from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.constraints import Constraints
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.operators.activations.abs import Abs
@@ -28,7 +30,7 @@ from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.operators.hulls.kink_hull import KinkHull
 from netproof.search.real import decide as verify_real
-from netproof.search.real.leaf import LeafPrograms
+from netproof.search.real.leaf import SignLeaves
 from netproof.solvers.highs.solve import HighsProcess
 from onnx_models import model, node, save
 from soundness.random_networks import random_network
@@ -98,7 +100,7 @@ def test_a_leaf_counts_what_mixing_loses():
         constraints = Constraints(
             value.view(1, count, 1), None, torch.zeros(1, count, dtype=torch.float64), len(graph.nodes) - 1
         )
-        programs = LeafPrograms(dual, rounding, constraints, HighsProcess(1 << 28))
+        programs = SignLeaves(dual, rounding, constraints, HighsProcess(1 << 28))
         true = abs(exact_sum(weight, value))
         assert Fraction(programs.evaluate(0, side, weight, beta)) >= true
         without = dual.bound(
@@ -123,10 +125,11 @@ def test_a_bound_of_zero_refutes_nothing(monkeypatch):
     monkeypatch.setattr(verify_real, "crown_lines", lambda *_: Lines)
     monkeypatch.setattr(verify_real, "rows_at_once", lambda *_: count)
     cases = torch.arange(count)
-    left = verify_real._root(graph, region, constraints, Rounding.of(graph, region), cases, float("inf"))
+    roots = verify_real._Roots(None, region)
+    left = verify_real._root(graph, region, constraints, Rounding.of(graph, region), cases, float("inf"), roots)
     assert left.tolist() == [1, 2, 3]
     monkeypatch.setattr(verify_real, "interval_bound", lambda *_: Lines.value[None])
-    left = verify_real._left_by_intervals(graph, region, constraints, Rounding.of(graph, region), cases)
+    left = verify_real._left_by_intervals(graph, region, constraints, Rounding.of(graph, region), cases, roots)
     assert left.tolist() == [1, 2, 3]
 
 
@@ -290,15 +293,16 @@ def test_cuts_are_verified_whoever_proposes_them(seed):
     reached = net.outputs(points) @ objective
     threshold = int(np.quantile(reached, 0.7))
     asked = Objective({len(graph.nodes) - 1: double(objective)[None]}, double([-threshold]))
-    hulls = hulls_of(graph, region)
+    relaxation = Relaxation(graph, region)
     zeros = [torch.zeros(1, graph.nodes[i].size, dtype=torch.float64) for i in graph.activations]
-    point, _ = evaluate_exact(graph, region, hulls, asked, zeros)
+    point, _ = evaluate_exact(relaxation, asked, zeros)
     assert float(point.value) >= 0
-    liars = [
+    liars = Relaxation(graph, region)
+    liars.__dict__["hulls"] = tuple(
         Overconfident(hull, low, high)
-        for hull, low, high in zip(hulls, region.range_lower, region.range_upper, strict=True)
-    ]
-    cut = reduce.reduce_ranges(graph, region, liars, point)
+        for hull, low, high in zip(relaxation.hulls, region.range_lower, region.range_upper, strict=True)
+    )
+    cut = reduce.reduce_ranges(replace(point, relaxation=liars))
     for k, values in enumerate(net.preactivations(points[reached >= threshold])):
         assert (values >= cut.range_lower[k].numpy()).all() and (values <= cut.range_upper[k].numpy()).all()
 

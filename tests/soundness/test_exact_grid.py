@@ -8,8 +8,9 @@ import torch
 
 from netproof.bounds.deciding import exact
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import Objective, hulls_of
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import box_region
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.affine.linear import Linear
 from soundness.real_networks import double
@@ -50,7 +51,7 @@ def test_no_size_is_left_out(seed):
         at = random_situation(random, rows=3)
         objective = random_objective(random, at)
         multipliers = random_multipliers(random, at)
-        found = exact._magnitude(at.graph, at.region, objective, multipliers)
+        found = exact._magnitude(Relaxation(at.graph, at.region), objective, multipliers)
         expected = [sizes(at, objective, multipliers, row) for row in range(3)]
         np.testing.assert_allclose(found.expand(3).numpy(), expected, rtol=1e-9)
 
@@ -91,7 +92,7 @@ def test_multipliers_move_by_half_a_step_at_most(seed):
         at = random_situation(random, rows=3)
         objective = random_objective(random, at)
         multipliers = random_multipliers(random, at)
-        point, exponent = evaluate_exact(at.graph, at.region, hulls_of(at.graph, at.region), objective, multipliers)
+        point, exponent = evaluate_exact(Relaxation(at.graph, at.region), objective, multipliers)
         for given, used in zip(multipliers, point.s, strict=True):
             if used is not None:
                 assert bool(((used - given).abs() <= torch.exp2(-exponent - 1)[:, None]).all())
@@ -100,9 +101,7 @@ def test_multipliers_move_by_half_a_step_at_most(seed):
 def test_activations_that_the_objective_does_not_reach_need_no_multipliers():
     at = random_situation(np.random.default_rng(23), rows=2, layers=2)
     objective = Objective({0: torch.ones(2, at.graph.input.size, dtype=torch.float64)}, double([0.0, 1.0]))
-    point, _ = evaluate_exact(
-        at.graph, at.region, hulls_of(at.graph, at.region), objective, [None] * len(at.graph.activations)
-    )
+    point, _ = evaluate_exact(Relaxation(at.graph, at.region), objective, [None] * len(at.graph.activations))
     assert torch.equal(point.value, (at.region.upper.expand(2, -1).sum(-1) + double([0.0, 1.0])))
 
 
@@ -113,13 +112,11 @@ def alone(constant):
     graph = builder.build()
     region = box_region(graph, double([[0.0]]), double([[0.0]]))
     objective = Objective({1: double([[0.0]])}, double([constant]))
-    return evaluate_exact(graph, region, hulls_of(graph, region), objective, ())
+    return evaluate_exact(Relaxation(graph, region), objective, ())
 
 
 def test_an_objective_of_nothing_is_its_constant():
     at = random_situation(np.random.default_rng(24), rows=2)
-    hulls = hulls_of(at.graph, at.region)
-    point, exponent = evaluate_exact(
-        at.graph, at.region, hulls, Objective({}, double([3.0, -4.0])), [None] * len(hulls)
-    )
+    relaxation = Relaxation(at.graph, at.region)
+    point, exponent = evaluate_exact(relaxation, Objective({}, double([3.0, -4.0])), [None] * len(at.graph.activations))
     assert point.value.tolist() == [3.0, -4.0] and exponent.tolist() == [40.0, 40.0]

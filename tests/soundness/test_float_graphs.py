@@ -10,9 +10,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of, relaxed_values
+from netproof.bounds.dual import crown, evaluate_dual, given, relaxed_values
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import box_region, node_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.simplify import simplify
 from netproof.operators.activations.abs import Abs
@@ -160,20 +162,21 @@ def test_no_sample_leaves_its_bound(seed: int, make: Maker, simplified: bool) ->
     true = objective.constant + sum(
         (values[node] @ c.T for node, c in objective.coefficients.items()), torch.zeros((), dtype=torch.float64)
     )
-    hulls = hulls_of(graph, region)
-    by_crown = evaluate_dual(graph, region, hulls, objective, crown(hulls))
+    relaxation = Relaxation(graph, region)
+    by_crown = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
     assert bool((true.amax(0) <= by_crown.value + 1e-11).all())
     for _ in range(5):  # any multipliers whatever give a bound
         s = [None if m is None else normal(generator, *m.shape) for m in by_crown.s]
-        bound = evaluate_dual(graph, region, hulls, objective, given(s))
+        bound = evaluate_dual(relaxation, objective, given(s))
         assert bool((true.amax(0) <= bound.value + 1e-11).all())
-    assert len(relaxed_values(graph, by_crown)) == len(graph.nodes)
+    assert len(relaxed_values(by_crown)) == len(graph.nodes)
     # On a single point, with ranges that are points, the bound is the value.
     single = box_region(graph, x[:1], x[:1])
     if all(
         bool((high - low).abs().max() < 1e-9) for low, high in zip(single.range_lower, single.range_upper, strict=True)
     ):
-        point = evaluate_dual(graph, single, hulls_of(graph, single), objective, crown(hulls_of(graph, single)))
+        relaxation = Relaxation(graph, single)
+        point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         assert torch.allclose(point.value, true[0], atol=1e-6)
 
 
@@ -184,9 +187,9 @@ def test_dual_bound_in_float32_is_near() -> None:
     for dtype in (torch.float64, torch.float32):
         light = graph.to(dtype)
         region = box_region(light, lower.to(dtype), lower.to(dtype) + 0.1)
-        hulls = hulls_of(light, region)
+        relaxation = Relaxation(light, region)
         objective = Objective({len(light.nodes) - 1: torch.eye(4, dtype=dtype)}, torch.zeros(4, dtype=dtype))
-        point = evaluate_dual(light, region, hulls, objective, crown(hulls))
+        point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         assert point.value.dtype == dtype
         found.append(point.value.double())
     assert torch.allclose(found[0], found[1], rtol=1e-4, atol=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
 from netproof.formats.onnx.read import read_onnx
 from netproof.search.real import leaf, relu_split
-from netproof.search.real.leaf import Leaf, LeafPrograms, leaf_solver
+from netproof.search.real.leaf import Leaf, SignLeaves, leaf_solver
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import ReluSplit
 from netproof.solvers.highs.model import Solution, Status
@@ -162,7 +163,7 @@ def test_signs_that_contradict_each_other():
     attained = {tuple(row) for row in signs.int().tolist()}
     refuted = 0
     with leaf_solver(1 << 28) as solver:
-        programs = LeafPrograms(dual, rounding, constraints, solver)
+        programs = SignLeaves(dual, rounding, constraints, solver)
         for pattern in itertools.product((0, 1), repeat=len(dual)):
             side = torch.tensor([RIGHT if bit else LEFT for bit in pattern], dtype=torch.int8)
             answer = programs.bound(0, side, time.monotonic() + 600)
@@ -206,7 +207,7 @@ LIES = ("dies", "late", "infeasible", "no ray", "short", "noise", "huge", "nan",
 @pytest.mark.parametrize("kind", LIES)
 def test_a_solver_that_lies_refutes_nothing(kind, monkeypatch):
     monkeypatch.setattr(HighsProcess, "solve", Liar(kind))  # no function: bound to no object
-    monkeypatch.setattr(relu_split, "_LEAF_ROUNDS", 1)
+    monkeypatch.setattr(relu_split, "SIGN", replace(relu_split.SIGN, leaf_rounds=1))
     for seed, rows in itertools.product(range(3), CONDITIONS[:2]):
         graph, lower, upper, largest = case(seed, rows)
         found = search(query(graph, lower, upper, rows, largest - 1e-6), seconds=5.0)
@@ -220,13 +221,13 @@ def test_a_leaf_that_stays_open_does_not_end_the_search(tmp_path, monkeypatch):
     stored = saved(graph, tmp_path)
     asked = Query(stored, lower, upper, query(graph, lower, upper, rows, largest - JUST, cases=2).condition)
     constraints = Constraints.of(stored.graph, asked.condition)
-    real, seen = LeafPrograms.bound, []
+    real, seen = SignLeaves.bound, []
 
     def silent_on_the_first_case(self, number, *given):
         seen.append(number)
         return Leaf(torch.inf) if number == seen[0] else real(self, number, *given)
 
-    monkeypatch.setattr(LeafPrograms, "bound", silent_on_the_first_case)
+    monkeypatch.setattr(SignLeaves, "bound", silent_on_the_first_case)
     # Without the points of bounds, the witness can only come from a leaf of the other case.
     tried = FloatAttack.try_points
     monkeypatch.setattr(
@@ -242,7 +243,7 @@ def test_a_leaf_that_stays_open_does_not_end_the_search(tmp_path, monkeypatch):
 
 
 def test_programs_too_large_to_be_written_are_not(monkeypatch):
-    monkeypatch.setattr(leaf, "_LARGEST_PROGRAM", 10)
+    monkeypatch.setattr(leaf, "LEAF", replace(leaf.LEAF, largest_program=10))
     graph, lower, upper, largest = case(2, CONDITIONS[1])
     asked = query(graph, lower, upper, CONDITIONS[1], largest - 1e-6)
     monkeypatch.setattr(HighsProcess, "solve", lambda *_, **__: pytest.fail("a program was written"))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from netproof.bounds.region import Region, box_region
-from netproof.exact.milp.condition import confine
+from netproof.exact.milp.condition import tighten_by_condition
 from netproof.exact.milp.encode import Encoder
 from netproof.exact.milp.engine import MilpEngine
 from netproof.exact.milp.proof import ProgramTree
@@ -48,7 +48,7 @@ def test_the_program_has_a_point_exactly_where_there_is_a_witness(kind):
             single = one(query, conjunction)
             true = bool(len(witnesses(net, single)))
             outcomes[true] += 1
-            cut = confine(graph, root, conjunction)
+            cut = tighten_by_condition(graph, root, conjunction)
             assert cut is not None or not true
             for region in (root, cut) if cut is not None else (root,):
                 encoding = Encoder(graph).encode(region, conjunction)
@@ -92,7 +92,7 @@ def test_what_a_condition_cuts_off_holds_no_witness():
         root = box_region(graph, query.lower[None], query.upper[None])
         for conjunction in query.condition:
             found = witnesses(net, one(query, conjunction))
-            region = confine(graph, root, conjunction)
+            region = tighten_by_condition(graph, root, conjunction)
             if region is None:
                 cut_off += 1
                 assert not len(found)

@@ -14,7 +14,7 @@ from netproof.network import Network
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.linear import Linear
 from netproof.query import Conjunction, Query
-from netproof.search.verify import verify_many
+from netproof.search.verify import verify
 from netproof.settings import Settings
 
 #: the last one is no chain at all: the output is the input
@@ -53,6 +53,6 @@ def test_verdicts_equal_brute_force(order, seed):
         expected.append(bool((reached >= threshold).all(1).any()))
         condition = Conjunction(torch.tensor(coefficients).double(), torch.tensor(threshold).double())
         queries.append(Query(network, lower, lower + 5, (condition,)))
-    for position, result in verify_many(queries, Settings(timeout=600, attack=bool(seed % 2))):
+    for position, result in enumerate(verify(queries, Settings(timeout=600, attack=bool(seed % 2)))):
         assert result.verdict.value == ("sat" if expected[position] else "unsat")
     assert len(every) == 36

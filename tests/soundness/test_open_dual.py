@@ -9,9 +9,11 @@ import torch
 
 from netproof.bounds.backward import bound_backwards, box_maximum
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective, evaluate_dual, given, hulls_of
+from netproof.bounds.dual import evaluate_dual, given
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual, is_piecewise_linear
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, box_region
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
@@ -81,7 +83,7 @@ def written_out(graph, region, slope, side, alpha, beta, objective):
         return s
 
     part = Region(region.lower, region.upper, tuple(lowers), tuple(uppers))
-    return part, evaluate_dual(graph, part, hulls_of(graph, part), objective, choose), multipliers
+    return part, evaluate_dual(Relaxation(graph, part), objective, choose), multipliers
 
 
 @pytest.mark.parametrize(("operator", "slope"), KINKS)
@@ -101,11 +103,12 @@ def test_the_bound_at_the_multipliers_that_it_stands_for(seed, operator, slope):
     torch.testing.assert_close(found.v, torch.cat([v[:, i] for v, i in zip(point.v, dual.index, strict=True)], 1))
     # An account of rounding so coarse that each of its terms shows.
     rounding, off = replace(Rounding.of(graph, region), gamma=1e-3), torch.arange(ROWS).double()
-    above = evaluate_dual(graph, part, hulls_of(graph, part), objective, given(multipliers), rounding).value
+    above = evaluate_dual(Relaxation(graph, part), objective, given(multipliers), rounding).value
     torch.testing.assert_close(dual.bound(objective, side, alpha, beta, rounding).value, above)
-    torch.testing.assert_close(dual.bound(objective, side, alpha, beta, rounding, off).value, above + off)
+    objective = replace(objective, error=off)
+    torch.testing.assert_close(dual.bound(objective, side, alpha, beta, rounding).value, above + off)
     # Without an account there is nothing to add an error to.
-    torch.testing.assert_close(dual.bound(objective, side, alpha, beta, None, off).value, point.value)
+    torch.testing.assert_close(dual.bound(objective, side, alpha, beta).value, point.value)
 
 
 @pytest.mark.parametrize(("operator", "slope"), KINKS)
@@ -237,17 +240,18 @@ def test_an_objective_that_does_not_depend_on_the_input():
     def activate(k, v):
         return None, v.sum(-1)
 
-    lines = bound_backwards(graph, boxes, {last: c}, double([1.0]), activate)
+    lines = bound_backwards(Relaxation(graph, boxes), Objective({last: c}, double([1.0])), activate)
     operator = graph.nodes[last].operator
     (v,) = operator.adjoint(c)
     value = 1.0 + float((c @ operator.bias).squeeze() + v.sum())
     torch.testing.assert_close(lines.value, torch.full((3,), value).double())
     assert lines.coefficients.shape == (3, graph.input.size) and not bool(lines.coefficients.any())
-    above = bound_backwards(graph, boxes, {last: c}, double([1.0]), activate, rounding)
+    above = bound_backwards(Relaxation(graph, boxes), Objective({last: c}, double([1.0])), activate, rounding)
     expected = rounding.total(lines.value, double([1.0]), rounding.weigh(last, c))
     torch.testing.assert_close(above.value, expected)
     assert float(above.constant[0] if above.constant.ndim else above.constant) == pytest.approx(value)
     # Several objectives on one box are several bounds, too.
-    several = bound_backwards(graph, region, {last: c.expand(4, -1)}, torch.ones(4).double(), activate)
+    four = Objective({last: c.expand(4, -1)}, torch.ones(4).double())
+    several = bound_backwards(Relaxation(graph, region), four, activate)
     torch.testing.assert_close(several.value, torch.full((4,), value).double())
     assert several.coefficients.shape == (4, graph.input.size)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.prefix import prefix
 from netproof.bounds.ranges.refine import refine_ranges
@@ -49,7 +50,9 @@ def test_a_search_may_stop_anywhere(seed):
     k = 2
     part = prefix(graph, region, k, torch.arange(6))
     search = EndSearch(
-        part.graph, part.region, region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
+        SignDual.of(part.graph, part.region),
+        region.range_lower[k][0, part.feature],
+        region.range_upper[k][0, part.feature],
     )
     sampled = list(points(generator, region.lower, region.upper, 40))
     true = [evaluate(graph, x)[graph.nodes[graph.activations[k]].operands[0]] for x in sampled]

@@ -11,12 +11,15 @@ import torch
 from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective, crown, evaluate_dual, given, hulls_of
+from netproof.bounds.dual import crown, evaluate_dual, given
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges import refine, tiles
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import bound_features, refine_ranges
+from netproof.bounds.ranges.tiles import Tile
 from netproof.bounds.region import box_region, node_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.relu import ReLU
@@ -90,11 +93,9 @@ def test_a_range_has_both_ends_refined_unless_one_settles_its_sign(seed):
     for k, index in list(enumerate(graph.activations))[1:]:
         size = graph.nodes[index].size
         every = torch.zeros(size, dtype=torch.int64), torch.arange(size)
-        hulls, operand = hulls_of(graph, refined), graph.nodes[index].operands[0]
-        high, low = (
-            sign * bound_features(graph, refined, hulls, operand, *every, double([sign] * size), rounding)
-            for sign in (1.0, -1.0)
-        )
+        operand = graph.nodes[index].operands[0]
+        tile = Tile(Relaxation(graph, refined), rounding, torch.arange(size), operand)
+        high, low = (sign * bound_features(tile, *every, double([sign] * size)) for sign in (1.0, -1.0))
         both = (refined.range_lower[k][0] < 0) & (refined.range_upper[k][0] > 0)
         slack = 1e-9 * (1 + high.abs() + low.abs())
         assert bool((~both | (refined.range_upper[k][0] <= high + slack)).all())
@@ -207,14 +208,14 @@ def test_the_rigorous_value_is_at_least_the_exact_one(seed):
     region = box_region(graph, lower, upper)
     region = refine_ranges(graph, region)
     rounding = Rounding.of(graph, region)
-    hulls = hulls_of(graph, region)
+    relaxation = Relaxation(graph, region)
     c = torch.randn(1, 2, generator=generator).double()
     objective = Objective({len(graph.nodes) - 1: c}, torch.zeros(1, dtype=torch.float64))
-    start = evaluate_dual(graph, region, hulls, objective, crown(hulls))
+    start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
     for noise in (0.0, 0.3, 10.0):
         s = [m + noise * torch.randn(m.shape, generator=generator).double() * m.abs() for m in start.s]
         exact = dual_value(graph, region, [m[0] for m in s], rational(c[0]))
-        upper_bound = evaluate_dual(graph, region, hulls, objective, given(s), rounding).value
+        upper_bound = evaluate_dual(relaxation, objective, given(s), rounding).value
         assert Fraction(float(upper_bound)) >= exact
         # And it is tight: the error term is of the order of float64's own rounding.
         size = (
@@ -226,7 +227,7 @@ def test_the_rigorous_value_is_at_least_the_exact_one(seed):
             )
         )
         assert Fraction(float(upper_bound)) - exact <= 4 * size
-    lines = crown_lines(graph, region, hulls, objective, rounding)
+    lines = crown_lines(relaxation, objective, rounding)
     for x in points(generator, lower, upper, 10):
         y = evaluate(graph, x)[-1]
         assert sum(a * b for a, b in zip(rational(c[0]), y, strict=True)) <= Fraction(float(lines.value))
@@ -278,10 +279,10 @@ def test_cancellation_that_float32_gets_wrong():
     truth = evaluate(graph, [Fraction(1)])[-1][0]
     assert truth > 0
     objective = Objective({3: double([[1.0]])}, torch.zeros(1, dtype=torch.float64))
-    rigorous = crown_lines(graph, region, hulls_of(graph, region), objective, Rounding.of(graph, region)).value
+    rigorous = crown_lines(Relaxation(graph, region), objective, Rounding.of(graph, region)).value
     assert Fraction(float(rigorous)) >= truth
     light_region = region.to(torch.float32)
-    naive = crown_lines(light, light_region, hulls_of(light, light_region), objective.to(torch.float32)).value
+    naive = crown_lines(Relaxation(light, light_region), objective.to(torch.float32)).value
     assert Fraction(float(naive)) < truth  # a naive engine would report unsat here
 
 
@@ -293,5 +294,5 @@ def test_no_finite_bound_where_numbers_overflow():
     graph = builder.build()
     region = box_region(graph, double([[-1.0]]), double([[1.0]]))
     objective = Objective({3: double([[1.0]])}, torch.zeros(1, dtype=torch.float64))
-    value = crown_lines(graph, region, hulls_of(graph, region), objective, Rounding.of(graph, region)).value
+    value = crown_lines(Relaxation(graph, region), objective, Rounding.of(graph, region)).value
     assert not bool(torch.isfinite(value).any()) or float(value) >= 0

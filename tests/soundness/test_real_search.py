@@ -17,6 +17,7 @@ from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
 from netproof.errors import QueryError
 from netproof.formats.onnx.read import read_onnx
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
@@ -58,8 +59,8 @@ def query(graph, lower, upper, rows, thresholds):
 def test_attained_is_never_refuted_and_out_of_reach_is(mode, seed, monkeypatch):
     if mode == "boxes":
         # As a network with some inputs and a great many features is searched.
-        monkeypatch.setattr(verify_real, "_MANY_FEATURES", 0)
-        monkeypatch.setattr(input_split, "_MOST_FEATURES", 0)
+        monkeypatch.setattr(verify_real, "REAL", replace(verify_real.REAL, many_features=0))
+        monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, most_features=0))
     generator = torch.Generator().manual_seed(seed)
     spread = 0.0 if mode == "boxes" else float(seed % 3)
     operator = None if seed < 8 else Abs()
@@ -176,7 +177,7 @@ def test_a_runtime_that_fails_is_an_error_of_one_line(tmp_path):
 
 def test_what_was_not_reached_is_left_open(monkeypatch):
     """A search that stops at a subproblem without a split names the cases of later portions, too, and their bound."""
-    monkeypatch.setattr(range_split, "_MOST_ROWS", 2)
+    monkeypatch.setattr(range_split, "RANGE", replace(range_split.RANGE, batch=Budget(1 << 27, most=2)))
     builder = GraphBuilder(Arithmetic.REAL, (1,))
     at = builder.add("one", Linear(double([[1.0]]), double([2.0])), builder.input)
     builder.add("two", Linear(double([[1.0]]), double([0.0])), builder.add("clip", Clip(0.0, 9.0), at))
@@ -207,7 +208,7 @@ def test_a_search_without_time_for_the_next_one_ends_at_the_time_limit(monkeypat
         return found
 
     monkeypatch.setattr(relu_split.ReluSplit, "run", stopped)
-    monkeypatch.setattr(rounds, "_EASY", 1)
+    monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
     result = verify(asked, Settings(timeout=50.0, attack=False))
     assert (result.verdict, result.reason) == (Verdict.TIMEOUT, "the time limit was reached")
 

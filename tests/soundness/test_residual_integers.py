@@ -18,10 +18,11 @@ from netproof.certificate.contents import RobustnessProperty
 from netproof.certificate.make import certificate_of
 from netproof.errors import NetproofError
 from netproof.graph.graph import Arithmetic
+from netproof.local_robustness import robustness
 from netproof.operators.affine.linear import Linear
-from netproof.query import Query, robustness
+from netproof.query import Query
 from netproof.search.integer.presolve import presolve
-from netproof.search.verify import verify_many
+from netproof.search.verify import verify
 from netproof.settings import Settings
 from soundness.random_networks import floats
 from soundness.residual_networks import Residual, random_residual, truth
@@ -70,7 +71,7 @@ def test_verdicts_are_the_truth_and_certificates_prove_them(tmp_path: Path, seed
         net = random_residual(random)
         network = netproof.load(net.save(tmp_path))
         queries = asked(random, net, network, 6)
-        for position, result in verify_many([query for query, _ in queries], settings):
+        for position, result in enumerate(verify([query for query, _ in queries], settings)):
             query, verdict = queries[position]
             assert result.verdict.for_robustness == verdict
             outcomes[verdict] += 1
@@ -91,7 +92,7 @@ def test_a_network_of_one_output_is_robust_and_the_proof_says_so(tmp_path: Path,
         network = netproof.load(net.save(tmp_path))
         image = torch.from_numpy(random.integers(0, net.largest + 1, int(np.prod(net.shape))))
         queries = [robustness(network, image, 0, radius) for radius in range(3)]
-        for position, result in verify_many(queries, BLIND):
+        for position, result in enumerate(verify(queries, BLIND)):
             assert result.verdict.for_robustness == "robust"
             certificate = certificate_of(queries[position], result)
             assert certificate is not None
@@ -113,7 +114,7 @@ def test_a_proof_of_less_is_no_proof_of_more(tmp_path: Path, seed: int) -> None:
             continue
         first = verdicts.index("vulnerable")
         query = robustness(network, torch.from_numpy(image), label, first - 1)
-        ((_, result),) = verify_many([query], LIMIT)
+        (result,) = verify([query], LIMIT)
         certificate = certificate_of(query, result)
         assert certificate is not None
         check(certificate, network)
@@ -156,7 +157,7 @@ def test_exact_engines_agree(tmp_path: Path, seed: int, engine: str) -> None:
         net = random_residual(random)
         network = netproof.load(net.save(tmp_path))
         queries = asked(random, net, network, 4)
-        for position, result in verify_many([q for q, _ in queries], Settings(timeout=600.0, engine=engine)):
+        for position, result in enumerate(verify([q for q, _ in queries], Settings(timeout=600.0, engine=engine))):
             assert result.verdict.for_robustness == queries[position][1], result.reason
             outcomes[queries[position][1]] += 1
     assert outcomes["robust"] and outcomes["vulnerable"]

@@ -13,16 +13,17 @@ import pytest
 import torch
 
 from netproof import Conjunction, Query, Settings, Verdict, verify
-from netproof.bounds.backward import bound_backwards
 from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective, crown, evaluate_dual, hulls_of
+from netproof.bounds.dual import crown, evaluate_dual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_layer, refine_ranges
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region, node_intervals, point_region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.measure.scale import Margins, measure_root
 from netproof.operators.activations.clip import Clip
@@ -59,9 +60,9 @@ def query(graph: Graph, lower, upper, rows, thresholds) -> Query:
 def bounds(graph: Graph, region: Region, c, constant=0.0, account=None) -> tuple[Fraction, Fraction]:
     """An upper bound of ``c . y + constant`` by CROWN and by a dual evaluation."""
     objective = Objective({len(graph.nodes) - 1: double([c])}, double([constant]))
-    hulls, account = hulls_of(graph, region), account or Rounding.of(graph, region)
-    by_crown = crown_lines(graph, region, hulls, objective, account).value
-    by_dual = evaluate_dual(graph, region, hulls, objective, crown(hulls), account).value
+    relaxation, account = Relaxation(graph, region), account or Rounding.of(graph, region)
+    by_crown = crown_lines(relaxation, objective, account).value
+    by_dual = evaluate_dual(relaxation, objective, crown(relaxation.hulls), account).value
     return Fraction(float(by_crown)), Fraction(float(by_dual))
 
 
@@ -86,7 +87,7 @@ def test_the_objective_is_a_source():
         truth = reached(graph, x.tolist(), c.tolist())
         assert min(bounds(graph, region, c.tolist())) >= truth
         objective = Objective({1: c[None]}, torch.zeros(1, dtype=torch.float64))
-        plain = Fraction(float(crown_lines(graph, region, hulls_of(graph, region), objective).value))
+        plain = Fraction(float(crown_lines(Relaxation(graph, region), objective).value))
         short += plain < truth - Fraction(4 * 2.0**-53 * float(abs(plain)))
     assert short > 10  # what float64 alone says is wrong by more than a rounding of the result
 
@@ -103,7 +104,7 @@ def test_multipliers_are_sources():
         account = Rounding.of(graph, region)
         assert float(account.weigh(3, double([[1.0]]))) < 1e-6
         objective = Objective({3: double([[1.0]])}, double([0.0]))
-        plain = Fraction(float(crown_lines(graph, region, hulls_of(graph, region), objective).value))
+        plain = Fraction(float(crown_lines(Relaxation(graph, region), objective).value))
         short += plain < truth - Fraction(1, 1000)
         assert min(bounds(graph, region, [1.0])) >= truth
     assert short > 2
@@ -130,11 +131,11 @@ def test_there_is_no_bound_where_underflow_meets_large_values():
     region = point(graph, [1e300])
     truth = reached(graph, [1e300], [1e-299])
     objective = Objective({1: double([[1e-299]])}, double([0.0]))
-    plain = Fraction(float(crown_lines(graph, region, hulls_of(graph, region), objective).value))
+    plain = Fraction(float(crown_lines(Relaxation(graph, region), objective).value))
     assert abs(plain - truth) > truth / 10**4
     account = Rounding.of(graph, region)
     assert bool(torch.isinf(account.magnitude[0]).all()) and bool(torch.isinf(account.magnitude[1]).all())
-    value = crown_lines(graph, region, hulls_of(graph, region), objective, account).value
+    value = crown_lines(Relaxation(graph, region), objective, account).value
     assert bool(torch.isposinf(value).all())
 
 
@@ -149,13 +150,10 @@ def test_what_is_no_number_is_no_bound():
 def test_an_error_of_the_objective_is_added():
     graph = chain(line([[1.0]], [0.0]), ReLU(), line([[1.0]], [0.0]))
     region = point(graph, [1.0])
-    hulls, account = hulls_of(graph, region), Rounding.of(graph, region)
+    relaxation, account = Relaxation(graph, region), Rounding.of(graph, region)
 
     def bound(error):
-        coefficients, constant = {3: double([[1.0]])}, double([0.0])
-        return bound_backwards(
-            graph, region, coefficients, constant, lambda k, v: hulls[k].relax(v), account, error=error
-        ).value
+        return crown_lines(relaxation, Objective({3: double([[1.0]])}, double([0.0]), error), account).value
 
     assert float(bound(double([0.25]))) >= 1.25 and float(bound(None)) < 1.0 + 1e-9
 
@@ -230,11 +228,15 @@ def test_an_account_is_what_it_says(seed):
     center = torch.randn(2, 3, generator=generator).double() * 10.0 ** (seed % 3)
     region = box_region(graph, center - 0.5, center + 0.5)
     account = Rounding.of(graph, region)
-    terms = graph.input.size
-    for node in graph.nodes[1:]:
+    # All products on any way backwards, and the additions over the features of a node.
+    longest = [0] * len(graph.nodes)
+    for index in range(len(graph.nodes) - 1, 0, -1):
+        node = graph.nodes[index]
         if isinstance(node.operator, Linear | Sum):
-            terms += sum(node.operator.terms()) + 2
-    assert gamma(terms) <= Fraction(account.gamma) <= gamma(2 * terms + 200)
+            for operand in node.operands:
+                longest[operand] = max(longest[operand], longest[index] + node.operator.terms()[1] + 1)
+    terms = max(longest) + max(node.size for node in graph.nodes)
+    assert gamma(terms) <= Fraction(account.gamma) <= gamma(2 * terms + 300)
     magnitude = [rational(part) for part in account.magnitude]
     grown = 1 + Fraction(account.gamma)
     total = Fraction(0)
@@ -355,7 +357,7 @@ def test_no_refinement_carries_an_old_account_along(refine):
         return
     one = region.take(torch.tensor([0]))
     if refine == "alpha":
-        one = refine_layer(graph, one, 1, Rounding.of(graph, one))
+        one = propagate_intervals(graph, refine_layer(graph, one, 1, Rounding.of(graph, one)))
         refined = refine_by_alpha(graph, one, 2, float("inf"))
     else:
         refined = SplitRefiner(graph).refine(refine_ranges(graph, one), 1.0)
@@ -480,12 +482,12 @@ def test_a_dual_evaluation_needs_its_error_term(seed):
         bias = 3.0 - weight @ x
         graph = chain(Linear(weight, bias), ReLU(), line([[1.0, -1.0, 1.0, -1.0]], [0.0]), inputs=4)
         region = point(graph, x.tolist())
-        hulls, account = hulls_of(graph, region), Rounding.of(graph, region)
+        relaxation, account = Relaxation(graph, region), Rounding.of(graph, region)
         objective = Objective({3: double([[1.0]])}, double([0.0]))
-        plain = Fraction(float(evaluate_dual(graph, region, hulls, objective, crown(hulls)).value))
+        plain = Fraction(float(evaluate_dual(relaxation, objective, crown(relaxation.hulls)).value))
         truth = reached(graph, x.tolist(), [1.0])
         short += plain < truth
-        assert Fraction(float(evaluate_dual(graph, region, hulls, objective, crown(hulls), account).value)) >= truth
+        assert Fraction(float(evaluate_dual(relaxation, objective, crown(relaxation.hulls), account).value)) >= truth
     assert short > 2
 
 

@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective, evaluate_dual, given, hulls_of
+from netproof.bounds.dual import evaluate_dual, given
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import box_region
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.rounding import gamma
 from netproof.operators.activations.relu import ReLU
@@ -46,9 +48,10 @@ def graph_and_region():
 def test_magnitudes_and_offsets():
     graph, region = graph_and_region()
     account = Rounding.of(graph, region)
-    # Sizes of all nodes; of affine ones, both sums, roundings, operands and 4.
-    terms = 2 + (2 + 2 + 2 + 2 + 1 + 4) + (2 + 2 + 2 + 1 + 4) + (2 + sum(Sum((1, -1)).terms()) + 2 + 4)
-    terms += (2 + 2 + 2 + 1 + 4) + 2 + (1 + 2 + 1 + 1 + 4)
+    # Backwards from "three", through both sums of the longer way: products, roundings, operands and 4 for each map, and one
+    # for each share that a node receives. Then the sum over two features, "one" forwards, and two for each node.
+    chain = 1 + (2 + 1 + 4) + 1 + (1 + 2 + 4) + 1 + (2 + 2 + 1 + 4) + 1
+    terms = chain + 2 + (2 + 2 + 1 + 4) + 2 * 7
     assert account.gamma == gamma(terms + SPARE)
     growth = 1 + 2 * account.gamma
     first = double([3.0, 2.0]) * growth
@@ -123,9 +126,9 @@ def test_sources_are_the_objective_and_the_multipliers():
     s = double([[0.5, -2.0]])
     expected = account.weigh(1, objective.coefficients[1]) + account.weigh(6, objective.coefficients[6])
     with_s = expected + account.weigh(4, s)
-    point = evaluate_dual(graph, region, hulls_of(graph, region), objective, given((s,)), account)
+    point = evaluate_dual(Relaxation(graph, region), objective, given((s,)), account)
     nothing = replace(account, gamma=0.0, magnitude=tuple(0 * m for m in account.magnitude), offset=(None,) * 7)
-    plain = evaluate_dual(graph, region, hulls_of(graph, region), objective, given((s,)), nothing).value - UNDERFLOW
+    plain = evaluate_dual(Relaxation(graph, region), objective, given((s,)), nothing).value - UNDERFLOW
     torch.testing.assert_close(point.value, account.total(plain, objective.constant, with_s))
 
 
@@ -138,7 +141,7 @@ def test_only_double_precision_decides(light):
     else:
         objective = objective.to(torch.float32)
     with pytest.raises(ValueError, match="needs float64"):
-        evaluate_dual(graph, region, hulls_of(graph, region), objective, given((double([[0.0] * 2]),)), account)
+        evaluate_dual(Relaxation(graph, region), objective, given((double([[0.0] * 2]),)), account)
 
 
 def test_a_part_keeps_what_it_is_off_by():

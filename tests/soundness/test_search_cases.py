@@ -88,7 +88,7 @@ def test_constraining_keeps_what_meets_the_case(kind: str, seed: int) -> None:
     cut = 0
     for _ in range(NETWORKS):
         asked = draw(kind, random)
-        region = asked.cases.constrain(asked.case, asked.at.region)
+        region = asked.cases.tighten(asked.case, asked.at.region)
         after = asked.at.holds(region)
         meets = asked.at.inside & asked.holds(torch.arange(len(region)))
         assert (after | ~meets).all()
@@ -128,7 +128,7 @@ def test_objectives_are_not_negative_where_the_case_holds(kind: str, seed: int, 
         row, region = torch.arange(len(asked.case)), asked.at.region
         if prepared:
             row, region = asked.cases.roots(asked.case, region)
-            region = asked.cases.constrain(asked.case[row], region)
+            region = asked.cases.tighten(asked.case[row], region)
             alive = (~region.empty()).nonzero()[:, 0]
             row, region = row[alive], region.take(alive)
         if not len(row):
@@ -148,7 +148,7 @@ def test_a_single_level_says_it_all(seed: int) -> None:
     for _ in range(NETWORKS):
         asked = orders(random, rows=12)
         row, region = asked.cases.roots(asked.case, asked.at.region)
-        region = asked.cases.constrain(asked.case[row], region)
+        region = asked.cases.tighten(asked.case[row], region)
         staircase = asked.at.graph.activation(len(asked.at.graph.nodes) - 1)
         assert isinstance(asked.cases, OrderCases)
         label = asked.cases.label[asked.case[row]][:, None]

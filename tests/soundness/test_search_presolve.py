@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.bounds.dual import crown, evaluate_dual, hulls_of
+from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.search.branching import Split, input_split, split_regions
 from netproof.search.integer.presolve import presolve
 from soundness.random_networks import floats
@@ -62,10 +63,8 @@ def test_what_is_dropped_does_not_loosen_the_bound(seed: int) -> None:
         objective = random_objective(random, at)
         output = len(at.graph.nodes) - 1
         objective = type(objective)({output: objective.coefficients[output]}, objective.constant)
-        whole = evaluate_dual(at.graph, region, hulls_of(at.graph, region), objective, lambda k, v, s=s: s[k])
-        part = evaluate_dual(
-            solved.graph, solved.region, hulls_of(solved.graph, solved.region), objective, lambda k, v, s=small: s[k]
-        )
+        whole = evaluate_dual(Relaxation(at.graph, region), objective, lambda k, v, s=s: s[k])
+        part = evaluate_dual(Relaxation(solved.graph, solved.region), objective, lambda k, v, s=small: s[k])
         assert torch.allclose(whole.value, part.value)
 
 
@@ -108,9 +107,9 @@ def test_input_splits_make_both_halves_smaller(seed: int) -> None:
     random = np.random.default_rng([4, seed])
     for _ in range(40):
         at = random_situation(random)
-        hulls = hulls_of(at.graph, at.region)
+        relaxation = Relaxation(at.graph, at.region)
         objective = random_objective(random, at)
-        point = evaluate_dual(at.graph, at.region, hulls, objective, crown(hulls))
+        point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         wide = ((at.region.lower < at.region.upper).any(-1).expand(len(at.region))).nonzero()[:, 0]
         region = at.region.take(wide)
         if not len(wide):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ from netproof.certificate.checker.check import check
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
 from netproof.conditions.cases import linear_cases
+from netproof.effort.integer import INTEGER
 from netproof.errors import QueryError
-from netproof.query import Conjunction, Query, Result, Verdict, robustness, sample_of
+from netproof.local_robustness import robustness
+from netproof.query import Conjunction, Query, Result, Verdict, sample_of
 from netproof.search.integer.engine import Effort, Search
 from netproof.search.proofs.digits import refutes, round_rows
 from netproof.search.radius import largest_radius
-from netproof.search.verify import verify, verify_many
+from netproof.search.verify import verify
 from netproof.settings import Settings
 from soundness.random_networks import Layer, RandomNetwork, floats, random_network, random_query, tight_query, witnesses
 
@@ -47,7 +50,7 @@ def test_general_queries(seed: int) -> None:
         net = random_network(random)
         network = net.network()
         asked = [random_query(random, net, network) for _ in range(8)]
-        for position, result in verify_many(asked, PROOFS):
+        for position, result in enumerate(verify(asked, PROOFS)):
             kinds += certify(net, asked[position], result)
     assert kinds["leaf"] > 5 and kinds["split"] > 5
 
@@ -55,7 +58,7 @@ def test_general_queries(seed: int) -> None:
 @pytest.mark.parametrize("restart", [0, 2, 10_000])
 @pytest.mark.parametrize("seed", range(4))
 def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netproof.search.integer.engine._RESTART", restart)
+    monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, restart=restart))
     monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=TINY))
     random = np.random.default_rng([32, seed])
     kinds: Counter[str] = Counter()
@@ -72,7 +75,7 @@ def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.M
 @pytest.mark.parametrize("seed", range(4))
 def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Order cases: windows, outputs that saturate, rivals that ask the same."""
-    monkeypatch.setattr("netproof.search.integer.engine._RESTART", 2)
+    monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, restart=2))
     monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=effort))
     random = np.random.default_rng([33, seed])
     robust = 0
@@ -85,7 +88,7 @@ def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.Monkey
         for _ in range(6):
             image = torch.from_numpy(random.integers(net.lower, net.upper + 1))
             asked.append(robustness(network, image, int(network.classify(image.double())), int(random.integers(5))))
-        for position, result in verify_many(asked, PROOFS):
+        for position, result in enumerate(verify(asked, PROOFS)):
             kinds += certify(net, asked[position], result)
             robust += result.verdict is Verdict.UNSAT
     assert robust > 10 and kinds["common"] > 0

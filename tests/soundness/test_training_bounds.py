@@ -7,8 +7,10 @@ import torch
 
 from differential.test_onnx_random import Maker
 from netproof.bounds.crown import crown_lines
-from netproof.bounds.dual import Objective, evaluate_dual, hulls_of
+from netproof.bounds.dual import evaluate_dual
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import box_region
+from netproof.bounds.relaxation import Relaxation
 from netproof.training.architectures import architecture
 from netproof.training.bound import margin_bounds
 from netproof.training.export import onnx_model
@@ -69,10 +71,10 @@ def test_the_bound_is_that_of_the_engine(tmp_path, make, seed):
             every = torch.eye(network.outputs).double()
             c = every - every[label[row]]
             objective = Objective({len(exact.nodes) - 1: c}, torch.zeros(len(c)).double())
-            hulls = hulls_of(exact, region)
-            crown = crown_lines(exact, region, hulls, objective).value
+            relaxation = Relaxation(exact, region)
+            crown = crown_lines(relaxation, objective).value
             # Intervals are multiplier 0 at the activations that the objective reaches first, and anything below.
-            interval = evaluate_dual(exact, region, hulls, objective, lambda k, v: torch.zeros_like(v)).value
+            interval = evaluate_dual(relaxation, objective, lambda k, v: torch.zeros_like(v)).value
             for bound, engine in zip(mine, (crown, interval), strict=True):
                 assert torch.allclose(bound, engine, rtol=1e-3, atol=1e-3 * float(1 + engine.abs().max()))
 

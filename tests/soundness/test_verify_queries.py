@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from netproof.bounds.region import box_region
+from netproof.effort.integer import INTEGER
 from netproof.network import Network
 from netproof.query import Conjunction, Query, Result, Verdict
 from netproof.search.integer import engine
 from netproof.search.integer.engine import Effort, Outcome, Search
-from netproof.search.verify import verify, verify_many
+from netproof.search.verify import verify
 from netproof.settings import Settings
 from soundness.random_networks import (
     KINDS,
@@ -94,7 +95,7 @@ def test_many_queries_together(seed: int, attack: bool) -> None:
         net = random_network(random)
         asked = queries(random, net, 12)
         seen = set()
-        for position, result in verify_many(asked, LIMIT if attack else BLIND):
+        for position, result in enumerate(verify(asked, LIMIT if attack else BLIND)):
             check(net, asked[position], result)
             seen.add(position)
             outcomes[result.verdict] += 1
@@ -109,7 +110,7 @@ def test_every_kind_of_staircase(kind: str, final: str | None) -> None:
     for layers in (1, 2, 3):
         net = random_network(random, layers=layers, kinds=[kind], final=final)
         asked = queries(random, net, 3)
-        for position, result in verify_many(asked, BLIND):
+        for position, result in enumerate(verify(asked, BLIND)):
             check(net, asked[position], result)
 
 
@@ -132,7 +133,7 @@ def test_searching_with_hardly_any_effort(seed: int, how: Effort) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_searches_that_begin_anew_at_once(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long searches start again with tighter ranges; here every search counts as long."""
-    monkeypatch.setattr("netproof.search.integer.engine._RESTART", 2, raising=False)
+    monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, restart=2))
     random = np.random.default_rng([12, seed])
     for _ in range(12):
         net = random_network(
@@ -152,7 +153,7 @@ def test_queries_on_several_networks_mixed(seed: int) -> None:
     owner = random.integers(0, 4, 24)
     asked = [random_query(random, nets[i], networks[i]) for i in owner]
     positions = []
-    for position, result in verify_many(asked, LIMIT):
+    for position, result in enumerate(verify(asked, LIMIT)):
         check(nets[owner[position]], asked[position], result)
         positions.append(position)
     assert sorted(positions) == list(range(24))
@@ -166,7 +167,7 @@ def test_large_accumulators(seed: int, scale: int) -> None:
     for _ in range(5):
         net = random_network(random, bits=6, scale=scale)
         asked = queries(random, net, 3)
-        for position, result in verify_many(asked, BLIND):
+        for position, result in enumerate(verify(asked, BLIND)):
             check(net, asked[position], result)
 
 
@@ -259,7 +260,7 @@ def test_a_single_point_is_evaluated() -> None:
 
 def test_the_same_seed_gives_the_same_search(monkeypatch: pytest.MonkeyPatch) -> None:
     # When alignment is tried goes by the clock; all else goes by counts.
-    monkeypatch.setattr(engine, "_FIRST_ALIGNMENT", math.inf)
+    monkeypatch.setattr(engine, "INTEGER", replace(engine.INTEGER, first_alignment=math.inf))
     random = np.random.default_rng(9)
     for _ in range(10):
         net = random_network(random)

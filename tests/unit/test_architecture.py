@@ -27,7 +27,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 _GROUND = {"errors", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
-_BOUNDS = _QUERIES | {"property", "bounds", "conditions"}
+_BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions", "effort"}
 _ENGINE = _BOUNDS | {"settings", "device", "attack", "exact", "search"}
 
 #: what each room may import besides itself
@@ -43,19 +43,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors"},
     "operators": {"errors", "rows"},
     "graph": {"errors", "operators"},
+    # numbers alone, one of them how many rows of a graph fit into memory
+    "effort": {"graph"},
     "network": _GRAPHS,
     "device": _GRAPHS | {"network", "settings"},
     "result": {"errors"},
     "query": _GRAPHS | {"network", "result"},
     "property": _QUERIES,
+    "local_robustness": _QUERIES | {"property"},
     "formats": _QUERIES | {"property"},
-    "certificate": _QUERIES | {"formats", "property"},
+    "certificate": _QUERIES | {"formats", "property", "local_robustness"},
     "bounds": _GRAPHS,
     "conditions": _QUERIES | {"bounds"},
     "attack": _BOUNDS,
     "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
-    "benchmarks": _QUERIES | {"formats"},
+    "benchmarks": _QUERIES | {"local_robustness", "formats"},
     "making": _ENGINE | {"formats", "benchmarks"},
     "training": _QUERIES | {"device", "formats", "making", "bounds"},
     "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
@@ -154,7 +157,14 @@ def test_the_graph_itself_knows_no_particular_operator():
     # Passes in graph/ may; the graph works with any operator that keeps the contract.
     names = {name for _, name in imports(ast.parse((SOURCE / "graph" / "graph.py").read_text()))}
     rooms = {".".join(name.split(".")[:3]) for name in names if name.startswith("netproof.operators")}
-    assert rooms <= {"netproof.operators.base", "netproof.operators.input"}
+    assert rooms <= {"netproof.operators.base", "netproof.operators.input", "netproof.operators.sums"}
+
+
+def test_a_query_has_no_subclasses():
+    # What a query is about is data beside it: whoever takes a Query can take any.
+    for module in MODULES:
+        classes = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.ClassDef)]
+        assert not [node.name for node in classes if any(ast.unparse(base) == "Query" for base in node.bases)]
 
 
 def test_the_checker_shares_nothing_with_the_search():
@@ -176,7 +186,8 @@ def test_the_checker_shares_nothing_with_the_search():
     visit("netproof.certificate.checker.check")
     rooms = {name.split(".")[1] for name in seen}
     assert rooms == {
-        "certificate", "errors", "files", "graph", "host", "network", "operators", "property", "query", "result"
+        "certificate", "errors", "files", "graph", "host", "local_robustness", "network", "operators", "property",
+        "query", "result",
     }  # fmt: skip
 
 
@@ -223,6 +234,15 @@ def test_type_checkers_see_the_names_where_they_are_loaded_from():
         for alias in node.names
     }
     assert seen == netproof._HOME and sorted({*seen, "__version__"}) == sorted(netproof.__all__)
+
+
+def test_former_names_are_there_and_nowhere_listed():
+    assert not set(netproof._DEPRECATED) & {*netproof.__all__, *netproof._HOME}
+    assert all(callable(getattr(netproof, name)) for name in netproof._DEPRECATED)
+    tree = ast.parse((SOURCE / "__init__.py").read_text())
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = [alias.asname for node in blocks[1].body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert seen == list(netproof._DEPRECATED)
 
 
 def test_an_unknown_name_is_an_attribute_error():

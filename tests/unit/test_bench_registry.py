@@ -92,7 +92,7 @@ def test_find_takes_gzip_and_the_first_folder(tmp_path):
     assert data.find(("x/g", "x/f"), "a file") == tmp_path / "a" / "x" / "f.gz"
 
 
-def test_missing_file_names_file_place_and_mend(tmp_path):
+def test_missing_file_names_file_place_and_hint(tmp_path):
     with pytest.raises(InputError) as caught:
         benchmark("qnn-mnist").files(DataFolders((tmp_path,)))
     message = str(caught.value)

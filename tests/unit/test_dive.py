@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from netproof.bounds.region import box_region
+from netproof.effort.integer import DIVE
 from netproof.query import Conjunction, Query, Verdict
-from netproof.search.integer.dive import BEAM
 from netproof.search.integer.engine import Search
 from netproof.search.verify import verify
 from netproof.settings import Settings
@@ -28,7 +28,7 @@ def dive(query: Query, seed: int = 0) -> tuple[torch.Tensor | None, int]:
     root = search._root(torch.arange(len(search._cases)), search._presolved.region)
     if not len(root):
         return None, 0
-    diver.begin(root.take(torch.arange(min(BEAM, len(root)))))
+    diver.begin(root.take(torch.arange(min(DIVE.beam, len(root)))))
     found, levels = None, 0
     while diver.running and found is None:
         found = diver.advance(time.monotonic() + 600)

@@ -175,6 +175,8 @@ def test_other_texts(data, what, tmp_path):
     ("formula", "what"),
     [
         ("(>= X_0 (* 1e300 1e300))", "a number of this comparison is beyond the range of float64"),
+        ("(>= X_0 (+ 1e400 0))", "a number of this comparison is beyond the range of float64"),
+        ("(>= (* 1e399 Y_0) 0)", "a number of this comparison is beyond the range of float64"),
         ("(>= Y_0 (* 1e300 1e300))", "a number of this comparison is beyond the range of float64"),
         ("(>= (* 1e300 (* 1e300 Y_0)) 0)", "a number of this comparison is beyond the range of float64"),
         ("(>= (* 1e-300 X_0) 1e300)", "a number of this comparison is beyond the range of float64"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,10 +16,13 @@ from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
 from netproof.conditions.constraints import Constraints
+from netproof.effort.real import BOX
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.query import Conjunction
+from netproof.search import tree
 from netproof.search.real import input_split
 from netproof.search.real.input_split import InputSplit
 from netproof.search.real.problem import Problem
@@ -40,12 +44,18 @@ def tent(threshold: float, cases: int = 1):
     return InputSplit(Problem(graph, constraints, None, 1 << 20)), region
 
 
+def count_looks(monkeypatch):
+    """A clock that counts how often it is looked at: the machine's own says nothing about the work that was done."""
+    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    for module in (input_split, tree):
+        monkeypatch.setattr(module, "time", clock)
+
+
 @pytest.mark.parametrize("patience", [0.0, math.inf])
 def test_boxes_that_do_not_close_are_given_up(patience, monkeypatch):
     search, region = tent(0.0)  # met at the origin: boxes around it stay open for ever
     case = torch.zeros(1, dtype=torch.int64)
-    # A clock that counts how often it is looked at: the machine's own says nothing about the work that was done.
-    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    count_looks(monkeypatch)
     found = search.run(region, case, 1e9 if patience == 0.0 else 60, patience)
     if patience == 0.0:
         assert found.verdict is Verdict.UNKNOWN and found.reason == "boxes do not close" and found.subproblems == 0
@@ -55,7 +65,7 @@ def test_boxes_that_do_not_close_are_given_up(patience, monkeypatch):
 
 
 def test_boxes_that_close_go_on(monkeypatch):
-    monkeypatch.setattr("netproof.search.real.input_split._WORTH", 0.0)
+    monkeypatch.setattr("netproof.search.real.input_split.BOX", replace(BOX, worth=0.0))
     search, region = tent(0.0011)
     assert search.run(region, torch.zeros(1, dtype=torch.int64), time.monotonic() + 600.0, 0.0).verdict is Verdict.UNSAT
 
@@ -64,16 +74,17 @@ def test_batches_are_small_where_there_are_many_cases(monkeypatch):
     """Every case of every box is bounded side by side, and so for the halves that are tried out."""
     bounded, tensors = input_split.box_lines, []
 
-    def watched(graph, region, hulls, coefficients, constant, rounding):
-        tensors.append(8 * 4 * len(region) * constant.shape[1])
-        return bounded(graph, region, hulls, coefficients, constant, rounding)
+    def watched(relaxation, objective, rounding):
+        tensors.append(8 * 4 * len(relaxation) * objective.constant.shape[1])
+        return bounded(relaxation, objective, rounding)
 
     monkeypatch.setattr(input_split, "box_lines", watched)
-    monkeypatch.setattr(input_split, "_BYTES", 8 * 4 * 300 * 7)
-    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    most = 8 * 4 * 300 * 7
+    monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, bounded=Budget(most)))
+    count_looks(monkeypatch)
     search, region = tent(0.0, cases=300)
     assert search.run(region, torch.arange(300), 60).verdict in {Verdict.TIMEOUT, Verdict.UNKNOWN}
-    assert len(tensors) > 20 and max(tensors) <= input_split._BYTES
+    assert len(tensors) > 20 and max(tensors) <= most
 
 
 @pytest.mark.parametrize(("share", "own"), [(1e-8, False), (0.0, True)])
@@ -85,8 +96,8 @@ def test_parts_have_accounts_of_their_own_where_rounding_counts(share, own, monk
         return refine_with_account(graph, region, known)
 
     monkeypatch.setattr(input_split, "refine_with_account", refined)
-    monkeypatch.setattr(input_split, "_NEGLIGIBLE", share)
-    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    monkeypatch.setattr(input_split, "BOX", replace(input_split.BOX, negligible=share))
+    count_looks(monkeypatch)
     search, region = tent(0.0)
     whole = Rounding.of(search._graph, region)
     assert not search.run(region, torch.zeros(1, dtype=torch.int64), 60).verdict.decided

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.search.real import leaf
-from netproof.search.real.leaf import LeafPrograms, leaf_solver
+from netproof.search.real.leaf import SignLeaves, leaf_solver
 from netproof.solvers.highs.model import Solution, Status
 from netproof.solvers.highs.solve import SolverError
 
@@ -59,7 +60,7 @@ def programs(*answers, scale=1.0):
         torch.stack([rows, -rows]), None, torch.tensor([[0.5, -1.0], [0.0, 0.0]]).double() * scale, len(graph.nodes) - 1
     )
     solver = Solver(*answers)
-    return LeafPrograms(SignDual.of(graph, region), Rounding.of(graph, region), constraints, solver), solver
+    return SignLeaves(SignDual.of(graph, region), Rounding.of(graph, region), constraints, solver), solver
 
 
 def later(seconds=60.0):
@@ -106,7 +107,7 @@ def test_signs_are_relaxed_where_there_is_no_point():
 
 
 def test_many_signs_are_passed_back_in_parts(monkeypatch):
-    monkeypatch.setattr(leaf, "_ROWS", 3)
+    monkeypatch.setattr(leaf, "LEAF", replace(leaf.LEAF, rows=3))
     some, solver = programs(Solution(Status.OPTIMAL))
     some.bound(0, SIDE, later())
     check_program(solver.asked[0], elastic=False)
@@ -117,7 +118,7 @@ def test_prices_become_weights_and_multipliers(factor, monkeypatch):
     some, _ = programs(Solution(Status.OPTIMAL, None, factor * np.array([2.0, -1.0, 4.0, 6.0, 0.0])))
     seen = {}
     monkeypatch.setattr(
-        LeafPrograms, "evaluate", lambda self, case, side, weight, beta: seen.update(w=weight, b=beta, c=case) or -3.5
+        SignLeaves, "evaluate", lambda self, case, side, weight, beta: seen.update(w=weight, b=beta, c=case) or -3.5
     )
     answer = some.bound(1, SIDE, later())
     assert answer.value == -3.5 and answer.point is None and not answer.hopeless
@@ -143,7 +144,7 @@ def test_prices_become_weights_and_multipliers(factor, monkeypatch):
 )
 def test_prices_that_are_none_refute_nothing(prices, monkeypatch):
     some, _ = programs(Solution(Status.OPTIMAL, None, prices))
-    monkeypatch.setattr(LeafPrograms, "evaluate", lambda *_: pytest.fail("evaluated"))
+    monkeypatch.setattr(SignLeaves, "evaluate", lambda *_: pytest.fail("evaluated"))
     assert some.bound(0, SIDE, later()).value == math.inf
 
 
@@ -206,7 +207,7 @@ def test_a_solver_that_fails_twice_is_not_asked_again():
 @pytest.mark.parametrize(("largest", "asked"), [(5, 0), (6, 1)])
 def test_a_program_that_is_too_large_is_not_written(largest, asked, monkeypatch):
     """Four signs and two constraints, in one input that varies."""
-    monkeypatch.setattr(leaf, "_LARGEST_PROGRAM", largest)
+    monkeypatch.setattr(leaf, "LEAF", replace(leaf.LEAF, largest_program=largest))
     some, solver = programs(Solution(Status.OPTIMAL))
     assert some.bound(0, SIDE, later()).value == math.inf
     assert len(solver.asked) == asked
@@ -220,9 +221,9 @@ def test_no_more_time_than_there_is(monkeypatch):
     assert solver.asked[0][1] == deadline
     begun = time.monotonic()
     some.bound(0, SIDE, later(1e9))
-    assert begun + leaf._SECONDS <= solver.asked[1][1] <= time.monotonic() + leaf._SECONDS
+    assert begun + leaf.LEAF.seconds <= solver.asked[1][1] <= time.monotonic() + leaf.LEAF.seconds
     # The clock stops the writing of signs, or comes just before the solver.
-    for ticks in ([0.0, leaf._SECONDS], [0.0, 0.0, leaf._SECONDS]):
+    for ticks in ([0.0, leaf.LEAF.seconds], [0.0, 0.0, leaf.LEAF.seconds]):
         clock = iter(ticks)
         monkeypatch.setattr(leaf.time, "monotonic", clock.__next__)
         assert some.bound(0, SIDE, 50.0).value == math.inf
@@ -235,7 +236,7 @@ def test_constraints_so_small_that_their_prices_overflow_refute_nothing():
 
 
 def test_a_line_is_divided_by_the_largest_that_it_can_be():
-    lines = leaf._Lines(np.array([[0.0, 0.0], [0.25, -0.5], [3.0, 0.0]]), np.array([0.0, 0.125, -2.0]))
+    lines = leaf.Lines(np.array([[0.0, 0.0], [0.25, -0.5], [3.0, 0.0]]), np.array([0.0, 0.125, -2.0]))
     assert lines.size.tolist() == [1.0, 0.875, 5.0]
 
 

@@ -137,7 +137,7 @@ def test_written_picture_is_a_png_of_the_same_pixels(tmp_path: Path) -> None:
         assert (np.asarray(read) == np.asarray(page)).all()
 
 
-def test_unwritable_picture_names_file_and_mend(tmp_path: Path) -> None:
+def test_unwritable_picture_names_file_and_hint(tmp_path: Path) -> None:
     page = draw_before_after(image(8, 8), image(8, 8))
     for path in (tmp_path / "missing" / "page.png", tmp_path):
         with pytest.raises(InputError, match="cannot be written") as caught:
@@ -147,7 +147,7 @@ def test_unwritable_picture_names_file_and_mend(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_full_disk_names_file_and_mend(tmp_path: Path) -> None:
+def test_full_disk_names_file_and_hint(tmp_path: Path) -> None:
     (tmp_path / "page.png").symlink_to("/dev/full")
     with pytest.raises(InputError, match=r"page\.png: cannot be written \(No space left on device\)"):
         write_picture(draw_before_after(image(8, 8), image(8, 8)), tmp_path / "page.png")

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from netproof.errors import InputError, QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.local_robustness import robustness
 from netproof.network import Network
 from netproof.operators.affine.linear import Linear
 from netproof.property import Box, PropertyPart
-from netproof.query import Conjunction, Query, Question, Sample, Verdict, robustness, sample_of
+from netproof.query import Conjunction, Query, Question, Sample, Verdict, sample_of
 from netproof.search.verify import verify
 from netproof.settings import Settings
 

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from netproof.benchmarks.base import Instance, OpenBenchmark
+from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, TimeLimitError
 from netproof.graph.graph import Arithmetic
 from netproof.query import Result, Verdict
 from netproof.runs import solve as module
+from netproof.runs.job import Job
 from netproof.runs.rows import Row
 from netproof.runs.solve import solve
 from netproof.settings import Settings
@@ -58,14 +60,17 @@ def rows(monkeypatch, reading, *names, decide=None):
     """The rows of instances whose decision takes a second each, and the time limits that they were decided under."""
     limits = {}
 
-    def verify_many(queries, settings):
+    def as_decided(queries, settings):
         reading.events.append(f"decide {' '.join(query.name for query in queries)}")
         for position, query in enumerate(queries):
             limits[query.name] = settings.timeout
             yield position, Result(Verdict.UNSAT, 1.0, "bound")
 
-    monkeypatch.setattr("netproof.search.verify.verify_many", verify_many)
-    found = [outcome.row for outcome in solve(reading, instances(*names), SETTINGS, decide=decide)]
+    monkeypatch.setattr("netproof.search.verify.as_decided", as_decided)
+    found = [
+        outcome.row
+        for outcome in solve(reading, instances(*names), Job(reading, DataFolders(()), SETTINGS, decide=decide))
+    ]
     assert sorted(row.instance for row in found) == sorted(names)
     return {row.instance: row for row in found}, limits
 

@@ -17,6 +17,7 @@ from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError
 from netproof.processes.child import ChildError
 from netproof.runs import workers
+from netproof.runs.job import Job
 from netproof.settings import Settings
 
 
@@ -35,6 +36,7 @@ import os, sys, time
 from pathlib import Path
 from netproof.benchmarks.base import Instance
 from netproof.benchmarks.data import DataFolders
+from netproof.runs.job import Job
 from netproof.runs.workers import solve_in_workers
 from netproof.settings import Settings
 
@@ -48,7 +50,7 @@ class Endless:
 
 if __name__ == "__main__":
     instance = Instance("one", "network", "0", 1)
-    list(solve_in_workers(Endless(), DataFolders(()), [instance], Settings(), 1))
+    list(solve_in_workers(Job(Endless(), DataFolders(()), Settings()), [instance], 1))
 """
 
 
@@ -104,7 +106,7 @@ def test_a_network_that_ends_its_worker_costs_its_own_instances(
         lambda worker, *more, **options: closed.append(worker.child.pipe.closed) or bury(worker, *more, **options),
     )
     instances = [Instance(f"{n}", "deadly" if n == 3 else "net", "", n) for n in range(10)]
-    outcomes = list(workers.solve_in_workers(Deadly(), DataFolders((tmp_path,)), instances, Settings(), 1))  # type: ignore[arg-type]
+    outcomes = list(workers.solve_in_workers(Job(Deadly(), DataFolders((tmp_path,)), Settings()), instances, 1))  # type: ignore[arg-type]
     reasons = {outcome.row.instance: outcome.row.evidence for outcome in outcomes}
     assert len(outcomes) == len(reasons) == 10 and all(outcome.row.verdict == "error" for outcome in outcomes)
     assert reasons.pop("3") == "its worker process died (SIGKILL, perhaps out of memory)"

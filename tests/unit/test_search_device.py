@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -120,7 +121,7 @@ OTHERS = {"sigmoid": Sigmoid(), "tanh": Tanh(), "clip": Clip(-0.5, 0.75), "leaky
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_splits_of_signs(name, monkeypatch):
-    monkeypatch.setattr(relu_split, "_ROOT_STEPS", 10)
+    monkeypatch.setattr(relu_split, "SIGN", replace(relu_split.SIGN, root_steps=10))
     graph = GRAPHS[name]()
     region, constraints = asked(graph, 5, 0.2)
 
@@ -149,7 +150,7 @@ def test_ends_of_ranges_count_the_same_parts():
     y = double([[-100.0, -100.0], [100.0, 100.0]])
 
     def ask(device):
-        search = EndSearch(graph, region, *y, device=device)
+        search = EndSearch(SignDual.of(graph, region), *y, device=device)
         search.run(torch.arange(4), 20, math.inf)
         return search.bound.tolist(), search.attained.tolist(), search.count
 
@@ -172,8 +173,8 @@ def test_cells(few_splits):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_splits_of_ranges(name, monkeypatch):
-    monkeypatch.setattr(range_split, "_ROOT_STEPS", 10)
-    monkeypatch.setattr(range_split, "_STEPS", 3)
+    monkeypatch.setattr(range_split, "RANGE", replace(range_split.RANGE, root_steps=10))
+    monkeypatch.setattr(range_split, "RANGE", replace(range_split.RANGE, steps=3))
     graph = operators_graph(OTHERS[name])
     region, constraints = asked(graph, 8, 0.02, several=name != "tanh", radius=0.03)
 
@@ -188,7 +189,8 @@ def test_splits_of_ranges(name, monkeypatch):
 
 
 def test_rounds_reach_the_same_verdict(monkeypatch, few_splits):
-    monkeypatch.setattr(rounds, "_EASY", 1)  # so that all that comes after the first search is not left out
+    # So that all that comes after the first search is not left out.
+    monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
     graph = random_graph(torch.Generator().manual_seed(1), (4, 6, 6, 2))
     region, constraints = asked(graph, 5, 3.1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from netproof.bounds.region import Region
 from netproof.certificate.checker.check import check
 from netproof.certificate.make import certificate_of
+from netproof.effort.integer import INTEGER
 from netproof.query import Conjunction, Query, Verdict
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.verify import verify
@@ -38,7 +40,7 @@ def test_a_search_on_a_small_box_ends_by_evaluating_it(odd, monkeypatch):
     """Parity: no bound can tell, and a search would come down to single points."""
     from soundness.random_networks import Layer, RandomNetwork
 
-    monkeypatch.setattr("netproof.search.integer.engine._LONG", 4)
+    monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, long=4))
     weight = np.full((1, 5), 2, dtype=np.int64)
     net = RandomNetwork((Layer(weight, np.array([0]), None),), np.zeros(5, dtype=int), np.full(5, 3))
     sum_ = 15.0 if odd else 14.0

@@ -14,18 +14,15 @@ import torch
 from torch import Tensor
 
 from netproof.attack.corners import Goal
+from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation, Affine
 
-#: one chain in four runs at each temperature; which one finds a witness depends on the network
-_TEMPERATURES = (0.005, 0.02, 0.1, 0.3)
-_PROPOSALS = 48
-
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Outcome: candidate points (to be replayed exactly) and the smallest deficiency seen."""
+    """What came of annealing: candidate points (to be replayed exactly) and the smallest deficiency seen."""
 
     candidates: Tensor
     deficiency: float
@@ -70,7 +67,9 @@ def align(
     least, width = lower[free], upper[free] - lower[free] + 1
     batch = x.shape[0]
     rows = torch.arange(batch)
-    temperature = torch.tensor(_TEMPERATURES, dtype=x.dtype)[rows % len(_TEMPERATURES)][:, None]
+    temperature = torch.tensor(INTEGER_ATTACK.temperatures, dtype=x.dtype)[rows % len(INTEGER_ATTACK.temperatures)][
+        :, None
+    ]
     x = x.clone()
     a = linear.forward(x)
     best = float("inf")
@@ -78,15 +77,15 @@ def align(
         if time.monotonic() >= deadline:
             break
         hardness = min(1.0, 1.15 * step / steps)
-        pick = torch.randint(len(free), (batch, _PROPOSALS), generator=generator)
-        uniform = torch.rand(batch, _PROPOSALS, generator=generator, dtype=x.dtype)
+        pick = torch.randint(len(free), (batch, INTEGER_ATTACK.proposals), generator=generator)
+        uniform = torch.rand(batch, INTEGER_ATTACK.proposals, generator=generator, dtype=x.dtype)
         feature = free[pick]
         change = least[pick] + (uniform * width[pick]).floor() - x.gather(1, feature)
         change[:, 0] = 0  # the first proposal is to stay
         moved = torch.addcmul(a[:, None], change[..., None], columns[feature])
         energy = goal.deficiency(tail(graph, moved, hardness), case)
         chance = torch.exp((energy[:, :1] - energy) / temperature)
-        accepted = torch.rand(batch, _PROPOSALS, generator=generator, dtype=x.dtype) < chance
+        accepted = torch.rand(batch, INTEGER_ATTACK.proposals, generator=generator, dtype=x.dtype) < chance
         accepted &= change != 0
         chosen = accepted.to(torch.int8).argmax(1)  # 0, to stay, where none is accepted
         x[rows, feature[rows, chosen]] += change[rows, chosen]

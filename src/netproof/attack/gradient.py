@@ -12,12 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from netproof.effort.real import REAL_ATTACK
 from netproof.graph.graph import Graph
 
 #: from inputs ``[B, n]`` and outputs to what each condition of a row has to spare, ``[B, m]``
 Margins = Callable[[Tensor, Tensor], Tensor]
-
-_FIRST_STEP, _LAST_STEP = 0.5, 0.01
 
 
 def ascend(
@@ -62,6 +61,6 @@ def ascend(
         best_x = torch.where(gained[:, None], x, best_x)
         if step == steps or bool((best >= 0).any()) or time.monotonic() >= deadline:
             break
-        length = _FIRST_STEP * (_LAST_STEP / _FIRST_STEP) ** (step / max(steps - 1, 1))
+        length = REAL_ATTACK.first_step * (REAL_ATTACK.last_step / REAL_ATTACK.first_step) ** (step / max(steps - 1, 1))
         x = torch.minimum(torch.maximum(x + length * radius * gradient.sign(), lower), upper)
     return best_x, best

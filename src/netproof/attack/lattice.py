@@ -1,7 +1,7 @@
 """Attack: whole numbers near a real point.
 
 A linear program's point meets conditions that its rounding just misses: every rounded input moves every
-accumulator of the first layer. Two steps mend that. :func:`round_near` rounds one input after the other,
+accumulator of the first layer. Two steps help. :func:`round_near` rounds one input after the other,
 each to the side that keeps the sum of all moves small (greedy vector balancing; Spencer, *Balancing games*,
 J. Combin. Theory B 1977). :func:`descend` then takes the best step of one grey level at a time, whether
 it is an improvement or not, and does not take a step back for a while (tabu search; Glover, ORSA J. Comput. 1989).
@@ -16,12 +16,8 @@ from torch import Tensor
 
 from netproof.attack.align import first_layer, tail
 from netproof.attack.corners import Goal
+from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
-
-#: an input this close to a whole number is simply rounded
-_WHOLE = 0.02
-#: steps for which an input does not step back
-_TENURE = 10
 
 
 def round_near(weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -36,7 +32,7 @@ def round_near(weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generato
     """
     x = torch.maximum(torch.minimum(x, upper), lower)
     whole = x.round()
-    fractional = (x - whole).abs() > _WHOLE
+    fractional = (x - whole).abs() > INTEGER_ATTACK.whole
     rounded = torch.where(fractional, x, whole)
     moved = (rounded - x) @ weight.T
     columns = weight.T.contiguous()
@@ -96,5 +92,5 @@ def descend(
         usable = possible[rows, chosen]
         x[rows, chosen % inputs] += sign[chosen] * usable
         a = a + change[chosen] * usable[:, None]
-        forbidden[rows, (chosen + inputs) % (2 * inputs)] = step + 1 + _TENURE
+        forbidden[rows, (chosen + inputs) % (2 * inputs)] = step + 1 + INTEGER_ATTACK.tenure
     return x[:0]

@@ -1,4 +1,4 @@
-"""Looking for witnesses of a real query: gradient ascent, and points that bounds propose."""
+"""Looking for witnesses of a query over the real numbers: gradient ascent, and points that bounds propose."""
 
 from __future__ import annotations
 
@@ -10,15 +10,9 @@ from torch import Tensor
 from netproof.attack.gradient import ascend
 from netproof.attack.replay import Replayer
 from netproof.conditions.constraints import Constraints
+from netproof.effort.real import REAL_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
-
-#: a point this close to meeting its case in float32 is worth a replay (relative to the size of the threshold)
-_NEAR = 1e-5
-#: bytes that the values of all rows that climb at once may occupy, with those kept for their gradients
-_BYTES, _KEPT = 128 << 20, 3
-#: replays of one batch of points at most
-_REPLAYS = 8
 
 
 class FloatAttack:
@@ -46,9 +40,7 @@ class FloatAttack:
         """Gradient ascent towards each of the cases, from the centre and from random points."""
         if not self._replayer.possible:
             return None
-        size = sum(node.size for node in self._graph.nodes)
-        at_once = max(1, _BYTES // (4 * _KEPT * size * restarts))
-        for some in torch.split(case, at_once):
+        for some in torch.split(case, REAL_ATTACK.batch.rows(self._graph, REAL_ATTACK.kept * restarts)):
             witness = self._ascend(some, restarts, steps, deadline)
             if witness is not None or time.monotonic() >= deadline:
                 return witness
@@ -56,7 +48,7 @@ class FloatAttack:
 
     def _ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
         towards = case.repeat_interleave(restarts)
-        light_towards = towards.to(self._device)
+        towards_there = towards.to(self._device)
         spread = torch.rand(len(towards), len(self._lower), generator=self._generator, dtype=torch.float32)
         spread[::restarts] = 0.5
         start = self._lower + spread * (self._upper - self._lower)
@@ -66,7 +58,7 @@ class FloatAttack:
             self._lower.to(self._device),
             self._upper.to(self._device),
             start.to(self._device),
-            lambda points, outputs: self._constraints.margins(points, outputs, light_towards),
+            lambda points, outputs: self._constraints.margins(points, outputs, towards_there),
             steps,
             deadline,
         )
@@ -77,12 +69,12 @@ class FloatAttack:
         if not self._replayer.possible:
             return None
         x = torch.minimum(torch.maximum(x.float(), self._lower), self._upper)
-        light = x.to(self._device)
+        there = x.to(self._device)
         with torch.no_grad():
-            margin = self._constraints.margins(light, self._graph.evaluate(light), case.to(self._device)).amin(-1)
+            margin = self._constraints.margins(there, self._graph.evaluate(there), case.to(self._device)).amin(-1)
         return self._replay(x, margin.cpu(), case)
 
     def _replay(self, x: Tensor, margin: Tensor, case: Tensor) -> Witness | None:
-        near = (margin >= -_NEAR * self._size[case]).nonzero()[:, 0]
-        best = near[margin[near].argsort(descending=True)[:_REPLAYS]]
+        near = (margin >= -REAL_ATTACK.near * self._size[case]).nonzero()[:, 0]
+        best = near[margin[near].argsort(descending=True)[: REAL_ATTACK.replays]]
         return self._replayer.first(x[best]) if len(best) else None

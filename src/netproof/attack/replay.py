@@ -1,4 +1,4 @@
-"""Replaying what may be a witness of a real query: with onnxruntime on the CPU, and no tolerance."""
+"""Replaying what may be a witness of a query over the real numbers: onnxruntime on the CPU, no tolerance."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def replays(query: Query, witness: Witness) -> bool:
-    """Whether a witness of a real query is one, evaluated anew."""
+    """Whether a witness of a query over the real numbers holds when it is evaluated anew."""
     return Replayer(query).holds(witness)
 
 
 class Replayer:
-    """Checks points against a query as other people would: the file, their runtime, exact comparisons.
+    """Checks points against a query as others would: with the file, a public runtime and exact comparisons.
 
     A coordinate whose interval holds no float32 value (a decimal constant, often) cannot be met by any float32
     input. There the nearest float32 value is what the runtime is given, and the interval's own end is what the

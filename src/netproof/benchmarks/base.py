@@ -53,7 +53,7 @@ class OpenBenchmark(ABC):
         """The networks, by the name that :attr:`Instance.network` uses."""
 
     def prepare(self, instance: Instance) -> bool:
-        """Have ready what an instance shares with others, such as its network; whether that is possible.
+        """Read ahead what an instance shares with others, such as its network; returns whether that is possible.
 
         Raises nothing: what is wrong with it is raised by :meth:`query`.
         """
@@ -61,7 +61,7 @@ class OpenBenchmark(ABC):
 
     @abstractmethod
     def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
-        """What an instance asks, of which nothing but the question itself is read now if it was prepared.
+        """The question that an instance asks; if it was prepared, only the question itself is read now.
 
         Raises
         ------
@@ -70,8 +70,8 @@ class OpenBenchmark(ABC):
         """
 
     def query(self, instance: Instance, *, deadline: float | None = None) -> Query:
-        """What an instance asks as one query, where it is one; raises as :meth:`question`, and :class:`InputError` where it
-        is several."""
+        """The instance's question as a single query; raises as :meth:`question`, and :class:`InputError` where it has
+        several parts."""
         question = self.question(instance, deadline=deadline)
         if len(question.parts) > 1:
             problem = f"asks about {len(question.parts)} boxes, which is more than one query"
@@ -118,7 +118,7 @@ class Benchmark(ABC):
         }
 
     def listed(self, data: DataFolders) -> Mapping[str, str]:
-        """What each instance's name stands for, where that was made up here: its place in a list, and its files.
+        """What each name that was made up here stands for: a place in a list, and its files.
 
         A run keeps it, so that its rows never pass for those of other instances.
         """

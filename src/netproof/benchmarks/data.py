@@ -15,7 +15,7 @@ VARIABLE = "NETPROOF_DATA"
 
 @dataclass(frozen=True)
 class DataFolders:
-    """The folders in which data files are looked for, first come first served."""
+    """The folders in which data files are looked for, in this order."""
 
     folders: tuple[Path, ...]
 

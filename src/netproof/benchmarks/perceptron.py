@@ -26,7 +26,7 @@ class SampleFiles:
     Attributes
     ----------
     name : as instances and published tables call it
-    title : as people call it
+    title : its usual name
     images, labels : IDX files, as paths in a data folder
     """
 
@@ -159,7 +159,8 @@ class _OpenPerceptron(OpenBenchmark):
     def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
         import torch
 
-        from netproof.query import Question, robustness
+        from netproof.local_robustness import robustness
+        from netproof.query import Question
 
         index, radius = self.cases[instance.name]
         # A copy, because the array of an IDX file is read-only and torch wants to share memory.

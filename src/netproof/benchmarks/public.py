@@ -63,7 +63,7 @@ class Collection:
 
 
 def collections() -> Mapping[str, Collection]:
-    """All of them, by name."""
+    """All collections, by name."""
     resnet = "cifar100_tinyimagenet_resnet"
     toronto = "https://www.cs.toronto.edu/~kriz/"
     found = (

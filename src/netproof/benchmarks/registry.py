@@ -11,7 +11,7 @@ _ALL: tuple[Benchmark, ...] = (*perceptron.BENCHMARKS, *vnncomp.BENCHMARKS)
 
 
 def benchmarks() -> tuple[Benchmark, ...]:
-    """All of them, in the order ``netproof bench list`` prints."""
+    """All benchmarks, in the order in which ``netproof bench list`` prints them."""
     return _ALL
 
 

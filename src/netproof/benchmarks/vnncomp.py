@@ -120,11 +120,11 @@ def folder_benchmark(name: str) -> VnncompBenchmark:
 
 
 def distinct_names(wished: Sequence[str]) -> list[str]:
-    """Names by position, each a file name of its own on any file system, and nothing that a shell or a table takes for
+    """Distinct names, by position: valid file names on any file system, without what a shell or a table takes for
     something else.
 
-    The first that wishes for a name gets it; the others get a number that makes a name nobody else wishes for.
-    Capitals do not tell names apart.
+    The first to ask for a name gets it; later ones get a number that makes a name nobody else asks for. Names that
+    differ in case alone count as equal.
     """
     names = [_file_name(name) for name in wished]
     everybody, taken = {name.lower() for name in names}, set[str]()

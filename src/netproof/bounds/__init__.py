@@ -1,0 +1,1 @@
+"""The one bound: its evaluation, its multipliers, its ranges."""

@@ -7,17 +7,23 @@ box, and the account of rounding are the same for all of them, and are here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
+from netproof.operators.sums import feature_product, feature_sum, row_products
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 #: What an activation does with what it received, by its number ``k`` and ``v_k``: its multipliers, shaped like ``v_k``
 #: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing).
@@ -36,31 +42,28 @@ class Lines(NamedTuple):
     constant : ``[B]`` or ``[B, R]``, without the error of rounding
     """
 
-    value: Tensor
-    coefficients: Tensor
-    constant: Tensor
+    value: Float[Tensor, " B *R"]
+    coefficients: Float[Tensor, "#B *#R n"]
+    constant: Float[Tensor, "#B *#R"]
 
 
-def box_maximum(constant: Tensor, v: Tensor, region: Region) -> Tensor:
+def box_maximum(constant: Float[Tensor, "*#B"], v: Float[Tensor, "*#B n"], region: Region) -> Float[Tensor, "*B"]:
     """``max { v . x + constant : x in the box }`` for ``v`` ``[B, n]``, or ``[B, R, n]`` for ``R`` objectives per box."""
     if v.ndim < 3 and region.lower.shape[0] > 1:
-        return constant + torch.maximum(v * region.lower, v * region.upper).sum(-1)
+        return constant + feature_sum(torch.maximum(v * region.lower, v * region.upper))
     # One box for many objectives: two products with vectors instead of passes over all coefficients.
     center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2
     if v.ndim < 3:
-        return constant + (v @ center[0] + v.abs() @ radius[0])
-    return constant + (v @ center[..., None])[..., 0] + (v.abs() @ radius[..., None])[..., 0]
+        return constant + (feature_product(v, center[0]) + feature_product(v.abs(), radius[0]))
+    return constant + row_products(v, center) + row_products(v.abs(), radius)
 
 
 def bound_backwards(
-    graph: Graph,
-    region: Region,
-    coefficients: Mapping[int, Tensor],
-    constant: Tensor,
+    relaxation: Relaxation,
+    objective: Objective,
     activate: Activate,
     rounding: Rounding | None = None,
     *,
-    error: Tensor | None = None,
     maximum: Callable[[Tensor, Tensor, Region], Tensor] = box_maximum,
 ) -> Lines:
     """Bound objectives from above at the multipliers that ``activate`` gives.
@@ -69,18 +72,17 @@ def bound_backwards(
 
     Parameters
     ----------
-    region : rows correspond to those of the objectives; a single row broadcasts
-    coefficients : per node index ``[B, n]``, or ``[B, R, n]`` for ``R`` objectives per box
-    constant : ``[B]`` or ``[B, R]``
+    relaxation : rows correspond to those of the objectives; a single row broadcasts
+    objective : ``[B, n]`` per node, or ``[B, R, n]`` for ``R`` objectives per box
     rounding : of a region that holds this one, everything float64: the value is then an upper bound in real
         arithmetic. None leaves it as good as the dtype
-    error : what the objectives themselves may be off by, shaped like ``constant``; counts with a rounding only
     maximum : of ``v . x + constant`` over the box, called like :func:`box_maximum`
     """
-    value = constant
-    weighed = torch.zeros((), dtype=constant.dtype, device=constant.device) if error is None else error
+    graph, region = relaxation.graph, relaxation.region
+    value = constant = objective.constant
+    weighed = constant.new_zeros(()) if objective.error is None else objective.error
     if rounding is not None:
-        for source, c in coefficients.items():
+        for source, c in objective.coefficients.items():
             weighed = weighed + rounding.weigh(source, c)
 
     def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor | None]:
@@ -97,7 +99,7 @@ def bound_backwards(
             weighed = weighed + rounding.weigh(node.operands[0], s)
         return (s,)
 
-    v = pass_back(graph, coefficients, hand_on)
+    v = pass_back(graph, objective.coefficients, hand_on)
     if v is None:
         # Nothing depends on the input but through ranges that activations have turned into numbers already.
         shape = (max(value.shape[0], len(region)), *value.shape[1:])

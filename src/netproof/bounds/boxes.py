@@ -6,48 +6,39 @@ and broadcast. Otherwise this is :func:`netproof.bounds.crown.crown_lines`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from netproof.bounds.backward import Lines, bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import hulls_of
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import behind_activations, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
-from netproof.operators.hulls.hull import Hull
 
 
-def box_lines(
-    graph: Graph,
-    region: Region,
-    hulls: Sequence[Hull],
-    coefficients: dict[int, Tensor],
-    constant: Tensor,
-    rounding: Rounding | None = None,
-) -> Lines:
+def box_lines(relaxation: Relaxation, objective: Objective, rounding: Rounding | None = None) -> Lines:
     """Bound ``R`` objectives on each of ``B`` boxes by CROWN, rigorously where a rounding is given.
 
     Differentiable in the numbers of the graph and the ranges of the region, which is how it trains networks.
 
     Parameters
     ----------
-    region, hulls : ``B`` rows
-    coefficients : per node ``[B, R, n]``
-    constant : ``[B, R]``
+    relaxation : ``B`` rows
+    objective : ``[B, R, n]`` per node, constant ``[B, R]``
     rounding : of a region that holds all rows; None leaves the value as good as the dtype
 
     Returns
     -------
     value ``[B, R]``, coefficients ``[B, R, n_input]``, constant ``[B, R]``
     """
+    hulls = relaxation.hulls
 
     def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor]:
         return hulls[k].relax_rows(v)
 
-    return bound_backwards(graph, region, coefficients, constant, activate, rounding)
+    return bound_backwards(relaxation, objective, activate, rounding)
 
 
 def refine_with_account(graph: Graph, region: Region, known: Rounding | None = None) -> tuple[Region, Rounding]:
@@ -75,7 +66,7 @@ def refine_with_account(graph: Graph, region: Region, known: Rounding | None = N
         c.scatter_(2, torch.cat([feature, feature], 1)[..., None], 1.0)
         c[:, most:] *= -1
         constant = torch.zeros(len(rows), 2 * most, dtype=region.lower.dtype)
-        value = box_lines(graph, part, hulls_of(graph, part), {operand: c}, constant, rounding).value
+        value = box_lines(Relaxation(graph, part), Objective({operand: c}, constant), rounding).value
         top = torch.where(chosen > 0, value[:, :most], torch.inf)
         bottom = torch.where(chosen > 0, -value[:, most:], -torch.inf)
         low, high = region.range_lower[k].clone(), region.range_upper[k].clone()

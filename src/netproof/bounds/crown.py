@@ -7,22 +7,16 @@ form in the input, so that thousands of rows fit in memory where :func:`netproof
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from netproof.bounds.backward import Lines, bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
-from netproof.operators.hulls.hull import Hull
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
 
 
 def crown_lines(
-    graph: Graph,
-    region: Region,
-    hulls: Sequence[Hull],
+    relaxation: Relaxation,
     objective: Objective,
     rounding: Rounding | None = None,
 ) -> Lines:
@@ -32,7 +26,9 @@ def crown_lines(
     region that holds this one; everything float64) the value is an upper bound in real arithmetic.
     """
 
+    hulls = relaxation.hulls
+
     def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor]:
         return hulls[k].relax(v)
 
-    return bound_backwards(graph, region, objective.coefficients, objective.constant, activate, rounding)
+    return bound_backwards(relaxation, objective, activate, rounding)

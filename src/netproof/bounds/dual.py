@@ -15,45 +15,29 @@ dualized. Interval propagation, CROWN, alpha- and beta-CROWN and LP duality are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.backward import bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
+from netproof.bounds.relaxation import Relaxation
 from netproof.operators.base import Affine
 from netproof.operators.hulls.hull import Conjugate, Hull
+from netproof.operators.sums import feature_sum
 from netproof.rows import Rows
 
-
-@dataclass(frozen=True, eq=False)
-class Objective(Rows):
-    """Maximize ``sum over nodes of coefficients[node] . value(node) + constant``.
-
-    ``coefficients`` maps node indices to ``[B, n_node]`` and ``constant`` is ``[B]``; row ``b``
-    goes with row ``b`` of a region. A node with zero coefficients still lets its range constrain
-    the bound, if it is an activation.
-    """
-
-    coefficients: Mapping[int, Tensor]
-    constant: Tensor
-
-    def __len__(self) -> int:
-        return self.constant.shape[0]
-
-    def with_constant(self, constant: Tensor) -> Objective:
-        return Objective(self.coefficients, constant)
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
-class Multipliers(Protocol):
-    """Where the evaluation gets ``s_k`` from, once it knows ``v_k``."""
-
-    def __call__(self, k: int, v: Tensor) -> Tensor: ...
+#: where the evaluation gets ``s_k`` from, by its number ``k``, once it knows ``v_k``
+Multipliers = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,31 +51,27 @@ class DualPoint(Rows):
     v : what each activation received, aligned with ``s``
     conjugates : ``phi_k`` with its maximizers, aligned with ``s``
     input_coefficients : ``[B, n_input]``, ``v_x``
-    region : where the bound holds
+    relaxation : where the bound holds
     """
 
-    value: Tensor
-    s: tuple[Tensor | None, ...]
-    v: tuple[Tensor | None, ...]
+    value: Float[Tensor, " B"]
+    s: tuple[Float[Tensor, "#B _"] | None, ...]
+    v: tuple[Float[Tensor, "#B _"] | None, ...]
     conjugates: tuple[Conjugate | None, ...]
-    input_coefficients: Tensor
-    region: Region
+    input_coefficients: Float[Tensor, "#B n"]
+    relaxation: Relaxation
 
     @property
-    def x(self) -> Tensor:
+    def region(self) -> Region:
+        return self.relaxation.region
+
+    @property
+    def x(self) -> Float[Tensor, "B n"]:
         """``[B, n_input]``, the corner of the box that maximizes ``v_x . x``."""
         return torch.where(self.input_coefficients > 0, self.region.upper, self.region.lower)
 
 
-def hulls_of(graph: Graph, region: Region) -> tuple[Hull, ...]:
-    """The hull of every activation over the region's ranges."""
-    return tuple(
-        graph.activation(i).hull(low, high)
-        for i, low, high in zip(graph.activations, region.range_lower, region.range_upper, strict=True)
-    )
-
-
-def given(s: Sequence[Tensor | None]) -> Multipliers:
+def given(s: Sequence[Float[Tensor, "#B _"] | None]) -> Multipliers:
     """Multipliers that are already known."""
 
     def multipliers(k: int, v: Tensor) -> Tensor:
@@ -113,24 +93,22 @@ def crown(hulls: Sequence[Hull]) -> Multipliers:
 
 
 def evaluate_dual(
-    graph: Graph,
-    region: Region,
-    hulls: Sequence[Hull],
+    relaxation: Relaxation,
     objective: Objective,
     multipliers: Multipliers,
     rounding: Rounding | None = None,
 ) -> DualPoint:
     """Evaluate the bound for every row of the batch.
 
-    The rows of ``region``, ``hulls`` and ``objective`` correspond; a single row broadcasts.
+    The rows of ``relaxation`` and ``objective`` correspond; a single row broadcasts.
     In integer graphs the arithmetic is exact for multipliers on a dyadic grid
     (:mod:`netproof.bounds.deciding.exact`); otherwise it is as good as the dtype. With ``rounding``, of a region that
     holds this one, everything is float64 and the value an upper bound in real arithmetic, ``+inf`` where there is none; the
-    objective's coefficients and constant are taken as they are.
+    objective is taken as it is, but for its error.
     """
-    if rounding is not None and not (region.lower.dtype == objective.constant.dtype == torch.float64):
+    if rounding is not None and not (relaxation.region.lower.dtype == objective.constant.dtype == torch.float64):
         raise ValueError("rigorous evaluation needs float64")
-    count = len(graph.activations)
+    count, hulls = len(relaxation.graph.activations), relaxation.hulls
     s: list[Tensor | None] = [None] * count
     vs: list[Tensor | None] = [None] * count
     conjugates: list[Conjugate | None] = [None] * count
@@ -139,13 +117,13 @@ def evaluate_dual(
         multiplier = multipliers(k, v)
         conjugate = hulls[k].conjugate(v, multiplier)
         s[k], vs[k], conjugates[k] = multiplier, v, conjugate
-        return multiplier, conjugate.value.sum(-1)
+        return multiplier, feature_sum(conjugate.value)
 
-    lines = bound_backwards(graph, region, objective.coefficients, objective.constant, activate, rounding)
-    return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, region)
+    lines = bound_backwards(relaxation, objective, activate, rounding)
+    return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, relaxation)
 
 
-def relaxed_values(graph: Graph, point: DualPoint, last: int | None = None) -> list[Tensor]:
+def relaxed_values(point: DualPoint, last: int | None = None) -> list[Float[Tensor, "#B _"]]:
     """Node values at the bound's own maximizers: affine maps of ``x`` and of the images ``f(a)``.
 
     Together with the maximizers ``a`` these give a subgradient of the bound: its derivative in
@@ -153,7 +131,7 @@ def relaxed_values(graph: Graph, point: DualPoint, last: int | None = None) -> l
     """
     values = [point.x]
     k = 0
-    for node in graph.nodes[1 : None if last is None else last + 1]:
+    for node in point.relaxation.graph.nodes[1 : None if last is None else last + 1]:
         if isinstance(node.operator, Affine):
             values.append(node.operator.forward(*(values[i] for i in node.operands)))
         else:

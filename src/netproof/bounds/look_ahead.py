@@ -5,12 +5,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 #: bounds of the lower and of the upper halves, ``[n]`` each, of splitting rows ``[n]`` by their candidates in columns ``[n]``
 BoundHalves = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Tries:
+    """How much is tried out.
+
+    Attributes
+    ----------
+    width : candidates of each row
+    at_once : splits that are bounded side by side
+    deadline : when ``time.monotonic()`` comes there, of rows not come to the most promising candidate is taken
+    """
+
+    width: int
+    at_once: int
+    deadline: float = math.inf
 
 
 def look_ahead(

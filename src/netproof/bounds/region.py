@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from netproof.graph.graph import Arithmetic, Graph
 from netproof.graph.rounding import gamma
 from netproof.operators.base import Affine
 from netproof.rows import Rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +32,10 @@ class Region(Rows):
     range_lower, range_upper : one ``[B, n_k]`` per activation of the graph, in graph order
     """
 
-    lower: Tensor
-    upper: Tensor
-    range_lower: tuple[Tensor, ...]
-    range_upper: tuple[Tensor, ...]
+    lower: Float[Tensor, "#B n"]
+    upper: Float[Tensor, "#B n"]
+    range_lower: tuple[Float[Tensor, "B _"], ...]
+    range_upper: tuple[Float[Tensor, "B _"], ...]
 
     def __len__(self) -> int:
         return self.range_lower[0].shape[0] if self.range_lower else self.lower.shape[0]
@@ -75,13 +79,13 @@ class Region(Rows):
             tuple(self.range_upper[k][:, features] for k, features in pairs),
         )
 
-    def with_range(self, k: int, lower: Tensor, upper: Tensor) -> Region:
+    def with_range(self, k: int, lower: Float[Tensor, "B n"], upper: Float[Tensor, "B n"]) -> Region:
         """The same rows with another range at the ``k``-th activation."""
         lowers, uppers = list(self.range_lower), list(self.range_upper)
         lowers[k], uppers[k] = lower, upper
         return replace(self, range_lower=tuple(lowers), range_upper=tuple(uppers))
 
-    def empty(self) -> Tensor:
+    def empty(self) -> Bool[Tensor, " B"]:
         """``[B]`` bool: rows that hold no input because some interval is empty."""
         empty = (self.lower > self.upper).any(-1)
         for low, high in zip(self.range_lower, self.range_upper, strict=True):
@@ -89,7 +93,7 @@ class Region(Rows):
         return empty
 
 
-def node_intervals(graph: Graph, region: Region) -> list[tuple[Tensor, Tensor]]:
+def node_intervals(graph: Graph, region: Region) -> list[tuple[Float[Tensor, "#B _"], Float[Tensor, "#B _"]]]:
     """Interval of every node's value, from the box and cut to the ranges: ``[B, n]`` pairs.
 
     The entry of an activation's operand is *not* cut to the activation's range; the activation's
@@ -147,14 +151,14 @@ def propagate_intervals(graph: Graph, region: Region) -> Region:
     )
 
 
-def point_region(graph: Graph, x: Tensor) -> Region:
+def point_region(graph: Graph, x: Float[Tensor, "B n"]) -> Region:
     """The points ``[B, n_input]`` themselves, their ranges from evaluating them: rounded, so nothing that can decide."""
     values = graph.values(x)
     operands = tuple(values[graph.nodes[i].operands[0]] for i in graph.activations)
     return Region(x, x, operands, operands)
 
 
-def box_region(graph: Graph, lower: Tensor, upper: Tensor) -> Region:
+def box_region(graph: Graph, lower: Float[Tensor, "B n"], upper: Float[Tensor, "B n"]) -> Region:
     """The region of input boxes ``[B, n_input]``, its ranges from interval propagation."""
     rows = lower.shape[0]
     unbounded = [

@@ -1,4 +1,4 @@
-"""The header of a certificate file: one JSON object, in the one form that stands for it."""
+"""The header of a certificate file: one JSON object, in its canonical form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIGITS = 16
 
 @dataclass(frozen=True)
 class Header:
-    """A certificate less its arrays, and their sizes in the order of :data:`NAMES`."""
+    """A certificate without its arrays, and the sizes of these in the order of :data:`NAMES`."""
 
     network_sha256: str
     scheme: Mapping[str, int]

@@ -1,14 +1,20 @@
-"""Certificates of results."""
+"""The evidence of a result: its certificate, or its witness as a JSON document that another program can replay."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+from torch import Tensor
+
 from netproof.certificate.bundle import Bundle
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
-from netproof.errors import QueryError
+from netproof.certificate.witness import FORMAT
+from netproof.errors import InputError, QueryError
+from netproof.formats.counterexample import decimal
 from netproof.host import on_own_terms
-from netproof.query import Query, Question, Result, Verdict
+from netproof.network import Network
+from netproof.query import Query, Question, Result, Verdict, Witness
+from netproof.version import netproof_version
 
 
 @on_own_terms
@@ -32,6 +38,20 @@ def certificate_of(asked: Query | Question, result: Result, *, producer: str = "
     return Bundle(tuple(_certificate(q, r, producer) for q, r in zip(parts, result.parts, strict=True)))
 
 
+def check_certifiable(network: Network, source: str) -> None:
+    """Raise :class:`InputError` for a network that no certificate can be about.
+
+    One that is read as a named runtime computes it: the checker has no second reading of such a file, and without one a
+    certificate would rest on the reader that it is to check.
+    """
+    if network.runtime:
+        raise InputError(
+            source,
+            f"{network.path} is read as '{network.runtime}' computes it, and such verdicts have no certificates yet",
+            "leave it out; a witness is replayed before it is reported",
+        )
+
+
 def _nothing(name: str, problem: str) -> QueryError:
     return QueryError(
         name,
@@ -44,6 +64,7 @@ def _certificate(query: Query, result: Result, producer: str) -> Certificate:
     if result.verdict is Verdict.UNSAT and not query.condition and query.sample is None:
         raise _nothing(query.name, "follows from the property alone, which nothing can meet")
     network = query.network
+    check_certifiable(network, query.name)
     given: dict[str, object] = {}
     claim: Literal["unsat", "sat"]
     if result.verdict is Verdict.SAT and result.witness is not None:
@@ -76,3 +97,43 @@ def _certificate(query: Query, result: Result, producer: str) -> Certificate:
         name=query.name,
         producer=producer,
     )
+
+
+def witness_document(query: Query, witness: Witness) -> dict[str, object]:
+    """Everything needed to check a witness (docs/commands.md, *A witness file*): network, arithmetic, box, input, output.
+
+    For a robustness query also the sample, its label, the radius and the class it turns into.
+    The box is given by the sample and the radius there, and by its ends otherwise.
+    """
+    network = query.network
+    document: dict[str, object] = {
+        "format": FORMAT,
+        "netproof": netproof_version(),
+        "query": query.name,
+        "network": {"file": network.path, "sha256": network.sha256, "scheme": network.scheme},
+        "arithmetic": network.graph.arithmetic.value,
+    }
+    if network.runtime:
+        document["runtime"] = network.runtime
+    sample = query.sample
+    if sample is not None and sample.radius is not None:
+        change = (witness.input.double() - sample.image.double()).abs()
+        document |= {
+            "label": sample.label,
+            "radius": sample.radius,
+            "class": int(network.classify(witness.input.to(query.lower.dtype))),
+            "changed": int((change > 0).sum()),
+            "largest_change": int(change.max()),
+            "image": _numbers(sample.image),
+        }
+    else:
+        document |= {"lower": _numbers(query.lower), "upper": _numbers(query.upper)}
+    if witness.exact:
+        # As text, because the box may hold no float there and the exact number is what counts.
+        document["exact_input"] = [decimal(value) for value in witness.exact]
+    return document | {"input": _numbers(witness.input), "output": _numbers(witness.output)}
+
+
+def _numbers(values: Tensor) -> list[int] | list[float]:
+    numbers: list[float] = values.reshape(-1).tolist()
+    return [int(x) for x in numbers] if all(float(x).is_integer() for x in numbers) else numbers

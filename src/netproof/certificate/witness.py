@@ -15,6 +15,7 @@ from netproof.certificate.format import MEMORY, decode
 from netproof.errors import CertificateError
 from netproof.files.opened import read_bytes
 
+#: what a document says it is; :func:`netproof.certificate.make.witness_document` writes it
 FORMAT = "netproof-witness-1"
 #: no witness document is longer
 _LONGEST = 1 << 26

@@ -107,7 +107,13 @@ def check(
         model = read_network(network, _widths(content, certificate))
         if samples is not None and index is not None:
             samples.check_size(model)
-            _check_sample(content, samples.image(index).reshape(-1).tolist(), samples.label(index), index, certificate)
+            _check_sample(
+                content,
+                samples.image(index, model).long().reshape(-1).tolist(),
+                samples.label(index),
+                index,
+                certificate,
+            )
         checked = check_certificate(evidence, model, asked=asked)
         if not checked.second_reading:
             raise CertificateError(network, "was not kept by its reader, so that it cannot be read twice", "report it")
@@ -122,9 +128,9 @@ def check(
         source = str(network) if error.source == str(network) else certificate
         raise CertificateError(source, error.problem, error.hint) from None
     if as_json:
-        print_json(_document(checked, certificate, index, property_))
+        print_json(_to_json(checked, certificate, index, property_))
     else:
-        typer.echo(_text(checked, certificate, index, property_))
+        typer.echo(_render_text(checked, certificate, index, property_))
     return 0
 
 
@@ -178,7 +184,7 @@ def _check_sample(content: Certificate, image: list[int], label: int, index: int
         raise ProofError(certificate, f"it is about label {content.property.label}, sample {index} has label {label}")
 
 
-def _document(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> dict[str, object]:
+def _to_json(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> dict[str, object]:
     import hashlib
 
     import torch
@@ -233,11 +239,11 @@ def _points(query: Query) -> int:
     return math.prod(int(extent) for extent in (query.upper - query.lower + 1).tolist())
 
 
-def _text(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> str:
+def _render_text(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> str:
     from netproof.certificate.contents import EMPTY
     from netproof.report.text import seconds_text
 
-    document = _document(checked, certificate, index, property_)
+    document = _to_json(checked, certificate, index, property_)
     query, content = checked.query, checked.certificate
     network, asked = query.network, document["property"]
     assert isinstance(asked, dict)

@@ -1,4 +1,4 @@
-"""Which commands there are."""
+"""The commands of the program."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from netproof.cli import export
 from netproof.cli.bench import group as bench
 from netproof.cli.check import check
 from netproof.cli.demo import demo
+from netproof.cli.evaluate import evaluate
 from netproof.cli.fetch import fetch
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
@@ -32,7 +33,7 @@ Debug = Annotated[
 
 
 class Command(Protocol):
-    """What is needed of the object that typer builds."""
+    """What this program needs of the object that typer builds."""
 
     def main(self, *, args: list[str], prog_name: str, standalone_mode: bool) -> object: ...
 
@@ -46,6 +47,7 @@ def command(debug: Callable[[Path], None]) -> Command:
     app.command()(radius)
     app.command()(check)
     app.command()(inspect)
+    app.command()(evaluate)
     app.add_typer(bench.app, name="bench")
     app.add_typer(export.app, name="export")
     app.add_typer(train.app, name="train")

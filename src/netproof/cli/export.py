@@ -32,6 +32,7 @@ def smtlib(
     weight_integer_bits: o.WeightIntegerBits = None,
     bias_integer_bits: o.BiasIntegerBits = None,
     activation_integer_bits: o.ActivationIntegerBits = None,
+    runtime: o.Runtime = None,
     without: Without = None,
 ) -> None:
     """Write one robustness query as an SMT-LIB 2 script.
@@ -49,15 +50,17 @@ def smtlib(
     samples.check(index)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     o.use_threads(1)
-    model = read_network(network, widths)
-    samples.check_size(model)
+    model = read_network(network, widths, runtime)
+    samples.check_network(model)
 
     from netproof.exact.smt.export import exported
     from netproof.files.durable import write_text
-    from netproof.query import robustness
+    from netproof.local_robustness import robustness
     from netproof.version import netproof_version
 
-    query = robustness(model, samples.image(index), samples.label(index), eps, name=f"sample {index}, radius {eps}")
+    query = robustness(
+        model, samples.image(index, model), samples.label(index), eps, name=f"sample {index}, radius {eps}"
+    )
     if query.misclassified:
         raise InputError(
             "--index",

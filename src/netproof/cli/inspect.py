@@ -21,6 +21,7 @@ def inspect(
     weight_integer_bits: o.WeightIntegerBits = None,
     bias_integer_bits: o.BiasIntegerBits = None,
     activation_integer_bits: o.ActivationIntegerBits = None,
+    runtime: o.Runtime = None,
     as_json: o.Json = False,
 ) -> None:
     """Show a network as netproof reads it."""
@@ -28,14 +29,14 @@ def inspect(
     from netproof.cli.terminal.output import print_json
 
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
-    document = _document(read_network(network, widths))
+    document = _to_json(read_network(network, widths, runtime))
     if as_json:
         print_json(document)
     else:
-        typer.echo(_text(document))
+        typer.echo(_render_text(document))
 
 
-def _document(network: Network) -> dict[str, object]:
+def _to_json(network: Network) -> dict[str, object]:
     from netproof.cli.arguments.samples import network_document
 
     accumulators = _accumulators(network)
@@ -87,7 +88,7 @@ def _accumulators(network: Network) -> dict[int, list[int]]:
     return {index: [int(low.min()), int(high.max())] for index, low, high in ranges}
 
 
-def _text(document: dict[str, object]) -> str:
+def _render_text(document: dict[str, object]) -> str:
     nodes = document["nodes"]
     scheme = document["scheme"]
     low_high, notes = document["input_range"], document["notes"]
@@ -98,6 +99,8 @@ def _text(document: dict[str, object]) -> str:
         f"sha256      {document['sha256']}",
         f"arithmetic  {document['arithmetic']}",
     ]
+    if document["runtime"]:
+        lines.append(f"runtime     {document['runtime']}")
     if scheme:
         lines.append("scheme      " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in scheme.items()))
     lines += [

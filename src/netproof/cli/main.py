@@ -44,7 +44,7 @@ def main() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return the exit code; nothing but that leaves here, no exception either.
+    """Run one command and return its exit code; no exception leaves this function.
 
     0 answered; 1 a check failed; 2 unusable input or usage, or a defect of netproof, with one line on standard error;
     128 + n where signal n ended it (141: nobody reads its output any more).

@@ -41,6 +41,7 @@ def radius(
     weight_integer_bits: o.WeightIntegerBits = None,
     bias_integer_bits: o.BiasIntegerBits = None,
     activation_integer_bits: o.ActivationIntegerBits = None,
+    runtime: o.Runtime = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     threads: o.Threads = None,
@@ -66,21 +67,27 @@ def radius(
         samples.check(one)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     o.use_threads(threads)
-    model = read_network(network, widths)
-    samples.check_size(model)
+    model = read_network(network, widths, runtime)
+    samples.check_network(model)
 
+    from netproof.certificate.make import check_certifiable
     from netproof.search.radius import largest_radius
+
+    if certificates is not None:
+        check_certifiable(model, "--certificates")
 
     documents = []
     for one in index:
         label = samples.label(one)
-        found = largest_radius(model, samples.image(one), label, settings, limit=limit)
+        found = largest_radius(model, samples.image(one, model), label, settings, limit=limit)
         written = [] if certificates is None else _certify(model, samples, one, found, certificates)
         if as_json:
-            documents.append(_document(one, label, found) | {"certificates": [str(path) for path in written]})
+            documents.append(_to_json(one, label, found) | {"certificates": [str(path) for path in written]})
         else:
             # as they come: several samples can take minutes
-            typer.echo(_text(one, label, found))
+            typer.echo(_render_text(one, label, found))
+            if model.runtime:
+                typer.echo(f"  integers as '{model.runtime}' computes them")
             for path in written:
                 typer.echo(f"  certificate: {path}")
     if as_json:
@@ -89,7 +96,8 @@ def radius(
 
 def _certify(model: Network, samples: Samples, index: int, found: RadiusResult, folder: Path) -> list[Path]:
     """Write the proof at the radius and the witness beyond; the files written."""
-    from netproof.query import Result, Verdict, robustness
+    from netproof.local_robustness import robustness
+    from netproof.query import Result, Verdict
     from netproof.runs.certify import SUFFIX, write_certificate
 
     evidence: list[tuple[int, Result]] = []
@@ -101,14 +109,14 @@ def _certify(model: Network, samples: Samples, index: int, found: RadiusResult, 
     for reach, result in evidence:
         path = folder / f"sample-{index}-radius-{reach}{SUFFIX}"
         query = robustness(
-            model, samples.image(index), samples.label(index), reach, name=f"sample {index}, radius {reach}"
+            model, samples.image(index, model), samples.label(index), reach, name=f"sample {index}, radius {reach}"
         )
         write_certificate(path, query, result)
         written.append(path)
     return written
 
 
-def _document(index: int, label: int, found: RadiusResult) -> dict[str, object]:
+def _to_json(index: int, label: int, found: RadiusResult) -> dict[str, object]:
     return {
         "index": index,
         "label": label,
@@ -122,7 +130,7 @@ def _document(index: int, label: int, found: RadiusResult) -> dict[str, object]:
     }
 
 
-def _text(index: int, label: int, found: RadiusResult) -> str:
+def _render_text(index: int, label: int, found: RadiusResult) -> str:
     from netproof.report.text import seconds_text
 
     cost = f"{seconds_text(found.seconds)}, {found.queries} quer{'y' if found.queries == 1 else 'ies'}"

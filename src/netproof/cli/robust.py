@@ -36,6 +36,7 @@ def robust(
     weight_integer_bits: o.WeightIntegerBits = None,
     bias_integer_bits: o.BiasIntegerBits = None,
     activation_integer_bits: o.ActivationIntegerBits = None,
+    runtime: o.Runtime = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
@@ -64,17 +65,23 @@ def robust(
     samples.check(index)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     o.use_threads(threads)
-    model = read_network(network, widths)
-    samples.check_size(model)
+    model = read_network(network, widths, runtime)
+    samples.check_network(model)
 
-    from netproof.query import robustness
+    from netproof.certificate.make import check_certifiable
+    from netproof.local_robustness import robustness
     from netproof.search.verify import verify
 
-    query = robustness(model, samples.image(index), samples.label(index), eps, name=f"sample {index}, radius {eps}")
+    if certificate is not None:
+        check_certifiable(model, "--certificate")
+
+    query = robustness(
+        model, samples.image(index, model), samples.label(index), eps, name=f"sample {index}, radius {eps}"
+    )
     result = verify(query, settings)
     if witness is not None and result.witness is not None:
+        from netproof.certificate.make import witness_document
         from netproof.files.durable import write_json
-        from netproof.runs.witness import witness_document
 
         write_json(witness, witness_document(query, result.witness))
     certified = certificate is not None and result.verdict.for_robustness in ("robust", "vulnerable")
@@ -83,19 +90,19 @@ def robust(
 
         write_certificate(certificate, query, result)
     if as_json:
-        document = _document(query, index, result)
+        document = _to_json(query, index, result)
         print_json(document | {"certificate": str(certificate) if certified else None})
     else:
-        typer.echo(_text(query, index, result, settings.timeout, witness))
+        typer.echo(_render_text(query, index, result, settings.timeout, witness))
         if certificate is not None:
             typer.echo(_certificate_text(certificate, certified, network))
 
 
-def _document(query: Query, index: int, result: Result) -> dict[str, object]:
+def _to_json(query: Query, index: int, result: Result) -> dict[str, object]:
+    from netproof.certificate.make import witness_document
     from netproof.cli.arguments.samples import network_document
     from netproof.cli.terminal.output import finite
     from netproof.query import sample_of
-    from netproof.runs.witness import witness_document
 
     sample = sample_of(query)
     document: dict[str, object] = {
@@ -124,7 +131,7 @@ def _certificate_text(path: Path, written: bool, network: Path) -> str:
     return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network {network}"
 
 
-def _text(query: Query, index: int, result: Result, limit: float, witness: Path | None) -> str:
+def _render_text(query: Query, index: int, result: Result, limit: float, witness: Path | None) -> str:
     from netproof.query import sample_of
     from netproof.report.text import seconds_text
 
@@ -141,7 +148,7 @@ def _text(query: Query, index: int, result: Result, limit: float, witness: Path 
     }
     lines = [f"sample {index} (label {sample.label}), radius {sample.radius}: {verdict}", f"  {meanings[verdict]}"]
     if result.witness is not None:
-        from netproof.runs.witness import witness_document
+        from netproof.certificate.make import witness_document
 
         found = witness_document(query, result.witness)
         lines.append(
@@ -155,4 +162,6 @@ def _text(query: Query, index: int, result: Result, limit: float, witness: Path 
     lines.append(
         f"  time {seconds_text(result.seconds)}, method {result.method or 'none'}, subproblems {result.subproblems}"
     )
+    if query.network.runtime:
+        lines.append(f"  integers as '{query.network.runtime}' computes them")
     return "\n".join(lines)

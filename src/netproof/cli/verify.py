@@ -40,6 +40,7 @@ def verify(
     network: o.NetworkPath,
     property_: PropertyPath,
     *,
+    runtime: o.Runtime = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
@@ -66,6 +67,7 @@ def verify(
     if certificate is not None:
         check_writable(certificate, "--certificate")
 
+    from netproof.certificate.make import check_certifiable
     from netproof.device import check_device
     from netproof.formats.load import load
     from netproof.formats.vnnlib.read import read_vnnlib
@@ -74,11 +76,13 @@ def verify(
     from netproof.search.verify import verify as verify_question
 
     limit, begun = settings.timeout, time.monotonic()
-    model = load(network)
+    model = load(network, runtime=runtime)
     check_device(settings.device, model)
     if certificate is not None and model.graph.arithmetic is Arithmetic.REAL:
         problem = f"{network} is a float network, whose verdicts have no certificates yet"
         raise InputError("--certificate", problem, "leave it out")
+    if certificate is not None:
+        check_certifiable(model, "--certificate")
     question = None
     try:
         # The time that reading takes is part of the limit.
@@ -100,10 +104,10 @@ def verify(
 
         write_certificate(certificate, question, result)
     if as_json:
-        document = _document(model, property_, result)
+        document = _to_json(model, property_, result)
         print_json(document | {"certificate": str(certificate) if certified else None})
     else:
-        typer.echo(_text(result, limit, witness))
+        typer.echo(_render_text(result, limit, witness, model.runtime))
         if certificate is not None and not certified:
             reason = (
                 "the property is false whatever a network computes" if false else "only 'sat' and 'unsat' have evidence"
@@ -134,7 +138,7 @@ def _counterexample(result: Result) -> str:
     return counterexample(result.witness.numbers, result.witness.output_numbers)
 
 
-def _document(network: Network, property_: Path, result: Result) -> dict[str, object]:
+def _to_json(network: Network, property_: Path, result: Result) -> dict[str, object]:
     from netproof.cli.arguments.samples import network_document
     from netproof.cli.terminal.output import finite
     from netproof.formats.counterexample import decimal
@@ -159,7 +163,7 @@ def _document(network: Network, property_: Path, result: Result) -> dict[str, ob
     return document
 
 
-def _text(result: Result, limit: float, witness: Path | None) -> str:
+def _render_text(result: Result, limit: float, witness: Path | None, runtime: str) -> str:
     from netproof.report.text import seconds_text
 
     verdict = result.verdict.value
@@ -177,4 +181,6 @@ def _text(result: Result, limit: float, witness: Path | None) -> str:
     lines.append(
         f"  time {seconds_text(result.seconds)}, method {result.method or 'none'}, subproblems {result.subproblems}"
     )
+    if runtime:
+        lines.append(f"  integers as '{runtime}' computes them")
     return "\n".join(lines)

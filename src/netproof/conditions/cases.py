@@ -1,8 +1,8 @@
 """Output cases: the disjuncts of a query in the form the bound refutes them.
 
 A case turns a region into an objective that is at least 0 wherever the disjunct holds; a bound
-below 0 therefore refutes the disjunct on the region. A case may also shrink the region, because
-the disjunct implies ranges.
+below 0 therefore refutes the disjunct on the region. A case may also cut the region's ranges, because
+the disjunct implies them.
 
 * :class:`LinearCases`: constraints ``C y >= r``, as they stand.
 * :class:`OrderCases`: ``y_k >= y_j + r`` where both outputs leave the *same* staircase. Bounding
@@ -21,7 +21,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, node_intervals, propagate_intervals
 from netproof.graph.graph import Graph
 from netproof.operators.activations.staircase import Staircase
@@ -36,7 +36,7 @@ _DIRECTIONS = ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.5,
 
 
 @dataclass(frozen=True, eq=False)
-class Share(Rows):
+class ObjectiveParts(Rows):
     """An objective in terms of what the case says and of the final activation's ranges.
 
     Attributes
@@ -80,7 +80,7 @@ class Cases(Protocol):
         """For rows that all come from one query's root: the first row (index) that asks the same as each."""
         ...
 
-    def constrain(self, case: Tensor, region: Region) -> Region:
+    def tighten(self, case: Tensor, region: Region) -> Region:
         """Cut off ranges in which the case cannot hold; rows may come back empty."""
         ...
 
@@ -88,7 +88,7 @@ class Cases(Protocol):
         """An objective that is at least 0 wherever the case holds on the (nonempty) region."""
         ...
 
-    def share(self, case: Tensor, region: Region) -> Share:
+    def objective_parts(self, case: Tensor, region: Region) -> ObjectiveParts:
         """What :meth:`objective` consists of."""
         ...
 
@@ -114,13 +114,13 @@ class Cases(Protocol):
         ...
 
 
-def shrink(graph: Graph, cases: Cases, case: Tensor, region: Region) -> tuple[Tensor, Region]:
+def tighten_by_cases(graph: Graph, cases: Cases, case: Tensor, region: Region) -> tuple[Tensor, Region]:
     """Propagate ranges forwards and from the case backwards; leave out what has become empty.
 
     Returns the rows that are left (indices) and their region.
     """
     row = torch.arange(len(case))
-    for step in (cases.constrain, None) * 2:
+    for step in (cases.tighten, None) * 2:
         region = propagate_intervals(graph, region) if step is None else step(case[row], region)
         alive = ~region.empty()
         if not bool(alive.all()):
@@ -192,7 +192,7 @@ class LinearCases:
     def first_alike(self, case: Tensor, region: Region) -> Tensor:
         return torch.arange(len(case))
 
-    def constrain(self, case: Tensor, region: Region) -> Region:
+    def tighten(self, case: Tensor, region: Region) -> Region:
         return region
 
     def objective(self, case: Tensor, region: Region) -> Objective:
@@ -202,10 +202,10 @@ class LinearCases:
         rows, hardest = torch.arange(len(case)), self._hardest(coefficients, threshold, region)
         return Objective({output: coefficients[rows, hardest]}, -threshold[rows, hardest])
 
-    def share(self, case: Tensor, region: Region) -> Share:
+    def objective_parts(self, case: Tensor, region: Region) -> ObjectiveParts:
         dtype = region.lower.dtype
         hardest = self._hardest(self.coefficients[case].to(dtype), self.threshold[case].to(dtype), region)
-        return Share(torch.ones(len(case), dtype=dtype), hardest, None)
+        return ObjectiveParts(torch.ones(len(case), dtype=dtype), hardest, None)
 
     def weighted(self, case: Tensor, constraint: Tensor, weight: Tensor, region: Region) -> Objective:
         coefficients, threshold = self.coefficients[case, constraint], self.threshold[case, constraint]
@@ -303,7 +303,7 @@ class OrderCases:
                 first[row] = seen.setdefault((label, level), row)
         return first
 
-    def constrain(self, case: Tensor, region: Region) -> Region:
+    def tighten(self, case: Tensor, region: Region) -> Region:
         margin, rival, label = self.margin[case], self.rival[case][:, None], self.label[case][:, None]
         low, high = self._ranges(region)
         # The rival's highest level bounds the label's, and the label's lowest bounds the rival's.
@@ -335,7 +335,7 @@ class OrderCases:
         # Zero coefficients at the outputs let the ranges of the final staircase take part.
         return Objective({operand: coefficients, len(self.graph.nodes) - 1: torch.zeros_like(low)}, constant)
 
-    def share(self, case: Tensor, region: Region) -> Share:
+    def objective_parts(self, case: Tensor, region: Region) -> ObjectiveParts:
         # A range as the objective is the same as a price of 1 on that range.
         operand = self.graph.output.operands[0]
         coefficients = self.objective(case, region).coefficients[operand]
@@ -343,7 +343,7 @@ class OrderCases:
         first, last = (self._level(r.gather(1, label)[:, 0]) for r in self._ranges(region))
         by_difference = torch.isfinite(self._least(first, last, margin, region.lower))
         shift = torch.where(by_difference[:, None], 0.0, coefficients)
-        return Share(by_difference.to(region.lower.dtype), torch.zeros_like(case), shift)
+        return ObjectiveParts(by_difference.to(region.lower.dtype), torch.zeros_like(case), shift)
 
     def weighted(self, case: Tensor, constraint: Tensor, weight: Tensor, region: Region) -> Objective:
         margin, rival, label = self.margin[case], self.rival[case][:, None], self.label[case][:, None]

@@ -1,4 +1,4 @@
-"""The conjunctions of a real query as stacked tensors, and their mixtures as objectives."""
+"""The conjunctions of a query over the real numbers as stacked tensors, and their mixtures as objectives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.objective import Objective
 from netproof.graph.graph import Graph
 from netproof.graph.rounding import gamma
 from netproof.query import Conjunction

@@ -19,7 +19,7 @@ from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.formats.vnnlib.write import robustness_vnnlib
 from netproof.network import Network
 from netproof.query import Result, Verdict
-from netproof.search.verify import verify_property
+from netproof.search.verify import verify
 from netproof.settings import Settings
 
 RADII = (6, 10, 50)
@@ -47,7 +47,7 @@ class ResidualRow:
 
 @dataclass(frozen=True, eq=False)
 class ResidualReport:
-    """The float network and what was found out of it; ``example`` is the property that took most subproblems."""
+    """The float network and what was found out about it; ``example`` is the property that took most subproblems."""
 
     network: Network
     rows: tuple[ResidualRow, ...]
@@ -82,7 +82,7 @@ def run_residual(
         for index in samples:
             path = folder / f"digit-{index}-radius-{radius}.vnnlib"
             write_property(digits, index, radius, path)
-            result = verify_property(network, read_vnnlib(path), settings)
+            result = verify(read_vnnlib(path), settings, network=network)
             results.append(result)
             if result.subproblems > most:
                 most, example = result.subproblems, path

@@ -17,10 +17,11 @@ from netproof.demo.digits import Digits, load_digits
 from netproof.demo.residual import PROPERTIES, ResidualReport, run_residual
 from netproof.demo.sparse import sparsest
 from netproof.errors import InputError
-from netproof.query import Result, Verdict, robustness
+from netproof.local_robustness import robustness
+from netproof.query import Verdict
 from netproof.report.picture import Captions, draw_before_after, write_picture
 from netproof.search.radius import largest_radius
-from netproof.search.verify import verify_many
+from netproof.search.verify import verify
 from netproof.settings import Settings
 
 RADII = (8, 16, 24)
@@ -114,7 +115,7 @@ def _exact_dict(found: ExactRadius) -> dict[str, Any]:
 
 
 class Watcher(Protocol):
-    """Hears of every step when it is done."""
+    """Is told of every step when it is done."""
 
     def loaded(self, digits: Digits) -> None: ...
 
@@ -190,9 +191,9 @@ def verify_at(digits: Digits, radius: int, samples: Sequence[int], settings: Set
         robustness(digits.network, digits.image(i), int(digits.labels[i]), radius, name=f"digits-{i}-eps-{radius}")
         for i in samples
     ]
-    results: dict[int, Result] = dict(verify_many(queries, settings))
-    verdicts = [results[position].verdict for position in range(len(queries))]
-    times = [r.seconds for r in results.values() if r.verdict is not Verdict.MISCLASSIFIED]
+    results = list(verify(queries, settings))
+    verdicts = [result.verdict for result in results]
+    times = [result.seconds for result in results if result.verdict is not Verdict.MISCLASSIFIED]
     return RadiusRow(
         radius=radius,
         robust=verdicts.count(Verdict.UNSAT),

@@ -22,14 +22,14 @@ class Answer:
     point : where ``SAT``, the input that the engine's model names: ``[n_input]``, float64 integers.
         The caller replays it; it is no witness before that.
     reason : why there is no answer, where there is none
-    accident : the engine was ended before its limits (a solver's process died, or it is not installed), so that another run may do better
+    retryable : the engine was ended before its limits (a solver's process died, or it is not installed), so that another run may do better
     statistics : figures about the work done, by name
     """
 
     verdict: Verdict
     point: Tensor | None = None
     reason: str = ""
-    accident: bool = False
+    retryable: bool = False
     statistics: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -1,0 +1,1 @@
+"""File formats: a reader for each, and writers."""

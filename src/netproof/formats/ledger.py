@@ -1,4 +1,4 @@
-"""What the reading of one file may make: accounted for before it is made.
+"""How much memory reading one file may take: accounted for before it is taken.
 
 A file of a kilobyte can ask for any amount of memory: an expanded constant, a pooling window as large as its image, a
 value joined to itself thirty times. Readers therefore write down what they are about to allocate, and the ledger says no
@@ -25,7 +25,7 @@ MOST_AXES = 32
 
 
 class ExhaustedError(Exception):
-    """A file makes more than it may; the reader adds where."""
+    """Reading a file takes more than it may; the reader adds where."""
 
     def __init__(self, problem: str, hint: str = "use a smaller network") -> None:
         self.problem = problem

@@ -15,6 +15,8 @@ from netproof.files.opened import read_start
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.keras.read import read_keras_h5
 from netproof.formats.onnx.read import read_onnx
+from netproof.formats.tflite.read import read_tflite
+from netproof.formats.tflite.schema import IDENTIFIER
 from netproof.host import on_own_terms
 from netproof.network import Network
 
@@ -26,26 +28,49 @@ class _Format:
     Attributes
     ----------
     title : as errors call it
-    signature : its first bytes, or None where it has none
+    signature : bytes by which it is known, or None where it has none
+    offset : where in a file they lie
     suffixes : of file names, ``.gz`` taken off
-    read : the reader, with the bit widths to quantize to (None: the reader's defaults)
+    read : the reader, with the bit widths to quantize to and the runtime to read for (None: the reader's defaults)
     """
 
     title: str
     signature: bytes | None
+    offset: int
     suffixes: tuple[str, ...]
-    read: Callable[[Path, FixedPoint | None], Network]
+    read: Callable[[Path, FixedPoint | None, str | None], Network]
 
 
-def _read_onnx(path: Path, widths: FixedPoint | None) -> Network:
+def _no_widths(path: Path, widths: FixedPoint | None) -> None:
     if widths is not None and widths != FixedPoint():
-        raise InputError("bit widths", f"{path} is not quantized: its numbers are taken as they are", "leave them out")
+        raise InputError("bit widths", f"the numbers in {path} are taken as they are", "leave them out")
+
+
+def _no_runtime(path: Path, runtime: str | None) -> None:
+    if runtime is not None:
+        raise InputError("runtime", f"none is known for {path}", "leave it out: it is for .tflite files")
+
+
+def _read_keras(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
+    _no_runtime(path, runtime)
+    return read_keras_h5(path, widths)
+
+
+def _read_onnx(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
+    _no_runtime(path, runtime)
+    _no_widths(path, widths)
     return read_onnx(path)
 
 
+def _read_tflite(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
+    _no_widths(path, widths)
+    return read_tflite(path, runtime)
+
+
 _FORMATS = (
-    _Format("Keras weights in HDF5 (.h5)", b"\x89HDF\r\n\x1a\n", (".h5", ".hdf5"), read_keras_h5),
-    _Format("ONNX (.onnx)", None, (".onnx",), _read_onnx),
+    _Format("Keras weights in HDF5 (.h5)", b"\x89HDF\r\n\x1a\n", 0, (".h5", ".hdf5"), _read_keras),
+    _Format("TensorFlow Lite (.tflite)", IDENTIFIER, 4, (".tflite",), _read_tflite),
+    _Format("ONNX (.onnx)", None, 0, (".onnx",), _read_onnx),
 )
 
 
@@ -59,25 +84,29 @@ def load(
     weight_integer_bits: int | None = None,
     bias_integer_bits: int | None = None,
     activation_integer_bits: int | None = None,
+    runtime: str | None = None,
 ) -> Network:
     """Read a network, plain or gzip.
 
-    ONNX networks are read as they are, of floats or of integers. Weights in HDF5 are quantized as :class:`netproof.FixedPoint` says. Its
+    ONNX networks are read as they are, of floats or of integers. TensorFlow Lite networks are read as one runtime computes
+    them (docs/deployed.md). Weights in HDF5 are quantized as :class:`netproof.FixedPoint` says. Its
     fields can be given one by one, or all in one as ``widths``; what is not given is the AAAI 2021 benchmark's.
 
     Parameters
     ----------
-    path : a network in ONNX, or Keras HDF5 weights of a multi-layer perceptron
+    path : a network in ONNX, quantized TensorFlow Lite, or Keras HDF5 weights of a multi-layer perceptron
     widths : bit widths, instead of the single ones
     bits : width of weights, biases and activations
     input_bits : width of an input value
     weight_integer_bits, bias_integer_bits, activation_integer_bits : how many of ``bits`` are integer bits
+    runtime : whose integers a TensorFlow Lite file stands for: 'tflm' (the default), 'xnnpack', 'litert-ref', ...
 
     Raises
     ------
     FormatError : a file that is missing, damaged, or in no format netproof reads
     ExactnessError : bit widths with which integers leave float64's exact range
-    InputError : bit widths that are none, are given in both ways, or for a network that is not quantized
+    InputError : bit widths that are none, are given in both ways, or for a network that is not quantized; a runtime that is
+        none, or for a file that all runtimes compute alike
     """
     single = {
         "bits": bits,
@@ -92,17 +121,22 @@ def load(
     if given:
         widths = FixedPoint(**given)
     path = Path(path)
-    return _format_of(path).read(path, widths)
+    return _format_of(path).read(path, widths, runtime)
+
+
+def is_tflite(path: str | PathLike[str]) -> bool:
+    """Whether a file is one of TensorFlow Lite; raises :class:`FormatError` for one that cannot be read."""
+    return _format_of(Path(path)).read is _read_tflite
 
 
 def _format_of(path: Path) -> _Format:
     start = read_start(path, "network file", 64)
     for known in _FORMATS:
-        if known.signature is not None and start.startswith(known.signature):
+        if known.signature is not None and start[known.offset :].startswith(known.signature):
             return known
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     for known in _FORMATS:
         if suffix in known.suffixes:
             return known  # whose reader says what is wrong with it
-    titles = " or ".join(known.title for known in _FORMATS)
-    raise FormatError(path, "is in no format that netproof reads", f"give {titles}")
+    titles = ", ".join(known.title for known in _FORMATS)
+    raise FormatError(path, "is in no format that netproof reads", f"give one of {titles}")

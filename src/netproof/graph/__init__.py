@@ -1,0 +1,1 @@
+"""The graph that readers make and everything else works on."""

@@ -15,7 +15,7 @@ Outline = tuple[object, ...]
 
 
 def outline(operator: Operator) -> Outline:
-    """What two equal operators have in common and that costs nothing to find."""
+    """What equal operators have in common, as far as it costs nothing to find out."""
     values = _parameters(operator)
     return type(operator), *((tuple(v.shape), v.dtype) if isinstance(v, Tensor) else v for v in values)
 

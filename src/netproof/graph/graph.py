@@ -12,6 +12,7 @@ from torch import Tensor
 
 from netproof.operators.base import Activation, Affine, Operator, Shape
 from netproof.operators.input import Input
+from netproof.operators.sums import additions
 
 
 class Arithmetic(str, Enum):
@@ -54,13 +55,39 @@ class Graph:
 
     @cached_property
     def terms(self) -> int:
-        """All terms of a forward and a backward pass together: no value has been through more roundings than these."""
-        count = self.nodes[0].size
-        for node in self.nodes[1:]:
-            count += node.size
+        """How many roundings a number goes through at the most: ``n`` of a ``gamma_n`` for the whole of a pass.
+
+        Of a backward pass, in which no rounding passes an activation (:mod:`netproof.bounds.deciding.rounding`): the longest
+        chain of affine maps, with all that is added where paths meet; then the longest sum over the features of one node,
+        and one addition per node. The longest sum of a forward pass through one node is in it as well.
+        """
+        chain = [0] * len(self.nodes)
+        over_features = additions(self.nodes[0].size)
+        forward = 0
+        for index in range(len(self.nodes) - 1, 0, -1):
+            node = self.nodes[index]
+            over_features = max(over_features, additions(node.size))
+            below = 0
             if isinstance(node.operator, Affine):
-                count += sum(node.operator.terms()) + node.operator.roundings + len(node.operands) + 4
-        return count
+                ahead, back = node.operator.terms()
+                own = node.operator.roundings + len(node.operands) + 4
+                forward = max(forward, ahead + own)
+                below = chain[index] + back + own
+                over_features = max(over_features, node.operator.offset_additions())
+            for operand in node.operands:
+                # One more for every share that is added to what the node has received.
+                chain[operand] = max(chain[operand], below) + 1
+        return max(chain) + over_features + forward + 2 * len(self.nodes)
+
+    @cached_property
+    def features(self) -> int:
+        """How many features all nodes have together."""
+        return sum(node.size for node in self.nodes)
+
+    @cached_property
+    def widest(self) -> int:
+        """How many features the largest node has."""
+        return max(node.size for node in self.nodes)
 
     @property
     def input(self) -> Node:

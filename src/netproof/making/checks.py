@@ -14,20 +14,21 @@ from torch import Tensor
 from netproof.attack.gradient import ascend
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective, hulls_of
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once
 from netproof.bounds.region import box_region
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 
 
 def attack_points(
-    light: Graph, lower: Tensor, upper: Tensor, label: int, *, steps: int, restarts: int, seed: int
+    graph32: Graph, lower: Tensor, upper: Tensor, label: int, *, steps: int, restarts: int, seed: int
 ) -> Tensor:
     """Points of a box at which another output is far ahead of the label's, the best one of every restart.
 
     Parameters
     ----------
-    light : the graph in float32
+    graph32 : the graph in float32
     lower, upper : ``[n_input]`` float32
     steps, restarts : of the ascent; it ends early where a restart succeeds
     seed : of the starting points
@@ -39,7 +40,7 @@ def attack_points(
     generator = torch.Generator().manual_seed(seed)
     start = lower + torch.rand(restarts, len(lower), generator=generator, dtype=torch.float32) * (upper - lower)
     start = torch.minimum(torch.maximum(start, lower), upper)
-    x, _ = ascend(light, lower, upper, start, lambda _, y: ahead(y, label)[:, None], steps, math.inf)
+    x, _ = ascend(graph32, lower, upper, start, lambda _, y: ahead(y, label)[:, None], steps, math.inf)
     return x
 
 
@@ -71,11 +72,11 @@ def crown_margins(graph: Graph, lower: Tensor, upper: Tensor, label: int) -> Ten
     """
     region = box_region(graph, lower[None], upper[None])
     region = refine_ranges(graph, region)
-    rounding, hulls = Rounding.of(graph, region), hulls_of(graph, region)
+    rounding, relaxation = Rounding.of(graph, region), Relaxation(graph, region)
     rivals = [rival for rival in range(graph.output.size) if rival != label]
     every = torch.eye(graph.output.size, dtype=torch.float64)
     values = [torch.zeros(0, dtype=torch.float64)]
     for part in torch.split(every[rivals] - every[label], rows_at_once(graph)):
         objective = Objective({len(graph.nodes) - 1: part}, torch.zeros(len(part), dtype=torch.float64))
-        values.append(crown_lines(graph, region, hulls, objective, rounding).value)
+        values.append(crown_lines(relaxation, objective, rounding).value)
     return torch.cat(values)

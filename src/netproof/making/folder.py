@@ -35,7 +35,7 @@ class BenchmarkFolder:
             raise unwritable(path, error, "give another folder with --out") from None
 
     def add_network(self, name: str, content: bytes) -> None:
-        """Put a network's file there, unless it is."""
+        """Put a network's file there, unless it is there already."""
         target = self.path / "onnx" / f"{name}.onnx"
         if not (target.is_file() and target.read_bytes() == content):
             write_bytes(target, content)

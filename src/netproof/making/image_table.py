@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
@@ -109,17 +108,17 @@ class _OpenTable(OpenBenchmark):
         return self.models
 
     def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
-        from netproof.query import Question, image_robustness
+        from netproof.local_robustness import robustness
+        from netproof.query import Question
 
         index, normalization = int(instance.sample), self.normalizations[instance.network]
         image = self.images.images[index]
         lower, upper = image_box(image, self.radius, normalization)
-        query = image_robustness(
+        query = robustness(
             self.models[instance.network],
-            torch.from_numpy(normalized_image(image, normalization)),
-            torch.from_numpy(lower),
-            torch.from_numpy(upper),
+            normalized_image(image, normalization),
             int(self.images.labels[index]),
+            box=(lower, upper),
             name=instance.name,
         )
         return Question.of(query)

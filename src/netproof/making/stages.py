@@ -1,4 +1,4 @@
-"""Deciding an image the way tables are made: stage after stage, and on record which one settled it.
+"""Deciding images as the field's tables do: stage by stage, with a record of which one settled each.
 
 Each stage sees what the ones before it left open: is the image classified correctly; does plain CROWN prove it; does
 projected gradient ascent with 100 steps from 20 random points find another class; what does the complete search say.
@@ -30,15 +30,15 @@ def decide_in_stages(questions: Sequence[Query | Question], settings: Settings) 
 
     The time limit is that of the search alone; the time of a result is that of all stages.
     """
-    light: Graph | None = None
+    graph32: Graph | None = None
     for position, question in enumerate(questions):
         (query,) = Question.of(question).parts  # one image each
-        if light is None:
-            light = query.network.graph.to(torch.float32)
-        yield position, _decide(query, light, settings)
+        if graph32 is None:
+            graph32 = query.network.graph.to(torch.float32)
+        yield position, _decide(query, graph32, settings)
 
 
-def _decide(query: Query, light: Graph, settings: Settings) -> Result:
+def _decide(query: Query, graph32: Graph, settings: Settings) -> Result:
     begun = time.monotonic()
 
     sample = query.sample
@@ -52,7 +52,7 @@ def _decide(query: Query, light: Graph, settings: Settings) -> Result:
     if crown_proves(query.network.graph, query.lower, query.upper, sample.label):
         return settled(Verdict.UNSAT, CROWN)
     points = attack_points(
-        light,
+        graph32,
         query.lower.float(),
         query.upper.float(),
         sample.label,

@@ -1,6 +1,6 @@
 """What one property costs on a large network: intervals, CROWN and complete runs, each in a process of its own.
 
-A process of its own, because the most memory a process ever had resident is all that systems tell.
+A process of its own, because all that systems tell is the most memory that a process ever had resident.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Cost:
 def measure(network: Path, properties: list[Path], settings: Settings, threads: int) -> Iterator[Cost]:
     """Run every method on the box of every property, one after the other.
 
-    Asked is whether the class that the network itself gives the centre of the box can change: a network of the same
-    shape with other weights has another opinion than the property's label.
+    The question is whether the class that the network itself gives the centre of the box can change: a network of the
+    same shape with other weights has another opinion than the property's label.
 
     Raises :class:`InputError` for files that cannot be used, or where a process dies (out of memory, usually).
     """
@@ -92,12 +92,12 @@ def _cost(method: str, network: Path, path: Path, settings: Settings) -> Cost:
 def _query(network: Path, path: Path) -> Query:
     from netproof.formats.load import load
     from netproof.formats.vnnlib.read import read_vnnlib
-    from netproof.query import image_robustness
+    from netproof.local_robustness import robustness
 
     model = load(network)
     (asked, *_) = read_vnnlib(path).queries(model)
     centre = (asked.lower + asked.upper) / 2
-    return image_robustness(model, centre, asked.lower, asked.upper, int(model.classify(centre)), name=path.name)
+    return robustness(model, centre, int(model.classify(centre)), box=(asked.lower, asked.upper), name=path.name)
 
 
 def _interval(query: Query, settings: Settings) -> str:
@@ -105,12 +105,13 @@ def _interval(query: Query, settings: Settings) -> str:
 
     from netproof.bounds.intervals import interval_lines
     from netproof.bounds.region import box_region
+    from netproof.bounds.relaxation import Relaxation
 
     graph = query.network.graph
     with torch.no_grad():
-        region = box_region(graph, query.lower[None], query.upper[None])
+        relaxation = Relaxation(graph, box_region(graph, query.lower[None], query.upper[None]))
         c = torch.cat([conjunction.coefficients for conjunction in query.condition])
-        value = interval_lines(graph, region, c[None])
+        value = interval_lines(relaxation, c[None])
     # Not rounded outward: a figure of what intervals cost and give, not a proof.
     return f"{int((value < 0).sum())} of {len(c)} margins"
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective, hulls_of
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import refine_layer, unstable_features
-from netproof.bounds.region import Region, box_region
+from netproof.bounds.region import Region, box_region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.crop import Crop
 from netproof.graph.graph import Graph
 
@@ -82,7 +83,7 @@ def measure_root(
         begun = _clock()
         before = int(unstable_features(graph, region, k).sum())
         rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
-        region = refine_layer(graph, region, k, rounding, threads=threads)
+        region = propagate_intervals(graph, refine_layer(graph, region, k, rounding, threads=threads))
         after = int(unstable_features(graph, region, k).sum())
         yield Layer(graph.nodes[index].name, graph.nodes[index].size, before, after, *_since(begun))
     begun = _clock()
@@ -91,7 +92,7 @@ def measure_root(
     c = torch.cat([c[:label], c[label + 1 :]])
     objective = Objective({len(graph.nodes) - 1: c}, torch.zeros(len(c), dtype=torch.float64))
     rounding = rounding.up_to(graph, region, len(graph.nodes) - 1)
-    value = crown_lines(graph, region, hulls_of(graph, region), objective, rounding).value
+    value = crown_lines(Relaxation(graph, region), objective, rounding).value
     yield Layer("margins", len(c), len(c), int((value >= 0).sum()), *_since(begun))
     yield Margins(-value, peak_memory())
 

@@ -1,0 +1,1 @@
+"""Operators: what stands at the nodes of a graph."""

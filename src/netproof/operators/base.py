@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from netproof.operators.hulls.hull import Hull
+
 if TYPE_CHECKING:
-    from netproof.operators.hulls.hull import Hull
+    from jaxtyping import Float
+
 
 Shape = tuple[int, ...]
 
@@ -64,7 +67,7 @@ class Affine(Operator):
     #: how often each coefficient of the linear part was rounded on its way from the file (0: it is exact)
     roundings: int = 0
 
-    def offset_error(self) -> Tensor:
+    def offset_error(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         """How far the offset may be from the one meant: ``[n]``, or a scalar 0 where it is exact."""
         return torch.zeros((), dtype=torch.float32)
 
@@ -75,32 +78,37 @@ class Affine(Operator):
         """
         raise NotImplementedError(f"'{self.name}' does not say how long its sums are")
 
+    def offset_additions(self) -> int:
+        """The most additions that a number goes through in :meth:`offset`, where these are more than in a
+        :func:`netproof.operators.sums.feature_sum`."""
+        return 0
+
     @abstractmethod
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         """``sum_i A_i x_i + b``: ``[..., n_i]`` each to ``[..., n]``."""
 
     @abstractmethod
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         """``sum_i A_i x_i``, without the offset."""
 
     @abstractmethod
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         """``sum_i |A_i| x_i``: maps radii to the radius of the result (no offset)."""
 
     @abstractmethod
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         """``A_i' v`` for every operand: ``[..., n]`` to ``[..., n_i]``."""
 
     @abstractmethod
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         """``|A_i|' v`` for every operand: bounds every partial sum of :meth:`adjoint`."""
 
     @abstractmethod
-    def offset(self, v: Tensor) -> Tensor:
+    def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
         """``v . b``: ``[..., n]`` to ``[...]``."""
 
     @abstractmethod
-    def offset_absolute(self) -> Tensor:
+    def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         """``|b|``, shape ``[n]`` or a scalar 0."""
 
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
@@ -136,11 +144,13 @@ class Activation(Operator):
         return shapes[0]
 
     @abstractmethod
-    def evaluate(self, a: Tensor) -> Tensor:
+    def evaluate(self, a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         """``f(a)``, elementwise."""
 
     @abstractmethod
-    def output_range(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    def output_range(
+        self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         """``(min, max)`` of ``f`` on ``[lower, upper]``, never too narrow.
 
         The tightest where ``f`` is evaluated without rounding; elsewhere as much wider as the
@@ -148,11 +158,13 @@ class Activation(Operator):
         """
 
     @abstractmethod
-    def hull(self, lower: Tensor, upper: Tensor) -> Hull:
+    def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> Hull:
         """The convex hull of the graph of ``f`` over ``[lower, upper]``."""
 
     @abstractmethod
-    def split_point(self, near: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    def split_point(
+        self, near: Float[Tensor, "*#S"], lower: Float[Tensor, "*#S"], upper: Float[Tensor, "*#S"]
+    ) -> Float[Tensor, "*S"]:
         """Where to split ``[lower, upper]`` for a point ``near``.
 
         Returns ``t`` such that the halves ``[lower, below(t)]`` and ``[t, upper]`` both have a
@@ -160,11 +172,11 @@ class Activation(Operator):
         """
 
     @abstractmethod
-    def surrogate(self, a: Tensor, hardness: float) -> Tensor:
+    def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:
         """A function between a continuous stand-in (``hardness`` 0) and ``f`` itself (1)."""
 
     @abstractmethod
-    def surrogate_slope(self, a: Tensor, widening: float) -> Tensor:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
         """A slope to follow uphill: nonzero also where ``f`` is flat but within ``widening``
         steps of where it is not."""
 
@@ -173,5 +185,5 @@ class Activation(Operator):
         """The same activation on a selection (indices) of its ``size`` features."""
 
     @abstractmethod
-    def below(self, split: Tensor) -> Tensor:
+    def below(self, split: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         """Upper end of the lower half of a split: ``t - 1`` for integers, ``t`` for reals."""

@@ -42,7 +42,7 @@ class Channel:
         return pickle.loads(self._exactly(length))
 
     def send(self, message: object) -> None:
-        """Answer."""
+        """Send an answer."""
         self._answers.writelines(packed(message))
         self._answers.flush()
 
@@ -64,7 +64,7 @@ def begin(*, deaf: bool = False) -> Channel:
 
 
 def ignore_interrupts() -> None:
-    """A terminal sends Ctrl-C to the whole process group; it is for the parent to say what it means."""
+    """Ignore Ctrl-C, which a terminal sends to the whole process group: the parent says what it means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

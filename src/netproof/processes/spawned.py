@@ -40,12 +40,12 @@ class Spawned:
         theirs.close()
 
     def send(self, message: object) -> None:
-        """Tell it something; a process that has died is noticed when something is received from it."""
+        """Send it a message; that it has died is noticed when something is received from it."""
         with contextlib.suppress(OSError):
             self.pipe.send(message)
 
     def receive(self) -> Any:
-        """Wait for what it says; raises :class:`ChildError` where it died, and closes the pipe then."""
+        """Wait for its next message; raises :class:`ChildError` where it died, and closes the pipe then."""
         try:
             return self.pipe.recv()
         except (EOFError, OSError):

@@ -16,7 +16,7 @@ _QUANTILE = 1.959963984540054
 
 @dataclass(frozen=True)
 class Proportion:
-    """So many of so many images, and a confidence interval where they are a sample."""
+    """A number of images out of a total, with a confidence interval where these are a sample."""
 
     count: int
     total: int

@@ -42,7 +42,7 @@ def pending(
     """The instances without a lasting answer.
 
     Decided ones are left alone (unless the witness they name is gone, or the certificate that is
-    wanted is not there), undecided ones are tried again only with more time than before, errors and accidents
+    wanted is not there), undecided ones are tried again only with more time than before, errors and retryable ones
     (a solver's process that died) always.
     """
     return tuple(

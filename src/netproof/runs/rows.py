@@ -85,7 +85,7 @@ def _one_line(text: str) -> str:
 
 
 def undecided_evidence(limit: float | None, bound: float | None, reason: str) -> str:
-    """The evidence of an instance that was left open at a time limit (None: for no fault of the limit's)."""
+    """The evidence of an instance that was left open at a time limit (None where the limit is not to blame)."""
     parts = [] if limit is None else [f"limit={limit:.12g}"]
     if bound is not None:
         parts.append(f"bound={bound:.12g}")

@@ -8,17 +8,17 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
-from netproof.benchmarks.data import DataFolders
+from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.errors import InputError, NetproofError
 from netproof.files.opened import unwritable
-from netproof.runs.certify import Certified, Certifying
+from netproof.runs.certify import Certified
 from netproof.runs.folder import RunFolder
+from netproof.runs.job import Job
 from netproof.runs.machine import available_cores
 from netproof.runs.plan import pending, select
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Row
-from netproof.runs.solve import Answered, Decide, solve
+from netproof.runs.solve import Answered, solve
 from netproof.runs.table import FILE, read_table
 from netproof.runs.workers import solve_in_workers
 from netproof.settings import Settings
@@ -45,15 +45,7 @@ class RunStep:
 
 
 def run_benchmark(
-    benchmark: Benchmark,
-    data: DataFolders,
-    folder: Path,
-    settings: Settings,
-    *,
-    jobs: int = 1,
-    only: str | None = None,
-    certifying: Certifying | None = None,
-    decide: Decide | None = None,
+    job: Job, folder: Path, *, jobs: int = 1, only: str | None = None
 ) -> Generator[Start | RunStep, None, None]:
     """Answer a benchmark's instances and record them as they come.
 
@@ -63,11 +55,10 @@ def run_benchmark(
 
     Parameters
     ----------
+    job : what is done; a folder for certificates is made
     folder : where results go; made where it does not exist
     jobs : worker processes; 1 solves everything in this one
     only : which instances (:func:`netproof.runs.plan.select`)
-    certifying : where to write certificates, if anywhere; the folder is made
-    decide : what answers the queries (:func:`netproof.runs.solve.solve`)
 
     Raises
     ------
@@ -81,8 +72,9 @@ def run_benchmark(
         raise InputError(
             "--jobs", f"the number of processes is {jobs}", f"give at most {most}, {_JOBS_PER_CORE} for each core"
         )
-    if certifying is not None:
-        settings = replace(settings, proofs=True)
+    if job.certifying is not None:
+        job = replace(job, settings=replace(job.settings, proofs=True))
+    benchmark, data, settings = job.benchmark, job.data, job.settings
     if settings.device not in ("cpu", "auto") and benchmark.certifiable:
         problem = f"the networks of {benchmark.name} are integer networks, which are searched on the CPU alone"
         raise InputError("--device", problem, "leave it out, or give auto")
@@ -107,55 +99,40 @@ def run_benchmark(
         opened = RunFolder(folder, record, names)
     except InputError:
         # Where nothing can be written, what is finished can be shown.
-        if not _finished(folder, record, names, chosen, settings, certifying):
+        if not _finished(job, folder, record, names, chosen):
             raise
         yield Start(folder, len(chosen), 0)
         return
     with opened as results:
-        if certifying is not None:
-            _make(certifying.folder)
-        todo = pending(chosen, results.rows, settings.timeout, folder, certifying)
+        if job.certifying is not None:
+            _make(job.certifying.folder)
+        todo = pending(chosen, results.rows, settings.timeout, folder, job.certifying)
         yield Start(folder, len(chosen), len(todo))
         try:
-            with closing(_outcomes(benchmark, data, todo, settings, jobs, certifying, decide)) as outcomes:
+            with closing(_outcomes(job, todo, jobs)) as outcomes:
                 for outcome in outcomes:
                     yield RunStep(results.append(outcome.row, outcome.witness), outcome.certified)
         finally:
             results.ended(time.monotonic() - begin)
 
 
-def _finished(
-    folder: Path,
-    record: RunRecord,
-    names: set[str],
-    chosen: tuple[Instance, ...],
-    settings: Settings,
-    certifying: Certifying | None,
-) -> bool:
+def _finished(job: Job, folder: Path, record: RunRecord, names: set[str], chosen: tuple[Instance, ...]) -> bool:
     """Whether a folder holds all the answers asked for, of this very run."""
     try:
         RunRecord.read(folder).check_same_run(folder, record)
         rows = read_table(folder / FILE, names).rows
     except NetproofError:
         return False
-    return not pending(chosen, rows, settings.timeout, folder, certifying)
+    return not pending(chosen, rows, job.settings.timeout, folder, job.certifying)
 
 
-def _outcomes(
-    benchmark: Benchmark,
-    data: DataFolders,
-    todo: tuple[Instance, ...],
-    settings: Settings,
-    jobs: int,
-    certifying: Certifying | None,
-    decide: Decide | None,
-) -> Generator[Answered, None, None]:
+def _outcomes(job: Job, todo: tuple[Instance, ...], processes: int) -> Generator[Answered, None, None]:
     if not todo:
         return
-    if jobs == 1:
-        yield from solve(benchmark.open(data), todo, settings, certifying, decide)
+    if processes == 1:
+        yield from solve(job.benchmark.open(job.data), todo, job)
     else:
-        yield from solve_in_workers(benchmark, data, todo, settings, jobs, certifying, decide)
+        yield from solve_in_workers(job, todo, processes)
 
 
 def _device(settings: Settings, *, integer: bool) -> str:

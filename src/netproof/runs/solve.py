@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.errors import NetproofError, TimeLimitError
-from netproof.runs.certify import FAILURES, Certified, Certifying, certify
+from netproof.runs.certify import FAILURES, Certified, certify
+from netproof.runs.job import Job
 from netproof.runs.rows import CERTIFICATE, ERROR, Row, undecided_evidence
 from netproof.settings import Settings
 
@@ -38,20 +39,8 @@ def failed(instance: Instance, reason: str) -> Answered:
     return Answered(Row(instance.name, ERROR, 0.0, "", reason))
 
 
-#: answers questions on one network, by their positions: :func:`netproof.search.verify.verify_many`, or one like it
-Decide = Callable[["Sequence[Question]", Settings], "Iterator[tuple[int, Result]]"]
-
-
-def solve(
-    benchmark: OpenBenchmark,
-    instances: Sequence[Instance],
-    settings: Settings,
-    certifying: Certifying | None = None,
-    decide: Decide | None = None,
-) -> Iterator[Answered]:
-    """Answer instances as they are decided, in no particular order, one batch per network.
-
-    ``decide`` answers the queries (default: :func:`netproof.search.verify.verify_many`).
+def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], job: Job) -> Iterator[Answered]:
+    """Answer instances of a job's benchmark, which is open, as they are decided: in no particular order, one batch per network.
 
     An instance's time limit begins before its question is read, and its time is on record with the reading in it. What it
     shares with others, its network above all, is read before. A question about a network over the real numbers is
@@ -64,17 +53,17 @@ def solve(
 
     batches: dict[str, list[_Asked]] = {}
     for instance in instances:
-        asked = _ask(benchmark, instance, settings)
+        asked = _ask(benchmark, instance, job.settings)
         if isinstance(asked, Answered):
             yield asked
             continue
-        alone = decide is None and asked.question.network.graph.arithmetic is Arithmetic.REAL
-        if alone or asked.seconds > _READ_QUICKLY * settings.timeout:
-            yield from _solve_batch([asked], settings, certifying, decide)
+        alone = job.decide is None and asked.question.network.graph.arithmetic is Arithmetic.REAL
+        if alone or asked.seconds > _READ_QUICKLY * job.settings.timeout:
+            yield from _solve_batch([asked], job)
         else:
             batches.setdefault(instance.network, []).append(asked)
     for batch in batches.values():
-        yield from _solve_batch(batch, settings, certifying, decide)
+        yield from _solve_batch(batch, job)
 
 
 @dataclass(frozen=True)
@@ -116,20 +105,18 @@ def _defect(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _solve_batch(
-    batch: list[_Asked], settings: Settings, certifying: Certifying | None, decide: Decide | None
-) -> Iterator[Answered]:
-    from netproof.search.verify import verify_many
+def _solve_batch(batch: list[_Asked], job: Job) -> Iterator[Answered]:
+    from netproof.search.verify import as_decided
 
     waiting = dict(enumerate(batch))
     reason = "the engine gave no answer"
     # What is read quickly costs the others of its batch next to nothing.
-    left = replace(settings, timeout=settings.timeout - max(asked.seconds for asked in batch))
+    left = replace(job.settings, timeout=job.settings.timeout - max(asked.seconds for asked in batch))
     try:
-        for position, result in (decide or verify_many)([asked.question for asked in batch], left):
+        for position, result in (job.decide or as_decided)([asked.question for asked in batch], left):
             asked = waiting[position]
             spent = replace(result, seconds=result.seconds + asked.seconds)
-            outcome = _outcome(asked.instance, asked.question, spent, settings, certifying)
+            outcome = _outcome(asked.instance, asked.question, spent, job)
             del waiting[position]
             yield outcome
     except NetproofError as error:
@@ -142,17 +129,15 @@ def _solve_batch(
             yield failed(asked.instance, reason)
         return
     for item in waiting.values():
-        yield from _solve_batch([item], settings, certifying, decide)
+        yield from _solve_batch([item], job)
 
 
-def _outcome(
-    instance: Instance, question: Question, result: Result, settings: Settings, certifying: Certifying | None
-) -> Answered:
+def _outcome(instance: Instance, question: Question, result: Result, job: Job) -> Answered:
+    from netproof.certificate.make import witness_document
     from netproof.graph.graph import Arithmetic
     from netproof.query import Verdict
-    from netproof.runs.witness import witness_document
 
-    query = question.parts[result.part]
+    query, certifying = question.parts[result.part], job.certifying
     robust = query.sample is not None
     verdict = result.verdict.for_robustness if robust else result.verdict.value
     evidence, document, certified = "", None, None
@@ -176,7 +161,7 @@ def _outcome(
         evidence = result.reason
     elif not result.verdict.decided:
         # Without a limit on record the instance is asked again, whatever the next run's limit is.
-        limit = None if result.accident else settings.timeout
+        limit = None if result.retryable else job.settings.timeout
         evidence = undecided_evidence(limit, result.bound, result.reason)
     return Answered(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
 

@@ -13,14 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 
-from netproof.benchmarks.base import Benchmark, Instance
-from netproof.benchmarks.data import DataFolders
+from netproof.benchmarks.base import Instance
 from netproof.errors import InputError, NetproofError
 from netproof.processes.child import ChildError
 from netproof.processes.spawned import Spawned
-from netproof.runs.certify import Certifying
-from netproof.runs.solve import Answered, Decide, failed, solve
-from netproof.settings import Settings
+from netproof.runs.job import Job
+from netproof.runs.solve import Answered, failed, solve
 
 #: a share is no larger: batching more gains little, and the bar should move
 _LARGEST_SHARE = 32
@@ -49,31 +47,23 @@ class _Worker:
     share: dict[str, Instance] = field(default_factory=dict)
 
 
-def solve_in_workers(
-    benchmark: Benchmark,
-    data: DataFolders,
-    instances: Sequence[Instance],
-    settings: Settings,
-    jobs: int,
-    certifying: Certifying | None = None,
-    decide: Decide | None = None,
-) -> Iterator[Answered]:
-    """Like :func:`netproof.runs.solve.solve`, with ``jobs`` processes; ``decide`` is a function that has a name.
+def solve_in_workers(job: Job, instances: Sequence[Instance], processes: int) -> Iterator[Answered]:
+    """Like :func:`netproof.runs.solve.solve`, in several processes, each of which opens the benchmark.
 
     Raises :class:`InputError` where a worker finds the benchmark's files unusable or does not get
     as far as opening them. Closing the iterator ends the workers.
     """
-    shares = _Shares(instances, jobs)
+    shares = _Shares(instances, processes)
     working: list[_Worker] = []
     all_ever: list[Spawned] = []
 
     def start() -> None:
-        child = Spawned(_work, benchmark, data, settings, certifying, decide)
+        child = Spawned(_work, job)
         working.append(_Worker(child))
         all_ever.append(child)
 
     try:
-        for _ in range(min(jobs, len(instances))):
+        for _ in range(min(processes, len(instances))):
             start()
         while working:
             ready = wait([worker.child.pipe for worker in working])
@@ -106,10 +96,10 @@ def solve_in_workers(
 class _Shares:
     """What is still to be dealt out: large shares first, single instances at the end."""
 
-    def __init__(self, instances: Sequence[Instance], jobs: int) -> None:
+    def __init__(self, instances: Sequence[Instance], processes: int) -> None:
         self._fresh = deque(instances)
         self._suspects: deque[Instance] = deque()
-        self._jobs = jobs
+        self._processes = processes
 
     def __bool__(self) -> bool:
         return bool(self._fresh or self._suspects)
@@ -117,7 +107,7 @@ class _Shares:
     def next(self) -> list[Instance]:
         if self._suspects:
             return [self._suspects.popleft()]
-        size = min(_LARGEST_SHARE, max(1, len(self._fresh) // (4 * self._jobs)), len(self._fresh))
+        size = min(_LARGEST_SHARE, max(1, len(self._fresh) // (4 * self._processes)), len(self._fresh))
         return [self._fresh.popleft() for _ in range(size)]
 
     def again(self, instances: Sequence[Instance]) -> None:
@@ -153,29 +143,22 @@ def _bury(worker: _Worker, shares: _Shares, death: ChildError, *, others: bool) 
         yield failed(instance, f"its worker process died ({cause})")
 
 
-def _work(
-    pipe: Connection,
-    benchmark: Benchmark,
-    data: DataFolders,
-    settings: Settings,
-    certifying: Certifying | None,
-    decide: Decide | None,
-) -> None:
+def _work(pipe: Connection, job: Job) -> None:
     """The worker's life."""
     import torch
 
     # The processes are the parallelism: small matrices gain nothing from threads that wait for each other.
     torch.set_num_threads(1)
     try:
-        opened = benchmark.open(data)
+        opened = job.benchmark.open(job.data)
     except InputError as error:
         pipe.send(_Unusable(error.source, error.problem, error.hint))
         return
     except NetproofError as error:
-        pipe.send(_Unusable(benchmark.name, str(error), "check its files"))
+        pipe.send(_Unusable(job.benchmark.name, str(error), "check its files"))
         return
     pipe.send(_Ready())
     while share := pipe.recv():
-        for outcome in solve(opened, share, settings, certifying, decide):
+        for outcome in solve(opened, share, job):
             pipe.send(outcome)
         pipe.send(_Ready())

@@ -15,11 +15,9 @@ from torch import Tensor
 
 from netproof.bounds.dual import DualPoint
 from netproof.bounds.region import Region
+from netproof.effort.integer import BRANCHING
 from netproof.graph.graph import Graph
 from netproof.rows import Rows
-
-#: weight of the way a pre-activation has to move, and of the better half, in the score of a split
-_MOVE, _LARGER = 0.5, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +29,7 @@ class Split(Rows):
     point: Tensor
 
     def at(self, column: Tensor) -> Split:
-        """Of several per row the one in each row's column: ``[B, W]`` to ``[B]``."""
+        """Of several splits per row, the one in each row's column: ``[B, W]`` to ``[B]``."""
         return Split(*(part.gather(1, column[:, None])[:, 0] for part in (self.k, self.feature, self.point)))
 
     def where(self, usable: Tensor, other: Split) -> Split:
@@ -41,15 +39,18 @@ class Split(Rows):
 
 
 def gap_candidates(
-    graph: Graph, region: Region, point: DualPoint, outputs: Tensor | None, width: int
+    point: DualPoint, outputs: Tensor | None, width: int, region: Region | None = None
 ) -> tuple[Split, Tensor]:
-    """The ``width`` most promising activation splits of every row: ``[B, width]``, best first.
+    """The ``width`` most promising activation splits of every row of a bound's region: ``[B, width]``, best first.
+
+    ``region`` is what is left of it where ends of ranges have been cut off since.
 
     The gap of a feature is what the bound overestimates there: ``phi_j`` minus ``v f(a) - s a`` at
     the pre-activation ``a`` that the bound's own maximizer really has. Returns the gaps too;
     ``-inf`` marks features that cannot be split. ``outputs`` (``[B, n_output]`` bool, or None for
     all) says which features of a final activation may be.
     """
+    graph, region = point.relaxation.graph, region or point.region
     values = graph.values(point.x)
     gaps, points, layers, features = [], [], [], []
     for k, index in enumerate(graph.activations):
@@ -107,9 +108,9 @@ def program_candidates(
             left, right = torch.minimum(at, below), torch.maximum(at, above)
             gain_left = (hull.height(price, left) - activation.hull(low, below).height(price, left)) * price
             gain_right = (hull.height(price, right) - activation.hull(above, high).height(price, right)) * price
-            gain_left = gain_left.clamp(min=0) + _MOVE * price.abs() * (at - left) / step
-            gain_right = gain_right.clamp(min=0) + _MOVE * price.abs() * (right - at) / step
-            score = torch.minimum(gain_left, gain_right) + _LARGER * torch.maximum(gain_left, gain_right)
+            gain_left = gain_left.clamp(min=0) + BRANCHING.move * price.abs() * (at - left) / step
+            gain_right = gain_right.clamp(min=0) + BRANCHING.move * price.abs() * (right - at) / step
+            score = torch.minimum(gain_left, gain_right) + BRANCHING.larger * torch.maximum(gain_left, gain_right)
             score = torch.where(usable, score + 1e-9 * (high - low), -torch.inf)
             better = score > best_score
             best_score = torch.where(better, score, best_score)

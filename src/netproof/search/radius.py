@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from netproof.errors import QueryError
+from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
+from netproof.local_robustness import robustness, whole_number
 from netproof.network import Network
-from netproof.query import Query, Result, Verdict, Witness, robustness
+from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.verify import settle_at_root, verify
 from netproof.settings import Settings
 
@@ -43,45 +46,46 @@ class RadiusResult:
 @on_own_terms
 def largest_radius(
     network: Network,
-    image: Tensor,
+    image: ArrayLike | Tensor,
     label: int,
     settings: Settings | None = None,
     *,
     limit: int | None = None,
 ) -> RadiusResult:
-    """Find ``r`` with a proof at ``r`` and a witness at ``r + 1``.
+    """Find the largest radius at which an image is robust: ``r`` with a proof at ``r`` and a witness at ``r + 1``.
 
-    Root bounds and attacks bracket ``r`` first; complete queries then halve what is left.
+    Root bounds and attacks bracket ``r`` first; complete queries then settle what is left.
     Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all
     larger ones.
 
-    Raises
-    ------
-    QueryError : a network over the real numbers, and as :func:`netproof.query.robustness`
-
     Parameters
     ----------
-    image, label : the sample, as for :func:`netproof.query.robustness`
+    network : over the integers, whose radii are whole grey levels
+    image, label : the sample, as for :func:`netproof.robustness`
     settings : ``timeout`` is for the whole search
     limit : do not look beyond this radius; defaults to the width of the input range
+
+    Raises
+    ------
+    QueryError : a network over the real numbers, and as :func:`netproof.robustness`
     """
+    if network.graph.arithmetic is not Arithmetic.INTEGER:
+        problem = f"{network.path} is not an integer network, so its inputs are no grey levels"
+        raise QueryError("radius", problem, "ask netproof.robustness at radii of your choice")
     settings = settings or Settings()
     begun = time.monotonic()
-    if limit is not None and (not isinstance(limit, int) or limit < 0):
-        raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
+    widest = int((network.upper - network.lower).max())
+    furthest = widest if limit is None else min(_checked(limit), widest)
 
     def query(radius: int) -> Query:
         return robustness(network, image, label, radius, name=f"radius {radius}")
 
-    # Refuses what has no grey levels, and so no width.
     start = query(0)
     assert start.sample is not None
     pixels = start.sample.image
-    widest = int((network.upper - network.lower).max())
-    limit = widest if limit is None else min(limit, widest)
     if start.misclassified:
         return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
-    proved, refuted = 0, limit + 1
+    proved, refuted = 0, furthest + 1
     witness: Witness | None = None
     queries = 1
     undecided = ""
@@ -99,7 +103,7 @@ def largest_radius(
                 refuted, witness = distance, found
 
     # Double until something other than a proof comes back, then bisect with what is cheap.
-    radius, low, high = 1, 0, limit + 1
+    radius, low, high = 1, 0, furthest + 1
     while low + 1 < high:
         queries += 1
         verdict, found = settle_at_root(query(radius), settings)
@@ -108,7 +112,7 @@ def largest_radius(
             low = radius
         else:
             high = min(radius, refuted)
-        radius = min(2 * radius, limit) if high > limit else (low + high) // 2
+        radius = min(2 * radius, furthest) if high > furthest else (low + high) // 2
     while proved + 1 < refuted:
         remaining = settings.timeout - (time.monotonic() - begun)
         if remaining <= 0:
@@ -125,7 +129,7 @@ def largest_radius(
             break
     exact = proved + 1 == refuted and (witness is not None or proved >= widest)
     if not exact and not undecided:
-        undecided = f"only radii up to {limit} were looked at"
+        undecided = f"only radii up to {furthest} were looked at"
     if settings.proofs and proved not in results:
         # Bounds at the root settled it, so that this is quick.
         results[proved] = verify(query(proved), settings)
@@ -140,3 +144,10 @@ def largest_radius(
         "" if exact else undecided,
         results.get(proved),
     )
+
+
+def _checked(limit: int) -> int:
+    found = whole_number(limit)
+    if found is None or found < 0:
+        raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
+    return found

@@ -1,24 +1,36 @@
-"""The tree of a search: what is open, the worst bound first, and the limits it is searched within."""
+"""The tree of a search: what is open, the order it is searched in, and the limits it is searched within.
+
+Every search of netproof is a strategy over one of these: it bounds what it is handed, and adds the parts of what stays open.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from netproof.result import Verdict
+from netproof.result import Verdict, Witness
 from netproof.search.outcome import Outcome
+from netproof.search.recorder import Recorder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
 class Batch(Protocol):
-    """Subproblems side by side: ``case`` ``[B]`` and the best bound known ``value`` ``[B]``, and what else there is of them."""
+    """Subproblems side by side, and what else there is of them.
+
+    Attributes
+    ----------
+    case : the cases that are open in any of them, by their numbers
+    value : ``[B]``, the best bound known of each
+    bytes : what they occupy
+    """
 
     @property
     def case(self) -> Tensor: ...
@@ -40,63 +52,150 @@ class Batch(Protocol):
 B = TypeVar("B", bound=Batch)
 
 
-class Tree(Generic[B]):
+def _no_verdict() -> Outcome | None:
+    return None
+
+
+class Tree(ABC, Generic[B]):
     """The open subproblems of one query.
 
     Parameters
     ----------
     memory : bytes that they may occupy, together with what is recorded of the search
+    record : of the search, where there is one
+    stuck : why a search is undecided that ends with subproblems put aside
 
     Attributes
     ----------
     count : subproblems bounded so far
     """
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: int, record: Recorder[Any] | None = None, stuck: str = "") -> None:
         self.count = 0
+        self._stuck = stuck
         self._memory = memory
-        self._open: B | None = None
+        self._record = record
+        self._open: list[B] = []
+        #: cases and bounds of subproblems that stay open whatever else is done
+        self._aside: list[tuple[Tensor, Tensor]] = []
 
     def __len__(self) -> int:
-        return 0 if self._open is None else len(self._open)
+        return sum(map(len, self._open))
 
     @property
     def bound(self) -> float:
         """The largest bound of any open subproblem; ``-inf`` where none is open."""
-        return -math.inf if self._open is None or not len(self._open) else float(self._open.value.max())
+        return max((float(part.value.max()) for part in self._open), default=-math.inf)
+
+    def total(self, size: Callable[[B], float]) -> float:
+        """How large the open subproblems are together, by a measure of batches."""
+        return sum(map(size, self._open))
 
     def add(self, batch: B) -> None:
         if len(batch):
-            self._open = batch if self._open is None else type(batch).concatenate([self._open, batch])
+            self._open.append(batch)
 
+    def put_aside(self, case: Tensor, value: Tensor) -> None:
+        """Subproblems that no search of this kind can refute: their cases, and their bounds ``[B]``."""
+        self._aside.append((case, value))
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether anything was put aside."""
+        return bool(self._aside)
+
+    @abstractmethod
     def pop(self, count: int) -> B:
-        """Remove and return the (at most) ``count`` subproblems with the largest bounds."""
-        assert self._open is not None
-        if len(self._open) <= count:
-            popped, self._open = self._open, None
-            return popped
-        order = self._open.value.argsort(descending=True, stable=True)
-        popped = self._open.take(order[:count])
-        self._open = self._open.take(order[count:])
-        return popped
+        """Remove and return at most ``count`` of the open subproblems, of which there are some."""
 
-    def peek(self, count: int) -> B:
-        """The (at most) ``count`` subproblems with the largest bounds, which stay."""
-        assert self._open is not None
-        return self._open.take(self._open.value.argsort(descending=True, stable=True)[:count])
+    def search(
+        self,
+        step: Callable[[B], Outcome | None],
+        at_once: int,
+        deadline: float,
+        judge: Callable[[], Outcome | None] = _no_verdict,
+    ) -> Outcome:
+        """Hand out open subproblems until there are none, a step or the judge ends the search, or a limit is reached.
 
-    def beyond_limits(self, deadline: float, recorded: int = 0) -> Outcome | None:
-        """How the search ends now, if its time is over or its memory used up; ``recorded`` bytes besides."""
+        Parameters
+        ----------
+        step : bounds subproblems and adds the parts of those that stay open
+        at_once : how many a step gets at most
+        deadline : of ``time.monotonic()``
+        judge : asked before every step whether to go on
+
+        Returns
+        -------
+        ``unsat`` where nothing is open in the end and nothing was put aside.
+        """
+        while len(self):
+            ended = self.beyond_limits(deadline) or judge()
+            if ended is None:
+                ended = step(self.pop(at_once))
+            if ended is not None:
+                return ended
+        return self.stuck() or Outcome(Verdict.UNSAT, self.count)
+
+    def stuck(self) -> Outcome | None:
+        """How the search ends if it ends here because of what was put aside, if anything was."""
+        return self.undecided(Verdict.UNKNOWN, self._stuck) if self.is_stuck else None
+
+    def beyond_limits(self, deadline: float) -> Outcome | None:
+        """How the search ends now, if its time is over or its memory used up."""
         if time.monotonic() >= deadline:
             return self.undecided(Verdict.TIMEOUT, "the time limit was reached")
-        if recorded + (0 if self._open is None else self._open.bytes) > self._memory:
+        # What a search begins with is there anyway.
+        recorded = 0 if self._record is None else self._record.bytes
+        if self.count and recorded + self.total(lambda batch: batch.bytes) > self._memory:
             return self.undecided(Verdict.UNKNOWN, "the memory limit was reached")
         return None
 
-    def undecided(self, verdict: Verdict, reason: str, others: Sequence[tuple[Tensor, Tensor]] = ()) -> Outcome:
-        """The outcome with what is open in the tree, and ``others``, cases with bounds ``[N]`` that are open elsewhere."""
-        parts = [*others] if self._open is None else [(self._open.case, self._open.value), *others]
-        cases = [case for case, _ in parts]
+    def sat(self, witness: Witness, method: str = "search") -> Outcome:
+        """The outcome with a witness."""
+        return Outcome(Verdict.SAT, self.count, witness, method=method)
+
+    def undecided(self, verdict: Verdict, reason: str) -> Outcome:
+        """The outcome with what is open, and what was put aside."""
+        parts = [*((part.case, part.value) for part in self._open), *self._aside]
         bounds = [float(value.max()) for _, value in parts if len(value)]
-        left = torch.unique(torch.cat(cases)) if cases else torch.zeros(0, dtype=torch.int64)
+        left = torch.unique(torch.cat([case for case, _ in parts])) if parts else torch.zeros(0, dtype=torch.int64)
         return Outcome(verdict, self.count, bound=max(bounds, default=-math.inf), reason=reason, left=left)
+
+
+class WorstFirst(Tree[B]):
+    """The largest bounds first: what is open tells how far the search is from its end."""
+
+    def pop(self, count: int) -> B:
+        """Remove and return the (at most) ``count`` subproblems with the largest bounds."""
+        whole = self._joined()
+        self._open = []
+        if len(whole) <= count:
+            return whole
+        order = whole.value.argsort(descending=True, stable=True)
+        self._open = [whole.take(order[count:])]
+        return whole.take(order[:count])
+
+    def peek(self, count: int) -> B:
+        """The (at most) ``count`` subproblems with the largest bounds, which stay."""
+        whole = self._joined()
+        return whole.take(whole.value.argsort(descending=True, stable=True)[:count])
+
+    def _joined(self) -> B:
+        if len(self._open) > 1:
+            self._open = [type(self._open[0]).concatenate(self._open)]
+        return self._open[0]
+
+
+class DepthFirst(Tree[B]):
+    """The newest first, which keeps few open: where all have to be refuted, in any order."""
+
+    def pop(self, count: int) -> B:
+        """Remove and return the newest batches as far as they are ``count`` subproblems together, or some of one."""
+        batch = self._open.pop()
+        while self._open and len(batch) + len(self._open[-1]) <= count:
+            batch = type(batch).concatenate([batch, self._open.pop()])
+        if len(batch) > count:
+            rows = torch.arange(len(batch))
+            self._open.append(batch.take(rows[count:]))
+            batch = batch.take(rows[:count])
+        return batch

@@ -12,55 +12,103 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import overload
 
 import torch
 
 from netproof.device import check_device
-from netproof.errors import QueryError
+from netproof.effort.questions import PARTS
+from netproof.errors import InputError, QueryError
 from netproof.exact.base import Engine
 from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
-from netproof.host import on_own_terms, steps_on_own_terms
+from netproof.host import steps_on_own_terms
 from netproof.network import Network
 from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
+from netproof.search.answers import Answers
 from netproof.search.integer import decide as verify_integer
 from netproof.search.real.decide import verify_real
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-#: seconds that a part gets at the least of what is left, so that parts which bounds decide are decided in their turn
-_LEAST_SHARE = 0.1
-#: undecided parts are asked again where each can have so many times the time it had
-_AGAIN = 2.0
 
 #: decides one query that is not misclassified
 Decide = Callable[[Query, Settings], Result]
 
 
-@on_own_terms
-def verify(question: Query | Question, settings: Settings | None = None) -> Result:
-    """Decide one question; see :func:`verify_many`."""
-    return next(iter(verify_many([question], settings)))[1]
+@overload
+def verify(asked: Query | Question, settings: Settings | None = None, *, network: Network | None = None) -> Result: ...
 
 
-@steps_on_own_terms
-def verify_many(
-    questions: Sequence[Query | Question], settings: Settings | None = None
-) -> Iterator[tuple[int, Result]]:
-    """Decide questions, yielding ``(position, result)`` as they are decided.
+@overload
+def verify(asked: Property, settings: Settings | None = None, *, network: Network) -> Result: ...
 
-    Queries on one integer network are bounded together at the root; the few that are left are searched
-    one by one. ``settings.timeout`` applies to each question, counting its share of shared work.
+
+@overload
+def verify(
+    asked: Iterable[Query | Question | Property], settings: Settings | None = None, *, network: Network | None = None
+) -> Answers: ...
+
+
+def verify(
+    asked: Query | Question | Property | Iterable[Query | Question | Property],
+    settings: Settings | None = None,
+    *,
+    network: Network | None = None,
+) -> Result | Answers:
+    """Decide a query, a question or a property; or several of them, which is faster than one by one.
+
+    Of several the answers come as an iterator, :class:`Answers`: in the order of what was asked, or in the order in which
+    they are decided. Queries on one integer network are bounded together at its root, and only the few that are left are
+    searched one by one. Nothing is computed before the first answer is asked for.
+
+    Parameters
+    ----------
+    asked : what to decide, or several of these; an iterable is read to its end at once
+    settings : limits and choices, the same for all. The time limit applies to each query, question or property by itself,
+        its share of shared work included; that of a property is for all of its boxes together
+    network : what a :class:`netproof.Property` is asked of; queries and questions have their own
 
     Raises
     ------
-    QueryError : a query on a network whose arithmetic an engine asked for does not support
-    InputError : an engine or a device that is not there; a GPU asked for by name for an integer network
+    QueryError : a property that is not about this network (:meth:`netproof.Property.queries`), a query on another one; a
+        query on a network whose arithmetic an engine asked for does not support
+    InputError : a property without a network, something that is no question at all; an engine or a device that is not
+        there; a GPU asked for by name for an integer network. What engine and device refuse is raised where the answer would be
     """
+    if isinstance(asked, Query | Question | Property):
+        return next(as_decided([_question(asked, network)], settings))[1]
+    if isinstance(asked, str | Mapping) or not isinstance(asked, Iterable):
+        raise _no_question(asked)
+    questions = [_question(one, network) for one in asked]
+    return Answers(as_decided(questions, settings))
+
+
+def _question(asked: object, network: Network | None) -> Question:
+    """What is asked, as a question; a property becomes one of the network."""
+    if isinstance(asked, Property):
+        if network is None:
+            raise InputError(asked.source, "is asked of no network", "give one with network=")
+        return asked.question(network)
+    if not isinstance(asked, Query | Question):
+        raise _no_question(asked)
+    if network is not None and asked.network is not network:
+        raise QueryError(asked.name, "is about another network than network=", "leave network= out")
+    return Question.of(asked)
+
+
+def _no_question(asked: object) -> InputError:
+    hint = "give a Query, a Question, a Property with network=, or several of these"
+    return InputError("verify", f"cannot decide a {type(asked).__name__}", hint)
+
+
+@steps_on_own_terms("verify")
+def as_decided(questions: Sequence[Query | Question], settings: Settings | None = None) -> Iterator[tuple[int, Result]]:
+    """Decide questions, yielding ``(position, result)`` as they are decided; :func:`verify` says the rest."""
     settings = settings or Settings()
     asked = [Question.of(question) for question in questions]
     engine = exact_engine(settings.engine)
@@ -79,19 +127,6 @@ def verify_many(
             together.setdefault(id(question.network), []).append(position)
     for positions in together.values():
         yield from _ask_together([(p, asked[p].parts[0]) for p in positions], settings)
-
-
-@on_own_terms
-def verify_property(network: Network, property_: Property, settings: Settings | None = None) -> Result:
-    """Is there an input in one of the property's boxes whose output meets the condition that goes with that box?
-
-    ``unsat`` says that there is none in any of them. The settings' time limit is for all boxes together.
-
-    Raises
-    ------
-    QueryError : a property that is not about this network (:meth:`netproof.Property.queries`)
-    """
-    return verify(property_.question(network), settings)
 
 
 def decide_with(
@@ -138,7 +173,7 @@ def _by(engine: Engine) -> Decide:
             else:
                 verdict, reason = Verdict.UNKNOWN, "the engine's point does not replay on the network (a defect of it)"
         return Result(
-            verdict, time.monotonic() - begun, engine.name, 0, witness, None, reason, accident=answer.accident
+            verdict, time.monotonic() - begun, engine.name, 0, witness, None, reason, retryable=answer.retryable
         )
 
     return decide
@@ -175,7 +210,7 @@ def confirmed(query: Query, result: Result) -> Result:
         return result
     _LOG.warning("%s: a witness does not meet the query (a defect); it is not reported", query.name)
     reason = "the engine's witness does not meet the query (a defect)"
-    return replace(result, verdict=Verdict.UNKNOWN, witness=None, reason=reason, accident=True)
+    return replace(result, verdict=Verdict.UNKNOWN, witness=None, reason=reason, retryable=True)
 
 
 def _ask(question: Question, decide: Decide, settings: Settings) -> Result:
@@ -196,8 +231,8 @@ def _ask(question: Question, decide: Decide, settings: Settings) -> Result:
         undecided = []
         for number, position in enumerate(left):
             remaining = deadline - time.monotonic()
-            share = min(max(remaining / (len(left) - number), _LEAST_SHARE), remaining)
-            if share <= 0 or (position in had and share < _AGAIN * had[position]):
+            share = min(max(remaining / (len(left) - number), PARTS.least_share), remaining)
+            if share <= 0 or (position in had and share < PARTS.again * had[position]):
                 undecided.append(position)
                 continue
             part = question.parts[position]

@@ -1,0 +1,1 @@
+"""Training networks that can be verified."""

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.boxes import box_lines
-from netproof.bounds.dual import hulls_of
 from netproof.bounds.intervals import interval_lines
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import box_region
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 
 
@@ -27,16 +28,14 @@ def margin_bounds(graph: Graph, lower: Tensor, upper: Tensor, label: Tensor, bet
     label : ``[B]`` int64
     beta : the share of CROWN-IBP in the bound; the rest is interval propagation
     """
-    region = box_region(graph, lower, upper)
+    relaxation = Relaxation(graph, box_region(graph, lower, upper))
     c, others = _differences(graph, label)
     value = torch.zeros((), device=lower.device)
     if beta > 0:
-        constant = torch.zeros(c.shape[:2], dtype=c.dtype, device=c.device)
-        value = (
-            value + beta * box_lines(graph, region, hulls_of(graph, region), {len(graph.nodes) - 1: c}, constant).value
-        )
+        objective = Objective({len(graph.nodes) - 1: c}, c.new_zeros(c.shape[:2]))
+        value = value + beta * box_lines(relaxation, objective).value
     if beta < 1:
-        value = value + (1 - beta) * interval_lines(graph, region, c)
+        value = value + (1 - beta) * interval_lines(relaxation, c)
     return torch.zeros(len(label), graph.output.size, dtype=c.dtype, device=c.device).scatter(1, others, value)
 
 

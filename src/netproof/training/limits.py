@@ -1,4 +1,4 @@
-"""What a machine and a file can hold, checked before anything of that size is made, and said in a line where it shows."""
+"""What a machine and a file can hold, checked before anything of that size is made."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_depth(name: str, layers: int) -> None:
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Within, running out of memory, the machine's or a GPU's, is an :class:`InputError`."""
+    """Within this block, running out of memory, the machine's or a GPU's, is an :class:`InputError`."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

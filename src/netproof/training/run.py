@@ -24,7 +24,7 @@ _LARGEST = 1e300
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What an epoch trained with in the end, and the means over its steps."""
+    """What an epoch ended with, and the means over its steps."""
 
     epoch: int
     radius: float

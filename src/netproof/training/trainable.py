@@ -19,6 +19,7 @@ from netproof.graph.graph import Graph, Node
 from netproof.operators.affine.batch_norm import BatchNorm
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.kernel_map import KernelMap
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.transposed_convolution import TransposedConvolution
@@ -193,15 +194,13 @@ def _trained(graph: Graph, made_by: tuple[str, ...], index: int) -> dict[str, Te
     if isinstance(operator, BatchNorm):
         return {"gain": operator.gain, "bias": operator.bias}
     if made_by[index] in _WEIGHTED:
-        if isinstance(operator, (Convolution, TransposedConvolution)):
+        if isinstance(operator, KernelMap):
             return {"weight": operator.weight, **({} if operator.bias is None else {"bias": operator.bias})}
         if isinstance(operator, (Linear, BlockLinear)):
             return {"weight": operator.weight}
     if isinstance(operator, Scale) and bool((operator.scale == 1).all()):
         before = node.operands[0]
-        if made_by[before] in _WEIGHTED and isinstance(
-            graph.nodes[before].operator, (Convolution, TransposedConvolution, Linear, BlockLinear)
-        ):
+        if made_by[before] in _WEIGHTED and isinstance(graph.nodes[before].operator, (KernelMap, Linear, BlockLinear)):
             return {"shift": operator.shift}
     return {}
 

@@ -10,24 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, given
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
+from netproof.bounds.dual import DualPoint, evaluate_dual, given
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
-from netproof.operators.hulls.hull import Hull
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 #: one bit below float64's 53: the magnitude itself is computed with a little rounding
 _MANTISSA_BITS = 52
 
 
 def evaluate_exact(
-    graph: Graph, region: Region, hulls: Sequence[Hull], objective: Objective, s: Sequence[Tensor | None]
-) -> tuple[DualPoint, Tensor]:
+    relaxation: Relaxation, objective: Objective, s: Sequence[Float[Tensor, "#B _"] | None]
+) -> tuple[DualPoint, Float[Tensor, " B"]]:
     """Round multipliers to a grid and evaluate the bound exactly.
 
     Returns the evaluation, its value ``+inf`` where exactness could not be established, and the
@@ -36,23 +40,26 @@ def evaluate_exact(
     ``objective`` must be integer valued, the graph an integer graph that passed
     :func:`netproof.graph.exactness.check_exact`, and everything float64.
     """
-    if region.lower.dtype != torch.float64:
+    if relaxation.region.lower.dtype != torch.float64:
         raise ValueError("exact evaluation needs float64")
-    magnitude = _magnitude(graph, region, objective, s)
+    magnitude = _magnitude(relaxation, objective, s)
     exponent = (_MANTISSA_BITS - 1 - torch.log2(magnitude.clamp(min=1.0)).ceil()).clamp(max=40)
     # NaN or infinite magnitudes get the grid of the integers and fail the test below.
     exponent = torch.where(torch.isfinite(exponent), exponent, 0.0)
     scale = torch.exp2(exponent)[:, None]
     rounded = tuple(None if m is None else (m * scale).round() / scale for m in s)
-    fits = _magnitude(graph, region, objective, rounded) * torch.exp2(exponent) < 2.0**_MANTISSA_BITS
+    fits = _magnitude(relaxation, objective, rounded) * torch.exp2(exponent) < 2.0**_MANTISSA_BITS
     fits &= exponent >= 0
-    point = evaluate_dual(graph, region, hulls, objective, given(rounded))
+    point = evaluate_dual(relaxation, objective, given(rounded))
     value = torch.where(fits & ~torch.isnan(point.value), point.value, torch.inf)
     return replace(point, value=value), exponent
 
 
-def _magnitude(graph: Graph, region: Region, objective: Objective, s: Sequence[Tensor | None]) -> Tensor:
+def _magnitude(
+    relaxation: Relaxation, objective: Objective, s: Sequence[Float[Tensor, "#B _"] | None]
+) -> Float[Tensor, " B"]:
     """``[B]``: no partial sum in the evaluation of the bound exceeds this, up to relative 1e-12."""
+    graph, region = relaxation.graph, relaxation.region
     total = objective.constant.abs()
 
     def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor]:

@@ -22,7 +22,9 @@ Hence
 
     true bound <= computed + gamma_N (|e| + |value| + C sum_w |w| M_w) + (1 + gamma_N) sum_w |w| E_w
 
-with ``N`` the number of all terms of all nodes and ``C`` a small constant. ``E`` is what offsets are off by
+with ``C`` a small constant and ``N`` the roundings that a number goes through at the most (:attr:`Graph.terms`): those of the
+longest chain ``n`` above, then those of the longest sum over the features of a node, which is taken by blocks
+(:mod:`netproof.operators.sums`), and one for each node whose share is added to the result. ``E`` is what offsets are off by
 (:meth:`netproof.operators.base.Affine.offset_error`), carried forward by ``|A|``, 0 at activations.
 
 **Which region.** Nothing above asks where the ranges come from. The multipliers are given numbers, the ``h`` and ``x``
@@ -47,6 +49,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -56,6 +59,10 @@ from netproof.graph.crop import Crop
 from netproof.graph.graph import Graph
 from netproof.graph.rounding import gamma
 from netproof.operators.base import Affine
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 
 #: terms per magnitude: adjoint, phi with its three products and slopes, offsets, box maximum, final sums
 _PASSES = 16.0
@@ -78,8 +85,8 @@ class Rounding:
     total_magnitude : the sum of all magnitudes
     """
 
-    magnitude: tuple[Tensor, ...]
-    offset: tuple[Tensor | None, ...]
+    magnitude: tuple[Float64[Tensor, " _"], ...]
+    offset: tuple[Float64[Tensor, " _"] | None, ...]
     gamma: float
     total_magnitude: float
 
@@ -149,28 +156,30 @@ class Rounding:
         cropped = tuple(None if o is None else o[f] for o, (_, f) in zip(offset, pairs, strict=True))
         return Rounding(magnitude, cropped, self.gamma, self.total_magnitude)
 
-    def weigh(self, node: int, source: Tensor) -> Tensor:
-        """What a source ``[B, n]`` at a node adds to the error: ``[B]``."""
+    def weigh(self, node: int, source: Float64[Tensor, "*B n"]) -> Float64[Tensor, "*B"]:
+        """What a source ``[B, n]`` (or ``[B, R, n]``) at a node adds to the error: ``[B]``."""
         price = self.gamma * _PASSES * self.magnitude[node]
         off = self.offset[node]
         if off is not None:
             price = price + off * (1 + 2 * self.gamma)
         return source.abs() @ price
 
-    def total(self, value: Tensor, constant: Tensor, weighed: Tensor) -> Tensor:
+    def total(
+        self, value: Float64[Tensor, "*#B"], constant: Float64[Tensor, "*#B"], weighed: Float64[Tensor, "*#B"]
+    ) -> Float64[Tensor, "*B"]:
         """An upper bound in real arithmetic from a computed one, ``[B]``; infinite where there is none."""
         size = value.abs() + constant.abs()
         upper = value + ((weighed + 2 * self.gamma * size) * (1 + 1e-9) + _UNDERFLOW)
         return torch.where(torch.isfinite(upper) & torch.isfinite(value), upper, torch.inf)
 
 
-def _largest(low: Tensor, high: Tensor) -> Tensor:
+def _largest(low: Float64[Tensor, "B n"], high: Float64[Tensor, "B n"]) -> Float64[Tensor, " n"]:
     """The largest absolute value in any row, ``[B, n]`` each to ``[n]``; 0 where there are no rows."""
     ends = torch.maximum(low.abs(), high.abs())
     return ends.amax(0) if len(ends) else ends.new_zeros(ends.shape[1])
 
 
-def _carried(operator: Affine, operands: list[Tensor | None], size: int) -> Tensor | None:
+def _carried(operator: Affine, operands: list[Float64[Tensor, " _"] | None], size: int) -> Float64[Tensor, " n"] | None:
     own = operator.offset_error()
     if all(o is None for o in operands):
         return own.expand(size) if bool((own != 0).any()) else None

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import DualPoint, Objective, relaxed_values
+from netproof.bounds.dual import DualPoint, relaxed_values
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
+from netproof.bounds.relaxation import Relaxation
 
 #: length of the first step in units of each layer, and by how much steps shrink
 _STEP, _DECAY = 0.05, 0.95
@@ -24,10 +25,8 @@ class Above:
     point : the bound at ``s``, to take the units of steps from
     """
 
-    def __init__(
-        self, graph: Graph, region: Region, objective: Objective, s: Sequence[Tensor], point: DualPoint
-    ) -> None:
-        self._graph = graph
+    def __init__(self, relaxation: Relaxation, objective: Objective, s: Sequence[Tensor], point: DualPoint) -> None:
+        self._graph, region = relaxation.graph, relaxation.region
         self.s = tuple(s)
         self._units = [self._unit(k, region, objective, point) for k in range(len(s))]
         self._first = [torch.zeros_like(m) for m in s]
@@ -59,7 +58,7 @@ class Above:
 
         The derivative in ``s_k`` is (pre-activation at the maximizers) less (maximizer of ``phi_k``).
         """
-        values = relaxed_values(self._graph, point)
+        values = relaxed_values(point)
         self._steps += 1
         shrink = _DECAY ** (self._steps - 1)
         first_bias, second_bias = 1 - _FIRST_MOMENT**self._steps, 1 - _SECOND_MOMENT**self._steps

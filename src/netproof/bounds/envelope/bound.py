@@ -20,19 +20,18 @@ all that depends on the corner of the box cancels:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.backward import bound_backwards
-from netproof.bounds.dual import DualPoint, Multipliers, Objective
+from netproof.bounds.dual import DualPoint, Multipliers
 from netproof.bounds.envelope.knapsack import Knapsack
 from netproof.bounds.envelope.layer import LayerBox
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
-from netproof.operators.hulls.hull import Conjugate, Hull
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
+from netproof.operators.hulls.hull import Conjugate
 from netproof.rows import Rows
 
 
@@ -73,12 +72,10 @@ class EnvelopePoint(Rows):
         return self.levels.gather(-1, self.level[..., None])[..., 0]
 
 
-def evaluate_above(
-    graph: Graph, region: Region, hulls: Sequence[Hull], objective: Objective, multipliers: Multipliers
-) -> DualPoint:
+def evaluate_above(relaxation: Relaxation, objective: Objective, multipliers: Multipliers) -> DualPoint:
     """The bound without the first activation and the input: ``v[0]`` is what that activation receives, and its multipliers
     are None; ``input_coefficients`` is what the input receives past it."""
-    count = len(graph.activations)
+    count, hulls = len(relaxation.graph.activations), relaxation.hulls
     s: list[Tensor | None] = [None] * count
     vs: list[Tensor | None] = [None] * count
     conjugates: list[Conjugate | None] = [None] * count
@@ -92,15 +89,13 @@ def evaluate_above(
         s[k], conjugates[k] = multiplier, conjugate
         return multiplier, conjugate.value.sum(-1)
 
-    lines = bound_backwards(graph, region, objective.coefficients, objective.constant, activate)
-    return DualPoint(lines.constant, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, region)
+    lines = bound_backwards(relaxation, objective, activate)
+    return DualPoint(lines.constant, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, relaxation)
 
 
 def evaluate_envelopes(
-    graph: Graph,
+    relaxation: Relaxation,
     box: LayerBox,
-    region: Region,
-    hulls: Sequence[Hull],
     objective: Objective,
     multipliers: Multipliers,
     prices: Tensor,
@@ -110,12 +105,13 @@ def evaluate_envelopes(
 
     Parameters
     ----------
-    box : the first layer on the region's box, which all rows share
+    box : the first layer on the regions' box, which all rows share
     multipliers : of all activations but the first
     prices : ``[B, m, n]``, anything
     order : ``[B, m, n]``, the inputs by ascending price, if that is known
     """
-    above = evaluate_above(graph, region, hulls, objective, multipliers)
+    region = relaxation.region
+    above = evaluate_above(relaxation, objective, multipliers)
     low, high = region.range_lower[0], region.range_upper[0]
     received = above.v[0]
     if received is None:
@@ -127,7 +123,7 @@ def evaluate_envelopes(
     pull = (prices * box.swing).sum(1) + direct * (region.upper - region.lower)
     offset = (direct * region.lower).sum(-1) - prices.flatten(1) @ box.swing.clamp(max=0).flatten()
     value = above.value + best.sum(-1) + (pull.clamp(min=0).sum(-1) + offset)
-    above = DualPoint(value, above.s, above.v, above.conjugates, pull, region)
+    above = DualPoint(value, above.s, above.v, above.conjugates, pull, relaxation)
     return EnvelopePoint(above, prices, received, level, levels, argument, price)
 
 

@@ -13,24 +13,21 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective, given
+from netproof.bounds.dual import given
 from netproof.bounds.envelope.bound import EnvelopePoint, evaluate_envelopes
 from netproof.bounds.envelope.layer import LayerBox
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
-from netproof.operators.hulls.hull import Hull
 
 #: one bit below float64's 53: the magnitude itself is computed with a little rounding
 _MANTISSA_BITS = 52
 
 
 def evaluate_envelopes_exact(
-    graph: Graph,
+    relaxation: Relaxation,
     box: LayerBox,
-    region: Region,
-    hulls: Sequence[Hull],
     objective: Objective,
     s: Sequence[Tensor | None],
     prices: Tensor,
@@ -42,26 +39,27 @@ def evaluate_envelopes_exact(
     row's grid ``2**-p``: ``[B]``. ``order`` sorts the prices, if that is known. Everything is float64; the objective is integer valued, and the graph has passed
     :func:`netproof.graph.exactness.check_exact`.
     """
-    if not region.lower.dtype == prices.dtype == torch.float64:
+    if not relaxation.region.lower.dtype == prices.dtype == torch.float64:
         raise ValueError("exact evaluation needs float64")
-    magnitude = _magnitude(graph, box, region, objective, s, prices)
+    magnitude = _magnitude(relaxation, box, objective, s, prices)
     exponent = (_MANTISSA_BITS - 1 - torch.log2(magnitude.clamp(min=1.0)).ceil()).clamp(max=40)
     exponent = torch.where(torch.isfinite(exponent), exponent, 0.0)
     scale = torch.exp2(exponent)[:, None]
     rounded = tuple(None if m is None else (m * scale).round() / scale for m in s)
     # Rounding keeps the order.
     on_grid = torch.nan_to_num((prices * scale[..., None]).round() / scale[..., None], 0.0, 0.0, 0.0)
-    fits = _magnitude(graph, box, region, objective, rounded, on_grid) * torch.exp2(exponent) < 2.0**_MANTISSA_BITS
+    fits = _magnitude(relaxation, box, objective, rounded, on_grid) * torch.exp2(exponent) < 2.0**_MANTISSA_BITS
     fits &= exponent >= 0
-    point = evaluate_envelopes(graph, box, region, hulls, objective, given(rounded), on_grid, order)
+    point = evaluate_envelopes(relaxation, box, objective, given(rounded), on_grid, order)
     value = torch.where(fits & ~torch.isnan(point.value), point.value, torch.inf)
     return replace(point, above=replace(point.above, value=value)), exponent
 
 
 def _magnitude(
-    graph: Graph, box: LayerBox, region: Region, objective: Objective, s: Sequence[Tensor | None], prices: Tensor
+    relaxation: Relaxation, box: LayerBox, objective: Objective, s: Sequence[Tensor | None], prices: Tensor
 ) -> Tensor:
     """``[B]``: no partial sum in the evaluation of the bound exceeds this, up to relative 1e-12."""
+    graph, region = relaxation.graph, relaxation.region
     # Three sums of products of prices and reaches: the costs, the consensus, and its offset.
     total = objective.constant.abs() + 3 * (prices.abs().flatten(1) @ box.reach.flatten())
 

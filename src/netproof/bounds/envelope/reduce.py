@@ -17,18 +17,14 @@ from netproof.bounds.envelope.knapsack import Knapsack
 from netproof.bounds.envelope.layer import LayerBox
 from netproof.bounds.ranges.reduce import cuts_hold, reduce_ranges
 from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
-from netproof.operators.hulls.hull import Hull
 
 
-def reduce_ranges_by_envelopes(
-    graph: Graph, box: LayerBox, region: Region, hulls: Sequence[Hull], point: EnvelopePoint
-) -> Region:
+def reduce_ranges_by_envelopes(box: LayerBox, point: EnvelopePoint) -> Region:
     """Cut off the ends of pre-activation ranges that cannot meet the objective.
 
     ``point`` must be an exact evaluation (:func:`netproof.bounds.envelope.exact.evaluate_envelopes_exact`).
     """
-    region = reduce_ranges(graph, region, hulls, point.above)
+    region = reduce_ranges(point.above)
     rest = point.value[:, None, None] - point.phi[..., None]
     possible = ~(rest + point.levels < 0)
     number = torch.arange(possible.shape[-1])
@@ -48,7 +44,7 @@ def reduce_ranges_by_envelopes(
 
 
 def envelope_cuts_hold(
-    graph: Graph, box: LayerBox, point: EnvelopePoint, lowers: Sequence[Tensor], uppers: Sequence[Tensor]
+    box: LayerBox, point: EnvelopePoint, lowers: Sequence[Tensor], uppers: Sequence[Tensor]
 ) -> Tensor:
     """Whether an exact evaluation proves all of the new ends of its region's ranges: ``[B]`` bool.
 
@@ -56,7 +52,7 @@ def envelope_cuts_hold(
     """
     region = point.above.region
     low, high = region.range_lower[0], region.range_upper[0]
-    holds = cuts_hold(graph, point.above, [low, *lowers[1:]], [high, *uppers[1:]])
+    holds = cuts_hold(point.above, [low, *lowers[1:]], [high, *uppers[1:]])
     rest = point.value[:, None] - point.phi
     knapsack = Knapsack.of(box, point.prices)
     for cut, start, stop in (

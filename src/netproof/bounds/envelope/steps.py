@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective, given
+from netproof.bounds.dual import given
 from netproof.bounds.envelope.above import Above
 from netproof.bounds.envelope.bound import EnvelopePoint, evaluate_above, evaluate_envelopes
 from netproof.bounds.envelope.layer import LayerBox
 from netproof.bounds.envelope.stored import StoredPrices
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
-from netproof.operators.hulls.hull import Conjugate, Hull
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
+from netproof.operators.hulls.hull import Conjugate
 from netproof.rows import Rows
 
 #: length of a step in widths, and how much of the last one is carried on
@@ -41,11 +41,12 @@ _AT_ONCE = 8
 @dataclass(frozen=True)
 class Schedule:
     """How many steps, and the widths of the smoothing, in units of what a step of the staircase pays: the first, and
-    by how much it shrinks from step to step."""
+    by how much it shrinks from step to step. A row is done where its bound is below ``goal``."""
 
     steps: int
     width: float
     shrink: float
+    goal: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,23 +68,18 @@ class Envelopes(Rows):
 
 
 def improve(
-    graph: Graph,
+    relaxation: Relaxation,
     box: LayerBox,
-    region: Region,
-    hulls: Sequence[Hull],
     objective: Objective,
     prices: Tensor,
     s: Sequence[Tensor],
     schedule: Schedule,
-    goal: float,
 ) -> Envelopes:
-    """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers ``s`` above the first layer; rows below ``goal``
-    are done."""
+    """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers ``s`` above the first layer."""
     parts = []
     for rows in torch.split(torch.arange(len(objective)), _AT_ONCE):
-        some = [hull.take(rows) for hull in hulls]
-        run = _Run(graph, box, region.take(rows), some, objective.take(rows), prices[rows], [m[rows] for m in s])
-        parts.append(run.go(schedule, goal))
+        run = _Run(relaxation.take(rows), box, objective.take(rows), prices[rows], [m[rows] for m in s])
+        parts.append(run.go(schedule))
     return Envelopes.concatenate(parts)
 
 
@@ -92,15 +88,13 @@ class _Run:
 
     def __init__(
         self,
-        graph: Graph,
+        relaxation: Relaxation,
         box: LayerBox,
-        region: Region,
-        hulls: Sequence[Hull],
         objective: Objective,
         prices: Tensor,
         s: Sequence[Tensor],
     ) -> None:
-        self._graph, self._box, self._region, self._hulls = graph, box, region, hulls
+        self._relaxation, self._box, region = relaxation, box, relaxation.region
         self._objective = objective
         self._sign = torch.where(box.swing > 0, 1.0, -1.0).to(prices.dtype)
         self._width = region.upper - region.lower
@@ -112,13 +106,13 @@ class _Run:
         #: what a step of the staircase pays; neurons that pay next to nothing move with the others
         self._unit = torch.maximum(unit, 1e-2 * unit.amax(-1, keepdim=True)).clamp(min=1e-9)
         self._weight = (self._unit @ self._box.reach).clamp(min=1e-9)
-        self._above = Above(graph, region, objective, s, point.above)
+        self._above = Above(relaxation, objective, s, point.above)
         self._middle = middle = torch.full_like(point.above.x, 0.5)
         self._best = Envelopes(short, tuple(m.clone() for m in s), point.value.clone(), middle)
         self._stay = self._rise = torch.zeros_like(self._unit)
         self._start_branches(point)
 
-    def go(self, schedule: Schedule, goal: float) -> Envelopes:
+    def go(self, schedule: Schedule) -> Envelopes:
         width = schedule.width
         for count in range(schedule.steps):
             self._step(width)
@@ -126,7 +120,7 @@ class _Run:
             if count % _EVERY == _EVERY - 1 or count == schedule.steps - 1:
                 short, point = self._evaluate(self._above.s)
                 self._keep(short, point)
-                running = (self._best.value[self._rows] >= goal).nonzero()[:, 0]
+                running = (self._best.value[self._rows] >= schedule.goal).nonzero()[:, 0]
                 if not len(running):
                     break
                 self._start_branches(point)
@@ -139,7 +133,7 @@ class _Run:
         short = StoredPrices.of(self._prices)
         prices, multipliers = short.values(self._prices.dtype), given(s)
         return short, evaluate_envelopes(
-            self._graph, self._box, self._region, self._hulls, self._objective, multipliers, prices, short.order()
+            self._relaxation, self._box, self._objective, multipliers, prices, short.order()
         )
 
     def _keep(self, short: StoredPrices, point: EnvelopePoint) -> None:
@@ -157,8 +151,7 @@ class _Run:
 
     def _take(self, rows: Tensor) -> None:
         self._rows = self._rows[rows]
-        self._region, self._objective = self._region.take(rows), self._objective.take(rows)
-        self._hulls = [hull.take(rows) for hull in self._hulls]
+        self._relaxation, self._objective = self._relaxation.take(rows), self._objective.take(rows)
         self._prices, self._last = self._prices[rows], self._last[rows]
         self._unit, self._weight = self._unit[rows], self._weight[rows]
         self._stay, self._rise = self._stay[rows], self._rise[rows]
@@ -167,7 +160,7 @@ class _Run:
     def _start_branches(self, point: EnvelopePoint) -> None:
         """The corrections of both copies' marginal prices, as the evaluation finds them."""
         layer, c = self._box.layer, point.received
-        low, high = self._region.range_lower[0], self._region.range_upper[0]
+        low, high = self._relaxation.region.range_lower[0], self._relaxation.region.range_upper[0]
         cost = c[..., None] * layer.images - point.levels
         stay = cost.argmin(-1, keepdim=True)
         self._stay = _price_of_range(point, stay, torch.zeros_like(c), low, high)
@@ -178,8 +171,8 @@ class _Run:
 
     def _step(self, width: float) -> None:
         box, layer, sign = self._box, self._box.layer, self._sign
-        low, high = self._region.range_lower[0], self._region.range_upper[0]
-        above = evaluate_above(self._graph, self._region, self._hulls, self._objective, given(self._above.s))
+        low, high = self._relaxation.region.range_lower[0], self._relaxation.region.range_upper[0]
+        above = evaluate_above(self._relaxation, self._objective, given(self._above.s))
         c = above.v[0]
         c = torch.zeros_like(low) if c is None else c
         wide = width * self._unit

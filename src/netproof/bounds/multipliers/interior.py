@@ -13,21 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective
-from netproof.bounds.region import Region
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation
-from netproof.operators.hulls.hull import Hull, PolygonHull
+from netproof.operators.hulls.hull import PolygonHull
 from netproof.rows import Rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 _START = 0.01
 _STEP_FRACTION = 0.98
-#: relative gap at which a program whose optimum is above 0 counts as solved
+#: for whether a bound falls below 0, the optimum need not be known well
 _CLOSE = 0.25
 #: larger systems are left to first-order steps
 _MAX_SIZE = 256
@@ -45,11 +50,11 @@ class InteriorResult(Rows):
     x : its input, ``[B, n_input]``
     """
 
-    s: tuple[Tensor, ...]
-    value: Tensor
-    a: tuple[Tensor, ...]
-    h: tuple[Tensor, ...]
-    x: Tensor
+    s: tuple[Float[Tensor, "B _"], ...]
+    value: Float[Tensor, " B"]
+    a: tuple[Float[Tensor, "B _"], ...]
+    h: tuple[Float[Tensor, "B _"], ...]
+    x: Float[Tensor, "B n"]
 
 
 def has_interior_solver(graph: Graph) -> bool:
@@ -85,10 +90,13 @@ class _State(Rows):
 
 
 class InteriorSolver:
-    """Solves batches on one graph (see :func:`has_interior_solver`); float64."""
+    """Solves batches on one graph (see :func:`has_interior_solver`); float64.
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    ``close`` is the relative gap at which a program whose optimum is above 0 counts as solved.
+    """
+
+    def __init__(self, graph: Graph, close: float = _CLOSE) -> None:
+        self.graph, self._close = graph, close
         linears = [graph.nodes[i - 1].operator for i in graph.activations]
         self._weights: list[Tensor] = []
         self._biases: list[Tensor] = []
@@ -113,20 +121,18 @@ class InteriorSolver:
 
     def solve(
         self,
-        region: Region,
-        hulls: Sequence[Hull],
+        relaxation: Relaxation,
         objective: Objective,
-        start: Sequence[Tensor],
+        start: Sequence[Float[Tensor, "#B _"]],
         iterations: int,
         goal: float,
-        close: float = _CLOSE,
     ) -> InteriorResult:
         """Lower the bounds of a batch, starting from multipliers ``start``.
 
         A row is done once its bound is below ``goal``, or once its linear program is solved to a
-        relative gap of ``close`` and the optimum is above 0.
+        relative gap of the solver's ``close`` and the optimum is above 0.
         """
-        state = self._begin(region, hulls, objective, start)
+        state = self._begin(relaxation, objective, start)
         best_value, _ = self._bound(state, state.s)
         best_s = [m.clone() for m in state.s]
         points = [(state.lam[k], state.argument[k], state.image[k]) for k in range(len(state.s))]
@@ -151,7 +157,7 @@ class InteriorSolver:
                 a[k][state.row], h[k][state.row] = mean_a, mean_h
                 primal = primal + (state.received[k] * mean_h).sum(-1) + (state.direct[k] * mean_a).sum(-1)
             x[state.row] = state.x
-            solved = (primal > 0) & (primal_residual < 1e-2) & (value - primal < close * primal.clamp(min=1.0))
+            solved = (primal > 0) & (primal_residual < 1e-2) & (value - primal < self._close * primal.clamp(min=1.0))
             if bool(solved.any()):
                 state = state.take((~solved).nonzero()[:, 0])
                 if not len(state.row):
@@ -161,15 +167,16 @@ class InteriorSolver:
             best_value,
             tuple(part / unit for part, unit in zip(a, self._units, strict=True)),
             tuple(h),
-            x + region.lower,
+            x + relaxation.region.lower,
         )
 
-    def _begin(self, region: Region, hulls: Sequence[Hull], objective: Objective, start: Sequence[Tensor]) -> _State:
+    def _begin(self, relaxation: Relaxation, objective: Objective, start: Sequence[Tensor]) -> _State:
+        region, hulls = relaxation.region, relaxation.hulls
         rows = len(objective)
         width = (region.upper - region.lower).clamp(min=1e-3).expand(rows, -1)
         offset = (region.lower @ self._weights[0].T + self._biases[0]).expand(rows, -1)
         argument, image, direct, received, s = [], [], [], [], []
-        for k, index in enumerate(self._graph.activations):
+        for k, index in enumerate(self.graph.activations):
             hull = hulls[k]
             assert isinstance(hull, PolygonHull)
             unit = self._units[k]
@@ -232,7 +239,7 @@ class InteriorSolver:
         rho = [x @ self._weights[0].T + state.offset - a[0]]
         rho += [h[k - 1] @ self._weights[k].T + self._biases[k] - a[k] for k in range(1, layers)]
         pairs = 2 * x.shape[1] + sum(lam.shape[1] * lam.shape[2] for lam in state.lam)
-        gap = _gap(x, y, zl, zu, state.lam, state.z) / pairs
+        gap = _gap([x, y, *state.lam], [zl, zu, *state.z]) / pairs
         theta_x = 1 / (zl / x + zu / y)
         theta = [lam / z for lam, z in zip(state.lam, state.z, strict=True)]
         weight = [t.sum(-1, keepdim=True) for t in theta]
@@ -274,12 +281,8 @@ class InteriorSolver:
         )
         p, d = primal.clamp(max=1.0)[:, None], dual.clamp(max=1.0)[:, None]
         after = _gap(
-            x + p * dx,
-            y - p * dx,
-            zl + d * dzl,
-            zu + d * dzu,
-            [lam + p[..., None] * m for lam, m in zip(state.lam, dlam, strict=True)],
-            [z + d[..., None] * m for z, m in zip(state.z, dz, strict=True)],
+            [x + p * dx, y - p * dx, *(lam + p[..., None] * m for lam, m in zip(state.lam, dlam, strict=True))],
+            [zl + d * dzl, zu + d * dzu, *(z + d[..., None] * m for z, m in zip(state.z, dz, strict=True))],
         )
         centre = ((after / pairs / gap).clamp(0, 1) ** 3 * gap)[:, None]
         ds, dx, dzl, dzu, dz, dlam, primal, dual = direction(
@@ -322,11 +325,11 @@ class InteriorSolver:
         return factor
 
 
-def _gap(x: Tensor, y: Tensor, zl: Tensor, zu: Tensor, lam: list[Tensor], z: list[Tensor]) -> Tensor:
+def _gap(primal: Sequence[Tensor], slack: Sequence[Tensor]) -> Tensor:
     """Complementarity, summed per row."""
-    total = (x * zl).sum(1) + (y * zu).sum(1)
-    for weight, slack in zip(lam, z, strict=True):
-        total = total + (weight * slack).flatten(1).sum(1)
+    total = (primal[0] * slack[0]).sum(1)
+    for one, other in zip(primal[1:], slack[1:], strict=True):
+        total = total + (one * other).flatten(1).sum(1)
     return total
 
 

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
+from netproof.bounds.crown import crown_lines
+from netproof.bounds.multipliers.adam import ByAutograd, Rates, Until, minimize
+from netproof.bounds.objective import Objective
+from netproof.bounds.relaxation import Relaxation
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
 _STEPS = 30
+_CROWN_STEPS, _LENGTH = 11, 0.5
+#: Adam's steps do not depend on how large the constraints are
+_RATES = Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12)
+
+#: the objective of every row under weights ``[B, m]`` of its constraints
+Weighed = Callable[[Tensor], Objective]
 
 
-def best_mixture(slopes: Tensor, constant: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+def best_mixture(
+    slopes: Float[Tensor, "B m n"],
+    constant: Float[Tensor, "B m"],
+    lower: Float[Tensor, "B n"],
+    upper: Float[Tensor, "B n"],
+) -> Float[Tensor, "B m"]:
     """Weights of rows of upper lines ``slopes x + constant`` whose mixture has a small maximum over the box.
 
     Minimizes the convex ``max_x sum_i mu_i (slopes_i x + constant_i)`` over the simplex by entropic descent (Beck and
@@ -40,3 +63,24 @@ def best_mixture(slopes: Tensor, constant: Tensor, lower: Tensor, upper: Tensor)
         best = torch.where(gained[:, None], mu, best)
         theta = theta - 4.0 / (1 + 0.2 * step) * (level + (reach @ mixed.sign()[..., None])[..., 0])
     return best / best.amax(-1, keepdim=True)
+
+
+def crown_mixture(relaxation: Relaxation, weighed: Weighed, start: Float[Tensor, "B m"]) -> Float[Tensor, "B m"]:
+    """Weights with which CROWN's bound of a mixture is small, from logarithms ``[B, m]`` of weights on.
+
+    Returns ``[B, m]``, at least 0, their sum 1. The mixture may depend on the weights in any way that has a derivative.
+    """
+    (theta,), _ = minimize(_Weights(relaxation, weighed, start), _RATES, Until(_CROWN_STEPS))
+    return torch.softmax(theta, 1)
+
+
+class _Weights(ByAutograd):
+    """Logarithms of weights; all rows stay to the end, for no bound is low enough."""
+
+    def __init__(self, relaxation: Relaxation, weighed: Weighed, start: Float[Tensor, "B m"]) -> None:
+        super().__init__([start], [_LENGTH])
+        self._relaxation, self._weighed = relaxation, weighed
+
+    def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
+        mixed = self._weighed(torch.softmax(parameters[0], 1))
+        return crown_lines(self._relaxation, mixed).value

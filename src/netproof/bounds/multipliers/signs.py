@@ -15,16 +15,23 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.backward import bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.kink_hull import KinkHull
+from netproof.operators.sums import feature_sum
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int8, Int64
+
 
 #: sides of a split: not split, left of 0 (the piece ``left * a``), right of it
 WHOLE, LEFT, RIGHT = 0, -1, 1
@@ -45,7 +52,7 @@ class SignDual:
 
     Attributes
     ----------
-    graph, region : in one dtype
+    relaxation : in one dtype, on one device
     index : per activation the open features, ``[m_k]``
     closed : per activation the slope of every closed feature (anything at open ones), ``[n_k]``
     lower, upper : ranges of the open features of all activations, one after the other, ``[m]``
@@ -53,14 +60,13 @@ class SignDual:
     sizes : numbers of open features per activation
     """
 
-    graph: Graph
-    region: Region
-    index: tuple[Tensor, ...]
-    closed: tuple[Tensor, ...]
-    lower: Tensor
-    upper: Tensor
-    left: Tensor
-    right: Tensor
+    relaxation: Relaxation
+    index: tuple[Int64[Tensor, " _"], ...]
+    closed: tuple[Float[Tensor, " _"], ...]
+    lower: Float[Tensor, " m"]
+    upper: Float[Tensor, " m"]
+    left: Float[Tensor, " m"]
+    right: Float[Tensor, " m"]
 
     @classmethod
     def of(cls, graph: Graph, region: Region) -> SignDual:
@@ -78,10 +84,18 @@ class SignDual:
             left.append(torch.full_like(lower[-1], hull.left))
             right.append(torch.full_like(lower[-1], hull.right))
         parts = [torch.cat(part) if part else region.lower.new_zeros(0) for part in (lower, upper, left, right)]
-        return cls(graph, region, tuple(index), tuple(closed), *parts)
+        return cls(Relaxation(graph, region), tuple(index), tuple(closed), *parts)
 
     def __len__(self) -> int:
         return self.lower.shape[0]
+
+    @property
+    def graph(self) -> Graph:
+        return self.relaxation.graph
+
+    @property
+    def region(self) -> Region:
+        return self.relaxation.region
 
     @property
     def device(self) -> torch.device:
@@ -100,14 +114,13 @@ class SignDual:
             return part.to(target, dtype)
 
         return SignDual(
-            self.graph.to(dtype, target),
-            self.region.to(dtype, target),
+            self.relaxation.to(dtype, target),
             tuple(which.to(target) for which in self.index),
             tuple(map(moved, self.closed)),
             *map(moved, (self.lower, self.upper, self.left, self.right)),
         )
 
-    def part(self, side: Tensor) -> Region:
+    def part(self, side: Int8[Tensor, " m"]) -> Region:
         """The region cut to sides of open features, ``[m]`` int8."""
         ends = list(itertools.accumulate(self.sizes, initial=0))
         region = self.region
@@ -119,19 +132,24 @@ class SignDual:
             region = region.with_range(k, low, high)
         return region
 
-    def chords(self) -> tuple[Tensor, Tensor]:
+    def chords(self) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
         """Slope and value at 0 of the line over each open range, ``[m]``."""
         low, high = self.left * self.lower, self.right * self.upper
         slope = (high - low) / (self.upper - self.lower)
         return slope, high - slope * self.upper
 
-    def crown_alpha(self) -> Tensor:
+    def crown_alpha(self) -> Float[Tensor, " m"]:
         """CROWN's choice of the lower line, ``[m]``."""
         return torch.where(self.lower + self.upper > 0, self.right, self.left)
 
     def bound_halves(
-        self, objective: Objective, side: Tensor, feature: Tensor, alpha: Tensor, beta: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        objective: Objective,
+        side: Int8[Tensor, "B m"],
+        feature: Int64[Tensor, " B"],
+        alpha: Float[Tensor, "#B m"],
+        beta: Float[Tensor, "#B m"],
+    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         """Bounds of both halves of each row, split at its feature ``[B]``, by multipliers that both have."""
         values = []
         for half in (LEFT, RIGHT):
@@ -143,11 +161,10 @@ class SignDual:
     def bound(
         self,
         objective: Objective,
-        side: Tensor,
-        alpha: Tensor,
-        beta: Tensor,
+        side: Int8[Tensor, "#B m"],
+        alpha: Float[Tensor, "#B m"],
+        beta: Float[Tensor, "#B m"],
         rounding: Rounding | None = None,
-        error: Tensor | None = None,
     ) -> SignPoint:
         """Bound objectives on parts of the region.
 
@@ -158,7 +175,6 @@ class SignDual:
         alpha : ``[B, m]``, slopes of lower lines; brought between the two slopes
         beta : ``[B, m]``, of at least 0; brought there, and used only where a feature is split
         rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
-        error : ``[B]``, what the objective itself may be off by, weighed like the rest
         """
         split = side != WHOLE
         piece = torch.where(side == RIGHT, self.right, self.left)
@@ -179,11 +195,9 @@ class SignDual:
             arriving[k] = open_v
             up, down = open_v.clamp(min=0), open_v.clamp(max=0)
             open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
-            return s.index_copy(1, which, open_s), (up * offset[:, mine]).sum(-1)
+            return s.index_copy(1, which, open_s), feature_sum(up * offset[:, mine])
 
-        lines = bound_backwards(
-            self.graph, self.region, objective.coefficients, objective.constant, activate, rounding, error=error
-        )
+        lines = bound_backwards(self.relaxation, objective, activate, rounding)
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
         return SignPoint(lines.value, v, lines.coefficients)
 
@@ -192,6 +206,6 @@ class SignDual:
 class SignPoint:
     """A bound: ``value`` ``[B]``, what arrived at open features ``v`` ``[B, m]``, the form in the input ``[B, n]``."""
 
-    value: Tensor
-    v: Tensor
-    input_coefficients: Tensor
+    value: Float[Tensor, " B"]
+    v: Float[Tensor, "#B m"]
+    input_coefficients: Float[Tensor, "#B n"]

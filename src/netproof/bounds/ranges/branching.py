@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import Objective
-from netproof.bounds.look_ahead import look_ahead
+from netproof.bounds.look_ahead import Tries, look_ahead
 from netproof.bounds.multipliers.sign_steps import Choice
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
+from netproof.bounds.objective import Objective
 
 #: the weight of scores by lines between the slopes
 _SAY = 1e-3
@@ -48,16 +47,12 @@ def choose_split(
     objective: Objectives,
     side: Tensor,
     choice: Choice,
-    width: int,
-    goal: float = 0.0,
-    rows_at_once: int = 1024,
-    deadline: float = math.inf,
+    tries: Tries,
 ) -> tuple[Tensor, Tensor]:
     """The feature to split in each row ``[B]``, and whether there is one ``[B]`` bool, on the device that ``side`` is on.
 
-    Of the ``width`` features with the largest scores, the one for which the bounds of both halves, as far as they are
-    above ``goal``, have the smallest sum; the first of them where ``time.monotonic()`` comes to ``deadline`` before that. The
-    work is done on the dual's device.
+    Of the features with the largest scores, the one for which the bounds of both halves, as far as they are above 0,
+    have the smallest sum. The work is done on the dual's device.
     """
     count, home = len(side), side.device
     if not len(dual):
@@ -66,7 +61,7 @@ def choose_split(
     side, choice = side.to(dual.device), choice.to(choice.alpha.dtype, dual.device)
     every = torch.arange(count, device=dual.device)
     score = candidate_scores(dual, objective(every), side, choice)
-    best, candidates = score.topk(min(width, score.shape[1]), 1)
+    best, candidates = score.topk(min(tries.width, score.shape[1]), 1)
     usable = torch.isfinite(best)
     if best.shape[1] <= 1:
         return candidates[:, 0].to(home), usable[:, 0].to(home)
@@ -74,8 +69,7 @@ def choose_split(
     def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
         tried = choice.take(row)
         asked = candidates[row, column]
-        lower, upper = dual.bound_halves(objective(row), side[row], asked, tried.alpha, tried.beta)
-        return lower - goal, upper - goal
+        return dual.bound_halves(objective(row), side[row], asked, tried.alpha, tried.beta)
 
-    total = look_ahead(usable, bound_halves, rows_at_once, deadline)
+    total = look_ahead(usable, bound_halves, tries.at_once, tries.deadline)
     return candidates.gather(1, total.argmin(1, keepdim=True))[:, 0].to(home), usable[:, 0].to(home)

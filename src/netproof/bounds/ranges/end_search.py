@@ -14,24 +14,23 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.look_ahead import Tries
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.bounds.ranges.leaves import Leaves, Pool
-from netproof.bounds.region import Region
-from netproof.graph.graph import Graph
+from netproof.graph.budget import Budget
 
 #: steps on the whole region, on a part, and on one with nothing left to split; candidates for a split
 _ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 1, 60, 4
-#: lengths of steps on a part, against those on the whole region
-_SCALE = 1.0
 #: an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
 _JUDGED, _HOPE = 8, 2
 #: splits for every end to begin with, and to end with
 _FIRST_MOST, _LAST_MOST = 8, 1 << 14
 #: parts bounded at once at most, and bytes of float64 tensors that they may occupy, 12 of the largest node for each
-_MOST_ROWS, _ROWS_BYTES, _TENSORS = 512, 256 << 20, 12
+_BATCH, _TENSORS = Budget(256 << 20, least=8, most=512), 12
 #: an end within this share of the range's width from a value that is attained is not searched for any longer
 _NEAR = 0.02
 #: below the target by this share of a typical width is enough for the search in float32 to stop
@@ -45,7 +44,7 @@ class EndSearch:
 
     Parameters
     ----------
-    graph, region : piecewise linear, of one row, float64
+    dual : of the graph and the region, float64
     lower, upper : ``[n]``, float64, ranges of the outputs that are known to hold
     side : ``[m]`` int8, the part of the region that is meant, by sides of its open features; None for all of it
     memory : bytes that parts waiting to be split may occupy; beyond, the search rests
@@ -60,25 +59,23 @@ class EndSearch:
 
     def __init__(
         self,
-        graph: Graph,
-        region: Region,
+        dual: SignDual,
         lower: Tensor,
         upper: Tensor,
         side: Tensor | None = None,
         memory: int = 256 << 20,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._graph = graph
-        self._dual = SignDual.of(graph, region)
-        self._light = self._dual.to(torch.float32, device)
+        graph, region = dual.graph, dual.region
+        self._graph, self._dual = graph, dual
+        self._dual32 = self._dual.to(torch.float32, device)
         self._rounding = Rounding.of(graph, region)
         self._side = torch.zeros(len(self._dual), dtype=torch.int8) if side is None else side
         self._part = side is not None
         self._memory = memory
         self._n = n = len(lower)
         self._width = (upper - lower).repeat(2)
-        largest = max(node.size for node in graph.nodes)
-        self._rows = max(8, min(_MOST_ROWS, _ROWS_BYTES // (8 * _TENSORS * largest)))
+        self._rows = _BATCH.rows(graph, _TENSORS)
         self.bound = torch.cat([upper, -lower])
         self.attained = torch.full_like(self.bound, -torch.inf)
         self.count = 0
@@ -152,12 +149,12 @@ class EndSearch:
 
     def _start(self, end: Tensor, deadline: float) -> None:
         """Bound ends on the whole region."""
-        alpha = self._light.crown_alpha().cpu()
+        alpha = self._dual32.crown_alpha().cpu()
         for part in torch.split(end, self._rows):
-            rows = len(part), len(self._light)
+            rows = len(part), len(self._dual32)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
-            self._pool.push(self._bound(whole, _ROOT_STEPS, 1.0, self._target(), deadline))
+            self._pool.push(self._bound(whole, _ROOT_STEPS, self._target(), deadline))
         self._started[end] = True
         self._settle()
         self._begun[end] = self.bound[end]
@@ -187,11 +184,11 @@ class EndSearch:
             return self._objective(owner[rows], torch.float32, goal[rows])
 
         feature, splittable = choose_split(
-            self._light, objective, batch.side, batch.choice(), _LOOK_AHEAD, rows_at_once=2 * self._rows
+            self._dual32, objective, batch.side, batch.choice(), Tries(_LOOK_AHEAD, 2 * self._rows)
         )
         stuck = batch.take((~splittable).nonzero()[:, 0])
         if len(stuck):
-            final = self._bound(stuck, _LEAF_STEPS, 1.0, target, deadline)
+            final = self._bound(stuck, _LEAF_STEPS, target, deadline)
             self._put_aside(final.owner, final.value)
         rows = splittable.nonzero()[:, 0]
         if not len(rows):
@@ -203,22 +200,19 @@ class EndSearch:
             one.side[at] = half
             one.beta[at] = 0.0
             halves.append(one)
-        self._pool.push(self._bound(Leaves.concatenate(halves), _STEPS, _SCALE, target, deadline))
+        self._pool.push(self._bound(Leaves.concatenate(halves), _STEPS, target, deadline))
 
-    def _bound(self, leaves: Leaves, steps: int, scale: float, target: Tensor, deadline: float) -> Leaves:
+    def _bound(self, leaves: Leaves, steps: int, target: Tensor, deadline: float) -> Leaves:
         """The same parts with better multipliers, and what these prove."""
         self.count += len(leaves)
         owner = leaves.owner
-        light_owner, goal = self._asked(owner, target)
+        owner32, goal = self._asked(owner, target)
         choice, _ = optimize_signs(
-            self._light,
-            lambda rows, _: self._objective(light_owner[rows], torch.float32, goal[rows]),
+            self._dual32,
+            lambda rows, _: self._objective(owner32[rows], torch.float32, goal[rows]),
             leaves.side,
             leaves.choice(),
-            steps,
-            goal=-_MARGIN * float(self._width[owner].median()),
-            scale=scale,
-            deadline=deadline,
+            Until(steps, -_MARGIN * float(self._width[owner].median()), deadline),
         )
         double = choice.to(torch.float64)
         objective = self._objective(owner, torch.float64)
@@ -230,7 +224,7 @@ class EndSearch:
 
     def _asked(self, owner: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Owners and their targets, as a search in float32 takes them and where it is done."""
-        return owner.to(self._light.device), target[owner].to(self._light.device, torch.float32)
+        return owner.to(self._dual32.device), target[owner].to(self._dual32.device, torch.float32)
 
     def _objective(self, end: Tensor, dtype: torch.dtype, goal: Tensor | None = None) -> Objective:
         """The objectives of ends, less a goal where there is one, on the device that the numbers of the ends are on."""

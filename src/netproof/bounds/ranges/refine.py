@@ -12,16 +12,16 @@ from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.tiles import Tile, cut, groups
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation
-from netproof.operators.hulls.hull import Hull
 
 #: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
-_BYTES = 32 << 20
-_TENSORS = 6
+_BATCH, _TENSORS = Budget(32 << 20, least=8), 6
 #: an end so many times as far out as everything else that is known of a layer is bounded for its own sake
 _FAR = 64.0
 
@@ -32,9 +32,9 @@ def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
     return ~torch.isnan(graph.activation(graph.activations[k]).split_point((low + high) / 2, low, high))
 
 
-def rows_at_once(graph: Graph, budget: int = _BYTES) -> int:
-    """How many rows to bound at once within a budget of bytes."""
-    return max(8, budget // (8 * _TENSORS * max(node.size for node in graph.nodes)))
+def rows_at_once(graph: Graph, budget: Budget = _BATCH) -> int:
+    """How many rows to bound at once within a budget."""
+    return budget.rows(graph, _TENSORS)
 
 
 def behind_activations(graph: Graph) -> list[bool]:
@@ -68,7 +68,9 @@ def refine_ranges(
     rounding = Rounding.begun(graph, region)
     for k, index in enumerate(graph.activations):
         rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
-        region = refine_layer(graph, region, k, rounding, deadline, propagate)
+        refined = refine_layer(graph, region, k, rounding, deadline)
+        if refined is not region:
+            region = propagate(graph, refined)
     return region
 
 
@@ -78,10 +80,11 @@ def refine_layer(
     k: int,
     rounding: Rounding,
     deadline: float = math.inf,
-    propagate: Propagate = propagate_intervals,
     threads: int | None = None,
 ) -> Region:
     """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it.
+
+    What follows from its ranges for those below is not worked out.
 
     ``rounding`` is of a region that holds this one, up to the activation's operand at least.
     ``threads`` is how many batches are bounded at a time, by default as many as PyTorch would use.
@@ -98,7 +101,7 @@ def refine_layer(
     left = ends.open[row, feature].nonzero()[:, 0]
     ends.improve(row[left], feature[left], above[left], deadline)
     ends.improve(*ends.far(), deadline)
-    return propagate(graph, region.with_range(k, ends.low, ends.high))
+    return region.with_range(k, ends.low, ends.high)
 
 
 class _Ends:
@@ -139,7 +142,7 @@ class _Ends:
         parts = groups(graph, operand, feature)
         whole = None
         if len(parts) == 1:
-            whole = Tile(graph, region, rounding, torch.arange(graph.nodes[operand].size), operand)
+            whole = Tile(Relaxation(graph, region), rounding, torch.arange(graph.nodes[operand].size), operand)
             parts = list(torch.split(parts[0], rows_at_once(graph)))
 
         def bound(which: Tensor) -> Tensor:
@@ -171,31 +174,20 @@ def in_threads(function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], th
 def bound_tile(tile: Tile, row: Tensor, feature: Tensor, sign: Tensor, deadline: float = math.inf) -> Tensor:
     """:func:`bound_features` of pairs that a tile holds, infinite for those that time did not allow."""
     at = torch.searchsorted(tile.features, feature)
-    found = torch.full((len(row),), torch.inf, dtype=tile.region.lower.dtype)
-    for part in torch.split(torch.arange(len(row)), rows_at_once(tile.graph)):
+    found = torch.full((len(row),), torch.inf, dtype=tile.relaxation.region.lower.dtype)
+    for part in torch.split(torch.arange(len(row)), rows_at_once(tile.relaxation.graph)):
         if time.monotonic() >= deadline:
             break
-        found[part] = bound_features(
-            tile.graph, tile.region, tile.hulls, tile.node, row[part], at[part], sign[part], tile.rounding
-        )
+        found[part] = bound_features(tile, row[part], at[part], sign[part])
     return found
 
 
-def bound_features(
-    graph: Graph,
-    region: Region,
-    hulls: Sequence[Hull],
-    node: int,
-    row: Tensor,
-    feature: Tensor,
-    sign: Tensor,
-    rounding: Rounding,
-) -> Tensor:
-    """Upper bounds of ``sign * a``, one per pair of a row and a feature ``a`` of a node, ``sign`` 1 or -1: ``[P]``."""
-    pairs = len(row)
-    c = torch.zeros(pairs, graph.nodes[node].size, dtype=region.lower.dtype)
-    c[torch.arange(pairs), feature] = sign
-    if len(region) > 1:
-        region, hulls = region.take(row), tuple(hull.take(row) for hull in hulls)
-    objective = Objective({node: c}, torch.zeros(pairs, dtype=region.lower.dtype))
-    return crown_lines(graph, region, hulls, objective, rounding).value
+def bound_features(tile: Tile, row: Tensor, place: Tensor, sign: Tensor) -> Tensor:
+    """Upper bounds of ``sign * a``, one per pair of a row and a place ``a`` in the tile's node, ``sign`` 1 or -1: ``[P]``."""
+    relaxation, node, pairs = tile.relaxation, tile.node, len(row)
+    c = torch.zeros(pairs, relaxation.graph.nodes[node].size, dtype=relaxation.region.lower.dtype)
+    c[torch.arange(pairs), place] = sign
+    if len(relaxation) > 1:
+        relaxation = relaxation.take(row)
+    objective = Objective({node: c}, torch.zeros(pairs, dtype=c.dtype))
+    return crown_lines(relaxation, objective, tile.rounding).value

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import behind_activations, rows_at_once
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 
 #: bytes that the tensors of one batch of optimizations may occupy, as if they kept no gradients
-_BYTES = 64 << 20
+_BATCH = Budget(64 << 20, least=8)
 
 
 def refine_by_alpha(
@@ -31,7 +33,7 @@ def refine_by_alpha(
     Slopes are found in float32 on ``device``; the ranges are rigorous, the error term that of the ranges above.
     """
     behind = behind_activations(graph)
-    at_once = max(4, rows_at_once(graph, _BYTES))
+    at_once = rows_at_once(graph, _BATCH)
     rounding = Rounding.begun(graph, region)
     hidden = 0
     for k, index in enumerate(graph.activations):
@@ -45,37 +47,35 @@ def refine_by_alpha(
             continue
         rounding = rounding.up_to(graph, region, operand)
         low, high = region.range_lower[k].clone(), region.range_upper[k].clone()
-        light = dual.to(torch.float32, device)
+        dual32 = dual.to(torch.float32, device)
         for part in torch.split(feature, at_once):
             if time.monotonic() >= deadline:
                 return propagate_intervals(graph, region.with_range(k, low, high))
-            value = _bounds(dual, light, operand, part, rounding, steps, deadline)
+            value = _bounds(dual, dual32, operand, part, rounding, Until(steps, 0.0, deadline))
             high[0, part] = torch.minimum(high[0, part], value[: len(part)])
             low[0, part] = torch.maximum(low[0, part], -value[len(part) :])
         region = propagate_intervals(graph, region.with_range(k, low, high))
     return region
 
 
-def _bounds(
-    dual: SignDual, light: SignDual, node: int, feature: Tensor, rounding: Rounding, steps: int, deadline: float
-) -> Tensor:
+def _bounds(dual: SignDual, dual32: SignDual, node: int, feature: Tensor, rounding: Rounding, until: Until) -> Tensor:
     """Upper bounds of ``a`` and then of ``-a`` for features of a node."""
     rows = 2 * len(feature)
     c = torch.zeros(rows, dual.graph.nodes[node].size, dtype=torch.float64)
     c[torch.arange(rows), feature.repeat(2)] = 1.0
     c[len(feature) :] *= -1
-    light_c = c.to(light.device, torch.float32)
+    c32 = c.to(dual32.device, torch.float32)
     side = torch.zeros(rows, len(dual), dtype=torch.int8)
     start = Choice(
-        light.crown_alpha().cpu().expand(rows, -1),
+        dual32.crown_alpha().cpu().expand(rows, -1),
         torch.zeros(rows, len(dual), dtype=torch.float32),
         torch.zeros(rows, 1, dtype=torch.float32),
     )
 
     def mixed(chosen: Tensor, weight: Tensor) -> Objective:
-        return Objective({node: light_c[chosen]}, light_c.new_zeros(len(chosen)))
+        return Objective({node: c32[chosen]}, c32.new_zeros(len(chosen)))
 
-    choice, _ = optimize_signs(light, mixed, side, start, steps, deadline=deadline)
+    choice, _ = optimize_signs(dual32, mixed, side, start, until)
     double = choice.to(torch.float64)
     objective = Objective({node: c}, torch.zeros(rows, dtype=torch.float64))
     return dual.bound(objective, side, double.alpha, double.beta, rounding).value

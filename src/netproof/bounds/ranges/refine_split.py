@@ -91,7 +91,7 @@ class SplitRefiner:
         known = region.range_lower[k][0, part.feature], region.range_upper[k][0, part.feature]
         dual = SignDual.of(part.graph, part.region)
         side = sides_of(dual, [one for one in self._cell if one.k < k], part.kept) if self._cell else None
-        search = EndSearch(part.graph, part.region, *known, side, self._memory, self._device)
+        search = EndSearch(dual, *known, side, self._memory, self._device)
         self._kept[k] = part, search
         return part, search
 

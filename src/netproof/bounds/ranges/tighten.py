@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import DualPoint, Objective, crown, evaluate_dual, hulls_of
+from netproof.bounds.dual import DualPoint, crown, evaluate_dual
 from netproof.bounds.multipliers.interior import InteriorSolver
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
@@ -111,7 +113,7 @@ def tighten_ranges(graph: Graph, region: Region, *, last: bool = True, listener:
             if listener is not None:
                 ends = torch.cat([new_high[at], new_low[at]])
                 better = torch.cat([new_high[at] < high[at], new_low[at] > low[at]])
-                listener(_cuts(graph, point, k, row[part], feature[part], ends, better))
+                listener(_cuts(point, k, row[part], feature[part], ends, better))
         region = propagate_intervals(graph, region.with_range(k, new_low, new_high))
     return region
 
@@ -151,7 +153,7 @@ def tighten_by_program(
         feature = (image_low < image_high).nonzero()[:, 0]
         if not len(feature):
             continue
-        solver = InteriorSolver(used)
+        solver = InteriorSolver(used, _PROGRAM_CLOSE)
         cut = Region(
             inside.lower,
             inside.upper,
@@ -161,7 +163,7 @@ def tighten_by_program(
         for part in torch.split(feature, _PROGRAM_ROWS // 2):
             if time.monotonic() >= deadline:
                 break
-            point = _program_directions(used, cut, solver, operand, part, required is not None)
+            point = _program_directions(solver, cut, operand, part, required is not None)
             top, bottom = point.value.chunk(2)
             old_high, old_low = high[part], low[part]
             high[part] = torch.minimum(old_high, top.floor())
@@ -169,7 +171,7 @@ def tighten_by_program(
             if listener is not None:
                 ends = torch.cat([high[part], low[part]])
                 better = torch.cat([high[part] < old_high, low[part] > old_low])
-                cuts = _cuts(used, point, k, torch.zeros_like(part), part, ends, better)
+                cuts = _cuts(point, k, torch.zeros_like(part), part, ends, better)
                 listener(cuts if required is None else _weighted(cuts))
         inside = propagate_intervals(whole, inside.with_range(k, low[None], high[None]))
     if required is None:
@@ -212,14 +214,13 @@ def _with_requirement(graph: Graph, region: Region, required: Objective) -> tupl
     return widened, propagate_intervals(widened, constrained)
 
 
-def _cuts(
-    graph: Graph, point: DualPoint, k: int, row: Tensor, feature: Tensor, end: Tensor, better: Tensor
-) -> RangeCuts:
+def _cuts(point: DualPoint, k: int, row: Tensor, feature: Tensor, end: Tensor, better: Tensor) -> RangeCuts:
     """The cuts that bounds of ``+a`` and then ``-a`` of features give, for those ends that are ``better``.
 
     The objective ``+-a_j`` becomes ``+-1`` more at the multiplier of ``a_j``: over what is cut off,
     ``phi`` then takes the value that the end has in the bound.
     """
+    graph = point.relaxation.graph
     kept = better.nonzero()[:, 0]
     is_lower = kept >= len(feature)
     which = feature.repeat(2)[kept]
@@ -240,13 +241,13 @@ def _weighted(cuts: RangeCuts) -> RangeCuts:
 
 
 def _program_directions(
-    graph: Graph, region: Region, solver: InteriorSolver, node: int, feature: Tensor, required: bool
+    solver: InteriorSolver, region: Region, node: int, feature: Tensor, required: bool
 ) -> DualPoint:
     """Upper bounds of ``+a`` and then ``-a`` of features of a node on a one-row region, with every range a constraint.
 
     ``required`` says that the last output is the required objective, whose multiplier has a sign.
     """
-    rows = 2 * len(feature)
+    graph, rows = solver.graph, 2 * len(feature)
     sub = region.take(torch.zeros(rows, dtype=torch.int64))
     coefficients = torch.zeros(rows, graph.nodes[node].size, dtype=region.lower.dtype)
     coefficients[torch.arange(rows), feature.repeat(2)] = 1
@@ -255,19 +256,19 @@ def _program_directions(
     objective = Objective(
         {node: coefficients, len(graph.nodes) - 1: outputs}, torch.zeros(rows, dtype=region.lower.dtype)
     )
-    hulls = hulls_of(graph, sub)
-    start = evaluate_dual(graph, sub, hulls, objective, crown(hulls))
+    relaxation = Relaxation(graph, sub)
+    start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
     known = [
         torch.zeros_like(low) if m is None else m.expand_as(low)
         for m, low in zip(start.s, sub.range_lower, strict=True)
     ]
-    solved = solver.solve(sub, hulls, objective, known, _PROGRAM_ITERATIONS, -torch.inf, _PROGRAM_CLOSE)
+    solved = solver.solve(relaxation, objective, known, _PROGRAM_ITERATIONS, -torch.inf)
     s = solved.s
     if required:
         # It is at least 0, so that only a multiplier of at least 0 says something.
         weight = torch.cat([s[-1][:, :-1], s[-1][:, -1:].clamp(min=0)], 1)
         s = (*s[:-1], weight)
-    return evaluate_exact(graph, sub, hulls, objective, s)[0]
+    return evaluate_exact(relaxation, objective, s)[0]
 
 
 def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: Tensor) -> DualPoint:
@@ -279,6 +280,6 @@ def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: T
     coefficients[pair, feature] = 1
     coefficients[pairs + pair, feature] = -1
     objective = Objective({node: coefficients}, torch.zeros(2 * pairs, dtype=region.lower.dtype))
-    hulls = hulls_of(graph, sub)
-    point = evaluate_dual(graph, sub, hulls, objective, crown(hulls))
-    return evaluate_exact(graph, sub, hulls, objective, point.s)[0]
+    relaxation = Relaxation(graph, sub)
+    point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
+    return evaluate_exact(relaxation, objective, point.s)[0]

@@ -7,19 +7,17 @@ Bounding the features of a small tile of an early layer needs a window of the la
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import hulls_of
 from netproof.bounds.region import Region
+from netproof.bounds.relaxation import Relaxation
 from netproof.graph.crop import crop
 from netproof.graph.graph import Graph
 from netproof.operators.base import Shape
-from netproof.operators.hulls.hull import Hull
 
 #: features in a tile at least, and at least so many values in all that bounding them passes through: a crop costs as
 #: much as bounding some features of the whole graph
@@ -32,20 +30,15 @@ class Tile:
 
     Attributes
     ----------
-    graph, region, rounding : of what they depend on
+    relaxation, rounding : of what they depend on
     features : ``[n]``, what features the node gives: rising indices in the larger graph
     node : the node of this graph
     """
 
-    graph: Graph
-    region: Region
+    relaxation: Relaxation
     rounding: Rounding
     features: Tensor
     node: int
-
-    @cached_property
-    def hulls(self) -> tuple[Hull, ...]:
-        return hulls_of(self.graph, self.region)
 
 
 def groups(graph: Graph, node: int, feature: Tensor) -> list[Tensor]:
@@ -63,7 +56,9 @@ def groups(graph: Graph, node: int, feature: Tensor) -> list[Tensor]:
 def cut(graph: Graph, region: Region, rounding: Rounding, node: int, features: Tensor) -> Tile:
     """What features of a node depend on; ``rounding`` of a region that holds this one."""
     part = crop(graph, node, features)
-    return Tile(part.graph, region.part(part), rounding.part(part), part.features[-1], len(part.graph.nodes) - 1)
+    return Tile(
+        Relaxation(part.graph, region.part(part)), rounding.part(part), part.features[-1], len(part.graph.nodes) - 1
+    )
 
 
 def _map(shape: Shape) -> tuple[int, int] | None:

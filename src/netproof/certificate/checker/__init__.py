@@ -1,1 +1,1 @@
-"""The checker."""
+"""The checker of certificates, which shares nothing with the search."""

@@ -13,8 +13,9 @@ from netproof.certificate.checker.region import Region
 from netproof.certificate.contents import ORDER, BoxProperty, Certificate, Integers
 from netproof.errors import CertificateError, InputError
 from netproof.graph.graph import Arithmetic
+from netproof.local_robustness import robustness
 from netproof.network import Network
-from netproof.query import Conjunction, Query, robustness
+from netproof.query import Conjunction, Query
 
 #: levels of staircases looked at together
 _BLOCK = 1 << 20
@@ -184,7 +185,7 @@ class Cases:
         return d
 
     def label_range(self, region: Region, case: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
-        """The range of ``a_q`` of set ``of[i]``: ``[T]`` each, of no meaning but for order cases."""
+        """The range of ``a_q`` of set ``of[i]``: ``[T]`` each, meaningless except for order cases."""
         if not self.has_order:
             return torch.zeros(len(of), dtype=torch.float64), torch.zeros(len(of), dtype=torch.float64)
         q = self.q[case[of]]

@@ -8,8 +8,9 @@ docs/certificates.md says what has to hold; this module and the few it uses are 
   both misunderstand its file in the same way;
 * the exact evaluation of the graph's operators: ``forward_absolute``, ``adjoint``, ``adjoint_absolute``, ``offset`` of affine
   nodes (``operators/``); that the graph's integers stay below 2**52 (``graph/exactness.py``);
-* what the property means: ``robustness`` and ``Query`` (``query.py``), ``Network.classify``; of a property that is given
-  beside the certificate, its reader (``formats/vnnlib*.py``), ``Property.holds`` and ``Property.over_integers`` (``property.py``);
+* what the property means: ``robustness`` (``local_robustness.py``) and ``Query`` (``query.py``), ``Network.classify``; of a property that is given
+  beside the certificate, its reader (``formats/vnnlib/``), ``Property.holds`` and ``Property.over_integers``
+  (``property.py``);
 * this room: ``evaluate.py`` (intervals and bounds), ``prices.py`` (the same of rows with prices), ``cases.py`` (what a case
   implies), and this module (the tree);
 * float64 sums and products of integers that stay below 2**53 (the argument is in ``evaluate.py``), in PyTorch and NumPy;

@@ -78,7 +78,7 @@ class Reading:
 
 
 def stepped(steps: Steps, values: Floats) -> Wholes:
-    """Steps on whole numbers held in floats, in numbers of any size."""
+    """Apply steps to whole numbers held in floats, computing with integers of any size."""
     points, back = np.unique(values, return_inverse=True)
     wholes = np.array([int(point) for point in points.tolist()], dtype=object)
     return steps(wholes)[back.reshape(values.shape)]

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 _WIDTHS = "Bit widths"
 _SCHEME = "default: the AAAI 2021 scheme's"
 
-NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="The network: ONNX, or Keras HDF5 weights (.h5).")]
-ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Images, IDX (plain or .gz).")]
-LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz).")]
+NetworkPath = Annotated[
+    Path, typer.Argument(metavar="NETWORK", help="The network: ONNX, TensorFlow Lite, or Keras HDF5 weights.")
+]
+ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Images, IDX (plain or .gz) or .npy.")]
+LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz) or .npy.")]
+Runtime = Annotated[
+    str | None,
+    typer.Option("--runtime", metavar="RULE", help="Whose integers a .tflite file stands for (default: tflm)."),
+]
 Bits = Annotated[
     int | None, typer.Option("--bits", metavar="N", help=f"Width of weights, biases, activations ({_SCHEME}, 6).")
 ]
@@ -94,7 +100,7 @@ def settings_of(
     device: str | None = None,
 ) -> Settings:
     """The settings of the options given; raises :class:`InputError`, also for an engine that is not there or gives
-    no proofs where proofs are wanted. Whether a device is there is seen where it is used."""
+    no proofs where proofs are wanted. Whether a device exists is checked where it is used."""
     if timeout is not None and not 0 < timeout < math.inf:
         raise InputError("--timeout", f"the time limit is {timeout:g}", "give a positive number of seconds")
     if seed is not None and seed < 0:

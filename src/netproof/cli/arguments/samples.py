@@ -25,14 +25,20 @@ class Samples:
     """
 
     path: Path
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    images: NDArray[np.integer]
+    labels: NDArray[np.integer]
 
     @classmethod
     def read(cls, images: Path, labels: Path) -> Samples:
+        from netproof.formats.images.arrays import read_whole_numbers
         from netproof.formats.images.idx import read_images, read_labels
 
-        samples = cls(images, read_images(images), read_labels(labels))
+        is_array, are_arrays = (path.suffix.lower() == ".npy" for path in (images, labels))
+        samples = cls(
+            images,
+            read_whole_numbers(images) if is_array else read_images(images),
+            read_whole_numbers(labels).reshape(-1) if are_arrays else read_labels(labels),
+        )
         held = len(samples.images)
         if held == 0:
             raise InputError(images, "holds no images", "give a file with at least one")
@@ -55,30 +61,43 @@ class Samples:
     def label(self, index: int) -> int:
         return int(self.labels[index])
 
-    def image(self, index: int) -> Tensor:
-        """The pixels as a tensor of their own (the file's array is read-only)."""
+    def image(self, index: int, network: Network) -> Tensor:
+        """An image as the network's input, a tensor of its own.
+
+        Bytes, 0 to 255, are pixels: where an input's codes are signed, pixel 0 is the least of them.
+        """
+        import numpy as np
         import torch
 
-        return torch.from_numpy(self.images[index].copy())
+        image = torch.from_numpy(self.images[index].astype(np.float64))
+        return image + min(float(network.lower.min()), 0.0) if self.images.dtype == np.uint8 else image
 
     def check_size(self, network: Network) -> None:
         """Make sure that the images are of the size the network takes."""
         size = self.images[0].size
         if size != network.inputs:
-            rows, columns = self.images.shape[1:]
             raise InputError(
                 self.path,
-                f"its images have {size} pixels ({rows} x {columns}), the network in {network.path} takes "
+                f"its images have {size} pixels ({' x '.join(map(str, self.images.shape[1:]))}), the network in {network.path} takes "
                 f"{network.inputs}",
                 "use images of the data set the network was trained on",
             )
 
+    def check_network(self, network: Network) -> None:
+        """Make sure that a network takes these images, and takes them as grey levels."""
+        self.check_size(network)
+        from netproof.graph.graph import Arithmetic
 
-def read_network(path: Path, widths: FixedPoint | None) -> Network:
+        if network.graph.arithmetic is not Arithmetic.INTEGER:
+            problem = "is not an integer network, so its inputs are no grey levels"
+            raise InputError(network.path, problem, "give a property file")
+
+
+def read_network(path: Path, widths: FixedPoint | None, runtime: str | None = None) -> Network:
     """Read the network of a command; raises :class:`InputError`."""
     from netproof.formats.load import load
 
-    return load(path, widths=widths)
+    return load(path, widths=widths, runtime=runtime)
 
 
 def network_document(network: Network) -> dict[str, object]:
@@ -87,5 +106,6 @@ def network_document(network: Network) -> dict[str, object]:
         "file": network.path,
         "sha256": network.sha256,
         "scheme": network.scheme,
+        "runtime": network.runtime or None,
         "arithmetic": network.graph.arithmetic.value,
     }

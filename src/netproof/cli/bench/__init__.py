@@ -1,1 +1,1 @@
-"""netproof bench."""
+"""The commands of ``netproof bench``."""

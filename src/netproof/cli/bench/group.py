@@ -127,6 +127,7 @@ def run(
 
     from netproof.cli.terminal.progress import counted
     from netproof.runs.certify import Certifying
+    from netproof.runs.job import Job
     from netproof.runs.run import RunStep, Start, run_benchmark
 
     with stoppable(standing):
@@ -139,7 +140,7 @@ def run(
             )
         if certificates is not None or check:
             certifying = Certifying((certificates or folder / "certificates").absolute(), check)
-        events = run_benchmark(benchmark, folders, folder, settings, jobs=jobs, only=only, certifying=certifying)
+        events = run_benchmark(Job(benchmark, folders, settings, certifying), folder, jobs=jobs, only=only)
         start = next(events)
         assert isinstance(start, Start)
         before = start.chosen - start.pending

@@ -70,10 +70,11 @@ def table(
 
     from netproof.cli.terminal.progress import counted
     from netproof.making.stages import decide_in_stages
+    from netproof.runs.job import Job
     from netproof.runs.run import RunStep, Start, run_benchmark
 
     with stoppable(standing):
-        events = run_benchmark(benchmark, nowhere, out, settings, jobs=jobs, decide=decide_in_stages)
+        events = run_benchmark(Job(benchmark, nowhere, settings, decide=decide_in_stages), out, jobs=jobs)
         start = next(events)
         assert isinstance(start, Start)
         if start.pending:

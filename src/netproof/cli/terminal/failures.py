@@ -1,4 +1,4 @@
-"""What a command says where it cannot go on: one line, whatever happened."""
+"""What a command says when it cannot go on: one line, whatever happened."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def one_line(message: str) -> str:
 
 
 def is_broken_pipe(error: BaseException) -> bool:
-    """Whether nobody reads standard output any more; the library of commands makes an exit of it."""
+    """Whether an error means that nobody reads standard output any more; typer turns it into an exit."""
     cause = error.__context__ if isinstance(error, SystemExit) else error
     return isinstance(cause, OSError) and cause.errno == errno.EPIPE
 
@@ -68,7 +68,7 @@ def problem_of(error: BaseException, arguments: Sequence[str]) -> str:
 
 
 def write_details(path: Path, error: BaseException, arguments: Sequence[str]) -> str:
-    """Write how an error came about; what to add to the message."""
+    """Write down how an error came about; returns what to add to the message."""
     import platform
 
     from netproof.files.opened import write_bytes

@@ -1,4 +1,4 @@
-"""Progress of work that takes long, on standard error: a bar on a terminal, plain lines elsewhere.
+"""Progress of long work, on standard error: a bar on a terminal, plain lines elsewhere.
 
 Standard output stays for results.
 """
@@ -22,7 +22,7 @@ class Display(Protocol):
     def show(
         self, done: float, text: str, *, title: str | None = None, total: float | None = None, due: bool = False
     ) -> None:
-        """So much is done now.
+        """Show how much is done.
 
         Parameters
         ----------
@@ -30,7 +30,7 @@ class Display(Protocol):
         text : the same, and what came of it, in words
         title : instead of the one before
         total : of the part at hand, where the whole has none
-        due : worth a line even where the last one was a moment ago
+        due : worth a line even if the last one was a moment ago
         """
 
 
@@ -38,12 +38,12 @@ class Display(Protocol):
 def progress(
     title: str, total: float | None = None, done: float | None = 0, *, every: float = 5.0
 ) -> Iterator[Display]:
-    """A display of work, of which some may have been done before; plain lines come ``every`` so many seconds.
+    """A display of progress, some of which may have been made before; plain lines come every ``every`` seconds.
 
     Parameters
     ----------
-    total : where there is one, it is said how much time is left
-    done : before this; None where only the first unit that is done tells which one that is
+    total : the whole; where it is known, the time left is shown
+    done : what was done before; None where only the first unit to be done tells how many these were
     """
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         bar = _Bar(title, total, done)
@@ -55,7 +55,7 @@ def progress(
 
 @contextmanager
 def counted(title: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
-    """Progress of items that are done one by one: a function that is told of each, by what became of it."""
+    """Progress of items that are done one by one: returns a function to call with what became of each."""
     outcomes: Counter[str] = Counter()
 
     with progress(title, total, done) as display:

@@ -1,4 +1,4 @@
-"""Ending when somebody asks for it: at once where nothing is under way, in order where something is."""
+"""Ending on request: at once where nothing is under way, in order where something is."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def end_at_once() -> None:
 
 @contextmanager
 def stoppable(standing: Callable[[], str]) -> Iterator[None]:
-    """Within, SIGINT, SIGTERM and SIGHUP end the command in order: with a line on standard error, and 128 plus the number.
+    """Within this block, SIGINT, SIGTERM and SIGHUP end the command in order: with a line on standard error, and 128
+    plus the number.
 
     ``standing`` says how far it got by then, as the line goes on after the signal's name.
     """

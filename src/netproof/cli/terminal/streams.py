@@ -12,7 +12,7 @@ _INPUT, _OUTPUT, _ERROR = 0, 1, 2
 
 
 def open_streams() -> None:
-    """See to it that the three standard streams are there, and that messages never end a command.
+    """Make sure that the three standard streams are open, and that messages never end a command.
 
     A closed one would have its number taken by the next file that is opened, and whatever a library prints would get
     into that file. An answer that cannot be written is an error, as it is with a full disk; a message that cannot be

@@ -1,1 +1,1 @@
-"""netproof train."""
+"""The commands of ``netproof train``."""

@@ -175,9 +175,9 @@ def certified(
         with plain_products(target), enough_memory():
             shares = accuracy(model.graph(), Inputs(judged, normalization, target), eps)
     if as_json:
-        print_json(_document(written, run, shares, normalization, eps))
+        print_json(_to_json(written, run, shares, normalization, eps))
     else:
-        typer.echo(_text(written, shares, judged, normalization, eps))
+        typer.echo(_render_text(written, shares, judged, normalization, eps))
 
 
 def _latest(run: TrainingRun) -> str:
@@ -188,7 +188,7 @@ def _latest(run: TrainingRun) -> str:
     return f"radius {row.radius:.4f}, loss {row.loss:.3f}, correct {row.correct:.1%}, proved {row.proved:.1%}"
 
 
-def _document(
+def _to_json(
     written: list[Path],
     run: TrainingRun,
     shares: tuple[float, float] | None,
@@ -208,7 +208,7 @@ def _document(
     }
 
 
-def _text(
+def _render_text(
     written: list[Path],
     shares: tuple[float, float] | None,
     judged: ImageSet | None,

@@ -18,7 +18,7 @@ from netproof.query import Conjunction
 _ROUNDS = 3
 
 
-def confine(graph: Graph, region: Region, conjunction: Conjunction) -> Region | None:
+def tighten_by_condition(graph: Graph, region: Region, conjunction: Conjunction) -> Region | None:
     """Cut the ranges of a region of one row to where the conjunction can hold; None where it cannot.
 
     Ranges are propagated forwards, and from the condition back through the final staircase.
@@ -27,16 +27,16 @@ def confine(graph: Graph, region: Region, conjunction: Conjunction) -> Region | 
         region = propagate_intervals(graph, region)
         if bool(region.empty()):
             return None
-        confined = _confine_outputs(graph, region, conjunction)
-        if confined is None or bool(confined.empty()):
+        tightened = _tighten_outputs(graph, region, conjunction)
+        if tightened is None or bool(tightened.empty()):
             return None
-        if confined is region:
+        if tightened is region:
             break
-        region = confined
+        region = tightened
     return region
 
 
-def _confine_outputs(graph: Graph, region: Region, conjunction: Conjunction) -> Region | None:
+def _tighten_outputs(graph: Graph, region: Region, conjunction: Conjunction) -> Region | None:
     """One round of cuts; the region itself where there are none."""
     staircase = graph.output.operator
     if not isinstance(staircase, Staircase):

@@ -13,7 +13,7 @@ from torch import Tensor
 from netproof.bounds.ranges.tighten import tighten_ranges
 from netproof.bounds.region import box_region
 from netproof.exact.base import Answer
-from netproof.exact.milp.condition import confine
+from netproof.exact.milp.condition import tighten_by_condition
 from netproof.exact.milp.encode import Encoder, Encoding, EncodingError
 from netproof.exact.milp.proof import ProgramTree
 from netproof.exact.milp.rounding import roundings
@@ -76,7 +76,7 @@ class MilpEngine:
         except EncodingError as error:
             return decision.answer(Verdict.UNKNOWN, str(error))
         except SolverError as error:
-            return replace(decision.answer(Verdict.UNKNOWN, str(error)), accident=True)
+            return replace(decision.answer(Verdict.UNKNOWN, str(error)), retryable=True)
 
     def _process(self, settings: Settings) -> HighsProcess:
         if self._solver is None or self._solver[0] != settings.memory:
@@ -127,7 +127,7 @@ class _Decision:
         now = time.monotonic()
         first_deadline = now + _FIRST_SHARE * max(self._deadline - now, 0.0)
         for conjunction in query.condition:
-            region = confine(graph, root, conjunction)
+            region = tighten_by_condition(graph, root, conjunction)
             if region is None:
                 continue
             tree = ProgramTree(encoder, conjunction, region, self._solver, self._replay_few)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import DualPoint, Objective, hulls_of
+from netproof.bounds.dual import DualPoint
+from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
-from netproof.exact.milp.condition import confine
+from netproof.bounds.relaxation import Relaxation
+from netproof.exact.milp.condition import tighten_by_condition
 from netproof.exact.milp.encode import Encoder, Encoding
 from netproof.exact.milp.splits import split
 from netproof.graph.graph import Graph
-from netproof.operators.hulls.hull import Hull
 from netproof.query import Conjunction, Verdict
 from netproof.solvers.highs.model import Floats, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess
@@ -106,14 +107,14 @@ class ProgramTree:
     def _process(self, node: _Node, deadline: float) -> Tensor | None:
         """Refute a region or leave its halves open. Returns a witness if one turns up."""
         self.regions += 1
-        region = confine(self._graph, node.region, self._conjunction)
+        region = tighten_by_condition(self._graph, node.region, self._conjunction)
         if region is None:
             return None
         node = replace(node, region=region)
         if float((region.upper - region.lower + 1).prod()) <= self._enumerated:
             return self._replay(_points(region))
-        hulls = hulls_of(self._graph, region)
-        point = self._bound(node, hulls)
+        relaxation = Relaxation(self._graph, region)
+        point = self._bound(node, relaxation)
         if float(point.value) < 0:
             return None
         encoding = self._encoder.encode(region, self._conjunction, margin=True)
@@ -121,7 +122,7 @@ class ProgramTree:
         self.programs += 1
         for candidate in self._proposals(encoding, solution):
             proposed = replace(candidate, region=region)
-            bounded = self._bound(proposed, hulls)
+            bounded = self._bound(proposed, relaxation)
             if float(bounded.value) < 0:
                 return None
             if float(bounded.value) <= float(point.value) or solution.status is Status.OPTIMAL:
@@ -136,7 +137,7 @@ class ProgramTree:
             self._open.extend(_Node(half, node.weights, node.s) for half in halves)
         return found
 
-    def _bound(self, node: _Node, hulls: Sequence[Hull]) -> DualPoint:
+    def _bound(self, node: _Node, relaxation: Relaxation) -> DualPoint:
         """The exact bound at a node's multipliers."""
         coefficients = self._conjunction.coefficients
         weights = torch.from_numpy(node.weights)
@@ -144,7 +145,7 @@ class ProgramTree:
             {len(self._graph.nodes) - 1: (weights @ coefficients)[None]},
             -(weights @ self._conjunction.threshold)[None],
         )
-        return evaluate_exact(self._graph, node.region, hulls, objective, node.s)[0]
+        return evaluate_exact(relaxation, objective, node.s)[0]
 
     def _proposals(self, encoding: Encoding, solution: Solution) -> list[_Node]:
         """Multipliers in the dual values of a linear program; a ray's sign is left open."""

@@ -35,7 +35,7 @@ class SmtEngine:
     def decide(self, query: Query, settings: Settings, deadline: float) -> Answer:
         """Decide the query; ``settings.memory`` limits the solver's memory."""
         if reason := solver.missing():
-            return Answer(Verdict.UNKNOWN, reason=reason, accident=True)
+            return Answer(Verdict.UNKNOWN, reason=reason, retryable=True)
         begun = time.monotonic()
         try:
             formula = encode(query, self.options, deadline=deadline)
@@ -49,7 +49,7 @@ class SmtEngine:
             _VERDICTS[reply.status],
             formula.point(reply.model) if reply.status == "sat" else None,
             reply.reason,
-            reply.accident,
+            reply.retryable,
             {
                 "terms": float(len(formula.terms)),
                 "assertions": float(len(formula.assertions)),

@@ -39,6 +39,8 @@ def _header(query: Query, options: EncodingOptions, writer: str) -> Iterator[str
     yield f"network   {network.path}"
     yield f"sha256    {network.sha256}"
     yield f"scheme    {', '.join(f'{name} {value}' for name, value in network.scheme.items()) or 'none'}"
+    if network.runtime:
+        yield f"runtime   {network.runtime}"
     yield f"query     {query.name}"
     sample = query.sample
     if sample is not None and sample.radius is not None:

@@ -59,7 +59,7 @@ class ImageSet:
 
 
 def check_same_classes(judged: ImageSet, trained: ImageSet) -> None:
-    """Refuse images to judge by whose labels stand for other classes than those of the images trained on.
+    """Refuse test images whose labels stand for other classes than those of the images trained on.
 
     Names are compared where both sets have them, as far as both reach. Raises :class:`InputError`.
     """

@@ -1,4 +1,4 @@
-"""What ``model_config`` in a Keras file says about the network, held against the network that is read.
+"""What ``model_config`` in a Keras file says about the network, compared with the network that is read.
 
 From HDF5 netproof reads one kind of function: dense layers in a row, ReLU after every hidden one, nothing after the last
 (:mod:`netproof.formats.fixed_point`). A file that says otherwise is refused by the name of the layer. What only training

@@ -39,7 +39,7 @@ _FREE_NUMBERS, _NUMBERS_PER_BYTE, _MOST_NUMBERS = 1 << 22, 4, 1 << 27
 
 
 def printable(text: str) -> str:
-    """Text from a file as it can stand in a message of one line."""
+    """Text from a file, fit for a message of one line."""
     return "".join(c if c.isprintable() else " " for c in text[:100]).strip()
 
 

@@ -1,6 +1,6 @@
 """Reader for networks in ONNX, plain or gzip.
 
-Every node of the file is a call of one function (``formats/onnx_*.py``), which either computes a constant or
+Every node of the file is a call of one function (``formats/onnx/``), which either computes a constant or
 appends operators to the graph. What only gives a value another shape appends nothing.
 """
 

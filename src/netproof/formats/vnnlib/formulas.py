@@ -49,14 +49,14 @@ class Atom:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All of them; of none: true."""
+    """All of some formulas hold; true where there are none."""
 
     parts: tuple[Formula, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """One of them; of none: false."""
+    """At least one of some formulas holds; false where there are none."""
 
     parts: tuple[Formula, ...]
 
@@ -67,7 +67,8 @@ _TRUE, _FALSE = And(()), Or(())
 
 
 class Clock:
-    """Raises :class:`TimeLimitError` where a deadline (by :func:`time.monotonic`) is over; None: there is none."""
+    """Raises :class:`TimeLimitError` once a deadline (by :func:`time.monotonic`) is over; None stands for no
+    deadline."""
 
     def __init__(self, path: str | Path, deadline: float | None) -> None:
         self._path = path
@@ -98,7 +99,7 @@ class Bounds:
             self.upper[index] = (value, at)
 
     def take(self, atom: Atom) -> bool:
-        """Take note of a comparison if it is one of a single input; whether nothing more is to be said of it.
+        """Take note of a comparison if it is about a single input; returns whether it says nothing more.
 
         A strict comparison bounds the box as well, but the box has its ends: it stays a constraint.
         """

@@ -39,7 +39,7 @@ class LinearForm:
         self.constant = constant
 
     def add(self, other: LinearForm, factor: int) -> None:
-        """Add a multiple of another one to this one."""
+        """Add a multiple of another expression to this one."""
         for variable, value in other.coefficients.items():
             self.coefficients[variable] = self.coefficients.get(variable, Fraction(0)) + factor * value
         self.constant += factor * other.constant
@@ -125,6 +125,14 @@ class LinearReader:
 
     def number(self, at: int) -> Fraction:
         """A number within the range of float64; raises :class:`FormatError` where a word is none."""
+        value = self._any_number(at)
+        if abs(value) > _LARGEST:
+            word = printable(self._tokens.words[at])
+            self._tokens.fail(at, f"the number {word} is beyond the range of float64")
+        return value
+
+    def _any_number(self, at: int) -> Fraction:
+        """A number of any size that can be written down: divided by another one it may be an ordinary one."""
         word = self._tokens.words[at]
         known = self._numbers.get(word)
         if known is not None:
@@ -137,8 +145,6 @@ class LinearReader:
         if len(word) > 4 * _LARGEST_EXPONENT or len(exponent) > 5 or abs(int(exponent)) > _LARGEST_EXPONENT:
             self._tokens.fail(at, f"the number {printable(word)} has too many digits or too large an exponent")
         value = Fraction(word) if match.group(1) else _decimal(word)
-        if abs(value) > _LARGEST:
-            self._tokens.fail(at, f"the number {printable(word)} is beyond the range of float64")
         self._numbers[word] = value
         return value
 
@@ -147,7 +153,7 @@ class LinearReader:
         if isinstance(expression, int):
             if tokens.words[expression][0] in "XY":
                 return LinearForm({self.variable(expression): Fraction(1)}, Fraction(0))
-            return LinearForm({}, self.number(expression))
+            return LinearForm({}, self._any_number(expression))
         start, *parts = expression
         assert isinstance(start, int)
         head = tokens.words[parts[0]] if parts and isinstance(parts[0], int) else ""

@@ -101,6 +101,6 @@ class Tokens:
 
 
 def printable(word: str) -> str:
-    """A word of a file as it can stand in a message of one line."""
+    """A word of a file, fit for a message of one line."""
     shown = "".join(c if c.isprintable() else "?" for c in word[:40])
     return f"'{shown}...'" if len(word) > 40 else f"'{shown}'"

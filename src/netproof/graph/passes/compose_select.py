@@ -1,4 +1,4 @@
-"""Rules: an index map goes into its neighbour. Nothing is rounded."""
+"""Rules: an index map is merged into its neighbour. Nothing is rounded."""
 
 from __future__ import annotations
 

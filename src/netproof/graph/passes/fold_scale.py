@@ -1,4 +1,4 @@
-"""Rules: a scale (batch norm, normalization, a bias that is added) goes into its neighbour.
+"""Rules: a scale (batch norm, normalization, a bias that is added) is folded into its neighbour.
 
 Folding multiplies weights, which rounds. The operators made here say by how much, so that nothing is lost but a
 few units in the last place of an error term, and a node less is evaluated for every bound.
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from netproof.graph.rounding import gamma, is_power_of_two, rounded_up, safe_factor
 from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.kernel_map import KernelMap
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.transposed_convolution import TransposedConvolution
@@ -114,7 +115,7 @@ def _after_convolution(first: Convolution | TransposedConvolution, second: Scale
     )
 
 
-def _per_weight(scale: Tensor, convolution: Convolution | TransposedConvolution) -> Tensor:
+def _per_weight(scale: Tensor, convolution: KernelMap) -> Tensor:
     """One number per output channel as it goes with a convolution's weight."""
     axes = [1] * len(convolution.kernel)
     if isinstance(convolution, Convolution):
@@ -125,7 +126,7 @@ def _per_weight(scale: Tensor, convolution: Convolution | TransposedConvolution)
     return scale.reshape(groups, outputs).repeat_interleave(inputs // groups, 0).reshape(inputs, outputs, *axes)
 
 
-def _per_channel(part: Tensor, convolution: Convolution | TransposedConvolution) -> Tensor | None:
+def _per_channel(part: Tensor, convolution: KernelMap) -> Tensor | None:
     """A scale's parameter as one number per output channel, or None where it differs within a channel."""
     channels, samples = convolution.sample_shape[0], convolution.samples
     if part.numel() == 1:

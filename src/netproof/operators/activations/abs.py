@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from netproof.operators.activations.relu import split_at_zero
 from netproof.operators.base import Activation
 from netproof.operators.hulls.hull import Hull
 from netproof.operators.hulls.kink_hull import KinkHull
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -22,31 +26,35 @@ class Abs(Activation):
     def to(self, dtype: torch.dtype, device: torch.device) -> Abs:
         return self
 
-    def evaluate(self, a: Tensor) -> Tensor:
+    def evaluate(self, a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return a.abs()
 
-    def output_range(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    def output_range(
+        self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         ends = lower.abs(), upper.abs()
         # Falling, then rising: 0 is the least value where the range holds it.
         least = torch.where((lower < 0) & (upper > 0), 0.0, torch.minimum(*ends))
         return least, torch.maximum(*ends)
 
-    def hull(self, lower: Tensor, upper: Tensor) -> Hull:
+    def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> Hull:
         return KinkHull(lower, upper, -1.0, 1.0)
 
-    def split_point(self, near: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    def split_point(
+        self, near: Float[Tensor, "*#S"], lower: Float[Tensor, "*#S"], upper: Float[Tensor, "*#S"]
+    ) -> Float[Tensor, "*S"]:
         return split_at_zero(lower, upper)
 
-    def surrogate(self, a: Tensor, hardness: float) -> Tensor:
+    def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:
         """The function itself: it is continuous."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Tensor, widening: float) -> Tensor:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
         """Its slope, which is 0 nowhere; at 0 that of the right side."""
         return torch.where(a < 0, -1.0, 1.0).to(a.dtype)
 
     def select(self, features: Tensor, size: int) -> Abs:
         return self
 
-    def below(self, split: Tensor) -> Tensor:
+    def below(self, split: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return split

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from netproof.operators.activations.relu import widened_step
 from netproof.operators.base import Activation
 from netproof.operators.hulls.hull import Hull, PolygonHull
 from netproof.operators.hulls.kink_hull import KinkHull
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,15 @@ class Clip(Activation):
     def describe(self) -> str:
         return f"to [{self.low:g}, {self.high:g}]"
 
-    def evaluate(self, a: Tensor) -> Tensor:
+    def evaluate(self, a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return a.clamp(self.low, self.high)
 
-    def output_range(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    def output_range(
+        self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         return self.evaluate(lower), self.evaluate(upper)
 
-    def hull(self, lower: Tensor, upper: Tensor) -> Hull:
+    def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> Hull:
         if self.low == 0 and bool((upper <= self.high).all()):
             # On such ranges it is a ReLU: an end at the largest float32 is far beyond what most networks compute.
             return KinkHull(lower, upper, 0.0, 1.0)
@@ -52,7 +58,9 @@ class Clip(Activation):
         image = self.evaluate(argument)
         return PolygonHull(argument, image, argument, image)
 
-    def split_point(self, near: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    def split_point(
+        self, near: Float[Tensor, "*#S"], lower: Float[Tensor, "*#S"], upper: Float[Tensor, "*#S"]
+    ) -> Float[Tensor, "*S"]:
         """The kink inside the range that is nearest to ``near``."""
         point = torch.full_like(near + lower, torch.nan)
         distance = torch.full_like(point, torch.inf)
@@ -62,15 +70,15 @@ class Clip(Activation):
             distance = torch.where(closer, (near - kink).abs(), distance)
         return point
 
-    def surrogate(self, a: Tensor, hardness: float) -> Tensor:
+    def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:
         """The function itself: it is continuous."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Tensor, widening: float) -> Tensor:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
         return widened_step(a - self.low, widening) * widened_step(self.high - a, widening)
 
     def select(self, features: Tensor, size: int) -> Clip:
         return self
 
-    def below(self, split: Tensor) -> Tensor:
+    def below(self, split: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return split

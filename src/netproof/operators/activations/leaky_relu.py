@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from netproof.operators.activations.relu import split_at_zero, widened_step
 from netproof.operators.base import Activation
 from netproof.operators.hulls.hull import Hull
 from netproof.operators.hulls.kink_hull import KinkHull
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,12 @@ class LeakyReLU(Activation):
     def describe(self) -> str:
         return f"slope {self.alpha:g} below 0"
 
-    def evaluate(self, a: Tensor) -> Tensor:
+    def evaluate(self, a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return torch.where(a < 0, self.alpha * a, a)
 
-    def output_range(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    def output_range(
+        self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         ends = self.evaluate(lower), self.evaluate(upper)
         least, largest = torch.minimum(*ends), torch.maximum(*ends)
         if self.alpha < 0:  # falling, then rising: 0 is the least value where the range holds it
@@ -48,21 +54,23 @@ class LeakyReLU(Activation):
             torch.where(rounded, torch.nextafter(largest, torch.full_like(largest, torch.inf)), largest),
         )
 
-    def hull(self, lower: Tensor, upper: Tensor) -> Hull:
+    def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> Hull:
         return KinkHull(lower, upper, self.alpha, 1.0)
 
-    def split_point(self, near: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    def split_point(
+        self, near: Float[Tensor, "*#S"], lower: Float[Tensor, "*#S"], upper: Float[Tensor, "*#S"]
+    ) -> Float[Tensor, "*S"]:
         return split_at_zero(lower, upper)
 
-    def surrogate(self, a: Tensor, hardness: float) -> Tensor:
+    def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:
         """The function itself: it is continuous."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Tensor, widening: float) -> Tensor:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
         return self.alpha + (1 - self.alpha) * widened_step(a, widening)
 
     def select(self, features: Tensor, size: int) -> LeakyReLU:
         return self
 
-    def below(self, split: Tensor) -> Tensor:
+    def below(self, split: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return split

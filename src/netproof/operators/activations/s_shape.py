@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,10 +20,16 @@ from netproof.operators.base import Activation
 from netproof.operators.hulls.hull import Conjugate, Hull
 from netproof.rows import Rows
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
 #: an evaluation is within so many units of ``eps`` of the true value, relatively, as long as that is a normal
 #: number: the exponential and hyperbolic tangent in use err by at most one unit in the last place, and at
 #: most two more operations follow, each of which rounds by half a unit. Twice that is allowed for.
 _ULPS = 6
+#: halvings of the way from the maximum to an end, in search of where a cut is crossed
+_CROSSING_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,9 @@ class SShape(Activation):
     def argument(self, slope: Tensor) -> Tensor:
         """The ``a >= 0`` at which the derivative is ``slope``; NaN where it never is."""
 
-    def output_range(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    def output_range(
+        self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         low, high = self.evaluate(lower), self.evaluate(upper)
         kind = torch.finfo(low.dtype)
         return (
@@ -56,27 +65,29 @@ class SShape(Activation):
             (high + (high.abs() * (_ULPS * kind.eps) + kind.tiny)).clamp(max=self.largest),
         )
 
-    def hull(self, lower: Tensor, upper: Tensor) -> Hull:
+    def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> Hull:
         return SShapeHull(self, lower, upper)
 
-    def split_point(self, near: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    def split_point(
+        self, near: Float[Tensor, "*#S"], lower: Float[Tensor, "*#S"], upper: Float[Tensor, "*#S"]
+    ) -> Float[Tensor, "*S"]:
         """``near``, but at least a tenth of the range away from its ends; NaN on a range of no width."""
         margin = (upper - lower) / 10
         point = torch.maximum(torch.minimum(near, upper - margin), lower + margin)
         return torch.where((lower < point) & (point < upper), point, torch.nan)
 
-    def surrogate(self, a: Tensor, hardness: float) -> Tensor:
+    def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:
         """The function itself: it is smooth."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Tensor, widening: float) -> Tensor:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
         """The derivative of the function stretched by ``1 + widening``, which is larger where it saturates."""
         return self.derivative(a / (1 + widening))
 
     def select(self, features: Tensor, size: int) -> SShape:
         return self
 
-    def below(self, split: Tensor) -> Tensor:
+    def below(self, split: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return split
 
 
@@ -95,7 +106,7 @@ class SShapeHull(Rows, Hull):
     lower: Tensor
     upper: Tensor
 
-    def conjugate(self, v: Tensor, s: Tensor) -> Conjugate:
+    def conjugate(self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"]) -> Conjugate:
         f = self.function
         argument, image = self.lower, f.evaluate(self.lower)
         value = v * image - s * argument
@@ -150,20 +161,22 @@ class SShapeHull(Rows, Hull):
         height = torch.where(curved, self._odd(point), start + chord * (point - low))
         return slope, sign * height + self.function.center
 
-    def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
+    def slope(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"] | None = None) -> Float[Tensor, "*#S"]:
         return self._upper_boundary(v, (self.lower + self.upper) / 2 if at is None else at)[0]
 
-    def height(self, v: Tensor, at: Tensor) -> Tensor:
+    def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         return self._upper_boundary(v, at)[1]
 
-    def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
+    def superlevel(
+        self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"], cut: Float[Tensor, "*#S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         # v f - s a is bounded by the concave v height(a) - s a, whose crossings of the cut are bracketed.
         top = self.conjugate(v, s)
         some = top.value >= cut
         ends = []
         for outside in (self.lower, self.upper):
             inner, outer = top.argument, outside + torch.zeros_like(top.argument)
-            for _ in range(32):
+            for _ in range(_CROSSING_STEPS):
                 middle = (inner + outer) / 2
                 kept = v * self.height(v, middle) - s * middle >= cut
                 inner, outer = torch.where(kept, middle, inner), torch.where(kept, outer, middle)

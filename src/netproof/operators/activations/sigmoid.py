@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.activations.s_shape import SShape
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Sigmoid(SShape):
     center = 0.5
     least, largest = 0.0, 1.0
 
-    def evaluate(self, a: Tensor) -> Tensor:
+    def evaluate(self, a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return torch.sigmoid(a)
 
     def derivative(self, a: Tensor) -> Tensor:

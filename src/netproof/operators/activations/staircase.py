@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.base import Activation, Shape
 from netproof.operators.hulls.hull import Hull, PolygonHull
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +76,7 @@ class Staircase(Activation):
         return shape
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Staircase:
-        return Staircase(self.thresholds.to(device, dtype), self.base.to(device, dtype))
+        return replace(self, thresholds=self.thresholds.to(device, dtype), base=self.base.to(device, dtype))
 
     def parameters(self) -> list[tuple[str, Tensor]]:
         return [("thresholds", self.thresholds), ("base", self.base)]
@@ -82,13 +86,15 @@ class Staircase(Activation):
         kind = "equidistant" if self.step is not None else "general"
         return f"{self.levels + 1} levels in [{low}, {high}], {kind} thresholds"
 
-    def evaluate(self, a: Tensor) -> Tensor:
+    def evaluate(self, a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return self._per_feature(self.base, a) + self._count(a)
 
-    def output_range(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    def output_range(
+        self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         return self.evaluate(lower), self.evaluate(upper)
 
-    def hull(self, lower: Tensor, upper: Tensor) -> Hull:
+    def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> Hull:
         base = self._per_feature(self.base, lower)
         first, last = self._count(lower), self._count(upper)
         flat = first == last
@@ -130,10 +136,12 @@ class Staircase(Activation):
         channels = self.base.shape[0]
         if channels == 1:
             return self
-        channel = features // (size // channels)
-        return Staircase(self.thresholds[channel], self.base[channel])
+        # One channel for each run of features that share thresholds, where all runs are of one length.
+        runs, lengths = torch.unique_consecutive(features // (size // channels), return_counts=True)
+        channel = runs if bool((lengths == lengths[:1]).all()) else runs.repeat_interleave(lengths)
+        return replace(self, thresholds=self.thresholds[channel], base=self.base[channel])
 
-    def surrogate(self, a: Tensor, hardness: float) -> Tensor:
+    def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:
         """Interpolate linearly between the ramp through the middles of the steps and the steps."""
         count = self._count(a)
         base = self._per_feature(self.base, a)
@@ -155,7 +163,7 @@ class Staircase(Activation):
             ramp = torch.where(count == self.levels, self.levels - 0.5 + (a - last + 0.5) / width_last, ramp)
         return base + torch.lerp(ramp, count, hardness).clamp(0, self.levels)
 
-    def surrogate_slope(self, a: Tensor, widening: float) -> Tensor:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
         if self.levels == 0:
             return torch.zeros_like(a)
         first, last = self._threshold(torch.ones_like(a)), self._threshold(torch.full_like(a, float(self.levels)))
@@ -165,7 +173,9 @@ class Staircase(Activation):
         falling = ((last + step / 2 + extent - a) / (2 * extent + 1)).clamp(0, 1)
         return rising * falling / step
 
-    def split_point(self, near: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    def split_point(
+        self, near: Float[Tensor, "*#S"], lower: Float[Tensor, "*#S"], upper: Float[Tensor, "*#S"]
+    ) -> Float[Tensor, "*S"]:
         first, last = self._count(lower), self._count(upper)
         below = self._count(torch.maximum(torch.minimum(near, upper), lower))
         left = self._threshold(torch.maximum(torch.minimum(below, last), first + 1))
@@ -173,7 +183,7 @@ class Staircase(Activation):
         nearest = torch.where((near - (left - 0.5)).abs() <= (near - (right - 0.5)).abs(), left, right)
         return torch.where(last > first, nearest, torch.nan)
 
-    def below(self, split: Tensor) -> Tensor:
+    def below(self, split: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return split - 1
 
     def _per_feature(self, parameter: Tensor, like: Tensor) -> Tensor:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.activations.s_shape import SShape
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Tanh(SShape):
 
     name = "tanh"
 
-    def evaluate(self, a: Tensor) -> Tensor:
+    def evaluate(self, a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
         return torch.tanh(a)
 
     def derivative(self, a: Tensor) -> Tensor:

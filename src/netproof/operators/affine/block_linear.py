@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Shape
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,23 +72,23 @@ class BlockLinear(Affine):
         z = (grouped @ weight).reshape(groups, count, self.rows, outputs).transpose(0, 1)
         return z.reshape(*leading, groups * self.rows * outputs)
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._apply(operands[0], self.weight.mT)
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._apply(operands[0], self.weight.mT)
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._apply(operands[0], self.weight_absolute.mT)
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self._apply(v, self.weight),)
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self._apply(v, self.weight_absolute),)
 
-    def offset(self, v: Tensor) -> Tensor:
+    def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
         return v.new_zeros(v.shape[:-1])
 
-    def offset_absolute(self) -> Tensor:
+    def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros((), dtype=torch.float32)

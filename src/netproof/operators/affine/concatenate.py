@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Shape
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,24 @@ class Concatenate(Affine):
     def terms(self) -> tuple[int, int]:
         return 1, 1
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         leading = max((operand.shape[:-1] for operand in operands), key=torch.Size.numel)
         return torch.cat([operand.expand(*leading, operand.shape[-1]) for operand in operands], -1)
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self.forward(*operands)
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self.forward(*operands)
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return v.split(self.sizes, -1)  # type: ignore[no-untyped-call, no-any-return]
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return self.adjoint(v)
 
-    def offset(self, v: Tensor) -> Tensor:
+    def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
         return v.new_zeros(v.shape[:-1])
 
-    def offset_absolute(self) -> Tensor:
+    def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros((), dtype=torch.float32)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,7 +15,12 @@ from torch.nn import grad as input_gradients
 
 from netproof.operators.affine.adjoint_by_fold import Pair, adjoint_by_fold
 from netproof.operators.affine.adjoint_by_place import adjoint_by_place
-from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.affine.kernel_map import KernelMap, Window
+from netproof.operators.base import Shape
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 _CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 #: the transposed maps; unlike ``conv_transpose`` they take the size of the result, and in float64 they are faster
@@ -27,7 +33,7 @@ _FEW_CHANNELS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Convolution(Affine):
+class Convolution(KernelMap):
     """Cross-correlation with zero padding, as ONNX and PyTorch call convolution. No dense matrix is ever built.
 
     Parameters
@@ -55,6 +61,7 @@ class Convolution(Affine):
     bias_error: Tensor | None = None
     weight_absolute: Tensor = field(init=False, repr=False)
     name = "convolution"
+    output_padding = ()
 
     def __post_init__(self) -> None:
         axes = self.weight.ndim - 2
@@ -71,16 +78,10 @@ class Convolution(Affine):
             raise ValueError(
                 f"weight {tuple(self.weight.shape)} in {self.groups} groups does not take {self.input_shape[0]} channels"
             )
-        for part in (self.bias, self.bias_error):
-            if part is not None and part.shape != (outputs,):
-                raise ValueError(f"bias {tuple(part.shape)} does not go with {outputs} output channels")
+        self._check_bias(outputs)
         if min(self.sample_shape) < 1:
             raise ValueError(f"the kernel {self.kernel} is larger than a padded sample {self.input_shape}")
         object.__setattr__(self, "weight_absolute", self.weight.abs())
-
-    @property
-    def kernel(self) -> tuple[int, ...]:
-        return tuple(self.weight.shape[2:])
 
     @property
     def sample_shape(self) -> Shape:
@@ -93,50 +94,13 @@ class Convolution(Affine):
         )
         return (self.weight.shape[0], *extents)
 
-    @property
-    def size(self) -> int:
-        """Number of features of the result."""
-        return self.samples * prod(self.sample_shape)
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        (shape,) = shapes
-        if prod(shape) != self.samples * prod(self.input_shape):
-            raise ValueError(
-                f"operand has {prod(shape)} values, the convolution takes {self.samples} x {self.input_shape}"
-            )
-        channels, *extents = self.sample_shape
-        return (self.samples * channels, *extents)
-
     def to(self, dtype: torch.dtype, device: torch.device) -> Convolution:
-        return Convolution(
-            self.weight.to(device, dtype),
-            None if self.bias is None else self.bias.to(device, dtype),
-            self.input_shape,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            self.samples,
-            self.roundings,
-            None if self.bias_error is None else self.bias_error.to(device, dtype),
+        return replace(
+            self,
+            weight=self.weight.to(device, dtype),
+            bias=None if self.bias is None else self.bias.to(device, dtype),
+            bias_error=None if self.bias_error is None else self.bias_error.to(device, dtype),
         )
-
-    def parameters(self) -> list[tuple[str, Tensor]]:
-        return [("weight", self.weight), *([] if self.bias is None else [("bias", self.bias)])]
-
-    def describe(self) -> str:
-        parts = [f"{self.input_shape[0]} -> {self.weight.shape[0]}, kernel {'x'.join(map(str, self.kernel))}"]
-        for name, values in (("stride", self.stride), ("dilation", self.dilation)):
-            if set(values) != {1}:
-                parts.append(f"{name} {'x'.join(map(str, values))}")
-        if any(any(pair) for pair in self.padding):
-            pads = [str(a) if a == b else f"{a}+{b}" for a, b in self.padding]
-            parts.append(f"padding {'x'.join(pads)}")
-        if self.groups > 1:
-            parts.append(f"{self.groups} groups")
-        if self.samples > 1:
-            parts.append(f"{self.samples} samples")
-        return ", ".join(parts)
 
     def terms(self) -> tuple[int, int]:
         window = prod(self.kernel)
@@ -176,16 +140,16 @@ class Convolution(Affine):
                 x = x.narrow(axis + 2, before, self.input_shape[axis + 1])
         return x.reshape(*leading, self.samples * prod(self.input_shape))
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._convolve(operands[0], self.weight, self.bias)
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._convolve(operands[0], self.weight, None)
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._convolve(operands[0], self.weight_absolute, None)
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         plain = len(self.kernel) == 2 and self.groups == self.samples == 1 and not self.weight.requires_grad
         if plain and v.ndim == 2 and len(v) and v.device.type == "cpu":
             if v.dtype == torch.float64 and not v.requires_grad:
@@ -216,61 +180,18 @@ class Convolution(Affine):
         """``[kernel, kernel, C_out, C_in]``, each a matrix in one piece."""
         return self.weight.permute(2, 3, 0, 1).contiguous()
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self._transpose(v, self.weight_absolute),)
 
-    def offset(self, v: Tensor) -> Tensor:
-        if self.bias is None:
-            return v.new_zeros(v.shape[:-1])
-        channels = self.weight.shape[0]
-        pixels = prod(self.sample_shape[1:])
-        return v.reshape(*v.shape[:-1], self.samples, channels, pixels).sum((-3, -1)) @ self.bias
-
-    def _per_feature(self, part: Tensor) -> Tensor:
-        return part.repeat_interleave(prod(self.sample_shape[1:])).repeat(self.samples)
-
-    def offset_absolute(self) -> Tensor:
-        return torch.zeros((), dtype=torch.float32) if self.bias is None else self._per_feature(self.bias.abs())
-
-    def offset_error(self) -> Tensor:
-        return torch.zeros((), dtype=torch.float32) if self.bias_error is None else self._per_feature(self.bias_error)
-
-    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
-        """The convolution on the smallest window of the result with these features, all channels of it."""
-        extents = self.sample_shape[1:]
-        windows = windows_of(features, extents)
-        if all(window == (0, extent) for window, extent in zip(windows, extents, strict=True)):
-            return Part(self)
-        fields, padding = [], []
+    def _cropped(self, window: Window) -> tuple[Convolution, Window] | None:
+        field, padding = [], []
         for (first, last), extent, pair, stride, dilation, kernel in zip(
-            windows, self.input_shape[1:], self.padding, self.stride, self.dilation, self.kernel, strict=True
+            window, self.input_shape[1:], self.padding, self.stride, self.dilation, self.kernel, strict=True
         ):
             start, end = first * stride - pair[0], (last - 1) * stride - pair[0] + dilation * (kernel - 1) + 1
-            fields.append((min(max(start, 0), extent), max(min(end, extent), 0)))
+            field.append((min(max(start, 0), extent), max(min(end, extent), 0)))
             padding.append((max(0, -start), max(0, end - extent)))
-        if any(first >= last for first, last in fields):
-            return Part(self)  # nothing but padding is seen
-        shape = (self.input_shape[0], *(last - first for first, last in fields))
-        operator = replace(self, input_shape=shape, padding=tuple(padding))
-        given = window_indices(self.samples * self.weight.shape[0], extents, windows)
-        return Part(
-            operator, given, (window_indices(self.samples * self.input_shape[0], self.input_shape[1:], fields),)
-        )
-
-
-def windows_of(features: Tensor, extents: Shape) -> list[tuple[int, int]]:
-    """The smallest window, begin and end per axis, that holds the places of features ``[m]`` of any channels."""
-    place = features % prod(extents)
-    windows = []
-    for axis in range(len(extents)):
-        at = place // prod(extents[axis + 1 :]) % extents[axis]
-        windows.append((int(at.min()), int(at.max()) + 1))
-    return windows
-
-
-def window_indices(channels: int, extents: Shape, window: Sequence[tuple[int, int]]) -> Tensor:
-    """The indices of a window of every channel, rising."""
-    index = torch.arange(channels * prod(extents)).reshape(channels, *extents)
-    for axis, (first, last) in enumerate(window):
-        index = index.narrow(axis + 1, first, last - first)
-    return index.flatten().contiguous()
+        if any(first >= last for first, last in field):
+            return None  # nothing but padding is seen
+        shape = (self.input_shape[0], *(last - first for first, last in field))
+        return replace(self, input_shape=shape, padding=tuple(padding)), field

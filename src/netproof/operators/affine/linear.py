@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.sums import feature_product
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,28 +64,28 @@ class Linear(Affine):
     def terms(self) -> tuple[int, int]:
         return self.weight.shape[1], self.weight.shape[0]
 
-    def offset_error(self) -> Tensor:
+    def offset_error(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros_like(self.bias[:1]).squeeze(0) if self.bias_error is None else self.bias_error
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return operands[0] @ self.weight.T + self.bias
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return operands[0] @ self.weight.T
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return operands[0] @ self.weight_absolute.T
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (v @ self.weight,)
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (v @ self.weight_absolute,)
 
-    def offset(self, v: Tensor) -> Tensor:
-        return v @ self.bias
+    def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
+        return feature_product(v, self.bias)
 
-    def offset_absolute(self) -> Tensor:
+    def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return self.bias.abs()
 
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:

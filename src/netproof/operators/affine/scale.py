@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.sums import feature_product
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,28 +78,28 @@ class Scale(Affine):
         count = part.shape[0]
         return part if count in (1, self.size) else part.repeat_interleave(self.size // count)
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return operands[0] * self.per_feature(self.scale) + self.per_feature(self.shift)
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return operands[0] * self.per_feature(self.scale)
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return operands[0] * self.per_feature(self.scale.abs())
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (v * self.per_feature(self.scale),)
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (v * self.per_feature(self.scale.abs()),)
 
-    def offset(self, v: Tensor) -> Tensor:
-        return v @ self.per_feature(self.shift).expand(self.size)
+    def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
+        return feature_product(v, self.per_feature(self.shift).expand(self.size))
 
-    def offset_absolute(self) -> Tensor:
+    def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return self.per_feature(self.shift).expand(self.size).abs()
 
-    def offset_error(self) -> Tensor:
+    def offset_error(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         if self.shift_error is None:
             return torch.zeros_like(self.shift[:1]).squeeze(0)
         return self.per_feature(self.shift_error).expand(self.size)

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.sums import feature_product
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +86,17 @@ class Select(Affine):
             return 1, 1
         return 1, int(torch.bincount(self.index[self.index >= 0], minlength=1).max())
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         z = self._forward.apply(operands[0])
         return z if self.fill is None else z + self.fill
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._forward.apply(operands[0])
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self._forward.apply(operands[0])
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         if self._backward is not None:
             return (self._backward.apply(v),)
         x = v.new_zeros((*v.shape[:-1], self.size))
@@ -100,13 +105,13 @@ class Select(Affine):
         kept = ~self._forward.gaps
         return (x.index_add(-1, self.index[kept], v[..., kept]),)
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return self.adjoint(v)
 
-    def offset(self, v: Tensor) -> Tensor:
-        return v.new_zeros(v.shape[:-1]) if self.fill is None else v @ self.fill
+    def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
+        return v.new_zeros(v.shape[:-1]) if self.fill is None else feature_product(v, self.fill)
 
-    def offset_absolute(self) -> Tensor:
+    def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros((), dtype=torch.float32) if self.fill is None else self.fill.abs()
 
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:

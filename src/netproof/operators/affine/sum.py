@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.base import Affine, Part, Shape
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -42,32 +46,32 @@ class Sum(Affine):
     def terms(self) -> tuple[int, int]:
         return len(self.signs), 1
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         total = operands[0] if self.signs[0] > 0 else -operands[0]
         for sign, operand in zip(self.signs[1:], operands[1:], strict=True):
             total = total + operand if sign > 0 else total - operand
         return total
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self.forward(*operands)
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         total = operands[0]
         for operand in operands[1:]:
             total = total + operand
         return total
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         minus = -v if -1 in self.signs else v
         return tuple(v if sign > 0 else minus for sign in self.signs)
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (v,) * len(self.signs)
 
-    def offset(self, v: Tensor) -> Tensor:
+    def offset(self, v: Float[Tensor, "*B n"]) -> Float[Tensor, "*B"]:
         return v.new_zeros(v.shape[:-1])
 
-    def offset_absolute(self) -> Tensor:
+    def offset_absolute(self) -> Float[Tensor, " n"] | Float[Tensor, ""]:
         return torch.zeros((), dtype=torch.float32)
 
     def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from netproof.operators.affine.convolution import Convolution, window_indices, windows_of
-from netproof.operators.base import Affine, Part, Shape
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.kernel_map import KernelMap, Window
+from netproof.operators.base import Shape
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
-class TransposedConvolution(Affine):
+class TransposedConvolution(KernelMap):
     """What ONNX calls ConvTranspose and PyTorch ``conv_transpose``: every value of the operand adds a multiple of the kernel.
 
     With the operand's place ``i``, the kernel's place ``k`` and the result's place ``o``, ``o = stride * i + dilation * k -
@@ -78,9 +81,7 @@ class TransposedConvolution(Affine):
         channels = self.weight.shape[1] * self.groups
         if min(channels, *extents) < 1:
             raise ValueError(f"padding {self.padding} leaves nothing of a result of {channels} channels")
-        for part in (self.bias, self.bias_error):
-            if part is not None and part.shape != (channels,):
-                raise ValueError(f"bias {tuple(part.shape)} does not go with {channels} output channels")
+        self._check_bias(channels)
         forward = Convolution(
             self.weight,
             None,
@@ -96,27 +97,9 @@ class TransposedConvolution(Affine):
         object.__setattr__(self, "convolution", forward)
 
     @property
-    def kernel(self) -> tuple[int, ...]:
-        return self.convolution.kernel
-
-    @property
     def sample_shape(self) -> Shape:
         """Shape of the result for one sample, ``(C_out, *extents)``."""
         return self.convolution.input_shape
-
-    @property
-    def size(self) -> int:
-        """Number of features of the result."""
-        return self.samples * prod(self.sample_shape)
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        (shape,) = shapes
-        if prod(shape) != self.samples * prod(self.input_shape):
-            raise ValueError(
-                f"operand has {prod(shape)} values, the transposed convolution takes {self.samples} x {self.input_shape}"
-            )
-        channels, *extents = self.sample_shape
-        return (self.samples * channels, *extents)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> TransposedConvolution:
         return replace(
@@ -126,69 +109,30 @@ class TransposedConvolution(Affine):
             bias_error=None if self.bias_error is None else self.bias_error.to(device, dtype),
         )
 
-    def parameters(self) -> list[tuple[str, Tensor]]:
-        return [("weight", self.weight), *([] if self.bias is None else [("bias", self.bias)])]
-
-    def describe(self) -> str:
-        parts = [f"{self.input_shape[0]} -> {self.sample_shape[0]}, kernel {'x'.join(map(str, self.kernel))}"]
-        for name, values in (("stride", self.stride), ("dilation", self.dilation)):
-            if set(values) != {1}:
-                parts.append(f"{name} {'x'.join(map(str, values))}")
-        if any(any(pair) for pair in self.padding):
-            pads = [str(a) if a == b else f"{a}+{b}" for a, b in self.padding]
-            parts.append(f"padding {'x'.join(pads)}")
-        if any(self.output_padding):
-            parts.append(f"output padding {'x'.join(map(str, self.output_padding))}")
-        if self.groups > 1:
-            parts.append(f"{self.groups} groups")
-        if self.samples > 1:
-            parts.append(f"{self.samples} samples")
-        return ", ".join(parts)
-
     def terms(self) -> tuple[int, int]:
         forward, backward = self.convolution.terms()
         return backward, forward
 
-    def forward(self, *operands: Tensor) -> Tensor:
+    def forward(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         z = self.forward_linear(*operands)
         return z if self.bias is None else z + self._per_feature(self.bias)
 
-    def forward_linear(self, *operands: Tensor) -> Tensor:
+    def forward_linear(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self.convolution.adjoint(operands[0])[0]
 
-    def forward_absolute(self, *operands: Tensor) -> Tensor:
+    def forward_absolute(self, *operands: Float[Tensor, "*#B _"]) -> Float[Tensor, "*B _"]:
         return self.convolution.adjoint_absolute(operands[0])[0]
 
-    def adjoint(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self.convolution.forward_linear(v),)
 
-    def adjoint_absolute(self, v: Tensor) -> tuple[Tensor, ...]:
+    def adjoint_absolute(self, v: Float[Tensor, "*B n"]) -> tuple[Float[Tensor, "*B _"], ...]:
         return (self.convolution.forward_absolute(v),)
 
-    def offset(self, v: Tensor) -> Tensor:
-        if self.bias is None:
-            return v.new_zeros(v.shape[:-1])
-        channels, *extents = self.sample_shape
-        return v.reshape(*v.shape[:-1], self.samples, channels, prod(extents)).sum((-3, -1)) @ self.bias
-
-    def _per_feature(self, part: Tensor) -> Tensor:
-        return part.repeat_interleave(prod(self.sample_shape[1:])).repeat(self.samples)
-
-    def offset_absolute(self) -> Tensor:
-        return torch.zeros((), dtype=torch.float32) if self.bias is None else self._per_feature(self.bias.abs())
-
-    def offset_error(self) -> Tensor:
-        return torch.zeros((), dtype=torch.float32) if self.bias_error is None else self._per_feature(self.bias_error)
-
-    def part(self, features: Tensor, idle: Sequence[Tensor | None] = ()) -> Part:
-        """The transposed convolution on the smallest window of the result with these features, all channels of it."""
-        extents = self.sample_shape[1:]
-        windows = windows_of(features, extents)
-        if all(window == (0, extent) for window, extent in zip(windows, extents, strict=True)):
-            return Part(self)
-        fields, padding, more = [], [], []
+    def _cropped(self, window: Window) -> tuple[TransposedConvolution, Window] | None:
+        field, padding, more = [], [], []
         for (first, last), extent, (before, _), stride, reach in zip(
-            windows, self.input_shape[1:], self.padding, self.stride, self._reach, strict=True
+            window, self.input_shape[1:], self.padding, self.stride, self._reach, strict=True
         ):
             # Places are counted from where the kernel of the operand's first value begins, before anything is cut off.
             begin, end = first + before, last - 1 + before
@@ -196,19 +140,11 @@ class TransposedConvolution(Affine):
             start = min(max(0, -((reach - begin) // stride)), begin // stride, extent - 1)
             stop = min(end // stride + 1, extent)
             beyond = end - ((stop - 1) * stride + reach)
-            fields.append((start, stop))
+            field.append((start, stop))
             padding.append((begin - start * stride, max(0, -beyond)))
             more.append(max(0, beyond))
-        operator = replace(
-            self,
-            input_shape=(self.input_shape[0], *(stop - start for start, stop in fields)),
-            padding=tuple(padding),
-            output_padding=tuple(more),
-        )
-        given = window_indices(self.samples * self.sample_shape[0], extents, windows)
-        return Part(
-            operator, given, (window_indices(self.samples * self.input_shape[0], self.input_shape[1:], fields),)
-        )
+        shape = (self.input_shape[0], *(stop - start for start, stop in field))
+        return replace(self, input_shape=shape, padding=tuple(padding), output_padding=tuple(more)), field
 
     @property
     def _reach(self) -> tuple[int, ...]:

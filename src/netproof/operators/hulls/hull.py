@@ -10,10 +10,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+
+from netproof.operators.sums import feature_sum
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Conjugate(NamedTuple):
@@ -32,26 +37,26 @@ class Hull(ABC):
         """The hulls of the rows selected by an index or mask tensor."""
 
     @abstractmethod
-    def conjugate(self, v: Tensor, s: Tensor) -> Conjugate:
+    def conjugate(self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"]) -> Conjugate:
         """``phi(v, s)`` elementwise; the operands broadcast against the ranges."""
 
     @abstractmethod
-    def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
+    def slope(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"] | None = None) -> Float[Tensor, "*#S"]:
         """Slope of the hull edge above (``v >= 0``) or below (``v < 0``) the point ``at``.
 
         ``at`` defaults to the middle of the range: the line of least area, which for ReLU is
         the adaptive rule of CROWN (Zhang et al., NeurIPS 2018).
         """
 
-    def relax(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def relax(self, v: Float[Tensor, "#B n"]) -> tuple[Float[Tensor, "B n"], Float[Tensor, " B"]]:
         """CROWN in one step: the multipliers ``s = slope * v`` ``[B, n]`` and ``phi(v, s)`` summed over features, ``[B]``.
 
         The sum may be off from that of :meth:`conjugate` by a few roundings of ``v f(a)`` and ``s a``.
         """
         s = self.slope(v) * v
-        return s, self.conjugate(v, s).value.sum(-1)
+        return s, feature_sum(self.conjugate(v, s).value)
 
-    def relax_rows(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def relax_rows(self, v: Float[Tensor, "B R n"]) -> tuple[Float[Tensor, "B R n"], Float[Tensor, "B R"]]:
         """:meth:`relax` for ``R`` objectives on every row of the hull: ``[B, R, n]`` to ``[B, R, n]`` and ``[B, R]``."""
         rows, count, features = v.shape
         repeated = self.take(torch.arange(rows, device=v.device).repeat_interleave(count))
@@ -59,11 +64,13 @@ class Hull(ABC):
         return s.reshape(v.shape), value.reshape(rows, count)
 
     @abstractmethod
-    def height(self, v: Tensor, at: Tensor) -> Tensor:
+    def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         """Height of the hull above (``v >= 0``) or below (``v < 0``) the point ``at`` of the range."""
 
     @abstractmethod
-    def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
+    def superlevel(
+        self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"], cut: Float[Tensor, "*#S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         """Ends of an interval holding every ``a`` of the range with ``v f(a) - s a >= cut``.
 
         Not rounded to integers, subject to the rounding of the dtype, and crossed where there is
@@ -100,7 +107,7 @@ class PolygonHull(Hull):
             torch.where(above, self.upper_image, self.lower_image),
         )
 
-    def conjugate(self, v: Tensor, s: Tensor) -> Conjugate:
+    def conjugate(self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"]) -> Conjugate:
         argument, image = self._side(v)
         values = v * image - s * argument
         best_value, best_argument, best_image = values[0], argument[0], image[0]
@@ -111,7 +118,7 @@ class PolygonHull(Hull):
             best_image = torch.where(better, image[k], best_image)
         return Conjugate(best_value, best_argument, best_image)
 
-    def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
+    def slope(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"] | None = None) -> Float[Tensor, "*#S"]:
         argument, image = self._side(v)
         sign = torch.where(v >= 0, 1.0, -1.0).to(argument.dtype)
         if at is None:
@@ -120,7 +127,7 @@ class PolygonHull(Hull):
             return sign * _envelope_slope_by_bisection(argument, sign * image, at)
         return sign * _envelope(argument, sign * image, at)[1]
 
-    def height(self, v: Tensor, at: Tensor) -> Tensor:
+    def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         argument, image = self._side(v)
         sign = torch.where(v >= 0, 1.0, -1.0).to(argument.dtype)
         if argument.shape[0] > 4:
@@ -128,7 +135,9 @@ class PolygonHull(Hull):
             return sign * (sign * image - slope * (argument - at)).amax(0)
         return sign * _envelope(argument, sign * image, at)[0]
 
-    def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
+    def superlevel(
+        self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"], cut: Float[Tensor, "*#S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         # The polyline through the corners of the side that v points to lies on or beyond f.
         argument, image = self._side(v)
         value = v * image - s * argument - cut

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netproof.operators.hulls.hull import Conjugate, Hull, PolygonHull
+from netproof.operators.sums import feature_product, feature_sum, row_products
 from netproof.rows import Rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +42,7 @@ class KinkHull(Rows, Hull):
         """Arguments of the three corners; the middle one is an end where the range does not hold 0."""
         return self.lower, torch.minimum(self.lower.clamp(min=0), self.upper), self.upper
 
-    def conjugate(self, v: Tensor, s: Tensor) -> Conjugate:
+    def conjugate(self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"]) -> Conjugate:
         first, *others = self._corners()
         argument, image = first, self._image(first)
         value = v * image - s * argument
@@ -63,7 +68,7 @@ class KinkHull(Rows, Hull):
         """The slope to the right of the kink or to the left of it."""
         return torch.where(right, self.lower.new_full((), self.right), self.lower.new_full((), self.left))
 
-    def slope(self, v: Tensor, at: Tensor | None = None) -> Tensor:
+    def slope(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"] | None = None) -> Float[Tensor, "*#S"]:
         if at is None:
             at = (self.lower + self.upper) / 2
         # At the kink itself every slope in between would do; on a range that ends there, only its own piece's.
@@ -98,35 +103,38 @@ class KinkHull(Rows, Hull):
             return None
         return above.index_fill(0, which, 0.0), which, above[which], below[which], offset[which]
 
-    def relax(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def relax(self, v: Float[Tensor, "#B n"]) -> tuple[Float[Tensor, "B n"], Float[Tensor, " B"]]:
         if self._closed is not None and v.ndim == 2:
             # On a small box most ranges are on one side, where the function is one line: one product each.
             slope, which, above, below, offset = self._closed
             some = v.index_select(1, which)
             up, down = some.clamp(min=0), some.clamp(max=0)
             s = (v * slope).index_copy_(1, which, (up * above).addcmul_(down, below))
-            return s, (up if self.left <= self.right else down) @ offset
+            return s, feature_product(up if self.left <= self.right else down, offset)
         above, below, offset = self._lines
         up, down = v.clamp(min=0), v.clamp(max=0)
         s = up * above
         s = s.addcmul_(down, below) if s.shape == down.shape else s + down * below
         chord = up if self.left <= self.right else down
-        return s, chord @ offset[0] if offset.shape[0] == 1 and offset.ndim == 2 else (chord * offset).sum(-1)
+        one = offset.shape[0] == 1 and offset.ndim == 2
+        return s, feature_product(chord, offset[0]) if one else feature_sum(chord * offset)
 
-    def relax_rows(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def relax_rows(self, v: Float[Tensor, "B R n"]) -> tuple[Float[Tensor, "B R n"], Float[Tensor, "B R"]]:
         above, below, offset = self._lines
         up, down = v.clamp(min=0), v.clamp(max=0)
         chord = up if self.left <= self.right else down
-        value = (chord @ offset[..., None])[..., 0]
+        value = row_products(chord, offset)
         if torch.is_grad_enabled() and (v.requires_grad or above.requires_grad):
             return up * above[:, None] + down * below[:, None], value
         return up.mul_(above[:, None]).addcmul_(down, below[:, None]), value
 
-    def height(self, v: Tensor, at: Tensor) -> Tensor:
+    def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         line = self._image(self.lower) + self._chord() * (at - self.lower)
         return torch.where(self._is_chord(v), line, self._image(at))
 
-    def superlevel(self, v: Tensor, s: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
+    def superlevel(
+        self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"], cut: Float[Tensor, "*#S"]
+    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         argument = torch.stack(self._corners())
         image = self._image(argument)
         return PolygonHull(argument, image, argument, image).superlevel(v, s, cut)

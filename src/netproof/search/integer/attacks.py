@@ -9,18 +9,10 @@ from netproof.attack.align import align, can_align, first_layer, tail
 from netproof.attack.corners import corner_search, surrogate_values
 from netproof.attack.lattice import descend, round_near
 from netproof.conditions.cases import Cases
+from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
 from netproof.search.integer.presolve import Presolved
-
-_STARTS_PER_CASE = 32
-_MAX_STARTS = 512
-#: distinct corners that alignment starts from, and chains it runs
-_ALIGN_STARTS, _ALIGN_CHAINS = 8, 32
-#: annealing steps of the first round; the later ones have twice the steps and the chains
-_ALIGN_STEPS = 1000
-#: roundings of each real point, points to descend from, and steps
-_ROUNDINGS, _DESCENTS, _DESCENT_STEPS = 4, 4, 40
 
 
 class Attacker:
@@ -57,7 +49,7 @@ class Attacker:
 
     def corners(self, case: Tensor) -> Tensor | None:
         """Corner search towards each of the (distinct) open cases."""
-        per_case = max(1, min(_STARTS_PER_CASE, _MAX_STARTS // len(case)))
+        per_case = max(1, min(INTEGER_ATTACK.starts_per_case, INTEGER_ATTACK.most_starts // len(case)))
         towards = case.repeat_interleave(per_case)
         x = corner_search(self._graph, self._cases, self._lower, self._upper, towards, self._generator)
         self._starts = (x, towards)
@@ -78,9 +70,9 @@ class Attacker:
         x, towards = x[still_open], towards[still_open]
         soft = surrogate_values(self._graph, x, 0.0)[self._watched]
         order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
-        best = _distinct(x[order], towards[order], _ALIGN_STARTS)
-        chains = _ALIGN_CHAINS * min(self._rounds, 2)
-        steps = _ALIGN_STEPS * min(self._rounds, 2)
+        best = _distinct(x[order], towards[order], INTEGER_ATTACK.align_starts)
+        chains = INTEGER_ATTACK.align_chains * min(self._rounds, 2)
+        steps = INTEGER_ATTACK.align_steps * min(self._rounds, 2)
         chosen = order[best].repeat_interleave(-(-chains // len(best)))
         outcome = align(
             self._graph,
@@ -103,8 +95,8 @@ class Attacker:
         if not can_align(self._graph):
             return self.replay(x.round())
         linear = first_layer(self._graph)
-        case = case.repeat_interleave(_ROUNDINGS)
-        rounded = x.to(self._lower.dtype).repeat_interleave(_ROUNDINGS, 0)
+        case = case.repeat_interleave(INTEGER_ATTACK.roundings)
+        rounded = x.to(self._lower.dtype).repeat_interleave(INTEGER_ATTACK.roundings, 0)
         rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._generator)
         deficiency = self._cases.deficiency(tail(self._graph, linear.forward(rounded)[:, None], 1.0), case)[:, 0]
         hits = (deficiency <= 0).nonzero()[:, 0]
@@ -112,7 +104,7 @@ class Attacker:
             return self.replay(rounded[hits])
         if not descending:
             return None
-        best = deficiency.argsort()[:_DESCENTS]
+        best = deficiency.argsort()[: INTEGER_ATTACK.descents]
         found = descend(
             self._graph,
             self._cases,
@@ -121,7 +113,7 @@ class Attacker:
             rounded[best],
             case[best],
             self._generator,
-            _DESCENT_STEPS,
+            INTEGER_ATTACK.descent_steps,
             deadline,
         )
         return self.replay(found) if len(found) else None

@@ -13,22 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import crown, evaluate_dual, hulls_of
+from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten_ranges
 from netproof.bounds.region import Region, box_region
-from netproof.conditions.cases import Cases, cases_of, shrink
+from netproof.bounds.relaxation import Relaxation
+from netproof.conditions.cases import Cases, cases_of, tighten_by_cases
+from netproof.effort.integer import INTEGER
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.engine import Search
-from netproof.search.proofs.trail import CommonCuts, Trail
+from netproof.search.proofs.log import CommonCuts, Multiplied, ProofLog
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[np.int64]]
-
-#: output cases bounded at once at the root
-_ROOT_ROWS = 1024
 
 
 def verify_integer(queries: Sequence[Query], settings: Settings) -> Iterator[tuple[int, Result]]:
@@ -38,7 +37,7 @@ def verify_integer(queries: Sequence[Query], settings: Settings) -> Iterator[tup
     each query, counting its share of shared work.
     """
     cases = max(len(queries[0].condition), 1)
-    size = max(1, _ROOT_ROWS // cases)
+    size = max(1, INTEGER.root_rows // cases)
     for start in range(0, len(queries), size):
         positions = range(start, min(start + size, len(queries)))
         yield from _verify_chunk([(p, queries[p]) for p in positions], settings)
@@ -63,7 +62,7 @@ class _Open:
     query: Query
     region: Region
     cases: list[int]
-    trail: Trail | None
+    log: ProofLog | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +74,13 @@ class _Decided:
     verdict: Verdict
     witness: Witness | None
     subproblems: int
-    trail: Trail | None = None
+    log: ProofLog | None = None
 
 
 def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Iterator[tuple[int, Result]]:
     begun = time.monotonic()
     decided, left = _root(queries, proofs=settings.proofs)
-    proved = [(d.position, d.query, d.trail) for d in decided if d.trail is not None and d.verdict is Verdict.UNSAT]
+    proved = [(d.position, d.query, d.log) for d in decided if d.log is not None and d.verdict is Verdict.UNSAT]
     proofs = _prove(proved)
     share = (time.monotonic() - begun) / len(queries)
     for d in decided:
@@ -90,11 +89,11 @@ def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Itera
         yield d.position, Result(d.verdict, share, method, d.subproblems, d.witness, proof=proof)
     for item in left:
         begun = time.monotonic()
-        search = Search(item.query, item.region, item.cases, settings, trail=item.trail)
+        search = Search(item.query, item.region, item.cases, settings, log=item.log)
         outcome = search.run(begun + max(settings.timeout - share, 0.0))
         proofs = {}
-        if outcome.verdict is Verdict.UNSAT and item.trail is not None:
-            proofs = _prove([(item.position, item.query, item.trail)])
+        if outcome.verdict is Verdict.UNSAT and item.log is not None:
+            proofs = _prove([(item.position, item.query, item.log)])
         yield (
             item.position,
             Result(
@@ -110,15 +109,15 @@ def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Itera
         )
 
 
-def _prove(proved: list[tuple[int, Query, Trail]]) -> dict[int, Arrays]:
+def _prove(proved: list[tuple[int, Query, ProofLog]]) -> dict[int, Arrays]:
     """Proofs by position, of queries on one network; without those that cannot be made, which is a defect."""
     if not proved:
         return {}
     from netproof.search.proofs.assemble import ProofGap, prove
 
-    positions, queries, trails = zip(*proved, strict=True)
+    positions, queries, logs = zip(*proved, strict=True)
     try:
-        return dict(zip(positions, prove(queries, trails), strict=True))
+        return dict(zip(positions, prove(queries, logs), strict=True))
     except ProofGap:
         if len(proved) == 1:
             _LOG.warning("the search on %s left a record that is no proof (a defect)", queries[0].name)
@@ -130,20 +129,20 @@ def _root(asked: list[tuple[int, Query]], *, proofs: bool) -> tuple[list[_Decide
     """Bound every case of every query once, with CROWN, in one batch."""
     decided: list[_Decided] = []
     graph = asked[0][1].network.graph
-    trails = [Trail(graph) for _ in asked] if proofs else None
+    logs = [ProofLog(graph) for _ in asked] if proofs else None
     regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
     if len(graph.activations) > 2 or loose_activations(graph):
-        regions = tighten_ranges(graph, regions, listener=None if trails is None else _Distributor(trails))
+        regions = tighten_ranges(graph, regions, listener=None if logs is None else _Distributor(logs))
     owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)
     number = torch.tensor([j for _, q in asked for j in range(len(q.condition))], dtype=torch.int64)
-    refuted, maximizers = _bound_cases(asked, regions, owner, number, trails)
+    refuted, maximizers = _bound_cases(asked, regions, owner, number, logs)
     left: list[_Open] = []
     for i, (position, query) in enumerate(asked):
-        trail = None if trails is None else trails[i]
+        log = None if logs is None else logs[i]
         mine = (owner == i).nonzero()[:, 0]
         still_open = mine[~refuted[mine]]
         if not len(still_open):
-            decided.append(_Decided(position, query, Verdict.UNSAT, None, len(mine), trail))
+            decided.append(_Decided(position, query, Verdict.UNSAT, None, len(mine), log))
             continue
         points = maximizers[still_open]
         hits = query.refuted_by(points).nonzero()[:, 0]
@@ -152,15 +151,15 @@ def _root(asked: list[tuple[int, Query]], *, proofs: bool) -> tuple[list[_Decide
             decided.append(_Decided(position, query, Verdict.SAT, witness, len(mine)))
         else:
             cases = number[still_open].tolist()
-            left.append(_Open(position, query, regions.take(torch.tensor([i])), cases, trail))
+            left.append(_Open(position, query, regions.take(torch.tensor([i])), cases, log))
     return decided, left
 
 
 class _Distributor:
-    """Listens to the tightening of several queries' ranges and hands each query's cuts to its trail."""
+    """Listens to the tightening of several queries' ranges and hands each query's cuts to its log."""
 
-    def __init__(self, trails: Sequence[Trail]) -> None:
-        self._listeners = [CommonCuts(trail) for trail in trails]
+    def __init__(self, logs: Sequence[ProofLog]) -> None:
+        self._listeners = [CommonCuts(log) for log in logs]
 
     def __call__(self, cuts: RangeCuts) -> None:
         for row in torch.unique(cuts.row).tolist():
@@ -168,43 +167,42 @@ class _Distributor:
 
 
 def _bound_cases(
-    asked: list[tuple[int, Query]], regions: Region, owner: Tensor, number: Tensor, trails: Sequence[Trail] | None
+    asked: list[tuple[int, Query]], regions: Region, owner: Tensor, number: Tensor, logs: Sequence[ProofLog] | None
 ) -> tuple[Tensor, Tensor]:
     """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``."""
     graph = asked[0][1].network.graph
     cases = cases_of(graph, [c for _, q in asked for c in q.condition])
     everything = torch.arange(len(cases))
     case, region = cases.roots(everything, regions.take(owner))
-    node = torch.zeros_like(case) if trails is None else _roots(trails, cases, case, region, owner, number)
-    rows, region = shrink(graph, cases, case, region)
+    node = torch.zeros_like(case) if logs is None else _roots(logs, cases, case, region, owner, number)
+    rows, region = tighten_by_cases(graph, cases, case, region)
     case, node = case[rows], node[rows]
     refuted = torch.ones(len(cases), dtype=torch.bool)
     maximizers = regions.lower[owner].clone()
     if len(case):
-        hulls = hulls_of(graph, region)
-        objective = cases.objective(case, region)
-        point = evaluate_dual(graph, region, hulls, objective, crown(hulls))
-        exact, _ = evaluate_exact(graph, region, hulls, objective, point.s)
+        relaxation, objective = Relaxation(graph, region), cases.objective(case, region)
+        point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
+        exact, _ = evaluate_exact(relaxation, objective, point.s)
         still_open = exact.value >= 0
         refuted[case[still_open]] = False
         maximizers[case[still_open]] = exact.x[still_open]
-        if trails is not None:
-            share = cases.share(case, region)
-            for i, trail in enumerate(trails):
+        if logs is not None:
+            parts = cases.objective_parts(case, region)
+            for i, log in enumerate(logs):
                 mine = ((owner[case] == i) & ~still_open).nonzero()[:, 0]
-                trail.leaf(node[mine], [None if m is None else m[mine] for m in exact.s], share.take(mine))
+                log.leaf(node[mine], Multiplied([None if m is None else m[mine] for m in exact.s], parts.take(mine)))
     return refuted, maximizers
 
 
 def _roots(
-    trails: Sequence[Trail], cases: Cases, case: Tensor, region: Region, owner: Tensor, number: Tensor
+    logs: Sequence[ProofLog], cases: Cases, case: Tensor, region: Region, owner: Tensor, number: Tensor
 ) -> Tensor:
-    """The nodes of root rows, each in its query's trail."""
+    """The nodes of root rows, each in its query's log."""
     windows = cases.windows(case, region)
     node = torch.zeros_like(case)
     numbers = number.tolist()
-    for i, trail in enumerate(trails):
+    for i, log in enumerate(logs):
         mine = (owner[case] == i).nonzero()[:, 0]
-        trail.work_on(None, numbers)
-        node[mine] = trail.root(case[mine], None if windows is None else windows.take(mine))
+        log.work_on(None, numbers)
+        node[mine] = log.root(case[mine], None if windows is None else windows.take(mine))
     return node

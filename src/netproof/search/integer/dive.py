@@ -13,24 +13,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import evaluate_dual, given, hulls_of
+from netproof.bounds.dual import evaluate_dual, given
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver
 from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.region import Region
-from netproof.conditions.cases import Cases, shrink
+from netproof.bounds.relaxation import Relaxation
+from netproof.conditions.cases import Cases, tighten_by_cases
+from netproof.effort.integer import DIVE
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split, program_candidates, split_regions
 from netproof.search.integer.attacks import Attacker
 from netproof.search.subproblems import Subproblems
-
-#: subproblems kept at each level
-BEAM = 8
-#: most ranges cut at once, and steps left undecided per cut; one dive after the other takes the next
-_MOST_CUTS, _PACES = 20, (32.0, 64.0, 128.0)
-#: the smallest share of a search's time that dives may take
-_LEAST = 0.05
-#: levels from one descent to the next
-_DESCENT_EVERY = 4
 
 
 class Diver:
@@ -51,7 +44,13 @@ class Diver:
     """
 
     def __init__(
-        self, graph: Graph, cases: Cases, solver: InteriorSolver, attacker: Attacker, iterations: int, most: float = 0.3
+        self,
+        graph: Graph,
+        cases: Cases,
+        solver: InteriorSolver,
+        attacker: Attacker,
+        iterations: int,
+        most: float = DIVE.most,
     ) -> None:
         self._graph = graph
         self._cases = cases
@@ -78,7 +77,7 @@ class Diver:
         self._start = tuple(part.double() for part in multipliers.beta)
         if self._dives:
             reach = 1 - self._width / max(self._whole, 1.0)
-            self.share = min(max(2 * self._most * reach, _LEAST), self._most)
+            self.share = min(max(2 * self._most * reach, DIVE.least), self._most)
         self._dives += 1
         self._level = 0
         self._whole = 0.0
@@ -88,28 +87,26 @@ class Diver:
         region, self._region = self._region, None
         if region is None:
             return None
-        rows, region = shrink(self._graph, self._cases, self._case, region)
+        rows, region = tighten_by_cases(self._graph, self._cases, self._case, region)
         if not len(rows):
             return None
         case, start = self._case[rows], [part[rows] for part in self._start]
         objective = self._cases.objective(case, region)
-        hulls = hulls_of(self._graph, region)
-        program = self._solver.solve(region, hulls, objective, start, self._iterations, 0.0)
-        best = program.value.argsort(descending=True)[:BEAM]
+        program = self._solver.solve(Relaxation(self._graph, region), objective, start, self._iterations, 0.0)
+        best = program.value.argsort(descending=True)[: DIVE.beam]
         best = best[program.value[best] >= 0]
         if not len(best):
             return None
         program, case, region = program.take(best), case[best], region.take(best)
-        descending = self._level % _DESCENT_EVERY == _DESCENT_EVERY - 1
+        descending = self._level % DIVE.descent_every == DIVE.descent_every - 1
         found = self._attacker.near(program.x, case, deadline, descending=descending)
         if found is not None:
             return found
-        hulls = hulls_of(self._graph, region)
-        point = evaluate_dual(self._graph, region, hulls, objective.take(best), given(program.s))
-        region = reduce_ranges(self._graph, region, hulls, point)
+        point = evaluate_dual(Relaxation(self._graph, region), objective.take(best), given(program.s))
+        region = reduce_ranges(point)
         self._width = self._undecided(region)
         self._whole = max(self._whole, self._width)
-        cuts = int(min(max(self._width / _PACES[(self._dives - 1) % len(_PACES)], 1), _MOST_CUTS))
+        cuts = int(min(max(self._width / DIVE.paces[(self._dives - 1) % len(DIVE.paces)], 1), DIVE.most_cuts))
         split, score = program_candidates(self._graph, region, point.v, program.a, self._cases.splittable(case), cuts)
         if not bool(torch.isfinite(score[:, 0]).any()):
             return None  # nothing is left to cut

@@ -12,16 +12,20 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.dual import DualPoint, evaluate_dual
 from netproof.bounds.envelope.layer import first_layer
 from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.look_ahead import look_ahead
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
 from netproof.bounds.region import Region
-from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, shrink
+from netproof.bounds.relaxation import Relaxation
+from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, tighten_by_cases
+from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict
 from netproof.rows import Rows
@@ -33,52 +37,15 @@ from netproof.search.branching import (
     split_regions,
 )
 from netproof.search.integer.attacks import Attacker
-from netproof.search.integer.dive import BEAM, Diver
+from netproof.search.integer.dive import Diver
 from netproof.search.integer.envelopes import Enveloped, Enveloper
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
 from netproof.search.outcome import Outcome
-from netproof.search.proofs.trail import CommonCuts, ConditionalCuts, Trail
+from netproof.search.proofs.log import CommonCuts, ConditionalCuts, Multiplied, ProofLog
 from netproof.search.subproblems import Subproblems
-from netproof.search.tree import Tree
+from netproof.search.tree import WorstFirst
 from netproof.settings import Settings
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much work a subproblem is worth; found by measurement, the same for every network.
-
-    Attributes
-    ----------
-    root_steps : first-order steps at the root
-    steps : first-order steps in a subproblem where there is no interior point solver
-    iterations : interior point iterations for what first-order steps leave open
-    batch : subproblems bounded at once
-    look_ahead : candidate splits tried out where there is no interior point solver
-    """
-
-    root_steps: int = 20
-    steps: int = 20
-    iterations: int = 20
-    batch: int = 64
-    look_ahead: int = 8
-
-
-#: a bound this far below 0 in floating point is worth the exact evaluation
-_GOAL = -0.01
-#: seconds of work (not of a busy machine's time) before alignment is tried, and how many times longer the search must
-#: have gone on before it is tried again
-_FIRST_ALIGNMENT, _NEXT_ALIGNMENT = 1.0, 3.0
-#: subproblems after which a search on a box of few points is ended by evaluating all of them
-_LONG = 128
-#: a dive begins where this many times as many subproblems are open as it takes: the best of them say something
-_DIVE_FROM = 4
-#: the largest share of a search's time that dives may take; with envelopes the search itself comes later to small subproblems
-_DIVES, _DIVES_WITH_ENVELOPES = 0.3, 0.5
-#: seconds of work after which dives begin, without waiting for a restart, where there are envelopes: subproblems are few then
-_FIRST_DIVE = 0.3
-#: subproblems of a case after which its search begins anew with tighter ranges; half as many with envelopes, as each takes longer
-_RESTART = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +70,7 @@ class Search:
     region : its root region, one row, on the query's own graph
     open_cases : positions in ``query.condition`` that are not refuted yet
     settings, effort : limits and work per subproblem
-    trail : where to record what is proved, if anywhere
+    log : where to record what is proved, if anywhere
     """
 
     def __init__(
@@ -113,7 +80,7 @@ class Search:
         open_cases: Sequence[int],
         settings: Settings,
         effort: Effort | None = None,
-        trail: Trail | None = None,
+        log: ProofLog | None = None,
     ) -> None:
         self._settings = settings
         self._effort = effort or Effort()
@@ -121,33 +88,36 @@ class Search:
         named = torch.stack([(c.coefficients != 0).any(0) for c in conditions]).any(0)
         outputs = named.nonzero()[:, 0] if bool(named.any()) else torch.arange(query.network.outputs)
         # Intervals of maps taken together say more than those of one after the other, which are what a proof has.
-        dense = trail is None or not loose_activations(query.network.graph)
+        dense = log is None or not loose_activations(query.network.graph)
         self._presolved = presolve(query.network.graph, region, outputs, dense=dense)
         kept = self._presolved.kept[-1]
         self._graph = self._presolved.graph
         # Searching in float32 is faster; every decision is made in float64 on the graph itself.
-        self._light = self._graph.to(torch.float32)
+        self._graph32 = self._graph.to(torch.float32)
         # Outputs that are left may share a staircase where all of the query's do not; a proof is told on its own graph.
         in_order = order_cases(query.network.graph, conditions) is not None
         form = cases_of if in_order else linear_cases
         self._cases: Cases = form(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
-        self._tree: Tree[Subproblems] = Tree(settings.memory)
-        self._trail = trail
+        self._tree: WorstFirst[Subproblems] = WorstFirst(settings.memory, log)
+        self._proof_log = log
         # Of the last activation only the range matters. With several hidden layers envelopes of the first do not pay for
         # themselves, and what a certificate could not hold is not used for a proof.
-        used = len(self._graph.activations) == 2 and (trail is None or first_layer(query.network.graph) is not None)
+        used = len(self._graph.activations) == 2 and (log is None or first_layer(query.network.graph) is not None)
         layer = first_layer(self._graph) if used else None
-        self._enveloper = None if layer is None else Enveloper(self._graph, self._light, layer, self._cases)
+        self._enveloper = None if layer is None else Enveloper(self._graph, self._graph32, layer, self._cases)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
-            most = _DIVES if self._enveloper is None else _DIVES_WITH_ENVELOPES
+            most = DIVE.most if self._enveloper is None else DIVE.most_with_envelopes
             self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations, most)
-        if trail is not None:
-            trail.work_on(self._presolved, open_cases)
+        if log is not None:
+            log.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
         self._spent = torch.zeros(len(self._cases), dtype=torch.float32)
+        # when the search began, and the work done until then; after how much it is time for an alignment, and for dives
+        self._begun = self._worked = self._next_alignment = 0.0
+        self._first_dive = math.inf if self._enveloper is None else INTEGER.first_dive
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
@@ -162,64 +132,64 @@ class Search:
         if found is None and len(self._tree) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
             case = torch.unique(self._tree.pop(len(self._tree)).case)
-            listener = None if self._trail is None else CommonCuts(self._trail)
+            listener = None if self._proof_log is None else CommonCuts(self._proof_log)
             region = tighten_by_program(self._graph, region, deadline=deadline, listener=listener)
             found = self._process(self._root(case, region), root=True)
-        method = "bound"
-        next_alignment = _FIRST_ALIGNMENT
-        restarted = False
-        first_dive = math.inf if self._enveloper is None else _FIRST_DIVE
-        while found is None and len(self._tree):
-            method = "search"
-            recorded = 0 if self._trail is None else self._trail.bytes
-            kept = 0 if self._enveloper is None else self._enveloper.pool.bytes
-            ended = self._tree.beyond_limits(deadline, recorded=recorded + kept)
-            if ended is not None:
-                return ended
-            if self._tree.count >= _LONG and points_in(region) <= MOST_POINTS:
-                return self._evaluate_all(region)
-            batch = self._tree.pop(self._effort.batch)
-            if self._settings.attack and time.thread_time() - worked >= next_alignment:
-                found = self._attacker.align(batch.case, deadline)
-                next_alignment = _NEXT_ALIGNMENT * (time.thread_time() - worked)
-                if found is not None:
-                    return self._sat(found, "attack")
-            found = self._process(batch)
-            if found is None and self._interior is not None:
-                stubborn = (self._spent >= (_RESTART if self._enveloper is None else _RESTART // 2)).nonzero()[:, 0]
-                if len(stubborn):
-                    self._spent[stubborn] = -torch.inf
-                    restarted = True
-                    found = self._restart(stubborn, region, deadline)
-            if found is None and (restarted or time.thread_time() - worked >= first_dive):
-                found = self._dive(begun, deadline)
-                if found is not None:
-                    return self._sat(found, "attack")
         if found is not None:
-            return self._sat(found, method)
-        return Outcome(Verdict.UNSAT, self._tree.count, method=method)
+            return self._sat(found, "bound")
+        if not len(self._tree):
+            return Outcome(Verdict.UNSAT, self._tree.count, method="bound")
+        self._begun, self._worked, self._next_alignment = begun, worked, INTEGER.first_alignment
+        return self._tree.search(
+            lambda batch: self._step(batch, region, deadline),
+            self._effort.batch,
+            deadline,
+            lambda: self._end_by_enumeration(region),
+        )
 
-    def _evaluate_all(self, region: Region) -> Outcome:
-        """Decide what is open by evaluating every point of the box."""
+    def _step(self, batch: Subproblems, region: Region, deadline: float) -> Outcome | None:
+        """Bound a batch and split what stays open; attacks and restarts when it is time for them."""
+        if self._settings.attack and time.thread_time() - self._worked >= self._next_alignment:
+            found = self._attacker.align(batch.case, deadline)
+            self._next_alignment = INTEGER.next_alignment * (time.thread_time() - self._worked)
+            if found is not None:
+                return self._sat(found, "attack")
+        found = self._process(batch)
+        if found is None and self._interior is not None:
+            most = INTEGER.restart if self._enveloper is None else INTEGER.restart // 2
+            stubborn = (self._spent >= most).nonzero()[:, 0]
+            if len(stubborn):
+                self._spent[stubborn] = -torch.inf
+                self._first_dive = 0.0
+                found = self._restart(stubborn, region, deadline)
+        if found is not None:
+            return self._sat(found, "search")
+        found = self._dive(deadline) if time.thread_time() - self._worked >= self._first_dive else None
+        return None if found is None else self._sat(found, "attack")
+
+    def _end_by_enumeration(self, region: Region) -> Outcome | None:
+        """Decide what is open by evaluating every point of the box, where there are few and the search is long."""
+        if self._tree.count < INTEGER.long or points_in(region) > MOST_POINTS:
+            return None
         case = torch.unique(self._tree.pop(len(self._tree)).case)
         found = self._attacker.replay(all_points(region))
         if found is not None:
             return self._sat(found, "enumeration")
-        if self._trail is not None:
-            self._trail.point(self._root(case, region).node)
+        if self._proof_log is not None:
+            self._proof_log.point(self._root(case, region).node)
         return Outcome(Verdict.UNSAT, self._tree.count, method="enumeration")
 
-    def _dive(self, begun: float, deadline: float) -> Tensor | None:
+    def _dive(self, deadline: float) -> Tensor | None:
         """Spend the time that dives have coming to them, on the one under way or a new one."""
         if self._diver is None or not len(self._tree):
             return None
         found = None
         now = time.monotonic()
-        while found is None and self._diver.seconds < self._diver.share * (now - begun) and now < deadline:
+        while found is None and self._diver.seconds < self._diver.share * (now - self._begun) and now < deadline:
             if not self._diver.running:
-                if len(self._tree) < _DIVE_FROM * BEAM and self._enveloper is None:
+                if len(self._tree) < INTEGER.dive_from * DIVE.beam and self._enveloper is None:
                     break
-                self._diver.begin(self._tree.peek(BEAM))
+                self._diver.begin(self._tree.peek(DIVE.beam))
             found = self._diver.advance(deadline)
             self._diver.seconds -= now
             now = time.monotonic()
@@ -241,7 +211,7 @@ class Search:
         if not len(case):
             return None
         roots = self._root(case, region)
-        rows, shrunk = shrink(self._graph, self._cases, roots.case, roots.region)
+        rows, shrunk = tighten_by_cases(self._graph, self._cases, roots.case, roots.region)
         roots = replace(roots.take(rows), region=shrunk)
         parts = []
         for row in torch.arange(len(roots)):
@@ -256,15 +226,15 @@ class Search:
 
     def _tighten(self, root: Subproblems, required: Objective, deadline: float) -> Subproblems:
         """A root (one row) with its ranges tightened under its case."""
-        if self._trail is None:
+        if self._proof_log is None:
             return replace(root, region=tighten_by_program(self._graph, root.region, required, deadline=deadline))
-        share = self._cases.share(root.case, root.region)
-        listener = ConditionalCuts(self._trail, int(root.node), share)
+        parts = self._cases.objective_parts(root.case, root.region)
+        listener = ConditionalCuts(self._proof_log, int(root.node), parts)
         region = tighten_by_program(self._graph, root.region, required, deadline=deadline, listener=listener)
         node = torch.tensor([listener.end()])
         if bool(region.empty()):
             # Empty by itself, or because intervals leave the requirement no value from 0 up.
-            self._trail.leaf(node, [None] * len(self._graph.activations), share)
+            self._proof_log.leaf(node, Multiplied([None] * len(self._graph.activations), parts))
         return replace(root, region=region, node=node)
 
     def _root(self, case: Tensor, region: Region) -> Subproblems:
@@ -274,15 +244,15 @@ class Search:
         first = self._cases.first_alike(case, region)
         kept = (first == torch.arange(len(first))).nonzero()[:, 0]
         node = torch.zeros_like(case)
-        if self._trail is not None:
-            node = self._trail.root(case, self._cases.windows(case, region), first)
+        if self._proof_log is not None:
+            node = self._proof_log.root(case, self._cases.windows(case, region), first)
         case, region, node = case[kept], region.take(kept), node[kept]
         zeros = tuple(torch.zeros(r.shape, dtype=torch.float32) for r in region.range_lower)
         infinite = torch.full((len(case),), torch.inf, dtype=torch.float64)
         return Subproblems(case, region, Parameters(zeros, zeros), infinite, node, torch.full_like(case, -1))
 
     def _sat(self, witness: Tensor, method: str) -> Outcome:
-        return Outcome(Verdict.SAT, self._tree.count, self._attacker.witness(witness), method=method)
+        return self._tree.sat(self._attacker.witness(witness), method)
 
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
@@ -295,7 +265,7 @@ class Search:
             return self._process(batch.take(inherited)) if found is None else found
         self._tree.count += len(batch)
         self._spent += torch.bincount(batch.case, minlength=len(self._cases))
-        rows, region = shrink(self._graph, self._cases, batch.case, batch.region)
+        rows, region = tighten_by_cases(self._graph, self._cases, batch.case, batch.region)
         batch = replace(self._left(batch, rows), region=region)
         if not len(rows):
             return None
@@ -310,20 +280,20 @@ class Search:
         box = bounded.batch.region
         several = (box.lower < box.upper).any(-1).expand(len(bounded.batch))
         rows = several.nonzero()[:, 0]
-        if self._trail is not None:
-            self._trail.point(bounded.batch.node[~several])
+        if self._proof_log is not None:
+            self._proof_log.point(bounded.batch.node[~several])
         if not len(rows):
             return None
         bounded = bounded.take(rows)
         if bounded.envelopes is not None and self._enveloper is not None:
             region = self._enveloper.reduce(bounded.batch.region, bounded.envelopes.point)
         else:
-            hulls = hulls_of(self._graph, bounded.batch.region)
-            region = reduce_ranges(self._graph, bounded.batch.region, hulls, bounded.point)
-        if self._trail is not None:
-            share = self._cases.share(bounded.batch.case, bounded.batch.region)
+            region = reduce_ranges(bounded.point)
+        if self._proof_log is not None:
+            parts = self._cases.objective_parts(bounded.batch.case, bounded.batch.region)
             prices = None if bounded.envelopes is None else bounded.envelopes.stored
-            self._trail.reduction(bounded.batch.node, bounded.batch.region, region, bounded.point.s, share, prices)
+            by = Multiplied(bounded.point.s, parts, prices)
+            self._proof_log.reduction(bounded.batch.node, bounded.batch.region, region, by)
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
         self._tree.add(self._branch(batch, bounded))
         return None
@@ -351,14 +321,14 @@ class Search:
 
     def _refute_by_program(self, batch: Subproblems, s: Sequence[Tensor | None], interior: InteriorSolver) -> _Bounded:
         """What the linear program leaves open of subproblems."""
-        hulls = hulls_of(self._graph, batch.region)
+        relaxation = Relaxation(self._graph, batch.region)
         objective = self._cases.objective(batch.case, batch.region)
         start = [
             torch.zeros_like(low) if m is None else m.double()
             for m, low in zip(s, batch.region.range_lower, strict=True)
         ]
-        program = interior.solve(batch.region, hulls, objective, start, self._effort.iterations, _GOAL)
-        exact, _ = evaluate_exact(self._graph, batch.region, hulls, objective, program.s)
+        program = interior.solve(relaxation, objective, start, self._effort.iterations, INTEGER.goal)
+        exact, _ = evaluate_exact(relaxation, objective, program.s)
         rows = self._still_open(batch, exact)
         if not bool((batch.prices >= 0).any()):
             zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
@@ -379,7 +349,7 @@ class Search:
             if inherits
             else [torch.zeros_like(r) if m is None else m for m, r in zip(bounded.point.s, low, strict=True)]
         )
-        found = enveloper.bound(batch.case, batch.region, s, _GOAL, inherited)
+        found = enveloper.bound(batch.case, batch.region, s, inherited)
         above = found.point.above.s
         beta = tuple(m.float() if new is None else new.float() for m, new in zip(s, above, strict=True))
         taken = torch.full_like(batch.prices, -1)
@@ -393,33 +363,33 @@ class Search:
     def _refute_first_order(self, batch: Subproblems, root: bool) -> _Bounded:
         """The better of CROWN's and the parent's multipliers, improved by first-order steps."""
         region, objective = batch.region, self._cases.objective(batch.case, batch.region)
-        light_region = region.to(torch.float32)
-        work = (self._light, light_region, hulls_of(self._light, light_region), objective.to(torch.float32))
+        region32 = region.to(torch.float32)
+        work = Relaxation(self._graph32, region32), objective.to(torch.float32)
         start = crown_parameters(*work)
         if root:
-            for price in self._cases.prices(batch.case, light_region):
+            for price in self._cases.prices(batch.case, region32):
                 start = better(start, crown_parameters(*work, price))
             steps = self._effort.root_steps
         else:
             inherited = evaluate_dual(*work, batch.parameters.multipliers()).value
             start = better(start, (batch.parameters, inherited))
             steps = self._effort.steps if self._interior is None else 0
-        parameters = optimize(*work, start[0], steps, goal=_GOAL)[0] if steps else start[0]
+        parameters = optimize(*work, start[0], Until(steps, INTEGER.goal))[0] if steps else start[0]
         # The decision: multipliers on a grid, the bound evaluated without rounding.
-        hulls = hulls_of(self._graph, region)
+        relaxation = Relaxation(self._graph, region)
         double = Parameters(tuple(a.double() for a in parameters.alpha), tuple(b.double() for b in parameters.beta))
-        point = evaluate_dual(self._graph, region, hulls, objective, double.multipliers())
-        exact, _ = evaluate_exact(self._graph, region, hulls, objective, point.s)
+        point = evaluate_dual(relaxation, objective, double.multipliers())
+        exact, _ = evaluate_exact(relaxation, objective, point.s)
         rows = self._still_open(batch, exact)
         return _Bounded(replace(batch, parameters=parameters).take(rows), exact.take(rows), None)
 
     def _still_open(self, batch: Subproblems, exact: DualPoint, prices: StoredPrices | None = None) -> Tensor:
         """The rows that an exact bound does not refute; the others go on record."""
-        if self._trail is not None:
+        if self._proof_log is not None:
             refuted = (exact.value < 0).nonzero()[:, 0]
-            share = self._cases.share(batch.case[refuted], batch.region.take(refuted))
+            parts = self._cases.objective_parts(batch.case[refuted], batch.region.take(refuted))
             of_refuted = None if prices is None else prices.take(refuted)
-            self._trail.leaf(batch.node[refuted], exact.take(refuted).s, share, of_refuted)
+            self._proof_log.leaf(batch.node[refuted], Multiplied(exact.take(refuted).s, parts, of_refuted))
         return (exact.value >= 0).nonzero()[:, 0]
 
     def _left(self, batch: Subproblems, rows: Tensor) -> Subproblems:
@@ -443,7 +413,7 @@ class Search:
             if bool((chosen.k >= 0).all()):
                 batch = replace(batch, prices=self._enveloper.pool.put(bounded.envelopes.stored, 2))
         children = batch.take(torch.arange(len(batch)).repeat(2))
-        node = children.node if self._trail is None else self._trail.split(batch.node, chosen)
+        node = children.node if self._proof_log is None else self._proof_log.split(batch.node, chosen)
         return replace(children, region=split_regions(self._graph, batch.region, chosen), node=node)
 
     def _chosen_by_envelopes(self, batch: Subproblems, found: Enveloped) -> Split:
@@ -461,16 +431,15 @@ class Search:
         """Where to split every row, at the program's point or (None) by a look-ahead."""
         region = batch.region
         objective = self._cases.objective(batch.case, region)
-        hulls = hulls_of(self._graph, region)
         double = Parameters(
             tuple(a.double() for a in batch.parameters.alpha), tuple(b.double() for b in batch.parameters.beta)
         )
-        point = evaluate_dual(self._graph, region, hulls, objective, double.multipliers())
+        point = evaluate_dual(Relaxation(self._graph, region), objective, double.multipliers())
         outputs = self._cases.splittable(batch.case)
         if program is not None:
             split, gap = program_candidates(self._graph, region, point.v, program.a, outputs, 1)
         else:
-            split, gap = gap_candidates(self._graph, region, point, outputs, self._effort.look_ahead)
+            split, gap = gap_candidates(point, outputs, self._effort.look_ahead)
         usable = torch.isfinite(gap)
         rows = usable[:, 0].nonzero()[:, 0]
         best = split.at(torch.zeros_like(batch.case))
@@ -486,13 +455,12 @@ class Search:
         def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
             tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
             case = batch.case[row].repeat(2)
-            halves = self._cases.constrain(case, split_regions(self._graph, batch.region.take(row), tried))
+            halves = self._cases.tighten(case, split_regions(self._graph, batch.region.take(row), tried))
             alive = (~halves.empty()).nonzero()[:, 0]
             remaining = halves.take(alive)
             objective = self._cases.objective(case[alive], remaining)
             start = parameters.take(row.repeat(2)[alive])
-            hulls = hulls_of(self._graph, remaining)
-            value = evaluate_dual(self._graph, remaining, hulls, objective, start.multipliers()).value
+            value = evaluate_dual(Relaxation(self._graph, remaining), objective, start.multipliers()).value
             both = torch.zeros(2 * len(row), dtype=value.dtype)
             both[alive] = value
             return both[: len(row)], both[len(row) :]

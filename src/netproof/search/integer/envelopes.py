@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof.bounds.dual import hulls_of
 from netproof.bounds.envelope.bound import EnvelopePoint
 from netproof.bounds.envelope.exact import evaluate_envelopes_exact
 from netproof.bounds.envelope.layer import FirstLayer
@@ -16,12 +15,14 @@ from netproof.bounds.envelope.reduce import reduce_ranges_by_envelopes
 from netproof.bounds.envelope.steps import Schedule, improve
 from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.region import Region
+from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases
+from netproof.effort.integer import INTEGER
 from netproof.graph.graph import Graph
 from netproof.rows import Rows
 
 #: steps at a root, and in a subproblem, which begins where its parent ended
-ROOT, BELOW = Schedule(60, 0.5, 0.95), Schedule(60, 0.3, 0.95)
+ROOT, BELOW = Schedule(60, 0.5, 0.95, INTEGER.goal), Schedule(60, 0.3, 0.95, INTEGER.goal)
 #: rows evaluated at once, which bounds the memory for it
 _AT_ONCE = 16
 
@@ -101,7 +102,6 @@ class Enveloper:
         case: Tensor,
         region: Region,
         s: Sequence[Tensor],
-        goal: float,
         prices: StoredPrices | None = None,
     ) -> Enveloped:
         """Bound rows.
@@ -109,13 +109,12 @@ class Enveloper:
         Parameters
         ----------
         s : multipliers to start from
-        goal : a bound below which a row is done
         prices : those of the rows' parents; None starts from one multiplier per neuron
         """
         parts = []
         for rows in torch.split(torch.arange(len(case)), _AT_ONCE):
             some = None if prices is None else prices.take(rows)
-            parts.append(self._bound(case[rows], region.take(rows), [m[rows] for m in s], goal, some))
+            parts.append(self._bound(case[rows], region.take(rows), [m[rows] for m in s], some))
         return Enveloped.concatenate(parts)
 
     def _bound(
@@ -123,7 +122,6 @@ class Enveloper:
         case: Tensor,
         region: Region,
         s: Sequence[Tensor],
-        goal: float,
         prices: StoredPrices | None,
     ) -> Enveloped:
         objective, light_region = self._cases.objective(case, region), region.to(torch.float32)
@@ -133,24 +131,21 @@ class Enveloper:
         else:
             start = prices.values(torch.float32)
         found = improve(
-            self._light,
+            Relaxation(self._light, light_region),
             light_box,
-            light_region,
-            hulls_of(self._light, light_region),
             objective.to(torch.float32),
             start,
             [m.float() for m in s],
             ROOT if prices is None else BELOW,
-            goal,
         )
         box = self._layer.on_box(region.lower, region.upper)
-        hulls = hulls_of(self._graph, region)
+        relaxation = Relaxation(self._graph, region)
         multipliers = [m.double() for m in found.s]
         values, order = found.prices.values(torch.float64), found.prices.order()
-        exact, _ = evaluate_envelopes_exact(self._graph, box, region, hulls, objective, multipliers, values, order)
+        exact, _ = evaluate_envelopes_exact(relaxation, box, objective, multipliers, values, order)
         return Enveloped(exact, found.prices, region.lower + found.middle.double() * (region.upper - region.lower))
 
     def reduce(self, region: Region, point: EnvelopePoint) -> Region:
         """Cut off the ends of ranges that an exact evaluation excludes."""
         box = self._layer.on_box(region.lower, region.upper)
-        return reduce_ranges_by_envelopes(self._graph, box, region, hulls_of(self._graph, region), point)
+        return reduce_ranges_by_envelopes(box, point)

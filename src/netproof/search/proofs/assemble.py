@@ -22,13 +22,13 @@ from netproof.bounds.envelope.layer import first_layer
 from netproof.bounds.envelope.reduce import envelope_cuts_hold
 from netproof.bounds.ranges.reduce import cuts_hold
 from netproof.bounds.region import Region, box_region, propagate_intervals
-from netproof.conditions.cases import shrink
+from netproof.conditions.cases import tighten_by_cases
 from netproof.query import Query
 from netproof.rows import Rows
 from netproof.search.branching import Split, split_regions
 from netproof.search.proofs.digits import CUT_BITS, LEAF_BITS, PRICED_BITS, Proves, Rounded, refutes, round_rows
-from netproof.search.proofs.record import Forms, Record
-from netproof.search.proofs.trail import CutRecords, RecordedPrices, Trail
+from netproof.search.proofs.index import CaseForms, ProofIndex
+from netproof.search.proofs.log import CutRecords, ProofLog, RecordedPrices
 from netproof.search.proofs.written import Made, RoundedRows, Written
 
 #: nodes gone through at once
@@ -44,15 +44,15 @@ class ProofGap(Exception):  # noqa: N818 - not an error of the input's
     """The record of a search does not add up to a proof: a defect of netproof."""
 
 
-def prove(queries: Sequence[Query], trails: Sequence[Trail]) -> list[dict[str, NDArray[np.int64]]]:
-    """Proofs of ``unsat`` for queries on one network from their trails: the arrays of docs/certificates.md
+def prove(queries: Sequence[Query], logs: Sequence[ProofLog]) -> list[dict[str, NDArray[np.int64]]]:
+    """Proofs of ``unsat`` for queries on one network from their logs: the arrays of docs/certificates.md
     from ``form`` on.
 
     Raises
     ------
     ProofGap : a record that is no proof
     """
-    return _Assembly(queries, trails).proofs()
+    return _Assembly(queries, logs).proofs()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +87,15 @@ class _Reductions:
 
 
 class _Assembly:
-    def __init__(self, queries: Sequence[Query], trails: Sequence[Trail]) -> None:
+    def __init__(self, queries: Sequence[Query], logs: Sequence[ProofLog]) -> None:
         self._queries = queries
         self._graph = queries[0].network.graph
         self._layer = first_layer(self._graph)
-        self._forms = Forms(queries, trails)
-        self._record = Record(queries, trails)
+        self._forms = CaseForms(queries, logs)
+        self._index = ProofIndex(queries, logs)
         self._written = [Written() for _ in queries]
         #: nodes whose shared cuts are made
-        self._used = torch.zeros(self._record.nodes, dtype=torch.bool)
+        self._used = torch.zeros(self._index.nodes, dtype=torch.bool)
         self._history: list[tuple[Tensor, Tensor, Tensor]] = []
         self._failed: list[Tensor] = []
 
@@ -115,9 +115,9 @@ class _Assembly:
         """Make the common cuts: the regions that they leave, one row per query."""
         lower, upper = torch.stack([q.lower for q in self._queries]), torch.stack([q.upper for q in self._queries])
         base = box_region(self._graph, lower, upper)
-        for group in sorted(self._record.common):
+        for group in sorted(self._index.common):
             lowers, uppers = [r.clone() for r in base.range_lower], [r.clone() for r in base.range_upper]
-            for query, cuts in self._record.common[group]:
+            for query, cuts in self._index.common[group]:
                 # Which case does not matter: its weight is 0.
                 case = (self._forms.query == query).nonzero()[:1, 0]
                 if not len(case):
@@ -136,13 +136,13 @@ class _Assembly:
         case = torch.isin(self._forms.query, torch.tensor(todo)).nonzero()[:, 0]
         at_root = torch.full_like(case, -1)
         start = base.take(self._forms.query[case])
-        level = _Level(self._record.roots[case], case, torch.zeros(len(case), dtype=torch.bool), at_root, start)
+        level = _Level(self._index.roots[case], case, torch.zeros(len(case), dtype=torch.bool), at_root, start)
         entries = 0
         while len(level):
             below = []
             for rows in torch.split(torch.arange(len(level)), _ROWS):
                 part = level if len(rows) == len(level) else level.take(rows)
-                part = replace(part, node=self._record.resolve(part.node))
+                part = replace(part, node=self._index.resolve(part.node))
                 self._history.append((part.node, part.parent, self._forms.query[part.case]))
                 below.append(self._write(part, entries))
                 entries += len(rows)
@@ -157,28 +157,28 @@ class _Assembly:
         failed = torch.unique(query[at])
         before = int(self._used.sum())
         while len(at):
-            self._used[node[at]] |= self._record.has_shared[node[at]]
+            self._used[node[at]] |= self._index.has_shared[node[at]]
             at = torch.unique(parent[at])
             at = at[at >= 0]
         if int(self._used.sum()) == before:
-            self._used |= self._record.has_shared
+            self._used |= self._index.has_shared
         queries: list[int] = failed.tolist()
         return queries
 
     def _write(self, part: _Level, first: int) -> _Level:
         """Write nodes, and prepare their children; ``first`` is the place in the history of the first."""
-        record = self._record
+        index = self._index
         query = self._forms.query[part.case]
         kind = torch.full((len(part),), _EMPTY)
         alive, region = self._close(part)
         live = _Level(part.node[alive], part.case[alive], part.after[alive], part.parent[alive], region)
         node = live.node
-        own = record.has_own[node]
-        reductions = self._reductions(live, record.has_shared[node] & self._used[node] & ~live.after & ~own)
+        own = index.has_own[node]
+        reductions = self._reductions(live, index.has_shared[node] & self._used[node] & ~live.after & ~own)
         shared = reductions.effective
-        split = ~own & ~shared & (record.split[node] >= 0)
-        leaf = ~own & ~shared & ~split & (record.leaf[node] >= 0)
-        points = ~own & ~shared & ~split & ~leaf & record.is_point[node]
+        split = ~own & ~shared & (index.split[node] >= 0)
+        leaf = ~own & ~shared & ~split & (index.leaf[node] >= 0)
+        points = ~own & ~shared & ~split & ~leaf & index.is_point[node]
         self._failed.append(first + alive[~(own | shared | split | leaf | points)])
         for mask, number in ((own | shared, _CUT), (split, _SPLIT), (leaf, _LEAF), (points, _POINTS)):
             kind[alive[mask]] = number
@@ -202,7 +202,7 @@ class _Assembly:
         rows, regions = [], []
         for mine, cases, number in self._forms.of(part.case):
             whole = part.region if len(mine) == len(part) else part.region.take(mine)
-            alive, region = shrink(self._graph, cases, number, whole)
+            alive, region = tighten_by_cases(self._graph, cases, number, whole)
             rows.append(mine[alive])
             regions.append(region)
         if len(rows) == 1:
@@ -215,7 +215,7 @@ class _Assembly:
         region = live.region
         lowers, uppers = [r.clone() for r in region.range_lower], [r.clone() for r in region.range_upper]
         for row in wanted.nonzero()[:, 0].tolist():
-            cuts, which = self._record.shared[int(live.node[row])]
+            cuts, which = self._index.shared[int(live.node[row])]
             for k in range(len(lowers)):
                 for is_lower, ends, narrower in ((True, lowers[k], torch.maximum), (False, uppers[k], torch.minimum)):
                     mine = which[(cuts.k[which] == k) & (cuts.lower[which] == is_lower)]
@@ -228,11 +228,11 @@ class _Assembly:
 
     def _write_leaves(self, leaves: _Level) -> Tensor:
         """Write the multipliers of leaves; which of them are proved."""
-        at = self._record.leaf[leaves.node]
-        constraint = self._constraint(leaves.case, self._record.leaf_constraint[at])
-        prices = [self._record.leaf_prices.get(i) for i in at.tolist()]
-        rows = self._record.leaf_rows[at]
-        rounded = self._round(leaves.case, constraint, leaves.region, rows, LEAF_BITS, refutes, prices)
+        at = self._index.leaf[leaves.node]
+        constraint = self._constraint(leaves.case, self._index.leaf_constraint[at])
+        prices = [self._index.leaf_prices.get(i) for i in at.tolist()]
+        rows = self._index.leaf_rows[at]
+        rounded = self._round(leaves.case, constraint, leaves.region, rows, (LEAF_BITS, refutes), prices)
         query = self._forms.query[leaves.case]
         for number in torch.unique(query).tolist():
             written, mine = self._written[number], (query == number).nonzero()[:, 0]
@@ -251,33 +251,33 @@ class _Assembly:
                 made = made_by_row[row]
             else:
                 at = torch.tensor([row])
-                cuts = self._record.own[int(level.node[row])]
+                cuts = self._index.own[int(level.node[row])]
                 made = self._own_cuts(query, level.case[at], level.region.take(at), cuts)
             self._written[query].cut_count.append(len(made))
             self._written[query].cuts += made
             _apply(made, lowers, uppers, row)
         region = replace(level.region, range_lower=tuple(lowers), range_upper=tuple(uppers))
-        node = torch.where(own, self._record.next[level.node], level.node)
+        node = torch.where(own, self._index.next[level.node], level.node)
         return replace(level, node=node, after=~own, region=region)
 
     def _shared_cuts(self, level: _Level, reductions: _Reductions) -> list[list[Made]]:
         """Write one row of multipliers per node, which proves all of its cuts; the cuts of each."""
         if not len(level):
             return []
-        picked = [(cuts, int(which[0])) for cuts, which in (self._record.shared[n] for n in level.node.tolist())]
+        picked = [(cuts, int(which[0])) for cuts, which in (self._index.shared[n] for n in level.node.tolist())]
         rows = torch.stack([cuts.rows[cuts.row[i]] for cuts, i in picked])
         constraint = self._constraint(level.case, torch.stack([cuts.constraint[cuts.row[i]] for cuts, i in picked]))
 
         def proves(which: Tensor, point: DualPoint | EnvelopePoint) -> Tensor:
             ends = [r[which] for r in reductions.lowers], [r[which] for r in reductions.uppers]
             if isinstance(point, DualPoint):
-                return cuts_hold(self._graph, point, *ends)
+                return cuts_hold(point, *ends)
             assert self._layer is not None
             box = self._layer.on_box(point.above.region.lower[:1], point.above.region.upper[:1])
-            return envelope_cuts_hold(self._graph, box, point, *ends)
+            return envelope_cuts_hold(box, point, *ends)
 
         prices = [None if cuts.prices is None else cuts.prices.row(int(cuts.row[i])) for cuts, i in picked]
-        rounded = self._round(level.case, constraint, level.region, rows, CUT_BITS, proves, prices)
+        rounded = self._round(level.case, constraint, level.region, rows, (CUT_BITS, proves), prices)
         result = []
         for i, query in enumerate(self._forms.query[level.case].tolist()):
             made: list[Made] = []
@@ -313,7 +313,7 @@ class _Assembly:
             left_out = _left_out(region, level, feature, lower, end)
             cases = case.expand(len(row))
             constraint = self._constraint(cases, cuts.constraint[row])
-            rounded = self._round(cases, constraint, left_out, cuts.rows[row], CUT_BITS, refutes)
+            rounded = self._round(cases, constraint, left_out, cuts.rows[row], (CUT_BITS, refutes))
             proved = rounded.proved.nonzero()[:, 0]
             numbers = self._written[query].add_rows(rounded, proved, constraint)
             made += [
@@ -326,15 +326,15 @@ class _Assembly:
 
     def _write_splits(self, level: _Level) -> _Level:
         """Write splits; all lower halves, then all upper halves."""
-        record = self._record
-        at = record.split[level.node]
-        split = Split(record.splits.k[at], record.splits.feature[at], record.splits.point[at])
+        index = self._index
+        at = index.split[level.node]
+        split = Split(index.splits.k[at], index.splits.feature[at], index.splits.point[at])
         rows = zip((split.k + 1).tolist(), split.feature.tolist(), split.point.long().tolist(), strict=True)
         for query, row in zip(self._forms.query[level.case].tolist(), rows, strict=True):
             self._written[query].splits.append(row)
         twice = level.take(torch.arange(len(level)).repeat(2))
         region = split_regions(self._graph, level.region, split) if len(level) else twice.region
-        node = record.children[at].T.reshape(-1)
+        node = index.children[at].T.reshape(-1)
         return replace(twice, node=node, after=torch.zeros_like(twice.after), region=region)
 
     def _constraint(self, case: Tensor, constraint: Tensor) -> Tensor:
@@ -347,10 +347,10 @@ class _Assembly:
         constraint: Tensor,
         region: Region,
         rows: Tensor,
-        bits: Sequence[int],
-        proves: Proves,
+        aim: tuple[Sequence[int], Proves],
         prices: Sequence[RecordedPrices | None] = (),
     ) -> RoundedRows:
+        bits, proves = aim
         result = Rounded.nothing(rows)
         made: dict[int, Tensor] = {}
         priced = torch.zeros(len(rows), dtype=torch.bool)

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
-from netproof.bounds.dual import DualPoint, hulls_of
+from netproof.bounds.dual import DualPoint
 from netproof.bounds.envelope.bound import EnvelopePoint
 from netproof.bounds.envelope.exact import evaluate_envelopes_exact
 from netproof.bounds.envelope.layer import LayerBox
 from netproof.bounds.region import Region
+from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases
 from netproof.graph.graph import Graph
 
@@ -138,14 +139,14 @@ def _evaluate(
     usable = torch.isfinite(objective.constant) & (weight >= 0) & (scaled.abs() < _LARGEST).all(1)
     objective = objective.with_constant(torch.where(usable, objective.constant, 0.0))
     point: DualPoint | EnvelopePoint
-    hulls = hulls_of(graph, region)
+    relaxation = Relaxation(graph, region)
     if priced is None:
-        point, grid = evaluate_exact(graph, region, hulls, objective, list(s))
+        point, grid = evaluate_exact(relaxation, objective, list(s))
     else:
         box, prices = priced
         usable &= (prices.abs() < _MOST_UNITS).flatten(1).all(1)
         prices = prices * torch.exp2(-exponent)[:, None, None]
-        point, grid = evaluate_envelopes_exact(graph, box, region, hulls, objective, list(s), prices)
+        point, grid = evaluate_envelopes_exact(relaxation, box, objective, list(s), prices)
     # On a coarser grid than the rows' own the evaluation would be of other rows.
     return usable & (grid >= exponent) & proves(rows, point)
 

@@ -16,32 +16,49 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, WHOLE, SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import split_scores
 from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
 from netproof.bounds.region import Region
+from netproof.effort.real import CELL
 from netproof.query import Verdict
+from netproof.rows import Rows
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Grounds, Means, split_cases
 from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
-from netproof.search.real.relu_split import ReluSplit
+from netproof.search.real.relu_split import ReluSplit, sign_split
+from netproof.search.tree import DepthFirst
 from netproof.solvers.highs.solve import HighsProcess
-
-#: a search's seconds of grace, and its most seconds, against those of the ranges before it
-_SEARCH_SHARE, _LONGEST_SEARCH = 0.5, 4.0
-#: what a unit is worth by which the lower end of a feature rises of which the bound takes the lower line
-_CLOSING = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
-    """A part of the root region, ranges that hold on it, and the cases that are open on it."""
+class Cells(Rows):
+    """Parts of the root region.
 
-    sides: tuple[Side, ...]
+    Attributes
+    ----------
+    side : ``[B, F]`` int8, ``LEFT``, ``RIGHT`` or ``WHOLE`` for the features of all activations, one activation after the other
+    region : ranges that hold on them
+    cases : ``[B, N]`` bool, which are open there
+    value : ``[B]``, the largest bound of these
+    node : ``[B, N]``, of cells and cases in the record, if there is one
+    """
+
+    side: Tensor
     region: Region
-    case: Tensor
-    bound: float
+    cases: Tensor
+    value: Tensor
+    node: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.value.shape[0]
+
+    @property
+    def case(self) -> Tensor:
+        """The cases that are open in any of the cells, by their numbers."""
+        return self.cases.any(0).nonzero()[:, 0]
 
 
 class CellSearch:
@@ -49,67 +66,103 @@ class CellSearch:
 
     def __init__(self, problem: Problem, solver: HighsProcess | None = None) -> None:
         self._problem = problem
+        self._record = problem.record
         self._solver = solver or leaf_solver(problem.memory)
+        self._tree: DepthFirst[Cells] = DepthFirst(problem.memory, problem.record)
+        #: a search that ended with a leaf that stays open whatever is done; a witness may be elsewhere
+        self._stuck: Outcome | None = None
+        sizes = [problem.graph.nodes[i].size for i in problem.graph.activations]
+        #: where the features of each activation begin among those of all
+        self._begin = list(itertools.accumulate(sizes, initial=0))
 
     def run(self, region: Region, case: Tensor, seconds: float, deadline: float) -> Outcome:
-        """Decide cases (numbers) on a region, with ``seconds`` for the ranges of every cell."""
-        count = 0
-        stuck: Outcome | None = None
-        root = Cell((), region, case, torch.inf)
-        stack = self._halves(root) or [root]
-        while stack:
-            if time.monotonic() >= deadline:
-                worst = max(cell.bound for cell in stack)
-                return Outcome(Verdict.TIMEOUT, count, bound=worst, reason="the time limit was reached", left=case)
-            cell = stack.pop()
-            left = deadline - time.monotonic()
-            refiner = SplitRefiner(
-                self._problem.graph, cell.sides, memory=self._problem.memory // 2, device=self._problem.device
-            )
-            refined = refiner.refine(cell.region, min(seconds, left)) if cell.sides else cell.region
-            if is_empty_cell(refined, cell.sides):
-                continue
-            until = min(deadline, time.monotonic() + _LONGEST_SEARCH * seconds)
-            found = self._search(cell, refined, until, _SEARCH_SHARE * seconds)
-            count += found.subproblems
-            if found.verdict is Verdict.UNSAT:
-                continue
-            if found.verdict is Verdict.SAT:
-                return Outcome(Verdict.SAT, count, found.witness)
-            if found.left is None:
-                # A leaf of it stays open whatever is done; a witness may be elsewhere.
-                stuck = found
-                continue
-            assert found.bound is not None
-            smaller = Cell(cell.sides, refined, found.left, found.bound)
-            halves = self._halves(smaller)
-            if not halves:
-                # All that is left for this cell is its search, for as long as it takes.
-                found = self._search(smaller, refined, deadline, math.inf)
-                count += found.subproblems
-                if found.verdict is not Verdict.UNSAT:
-                    return replace(found, subproblems=count, left=case)
-            stack += halves
-        return Outcome(Verdict.UNSAT, count) if stuck is None else replace(stuck, subproblems=count)
+        """Decide cases (numbers) on a region of one row, with ``seconds`` for the ranges of every cell."""
+        cases = torch.zeros(1, len(self._problem.constraints), dtype=torch.bool)
+        cases[0, case] = True
+        side = torch.full((1, self._begin[-1]), WHOLE, dtype=torch.int8)
+        node = None
+        if self._record is not None:
+            node = torch.zeros_like(cases, dtype=torch.int64)
+            node[0, case] = self._record.root(case, region)
+        root = Cells(side, region, cases, torch.full((1,), torch.inf, dtype=torch.float64), node)
+        halves = self._halves(root)
+        self._tree.add(halves if len(halves) else root)
+        found = self._tree.search(lambda cell: self._step(cell, seconds, deadline), 1, deadline)
+        if found.verdict is Verdict.UNSAT and self._stuck is not None:
+            return replace(self._stuck, subproblems=found.subproblems)
+        return found
 
-    def _search(self, cell: Cell, region: Region, deadline: float, grace: float) -> Outcome:
-        dual = SignDual.of(self._problem.graph, region)
-        search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
-        return search.run(cell.case, deadline, cell=sides_of(dual, cell.sides), grace=grace)
+    def _step(self, cell: Cells, seconds: float, deadline: float) -> Outcome | None:
+        """Find the ranges of a cell anew, search it with them, and split it where that does not decide it."""
+        sides = self._sides(cell)
+        left = deadline - time.monotonic()
+        refiner = SplitRefiner(
+            self._problem.graph, sides, memory=self._problem.memory // 2, device=self._problem.device
+        )
+        refined = refiner.refine(cell.region, min(seconds, left)) if sides else cell.region
+        nodes = None if cell.node is None else cell.node[cell.cases]
+        if self._record is not None and nodes is not None and sides:
+            rows = torch.zeros(len(nodes), dtype=torch.int64)
+            self._record.reduction(nodes, cell.region, refined.take(rows), Grounds(Means.SPLITS))
+        if is_empty_cell(refined, sides):
+            if self._record is not None and nodes is not None:
+                self._record.leaf(nodes, Grounds(Means.EMPTY))
+            return None
+        cell = replace(cell, region=refined)
+        until = min(deadline, time.monotonic() + CELL.longest_search * seconds)
+        found = self._search(cell, until, CELL.search_share * seconds)
+        if found.verdict is Verdict.UNSAT:
+            return None
+        if found.verdict is Verdict.SAT:
+            return found
+        if found.left is None:
+            self._stuck = found
+            return None
+        assert found.bound is not None
+        cases = torch.zeros_like(cell.cases)
+        cases[0, found.left] = True
+        smaller = replace(cell, cases=cases, value=torch.full_like(cell.value, found.bound))
+        halves = self._halves(smaller)
+        self._tree.add(halves)
+        if len(halves):
+            return None
+        # All that is left for this cell is its search, for as long as it takes.
+        found = self._search(smaller, deadline, math.inf)
+        return None if found.verdict is Verdict.UNSAT else replace(found, left=smaller.case)
 
-    def _halves(self, cell: Cell) -> list[Cell]:
-        """Both halves of a cell, the more promising one last; none where nothing is left to split."""
+    def _search(self, cell: Cells, deadline: float, grace: float) -> Outcome:
+        """A search on one cell; what it ends with counts all subproblems so far."""
         dual = SignDual.of(self._problem.graph, cell.region)
-        side = sides_of(dual, cell.sides)
-        light = dual.to(torch.float32, self._problem.device)
-        gains = self._gains(light, side.to(light.device), cell.case.to(light.device)).cpu()
+        search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, cell.region), self._solver)
+        node = None if cell.node is None else cell.node[0, cell.case]
+        found = search.run(cell.case, deadline, cell=sides_of(dual, self._sides(cell)), grace=grace, node=node)
+        self._tree.count += found.subproblems
+        return replace(found, subproblems=self._tree.count)
+
+    def _sides(self, cell: Cells) -> tuple[Side, ...]:
+        """The sides of one cell."""
+        return tuple(
+            Side(k, number - begin, int(cell.side[0, number]))
+            for k, (begin, end) in enumerate(itertools.pairwise(self._begin))
+            for number in (begin + (cell.side[0, begin:end] != WHOLE).nonzero()[:, 0]).tolist()
+        )
+
+    def _halves(self, cell: Cells) -> Cells:
+        """Both halves of a cell, the more promising one first; none where nothing is left to split."""
+        dual = SignDual.of(self._problem.graph, cell.region)
+        side = sides_of(dual, self._sides(cell))
+        dual32 = dual.to(torch.float32, self._problem.device)
+        gains = self._gains(dual32, side.to(dual32.device), cell.case.to(dual32.device)).cpu()
         score = torch.where(side == WHOLE, gains, 0.0)
         if not len(score) or not float(score.max()) > 0:
-            return []
-        activation = torch.repeat_interleave(torch.arange(len(dual.sizes)), torch.tensor(dual.sizes))
-        best = int(score.argmax())
-        split = int(activation[best]), int(torch.cat(dual.index)[best])
-        return [Cell((*cell.sides, Side(*split, half)), cell.region, cell.case, cell.bound) for half in (LEFT, RIGHT)]
+            return cell.take(torch.zeros(0, dtype=torch.int64))
+        split = sign_split(dual, score.argmax()[None])
+        halves = cell.take(torch.zeros(2, dtype=torch.int64))
+        number = self._begin[int(split.k)] + int(split.feature)
+        halves.side[:, number] = torch.tensor([RIGHT, LEFT], dtype=torch.int8)
+        if self._record is not None and cell.node is not None:
+            halves = replace(halves, node=split_cases(self._record, cell.node, cell.cases, split).flip(0))
+        return halves
 
     def _gains(self, dual: SignDual, side: Tensor, case: Tensor) -> Tensor:
         """To first order, how much the bounds of cases fall through the ranges behind, when a feature is split: ``[m]``.
@@ -118,10 +171,10 @@ class CellSearch:
         ``u`` falls, and by ``(u / (u - l))^2`` for every unit that ``l`` rises. A lower line has no gap of its own, but a
         feature that turns out to be positive is one. All of it on the device of the dual.
         """
-        light = self._problem.constraints.to(torch.float32, dual.device)
-        weight = dual.lower.new_full((len(case), light.width), 1.0 / light.width)
+        constraints32 = self._problem.constraints.to(torch.float32, dual.device)
+        weight = dual.lower.new_full((len(case), constraints32.width), 1.0 / constraints32.width)
         with torch.no_grad():
-            v = self._arriving(dual, light.mixed(case, weight), side)
+            v = self._arriving(dual, constraints32.mixed(case, weight), side)
             up, down = v.clamp(min=0).mean(0), -v.clamp(max=0).mean(0)
             gains = torch.zeros_like(dual.lower)
             ends = list(itertools.accumulate(dual.sizes, initial=0))
@@ -131,7 +184,7 @@ class CellSearch:
                     continue
                 low, high = dual.lower[own], dual.upper[own]
                 above, below = up[own] * (low / (high - low)) ** 2, up[own] * (high / (high - low)) ** 2
-                price = torch.cat([above, below + _CLOSING * down[own]])
+                price = torch.cat([above, below + CELL.closing * down[own]])
                 node = self._problem.graph.nodes[self._problem.graph.activations[k]].operands[0]
                 c = price.new_zeros(len(price), self._problem.graph.nodes[node].size)
                 c[torch.arange(len(price), device=c.device), which.repeat(2)] = 1.0

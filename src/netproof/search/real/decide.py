@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,49 +12,45 @@ from torch import Tensor
 from netproof.attack.real import FloatAttack
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import hulls_of
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.multipliers.signs import is_piecewise_linear
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.forms import FEW_INPUTS, form_ranges
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once, unstable_features
 from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.constraints import Constraints
 from netproof.device import find_device, plain_products
+from netproof.effort.real import REAL, TOUCH
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Grounds, Journal, Means, one_constraint
 from netproof.search.real.input_split import InputSplit
 from netproof.search.real.memory import check_memory
 from netproof.search.real.problem import Problem
 from netproof.search.real.range_split import RangeSplit
 from netproof.search.real.rounds import Rounds
-from netproof.search.real.touch import BENDS, Touch
+from netproof.search.real.touch import Touch
 from netproof.settings import Settings
 
-#: restarts and steps of the attack before anything else, and of the one on what the root leaves open
-_QUICK, _LONG = (4, 20), (20, 60)
-
-#: with at most so many inputs that vary, the box is split
-_FEW_INPUTS = 8
-#: with at most so many inputs and more than so many open features too, for so much of the time that is left unless that
-#: closes a good part of the box
-_SOME_INPUTS, _MANY_FEATURES, _SHARE_OF_BOXES = 64, 400, 0.5
 #: why a search is not begun
 _BEYOND = "values can be so large (2^500) that no bound of them is finite in float64"
-#: bytes that open subproblems may occupy in any case
-_LEAST_MEMORY = 1 << 20
 
 
-def verify_real(query: Query, settings: Settings) -> Result:
-    """Decide one query on a real network that is not misclassified; :mod:`netproof.search.verify` hands it here."""
+def verify_real(query: Query, settings: Settings, record: Journal | None = None) -> Result:
+    """Decide one query on a real network that is not misclassified; :mod:`netproof.search.verify` hands it here.
+
+    What is proved goes into ``record``.
+    """
     begun = time.monotonic()
     device = find_device(settings.device)
-    settings = replace(settings, memory=max(check_memory(query, settings), _LEAST_MEMORY))
+    settings = replace(settings, memory=max(check_memory(query, settings), REAL.least_memory))
     deadline = begun + settings.timeout
     try:
         with plain_products(device):
-            found, method = _decide(query, settings, device, deadline)
+            found, method = _decide(query, settings, device, deadline, record)
     except torch.cuda.OutOfMemoryError:
         problem = f"the memory of {device} does not suffice; the CPU's may (--device cpu)"
         found, method = Outcome(Verdict.UNKNOWN, 0, reason=problem), "search"
@@ -69,40 +65,45 @@ def verify_real(query: Query, settings: Settings) -> Result:
     )
 
 
-def _decide(query: Query, settings: Settings, device: torch.device, deadline: float) -> tuple[Outcome, str]:
+def _decide(
+    query: Query, settings: Settings, device: torch.device, deadline: float, record: Journal | None
+) -> tuple[Outcome, str]:
     graph = _with_own_output(query.network.graph)
     if not query.condition:
         return Outcome(Verdict.UNSAT, 0), "evaluation"
     constraints = Constraints.of(graph, query.condition)
     region = box_region(graph, query.lower[None], query.upper[None])
     rounding = Rounding.of(graph, region)
-    case = _left_by_intervals(graph, region, constraints, rounding, torch.arange(len(constraints)))
+    roots = _Roots(record, region)
+    case = _left_by_intervals(graph, region, constraints, rounding, torch.arange(len(constraints)), roots)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
     if attack is not None:
-        witness = attack.ascend(case, *_QUICK, deadline)
+        witness = attack.ascend(case, *REAL.quick, deadline)
         if witness is not None:
             return Outcome(Verdict.SAT, 0, witness), "attack"
     propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
     region = propagate(graph, region)
     region = refine_ranges(graph, region, deadline, propagate)
+    roots = _Roots(record, region, Means.CROWN)
     rounding = Rounding.of(graph, region)
-    case = _root(graph, region, constraints, rounding, case, deadline)
+    case = _root(Relaxation(graph, region), constraints, rounding, case, deadline, roots)
     touch = Touch.of(query, graph) if len(case) else None
     if touch is not None:
-        case = case[~torch.tensor(touch.refutes(region, 0, case.tolist(), deadline))]
+        case = roots.left(case, torch.tensor(touch.refutes(region, 0, case.tolist(), deadline)), Means.FRACTIONS)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     if attack is not None:
-        witness = attack.ascend(case, *_LONG, deadline)
+        witness = attack.ascend(case, *REAL.long, deadline)
         if witness is not None:
             return Outcome(Verdict.SAT, len(constraints), witness), "attack"
     if touch is not None:
-        case = case[~torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, BENDS))]
+        touched = torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, TOUCH.bends))
+        case = roots.left(case, touched, Means.FRACTIONS)
         if not len(case):
             return Outcome(Verdict.UNSAT, len(constraints)), "bound"
-    problem = Problem(graph, constraints, attack, settings.memory, device, touch)
+    problem = Problem(graph, constraints, attack, settings.memory, device, touch, record)
     hopeful = _hopeful(query, graph, constraints, case, rounding)
     if bool(hopeful.all()):
         return _search(query, problem, region, case, deadline)
@@ -124,8 +125,28 @@ def _with_own_output(graph: Graph) -> Graph:
     return builder.build()
 
 
+@dataclass(frozen=True, eq=False)
+class _Roots:
+    """Where it is recorded which cases are refuted on all of the box, with the ranges known so far."""
+
+    record: Journal | None
+    region: Region
+    means: Means = Means.INTERVALS
+
+    def __post_init__(self) -> None:
+        if self.record is not None:
+            self.record.found(self.region, self.means)
+
+    def left(self, case: Tensor, refuted: Tensor, means: Means, value: Tensor | None = None) -> Tensor:
+        """The cases ``[B]`` without those that are refuted, by the constraint of each with the least bound ``[B, m]``."""
+        if self.record is not None and bool(refuted.any()):
+            weight = None if value is None else one_constraint(value[refuted])
+            self.record.leaf(self.record.root(case[refuted], self.region), Grounds(means, weight))
+        return case[~refuted]
+
+
 def _left_by_intervals(
-    graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, cases: Tensor
+    graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, cases: Tensor, roots: _Roots
 ) -> Tensor:
     """Those of the cases that intervals leave open, single constraint by single constraint."""
     left = []
@@ -133,9 +154,9 @@ def _left_by_intervals(
         objective = constraints.single(
             case.repeat_interleave(constraints.width), torch.arange(constraints.width).repeat(len(case))
         )
-        coefficients = {node: c[None] for node, c in objective.coefficients.items()}
-        value = interval_bound(graph, region, coefficients, objective.constant[None], rounding)
-        left.append(case[value.view(len(case), constraints.width).amin(1) >= 0])
+        all_of_them = Objective({node: c[None] for node, c in objective.coefficients.items()}, objective.constant[None])
+        value = interval_bound(Relaxation(graph, region), all_of_them, rounding).view(len(case), constraints.width)
+        left.append(roots.left(case, ~(value.amin(1) >= 0), Means.INTERVALS, value))
     return torch.cat(left)
 
 
@@ -160,10 +181,12 @@ def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadli
     graph = problem.graph
     varying = int((query.lower < query.upper).sum())
     before = 0
-    boxes = varying <= _FEW_INPUTS or (varying <= _SOME_INPUTS and _open_count(graph, region) > _MANY_FEATURES)
+    boxes = varying <= REAL.few_inputs or (
+        varying <= REAL.some_inputs and _open_count(graph, region) > REAL.many_features
+    )
     if boxes:
         now = time.monotonic()
-        until = math.inf if varying <= _FEW_INPUTS else now + _SHARE_OF_BOXES * (deadline - now)
+        until = math.inf if varying <= REAL.few_inputs else now + REAL.share_of_boxes * (deadline - now)
         found = InputSplit(problem).run(region, case, deadline, until)
         if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
             return _ended(found, deadline), "search"
@@ -187,10 +210,15 @@ def _open_count(graph: Graph, region: Region) -> int:
 
 
 def _root(
-    graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, cases: Tensor, deadline: float
+    relaxation: Relaxation,
+    constraints: Constraints,
+    rounding: Rounding,
+    cases: Tensor,
+    deadline: float,
+    roots: _Roots,
 ) -> Tensor:
     """Cases that CROWN leaves open, single constraint by single constraint; at the deadline, those it has not come to."""
-    hulls = hulls_of(graph, region)
+    graph, region = relaxation.graph, relaxation.region
     case = cases.repeat_interleave(constraints.width)
     which = torch.arange(constraints.width).repeat(len(cases))
     value = torch.full((len(case),), torch.inf, dtype=torch.float64)
@@ -198,9 +226,10 @@ def _root(
         if time.monotonic() >= deadline:
             break
         objective = constraints.single(case[rows], which[rows])
-        value[rows] = crown_lines(graph, region, hulls, objective, rounding).value
-    open_cases = cases[value.view(len(cases), constraints.width).amin(1) >= 0]
+        value[rows] = crown_lines(relaxation, objective, rounding).value
+    single = value.view(len(cases), constraints.width)
+    open_cases = roots.left(cases, ~(single.amin(1) >= 0), Means.CROWN, single)
     if not len(open_cases):
         return open_cases
     # The ranges are better by now than they were for the intervals before.
-    return _left_by_intervals(graph, region, constraints, rounding, open_cases)
+    return _left_by_intervals(graph, region, constraints, rounding, open_cases, roots)

@@ -18,48 +18,42 @@ from torch import Tensor
 from netproof.bounds.backward import Lines, box_maximum
 from netproof.bounds.boxes import box_lines, refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import hulls_of
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.mixture import best_mixture
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_ranges, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
-from netproof.operators.hulls.hull import Hull
+from netproof.bounds.relaxation import Relaxation
+from netproof.effort.real import BOX, TOUCH
 from netproof.query import Verdict
 from netproof.rows import Rows
+from netproof.search.branching import Split
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Grounds, Means, one_constraint, split_cases
 from netproof.search.real.problem import Problem
-from netproof.search.real.touch import BENDS
-
-#: bytes that the tensors of one batch of boxes may occupy
-_BYTES = 24 << 20
-#: with at most so many inputs that vary, a box with more than so many open features is split at once
-_FEW_INPUTS, _MOST_FEATURES = 8, 400
-#: inputs that are tried out for a split
-_LOOK_AHEAD = 5
-#: the share of the region that has to be closed for boxes to be worth more time
-_WORTH = 0.25
-#: boxes narrower than this share of their magnitude are not split any more
-_NARROW = 1e-11
-#: bounds up to so much, relative to thresholds, may be 0 but for rounding; so many boxes of a batch are looked at
-_TOUCHES, _TOUCHED = 1e-9, 16
-#: what the account of rounding may add to a bound, in parts of it, for the whole region's to be used on all parts
-_NEGLIGIBLE = 1e-8
+from netproof.search.tree import DepthFirst
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes(Rows):
-    """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound,
-    and how often they were split."""
+    """Open boxes with the ranges known in them, the cases open there ``[B, N]`` bool, the largest bound, how often they were
+    split, and the nodes ``[B, N]`` of boxes and cases in the record, if there is one."""
 
     region: Region
     cases: Tensor
     value: Tensor
     depth: Tensor
+    node: Tensor | None = None
 
     def __len__(self) -> int:
         return self.value.shape[0]
+
+    @property
+    def case(self) -> Tensor:
+        """The cases that are open in any of the boxes, by their numbers."""
+        return self.cases.any(0).nonzero()[:, 0]
 
 
 class InputSplit:
@@ -70,14 +64,18 @@ class InputSplit:
         self._constraints = problem.constraints
         self._attack = problem.attack
         self._touch = problem.touch
+        self._record = problem.record
         #: what bounds near 0 are compared with
         self._size = 1 + float(problem.constraints.threshold.abs().max())
-        self._memory = problem.memory
-        widest = max(node.size for node in problem.graph.nodes)
+        graph, constraints = problem.graph, problem.constraints
         #: boxes on which all constraints are bounded at once, and boxes whose ranges are refined besides
-        self._portion = max(1, _BYTES // (8 * widest * len(problem.constraints) * problem.constraints.width))
-        self._batch = min(self._portion, max(4, min(2048, _BYTES // (8 * widest * 2 * min(widest, 64)))))
-        self._count = 0
+        self._portion = BOX.bounded.rows(graph, len(constraints) * constraints.width)
+        self._batch = min(self._portion, BOX.refined.rows(graph, 2 * min(graph.widest, BOX.refined_features)))
+        # Depth first, which keeps few boxes open: all have to be refuted in any order.
+        self._tree: DepthFirst[Boxes] = DepthFirst(
+            problem.memory, problem.record, stuck="a box cannot be split any further"
+        )
+        #: the account of rounding on the whole region
         self._rounding: Rounding | None = None
         #: whether that account adds next to nothing to the bounds of the whole region, so that parts need none of their own
         self._negligible: bool | None = None
@@ -90,55 +88,50 @@ class InputSplit:
         self._rounding = Rounding.of(self._graph, region)
         cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
         cases[0, case] = True
-        waiting = [
-            Boxes(region, cases, torch.full((1,), torch.inf, dtype=torch.float64), torch.zeros(1, dtype=torch.float32))
-        ]
-        occupied = 0
-        while waiting:
-            if time.monotonic() >= deadline:
-                return self._undecided(Verdict.TIMEOUT, "the time limit was reached", waiting)
-            if time.monotonic() >= patience and _volume(waiting) > 1 - _WORTH:
-                return self._undecided(Verdict.UNKNOWN, "boxes do not close", waiting)
-            if occupied > self._memory:
-                return self._undecided(Verdict.UNKNOWN, "the memory limit was reached", waiting)
-            # Depth first, which keeps the store small: all boxes have to be refuted in any order.
-            batch = waiting.pop()
-            while waiting and len(batch) + len(waiting[-1]) <= self._batch:
-                batch = Boxes.concatenate([batch, waiting.pop()])
-            if len(batch) > self._batch:
-                rows = torch.arange(len(batch))
-                waiting.append(batch.take(rows[self._batch :]))
-                batch = batch.take(rows[: self._batch])
-            left, score, found = self._bound(batch, deadline)
-            if found is not None:
-                return found
-            if len(left):
-                narrow = left.region.upper - left.region.lower <= _NARROW * (1 + left.region.upper.abs())
-                if bool(narrow.all(1).any()):
-                    return self._undecided(Verdict.UNKNOWN, "a box cannot be split any further", [*waiting, left])
-                waiting.append(_halves(left, torch.where(narrow, -torch.inf, score)))
-            occupied = sum(part.bytes for part in waiting)
-        return Outcome(Verdict.UNSAT, self._count)
+        node = None
+        if self._record is not None:
+            node = torch.zeros_like(cases, dtype=torch.int64)
+            node[0, case] = self._record.root(case, region)
+        infinite = torch.full((1,), torch.inf, dtype=torch.float64)
+        self._tree.add(Boxes(region, cases, infinite, torch.zeros(1, dtype=torch.float32), node))
 
-    def _undecided(self, verdict: Verdict, reason: str, waiting: list[Boxes]) -> Outcome:
-        left = torch.cat([part.cases for part in waiting]).any(0).nonzero()[:, 0]
-        bound = float(max(part.value.max() for part in waiting))
-        return Outcome(verdict, self._count, bound=bound, reason=reason, left=left)
+        def judge() -> Outcome | None:
+            if time.monotonic() >= patience and self._tree.total(_volume) > 1 - BOX.worth:
+                return self._tree.undecided(Verdict.UNKNOWN, "boxes do not close")
+            return None
+
+        return self._tree.search(lambda batch: self._step(batch, deadline), self._batch, deadline, judge)
+
+    def _step(self, batch: Boxes, deadline: float) -> Outcome | None:
+        """Bound boxes, and halve those that stay open."""
+        left, score, found = self._bound(batch, deadline)
+        if found is not None or not len(left):
+            return found
+        narrow = left.region.upper - left.region.lower <= BOX.narrow * (1 + left.region.upper.abs())
+        if bool(narrow.all(1).any()):
+            self._tree.put_aside(left.case, left.value)
+            return self._tree.stuck()
+        split = _split(left, torch.where(narrow, -torch.inf, score))
+        halves = _halves(left, split)
+        if self._record is not None and left.node is not None:
+            halves = replace(halves, node=split_cases(self._record, left.node, left.cases, split))
+        self._tree.add(halves)
+        return None
 
     def _bound(self, batch: Boxes, deadline: float) -> tuple[Boxes, Tensor, Outcome | None]:
         """The boxes that stay open, with scores ``[B, n_input]`` of splitting their inputs, or a witness."""
-        self._count += len(batch)
+        self._tree.count += len(batch)
         region = form_ranges(self._graph, propagate_intervals(self._graph, batch.region))
         # Until ranges are refined the account of the whole region will do, where it allows of any bound.
         rounding = self._rounding
         if rounding is None or not rounding.total_magnitude < math.inf:
             rounding = Rounding.of(self._graph, region)
-        left, slopes = self._close(replace(batch, region=region), rounding)
+        left, slopes = self._close(self._cut(batch, region, Means.FORMS), rounding)
         graph = self._graph
         features = sum(unstable_features(graph, left.region, k).sum(1) for k in range(len(graph.activations)))
-        small = (torch.as_tensor(features) <= _MOST_FEATURES).expand(len(left))
+        small = (torch.as_tensor(features) <= BOX.most_features).expand(len(left))
         # The ranges of the whole box are refined already.
-        many = ~small & ((left.region.lower < left.region.upper).sum(1) > _FEW_INPUTS) & (left.depth > 0)
+        many = ~small & ((left.region.lower < left.region.upper).sum(1) > BOX.few_inputs) & (left.depth > 0)
         if time.monotonic() >= deadline:
             small, many = torch.zeros_like(small), torch.zeros_like(many)
         rows = (~small & ~many).nonzero()[:, 0]
@@ -147,12 +140,12 @@ class InputSplit:
         if len(rows):
             part = left.take(rows)
             region, refined = refine_with_account(graph, part.region, rounding if self._negligible else None)
-            parts.append(self._close(replace(part, region=region), refined))
+            parts.append(self._close(self._cut(part, region, Means.CROWN), refined))
         # Boxes with many open features have too many objectives to be bounded side by side.
         for row in many.nonzero():
             part = left.take(row)
             region = refine_ranges(graph, part.region, deadline, form_ranges)
-            parts.append(self._close(replace(part, region=region), Rounding.of(graph, region)))
+            parts.append(self._close(self._cut(part, region, Means.CROWN), Rounding.of(graph, region)))
         left, slopes = Boxes.concatenate([part for part, _ in parts]), torch.cat([part for _, part in parts])
         left, slopes = self._touched(left, slopes, deadline)
         if self._attack is not None and len(left):
@@ -165,11 +158,13 @@ class InputSplit:
         """The boxes without those in which every open case is refuted by a bound of exactly 0."""
         if self._touch is None:
             return left, slopes
-        close = left.value <= _TOUCHES * self._size
+        close = left.value <= BOX.touches * self._size
         kept = torch.ones(len(left), dtype=torch.bool)
-        for row in close.nonzero()[:_TOUCHED, 0].tolist():
+        for row in close.nonzero()[: BOX.touched, 0].tolist():
             cases = left.cases[row].nonzero()[:, 0].tolist()
-            kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, BENDS))
+            kept[row] = not all(self._touch.refutes(left.region, row, cases, deadline, TOUCH.bends))
+        if self._record is not None:
+            self._refuted(left, left.cases & ~kept[:, None], Means.FRACTIONS)
         return left.take(kept), slopes[kept]
 
     def _scores(self, left: Boxes, slopes: Tensor, rounding: Rounding) -> Tensor:
@@ -179,7 +174,7 @@ class InputSplit:
         score = torch.where(left.cases[..., None], score, 0.0).sum(1)
         # On every other level only; on those between, the reach of the lines decides alone.
         at = (left.depth % 2 == 0).nonzero()[:, 0]
-        tried = min(_LOOK_AHEAD, score.shape[1])
+        tried = min(BOX.look_ahead, score.shape[1])
         if tried < 2 or not len(at):
             return score
         best, candidates = score[at].topk(tried, 1)
@@ -187,7 +182,8 @@ class InputSplit:
         def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
             one = torch.zeros(len(row), score.shape[1], dtype=score.dtype)
             one[torch.arange(len(row)), candidates[row, column]] = 1.0
-            value = self._value(_halves(left.take(at[row]), one), rounding)
+            tried = left.take(at[row])
+            value = self._value(_halves(tried, _split(tried, one)), rounding)
             return value[: len(row)], value[len(row) :]
 
         gain = -look_ahead(best > 0, bound_halves, max(1, self._portion // 2))
@@ -199,83 +195,101 @@ class InputSplit:
         constraints = self._constraints
         boxes, number, width = len(batch), len(constraints), constraints.width
         region = form_ranges(self._graph, batch.region)
-        lines = self._lines(region, hulls_of(self._graph, region), rounding)
+        lines = self._lines(Relaxation(self._graph, region), rounding)
         value = lines.value.view(boxes, number, width).amin(-1)
         return torch.where(batch.cases, value, -torch.inf).amax(1)
 
-    def _lines(self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding) -> Lines:
+    def _lines(self, relaxation: Relaxation, rounding: Rounding) -> Lines:
         """CROWN's lines of every constraint on every box, ``N m`` objectives each."""
-        coefficients, constant = self._objectives(len(region))
-        return box_lines(self._graph, region, hulls, coefficients, constant, rounding)
+        return box_lines(relaxation, self._objectives(len(relaxation)), rounding)
 
-    def _objectives(self, boxes: int) -> tuple[dict[int, Tensor], Tensor]:
+    def _objectives(self, boxes: int) -> Objective:
         """Every constraint on every box: coefficients ``[B, N m, n]`` by node, constants ``[B, N m]``."""
         constraints = self._constraints
         rows = len(constraints) * constraints.width
         coefficients = {constraints.last: constraints.outputs.reshape(1, rows, -1).expand(boxes, -1, -1)}
         if constraints.inputs is not None:
             coefficients[0] = constraints.inputs.reshape(1, rows, -1).expand(boxes, -1, -1)
-        return coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1)
+        return Objective(coefficients, -constraints.threshold.reshape(1, -1).expand(boxes, -1))
 
     def _flat(self, region: Region, rounding: Rounding) -> Tensor:
-        """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N]``, by single constraints."""
-        coefficients, constant = self._objectives(len(region))
-        value = interval_bound(self._graph, region, coefficients, constant, rounding)
-        return value.view(len(region), len(self._constraints), self._constraints.width).amin(-1)
+        """The bounds of intervals, which CROWN's fixed slopes can be above along a kink: ``[B, N, m]``, by single constraints."""
+        value = interval_bound(Relaxation(self._graph, region), self._objectives(len(region)), rounding)
+        return value.view(len(region), len(self._constraints), self._constraints.width)
+
+    def _cut(self, batch: Boxes, region: Region, means: Means) -> Boxes:
+        """The boxes with other ranges."""
+        if self._record is not None and batch.node is not None:
+            box, _ = batch.cases.nonzero(as_tuple=True)
+            self._record.reduction(batch.node[batch.cases], batch.region.take(box), region.take(box), Grounds(means))
+        return replace(batch, region=region)
+
+    def _refuted(self, batch: Boxes, which: Tensor, means: Means, weight: Tensor | None = None) -> None:
+        """Take down that cases ``which`` ``[B, N]`` bool are refuted in boxes, by weights ``[B, N, m]`` of their constraints."""
+        if self._record is not None and batch.node is not None:
+            self._record.leaf(batch.node[which], Grounds(means, None if weight is None else weight[which]))
 
     def _close(self, batch: Boxes, rounding: Rounding) -> tuple[Boxes, Tensor]:
         """The boxes that CROWN leaves open with given ranges, and the slopes ``[B, N, m, n_input]`` of their lines."""
-        alive = (~batch.region.empty()).nonzero()[:, 0]
-        if len(alive) < len(batch):
-            batch = batch.take(alive)
+        empty = batch.region.empty()
+        if bool(empty.any()):
+            self._refuted(batch, batch.cases & empty[:, None], Means.EMPTY)
+            batch = batch.take(~empty)
         region = batch.region
         constraints, width = self._constraints, self._constraints.width
         boxes, number = len(region), len(constraints)
-        hulls = hulls_of(self._graph, region)
-        lines = self._lines(region, hulls, rounding)
+        relaxation = Relaxation(self._graph, region)
+        lines = self._lines(relaxation, rounding)
         if self._negligible is None:
             plain = box_maximum(lines.constant, lines.coefficients, region)
-            self._negligible = bool((lines.value - plain <= _NEGLIGIBLE * plain.abs()).all())
-        value = lines.value.view(boxes, number, width).amin(-1)
+            self._negligible = bool((lines.value - plain <= BOX.negligible * plain.abs()).all())
+        single = lines.value.view(boxes, number, width)
+        value = single.amin(-1)
         cases = batch.cases & (value >= 0)
+        if self._record is not None:
+            self._refuted(batch, batch.cases & ~cases, Means.CROWN, one_constraint(single))
         open_rows = cases.any(1).nonzero()[:, 0]
         if len(open_rows):
-            value[open_rows] = torch.minimum(value[open_rows], self._flat(region.take(open_rows), rounding))
-            cases = batch.cases & (value >= 0)
+            part = batch.take(open_rows)
+            flat = self._flat(part.region, rounding)
+            value[open_rows] = torch.minimum(value[open_rows], flat.amin(-1))
+            if self._record is not None:
+                self._refuted(part, cases[open_rows] & ~(value[open_rows] >= 0), Means.INTERVALS, one_constraint(flat))
+            cases = cases & (value >= 0)
         if width > 1 and bool(cases.any()):
-            cases, value = self._mix(region, hulls, rounding, lines, cases, value)
+            before = cases
+            cases, value, weight = self._mix(relaxation, rounding, lines, cases, value)
+            if self._record is not None:
+                self._refuted(batch, before & ~cases, Means.CROWN, weight)
         rows = cases.any(1).nonzero()[:, 0]
         largest = torch.where(cases, value, -torch.inf).amax(1)[rows]
-        left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows])
+        node = None if batch.node is None else batch.node[rows]
+        left = Boxes(region.take(rows), cases[rows], largest, batch.depth[rows], node)
         return left, lines.coefficients.view(boxes, number, width, -1)[rows]
 
     def _mix(
-        self, region: Region, hulls: tuple[Hull, ...], rounding: Rounding, single: Lines, cases: Tensor, value: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Refute conjunctions by mixtures of their constraints, whose single lines are known."""
+        self, relaxation: Relaxation, rounding: Rounding, single: Lines, cases: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Refute conjunctions by mixtures of their constraints, whose single lines are known; the weights ``[B, N, m]``, too."""
         box, case = cases.nonzero(as_tuple=True)
         width = self._constraints.width
-        shape = (len(region), len(self._constraints), width)
-        part = region.take(box)
+        shape = (len(relaxation), len(self._constraints), width)
+        part = relaxation.take(box)
         weight = best_mixture(
             single.coefficients.view(*shape, -1)[box, case],
             single.constant.view(shape)[box, case],
-            part.lower,
-            part.upper,
+            part.region.lower,
+            part.region.upper,
         )
         objective = self._constraints.mixed(case, weight)
-        lines = box_lines(
-            self._graph,
-            part,
-            tuple(hull.take(box) for hull in hulls),
-            {node: c[:, None] for node, c in objective.coefficients.items()},
-            objective.constant[:, None],
-            rounding,
-        )
+        each = Objective({node: c[:, None] for node, c in objective.coefficients.items()}, objective.constant[:, None])
+        lines = box_lines(part, each, rounding)
         mixed = lines.value[:, 0] + self._constraints.mixing_error(case, weight, rounding)
         value = value.clone()
         value[box, case] = torch.minimum(value[box, case], torch.where(torch.isfinite(mixed), mixed, torch.inf))
-        return cases & (value >= 0), value
+        weights = weight.new_zeros(shape)
+        weights[box, case] = weight
+        return cases & (value >= 0), value, weights
 
     def _try(self, left: Boxes, slopes: Tensor) -> Outcome | None:
         """Try the maximizers and the centre of each box."""
@@ -285,23 +299,29 @@ class InputSplit:
         mean = slopes[torch.arange(len(left)), case].mean(1)
         points = torch.cat([torch.where(mean > 0, high, low), (low + high) / 2])
         witness = self._attack.try_points(points, case.repeat(2))
-        return None if witness is None else Outcome(Verdict.SAT, self._count, witness)
+        return None if witness is None else self._tree.sat(witness)
 
 
-def _volume(waiting: list[Boxes]) -> float:
-    """The share of the region that is open."""
-    return sum(float(torch.exp2(-part.depth.double()).sum()) for part in waiting)
+def _volume(boxes: Boxes) -> float:
+    """The share of the region that they are."""
+    return float(torch.exp2(-boxes.depth.double()).sum())
 
 
-def _halves(boxes: Boxes, score: Tensor) -> Boxes:
-    """Both halves of every box, cut at the middle of the input with the best score."""
-    region = boxes.region
+def _split(boxes: Boxes, score: Tensor) -> Split:
+    """Every box cut at the middle of the input with the best score."""
     chosen = score.argmax(1)
     at = (torch.arange(len(boxes)), chosen)
+    low, high = (end.expand(len(boxes), -1)[at] for end in (boxes.region.lower, boxes.region.upper))
+    return Split(torch.full_like(chosen, -1), chosen, (low + high) / 2)
+
+
+def _halves(boxes: Boxes, split: Split) -> Boxes:
+    """Both halves of every box, which is cut at inputs."""
+    region = boxes.region
+    at = (torch.arange(len(boxes)), split.feature)
     low, high = (end.expand(len(boxes), -1) for end in (region.lower, region.upper))
-    middle = (low[at] + high[at]) / 2
     lower, upper = low.clone(), high.clone()
-    lower[at], upper[at] = middle, middle
+    lower[at], upper[at] = split.point, split.point
     twice = boxes.take(torch.arange(len(boxes)).repeat(2))
     halves = Region(
         torch.cat([low, lower]),
@@ -309,4 +329,4 @@ def _halves(boxes: Boxes, score: Tensor) -> Boxes:
         twice.region.range_lower,
         twice.region.range_upper,
     )
-    return Boxes(halves, twice.cases, twice.value, twice.depth + 1)
+    return Boxes(halves, twice.cases, twice.value, twice.depth + 1, twice.node)

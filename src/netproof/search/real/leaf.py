@@ -1,8 +1,9 @@
-"""Subproblems in which every sign is fixed: what is left is a linear program in the input.
+"""Subproblems with nothing left to split: what is left is a linear program in the input.
 
 Where no feature is open any more, every value is an affine function of the input, and weights of constraints and
 multipliers of splits are all there is to choose: the dual of a linear program (Wang et al., *Beta-CROWN*, NeurIPS 2021,
-section 3). Adam comes close to its solution, HiGHS finds it. What HiGHS says decides nothing: its dual values are
+section 3). Splits are signs of features (:class:`SignLeaves`), or ends of ranges
+(:class:`netproof.search.real.straight.RangeLeaves`). Adam comes close to its solution, HiGHS finds it. What HiGHS says decides nothing: its dual values are
 multipliers like any others, and the bound that they give is evaluated with all rounding accounted for; its point is
 tried as a witness.
 
@@ -18,38 +19,27 @@ largest it can be, two programs are asked:
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
 from netproof.bounds.multipliers.signs import SignDual
+from netproof.bounds.objective import Objective
+from netproof.bounds.region import Region
 from netproof.conditions.constraints import Constraints
+from netproof.effort.real import LEAF
 from netproof.solvers.highs.model import Floats, Model, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
-
-#: numbers in the matrix of a program that is still written down
-_LARGEST_PROGRAM = 1 << 22
-#: rows that are passed back at once
-_ROWS = 256
-#: by how much HiGHS may miss a row or a reduced cost; the least that it takes is 1e-10
-_TOLERANCE = 1e-9
-#: how far below 0 a program may end that shows nothing, of the largest values that constraints and signs can have
-_WITHIN = 1e-8
-#: the longest that one program may take, in seconds
-_SECONDS = 10.0
-#: bytes that the solver may occupy at most
-_MEMORY = 1 << 30
-#: how often the solver may fail before it is not asked any more
-_ACCIDENTS = 2
 
 
 def leaf_solver(memory: int) -> HighsProcess:
     """A solver for leaves, where open subproblems may occupy ``memory`` bytes."""
-    return HighsProcess(min(memory, _MEMORY))
+    return HighsProcess(min(memory, LEAF.memory))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +51,18 @@ class Leaf:
     value : an upper bound in real arithmetic of a mixture of the case's constraints; below 0 it is refuted
     point : ``[n_input]`` float64 where there is one, to be tried as a witness
     hopeless : whether the solver found nothing either that would refute it, so that asking again is of no use
+    weight, beta : of constraints and of splits, those of the bound where it is finite
     """
 
     value: float
     point: Tensor | None = None
     hopeless: bool = False
+    weight: Tensor | None = None
+    beta: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class _Lines:
+class Lines:
     """Affine functions of ``u`` in ``[-1, 1]^n``: ``slope @ u + offset``, ``[r, n]`` and ``[r]``."""
 
     slope: Floats
@@ -82,69 +75,82 @@ class _Lines:
         return np.asarray(np.where(largest > 0, largest, 1.0))
 
 
-class LeafPrograms:
+#: what says which part of a region a leaf is
+P = TypeVar("P")
+
+
+class LeafPrograms(ABC, Generic[P]):
     """Bounds leaves of one search by linear programs.
 
     Parameters
     ----------
-    dual : the open features of the root region, float64
-    rounding : of that region
+    box : the root region, of one row, float64
     constraints : float64
     solver : where programs are solved; its process starts with the first leaf
     """
 
-    def __init__(self, dual: SignDual, rounding: Rounding, constraints: Constraints, solver: HighsProcess) -> None:
-        self._dual = dual
-        self._rounding = rounding
+    def __init__(self, box: Region, constraints: Constraints, solver: HighsProcess) -> None:
         self._constraints = constraints
         self._solver = solver
-        self._accidents = 0
-        box = dual.region
+        self._failures = 0
         self._center, self._radius = (box.lower[0] + box.upper[0]) / 2, (box.upper[0] - box.lower[0]) / 2
         self._free = (self._radius > 0).nonzero()[:, 0]
 
-    def bound(self, case: int, side: Tensor, deadline: float) -> Leaf:
-        """Bound a case where every open feature is on a side (``[m]`` int8, none ``WHOLE``)."""
+    @abstractmethod
+    def evaluate(self, case: int, part: P, weight: Tensor, beta: Tensor) -> float:
+        """The bound with weights of constraints ``[c]`` and multipliers of splits ``[m]``, each of at least 0."""
+
+    @abstractmethod
+    def _splits(self, part: P) -> int:
+        """How many splits there are at most, ``m``."""
+
+    @abstractmethod
+    def _form(self, objective: Objective, part: P) -> tuple[Tensor, Tensor]:
+        """Objectives as functions of the input, in float64: slopes ``[B, n]``, and the largest values on the box ``[B]``."""
+
+    @abstractmethod
+    def _lines_of_splits(self, part: P, until: float) -> tuple[Lines | None, Tensor]:
+        """What is at least 0 because of splits, where it may be below 0 in the box, and the numbers of these splits.
+
+        None where there is no time for it.
+        """
+
+    def bound(self, case: int, part: P, deadline: float) -> Leaf:
+        """Bound a case on a part of the region in which nothing is left to split."""
         unknown = Leaf(torch.inf)
-        rows = len(self._dual) + self._constraints.width
-        if rows * len(self._free) > _LARGEST_PROGRAM or self._accidents >= _ACCIDENTS:
+        rows = self._splits(part) + self._constraints.width
+        if rows * len(self._free) > LEAF.largest_program or self._failures >= LEAF.failures:
             return unknown
-        until = min(deadline, time.monotonic() + _SECONDS)
-        margins = self._lines_of_constraints(case, side)
-        signs, features = self._lines_of_signs(side, until)
+        until = min(deadline, time.monotonic() + LEAF.seconds)
+        margins = self._lines_of_constraints(case, part)
+        signs, features = self._lines_of_splits(part, until)
         if signs is None or time.monotonic() >= until:
             return unknown
         try:
-            solution = self._solver.solve(_program(margins, signs), until, relaxed=True, tolerance=_TOLERANCE)
+            solution = self._solver.solve(_program(margins, signs), until, relaxed=True, tolerance=LEAF.tolerance)
             if solution.status not in (Status.OPTIMAL, Status.TIME):
                 elastic = _program(margins, signs, elastic=True)
-                solution = self._solver.solve(elastic, until, relaxed=True, tolerance=_TOLERANCE)
+                solution = self._solver.solve(elastic, until, relaxed=True, tolerance=LEAF.tolerance)
         except SolverError:
-            self._accidents += 1
+            self._failures += 1
             return unknown
         point = self._point(solution)
-        reached = point is not None and solution.point is not None and solution.point[-1] >= -_WITHIN
-        return Leaf(
-            self._value(case, side, margins, signs, features, solution),
-            point,
-            bool(reached and solution.status is Status.OPTIMAL),
-        )
+        reached = point is not None and solution.point is not None and solution.point[-1] >= -LEAF.within
+        hopeless = bool(reached and solution.status is Status.OPTIMAL)
+        weight, beta = self._multipliers(self._splits(part), margins, signs, features, solution)
+        if weight is None or beta is None:
+            return Leaf(torch.inf, point, hopeless)
+        return Leaf(self.evaluate(case, part, weight, beta), point, hopeless, weight, beta)
 
-    def evaluate(self, case: int, side: Tensor, weight: Tensor, beta: Tensor) -> float:
-        """The bound with weights of constraints ``[c]`` and multipliers of splits ``[m]``, each of at least 0."""
-        which = torch.tensor([case])
-        objective = self._constraints.mixed(which, weight[None])
-        error = self._constraints.mixing_error(which, weight[None], self._rounding)
-        alpha = torch.zeros(1, len(side), dtype=torch.float64)
-        return float(self._dual.bound(objective, side[None], alpha, beta[None], self._rounding, error).value)
-
-    def _value(
-        self, case: int, side: Tensor, margins: _Lines, signs: _Lines, features: Tensor, solution: Solution
-    ) -> float:
+    @staticmethod
+    def _multipliers(
+        splits: int, margins: Lines, signs: Lines, features: Tensor, solution: Solution
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """Weights of constraints and multipliers of splits from the prices of rows, None where these are none."""
         count = len(margins.offset)
         prices = solution.dual
         if prices is None or prices.shape != (count + len(signs.offset),) or not np.isfinite(prices).all():
-            return torch.inf
+            return None, None
         # Rows were divided by their sizes; what counts is only how prices compare.
         prices = np.maximum(prices, 0.0)
         with np.errstate(over="ignore", under="ignore"):
@@ -152,11 +158,11 @@ class LeafPrograms:
                 prices = prices / scale
                 largest = prices.max(initial=0.0)
                 if not 0 < largest < np.inf:
-                    return torch.inf
+                    return None, None
                 prices = prices / largest
-        beta = torch.zeros(len(side), dtype=torch.float64)
+        beta = torch.zeros(splits, dtype=torch.float64)
         beta[features] = torch.from_numpy(prices[count:])
-        return self.evaluate(case, side, torch.from_numpy(prices[:count]), beta)
+        return torch.from_numpy(prices[:count]), beta
 
     def _point(self, solution: Solution) -> Tensor | None:
         known = solution.point
@@ -166,42 +172,74 @@ class LeafPrograms:
         u[self._free] = torch.from_numpy(known[:-1]).clamp(-1, 1)
         return self._center + self._radius * u
 
-    def _lines_of_constraints(self, case: int, side: Tensor) -> _Lines:
+    def _lines_of_constraints(self, case: int, part: P) -> Lines:
         width = self._constraints.width
         which = torch.arange(width)
-        return self._lines(self._constraints.single(torch.full((width,), case), which), side)
+        return self._lines(self._constraints.single(torch.full((width,), case), which), part)
 
-    def _lines_of_signs(self, side: Tensor, until: float) -> tuple[_Lines | None, Tensor]:
-        """``side * a`` of the features for which it may be below 0 in the box, and their numbers.
+    def _lines(self, objective: Objective, part: P) -> Lines:
+        """What objectives are as functions of ``u``, in float64."""
+        slope, largest = self._form(objective, part)
+        reach = slope * self._radius
+        return Lines(reach[:, self._free].numpy(), (largest - reach.abs().sum(1)).numpy())
 
-        None where there is no time for it.
-        """
-        dual, parts, begin = self._dual, [], 0
-        for k, which in enumerate(dual.index):
-            node = dual.graph.nodes[dual.graph.activations[k]].operands[0]
-            for some in torch.split(torch.arange(len(which)), _ROWS):
-                if time.monotonic() >= until:
-                    return None, some
-                c = torch.zeros(len(some), dual.graph.nodes[node].size, dtype=torch.float64)
-                c[torch.arange(len(some)), which[some]] = side[begin + some].double()
-                parts.append(self._lines(Objective({node: c}, torch.zeros(len(some), dtype=torch.float64)), side))
-            begin += len(which)
-        empty = _Lines(np.zeros((0, len(self._free))), np.zeros(0))
+    def _needed(self, parts: list[Lines]) -> tuple[Lines, Tensor]:
+        """Lines one after the other without those that are nowhere below 0 in the box, and the numbers of those kept."""
+        empty = Lines(np.zeros((0, len(self._free))), np.zeros(0))
         slope = np.concatenate([part.slope for part in (empty, *parts)])
         offset = np.concatenate([part.offset for part in (empty, *parts)])
         needed = offset <= np.abs(slope).sum(1)
-        return _Lines(slope[needed], offset[needed]), torch.from_numpy(needed.nonzero()[0])
+        return Lines(slope[needed], offset[needed]), torch.from_numpy(needed.nonzero()[0])
 
-    def _lines(self, objective: Objective, side: Tensor) -> _Lines:
-        """What objectives are as functions of ``u``, in float64."""
+
+class SignLeaves(LeafPrograms[Tensor]):
+    """Leaves of a search over signs: every open feature is on a side, ``[m]`` int8, none ``WHOLE``.
+
+    Parameters
+    ----------
+    dual : the open features of the root region, float64
+    rounding : of that region
+    constraints, solver : as for :class:`LeafPrograms`
+    """
+
+    def __init__(self, dual: SignDual, rounding: Rounding, constraints: Constraints, solver: HighsProcess) -> None:
+        super().__init__(dual.region, constraints, solver)
+        self._dual = dual
+        self._rounding = rounding
+
+    def evaluate(self, case: int, part: Tensor, weight: Tensor, beta: Tensor) -> float:
+        """The bound with weights of constraints ``[c]`` and multipliers of splits ``[m]``, each of at least 0."""
+        which = torch.tensor([case])
+        error = self._constraints.mixing_error(which, weight[None], self._rounding)
+        objective = replace(self._constraints.mixed(which, weight[None]), error=error)
+        alpha = torch.zeros(1, len(part), dtype=torch.float64)
+        return float(self._dual.bound(objective, part[None], alpha, beta[None], self._rounding).value)
+
+    def _splits(self, part: Tensor) -> int:
+        return len(part)
+
+    def _form(self, objective: Objective, part: Tensor) -> tuple[Tensor, Tensor]:
         rows = len(objective)
-        zeros = torch.zeros(rows, len(side), dtype=torch.float64)
-        point = self._dual.bound(objective, side.expand(rows, -1), zeros, zeros)
-        reach = point.input_coefficients * self._radius
-        return _Lines(reach[:, self._free].numpy(), (point.value - reach.abs().sum(1)).numpy())
+        zeros = torch.zeros(rows, len(part), dtype=torch.float64)
+        point = self._dual.bound(objective, part.expand(rows, -1), zeros, zeros)
+        return point.input_coefficients, point.value
+
+    def _lines_of_splits(self, part: Tensor, until: float) -> tuple[Lines | None, Tensor]:
+        """``side * a`` of the features."""
+        dual, parts, begin = self._dual, [], 0
+        for k, which in enumerate(dual.index):
+            node = dual.graph.nodes[dual.graph.activations[k]].operands[0]
+            for some in torch.split(torch.arange(len(which)), LEAF.rows):
+                if time.monotonic() >= until:
+                    return None, some
+                c = torch.zeros(len(some), dual.graph.nodes[node].size, dtype=torch.float64)
+                c[torch.arange(len(some)), which[some]] = part[begin + some].double()
+                parts.append(self._lines(Objective({node: c}, torch.zeros(len(some), dtype=torch.float64)), part))
+            begin += len(which)
+        return self._needed(parts)
 
 
-def _program(margins: _Lines, signs: _Lines, *, elastic: bool = False) -> Model:
+def _program(margins: Lines, signs: Lines, *, elastic: bool = False) -> Model:
     """Minimize ``-t`` over ``u`` and ``t``; where ``elastic``, ``t <= 0`` relaxes the signs too."""
     sizes = np.concatenate([margins.size, signs.size])
     slope = np.concatenate([margins.slope, signs.slope]) / sizes[:, None]

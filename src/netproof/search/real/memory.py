@@ -28,8 +28,8 @@ def needed_memory(query: Query) -> int:
     """Bytes of the machine's memory that the network, the constraints and the smallest batches of bounds occupy, about."""
     graph = query.network.graph
     numbers = sum(p.numel() for n in graph.nodes if isinstance(n.operator, Affine) for _, p in n.operator.parameters())
-    features = sum(node.size for node in graph.nodes)
-    needed = _PER_PARAMETER * numbers + _PER_FEATURE * features + _PER_LARGEST * max(n.size for n in graph.nodes)
+    features = graph.features
+    needed = _PER_PARAMETER * numbers + _PER_FEATURE * features + _PER_LARGEST * graph.widest
     if graph.input.size <= FEW_INPUTS:
         needed += 8 * (graph.input.size + 3) * features
     width = max((len(c.threshold) for c in query.condition), default=0)

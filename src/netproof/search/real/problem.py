@@ -9,6 +9,7 @@ import torch
 from netproof.attack.real import FloatAttack
 from netproof.conditions.constraints import Constraints
 from netproof.graph.graph import Graph
+from netproof.search.proofs.journal import Journal
 from netproof.search.real.touch import Touch
 
 
@@ -25,6 +26,7 @@ class Problem:
     device : where multipliers are optimized and splits are chosen, in float32; what they give is decided on the CPU, and
         kept there
     touch : decides strict constraints where a bound may be exactly 0; None where there are none, or the graph is too large
+    record : where searches record themselves, if anywhere
     """
 
     graph: Graph
@@ -33,3 +35,4 @@ class Problem:
     memory: int
     device: torch.device | str = "cpu"
     touch: Touch | None = None
+    record: Journal | None = None

@@ -14,25 +14,27 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import DualPoint, Objective, evaluate_dual, hulls_of
+from netproof.bounds.dual import DualPoint, evaluate_dual
 from netproof.bounds.look_ahead import look_ahead
+from netproof.bounds.multipliers.adam import Until
+from netproof.bounds.multipliers.mixture import crown_mixture
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
+from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.reduce import reduce_real_ranges
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.bounds.relaxation import Relaxation
+from netproof.effort.real import RANGE
 from netproof.graph.graph import Graph
-from netproof.query import Verdict
+from netproof.query import Witness
 from netproof.search.branching import Split, gap_candidates, split_regions
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Grounds, Means
+from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.straight import RangeLeaves
 from netproof.search.subproblems import Subproblems
-from netproof.search.tree import Tree
-
-_ROOT_STEPS, _STEPS, _WEIGHT_STEPS = 60, 25, 12
-#: candidate splits tried out per subproblem
-_LOOK_AHEAD = 4
-#: bytes that the tensors of one batch may occupy, and how many tensors of all features each row needs
-_BYTES, _TENSORS, _MOST_ROWS = 128 << 20, 40, 128
+from netproof.search.tree import WorstFirst
 
 
 class RangeSplit:
@@ -42,13 +44,18 @@ class RangeSplit:
         graph, memory = problem.graph, problem.memory
         self._graph = graph
         self._device = torch.device(problem.device)
-        self._light = graph.to(torch.float32, problem.device)
+        self._graph32 = graph.to(torch.float32, problem.device)
         self._constraints = problem.constraints
-        self._light_constraints = problem.constraints.to(torch.float32, problem.device)
+        self._constraints32 = problem.constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
-        size = sum(node.size for node in graph.nodes)
-        self._batch = max(2, min(_MOST_ROWS, min(_BYTES, memory // 2) // (8 * _TENSORS * size)))
-        self._tree: Tree[Subproblems] = Tree(memory)
+        self._touch = problem.touch
+        self._solver = leaf_solver(memory)
+        self._leaves: RangeLeaves | None = None
+        self._record = problem.record
+        self._batch = RANGE.batch.rows(graph, RANGE.tensors, memory)
+        self._tree: WorstFirst[Subproblems] = WorstFirst(
+            memory, problem.record, stuck="a subproblem that cannot be split stays open"
+        )
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -60,16 +67,18 @@ class RangeSplit:
             region.take(torch.zeros(rows, dtype=torch.int64)),
             Parameters(zeros, zeros),
             infinite,
-            torch.zeros_like(case),
+            torch.zeros_like(case) if self._record is None else self._record.root(case, region),
             torch.full_like(case, -1),
         )
-        found = self._process(root, _ROOT_STEPS, deadline)
-        while found is None and len(self._tree):
-            ended = self._tree.beyond_limits(deadline)
-            if ended is not None:
-                return ended
-            found = self._process(self._tree.pop(self._batch), _STEPS, deadline)
-        return found or Outcome(Verdict.UNSAT, self._tree.count)
+        with self._solver:
+            self._leaves = RangeLeaves(self._graph, region, self._constraints, self._solver)
+            return self._search(root, deadline)
+
+    def _search(self, root: Subproblems, deadline: float) -> Outcome:
+        found = self._process(root, RANGE.root_steps, deadline)
+        return found or self._tree.search(
+            lambda batch: self._process(batch, RANGE.steps, deadline), self._batch, deadline
+        )
 
     def _process(self, batch: Subproblems, steps: int, deadline: float) -> Outcome | None:
         """Bound subproblems in portions, and put the halves of those that stay open into the store."""
@@ -84,43 +93,87 @@ class RangeSplit:
             if self._attack is not None:
                 witness = self._attack.try_points(point.x, left.case)
                 if witness is not None:
-                    return Outcome(Verdict.SAT, self._tree.count, witness)
+                    return self._tree.sat(witness)
             split, splittable = self._choose(left, point)
             if not bool(splittable.all()):
-                # What has not been bounded yet stays open, too.
+                witness = self._solve(left.take(~splittable), deadline)
+                if witness is not None:
+                    return self._tree.sat(witness)
+                left, split = left.take(splittable), split.take(splittable)
+            halves = _halves(self._graph, left, split)
+            if self._record is not None:
+                halves = replace(halves, node=self._record.split(left.node, split))
+            self._tree.add(halves)
+            if self._attack is None and self._tree.is_stuck:
+                # No proof any more, and no witness. What has not been bounded yet stays open, too.
                 for rest in portions[number + 1 :]:
                     self._tree.add(batch.take(rest))
-                return self._tree.undecided(
-                    Verdict.UNKNOWN, "a subproblem that cannot be split stays open", [(left.case, left.value)]
-                )
-            self._tree.add(_halves(self._graph, left, split))
+                return self._tree.stuck()
+        return None
+
+    def _solve(self, leaves: Subproblems, deadline: float) -> Witness | None:
+        """Close subproblems with nothing left to split by linear programs, put aside those that stay open; a witness if a
+        program's point is one."""
+        assert self._leaves is not None
+        for row in range(len(leaves)):
+            if time.monotonic() >= deadline:
+                self._tree.add(leaves.take(torch.arange(row, len(leaves))))
+                return None
+            one = leaves.take(torch.tensor([row]))
+            case = int(one.case)
+            leaf = self._leaves.bound(case, one.region, deadline)
+            if leaf.value < 0 and leaf.weight is not None and leaf.beta is not None:
+                if self._record is not None:
+                    weight = leaf.weight[None]
+                    s = self._leaves.point(case, one.region, weight, leaf.beta).s
+                    self._record.leaf(one.node, Grounds(Means.MULTIPLIERS, weight, s))
+                continue
+            if self._touch is not None and self._touch.refutes(one.region, 0, [case], deadline)[0]:
+                if self._record is not None:
+                    self._record.leaf(one.node, Grounds(Means.FRACTIONS))
+                continue
+            if self._attack is not None and leaf.point is not None:
+                witness = self._attack.try_points(leaf.point[None], one.case)
+                if witness is not None:
+                    return witness
+            self._tree.put_aside(one.case, one.value)
         return None
 
     def _bound(self, batch: Subproblems, steps: int) -> tuple[Subproblems, DualPoint]:
         """The subproblems that stay open, with better multipliers and bounds, and where their bounds are attained."""
         self._tree.count += len(batch)
         region = propagate_intervals(self._graph, batch.region)
-        alive = (~region.empty()).nonzero()[:, 0]
+        empty = region.empty()
+        alive = (~empty).nonzero()[:, 0]
+        if self._record is not None:
+            self._record.reduction(batch.node, batch.region, region, Grounds(Means.INTERVALS))
+            self._record.leaf(batch.node[empty], Grounds(Means.EMPTY))
         batch = replace(batch, region=region).take(alive)
-        hulls = hulls_of(self._graph, batch.region)
         rounding = Rounding.of(self._graph, batch.region)
         weight = self._weights(batch)
         objective = self._constraints.mixed(batch.case, weight)
         if len(batch):
             batch = replace(batch, parameters=self._improved(batch, objective, steps))
         point = evaluate_dual(
-            self._graph,
-            batch.region,
-            hulls,
+            Relaxation(self._graph, batch.region),
             objective,
             batch.parameters.to(torch.float64).multipliers(),
             rounding,
         )
-        value = point.value + self._constraints.mixing_error(batch.case, weight, rounding)
+        own = point.value + self._constraints.mixing_error(batch.case, weight, rounding)
         # The parent's bound holds here too; what is not a number is no bound.
-        value = torch.minimum(torch.where(torch.isnan(value), torch.inf, value), batch.value)
-        open_rows = (value >= 0).nonzero()[:, 0]
-        return replace(batch, value=value).take(open_rows), point.take(open_rows)
+        own = torch.where(torch.isnan(own), torch.inf, own)
+        value = torch.minimum(own, batch.value)
+        is_open = value >= 0
+        by = Grounds(Means.MULTIPLIERS, weight, point.s)
+        if self._record is not None:
+            self._record.leaf(batch.node[~is_open], by.take(~is_open))
+        rows = is_open.nonzero()[:, 0]
+        left, point = replace(batch, value=value).take(rows), point.take(rows)
+        region = reduce_real_ranges(point, own[rows])
+        if self._record is not None:
+            self._record.reduction(left.node, left.region, region, by.take(rows))
+        return replace(left, region=region), point
 
     def _weights(self, batch: Subproblems) -> Tensor:
         """Weights of the constraints of each row's case, ``[B, m]``: those with which CROWN's bound is small."""
@@ -128,49 +181,34 @@ class RangeSplit:
         if width == 1 or not rows:
             return torch.ones(rows, width, dtype=torch.float64)
         region, case = batch.region.to(torch.float32, device), batch.case.to(device)
-        hulls = hulls_of(self._light, region)
-        best = torch.ones(rows, width, device=device, dtype=torch.float32)
-        lowest = torch.full((rows,), torch.inf, device=device, dtype=torch.float32)
-        theta = torch.zeros(rows, width, device=device, dtype=torch.float32)
-        first, second = torch.zeros_like(theta), torch.zeros_like(theta)
-        for step in range(_WEIGHT_STEPS):
-            theta.requires_grad_(True)
-            mu = torch.softmax(theta, 1)
-            value = crown_lines(self._light, region, hulls, self._light_constraints.mixed(case, mu)).value
-            (slope,) = torch.autograd.grad(value.sum(), theta)
-            theta, mu, value = theta.detach(), mu.detach(), value.detach()
-            lower = value < lowest
-            lowest = torch.where(lower, value, lowest)
-            best = torch.where(lower[:, None], mu, best)
-            # Adam, whose steps do not depend on how large the constraints are.
-            first, second = 0.8 * first + 0.2 * slope, 0.95 * second + 0.05 * slope.square()
-            unbiased = first / (1 - 0.8 ** (step + 1)), second / (1 - 0.95 ** (step + 1))
-            theta = theta - 0.5 * 0.9**step * unbiased[0] / (unbiased[1].sqrt() + 1e-12)
+        start = torch.zeros(rows, width, device=device, dtype=torch.float32)
+        best = crown_mixture(
+            Relaxation(self._graph32, region), lambda weight: self._constraints32.mixed(case, weight), start
+        )
         weight = best.to("cpu", torch.float64)
         return weight / weight.amax(1, keepdim=True)
 
     def _improved(self, batch: Subproblems, objective: Objective, steps: int) -> Parameters:
         region, objective = batch.region.to(torch.float32, self._device), objective.to(torch.float32, self._device)
         known = batch.parameters.to(torch.float32, self._device)
-        hulls = hulls_of(self._light, region)
-        start = crown_parameters(self._light, region, hulls, objective)
-        own = evaluate_dual(self._light, region, hulls, objective, known.multipliers()).value
+        relaxation = Relaxation(self._graph32, region)
+        start = crown_parameters(relaxation, objective)
+        own = evaluate_dual(relaxation, objective, known.multipliers()).value
         parameters, _ = better(start, (known, own))
-        return optimize(self._light, region, hulls, objective, parameters, steps, goal=-1e-5)[0].to(torch.float32)
+        return optimize(relaxation, objective, parameters, Until(steps, -1e-5))[0].to(torch.float32)
 
     def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
-        split, gap = gap_candidates(self._graph, left.region, point, None, _LOOK_AHEAD)
+        split, gap = gap_candidates(point, None, RANGE.look_ahead, left.region)
 
         def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
             tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
             halves = _halves(self._graph, left.take(row), tried)
             region = halves.region.to(torch.float32, self._device)
-            hulls = hulls_of(self._light, region)
             weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
             objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
             multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
-            value = evaluate_dual(self._light, region, hulls, objective, multipliers).value.cpu()
+            value = evaluate_dual(Relaxation(self._graph32, region), objective, multipliers).value.cpu()
             return value[: len(row)], value[len(row) :]
 
         total = look_ahead(torch.isfinite(gap), bound_halves, self._batch)

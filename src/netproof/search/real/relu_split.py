@@ -10,41 +10,37 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import Objective
+from netproof.bounds.look_ahead import Tries
+from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
+from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
+from netproof.effort.real import SIGN
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
+from netproof.search.branching import Split
 from netproof.search.outcome import Outcome
-from netproof.search.real.leaf import LeafPrograms, leaf_solver
+from netproof.search.proofs.journal import Grounds, Means
+from netproof.search.real.leaf import Leaf, SignLeaves, leaf_solver
 from netproof.search.real.problem import Problem
-from netproof.search.tree import Tree
+from netproof.search.tree import WorstFirst
 from netproof.solvers.highs.solve import HighsProcess
 
-_ROOT_STEPS, _STEPS, _SCALE = 40, 4, 1.0
-#: candidate splits tried out per subproblem
-_LOOK_AHEAD = 6
-#: open features times rows that are bounded at once, roughly
-_ROWS_BYTES = 256 << 20
-_MOST_ROWS = 256
-#: a search is judged after so many subproblems for each case
-_JUDGED = 64
-#: and so many times its time of grace is what it is judged by to begin with
-_PATIENCE = 4.0
-#: rounds of optimization that a subproblem with nothing left to split gets before its linear program is solved
-_LEAF_ROUNDS = 2
+_STUCK = "a subproblem without open features stays open"
 
 
 @dataclass(frozen=True, eq=False)
 class Open(Rows):
-    """Open subproblems: case, sides of features, multipliers (float32), the best bound, how often bounded unsplit."""
+    """Open subproblems: case, sides of features, multipliers (float32), the best bound, how often bounded unsplit, and their
+    nodes in the record, if there is one."""
 
     case: Tensor
     side: Tensor
     choice: Choice
     value: Tensor
     rounds: Tensor
+    node: Tensor | None = None
 
     def __len__(self) -> int:
         return self.case.shape[0]
@@ -65,18 +61,17 @@ class ReluSplit:
     ) -> None:
         constraints, memory = problem.constraints, problem.memory
         self._dual = dual
-        self._light = dual.to(torch.float32, problem.device)
+        self._dual32 = dual.to(torch.float32, problem.device)
         self._rounding = rounding
         self._constraints = constraints
-        self._light_constraints = constraints.to(torch.float32, problem.device)
+        self._constraints32 = constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
         self._touch = problem.touch
-        largest = max(node.size for node in dual.graph.nodes)
-        self._batch = max(4, min(_MOST_ROWS, min(_ROWS_BYTES, memory // 2) // (8 * 12 * largest)))
-        self._tree: Tree[Open] = Tree(memory)
-        self._leaves = LeafPrograms(dual, rounding, constraints, solver or leaf_solver(memory))
-        #: case and bound of every leaf that stays open, and whether any of them might be closed by other means
-        self._stuck: list[tuple[int, float]] = []
+        self._record = problem.record
+        self._batch = SIGN.batch.rows(dual.graph, SIGN.tensors, memory)
+        self._tree: WorstFirst[Open] = WorstFirst(memory, problem.record, stuck=_STUCK)
+        self._leaves = SignLeaves(dual, rounding, constraints, solver or leaf_solver(memory))
+        #: whether any leaf that stays open might be closed by other means
         self._hopeful = False
 
     @property
@@ -91,15 +86,16 @@ class ReluSplit:
         most: int | None = None,
         cell: Tensor | None = None,
         grace: float = math.inf,
+        node: Tensor | None = None,
     ) -> Outcome:
         """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems.
 
-        ``cell``, ``[m]`` int8, confines the search to sides of open features. After ``grace`` seconds the search also stops
+        ``cell``, ``[m]`` int8, confines the search to sides of open features; ``node`` are its nodes in the record. After ``grace`` seconds the search also stops
         when it does not look as if it came to its end in time, and before that when it is far from it.
         """
         features = len(self._dual)
         rows = len(case)
-        alpha = self._light.crown_alpha().cpu().expand(rows, -1).clone()
+        alpha = self._dual32.crown_alpha().cpu().expand(rows, -1).clone()
         choice = Choice(
             alpha,
             torch.zeros(rows, features, dtype=torch.float32),
@@ -107,31 +103,33 @@ class ReluSplit:
         )
         side = torch.zeros(rows, features, dtype=torch.int8) if cell is None else cell.expand(rows, -1).clone()
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
-        root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64))
-        witness = self._bound(root, _ROOT_STEPS, deadline, root=True)
-        begun, first = time.monotonic(), self._tree.bound
-        while witness is None and len(self._tree):
-            if self._is_hopeless(first, rows, begun, grace, deadline):
-                return self._undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
-            if most is not None and self._tree.count >= most and time.monotonic() < deadline:
-                return self._undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
-            ended = self._tree.beyond_limits(deadline)
-            if ended is not None:
-                return self._undecided(ended.verdict, ended.reason)
-            batch = self._tree.pop(self._batch)
-            is_leaf = batch.rounds >= _LEAF_ROUNDS
-            witness = self._solve(batch.take(is_leaf), deadline)
-            batch = batch.take(~is_leaf)
-            if witness is None and len(batch):
-                witness = self._bound(self._split(batch, deadline), _STEPS, deadline)
-            if self._stuck and self._attack is None:
-                break  # no proof any more, and no witness
+        if node is None and self._record is not None:
+            node = self._record.root(case, self._dual.region)
+        root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64), node)
+        witness = self._bound(root, SIGN.root_steps, deadline, root=True)
         if witness is not None:
-            return Outcome(Verdict.SAT, self._tree.count, witness)
-        if not self._stuck:
-            return Outcome(Verdict.UNSAT, self._tree.count)
-        found = self._undecided(Verdict.UNKNOWN, "a subproblem without open features stays open")
-        return found if self._hopeful else replace(found, left=None)
+            return self._tree.sat(witness)
+        begun, first = time.monotonic(), self._tree.bound
+
+        def judge() -> Outcome | None:
+            enough = most is not None and self._tree.count >= most
+            if enough or self._is_hopeless(first, rows, begun, grace, deadline):
+                return self._tree.undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
+            return None
+
+        found = self._tree.search(lambda batch: self._step(batch, deadline), self._batch, deadline, judge)
+        return replace(found, left=None) if found.reason == _STUCK and not self._hopeful else found
+
+    def _step(self, batch: Open, deadline: float) -> Outcome | None:
+        """Split subproblems and bound their halves; close those by linear programs of which nothing is left to split."""
+        is_leaf = batch.rounds >= SIGN.leaf_rounds
+        witness = self._solve(batch.take(is_leaf), deadline)
+        batch = batch.take(~is_leaf)
+        if witness is None and len(batch):
+            witness = self._bound(self._split(batch, deadline), SIGN.steps, deadline)
+        if witness is not None:
+            return self._tree.sat(witness)
+        return self._tree.stuck() if self._attack is None else None  # no proof any more, and no witness
 
     def _solve(self, leaves: Open, deadline: float) -> Witness | None:
         """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""
@@ -139,17 +137,30 @@ class ReluSplit:
             if time.monotonic() >= deadline:
                 self._tree.add(leaves.take(torch.arange(row, len(leaves))))
                 return None
-            case = int(leaves.case[row])
-            leaf = self._leaves.bound(case, leaves.side[row], deadline)
-            if leaf.value < 0 or self._touches(leaves, row, deadline):
+            leaf = self._leaves.bound(int(leaves.case[row]), leaves.side[row], deadline)
+            if leaf.value < 0:
+                self._refuted(leaves, row, Means.SIGNS, leaf)
+                continue
+            if self._touches(leaves, row, deadline):
+                self._refuted(leaves, row, Means.FRACTIONS)
                 continue
             if self._attack is not None and leaf.point is not None:
                 witness = self._attack.try_points(leaf.point[None], leaves.case[row : row + 1])
                 if witness is not None:
                     return witness
-            self._stuck.append((case, float(leaves.value[row])))
+            self._tree.put_aside(leaves.case[row : row + 1], leaves.value[row : row + 1])
             self._hopeful = self._hopeful or not leaf.hopeless
         return None
+
+    def _refuted(self, leaves: Open, row: int, means: Means, leaf: Leaf | None = None) -> None:
+        """Take down that a leaf is refuted, by the multipliers of its program where these did."""
+        if self._record is None or leaves.node is None:
+            return
+        if leaf is None or leaf.weight is None or leaf.beta is None:
+            by = Grounds(means)
+        else:
+            by = Grounds(means, leaf.weight[None], (torch.zeros_like(leaf.beta)[None], leaf.beta[None]))
+        self._record.leaf(leaves.node[row : row + 1], by)
 
     def _touches(self, leaves: Open, row: int, deadline: float) -> bool:
         """Whether a leaf is refuted by a bound of exactly 0."""
@@ -161,18 +172,13 @@ class ReluSplit:
     def _is_hopeless(self, first: float, rows: int, begun: float, grace: float, deadline: float) -> bool:
         """Whether the bound will not fall to 0 in time, if every doubling of the subproblems takes about the same off it."""
         spent = time.monotonic() - begun
-        if math.isinf(grace) or spent <= 0 or self._tree.count < _JUDGED * rows:
+        if math.isinf(grace) or spent <= 0 or self._tree.count < SIGN.judged * rows:
             return False
         share = max((first - self._tree.bound) / first, 1e-9) if first > 0 else 1.0
         needed = math.log2(self._tree.count / rows) / share
         # Early on the guess is rough.
-        seconds, doubt = (deadline - begun, 1.0) if spent >= grace else (_PATIENCE * grace, 2.0)
+        seconds, doubt = (deadline - begun, 1.0) if spent >= grace else (SIGN.patience * grace, 2.0)
         return needed > doubt * math.log2(max(self._tree.count / rows * seconds / spent, 1.0))
-
-    def _undecided(self, verdict: Verdict, reason: str) -> Outcome:
-        case = torch.tensor([case for case, _ in self._stuck], dtype=torch.int64)
-        bound = torch.tensor([value for _, value in self._stuck], dtype=torch.float64)
-        return self._tree.undecided(verdict, reason, [(case, bound)])
 
     def _bound(self, batch: Open, steps: int, deadline: float, *, root: bool = False) -> Witness | None:
         """Bound subproblems, keep those that stay open; a witness if a maximizer is one."""
@@ -181,32 +187,33 @@ class ReluSplit:
             if time.monotonic() >= deadline:
                 self._tree.add(part)
                 continue
-            witness = self._bound_part(part, steps, deadline, root)
+            witness = self._bound_part(part, steps, deadline)
             if witness is not None:
                 return witness
         return None
 
-    def _bound_part(self, batch: Open, steps: int, deadline: float, root: bool) -> Witness | None:
+    def _bound_part(self, batch: Open, steps: int, deadline: float) -> Witness | None:
         self._tree.count += len(batch)
-        case, light_case = batch.case, batch.case.to(self._light.device)
+        case, case32 = batch.case, batch.case.to(self._dual32.device)
         choice, _ = optimize_signs(
-            self._light,
-            lambda rows, weight: self._light_constraints.mixed(light_case[rows], weight),
+            self._dual32,
+            lambda rows, weight: self._constraints32.mixed(case32[rows], weight),
             batch.side,
             batch.choice,
-            steps,
-            goal=-1e-5,
-            scale=1.0 if root else _SCALE,
-            deadline=deadline,
+            Until(steps, -1e-5, deadline),
         )
         double = choice.to(torch.float64)
         weight = _one(double.weight)
-        objective = self._constraints.mixed(case, weight)
         error = self._constraints.mixing_error(case, weight, self._rounding)
-        point = self._dual.bound(objective, batch.side, double.alpha, double.beta, self._rounding, error)
+        objective = replace(self._constraints.mixed(case, weight), error=error)
+        point = self._dual.bound(objective, batch.side, double.alpha, double.beta, self._rounding)
         # The parent's bound holds here too.
         value = torch.minimum(point.value, batch.value)
-        rows = (value >= 0).nonzero()[:, 0]
+        is_open = value >= 0
+        if self._record is not None and batch.node is not None:
+            by = Grounds(Means.SIGNS, weight, (double.alpha, double.beta))
+            self._record.leaf(batch.node[~is_open], by.take(~is_open))
+        rows = is_open.nonzero()[:, 0]
         if not len(rows):
             return None
         if self._attack is not None:
@@ -215,7 +222,7 @@ class ReluSplit:
             witness = self._attack.try_points(corners, case[rows])
             if witness is not None:
                 return witness
-        self._tree.add(Open(case, batch.side, choice, value, batch.rounds).take(rows))
+        self._tree.add(replace(batch, choice=choice, value=value).take(rows))
         return None
 
     def _split(self, batch: Open, deadline: float) -> Open:
@@ -228,21 +235,30 @@ class ReluSplit:
         right.side[at] = RIGHT
         for half in (left, right):
             half.choice.beta[at] = 0.0
+        if self._record is not None and left.node is not None:
+            lower, upper = self._record.split(left.node, sign_split(self._dual, feature[rows])).chunk(2)
+            left, right = replace(left, node=lower), replace(right, node=upper)
         rest = batch.take((~splittable).nonzero()[:, 0])
-        rest = Open(rest.case, rest.side, rest.choice, rest.value, rest.rounds + 1)
+        rest = replace(rest, rounds=rest.rounds + 1)
         return Open.concatenate([left, right, rest])
 
     def _choose(self, batch: Open, deadline: float) -> tuple[Tensor, Tensor]:
         """The feature to split in each row, and whether there is one."""
-        device = self._light.device
+        device = self._dual32.device
         case, choice = batch.case.to(device), batch.choice.to(torch.float32, device)
 
         def objective(rows: Tensor) -> Objective:
-            return self._light_constraints.mixed(case[rows], _one(choice.weight[rows]))
+            return self._constraints32.mixed(case[rows], _one(choice.weight[rows]))
 
         return choose_split(
-            self._light, objective, batch.side, choice, _LOOK_AHEAD, rows_at_once=4 * self._batch, deadline=deadline
+            self._dual32, objective, batch.side, choice, Tries(SIGN.look_ahead, 4 * self._batch, deadline)
         )
+
+
+def sign_split(dual: SignDual, feature: Tensor) -> Split:
+    """Splits at 0 of open features, which are given by their numbers ``[B]`` among all of them."""
+    activation = torch.repeat_interleave(torch.arange(len(dual.sizes)), torch.tensor(dual.sizes))
+    return Split(activation[feature], torch.cat(dual.index)[feature], torch.zeros(len(feature), dtype=torch.float64))
 
 
 def _one(weight: Tensor) -> Tensor:

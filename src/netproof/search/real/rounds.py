@@ -21,31 +21,14 @@ from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
+from netproof.effort.real import ROUND
 from netproof.query import Verdict
 from netproof.search.outcome import Outcome
+from netproof.search.proofs.journal import Means
 from netproof.search.real.cells import CellSearch
 from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
 from netproof.search.real.relu_split import ReluSplit
-
-#: subproblems of the first search
-_EASY = 100
-#: steps for ranges by slopes, and their share of the time that is left
-_ALPHA_STEPS, _ALPHA_SHARE = 12, 0.05
-#: the first round takes so many times as long as ranges by slopes did, and every further one so many times as long as
-#: the one before it
-_FIRST_ROUND, _ROUND_GROWTH = 6.0, 3.0
-#: a round's largest share of the time that is left: to begin with, later, and where the bound falls to a half each time
-_BEGIN_SHARE, _ROUND_SHARE, _FALLING_SHARE, _FALLING = 0.25, 0.12, 0.4, 0.5
-#: the last round is the one after which more than this share is left of the gaps before it
-_WORTHWHILE = 0.85
-#: the time of grace of a search after a round against that of the round
-_SEARCH_SHARE = 0.5
-#: where a first round would be too long: the time of grace of a search, of all that is left, then the share of one
-#: long round, and the share of that which one layer may take
-_GRACE_SHARE, _LONG_SHARE, _LONG_LAYER_SHARE = 0.05, 0.65, 0.25
-#: the ranges of a cell take this share of the time that is left
-_CELL_SHARE = 0.03
 
 
 class Rounds:
@@ -63,48 +46,51 @@ class Rounds:
     def _run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         graph, memory, device = self._problem.graph, self._problem.memory, self._problem.device
         some = len(SignDual.of(graph, region)) > 0
-        found = self._search(region, case, deadline, _EASY if some else None)
+        found = self._search(region, case, deadline, ROUND.easy if some else None)
         if _is_over(found, deadline) or not some:
             return found
         begun = time.monotonic()
-        until = begun + _ALPHA_SHARE * (deadline - begun)
-        region = refine_by_alpha(graph, region, _ALPHA_STEPS, until, device)
-        seconds = _FIRST_ROUND * (time.monotonic() - begun)
-        if seconds > _BEGIN_SHARE * (deadline - time.monotonic()):
+        until = begun + ROUND.alpha_share * (deadline - begun)
+        region = refine_by_alpha(graph, region, ROUND.alpha_steps, until, device)
+        self._take_down(region, Means.SLOPES)
+        seconds = ROUND.first_round * (time.monotonic() - begun)
+        if seconds > ROUND.begin_share * (deadline - time.monotonic()):
             return self._in_one_round(region, found, deadline)
-        found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
+        found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.search_share * seconds))
         if _is_over(found, deadline):
             return found
         refiner = SplitRefiner(graph, memory=memory // 2, device=device)
-        share = _BEGIN_SHARE
+        share = ROUND.begin_share
         while seconds <= share * (deadline - time.monotonic()):
             before = _looseness(region)
             region = refiner.refine(region, seconds)
+            self._take_down(region, Means.SPLITS)
             bound = found.bound
-            found = self._after(found, self._search(region, _left(found), deadline, grace=_SEARCH_SHARE * seconds))
+            found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.search_share * seconds))
             if _is_over(found, deadline):
                 return found
-            if _looseness(region) > _WORTHWHILE * before:
+            if _looseness(region) > ROUND.worthwhile * before:
                 break
-            falling = bound is not None and found.bound is not None and found.bound < _FALLING * bound
-            share = _FALLING_SHARE if falling else _ROUND_SHARE
-            seconds *= _ROUND_GROWTH
+            falling = bound is not None and found.bound is not None and found.bound < ROUND.falling * bound
+            share = ROUND.falling_share if falling else ROUND.round_share
+            seconds *= ROUND.round_growth
         cells = CellSearch(self._problem, self._solver)
-        seconds = _CELL_SHARE * (deadline - time.monotonic())
+        seconds = ROUND.cell_share * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
 
     def _in_one_round(self, region: Region, found: Outcome, deadline: float) -> Outcome:
         """For large networks: a search as long as it gets on, one long round, and a search for the rest of the time."""
         left = deadline - time.monotonic()
-        found = self._after(found, self._search(region, _left(found), deadline, grace=_GRACE_SHARE * left))
+        found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.grace_share * left))
         if _is_over(found, deadline):
             return found
-        seconds = _LONG_SHARE * (deadline - time.monotonic())
+        seconds = ROUND.long_share * (deadline - time.monotonic())
         problem = self._problem
         refiner = SplitRefiner(
-            problem.graph, memory=problem.memory // 2, layer_share=_LONG_LAYER_SHARE, device=problem.device
+            problem.graph, memory=problem.memory // 2, layer_share=ROUND.long_layer_share, device=problem.device
         )
         region = refiner.refine(region, seconds)
+        self._take_down(region, Means.SPLITS)
         return self._after(found, self._search(region, _left(found), deadline))
 
     def _search(
@@ -113,6 +99,11 @@ class Rounds:
         dual = SignDual.of(self._problem.graph, region)
         search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
         return search.run(case, deadline, most, grace=grace)
+
+    def _take_down(self, region: Region, means: Means) -> None:
+        """Record ranges of the whole region."""
+        if self._problem.record is not None:
+            self._problem.record.found(region, means)
 
     @staticmethod
     def _after(before: Outcome, found: Outcome) -> Outcome:

@@ -14,14 +14,10 @@ from netproof.bounds.rational.bound import RationalGraph
 from netproof.bounds.rational.pieces import ZERO, Interval, Lower
 from netproof.bounds.rational.program import Line, Look, OutOfTimeError, is_refuted
 from netproof.bounds.region import Region
+from netproof.effort.real import TOUCH
 from netproof.graph.graph import Graph
 from netproof.property import LinearConstraint, exact_condition
 from netproof.query import Query
-
-#: the most that one call takes, and the share of the time that is left: what touches nothing is for the search
-_SECONDS, _SHARE = 5.0, 0.05
-#: bends that are split where bounds do not tell, at most: up to 2 to that many linear programs
-BENDS = 6
 
 
 class Touch:
@@ -65,7 +61,7 @@ class Touch:
         Not beyond ``deadline``, and not for more than a share of the time until then: what is not settled stays open.
         """
         now = time.monotonic()
-        until = min(deadline, now + min(_SECONDS, _SHARE * (deadline - now)))
+        until = min(deadline, now + min(TOUCH.seconds, TOUCH.share * (deadline - now)))
         lower, upper = (end[row if len(end) > 1 else 0].tolist() for end in (region.lower, region.upper))
         box = [
             (max(low, Fraction(below)), min(high, Fraction(above)))

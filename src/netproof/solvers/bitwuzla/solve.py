@@ -32,13 +32,13 @@ class Reply:
     status : ``sat``, ``unsat``, ``timeout`` or ``unknown``
     model : where ``sat``, the unsigned values of the variables by name
     reason : where there is no answer, why
-    accident : the process died or its answer got lost, so that another run may do better
+    retryable : the process died or its answer got lost, so that another run may do better
     """
 
     status: str
     model: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
-    accident: bool = False
+    retryable: bool = False
 
 
 def missing() -> str:
@@ -75,7 +75,7 @@ def solve(script: Iterable[str], *, deadline: float, memory: int) -> Reply:
                 return Reply("timeout")
             except ChildError as death:
                 complaints.seek(0)
-                return Reply("unknown", reason=_cause(death, _last_line(complaints.read())), accident=True)
+                return Reply("unknown", reason=_cause(death, _last_line(complaints.read())), retryable=True)
     return _reply(answer, memory)
 
 

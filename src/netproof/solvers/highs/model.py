@@ -109,7 +109,7 @@ class ModelBuilder:
         return len(self._row_lower) - 1
 
     def fix(self, column: int, value: float) -> None:
-        """Confine a column to one value."""
+        """Fix a column at one value."""
         self._lower[column] = self._upper[column] = value
 
     def build(self) -> Model:

@@ -28,6 +28,7 @@ from netproof.operators.affine.batch_norm import BatchNorm
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.kernel_map import KernelMap
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
@@ -55,7 +56,7 @@ def graph_onnx(graph: Graph, name: str, *, fold: bool = False) -> bytes:
 def _bias(first: Affine, second: Affine) -> Affine | None:
     """A constant that is added right after a matrix product is its bias."""
     plain = isinstance(second, Scale) and not isinstance(second, BatchNorm) and bool((second.scale == 1).all())
-    weighted = isinstance(first, (Linear, Convolution, TransposedConvolution))
+    weighted = isinstance(first, (Linear, KernelMap))
     return scale_after(first, second) if plain and weighted else None
 
 

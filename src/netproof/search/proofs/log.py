@@ -17,7 +17,7 @@ from torch import Tensor
 from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.ranges.tighten import RangeCuts
 from netproof.bounds.region import Region
-from netproof.conditions.cases import Share, Windows
+from netproof.conditions.cases import ObjectiveParts, Windows
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split
 from netproof.search.integer.presolve import Presolved
@@ -84,7 +84,17 @@ class Splits:
     upper: Tensor
 
 
-class Trail:
+@dataclass(frozen=True, eq=False)
+class Multiplied:
+    """What refutes nodes ``[N]``: multipliers of activations (None where there are none),
+    :meth:`netproof.conditions.cases.Cases.objective_parts` there, and prices of the first layer, if any."""
+
+    s: Sequence[Tensor | None]
+    parts: ObjectiveParts
+    prices: StoredPrices | None = None
+
+
+class ProofLog:
     """The record of one query's proof.
 
     Parameters
@@ -165,12 +175,11 @@ class Trail:
                 self.same[int(nodes[row])] = numbers[int(first[row])]
         return nodes
 
-    def leaf(self, node: Tensor, s: Sequence[Tensor | None], share: Share, prices: StoredPrices | None = None) -> None:
-        """Nodes that multipliers refute, or multipliers and prices; ``share`` is :meth:`netproof.conditions.cases.Cases.share`
-        there."""
+    def leaf(self, node: Tensor, by: Multiplied) -> None:
+        """Nodes that multipliers refute."""
         if len(node):
-            rows, constraint = self._rows(len(node), s, share)
-            self.leaves.append(LeafRecords(node, rows, constraint, self._recorded(prices)))
+            rows, constraint = self._rows(len(node), by.s, by.parts)
+            self.leaves.append(LeafRecords(node, rows, constraint, self._recorded(by.prices)))
 
     def split(self, node: Tensor, split: Split) -> Tensor:
         """Nodes split in two: the nodes of all lower halves, then of all upper halves."""
@@ -183,16 +192,8 @@ class Trail:
         if len(node):
             self.points.append(node)
 
-    def reduction(
-        self,
-        node: Tensor,
-        before: Region,
-        after: Region,
-        s: Sequence[Tensor | None],
-        share: Share,
-        prices: StoredPrices | None = None,
-    ) -> None:
-        """Ranges cut at nodes by one row of multipliers each (:func:`netproof.bounds.ranges.reduce.reduce_ranges`), and prices."""
+    def reduction(self, node: Tensor, before: Region, after: Region, by: Multiplied) -> None:
+        """Ranges cut at nodes by one row of multipliers each (:func:`netproof.bounds.ranges.reduce.reduce_ranges`)."""
         ks, features, lowers, ends, owners = [], [], [], [], []
         for k in range(len(self.sizes)):
             for lower, old, new in (
@@ -208,7 +209,7 @@ class Trail:
         owner = torch.cat([node.new_zeros(0), *owners])
         if not len(owner):
             return
-        rows, constraint = self._rows(len(node), s, share)
+        rows, constraint = self._rows(len(node), by.s, by.parts)
         self.cuts.append(
             CutRecords(
                 node[owner],
@@ -221,15 +222,15 @@ class Trail:
                 owner,
                 rows,
                 constraint,
-                self._recorded(prices),
+                self._recorded(by.prices),
             )
         )
 
     def common(self, cuts: RangeCuts, group: int) -> None:
-        """CutRecords that hold whatever the case; those of one group refer to the region that the groups before it leave."""
+        """Cuts that hold whatever the case; those of one group refer to the region that the groups before it leave."""
         self.groups = max(self.groups, group + 1)
         nowhere = torch.full_like(cuts.feature, -1)
-        self._own_rows(cuts, nowhere, group, Share(cuts.weight, torch.zeros_like(cuts.feature), None))
+        self._own_rows(cuts, nowhere, group, ObjectiveParts(cuts.weight, torch.zeros_like(cuts.feature), None))
 
     def child(self, node: int) -> int:
         """The node that is left of one with cuts of its own."""
@@ -237,19 +238,19 @@ class Trail:
             self.next[node] = int(self.nodes(1))
         return self.next[node]
 
-    def conditional(self, cuts: RangeCuts, node: int, share: Share) -> None:
-        """CutRecords at one node that need its case."""
-        scaled = Share(
-            cuts.weight * share.weight,
-            share.constraint.expand(len(cuts.feature)),
-            None if share.shift is None else cuts.weight[:, None] * share.shift,
+    def conditional(self, cuts: RangeCuts, node: int, parts: ObjectiveParts) -> None:
+        """Cuts at one node that need its case."""
+        scaled = ObjectiveParts(
+            cuts.weight * parts.weight,
+            parts.constraint.expand(len(cuts.feature)),
+            None if parts.shift is None else cuts.weight[:, None] * parts.shift,
         )
         self._own_rows(cuts, torch.full_like(cuts.feature, node), 0, scaled)
 
-    def _own_rows(self, cuts: RangeCuts, node: Tensor, group: int, share: Share) -> None:
+    def _own_rows(self, cuts: RangeCuts, node: Tensor, group: int, parts: ObjectiveParts) -> None:
         if not len(node):
             return
-        rows, constraint = self._rows(len(node), cuts.s, share)
+        rows, constraint = self._rows(len(node), cuts.s, parts)
         self.cuts.append(
             CutRecords(
                 node,
@@ -278,34 +279,34 @@ class Trail:
         self.bytes += prices.bytes
         return RecordedPrices(self._features[0], self._inputs, prices)
 
-    def _rows(self, count: int, s: Sequence[Tensor | None], share: Share) -> tuple[Tensor, Tensor]:
+    def _rows(self, count: int, s: Sequence[Tensor | None], parts: ObjectiveParts) -> tuple[Tensor, Tensor]:
         """Multipliers ``[count, 1 + n]`` on the query's own graph."""
         rows = torch.zeros(count, 1 + sum(self.sizes), dtype=torch.float64)
-        rows[:, 0] = share.weight
+        rows[:, 0] = parts.weight
         self.bytes += 8 * rows.numel()
         start = 1
         for k, (size, features) in enumerate(zip(self.sizes, self._features, strict=True)):
             known = s[k] if k < len(s) else None
             if known is not None:
                 rows[:, start + features] = known.double().expand(count, -1)
-            if share.shift is not None and k == len(self.sizes) - 1:
-                rows[:, start + features] += share.shift
+            if parts.shift is not None and k == len(self.sizes) - 1:
+                rows[:, start + features] += parts.shift
             start += size
-        return rows, share.constraint
+        return rows, parts.constraint
 
 
 class CommonCuts:
     """Listens to the tightening of ranges whatever the case; each activation's cuts are a group of their own."""
 
-    def __init__(self, trail: Trail) -> None:
-        self._trail = trail
+    def __init__(self, log: ProofLog) -> None:
+        self._log = log
         self._k: int | None = None
-        self._group = trail.groups - 1
+        self._group = log.groups - 1
 
     def __call__(self, cuts: RangeCuts) -> None:
         if cuts.k != self._k:
             self._k, self._group = cuts.k, self._group + 1
-        self._trail.common(cuts, self._group)
+        self._log.common(cuts, self._group)
 
 
 class ConditionalCuts:
@@ -314,18 +315,18 @@ class ConditionalCuts:
     The cuts of one activation belong to one node, those of the next activation to its child.
     """
 
-    def __init__(self, trail: Trail, node: int, share: Share) -> None:
-        self._trail = trail
+    def __init__(self, log: ProofLog, node: int, parts: ObjectiveParts) -> None:
+        self._log = log
         self._node = node
-        self._share = share
+        self._parts = parts
         self._k: int | None = None
 
     def __call__(self, cuts: RangeCuts) -> None:
         if self._k is not None and cuts.k != self._k:
-            self._node = self._trail.child(self._node)
+            self._node = self._log.child(self._node)
         self._k = cuts.k
-        self._trail.conditional(cuts, self._node, self._share)
+        self._log.conditional(cuts, self._node, self._parts)
 
     def end(self) -> int:
         """The node that is left in the end."""
-        return self._trail.child(self._node)
+        return self._log.child(self._node)

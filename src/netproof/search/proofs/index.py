@@ -1,4 +1,4 @@
-"""The trails of several queries on one network, joined and indexed by node and case."""
+"""The logs of several queries on one network, joined and indexed by node and case."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from netproof.conditions.cases import Cases, linear_cases, order_cases
 from netproof.query import Query
 from netproof.search.branching import Split
-from netproof.search.proofs.trail import CutRecords, RecordedPrices, Trail
+from netproof.search.proofs.log import CutRecords, ProofLog, RecordedPrices
 
 
-class Record:
-    """What is known of every node, in one numbering of all trails' nodes.
+class ProofIndex:
+    """What is known of every node, in one numbering of all logs' nodes.
 
     Attributes
     ----------
@@ -33,8 +33,8 @@ class Record:
     roots : the root of every case of every query, in order
     """
 
-    def __init__(self, queries: Sequence[Query], trails: Sequence[Trail]) -> None:
-        starts = np.cumsum([0] + [t.count for t in trails]).tolist()
+    def __init__(self, queries: Sequence[Query], logs: Sequence[ProofLog]) -> None:
+        starts = np.cumsum([0] + [t.count for t in logs]).tolist()
         self.nodes = starts[-1]
         self.leaf = torch.full((self.nodes,), -1)
         self.split = torch.full((self.nodes,), -1)
@@ -44,17 +44,17 @@ class Record:
         self.own: dict[int, list[tuple[CutRecords, Tensor]]] = {}
         self.shared: dict[int, tuple[CutRecords, Tensor]] = {}
         self.common: dict[int, list[tuple[int, CutRecords]]] = {}
-        for number, (start, trail) in enumerate(zip(starts, trails, strict=False)):
-            self._index_nodes(start, trail)
-            for cuts in trail.cuts:
+        for number, (start, log) in enumerate(zip(starts, logs, strict=False)):
+            self._index_nodes(start, log)
+            for cuts in log.cuts:
                 self._index_cuts(number, start, cuts)
-        self._join(starts, trails)
+        self._join(starts, logs)
         self.has_own = _marked(self.nodes, self.own)
         self.has_shared = _marked(self.nodes, self.shared)
         self.roots = torch.tensor(
             [
-                start + trail.roots[case]
-                for query, start, trail in zip(queries, starts, trails, strict=False)
+                start + log.roots[case]
+                for query, start, log in zip(queries, starts, logs, strict=False)
                 for case in range(len(query.condition))
             ],
             dtype=torch.int64,
@@ -69,13 +69,13 @@ class Record:
                 return node
             node = onward
 
-    def _index_nodes(self, start: int, trail: Trail) -> None:
-        for single in trail.points:
+    def _index_nodes(self, start: int, log: ProofLog) -> None:
+        for single in log.points:
             self.is_point[start + single] = True
-        for node, below in trail.next.items():
+        for node, below in log.next.items():
             self.next[start + node] = start + below
-        for node, case in trail.same.items():
-            self._alias[start + node] = start + trail.lowest[case]
+        for node, case in log.same.items():
+            self._alias[start + node] = start + log.lowest[case]
 
     def _index_cuts(self, query: int, start: int, cuts: CutRecords) -> None:
         if int(cuts.node[0]) < 0:
@@ -89,21 +89,21 @@ class Record:
             else:
                 self.own.setdefault(owner, []).append((cuts, position))
 
-    def _join(self, starts: list[int], trails: Sequence[Trail]) -> None:
+    def _join(self, starts: list[int], logs: Sequence[ProofLog]) -> None:
         none = torch.zeros(0, dtype=torch.int64)
         self.leaf_prices: dict[int, RecordedPrices] = {}
-        rows, constraint = [torch.zeros(0, 1 + sum(trails[0].sizes), dtype=torch.float64)], [none]
+        rows, constraint = [torch.zeros(0, 1 + sum(logs[0].sizes), dtype=torch.float64)], [none]
         k, feature, point, children = [none], [none], [none.double()], [torch.zeros(0, 2, dtype=torch.int64)]
         leaves = splits = 0
-        for start, trail in zip(starts, trails, strict=False):
-            for item in trail.leaves:
+        for start, log in zip(starts, logs, strict=False):
+            for item in log.leaves:
                 self.leaf[start + item.node] = torch.arange(leaves, leaves + len(item.node))
                 if item.prices is not None:
                     self.leaf_prices.update({leaves + i: item.prices.row(i) for i in range(len(item.node))})
                 rows.append(item.rows)
                 constraint.append(item.constraint)
                 leaves += len(item.node)
-            for s in trail.splits:
+            for s in log.splits:
                 self.split[start + s.node] = torch.arange(splits, splits + len(s.node))
                 k.append(s.split.k)
                 feature.append(s.split.feature)
@@ -115,7 +115,7 @@ class Record:
         self.children = torch.cat(children)
 
 
-class Forms:
+class CaseForms:
     """Every case of every query, in the form in which its tree was recorded.
 
     Attributes
@@ -125,13 +125,13 @@ class Forms:
     is_order : ``[N]`` bool
     """
 
-    def __init__(self, queries: Sequence[Query], trails: Sequence[Trail]) -> None:
+    def __init__(self, queries: Sequence[Query], logs: Sequence[ProofLog]) -> None:
         graph = queries[0].network.graph
         conditions = [c for q in queries for c in q.condition]
         self.query = torch.tensor([i for i, q in enumerate(queries) for _ in q.condition], dtype=torch.int64)
         self.constraints = torch.tensor([len(c.threshold) for c in conditions], dtype=torch.int64)
         self.is_order = torch.tensor(
-            [case in t.ordered for q, t in zip(queries, trails, strict=True) for case in range(len(q.condition))],
+            [case in t.ordered for q, t in zip(queries, logs, strict=True) for case in range(len(q.condition))],
             dtype=torch.bool,
         )
         self._number = torch.zeros(len(conditions), dtype=torch.int64)

@@ -1,0 +1,61 @@
+"""What is bounded: a graph on regions, every activation ranging over the hull of its graph there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.region import Region
+from netproof.graph.graph import Graph
+from netproof.operators.hulls.hull import Hull
+from netproof.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation(Rows):
+    """A graph on ``B`` regions, one per row.
+
+    Attributes
+    ----------
+    graph, region : in one dtype, on one device
+    """
+
+    graph: Graph
+    region: Region
+    #: a larger batch and which of its rows these are
+    _of: tuple[Relaxation, Tensor] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.region)
+
+    @cached_property
+    def hulls(self) -> tuple[Hull, ...]:
+        """The hull of every activation over the region's ranges, made when first asked for; of rows taken, those of the whole."""
+        if self._of is not None:
+            whole, rows = self._of
+            return tuple(hull.take(rows) for hull in whole.hulls)
+        graph, region = self.graph, self.region
+        return tuple(
+            graph.activation(i).hull(low, high)
+            for i, low, high in zip(graph.activations, region.range_lower, region.range_upper, strict=True)
+        )
+
+    def take(self, rows: Tensor) -> Relaxation:
+        """The rows selected by an index or mask tensor."""
+        whole, which = self, rows
+        if self._of is not None and "hulls" not in self.__dict__:
+            whole, which = self._of[0], self._of[1][rows]
+        return Relaxation(self.graph, self.region.take(rows), (whole, which))
+
+    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> Relaxation:
+        """The same in another dtype, for searching, and where that is done."""
+        return Relaxation(self.graph.to(dtype, device), self.region.to(dtype, device))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Relaxation]) -> Relaxation:
+        """The rows of several relaxations of one graph."""
+        return cls(parts[0].graph, Region.concatenate([part.region for part in parts]))

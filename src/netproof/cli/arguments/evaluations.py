@@ -1,0 +1,174 @@
+"""Inputs that a command reads for a network of integers, and what the network computes of them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.errors import FormatError, InputError, QueryError
+
+if TYPE_CHECKING:
+    from netproof.formats.tflite.evaluate import TensorValues
+    from netproof.formats.tflite.read import Deployed
+    from netproof.network import Network
+
+Whole = NDArray[np.integer[Any]]
+
+_IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".ppm", ".pgm")
+#: numbers of a text file, and bytes that a part of an archive unpacks to, at the most
+_MOST_NUMBERS, _MOST_BYTES = 1 << 24, 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """A network on a batch of inputs.
+
+    Attributes
+    ----------
+    inputs, outputs : ``[batch, ...]``, in the network's own types
+    classes : ``[batch]``, the first largest output, before a final softmax
+    layers : of every operator, where the format tells them
+    deployed : the file, where a runtime has it
+    """
+
+    network: Network
+    inputs: Whole
+    outputs: Whole
+    classes: NDArray[np.int64]
+    layers: tuple[TensorValues, ...] = ()
+    deployed: Deployed | None = field(default=None, repr=False)
+
+    def by_installed(self) -> Evaluated:
+        """The same by the runtime itself; raises :class:`InputError`."""
+        if self.deployed is None:
+            raise InputError("--compare", f"{self.network.path} has no runtime of its own", "leave it out")
+        from netproof.formats.tflite.installed import outputs_of_installed
+
+        outputs = outputs_of_installed(self.deployed, self.inputs.astype(np.int8))
+        return replace(self, outputs=outputs, classes=outputs.reshape(len(outputs), -1).argmax(1), layers=())
+
+
+def read_inputs(path: Path, channels: int) -> Whole:
+    """Whole numbers from a file: ``.npy``, ``.npz``, ``.csv``, an image ``[1, rows, columns, channels]``, or IDX images."""
+    from netproof.files.opened import read_bytes
+    from netproof.formats.images.arrays import whole_numbers
+
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _archived(path)
+    data = read_bytes(path, "input file")
+    if suffix == ".npy":
+        return whole_numbers(path, data)
+    if suffix == ".csv":
+        return _listed(path, data)
+    if suffix in _IMAGES:
+        from netproof.formats.images.decode import decode_image
+
+        pixels: Whole = decode_image(path, data, channels=channels).transpose(1, 2, 0)[None]
+        return pixels
+    from netproof.formats.images.idx import read_idx
+
+    return read_idx(path)
+
+
+def _archived(path: Path) -> Whole:
+    """The array 'inputs' of an archive, or the only one."""
+    from netproof.files.opened import read_raw
+    from netproof.formats.images.arrays import whole_numbers
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(read_raw(path, "input file"))) as archive:
+            names = archive.namelist()
+            name = "inputs.npy" if "inputs.npy" in names else names[0] if len(names) == 1 else ""
+            if not name:
+                raise FormatError(path, f"holds {len(names)} arrays", "name the one to use 'inputs'")
+            with archive.open(name) as stream:
+                data = stream.read(_MOST_BYTES + 1)
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        raise FormatError(path, f"is no archive of arrays ({str(error)[:60]})", "write it with numpy.savez") from None
+    if len(data) > _MOST_BYTES:
+        raise FormatError(path, f"unpacks to more than {_MOST_BYTES} bytes", "give fewer inputs")
+    return whole_numbers(path, data)
+
+
+def _listed(path: Path, data: bytes) -> Whole:
+    """One input on every line, its numbers with commas between them."""
+    rows = []
+    try:
+        lines = [line for line in data.decode("ascii").splitlines() if line.strip()]
+        if sum(line.count(",") + 1 for line in lines) > _MOST_NUMBERS:
+            raise FormatError(path, "holds more numbers than can be handled", "give fewer inputs, or a .npy file")
+        for number, line in enumerate(lines, start=1):
+            rows.append([int(part) for part in line.split(",")])
+            if len(rows[-1]) != len(rows[0]):
+                raise FormatError(
+                    path, f"line {number} has {len(rows[-1])} numbers, the first {len(rows[0])}", "mend it"
+                )
+        return np.array(rows, np.int64)
+    except (ValueError, UnicodeDecodeError, OverflowError):
+        raise FormatError(
+            path, f"line {len(rows) + 1} is no list of whole numbers", "write integers with commas"
+        ) from None
+
+
+def evaluated(path: Path, source: Path, runtime: str | None) -> Evaluated:
+    """A network of integers on the inputs of a file; raises :class:`InputError`."""
+    from netproof.formats.load import is_tflite
+
+    return _by_runtime(path, source, runtime) if is_tflite(path) else _by_graph(path, source, runtime)
+
+
+def _by_graph(path: Path, source: Path, runtime: str | None) -> Evaluated:
+    import torch
+
+    from netproof.formats.load import load
+    from netproof.graph.graph import Arithmetic
+
+    network = load(path, runtime=runtime)
+    if network.graph.arithmetic is not Arithmetic.INTEGER:
+        raise InputError(path, "computes with floats, which differ from machine to machine", "run it by onnxruntime")
+    codes = _codes(source, network.input_shape, network)
+    x = torch.from_numpy(codes.reshape(len(codes), -1).astype(np.float64))
+    outputs = network.graph.evaluate(x).numpy().astype(np.int64)
+    return Evaluated(network, codes, outputs, network.classify(x).numpy())
+
+
+def _by_runtime(path: Path, source: Path, runtime: str | None) -> Evaluated:
+    from netproof.formats.tflite.evaluate import evaluate
+    from netproof.formats.tflite.read import read_deployed
+
+    deployed = read_deployed(path, runtime)
+    codes = _codes(source, deployed.input.shape, deployed.network).astype(np.int8)
+    found = evaluate(deployed, codes)
+    return Evaluated(deployed.network, codes, found.outputs, found.classes, found.tensors, deployed)
+
+
+def _codes(source: Path, shape: tuple[int, ...], network: Network) -> Whole:
+    """The inputs in a file as the codes that a network takes, ``[batch, ...]``."""
+    sample = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
+    inputs = read_inputs(source, 3 if sample[-1:] == (3,) else 1)
+    if inputs.shape == sample:
+        inputs = inputs[None]
+    if not inputs.size or inputs[0].size != network.inputs:
+        wanted = ", ".join(map(str, sample))
+        raise QueryError(
+            str(source), f"the inputs have shape {inputs.shape}, the network takes {network.inputs} values each",
+            f"give [batch, {wanted}]",
+        )  # fmt: skip
+    codes = inputs.reshape(len(inputs), *sample).astype(np.int64)
+    least, largest = int(network.lower.min()), int(network.upper.max())
+    if inputs.dtype == np.uint8:
+        codes += min(least, 0)
+    if int(codes.min()) < least or int(codes.max()) > largest:
+        raise QueryError(
+            str(source),
+            f"an input has a value that is not from {least} to {largest}",
+            "give the network's own integers",
+        )
+    return codes

@@ -1,0 +1,126 @@
+"""How much work searches of integer networks and their attacks are worth; see :mod:`netproof.effort`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a subproblem of an integer network is worth; the same for every network.
+
+    Attributes
+    ----------
+    root_steps : first-order steps at the root
+    steps : first-order steps in a subproblem where there is no interior point solver
+    iterations : interior point iterations for what first-order steps leave open
+    batch : subproblems bounded at once
+    look_ahead : candidate splits tried out where there is no interior point solver
+    """
+
+    root_steps: int = 20
+    steps: int = 20
+    iterations: int = 20
+    batch: int = 64
+    look_ahead: int = 8
+
+
+@dataclass(frozen=True)
+class IntegerEffort:
+    """The search on an integer network (:mod:`netproof.search.integer.engine`, :mod:`netproof.search.integer.decide`).
+
+    Attributes
+    ----------
+    root_rows : output cases bounded at once at the root
+    goal : a bound this far below 0 in floating point is worth the exact evaluation
+    first_alignment, next_alignment : seconds of work (not of a busy machine's time) before alignment is tried, and how many times longer the search must
+        have gone on before it is tried again
+    long : subproblems after which a search on a box of few points is ended by evaluating all of them
+    dive_from : a dive begins where this many times as many subproblems are open as it takes: the best of them say something
+    restart : subproblems of a case after which its search begins anew with tighter ranges; half as many with envelopes, as each
+        takes longer
+    first_dive : seconds of work after which dives begin, without waiting for a restart, where there are envelopes: subproblems
+        are few then
+    """
+
+    root_rows: int = 1024
+    goal: float = -0.01
+    first_alignment: float = 1.0
+    next_alignment: float = 3.0
+    long: int = 128
+    dive_from: int = 4
+    restart: int = 256
+    first_dive: float = 0.3
+
+
+@dataclass(frozen=True)
+class DiveEffort:
+    """Dives (:mod:`netproof.search.integer.dive`).
+
+    Attributes
+    ----------
+    beam : subproblems kept at each level
+    most_cuts : ranges cut at once, at most
+    paces : steps left undecided per cut; one dive after the other takes the next
+    most, least : the largest and the smallest share of a search's time that dives may take
+    most_with_envelopes : the largest one where a search of few subproblems comes later to small ones
+    descent_every : levels from one descent to the next
+    """
+
+    beam: int = 8
+    most_cuts: int = 20
+    paces: tuple[float, ...] = (32.0, 64.0, 128.0)
+    most: float = 0.3
+    least: float = 0.05
+    most_with_envelopes: float = 0.5
+    descent_every: int = 4
+
+
+@dataclass(frozen=True)
+class IntegerAttackEffort:
+    """Attacks on integer networks (:mod:`netproof.search.integer.attacks`, ``attack/align.py``, ``attack/lattice.py``).
+
+    Attributes
+    ----------
+    starts_per_case, most_starts : starting points of the attack that goes from corner to corner
+    align_starts, align_chains : distinct corners that alignment starts from, and chains it runs
+    align_steps : annealing steps of the first round; the later ones have twice the steps and the chains
+    roundings, descents, descent_steps : roundings of each real point, points to descend from, and steps
+    temperatures : one chain in so many runs at each; which one finds a witness depends on the network
+    proposals : of a chain, in each step
+    whole : an input this close to a whole number is simply rounded, in grey levels
+    tenure : steps for which an input does not step back
+    """
+
+    starts_per_case: int = 32
+    most_starts: int = 512
+    align_starts: int = 8
+    align_chains: int = 32
+    align_steps: int = 1000
+    roundings: int = 4
+    descents: int = 4
+    descent_steps: int = 40
+    temperatures: tuple[float, ...] = (0.005, 0.02, 0.1, 0.3)
+    proposals: int = 48
+    whole: float = 0.02
+    tenure: int = 10
+
+
+@dataclass(frozen=True)
+class BranchingEffort:
+    """Scores of splits at the point of a linear program (:mod:`netproof.search.branching`).
+
+    Attributes
+    ----------
+    move : weight of the way a pre-activation has to move
+    larger : weight of the better half
+    """
+
+    move: float = 0.5
+    larger: float = 0.1
+
+
+INTEGER = IntegerEffort()
+DIVE = DiveEffort()
+INTEGER_ATTACK = IntegerAttackEffort()
+BRANCHING = BranchingEffort()

@@ -1,0 +1,226 @@
+"""How much work searches of networks over the real numbers and their attacks are worth; see :mod:`netproof.effort`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netproof.graph.budget import Budget
+
+
+@dataclass(frozen=True)
+class RealEffort:
+    """Queries on real networks (:mod:`netproof.search.real.decide`).
+
+    Attributes
+    ----------
+    quick, long : restarts and steps of the attack before anything else, and of the one on what the root leaves open
+    few_inputs : with at most so many inputs that vary, the box is split
+    some_inputs, many_features, share_of_boxes : with at most so many inputs and more than so many open features too, for
+        this share of the time unless that closes a good part of the box
+    least_memory : bytes that open subproblems may occupy in any case
+    """
+
+    quick: tuple[int, int] = (4, 20)
+    long: tuple[int, int] = (20, 60)
+    few_inputs: int = 8
+    some_inputs: int = 64
+    many_features: int = 400
+    share_of_boxes: float = 0.5
+    least_memory: int = 1 << 20
+
+
+@dataclass(frozen=True)
+class BoxEffort:
+    """Splits of the input box (:mod:`netproof.search.real.input_split`).
+
+    Attributes
+    ----------
+    bounded, refined, refined_features : what one batch of boxes may occupy: where constraints are bounded, and where both
+        ends of ranges are, of at most so many features
+    few_inputs, most_features : with at most so many inputs that vary, a box with more than so many open features is split
+        at once
+    look_ahead : inputs that are tried out for a split
+    worth : the share of the region that has to be closed for boxes to be worth more time
+    narrow : boxes narrower than this share of their magnitude are not split any more
+    touches, touched : bounds up to so much, relative to thresholds, may be 0 but for rounding; so many boxes of a batch are
+        looked at
+    negligible : what the account of rounding may add to a bound, in parts of it, for the whole region's to be used on parts
+    """
+
+    bounded: Budget = Budget(24 << 20)
+    refined: Budget = Budget(24 << 20, least=4, most=2048)
+    refined_features: int = 64
+    few_inputs: int = 8
+    most_features: int = 400
+    look_ahead: int = 5
+    worth: float = 0.25
+    narrow: float = 1e-11
+    touches: float = 1e-9
+    touched: int = 16
+    negligible: float = 1e-8
+
+
+@dataclass(frozen=True)
+class RangeEffort:
+    """Splits of ranges (:mod:`netproof.search.real.range_split`).
+
+    Attributes
+    ----------
+    root_steps, steps : on multipliers, at the root and in a subproblem
+    weight_steps : on weights of constraints
+    look_ahead : candidate splits tried out per subproblem
+    batch, tensors : what one batch may occupy, and how many tensors of all features each row needs
+    """
+
+    root_steps: int = 60
+    steps: int = 25
+    weight_steps: int = 12
+    look_ahead: int = 4
+    batch: Budget = Budget(128 << 20, least=2, most=128, whole=True)
+    tensors: int = 40
+
+
+@dataclass(frozen=True)
+class SignEffort:
+    """Splits of signs (:mod:`netproof.search.real.relu_split`).
+
+    Attributes
+    ----------
+    root_steps, steps : on multipliers, at the root and in a subproblem
+    look_ahead : candidate splits tried out per subproblem
+    batch, tensors : what one batch may occupy, and tensors of the largest node that each row needs
+    judged : a search is judged after so many subproblems for each case
+    patience : and so many times its time of grace is what it is judged by to begin with
+    leaf_rounds : rounds of optimization that a subproblem with nothing left to split gets before its linear program is solved
+    """
+
+    root_steps: int = 40
+    steps: int = 4
+    look_ahead: int = 6
+    batch: Budget = Budget(256 << 20, least=4, most=256)
+    tensors: int = 12
+    judged: int = 64
+    patience: float = 4.0
+    leaf_rounds: int = 2
+
+
+@dataclass(frozen=True)
+class LeafEffort:
+    """Linear programs of leaves (:mod:`netproof.search.real.leaf`).
+
+    Attributes
+    ----------
+    largest_program : numbers in the matrix of a program that is still written down
+    rows : rows that are passed back at once
+    tolerance : by how much HiGHS may miss a row or a reduced cost; the least that it takes is 1e-10
+    within : how far below 0 a program may end that shows nothing, of the largest values that constraints and splits can have
+    seconds : the longest that one program may take
+    memory : bytes that the solver may occupy at most
+    failures : how often the solver may fail before it is not asked any more
+    """
+
+    largest_program: int = 1 << 22
+    rows: int = 256
+    tolerance: float = 1e-9
+    within: float = 1e-8
+    seconds: float = 10.0
+    memory: int = 1 << 30
+    failures: int = 2
+
+
+@dataclass(frozen=True)
+class TouchEffort:
+    """Strict constraints in rational numbers (:mod:`netproof.search.real.touch`).
+
+    Attributes
+    ----------
+    seconds, share : the most that one call takes, and the share of the time: what touches nothing is for the search
+    bends : that are split where bounds do not tell, at most: up to 2 to that many linear programs
+    """
+
+    seconds: float = 5.0
+    share: float = 0.05
+    bends: int = 6
+
+
+@dataclass(frozen=True)
+class RoundEffort:
+    """Rounds of searches and better ranges (:mod:`netproof.search.real.rounds`), chosen on ``oval21``, ``cifar10_resnet``,
+    ``mnist_fc`` and their like.
+
+    Attributes
+    ----------
+    easy : subproblems of the first search
+    alpha_steps, alpha_share : steps for ranges by slopes, and their share of the time
+    first_round, round_growth : the first round takes so many times as long as ranges by slopes did, and every further one so
+        many times as long as the one before it
+    begin_share, round_share, falling_share, falling : a round's largest share: to begin with, later, and where the bound falls
+        to this part of itself each time
+    worthwhile : the last round is the one after which more than this share is left of the gaps before it
+    search_share : the time of grace of a search after a round against that of the round
+    grace_share, long_share, long_layer_share : where a first round would be too long: the time of grace of a search, then the
+        share of one long round, and the share of that which one layer may take
+    cell_share : the ranges of a cell take this share
+    """
+
+    easy: int = 100
+    alpha_steps: int = 12
+    alpha_share: float = 0.05
+    first_round: float = 6.0
+    round_growth: float = 3.0
+    begin_share: float = 0.25
+    round_share: float = 0.12
+    falling_share: float = 0.4
+    falling: float = 0.5
+    worthwhile: float = 0.85
+    search_share: float = 0.5
+    grace_share: float = 0.05
+    long_share: float = 0.65
+    long_layer_share: float = 0.25
+    cell_share: float = 0.03
+
+
+@dataclass(frozen=True)
+class CellEffort:
+    """Cells (:mod:`netproof.search.real.cells`), chosen on the same networks as rounds.
+
+    Attributes
+    ----------
+    search_share, longest_search : a search's seconds of grace, and its most seconds, against those of the ranges before it
+    closing : what a unit is worth by which the lower end of a feature rises of which the bound takes the lower line
+    """
+
+    search_share: float = 0.5
+    longest_search: float = 4.0
+    closing: float = 0.01
+
+
+@dataclass(frozen=True)
+class RealAttackEffort:
+    """Attacks on real networks (``attack/real.py``, ``attack/gradient.py``).
+
+    Attributes
+    ----------
+    near : a point this close to meeting its case in float32 is worth a replay (relative to the size of the threshold)
+    batch, kept : what the values of all rows that climb at once may occupy, and how many of each are kept for their gradients
+    replays : of one batch of points, at most
+    first_step, last_step : of gradient ascent, in parts of the box's width
+    """
+
+    near: float = 1e-5
+    batch: Budget = Budget(128 << 20, whole=True, size=4)
+    kept: int = 3
+    replays: int = 8
+    first_step: float = 0.5
+    last_step: float = 0.01
+
+
+REAL = RealEffort()
+BOX = BoxEffort()
+RANGE = RangeEffort()
+SIGN = SignEffort()
+LEAF = LeafEffort()
+TOUCH = TouchEffort()
+ROUND = RoundEffort()
+CELL = CellEffort()
+REAL_ATTACK = RealAttackEffort()

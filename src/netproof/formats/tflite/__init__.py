@@ -1,0 +1,1 @@
+"""TensorFlow Lite files: quantized networks as they are deployed."""

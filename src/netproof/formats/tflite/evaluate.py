@@ -1,0 +1,74 @@
+"""What a runtime computes of inputs: every tensor of the file, in its own integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netproof.formats.tflite.read import Deployed
+
+#: numbers that are computed with at a time, of all tensors
+_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class TensorValues:
+    """A tensor on a batch of inputs.
+
+    Attributes
+    ----------
+    name, operator : of the tensor, and of what gives it
+    values : ``[batch, ...]`` in the type that it has in the file; the batch is in place of the file's own first axis of 1
+    """
+
+    name: str
+    operator: str
+    values: NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A file on a batch of inputs.
+
+    Attributes
+    ----------
+    outputs : of the file, a final softmax included
+    scores : ``[batch, n]``, that by which classes are told: the operand of a final softmax, or the outputs
+    tensors : the output of every operator in turn
+    """
+
+    outputs: NDArray[np.int8]
+    scores: NDArray[np.int8]
+    tensors: tuple[TensorValues, ...]
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """The first largest score of each input, ``[batch]``."""
+        return np.asarray(self.scores.argmax(1), np.int64)
+
+
+def evaluate(deployed: Deployed, inputs: NDArray[np.int8]) -> Evaluation:
+    """Every tensor of a file on inputs ``[batch, ...]`` of its own shape and type, as its runtime computes them."""
+    flat = torch.from_numpy(inputs.reshape(len(inputs), -1).astype(np.float64))
+    columns: list[list[NDArray[np.int8]]] = [[] for _ in range(len(deployed.layers) + 1)]
+    batch = max(1, _AT_ONCE // sum(node.size for node in deployed.graph.nodes))
+    for part in torch.split(flat, batch):
+        values = deployed.graph.values(part)
+        for layer, column in zip(deployed.layers, columns, strict=False):
+            codes = np.empty((len(part), len(layer.order)), np.int8)
+            codes[:, layer.order] = (values[layer.node] + layer.zero).numpy()
+            column.append(codes.reshape(len(part), *layer.shape[1:]))
+        columns[-1].append(values[deployed.output].numpy().astype(np.int8))
+    *found, scores = (np.concatenate(column) for column in columns)
+    tensors = tuple(
+        TensorValues(layer.name, layer.operator, values) for layer, values in zip(deployed.layers, found, strict=True)
+    )
+    if deployed.softmax is None:
+        return Evaluation(scores.reshape(len(scores), *deployed.result.shape[1:]), scores, tensors)
+    scales, tensor = deployed.softmax
+    outputs = deployed.runtime.softmax(scores.astype(np.int64), scales).astype(np.int8)
+    outputs = outputs.reshape(len(scores), *tensor.shape[1:])
+    return Evaluation(outputs, scores, (*tensors, TensorValues(tensor.name, "SOFTMAX", outputs)))

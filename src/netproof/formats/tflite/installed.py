@@ -1,0 +1,80 @@
+"""The runtimes themselves, where they are installed: LiteRT and TensorFlow Lite Micro as Python packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.errors import InputError
+from netproof.formats.tflite.read import Deployed
+
+#: what TensorFlow Lite Micro gets to put its tensors in
+_ARENA = 64 << 20
+
+
+def outputs_of_installed(deployed: Deployed, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    """The outputs ``[batch, ...]`` that the runtime itself computes of inputs ``[batch, ...]``.
+
+    Raises
+    ------
+    InputError : it is not installed, or does not take the file
+    """
+    name = deployed.runtime.name
+    run = {"xnnpack": _litert, "litert-ref": _litert_reference, "tflm": _micro}.get(name)
+    if run is None:
+        raise InputError("--compare", f"there is no package of '{name}'", "compare with another rule")
+    try:
+        return run(deployed.network.content, inputs)
+    except ImportError as error:
+        raise InputError(
+            "--compare", f"'{name}' is not installed ({error})", "pip install 'netproof[litert]'"
+        ) from None
+    except (ValueError, RuntimeError) as error:
+        detail = " ".join(str(error).split())[:120]
+        raise InputError(deployed.network.path, f"'{name}' itself refuses it ({detail})", "convert it again") from None
+
+
+def _litert(content: bytes, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    from ai_edge_litert.interpreter import OpResolverType
+
+    return _interpreted(content, inputs, OpResolverType.AUTO)
+
+
+def _litert_reference(content: bytes, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    from ai_edge_litert.interpreter import OpResolverType
+
+    return _interpreted(content, inputs, OpResolverType.BUILTIN_REF)
+
+
+def _interpreted(content: bytes, inputs: NDArray[np.int8], resolver: object) -> NDArray[np.int8]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=resolver, num_threads=1)
+    interpreter.allocate_tensors()
+    place, result = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def one(x: NDArray[np.int8]) -> NDArray[np.int8]:
+        interpreter.set_tensor(place, x[None])
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(result)[0])
+
+    return _each(one, inputs)
+
+
+def _micro(content: bytes, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    from tflite_micro.python.tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes(content, arena_size=_ARENA)
+
+    def one(x: NDArray[np.int8]) -> NDArray[np.int8]:
+        interpreter.set_input(x[None], 0)
+        interpreter.invoke()
+        return np.asarray(interpreter.get_output(0)[0])
+
+    return _each(one, inputs)
+
+
+def _each(one: Callable[[NDArray[np.int8]], NDArray[np.int8]], inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    return np.stack([one(x).copy() for x in inputs])

@@ -1,0 +1,238 @@
+"""Operators that take codes one by one, or in pairs: ADD, SUB, MUL by constants, QUANTIZE, RELU and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netproof.formats.tflite.rules.pairs import PairScales, Pairwise
+from netproof.formats.tflite.rules.products import limit_away
+from netproof.formats.tflite.rules.tables import Table
+from netproof.formats.tflite.schema import TensorInfo
+from netproof.formats.tflite.staircases import Whole, combination_of, staircase_of_table
+from netproof.formats.tflite.translation import (
+    LARGEST,
+    LEAST,
+    Call,
+    OperatorError,
+    Translation,
+    Value,
+    clamp_of,
+    clamped,
+    quantized,
+    renamed,
+    scale_of,
+    zero_of,
+)
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.sum import Sum
+
+_CODES = np.arange(LEAST, LARGEST + 1)
+
+
+def _pair(translation: Translation, call: Call, function: Pairwise, signs: tuple[int, int]) -> Value:
+    """A function of two operands, each a value or a constant; ``signs`` say in which direction it goes with each."""
+    tensors = [call.operand(0), call.operand(1)]
+    if call.inputs != 2 or None in tensors:
+        raise OperatorError(f"it has {call.inputs} operands", "convert it again")
+    first, second = (quantized(t) for t in tensors if t is not None)
+    scales = PairScales(scale_of(first), scale_of(second), scale_of(call.output))
+    limits = call.fused(0, translation.runtime.limit)
+    if call.is_value(0) and call.is_value(1):
+        return _of_values(translation, call, function, signs, scales, limits)
+    number = 0 if call.is_value(0) else 1
+    constant = call.constant(1 - number, "INT8")
+    return _with_constant(translation, call, function, number, constant, scales, limits)
+
+
+def _of_values(
+    translation: Translation,
+    call: Call,
+    function: Pairwise,
+    signs: tuple[int, int],
+    scales: PairScales,
+    limits: tuple[int, int],
+) -> Value:
+    a, b = call.value(0), call.value(1)
+    if not a.shape == b.shape == call.output.shape:
+        raise OperatorError(
+            f"operands of shapes {a.shape} and {b.shape}", "known are operands of one shape, or constants"
+        )
+    if signs[1] == 0:
+        raise OperatorError("it multiplies two values of the input", "only constants are multiplied")
+    b = translation.arranged(b, a.order)
+    offsets = (LEAST - zero_of(a.tensor), LEAST - zero_of(b.tensor))
+    left, right = (offset + np.arange(256) for offset in offsets)
+    values = clamped(function(left[:, None], right[None, :], scales), call.output, limits)
+    ratio = (signs[0] * float(scales.first), signs[1] * float(scales.second))
+    found = combination_of(values, offsets, ratio)
+    if found is None:
+        raise OperatorError(
+            "it is no function of one combination of its operands", "quantize it with scales closer together"
+        )
+    size = len(a.order)
+    weighted = []
+    for value, factor, part in ((a, found.first, "first"), (b, found.second, "second")):
+        # Factors of 1 and -1 are the sum's own.
+        if abs(factor) == 1:
+            weighted.append((value, factor))
+            continue
+        operator = Scale(size, _number(abs(factor)), _number(0))
+        scaled = translation.affine(f"{call.name}/{part}", operator, (value,), value.tensor, value.order)
+        weighted.append((scaled, factor))
+    operands = tuple(value for value, _ in weighted)
+    both = Sum(tuple(1 if factor > 0 else -1 for _, factor in weighted))
+    total = translation.affine(call.name, both, operands, call.output, a.order)
+    return translation.steps(f"{call.name}/codes", found.steps, total, call.output)
+
+
+def _number(number: int) -> torch.Tensor:
+    return torch.tensor([float(number)], dtype=torch.float64)
+
+
+def _with_constant(
+    translation: Translation,
+    call: Call,
+    function: Pairwise,
+    number: int,
+    constant: TensorInfo,
+    scales: PairScales,
+    limits: tuple[int, int],
+) -> Value:
+    value = call.value(number)
+    assert constant.data is not None
+    if value.shape != call.output.shape or np.broadcast_shapes(value.shape, constant.shape) != value.shape:
+        raise OperatorError(f"a constant of shape {constant.shape} with a value {value.shape}", "convert it again")
+    # One function for each constant: of all features, or of each of them, in the order of the node.
+    kept = constant.data.astype(np.int64) - zero_of(constant)
+    spread = kept.reshape(1) if kept.size == 1 else np.broadcast_to(kept, value.shape).reshape(-1)[value.order]
+    codes = _CODES - zero_of(value.tensor)
+    numbers, places = np.unique(spread, return_inverse=True)
+    rows, columns = np.broadcast_arrays(numbers[:, None], codes[None])
+    first, second = (columns, rows) if number == 0 else (rows, columns)
+    tables = clamped(function(first, second, scales), call.output, limits)
+    return _tabulated(translation, call, value, tables, places.reshape(-1))
+
+
+def _tabulated(translation: Translation, call: Call, value: Value, tables: Whole, places: NDArray[np.intp]) -> Value:
+    """A function of each feature's code: row ``places[i]`` of ``tables`` ``[m, 256]``; one place stands for all."""
+    places = _channels(places)
+    translation.ledger.allocate(8 * 256 * len(places))
+    falling: NDArray[np.bool_] = np.any(np.diff(tables) < 0, axis=1)
+    low = LEAST - zero_of(value.tensor)
+    if bool(falling.any()):
+        # The same functions of the negative argument.
+        turned = falling[places]
+        tables = np.where(falling[:, None], tables[:, ::-1], tables)
+        if not bool(turned.all()):
+            raise OperatorError("it rises with some of its operand's features and falls with others", "split it in two")
+        sign = Scale(len(value.order), _number(-1), _number(0))
+        value = translation.affine(f"{call.name}/negative", sign, (value,), value.tensor, value.order)
+        low = -(low + 255)
+    found = staircase_of_table(tables[places], low)
+    if found is None:
+        raise OperatorError("it neither rises nor falls throughout", "only functions that keep an order are known")
+    return translation.steps(call.name, found, value, call.output)
+
+
+def _channels(places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """One place for each run of equal ones, where all runs are of one length."""
+    count = 1 + int(np.count_nonzero(np.diff(places)))
+    if len(places) % count:
+        return places
+    rows = places.reshape(count, -1)
+    return rows[:, 0] if bool((rows == rows[:, :1]).all()) else places
+
+
+def add(translation: Translation, call: Call) -> Value:
+    _check_ratios(translation, call)
+    return _pair(translation, call, translation.runtime.add, (1, 1))
+
+
+def subtract(translation: Translation, call: Call) -> Value:
+    _check_ratios(translation, call)
+    return _pair(translation, call, translation.runtime.subtract, (1, -1))
+
+
+def multiply(translation: Translation, call: Call) -> Value:
+    tensors = [call.operand(number) for number in (0, 1)]
+    product = np.prod([float(scale_of(tensor)) for tensor in tensors if tensor is not None])
+    ratio = float(product / float(scale_of(call.output)))
+    _check_ratio(translation, "the product of its operands has", ratio, translation.runtime.product_scales)
+    return _pair(translation, call, translation.runtime.multiply, (1, 0))
+
+
+def _check_ratios(translation: Translation, call: Call) -> None:
+    for number in (0, 1):
+        tensor = call.operand(number)
+        if tensor is not None:
+            ratio = scale_of(tensor) / scale_of(call.output)
+            _check_ratio(translation, f"operand {number} has", float(ratio), translation.runtime.pair_scales)
+
+
+def _check_ratio(translation: Translation, what: str, ratio: float, limits: tuple[float, float]) -> None:
+    least, limit = limits
+    if not least <= ratio < limit:
+        raise OperatorError(
+            f"{what} {ratio:g} times the scale of the result; '{translation.runtime.name}' takes {least:g} to {limit:g}",
+            "quantize it again, or name another runtime",
+        )
+
+
+def requantize(translation: Translation, call: Call) -> Value:
+    """``QUANTIZE`` of codes."""
+    value = call.value(0)
+    _same_shape(call, value)
+    ratio = float(scale_of(value.tensor) / scale_of(call.output))
+    _check_ratio(translation, "its operand has", ratio, translation.runtime.rescalings)
+    codes = _CODES - zero_of(value.tensor)
+    rounded = translation.runtime.rescale(codes, scale_of(value.tensor), scale_of(call.output))
+    return _of_codes(translation, call, value, clamped(rounded, call.output, (LEAST, LARGEST)))
+
+
+def _of_codes(translation: Translation, call: Call, value: Value, table: Whole) -> Value:
+    return _tabulated(translation, call, value, table[None], np.zeros(1, np.intp))
+
+
+def _same_shape(call: Call, value: Value) -> None:
+    if value.shape != call.output.shape:
+        raise OperatorError(f"a result of shape {call.output.shape} of {value.shape}", "convert it again")
+
+
+def clipping(activation: int) -> Callable[[Translation, Call], Value]:
+    """``RELU`` and its kin, of equal scales: a clamp of the codes."""
+
+    def clip(translation: Translation, call: Call) -> Value:
+        value = call.value(0)
+        _same_shape(call, value)
+        low, high = clamp_of(activation, call.output, limit_away)
+        zero = zero_of(call.output)
+        same = renamed(value, call.output)
+        return _of_codes(translation, call, same, np.clip(_CODES, low, high) - zero)
+
+    return clip
+
+
+def logistic(translation: Translation, call: Call) -> Value:
+    return _curve(translation, call, translation.runtime.logistic, (1 / 256, LEAST))
+
+
+def tanh(translation: Translation, call: Call) -> Value:
+    return _curve(translation, call, translation.runtime.tanh, (1 / 128, 0))
+
+
+def _curve(translation: Translation, call: Call, function: Table, result: tuple[float, int]) -> Value:
+    """A table of a function whose result has a scale and a zero point of its own."""
+    value = call.value(0)
+    _same_shape(call, value)
+    if (float(scale_of(call.output)), zero_of(call.output)) != result:
+        raise OperatorError(f"its result has not scale {result[0]} and zero point {result[1]}", "convert it again")
+    if float(scale_of(value.tensor)) > 1 << 8:
+        raise OperatorError("its operand has a scale above 256", "quantize it again")
+    codes = function(_CODES - zero_of(value.tensor), scale_of(value.tensor))
+    if codes is None:
+        raise OperatorError("a value lies so near a half that it depends on the C library", "name another runtime")
+    return _of_codes(translation, call, value, codes - result[1])

@@ -1,0 +1,366 @@
+"""Local robustness: can the class of an image change near it? The same question for integers and for real numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Rational
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from netproof.errors import QueryError
+from netproof.graph.graph import Arithmetic
+from netproof.host import on_own_terms, plain
+from netproof.network import Network
+from netproof.property import Box, LinearConstraint, PropertyPart
+from netproof.query import Conjunction, Query, Sample
+
+#: a number that is taken exactly: a float is the binary number that it is, text a decimal or a quotient
+Number: TypeAlias = int | float | Fraction | Decimal | str
+
+_DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,3})?", re.IGNORECASE)
+_QUOTIENT = re.compile(r"[+-]?\d{1,40}\s*/\s*\d{1,40}")
+_SIZE = "use images of the data set the network was trained on"
+
+
+@on_own_terms
+def robustness(
+    network: Network,
+    image: ArrayLike | Tensor,
+    label: int,
+    radius: Number | None = None,
+    *,
+    box: tuple[ArrayLike | Tensor, ArrayLike | Tensor] | None = None,
+    scale: Number | None = None,
+    mean: Number | Sequence[Number] | None = None,
+    std: Number | Sequence[Number] | None = None,
+    clip: tuple[Number, Number] | None = None,
+    name: str = "",
+) -> Query:
+    """Can the class of an image change where every input moves by at most a radius (local robustness, maximum norm)?
+
+    A network *over the integers* takes grey levels: image and radius are whole numbers, and the box is cut to the range of
+    the network's inputs. Its class is the *first* largest output, over all outputs: class ``k`` beats ``label`` where
+    ``y_k - y_label >= 0`` for ``k < label`` and ``>= 1`` for ``k > label``.
+
+    A network *over the real numbers* takes ``(scale * value - mean) / std`` of every value of the image, by default the value
+    itself. The radius is in the unit of ``scale * value``: with ``scale="1/255"`` that of pixels from 0 to 1. Class ``k``
+    beats ``label`` where ``y_k >= y_label``, as VNN-COMP asks it. All numbers are taken exactly: ``"2/255"`` and ``"0.1"``
+    as written, a float as the binary number that it is. A witness is held to the exact box, not to one that was rounded.
+
+    Parameters
+    ----------
+    network : over integers or real numbers
+    image : ``[n_input]``, or any shape of that size; integers for an integer network. 8-bit images (uint8) need a ``scale``
+        where the network is one of real numbers, because nothing else says what a grey level is there
+    label : the image's class
+    radius : how far each value may move: whole grey levels for an integer network, any number of at least 0 otherwise
+    box : lower and upper ends, each of the image's size and in the network's own inputs, instead of a radius
+    scale : multiplies the image's values (real networks)
+    mean, std : one number, or one per channel (real networks). Channels are the image's first axis after a batch axis, or
+        its last where only that fits; of a flat image those of the network's input
+    clip : the least and the largest value that ``scale * value`` can have, to which the box is cut (real networks);
+        by default the range of grey levels for 8-bit images, and no limit for others
+    name : how reports and results call it; by default it says the radius
+
+    Raises
+    ------
+    QueryError : wrong size, values outside the input range, no such label, a negative radius or one that is no number, a
+        fraction of a grey level, arguments that belong to the other kind of network
+    """
+    name = name or ("box" if radius is None else f"radius {radius}")
+    if (radius is None) == (box is None):
+        problem = "has neither a radius nor a box" if radius is None else "has a radius and a box"
+        raise QueryError(name, problem, "give one of the two")
+    given = {"scale": scale, "mean": mean, "std": std, "clip": clip}
+    stated = [word for word, value in given.items() if value is not None]
+    integer = network.graph.arithmetic is Arithmetic.INTEGER
+    if integer and stated:
+        problem = f"{network.path} is an integer network, which takes grey levels as they are"
+        raise QueryError(name, problem, f"leave {', '.join(stated)} out")
+    if box is not None:
+        if stated:
+            raise QueryError(name, "the box is in the network's own inputs", f"leave {', '.join(stated)} out")
+        return _in_box(network, image, box, label, name)
+    assert radius is not None
+    if integer:
+        return _of_integers(network, image, label, radius, name)
+    if scale is None and _is_8_bit(image):
+        raise QueryError(
+            name,
+            "the image is uint8, and nothing says which inputs its grey levels are",
+            'give scale="1/255" for inputs and a radius from 0 to 1, scale=1 for grey levels as they are',
+        )
+    pixels = _Pixels.of(network, image, scale, mean, std, clip, name)
+    return _of_real_numbers(network, pixels, label, radius, name)
+
+
+def _of_integers(network: Network, image: ArrayLike | Tensor, label: int, radius: Number, name: str) -> Query:
+    pixels = _integer_image(network, image, name)
+    coefficients, margins = _leads(network, label, name)
+    levels = whole_number(radius)
+    if levels is None or levels < 0:
+        raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
+    # A radius beyond the input range asks about the whole range.
+    reach = min(levels, int((network.upper - network.lower).max()))
+    return Query(
+        network=network,
+        lower=torch.maximum(pixels - reach, network.lower),
+        upper=torch.minimum(pixels + reach, network.upper),
+        condition=_condition(coefficients, margins),
+        name=name,
+        about=Sample(pixels, int(label), levels),
+    )
+
+
+def _integer_image(network: Network, image: ArrayLike | Tensor, name: str) -> Tensor:
+    pixels = _tensor(image).to(network.lower.dtype).reshape(-1)
+    _check_size(network, pixels.numel(), name)
+    if not bool((pixels == pixels.round()).all() & (pixels >= network.lower).all() & (pixels <= network.upper).all()):
+        raise QueryError(
+            name,
+            f"the image has values that are not integers from {int(network.lower.min())} to {int(network.upper.max())}",
+            "give raw integer pixels, not normalized ones",
+        )
+    return pixels
+
+
+def _in_box(
+    network: Network,
+    image: ArrayLike | Tensor,
+    box: tuple[ArrayLike | Tensor, ArrayLike | Tensor],
+    label: int,
+    name: str,
+) -> Query:
+    if network.graph.arithmetic is Arithmetic.INTEGER:
+        pixels = _integer_image(network, image, name)
+    else:
+        pixels = _tensor(image).double().reshape(-1)
+    lower, upper = (_tensor(end).to(network.lower.dtype).reshape(-1) for end in box)
+    condition = _condition(*_leads(network, label, name))
+    return Query(network, lower, upper, condition, name, Sample(pixels, int(label)))
+
+
+def _of_real_numbers(network: Network, pixels: _Pixels, label: int, radius: Number, name: str) -> Query:
+    coefficients, margins = _leads(network, label, name)
+    reach = exact_number(radius)
+    if reach is None or reach < 0:
+        problem = f"the radius is {radius}"
+        raise QueryError(name, problem, 'give a number, 0 or more: 0.01, Fraction(2, 255) or "2/255"')
+    inputs, exact = pixels.around(reach)
+    lower, upper = exact.outer
+    rivals = [rival for rival in range(network.outputs) if rival != label]
+    beaten = tuple((_lead(rival, int(label)),) for rival in rivals)
+    return Query(
+        network=network,
+        lower=torch.from_numpy(lower.copy()),
+        upper=torch.from_numpy(upper.copy()),
+        condition=_condition(coefficients, margins),
+        name=name,
+        about=Sample(inputs, int(label), part=PropertyPart(exact, beaten)),
+    )
+
+
+def _lead(rival: int, label: int) -> LinearConstraint:
+    terms = ((rival, Fraction(1)), (label, Fraction(-1)))
+    return LinearConstraint((), tuple(sorted(terms)), Fraction(0))
+
+
+def _leads(network: Network, label: int, name: str) -> tuple[Tensor, Tensor]:
+    """Coefficients of every other output's lead over the label's, ``[n_output - 1, n_output]``, and the leads that beat it."""
+    number = whole_number(label)
+    if number is None or not 0 <= number < network.outputs:
+        raise QueryError(
+            name,
+            f"label {label} is not an output of the network ({network.outputs} outputs)",
+            "check that labels and network belong together",
+        )
+    dtype = network.lower.dtype
+    rivals = [rival for rival in range(network.outputs) if rival != number]
+    coefficients = torch.eye(network.outputs, dtype=dtype)[rivals]
+    coefficients[:, number] = -1.0
+    ties_lose = network.graph.arithmetic is Arithmetic.INTEGER
+    return coefficients, torch.tensor([float(ties_lose and rival > number) for rival in rivals], dtype=dtype)
+
+
+def _condition(coefficients: Tensor, margins: Tensor) -> tuple[Conjunction, ...]:
+    """One disjunct per rival; a network of one output has none."""
+    return tuple(Conjunction(row[None], margin[None]) for row, margin in zip(coefficients, margins, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Pixels:
+    """An image's values, and how they become inputs: ``(scale * value - mean) / std``.
+
+    Attributes
+    ----------
+    values : ``[n_input]``
+    channel : of each value, its position in ``mean`` and ``std``, ``[n_input]`` int64
+    clip : the least and the largest that ``scale * value`` can be; None where there is no limit
+    """
+
+    values: NDArray[np.generic]
+    channel: NDArray[np.int64]
+    scale: Fraction
+    mean: tuple[Fraction, ...]
+    std: tuple[Fraction, ...]
+    clip: tuple[Fraction, Fraction] | None
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        image: ArrayLike | Tensor,
+        scale: Number | None,
+        mean: Number | Sequence[Number] | None,
+        std: Number | Sequence[Number] | None,
+        clip: tuple[Number, Number] | None,
+        name: str,
+    ) -> _Pixels:
+        array = _array(image)
+        _check_size(network, array.size, name)
+        if not bool(np.isfinite(array.astype(np.float64)).all()):
+            raise QueryError(name, "the image has values that are NaN or infinite", "give finite numbers")
+        factor = _stated("scale", 1 if scale is None else scale, name)
+        means = _per_channel("mean", 0 if mean is None else mean, name)
+        stds = _per_channel("std", 1 if std is None else std, name)
+        if factor <= 0 or min(stds) <= 0:
+            raise QueryError(name, "scale or std is not above 0", "give positive numbers")
+        count = max(len(means), len(stds))
+        if {len(means), len(stds)} - {1, count}:
+            problem = f"mean has {len(means)} numbers, std {len(stds)}"
+            raise QueryError(name, problem, "give as many of both, one per channel, or one number")
+        ends = None
+        if clip is not None:
+            ends = _stated("clip", clip[0], name), _stated("clip", clip[1], name)
+        elif array.dtype == np.uint8:
+            ends = Fraction(0), 255 * factor
+        found = cls(
+            array.reshape(-1),
+            _channels(array.shape, network.input_shape, count, name),
+            factor,
+            means * (count // len(means)),
+            stds * (count // len(stds)),
+            ends,
+        )
+        found._check_clip(name)
+        return found
+
+    def _check_clip(self, name: str) -> None:
+        if self.clip is None:
+            return
+        low, high = (self.scale * Fraction(end.item()) for end in (self.values.min(), self.values.max()))
+        if low < self.clip[0] or high > self.clip[1]:
+            problem = f"the image has values outside clip, {float(low):g} to {float(high):g}"
+            raise QueryError(name, problem, "give a clip in the unit of scale * value, or leave it out")
+
+    def around(self, radius: Fraction) -> tuple[Tensor, Box]:
+        """The image as the network's input, float64, and the exact box of a radius around it."""
+        known: dict[tuple[int, float], tuple[float, Fraction, Fraction]] = {}
+        inputs, lower, upper = [], [], []
+        for key in zip(self.channel.tolist(), self.values.tolist(), strict=True):
+            if key not in known:
+                known[key] = self._ends(*key, radius)
+            at, low, high = known[key]
+            inputs.append(at)
+            lower.append(low)
+            upper.append(high)
+        return torch.tensor(inputs, dtype=torch.float64), Box(tuple(lower), tuple(upper))
+
+    def _ends(self, channel: int, value: float, radius: Fraction) -> tuple[float, Fraction, Fraction]:
+        mean, std, middle = self.mean[channel], self.std[channel], self.scale * Fraction(value)
+        low, high = middle - radius, middle + radius
+        if self.clip is not None:
+            low, high = max(low, self.clip[0]), min(high, self.clip[1])
+        return float((middle - mean) / std), (low - mean) / std, (high - mean) / std
+
+
+def _channels(shape: tuple[int, ...], input_shape: tuple[int, ...], count: int, name: str) -> NDArray[np.int64]:
+    """The channel of every value, ``[n]``."""
+    size = math.prod(shape)
+    if count == 1:
+        return np.zeros(size, np.int64)
+    axes = shape if len(shape) > 1 else input_shape
+    while len(axes) > 1 and axes[0] == 1:
+        axes = axes[1:]
+    if axes[0] == count:
+        return np.arange(count).repeat(size // count)
+    if axes[-1] == count:
+        return np.tile(np.arange(count), size // count)
+    raise QueryError(
+        name,
+        f"mean and std are for {count} channels, the image has shape {tuple(axes)}",
+        "give an image [channels, rows, columns], or one number",
+    )
+
+
+def _stated(word: str, number: object, name: str) -> Fraction:
+    exact = exact_number(number)
+    if exact is None:
+        raise QueryError(name, f"{word} is {number}", 'give a number: 0.5, Fraction(1, 255) or "1/255"')
+    return exact
+
+
+def _per_channel(word: str, numbers: object, name: str) -> tuple[Fraction, ...]:
+    if isinstance(numbers, np.ndarray | Tensor):
+        numbers = numbers.reshape(-1).tolist()
+    # Text is a sequence, too, but one number.
+    stated = [numbers] if isinstance(numbers, str) or not isinstance(numbers, Sequence) else list(numbers)
+    if not stated:
+        raise QueryError(name, f"{word} has no number", "give one per channel")
+    return tuple(_stated(word, number, name) for number in stated)
+
+
+def _check_size(network: Network, size: int, name: str) -> None:
+    if size != network.inputs:
+        raise QueryError(name, f"the image has {size} values, the network takes {network.inputs}", _SIZE)
+
+
+def _is_8_bit(image: ArrayLike | Tensor) -> bool:
+    return getattr(image, "dtype", None) in (torch.uint8, np.uint8)
+
+
+def _tensor(values: ArrayLike | Tensor) -> Tensor:
+    """A copy: what the caller does to the array later must not change the query."""
+    return plain(values).detach().clone() if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+
+
+def _array(values: ArrayLike | Tensor) -> NDArray[np.generic]:
+    if not isinstance(values, Tensor):
+        return np.array(values)
+    values = values.detach().cpu()
+    found: NDArray[np.generic] = (values if values.dtype == torch.uint8 else values.double()).numpy().copy()
+    return found
+
+
+def exact_number(number: object) -> Fraction | None:
+    """A number exactly, of whatever type (NumPy's and one-element tensors included); None for what is none, or infinite."""
+    if isinstance(number, Decimal):
+        number = str(number)
+    if isinstance(number, str):
+        text = number.strip()
+        if _QUOTIENT.fullmatch(text):
+            above, _, below = text.partition("/")
+            return Fraction(int(above), int(below)) if int(below) else None
+        return Fraction(text) if _DECIMAL.fullmatch(text) else None
+    if isinstance(number, Rational):
+        return Fraction(int(number.numerator), int(number.denominator))  # not NumPy's own, which overflow
+    try:
+        value = float(number)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    return Fraction(value) if math.isfinite(value) else None
+
+
+def whole_number(number: object) -> int | None:
+    """A whole number, of whatever type; None for what is none."""
+    exact = exact_number(number)
+    return int(exact) if exact is not None and exact.denominator == 1 else None

@@ -1,0 +1,90 @@
+"""Networks as deployed against the runtimes themselves: every operator's output, bit for bit.
+
+    python -m differential.runtime_campaign --inputs 1000 --files 500     (in tests/, or make campaign-runtimes)
+
+Needs ai-edge-litert and tflite-micro (extra ``litert``); the real networks are looked for in ``$NETPROOF_DATA``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from differential.tflite_maker import RandomNetwork
+from differential.tflite_runtimes import NETWORKS, RUNTIMES, mismatches, mixed_inputs
+from netproof.errors import InputError
+from netproof.formats.tflite.read import read_deployed
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def real_networks(folder: Path, names: list[str], inputs: int) -> int:
+    """Every real network in every runtime; how many elements differ."""
+    wrong = 0
+    for name in names:
+        for runtime in RUNTIMES:
+            start = time.process_time()
+            deployed = read_deployed(folder / f"{name}.tflite", runtime)
+            found = mismatches(deployed, mixed_inputs(deployed.input.shape[1:], inputs, 101))
+            elements, differing = sum(n for _, n in found.values()), sum(w for w, _ in found.values())
+            wrong += differing
+            say(
+                f"{name} {runtime}: {inputs} inputs, {len(found)} tensors, {elements} elements, {differing} differ, "
+                f"{time.process_time() - start:.0f} s"
+            )
+    return wrong
+
+
+def random_files(first: int, count: int, inputs: int) -> int:
+    """Random networks in every runtime; in how many of them something differs."""
+    elements: Counter[tuple[str, str]] = Counter()
+    refused: Counter[str] = Counter()
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.tflite"
+        for seed in range(first, first + count):
+            path.write_bytes(RandomNetwork(seed).bytes())
+            for runtime in RUNTIMES:
+                try:
+                    deployed = read_deployed(path, runtime)
+                except InputError as refusal:
+                    refused[f"{runtime}: {refusal.problem[:80]}"] += 1
+                    continue
+                found = mismatches(deployed, mixed_inputs(deployed.input.shape[1:], inputs, seed))
+                for key, (_, number) in found.items():
+                    elements[runtime, key.split()[1]] += number
+                differing = {key: counts for key, counts in found.items() if counts[0]}
+                if differing:
+                    wrong += 1
+                    say(f"seed {seed}, {runtime}: {differing}")
+    for (runtime, operator), number in sorted(elements.items()):
+        say(f"{runtime} {operator}: {number} elements")
+    for reason, number in refused.most_common():
+        say(f"refused {number} times: {reason}")
+    say(f"{count} files, {wrong} with a difference")
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=int, default=1000, help="inputs of each real network")
+    parser.add_argument("--files", type=int, default=500, help="random networks")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first of them")
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS), help="real networks, by name; none for none")
+    given = parser.parse_args()
+    wrong = random_files(given.first, given.files, 12)
+    if given.networks and "NETPROOF_DATA" in os.environ:
+        wrong += real_networks(Path(os.environ["NETPROOF_DATA"]), given.networks, given.inputs)
+    return min(wrong, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

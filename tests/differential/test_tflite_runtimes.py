@@ -1,0 +1,102 @@
+"""TensorFlow Lite files as read here against LiteRT and TensorFlow Lite Micro: every operator's output, bit for bit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from differential.tflite_maker import RandomNetwork
+from differential.tflite_runtimes import NETWORKS, RUNTIMES, computed, mismatches, mixed_inputs, needs
+from netproof.errors import InputError
+from netproof.formats.tflite.evaluate import evaluate
+from netproof.formats.tflite.installed import outputs_of_installed
+from netproof.formats.tflite.read import read_deployed
+from tflite_files import TFLiteFile
+
+DATA = os.environ.get("NETPROOF_DATA")
+
+# What the interpreters' own Python modules warn about when they are imported.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+@pytest.mark.skipif(DATA is None, reason="NETPROOF_DATA is not set")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_real_networks(name, runtime):
+    needs(runtime)
+    deployed = read_deployed(Path(DATA) / f"{name}.tflite", runtime)
+    found = mismatches(deployed, mixed_inputs(deployed.input.shape[1:], 4, 11))
+    assert found and not {key: counts for key, counts in found.items() if counts[0]}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_random_networks(runtime, tmp_path):
+    needs(runtime)
+    path = tmp_path / "network.tflite"
+    compared: set[str] = set()
+    for seed in range(40):
+        path.write_bytes(RandomNetwork(seed).bytes())
+        try:
+            deployed = read_deployed(path, runtime)
+        except InputError as refusal:
+            assert runtime != "tflm" or "rises with some" in str(refusal), refusal
+            continue
+        found = mismatches(deployed, mixed_inputs(deployed.input.shape[1:], 8, seed))
+        assert not {key: counts for key, counts in found.items() if counts[0]}, seed
+        compared |= {key.split()[1] for key in found}
+    assert len(compared) >= 14
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_halves_in_the_limits_of_activations(runtime, tmp_path):
+    needs(runtime)
+    path = tmp_path / "network.tflite"
+    for quotient in (1.5, 2.5, 3.5):
+        for zero in (0, -49, -50):
+            file = TFLiteFile()
+            scale = np.float32(6 / quotient)
+            x, y = file.tensor((1, 4), scale, zero), file.tensor((1, 4), scale, zero)
+            weight = file.constant(np.eye(4, dtype=np.int8) * 64, np.float32(1 / 64))
+            file.operator("FULLY_CONNECTED", [x, weight, -1], [y], {0: ("b", 3)})
+            z = file.tensor((1, 4), scale, zero)
+            file.operator("RELU6", [y], [z])
+            path.write_bytes(file.bytes(x, z))
+            found = mismatches(read_deployed(path, runtime), mixed_inputs((4,), 8, 1))
+            assert not any(wrong for wrong, _ in found.values()), (quotient, zero)
+
+
+def small_network(folder: Path) -> Path:
+    """One layer whose sums hit halves."""
+    file = TFLiteFile()
+    x, y = file.tensor((1, 8), 0.5, 3), file.tensor((1, 4), 0.25, -7)
+    weight = np.random.default_rng(0).integers(-127, 128, (4, 8)).astype(np.int8)
+    file.operator("FULLY_CONNECTED", [x, file.constant(weight, 2.0**-8), -1], [y], {0: ("b", 0)})
+    path = folder / "network.tflite"
+    path.write_bytes(file.bytes(x, y))
+    return path
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_rules_differ_where_they_are_told_to(runtime, tmp_path):
+    """The comparison would notice: with another runtime's rule it fails."""
+    needs(runtime)
+    path = small_network(tmp_path)
+    inputs = mixed_inputs((8,), 200, 5)
+    theirs = computed(path.read_bytes(), runtime, inputs)[0]
+    for other in RUNTIMES:
+        mine = evaluate(read_deployed(path, other), inputs).outputs
+        assert np.array_equal(mine, theirs) == (other == runtime)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_installed_runtime_is_asked(runtime, tmp_path):
+    needs(runtime)
+    deployed = read_deployed(small_network(tmp_path), runtime)
+    inputs = mixed_inputs((8,), 20, 2)
+    assert np.array_equal(outputs_of_installed(deployed, inputs), evaluate(deployed, inputs).outputs)

@@ -1,0 +1,89 @@
+"""Verdicts about TensorFlow Lite files against all inputs of a box, evaluated one by one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import netproof
+from differential.tflite_maker import RandomNetwork
+from netproof import Settings, Verdict, verify
+from netproof.errors import InputError
+from netproof.formats.tflite.evaluate import evaluate
+from netproof.formats.tflite.read import Deployed, read_deployed
+from netproof.query import Conjunction, Query
+
+RUNTIMES = ("tflm", "xnnpack", "litert-ref")
+
+
+def points_of(center: np.ndarray, free: list[int], reach: int) -> np.ndarray:
+    """Every input of a box that is ``reach`` wide around ``center`` where it is free."""
+    steps = [range(max(-128, int(center[i]) - reach), min(127, int(center[i]) + reach) + 1) for i in free]
+    points = []
+    for values in itertools.product(*steps):
+        point = center.copy()
+        point[free] = values
+        points.append(point)
+    return np.array(points, np.int8)
+
+
+def scores_of(deployed: Deployed, points: np.ndarray) -> np.ndarray:
+    return evaluate(deployed, points.reshape(-1, *deployed.input.shape[1:])).scores.astype(int)
+
+
+def asked(network: netproof.Network, points: np.ndarray, coefficients: np.ndarray, threshold: int) -> Query:
+    """Is there one of the points with ``coefficients . y >= threshold``?"""
+    ends = [torch.from_numpy(end.astype(np.float64)) for end in (points.min(0), points.max(0))]
+    row = torch.from_numpy(coefficients.astype(np.float64))[None]
+    return Query(network, *ends, (Conjunction(row, torch.tensor([float(threshold)], dtype=torch.float64)),))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_every_verdict_is_what_all_points_say(runtime, tmp_path):
+    path = tmp_path / "network.tflite"
+    settings = Settings(timeout=20)
+    found = {Verdict.SAT: 0, Verdict.UNSAT: 0}
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        path.write_bytes(RandomNetwork(500 + seed).bytes())
+        try:
+            deployed = read_deployed(path, runtime)
+        except InputError:
+            continue
+        center = rng.integers(-128, 128, deployed.network.inputs)
+        free = rng.choice(len(center), 3, replace=False).tolist()
+        points = points_of(center, free, int(rng.integers(1, 4)))
+        scores = scores_of(deployed, points)
+        first, second = rng.choice(scores.shape[1], 2, replace=False)
+        coefficients = np.zeros(scores.shape[1], int)
+        coefficients[[first, second]] = 1, -1
+        margins = scores @ coefficients
+        # Just reached, and just not; with a softmax only the order may be asked for.
+        for threshold in {0, 1} if deployed.network.order_only else {int(margins.max()), int(margins.max()) + 1}:
+            result = verify(asked(deployed.network, points, coefficients, threshold), settings)
+            expected = Verdict.SAT if bool((margins >= threshold).any()) else Verdict.UNSAT
+            assert result.verdict in (expected, Verdict.TIMEOUT, Verdict.UNKNOWN), (seed, threshold)
+            found[expected] += result.verdict is expected
+            if result.witness is not None:
+                x = result.witness.input.numpy().astype(np.int8)[None]
+                assert bool((x >= points.min(0)).all() and (x <= points.max(0)).all())
+                assert int((scores_of(deployed, x) @ coefficients)[0]) >= threshold
+    assert min(found.values()) >= 3
+
+
+@pytest.mark.skipif("NETPROOF_DATA" not in os.environ, reason="NETPROOF_DATA is not set")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_whole_domain_of_hello_world(runtime):
+    deployed = read_deployed(Path(os.environ["NETPROOF_DATA"]) / "int8" / "hello_world_int8.tflite", runtime)
+    points = np.arange(-128, 128, dtype=np.int8)[:, None]
+    scores = scores_of(deployed, points)[:, 0]
+    one = np.array([1])
+    for row, threshold in ((one, scores.max()), (-one, -scores.min())):
+        for more, verdict in ((0, Verdict.SAT), (1, Verdict.UNSAT)):
+            result = verify(asked(deployed.network, points, row, int(threshold) + more), Settings(timeout=20))
+            assert result.verdict is verdict

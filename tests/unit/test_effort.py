@@ -1,0 +1,167 @@
+"""The numbers that the search and attacks were tuned to, pinned: who changes one says so here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from netproof.effort import integer, questions, real
+from netproof.graph.budget import Budget
+
+MIB = 1 << 20
+
+PINNED = {
+    "BOX": {
+        "bounded": Budget(24 * MIB),
+        "refined": Budget(24 * MIB, least=4, most=2048),
+        "refined_features": 64,
+        "few_inputs": 8,
+        "most_features": 400,
+        "look_ahead": 5,
+        "worth": 0.25,
+        "narrow": 1e-11,
+        "touches": 1e-09,
+        "touched": 16,
+        "negligible": 1e-08,
+    },
+    "BRANCHING": {
+        "move": 0.5,
+        "larger": 0.1,
+    },
+    "CELL": {
+        "search_share": 0.5,
+        "longest_search": 4.0,
+        "closing": 0.01,
+    },
+    "DIVE": {
+        "beam": 8,
+        "most_cuts": 20,
+        "paces": (32.0, 64.0, 128.0),
+        "most": 0.3,
+        "least": 0.05,
+        "descent_every": 4,
+    },
+    "INTEGER": {
+        "root_rows": 1024,
+        "goal": -0.01,
+        "first_alignment": 1.0,
+        "next_alignment": 3.0,
+        "long": 128,
+        "dive_from": 4,
+        "restart": 256,
+    },
+    "INTEGER_ATTACK": {
+        "starts_per_case": 32,
+        "most_starts": 512,
+        "align_starts": 8,
+        "align_chains": 32,
+        "align_steps": 1000,
+        "roundings": 4,
+        "descents": 4,
+        "descent_steps": 40,
+        "temperatures": (0.005, 0.02, 0.1, 0.3),
+        "proposals": 48,
+        "whole": 0.02,
+        "tenure": 10,
+    },
+    "LEAF": {
+        "largest_program": 4194304,
+        "rows": 256,
+        "tolerance": 1e-09,
+        "within": 1e-08,
+        "seconds": 10.0,
+        "memory": 1073741824,
+        "failures": 2,
+    },
+    "PARTS": {
+        "least_share": 0.1,
+        "again": 2.0,
+    },
+    "RANGE": {
+        "root_steps": 60,
+        "steps": 25,
+        "weight_steps": 12,
+        "look_ahead": 4,
+        "batch": Budget(128 * MIB, least=2, most=128, whole=True),
+        "tensors": 40,
+    },
+    "REAL": {
+        "quick": (4, 20),
+        "long": (20, 60),
+        "few_inputs": 8,
+        "some_inputs": 64,
+        "many_features": 400,
+        "share_of_boxes": 0.5,
+        "least_memory": 1048576,
+    },
+    "REAL_ATTACK": {
+        "near": 1e-05,
+        "batch": Budget(128 * MIB, whole=True, size=4),
+        "kept": 3,
+        "replays": 8,
+        "first_step": 0.5,
+        "last_step": 0.01,
+    },
+    "ROUND": {
+        "easy": 100,
+        "alpha_steps": 12,
+        "alpha_share": 0.05,
+        "first_round": 6.0,
+        "round_growth": 3.0,
+        "begin_share": 0.25,
+        "round_share": 0.12,
+        "falling_share": 0.4,
+        "falling": 0.5,
+        "worthwhile": 0.85,
+        "search_share": 0.5,
+        "grace_share": 0.05,
+        "long_share": 0.65,
+        "long_layer_share": 0.25,
+        "cell_share": 0.03,
+    },
+    "SIGN": {
+        "root_steps": 40,
+        "steps": 4,
+        "look_ahead": 6,
+        "batch": Budget(256 * MIB, least=4, most=256),
+        "tensors": 12,
+        "judged": 64,
+        "patience": 4.0,
+        "leaf_rounds": 2,
+    },
+    "TOUCH": {
+        "seconds": 5.0,
+        "share": 0.05,
+        "bends": 6,
+    },
+    "Effort": {
+        "root_steps": 20,
+        "steps": 20,
+        "iterations": 20,
+        "batch": 64,
+        "look_ahead": 8,
+    },
+}
+
+
+def values() -> dict[str, object]:
+    modules = (questions, integer, real)
+    named = {name: value for module in modules for name, value in vars(module).items() if name.isupper()}
+    return {**named, "Effort": integer.Effort()}
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_values_are_what_they_were_chosen_to_be(name):
+    value = values()[name]
+    assert {field.name: getattr(value, field.name) for field in dataclasses.fields(value)} == PINNED[name]
+
+
+def test_every_number_is_pinned_and_said_what_it_is():
+    assert values().keys() == PINNED.keys()
+    for value in values().values():
+        kind = type(value)
+        assert kind.__dataclass_params__.frozen
+        fields = kind.__doc__.split("Attributes\n    ----------\n")[1]
+        said = {name.strip() for line in fields.splitlines() for name in line.partition(" : ")[0].split(",")}
+        assert {field.name for field in dataclasses.fields(kind)} <= said
