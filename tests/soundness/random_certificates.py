@@ -48,6 +48,8 @@ class Draft:
     rows: list[tuple[int, list[int], list[list[int]]]] = field(default_factory=list)
     common: list[list[Cut]] = field(default_factory=list)
     trees: list[Node] = field(default_factory=list)
+    #: of some rows, differences of prices to the first activation's multipliers: of its kept features, for every input
+    prices: dict[int, list[list[int]]] = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:
@@ -95,6 +97,9 @@ class Draft:
                 kept_feature=[f for features in self.kept for f in features],
                 row_exponent=[p for p, _, _ in self.rows],
                 common=[len(group) for group in self.common],
+                price_row=sorted(self.prices),
+                price_input=list(range(len(self.net.lower))) if self.prices else [],
+                price_difference=[v for row in sorted(self.prices) for line in self.prices[row] for v in line],
             ),
             name="random",
         )
@@ -108,7 +113,22 @@ def random_draft(random: np.random.Generator, *, effort: int = 6, depth: int = 4
         draft = _robustness(random, net)
     else:
         draft = _box(random, net)
-    return _Producer(random, draft, effort, depth).draft
+    draft = _Producer(random, draft, effort, depth).draft
+    for row in range(len(draft.rows)) if draft.kept and random.random() < 0.6 else ():
+        if random.random() < 0.5:
+            draft.prices[row] = random_prices(random, draft, row)
+    return draft
+
+
+def random_prices(random: np.random.Generator, draft: Draft, row: int) -> list[list[int]]:
+    """Prices near the multipliers of a row, which may move them to differences; what the row proves is mostly still proved."""
+    s, shape = draft.rows[row][2][0], (len(draft.kept[0]), len(draft.net.lower))
+    moved = random.integers(-3, 4, shape[0]) * (random.random() < 0.5)
+    for feature, by in zip(draft.kept[0], moved.tolist(), strict=True):
+        s[feature] += by
+    noise = random.integers(-2, 3, shape) * (random.random(shape) < random.choice([0.0, 0.1, 0.5]))
+    made: list[list[int]] = (noise - moved[:, None]).tolist()
+    return made
 
 
 def _kept(random: np.random.Generator, net: RandomNetwork) -> list[list[int]]:
@@ -309,6 +329,7 @@ def spoiled(random: np.random.Generator, draft: Draft) -> tuple[str, Draft]:
     pick: Callable[[list], object] = lambda items: items[int(random.integers(len(items)))]  # noqa: E731
     step = int(random.choice([-3, -1, 1, 1, 2, 1000]))
     ways = ["property", "form", "network"]
+    ways += ["price", "price"] * bool(draft.prices and draft.kept[0]) + ["prices"] * bool(draft.rows and draft.kept)
     ways += (
         ["row"] * 3 * bool(draft.rows) + ["leaf", "kind"] * bool(of_kind[LEAF]) + ["split"] * 2 * bool(of_kind[SPLIT])
     )
@@ -322,6 +343,8 @@ def spoiled(random: np.random.Generator, draft: Draft) -> tuple[str, Draft]:
             s[k][feature] += step
         else:
             mu[int(random.integers(len(mu)))] += step
+    elif way in ("price", "prices"):
+        _spoil_prices(random, draft, way, step)
     elif way == "leaf":
         pick(of_kind[LEAF]).row = int(random.integers(len(draft.rows)))
     elif way == "kind":
@@ -367,6 +390,20 @@ def spoiled(random: np.random.Generator, draft: Draft) -> tuple[str, Draft]:
             )
         way = f"property: {name}"
     return way, draft
+
+
+def _spoil_prices(random: np.random.Generator, draft: Draft, way: str, step: int) -> None:
+    """Change one price, or give prices to a row that has none, or take them from one that has."""
+    row = int(random.integers(len(draft.rows)))
+    if way == "price":
+        rows = list(draft.prices.values())
+        lines = rows[int(random.integers(len(rows)))]
+        line = lines[int(random.integers(len(lines)))]
+        line[int(random.integers(len(line)))] += step
+    elif row in draft.prices:
+        del draft.prices[row]
+    else:
+        draft.prices[row] = random_prices(random, draft, row)
 
 
 def batches(seed: int, count: int) -> Iterator[np.random.Generator]:

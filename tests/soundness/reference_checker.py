@@ -160,6 +160,17 @@ class Reference:
             for (k, f), value in zip(kept, arrays["row_s"][r * len(kept) : (r + 1) * len(kept)], strict=True):
                 s[k][f] = value
             self.rows.append((arrays["row_mu"][r * height : (r + 1) * height], s))
+        #: of rows that have them, a price for every neuron of the first activation and every input
+        self.prices: dict[int, list[list[int]]] = {}
+        inputs, told = range(len(self.box)), arrays["price_input"]
+        first = [f for k, f in kept if k == 0]
+        if told != sorted(set(told)) or any(i not in inputs for i in told):
+            raise Rejected("price_input")
+        differences = iter(arrays["price_difference"])
+        for r in arrays["price_row"]:
+            self.prices[r] = [[value for _ in inputs] for value in self.rows[r][1][0]]
+            for f, i in itertools.product(first, told):
+                self.prices[r][f][i] += next(differences)
 
     # regions
 
@@ -235,9 +246,14 @@ class Reference:
             for weight, right, times in zip(case.rows, case.right, mu, strict=False):
                 total -= times * right
                 v = [a + times * w for a, w in zip(v, weight, strict=True)]
+        prices = self.prices.get(row)
         for number in reversed(range(len(self.weights))):
             k = self.after[number]
-            if k is not None:
+            if k == 0 and prices is not None:
+                for feature, of_inputs in enumerate(prices):
+                    total += self.priced_phi(feature, v[feature], of_inputs, region)
+                v = operand if number == len(self.weights) - 1 else [0] * len(prices)
+            elif k is not None:
                 for feature, multiplier in enumerate(s[k]):
                     total += self.phi(k, feature, v[feature], multiplier, region.ranges[k][feature])
                 v = list(s[k])
@@ -246,7 +262,46 @@ class Reference:
             weight, bias = self.weights[number], self.biases[number]
             total += sum(a * b for a, b in zip(v, bias, strict=True))
             v = [sum(a * line[i] for a, line in zip(v, weight, strict=True)) for i in range(len(weight[0]))]
-        return total + sum(max(c * low, c * high) for c, (low, high) in zip(v, region.box, strict=True))
+        if prices is None:
+            return total + sum(max(c * low, c * high) for c, (low, high) in zip(v, region.box, strict=True))
+        return total + self.shared_input(v, prices, region)
+
+    def shared_input(self, v: list[int], prices: list[list[int]], region: Region) -> int:
+        """What an input gives at most that all features of the first activation and what passes them by have in common."""
+        total = 0
+        for i, (c, ends) in enumerate(zip(v, region.box, strict=True)):
+            total += max(
+                c * int(x)
+                + sum(
+                    r[i] * w[i] * int(x - self.corner(w, i, region))
+                    for r, w in zip(prices, self.weights[0], strict=True)
+                )
+                for x in ends
+            )
+        return total
+
+    def corner(self, weights: list[int], i: int, region: Region) -> int:
+        """The input's end at which a neuron is least."""
+        return int(region.box[i][0] if weights[i] > 0 else region.box[i][1])
+
+    def priced_phi(self, feature: int, v: int, prices: list[int], region: Region) -> int:
+        weights, stairs = self.weights[0][feature], self.stairs[0]
+        corner = [self.corner(weights, i, region) for i in range(len(weights))]
+        least = sum(w * x for w, x in zip(weights, corner, strict=True)) + self.biases[0][feature]
+        reach = [abs(w) * int(high - low) for w, (low, high) in zip(weights, region.box, strict=True)]
+        cheapest = sorted(zip(prices, reach, strict=True))
+        best = None
+        low, high = (int(end) for end in region.ranges[0][feature])
+        for a in range(low, high + 1):
+            left, cost = a - least, 0
+            for price, most in cheapest:
+                cost += price * min(left, most)
+                left -= min(left, most)
+            assert left == 0
+            value = v * stairs.value(feature, a) - cost
+            best = value if best is None else max(best, value)
+        assert best is not None
+        return best
 
     def phi(self, k: int, feature: int, v: int, s: int, interval: list[float]) -> int:
         stairs = self.stairs[k]

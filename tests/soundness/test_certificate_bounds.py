@@ -36,9 +36,16 @@ class Measured(Reference):
             for weight, right, times in zip(case.rows, case.right, mu, strict=False):
                 total += abs(times * right)
                 w = [a + abs(times * c) for a, c in zip(w, weight, strict=True)]
+        prices = self.prices.get(row)
         for number in reversed(range(len(self.weights))):
             k = self.after[number]
-            if k is not None:
+            if k == 0 and prices is not None:
+                for feature, (low, high) in enumerate(region.ranges[0]):
+                    total += w[feature] * max(abs(self.stairs[0].value(feature, end)) for end in (low, high))
+                    reaches = zip(prices[feature], self.weights[0][feature], region.box, strict=True)
+                    total += 3 * sum(abs(price * weight) * (stop - start) for price, weight, (start, stop) in reaches)
+                w = operand if number == len(self.weights) - 1 else [0] * len(w)
+            elif k is not None:
                 for feature, (low, high) in enumerate(region.ranges[k]):
                     image = max(abs(self.stairs[k].value(feature, end)) for end in (low, high))
                     total += w[feature] * image + abs(s[k][feature]) * max(abs(low), abs(high))
@@ -48,7 +55,8 @@ class Measured(Reference):
             total += sum(a * abs(b) for a, b in zip(w, self.biases[number], strict=True))
             lines = list(zip(w, self.weights[number], strict=True))
             w = [sum(a * abs(line[i]) for a, line in lines) for i in range(len(self.weights[number][0]))]
-        return total + 2 * sum(c * max(abs(low), abs(high)) for c, (low, high) in zip(w, region.box, strict=True))
+        times = 2 if prices is None else 3
+        return total + times * sum(c * max(abs(low), abs(high)) for c, (low, high) in zip(w, region.box, strict=True))
 
 
 def random_rows(random: np.random.Generator, draft: Draft) -> Certificate:
@@ -62,6 +70,11 @@ def random_rows(random: np.random.Generator, draft: Draft) -> Certificate:
     bare = Draft(draft.net, draft.asked, draft.arrays, [list(range(n)) for n in sizes], draft.form).certificate()
     given = {name: values for name, values in bare.arrays.items() if len(values)}
     given |= {"row_exponent": random.integers(0, 49, ROWS), "row_mu": mu, "row_s": s}
+    if sizes and random.random() < 0.7:
+        priced = np.flatnonzero(random.random(ROWS) < 0.6)
+        told = np.flatnonzero(random.random(bare.inputs) < 0.8)
+        noise = np.rint(random.normal(size=(len(priced), sizes[0] * len(told))) * magnitude[priced] / 8)
+        given |= {"price_row": priced, "price_input": told, "price_difference": noise.astype(np.int64)}
     return Certificate(bare.network_sha256, {}, bare.inputs, bare.outputs, "unsat", bare.property, arrays_of(**given))
 
 
@@ -105,7 +118,9 @@ def random_cut(random, ranges, order) -> tuple[int, int, int, int]:
 
 
 def test_every_bound_is_the_references():
-    seen = dict.fromkeys(("empty", "whole", "cut away", "refused", "no bound", "bound", "window", "several"), 0)
+    seen = dict.fromkeys(
+        ("empty", "whole", "cut away", "refused", "no bound", "bound", "window", "several", "priced", "priced, cut"), 0
+    )
     for random in batches(40, 250):
         draft = random_draft(random, effort=0, depth=0, final="shared" if random.random() < 0.5 else "")
         if isinstance(draft.asked, RobustnessProperty):
@@ -159,6 +174,8 @@ def test_every_bound_is_the_references():
                 assert bound == true
             elif reference.magnitude(closed[i], case, row) < 2**51:
                 seen["bound"] += 1
+                seen["priced"] += row in reference.prices
+                seen["priced, cut"] += row in reference.prices and k == 0
                 assert bound * 2.0 ** int(certificate.arrays["row_exponent"][row]) == true
             else:
                 # The sum is that of the whole region but for the constant of the difference.

@@ -50,11 +50,12 @@ def test_agrees_with_the_reference_on_proofs_and_spoiled_proofs(seed, monkeypatc
                     "last cut": int((arrays["cut_activation"] == len(draft.kept)).sum()),
                     "several constraints": draft.height > 1,
                     "mu 0": int((arrays["row_mu"] == 0).any()),
+                    "prices": int(bool((arrays["price_difference"] != 0).any())),
                 }
             )
         for _ in range(8):
             seen["spoiled, " + verdict(spoiled(random, draft)[1])] += 1
     expected = [f"kind {kind}" for kind in range(5)] + ["form 0", "form 1", "common", "input split", "last cut"]
-    expected += ["several constraints", "mu 0", "spoiled, accepted", "spoiled, rejected", "spoiled, unusable"]
+    expected += ["several constraints", "mu 0", "prices", "spoiled, accepted", "spoiled, rejected", "spoiled, unusable"]
     assert not [what for what in expected if not seen[what]], seen
     assert seen["inconsistent"] == 0 and seen["accepted"] > 15 and seen["rejected"] > 5

@@ -55,7 +55,8 @@ def parts(data: bytes) -> tuple[bytes, bytes]:
 def assembled(header: bytes, body: bytes) -> bytes:
     packed = zlib.compress(body)
     sizes = len(header).to_bytes(4, "little") + len(packed).to_bytes(8, "little") + len(body).to_bytes(8, "little")
-    return sealed(b"\x89NPCERT\n\1\0\0\0" + sizes + header + packed)
+    version = 2 if b"price_row" in header else 1
+    return sealed(b"\x89NPCERT\n" + version.to_bytes(4, "little") + sizes + header + packed)
 
 
 def flipped(random: np.random.Generator, data: bytes) -> bytes:

@@ -28,6 +28,24 @@ class ByBreakpoints(Reference):
         points = {low, high} | {a for t in stairs.thresholds[feature] for a in (t - 1, t) if low <= a <= high}
         return max(v * stairs.value(feature, a) - s * a for a in points)
 
+    def priced_phi(self, feature: int, v: int, prices: list[int], region: Region) -> int:
+        """Among the ends, the points around thresholds, and that of least cost."""
+        weights, stairs = self.weights[0][feature], self.stairs[0]
+        corner = [self.corner(weights, i, region) for i in range(len(weights))]
+        least = sum(w * x for w, x in zip(weights, corner, strict=True)) + self.biases[0][feature]
+        reach = [abs(w) * int(high - low) for w, (low, high) in zip(weights, region.box, strict=True)]
+        low, high = (int(end) for end in region.ranges[0][feature])
+        best = least + sum(way for price, way in zip(prices, reach, strict=True) if price < 0)
+        around = [a for t in stairs.thresholds[feature] for a in (t - 1, t)]
+        values = []
+        for a in (a for a in {low, high, best, *around} if low <= a <= high):
+            left, cost = a - least, 0
+            for price, most in sorted(zip(prices, reach, strict=True)):
+                cost += price * min(left, most)
+                left -= min(left, most)
+            values.append(v * stairs.value(feature, a) - cost)
+        return max(values)
+
 
 @pytest.mark.parametrize("seed", range(20))
 def test_bounds_are_exact_or_refused(seed):
@@ -42,12 +60,17 @@ def test_bounds_are_exact_or_refused(seed):
     s = np.rint(random.normal(size=(ROWS, size)) * magnitude).clip(-(2**53) + 1, 2**53 - 1).astype(np.int64)
     mu = np.rint(random.random((ROWS, 2)) * magnitude).clip(0, 2**53 - 1).astype(np.int64)
     exponent = random.integers(0, 49, ROWS)
+    first = sizes[0] if sizes else 0
+    priced = np.flatnonzero(random.random(ROWS) < 0.5) if sizes else np.zeros(0, np.int64)
+    noise = np.rint(random.normal(size=(len(priced), first * len(box[0]))) * magnitude[priced])
+    noise = noise.clip(-(2**53) + 1, 2**53 - 1).astype(np.int64)
     certificate = Certificate(
         "0" * 64, {}, len(box[0]), outputs, "unsat", BoxProperty(heights),
         arrays_of(
             lower=box[0], upper=box[1], coefficients=random.integers(-3, 4, (3, outputs)), threshold=random.integers(-9, 9, 3),
             form=[0, 0], kept=sizes, kept_feature=[f for n in sizes for f in range(n)],
             row_exponent=exponent, row_mu=mu, row_s=s,
+            price_row=priced, price_input=np.arange(len(box[0])) if len(priced) else [], price_difference=noise,
         ),
     )  # fmt: skip
     network = net.network()

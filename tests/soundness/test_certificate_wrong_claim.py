@@ -45,17 +45,22 @@ def vulnerable(random: np.random.Generator) -> tuple[RandomNetwork, Certificate,
                         return net, claim, number, x
 
 
-def with_rows(claim: Certificate, exponent: int, mu: np.ndarray, s: np.ndarray) -> Certificate:
-    """The claim with rows of multipliers, and a leaf for each case that names the first of them."""
+def with_rows(
+    claim: Certificate, exponent: int, mu: np.ndarray, s: np.ndarray, prices: np.ndarray | None = None
+) -> Certificate:
+    """The claim with rows of multipliers, or prices, and a leaf for each case that names the first of them."""
     cases = len(claim.arrays["form"])
     given = {name: values for name, values in claim.arrays.items() if len(values)}
     given |= {"row_exponent": np.full(len(mu), exponent), "row_mu": mu, "row_s": s}
+    if prices is not None:
+        given |= {"price_row": np.arange(len(mu)), "price_input": np.arange(claim.inputs), "price_difference": prices}
     given |= {"kind": [LEAF] * cases, "leaf_row": [0] * cases}
     return replace(claim, arrays=arrays_of(**given))
 
 
+@pytest.mark.parametrize("priced", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_no_multipliers_refute_a_case_that_is_met(seed):
+def test_no_multipliers_refute_a_case_that_is_met(seed, priced):
     random = np.random.default_rng([20, seed])
     net, claim, number, x = vulnerable(random)
     network = net.network()
@@ -85,9 +90,13 @@ def test_no_multipliers_refute_a_case_that_is_met(seed):
     if asked.order is not None and not np.isfinite(d):
         mu[:] = 0
     s = np.rint(random.normal(size=(ROWS, size)) * random.choice([3, 30, 100], (ROWS, 1))).astype(np.int64)
+    prices = None
+    if priced:
+        shape = (ROWS, int(claim.arrays["kept"][0]), claim.inputs)
+        prices = np.rint(random.normal(size=shape) * random.choice([0, 3, 30], (ROWS, 1, 1))).astype(np.int64)
     lowest = np.inf
     for _ in range(40):
-        rows = Rows(with_rows(claim, exponent, mu, s), exact, cases)
+        rows = Rows(with_rows(claim, exponent, mu, s, prices), exact, cases)
         at = torch.zeros(ROWS, dtype=torch.int64)
         whole = Cuts(at, at - 1, at, at, at.double())
         bound = rows.bounds(region, case, whole, np.arange(ROWS)).numpy()
@@ -98,9 +107,13 @@ def test_no_multipliers_refute_a_case_that_is_met(seed):
         mu, s = mu[best], s[best]
         step = np.rint(random.normal(size=s.shape) * random.choice([1, 4, 20], (ROWS, 1))).astype(np.int64)
         s = s + step * (random.random(s.shape) < 0.3)
+        if prices is not None:
+            prices = prices[best]
+            step = np.rint(random.normal(size=prices.shape) * random.choice([1, 4, 20], (ROWS, 1, 1))).astype(np.int64)
+            prices = prices + step * (random.random(prices.shape) < 0.2)
     assert np.isfinite(lowest)
 
-    certificate = with_rows(claim, exponent, mu, s)
+    certificate = with_rows(claim, exponent, mu, s, prices)
     reference = Reference(certificate, net)
     for row in range(0, ROWS, 8):  # the bounds are the reference's own
         bound = Rows(certificate, exact, cases).bounds(region, case, whole, np.full(ROWS, row))

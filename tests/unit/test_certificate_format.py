@@ -320,8 +320,10 @@ def test_nodes_and_groups_have_a_greatest_number_of_cuts():
 
 def test_other_version():
     data = encode(certificate())[:-32]
+    data = data[:8] + b"\3\0\0\0" + data[12:]
+    refused(data + hashlib.sha256(data).digest(), "version 3", "reads versions 1 and 2")
     data = data[:8] + b"\2\0\0\0" + data[12:]
-    refused(data + hashlib.sha256(data).digest(), "version 2", "reads version 1")
+    refused(data + hashlib.sha256(data).digest(), "the arrays are not those of a certificate")
 
 
 def test_a_file_cut_short():

@@ -18,7 +18,10 @@ NAMES = (
     "common", "kind", "leaf_row", "cut_count",
     "cut_activation", "cut_feature", "cut_side", "cut_end", "cut_row",
     "split_activation", "split_feature", "split_point",
+    "price_row", "price_input", "price_difference",
 )  # fmt: skip
+#: those that only a file of version 2 has
+PRICES = NAMES[NAMES.index("price_row") :]
 #: those that only a proof has
 _PROOF = NAMES[NAMES.index("form") :]
 
@@ -141,12 +144,20 @@ def fault_of(certificate: Certificate) -> str:
         ("cut_side", 0, 1),
         ("cut_row", 0, size["row_exponent"] - 1),
         ("split_activation", 0, size["kept"]),
+        ("price_row", 0, size["row_exponent"] - 1),
+        ("price_input", 0, certificate.inputs - 1),
     ):
         values = arrays[name]
         if len(values) and not least <= values.min() <= values.max() <= most:
             return f"an entry of array '{name}' is {int(values.min() if values.min() < least else values.max())}"
     if size["common"] > DEEPEST:
         return f"it has more than {DEEPEST} groups of common cuts"
+    for name in ("price_row", "price_input"):
+        if bool((np.diff(arrays[name]) <= 0).any()):
+            return f"array '{name}' does not ascend"
+    if size["price_row"] and not size["kept"]:
+        return "it has prices of a network without activations"
+    first = int(arrays["kept"][0]) if size["kept"] else 0
     kind = arrays["kind"]
     # Sums of entries that were just bounded: no overflow.
     kept, cuts = int(arrays["kept"].sum()), int(arrays["common"].sum()) + int(arrays["cut_count"].sum())
@@ -155,6 +166,7 @@ def fault_of(certificate: Certificate) -> str:
         "kept_feature": kept,
         "row_mu": size["row_exponent"] * counts.multipliers,
         "row_s": size["row_exponent"] * kept,
+        "price_difference": size["price_row"] * size["price_input"] * first,
         "leaf_row": int((kind == LEAF).sum()),
         "cut_count": int((kind == CUT).sum()),
         **dict.fromkeys(("cut_activation", "cut_feature", "cut_side", "cut_end", "cut_row"), cuts),

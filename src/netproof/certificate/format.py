@@ -21,7 +21,7 @@ from netproof.certificate.contents import (
     arrays_of,
     fault_of,
 )
-from netproof.certificate.header import LONGEST, Header, decode_header, encode_header
+from netproof.certificate.header import LONGEST, Header, decode_header, encode_header, version_of
 from netproof.errors import CertificateError
 from netproof.files.opened import read_bytes, write_bytes
 
@@ -37,7 +37,8 @@ __all__ = [
 ]
 
 SIGNATURE = b"\x89NPCERT\n"
-VERSION = 1
+#: without and with prices (docs/certificates.md)
+VERSIONS = (1, 2)
 #: signature, version, and the lengths of header, compressed body and body
 _START = 8 + 4 + 4 + 8 + 8
 _CHECKSUM = 32
@@ -60,11 +61,12 @@ def encode(certificate: Certificate) -> bytes:
     body = varint.encode(np.concatenate(arrays))
     if len(body) > _LARGEST_BODY:
         raise ValueError("a certificate's body is at most 2^31 bytes")
-    header = encode_header(Header.of(certificate))
+    of = Header.of(certificate)
+    header = encode_header(of)
     packed = zlib.compress(body, _LEVEL)
     start = (
         SIGNATURE
-        + VERSION.to_bytes(4, "little")
+        + version_of(of).to_bytes(4, "little")
         + len(header).to_bytes(4, "little")
         + len(packed).to_bytes(8, "little")
         + len(body).to_bytes(8, "little")
@@ -92,11 +94,11 @@ def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) ->
         raise CertificateError(source, "is a certificate cut short", _AGAIN)
     version, header_length = (int.from_bytes(data[i : i + 4], "little") for i in (8, 12))
     packed_length, body_length = (int.from_bytes(data[i : i + 8], "little") for i in (16, 24))
-    if version != VERSION:
+    if version not in VERSIONS:
         raise CertificateError(
             source,
             f"is a certificate of format version {version}",
-            f"this netproof reads version {VERSION}: use the one that wrote it",
+            f"this netproof reads versions {VERSIONS[0]} and {VERSIONS[-1]}: use the one that wrote it",
         )
     if header_length > LONGEST or body_length > _LARGEST_BODY:
         raise CertificateError(source, "states lengths that no certificate has", _AGAIN)
@@ -106,7 +108,9 @@ def decode(data: bytes, source: str = "certificate", *, memory: int = MEMORY) ->
     view = memoryview(data)
     if hashlib.sha256(view[:-_CHECKSUM]).digest() != data[-_CHECKSUM:]:
         raise CertificateError(source, "is damaged (its checksum is wrong)", _AGAIN)
-    header = decode_header(bytes(view[_START : _START + header_length]), source)
+    header = decode_header(bytes(view[_START : _START + header_length]), source, version)
+    if version_of(header) != version:
+        raise CertificateError(source, f"is of format version {version} without need", "make it anew")
     entries = sum(header.sizes)
     if not entries <= body_length <= varint.LONGEST * entries:
         raise CertificateError(source, f"states {entries} entries in {body_length} bytes", _AGAIN)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from netproof.certificate.contents import NAMES, BoxProperty, Certificate, Integers, RobustnessProperty
+from netproof.certificate.contents import NAMES, PRICES, BoxProperty, Certificate, Integers, RobustnessProperty
 from netproof.errors import CertificateError
 
 #: the most bytes a header takes
 LONGEST = 1 << 20
+#: the arrays that files of each version have
+_ARRAYS = {1: NAMES[: -len(PRICES)], 2: NAMES}
 #: numbers in a header are below this in magnitude
 _LARGEST = 1 << 53
 _DIGITS = 16
@@ -59,6 +61,11 @@ class Header:
         )
 
 
+def version_of(header: Header) -> int:
+    """The version of the format that a certificate needs: 2 where rows of multipliers carry prices."""
+    return 2 if any(header.sizes[NAMES.index(name)] for name in PRICES) else 1
+
+
 def encode_header(header: Header) -> bytes:
     """The header's bytes; raises ``ValueError`` where they are more than 1 MiB."""
     if isinstance(header.property, RobustnessProperty):
@@ -71,7 +78,7 @@ def encode_header(header: Header) -> bytes:
         asked = {"kind": "box", "constraints": list(header.property.constraints)}
     document = {
         "arithmetic": "integer",
-        "arrays": [[name, size] for name, size in zip(NAMES, header.sizes, strict=True)],
+        "arrays": [[name, header.sizes[NAMES.index(name)]] for name in _ARRAYS[version_of(header)]],
         "claim": header.claim,
         "name": header.name,
         "network": {
@@ -98,15 +105,15 @@ class _MismatchError(Exception):
     """Says which item of a header is not what it must be."""
 
 
-def decode_header(data: bytes, source: str) -> Header:
-    """The header in ``data`` (at most 1 MiB); raises :class:`CertificateError`.
+def decode_header(data: bytes, source: str, version: int = 1) -> Header:
+    """The header in ``data`` (at most 1 MiB) of a file of a version of the format; raises :class:`CertificateError`.
 
     Only the canonical form is taken, which leaves no room for duplicate keys, other spellings or numbers that are
     no integers.
     """
     try:
         document = json.loads(data.decode("utf-8"), parse_int=_integer, parse_float=_refuse, parse_constant=_refuse)
-        header = _header(document)
+        header = _header(document, _ARRAYS[version])
         canonical = _canonical(document)
     except _MismatchError as error:
         raise CertificateError(source, f"has a header in which {error}", _hint(error)) from None
@@ -132,7 +139,7 @@ def _refuse(text: str) -> int:
     raise _MismatchError(f"'{text[:20]}' is no integer")
 
 
-def _header(document: object) -> Header:
+def _header(document: object, names: Sequence[str]) -> Header:
     fields = _object(document, "it", {"arithmetic", "arrays", "claim", "name", "network", "producer", "property"})
     if fields["arithmetic"] != "integer":
         raise _MismatchError("the arithmetic is not 'integer'")
@@ -148,7 +155,7 @@ def _header(document: object) -> Header:
         raise _MismatchError("'sha256' is no SHA-256")
     arrays = fields["arrays"]
     if not isinstance(arrays, list) or [item[:1] if isinstance(item, list) else item for item in arrays] != [
-        [name] for name in NAMES
+        [name] for name in names
     ]:
         raise _MismatchError("the arrays are not those of a certificate")
     if any(len(item) != 2 for item in arrays):
@@ -160,7 +167,7 @@ def _header(document: object) -> Header:
         outputs=_count(network["outputs"], "'outputs'", least=1),
         claim="unsat" if claim == "unsat" else "sat",
         property=_property(fields["property"]),
-        sizes=tuple(_count(size, f"the size of '{name}'") for name, size in arrays),
+        sizes=(*(_count(size, f"the size of '{name}'") for name, size in arrays), *[0] * (len(NAMES) - len(names))),
         name=_text(fields["name"], "'name'"),
         producer=_text(fields["producer"], "'producer'"),
     )

@@ -33,11 +33,14 @@ class IntegerEffort:
     ----------
     root_rows : output cases bounded at once at the root
     goal : a bound this far below 0 in floating point is worth the exact evaluation
-    first_alignment, next_alignment : seconds of search before alignment is tried, and how many times longer the search must
+    first_alignment, next_alignment : seconds of work (not of a busy machine's time) before alignment is tried, and how many times longer the search must
         have gone on before it is tried again
     long : subproblems after which a search on a box of few points is ended by evaluating all of them
     dive_from : a dive begins where this many times as many subproblems are open as it takes: the best of them say something
-    restart : subproblems of a case after which its search begins anew with tighter ranges
+    restart : subproblems of a case after which its search begins anew with tighter ranges; half as many with envelopes, as each
+        takes longer
+    first_dive : seconds of work after which dives begin, without waiting for a restart, where there are envelopes: subproblems
+        are few then
     """
 
     root_rows: int = 1024
@@ -47,6 +50,7 @@ class IntegerEffort:
     long: int = 128
     dive_from: int = 4
     restart: int = 256
+    first_dive: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class DiveEffort:
     most_cuts : ranges cut at once, at most
     paces : steps left undecided per cut; one dive after the other takes the next
     most, least : the largest and the smallest share of a search's time that dives may take
+    most_with_envelopes : the largest one where a search of few subproblems comes later to small ones
     descent_every : levels from one descent to the next
     """
 
@@ -67,6 +72,7 @@ class DiveEffort:
     paces: tuple[float, ...] = (32.0, 64.0, 128.0)
     most: float = 0.3
     least: float = 0.05
+    most_with_envelopes: float = 0.5
     descent_every: int = 4
 
 

@@ -32,6 +32,11 @@ class Split(Rows):
         """Of several splits per row, the one in each row's column: ``[B, W]`` to ``[B]``."""
         return Split(*(part.gather(1, column[:, None])[:, 0] for part in (self.k, self.feature, self.point)))
 
+    def where(self, usable: Tensor, other: Split) -> Split:
+        """These, and the other ones in rows that are not ``usable`` (``[B]`` bool)."""
+        pairs = ((self.k, other.k), (self.feature, other.feature), (self.point, other.point))
+        return Split(*(torch.where(usable, mine, others) for mine, others in pairs))
+
 
 def gap_candidates(
     point: DualPoint, outputs: Tensor | None, width: int, region: Region | None = None

@@ -54,7 +54,7 @@ def largest_radius(
 ) -> RadiusResult:
     """Find the largest radius at which an image is robust: ``r`` with a proof at ``r`` and a witness at ``r + 1``.
 
-    Cheap root bounds and attacks bracket ``r`` first; complete queries then settle what is left.
+    Root bounds and attacks bracket ``r`` first; complete queries then settle what is left.
     Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all
     larger ones.
 
@@ -113,21 +113,22 @@ def largest_radius(
         else:
             high = min(radius, refuted)
         radius = min(2 * radius, furthest) if high > furthest else (low + high) // 2
-    while proved + 1 < refuted:
+    # Of all proofs that of the largest radius is enough, and of all witnesses that of the smallest. A radius that is not
+    # decided in half of the time that is left is given up for smaller ones.
+    hard = refuted
+    while proved + 1 < hard:
         remaining = settings.timeout - (time.monotonic() - begun)
         if remaining <= 0:
             undecided = "the time limit was reached"
             break
-        # Proofs get harder with the radius and witnesses easier, so the smallest open radius first
-        # wastes least: every proof there is needed, and every witness ends the search.
-        radius = proved + 1
+        radius = (proved + hard) // 2
         queries += 1
-        result = verify(query(radius), replace(settings, timeout=remaining))
+        result = verify(query(radius), replace(settings, timeout=remaining if radius == proved + 1 else remaining / 2))
         learn(radius, result.verdict, result.witness)
         results[radius] = result
         if not result.verdict.decided:
             undecided = result.reason
-            break
+        hard = min(hard, refuted) if result.verdict.decided else radius
     exact = proved + 1 == refuted and (witness is not None or proved >= widest)
     if not exact and not undecided:
         undecided = f"only radii up to {furthest} were looked at"

@@ -22,6 +22,8 @@ class Subproblems(Rows):
     parameters : multipliers to start from
     value : ``[B]``, the best bound known (the parent's)
     node : ``[B]`` int64, their nodes in the record of the proof (anything, where none is kept)
+    prices : ``[B]`` int64, where their parents' prices are kept, ``-1`` for nowhere
+        (:class:`netproof.search.integer.envelopes.PricePool`)
     """
 
     case: Tensor
@@ -29,6 +31,7 @@ class Subproblems(Rows):
     parameters: Parameters
     value: Tensor
     node: Tensor
+    prices: Tensor
 
     def __len__(self) -> int:
         return self.case.shape[0]

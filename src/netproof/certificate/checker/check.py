@@ -11,7 +11,8 @@ docs/certificates.md says what has to hold; this module and the few it uses are 
 * what the property means: ``robustness`` (``local_robustness.py``) and ``Query`` (``query.py``), ``Network.classify``; of a property that is given
   beside the certificate, its reader (``formats/vnnlib/``), ``Property.holds`` and ``Property.over_integers``
   (``property.py``);
-* this room: ``evaluate.py`` (intervals and bounds), ``cases.py`` (what a case implies), and this module (the tree);
+* this room: ``evaluate.py`` (intervals and bounds), ``prices.py`` (the same of rows with prices), ``cases.py`` (what a case
+  implies), and this module (the tree);
 * float64 sums and products of integers that stay below 2**53 (the argument is in ``evaluate.py``), in PyTorch and NumPy;
 * SHA-256, by which network and certificate name each other.
 
@@ -213,7 +214,7 @@ class _Proof:
         self._net = ExactNetwork(query.network, source)
         self._check_features()
         self._cases = Cases(self._net, query, arrays["form"], source)
-        self._rows = Rows(certificate, self._net, self._cases)
+        self._rows = Rows(certificate, self._net, self._cases, source)
         # Where in the arrays of leaves, splits and cuts the entries of each node begin.
         self._leaf, self._split = _before(kind == LEAF), _before(kind == SPLIT)
         self._cut = (int(arrays["common"].sum()) + _before(arrays["cut_count"]))[_before(kind == CUT)]

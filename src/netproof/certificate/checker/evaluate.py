@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ from netproof.errors import CertificateError
 from netproof.network import Network
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.base import Affine
+
+if TYPE_CHECKING:
+    from netproof.certificate.checker.prices import Priced
 
 #: pieces of staircases looked at together
 _BLOCK = 1 << 15
@@ -163,7 +167,13 @@ class ExactNetwork:
                 k += 1
         return replace(region, low=tuple(lows), high=tuple(highs))
 
-    def backward(self, region: Region, seeds: dict[int, tuple[Tensor, Tensor]], s: Sequence[Tensor]) -> Backward:
+    def backward(
+        self,
+        region: Region,
+        seeds: dict[int, tuple[Tensor, Tensor]],
+        s: Sequence[Tensor],
+        priced: Priced | None = None,
+    ) -> Backward:
         """The bound of an objective on sets none of which has an empty interval.
 
         Parameters
@@ -171,6 +181,7 @@ class ExactNetwork:
         region : one set per row of multipliers
         seeds : for some nodes the objective's coefficients ``[U, n]`` and the sums of absolute values behind them
         s : multipliers, one ``[U, n_k]`` per activation
+        priced : prices in place of the first activation's multipliers
         """
         graph, received = self.graph, dict(seeds)
         value = region.lower.new_zeros(len(region))
@@ -190,6 +201,12 @@ class ExactNetwork:
                 k -= 1
                 v, v_size = handed or (torch.zeros_like(s[k]), torch.zeros_like(s[k]))
                 low, high = region.low[k], region.high[k]
+                if k == 0 and priced is not None:
+                    phi, image = priced.conjugates(self.stairs[0], v, low, high)
+                    value = value + phi.sum(-1)
+                    size = size + (v_size * image).sum(-1) + 3 * priced.size
+                    vs.append(v)
+                    continue
                 phi, image = self.stairs[k].conjugate(v, s[k], low, high, self._features[k])
                 value = value + phi.sum(-1)
                 size = size + (v_size * image + s[k].abs() * torch.maximum(low.abs(), high.abs())).sum(-1)
@@ -198,7 +215,12 @@ class ExactNetwork:
             for operand, share in zip(node.operands, passed, strict=True):
                 before = received.get(operand)
                 received[operand] = share if before is None else (before[0] + share[0], before[1] + share[1])
-        if 0 in received:
+        if priced is not None:
+            v, v_size = received.get(0) or (torch.zeros_like(priced.pull),) * 2
+            pull = priced.pull + v * (region.upper - region.lower)
+            value = value + (v * region.lower).sum(-1) + priced.offset + pull.clamp(min=0).sum(-1)
+            size = size + 3 * (v_size * torch.maximum(region.lower.abs(), region.upper.abs())).sum(-1)
+        elif 0 in received:
             v, v_size = received[0]
             # Twice: the centre and the radius of the box are doubled to stay integers.
             twice = v * (region.lower + region.upper) + v.abs() * (region.upper - region.lower)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from netproof.certificate.checker.cases import Cases, tensor
 from netproof.certificate.checker.evaluate import LIMIT, ExactNetwork
+from netproof.certificate.checker.prices import FirstLayer, Priced, units_of
 from netproof.certificate.checker.region import Cuts, Region
 from netproof.certificate.contents import Certificate, Counts, Integers
 
@@ -23,7 +24,7 @@ class Rows:
     ``at_once`` is how many sets are worth taking together, within a bound on memory.
     """
 
-    def __init__(self, certificate: Certificate, net: ExactNetwork, cases: Cases) -> None:
+    def __init__(self, certificate: Certificate, net: ExactNetwork, cases: Cases, source: str = "certificate") -> None:
         arrays, multipliers = certificate.arrays, Counts.of(certificate).multipliers
         self._net, self._cases = net, cases
         self._exponent = arrays["row_exponent"]
@@ -35,6 +36,18 @@ class Rows:
         width = 16 * sum(node.size for node in net.graph.nodes) + 3 * multipliers * certificate.outputs
         width += 8 * net.stairs[-1].levels if cases.has_order else 0
         self.at_once = max(1, min(_AT_ONCE, _WORK // (8 * width)))
+        #: of every row its place among those with prices, or -1
+        self._place = np.full(rows, -1, np.int64)
+        self._layer: FirstLayer | None = None
+        self._priced_at_once = self.at_once
+        if len(arrays["price_row"]):
+            self._layer = FirstLayer(net.graph, source)
+            priced = arrays["price_row"]
+            self._place[priced] = np.arange(len(priced))
+            self._inputs = torch.from_numpy(arrays["price_input"].copy())
+            shape = (len(priced), len(self._kept[0]), len(self._inputs))
+            self._differences = arrays["price_difference"].reshape(shape)
+            self._priced_at_once = max(1, min(self.at_once, _WORK // (8 * 12 * self._layer.weight.numel())))
 
     def bounds(self, region: Region, case: Tensor, cuts: Cuts, row: Integers) -> Tensor:
         """What row ``row[i]`` bounds on the part that cut ``i`` cuts off from its set: ``[T]``.
@@ -50,13 +63,23 @@ class Rows:
         follows: multipliers that are not admissible, or sums beyond ``2**52``.
         """
         bounds = torch.empty(len(cuts), dtype=torch.float64)
+        priced = self._place[row] >= 0
+        for some, at_once in ((~priced, self.at_once), (priced, self._priced_at_once)):
+            at = torch.from_numpy(np.flatnonzero(some))
+            if len(at):
+                bounds[at] = self._alike(region, case, cuts.take(at), row[some], at_once)
+        return bounds
+
+    def _alike(self, region: Region, case: Tensor, cuts: Cuts, row: Integers, at_once: int) -> Tensor:
+        """As :meth:`bounds`, of rows that all have prices or none, so many sets at once."""
+        bounds = torch.empty(len(cuts), dtype=torch.float64)
         # Cuts of one set by one row have all of the bound in common but one phi.
         pair, unit = np.unique(cuts.node.numpy() * len(self._exponent) + row, return_inverse=True)
         order = unit.argsort(kind="stable")
-        stops = np.searchsorted(unit[order], np.arange(0, len(pair) + self.at_once, self.at_once))
+        stops = np.searchsorted(unit[order], np.arange(0, len(pair) + at_once, at_once))
         for number, (start, stop) in enumerate(itertools.pairwise(stops)):
-            some, first = torch.from_numpy(order[start:stop]), number * self.at_once
-            node, rows = np.divmod(pair[first : first + self.at_once], len(self._exponent))
+            some, first = torch.from_numpy(order[start:stop]), number * at_once
+            node, rows = np.divmod(pair[first : first + at_once], len(self._exponent))
             of = torch.from_numpy(unit[order[start:stop]] - first)
             bounds[some] = self._bounds(region.take(torch.from_numpy(node)), case[node], cuts.take(some), of, rows)
         return bounds
@@ -70,7 +93,8 @@ class Rows:
             s.append(torch.zeros(len(row), features, dtype=torch.float64))
             s[-1][:, kept] = tensor(values[row])
         admissible, constant, size, seeds = cases.seeds(case, mu)
-        whole = net.backward(region, seeds, s)
+        priced = self._priced(region, row, s[0]) if s else None
+        whole = net.backward(region, seeds, s, priced)
         value, size = (constant + whole.value)[of], (size + whole.size)[of]
         empty = torch.zeros(len(of), dtype=torch.bool)
         q_low, q_high = cases.label_range(region, case, of)
@@ -85,7 +109,12 @@ class Rows:
             empty[at] = new_low > new_high
             new_low, new_high = (torch.where(empty[at], old, new) for old, new in ((low, new_low), (high, new_high)))
             v, t, feature = whole.v[k][where], s[k][where], cuts.feature[at]
-            before, after = (net.stairs[k].conjugate(v, t, *r, feature)[0] for r in ((low, high), (new_low, new_high)))
+            before, after = (
+                net.stairs[k].conjugate(v, t, *r, feature)[0]
+                if k or priced is None
+                else priced.conjugate(net.stairs[0], v, *r, of[at], feature)
+                for r in ((low, high), (new_low, new_high))
+            )
             # In this order no partial sum exceeds the sum of the absolute values.
             value[at] = (value[at] - before) + after
             if cases.has_order and k == len(s) - 1:
@@ -100,3 +129,15 @@ class Rows:
         bound = (value - times) * torch.exp2(-tensor(self._exponent[row]))[of]
         bound = torch.where(exact & admissible[of], bound, torch.inf)
         return torch.where(empty | (d == torch.inf), -torch.inf, bound)
+
+    def _priced(self, region: Region, row: Integers, s: Tensor) -> Priced | None:
+        """The prices of rows that have them, on their sets; None for rows that have none."""
+        if self._layer is None or self._place[row[0]] < 0:
+            return None
+        prices = s[..., None].repeat(1, 1, self._layer.weight.shape[1])
+        differences = self._differences[self._place[row]]
+        kept = self._kept[0][:, None]
+        # Sums of two entries of a certificate: 64-bit integers hold them.
+        values = self._s[0][row][..., None] + differences
+        prices[:, kept, self._inputs] = units_of(values)
+        return Priced(self._layer, region, prices)

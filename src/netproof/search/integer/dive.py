@@ -35,6 +35,7 @@ class Diver:
     solver : of the graph's linear programs
     attacker : looks for witnesses near their points
     iterations : of the solver, per level
+    most : the largest share of the search's time that dives may take
 
     Attributes
     ----------
@@ -42,7 +43,15 @@ class Diver:
     share : of the search's time that dives are worth: little where the last one was refuted high up
     """
 
-    def __init__(self, graph: Graph, cases: Cases, solver: InteriorSolver, attacker: Attacker, iterations: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        cases: Cases,
+        solver: InteriorSolver,
+        attacker: Attacker,
+        iterations: int,
+        most: float = DIVE.most,
+    ) -> None:
         self._graph = graph
         self._cases = cases
         self._solver = solver
@@ -53,7 +62,8 @@ class Diver:
         self._start: tuple[Tensor, ...] = ()
         self._dives = self._level = 0
         self._width = self._whole = 0.0
-        self.seconds, self.share = 0.0, DIVE.most
+        self._most = most
+        self.seconds, self.share = 0.0, most
 
     @property
     def running(self) -> bool:
@@ -67,7 +77,7 @@ class Diver:
         self._start = tuple(part.double() for part in multipliers.beta)
         if self._dives:
             reach = 1 - self._width / max(self._whole, 1.0)
-            self.share = min(max(2 * DIVE.most * reach, DIVE.least), DIVE.most)
+            self.share = min(max(2 * self._most * reach, DIVE.least), self._most)
         self._dives += 1
         self._level = 0
         self._whole = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, evaluate_dual
+from netproof.bounds.envelope.layer import first_layer
+from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
@@ -35,6 +38,7 @@ from netproof.search.branching import (
 )
 from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.dive import Diver
+from netproof.search.integer.envelopes import Enveloped, Enveloper
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
 from netproof.search.outcome import Outcome
@@ -46,11 +50,15 @@ from netproof.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class _Bounded(Rows):
-    """Open subproblems with their exact bounds, and the linear program's points where it was solved."""
+    """Open subproblems with their exact bounds, and the linear program's points where it was solved.
+
+    Where envelopes were used (of all rows or of none), ``point`` is what they bound, without the first layer.
+    """
 
     batch: Subproblems
     point: DualPoint
     program: InteriorResult | None
+    envelopes: Enveloped | None = None
 
 
 class Search:
@@ -93,20 +101,27 @@ class Search:
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._tree: WorstFirst[Subproblems] = WorstFirst(settings.memory, log)
+        self._proof_log = log
+        # Of the last activation only the range matters. With several hidden layers envelopes of the first do not pay for
+        # themselves, and what a certificate could not hold is not used for a proof.
+        used = len(self._graph.activations) == 2 and (log is None or first_layer(query.network.graph) is not None)
+        layer = first_layer(self._graph) if used else None
+        self._enveloper = None if layer is None else Enveloper(self._graph, self._graph32, layer, self._cases)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
-            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
-        self._proof_log = log
+            most = DIVE.most if self._enveloper is None else DIVE.most_with_envelopes
+            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations, most)
         if log is not None:
             log.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
         self._spent = torch.zeros(len(self._cases), dtype=torch.float32)
-        # when the search began, after how long it is time for an alignment, and whether any case has begun anew
-        self._begun, self._next_alignment, self._restarted = 0.0, 0.0, False
+        # when the search began, and the work done until then; after how much it is time for an alignment, and for dives
+        self._begun = self._worked = self._next_alignment = 0.0
+        self._first_dive = math.inf if self._enveloper is None else INTEGER.first_dive
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
-        begun = time.monotonic()
+        begun, worked = time.monotonic(), time.thread_time()
         case = torch.arange(len(self._cases))
         if self._settings.attack:
             found = self._attacker.corners(case, deadline)
@@ -124,7 +139,7 @@ class Search:
             return self._sat(found, "bound")
         if not len(self._tree):
             return Outcome(Verdict.UNSAT, self._tree.count, method="bound")
-        self._begun, self._next_alignment = begun, INTEGER.first_alignment
+        self._begun, self._worked, self._next_alignment = begun, worked, INTEGER.first_alignment
         return self._tree.search(
             lambda batch: self._step(batch, region, deadline),
             self._effort.batch,
@@ -134,21 +149,22 @@ class Search:
 
     def _step(self, batch: Subproblems, region: Region, deadline: float) -> Outcome | None:
         """Bound a batch and split what stays open; attacks and restarts when it is time for them."""
-        if self._settings.attack and time.monotonic() - self._begun >= self._next_alignment:
+        if self._settings.attack and time.thread_time() - self._worked >= self._next_alignment:
             found = self._attacker.align(batch.case, deadline)
-            self._next_alignment = INTEGER.next_alignment * (time.monotonic() - self._begun)
+            self._next_alignment = INTEGER.next_alignment * (time.thread_time() - self._worked)
             if found is not None:
                 return self._sat(found, "attack")
         found = self._process(batch)
         if found is None and self._interior is not None:
-            stubborn = (self._spent >= INTEGER.restart).nonzero()[:, 0]
+            most = INTEGER.restart if self._enveloper is None else INTEGER.restart // 2
+            stubborn = (self._spent >= most).nonzero()[:, 0]
             if len(stubborn):
                 self._spent[stubborn] = -torch.inf
-                self._restarted = True
+                self._first_dive = 0.0
                 found = self._restart(stubborn, region, deadline)
         if found is not None:
             return self._sat(found, "search")
-        found = self._dive(deadline) if self._restarted else None
+        found = self._dive(deadline) if time.thread_time() - self._worked >= self._first_dive else None
         return None if found is None else self._sat(found, "attack")
 
     def _end_by_enumeration(self, region: Region) -> Outcome | None:
@@ -171,7 +187,7 @@ class Search:
         now = time.monotonic()
         while found is None and self._diver.seconds < self._diver.share * (now - self._begun) and now < deadline:
             if not self._diver.running:
-                if len(self._tree) < INTEGER.dive_from * DIVE.beam:
+                if len(self._tree) < INTEGER.dive_from * DIVE.beam and self._enveloper is None:
                     break
                 self._diver.begin(self._tree.peek(DIVE.beam))
             found = self._diver.advance(deadline)
@@ -191,7 +207,7 @@ class Search:
         still_open = self._tree.pop(len(self._tree))
         again = torch.isin(still_open.case, case)
         self._tree.add(still_open.take((~again).nonzero()[:, 0]))
-        case = torch.unique(still_open.case[again])
+        case = torch.unique(self._without_prices(still_open.take(again)).case)
         if not len(case):
             return None
         roots = self._root(case, region)
@@ -233,27 +249,32 @@ class Search:
         case, region, node = case[kept], region.take(kept), node[kept]
         zeros = tuple(torch.zeros(r.shape, dtype=torch.float32) for r in region.range_lower)
         infinite = torch.full((len(case),), torch.inf, dtype=torch.float64)
-        return Subproblems(case, region, Parameters(zeros, zeros), infinite, node)
+        return Subproblems(case, region, Parameters(zeros, zeros), infinite, node, torch.full_like(case, -1))
 
     def _sat(self, witness: Tensor, method: str) -> Outcome:
         return self._tree.sat(self._attacker.witness(witness), method)
 
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
+        if batch.region.lower.shape[0] > 1:
+            batch = self._without_prices(batch)
+        inherited = batch.prices >= 0
+        if bool(inherited.any()) and not bool(inherited.all()):
+            # What was open before there were envelopes, and the halves of what they have bounded.
+            found = self._process(batch.take(~inherited), root=root)
+            return self._process(batch.take(inherited)) if found is None else found
         self._tree.count += len(batch)
         self._spent += torch.bincount(batch.case, minlength=len(self._cases))
         rows, region = tighten_by_cases(self._graph, self._cases, batch.case, batch.region)
+        batch = replace(self._left(batch, rows), region=region)
         if not len(rows):
             return None
-        batch = replace(batch.take(rows), region=region)
         bounded = self._refute(batch, root)
-        if not len(bounded.batch):
-            return None
-        points = bounded.point.x
-        if bounded.program is not None:
-            points = torch.cat([points, bounded.program.x.round()])
-        found = self._attacker.replay(points)
-        if found is not None:
+        found = self._replay(bounded)
+        if found is None and self._enveloper is not None and len(bounded.batch) and region.lower.shape[0] == 1:
+            bounded = self._refute_by_envelopes(bounded, self._enveloper)
+            found = self._replay(bounded)
+        if found is not None or not len(bounded.batch):
             return found
         # Where the box is a single point, the replay has settled it.
         box = bounded.batch.region
@@ -264,34 +285,80 @@ class Search:
         if not len(rows):
             return None
         bounded = bounded.take(rows)
-        region = reduce_ranges(bounded.point)
+        if bounded.envelopes is not None and self._enveloper is not None:
+            region = self._enveloper.reduce(bounded.batch.region, bounded.envelopes.point)
+        else:
+            region = reduce_ranges(bounded.point)
         if self._proof_log is not None:
             parts = self._cases.objective_parts(bounded.batch.case, bounded.batch.region)
-            self._proof_log.reduction(
-                bounded.batch.node, bounded.batch.region, region, Multiplied(bounded.point.s, parts)
-            )
+            prices = None if bounded.envelopes is None else bounded.envelopes.stored
+            by = Multiplied(bounded.point.s, parts, prices)
+            self._proof_log.reduction(bounded.batch.node, bounded.batch.region, region, by)
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
-        self._tree.add(self._branch(batch, bounded.program))
+        self._tree.add(self._branch(batch, bounded))
         return None
+
+    def _replay(self, bounded: _Bounded) -> Tensor | None:
+        """A witness among the points that attain bounds."""
+        if not len(bounded.batch):
+            return None
+        points = [bounded.point.x]
+        if bounded.program is not None:
+            points.append(bounded.program.x.round())
+        if bounded.envelopes is not None:
+            points.append(bounded.envelopes.middle.round())
+        return self._attacker.replay(torch.cat(points))
 
     def _refute(self, batch: Subproblems, root: bool) -> _Bounded:
         """Improve multipliers and keep the subproblems whose exact bound is not negative."""
+        if bool((batch.prices >= 0).any()) and self._interior is not None:
+            # What their parents' envelopes left of multipliers is where the program starts from.
+            return self._refute_by_program(batch, list(batch.parameters.beta), self._interior)
         bounded = self._refute_first_order(batch, root)
         if self._interior is None or not len(bounded.batch):
             return bounded
-        batch, point = bounded.batch, bounded.point
+        return self._refute_by_program(bounded.batch, bounded.point.s, self._interior)
+
+    def _refute_by_program(self, batch: Subproblems, s: Sequence[Tensor | None], interior: InteriorSolver) -> _Bounded:
+        """What the linear program leaves open of subproblems."""
         relaxation = Relaxation(self._graph, batch.region)
         objective = self._cases.objective(batch.case, batch.region)
         start = [
-            torch.zeros_like(low) if m is None else m for m, low in zip(point.s, batch.region.range_lower, strict=True)
+            torch.zeros_like(low) if m is None else m.double()
+            for m, low in zip(s, batch.region.range_lower, strict=True)
         ]
-        program = self._interior.solve(relaxation, objective, start, self._effort.iterations, INTEGER.goal)
+        program = interior.solve(relaxation, objective, start, self._effort.iterations, INTEGER.goal)
         exact, _ = evaluate_exact(relaxation, objective, program.s)
         rows = self._still_open(batch, exact)
-        zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
-        parameters = Parameters(zeros, tuple(m.float() for m in program.s))
-        batch = replace(batch, parameters=parameters)
-        return _Bounded(batch.take(rows), exact.take(rows), program.take(rows))
+        if not bool((batch.prices >= 0).any()):
+            zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
+            batch = replace(batch, parameters=Parameters(zeros, tuple(m.float() for m in program.s)))
+        return _Bounded(self._left(batch, rows), exact.take(rows), program.take(rows))
+
+    def _refute_by_envelopes(self, bounded: _Bounded, enveloper: Enveloper) -> _Bounded:
+        """What envelopes leave open of subproblems, all of which have their parents' prices to start from, or none.
+
+        What the linear program gives is a worse start than the parent's multipliers, however much better its bound.
+        """
+        batch, parameters = bounded.batch, bounded.batch.parameters
+        inherits = bool((batch.prices >= 0).any())
+        inherited = enveloper.pool.take(batch.prices) if inherits else None
+        low = batch.region.range_lower
+        s = (
+            parameters.beta
+            if inherits
+            else [torch.zeros_like(r) if m is None else m for m, r in zip(bounded.point.s, low, strict=True)]
+        )
+        found = enveloper.bound(batch.case, batch.region, s, inherited)
+        above = found.point.above.s
+        beta = tuple(m.float() if new is None else new.float() for m, new in zip(s, above, strict=True))
+        taken = torch.full_like(batch.prices, -1)
+        zeros = tuple(torch.zeros_like(m) for m in beta)
+        batch = replace(batch, parameters=Parameters(zeros, beta), prices=taken)
+        rows = self._still_open(batch, found.point.above, found.stored)
+        program = None if bounded.program is None else bounded.program.take(rows)
+        found = found.take(rows)
+        return _Bounded(batch.take(rows), found.point.above, program, found)
 
     def _refute_first_order(self, batch: Subproblems, root: bool) -> _Bounded:
         """The better of CROWN's and the parent's multipliers, improved by first-order steps."""
@@ -316,16 +383,52 @@ class Search:
         rows = self._still_open(batch, exact)
         return _Bounded(replace(batch, parameters=parameters).take(rows), exact.take(rows), None)
 
-    def _still_open(self, batch: Subproblems, exact: DualPoint) -> Tensor:
+    def _still_open(self, batch: Subproblems, exact: DualPoint, prices: StoredPrices | None = None) -> Tensor:
         """The rows that an exact bound does not refute; the others go on record."""
         if self._proof_log is not None:
             refuted = (exact.value < 0).nonzero()[:, 0]
             parts = self._cases.objective_parts(batch.case[refuted], batch.region.take(refuted))
-            self._proof_log.leaf(batch.node[refuted], Multiplied(exact.take(refuted).s, parts))
+            of_refuted = None if prices is None else prices.take(refuted)
+            self._proof_log.leaf(batch.node[refuted], Multiplied(exact.take(refuted).s, parts, of_refuted))
         return (exact.value >= 0).nonzero()[:, 0]
 
-    def _branch(self, batch: Subproblems, program: InteriorResult | None) -> Subproblems:
+    def _left(self, batch: Subproblems, rows: Tensor) -> Subproblems:
+        """Some rows of a batch; what parents have kept for the others goes."""
+        gone = torch.ones(len(batch), dtype=torch.bool).index_fill_(0, rows, False)
+        self._without_prices(batch.take(gone))
+        return batch.take(rows)
+
+    def _without_prices(self, batch: Subproblems) -> Subproblems:
+        """Subproblems that begin without what their parents have kept for them."""
+        if self._enveloper is not None:
+            self._enveloper.pool.take(batch.prices[batch.prices >= 0])
+        return replace(batch, prices=torch.full_like(batch.prices, -1))
+
+    def _branch(self, batch: Subproblems, bounded: _Bounded) -> Subproblems:
         """Split every row in two."""
+        if bounded.envelopes is None or self._enveloper is None:
+            chosen = self._chosen(batch, bounded.program)
+        else:
+            chosen = self._chosen_by_envelopes(batch, bounded.envelopes)
+            if bool((chosen.k >= 0).all()):
+                batch = replace(batch, prices=self._enveloper.pool.put(bounded.envelopes.stored, 2))
+        children = batch.take(torch.arange(len(batch)).repeat(2))
+        node = children.node if self._proof_log is None else self._proof_log.split(batch.node, chosen)
+        return replace(children, region=split_regions(self._graph, batch.region, chosen), node=node)
+
+    def _chosen_by_envelopes(self, batch: Subproblems, found: Enveloped) -> Split:
+        """Where to split every row, judged at the input on which the neurons agree."""
+        values = self._graph.values(found.middle)
+        a = [values[self._graph.nodes[i].operands[0]] for i in self._graph.activations]
+        v = (found.point.received, *found.point.above.v[1:])
+        outputs = self._cases.splittable(batch.case)
+        split, gap = program_candidates(self._graph, batch.region, v, a, outputs, 1)
+        return split.at(torch.zeros_like(batch.case)).where(
+            torch.isfinite(gap[:, 0]), input_split(batch.region, found.point.above)
+        )
+
+    def _chosen(self, batch: Subproblems, program: InteriorResult | None) -> Split:
+        """Where to split every row, at the program's point or (None) by a look-ahead."""
         region = batch.region
         objective = self._cases.objective(batch.case, region)
         double = Parameters(
@@ -337,21 +440,14 @@ class Search:
             split, gap = program_candidates(self._graph, region, point.v, program.a, outputs, 1)
         else:
             split, gap = gap_candidates(point, outputs, self._effort.look_ahead)
-        chosen = input_split(region, point)
-        rows = torch.isfinite(gap[:, 0]).nonzero()[:, 0]
-        if len(rows):
-            picked = Split(split.k[rows], split.feature[rows], split.point[rows])
-            if picked.k.shape[1] > 1:
-                picked = self._looked_ahead(batch.take(rows), double.take(rows), picked, torch.isfinite(gap[rows]))
-            for whole, part in (
-                (chosen.k, picked.k),
-                (chosen.feature, picked.feature),
-                (chosen.point, picked.point),
-            ):
-                whole[rows] = part.reshape(-1)
-        children = batch.take(torch.arange(len(batch)).repeat(2))
-        node = children.node if self._proof_log is None else self._proof_log.split(batch.node, chosen)
-        return replace(children, region=split_regions(self._graph, region, chosen), node=node)
+        usable = torch.isfinite(gap)
+        rows = usable[:, 0].nonzero()[:, 0]
+        best = split.at(torch.zeros_like(batch.case))
+        if split.k.shape[1] > 1 and len(rows):
+            picked = self._looked_ahead(batch.take(rows), double.take(rows), split.take(rows), usable[rows])
+            for whole, part in ((best.k, picked.k), (best.feature, picked.feature), (best.point, picked.point)):
+                whole[rows] = part
+        return best.where(usable[:, 0], input_split(region, point))
 
     def _looked_ahead(self, batch: Subproblems, parameters: Parameters, split: Split, usable: Tensor) -> Split:
         """Of each row's candidates the one with which the halves' bounds are smallest, at the row's own multipliers."""

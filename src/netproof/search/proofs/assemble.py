@@ -9,8 +9,7 @@ without them, then with those above what failed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,24 +17,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.bounds.dual import DualPoint
+from netproof.bounds.envelope.bound import EnvelopePoint
+from netproof.bounds.envelope.layer import first_layer
+from netproof.bounds.envelope.reduce import envelope_cuts_hold
 from netproof.bounds.ranges.reduce import cuts_hold
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.conditions.cases import tighten_by_cases
 from netproof.query import Query
 from netproof.rows import Rows
 from netproof.search.branching import Split, split_regions
-from netproof.search.proofs.digits import CUT_BITS, LEAF_BITS, Proves, Rounded, refutes, round_rows
+from netproof.search.proofs.digits import CUT_BITS, LEAF_BITS, PRICED_BITS, Proves, Rounded, refutes, round_rows
 from netproof.search.proofs.index import CaseForms, ProofIndex
-from netproof.search.proofs.log import CutRecords, ProofLog
+from netproof.search.proofs.log import CutRecords, ProofLog, RecordedPrices
+from netproof.search.proofs.written import Made, RoundedRows, Written
 
 #: nodes gone through at once
 _ROWS = 1024
+#: rows with prices rounded at once
+_PRICED_ROWS = 8
 _EMPTY, _LEAF, _CUT, _SPLIT, _POINTS = range(5)
 #: tries: without cuts that share a row, with those above failures, with all of them
 _TRIES = 3
-
-#: activation from 1, feature, side, end, row
-Made = tuple[int, int, int, int, int]
 
 
 class ProofGap(Exception):  # noqa: N818 - not an error of the input's
@@ -51,34 +53,6 @@ def prove(queries: Sequence[Query], logs: Sequence[ProofLog]) -> list[dict[str, 
     ProofGap : a record that is no proof
     """
     return _Assembly(queries, logs).proofs()
-
-
-@dataclass(eq=False)
-class _Written:
-    """What has been written of one query's proof; rows of multipliers in the order of the file."""
-
-    units: list[Tensor] = field(default_factory=list)
-    exponent: list[Tensor] = field(default_factory=list)
-    constraint: list[Tensor] = field(default_factory=list)
-    rows: int = 0
-    common: list[int] = field(default_factory=list)
-    kind: list[int] = field(default_factory=list)
-    leaf_row: list[int] = field(default_factory=list)
-    cut_count: list[int] = field(default_factory=list)
-    cuts: list[Made] = field(default_factory=list)
-    splits: list[tuple[int, int, int]] = field(default_factory=list)
-
-    def copy(self) -> _Written:
-        """A copy that can be written on."""
-        return _Written(**{f.name: copy(getattr(self, f.name)) for f in fields(self)})
-
-    def add_rows(self, rounded: Rounded, which: Tensor, constraint: Tensor) -> range:
-        """Append the rows ``which`` of multipliers; returns their numbers."""
-        self.units.append(rounded.units[which])
-        self.exponent.append(rounded.exponent[which])
-        self.constraint.append(constraint[which])
-        self.rows += len(which)
-        return range(self.rows - len(which), self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +90,10 @@ class _Assembly:
     def __init__(self, queries: Sequence[Query], logs: Sequence[ProofLog]) -> None:
         self._queries = queries
         self._graph = queries[0].network.graph
+        self._layer = first_layer(self._graph)
         self._forms = CaseForms(queries, logs)
         self._index = ProofIndex(queries, logs)
-        self._written = [_Written() for _ in queries]
+        self._written = [Written() for _ in queries]
         #: nodes whose shared cuts are made
         self._used = torch.zeros(self._index.nodes, dtype=torch.bool)
         self._history: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -255,7 +230,9 @@ class _Assembly:
         """Write the multipliers of leaves; which of them are proved."""
         at = self._index.leaf[leaves.node]
         constraint = self._constraint(leaves.case, self._index.leaf_constraint[at])
-        rounded = self._round(leaves.case, constraint, leaves.region, self._index.leaf_rows[at], LEAF_BITS, refutes)
+        prices = [self._index.leaf_prices.get(i) for i in at.tolist()]
+        rows = self._index.leaf_rows[at]
+        rounded = self._round(leaves.case, constraint, leaves.region, rows, (LEAF_BITS, refutes), prices)
         query = self._forms.query[leaves.case]
         for number in torch.unique(query).tolist():
             written, mine = self._written[number], (query == number).nonzero()[:, 0]
@@ -291,10 +268,16 @@ class _Assembly:
         rows = torch.stack([cuts.rows[cuts.row[i]] for cuts, i in picked])
         constraint = self._constraint(level.case, torch.stack([cuts.constraint[cuts.row[i]] for cuts, i in picked]))
 
-        def proves(which: Tensor, point: DualPoint) -> Tensor:
-            return cuts_hold(point, [r[which] for r in reductions.lowers], [r[which] for r in reductions.uppers])
+        def proves(which: Tensor, point: DualPoint | EnvelopePoint) -> Tensor:
+            ends = [r[which] for r in reductions.lowers], [r[which] for r in reductions.uppers]
+            if isinstance(point, DualPoint):
+                return cuts_hold(point, *ends)
+            assert self._layer is not None
+            box = self._layer.on_box(point.above.region.lower[:1], point.above.region.upper[:1])
+            return envelope_cuts_hold(box, point, *ends)
 
-        rounded = self._round(level.case, constraint, level.region, rows, CUT_BITS, proves)
+        prices = [None if cuts.prices is None else cuts.prices.row(int(cuts.row[i])) for cuts, i in picked]
+        rounded = self._round(level.case, constraint, level.region, rows, (CUT_BITS, proves), prices)
         result = []
         for i, query in enumerate(self._forms.query[level.case].tolist()):
             made: list[Made] = []
@@ -330,7 +313,7 @@ class _Assembly:
             left_out = _left_out(region, level, feature, lower, end)
             cases = case.expand(len(row))
             constraint = self._constraint(cases, cuts.constraint[row])
-            rounded = self._round(cases, constraint, left_out, cuts.rows[row], CUT_BITS, refutes)
+            rounded = self._round(cases, constraint, left_out, cuts.rows[row], (CUT_BITS, refutes))
             proved = rounded.proved.nonzero()[:, 0]
             numbers = self._written[query].add_rows(rounded, proved, constraint)
             made += [
@@ -359,57 +342,57 @@ class _Assembly:
         return torch.minimum(constraint, self._forms.constraints[case] - 1)
 
     def _round(
-        self, case: Tensor, constraint: Tensor, region: Region, rows: Tensor, bits: Sequence[int], proves: Proves
-    ) -> Rounded:
+        self,
+        case: Tensor,
+        constraint: Tensor,
+        region: Region,
+        rows: Tensor,
+        aim: tuple[Sequence[int], Proves],
+        prices: Sequence[RecordedPrices | None] = (),
+    ) -> RoundedRows:
+        bits, proves = aim
         result = Rounded.nothing(rows)
+        made: dict[int, Tensor] = {}
+        priced = torch.zeros(len(rows), dtype=torch.bool)
+        if prices:
+            priced = torch.tensor([p is not None for p in prices], dtype=torch.bool)
         for mine, cases, number in self._forms.of(case):
+            plain, with_prices = (~priced[mine]).nonzero()[:, 0], priced[mine].nonzero()[:, 0]
+            # Rows with prices are evaluated on one box.
+            at_once = _PRICED_ROWS if region.lower.shape[0] == 1 else 1
+            for at in (plain, *torch.split(with_prices, at_once)):
+                some = mine[at]
+                if not len(some):
+                    continue
 
-            def of_mine(which: Tensor, point: DualPoint, mine: Tensor = mine) -> Tensor:
-                return proves(mine[which], point)
+                def of_some(which: Tensor, point: DualPoint | EnvelopePoint, some: Tensor = some) -> Tensor:
+                    return proves(some[which], point)
 
-            result.put(
-                mine,
-                round_rows(self._graph, cases, number, constraint[mine], region.take(mine), rows[mine], bits, of_mine),
-            )
-        return result
+                part = region.take(some)
+                about = (self._graph, cases, number[at], constraint[some], part, rows[some])
+                if bool(priced[some[0]]):
+                    assert self._layer is not None
+                    given = torch.stack([self._prices(prices[i]) for i in some.tolist()])
+                    box = self._layer.on_box(part.lower[:1], part.upper[:1])
+                    rounded = round_rows(*about, PRICED_BITS, of_some, (box, given))
+                    assert rounded.prices is not None
+                    made.update(zip(some.tolist(), rounded.prices, strict=True))
+                else:
+                    rounded = round_rows(*about, bits, of_some)
+                result.put(some, rounded)
+        return RoundedRows(result.units, result.exponent, result.proved, made)
+
+    def _prices(self, recorded: RecordedPrices | None) -> Tensor:
+        """Prices on the queries' own graph, ``[m, n]``."""
+        assert recorded is not None and self._layer is not None
+        full = torch.zeros(self._layer.weight.shape, dtype=torch.float64)
+        full[recorded.features[:, None], recorded.inputs] = recorded.stored.values(torch.float64)[0]
+        return full
 
     def _arrays(self, query: int) -> dict[str, NDArray[np.int64]]:
-        written = self._written[query]
-        sizes = [self._graph.nodes[i].size for i in self._graph.activations]
         mine = self._forms.query == query
-        units = torch.cat([torch.zeros(0, 1 + sum(sizes), dtype=torch.int64), *written.units])
-        constraint = torch.cat([torch.zeros(0, dtype=torch.int64), *written.constraint])
-        exponent = torch.cat([torch.zeros(0, dtype=torch.int64), *written.exponent])
         most = max(self._forms.constraints[mine].tolist(), default=1)
-        mu = torch.zeros(len(units), most, dtype=torch.int64)
-        mu[torch.arange(len(units)), constraint] = units[:, 0]
-        kept = [part.any(0).nonzero()[:, 0] for part in torch.split(units[:, 1:], sizes, 1)]
-        starts = np.cumsum([1, *sizes]).tolist()
-        none = torch.zeros(0, dtype=torch.int64)
-        columns = torch.cat([none, *(start + features for start, features in zip(starts, kept, strict=False))])
-        cuts = np.array(written.cuts, dtype=np.int64).reshape(-1, 5)
-        splits = np.array(written.splits, dtype=np.int64).reshape(-1, 3)
-        arrays = {
-            "form": self._forms.is_order[mine].long().numpy(),
-            "kept": [len(features) for features in kept],
-            "kept_feature": torch.cat([none, *kept]).numpy(),
-            "row_exponent": exponent.numpy(),
-            "row_mu": mu.reshape(-1).numpy(),
-            "row_s": units[:, columns].reshape(-1).numpy(),
-            "common": written.common,
-            "kind": written.kind,
-            "leaf_row": written.leaf_row,
-            "cut_count": written.cut_count,
-            "cut_activation": cuts[:, 0],
-            "cut_feature": cuts[:, 1],
-            "cut_side": cuts[:, 2],
-            "cut_end": cuts[:, 3],
-            "cut_row": cuts[:, 4],
-            "split_activation": splits[:, 0],
-            "split_feature": splits[:, 1],
-            "split_point": splits[:, 2],
-        }
-        return {name: np.asarray(values, dtype=np.int64) for name, values in arrays.items()}
+        return self._written[query].arrays(self._graph, self._forms.is_order[mine], most)
 
 
 def _rows_of(reductions: _Reductions, rows: Tensor) -> _Reductions:

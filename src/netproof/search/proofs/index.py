@@ -11,7 +11,7 @@ from torch import Tensor
 from netproof.conditions.cases import Cases, linear_cases, order_cases
 from netproof.query import Query
 from netproof.search.branching import Split
-from netproof.search.proofs.log import CutRecords, ProofLog
+from netproof.search.proofs.log import CutRecords, ProofLog, RecordedPrices
 
 
 class ProofIndex:
@@ -24,6 +24,7 @@ class ProofIndex:
     is_point : ``[nodes]`` bool
     next : ``[nodes]``, what is left of a node after its own cuts, or ``-1``
     leaf_rows, leaf_constraint : multipliers ``[L, 1 + n]`` and the constraint that ``mu`` is for
+    leaf_prices : prices of some of these rows, by position
     splits, children : the splits and their ``[S, 2]`` nodes
     has_own, has_shared : ``[nodes]`` bool, whether there are cuts in ``own`` or ``shared``
     own : node to its cuts that have a row of multipliers each
@@ -90,12 +91,15 @@ class ProofIndex:
 
     def _join(self, starts: list[int], logs: Sequence[ProofLog]) -> None:
         none = torch.zeros(0, dtype=torch.int64)
+        self.leaf_prices: dict[int, RecordedPrices] = {}
         rows, constraint = [torch.zeros(0, 1 + sum(logs[0].sizes), dtype=torch.float64)], [none]
         k, feature, point, children = [none], [none], [none.double()], [torch.zeros(0, 2, dtype=torch.int64)]
         leaves = splits = 0
         for start, log in zip(starts, logs, strict=False):
             for item in log.leaves:
                 self.leaf[start + item.node] = torch.arange(leaves, leaves + len(item.node))
+                if item.prices is not None:
+                    self.leaf_prices.update({leaves + i: item.prices.row(i) for i in range(len(item.node))})
                 rows.append(item.rows)
                 constraint.append(item.constraint)
                 leaves += len(item.node)

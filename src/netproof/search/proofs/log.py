@@ -14,12 +14,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.ranges.tighten import RangeCuts
 from netproof.bounds.region import Region
 from netproof.conditions.cases import ObjectiveParts, Windows
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split
 from netproof.search.integer.presolve import Presolved
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedPrices:
+    """Prices of some features of the first layer for some inputs, both as the query's own graph counts them; of the others 0."""
+
+    features: Tensor
+    inputs: Tensor
+    stored: StoredPrices
+
+    def row(self, number: int) -> RecordedPrices:
+        """One row."""
+        return RecordedPrices(self.features, self.inputs, self.stored.take(torch.tensor([number])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +48,7 @@ class CutRecords:
     k, feature, lower, end : ``[N]``, the activation, its feature, whether the lower end, and the new end
     row : ``[N]``, which of ``rows``
     rows, constraint : ``[M, 1 + n]`` and ``[M]``, multipliers and the constraint of the case that ``mu`` is for
+    prices : of the first layer, ``M`` rows; None where these are multipliers alone
     """
 
     node: Tensor
@@ -46,15 +61,17 @@ class CutRecords:
     row: Tensor
     rows: Tensor
     constraint: Tensor
+    prices: RecordedPrices | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class LeafRecords:
-    """Nodes ``[N]`` refuted by multipliers ``[N, 1 + n]`` for one constraint ``[N]`` of their case."""
+    """Nodes ``[N]`` refuted by multipliers ``[N, 1 + n]`` for one constraint ``[N]`` of their case, and by prices, if any."""
 
     node: Tensor
     rows: Tensor
     constraint: Tensor
+    prices: RecordedPrices | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +86,12 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Multiplied:
-    """What refutes nodes ``[N]``: multipliers of activations (None where there are none), and
-    :meth:`netproof.conditions.cases.Cases.objective_parts` there."""
+    """What refutes nodes ``[N]``: multipliers of activations (None where there are none),
+    :meth:`netproof.conditions.cases.Cases.objective_parts` there, and prices of the first layer, if any."""
 
     s: Sequence[Tensor | None]
     parts: ObjectiveParts
+    prices: StoredPrices | None = None
 
 
 class ProofLog:
@@ -161,7 +179,7 @@ class ProofLog:
         """Nodes that multipliers refute."""
         if len(node):
             rows, constraint = self._rows(len(node), by.s, by.parts)
-            self.leaves.append(LeafRecords(node, rows, constraint))
+            self.leaves.append(LeafRecords(node, rows, constraint, self._recorded(by.prices)))
 
     def split(self, node: Tensor, split: Split) -> Tensor:
         """Nodes split in two: the nodes of all lower halves, then of all upper halves."""
@@ -204,6 +222,7 @@ class ProofLog:
                 owner,
                 rows,
                 constraint,
+                self._recorded(by.prices),
             )
         )
 
@@ -253,6 +272,12 @@ class ProofLog:
             mine = split.k == k
             feature[mine] = features[split.feature[mine]]
         self.splits.append(Splits(node, Split(split.k.clone(), feature, split.point), lower, upper))
+
+    def _recorded(self, prices: StoredPrices | None) -> RecordedPrices | None:
+        if prices is None:
+            return None
+        self.bytes += prices.bytes
+        return RecordedPrices(self._features[0], self._inputs, prices)
 
     def _rows(self, count: int, s: Sequence[Tensor | None], parts: ObjectiveParts) -> tuple[Tensor, Tensor]:
         """Multipliers ``[count, 1 + n]`` on the query's own graph."""

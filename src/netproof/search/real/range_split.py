@@ -68,6 +68,7 @@ class RangeSplit:
             Parameters(zeros, zeros),
             infinite,
             torch.zeros_like(case) if self._record is None else self._record.root(case, region),
+            torch.full_like(case, -1),
         )
         with self._solver:
             self._leaves = RangeLeaves(self._graph, region, self._constraints, self._solver)

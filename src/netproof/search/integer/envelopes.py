@@ -1,0 +1,151 @@
+"""Envelopes in the search: what they bound, cut and split, and the prices that open subproblems hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netproof.bounds.envelope.bound import EnvelopePoint
+from netproof.bounds.envelope.exact import evaluate_envelopes_exact
+from netproof.bounds.envelope.layer import FirstLayer
+from netproof.bounds.envelope.reduce import reduce_ranges_by_envelopes
+from netproof.bounds.envelope.steps import Schedule, improve
+from netproof.bounds.envelope.stored import StoredPrices
+from netproof.bounds.region import Region
+from netproof.bounds.relaxation import Relaxation
+from netproof.conditions.cases import Cases
+from netproof.effort.integer import INTEGER
+from netproof.graph.graph import Graph
+from netproof.rows import Rows
+
+#: steps at a root, and in a subproblem, which begins where its parent ended
+ROOT, BELOW = Schedule(60, 0.5, 0.95, INTEGER.goal), Schedule(60, 0.3, 0.95, INTEGER.goal)
+#: rows evaluated at once, which bounds the memory for it
+_AT_ONCE = 16
+
+
+class PricePool:
+    """The prices of subproblems that were split, by number; those of a number go when both halves were taken.
+
+    Attributes
+    ----------
+    bytes : what they occupy
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._held: dict[int, tuple[StoredPrices, int]] = {}
+        self._next = 0
+
+    def put(self, prices: StoredPrices, count: int) -> Tensor:
+        """Keep rows, each of which will be taken ``count`` times: their numbers, ``[B]``."""
+        first = self._next
+        for row in range(len(prices.exponent)):
+            one = prices.take(torch.tensor([row]))
+            self._held[self._next] = (one, count)
+            self.bytes += one.bytes
+            self._next += 1
+        return torch.arange(first, self._next)
+
+    def take(self, numbers: Tensor) -> StoredPrices:
+        """The rows of numbers."""
+        rows = []
+        for number in numbers.tolist():
+            one, count = self._held.pop(number)
+            if count > 1:
+                self._held[number] = (one, count - 1)
+            else:
+                self.bytes -= one.bytes
+            rows.append(one)
+        if not rows:
+            nothing = torch.zeros(0, dtype=torch.float64)
+            return StoredPrices(nothing.to(torch.int16), nothing)
+        return StoredPrices.concatenate(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Enveloped(Rows):
+    """Bounded subproblems.
+
+    Attributes
+    ----------
+    point : the exact evaluation; without what is needed for nothing but bounds
+    stored : the prices that it is of
+    middle : ``[B, n]``, an input near which the neurons agree
+    """
+
+    point: EnvelopePoint
+    stored: StoredPrices
+    middle: Tensor
+
+
+class Enveloper:
+    """Envelopes on one presolved graph.
+
+    Parameters
+    ----------
+    graph, light : the graph, and the same in float32
+    layer : its first layer
+    cases : its cases
+    """
+
+    def __init__(self, graph: Graph, light: Graph, layer: FirstLayer, cases: Cases) -> None:
+        self._graph, self._light, self._cases = graph, light, cases
+        self._layer, self._light_layer = layer, layer.to(torch.float32)
+        self.pool = PricePool()
+
+    def bound(
+        self,
+        case: Tensor,
+        region: Region,
+        s: Sequence[Tensor],
+        prices: StoredPrices | None = None,
+    ) -> Enveloped:
+        """Bound rows.
+
+        Parameters
+        ----------
+        s : multipliers to start from
+        prices : those of the rows' parents; None starts from one multiplier per neuron
+        """
+        parts = []
+        for rows in torch.split(torch.arange(len(case)), _AT_ONCE):
+            some = None if prices is None else prices.take(rows)
+            parts.append(self._bound(case[rows], region.take(rows), [m[rows] for m in s], some))
+        return Enveloped.concatenate(parts)
+
+    def _bound(
+        self,
+        case: Tensor,
+        region: Region,
+        s: Sequence[Tensor],
+        prices: StoredPrices | None,
+    ) -> Enveloped:
+        objective, light_region = self._cases.objective(case, region), region.to(torch.float32)
+        light_box = self._light_layer.on_box(light_region.lower, light_region.upper)
+        if prices is None:
+            start = s[0].float()[..., None].expand(-1, -1, light_box.reach.shape[1]).contiguous()
+        else:
+            start = prices.values(torch.float32)
+        found = improve(
+            Relaxation(self._light, light_region),
+            light_box,
+            objective.to(torch.float32),
+            start,
+            [m.float() for m in s],
+            ROOT if prices is None else BELOW,
+        )
+        box = self._layer.on_box(region.lower, region.upper)
+        relaxation = Relaxation(self._graph, region)
+        multipliers = [m.double() for m in found.s]
+        values, order = found.prices.values(torch.float64), found.prices.order()
+        exact, _ = evaluate_envelopes_exact(relaxation, box, objective, multipliers, values, order)
+        return Enveloped(exact, found.prices, region.lower + found.middle.double() * (region.upper - region.lower))
+
+    def reduce(self, region: Region, point: EnvelopePoint) -> Region:
+        """Cut off the ends of ranges that an exact evaluation excludes."""
+        box = self._layer.on_box(region.lower, region.upper)
+        return reduce_ranges_by_envelopes(box, point)

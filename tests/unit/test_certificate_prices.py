@@ -1,0 +1,101 @@
+"""Prices in certificates: the file, what is refused in it, and a proof that needs them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import netproof
+from netproof.certificate.checker.check import check
+from netproof.certificate.contents import PRICES, Certificate, arrays_of
+from netproof.certificate.format import decode, encode
+from netproof.certificate.make import certificate_of
+from netproof.demo.digits import load_digits
+from netproof.errors import CertificateError, ProofError
+
+
+@pytest.fixture(scope="module")
+def proved() -> tuple[Certificate, netproof.Network]:
+    """A proof with prices of a digit of the demo, of which linear programs alone could prove a good deal."""
+    digits = load_digits()
+    query = netproof.robustness(digits.network, digits.image(11), int(digits.labels[11]), 7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("netproof.search.integer.engine.has_interior_solver", lambda graph: False)
+        result = netproof.verify(query, netproof.Settings(proofs=True, attack=False, timeout=600.0))
+    certificate = certificate_of(query, result)
+    assert isinstance(certificate, Certificate) and len(certificate.arrays["price_row"])
+    return certificate, digits.network
+
+
+def changed(certificate: Certificate, **arrays: object) -> Certificate:
+    return replace(certificate, arrays=arrays_of(**{**certificate.arrays, **arrays}))
+
+
+def test_a_proof_with_prices_is_accepted_and_written_as_version_2(proved):
+    certificate, network = proved
+    data = encode(certificate)
+    assert data[8:12] == b"\2\0\0\0"
+    again = decode(data)
+    assert all(np.array_equal(again.arrays[name], certificate.arrays[name]) for name in certificate.arrays)
+    assert check(again, network).claim == "unsat"
+    assert encode(again) == data
+
+
+def test_the_prices_are_what_proves_it(proved):
+    certificate, network = proved
+    without = changed(certificate, **dict.fromkeys(PRICES, ()))
+    data = encode(without)
+    assert data[8:12] == b"\1\0\0\0" and b"price" not in data
+    with pytest.raises(ProofError):
+        check(decode(data), network)
+
+
+def test_prices_that_are_much_too_high_prove_nothing(proved):
+    certificate, network = proved
+    values = certificate.arrays["price_difference"].copy()
+    values[values != 0] *= 1000
+    with pytest.raises(ProofError):
+        check(changed(certificate, price_difference=values), network)
+
+
+def test_what_does_not_fit_is_refused(proved):
+    certificate, network = proved
+    arrays = certificate.arrays
+    row, told, values = arrays["price_row"], arrays["price_input"], arrays["price_difference"]
+    rows = len(arrays["row_exponent"])
+    for wrong in (
+        {"price_difference": values[:-1]},
+        {"price_difference": np.append(values, 0)},
+        {"price_row": row[:-1]},
+        {"price_row": np.append(row[:-1], rows)},
+        {"price_row": np.append(-1, row[1:])},
+        {"price_input": told[::-1]},
+        {"price_input": np.append(told[:-1], certificate.inputs)},
+        {"price_input": np.append(told[:-1], told[-2])},
+        {"price_input": np.append(-1, told[1:])},
+    ):
+        with pytest.raises(CertificateError):
+            decode(encode(changed(certificate, **wrong)))
+        with pytest.raises(CertificateError):
+            check(changed(certificate, **wrong), network)
+    if len(row) > 1:
+        with pytest.raises(CertificateError, match="does not ascend"):
+            check(changed(certificate, price_row=row[::-1]), network)
+
+
+def test_numbers_beyond_any_sum_are_refused(proved):
+    certificate, network = proved
+    values = np.full_like(certificate.arrays["price_difference"], 2**53 - 1)
+    with pytest.raises(ProofError, match="no exact bound"):
+        check(changed(certificate, price_difference=values), network)
+
+
+def test_a_witness_has_no_prices(proved):
+    certificate, network = proved
+    image = certificate.arrays["image"]
+    given = {name: values for name, values in certificate.arrays.items() if name in (*PRICES, "image")}
+    claim = replace(certificate, claim="sat", arrays=arrays_of(**given, witness=image))
+    with pytest.raises(CertificateError, match="price"):
+        check(claim, network)

@@ -1,0 +1,60 @@
+"""Prices kept for halves of splits, and where splits come from when one kind has none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from netproof.bounds.envelope.stored import StoredPrices
+from netproof.search.branching import Split
+from netproof.search.integer.envelopes import PricePool
+
+
+def stored(*values: float) -> StoredPrices:
+    return StoredPrices.of(torch.tensor(values, dtype=torch.float64)[:, None, None].expand(-1, 2, 3).contiguous())
+
+
+def test_prices_go_when_both_halves_have_taken_them():
+    pool = PricePool()
+    numbers = pool.put(stored(1.0, -2.0), 2)
+    full = pool.bytes
+    assert full == stored(1.0, -2.0).bytes
+    taken = pool.take(numbers.flip(0))
+    assert taken.values(torch.float64)[:, 0, 0].tolist() == [-2.0, 1.0]
+    assert pool.bytes == full
+    again = pool.take(torch.tensor([int(numbers[0])]))
+    assert again.values(torch.float64)[0, 1, 2] == 1.0
+    assert pool.bytes == full // 2
+    with pytest.raises(KeyError):
+        pool.take(numbers[:1])
+    pool.take(numbers[1:])
+    assert pool.bytes == 0
+
+
+def test_numbers_are_not_used_again_and_nothing_is_a_batch_too():
+    pool = PricePool()
+    first, second = pool.put(stored(1.0), 1), pool.put(stored(3.0), 1)
+    assert first.tolist() != second.tolist()
+    assert len(pool.take(torch.zeros(0, dtype=torch.int64)).exponent) == 0
+    assert pool.take(second).values(torch.float32)[0, 0, 0] == 3.0
+
+
+def test_both_halves_may_take_theirs_at_once():
+    pool = PricePool()
+    number = pool.put(stored(0.25), 2)
+    assert pool.take(number.repeat(2)).values(torch.float64)[:, 0, 0].tolist() == [0.25, 0.25]
+    assert pool.bytes == 0
+
+
+def test_prices_of_zero_and_of_all_sizes_are_stored():
+    values = stored(0.0, 1e-12, 3e-5, 0.7, 5e4).values(torch.float64)[:, 0, 0]
+    assert values[0] == 0
+    assert torch.allclose(values[2:], torch.tensor([3e-5, 0.7, 5e4], dtype=torch.float64), rtol=1e-4)
+    assert abs(float(values[1])) <= 2.0**-40
+
+
+def test_other_splits_where_there_are_none():
+    first = Split(torch.tensor([0, 1]), torch.tensor([4, 5]), torch.tensor([7.0, 8.0]))
+    other = Split(torch.tensor([-1, -1]), torch.tensor([2, 3]), torch.tensor([1.0, 2.0]))
+    chosen = first.where(torch.tensor([True, False]), other)
+    assert (chosen.k.tolist(), chosen.feature.tolist(), chosen.point.tolist()) == ([0, -1], [4, 3], [7.0, 2.0])
