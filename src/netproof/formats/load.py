@@ -38,9 +38,9 @@ class _Format:
     read: Callable[[Path, FixedPoint | None, str | None], Network]
 
 
-def _no_widths(path: Path, widths: FixedPoint | None) -> None:
+def _no_widths(path: Path, widths: FixedPoint | None, why: str) -> None:
     if widths is not None and widths != FixedPoint():
-        raise InputError("bit widths", f"the numbers in {path} are taken as they are", "leave them out")
+        raise InputError("bit widths", f"{path} {why}: its numbers are taken as they are", "leave them out")
 
 
 def _no_runtime(path: Path, runtime: str | None) -> None:
@@ -59,14 +59,14 @@ def _read_onnx(path: Path, widths: FixedPoint | None, runtime: str | None) -> Ne
     from netproof.formats.onnx.read import read_onnx
 
     _no_runtime(path, runtime)
-    _no_widths(path, widths)
+    _no_widths(path, widths, "is not quantized")
     return read_onnx(path)
 
 
 def _read_tflite(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
     from netproof.formats.tflite.read import read_tflite
 
-    _no_widths(path, widths)
+    _no_widths(path, widths, "is quantized already")
     return read_tflite(path, runtime)
 
 
