@@ -126,7 +126,9 @@ def test_a_bound_of_zero_refutes_nothing(monkeypatch):
     monkeypatch.setattr(verify_real, "rows_at_once", lambda *_: count)
     cases = torch.arange(count)
     roots = verify_real._Roots(None, region)
-    left = verify_real._root(Relaxation(graph, region), constraints, Rounding.of(graph, region), cases, float("inf"), roots)
+    left = verify_real._root(
+        Relaxation(graph, region), constraints, Rounding.of(graph, region), cases, float("inf"), roots
+    )
     assert left.tolist() == [1, 2, 3]
     monkeypatch.setattr(verify_real, "interval_bound", lambda *_: Lines.value[None])
     left = verify_real._left_by_intervals(graph, region, constraints, Rounding.of(graph, region), cases, roots)

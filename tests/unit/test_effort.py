@@ -39,6 +39,7 @@ PINNED = {
         "most_cuts": 20,
         "paces": (32.0, 64.0, 128.0),
         "most": 0.3,
+        "most_with_envelopes": 0.5,
         "least": 0.05,
         "descent_every": 4,
     },
@@ -50,6 +51,7 @@ PINNED = {
         "long": 128,
         "dive_from": 4,
         "restart": 256,
+        "first_dive": 0.3,
     },
     "INTEGER_ATTACK": {
         "starts_per_case": 32,
