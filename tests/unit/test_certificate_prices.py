@@ -9,6 +9,7 @@ import pytest
 
 import netproof
 from netproof.certificate.checker.check import check
+from netproof.certificate.checker.prices import Priced
 from netproof.certificate.contents import PRICES, Certificate, arrays_of
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
@@ -90,6 +91,24 @@ def test_numbers_beyond_any_sum_are_refused(proved):
     values = np.full_like(certificate.arrays["price_difference"], 2**53 - 1)
     with pytest.raises(ProofError, match="no exact bound"):
         check(changed(certificate, price_difference=values), network)
+
+
+def test_memory_does_not_grow_with_the_cuts_of_a_row(proved, monkeypatch):
+    certificate, network = proved
+    arrays, count = certificate.arrays, 1 << 15
+    cuts = {"activation": 1, "feature": 0, "side": 0, "end": 0, "row": int(arrays["price_row"][0])}
+    more = {f"cut_{name}": np.append([value] * count, arrays[f"cut_{name}"]) for name, value in cuts.items()}
+    sizes: list[int] = []
+    once = Priced._conjugate
+
+    def counted(self, stairs, v, *others):
+        sizes.append(len(v))
+        return once(self, stairs, v, *others)
+
+    monkeypatch.setattr(Priced, "_conjugate", counted)
+    with pytest.raises(ProofError, match="common cuts"):
+        check(changed(certificate, common=np.append(count, arrays["common"]), **more), network)
+    assert sum(sizes) > count and max(sizes) * certificate.inputs < 1 << 20
 
 
 def test_a_witness_has_no_prices(proved):
