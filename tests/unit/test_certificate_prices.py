@@ -6,14 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import netproof
 from netproof.certificate.checker.check import check
+from netproof.certificate.checker.prices import Priced
 from netproof.certificate.contents import PRICES, Certificate, arrays_of
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
 from netproof.demo.digits import load_digits
 from netproof.errors import CertificateError, ProofError
+from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.linear import Linear
+from netproof.search.proofs.written import RoundedRows, Written
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +96,48 @@ def test_numbers_beyond_any_sum_are_refused(proved):
     values = np.full_like(certificate.arrays["price_difference"], 2**53 - 1)
     with pytest.raises(ProofError, match="no exact bound"):
         check(changed(certificate, price_difference=values), network)
+
+
+@pytest.mark.parametrize("matters", [None, torch.tensor([[True, True, False], [False, True, True]])])
+def test_every_price_that_matters_is_written_as_it_is(matters):
+    builder = GraphBuilder(Arithmetic.INTEGER, (3,))
+    zeros = torch.zeros(2, 3, dtype=torch.float64)
+    first = builder.add("first", Linear(zeros, zeros[:, 0]), builder.input)
+    builder.add("steps", Staircase(zeros[:1, :1], zeros[:1, 0]), first)
+    # Input 0 has no price at all where others have: that of nothing else than the neuron's own multiplier.
+    prices = torch.tensor([[0, 6, 4], [0, 9, -3]], dtype=torch.int32)
+    written, one = Written(), torch.zeros(1, dtype=torch.int64)
+    proved = RoundedRows(torch.tensor([[1, 7, 7]]), one, one == 0, {0: prices})
+    written.add_rows(proved, one, one)
+    arrays = written.arrays(builder.build(), torch.tensor([False]), 1, matters)
+    told, features = arrays["price_input"], arrays["kept_feature"]
+    read = np.zeros((2, 3), np.int64)
+    read[features] = arrays["row_s"][:, None]
+    read[features[:, None], told] += arrays["price_difference"].reshape(len(features), len(told))
+    assert not ((read != prices.numpy()) & (matters is None or matters.numpy())).any()
+    assert told.tolist() == [0, 1, 2]
+    if matters is not None:  # an input that stays where it is
+        assert written.arrays(builder.build(), torch.tensor([False]), 1, matters & matters[1])[
+            "price_input"
+        ].tolist() == [1, 2]
+
+
+def test_memory_does_not_grow_with_the_cuts_of_a_row(proved, monkeypatch):
+    certificate, network = proved
+    arrays, count = certificate.arrays, 1 << 15
+    cuts = {"activation": 1, "feature": 0, "side": 0, "end": 0, "row": int(arrays["price_row"][0])}
+    more = {f"cut_{name}": np.append([value] * count, arrays[f"cut_{name}"]) for name, value in cuts.items()}
+    sizes: list[int] = []
+    once = Priced._conjugate
+
+    def counted(self, stairs, v, *others):
+        sizes.append(len(v))
+        return once(self, stairs, v, *others)
+
+    monkeypatch.setattr(Priced, "_conjugate", counted)
+    with pytest.raises(ProofError, match="common cuts"):
+        check(changed(certificate, common=np.append(count, arrays["common"]), **more), network)
+    assert sum(sizes) > count and max(sizes) * certificate.inputs < 1 << 20
 
 
 def test_a_witness_has_no_prices(proved):

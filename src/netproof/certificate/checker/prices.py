@@ -20,6 +20,8 @@ from netproof.operators.base import Affine
 _MOST_WEIGHTS = 1 << 22
 #: pieces of staircases looked at together
 _PIECES = 64
+#: entries of the largest arrays that are made on the way
+_BLOCK = 1 << 20
 
 
 class FirstLayer:
@@ -33,13 +35,21 @@ class FirstLayer:
                 source, f"has prices for a first layer of {size} times {inputs} weights", "use a newer netproof"
             )
         # Every node before the first activation is affine: the images of 0 and of the unit vectors are all there is.
-        values = [torch.cat([torch.zeros(1, inputs, dtype=torch.float64), torch.eye(inputs, dtype=torch.float64)])]
-        for index in range(1, node + 1):
-            operator = graph.nodes[index].operator
-            assert isinstance(operator, Affine)
-            values.append(operator.forward(*(values[i] for i in graph.nodes[index].operands)))
-        self.bias = values[node][0]
-        self.weight = (values[node][1:] - self.bias).T.contiguous()
+        points = torch.cat([torch.zeros(1, inputs, dtype=torch.float64), torch.eye(inputs, dtype=torch.float64)])
+        at_once = max(1, _BLOCK // sum(graph.nodes[i].size for i in range(node + 1)))
+        images = torch.cat([_image(graph, node, some) for some in points.split(at_once)])  # type: ignore[no-untyped-call]
+        self.bias = images[0]
+        self.weight = (images[1:] - self.bias).T.contiguous()
+
+
+def _image(graph: Graph, node: int, x: Tensor) -> Tensor:
+    """The values of a node that nothing but affine nodes comes before."""
+    values = [x]
+    for index in range(1, node + 1):
+        operator = graph.nodes[index].operator
+        assert isinstance(operator, Affine)
+        values.append(operator.forward(*(values[i] for i in graph.nodes[index].operands)))
+    return values[node]
 
 
 class Priced:
@@ -78,14 +88,26 @@ class Priced:
         return self.conjugate(stairs, *flat).reshape(v.shape), torch.maximum(first, last)
 
     def conjugate(self, stairs: Stairs, v: Tensor, low: Tensor, high: Tensor, rows: Tensor, feature: Tensor) -> Tensor:
-        """``phi`` of features of sets on ranges within their intervals: ``[T]``.
+        """``phi`` of features of sets on ranges within their intervals: ``[T]``; ``-inf`` where no input reaches the range."""
+        at_once = max(1, _BLOCK // (self._price.shape[-1] + _PIECES))
+        parts = zip(*(part.split(at_once) for part in (v, low, high, rows, feature)), strict=True)  # type: ignore[no-untyped-call]
+        return torch.cat([self._conjugate(stairs, *some) for some in parts])
+
+    def _conjugate(self, stairs: Stairs, v: Tensor, low: Tensor, high: Tensor, rows: Tensor, feature: Tensor) -> Tensor:
+        """As :meth:`conjugate`, all at once.
 
         The cheapest way to a value takes the inputs in the order of their prices, so that its cost is convex in the
         value: on a flat piece of the staircase the best value is the one nearest to that of least cost.
+
+        What intervals leave of a chain of affine nodes may be wider than what inputs reach. There is no way to a value
+        out of reach, and none of the sums of absolute values would cover its cost.
         """
         price, way, cost = self._price[rows, feature], self._way[rows, feature], self._cost[rows, feature]
         least = self._least[rows, feature]
         cheapest = least + way.gather(1, (price < 0).sum(1, keepdim=True))[:, 0]
+        low, high = torch.maximum(low, least), torch.minimum(high, least + way[:, -1])
+        reached = low <= high
+        low, high = (torch.where(reached, end, least) for end in (low, high))
         first, last = stairs.level(low, feature), stairs.level(high, feature)
         best = torch.full_like(v, -torch.inf)
         most = int((last - first).max()) + 1 if len(v) else 0
@@ -102,7 +124,7 @@ class Priced:
             paid = cost.gather(1, count) + (moved - way.gather(1, count)) * price.gather(1, count)
             value = v[:, None] * (stairs.base[of] + at) - paid
             best = torch.maximum(best, torch.where(there, value, -torch.inf).amax(1))
-        return best
+        return torch.where(reached, best, -torch.inf)
 
 
 def units_of(values: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Tensor:

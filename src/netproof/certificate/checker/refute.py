@@ -115,8 +115,8 @@ class Rows:
                 else priced.conjugate(net.stairs[0], v, *r, of[at], feature)
                 for r in ((low, high), (new_low, new_high))
             )
-            # In this order no partial sum exceeds the sum of the absolute values.
-            value[at] = (value[at] - before) + after
+            # In this order no partial sum exceeds the sum of the absolute values. Of a set that no input reaches all is proved.
+            value[at] = torch.where(before == -torch.inf, -torch.inf, (value[at] - before) + after)
             if cases.has_order and k == len(s) - 1:
                 label = feature == cases.q[case[of[at]]]
                 q_low[at] = torch.where(label, new_low, q_low[at])

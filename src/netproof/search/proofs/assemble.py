@@ -392,7 +392,10 @@ class _Assembly:
     def _arrays(self, query: int) -> dict[str, NDArray[np.int64]]:
         mine = self._forms.query == query
         most = max(self._forms.constraints[mine].tolist(), default=1)
-        return self._written[query].arrays(self._graph, self._forms.is_order[mine], most)
+        asked, matters = self._queries[query], None
+        if self._layer is not None:
+            matters = (self._layer.weight != 0) & (asked.lower < asked.upper)
+        return self._written[query].arrays(self._graph, self._forms.is_order[mine], most, matters)
 
 
 def _rows_of(reductions: _Reductions, rows: Tensor) -> _Reductions:

@@ -57,7 +57,9 @@ class Written:
         self.rows += len(which)
         return range(self.rows - len(which), self.rows)
 
-    def arrays(self, graph: Graph, is_order: Tensor, most: int) -> dict[str, NDArray[np.int64]]:
+    def arrays(
+        self, graph: Graph, is_order: Tensor, most: int, matters: Tensor | None = None
+    ) -> dict[str, NDArray[np.int64]]:
         """The arrays of a certificate from ``form`` on.
 
         Parameters
@@ -65,23 +67,27 @@ class Written:
         graph : the query's own
         is_order : of every case of the query, whether in order form
         most : the largest number of constraints of a case
+        matters : ``[m, n]`` bool, which neurons of the first layer move with which inputs, elsewhere a price is of no
+            meaning; None for all
         """
         sizes = [graph.nodes[i].size for i in graph.activations]
         units = torch.cat([torch.zeros(0, 1 + sum(sizes), dtype=torch.int64), *self.units])
         constraint = torch.cat([torch.zeros(0, dtype=torch.int64), *self.constraint])
         exponent = torch.cat([torch.zeros(0, dtype=torch.int64), *self.exponent])
         prices = [(row, self.prices[row]) for row in sorted(self.prices)]
+        inputs = torch.zeros(graph.input.size, dtype=torch.bool)
         for row, units_of in prices:
             # Of a row with prices the first activation's multipliers are what its prices are told from.
             middle = (units_of.amax(1).long() + units_of.amin(1).long()) // 2
             units[row, 1 : 1 + len(middle)] = middle
+            # A price of 0 is one that has to be told, too.
+            told_apart = units_of != middle[:, None]
+            inputs |= (told_apart if matters is None else told_apart & matters).any(0)
         mu = torch.zeros(len(units), most, dtype=torch.int64)
         mu[torch.arange(len(units)), constraint] = units[:, 0]
         used = [part.any(0) for part in torch.split(units[:, 1:], sizes, 1)]
-        inputs = torch.zeros(graph.input.size, dtype=torch.bool)
         for _, units_of in prices:
             used[0] |= units_of.any(1)
-            inputs |= units_of.any(0)
         kept = [part.nonzero()[:, 0] for part in used]
         told = inputs.nonzero()[:, 0]
         starts = np.cumsum([1, *sizes]).tolist()
