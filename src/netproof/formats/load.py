@@ -13,7 +13,7 @@ from pathlib import Path
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_start
 from netproof.formats.fixed_point import FixedPoint
-from netproof.formats.tflite.schema import IDENTIFIER
+from netproof.formats.tflite.codes import IDENTIFIER
 from netproof.host import on_own_terms
 from netproof.network import Network
 

@@ -5,6 +5,8 @@ From ``tensorflow/lite/schema/schema.fbs``, version 3; numbers there never chang
 
 from __future__ import annotations
 
+#: bytes 4 to 7 of every file
+IDENTIFIER = b"TFL3"
 #: in the order of their numbers
 _NAMES = """
 ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from netproof.errors import FormatError
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.tflite.codes import ELEMENTS, OPTIONS, kind_name, operator_name
+from netproof.formats.tflite.codes import ELEMENTS, IDENTIFIER, OPTIONS, kind_name, operator_name
 from netproof.formats.tflite.flatbuffer import DamagedError, Table
 
-#: bytes 4 to 7 of every file
-IDENTIFIER = b"TFL3"
 _VERSION = 3
 #: tensors, operators, operands of one operator and axes of one tensor that are read at the most
 _TENSORS, _OPERATORS, _OPERANDS, _AXES = 1 << 16, 1 << 14, 1 << 8, 6

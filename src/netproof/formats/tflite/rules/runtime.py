@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netproof.errors import InputError
 from netproof.formats.tflite.rules import pairs, products, softmax, tables
@@ -54,39 +54,31 @@ class Runtime:
     rescalings: tuple[float, float] = (0.0, 2.0**16)
 
 
+_TFLM = Runtime(
+    "tflm",
+    "TensorFlow Lite Micro, and CMSIS-NN as it is built by default",
+    "tflite-micro 0.dev20261023, reference kernels",
+    products.twice_rounded,
+    products.twice_rounded,
+    products.twice_rounded,
+    pairs.added_in_fixed_point,
+    pairs.subtracted_in_fixed_point,
+    pairs.multiplied_in_fixed_point,
+    pairs.rescaled_in_fixed_point,
+    products.averaged_in_fixed_point,
+    tables.logistic_in_fixed_point,
+    tables.tanh_in_fixed_point,
+    softmax.softmax_in_fixed_point,
+    alternative=products.twice_rounded_by_single,
+)
 _RUNTIMES = (
-    Runtime(
-        "tflm",
-        "TensorFlow Lite Micro, and CMSIS-NN as it is built by default",
-        "tflite-micro 0.dev20261023, reference kernels",
-        products.twice_rounded,
-        products.twice_rounded,
-        products.twice_rounded,
-        pairs.added_in_fixed_point,
-        pairs.subtracted_in_fixed_point,
-        pairs.multiplied_in_fixed_point,
-        pairs.rescaled_in_fixed_point,
-        products.averaged_in_fixed_point,
-        tables.logistic_in_fixed_point,
-        tables.tanh_in_fixed_point,
-        softmax.softmax_in_fixed_point,
-        alternative=products.twice_rounded_by_single,
-    ),
-    Runtime(
-        "tflm-single-product",
-        "TensorFlow Lite Micro of builds that take the first product of scales in float32",
-        "sources of tflite-micro, August 2026",
-        products.twice_rounded,
-        products.twice_rounded_by_single,
-        products.twice_rounded,
-        pairs.added_in_fixed_point,
-        pairs.subtracted_in_fixed_point,
-        pairs.multiplied_in_fixed_point,
-        pairs.rescaled_in_fixed_point,
-        products.averaged_in_fixed_point,
-        tables.logistic_in_fixed_point,
-        tables.tanh_in_fixed_point,
-        softmax.softmax_in_fixed_point,
+    _TFLM,
+    replace(
+        _TFLM,
+        name="tflm-single-product",
+        title="TensorFlow Lite Micro of builds that take the first product of scales in float32",
+        source="sources of tflite-micro, August 2026",
+        dense=products.twice_rounded_by_single,
         alternative=products.twice_rounded,
     ),
     Runtime(
@@ -110,21 +102,16 @@ _RUNTIMES = (
         product_scales=(2.0**-16, 2.0**8),
         rescalings=(2.0**-8, 2.0**7),
     ),
-    Runtime(
-        "litert-ref",
-        "LiteRT with its reference kernels",
-        "ai-edge-litert 2.3.0, BUILTIN_REF",
-        products.twice_rounded,
-        products.halves_away_in_double,
-        products.halves_away_in_double,
-        pairs.added_in_fixed_point,
-        pairs.subtracted_in_fixed_point,
-        pairs.multiplied_in_fixed_point,
-        pairs.rescaled_in_fixed_point,
-        products.averaged_in_fixed_point,
-        tables.logistic_rounded,
-        tables.tanh_rounded,
-        softmax.softmax_in_fixed_point,
+    replace(
+        _TFLM,
+        name="litert-ref",
+        title="LiteRT with its reference kernels",
+        source="ai-edge-litert 2.3.0, BUILTIN_REF",
+        dense=products.halves_away_in_double,
+        dense_per_channel=products.halves_away_in_double,
+        logistic=tables.logistic_rounded,
+        tanh=tables.tanh_rounded,
+        alternative=None,
     ),
 )
 RUNTIMES = {runtime.name: runtime for runtime in _RUNTIMES}
