@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 #: one bit below float64's 53: the magnitude itself is computed with a little rounding
-_MANTISSA_BITS = 52
+MANTISSA_BITS = 52
 
 
 def evaluate_exact(
@@ -43,16 +43,21 @@ def evaluate_exact(
     if relaxation.region.lower.dtype != torch.float64:
         raise ValueError("exact evaluation needs float64")
     magnitude = _magnitude(relaxation, objective, s)
-    exponent = (_MANTISSA_BITS - 1 - torch.log2(magnitude.clamp(min=1.0)).ceil()).clamp(max=40)
-    # NaN or infinite magnitudes get the grid of the integers and fail the test below.
-    exponent = torch.where(torch.isfinite(exponent), exponent, 0.0)
+    exponent = grid_exponent(magnitude)
     scale = torch.exp2(exponent)[:, None]
     rounded = tuple(None if m is None else (m * scale).round() / scale for m in s)
-    fits = _magnitude(relaxation, objective, rounded) * torch.exp2(exponent) < 2.0**_MANTISSA_BITS
+    fits = _magnitude(relaxation, objective, rounded) * torch.exp2(exponent) < 2.0**MANTISSA_BITS
     fits &= exponent >= 0
     point = evaluate_dual(relaxation, objective, given(rounded))
     value = torch.where(fits & ~torch.isnan(point.value), point.value, torch.inf)
     return replace(point, value=value), exponent
+
+
+def grid_exponent(magnitude: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """The exponent ``p`` of a grid ``2**-p`` that numbers of such partial sums are rounded to. Whether they then fit has to be tested."""
+    exponent = (MANTISSA_BITS - 1 - torch.log2(magnitude.clamp(min=1.0)).ceil()).clamp(max=40)
+    # NaN or infinite magnitudes get the grid of the integers and fail that test.
+    return torch.where(torch.isfinite(exponent), exponent, 0.0)
 
 
 def _magnitude(

@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from netproof.bounds.deciding.exact import MANTISSA_BITS, grid_exponent
 from netproof.bounds.dual import given
 from netproof.bounds.envelope.bound import EnvelopePoint, evaluate_envelopes
 from netproof.bounds.envelope.layer import LayerBox
@@ -20,9 +21,6 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
-
-#: one bit below float64's 53: the magnitude itself is computed with a little rounding
-_MANTISSA_BITS = 52
 
 
 def evaluate_envelopes_exact(
@@ -42,13 +40,12 @@ def evaluate_envelopes_exact(
     if not relaxation.region.lower.dtype == prices.dtype == torch.float64:
         raise ValueError("exact evaluation needs float64")
     magnitude = _magnitude(relaxation, box, objective, s, prices)
-    exponent = (_MANTISSA_BITS - 1 - torch.log2(magnitude.clamp(min=1.0)).ceil()).clamp(max=40)
-    exponent = torch.where(torch.isfinite(exponent), exponent, 0.0)
+    exponent = grid_exponent(magnitude)
     scale = torch.exp2(exponent)[:, None]
     rounded = tuple(None if m is None else (m * scale).round() / scale for m in s)
     # Rounding keeps the order.
     on_grid = torch.nan_to_num((prices * scale[..., None]).round() / scale[..., None], 0.0, 0.0, 0.0)
-    fits = _magnitude(relaxation, box, objective, rounded, on_grid) * torch.exp2(exponent) < 2.0**_MANTISSA_BITS
+    fits = _magnitude(relaxation, box, objective, rounded, on_grid) * torch.exp2(exponent) < 2.0**MANTISSA_BITS
     fits &= exponent >= 0
     point = evaluate_envelopes(relaxation, box, objective, given(rounded), on_grid, order)
     value = torch.where(fits & ~torch.isnan(point.value), point.value, torch.inf)
