@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import mpmath
@@ -61,6 +62,7 @@ CURVES: dict[str, tuple[Curve, object, float, float]] = {
     "silu": (Silu(), lambda a: a / (1 + mpmath.exp(-a)), -12, 12),
     "fast silu": (Silu(1.75), lambda a: a / (1 + mpmath.exp(-mpmath.mpf(1.75) * a)), -12, 12),
     "mish": (Mish(), lambda a: a * mpmath.tanh(mpmath.log1p(mpmath.exp(a))), -12, 12),
+    "harder swish": (HardSwish(0.3, 0.25), lambda a: a * min(max(mpmath.mpf(0.3) * a + mpmath.mpf(0.25), 0), 1), -6, 6),
     "hard swish": (HardSwish(), lambda a: a * min(max(a / 6 + mpmath.mpf(1) / 2, 0), 1), -6, 6),
 }
 everyone = pytest.mark.parametrize("name", CURVES)
@@ -83,7 +85,7 @@ def ranges(name: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 def between(corners: list[tuple[mpmath.mpf, mpmath.mpf]], a: mpmath.mpf, sign: int) -> mpmath.mpf:
     """The height over ``a`` of the polyline through corners: the outermost where it is vertical."""
     heights = []
-    for (p, y), (q, z) in zip(corners, corners[1:], strict=False):
+    for (p, y), (q, z) in itertools.pairwise(corners):
         if p <= a <= q:
             heights += [y, z] if p == q else [y + (z - y) * (a - p) / (q - p)]
     return sign * max(sign * h for h in heights)
@@ -215,6 +217,6 @@ def test_periods_and_the_far_end() -> None:
 
 
 def test_bad_parameters() -> None:
-    for make in (lambda: Power(1.0), lambda: Power(math.inf), lambda: Gelu(0.0), lambda: Silu(-1.0), lambda: Elu(1.0, -1.0)):  # fmt: skip
-        with pytest.raises(ValueError, match="power|GELU|SiLU|ELU"):
+    for make in (lambda: Power(1.0), lambda: Power(math.inf), lambda: Gelu(0.0), lambda: Silu(-1.0), lambda: Elu(1.0, -1.0), lambda: HardSwish(0.0)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"power|GELU|SiLU|ELU|swish"):
             make()

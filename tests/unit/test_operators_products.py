@@ -39,7 +39,9 @@ def test_products(seed: int) -> None:
     f = Product()
     a = samples(generator, lower, upper)
     value = f.evaluate(a)
-    assert torch.equal(value[..., 0::2], a[..., 0::2] * a[..., 1::2]) and torch.equal(value[..., 0::2], value[..., 1::2])
+    assert torch.equal(value[..., 0::2], a[..., 0::2] * a[..., 1::2]) and torch.equal(
+        value[..., 0::2], value[..., 1::2]
+    )
     low, high = f.output_range(lower, upper)
     assert bool(((low <= value) & (value <= high)).all())
     v, s = torch.randn(2, *lower.shape, generator=generator, dtype=torch.float64)

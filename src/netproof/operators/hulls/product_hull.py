@@ -77,7 +77,7 @@ class ProductHull(Rows, Hull):
         Times what a feature received, of which its neighbour received as much.
         """
         of_x, of_y, _, _ = self._plane
-        return 2 * paired(of_x, of_y).expand(torch.broadcast_shapes(v.shape, self.lower.shape))
+        return 2 * paired(of_x, of_y).expand((v + self.lower).shape)
 
     def relax(self, v: Float[Tensor, "#B n"]) -> tuple[Float[Tensor, "B n"], Float[Tensor, " B"]]:
         return self._relaxed(v, *self._plane)
@@ -103,5 +103,5 @@ class ProductHull(Rows, Hull):
         self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"], cut: Float[Tensor, "*#S"]
     ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
         """All of the range: nothing is proposed."""
-        shape = torch.broadcast_shapes(v.shape, s.shape, cut.shape, self.lower.shape)
+        shape = (v + s + cut + self.lower).shape
         return self.lower.expand(shape), self.upper.expand(shape)

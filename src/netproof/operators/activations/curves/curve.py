@@ -17,6 +17,7 @@ a piece that rises, the tangent at ``q`` is not above ``f(q)`` at any ``t`` befo
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -51,6 +52,8 @@ class Curve(Activation):
     kinks : those of the breaks at which a split is worth most
     tangents : rounds of adding a tangent between any two
     steepness : how large the terms are that a slope is a sum of, where these can cancel
+    scale : what else a value is off by, in 16 ``eps``: far out, where it falls below any number, the rounding of an argument
+        counts for more than 16 ``eps`` of what is left
     least, largest : what the function never leaves
     """
 
@@ -59,6 +62,7 @@ class Curve(Activation):
     kinks: Sequence[float] = ()
     tangents = 1
     steepness = 0.0
+    scale = 0.0
     least, largest = -torch.inf, torch.inf
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Curve:
@@ -78,7 +82,7 @@ class Curve(Activation):
         return [lower, *inner, upper], list(self.bends)
 
     def _error(self, value: Tensor) -> Tensor:
-        return _rounding(value.abs())
+        return _rounding(value.abs() + self.scale)
 
     def output_range(
         self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]
@@ -117,9 +121,9 @@ class Curve(Activation):
         unknown = self.undefined(lower, upper)
         for side in (above, below):
             # Both sides have as many corners; the last one may be there several times.
-            side += side[-1:] * (most - len(side))
-            argument = torch.stack([part[0] for part in side])
-            image = torch.stack([y if not sign else y + sign * self._error(y) for _, y, sign in side])
+            padded = side + side[-1:] * (most - len(side))
+            argument = torch.stack([part[0] for part in padded])
+            image = torch.stack([y if not sign else y + sign * self._error(y) for _, y, sign in padded])
             if unknown is not None:
                 limit = self.largest if side is above else self.least
                 image = torch.where(unknown | image.isnan(), limit, image)
@@ -138,12 +142,12 @@ class Curve(Activation):
         touching = [(p, fp, self.slope(p, right=True)), (q, fq, self.slope(q, right=False))]
         for _ in range(self.tangents):
             more = [touching[0]]
-            for first, second in zip(touching, touching[1:], strict=False):
+            for first, second in itertools.pairwise(touching):
                 at = _meeting(first, second)
                 more += [(at, self.evaluate(at), self._inner_slope(at, p, q)), second]
             touching = more
         found = []
-        for first, second in zip(touching, touching[1:], strict=False):
+        for first, second in itertools.pairwise(touching):
             at = _meeting(first, second)
             lines = [self._line(*tangent, at) for tangent in (first, second)]
             high = torch.maximum(*(line + error for line, error in lines))
@@ -161,7 +165,7 @@ class Curve(Activation):
         """A tangent at a point, and what it may be off by; one with an infinite slope is met at its own point alone."""
         way = at - a
         known = torch.where(torch.isfinite(slope), slope, 0.0)
-        size = value.abs() + (known.abs() + self.steepness) * way.abs()
+        size = value.abs() + self.scale + (known.abs() + self.steepness) * way.abs()
         return value + known * way, _rounding(size)
 
     def split_point(

@@ -33,6 +33,10 @@ class Gelu(Curve):
     bends = _BENDS
     steepness = 2.0
 
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        return 0.25 * self.width
+
     def __post_init__(self) -> None:
         if not 0 < self.width < math.inf:
             raise ValueError(f"a GELU of width {self.width}")
@@ -65,6 +69,10 @@ class Silu(Curve):
     bends = _BENDS
     steepness = 2.0
 
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        return 0.25 / self.rate
+
     def __post_init__(self) -> None:
         if not 0 < self.rate < math.inf:
             raise ValueError(f"a SiLU of rate {self.rate}")
@@ -90,6 +98,7 @@ class Mish(Curve):
     name = "mish"
     bends = _BENDS
     steepness = 2.0
+    scale = 0.25
     breaks = (-2.2563763963607931, -1.1924312145154952, 1.4905711794854285)
 
     def evaluate(self, a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
@@ -102,17 +111,41 @@ class Mish(Curve):
 
 @dataclass(frozen=True)
 class HardSwish(Curve):
-    """``f(a) = a * min(max(a / 6 + 1/2, 0), 1)`` (Howard et al., 2019)."""
+    """``f(a) = a * min(max(alpha * a + beta, 0), 1)`` (Howard et al., 2019, with 1/6 and 1/2).
 
+    Parameters
+    ----------
+    alpha : finite, positive
+    beta : between 0 and 1, neither of them
+    """
+
+    alpha: float = 1 / 6
+    beta: float = 0.5
     name = "hard swish"
-    breaks = (-3.0, -1.5, 3.0)
     bends = (STRAIGHT, CONVEX, CONVEX, STRAIGHT)
-    kinks = (-3.0, 3.0)
     steepness = 1.0
 
+    def __post_init__(self) -> None:
+        if not (0 < self.alpha < math.inf and 0 < self.beta < 1):
+            raise ValueError(f"a hard swish of {self.alpha} and {self.beta}")
+
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        # Kinks are rounded numbers, and so may alpha be.
+        return 1 / self.alpha
+
+    @property
+    def breaks(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (-self.beta / self.alpha, -self.beta / (2 * self.alpha), (1 - self.beta) / self.alpha)
+
+    @property
+    def kinks(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (self.breaks[0], self.breaks[2])
+
     def evaluate(self, a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-        return torch.where(a >= 3, a, a * (a + 3).clamp(min=0) / 6)
+        return a * (self.alpha * a + self.beta).clamp(0, 1)
 
     def slope(self, a: Tensor, *, right: bool) -> Tensor:
-        inside = ((a >= -3) & (a < 3)) if right else ((a > -3) & (a <= 3))
-        return torch.where(inside, (2 * a + 3) / 6, torch.where(a > 0, 1.0, 0.0).to(a.dtype))
+        first, _, last = self.breaks
+        inside = ((a >= first) & (a < last)) if right else ((a > first) & (a <= last))
+        return torch.where(inside, 2 * self.alpha * a + self.beta, torch.where(a > 0, 1.0, 0.0).to(a.dtype))

@@ -69,7 +69,6 @@ class Step(Activation):
         return low, high
 
     def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> Hull:
-        low, high = self.output_range(lower, upper)
         jump = torch.minimum(lower.clamp(min=0), upper)
         here = (lower <= 0) & (upper >= 0)
         argument = torch.stack([lower, jump, upper])
