@@ -264,9 +264,54 @@ _KNOWN = (
     ),
     ("sri_resnet_a", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_a/instances.csv"),
     ("sri_resnet_b", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_b/instances.csv"),
+    (
+        "vit_2023",
+        "2023: 100 instances on two vision transformers, CIFAR-10",
+        "vnncomp/vit_2023/instances.csv",
+    ),
+    (
+        "nn4sys_2023",
+        "2023: 135 instances on networks in systems: indices, cardinalities, video streams",
+        "vnncomp/nn4sys_2023/instances.csv",
+    ),
+    (
+        "ml4acopf_2024",
+        "2024: 69 instances on networks that compute the flow in power grids",
+        "vnncomp/ml4acopf_2024/instances.csv",
+    ),
+    (
+        "cgan_2023",
+        "2023: 19 instances on a generator of images and a discriminator behind it",
+        "vnncomp/cgan_2023/instances.csv",
+    ),
+    (
+        "lsnc",
+        "2024: 40 instances on Lyapunov functions of a controlled quadrotor",
+        "vnncomp/lsnc/instances.csv",
+    ),
+    (
+        "dist_shift_2023",
+        "2023: 72 instances on a generator of digits and a classifier behind it",
+        "vnncomp/dist_shift_2023/instances.csv",
+    ),
+    (
+        "traffic_signs_recognition_2023",
+        "2023: 45 instances on binarized networks for traffic signs",
+        "vnncomp/traffic_signs_recognition_2023/instances.csv",
+    ),
+    (
+        "yolo_2023",
+        "2023: 36 instances on a small YOLO network",
+        "vnncomp/yolo_2023/instances.csv",
+    ),
+    (
+        "cctsdb_yolo_2023",
+        "2023: 39 instances on a YOLO network and a patch whose place is an input",
+        "vnncomp/cctsdb_yolo_2023/instances.csv",
+    ),
 )
 
-#: the benchmarks of VNN-COMP 2021 and 2022 that netproof knows by name, in the order of ``netproof bench list``
+#: the benchmarks of VNN-COMP 2021 to 2024 that netproof knows by name, in the order of ``netproof bench list``
 BENCHMARKS = tuple(
     VnncompBenchmark(name=name, description=f"VNN-COMP {description}", lists=(path,))
     for name, description, path in _KNOWN
