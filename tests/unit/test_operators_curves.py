@@ -159,6 +159,15 @@ def test_multipliers_bound_the_function(name: str) -> None:
         mine, sum_ = one.relax(v[:, j : j + 1])
         assert torch.equal(mine, s[:, j : j + 1])
         assert bool(((v * value - s * a)[..., j] <= sum_ + rounding[:, j]).all())
+    # CROWN's lines are those over the middle, or next to it.
+    middle = (lower + upper) / 2
+    for sign in (1.0, -1.0):
+        one = torch.full_like(lower, sign)
+        line = hull.conjugate(one, hull.slope(one) * one).value + hull.slope(one) * one * middle
+        thick = hull.height(one, middle) - hull.height(-one, middle)
+        assert bool(
+            (sign * (sign * line - hull.height(one, middle)) <= 1e-3 * thick.abs() + 1e-11 * (line.abs() + middle.abs() + 1)).all()
+        )
     rows_s, rows_total = hull.relax_rows(v[None])
     assert torch.equal(rows_s[0], s) and torch.allclose(rows_total[0], total, rtol=1e-12, atol=1e-12)
     mine = torch.randn(5, 30, generator=generator, dtype=torch.float64)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: units of ``eps`` that the value of a line at 0 is moved outwards by: a product, a difference, and what uses it
 _LINE_ULPS = 8
+#: steps in search of the edge over the middle
+_EDGE_STEPS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +61,24 @@ class CurveHull(PolygonHull):
 
     @staticmethod
     def _edge(argument: Tensor, image: Tensor, at: Tensor) -> Tensor:
-        """The slope of the edge of a concave boundary over a point; 0 where that is not a number."""
-        return torch.nan_to_num(_envelope(argument, image, at)[1], 0.0, 0.0, 0.0)
+        """About the slope of the edge of the concave boundary of corners over a point; 0 where that is not a number.
+
+        From a line over both ends on: the corners on either side of the point that are farthest above a line give the next
+        one. Any slope gives a valid bound; after a few steps it is the edge's.
+        """
+        at = at.expand_as(image[0])
+        left, right = argument <= at, argument >= at
+        width = argument[-1] - argument[0]
+        slope = torch.where(width > 0, (image[-1] - image[0]) / torch.where(width > 0, width, 1.0), 0.0)
+        for _ in range(_EDGE_STEPS if len(argument) > 2 else 0):
+            above = image - slope * argument
+            ends = []
+            for side in (left, right):
+                most = torch.where(side, above, -torch.inf).argmax(0, keepdim=True)
+                ends.append((argument.gather(0, most)[0], image.gather(0, most)[0]))
+            (p, y), (q, z) = ends
+            slope = torch.where(q > p, (z - y) / torch.where(q > p, q - p, 1.0), slope)
+        return torch.nan_to_num(slope, 0.0, 0.0, 0.0)
 
     def slope(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"] | None = None) -> Float[Tensor, "*#S"]:
         if at is None:

@@ -31,8 +31,12 @@ class Periodic(Curve):
         first = (lower / (math.pi / 2)).floor()
         ends = [lower]
         bends: list[int | Tensor] = []
-        for number in range(_QUARTERS + 1):
-            if number < _QUARTERS:
+        wide = (upper / (math.pi / 2)).floor() - first
+        known = wide[wide < _QUARTERS]
+        # No more pieces than some range of the batch has.
+        quarters = int(known.max()) if known.numel() else 0
+        for number in range(quarters + 1):
+            if number < quarters:
                 ends.append(torch.maximum(torch.minimum((first + (number + 1)) * (math.pi / 2), upper), ends[-1]))
             quarter = torch.remainder(first + (number + self.shift), 4)
             bends.append(torch.where(quarter < 2, CONCAVE, CONVEX))
