@@ -12,14 +12,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from netproof.errors import FormatError
-from netproof.files.opened import read_bytes
 from netproof.formats.vnnlib.formulas import LARGEST_FORM, And, Atom, Bounds, Clock, Formula, Or, parts_of
 from netproof.formats.vnnlib.linear import NUMBER, VARIABLE, LinearReader, Nested
+from netproof.formats.vnnlib.text import read_text
 from netproof.formats.vnnlib.tokens import LATER_VERSION, Tokens, printable
 from netproof.host import on_own_terms
 from netproof.property import Property
 
-_SIZE_LIMIT = 1 << 26
 _DEEPEST = 64
 _COMPARISONS = ("<=", ">=", "<", ">", "=", "==")
 #: commands that say nothing about the property, wherever they stand, and the numbers of arguments they have: with more,
@@ -32,8 +31,6 @@ _IGNORED = {
 }
 #: those of which the first is a keyword, ``:status`` for instance
 _ATTRIBUTED = ("set-info", "set-option", "get-info", "get-option")
-#: how text in other encodings begins
-_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
 
 @on_own_terms
@@ -53,19 +50,12 @@ def read_vnnlib(path: str | Path, *, deadline: float | None = None) -> Property:
         input without a bound; a file that is too large
     TimeLimitError : the deadline is over
     """
-    data = read_bytes(path, "property file", limit=_SIZE_LIMIT)
-    for mark, encoding in _OTHER_ENCODINGS.items():
-        if data.startswith(mark):
-            raise FormatError(path, f"is text in {encoding}", "save it as UTF-8")
-    return _Reader(path, data.decode("utf-8-sig", "replace"), deadline).read()
+    return _Reader(path, read_text(path), deadline).read()
 
 
 class _Reader:
     def __init__(self, path: str | Path, text: str, deadline: float | None) -> None:
         self._path = path
-        if "\0" in text:
-            line = text.count("\n", 0, text.index("\0")) + 1
-            raise FormatError(path, f"line {line} has a NUL byte, so this is no text in UTF-8", "save it as UTF-8")
         self._tokens = Tokens(path, text)
         self._clock = Clock(path, deadline)
         self._declared: dict[str, set[int]] = {"X": set(), "Y": set()}
