@@ -73,6 +73,7 @@ class Network:
     members : the models it is made of where it is none by itself (several networks side by side, hidden values, several
         inputs or outputs). What they give, one after the other, is what a witness has as its output; the graph's output
         is what constraints need of it
+    as_stored : the graph of these models before it was simplified, operator by operator as they compute it
     """
 
     graph: Graph
@@ -87,6 +88,7 @@ class Network:
     content: bytes = field(default=b"", repr=False)
     runtime: str = ""
     members: tuple[Member, ...] = ()
+    as_stored: Graph | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

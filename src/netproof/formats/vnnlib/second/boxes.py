@@ -84,8 +84,8 @@ def tighten(rows: Sequence[Row], bounds: Bounds) -> None:
 def _tighten_by(terms: Sequence[tuple[int, Fraction]], constant: Fraction, at: int, bounds: Bounds) -> bool:
     largest: list[Fraction | None] = []
     for index, coefficient in terms:
-        end = (bounds.upper if coefficient > 0 else bounds.lower).get(index)
-        largest.append(None if end is None else coefficient * end[0])
+        found = (bounds.upper if coefficient > 0 else bounds.lower).get(index)
+        largest.append(None if found is None else coefficient * found[0])
     unknown = [number for number, value in enumerate(largest) if value is None]
     if len(unknown) > 1:
         return False
@@ -99,13 +99,13 @@ def _tighten_by(terms: Sequence[tuple[int, Fraction]], constant: Fraction, at: i
         if _long(end):
             continue
         if coefficient > 0:
-            known = bounds.lower.get(index)
+            low = bounds.lower.get(index)
             bounds.raise_lower(index, end, at)
-            changed |= known is None or end > known[0]
+            changed |= low is None or end > low[0]
         else:
-            known = bounds.upper.get(index)
+            high = bounds.upper.get(index)
             bounds.lower_upper(index, end, at)
-            changed |= known is None or end < known[0]
+            changed |= high is None or end < high[0]
     return changed
 
 
