@@ -173,14 +173,10 @@ def values_of(path: Path, data: bytes, names: Sequence[str]) -> Values:
         raise FormatError(path, f"its external data: {no.problem}", no.hint) from None
     types = files[-1].types
     results = tuple(Given(name, shape, types.get(name, 0)) for name, shape in zip(names, shapes, strict=True))
-    return Values(
-        graph, files[0].inputs, results, around.sha256(data, tensors), content, tuple(translation.notes)
-    )
+    return Values(graph, files[0].inputs, results, around.sha256(data, tensors), content, tuple(translation.notes))
 
 
-def _values_graph(
-    path: Path, file: OnnxFile, around: Surroundings
-) -> tuple[Translation, Graph, list[tuple[int, ...]]]:
+def _values_graph(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Translation, Graph, list[tuple[int, ...]]]:
     """The graph of what is wanted of a file, and the shape of each value."""
     sizes = [math.prod(given.shape) for given in file.inputs]
     total = sum(sizes)

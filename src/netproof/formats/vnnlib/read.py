@@ -87,9 +87,7 @@ class _Reader:
                 )
             counts.append(len(found))
         inputs, outputs = counts
-        parts = parts_of(
-            self._tokens, self._path, "X_{}".format, inputs, self._bounds, self._formulas, self._clock
-        )
+        parts = parts_of(self._tokens, self._path, "X_{}".format, inputs, self._bounds, self._formulas, self._clock)
         return Property(str(self._path), inputs, outputs, parts)
 
     def _simple_bound(self, at: int) -> int:

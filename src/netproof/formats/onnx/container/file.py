@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OLDEST_OPSET, NEWEST_OPSET = 8, 21
 #: types of inputs, as ONNX numbers them: those of networks over the reals, and of networks of integers
-_FLOATS = {1: "float32", 11: "float64"}
+FLOATS = {1: "float32", 11: "float64"}
 _INTEGERS = {2: "uint8", 3: "int8"}
 _LARGEST_INPUT = 1 << 24
 
@@ -167,7 +167,7 @@ def parse_onnx(
     check_names(path, graph.node)
     results = tuple(wanted) or (graph.output[0].name,)
     nodes = _order(path, graph, {value.name for value in inputs}, results, constants)
-    known = _FLOATS | _INTEGERS if integers else _FLOATS
+    known = FLOATS | _INTEGERS if integers else FLOATS
     takes = tuple(
         Given(value.name, _input_shape(path, value, known), value.type.tensor_type.elem_type) for value in inputs
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,10 +28,25 @@ from netproof.network import Feed, Member, Network
 from netproof.property import LinearConstraint, Property
 
 
+@dataclass(frozen=True, eq=False)
+class AskedQuery:
+    """A query and the network of all its models.
+
+    Attributes
+    ----------
+    network, property : what is asked, and of what
+    stated : the query as its file has it
+    stored : the element type of every variable in the models, as ONNX numbers it
+    """
+
+    network: Network
+    property: Property
+    stated: StatedQuery
+    stored: dict[str, int]
+
+
 @on_own_terms
-def ask(
-    statement: Statement, files: Mapping[str, Path], *, deadline: float | None = None
-) -> tuple[Network, Property]:
+def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | None = None) -> AskedQuery:
     """The network that a query is about and what it asks of it.
 
     Parameters
@@ -76,7 +91,9 @@ def ask(
         product.graph.output.size,
         tuple(replace(part, stated=stated, arithmetic=arithmetic) for part in parts),
     )
-    return network, question
+    types = {v.name: given.type or 1 for m in models for v, given in zip(m.results, m.values.results, strict=True)}
+    types |= {v.name: given.type for m in models for v, given in zip(m.inputs, m.values.inputs, strict=True)}
+    return AskedQuery(network, question, stated, types)
 
 
 class _Inputs:
@@ -97,7 +114,9 @@ class _Inputs:
                 given[variable.first : variable.first + variable.size] = [True] * variable.size
         pairs = [pair for pair in equal_elements(always(statement.formulas)) if given[pair[0]] and given[pair[1]]]
         self.place = classes(statement.elements, pairs) if pairs else list(range(statement.elements))
-        self.elements = [element for element, is_input in enumerate(given) if is_input and self.place[element] == element]
+        self.elements = [
+            element for element, is_input in enumerate(given) if is_input and self.place[element] == element
+        ]
         numbers = {element: number for number, element in enumerate(self.elements)}
         self.number = [numbers[self.place[element]] if is_input else -1 for element, is_input in enumerate(given)]
 
@@ -189,7 +208,12 @@ def _member(model: Model, number: Sequence[int]) -> Member:
     from netproof.formats.vnnlib.second.content import with_outputs
 
     feeds = tuple(
-        Feed(given.name, tuple(number[variable.first : variable.first + variable.size]), given.shape, type_name(given.type))
+        Feed(
+            given.name,
+            tuple(number[variable.first : variable.first + variable.size]),
+            given.shape,
+            type_name(given.type),
+        )
         for variable, given in zip(model.inputs, model.values.inputs, strict=True)
     )
     names = tuple(given.name for given in model.values.results)

@@ -58,7 +58,7 @@ def read_models(statement: Statement, files: Mapping[str, Path]) -> list[Model]:
         if str(path) not in contents:
             contents[str(path)] = read_bytes(path, "network file")
         data = contents[str(path)]
-        names, inputs, outputs = _names(path, data, declared)
+        names, inputs = _names(path, data, declared)
         key = str(path), "\0".join(names)
         if key not in read:
             read[key] = values_of(path, data, names)
@@ -86,10 +86,8 @@ def _check_names(statement: Statement, files: Mapping[str, Path]) -> None:
             raise InputError(_OPTION, f"no file is given for network {name} of {statement.path}", f"add {name}=FILE")
 
 
-def _names(
-    path: Path, data: bytes, declared: Declaration
-) -> tuple[list[str], tuple[Variable, ...], tuple[Variable, ...]]:
-    """Names of hidden values and outputs in the file, and the variables of its inputs and outputs in the file's order."""
+def _names(path: Path, data: bytes, declared: Declaration) -> tuple[list[str], tuple[Variable, ...]]:
+    """Names of hidden values and outputs in the file, and the variables of its inputs in the file's order."""
     graph = model_of(path, data).graph
     held = {tensor.name for tensor in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in held]
@@ -104,12 +102,13 @@ def _names(
         name = variable.onnx_name or ""
         name = name if name in known else by_node.get(name, name)
         if name not in known:
-            raise FormatError(path, f"has no value or node '{printable(name)}', which is {variable.name}", "name another")
+            raise FormatError(
+                path, f"has no value or node '{printable(name)}', which is {variable.name}", "name another"
+            )
         hidden.append(name)
     return (
         [*hidden, *(gives[variable.name] for variable in declared.of(Kind.OUTPUT))],
         tuple(next(v for v in declared.of(Kind.INPUT) if takes[v.name] == name) for name in inputs),
-        declared.of(Kind.OUTPUT),
     )
 
 

@@ -90,7 +90,9 @@ class NetworkReader:
         fail = self._words.fail
         for kind in (Kind.INPUT, Kind.OUTPUT):
             if not declared.of(kind):
-                fail(declared.at, f"{declared.name} has no {kind.value}", f"give at least one (declare-{kind.value} ...)")
+                fail(
+                    declared.at, f"{declared.name} has no {kind.value}", f"give at least one (declare-{kind.value} ...)"
+                )
             named = {variable.onnx_name is not None for variable in declared.of(kind)}
             if len(named) > 1:
                 fail(declared.at, f"some {kind.value}s of {declared.name} have ONNX names", "name all of them, or none")

@@ -18,6 +18,9 @@ from netproof.graph.passes.simplify import simplify
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.select import Select
 
+#: how many values a term of a constraint may multiply
+MOST_FACTORS = 1
+
 
 @dataclass(frozen=True, eq=False)
 class Product:
@@ -60,7 +63,7 @@ def side_by_side(
     """
     wanted = sorted(_monomials(formulas), key=lambda monomial: (len(monomial), monomial))
     elements = sorted({element for monomial in wanted for element in monomial if number[element] < 0})
-    products = [monomial for monomial in wanted if len(monomial) > 1]
+    products = [monomial for monomial in wanted if len(monomial) > MOST_FACTORS]
     if products:
         raise FormatError(
             statement.path,

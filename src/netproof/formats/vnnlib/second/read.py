@@ -191,7 +191,9 @@ class _Reader:
             at += 1
         if len(indices) != len(shape):
             self._words.fail(
-                begun, f"{variable.name} has {len(shape)} axes, here are {len(indices)} indices", "give one for each axis"
+                begun,
+                f"{variable.name} has {len(shape)} axes, here are {len(indices)} indices",
+                "give one for each axis",
             )
         for axis, (index, extent) in enumerate(zip(indices, shape, strict=True)):
             if not index.isascii() or not index.isdigit() or len(index) > 18:
@@ -238,7 +240,9 @@ class _Reader:
             self._words.fail(done.at, f"'{done.head}' compares two expressions, here are {len(done.terms)}")
         self._comparisons += 1
         if self._comparisons > LARGEST_FORM:
-            self._words.fail(done.at, f"there are more than {LARGEST_FORM} comparisons before this one", "split the file")
+            self._words.fail(
+                done.at, f"there are more than {LARGEST_FORM} comparisons before this one", "split the file"
+            )
         left, right = done.terms
         above = self._made(done, lambda: combined((left, right), (1, -1)))
         below = {monomial: -coefficient for monomial, coefficient in above.items()}
@@ -255,7 +259,9 @@ class _Reader:
             return self._too_large(done, error)
         self._terms += len(result)
         if self._terms > 1 << 22:
-            self._words.fail(done.at, "the expressions before this one come to more than 4 million terms", "split the file")
+            self._words.fail(
+                done.at, "the expressions before this one come to more than 4 million terms", "split the file"
+            )
         return result
 
     def _too_large(self, done: _Open, error: TooLargeError) -> NoReturn:
