@@ -19,7 +19,7 @@ from netproof.formats.vnnlib.formulas import LARGEST_FORM, Clock
 from netproof.formats.vnnlib.second.declarations import Comparison, Connective, Formula, Statement, Variable
 from netproof.formats.vnnlib.second.networks import NetworkReader
 from netproof.formats.vnnlib.second.polynomials import Polynomial, TooLargeError, combined, constant, product
-from netproof.formats.vnnlib.second.words import NUMBER, VERSION, Words
+from netproof.formats.vnnlib.second.words import NAME, NUMBER, VERSION, Words
 from netproof.formats.vnnlib.text import read_text
 from netproof.formats.vnnlib.tokens import printable
 
@@ -164,6 +164,8 @@ class _Reader:
                 self._check_literal(at, type_.variable)
             return constant(self._number(word, at)), at + 1
         variable = self._variables.get(word)
+        if variable is None and not NAME.fullmatch(word):
+            self._words.fail(at, f"{printable(word)} where a number or a variable should stand")
         if variable is None:
             self._words.fail(at, f"{printable(word)} is not declared")
         if type_.variable is None:

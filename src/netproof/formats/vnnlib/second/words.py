@@ -73,6 +73,8 @@ class Words:
         if _FOREIGN.fullmatch(word):
             plain = "digits, and a point between digits; no exponent, no plus sign"
             self.fail(number, f"{printable(word)} is no number of VNN-LIB 2.0", f"write it out: {plain}")
+        if word == "=":
+            self.fail(number, "'=' is no word of VNN-LIB 2.0", "write '=='")
         if word[0] == '"':
             self.fail(number, "this string is never closed")
         self.fail(number, f"{printable(word)} is no word of VNN-LIB 2.0")
