@@ -74,7 +74,9 @@ def test_equality_and_its_opposite(tmp_path):
 
 
 def test_what_is_the_same_inside_is_taken_up(tmp_path):
-    formula = asserted(tmp_path, "(and (>= Y 1.0) (and (>= Y 2.0) (and (>= Y 3.0) (or (>= Y 4.0) (or (>= Y 5.0) (>= Y 6.0))))))")
+    formula = asserted(
+        tmp_path, "(and (>= Y 1.0) (and (>= Y 2.0) (and (>= Y 3.0) (or (>= Y 4.0) (or (>= Y 5.0) (>= Y 6.0))))))"
+    )
     assert isinstance(formula, Connective)
     assert len(formula.parts) == 4
     assert len(formula.parts[3].parts) == 3

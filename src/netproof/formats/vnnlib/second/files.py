@@ -9,10 +9,10 @@ from pathlib import Path
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.onnx.container.file import Given, model_of
+from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.read import Values, values_of
 from netproof.formats.onnx.tensors import type_name
 from netproof.formats.vnnlib.second.declarations import ELEMENT_TYPES, Declaration, Kind, Statement, Variable
-from netproof.formats.vnnlib.tokens import printable
 
 _OPTION = "--network"
 
@@ -77,7 +77,7 @@ def _check_names(statement: Statement, files: Mapping[str, Path]) -> None:
     for name in files:
         if name not in wanted:
             known = ", ".join(n for n, declared in wanted.items() if declared.equal_to is None)
-            raise InputError(_OPTION, f"{printable(name)} is no network of {statement.path}", f"it declares {known}")
+            raise InputError(_OPTION, f"'{printable(name)}' is no network of {statement.path}", f"it declares {known}")
         if wanted[name].equal_to is not None:
             problem = f"{name} equals {wanted[name].equal_to}, whose file it shares"
             raise InputError(_OPTION, problem, "leave this one out")

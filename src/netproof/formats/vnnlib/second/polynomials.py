@@ -13,6 +13,7 @@ Polynomial = dict[Monomial, Fraction]
 #: beyond these a polynomial is refused: its degree, its terms, the digits of its numbers (in bits)
 MOST_FACTORS = 16
 MOST_TERMS = 1 << 17
+_MOST_PRODUCTS = 1 << 14
 _MOST_BITS = 1 << 13
 
 _ZERO = Fraction(0)
@@ -45,8 +46,8 @@ def product(factors: Sequence[Polynomial]) -> Polynomial:
     """The product of polynomials; raises :class:`TooLargeError`."""
     total = factors[0]
     for factor in factors[1:]:
-        if len(total) * len(factor) > MOST_TERMS:
-            raise TooLargeError(f"comes to more than {MOST_TERMS} terms when it is multiplied out")
+        if len(total) * len(factor) > _MOST_PRODUCTS and min(len(total), len(factor)) > 1:
+            raise TooLargeError(f"comes to more than {_MOST_PRODUCTS} terms when it is multiplied out")
         result: Polynomial = {}
         for left, a in total.items():
             for right, b in factor.items():
