@@ -45,7 +45,7 @@ def answer(query: Path, files: dict[str, Path], settings: Settings, folder: Path
     Raises :class:`InputError` for everything that the standard wants an error for.
     """
     from netproof.cli.contract.assignments import assignments, check_folder, in_words, write_assignments
-    from netproof.formats.vnnlib.second.whole import read_question
+    from netproof.formats.vnnlib.second.ask import read_question
     from netproof.result import Verdict
     from netproof.search.verify import verify
 

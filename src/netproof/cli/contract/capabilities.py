@@ -26,7 +26,7 @@ def _operators() -> list[str]:
 
 
 def _versions() -> list[str]:
-    from netproof.formats.vnnlib.second.whole import VERSIONS
+    from netproof.formats.vnnlib.second.read import VERSIONS
 
     return [VERSIONS[0], VERSIONS[-1]]
 

@@ -21,6 +21,7 @@ from netproof.formats.vnnlib.second.declarations import Comparison, Connective, 
 from netproof.formats.vnnlib.second.declarations import Formula as StatedFormula
 from netproof.formats.vnnlib.second.files import Model, read_models
 from netproof.formats.vnnlib.second.product import Product, side_by_side
+from netproof.formats.vnnlib.second.read import read_statement
 from netproof.formats.vnnlib.second.stated import StatedQuery
 from netproof.formats.vnnlib.second.types import arithmetic_of, largest_number
 from netproof.host import on_own_terms
@@ -43,6 +44,17 @@ class AskedQuery:
     property: Property
     stated: StatedQuery
     stored: dict[str, int]
+
+
+def read_question(path: Path, files: Mapping[str, Path], *, deadline: float | None = None) -> AskedQuery:
+    """Read a query and the models of the networks that it names.
+
+    Raises
+    ------
+    InputError, FormatError : as :func:`netproof.formats.vnnlib.second.read.read_statement` and :func:`ask`
+    TimeLimitError : ``deadline``, by :func:`time.monotonic`, is over
+    """
+    return ask(read_statement(path, deadline=deadline), files, deadline=deadline)
 
 
 @on_own_terms

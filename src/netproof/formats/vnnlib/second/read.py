@@ -23,6 +23,8 @@ from netproof.formats.vnnlib.second.words import NAME, NUMBER, VERSION, Words
 from netproof.formats.vnnlib.text import read_text
 from netproof.formats.vnnlib.tokens import printable
 
+#: versions of VNN-LIB that are read here, the oldest first
+VERSIONS = ("2.0",)
 _COMPARISONS = (">", "<", ">=", "<=", "==", "!=")
 _ARITHMETIC = ("+", "-", "*")
 #: alternations of and/or, one inside the other
@@ -99,7 +101,7 @@ class _Reader:
         if words.words[3:4] != [")"]:
             words.fail(3, "where the ')' behind the version should stand")
         major, minor = int(match.group(1)), int(match.group(2))
-        if (major, minor) != (2, 0):
+        if f"{major}.{minor}" not in VERSIONS:
             words.fail(2, f"is VNN-LIB {major}.{minor}, netproof reads 1.0 and 2.0", "write it for one of these")
         return major, minor
 
