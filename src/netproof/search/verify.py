@@ -18,6 +18,7 @@ from typing import overload
 
 import torch
 
+from netproof.conditions.evaluated import as_evaluated
 from netproof.device import check_device
 from netproof.effort.questions import PARTS
 from netproof.errors import InputError, QueryError
@@ -211,7 +212,7 @@ def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
     begun = time.monotonic()
     if query.misclassified:
         return Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation")
-    return confirmed(query, decide(query, settings))
+    return confirmed(query, decide(as_evaluated(query), settings))
 
 
 def confirmed(query: Query, result: Result) -> Result:
