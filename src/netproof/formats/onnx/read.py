@@ -138,6 +138,7 @@ def network_of(
         notes=tuple(translation.notes),
         order_only=translation.order_only,
         content=content,
+        left_out=translation.left_out,
     )
 
 
