@@ -16,6 +16,7 @@ from netproof.files.opened import read_bytes
 
 if TYPE_CHECKING:
     from netproof.formats.instances import ListedInstance as Line
+    from netproof.formats.vnnlib.second.declarations import Statement
     from netproof.network import Network
     from netproof.query import Question
 
@@ -81,6 +82,7 @@ class VnncompBenchmark(Benchmark):
         return _OpenVnncomp(
             {instance.network: line.network for instance, line in named},
             {instance.name: line.property for instance, line in named},
+            {instance.name: line.networks for instance, line in named if line.networks},
         )
 
     def _list(self, data: DataFolders) -> Path:
@@ -160,10 +162,11 @@ def _earlier_names(lines: Sequence[Line]) -> list[str]:
     return names
 
 
-def _roles(line: Line) -> tuple[tuple[str, Path], tuple[str, Path]]:
-    """The two files of an instance, by what they are and where the list says that they are."""
+def _roles(line: Line) -> tuple[tuple[str, Path], ...]:
+    """The files of an instance, by what they are and where the list says that they are."""
     network, property_ = (PurePosixPath(name) for name in line.listed)
-    return (f"network {network}", line.network), (f"property {property_}", line.property)
+    networks = tuple((f"network {path.parent.name}/{path.name}", path) for _, path in line.networks)
+    return (*(networks or ((f"network {network}", line.network),)), (f"property {property_}", line.property))
 
 
 def _hash(path: Path) -> str:
@@ -196,12 +199,22 @@ def _stem(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
 
 
+def _declared(statement: Statement) -> set[str]:
+    return {declared.name for declared in statement.networks}
+
+
 class _OpenVnncomp(OpenBenchmark):
     """Networks are read when an instance first needs them, and the latest are kept."""
 
-    def __init__(self, networks: Mapping[str, Path], properties: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, Path],
+        properties: Mapping[str, Path],
+        several: Mapping[str, Sequence[tuple[str, Path]]],
+    ) -> None:
         self._paths = networks
         self._properties = properties
+        self._several = several
         self._held: dict[str, Network | Exception] = {}
 
     @property
@@ -210,15 +223,43 @@ class _OpenVnncomp(OpenBenchmark):
         return {name: model for name, model in models.items() if not isinstance(model, Exception)}
 
     def prepare(self, instance: Instance) -> bool:
+        if self._later(instance):
+            return True  # its networks belong to its query, and are read with it
         return not isinstance(self._network(instance.network), Exception)
 
     def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
         from netproof.formats.vnnlib.read import read_vnnlib
 
+        if self._later(instance):
+            return self._of_later_version(instance, deadline)
         network = self._network(instance.network)
         if isinstance(network, Exception):
             raise network.with_traceback(None)
         return read_vnnlib(self._properties[instance.name], deadline=deadline).question(network)
+
+    def _later(self, instance: Instance) -> bool:
+        """Whether the instance's property is a query in VNN-LIB 2.0."""
+        from netproof.formats.vnnlib.text import is_later
+
+        try:
+            return instance.name in self._several or is_later(self._properties[instance.name])
+        except InputError:
+            return False  # what is wrong with the file is said where it is read
+
+    def _of_later_version(self, instance: Instance, deadline: float | None) -> Question:
+        from netproof.formats.vnnlib.second.ask import ask
+        from netproof.formats.vnnlib.second.read import read_statement
+
+        statement = read_statement(self._properties[instance.name], deadline=deadline)
+        free = {declared.name for declared in statement.networks if declared.equal_to is None}
+        listed = self._several.get(instance.name)
+        if listed is None:
+            files = dict.fromkeys(list(free)[:1], self._paths[instance.network])
+        else:
+            # The list may name a network that equals another one, whose file it then shares.
+            files = {name: path for name, path in listed if name in free or name not in _declared(statement)}
+        asked = ask(statement, files, deadline=deadline)
+        return asked.property.question(asked.network)
 
     def _network(self, name: str) -> Network | Exception:
         held = self._held.pop(name, None)
@@ -264,10 +305,31 @@ _KNOWN = (
     ),
     ("sri_resnet_a", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_a/instances.csv"),
     ("sri_resnet_b", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_b/instances.csv"),
+    (
+        "isomorphic_acasxu_2026",
+        "2026: 50 instances on pairs of ACAS Xu networks, one of them perturbed (VNN-LIB 2.0)",
+        "vnnlib2/vnncomp2026/isomorphic_acasxu_2026/instances.csv",
+    ),
+    (
+        "monotonic_acasxu_2026",
+        "2026: 50 instances on an ACAS Xu network at two inputs (VNN-LIB 2.0)",
+        "vnnlib2/vnncomp2026/monotonic_acasxu_2026/instances.csv",
+    ),
+    (
+        "adaptive_cruise_control_non_linear_2026",
+        "2026: 50 instances on a cruise controller, polynomials of degree 2 (VNN-LIB 2.0)",
+        "vnnlib2/vnncomp2026/adaptive_cruise_control_non_linear_2026/instances.csv",
+    ),
 )
 
-#: the benchmarks of VNN-COMP 2021 and 2022 that netproof knows by name, in the order of ``netproof bench list``
+
+def _places(path: str) -> tuple[str, ...]:
+    """Where a list may lie: queries in VNN-LIB 2.0 also in a folder beside that of the data."""
+    return (path, f"../{path}") if path.startswith("vnnlib2/") else (path,)
+
+
+#: the benchmarks of VNN-COMP 2021, 2022 and 2026 that netproof knows by name, in the order of ``netproof bench list``
 BENCHMARKS = tuple(
-    VnncompBenchmark(name=name, description=f"VNN-COMP {description}", lists=(path,))
+    VnncompBenchmark(name=name, description=f"VNN-COMP {description}", lists=_places(path))
     for name, description, path in _KNOWN
 )
