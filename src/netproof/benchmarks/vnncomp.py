@@ -199,8 +199,20 @@ def _stem(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
 
 
-def _declared(statement: Statement) -> set[str]:
-    return {declared.name for declared in statement.networks}
+def _without_shared(statement: Statement, listed: Mapping[str, Path]) -> dict[str, Path]:
+    """The files that a query needs, of those of a list, which may name networks that equal others: with the same file.
+
+    Raises :class:`InputError` where it is another one.
+    """
+    files = dict(listed)
+    for declared in statement.networks:
+        other = declared.equal_to
+        if other is not None and declared.name in files:
+            path = files.pop(declared.name)
+            if path.resolve() != listed.get(other, path).resolve():
+                problem = f"is listed for {declared.name}, which equals {other} with another file"
+                raise InputError(path, problem, "list one file for both")
+    return files
 
 
 class _OpenVnncomp(OpenBenchmark):
@@ -256,8 +268,7 @@ class _OpenVnncomp(OpenBenchmark):
         if listed is None:
             files = dict.fromkeys(list(free)[:1], self._paths[instance.network])
         else:
-            # The list may name a network that equals another one, whose file it then shares.
-            files = {name: path for name, path in listed if name in free or name not in _declared(statement)}
+            files = _without_shared(statement, dict(listed))
         asked = ask(statement, files, deadline=deadline)
         return asked.property.question(asked.network)
 
@@ -306,6 +317,51 @@ _KNOWN = (
     ("sri_resnet_a", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_a/instances.csv"),
     ("sri_resnet_b", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_b/instances.csv"),
     (
+        "vit_2023",
+        "2023: 100 instances on two vision transformers, CIFAR-10",
+        "vnncomp/vit_2023/instances.csv",
+    ),
+    (
+        "nn4sys_2023",
+        "2023: 135 instances on networks in systems: indices, cardinalities, video streams",
+        "vnncomp/nn4sys_2023/instances.csv",
+    ),
+    (
+        "ml4acopf_2024",
+        "2024: 69 instances on networks that compute the flow in power grids",
+        "vnncomp/ml4acopf_2024/instances.csv",
+    ),
+    (
+        "cgan_2023",
+        "2023: 19 instances on a generator of images and a discriminator behind it",
+        "vnncomp/cgan_2023/instances.csv",
+    ),
+    (
+        "lsnc",
+        "2024: 40 instances on Lyapunov functions of a controlled quadrotor",
+        "vnncomp/lsnc/instances.csv",
+    ),
+    (
+        "dist_shift_2023",
+        "2023: 72 instances on a generator of digits and a classifier behind it",
+        "vnncomp/dist_shift_2023/instances.csv",
+    ),
+    (
+        "traffic_signs_recognition_2023",
+        "2023: 45 instances on binarized networks for traffic signs",
+        "vnncomp/traffic_signs_recognition_2023/instances.csv",
+    ),
+    (
+        "yolo_2023",
+        "2023: 36 instances on a small YOLO network",
+        "vnncomp/yolo_2023/instances.csv",
+    ),
+    (
+        "cctsdb_yolo_2023",
+        "2023: 39 instances on a YOLO network and a patch whose place is an input",
+        "vnncomp/cctsdb_yolo_2023/instances.csv",
+    ),
+    (
         "isomorphic_acasxu_2026",
         "2026: 50 instances on pairs of ACAS Xu networks, one of them perturbed (VNN-LIB 2.0)",
         "vnnlib2/vnncomp2026/isomorphic_acasxu_2026/instances.csv",
@@ -328,7 +384,7 @@ def _places(path: str) -> tuple[str, ...]:
     return (path, f"../{path}") if path.startswith("vnnlib2/") else (path,)
 
 
-#: the benchmarks of VNN-COMP 2021, 2022 and 2026 that netproof knows by name, in the order of ``netproof bench list``
+#: the benchmarks of VNN-COMP 2021 to 2026 that netproof knows by name, in the order of ``netproof bench list``
 BENCHMARKS = tuple(
     VnncompBenchmark(name=name, description=f"VNN-COMP {description}", lists=_places(path))
     for name, description, path in _KNOWN

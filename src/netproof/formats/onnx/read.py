@@ -6,6 +6,7 @@ appends operators to the graph. What only gives a value another shape appends no
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ from netproof.formats.onnx.container.file import Given, OnnxFile, parse_onnx
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
+from netproof.formats.onnx.nodes import curves as onnx_curves
+from netproof.formats.onnx.nodes import logic as onnx_logic
+from netproof.formats.onnx.nodes import norms as onnx_norms
+from netproof.formats.onnx.nodes import pieces as onnx_pieces
+from netproof.formats.onnx.nodes import resize as onnx_resize
+from netproof.formats.onnx.nodes import sums as onnx_sums
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
@@ -44,12 +51,21 @@ if TYPE_CHECKING:
 #: operators that hand on all of their operand's values in the same order
 _RENAMING = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
+#: operators that are networks of their own, step by step
+_UNROLLED = ("GRU", "LSTM", "Loop", "RNN", "Scan")
+
 #: operators of ONNX that are known, by name
 OPERATORS: dict[str, Translate] = {
     **onnx_activations.OPERATORS,
     **onnx_arithmetic.OPERATORS,
+    **onnx_curves.OPERATORS,
     **onnx_linear.OPERATORS,
+    **onnx_logic.OPERATORS,
+    **onnx_norms.OPERATORS,
+    **onnx_pieces.OPERATORS,
+    **onnx_resize.OPERATORS,
     **onnx_shapes.OPERATORS,
+    **onnx_sums.OPERATORS,
     **onnx_windows.OPERATORS,
 }
 
@@ -60,7 +76,7 @@ def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
 
     Parameters
     ----------
-    path : an ONNX model of opset 8 to 21 with one input and one output
+    path : an ONNX model of opset 7 to 28 with one input and one output
     simplified : merge neighbouring affine operators (:func:`netproof.graph.passes.simplify.simplify`)
 
     Raises
@@ -283,7 +299,7 @@ def _call(
     translate = OPERATORS.get(node.op_type) if node.domain in STANDARD else None
     if translate is None:
         domain = f" of domain '{printable(node.domain)}'" if node.domain not in STANDARD else ""
-        raise FormatError(path, f"{where} is an unknown operator{domain}", f"known are {', '.join(sorted(OPERATORS))}")
+        raise FormatError(path, f"{where} is an unknown operator{domain}", _known(node.op_type))
     if form_of(node.op_type, translation.opset) is None:
         raise FormatError(path, f"{where} is no operator of opset {translation.opset}", "export the network again")
     try:
@@ -299,6 +315,16 @@ def _call(
         detail = printable(" ".join(str(error).split())) or type(error).__name__
         raise FormatError(path, f"{where} cannot be understood ({detail})", "export the network again") from None
     return results
+
+
+def _known(name: str) -> str:
+    """What is read instead of an operator that is not known."""
+    if name in _UNROLLED:
+        return "recurrent layers are not read: unroll it before export"
+    similar = difflib.get_close_matches(name, OPERATORS, 4, 0.75)
+    if similar:
+        return f"known are {', '.join(similar)}, and others (docs/formats.md)"
+    return f"{len(OPERATORS)} operators are known (docs/formats.md)"
 
 
 def _check_constant(translation: Translation, kind: int, constant: Constant) -> None:

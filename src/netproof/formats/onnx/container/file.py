@@ -16,7 +16,7 @@ from netproof.formats.onnx.types import check_names, check_types
 if TYPE_CHECKING:
     import onnx
 
-OLDEST_OPSET, NEWEST_OPSET = 8, 21
+OLDEST_OPSET, NEWEST_OPSET = 7, 28
 #: types of inputs, as ONNX numbers them: those of networks over the reals, and of networks of integers
 FLOATS = {1: "float32", 11: "float64"}
 _INTEGERS = {2: "uint8", 3: "int8"}
