@@ -183,3 +183,119 @@ def _check_architecture(model: Model, data: bytes, other: Model, others: bytes) 
             f"has not the architecture of {other.path}, to which {model.declared.name} is said to be isomorphic",
             "give the network that the query is about, or leave out (isomorphic-to ...)",
         )
+
+
+#: operators that a runtime computes as the graph has them, up to the order of sums; of the others it may compute a formula of
+#: its own (a variance as a difference of squares, one plus an error function), of which nothing is known in floating point
+EVALUATED = frozenset(
+    [
+        "Abs",
+        "Add",
+        "And",
+        "AveragePool",
+        "BatchNormalization",
+        "Cast",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Conv",
+        "ConvTranspose",
+        "CumSum",
+        "DepthToSpace",
+        "Div",
+        "Dropout",
+        "Einsum",
+        "Equal",
+        "Exp",
+        "Expand",
+        "EyeLike",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "GatherElements",
+        "Gemm",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Greater",
+        "GreaterOrEqual",
+        "HardSigmoid",
+        "Identity",
+        "If",
+        "LeakyRelu",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Mean",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "Pad",
+        "Pow",
+        "PRelu",
+        "Range",
+        "Reciprocal",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Round",
+        "Shape",
+        "Sigmoid",
+        "Sign",
+        "Size",
+        "Slice",
+        "Softmax",
+        "SpaceToDepth",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "ThresholdedRelu",
+        "Tile",
+        "Transpose",
+        "Trilu",
+        "Unsqueeze",
+        "Where",
+        "Xor",
+    ]
+)
+
+
+def check_types(models: Sequence[Model], arithmetic: str) -> None:
+    """Refuse (:class:`FormatError`) an operator for which no answer about a float type is sound."""
+    for model in models:
+        for node in model_of(model.path, model.values.content).graph.node:
+            if node.op_type not in EVALUATED:
+                raise FormatError(
+                    model.path,
+                    f"has the operator {printable(node.op_type)}, of whose evaluation in {arithmetic} nothing is known",
+                    "declare the variables of the query as real, if an answer over the real numbers will do",
+                )
+
+
+def with_outputs(path: Path, content: bytes, names: Sequence[str]) -> bytes:
+    """The bytes of a model to whose outputs values were added, if it has them not all; nothing else in it is changed."""
+    import onnx
+
+    model = model_of(path, content)
+    given = {value.name for value in model.graph.output}
+    missing = [name for name in dict.fromkeys(names) if name not in given]
+    if not missing:
+        return content
+    known = {value.name: value for value in (*model.graph.value_info, *model.graph.input)}
+    for name in missing:
+        # Without a type, which runtimes infer; a wrong one would be refused.
+        model.graph.output.append(known.get(name) or onnx.ValueInfoProto(name=name))
+    return bytes(model.SerializeToString())
