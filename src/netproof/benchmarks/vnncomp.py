@@ -16,7 +16,6 @@ from netproof.files.opened import read_bytes
 
 if TYPE_CHECKING:
     from netproof.formats.instances import ListedInstance as Line
-    from netproof.formats.vnnlib.second.declarations import Statement
     from netproof.network import Network
     from netproof.query import Question
 
@@ -199,22 +198,6 @@ def _stem(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
 
 
-def _without_shared(statement: Statement, listed: Mapping[str, Path]) -> dict[str, Path]:
-    """The files that a query needs, of those of a list, which may name networks that equal others: with the same file.
-
-    Raises :class:`InputError` where it is another one.
-    """
-    files = dict(listed)
-    for declared in statement.networks:
-        other = declared.equal_to
-        if other is not None and declared.name in files:
-            path = files.pop(declared.name)
-            if path.resolve() != listed.get(other, path).resolve():
-                problem = f"is listed for {declared.name}, which equals {other} with another file"
-                raise InputError(path, problem, "list one file for both")
-    return files
-
-
 class _OpenVnncomp(OpenBenchmark):
     """Networks are read when an instance first needs them, and the latest are kept."""
 
@@ -260,15 +243,12 @@ class _OpenVnncomp(OpenBenchmark):
 
     def _of_later_version(self, instance: Instance, deadline: float | None) -> Question:
         from netproof.formats.vnnlib.second.ask import ask
+        from netproof.formats.vnnlib.second.files import files_of
         from netproof.formats.vnnlib.second.read import read_statement
 
         statement = read_statement(self._properties[instance.name], deadline=deadline)
-        free = {declared.name for declared in statement.networks if declared.equal_to is None}
-        listed = self._several.get(instance.name)
-        if listed is None:
-            files = dict.fromkeys(list(free)[:1], self._paths[instance.network])
-        else:
-            files = _without_shared(statement, dict(listed))
+        listed = self._several.get(instance.name, self._paths[instance.network])
+        files = files_of(statement, listed if isinstance(listed, Path) else dict(listed))
         asked = ask(statement, files, deadline=deadline)
         return asked.property.question(asked.network)
 

@@ -96,11 +96,16 @@ def read_instances(path: str | Path) -> list[ListedInstance]:
     return instances
 
 
+def networks_by_name(text: str) -> list[tuple[str, str]]:
+    """Names of networks and of their files, from ``[('f', 'one.onnx'), ('g', 'other.onnx')]``; none where it is no such list."""
+    if len(text) > _LONGEST_NETWORKS or not _NETWORKS.fullmatch(text):
+        return []
+    return [(match[1][1:-1], match[2][1:-1]) for match in _PAIR.finditer(text)]
+
+
 def _several(path: Path, line: int, text: str) -> tuple[tuple[str, Path], ...]:
     """Networks by name, as the competition lists them since 2026; raises :class:`FormatError`."""
-    pairs: list[tuple[str, Path]] = []
-    if len(text) <= _LONGEST_NETWORKS and _NETWORKS.fullmatch(text):
-        pairs = [(match[1][1:-1], _found(path.parent / match[2][1:-1])) for match in _PAIR.finditer(text)]
+    pairs = [(name, _found(path.parent / file)) for name, file in networks_by_name(text)]
     if not pairs or len(dict(pairs)) < len(pairs):
         raise FormatError(
             path,

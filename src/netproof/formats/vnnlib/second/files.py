@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
+from netproof.formats.instances import networks_by_name
 from netproof.formats.onnx.container.file import Given, model_of
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.read import Values, values_of
@@ -70,6 +71,32 @@ def read_models(statement: Statement, files: Mapping[str, Path]) -> list[Model]:
             other = models[declared.isomorphic_to]
             _check_architecture(model, data, other, contents[str(other.path)])
     return list(models.values())
+
+
+def files_of(statement: Statement, given: str | Path | Mapping[str, Path]) -> dict[str, Path]:
+    """The files that a query needs, as lists of instances give them: one, or one by name, networks that equal others included.
+
+    Raises :class:`InputError` for one file where the query needs several, and for a network that equals another with
+    another file.
+    """
+    free = [declared.name for declared in statement.networks if declared.equal_to is None]
+    if isinstance(given, str):
+        named = {name: Path(path) for name, path in networks_by_name(given)}
+        given = named or Path(given)
+    if isinstance(given, Path):
+        if len(free) > 1:
+            problem = f"is one file for networks {', '.join(free)} of {statement.path}"
+            raise InputError(given, problem, "give [('NAME', 'FILE'), ...]")
+        return {free[0]: given}
+    files = dict(given)
+    for declared in statement.networks:
+        other = declared.equal_to
+        if other is not None and declared.name in files:
+            path = files.pop(declared.name)
+            if path.resolve() != given.get(other, path).resolve():
+                problem = f"is given for {declared.name}, which equals {other} with another file"
+                raise InputError(path, problem, "give one file for both")
+    return files
 
 
 def _check_names(statement: Statement, files: Mapping[str, Path]) -> None:
