@@ -152,6 +152,42 @@ def test_several_networks_by_the_command(cli, tmp_path):
     }
 
 
+def test_the_competition_asks_in_its_own_way(cli, tmp_path):
+    """One file or a list of pairs in place of the network; the result file has the verdict, and the assignment behind sat."""
+    files = [perceptron(tmp_path / f"{n}.onnx", [([[w]], [0.0])]) for n, w in (("f", 1.0), ("g", 2.0))]
+    single, double, result = tmp_path / "single.vnnlib", tmp_path / "double.vnnlib", tmp_path / "result.txt"
+    head = "(vnnlib-version <2.0>)(declare-network f (declare-input X real [1]) (declare-output Y real [1]))"
+    second = "(declare-network g {}(declare-input U real [1]) (declare-output V real [1]))"
+    box = "(assert (and (>= X[0] 1.0) (<= X[0] 2.0)))"
+    single.write_text(f"{head}{box}(assert (>= Y[0] 3.0))")
+    double.write_text(head + second.format("") + box + "(assert (== U[0] X[0]))(assert (>= (* Y[0] V[0]) 8.0))")
+    ran = cli("verify", files[0], single, "--competition", result)
+    assert (ran.code, ran.out, result.read_text()) == (0, "unsat\n", "unsat\n")
+    both = f"[('f', '{files[0]}'), ('g', \"{files[1]}\")]"
+    ran = cli("verify", both, double, "--competition", result)
+    assert ran.out == "sat\n"
+    assert result.read_text().splitlines() == [
+        "sat",
+        "X real [1]",
+        "2.0",
+        "Y real [1]",
+        "2.0",
+        "U real [1]",
+        "2.0",
+        "V real [1]",
+        "4.0",
+    ]
+    # A network that equals another may be listed with its file, and with no other one.
+    double.write_text(
+        head + second.format("(equal-to f)") + box + "(assert (== U[0] 0.5))(assert (>= (+ Y[0] V[0]) 3.0))"
+    )
+    assert cli("verify", f"[('f', '{files[0]}'), ('g', '{files[0]}')]", double).out == "unsat\n"
+    assert_refused(cli("verify", both, double), "g, which equals f with another file")
+    assert_refused(cli("verify", files[0], double, "--json"), "--json is given for")
+    double.write_text(head + second.format("") + box + "(assert (>= Y[0] V[0]))")
+    assert_refused(cli("verify", files[0], double), "is one file for networks f, g")
+
+
 CAPABILITIES = {
     "onnx-opset-versions": None, "onnx-element-types": ["real", "float32", "float64"], "onnx-operators": None,
     "onnx-operators-unsat-proofs": [], "vnnlib-versions": ["2.0", "2.0"], "hidden-node-theories": ["NH", "H"],
@@ -170,8 +206,10 @@ def test_supports(cli):
         assert ran.code == 0 and ran.err == "", name
         said[name] = ran.out.splitlines()
         assert expected is None or said[name] == expected
-    assert said["onnx-operators"] == sorted(OPERATORS)
-    assert said["arithmetic-complexity-theories"][:3] == ["BND", "OUTC", "LIN"]
+    assert [line.split(" ")[0] for line in said["onnx-operators"]] == sorted(OPERATORS)
+    assert {line for line in said["onnx-operators"] if " " in line} >= {"Gelu real", "LayerNormalization real"}
+    assert "Relu" in said["onnx-operators"]
+    assert said["arithmetic-complexity-theories"] == ["BND", "OUTC", "LIN", "POLY"]
     low, high = map(int, said["onnx-opset-versions"])
     assert low < high
     assert_refused(cli("supports"), "0 capabilities are asked for")
@@ -183,7 +221,9 @@ def test_supports(cli):
 
 #: cases that wait for an operator, by their categories; and one that contradicts the standard: networks said to be isomorphic
 #: with other types, float16 for a file of float32, which the standard's own parser refuses
-WAITING = {"arithmetic_poly", "cast", "div", "equal", "mul", "pow", "softmax", "where"}
+WAITING = {"cast", "equal", "pow"}
+#: cases that are left undecided: softmaxes of values up to 1000, whose exponentials float64 does not hold
+UNDECIDED = {"softmax01", "softmax03", "softmax04", "softmax05"}
 CONTRADICTORY = {"network_isomorphic01"}
 
 
@@ -203,19 +243,22 @@ def test_the_conformance_suite(cli, suite):
     """Every case in this process, as ``vnnlib-satisfactory run`` asks them: the verdict alone."""
     entries = json.loads((suite / "manifest.json").read_text())
     assert len(entries) >= 178
-    wrong, refused = {}, set()
+    wrong, refused, undecided = {}, set(), set()
     for entry in entries:
         folder = suite / "tests" / entry["category"]
         networks = [
             part for name, file in entry["networks"].items() for part in ("--network", f"{name}={folder / file}")
         ]
-        ran = cli("verify", folder / entry["vnnlib"], *networks, "--timeout", 10)
+        ran = cli("verify", folder / entry["vnnlib"], *networks, "--timeout", 5)
         if ran.code:
             assert_refused(ran)
             refused.add((entry["category"], entry["name"]))
+        elif ran.out.split("\n")[0] in ("unknown", "timed-out"):
+            undecided.add(entry["name"])
         elif ran.out.split("\n")[0] != entry["expected"].lower():
             wrong[entry["name"]] = entry["expected"], ran
     assert not wrong
+    assert undecided <= UNDECIDED
     assert {category for category, name in refused if name not in CONTRADICTORY} <= WAITING
 
 

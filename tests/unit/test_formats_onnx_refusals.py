@@ -283,7 +283,10 @@ def test_float_constants_that_their_own_type_rounds_become_a_part_of_the_graph(t
         low, high = (Fraction(float(end[0, 0])) for end in node_intervals(network.graph, point)[-1])
         assert low <= exact <= high and high - low <= abs(exact) * Fraction(1e-12) + Fraction(1e-140)
     product = [node("Mul", ["a", "a"], ["c"]), node("Mul", ["x", "c"])]  # beyond float32, but not beyond float64
-    refused(save(tmp_path / "net.onnx", model(product, (1, 2), {"a": np.array([2.0**70])})), "the largest number of their type")
+    refused(
+        save(tmp_path / "net.onnx", model(product, (1, 2), {"a": np.array([2.0**70])})),
+        "the largest number of their type",
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -166,7 +166,10 @@ def test_multipliers_bound_the_function(name: str) -> None:
         line = hull.conjugate(one, hull.slope(one) * one).value + hull.slope(one) * one * middle
         thick = hull.height(one, middle) - hull.height(-one, middle)
         assert bool(
-            (sign * (sign * line - hull.height(one, middle)) <= 1e-3 * thick.abs() + 1e-11 * (line.abs() + middle.abs() + 1)).all()
+            (
+                sign * (sign * line - hull.height(one, middle))
+                <= 1e-3 * thick.abs() + 1e-11 * (line.abs() + middle.abs() + 1)
+            ).all()
         )
     rows_s, rows_total = hull.relax_rows(v[None])
     assert torch.equal(rows_s[0], s) and torch.allclose(rows_total[0], total, rtol=1e-12, atol=1e-12)

@@ -27,7 +27,7 @@ FirstPath = Annotated[
     ),
 ]
 PropertyPath = Annotated[
-    Path | None, typer.Argument(metavar="[PROPERTY]", help="The property: VNN-LIB 1.0, plain or gzip.")
+    Path | None, typer.Argument(metavar="[PROPERTY]", help="The property: VNN-LIB, plain or gzip.")
 ]
 Networks = Annotated[
     list[str] | None,
@@ -100,14 +100,24 @@ def verify(
     if property_ is None:
         raise InputError("verify", "no property is given", "give NETWORK PROPERTY, or QUERY --network NAME=FILE")
 
+    from netproof.formats.vnnlib.text import is_later
+
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device, proofs=certificate is not None)
     o.use_threads(threads)
-    if witness is not None:
-        check_writable(witness, "--witness")
-    if competition is not None:
-        check_writable(competition, "--competition")
-    if certificate is not None:
-        check_writable(certificate, "--certificate")
+    for file, option in (
+        (witness, "--witness"),
+        (competition, "--competition"),
+        (certificate, "--certificate"),
+    ):
+        if file is not None:
+            check_writable(file, option)
+    if is_later(property_):
+        elsewhere = {"--certificate": certificate, "--runtime": runtime, "--json": as_json or None}
+        _refuse(elsewhere, f"is given for {property_}, a query in VNN-LIB 2.0")
+        from netproof.cli.contract.ask import answer_to
+
+        answer_to(network, property_, settings, witness, competition, begun)
+        return
 
     from netproof.certificate.make import check_certifiable
     from netproof.device import check_device
@@ -163,6 +173,13 @@ def verify(
             )
 
 
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Refuse (:class:`InputError`) the first of some options that is given."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError("verify", f"{name} {why}", "leave one of them out")
+
+
 def _by_contract(
     query: Path,
     networks: list[str],
@@ -179,9 +196,7 @@ def _by_contract(
     """Answer as the standard of VNN-LIB 2.0 wants it; ``elsewhere`` are options that have no place there."""
     from netproof.cli.contract.ask import answer, networks_of
 
-    for name, value in elsewhere.items():
-        if value is not None:
-            raise InputError("verify", f"{name} is given together with --network", "leave one of them out")
+    _refuse(elsewhere, "is given together with --network")
     files = networks_of(networks)
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device)
     o.use_threads(threads)

@@ -25,7 +25,10 @@ from netproof.graph.graph import Graph, Node
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.curves.curve import Curve
+from netproof.operators.activations.curves.exponentials import Exp, Log
+from netproof.operators.activations.curves.powers import Power
 from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.product import Product
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
 from netproof.operators.activations.tanh import Tanh
@@ -67,6 +70,10 @@ _FUNCTION = 16
 _SAFE = 1 + 2.0**-20
 #: largest slopes of activations that are continuous; for all others their range counts
 _SLOPES: dict[type[Activation], float] = {ReLU: 1.0, Abs: 1.0, Clip: 1.0, Sigmoid: 0.25, Tanh: 1.0}
+#: curves that a runtime has as one function
+_CURVES = (Exp, Log, Power)
+#: in a normalization, whose variance runtimes compute in several ways, of squares that cancel among others
+_DEVIATION = Power(-0.5)
 #: those that hand on an operand, or change its sign, without rounding
 _EXACT = (ReLU, Abs, Clip)
 
@@ -120,11 +127,28 @@ def _affine(node: Node, operator: Affine, off: list[Tensor], sizes: list[Tensor]
 
 
 def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, kind: FloatType) -> Tensor:
-    if isinstance(operator, Curve):
-        # What a graph has as one function a runtime may compute of several that cancel (1 + erf), or by another formula.
-        return torch.full_like(off, torch.inf)
     below, above = operator.output_range(low - off, high + off)
     size = torch.maximum(below.abs(), above.abs())
+    if isinstance(operator, Product):
+        return _product(off, torch.maximum(low.abs(), high.abs()), size, kind)
+    known = isinstance(operator, _CURVES) and operator != _DEVIATION
+    if isinstance(operator, Curve) and not known:
+        # What a graph has as one function a runtime may compute of several that cancel (1 + erf), or by another formula.
+        return torch.full_like(off, torch.inf)
+    if isinstance(operator, Curve):
+        if isinstance(operator, Exp):
+            # A softmax takes its largest operand off all of them before: the graph has their differences, which are as large.
+            off = off + 2 * kind.unit * torch.maximum(low.abs(), high.abs()).max()
+            below, above = operator.output_range(low - off, high + off)
+        # Of these functions a slope is largest at one of the ends.
+        ends = low - off, high + off
+        steepest = torch.stack(
+            [operator.slope(end, right=right).abs() for end in ends for right in (False, True)]
+        ).amax(0)
+        moved = torch.minimum(steepest * off, above - below)
+        moved = torch.where(off == 0, torch.zeros_like(off), moved)
+        moved = torch.where(moved.isnan(), torch.inf, moved)
+        return moved + _FUNCTION * kind.unit * torch.maximum(below.abs(), above.abs()) + kind.smallest
     slope = _SLOPES.get(type(operator))
     if isinstance(operator, LeakyReLU):
         slope = max(1.0, abs(operator.alpha))
@@ -133,3 +157,11 @@ def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, ki
     if isinstance(operator, _EXACT):
         return moved
     return moved + _FUNCTION * kind.unit * size + kind.smallest
+
+
+def _product(off: Tensor, size: Tensor, most: Tensor, kind: FloatType) -> Tensor:
+    """What a product is off by whose factors are: ``|x| e_y + |y| e_x + e_x e_y``, and its own rounding; both of a pair alike."""
+    (e_x, e_y), (x, y) = (off[0::2], off[1::2]), (size[0::2], size[1::2])
+    moved = x * e_y + y * e_x + e_x * e_y
+    moved = torch.where(moved.isnan(), torch.inf, moved)
+    return moved.repeat_interleave(2) + 2 * kind.unit * most + kind.smallest

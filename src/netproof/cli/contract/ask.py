@@ -39,6 +39,41 @@ def networks_of(texts: Sequence[str]) -> dict[str, Path]:
     return files
 
 
+def answer_to(
+    network: Path, query: Path, settings: Settings, witness: Path | None, competition: Path | None, begun: float
+) -> None:
+    """Answer a VNN-LIB 2.0 query as VNN-COMP asks it: its networks as one file, or as ``[('f', 'one.onnx'), ...]``.
+
+    Raises :class:`InputError` as :func:`answer`.
+    """
+    from netproof.cli.contract.assignments import assignments, in_words
+    from netproof.files.opened import write_bytes
+    from netproof.formats.vnnlib.second.ask import ask
+    from netproof.formats.vnnlib.second.files import files_of
+    from netproof.formats.vnnlib.second.read import read_statement
+    from netproof.result import Result, Verdict
+    from netproof.search.verify import verify
+
+    deadline = begun + settings.timeout
+    text = ""
+    try:
+        statement = read_statement(query, deadline=deadline)
+        asked = ask(statement, files_of(statement, str(network)), deadline=deadline)
+        left = max(deadline - time.monotonic(), _LEAST_TIME)
+        result = verify(asked.property.question(asked.network), replace(settings, timeout=left))
+        if result.witness is not None:
+            text = in_words(assignments(asked, result.witness))
+    except TimeLimitError:
+        result = Result(Verdict.TIMEOUT, 0.0, "reading", reason="the limit was reached while reading")
+    if witness is not None and text:
+        write_bytes(witness, text.encode())
+    if competition is not None:
+        write_bytes(competition, f"{result.verdict.value}\n{text}".encode())
+    typer.echo(result.verdict.value)
+    if result.reason:
+        typer.echo(f"  {result.reason}")
+
+
 def answer(query: Path, files: dict[str, Path], settings: Settings, folder: Path | None, begun: float) -> None:
     """Answer a query on standard output: the verdict on a line, then the assignment, unless a folder is to hold it.
 

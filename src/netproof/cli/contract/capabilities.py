@@ -20,9 +20,11 @@ def _types() -> list[str]:
 
 
 def _operators() -> list[str]:
+    """Those that answers are sound for in all types stand alone; the others with the one type."""
     from netproof.formats.onnx.read import OPERATORS
+    from netproof.formats.vnnlib.second.files import EVALUATED
 
-    return sorted(OPERATORS)
+    return [name if name in EVALUATED else f"{name} real" for name in sorted(OPERATORS)]
 
 
 def _versions() -> list[str]:
@@ -32,7 +34,7 @@ def _versions() -> list[str]:
 
 
 def _arithmetic() -> list[str]:
-    from netproof.formats.vnnlib.second.product import MOST_FACTORS
+    from netproof.formats.vnnlib.second.polynomials import MOST_FACTORS
 
     return ["BND", "OUTC", "LIN", *(["POLY"] if MOST_FACTORS > 1 else [])]
 

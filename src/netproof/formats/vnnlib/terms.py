@@ -26,7 +26,7 @@ _RESERVED = {*COMPARISONS, *_LOGICAL, *_ARITHMETIC, "true", "false", "as", "exis
 #: and/or inside one another; cases of an expression; expressions that are looked at in all, those of functions once per call
 _DEEPEST = 128
 _MOST_CASES = 64
-_MOST_STEPS = 20_000_000
+_MOST_STEPS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)

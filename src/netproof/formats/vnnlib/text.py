@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 from netproof.errors import FormatError
-from netproof.files.opened import read_bytes
+from netproof.files.opened import read_bytes, read_start
 
 _SIZE_LIMIT = 1 << 26
+#: of a text, in which comments may come before its first command
+_START = 1 << 16
 #: how text in other encodings begins
 _OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 #: what a file of version 2 begins with, behind comments
@@ -28,6 +30,10 @@ def read_text(path: str | Path) -> str:
     return text
 
 
-def states_version(text: str) -> bool:
-    """Whether a text begins with a version, as those of VNN-LIB 2 do and those of 1.0 do not."""
-    return _LATER.match(text) is not None
+def is_later(path: str | Path) -> bool:
+    """Whether a file begins with a version, as those of VNN-LIB 2 do and those of 1.0 do not.
+
+    Looks at its first kilobytes. Raises :class:`FormatError` for one that cannot be read.
+    """
+    start = read_start(path, "property file", _START).decode("utf-8", "replace")
+    return _LATER.match(start.removeprefix("\ufeff")) is not None

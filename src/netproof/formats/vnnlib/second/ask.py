@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 
+from netproof.formats.onnx.tensors import type_name
 from netproof.formats.vnnlib.formulas import And, Atom, Bounds, Clock, Formula, Or, parts_of
 from netproof.formats.vnnlib.second.boxes import always, classes, equal_elements, map_elements, tighten
 from netproof.formats.vnnlib.second.declarations import Comparison, Connective, Kind, Statement, Variable
 from netproof.formats.vnnlib.second.declarations import Formula as StatedFormula
-from netproof.formats.vnnlib.second.files import Model, read_models
+from netproof.formats.vnnlib.second.files import Model, check_types, read_models, with_outputs
 from netproof.formats.vnnlib.second.product import Product, side_by_side
 from netproof.formats.vnnlib.second.read import read_statement
 from netproof.formats.vnnlib.second.stated import StatedQuery
@@ -76,6 +77,8 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
     clock = Clock(statement.path, deadline)
     arithmetic = arithmetic_of(statement)
     models = read_models(statement, files)
+    if arithmetic != "real":
+        check_types(models, arithmetic)
     clock.look()
     inputs = _Inputs(statement)
     formulas = [map_elements(formula, inputs.place) for formula in statement.formulas]
@@ -216,9 +219,6 @@ def _atom(comparison: Comparison, product: Product) -> Atom:
 
 
 def _member(model: Model, number: Sequence[int]) -> Member:
-    from netproof.formats.onnx.tensors import type_name
-    from netproof.formats.vnnlib.second.content import with_outputs
-
     feeds = tuple(
         Feed(
             given.name,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
+from netproof.formats.instances import networks_by_name
 from netproof.formats.onnx.container.file import Given, model_of
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.read import Values, values_of
@@ -70,6 +71,32 @@ def read_models(statement: Statement, files: Mapping[str, Path]) -> list[Model]:
             other = models[declared.isomorphic_to]
             _check_architecture(model, data, other, contents[str(other.path)])
     return list(models.values())
+
+
+def files_of(statement: Statement, given: str | Path | Mapping[str, Path]) -> dict[str, Path]:
+    """The files that a query needs, as lists of instances give them: one, or one by name, networks that equal others included.
+
+    Raises :class:`InputError` for one file where the query needs several, and for a network that equals another with
+    another file.
+    """
+    free = [declared.name for declared in statement.networks if declared.equal_to is None]
+    if isinstance(given, str):
+        named = {name: Path(path) for name, path in networks_by_name(given)}
+        given = named or Path(given)
+    if isinstance(given, Path):
+        if len(free) > 1:
+            problem = f"is one file for networks {', '.join(free)} of {statement.path}"
+            raise InputError(given, problem, "give [('NAME', 'FILE'), ...]")
+        return {free[0]: given}
+    files = dict(given)
+    for declared in statement.networks:
+        other = declared.equal_to
+        if other is not None and declared.name in files:
+            path = files.pop(declared.name)
+            if path.resolve() != given.get(other, path).resolve():
+                problem = f"is given for {declared.name}, which equals {other} with another file"
+                raise InputError(path, problem, "give one file for both")
+    return files
 
 
 def _check_names(statement: Statement, files: Mapping[str, Path]) -> None:
@@ -183,3 +210,119 @@ def _check_architecture(model: Model, data: bytes, other: Model, others: bytes) 
             f"has not the architecture of {other.path}, to which {model.declared.name} is said to be isomorphic",
             "give the network that the query is about, or leave out (isomorphic-to ...)",
         )
+
+
+#: operators that a runtime computes as the graph has them, up to the order of sums; of the others it may compute a formula of
+#: its own (a variance as a difference of squares, one plus an error function), of which nothing is known in floating point
+EVALUATED = frozenset(
+    [
+        "Abs",
+        "Add",
+        "And",
+        "AveragePool",
+        "BatchNormalization",
+        "Cast",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Conv",
+        "ConvTranspose",
+        "CumSum",
+        "DepthToSpace",
+        "Div",
+        "Dropout",
+        "Einsum",
+        "Equal",
+        "Exp",
+        "Expand",
+        "EyeLike",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "GatherElements",
+        "Gemm",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Greater",
+        "GreaterOrEqual",
+        "HardSigmoid",
+        "Identity",
+        "If",
+        "LeakyRelu",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Mean",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "Pad",
+        "Pow",
+        "PRelu",
+        "Range",
+        "Reciprocal",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Round",
+        "Shape",
+        "Sigmoid",
+        "Sign",
+        "Size",
+        "Slice",
+        "Softmax",
+        "SpaceToDepth",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "ThresholdedRelu",
+        "Tile",
+        "Transpose",
+        "Trilu",
+        "Unsqueeze",
+        "Where",
+        "Xor",
+    ]
+)
+
+
+def check_types(models: Sequence[Model], arithmetic: str) -> None:
+    """Refuse (:class:`FormatError`) an operator for which no answer about a float type is sound."""
+    for model in models:
+        for node in model_of(model.path, model.values.content).graph.node:
+            if node.op_type not in EVALUATED:
+                raise FormatError(
+                    model.path,
+                    f"has the operator {printable(node.op_type)}, of whose evaluation in {arithmetic} nothing is known",
+                    "declare the variables of the query as real, if an answer over the real numbers will do",
+                )
+
+
+def with_outputs(path: Path, content: bytes, names: Sequence[str]) -> bytes:
+    """The bytes of a model to whose outputs values were added, if it has them not all; nothing else in it is changed."""
+    import onnx
+
+    model = model_of(path, content)
+    given = {value.name for value in model.graph.output}
+    missing = [name for name in dict.fromkeys(names) if name not in given]
+    if not missing:
+        return content
+    known = {value.name: value for value in (*model.graph.value_info, *model.graph.input)}
+    for name in missing:
+        # Without a type, which runtimes infer; a wrong one would be refused.
+        model.graph.output.append(known.get(name) or onnx.ValueInfoProto(name=name))
+    return bytes(model.SerializeToString())

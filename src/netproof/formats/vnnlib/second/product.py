@@ -8,18 +8,15 @@ from dataclasses import dataclass, field
 
 import torch
 
-from netproof.errors import FormatError
 from netproof.formats.vnnlib.second.declarations import Connective, Formula, Kind, Statement
 from netproof.formats.vnnlib.second.files import Model
+from netproof.formats.vnnlib.second.monomials import add_products
 from netproof.formats.vnnlib.second.polynomials import Monomial
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.simplify import simplify
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.select import Select
-
-#: how many values a term of a constraint may multiply
-MOST_FACTORS = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,27 +53,16 @@ def side_by_side(
     number : for every element of the query, which of the graph's inputs it is; -1 for hidden values and outputs
     inputs : how many inputs there are
     formulas : what the query asserts, about the elements that stand for others
-
-    Raises
-    ------
-    FormatError : a product of several values, as far as no operator computes it
     """
-    wanted = sorted(_monomials(formulas), key=lambda monomial: (len(monomial), monomial))
+    wanted = _monomials(formulas)
+    products = [monomial for monomial in wanted if len(monomial) > 1]
     elements = sorted({element for monomial in wanted for element in monomial if number[element] < 0})
-    products = [monomial for monomial in wanted if len(monomial) > MOST_FACTORS]
-    if products:
-        raise FormatError(
-            statement.path,
-            f"multiplies values ({_name(statement, products[0])}), which netproof does not do yet",
-            "state it without products of variables",
-        )
-    if not elements:
+    if not elements and not products:
         # Constraints on inputs alone: some value has to be there as the graph's output.
         elements = [next(v.first for v in statement.variables if v.kind is Kind.OUTPUT)]
     builder = GraphBuilder(Arithmetic.REAL, (inputs,))
-    nodes = []
-    outputs: dict[Monomial, int] = {}
     reached: set[int] = set()
+    blocks: list[tuple[int, list[Monomial]]] = []
     for model in models:
         taken = _places(model, elements)
         if not taken:
@@ -85,13 +71,17 @@ def side_by_side(
         place = torch.tensor([place for _, place in taken], dtype=torch.int64)
         size = sum(math.prod(given.shape) for given in model.values.results)
         name = f"{model.declared.name}/wanted"
-        nodes.append(builder.add(name, Select(place, size, (len(taken),)), node))
-        for element, _ in taken:
-            outputs[(element,)] = len(outputs)
-    if len(nodes) > 1:
-        sizes = tuple(sum(bool(_places_of(model, e)) for e in elements) for model in models)
-        nodes = [builder.add("values", Concatenate(tuple(size for size in sizes if size)), *nodes)]
-    stored = drop_dead(builder.build(), nodes[0])
+        node = builder.add(name, Select(place, size, (len(taken),)), node)
+        blocks.append((node, [(element,) for element, _ in taken]))
+    if products:
+        add_products(builder, blocks, products, number, inputs)
+    outputs = {monomial: i for i, monomial in enumerate(m for _, block in blocks for m in block)}
+    last = blocks[0][0]
+    if len(blocks) > 1:
+        last = builder.add(
+            "values", Concatenate(tuple(len(block) for _, block in blocks)), *(node for node, _ in blocks)
+        )
+    stored = drop_dead(builder.build(), last)
     unused = frozenset(range(inputs)) - reached
     return Product(simplify(stored), stored, unused, number, outputs)
 
@@ -146,11 +136,3 @@ def _monomials(formulas: Sequence[Formula]) -> set[Monomial]:
         else:
             found.update(monomial for monomial in formula.polynomial if monomial)
     return found
-
-
-def _name(statement: Statement, monomial: Monomial) -> str:
-    names = []
-    for element in monomial:
-        variable = next(v for v in statement.variables if v.first <= element < v.first + v.size)
-        names.append(variable.name)
-    return " times ".join(names)
