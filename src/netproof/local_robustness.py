@@ -127,10 +127,10 @@ def distance(
     ``point`` is ``[n_input]``; the other arguments and what is raised are as for :func:`robustness`.
     """
     pixels = _Pixels.of(network, image, scale, mean, std, clip, "distance")
-    moves = (
+    moves: list[Fraction] = [
         abs(value * pixels.std[channel] + pixels.mean[channel] - pixels.scale * Fraction(level))
         for value, channel, level in zip(point, pixels.channel.tolist(), pixels.values.tolist(), strict=True)
-    )
+    ]
     return max(moves)
 
 

@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": _QUERIES | {"device", "formats", "making", "bounds"},
     "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
     "measure": _ENGINE | {"formats", "making", "runs"},
-    "report": _QUERIES | {"benchmarks", "making", "runs"},
+    "report": _QUERIES | {"local_robustness", "formats", "asking", "benchmarks", "making", "runs"},
     "demo": _ENGINE | {"formats", "report"},
     "cli": _ENGINE
     | {"formats", "benchmarks", "making", "certificate", "runs", "measure", "report", "demo", "training", "asking"},

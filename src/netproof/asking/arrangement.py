@@ -102,7 +102,7 @@ class InputForm:
             return values.reshape(self.size)
         if self.layout == "hwc":
             return values.reshape(*self.size, 3)
-        return values.reshape(3, *self.size).transpose(1, 2, 0)
+        return np.ascontiguousarray(values.reshape(3, *self.size).transpose(1, 2, 0))
 
 
 def _told(shape: tuple[int, ...]) -> InputForm | None:

@@ -18,7 +18,7 @@ from netproof.asking.reach import Unit
 from netproof.errors import InputError
 from netproof.formats.images.pictures import Pictures, read_pictures
 from netproof.graph.graph import Arithmetic
-from netproof.local_robustness import exact_number, robustness
+from netproof.local_robustness import distance, exact_number, robustness
 from netproof.network import Network
 from netproof.query import Query
 
@@ -141,7 +141,14 @@ class Images:
     ) -> Query:
         """Can the class of an image change? Raises :class:`QueryError`."""
         return robustness(
-            self.network, self.image(index), self.label(index), radius, **self.arguments, target=target, top=top, name=name
+            self.network,
+            self.image(index),
+            self.label(index),
+            radius,
+            **self.arguments,
+            target=target,
+            top=top,
+            name=name,
         )
 
     @property
@@ -167,6 +174,44 @@ class Images:
             return f"inputs are {scaled}" if scaled != "value" else "inputs are the images' values as they are"
         mean, std = (", ".join(part) for part in (self.prepared.mean or ("0",), self.prepared.std or ("1",)))
         return f"inputs are ({scaled} - mean) / std, mean {mean}, std {std}"
+
+    def change(self, index: int, point: Sequence[Fraction]) -> tuple[int, Fraction]:
+        """How many values of an image an input ``[n_input]`` changes, and by how much at most in the unit of radii."""
+        inputs = [Fraction(value) for value in self.input(index).tolist()]
+        changed = sum(value != at for value, at in zip(point, inputs, strict=True))
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            return changed, max(abs(value - at) for value, at in zip(point, inputs, strict=True))
+        return changed, distance(self.network, self.image(index), point, **self.arguments)
+
+    def shown(self, point: NDArray[np.float64]) -> NDArray[np.int64] | None:
+        """An input ``[n_input]`` as an image of grey levels, ``[rows, columns]`` or ``[rows, columns, 3]``; None where it is none.
+
+        Values that are no grey levels are spread from the least to the largest that the source has.
+        """
+        values = point
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            values = values - min(float(self.network.lower.min()), 0.0)
+        else:
+            mean, std = (
+                self._per_value(part, default) for part, default in ((self.prepared.mean, 0), (self.prepared.std, 1))
+            )
+            values = (values * std + mean) / float(self.unit.scale or 1)
+        if self.unit.levels != _LEVELS:
+            least, largest = float(self.pictures.values.min()), float(self.pictures.values.max())
+            values = (values - least) * (_LEVELS / ((largest - least) or 1.0))
+        return self.form.planes(np.rint(values).clip(0, _LEVELS).astype(np.int64))
+
+    def _per_value(self, stated: tuple[str, ...], default: int) -> NDArray[np.float64]:
+        """Numbers per channel as one for each value, ``[n_input]``."""
+        numbers = [float(exact_number(part) or 0) for part in stated] or [float(default)]
+        found = np.array(numbers)
+        if len(numbers) == 1:
+            return np.full(self.network.inputs, found[0])
+        return (
+            np.tile(found, self.network.inputs // len(found))
+            if self.form.layout == "hwc"
+            else found.repeat(self.network.inputs // len(found))
+        )
 
     def _predicted(self, index: int) -> int:
         return int(self.network.classify(self.input(index)))
@@ -196,7 +241,9 @@ def chosen(images: Images, indices: Sequence[int], *, every: bool) -> tuple[int,
         return tuple(range(len(images)))
     if not indices and len(images) > 1:
         problem = f"{images.pictures.source} holds {len(images)} images, and nothing says which is meant"
-        raise InputError("--index", problem, f"give --index I (0 to {len(images) - 1}), several times for several, or --all")
+        raise InputError(
+            "--index", problem, f"give --index I (0 to {len(images) - 1}), several times for several, or --all"
+        )
     for index in indices:
         images.check(index)
     return tuple(indices) or (0,)

@@ -109,7 +109,11 @@ def _of_real_numbers(text: str, value: Fraction, unit: Unit, option: str, *, who
         return Reach(value, f"{text} grey level{'' if value == 1 else 's'}")
     if whole and value:
         problem = f"'{text}' could be grey levels or the unit of the values"
-        grey = f"{text}grey for grey levels" if unit.levels is not None else f"{text}/255 for grey levels of values from 0 to 1"
+        grey = (
+            f"{text}grey for grey levels"
+            if unit.levels is not None
+            else f"{text}/255 for grey levels of values from 0 to 1"
+        )
         raise InputError(option, problem, f"give {grey}, or {text}.0 {unit.words}")
     said = text
     if unit.levels is not None and (value / scale).denominator == 1:

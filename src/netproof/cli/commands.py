@@ -25,6 +25,9 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 #: what typer makes of Ctrl-C and of the end of the input
 ABORTED: type[Exception] = typer.Abort
 
+#: columns that help takes on a terminal that has them
+_WIDEST = 120
+
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
 Debug = Annotated[
     Path | None,
@@ -40,7 +43,12 @@ class Command(Protocol):
 
 def command(debug: Callable[[Path], None]) -> Command:
     """The command ``netproof``; ``debug`` is told the file that ``--debug`` names, before anything else is done."""
-    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"max_content_width": _WIDEST},
+    )
     app.callback(invoke_without_command=True)(_root(debug))
     app.command()(verify)
     app.command()(robust)

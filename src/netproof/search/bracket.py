@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from netproof.errors import QueryError
 from netproof.local_robustness import Number, distance, exact_number, robustness
 from netproof.network import Network
-from netproof.query import Query, Result, Verdict, Witness
+from netproof.query import Query, Verdict, Witness
 from netproof.search.radius import RadiusResult
 from netproof.search.verify import verify
 from netproof.settings import Settings
@@ -25,6 +25,8 @@ from netproof.settings import Settings
 _LEVELS = 255
 #: the first radius asked about is such a share of the largest
 _FIRST = 256
+#: steps of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
+_STEPS = 4
 #: radii on the grid of the accuracy, at the most
 _MOST_STEPS = 1 << 40
 
@@ -34,19 +36,20 @@ def bracketed_radius(
     image: ArrayLike | Tensor,
     label: int,
     settings: Settings,
-    *,
-    limit: Number | None,
-    accuracy: Number | None,
+    ends: tuple[Number | None, Number | None],
     arguments: Mapping[str, Any],
 ) -> RadiusResult:
     """As :func:`netproof.search.radius.largest_radius`, which says the rest, for a network over the real numbers.
 
-    Radii are multiples of the accuracy. They are doubled until something other than a proof comes back, then bisected. A
-    radius that is not decided in half of the time that is left is given up for smaller ones. Where a witness lies is
-    measured exactly, so that it can be far inside the radius that was asked about.
+    ``ends`` are ``limit`` and ``accuracy``, ``arguments`` the keywords that say how values become inputs.
+
+    Radii are doubled until something other than a proof comes back, then bisected. One that is not decided in half of the
+    time that is left is given up for others. Where a witness lies is measured exactly, so that it can be far inside the
+    radius that was asked about.
     """
     begun = time.monotonic()
-    step, widest, whole = _extents(image, limit, accuracy, arguments)
+    accuracy, widest, whole = _extents(image, *ends, arguments)
+    step = accuracy / _STEPS
     steps = math.ceil(widest / step)
 
     def query(number: int) -> Query:
@@ -64,73 +67,99 @@ def bracketed_radius(
         return RadiusResult(-1, first.witness, Fraction(0), True, time.monotonic() - begun, 1)
     if first.verdict is not Verdict.UNSAT:
         return RadiusResult(-1, None, None, False, time.monotonic() - begun, 1, first.reason or "no answer in time")
-    proved, proof, hard = 0, first, steps + 1
-    refuted: Fraction | None = None
+    proof, queries, undecided = first, 1, ""
     witness: Witness | None = None
-    queries, undecided = 1, ""
-    while proved + 1 < hard:
+    known = _Known(step, steps)
+    while not known.within(accuracy):
         remaining = settings.timeout - (time.monotonic() - begun)
-        if remaining <= 0:
-            undecided = "the time limit was reached"
+        number = known.next
+        if remaining <= 0 or number is None:
+            undecided = undecided or "the time limit was reached"
             break
-        number = _next(proved, hard, steps)
         queries += 1
-        share = remaining if number == proved + 1 else remaining / 2
-        result = verify(query(number), replace(settings, timeout=share))
+        result = verify(query(number), replace(settings, timeout=remaining / 2))
         if result.verdict is Verdict.UNSAT:
-            proved, proof = number, result
+            proof = result if number > known.proved else proof
+            known.proved = max(known.proved, number)
         elif result.verdict is Verdict.SAT and result.witness is not None:
             at = far(result.witness)
-            if refuted is None or at < refuted:
-                refuted, witness = at, result.witness
-            # A witness at the very end of the range lies on the last step, however long that is.
-            hard = min(hard, number, math.ceil(at / step))
+            if known.refuted is None or at < known.refuted:
+                known.refuted, witness = at, result.witness
         else:
-            hard, undecided = number, result.reason or "no answer in time"
-    largest = min(proved * step, widest)
-    exact = (refuted is not None and refuted - largest <= step) or (whole and proved == steps)
-    if not exact and not undecided:
+            known.open.append(number)
+            undecided = result.reason or "no answer in time"
+    largest = min(known.proved * step, widest)
+    exact = known.within(accuracy) if known.refuted is not None else whole and known.proved == steps
+    if not exact and known.refuted is None and known.proved == steps:
         undecided = f"only radii up to {widest} were looked at"
     return RadiusResult(
         largest,
         witness,
-        refuted,
+        known.refuted,
         exact,
         time.monotonic() - begun,
         queries,
         "" if exact else undecided,
-        _kept(proof, settings),
+        proof if settings.proofs else None,
     )
 
 
-def _kept(proof: Result, settings: Settings) -> Result | None:
-    return proof if settings.proofs else None
+@dataclass
+class _Known:
+    """What is known of radii, which are numbers of steps.
 
+    Attributes
+    ----------
+    step : between two numbers
+    steps : the largest number
+    proved : the largest number with a proof
+    refuted : the smallest radius with a witness
+    open : numbers that were not decided. At the very end of what is robust, where outputs are equal, there may be neither a
+        proof nor a witness in float32, however long one looks, so that radii beyond are asked about, too
+    """
 
-def _next(proved: int, hard: int, steps: int) -> int:
-    """The step to ask about next."""
-    if hard <= steps:
-        return (proved + hard) // 2
-    return min(max(2 * proved, steps // _FIRST, 1), steps)
+    step: Fraction
+    steps: int
+    proved: int = 0
+    refuted: Fraction | None = None
+    open: list[int] = field(default_factory=list)
+
+    def within(self, accuracy: Fraction) -> bool:
+        """Whether nothing is left to be asked."""
+        if self.refuted is None:
+            return self.proved == self.steps
+        return self.refuted - self.proved * self.step <= accuracy
+
+    @property
+    def next(self) -> int | None:
+        """The number to ask about next; None where all are decided or were tried."""
+        end = self.steps + 1 if self.refuted is None else min(self.steps + 1, math.ceil(self.refuted / self.step))
+        tried = sorted(number for number in self.open if self.proved < number < end)
+        if not tried and self.refuted is None:
+            return min(max(2 * self.proved, self.steps // _FIRST, 1), self.steps)
+        first = tried[0] if tried else end
+        if self.proved + 1 < first:
+            return (self.proved + first) // 2
+        return (tried[-1] + end) // 2 if tried and tried[-1] + 1 < end else None
 
 
 def _extents(
     image: ArrayLike | Tensor, limit: Number | None, accuracy: Number | None, arguments: Mapping[str, Any]
 ) -> tuple[Fraction, Fraction, bool]:
-    """The step between radii, the largest one, and whether that is all there is; raises :class:`QueryError`."""
+    """The accuracy, the largest radius, and whether that is all there is; raises :class:`QueryError`."""
     grey = getattr(image, "dtype", None) in (torch.uint8, np.uint8)
     scale = exact_number(arguments["scale"]) if arguments["scale"] is not None else Fraction(1)
     unit = (scale or Fraction(1)) if grey else Fraction(1)
-    step = unit / 10 if accuracy is None and grey else exact_number("0.001" if accuracy is None else accuracy)
-    if step is None or step <= 0:
+    found = unit / 10 if accuracy is None and grey else exact_number("0.001" if accuracy is None else accuracy)
+    if found is None or found <= 0:
         raise QueryError("radius", f"the accuracy is {accuracy}", "give a number above 0, in the unit of the radius")
     range_ = _range(arguments["clip"], unit * _LEVELS if grey else None)
     widest = (range_ or Fraction(1)) if limit is None else exact_number(limit)
     if widest is None or widest < 0:
         raise QueryError("radius", f"the limit is {limit}", "give a number, 0 or more, in the unit of the radius")
-    if widest / step > _MOST_STEPS:
+    if widest / found > _MOST_STEPS:
         raise QueryError("radius", f"the accuracy is {accuracy}, of radii up to {widest}", "give a larger accuracy")
-    return step, widest if range_ is None else min(widest, range_), range_ is not None and widest >= range_
+    return found, widest if range_ is None else min(widest, range_), range_ is not None and widest >= range_
 
 
 def _range(clip: tuple[Number, Number] | None, levels: Fraction | None) -> Fraction | None:

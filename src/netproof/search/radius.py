@@ -89,11 +89,17 @@ def largest_radius(
     if network.graph.arithmetic is not Arithmetic.INTEGER:
         from netproof.search.bracket import bracketed_radius
 
-        return bracketed_radius(network, image, label, settings, limit=limit, accuracy=accuracy, arguments=arguments)
+        return bracketed_radius(network, image, label, settings, (limit, accuracy), arguments)
     stated = [word for word, value in {**arguments, "accuracy": accuracy}.items() if value is not None]
     if stated:
         problem = f"{network.path} is an integer network, whose radii are whole grey levels"
         raise QueryError("radius", problem, f"leave {', '.join(stated)} out")
+    return _over_integers(network, image, label, settings, limit)
+
+
+def _over_integers(
+    network: Network, image: ArrayLike | Tensor, label: int, settings: Settings, limit: Number | None
+) -> RadiusResult:
     begun = time.monotonic()
     widest = int((network.upper - network.lower).max())
     furthest = widest if limit is None else min(_checked(limit), widest)

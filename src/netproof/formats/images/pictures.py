@@ -133,8 +133,8 @@ def _labelled(
         found = read_cifar(path, "train" if split == "train" else "test", check=check)
         return found if crop is None else found.cropped(crop)
     if name.endswith(".zip"):
-        part = "train" if split == "train" else "val"
-        return read_tiny_imagenet(path, part, crop=_TINY_CROP if crop is None else crop, check=check)
+        kept = _TINY_CROP if crop is None else crop
+        return read_tiny_imagenet(path, "train" if split == "train" else "val", crop=kept, check=check)
     return None
 
 
