@@ -20,7 +20,7 @@ def colours(tmp_path_factory):
     for channel in range(3):
         weights[8 * channel : 8 * channel + 8, channel] = 1
     nodes = [node("Flatten", ["x"], ["f"]), node("MatMul", ["f", "w"], ["y"])]
-    network = save(folder / "net.onnx", model(nodes, (1, 3, 2, 4), {"w": weights}))
+    save(folder / "net.onnx", model(nodes, (1, 3, 2, 4), {"w": weights}))
     pixels = np.full((3, 2, 4, 3), 20, np.uint8)
     for k in range(3):
         pixels[k, :, :, k] = 60 + k

@@ -16,6 +16,7 @@ from netproof.cli.evaluate import evaluate
 from netproof.cli.fetch import fetch
 from netproof.cli.inspect import inspect
 from netproof.cli.radius import radius
+from netproof.cli.report import report
 from netproof.cli.robust import robust
 from netproof.cli.train import group as train
 from netproof.cli.verify import verify
@@ -54,6 +55,7 @@ def command(debug: Callable[[Path], None]) -> Command:
     app.command()(robust)
     app.command()(radius)
     app.command()(check)
+    app.command()(report)
     app.command()(inspect)
     app.command()(evaluate)
     app.add_typer(bench.app, name="bench")

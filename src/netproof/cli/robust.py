@@ -122,7 +122,7 @@ def robust(
                 raise InputError(
                     option, "is for one image", "give one --index; of several, --out DIR keeps all evidence"
                 )
-        from netproof.cli.table import answer_all
+        from netproof.cli.terminal.answers import answer_all
 
         verdicts = answer_all(asked, reach, (target, top), settings, jobs=jobs, out=out, as_json=as_json)
     if fails & set(verdicts):
