@@ -124,6 +124,8 @@ def test_docstrings_become_what_the_site_expects(monkeypatch):
         "radius",
         "check",
         "report",
+        "check-all",
+        "bench watch",
         "inspect",
         "evaluate",
         "fetch",

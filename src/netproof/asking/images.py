@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -92,21 +92,29 @@ class Images:
     def read(cls, source: ImageSource, prepared: Preparation, network: Network) -> Images:
         """Read images for a network; raises :class:`InputError`."""
         form = InputForm.of(network.input_shape, prepared.layout)
-        integer = network.graph.arithmetic is Arithmetic.INTEGER
-        if integer:
-            prepared.check_integer(network)
         pictures = read_pictures(
             source.path, source.labels, channels=form.channels, size=form.size, split=source.split, crop=source.crop,
             check=source.check,
         )  # fmt: skip
         if source.label is not None and pictures.labels is not None:
             raise InputError("--label", "the images have labels already", "leave it, or --labels, out")
-        grey = pictures.values.dtype == np.uint8
-        unit = Unit(int((network.upper - network.lower).max())) if integer else _unit(prepared, grey=grey)
-        labels = pictures.labels
         if source.label is not None:
-            labels = np.full(len(pictures), source.label, np.int64)
-        found = cls(network, pictures, form, prepared, labels, unit)
+            pictures = replace(pictures, labels=np.full(len(pictures), source.label, np.int64))
+        return cls.of(network, pictures, prepared)
+
+    @classmethod
+    def of(cls, network: Network, pictures: Pictures, prepared: Preparation) -> Images:
+        """Images that were read already, for a network; raises :class:`InputError` where it does not take them."""
+        form = InputForm.of(network.input_shape, prepared.layout)
+        if network.graph.arithmetic is Arithmetic.INTEGER:
+            prepared.check_integer(network)
+            unit = Unit(int((network.upper - network.lower).max()))
+        else:
+            unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
+        if pictures.labels is not None and len(pictures.labels) < len(pictures):
+            problem = f"has {len(pictures.labels)} labels for {len(pictures)} images"
+            raise InputError(pictures.source, problem, "give one for each")
+        found = cls(network, pictures, form, prepared, pictures.labels, unit)
         found.image(0)  # refuses what does not fit before anything is asked
         return found
 

@@ -15,6 +15,7 @@ from netproof.cli.demo import demo
 from netproof.cli.evaluate import evaluate
 from netproof.cli.fetch import fetch
 from netproof.cli.inspect import inspect
+from netproof.cli.project.check_all import check_all
 from netproof.cli.radius import radius
 from netproof.cli.report import report
 from netproof.cli.robust import robust
@@ -56,6 +57,7 @@ def command(debug: Callable[[Path], None]) -> Command:
     app.command()(radius)
     app.command()(check)
     app.command()(report)
+    app.command()(check_all)
     app.command()(inspect)
     app.command()(evaluate)
     app.add_typer(bench.app, name="bench")

@@ -84,6 +84,7 @@ def robust(
     picture: Picture = None,
     certificate: CertificatePath = None,
     fail_on: FailOn = None,
+    trace: o.Trace = None,
     as_json: o.Json = False,
 ) -> None:
     """Is an image robust at one radius? Of several: a table.
@@ -93,12 +94,14 @@ def robust(
     from netproof.asking.reach import reach_of
     from netproof.cli.arguments.fail_on import failing
     from netproof.cli.terminal.output import check_writable
+    from netproof.cli.terminal.tracing import traced
 
     settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None, memory=memory, device=device)
     o.check_threads(threads)
     a.check_norm(norm)
     fails = failing(fail_on)
-    for file, option in ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate")):
+    evidence = ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate"), (trace, "--trace"))
+    for file, option in evidence:
         if file is not None:
             check_writable(file, option)
     source = a.source_of(images, labels, label, split, crop, unchecked)
@@ -114,10 +117,11 @@ def robust(
     check_device(settings.device, asked.network)
     reach = reach_of(eps, asked.images.unit)
     if len(asked.indices) == 1 and out is None and jobs == 1:
-        found = _one(asked, reach, (target, top), settings, (witness, picture, certificate), as_json=as_json)
+        with traced(trace):
+            found = _one(asked, reach, (target, top), settings, (witness, picture, certificate), as_json=as_json)
         verdicts = [found]
     else:
-        for file, option in ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate")):
+        for file, option in evidence:
             if file is not None:
                 raise InputError(
                     option, "is for one image", "give one --index; of several, --out DIR keeps all evidence"
