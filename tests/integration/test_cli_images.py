@@ -55,6 +55,17 @@ def test_a_float_network_by_grey_levels(cli, colours, source):
         assert Fraction(radius["witness_radius"]) - Fraction(radius["radius"]) <= Fraction(1, 2550)
 
 
+def test_classes_by_name_are_all_there_or_refused(cli, colours, tmp_path):
+    import shutil
+
+    for name in ("blue", "red"):
+        shutil.copytree(colours / "classes" / "0", tmp_path / "named" / name)
+    ran = cli("robust", colours / "net.onnx", "--images", tmp_path / "named", "--all", "--eps", "1/255")
+    assert_refused(ran, "has 2 folders of classes, the network 3 outputs", "classes.txt")
+    shutil.copytree(colours / "classes" / "1", tmp_path / "named" / "green")
+    assert cli("robust", colours / "net.onnx", "--images", tmp_path / "named", "--all", "--eps", "1/255").code == 0
+
+
 def test_planes_of_floats_without_labels(cli, colours):
     ran = cli("robust", *ask(colours, "planes.npy", "--all", "--eps", "0.07"))
     lines = ran.out.splitlines()

@@ -162,6 +162,11 @@ def test_sources_of_every_kind(tmp_path):
             colour_png(tmp_path / "classes" / name / f"{seed}.png", seed + 10 * label)
     classes = read_pictures(tmp_path / "classes", channels=3)
     assert classes.labels.tolist() == [0, 0, 1, 1] and classes.values.shape == (4, 3, 4, 6)
+    assert classes.classes == 2
+    colour_png(tmp_path / "numbers" / "7" / "a.png")
+    colour_png(tmp_path / "numbers" / "03" / "a.png")
+    numbered = read_pictures(tmp_path / "numbers", channels=3)
+    assert numbered.labels.tolist() == [3, 7] and numbered.classes is None
     loose = read_pictures(tmp_path / "classes" / "cat", channels=3)
     assert loose.labels is None and len(loose) == 2
     assert loose.digest != classes.digest

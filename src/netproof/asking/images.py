@@ -96,6 +96,10 @@ class Images:
             source.path, source.labels, channels=form.channels, size=form.size, split=source.split, crop=source.crop,
             check=source.check,
         )  # fmt: skip
+        if pictures.classes not in (None, network.outputs):
+            problem = f"has {pictures.classes} folders of classes, the network {network.outputs} outputs"
+            hint = "name each folder by its class's number, or list the folders of all classes in classes.txt"
+            raise InputError(pictures.source, problem, hint)
         if source.label is not None and pictures.labels is not None:
             raise InputError("--label", "the images have labels already", "leave it, or --labels, out")
         if source.label is not None:

@@ -40,7 +40,7 @@ def watch(folder: Folder, *, every: Every = 2.0, once: Once = False) -> None:
                 break
             time.sleep(every)
     if record.wall_seconds is not None:
-        typer.echo(f"the run has ended: netproof bench show {folder}, or netproof report {folder}")
+        typer.echo(f"the run has ended; a page of it: netproof report {folder}")
 
 
 def _standing(folder: Path) -> str:

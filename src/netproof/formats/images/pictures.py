@@ -44,12 +44,14 @@ class Pictures:
     labels : of the images, ``[N]`` or longer; None where there are none
     axes : ``chw`` where each image is ``[channels, rows, columns]``; empty where it is whatever the array has
     source : as errors call it
+    classes : how many there are, where labels are places in a list of names; None where labels are numbers of their own
     """
 
     values: NDArray[Any]
     labels: NDArray[np.int64] | None
     axes: str
     source: str
+    classes: int | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -77,8 +79,8 @@ def read_pictures(
 
     Parameters
     ----------
-    path : IDX images, a PNG, JPEG, BMP or PNM file, a folder of these (one folder per class, or files without labels), an
-        array (``.npy``) or an archive of arrays (``.npz``) ``[N, ...]``, an archive of CIFAR or TinyImageNet, or
+    path : IDX images, a PNG, JPEG, BMP or PNM file, a folder of these (one folder per class, named by its number or listed
+        in the order of names; or files without labels), an array (``.npy``) or an archive of arrays (``.npz``) ``[N, ...]``, an archive of CIFAR or TinyImageNet, or
         ``sklearn:digits``
     labels : IDX, ``.npy``, or text with one whole number on every line; of sources that have none of their own
     channels, size : of what is decoded or drawn: 1 or 3, and rows and columns; None where nothing is known
@@ -97,7 +99,10 @@ def read_pictures(
             raise InputError(labels, f"{path} has labels of its own", "leave --labels out")
         if not len(found):
             raise InputError(found.source, "holds no images", "give others")
-        return Pictures(_in(channels, found.images), found.labels, "chw", found.source)
+        numbered = path.is_dir() and all(name.isascii() and name.isdigit() for name in found.classes)
+        own = np.array([int(name) for name in found.classes])[found.labels] if numbered else found.labels
+        count = len(found.classes) if path.is_dir() and not numbered else None
+        return Pictures(_in(channels, found.images), own, "chw", found.source, count)
     values, own, axes = _unlabelled(path, channels)
     if not len(values):
         raise InputError(path, "holds no images", "give a file with at least one")
