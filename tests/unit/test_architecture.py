@@ -60,13 +60,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": _ENGINE - {"search"},
     "benchmarks": _QUERIES | {"local_robustness", "formats"},
     "making": _ENGINE | {"formats", "benchmarks"},
+    "asking": _ENGINE | {"formats", "benchmarks"},
     "training": _QUERIES | {"device", "formats", "making", "bounds"},
     "runs": _ENGINE | {"formats", "benchmarks", "certificate"},
     "measure": _ENGINE | {"formats", "making", "runs"},
-    "report": _QUERIES | {"benchmarks", "making", "runs"},
+    "report": _QUERIES | {"local_robustness", "formats", "asking", "benchmarks", "making", "runs"},
+    # for other people's tests
+    "testing": _ENGINE | {"formats", "asking"},
     "demo": _ENGINE | {"formats", "report"},
     "cli": _ENGINE
-    | {"formats", "benchmarks", "making", "certificate", "runs", "measure", "report", "demo", "training"},
+    | {"formats", "benchmarks", "making", "certificate", "runs", "measure", "report", "demo", "training", "asking"},
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
     "__init__": _ENGINE | {"formats", "certificate"},
