@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
+from netproof.cli.sets import options as sets
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 Index = Annotated[int, typer.Option("--index", metavar="I", help="Which image, from 0.")]
 Eps = Annotated[int, typer.Option("--eps", metavar="E", help="Radius: how many grey levels each pixel may move.")]
+OneIndex = Annotated[int | None, typer.Option("--index", metavar="I", help="Which image, from 0.")]
+All = Annotated[bool, typer.Option("--all", help="Every image, where a set is named.")]
+Radius = Annotated[
+    int | None, typer.Option("--eps", metavar="E", help="Radius: how many grey levels each pixel may move.")
+]
 WitnessPath = Annotated[
     Path | None, typer.Option("--witness", metavar="FILE", help="Write the witness, if there is one, as JSON.")
 ]
@@ -29,8 +35,19 @@ def robust(
     *,
     images: o.ImagesPath,
     labels: o.LabelsPath,
-    index: Index,
-    eps: Eps,
+    index: OneIndex = None,
+    all_: All = False,
+    eps: Radius = None,
+    brightness: sets.Brightness = None,
+    contrast: sets.Contrast = None,
+    shift: sets.Shift = None,
+    pixels: sets.Pixels = None,
+    stuck: sets.Stuck = False,
+    patch: sets.Patch = None,
+    cover: sets.Cover = None,
+    at: sets.At = None,
+    inputs: sets.Inputs = None,
+    box: sets.Box = None,
     bits: o.Bits = None,
     input_bits: o.InputBits = None,
     weight_integer_bits: o.WeightIntegerBits = None,
@@ -48,25 +65,44 @@ def robust(
 ) -> None:
     """Is one image robust at one radius?
 
-    Asks whether its class can change when every pixel moves by at most E grey levels. Exits with 0 whatever the answer is, 2 where there is none because of the input.
+    Asks whether its class can change when every pixel moves by at most E grey levels, or when something else may happen
+    to it: a change of brightness, a shift, few pixels, a patch. Exits with 0 whatever the answer is, 2 where there is none because of the input.
     """
     from netproof.cli.arguments.samples import Samples, read_network
     from netproof.cli.terminal.output import check_writable, print_json
 
     settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None, memory=memory)
     o.check_threads(threads)
-    if eps < 0:
+    named = sets.SetOptions(brightness, contrast, shift, pixels, stuck, patch, cover, at, inputs)
+    by_set = bool(named.given) or box is not None
+    if eps is None and not by_set:
+        raise InputError(
+            "--eps", "is missing", "say by how much values may move, or name a set: --brightness, --patch ..."
+        )
+    if index is None and not (all_ and by_set):
+        raise InputError("--index", "is missing", "say which image" + (", or --all" if by_set else ""))
+    if eps is not None and eps < 0:
         raise InputError("--eps", f"the radius is {eps}", "give a whole number of grey levels, 0 or more")
     if witness is not None:
         check_writable(witness, "--witness")
     if certificate is not None:
         check_writable(certificate, "--certificate")
     samples = Samples.read(images, labels)
-    samples.check(index)
+    if index is not None:
+        samples.check(index)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     o.use_threads(threads)
     model = read_network(network, widths, runtime)
     samples.check_network(model)
+    if by_set:
+        from netproof.cli.sets.answer import Asked, answer_sets
+
+        if witness is not None:
+            raise InputError("--witness", "is for --eps alone", "give --certificate, which has the witness")
+        indices = list(range(len(samples.images))) if index is None else [index]
+        answer_sets(model, samples, indices, Asked(named, eps, box, certificate, settings, as_json))
+        return
+    assert eps is not None and index is not None
 
     from netproof.certificate.make import check_certifiable
     from netproof.local_robustness import robustness
