@@ -131,6 +131,7 @@ def _document(document: object) -> WitnessDocument:
         arrays=arrays_of(image=image, witness=moved),
         name=document["query"] if isinstance(document.get("query"), str) else "",
         producer=f"netproof {document['netproof']}" if isinstance(document.get("netproof"), str) else "",
+        runtime=document["runtime"] if isinstance(document.get("runtime"), str) else "",
     )
     if len(image) != len(moved):
         raise _UnfitError("'image' and 'input' are of different lengths")

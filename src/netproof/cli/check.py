@@ -114,7 +114,7 @@ def check(
     try:
         # Before all else: a proof of something else than what is asked is of no use.
         _check_question(content, eps, widths, certificate)
-        model = read_network(network, widths_stated(content.scheme, certificate))
+        model = read_network(network, widths_stated(content.scheme, certificate), content.runtime or None)
         if samples is not None and index is not None:
             samples.check_size(model)
             _check_sample(
@@ -213,7 +213,8 @@ def _to_json(checked: Checked, certificate: Path, index: int | None, property_: 
     sample = query.sample
     if sample is not None:
         image = content.arrays["image"]
-        kind = "<u1" if int(query.network.upper.max()) < 256 else "<u2"
+        signed = int(query.network.lower.min()) < 0
+        kind = "<i4" if signed else "<u1" if int(query.network.upper.max()) < 256 else "<u2"
         asked = {
             "kind": "robustness",
             "image_sha256": hashlib.sha256(image.astype(kind).tobytes()).hexdigest(),
@@ -259,6 +260,8 @@ def _render_text(checked: Checked, certificate: Path, index: int | None, propert
     assert isinstance(asked, dict)
     reading = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in network.scheme.items())
     reading = reading or "the integers in the file, as they are"
+    if network.runtime:
+        reading += f", as '{network.runtime}' computes them"
     count = sum(_points(part.query) for part in checked.parts or (checked,))
     points = f"{count if count < 10**6 else f'about 10^{math.log10(count):.1f}'} points"
     if asked["kind"] == "robustness":

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -98,6 +99,7 @@ class Plan:
         assert graph.arithmetic is Arithmetic.INTEGER
         with own_terms():
             self._graph = graph
+            self.lower, self.upper = lower, upper
             self._output = len(graph.nodes) - 1 if output is None else output
             check_exact(graph, lower, upper, source)
             self._low, self._high = _ranges(graph, lower, upper)
@@ -285,7 +287,7 @@ def _moved(operator: Select, low: Tensor) -> Step | None:
     index = operator.index
     if bool((index < 0).any()) or operator.fill is not None:
         return None
-    view = _channels_moved(index)
+    view = _channels_moved(index) if len(index) == operator.size else None
 
     def step(values: list[Held]) -> Held:
         numbers = values[0].numbers
@@ -328,3 +330,15 @@ def _total(operator: Convolution) -> Step | None:
         return Held(total.sum(2, dtype=exact), values[0].low * places)
 
     return step
+
+
+#: preparing a graph takes as long as hundreds of evaluations, and questions come by the dozen
+_PLANS: WeakKeyDictionary[Graph, Plan] = WeakKeyDictionary()
+
+
+def plan_of(graph: Graph, lower: Tensor, upper: Tensor, source: str = "network") -> Plan:
+    """A plan, made once for a graph and a range of inputs; raises :class:`ExactnessError`."""
+    known = _PLANS.get(graph)
+    if known is None or not (torch.equal(known.lower, lower) and torch.equal(known.upper, upper)):
+        known = _PLANS[graph] = Plan(graph, lower, upper, source=source)
+    return known

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from netproof.inference.plan import Plan
-from netproof.network import Network
+from netproof.inference.plan import plan_of
 from netproof.perturbations.asked import SetQuery
 from netproof.query import Result, Verdict, Witness
 from netproof.settings import Settings
@@ -20,15 +18,6 @@ _LOG = logging.getLogger(__name__)
 _AT_ONCE = 1024
 #: bytes that they may take
 _BYTES = 1 << 26
-#: preparing a network takes about as long as evaluating it a thousand times
-_PLANS: WeakKeyDictionary[Network, Plan] = WeakKeyDictionary()
-
-
-def plan_of(network: Network) -> Plan:
-    """The way in which a network of integers is evaluated, made once."""
-    if network not in _PLANS:
-        _PLANS[network] = Plan(network.graph, network.lower, network.upper, source=network.path)
-    return _PLANS[network]
 
 
 def enumerate_set(query: SetQuery, settings: Settings) -> Result:
@@ -45,8 +34,7 @@ def enumerate_set(query: SetQuery, settings: Settings) -> Result:
     if query.center.misclassified:
         return result(Verdict.MISCLASSIFIED, 0)
     network, image, count = query.network, query.image, query.count
-    plan = plan_of(network)
-    near = plan.near(image.values)
+    near = plan_of(network.graph, network.lower, network.upper, network.path).near(image.values)
     done = 0
     size = max(1, min(_AT_ONCE, _BYTES // (8 * network.inputs)))
     for inputs in query.perturbation.inputs(image, size):

@@ -20,7 +20,7 @@ from netproof.certificate.sets import SetCertificate
 from netproof.certificate.witness import read_evidence
 from netproof.errors import CertificateError, ProofError, QueryError
 from netproof.host import on_own_terms
-from netproof.inference.plan import Plan
+from netproof.inference.plan import plan_of
 from netproof.local_robustness import robustness
 from netproof.network import Network
 from netproof.perturbations.asked import MOST_POINTS, SetQuery
@@ -98,7 +98,7 @@ def _replay(certificate: SetCertificate, query: SetQuery, source: str) -> None:
 
 def _evaluate(query: SetQuery, source: str) -> tuple[int, int]:
     network, image, label = query.network, query.image, query.label
-    near = Plan(network.graph, network.lower, network.upper, source=network.path).near(image.values)
+    near = plan_of(network.graph, network.lower, network.upper, network.path).near(image.values)
     random = np.random.default_rng()  # not to be foreseen by whoever makes a certificate
     chance = min(1.0, _COMPARED / max(1, query.count))
     evaluated = compared = 0
