@@ -217,7 +217,7 @@ def test_a_value_whose_numbers_are_scaled_and_shifted_is_an_affine_map() -> None
         node("Sub", "b two", "y"),
     ]
     reading = agrees(model(nodes, {"five": 5, "three": 3, "two": np.array([2], np.int32)}))
-    assert [part.steps for part in reading.parts] == [None, None] and reading.parts[1].low.tolist() == [13] * 40
+    assert [part.steps for part in reading.parts] == [(), ()] and reading.parts[1].low.tolist() == [13] * 40
     assert reading.parts[1].high.tolist() == [73] * 40
 
 
