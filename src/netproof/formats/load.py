@@ -58,9 +58,8 @@ def _read_keras(path: Path, widths: FixedPoint | None, runtime: str | None) -> N
 def _read_onnx(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
     from netproof.formats.onnx.read import read_onnx
 
-    _no_runtime(path, runtime)
-    _no_widths(path, widths, "is not quantized")
-    return read_onnx(path)
+    _no_widths(path, widths, "states its widths itself")
+    return read_onnx(path, runtime=runtime)
 
 
 def _read_tflite(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
