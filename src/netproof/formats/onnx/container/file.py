@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ class OnnxFile:
     metadata : what the model says about itself, by key
     types : of its values, as ONNX numbers them, as far as they are known
     declared : the type that the output is said to have; 0 where nothing is said, -1 where it is said to be no tensor
+    uses : how often each value is taken, by nodes that the output does not depend on as well, and as the output
     """
 
     opset: int
@@ -49,6 +51,7 @@ class OnnxFile:
     metadata: dict[str, str]
     types: dict[str, int]
     declared: int
+    uses: Counter[str]
 
     def check_output(self, path: Path) -> None:
         """Refuse (:class:`FormatError`) an output that is declared to be of another type than it is."""
@@ -124,6 +127,7 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
     kind = inputs[0].type.tensor_type.elem_type
     given = {name: tensor.data_type for name, tensor in constants.items()} | {inputs[0].name: kind}
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    uses = _uses(graph)
     files = []
     for opset in opsets:
         for node in nodes:
@@ -132,9 +136,21 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
         output = graph.output[0]
         stated = output.type.tensor_type.elem_type if output.type.WhichOneof("value") in (None, "tensor_type") else -1
         files.append(
-            OnnxFile(opset, inputs[0].name, shape, output.name, constants, nodes, kind, metadata, types, stated)
+            OnnxFile(opset, inputs[0].name, shape, output.name, constants, nodes, kind, metadata, types, stated, uses)
         )
     return files
+
+
+def _uses(graph: onnx.GraphProto) -> Counter[str]:
+    """How often each value is taken, in graphs inside of nodes, too."""
+    uses = Counter(value.name for value in graph.output)
+    graphs = [graph]
+    while graphs:
+        for node in graphs.pop().node:
+            uses.update(node.input)
+            for attribute in node.attribute:
+                graphs += [attribute.g] if attribute.HasField("g") else attribute.graphs
+    return uses
 
 
 def _check_parts(path: Path, model: onnx.ModelProto) -> None:

@@ -100,7 +100,8 @@ class Build:
         self.translation.allocate(256 * len(places))
         first = codes.ends[0] - codes.offset
         # What cannot be reached does not matter; it is what its neighbours are.
-        reach = np.clip(np.arange(256), *(end - codes.ends[0] for end in codes.largest))
+        low, high = (end - codes.ends[0] for end in codes.largest)
+        reach = np.clip(np.arange(256), low, high)
         tables = (tables - how.zero)[:, reach]
         falling: NDArray[np.bool_] = np.any(np.diff(tables) < 0, axis=1)
         value: Sums = codes

@@ -133,10 +133,14 @@ def _pair(product: bool) -> Callable[[Reader, Call], Value]:
             )
 
         def unfused(result: Quantization, name: str, computed: int, clip: tuple[float, float]) -> Codes:
+            known = next((v for v in values if isinstance(v, Dequantized)), None)
+            if known is not None and reals:
+                return pairs.in_floats_with_constant(
+                    reader.build, reader.rule, name, product, (reals[0], known), result, computed, clip
+                )
             if product or len(reals) != 2:
-                raise NodeError("an operand does not come from DequantizeLinear at once", "quantize it first")
-            first, second = reals
-            return pairs.in_floats(reader.build, reader.rule, name, (first, second), result, computed, clip)
+                raise NodeError("two values that depend on the input are multiplied", "only constants are multiplied")
+            return pairs.in_floats(reader.build, reader.rule, name, (reals[0], reals[1]), result, computed, clip)
 
         return Open(
             -1,
@@ -144,7 +148,7 @@ def _pair(product: bool) -> Callable[[Reader, Call], Value]:
             call.operator,
             close,
             lambda computed: len(operands) == 2 and kinds == {computed},
-            unfused if len(reals) == 2 and not product else None,
+            unfused,
         )
 
     return translate
@@ -203,8 +207,10 @@ def _clipped(reader: Reader, call: Call, low: float, high: float) -> Value:
             table = np.minimum(table, reader.rule.number(high))
         return _function(value, table)
     if isinstance(value, Open):
-        if value.clip is not None:
-            raise NodeError("two operators clip one value, and onnxruntime fuses one", "leave one of them out")
+        if value.clip is not None or value.moved:
+            raise NodeError(
+                "two operators follow on one that is not quantized, and onnxruntime fuses one", "quantize in between"
+            )
         return replace(value, clip=(low, high))
     raise NodeError("its operand is no quantized value", "quantize the network again")
 

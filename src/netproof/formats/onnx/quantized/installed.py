@@ -34,7 +34,8 @@ def codes_of(values: _Array, how: Quantization) -> _Array:
     """The codes that dequantized numbers stand for."""
     kind = np.uint8 if how.kind == UINT8 else np.int8
     codes = np.rint(values.astype(np.float64) / float(how.scale)) + how.zero
-    return np.clip(codes, *ENDS[how.kind]).astype(kind)
+    low, high = ENDS[how.kind]
+    return np.asarray(np.clip(codes, low, high), kind)
 
 
 def values_of_installed(deployed: Deployed, inputs: _Array, names: Sequence[str]) -> list[_Array]:
@@ -56,9 +57,7 @@ def values_of_installed(deployed: Deployed, inputs: _Array, names: Sequence[str]
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         given = session.get_inputs()[0]
         shape = deployed.network.input_shape
         how = deployed.input

@@ -10,7 +10,7 @@ import numpy as np
 from netproof.formats.onnx import shapes
 from netproof.formats.onnx.call import Call, Constant, NodeError, Shape, Translate, Value, Variable, normalized
 from netproof.formats.onnx.quantized.build import Build
-from netproof.formats.onnx.quantized.values import Codes, Real, Sums
+from netproof.formats.onnx.quantized.values import Codes, Dequantized, Open, Quantization, Real, Sums
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.base import Affine
 
@@ -90,6 +90,36 @@ def moved_real(call: RecordingCall, real: Real) -> list[Value]:
     kept = call.opset <= PROPAGATED.get(call.operator, 0) and real.codes.computed == real.codes.kind
     plain = real.plain if kept or call.operator == "Identity" else None
     return [replace(real, shape=codes.shape, codes=codes, plain=plain) for codes in moved(call, real.codes)]
+
+
+def moved_open(call: Call, value: Open) -> Open:
+    """A group that gets another shape before it is closed, where onnxruntime moves the QuantizeLinear to the front."""
+    if call.opset > PROPAGATED.get(call.operator, 0) or call.operator == "Transpose":
+        raise NodeError("its operand is not quantized", "quantize every value between two operators")
+    call.operands[0] = Variable(0, value.shape)
+    result = MOVING[call.operator](call)
+    assert isinstance(result, Variable)
+    shape = result.shape
+
+    def close(how: Quantization, name: str, computed: int) -> Codes:
+        return replace(value.close(how, name, computed), shape=shape)
+
+    return replace(value, shape=shape, close=close, unfused=None, moved=True)
+
+
+def moved_weights(call: Call, value: Dequantized) -> Dequantized:
+    """A constant transposed, of one scale: onnxruntime moves its DequantizeLinear behind that."""
+    if len(value.scale) > 1:
+        raise NodeError(
+            "weights with scales of channels are transposed, which onnxruntime does not fuse", "transpose them first"
+        )
+    moved = []
+    for array in (value.array, value.codes):
+        call.operands[0] = Constant(array)
+        result = MOVING["Transpose"](call)
+        assert isinstance(result, Constant)
+        moved.append(result.array)
+    return replace(value, array=moved[0], codes=moved[1])
 
 
 def concatenated(build: Build, call: Call, name: str, parts: list[Codes]) -> Codes:

@@ -26,7 +26,9 @@ def scales(call: Call, number: int) -> NDArray[np.float32]:
         raise NodeError(f"its scale (operand {number}) is no list of float32 numbers", "quantize the network again")
     if not bool((np.isfinite(single) & (single >= _SMALLEST)).all()):
         bad = float(single[~(np.isfinite(single) & (single >= _SMALLEST))][0])
-        raise NodeError(f"its scale (operand {number}) is {bad:g}, no positive normal float32 number", "quantize it again")
+        raise NodeError(
+            f"its scale (operand {number}) is {bad:g}, no positive normal float32 number", "quantize it again"
+        )
     return np.asarray(single.reshape(-1), np.float32)
 
 
@@ -62,7 +64,8 @@ def constant(call: Call, number: int, scale: int, zero: int, axis: int) -> Dequa
     kind = call.kind(number)
     if raw.dtype != np.int64 or kind not in _CONSTANTS:
         raise NodeError(
-            f"a constant (operand {number}) of ONNX type {kind}; known are int8, uint8 and int32", "quantize it to 8 bits"
+            f"a constant (operand {number}) of ONNX type {kind}; known are int8, uint8 and int32",
+            "quantize it to 8 bits",
         )
     low, high = _CONSTANTS[kind]
     if bool(((raw < low) | (raw > high)).any()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,15 +132,40 @@ def in_floats(
 ) -> Codes:
     """The sum of two values in floats, clipped and quantized, each an operation of its own."""
     first, second = reals
-    total = first.table[:, None] + second.table[None, :]
-    if clip[0] > -np.inf:
-        total = np.maximum(total, rule.number(clip[0]))
-    if clip[1] < np.inf:
-        total = np.minimum(total, rule.number(clip[1]))
-    values = rule.quantize(total, how.scale, how.zero, how.ends)
+    values = _rounded(rule, first.table[:, None] + second.table[None, :], how, clip)
     ratio = tuple(abs(float(real.table[-1] - real.table[0])) / 255 for real in reals)
     shape = np.broadcast_shapes(first.shape, second.shape)
     return _summed(build, name, (first.codes, second.codes), values, (ratio[0], ratio[1]), how, computed, shape)
+
+
+def in_floats_with_constant(
+    build: Build,
+    rule: Rule,
+    name: str,
+    product: bool,
+    operands: tuple[Real, Dequantized],
+    how: Quantization,
+    computed: int,
+    clip: tuple[float, float],
+) -> Codes:
+    """A value and a constant, added or multiplied in floats, clipped and quantized."""
+    real, constant = operands
+    if np.broadcast_shapes(real.shape, constant.shape) != real.shape:
+        raise NodeError(f"a constant of shape {constant.shape} with a value {real.shape}", "export the network again")
+    codes, places = np.unique(np.broadcast_to(constant.codes, real.shape).reshape(-1), return_inverse=True)
+    numbers = rule.dequantize(codes, constant.scale[0], int(constant.zero[0]))[:, None]
+    table = real.table[None] * numbers if product else real.table[None] + numbers
+    tables = _rounded(rule, table, how, clip)
+    return build.tabulated(name, real.codes, tables, places.reshape(-1), how, computed)
+
+
+def _rounded(rule: Rule, numbers: NDArray[Any], how: Quantization, clip: tuple[float, float]) -> Whole:
+    """Numbers clipped and quantized."""
+    if clip[0] > -np.inf:
+        numbers = np.maximum(numbers, rule.number(clip[0]))
+    if clip[1] < np.inf:
+        numbers = np.minimum(numbers, rule.number(clip[1]))
+    return rule.quantize(numbers, how.scale, how.zero, how.ends)
 
 
 def _summed(

@@ -26,7 +26,9 @@ def _of_table(
     build: Build, codes: Codes, table: NDArray[np.int64], how: Quantization, name: str, computed: int
 ) -> Codes:
     low, high = (end - codes.ends[0] for end in codes.largest)
-    if codes.kind == how.kind and np.array_equal(table[low : high + 1], (np.arange(256) + codes.ends[0])[low : high + 1]):
+    if codes.kind == how.kind and np.array_equal(
+        table[low : high + 1], (np.arange(256) + codes.ends[0])[low : high + 1]
+    ):
         return Codes(codes.node, codes.shape, codes.low, codes.high, codes.kind, codes.offset, computed)
     return build.tabulated(name, codes, table[None], np.zeros(1, np.intp), how, computed)
 

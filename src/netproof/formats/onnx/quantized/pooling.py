@@ -28,8 +28,8 @@ Whole = NDArray[np.int64]
 Singles = NDArray[np.float32]
 #: half a unit in the last place of float32, and how much more is allowed for
 _UNIT, _MARGIN = 2.0**-24, 1.05
-#: by how far a rounding may be from what decides it and still be looked into, and how many windows are tried for that
-_TRIED = 1 << 14
+#: how many sums of floats are looked into
+_MOST_SUMS = 1 << 23
 
 
 def windows_of(build: Build, call: Call, codes: Codes) -> Windows:
@@ -51,7 +51,7 @@ def mean_everywhere(
     operand, result = hows
     if len(codes.shape) < 3:
         raise NodeError(f"{codes.shape} has no axes to pool over", "export the network again")
-    samples, extents = math.prod(codes.shape[:2]), codes.shape[2:]
+    extents = codes.shape[2:]
     count = math.prod(extents)
     shape = (*codes.shape[:2], *(1 for _ in extents))
     sums = _sums(build, name, codes, operand, extents, tuple(1 for _ in extents), tuple((0, 0) for _ in extents), shape)
@@ -65,7 +65,6 @@ def mean_everywhere(
         differing = int((np.clip(one, low, high) != np.clip(other, low, high)).sum())
         if differing:
             processors.on_arm.append((printable(name), differing))
-    del samples
 
     def mean(sums: Whole) -> Whole:
         return rule.mean(sums, count, operand.scale, result.scale)
@@ -117,23 +116,22 @@ def mean(
         raise NodeError("ceil_mode with windows that overhang, which runtimes do not agree on")
     if max(windows.dilation) > 1:
         raise NodeError("a mean over windows with dilations, which onnxruntime leaves out of account")
-    numbers = np.ones((), np.int64)
+    cells = np.ones((), np.int64)
     for axis in axes:
-        inside = windows.inside(axis)
-        along = np.full(len(inside), windows.kernel[axis]) if counted else inside.sum(1)
-        numbers = numbers[..., None] * along
-    padding = windows.padding
-    sums = _sums(build, name, codes, operand, windows.kernel, windows.stride, padding, windows.shape)
-    cells = math.prod(windows.kernel)
-    each = per_channel(np.broadcast_to(numbers.astype(np.float64), windows.shape), windows.shape).astype(np.int64)
+        cells = cells[..., None] * windows.inside(axis).sum(1)
+    sums = _sums(build, name, codes, operand, windows.kernel, windows.stride, windows.padding, windows.shape)
+    each = per_channel(np.broadcast_to(cells.astype(np.float64), windows.shape), windows.shape).astype(np.int64)
     each = each[:1] if bool((each == each[0]).all()) else each
     shift = 128 if result.kind == INT8 and computed != INT8 else 0
-    tables = {int(count): _Mean(rule, hows, int(count), cells, shift) for count in sorted(set(each.tolist()))}
+    reach = tuple(end - operand.zero for end in codes.largest)
     low, high = int(sums.low.min()), int(sums.high.max())
-    reach = np.arange(low, high + 1)
-    reached = tuple(end - operand.zero for end in codes.largest)
-    values = {count: one.codes(reach, reached) for count, one in tables.items()}
-    rows = np.stack([values[int(count)] for count in each])
+    found = {}
+    for count in sorted(set(each.tolist())):
+        divisor = math.prod(windows.kernel) if counted else count
+        one = _Mean(rule, hows, count, divisor, result.zero + shift)
+        inside = np.clip(np.arange(low, high + 1), count * reach[0], count * reach[1])
+        found[count] = one.codes((reach[0], reach[1]), inside)
+    rows = np.stack([found[int(count)] for count in each])
     if len(each) == 1:
         return build.rounded(name, sums, 1, lambda acc: rows[0][acc - low], result, computed)
     places = np.arange(len(each))[:, None]
@@ -141,38 +139,83 @@ def mean(
 
 
 class _Mean:
-    """The mean of windows that have so many cells, as a function of the sum of their codes."""
+    """The mean of windows that have so many cells, as a function of the sum of their codes.
+
+    onnxruntime adds the floats of the cells up, one after the other, divides by their number, then by the scale, and adds
+    the zero point, each one float32 operation. ``divisor`` is that number, padding counted where the node says so.
+    """
 
     def __init__(
-        self, rule: Rule, hows: tuple[Quantization, Quantization], count: int, cells: int, shift: int
+        self, rule: Rule, hows: tuple[Quantization, Quantization], cells: int, divisor: int, zero: int
     ) -> None:
         self._rule = rule
         self._operand, self._result = hows
-        self._count = count
-        self._cells = cells
-        self._zero = self._result.zero + shift
+        self._cells, self._divisor, self._zero = cells, divisor, zero
 
-    def codes(self, sums: Whole, reach: tuple[int, int]) -> Whole:
-        """Codes less the zero point; raises :class:`NodeError` where they are no function of the sum."""
+    def codes(self, reach: tuple[int, int], sums: Whole) -> Whole:
+        """Codes less the zero point for sums of codes from ``reach[0]`` to ``reach[1]``, each less its zero point.
+
+        Raises
+        ------
+        NodeError : where they are no function of the sum
+        """
         operand, result = self._operand.scale, self._result.scale
         if not self._rule.fused:
-            return self._rule.mean(sums, self._count, operand, result)
-        exact = sums * (float(operand) / float(result) / self._count) + self._zero
-        if is_exact(operand, result, np.float32(self._count)):
-            return np.rint(exact).astype(np.int64) - self._zero
-        # Every operation rounds by half a unit in the last place of its result at most.
-        size = max(abs(end) for end in reach) * self._cells * float(operand) / float(result) / self._count
-        error = _MARGIN * _UNIT * ((self._cells + 4) * size + np.abs(exact) + abs(self._zero))
-        near = np.abs(exact - np.floor(exact) - 0.5) <= error
+            return self._rule.mean(sums, self._divisor, operand, result)
+        exact: NDArray[np.float64] = (
+            sums.astype(np.float64) * (float(operand) / float(result) / self._divisor) + self._zero
+        )
+        codes = np.rint(exact).astype(np.int64) - self._zero
         low, high = (end + self._zero - self._result.zero for end in self._result.ends)
+        near = np.abs(exact - np.floor(exact) - 0.5) <= self._error(reach, sums, exact)
         near &= (exact > low - 1) & (exact < high + 1)
-        if bool(near.any()):
-            raise NodeError(
-                f"onnxruntime adds floats up here, and for {int(near.sum())} of {len(sums)} sums of codes the last bit of that "
-                "decides how the mean is rounded",
-                "give the mean another scale than its operand has, or name the runtime 'integer-ideal'",
-            )
-        return np.rint(exact).astype(np.int64) - self._zero
+        if bool(near.any()) and not is_exact(operand, result, np.float32(self._divisor)):
+            least, largest = self._between(reach)
+            codes = np.where(near, least[sums - self._cells * reach[0]], codes)
+            open_ = near & (least != largest)[sums - self._cells * reach[0]]
+            if bool(open_.any()):
+                raise NodeError(
+                    f"onnxruntime adds floats up here, and for {int(open_.sum())} of {len(sums)} sums of codes their order "
+                    "decides how the mean is rounded",
+                    "give the mean another scale than its operand has, or name the runtime 'integer-ideal'",
+                )
+        return np.asarray(codes, np.int64)
+
+    def _error(self, reach: tuple[int, int], sums: Whole, exact: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By how much the float mean can be beside the exact one, in codes.
+
+        Every operation is off by half a unit in the last place of its result at most. A partial sum of ``j`` cells is at most
+        ``j`` largest ones, and no further from the whole sum than the cells that are left.
+        """
+        largest, count = max(abs(end) for end in reach), self._cells
+        j = np.arange(2, count + 1)[:, None]
+        partial = np.minimum(j * largest, np.abs(sums)[None] + (count - j) * largest).sum(0)
+        each = float(self._operand.scale) / float(self._result.scale) / self._divisor
+        size = (count * largest + partial + 2 * np.abs(sums)) * each
+        return np.asarray(_MARGIN * _UNIT * (size + np.abs(exact)))
+
+    def _between(self, reach: tuple[int, int]) -> tuple[Whole, Whole]:
+        """The least and the largest code less the zero point for every sum of codes, the least sum first."""
+        values = arithmetic.dequantized(np.arange(reach[0], reach[1] + 1), self._operand.scale, 0)
+        place, total = np.arange(len(values)), values
+        for _ in range(self._cells - 1):
+            if len(total) * len(values) > _MOST_SUMS:
+                raise NodeError(
+                    "onnxruntime adds more floats up here than can be looked into", "name the runtime 'integer-ideal'"
+                )
+            places = (place[:, None] + np.arange(len(values))[None]).reshape(-1)
+            totals = (total[:, None] + values[None]).astype(np.float32).reshape(-1)
+            # One entry for each sum of codes and float that it can come to.
+            both = np.unique((places << 32) | totals.view(np.uint32).astype(np.int64))
+            place, total = both >> 32, (both & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
+        mean = total / np.float32(self._divisor) / self._result.scale + np.float32(self._zero)
+        low, high = (end + self._zero - self._result.zero for end in self._result.ends)
+        codes = np.clip(arithmetic.nearest(mean), low, high).astype(np.int64) - self._zero
+        count = self._cells * (len(values) - 1) + 1
+        least, largest = np.full(count, 1 << 20), np.full(count, -(1 << 20))
+        np.minimum.at(least, place, codes)
+        np.maximum.at(largest, place, codes)
+        return least, largest
 
 
 def largest(build: Build, call: Call, codes: Codes, name: str) -> Codes:

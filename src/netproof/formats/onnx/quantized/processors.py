@@ -31,7 +31,9 @@ class Processors:
                 "bits there (quantize with reduce_range, or deploy with VNNI or on ARM)"
             )
         for name, count in self.on_arm:
-            said.append(f"64-bit ARM rounds '{name}' by another rule, as its source has it: it differs on {count} arguments")
+            said.append(
+                f"64-bit ARM rounds '{name}' by another rule, as its source has it: it differs on {count} arguments"
+            )
         return tuple(said)
 
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, NodeError, tensor_of
+from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.quantized.build import Build
 from netproof.formats.onnx.quantized.processors import Processors
 from netproof.formats.onnx.quantized.rules.rule import Rule, product_scale
@@ -60,7 +61,9 @@ def weights_of(constant: Dequantized, axis: int) -> Weights:
     return Weights(raw, int(constant.zero[0]), scale, constant.kind)
 
 
-def bias_of(call: Call, value: object, operand: np.float32, scale: Singles, channels: int) -> NDArray[np.float64] | None:
+def bias_of(
+    call: Call, value: object, operand: np.float32, scale: Singles, channels: int
+) -> NDArray[np.float64] | None:
     """A bias in units of the sums, from whole numbers, or from floats that onnxruntime quantizes itself."""
     if value is None:
         return None
@@ -80,10 +83,10 @@ def bias_of(call: Call, value: object, operand: np.float32, scale: Singles, chan
         single = array.reshape(-1).astype(np.float32)
         with np.errstate(all="ignore"):
             array = np.rint((single / np.asarray(operand * scale, np.float32)).astype(np.float64))
-    array = array.reshape(-1).astype(np.float64)
-    if not bool((np.abs(array) < 2.0**31).all()):
+    found = array.reshape(-1).astype(np.float64)
+    if not bool((np.abs(found) < 2.0**31).all()):
         raise NodeError("its bias leaves 32 bits", "quantize the network again")
-    return array
+    return found
 
 
 def convolution(
@@ -118,7 +121,9 @@ def matrix(
 ) -> Sums:
     """The sums of ``x W'`` for ``x`` ``[..., in]`` and weights ``[out, in]``."""
     if weight.raw.ndim != 2 or not operand.shape or operand.shape[-1] != weight.raw.shape[1]:
-        raise NodeError(f"weights {weight.raw.shape[::-1]} on {operand.shape}", "known is a constant matrix on the right")
+        raise NodeError(
+            f"weights {weight.raw.shape[::-1]} on {operand.shape}", "known is a constant matrix on the right"
+        )
     outputs = len(weight.raw)
     rows = operand.size // operand.shape[-1]
     shape = (*operand.shape[:-1], outputs)
@@ -162,15 +167,14 @@ def check_saturation(processors: Processors, name: str, operand: Codes, how: Qua
     """Note where sums of two products can leave 16 bits, in which some processors add them."""
     if operand.computed == INT8 or weight.kind != INT8:
         return
-    low, high = operand.largest
     shift = 128 if operand.kind == INT8 else 0
-    largest = max(high + shift, how.zero + shift)
+    # Of the codes that there are, and the zero point, with which is padded.
+    largest = max(operand.largest[1], how.zero) + shift
     rows = weight.raw.reshape(len(weight.raw), -1)
     two = np.sort(rows, axis=1)
     up, down = two[:, -2:].clip(min=0).sum(1), two[:, :2].clip(max=0).sum(1)
     if bool((largest * up > 32767).any()) or bool((largest * down < -32768).any()):
-        processors.saturating.append(name)
-    del low
+        processors.saturating.append(printable(name))
 
 
 def is_exact(*scales: np.float32) -> bool:

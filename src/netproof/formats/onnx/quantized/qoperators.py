@@ -62,7 +62,14 @@ def _convolution(reader: Reader, call: Call) -> Codes:
     products.check_saturation(reader.processors, call.name, codes, how, weight)
     sums = products.convolution(reader.build, call, codes, how, weight, bias)
     return products.requantized(
-        reader.build, reader.rule, call.name, sums, (how.scale, weight.scale, result.scale), result, codes.kind, last=False
+        reader.build,
+        reader.rule,
+        call.name,
+        sums,
+        (how.scale, weight.scale, result.scale),
+        result,
+        codes.kind,
+        last=False,
     )
 
 
@@ -137,9 +144,7 @@ def _concatenation(reader: Reader, call: Call) -> Codes:
     parts = []
     for k in range(count):
         codes, how = _operand(call, 2 + 3 * k)
-        parts.append(
-            reader.quantized(real_of(reader.rule, codes, how), result, f"{call.name}/part{k}", codes.kind)
-        )
+        parts.append(reader.quantized(real_of(reader.rule, codes, how), result, f"{call.name}/part{k}", codes.kind))
     if not call.has("axis"):
         raise NodeError("no attribute 'axis', which it needs", "quantize it again")
     return concatenated(reader.build, call, call.name, parts)
@@ -187,9 +192,7 @@ OPERATORS: dict[str, tuple[str, frozenset[str], int, Callable[[Reader, Call], Co
     "QLinearConcat": ("com.microsoft", frozenset({"axis"}), 1 << 10, _concatenation),
     "QLinearAveragePool": (
         "com.microsoft",
-        frozenset(
-            {"auto_pad", "ceil_mode", "channels_last", "count_include_pad", "kernel_shape", "pads", "strides"}
-        ),
+        frozenset({"auto_pad", "ceil_mode", "channels_last", "count_include_pad", "kernel_shape", "pads", "strides"}),
         5,
         _average,
     ),

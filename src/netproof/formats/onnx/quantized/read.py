@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from netproof.errors import FormatError
 from netproof.formats.ledger import ExhaustedError
@@ -130,8 +129,7 @@ class Reader:
         self.layers: list[Layer] = []
         self.input: Quantization | None = None
         self.start_kind = file.input_type
-        self._uses = Counter(name for node in file.nodes for name in node.input)
-        self._uses[file.output] += 1
+        self._uses = file.uses
         self._takers: dict[str, list[onnx.NodeProto]] = {}
         for node in file.nodes:
             for name in node.input:
@@ -148,7 +146,9 @@ class Reader:
                 if name and name not in values:
                     if name not in file.constants:
                         raise FormatError(
-                            path, f"takes '{printable(name)}', a second result that is not known", "export it without it"
+                            path,
+                            f"takes '{printable(name)}', a second result that is not known",
+                            "export it without it",
                         )
                     values[name] = Constant(read_tensor(path, file.constants[name], self.translation.around))
                 operands.append(values[name] if name else None)
@@ -167,10 +167,8 @@ class Reader:
         file = self._file
         if not file.integer:
             return Given(0, file.input_shape)
-        low, high = ENDS[file.input_type]
-        size = math.prod(file.input_shape)
-        ends = (torch.full((size,), float(end), dtype=torch.float64) for end in (low, high))
-        return Codes(0, file.input_shape, *ends, file.input_type, 0, file.input_type)
+        low, high = _ends(math.prod(file.input_shape), file.input_type)
+        return Codes(0, file.input_shape, low, high, file.input_type, 0, file.input_type)
 
     def where(self, node: onnx.NodeProto, operands: list[Value | None]) -> str:
         name = printable(node.name or (node.output[0] if node.output else node.op_type))
@@ -197,10 +195,14 @@ class Reader:
         wanted = ("", frozenset({"axis", "opset"}), 5, None) if node.op_type == "QLinearSoftmax" else known
         if wanted is not None and wanted[0] == _MICROSOFT:
             if node.domain != _MICROSOFT:
-                raise NodeError(f"an operator of domain '{printable(node.domain)}', not {_MICROSOFT}", "export it again")
+                raise NodeError(
+                    f"an operator of domain '{printable(node.domain)}', not {_MICROSOFT}", "export it again"
+                )
             unknown = sorted(set(call.attributes) - wanted[1])
             if unknown:
-                raise NodeError(f"it has the attribute '{printable(unknown[0])}', which is not known", "export it again")
+                raise NodeError(
+                    f"it has the attribute '{printable(unknown[0])}', which is not known", "export it again"
+                )
             if len(set(call.attributes)) < len(node.attribute) or len(node.input) > wanted[2] or len(node.output) != 1:
                 raise NodeError("it has other operands, results or attributes than its operator", "export it again")
         elif node.domain not in STANDARD or form_of(node.op_type, self._file.opset) is None:
@@ -217,6 +219,8 @@ class Reader:
             return (self._dequantize(call),)
         if operator in qoperators.OPERATORS:
             return (qoperators.OPERATORS[operator][3](self, call),)
+        if operator == "Transpose" and isinstance(call.operand(0), Dequantized):
+            return (moving.moved_weights(call, cast(Dequantized, call.operand(0))),)
         given = [value for value in call.operands if value is not None]
         if operator in ("Shape", "Size") or all(isinstance(value, Constant) for value in given):
             return self._constant(operator, call)
@@ -226,6 +230,9 @@ class Reader:
                 return tuple(moving.moved(call, first))
             if isinstance(first, Real):
                 return tuple(moving.moved_real(call, first))
+            if isinstance(first, Open):
+                self.taken_once(node)
+                return (moving.moved_open(call, first),)
             if isinstance(first, Given) and operator not in ("Pad", "Expand", "Tile"):
                 result = moving.MOVING[operator](call)
                 results = result if isinstance(result, tuple) else (result,)
@@ -234,6 +241,8 @@ class Reader:
                 "its operand is neither codes nor what they stand for", "quantize every value between two operators"
             )
         translate = floats.OPERATORS.get(operator)
+        if isinstance(first, Open):
+            self.taken_once(node)
         if translate is None:
             raise NodeError("an operator that is not known on quantized values", f"known are {', '.join(_known())}")
         return (translate(self, call),)
@@ -249,6 +258,13 @@ class Reader:
             raise NodeError("an operator of constants that is not known", "fold constants before export")
         found = translate(call)
         return found if isinstance(found, tuple) else (found,)
+
+    def taken_once(self, node: onnx.NodeProto) -> None:
+        """Refuse what takes a value that is not quantized and that something else takes as well."""
+        if self._uses[node.input[0]] != 1:
+            raise NodeError(
+                "its operand is taken by something else as well, so that nothing is fused", "quantize it first"
+            )
 
     # -- between numbers and codes
 
@@ -267,15 +283,12 @@ class Reader:
             if self.input not in (None, how):
                 raise NodeError("the input is quantized in two ways", "export it with one")
             self.input = how
-            ends = (torch.full((value.size,), float(end), dtype=torch.float64) for end in how.ends)
-            return Codes(value.node, value.shape, *ends, how.kind, 0, computed)
+            low, high = _ends(value.size, how.kind)
+            return Codes(value.node, value.shape, low, high, how.kind, 0, computed)
         if isinstance(value, Real):
             return self.quantized(value, how, call.name, computed)
         if isinstance(value, Open):
-            if self._uses[node.input[0]] != 1:
-                raise NodeError(
-                    "its operand is taken by something else as well, so that nothing is fused", "quantize it first"
-                )
+            self.taken_once(node)
             return self._closed(value, how, call.name, computed)
         raise NodeError("its operand is codes already", "export the network again")
 
@@ -310,7 +323,11 @@ class Reader:
             return value.unfused(how, name, computed, clip)
         raise NodeError(
             f"onnxruntime on x86 does not fuse '{value.operator}' here and adds floats up, in an order that is not known: "
-            + ("what it is clipped to is not the range of the codes" if value.fused(computed) else "its codes are signed"),
+            + (
+                "what it is clipped to is not the range of the codes"
+                if value.fused(computed)
+                else "its codes are signed"
+            ),
             "quantize activations to uint8 with zero points that a clip needs, or name the runtime 'integer-ideal'",
         )
 
@@ -347,9 +364,7 @@ class Reader:
 
     # -- the end
 
-    def _softmax(
-        self, node: onnx.NodeProto, operands: list[Value | None]
-    ) -> tuple[float | None, SoftmaxScales | None]:
+    def _softmax(self, node: onnx.NodeProto, operands: list[Value | None]) -> tuple[float | None, SoftmaxScales | None]:
         """The scale of the operand of a final softmax, of floats or of codes."""
         try:
             call = Call(self.translation, node, node.output[0], operands, final=True)
@@ -369,6 +384,12 @@ class Reader:
             raise FormatError(self._path, f"{self.where(node, operands)}: {refusal.problem}", refusal.hint) from None
 
 
+def _ends(size: int, kind: int) -> tuple[Tensor, Tensor]:
+    """The least and the largest code for every feature."""
+    low, high = (torch.full((size,), float(end), dtype=torch.float64) for end in ENDS[kind])
+    return low, high
+
+
 def _known() -> list[str]:
     return sorted({*QUANTIZED, "DequantizeLinear", "Softmax", *floats.OPERATORS, *moving.MOVING})
 
@@ -384,7 +405,9 @@ def is_quantized(files: list[OnnxFile]) -> bool:
     return any(node.op_type in QUANTIZED for node in files[0].nodes)
 
 
-def read_quantized(path: Path, data: bytes, files: list[OnnxFile], around: Surroundings, runtime: str | None) -> Deployed:
+def read_quantized(
+    path: Path, data: bytes, files: list[OnnxFile], around: Surroundings, runtime: str | None
+) -> Deployed:
     """Read a quantized network by a rule (its name, by default onnxruntime's).
 
     Raises
@@ -416,7 +439,7 @@ def _deployed(
     softmax: SoftmaxScales | None,
 ) -> Deployed:
     codes = output.codes if isinstance(output, Real) else output
-    if isinstance(output, Real) and output.plain is None or not isinstance(codes, Codes):
+    if (isinstance(output, Real) and output.plain is None) or not isinstance(codes, Codes):
         raise FormatError(
             path,
             f"its output '{printable(source)}' is no quantized value of the input",
@@ -432,12 +455,11 @@ def _deployed(
     graph = merge_equal(drop_dead(whole, node))
     kind = reader.input.kind if reader.input is not None else reader.start_kind
     size = graph.input.size
-    low, high = (torch.full((size,), float(end), dtype=torch.float64) for end in ENDS[kind])
+    low, high = _ends(size, kind)
     check_exact(graph, low, high, str(path))
-    order_only = scale is not None
     same = None
     notes = []
-    if order_only:
+    if scale is not None:
         notes.append("the final softmax is left out: outputs and classes are those of its operand")
         same = keeps_the_class(softmax, codes.size) if softmax is not None else scale >= _LEAST_STEP
     if reader.input is not None:
@@ -452,7 +474,7 @@ def _deployed(
         lower=low,
         upper=high,
         notes=tuple(notes),
-        order_only=order_only,
+        order_only=scale is not None,
         same_class=same,
         content=data,
         runtime=reader.rule.name,

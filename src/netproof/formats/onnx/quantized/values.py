@@ -100,6 +100,7 @@ class Open(Variable):
     fused : whether onnxruntime makes one operator of the group whose result has that type, or computes the same without
     unfused : the codes where it does not, for what clips them on the way as well; None where sums of floats would decide
     clip : what it is clipped to on the way, which has to be without effect where it is fused
+    moved : whether it has got another shape since
     """
 
     operator: str
@@ -107,6 +108,7 @@ class Open(Variable):
     fused: Callable[[int], bool]
     unfused: Callable[[Quantization, str, int, tuple[float, float]], Codes] | None = None
     clip: tuple[float, float] | None = None
+    moved: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,9 +54,7 @@ def quantized(values: Singles, scale: np.float32, zero: int, ends: tuple[int, in
 def added(a: Whole, b: Whole, scales: tuple[np.float32, np.float32, np.float32], zeros: tuple[int, int, int]) -> Whole:
     """``QLinearAdd`` on x86 with FMA, of raw codes, before it is clamped."""
     first, second = scales[0] / scales[2], scales[1] / scales[2]
-    constant = np.float32(zeros[2]) - fused(
-        first, np.float32(zeros[0]), np.float32(second * np.float32(zeros[1]))
-    )
+    constant = np.float32(zeros[2]) - fused(first, np.float32(zeros[0]), np.float32(second * np.float32(zeros[1])))
     return nearest(fused(a, first, fused(b, second, constant))).astype(np.int64)
 
 
@@ -92,7 +90,8 @@ def multiplied(
 
 def mean_scale(count: int, operand: np.float32, result: np.float32) -> np.float32:
     """What ``QLinearGlobalAveragePool`` multiplies the sum of so many codes by."""
-    return np.float32(operand / np.float32(result * np.float32(count)))
+    scale: np.float32 = np.float32(operand / np.float32(result * np.float32(count)))
+    return scale
 
 
 def averaged(sums: Whole, scale: np.float32) -> Whole:
