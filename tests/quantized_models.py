@@ -32,7 +32,11 @@ class Model:
         return [self.constant(np.float32(scale)), self.constant(np.array(zero).astype(kind))]
 
     def node(self, operator: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"n_{output}", domain=domain, **attributes))
+        self.nodes.append(
+            helper.make_node(
+                operator, inputs, [output], name=f"n{len(self.nodes)}_{output}", domain=domain, **attributes
+            )
+        )
         return output
 
     def quantize(self, value: str, scale: float, zero: int, output: str, kind: str = "uint8") -> str:

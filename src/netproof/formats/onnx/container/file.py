@@ -39,6 +39,7 @@ class OnnxFile:
     types : of its values, as ONNX numbers them, as far as they are known
     declared : the type that the output is said to have; 0 where nothing is said, -1 where it is said to be no tensor
     uses : how often each value is taken, by nodes that the output does not depend on as well, and as the output
+    domains : the versions of operators that are not standard, by domain, as often as they are stated
     """
 
     opset: int
@@ -52,6 +53,7 @@ class OnnxFile:
     types: dict[str, int]
     declared: int
     uses: Counter[str]
+    domains: dict[str, tuple[int, ...]]
 
     def check_output(self, path: Path) -> None:
         """Refuse (:class:`FormatError`) an output that is declared to be of another type than it is."""
@@ -128,6 +130,10 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
     given = {name: tensor.data_type for name, tensor in constants.items()} | {inputs[0].name: kind}
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     uses = _uses(graph)
+    domains: dict[str, tuple[int, ...]] = {}
+    for entry in model.opset_import:
+        if entry.domain not in STANDARD:
+            domains[entry.domain] = (*domains.get(entry.domain, ()), int(entry.version))
     files = []
     for opset in opsets:
         for node in nodes:
@@ -136,7 +142,20 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
         output = graph.output[0]
         stated = output.type.tensor_type.elem_type if output.type.WhichOneof("value") in (None, "tensor_type") else -1
         files.append(
-            OnnxFile(opset, inputs[0].name, shape, output.name, constants, nodes, kind, metadata, types, stated, uses)
+            OnnxFile(
+                opset,
+                inputs[0].name,
+                shape,
+                output.name,
+                constants,
+                nodes,
+                kind,
+                metadata,
+                types,
+                stated,
+                uses,
+                domains,
+            )
         )
     return files
 

@@ -192,12 +192,16 @@ class Reader:
     def _check_form(self, node: onnx.NodeProto, call: Call) -> None:
         """Refuse nodes of other domains than their operator's, and of a form that it does not have."""
         known = qoperators.OPERATORS.get(node.op_type)
-        wanted = ("", frozenset({"axis", "opset"}), 5, None) if node.op_type == "QLinearSoftmax" else known
+        wanted = (_MICROSOFT, frozenset({"axis", "opset"}), 5, None) if node.op_type == "QLinearSoftmax" else known
         if wanted is not None and wanted[0] == _MICROSOFT:
             if node.domain != _MICROSOFT:
                 raise NodeError(
                     f"an operator of domain '{printable(node.domain)}', not {_MICROSOFT}", "export it again"
                 )
+            versions = self._file.domains.get(_MICROSOFT, ())
+            if versions != (1,):
+                stated = f"version {versions[-1]}" if versions else "no version"
+                raise NodeError(f"{stated} of '{_MICROSOFT}' is stated; known is 1", "export it again")
             unknown = sorted(set(call.attributes) - wanted[1])
             if unknown:
                 raise NodeError(
@@ -371,7 +375,7 @@ class Reader:
             self._check_form(node, call)
             value = call.operand(0)
             rank = len(value.shape)
-            axis = call.integer("axis", 1 if self._file.opset < 13 else -1) % max(rank, 1)
+            axis = call.integer("axis", 1 if call.integer("opset", self._file.opset) < 13 else -1) % max(rank, 1)
             if math.prod(value.shape) != value.shape[axis]:
                 raise NodeError("a softmax over some of the outputs only, which does not keep the order of all")
             if isinstance(value, Real) and value.plain is not None and node.op_type != "QLinearSoftmax":
