@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, Constant, NodeError, Value
-from netproof.formats.onnx.quantized import pairs, points, pooling, products
-from netproof.formats.onnx.quantized.moving import concatenated
+from netproof.formats.onnx.quantized.operators import pairs, points, pooling, products
+from netproof.formats.onnx.quantized.operators.moving import concatenated
 from netproof.formats.onnx.quantized.values import INT8, Codes, Dequantized, Open, Quantization, Real, Sums
 
 if TYPE_CHECKING:

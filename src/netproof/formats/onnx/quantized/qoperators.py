@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netproof.formats.onnx.call import Call, NodeError
-from netproof.formats.onnx.quantized import pairs, points, pooling, products
-from netproof.formats.onnx.quantized.moving import concatenated
 from netproof.formats.onnx.quantized.operands import constant, quantization
+from netproof.formats.onnx.quantized.operators import pairs, points, pooling, products
+from netproof.formats.onnx.quantized.operators.moving import concatenated
 from netproof.formats.onnx.quantized.values import INT8, Codes, Dequantized, Quantization, real_of
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from netproof.formats.onnx.container.external import Surroundings, locations
 from netproof.formats.onnx.container.file import OnnxFile
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, form_of
-from netproof.formats.onnx.quantized import floats, moving, points, qoperators
+from netproof.formats.onnx.quantized import floats, qoperators
 from netproof.formats.onnx.quantized.build import Build
 from netproof.formats.onnx.quantized.operands import constant, quantization, scales, zeros
+from netproof.formats.onnx.quantized.operators import moving, points
 from netproof.formats.onnx.quantized.processors import Processors
 from netproof.formats.onnx.quantized.rules.rule import Rule, rule_of
 from netproof.formats.onnx.quantized.values import (

@@ -13,8 +13,8 @@ from netproof.formats.onnx.arithmetic import per_channel
 from netproof.formats.onnx.call import Call, NodeError, Variable
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.quantized.build import Build
+from netproof.formats.onnx.quantized.operators.products import is_exact
 from netproof.formats.onnx.quantized.processors import Processors
-from netproof.formats.onnx.quantized.products import is_exact
 from netproof.formats.onnx.quantized.rules import arithmetic
 from netproof.formats.onnx.quantized.rules.rule import Rule
 from netproof.formats.onnx.quantized.values import INT8, Codes, Quantization, Sums
