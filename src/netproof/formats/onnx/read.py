@@ -26,6 +26,7 @@ from netproof.formats.onnx.container.file import OnnxFile, parse_onnx
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
+from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
 from netproof.formats.onnx.quantized.read import Deployed, is_quantized, read_quantized
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
 from netproof.graph.equality import same_graph
@@ -82,6 +83,8 @@ def network_of(
     files = parse_onnx(path, data, around.ledger, integers=True)
     if is_quantized(files):
         return read_quantized(path, data, files, around, runtime).network
+    if is_qonnx(files):
+        return read_qonnx(path, data, files, around, runtime)
     if runtime is not None:
         raise InputError("runtime", f"none is known for {path}, which is not quantized", "leave it out")
     if files[0].integer:

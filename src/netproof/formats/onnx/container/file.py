@@ -21,6 +21,8 @@ OLDEST_OPSET, NEWEST_OPSET = 8, 21
 _FLOATS = {1: "float32", 11: "float64"}
 _INTEGERS = {2: "uint8", 3: "int8"}
 _LARGEST_INPUT = 1 << 24
+#: domains that QONNX's operators have had
+QONNX = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,7 @@ class OnnxFile:
     types : of its values, as ONNX numbers them, as far as they are known
     declared : the type that the output is said to have; 0 where nothing is said, -1 where it is said to be no tensor
     uses : how often each value is taken, by nodes that the output does not depend on as well, and as the output
+    annotations : QONNX's data types of values, by name
     domains : the versions of operators that are not standard, by domain, as often as they are stated
     """
 
@@ -53,6 +56,7 @@ class OnnxFile:
     types: dict[str, int]
     declared: int
     uses: Counter[str]
+    annotations: dict[str, str]
     domains: dict[str, tuple[int, ...]]
 
     def check_output(self, path: Path) -> None:
@@ -130,6 +134,11 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
     given = {name: tensor.data_type for name, tensor in constants.items()} | {inputs[0].name: kind}
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     uses = _uses(graph)
+    annotations = {
+        one.tensor_name: entry.value
+        for one in graph.quantization_annotation
+        for entry in one.quant_parameter_tensor_names
+    }
     domains: dict[str, tuple[int, ...]] = {}
     for entry in model.opset_import:
         if entry.domain not in STANDARD:
@@ -154,6 +163,7 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
                 types,
                 stated,
                 uses,
+                annotations,
                 domains,
             )
         )
@@ -177,7 +187,9 @@ def _check_parts(path: Path, model: onnx.ModelProto) -> None:
     graph = model.graph
     if graph.sparse_initializer:
         raise FormatError(path, "holds sparse tensors", "store them as dense ones")
-    if graph.quantization_annotation:
+    stated = {entry.key for one in graph.quantization_annotation for entry in one.quant_parameter_tensor_names}
+    # QONNX notes data types there, which change nothing of what its operators compute.
+    if stated - ({"finn_datatype"} if any(node.domain in QONNX for node in graph.node) else set()):
         raise FormatError(path, "holds quantization annotations", "export the network without them")
     for function in model.functions:
         if function.domain in STANDARD:

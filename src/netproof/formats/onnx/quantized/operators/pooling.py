@@ -28,6 +28,8 @@ Whole = NDArray[np.int64]
 Singles = NDArray[np.float32]
 #: half a unit in the last place of float32, and how much more is allowed for
 _UNIT, _MARGIN = 2.0**-24, 1.05
+#: levels of a maximum at the most
+_MOST_STEPS = 1 << 12
 #: how many sums of floats are looked into
 _MOST_SUMS = 1 << 23
 
@@ -222,24 +224,31 @@ def largest(build: Build, call: Call, codes: Codes, name: str) -> Codes:
     """``MaxPool``: the largest code of each window, one axis at a time."""
     if call.flag("storage_order"):
         raise NodeError("the positions of the maxima are asked for, column by column")
-    windows = windows_of(build, call, codes)
-    value: Sums = codes
+    value = maxima(build, windows_of(build, call, codes), codes, name)
+    return Codes(value.node, value.shape, value.low, value.high, codes.kind, codes.offset, codes.computed)
+
+
+def maxima(build: Build, windows: Windows, value: Sums, name: str) -> Sums:
+    """The largest whole number of each window, one axis at a time."""
     for axis in range(len(windows.kernel)):
         positions, inside = windows.positions(axis), windows.inside(axis)
         # A place in the padding counts for nothing: another place of the window stands in for it.
         first = positions[np.arange(len(positions)), inside.argmax(1)]
         places = np.where(inside, positions, first[:, None])
         value = _largest(build, f"{name}/axis{axis}", value, axis + 2, places)
-    return Codes(value.node, value.shape, value.low, value.high, codes.kind, codes.offset, codes.computed)
+    return value
 
 
 def _largest(build: Build, name: str, value: Sums, axis: int, places: NDArray[np.int64]) -> Sums:
-    """The maxima of ``places[i]`` along an axis, by halves: ``max(a, b) = a + relu(b - a)``, the ReLU 255 steps."""
+    """The maxima of ``places[i]`` along an axis, by halves: ``max(a, b) = a + relu(b - a)``, the ReLU a staircase."""
     build.translation.allocate(2 * places.shape[1] * len(places) * (value.size // max(value.shape[axis], 1)))
     index = np.stack(
         [np.take(np.arange(value.size).reshape(value.shape), places[:, k], axis) for k in range(places.shape[1])]
     )
-    steps = torch.arange(1, 256, dtype=torch.float64)[None]
+    rises = int((value.high.max() - value.low.min()).item())
+    if rises > _MOST_STEPS:
+        raise NodeError(f"a maximum of numbers that differ by up to {rises}", "quantize them to fewer bits")
+    steps = torch.arange(1, rises + 1, dtype=torch.float64)[None]
     relu = Staircase(steps, torch.zeros(1, dtype=torch.float64))
     for level in itertools.count():
         if len(index) == 1:
