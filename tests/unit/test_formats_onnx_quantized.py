@@ -16,6 +16,7 @@ from netproof.errors import InputError
 from netproof.formats.onnx.quantized.evaluate import evaluate
 from netproof.formats.onnx.quantized.read import Deployed
 from netproof.formats.onnx.read import read_deployed
+from onnx_models import assert_agrees
 from quantized_models import MICROSOFT, Model, dense
 
 
@@ -324,3 +325,23 @@ def test_truncated_and_changed_files_are_refused_in_one_line(tmp_path):
             netproof.load(path)
         except InputError as refusal:
             assert "\n" not in str(refusal)
+
+
+def test_weights_alone_make_a_network_of_floats(tmp_path):
+    """DequantizeLinear of constants, and nothing else: float32 weights, as every runtime makes them."""
+    rng = np.random.default_rng(0)
+    model = Model((1, 6))
+    codes, scale = rng.integers(-127, 128, (5, 6)).astype(np.int8), np.exp(rng.uniform(-5, -2, 5))
+    model.weights(codes, scale, "w", axis=0)
+    model.weights(rng.integers(-1000, 1000, 5).astype(np.int32), 0.01, "b")
+    model.node("Gemm", ["x", "w", "b"], "h", transB=1)
+    model.node("Relu", ["h"], "r")
+    model.weights(rng.integers(0, 256, (5, 3)).astype(np.uint8), 0.02, "v", zero=128)
+    model.node("MatMul", ["r", "v"], "y")
+    path = model.save(tmp_path / "n.onnx")
+    network = assert_agrees(path, [rng.normal(size=(1, 6)).astype(np.float32) for _ in range(5)])
+    assert network.runtime == "" and not network.graph.arithmetic.value.startswith("int")
+    weight = network.graph.nodes[1].operator.weight  # type: ignore[attr-defined]
+    assert np.array_equal(weight.numpy(), codes.astype(np.float32) * scale.astype(np.float32)[:, None])
+    model.nodes[0].input[1] = model.constant(np.float32(0))
+    refused(model.save(tmp_path / "n.onnx"), "its scale (operand 1) is 0")
