@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -33,6 +33,8 @@ __all__ = [
 
 #: constraints are exact with bits to spare for the multipliers' grid
 _LARGEST_CONSTRAINT = float(2**44)
+#: a few megabytes of the condition's numbers are looked at together
+_NUMBERS_TOGETHER = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +53,9 @@ class Conjunction:
 
     def __post_init__(self) -> None:
         for name in ("coefficients", "threshold", "input_coefficients", "strict"):
-            if isinstance(getattr(self, name), Tensor):
-                object.__setattr__(self, name, plain(getattr(self, name)))
+            given = getattr(self, name)
+            if isinstance(given, Tensor) and (own := plain(given)) is not given:
+                object.__setattr__(self, name, own)
 
     def holds(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Whether outputs ``[..., n_output]`` of inputs ``[..., n_input]`` meet every constraint: ``[...]`` bool."""
@@ -167,6 +170,8 @@ class Query:
             raise QueryError(self.name, "the input box has an end that is infinite", "bound every input")
         for conjunction in self.condition:
             self._check_conjunction(conjunction)
+        if not all(bool(torch.isfinite(numbers).all()) for numbers in self._numbers()):
+            raise QueryError(self.name, "a constraint has a number that is NaN or infinite", "give finite numbers")
         sample = self.sample
         if sample is not None and sample.image.shape != size:
             raise QueryError(
@@ -197,8 +202,6 @@ class Query:
                 f"on {self.network.inputs} inputs",
                 "give one row per constraint and one column per network input, as float64",
             )
-        if not all(bool(torch.isfinite(t).all()) for t in (matrix, inputs, right) if t is not None):
-            raise QueryError(self.name, "a constraint has a number that is NaN or infinite", "give finite numbers")
         strict = conjunction.strict
         if strict is not None and (strict.shape != right.shape or strict.dtype != torch.bool):
             raise QueryError(
@@ -206,6 +209,25 @@ class Query:
                 f"a conjunction has strict marks {tuple(strict.shape)} of {strict.dtype} for {len(right)} constraints",
                 "give one bool per constraint",
             )
+
+    def _numbers(self) -> Iterator[Tensor]:
+        """Every number of the condition, in few tensors: a disjunct each would cost more than what is looked at."""
+        together: list[Tensor] = []
+        size = 0
+        for conjunction in self.condition:
+            for part in (conjunction.coefficients, conjunction.input_coefficients, conjunction.threshold):
+                if part is None:
+                    continue
+                if part.numel() > _NUMBERS_TOGETHER:
+                    yield part
+                else:
+                    together.append(part.reshape(-1))
+                    size += part.numel()
+            if size > _NUMBERS_TOGETHER:
+                yield torch.cat(together)
+                together, size = [], 0
+        if together:
+            yield torch.cat(together)
 
     def _check_order(self) -> None:
         """Without the final softmax only the order of outputs is the file's; of one that gives codes, only the class."""
@@ -318,7 +340,9 @@ class Query:
         part = self.part
         if part is not None:
             return part.holds(x, y)
-        ends = zip(self.lower.tolist(), x, self.upper.tolist(), strict=True)
+        # Whole numbers compare exactly with floats, and faster than fractions do.
+        values = (value.numerator if value.denominator == 1 else value for value in x)
+        ends = zip(self.lower.tolist(), values, self.upper.tolist(), strict=True)
         return all(low <= value <= high for low, value, high in ends) and any(
             _holds_exactly(conjunction, x, y) for conjunction in self.condition
         )

@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "local_robustness": _QUERIES | {"property"},
     "formats": _QUERIES | {"property"},
     "certificate": _QUERIES | {"formats", "property", "local_robustness"},
-    "bounds": _GRAPHS,
+    "bounds": _GRAPHS | {"effort"},
     "conditions": _QUERIES | {"bounds"},
     "attack": _BOUNDS,
     "exact": _QUERIES | {"settings", "bounds"},

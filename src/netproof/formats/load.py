@@ -58,7 +58,7 @@ def _read_keras(path: Path, widths: FixedPoint | None, runtime: str | None) -> N
 def _read_onnx(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
     from netproof.formats.onnx.read import read_onnx
 
-    _no_widths(path, widths, "states its widths itself")
+    _no_widths(path, widths, "is not quantized by these")
     return read_onnx(path, runtime=runtime)
 
 
