@@ -64,7 +64,7 @@ def from_torch(
     if isinstance(module, torch.export.ExportedProgram):
         if input_shape is not None:
             raise InputError("input_shape", "is given for a program, which has its own", "leave it out")
-        name, data = "ExportedProgram", _of_program(module)
+        name, data = "ExportedProgram", onnx_of_program(module, "ExportedProgram")
     else:
         name = type(module).__name__
         data = _of_module(module, name, _shapes(name, input_shape))
@@ -133,10 +133,11 @@ def _by_newer(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bytes |
         module.train(was_training)
 
 
-def _of_program(program: torch.export.ExportedProgram) -> bytes:
+def onnx_of_program(program: torch.export.ExportedProgram, name: str) -> bytes:
+    """A program as an ONNX model; ``name`` is what errors call it. Raises as :func:`from_torch`."""
     if not importlib.util.find_spec(_NEWER):
         raise InputError(
-            "ExportedProgram",
+            name,
             f"is exported by way of the package {_NEWER}, which is not installed",
             f"pip install {_NEWER}",
         )
@@ -145,9 +146,7 @@ def _of_program(program: torch.export.ExportedProgram) -> bytes:
             return _proto(torch.onnx.export(program, dynamo=True, verbose=False))
     except Exception as error:  # noqa: BLE001 - as above
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(
-            "ExportedProgram", f"PyTorch cannot export it to ONNX ({lines[0][:200]})", "export it yourself"
-        ) from None
+        raise InputError(name, f"PyTorch cannot export it to ONNX ({lines[0][:200]})", "export it yourself") from None
 
 
 def _proto(exported: Any) -> bytes:
