@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable
+from netproof.formats.onnx.call import Call, NodeError, Translate, Value, Variable
+from netproof.formats.onnx.nodes.norms import softmax
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
@@ -24,7 +25,7 @@ def _applied(call: Call, activation: Activation) -> Value:
 
 
 def _abs(call: Call) -> Value:
-    return _applied(call, Abs())
+    return _noted(call, Abs(), "abs")
 
 
 def _relu(call: Call) -> Value:
@@ -57,27 +58,33 @@ def _clip(call: Call) -> Value:
     return _applied(call, ReLU() if (low, high) == (0.0, math.inf) else Clip(low, high))
 
 
+def _noted(call: Call, activation: Activation, formula: str) -> Value:
+    """An activation that may be a part of a gate."""
+    value = call.variable(0)
+    result = call.add(activation, (value.node,), value.shape)
+    call.translation.formulas.applied(formula, value.node, result.node)
+    return result
+
+
 def _sigmoid(call: Call) -> Value:
-    return _applied(call, Sigmoid())
+    return _noted(call, Sigmoid(), "sigmoid")
 
 
 def _tanh(call: Call) -> Value:
-    return _applied(call, Tanh())
+    return _noted(call, Tanh(), "tanh")
 
 
 def _softmax(call: Call) -> Value:
     value = call.variable(0)
-    if not call.final:
-        raise NodeError("a softmax that is not the network's last node")
     rank = len(value.shape)
     axis = call.integer("axis", 1 if call.opset < 13 else -1)
     if not -rank <= axis < rank:
         raise NodeError(f"axis {axis} of {rank} axes", "export the network again")
     axis %= rank
     # Until opset 13 all axes from that one on were normalized together.
-    together = math.prod(value.shape[axis:]) if call.opset < 13 else value.shape[axis]
-    if together != value.size:
-        raise NodeError("a softmax over some of the outputs only, which does not keep the order of all")
+    axes = range(axis, rank) if call.opset < 13 else [axis]
+    if not call.final or math.prod(value.shape[one] for one in axes) != value.size:
+        return softmax(call, value, axes, logarithm=call.operator == "LogSoftmax")
     call.translation.order_only = True
     call.translation.notes.append(
         f"the final {call.operator} is left out: the outputs shown are its inputs, which have the same order"
@@ -85,19 +92,13 @@ def _softmax(call: Call) -> Value:
     return Variable(value.node, value.shape)
 
 
-def _final_only(call: Call) -> Value:
-    if isinstance(call.operand(0), Constant):
-        raise NodeError("its operand is a constant", "fold constants before export")
-    return _softmax(call)
-
-
 OPERATORS: dict[str, Translate] = {
     "Abs": _abs,
     "Clip": _clip,
     "LeakyRelu": _leaky_relu,
-    "LogSoftmax": _final_only,
+    "LogSoftmax": _softmax,
     "Relu": _relu,
     "Sigmoid": _sigmoid,
-    "Softmax": _final_only,
+    "Softmax": _softmax,
     "Tanh": _tanh,
 }
