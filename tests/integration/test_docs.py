@@ -125,6 +125,7 @@ def test_docstrings_become_what_the_site_expects(monkeypatch):
         "check",
         "inspect",
         "evaluate",
+        "compare",
         "fetch",
         "demo",
         "bench list",

@@ -11,6 +11,7 @@ import typer
 from netproof.cli import export
 from netproof.cli.bench import group as bench
 from netproof.cli.check import check
+from netproof.cli.compare import compare
 from netproof.cli.demo import demo
 from netproof.cli.evaluate import evaluate
 from netproof.cli.fetch import fetch
@@ -48,6 +49,7 @@ def command(debug: Callable[[Path], None]) -> Command:
     app.command()(check)
     app.command()(inspect)
     app.command()(evaluate)
+    app.command()(compare)
     app.add_typer(bench.app, name="bench")
     app.add_typer(export.app, name="export")
     app.add_typer(train.app, name="train")
