@@ -86,8 +86,7 @@ def test_a_box_of_two_files_is_decided_and_checked(cli, files, tmp_path):
     ("options", "said"),
     [
         (("--index", "0"), "say by how much"),
-        (("--brightness", "3"), "--index: is missing"),
-        (("--all", "--eps", "1"), "--index: is missing"),
+        (("--brightness", "3"), "nothing says which is meant"),
         (("--index", "9", "--brightness", "3"), "no sample 9"),
         (("--index", "0", "--brightness", "3", "--contrast", "1"), "several sets are named"),
         (("--index", "0", "--brightness", "3", "--eps", "1"), "leave --eps out"),

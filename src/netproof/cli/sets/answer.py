@@ -14,7 +14,8 @@ from netproof.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from netproof.cli.arguments.samples import Samples
+    from netproof.asking.images import Images
+    from netproof.cli.arguments.asked import Asked
     from netproof.network import Network
     from netproof.perturbations.asked import SetQuery
     from netproof.query import Query, Question
@@ -23,32 +24,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command was given besides network and samples."""
+class AskedSets:
+    """What the command was given besides network and images."""
 
     sets: SetOptions
-    eps: int | None
+    eps: str | None
     box: tuple[Path, Path] | None
     certificate: Path | None
     settings: Settings
     as_json: bool
 
 
-def answer_sets(model: Network, samples: Samples, indices: list[int], asked: Asked) -> None:
-    """Decide what may happen to each of the samples; raises :class:`InputError`."""
+def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
+    """Decide what may happen to each of the images, and print it; the verdicts. Raises :class:`InputError`."""
     from netproof.cli.terminal.output import check_folder, check_writable, print_json
+    from netproof.graph.graph import Arithmetic
 
+    model, indices = about.network, about.indices
+    if model.graph.arithmetic is not Arithmetic.INTEGER:
+        problem = f"{about.path} is a float network, and sets are of what integer networks take"
+        raise InputError(", ".join(asked.sets.given) or "--box", problem, "give --eps")
     several = len(indices) > 1
     if asked.certificate is not None:
         (check_folder if several else check_writable)(asked.certificate, "--certificate")
     documents: list[dict[str, object]] = []
     counts: dict[str, int] = {}
     for index in indices:
-        question = _question(model, samples, index, asked)
+        question = _question(about.images, index, asked)
         if not asked.as_json and not documents:
             typer.echo(_announced(question, len(indices)))
         result = _verified(question, asked.settings)
-        document = _document(question, index, samples.label(index), result)
+        document = _document(question, index, about.images.label(index), result)
         if asked.certificate is not None:
             path = asked.certificate / f"{index:06d}.certificate" if several else asked.certificate
             document["certificate"] = str(path) if _certified(question, result, path) else None
@@ -64,6 +70,7 @@ def answer_sets(model: Network, samples: Samples, indices: list[int], asked: Ask
         typer.echo(f"{len(documents)} samples: {told}; {evaluated} inputs evaluated")
     if not asked.as_json and model.runtime:
         typer.echo(f"integers as '{model.runtime}' computes them")
+    return [str(document["verdict"]) for document in documents]
 
 
 def _whole(model: Network, documents: list[dict[str, object]], counts: dict[str, int]) -> dict[str, object]:
@@ -74,17 +81,19 @@ def _whole(model: Network, documents: list[dict[str, object]], counts: dict[str,
     )
 
 
-def _question(model: Network, samples: Samples, index: int, asked: Asked) -> SetQuery | Question | Query:
+def _question(images: Images, index: int, asked: AskedSets) -> SetQuery | Question | Query:
+    from netproof.asking.reach import reach_of
     from netproof.local_robustness import robustness
     from netproof.perturbations.asked import robustness_to
 
-    image, label = samples.image(index, model), samples.label(index)
+    model, image, label = images.network, images.input(index), images.label(index)
     if asked.box is not None:
         if asked.sets.given or asked.eps is not None:
             raise InputError("--box", "is all that may happen", "leave the other options out")
         ends = tuple(_end(path, model) for path in asked.box)
         return robustness(model, image, label, box=(ends[0], ends[1]), name=f"sample {index}, box")
-    perturbation = asked.sets.perturbation(asked.eps)
+    eps = None if asked.eps is None else int(reach_of(asked.eps, images.unit).number)
+    perturbation = asked.sets.perturbation(eps)
     return robustness_to(model, image, label, perturbation, name=f"sample {index}, {perturbation.words()}")
 
 
