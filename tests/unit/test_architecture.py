@@ -64,6 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "attack": _BOUNDS,
     "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
+    "agreement": _ENGINE,
     "benchmarks": _QUERIES | {"local_robustness", "formats"},
     "making": _ENGINE | {"formats", "benchmarks"},
     "asking": _ENGINE | {"formats", "benchmarks"},
@@ -75,10 +76,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": _ENGINE | {"formats", "asking"},
     "demo": _ENGINE | {"formats", "report"},
     "cli": _ENGINE
-    | {"formats", "benchmarks", "making", "certificate", "runs", "measure", "report", "demo", "training", "asking"},
+    | {
+        "formats",
+        "benchmarks",
+        "making",
+        "certificate",
+        "runs",
+        "measure",
+        "report",
+        "demo",
+        "training",
+        "asking",
+        "agreement",
+    },
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
-    "__init__": _ENGINE | {"formats", "certificate"},
+    "__init__": _ENGINE | {"formats", "certificate", "agreement"},
 }
 
 

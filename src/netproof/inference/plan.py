@@ -75,7 +75,11 @@ class Near:
 
     def classes(self, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first largest output of inputs ``[N, n_input]``, ``[N]``."""
-        return self._plan.classes(inputs)
+        return np.asarray(self.outputs(inputs).argmax(1), np.int64)
+
+    def outputs(self, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The output of inputs ``[N, n_input]``, ``[N, n_output]``."""
+        return self._plan.outputs(inputs)
 
 
 class Plan:
