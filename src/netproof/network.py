@@ -32,6 +32,8 @@ class Network:
     content : the file itself, decompressed, for whoever is to evaluate it or to read it again; empty where the network
         was made in memory
     runtime : the rule by which a file that several runtimes compute differently was read; empty where there is one only
+    processors : what may differ from one processor to another that this runtime is on, in sentences; empty where it was
+        established that nothing does, None where it was not examined
     """
 
     graph: Graph
@@ -45,6 +47,7 @@ class Network:
     same_class: bool | None = None
     content: bytes = field(default=b"", repr=False)
     runtime: str = ""
+    processors: tuple[str, ...] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

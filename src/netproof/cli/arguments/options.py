@@ -26,7 +26,9 @@ ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Imag
 LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz) or .npy.")]
 Runtime = Annotated[
     str | None,
-    typer.Option("--runtime", metavar="RULE", help="Whose integers a .tflite file stands for (default: tflm)."),
+    typer.Option(
+        "--runtime", metavar="RULE", help="Whose integers a quantized file stands for (default: tflm; onnxruntime)."
+    ),
 ]
 Bits = Annotated[
     int | None, typer.Option("--bits", metavar="N", help=f"Width of weights, biases, activations ({_SCHEME}, 6).")

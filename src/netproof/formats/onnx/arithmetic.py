@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, Constant, NodeError, Shape, Translate, Value, Variable, finite, tensor_of
+from netproof.formats.onnx.quantized.operands import constant
 from netproof.formats.onnx.shapes import expanded
 from netproof.graph.rounding import gamma, is_power_of_two, rounded_up, safe_factor
 from netproof.operators.affine.batch_norm import BatchNorm
@@ -197,6 +198,15 @@ def _div(call: Call) -> Value:
     return _scaled(call, left, reciprocal, 0.0, shape, 1)
 
 
+def _dequantize(call: Call) -> Value:
+    """A constant of integers as the float32 numbers that ``DequantizeLinear`` makes of it, each one product."""
+    if isinstance(call.operand(0), Variable):
+        raise NodeError("a value of the input is dequantized in a network of floats", "quantize its input as well")
+    if call.integer("block_size", 0):
+        raise NodeError("scales of blocks", "quantize weights per tensor or per channel")
+    return Constant(constant(call, 0, 1, 2, call.integer("axis", 1)).array)
+
+
 def _batch_normalization(call: Call) -> Value:
     value = call.variable(0)
     if call.outputs > 1 or call.flag("training_mode") or not call.flag("spatial", default=True):
@@ -257,6 +267,7 @@ OPERATORS: dict[str, Translate] = {
     "Add": _add,
     "And": _of_constants(np.logical_and, 2),
     "BatchNormalization": _batch_normalization,
+    "DequantizeLinear": _dequantize,
     "Div": _div,
     "Equal": _of_constants(np.equal, 2),
     "Greater": _of_constants(np.greater, 2),

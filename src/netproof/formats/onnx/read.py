@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from netproof.errors import FormatError
+from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.onnx import activations as onnx_activations
@@ -26,6 +26,8 @@ from netproof.formats.onnx.container.file import OnnxFile, parse_onnx
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
+from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
+from netproof.formats.onnx.quantized.read import Deployed, is_quantized, read_quantized
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
@@ -49,7 +51,7 @@ OPERATORS: dict[str, Translate] = {
 }
 
 
-def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
+def read_onnx(path: str | Path, *, simplified: bool = True, runtime: str | None = None) -> Network:
     """Read a network: of float32 (or float64) numbers, whose claims are about the real numbers, or, where its input
     is one of integers, of integers, whose claims are about these (:mod:`netproof.formats.onnx.integer`).
 
@@ -57,24 +59,34 @@ def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
     ----------
     path : an ONNX model of opset 8 to 21 with one input and one output
     simplified : merge neighbouring affine operators (:func:`netproof.graph.passes.simplify.simplify`)
+    runtime : by whose rule a quantized network is read (:mod:`netproof.formats.onnx.quantized.read`)
 
     Raises
     ------
     FormatError : a file that is missing, damaged or foreign; an unknown operator or an unknown use of a known one;
         dynamic shapes other than the batch; NaN or infinite weights; more than can be handled
+    InputError : a runtime of no known name, or for a network that is not quantized
     """
     path = Path(path)
     data = read_bytes(path, "network file")
-    return network_of(path, data, simplified=simplified, packed=path.stat().st_size)
+    return network_of(path, data, simplified=simplified, packed=path.stat().st_size, runtime=runtime)
 
 
-def network_of(path: Path, data: bytes, *, simplified: bool = True, packed: int | None = None) -> Network:
+def network_of(
+    path: Path, data: bytes, *, simplified: bool = True, packed: int | None = None, runtime: str | None = None
+) -> Network:
     """The network in the bytes of an ONNX model; ``path`` is where they came from, in a file of ``packed`` bytes.
 
     See :func:`read_onnx`.
     """
     around = Surroundings(path, Ledger(len(data) if packed is None else packed))
     files = parse_onnx(path, data, around.ledger, integers=True)
+    if is_quantized(files):
+        return read_quantized(path, data, files, around, runtime).network
+    if is_qonnx(files):
+        return read_qonnx(path, data, files, around, runtime)
+    if runtime is not None:
+        raise InputError("runtime", f"none is known for {path}, which is not quantized", "leave it out")
     if files[0].integer:
         network = read_integer_onnx(path, data, files, around)
         files[0].check_output(path)
@@ -101,6 +113,14 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True, packed: int 
         order_only=translation.order_only,
         content=content,
     )
+
+
+def read_deployed(path: Path, runtime: str | None = None) -> Deployed | None:
+    """A quantized network with all of its values, None where it is no quantized one; raises as :func:`read_onnx`."""
+    data = read_bytes(path, "network file")
+    around = Surroundings(path, Ledger(path.stat().st_size))
+    files = parse_onnx(path, data, around.ledger, integers=True)
+    return read_quantized(path, data, files, around, runtime) if is_quantized(files) else None
 
 
 def unsimplified_graph(path: Path, data: bytes) -> tuple[Graph, tuple[str, ...]]:
