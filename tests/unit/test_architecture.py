@@ -24,7 +24,7 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "files", "host", "processes", "rows", "solvers", "version"}
+_GROUND = {"errors", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions", "effort"}
@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers": {"errors", "processes"},
     "rows": set(),
     "version": set(),
+    "pictures": {"errors"},
     "settings": {"errors"},
     "operators": {"errors", "rows"},
     "graph": {"errors", "operators"},
