@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,6 +69,7 @@ def verify(
     networks: Networks = None,
     folder: AssignmentFolder = None,
     runtime: o.Runtime = None,
+    shapes: o.Shapes = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
@@ -91,17 +92,17 @@ def verify(
     from netproof.cli.terminal.tracing import traced
 
     begun = time.monotonic()
-    fails = failing(fail_on)
     if networks:
         elsewhere = {
             "a second file": property_,
             "--runtime": runtime,
+            "--shape": shapes,
             "--witness": witness,
             "--certificate": certificate,
             "--competition": competition,
-            "--json": as_json or None,
             "--trace": trace,
             "--fail-on": fail_on,
+            "--json": as_json or None,
         }
         _by_contract(network, networks, elsewhere, folder, begun, timeout, seed, engine, threads, memory, device)
         return
@@ -112,18 +113,21 @@ def verify(
 
     from netproof.formats.vnnlib.text import is_later
 
+    fails = failing(fail_on)
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device, proofs=certificate is not None)
     o.use_threads(threads)
-    evidence = (
-        (witness, "--witness"),
-        (competition, "--competition"),
-        (certificate, "--certificate"),
-        (trace, "--trace"),
+    _check_writable(
+        {"--witness": witness, "--competition": competition, "--certificate": certificate, "--trace": trace}
     )
-    _check_all_writable(evidence)
     if is_later(property_):
-        elsewhere = {"--certificate": certificate, "--runtime": runtime, "--json": as_json or None}
-        elsewhere |= {"--trace": trace, "--fail-on": fail_on}
+        elsewhere = {
+            "--certificate": certificate,
+            "--runtime": runtime,
+            "--shape": shapes,
+            "--trace": trace,
+            "--fail-on": fail_on,
+            "--json": as_json or None,
+        }
         _refuse(elsewhere, f"is given for {property_}, a query in VNN-LIB 2.0")
         from netproof.cli.contract.ask import answer_to
 
@@ -139,7 +143,7 @@ def verify(
     from netproof.search.verify import verify as verify_question
 
     limit, begun = settings.timeout, time.monotonic()
-    model = load(network, runtime=runtime)
+    model = load(network, runtime=runtime, shapes=o.shapes_of(shapes))
     check_device(settings.device, model)
     if certificate is not None and model.graph.arithmetic is Arithmetic.REAL:
         problem = f"{network} is a float network, whose verdicts have no certificates yet"
@@ -187,10 +191,11 @@ def verify(
         raise typer.Exit(1)
 
 
-def _check_all_writable(files: Iterable[tuple[Path | None, str]]) -> None:
+def _check_writable(files: Mapping[str, Path | None]) -> None:
+    """Make sure, before anything is computed, that files can be written; by the options that name them."""
     from netproof.cli.terminal.output import check_writable
 
-    for file, option in files:
+    for option, file in files.items():
         if file is not None:
             check_writable(file, option)
 
