@@ -11,7 +11,7 @@ from netproof.cli.arguments import options as o
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
-    from netproof.cli.arguments.samples import Samples
+    from netproof.formats.images.samples import Samples
     from netproof.network import Network
     from netproof.search.radius import RadiusResult
 
@@ -53,8 +53,9 @@ def radius(
 
     The answer is exact: a proof at that radius, a witness one grey level further.
     """
-    from netproof.cli.arguments.samples import Samples, network_document, read_network
+    from netproof.cli.arguments.networks import network_document, read_network
     from netproof.cli.terminal.output import check_folder, print_json
+    from netproof.formats.images.samples import Samples
 
     settings = o.settings_of(timeout, seed, proofs=certificates is not None, memory=memory)
     o.check_threads(threads)

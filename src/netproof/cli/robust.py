@@ -50,8 +50,9 @@ def robust(
 
     Asks whether its class can change when every pixel moves by at most E grey levels. Exits with 0 whatever the answer is, 2 where there is none because of the input.
     """
-    from netproof.cli.arguments.samples import Samples, read_network
+    from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import check_writable, print_json
+    from netproof.formats.images.samples import Samples
 
     settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None, memory=memory)
     o.check_threads(threads)
@@ -100,7 +101,7 @@ def robust(
 
 def _to_json(query: Query, index: int, result: Result) -> dict[str, object]:
     from netproof.certificate.make import witness_document
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import finite
     from netproof.query import sample_of
 
