@@ -97,22 +97,15 @@ def radius(
 
 def _certify(model: Network, samples: Samples, index: int, found: RadiusResult, folder: Path) -> list[Path]:
     """Write the proof at the radius and the witness beyond; the files written."""
-    from netproof.local_robustness import robustness
-    from netproof.query import Result, Verdict
+    from netproof.query import Sample
     from netproof.runs.certify import SUFFIX, write_certificate
+    from netproof.runs.radii.evidence import evidence_of
 
-    evidence: list[tuple[int, Result]] = []
-    if found.proved is not None and found.proved.verdict is Verdict.UNSAT:
-        evidence.append((found.radius, found.proved))
-    if found.witness is not None and found.witness_radius is not None:
-        evidence.append((found.witness_radius, Result(Verdict.SAT, 0.0, "", witness=found.witness)))
     written = []
-    for reach, result in evidence:
-        path = folder / f"sample-{index}-radius-{reach}{SUFFIX}"
-        query = robustness(
-            model, samples.image(index, model), samples.label(index), reach, name=f"sample {index}, radius {reach}"
-        )
-        write_certificate(path, query, result)
+    sample = Sample(samples.image(index, model), samples.label(index))
+    for one in evidence_of(model, sample, found, f"sample {index}"):
+        path = folder / f"sample-{index}-radius-{one.radius}{SUFFIX}"
+        write_certificate(path, one.query, one.result)
         written.append(path)
     return written
 
