@@ -41,6 +41,7 @@ class IntegerEffort:
         takes longer
     first_dive : seconds of work after which dives begin, without waiting for a restart, where there are envelopes: subproblems
         are few then
+    parts : into how many subproblems those that are bounded at once are split together, at least, where there are envelopes
     """
 
     root_rows: int = 1024
@@ -51,6 +52,7 @@ class IntegerEffort:
     dive_from: int = 4
     restart: int = 256
     first_dive: float = 0.3
+    parts: int = 8
 
 
 @dataclass(frozen=True)

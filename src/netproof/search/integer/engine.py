@@ -27,7 +27,7 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, tighten_by_cases
 from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
-from netproof.query import Conjunction, Query, Verdict
+from netproof.query import Conjunction, Query, Verdict, Witness
 from netproof.rows import Rows
 from netproof.search.branching import (
     Split,
@@ -118,6 +118,11 @@ class Search:
         # when the search began, and the work done until then; after how much it is time for an alignment, and for dives
         self._begun = self._worked = self._next_alignment = 0.0
         self._first_dive = math.inf if self._enveloper is None else INTEGER.first_dive
+
+    def attack(self) -> Witness | None:
+        """A witness, if the quickest attack finds one."""
+        found = self._attacker.corners(torch.arange(len(self._cases)), math.inf)
+        return None if found is None else self._attacker.witness(found)
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
@@ -405,27 +410,55 @@ class Search:
         return replace(batch, prices=torch.full_like(batch.prices, -1))
 
     def _branch(self, batch: Subproblems, bounded: _Bounded) -> Subproblems:
-        """Split every row in two."""
-        if bounded.envelopes is None or self._enveloper is None:
-            chosen = self._chosen(batch, bounded.program)
-        else:
-            chosen = self._chosen_by_envelopes(batch, bounded.envelopes)
-            if bool((chosen.k >= 0).all()):
-                batch = replace(batch, prices=self._enveloper.pool.put(bounded.envelopes.stored, 2))
+        """Split every row in two, or in more where envelopes are used."""
+        if bounded.envelopes is not None and self._enveloper is not None:
+            return self._branch_by_envelopes(batch, bounded.envelopes, self._enveloper)
+        chosen = self._chosen(batch, bounded.program)
         children = batch.take(torch.arange(len(batch)).repeat(2))
         node = children.node if self._proof_log is None else self._proof_log.split(batch.node, chosen)
         return replace(children, region=split_regions(self._graph, batch.region, chosen), node=node)
 
-    def _chosen_by_envelopes(self, batch: Subproblems, found: Enveloped) -> Split:
-        """Where to split every row, judged at the input on which the neurons agree."""
+    def _branch_by_envelopes(self, batch: Subproblems, found: Enveloped, enveloper: Enveloper) -> Subproblems:
+        """Split every row where the input on which the neurons agree lies farther from one half than from the other: that half
+        becomes a subproblem, the other is split again. Several subproblems at once take little more time than two, and halves that
+        are far from the input are mostly refuted.
+        """
         values = self._graph.values(found.middle)
         a = [values[self._graph.nodes[i].operands[0]] for i in self._graph.activations]
         v = (found.point.received, *found.point.above.v[1:])
         outputs = self._cases.splittable(batch.case)
-        split, gap = program_candidates(self._graph, batch.region, v, a, outputs, 1)
-        return split.at(torch.zeros_like(batch.case)).where(
-            torch.isfinite(gap[:, 0]), input_split(batch.region, found.point.above)
-        )
+        most = max(1, INTEGER.parts // len(batch) - 1)
+        splits, gap = program_candidates(self._graph, batch.region, v, a, outputs, most)
+        usable = torch.isfinite(gap).all(0)
+        several = int(usable.to(torch.int8).cumprod(0).sum())
+        if not several:
+            first = splits.at(torch.zeros_like(batch.case)).where(
+                torch.isfinite(gap[:, 0]), input_split(batch.region, found.point.above)
+            )
+            chosen = [first]
+        else:
+            chosen = [splits.at(torch.full_like(batch.case, column)) for column in range(several)]
+        if all(bool((split.k >= 0).all()) for split in chosen):
+            batch = replace(batch, prices=enveloper.pool.put(found.stored, len(chosen) + 1))
+        rows, parts = torch.arange(len(batch)), []
+        for split in chosen:
+            node = batch.node.repeat(2) if self._proof_log is None else self._proof_log.split(batch.node, split)
+            halves = replace(
+                batch.take(rows.repeat(2)), region=split_regions(self._graph, batch.region, split), node=node
+            )
+            above = self._is_above(split, a)
+            parts.append(halves.take(rows + (1 - above) * len(batch)))
+            batch = halves.take(rows + above * len(batch))
+        return Subproblems.concatenate([*parts, batch])
+
+    def _is_above(self, split: Split, a: Sequence[Tensor]) -> Tensor:
+        """Whether pre-activations lie in the upper half of a split, ``[B]``, 0 or 1; 0 where an input is split."""
+        above = torch.zeros_like(split.k)
+        for k, values in enumerate(a):
+            mine = (split.k == k).nonzero()[:, 0]
+            # The threshold lies between the integers point - 1 and point.
+            above[mine] = (values[mine, split.feature[mine]] > split.point[mine] - 0.5).to(above.dtype)
+        return above
 
     def _chosen(self, batch: Subproblems, program: InteriorResult | None) -> Split:
         """Where to split every row, at the program's point or (None) by a look-ahead."""

@@ -21,8 +21,11 @@ from netproof.effort.integer import INTEGER
 from netproof.graph.graph import Graph
 from netproof.rows import Rows
 
-#: steps at a root, and in a subproblem, which begins where its parent ended
-ROOT, BELOW = Schedule(60, 0.5, 0.95, INTEGER.goal), Schedule(60, 0.3, 0.95, INTEGER.goal)
+#: steps at a root
+ROOT = (Schedule(60, 0.5, 0.95, INTEGER.goal),)
+#: steps in a subproblem, which begins where its parent ended; wide smoothing forgets that, and on its own stays above bounds
+#: that are small already, so that what it leaves open is gone over again
+BELOW = (Schedule(60, 0.3, 0.95, INTEGER.goal), Schedule(60, 0.06, 0.96, INTEGER.goal))
 #: rows evaluated at once, which bounds the memory for it
 _AT_ONCE = 16
 
