@@ -35,6 +35,7 @@ from netproof.search.branching import (
     input_split,
     program_candidates,
     split_regions,
+    upper_half,
 )
 from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.dive import Diver
@@ -419,46 +420,23 @@ class Search:
         return replace(children, region=split_regions(self._graph, batch.region, chosen), node=node)
 
     def _branch_by_envelopes(self, batch: Subproblems, found: Enveloped, enveloper: Enveloper) -> Subproblems:
-        """Split every row where the input on which the neurons agree lies farther from one half than from the other: that half
-        becomes a subproblem, the other is split again. Several subproblems at once take little more time than two, and halves that
-        are far from the input are mostly refuted.
+        """Split every row; the half that lies farther from where the neurons agree becomes a subproblem, the other is split again.
+
+        Several subproblems at once take little more time than two, and halves far from that input are mostly refuted.
         """
-        values = self._graph.values(found.middle)
-        a = [values[self._graph.nodes[i].operands[0]] for i in self._graph.activations]
-        v = (found.point.received, *found.point.above.v[1:])
-        outputs = self._cases.splittable(batch.case)
-        most = max(1, INTEGER.parts // len(batch) - 1)
-        splits, gap = program_candidates(self._graph, batch.region, v, a, outputs, most)
-        usable = torch.isfinite(gap).all(0)
-        several = int(usable.to(torch.int8).cumprod(0).sum())
-        if not several:
-            first = splits.at(torch.zeros_like(batch.case)).where(
-                torch.isfinite(gap[:, 0]), input_split(batch.region, found.point.above)
-            )
-            chosen = [first]
-        else:
-            chosen = [splits.at(torch.full_like(batch.case, column)) for column in range(several)]
+        a = enveloper.agreed(found)
+        chosen = enveloper.splits(batch.case, batch.region, found, a, max(1, INTEGER.parts // len(batch) - 1))
         if all(bool((split.k >= 0).all()) for split in chosen):
             batch = replace(batch, prices=enveloper.pool.put(found.stored, len(chosen) + 1))
         rows, parts = torch.arange(len(batch)), []
         for split in chosen:
             node = batch.node.repeat(2) if self._proof_log is None else self._proof_log.split(batch.node, split)
-            halves = replace(
-                batch.take(rows.repeat(2)), region=split_regions(self._graph, batch.region, split), node=node
-            )
-            above = self._is_above(split, a)
+            regions = split_regions(self._graph, batch.region, split)
+            halves = replace(batch.take(rows.repeat(2)), region=regions, node=node)
+            above = upper_half(split, a)
             parts.append(halves.take(rows + (1 - above) * len(batch)))
             batch = halves.take(rows + above * len(batch))
         return Subproblems.concatenate([*parts, batch])
-
-    def _is_above(self, split: Split, a: Sequence[Tensor]) -> Tensor:
-        """Whether pre-activations lie in the upper half of a split, ``[B]``, 0 or 1; 0 where an input is split."""
-        above = torch.zeros_like(split.k)
-        for k, values in enumerate(a):
-            mine = (split.k == k).nonzero()[:, 0]
-            # The threshold lies between the integers point - 1 and point.
-            above[mine] = (values[mine, split.feature[mine]] > split.point[mine] - 0.5).to(above.dtype)
-        return above
 
     def _chosen(self, batch: Subproblems, program: InteriorResult | None) -> Split:
         """Where to split every row, at the program's point or (None) by a look-ahead."""
