@@ -35,12 +35,11 @@ class Diver:
     solver : of the graph's linear programs
     attacker : looks for witnesses near their points
     iterations : of the solver, per level
-    most : the largest share of the search's time that dives may take
+    most : the largest share of the search's work that dives may take
 
     Attributes
     ----------
-    seconds : spent on dives; kept by the caller
-    share : of the search's time that dives are worth: little where the last one was refuted high up
+    share : of the search's work that dives are worth: little where the last one was refuted high up
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Diver:
         self._dives = self._level = 0
         self._width = self._whole = 0.0
         self._most = most
-        self.seconds, self.share = 0.0, most
+        self.share = most
 
     @property
     def running(self) -> bool:

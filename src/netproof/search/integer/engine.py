@@ -42,6 +42,7 @@ from netproof.search.integer.dive import Diver
 from netproof.search.integer.envelopes import Enveloped, Enveloper
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
+from netproof.search.integer.work import Work
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.log import CommonCuts, ConditionalCuts, Multiplied, ProofLog
 from netproof.search.subproblems import Subproblems
@@ -116,9 +117,9 @@ class Search:
             log.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
         self._spent = torch.zeros(len(self._cases), dtype=torch.float32)
-        # when the search began, and the work done until then; after how much it is time for an alignment, and for dives
-        self._begun = self._worked = self._next_alignment = 0.0
-        self._first_dive = math.inf if self._enveloper is None else INTEGER.first_dive
+        self._work = Work(self._enveloper is not None)
+        if self._enveloper is not None:
+            self._work.first_dive = INTEGER.first_dive
 
     def attack(self) -> Witness | None:
         """A witness, if the quickest attack finds one."""
@@ -127,7 +128,6 @@ class Search:
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
-        begun, worked = time.monotonic(), time.thread_time()
         case = torch.arange(len(self._cases))
         if self._settings.attack:
             found = self._attacker.corners(case, deadline)
@@ -145,7 +145,7 @@ class Search:
             return self._sat(found, "bound")
         if not len(self._tree):
             return Outcome(Verdict.UNSAT, self._tree.count, method="bound")
-        self._begun, self._worked, self._next_alignment = begun, worked, INTEGER.first_alignment
+        self._work.root = self._tree.count
         return self._tree.search(
             lambda batch: self._step(batch, region, deadline),
             self._effort.batch,
@@ -155,9 +155,8 @@ class Search:
 
     def _step(self, batch: Subproblems, region: Region, deadline: float) -> Outcome | None:
         """Bound a batch and split what stays open; attacks and restarts when it is time for them."""
-        if self._settings.attack and time.thread_time() - self._worked >= self._next_alignment:
-            found = self._attacker.align(batch.case, deadline)
-            self._next_alignment = INTEGER.next_alignment * (time.thread_time() - self._worked)
+        if self._settings.attack and self._work.is_time_to_align(self._tree.count):
+            found = self._attacker.align(batch.case, self._work.align(), deadline)
             if found is not None:
                 return self._sat(found, "attack")
         found = self._process(batch)
@@ -166,11 +165,11 @@ class Search:
             stubborn = (self._spent >= most).nonzero()[:, 0]
             if len(stubborn):
                 self._spent[stubborn] = -torch.inf
-                self._first_dive = 0.0
+                self._work.first_dive = 0.0
                 found = self._restart(stubborn, region, deadline)
         if found is not None:
             return self._sat(found, "search")
-        found = self._dive(deadline) if time.thread_time() - self._worked >= self._first_dive else None
+        found = self._dive(deadline)
         return None if found is None else self._sat(found, "attack")
 
     def _end_by_enumeration(self, region: Region) -> Outcome | None:
@@ -186,20 +185,19 @@ class Search:
         return Outcome(Verdict.UNSAT, self._tree.count, method="enumeration")
 
     def _dive(self, deadline: float) -> Tensor | None:
-        """Spend the time that dives have coming to them, on the one under way or a new one."""
+        """Do the work that dives have coming to them, on the one under way or a new one."""
         if self._diver is None or not len(self._tree):
             return None
         found = None
-        now = time.monotonic()
-        while found is None and self._diver.seconds < self._diver.share * (now - self._begun) and now < deadline:
+        while found is None and self._work.is_time_to_dive(self._tree.count, self._diver.share):
+            if time.monotonic() >= deadline:
+                break
             if not self._diver.running:
                 if len(self._tree) < INTEGER.dive_from * DIVE.beam and self._enveloper is None:
                     break
                 self._diver.begin(self._tree.peek(DIVE.beam))
+            self._work.dive()
             found = self._diver.advance(deadline)
-            self._diver.seconds -= now
-            now = time.monotonic()
-            self._diver.seconds += now
         return found
 
     def _restart(self, case: Tensor, region: Region, deadline: float) -> Tensor | None:
