@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from netproof.trace import Trace
 
 
 class Verdict(str, Enum):
@@ -73,6 +77,8 @@ class Result:
         the same question may be decided another time
     proof : where the verdict is ``unsat`` and the settings ask for proofs, the proof's arrays
         (docs/certificates.md), int64 each
+    trace : where the verdict is ``unsat`` on a network of real numbers and the settings ask for proofs, the record of the
+        search, from which evidence is made
     part : of a question with several parts, the position of the one that ``witness`` belongs to
     parts : of a question with several parts that is ``unsat``, and where the settings ask for proofs, the results of all
     """
@@ -88,6 +94,7 @@ class Result:
     retryable: bool = False
     part: int = 0
     parts: tuple[Result, ...] = ()
+    trace: Trace | None = None
 
     @property
     def accident(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,39 @@ def write_certificate(path: Path, question: Query | Question, result: Result, *,
     from netproof.certificate.make import certificate_of
 
     write(path, certificate_of(question, result, producer=f"netproof {netproof_version()}"), durable=durable)
+
+
+def write_evidence(
+    path: Path,
+    network: str | Path,
+    property_: str | Path,
+    question: Query | Question,
+    result: Result,
+    *,
+    durable: bool = True,
+    deadline: float = math.inf,
+) -> int:
+    """Write the certificate of a decided question about a float network, given the files of both; its size in bytes.
+
+    Raises
+    ------
+    NoEvidenceError : none can be written, though the verdict stands
+    InputError : a file that cannot be read or written
+    """
+    from netproof.certificate.real.format import write
+    from netproof.certificate.real.make import evidence_of
+    from netproof.files.opened import read_bytes
+    from netproof.query import Question
+
+    evidence = evidence_of(
+        read_bytes(network, "network file"),
+        read_bytes(property_, "property file"),
+        Question.of(question),
+        result,
+        producer=f"netproof {netproof_version()}",
+        deadline=deadline,
+    )
+    return write(path, evidence, durable=durable)
 
 
 #: what an instance's certificate can fail with, other than a disk that is full

@@ -51,6 +51,7 @@ from netproof.certificate.contents import (
     levels_of,
 )
 from netproof.certificate.format import MEMORY
+from netproof.certificate.real.contents import RealCertificate
 from netproof.certificate.second_reading.compare import confirm
 from netproof.certificate.statement import check_statement
 from netproof.certificate.witness import WitnessDocument, read_evidence
@@ -123,7 +124,11 @@ def check(
     source = "certificate"
     if not isinstance(certificate, (Certificate, Bundle, WitnessDocument)):
         source = fspath(certificate)
-        certificate = read_evidence(source, memory=memory)
+        evidence = read_evidence(source, memory=memory)
+        if isinstance(evidence, RealCertificate):
+            hint = "check it with netproof.check_evidence, against the files of network and property"
+            raise CertificateError(source, "is about a network of real numbers", hint)
+        certificate = evidence
     if isinstance(certificate, WitnessDocument):
         parts: tuple[Certificate, ...] = (certificate.certificate,)
         checked = [_check(parts[0], certificate, network, source, memory)]

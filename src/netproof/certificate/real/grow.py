@@ -1,0 +1,299 @@
+"""Trees of a certificate, grown along the record of a search.
+
+Everything is evaluated as the checker does it, by the checker: a node is closed where the checker's own bound closes it. Where
+what a search left does not, better ranges are asked for, and then the cell is split once more.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from netproof.certificate.checker.real.bound import BOTH, CROWN, FORMS, Cells, Evaluation, Floats
+from netproof.certificate.checker.real.tree import Goal, Prover, Rows
+from netproof.certificate.real.contents import EMPTY, LEAF, SPLIT, Forest, Integers
+from netproof.certificate.real.rows import Row, RowTable, Wish, arrays_of_rows
+from netproof.errors import NoEvidenceError
+from netproof.trace import Refutation, Trace
+
+#: binary digits after the point that are tried, one after the other
+_DIGITS = (3, 6, 10, 16, 24, 40)
+#: cells of which a bound is asked at once
+_BATCH = 512
+#: where a network has more inputs, linear forms cost more than they tell, and boxes are not split
+_FEW_INPUTS = 16
+_FORMS = 64
+#: how often a cell is split beyond what a search did
+_BEYOND = 14
+#: bounds are below 0 by so much, so that other arithmetics come to the same end
+_MARGIN = 1e-9
+
+
+@dataclass(eq=False)
+class Seed:
+    """A node to be grown.
+
+    Attributes
+    ----------
+    goal : which
+    trace : the node in the search's record, None beyond it
+    open : the features that were open there when ranges were last found
+    sides : the features that were split since, 1 for the upper half and -1 for the lower one
+    beyond : how often it was split without the record
+    last : what the record says of the node that it comes from
+    kind, rule, row, split, children : what becomes of it; ``row`` is -1 until a bound closes it
+    """
+
+    goal: int
+    trace: int | None
+    open: Integers
+    sides: dict[int, int]
+    beyond: int = 0
+    last: Refutation | None = None
+    kind: int = EMPTY
+    rule: int = 0
+    row: int = -1
+    split: tuple[int, int, float] | None = None
+    children: tuple[Seed, Seed] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Maker:
+    """What trees are grown with: the network in float64, the rows so far and how many weights they have, how errors call
+    what was asked, and a deadline by ``time.monotonic()``."""
+
+    evaluation: Evaluation
+    table: RowTable
+    width: int
+    source: str
+    deadline: float
+
+
+class Grower:
+    """Grows the trees of one part.
+
+    Parameters
+    ----------
+    maker : what it is grown with
+    goals : of the trees
+    places : for each goal, at which of its constraints the weights of the record are
+    trace : the record
+    """
+
+    def __init__(self, maker: Maker, goals: Sequence[Goal], places: Sequence[Integers], trace: Trace) -> None:
+        self._evaluation, self._table, self._width = maker.evaluation, maker.table, maker.width
+        self._source, self._deadline = maker.source, maker.deadline
+        self._goals, self._places, self._trace = goals, places, trace
+        self._sizes = self._evaluation.network.sizes
+        self._begin = np.cumsum([0, *self._sizes])
+        self._inputs = self._evaluation.network.inputs
+        self.beyond = 0
+
+    def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
+        """Grow trees from their roots; raises :class:`NoEvidenceError` where one does not close."""
+        self._width_of_root = root.upper[0] - root.lower[0]
+        stack = [(list(roots), root.take(np.zeros(len(roots), np.int64)))] if roots else []
+        while stack:
+            seeds, cells = stack.pop()
+            if time.monotonic() >= self._deadline:
+                raise NoEvidenceError(self._source, "writing it takes more time than it may")
+            if len(seeds) > _BATCH:
+                rest = np.arange(_BATCH, len(seeds))
+                stack.append((seeds[_BATCH:], cells.take(rest)))
+                seeds, cells = seeds[:_BATCH], cells.take(np.arange(_BATCH))
+            alive = np.flatnonzero(~cells.empty)
+            seeds, cells = [seeds[i] for i in alive.tolist()], cells.take(alive)
+            at = [i for i, seed in enumerate(seeds) if not self._is_inner(seed)]
+            if at:
+                self._close([seeds[i] for i in at], cells.take(np.array(at)))
+            at = [i for i, seed in enumerate(seeds) if seed.kind == SPLIT or self._is_inner(seed)]
+            if at:
+                stack.append(self._split([seeds[i] for i in at], cells.take(np.array(at))))
+
+    def _is_inner(self, seed: Seed) -> bool:
+        return seed.trace is not None and seed.trace not in self._trace.refuted and seed.trace in self._trace.splits
+
+    def _close(self, seeds: list[Seed], cells: Cells) -> None:
+        """Make leaves of seeds, or splits where no bound does."""
+        left = np.arange(len(seeds))
+        for rule in (0, FORMS, BOTH) if self._inputs <= _FORMS else (0, CROWN):
+            wanted = np.array([i for i in left.tolist() if self._starts(seeds[i]) <= rule], np.int64)
+            if not len(wanted):
+                continue
+            mine = cells.take(wanted)
+            mine = self._evaluation.derive(mine, rule) if rule else mine
+            empty = mine.empty
+            for i in wanted[empty].tolist():
+                seeds[i].rule = rule
+            alive = np.flatnonzero(~empty)
+            self._bound([seeds[i] for i in wanted[alive].tolist()], mine.take(alive), rule)
+            closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].row >= 0)}
+            left = np.array([i for i in left.tolist() if i not in closed], np.int64)
+            if not len(left):
+                return
+        self._choose([seeds[i] for i in left.tolist()], cells.take(left))
+
+    def _starts(self, seed: Seed) -> int:
+        """The first rule that is worth trying."""
+        if self._inputs > _FORMS or seed.trace is None or seed.trace not in self._trace.ranges:
+            return 0 if seed.trace is not None or self._inputs > _FORMS else FORMS
+        return BOTH if self._trace.ranges[seed.trace] == "crown" else FORMS
+
+    def _bound(self, seeds: list[Seed], cells: Cells, rule: int) -> None:
+        """Close seeds by rows that are as short as their bounds allow."""
+        if not seeds:
+            return
+        wishes = [self._wishes(seed, cells, i) for i, seed in enumerate(seeds)]
+        for turn in range(max(map(len, wishes))):
+            for digits in _DIGITS:
+                at = [i for i, seed in enumerate(seeds) if seed.row < 0 and turn < len(wishes[i])]
+                at = [i for i in at if digits == _DIGITS[0] or not wishes[i][turn].is_plain]
+                if not at:
+                    break
+                rows = [wishes[i][turn].rounded(digits) for i in at]
+                value = self._values([seeds[i] for i in at], cells.take(np.array(at)), rows)
+                for i, row, bound in zip(at, rows, value.tolist(), strict=True):
+                    if bound < -_MARGIN:
+                        seed = seeds[i]
+                        seed.kind, seed.rule, seed.row = LEAF, rule, self._table.number(row)
+
+    def _values(self, seeds: list[Seed], cells: Cells, rows: list[Row]) -> Floats:
+        found = Rows(arrays_of_rows(rows, self._width), self._sizes)
+        prover = Prover(self._evaluation, found, self._source, math.inf)
+        # Every row is asked of its own goal, by its own number.
+        goals = [self._goals[seed.goal] for seed in seeds]
+        number = np.arange(len(rows))
+        return prover.bounds(cells, goals, number, number, "what is tried")[0]
+
+    def _wishes(self, seed: Seed, cells: Cells, row: int) -> list[Wish]:
+        """What may refute a seed, the likeliest first."""
+        refutation = None if seed.trace is None else self._trace.refuted.get(seed.trace)
+        refutation = refutation or seed.last
+        plain = [Wish(weight) for weight in self._weights(seed, refutation)]
+        if refutation is None or refutation.slope is None or refutation.added is None:
+            flat = [Wish(wish.weight, flat=True) for wish in plain]
+            return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else [*plain, *flat]
+        weight = plain[0].weight
+        scale = float(self._full(refutation).max())
+        numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added.clip(min=0)
+        if len(numbers) != len(slope):
+            return plain
+        side = np.array([seed.sides.get(int(n), 0) for n in numbers], np.float64)
+        factor = scale if scale > 0 else float((added * abs(side)).max()) or 1.0
+        added = added * side / factor
+        low = np.concatenate([x[row] for x in cells.low])[numbers]
+        high = np.concatenate([x[row] for x in cells.high])[numbers]
+        rule = (low + high > 0) * 1.0
+        matters = (low < 0) & (high > 0) & (slope != rule) | (added != 0)
+        mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
+        return [*plain[:1], mine] if not (added != 0).any() else [mine]
+
+    def _full(self, refutation: Refutation | None) -> Floats:
+        return np.zeros(1) if refutation is None or refutation.weight is None else refutation.weight
+
+    def _weights(self, seed: Seed, refutation: Refutation | None) -> list[Floats]:
+        """Weights of the goal's constraints."""
+        places = self._places[seed.goal]
+        count = int(places.max()) + 1
+        if refutation is not None and refutation.weight is not None:
+            weight = np.zeros(count)
+            np.add.at(weight, places[: len(refutation.weight)], refutation.weight[: len(places)])
+            return [weight / weight.max() if weight.max() > 0 else weight]
+        singles = [np.eye(count)[i] for i in range(min(count, 8))]
+        return singles if count == 1 else [*singles, np.ones(count)]
+
+    def _choose(self, seeds: list[Seed], cells: Cells) -> None:
+        """Splits of seeds that no bound closes, where the record has none."""
+        for row, seed in enumerate(seeds):
+            if seed.beyond >= _BEYOND or self._inputs > _FEW_INPUTS:
+                raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
+            share = (cells.upper[row] - cells.lower[row]) / np.where(
+                self._width_of_root > 0, self._width_of_root, np.inf
+            )
+            feature = int(share.argmax())
+            low, high = float(cells.lower[row, feature]), float(cells.upper[row, feature])
+            point = low / 2 + high / 2
+            if not low < point < high:
+                raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
+            seed.kind, seed.split = SPLIT, (-1, feature, point)
+            self.beyond += 1
+
+    def _split(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
+        """The halves of seeds, the lower ones first."""
+        halves: tuple[list[Seed], list[Seed]] = ([], [])
+        for seed in seeds:
+            children: tuple[int | None, int | None] = (None, None)
+            if seed.split is None and seed.trace is not None:
+                k, feature, point, lower, upper = self._trace.splits[seed.trace]
+                seed.split, seed.kind, children = (k, feature, point), SPLIT, (lower, upper)
+            assert seed.split is not None
+            k, feature, _ = seed.split
+            refutation = seed.last if seed.trace is None else self._trace.refuted.get(seed.trace, seed.last)
+            made = []
+            for half, child, side in zip(halves, children, (-1, 1), strict=True):
+                sides = seed.sides if k < 0 else {**seed.sides, int(self._begin[k]) + feature: side}
+                opened = seed.open
+                if child is not None and child in self._trace.open:
+                    opened = self._trace.open[child]
+                new = Seed(seed.goal, child, opened, sides, seed.beyond + (child is None), refutation)
+                half.append(new)
+                made.append(new)
+            seed.children = made[0], made[1]
+        forest = self._forest(seeds)
+        prover = Prover(self._evaluation, Rows(arrays_of_rows([], self._width), self._sizes), self._source, math.inf)
+        return [*halves[0], *halves[1]], prover.halves(cells, np.arange(len(seeds)), forest, "what is made")
+
+    @staticmethod
+    def _forest(seeds: list[Seed]) -> Forest:
+        """Splits of seeds, as the checker takes them."""
+        splits = [split_of(seed) for seed in seeds]
+        none = np.zeros(len(seeds), np.int64)
+        relu, feature, point, exponent = (np.array(x, np.int64) for x in zip(*splits, strict=True))
+        return Forest(none, none, none, none, relu, feature, point, exponent)
+
+
+def split_of(seed: Seed) -> tuple[int, int, int, int]:
+    """A seed's split as entries of arrays."""
+    assert seed.split is not None
+    k, feature, point = seed.split
+    return (k + 1, feature, *dyadic(point))
+
+
+def dyadic(value: float) -> tuple[int, int]:
+    """Whole numbers ``m`` and ``e`` of at least 0 with ``m 2^-e`` equal to a float; raises ``ValueError`` where there are none."""
+    numerator, denominator = value.as_integer_ratio()
+    if abs(numerator) >= 1 << 53:
+        raise ValueError("a number that is too large")
+    return numerator, denominator.bit_length() - 1
+
+
+def written(roots: Sequence[Seed]) -> dict[str, list[int]]:
+    """The arrays of grown trees, level by level; subtrees of empty cells are left out."""
+    arrays: dict[str, list[int]] = {
+        name: []
+        for name in (
+            "kind", "rule", "leaf_row", "split_relu", "split_feature", "split_point", "split_exponent",
+        )
+    }  # fmt: skip
+    level = list(roots)
+    while level:
+        below: list[Seed] = []
+        for seed in level:
+            arrays["kind"].append(seed.kind)
+            arrays["rule"].append(seed.rule)
+            if seed.kind == LEAF:
+                arrays["leaf_row"].append(seed.row)
+            elif seed.kind == SPLIT:
+                assert seed.children is not None
+                entries = split_of(seed)
+                for name, value in zip(
+                    ("split_relu", "split_feature", "split_point", "split_exponent"), entries, strict=True
+                ):
+                    arrays[name].append(value)
+                below.extend(seed.children)
+        level = below
+    return arrays
