@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -48,7 +49,7 @@ def perceptron(rng: np.random.Generator, sizes=(3, 6, 6, 2), *, spread=0.0, dtyp
     """A perceptron whose weights differ by ``spread`` orders of magnitude."""
     made = Builder([1, sizes[0]], dtype=dtype)
     at = "x"
-    for number, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for number, (before, after) in enumerate(itertools.pairwise(sizes)):
         weight = rng.normal(size=(after, before)) * 10.0 ** (spread * (rng.random((after, before)) - 0.5))
         at = made.node("Gemm", at, made.constant(weight), made.constant(rng.normal(size=after) * 0.3), transB=1)
         if number < len(sizes) - 2:

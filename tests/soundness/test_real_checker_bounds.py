@@ -27,15 +27,11 @@ class Seen(Evaluation):
 
     def bound(self, cells, cell, objective, slopes=None):
         self.multipliers = [None] * len(self.network.relus)
-        self._k = len(self.network.relus)
         return super().bound(cells, cell, objective, slopes)
 
-    def _relu(self, v, low, high, given, added, flat):
-        s, share = super()._relu(v, low, high, given, added, flat)
-        self._k -= 1
-        while self.network.sizes[self._k] != v.shape[1]:
-            self._k -= 1
-        self.multipliers[self._k] = s
+    def _relu(self, k, *args):
+        s, share = super()._relu(k, *args)
+        self.multipliers[k] = s
         return s, share
 
 
@@ -117,8 +113,8 @@ def test_no_value_leaves_its_range(rule, numbers):
         assert not cells.empty.any()
         for new, old in zip((*cells.low, *cells.high), (*root.low, *root.high), strict=True):
             assert new.shape == old.shape
-        tighter = sum((h - l).sum() for l, h in zip(cells.low, cells.high, strict=True))
-        looser = sum((h - l).sum() for l, h in zip(root.low, root.high, strict=True))
+        tighter = sum((high - low).sum() for low, high in zip(cells.low, cells.high, strict=True))
+        looser = sum((high - low).sum() for low, high in zip(root.low, root.high, strict=True))
         assert tighter <= looser * (1 + 1e-12)
         reference = Evaluation(network_of(data, inputs), Float64())
         points = center + rng.uniform(-0.3, 0.3, size=(100, inputs))

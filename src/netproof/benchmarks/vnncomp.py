@@ -220,6 +220,9 @@ class _OpenVnncomp(OpenBenchmark):
             raise network.with_traceback(None)
         return read_vnnlib(self._properties[instance.name], deadline=deadline).question(network)
 
+    def sources(self, instance: Instance) -> tuple[Path, Path] | None:
+        return self._paths[instance.network], self._properties[instance.name]
+
     def _network(self, name: str) -> Network | Exception:
         held = self._held.pop(name, None)
         if held is None:

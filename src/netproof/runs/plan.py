@@ -57,7 +57,7 @@ def _is_certified(row: Row, certifying: Certifying | None) -> bool:
         return True
     from netproof.certificate.format import is_intact
 
-    return is_intact(certifying.path(row.instance))
+    return is_intact(certifying.path(row.instance)) or certifying.without(row.instance).is_file()
 
 
 def _is_settled(row: Row | None, limit: float, folder: Path) -> bool:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.errors import NetproofError, TimeLimitError
-from netproof.runs.certify import FAILURES, Certified, certify
+from netproof.runs.certify import FAILURES, Certified, certify, certify_real
 from netproof.runs.job import Job
 from netproof.runs.rows import CERTIFICATE, ERROR, Row, undecided_evidence
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netproof.query import Query, Question, Result, Witness
 
 _LOG = logging.getLogger(__name__)
@@ -68,11 +70,12 @@ def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], job: Job) -> 
 
 @dataclass(frozen=True)
 class _Asked:
-    """An instance, its question, and the seconds that reading this took."""
+    """An instance, its question, the seconds that reading this took, and the files of network and property, if it has both."""
 
     instance: Instance
     question: Question
     seconds: float
+    sources: tuple[Path, Path] | None = None
 
 
 def _ask(benchmark: OpenBenchmark, instance: Instance, settings: Settings) -> _Asked | Answered:
@@ -92,7 +95,7 @@ def _ask(benchmark: OpenBenchmark, instance: Instance, settings: Settings) -> _A
     seconds = time.monotonic() - begun
     if seconds >= settings.timeout:
         return _late(instance, seconds, settings)
-    return _Asked(instance, question, seconds)
+    return _Asked(instance, question, seconds, benchmark.sources(instance))
 
 
 def _late(instance: Instance, seconds: float, settings: Settings) -> Answered:
@@ -116,7 +119,7 @@ def _solve_batch(batch: list[_Asked], job: Job) -> Iterator[Answered]:
         for position, result in (job.decide or as_decided)([asked.question for asked in batch], left):
             asked = waiting[position]
             spent = replace(result, seconds=result.seconds + asked.seconds)
-            outcome = _outcome(asked.instance, asked.question, spent, job)
+            outcome = _outcome(asked.instance, asked.question, spent, job, asked.sources)
             del waiting[position]
             yield outcome
     except NetproofError as error:
@@ -132,7 +135,9 @@ def _solve_batch(batch: list[_Asked], job: Job) -> Iterator[Answered]:
         yield from _solve_batch([item], job)
 
 
-def _outcome(instance: Instance, question: Question, result: Result, job: Job) -> Answered:
+def _outcome(
+    instance: Instance, question: Question, result: Result, job: Job, sources: tuple[Path, Path] | None
+) -> Answered:
     from netproof.certificate.make import witness_document
     from netproof.graph.graph import Arithmetic
     from netproof.query import Verdict
@@ -140,14 +145,20 @@ def _outcome(instance: Instance, question: Question, result: Result, job: Job) -
     query, certifying = question.parts[result.part], job.certifying
     robust = query.sample is not None
     verdict = result.verdict.for_robustness if robust else result.verdict.value
-    evidence, document, certified = "", None, None
-    integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
-    if certifying is not None and integer and _is_meant(query) and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+    evidence, document = "", None
+    made: Certified | str | None = None
+    if certifying is not None and _is_meant(query) and result.verdict in (Verdict.SAT, Verdict.UNSAT):
         try:
-            certified = certify(question, result, instance.name, certifying)
+            if query.network.graph.arithmetic is Arithmetic.INTEGER:
+                made = certify(question, result, instance.name, certifying)
+            elif sources is not None:
+                made = certify_real(question, result, instance.name, certifying, sources, job.settings.timeout)
         except FAILURES as error:
             return failed(instance, f"its certificate fails (a defect): {error}")
-        evidence = f"{CERTIFICATE}{certifying.path(instance.name)}"
+        if isinstance(made, Certified):
+            evidence = f"{CERTIFICATE}{certifying.path(instance.name)}"
+        elif made:
+            evidence = f"no certificate: {made}"  # the verdict stands
     if result.verdict is Verdict.SAT:
         # The engine replays its witnesses; doing it once more here keeps the file from ever
         # claiming what the network does not do.
@@ -163,7 +174,11 @@ def _outcome(instance: Instance, question: Question, result: Result, job: Job) -
         # Without a limit on record the instance is asked again, whatever the next run's limit is.
         limit = None if result.retryable else job.settings.timeout
         evidence = undecided_evidence(limit, result.bound, result.reason)
-    return Answered(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
+    return Answered(
+        Row(instance.name, verdict, result.seconds, result.method, evidence),
+        document,
+        made if isinstance(made, Certified) else None,
+    )
 
 
 def _is_meant(query: Query) -> bool:

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import BOTH, CROWN, FORMS, Cells, Evaluation, Floats
+from netproof.certificate.checker.real.operators import Array
 from netproof.certificate.checker.real.tree import Goal, Prover, Rows
 from netproof.certificate.real.contents import EMPTY, LEAF, SPLIT, Forest, Integers
 from netproof.certificate.real.rows import Row, RowTable, Wish, arrays_of_rows
 from netproof.errors import NoEvidenceError
-from netproof.trace import Refutation, Trace
+from netproof.result import Refutation, Trace
 
 #: binary digits after the point that are tried, one after the other
 _DIGITS = (3, 6, 10, 16, 24, 40)
@@ -27,10 +29,8 @@ _BATCH = 512
 #: where a network has more inputs, linear forms cost more than they tell, and boxes are not split
 _FEW_INPUTS = 16
 _FORMS = 64
-#: how often a cell is split beyond what a search did
-_BEYOND = 14
-#: bounds are below 0 by so much, so that other arithmetics come to the same end
-_MARGIN = 1e-9
+#: how often a cell is split beyond what a search did, and how many cells are in one part
+_BEYOND, _MOST_BEYOND = 14, 2_000
 
 
 @dataclass(eq=False)
@@ -62,6 +62,21 @@ class Seed:
 
 
 @dataclass(frozen=True, eq=False)
+class Places:
+    """Of every weight in a record at which of its goal's constraints it is, and by what the search multiplied that."""
+
+    place: Integers
+    scale: Floats
+
+    def weights(self, recorded: Floats) -> Floats:
+        """Weights of the goal's constraints, all of them together."""
+        weight = np.zeros(int(self.place.max()) + 1)
+        count = min(len(recorded), len(self.place))
+        np.add.at(weight, self.place[:count], recorded[:count] * self.scale[:count])
+        return weight
+
+
+@dataclass(frozen=True, eq=False)
 class Maker:
     """What trees are grown with: the network in float64, the rows so far and how many weights they have, how errors call
     what was asked, and a deadline by ``time.monotonic()``."""
@@ -73,6 +88,27 @@ class Maker:
     deadline: float
 
 
+class _Watching(Evaluation):
+    """Remembers the gaps of the last bound, of one row."""
+
+    gaps: list[Floats]
+
+    def _relu(
+        self,
+        k: int,
+        v: Array,
+        ends: Sequence[Floats],
+        given: Floats | None,
+        added: Floats | None,
+        flat: NDArray[np.bool_] | None,
+    ) -> tuple[Array, Array]:
+        low, high = ends[0][0], ends[1][0]
+        is_open = (low < 0) & (high > 0)
+        width = np.where(is_open, high - low, 1.0)
+        self.gaps[k] = np.where(is_open, abs(v[0]) * -low * high / width, 0.0)
+        return super()._relu(k, v, ends, given, added, flat)
+
+
 class Grower:
     """Grows the trees of one part.
 
@@ -80,11 +116,11 @@ class Grower:
     ----------
     maker : what it is grown with
     goals : of the trees
-    places : for each goal, at which of its constraints the weights of the record are
+    places : for each goal, what the weights of the record are about
     trace : the record
     """
 
-    def __init__(self, maker: Maker, goals: Sequence[Goal], places: Sequence[Integers], trace: Trace) -> None:
+    def __init__(self, maker: Maker, goals: Sequence[Goal], places: Sequence[Places], trace: Trace) -> None:
         self._evaluation, self._table, self._width = maker.evaluation, maker.table, maker.width
         self._source, self._deadline = maker.source, maker.deadline
         self._goals, self._places, self._trace = goals, places, trace
@@ -157,7 +193,7 @@ class Grower:
                 rows = [wishes[i][turn].rounded(digits) for i in at]
                 value = self._values([seeds[i] for i in at], cells.take(np.array(at)), rows)
                 for i, row, bound in zip(at, rows, value.tolist(), strict=True):
-                    if bound < -_MARGIN:
+                    if bound < 0:
                         seed = seeds[i]
                         seed.kind, seed.rule, seed.row = LEAF, rule, self._table.number(row)
 
@@ -178,7 +214,7 @@ class Grower:
             flat = [Wish(wish.weight, flat=True) for wish in plain]
             return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else [*plain, *flat]
         weight = plain[0].weight
-        scale = float(self._full(refutation).max())
+        scale = 0.0 if refutation.weight is None else float(self._places[seed.goal].weights(refutation.weight).max())
         numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added.clip(min=0)
         if len(numbers) != len(slope):
             return plain
@@ -192,35 +228,49 @@ class Grower:
         mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
         return [*plain[:1], mine] if not (added != 0).any() else [mine]
 
-    def _full(self, refutation: Refutation | None) -> Floats:
-        return np.zeros(1) if refutation is None or refutation.weight is None else refutation.weight
-
     def _weights(self, seed: Seed, refutation: Refutation | None) -> list[Floats]:
         """Weights of the goal's constraints."""
         places = self._places[seed.goal]
-        count = int(places.max()) + 1
         if refutation is not None and refutation.weight is not None:
-            weight = np.zeros(count)
-            np.add.at(weight, places[: len(refutation.weight)], refutation.weight[: len(places)])
+            weight = places.weights(refutation.weight)
             return [weight / weight.max() if weight.max() > 0 else weight]
+        count = int(places.place.max()) + 1
         singles = [np.eye(count)[i] for i in range(min(count, 8))]
         return singles if count == 1 else [*singles, np.ones(count)]
 
     def _choose(self, seeds: list[Seed], cells: Cells) -> None:
         """Splits of seeds that no bound closes, where the record has none."""
-        for row, seed in enumerate(seeds):
-            if seed.beyond >= _BEYOND or self._inputs > _FEW_INPUTS:
-                raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
-            share = (cells.upper[row] - cells.lower[row]) / np.where(
-                self._width_of_root > 0, self._width_of_root, np.inf
-            )
-            feature = int(share.argmax())
-            low, high = float(cells.lower[row, feature]), float(cells.upper[row, feature])
-            point = low / 2 + high / 2
-            if not low < point < high:
-                raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
-            seed.kind, seed.split = SPLIT, (-1, feature, point)
-            self.beyond += 1
+        self.beyond += len(seeds)
+        if self.beyond > _MOST_BEYOND or any(seed.beyond >= _BEYOND for seed in seeds):
+            raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
+        if self._inputs <= _FEW_INPUTS:
+            width = np.where(self._width_of_root > 0, self._width_of_root, np.inf)
+            feature = ((cells.upper - cells.lower) / width).argmax(1)
+            at = np.arange(len(seeds)), feature
+            point = cells.lower[at] / 2 + cells.upper[at] / 2
+            for seed, one, where in zip(seeds, feature.tolist(), point.tolist(), strict=True):
+                seed.kind, seed.split = SPLIT, (-1, one, where)
+            return
+        gaps = self._gaps(seeds, cells)
+        best = gaps.argmax(1)
+        for row, (seed, number) in enumerate(zip(seeds, best.tolist(), strict=True)):
+            if not gaps[row, number] > 0:
+                raise NoEvidenceError(self._source, "a cell without open features stays open")
+            k = int(np.searchsorted(self._begin, number, side="right")) - 1
+            seed.kind, seed.split = SPLIT, (k, number - int(self._begin[k]), 0.0)
+
+    def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
+        """By how much CROWN's lines miss every open feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
+        watching = _Watching(self._evaluation.network, self._evaluation.numbers)
+        rows = [self._wishes(seed, cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
+        prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source, math.inf)
+        found = []
+        for i in range(len(seeds)):
+            watching.gaps = [np.zeros(size) for size in self._sizes]
+            one = np.array([i])
+            prover.bounds(cells.take(one), [self._goals[seeds[i].goal]], one, one, "what is watched")
+            found.append(np.concatenate(watching.gaps))
+        return np.stack(found)
 
     def _split(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """The halves of seeds, the lower ones first."""

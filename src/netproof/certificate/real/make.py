@@ -28,12 +28,12 @@ from netproof.certificate.real.contents import (
     RealCertificate,
     arrays_of,
 )
-from netproof.certificate.real.grow import Grower, Maker, Seed, written
+from netproof.certificate.real.grow import Grower, Maker, Places, Seed, written
 from netproof.certificate.real.rows import RowTable, arrays_of_rows
 from netproof.errors import FormatError, NoEvidenceError, ProofError
 from netproof.property import LinearConstraint
 from netproof.query import Query, Question, Result, Verdict
-from netproof.trace import Trace
+from netproof.result import Trace
 
 #: where a network has more inputs, no linear forms are carried through it
 _FORMS = 64
@@ -147,7 +147,7 @@ class _Part:
         assert query.part is not None
         numbers = {_keys(case): number for number, case in enumerate(query.part.condition)}
         self._cases: list[int] = []
-        self._places: list[Integers] = []
+        self._places: list[Places] = []
         for case in part.cases:
             number = numbers.get(_keys(case))
             if number is None:
@@ -157,7 +157,9 @@ class _Part:
             places = [own.index(_key(c)) for c in query.part.condition[number]] or [0]
             # Shorter conjunctions repeat their first constraint.
             most = max(*map(len, query.part.condition), 1)
-            self._places.append(np.array(places + [places[0]] * (most - len(places)), np.int64))
+            scales = [_scale(constraint) for constraint in query.part.condition[number]] or [1.0]
+            rest = most - len(places)
+            self._places.append(Places(np.array(places + places[:1] * rest), np.array(scales + scales[:1] * rest)))
 
     def arrays(self) -> dict[str, list[int]]:
         """The arrays of the part but for the rows."""
@@ -198,3 +200,9 @@ def _keys(case: Sequence[Constraint | LinearConstraint]) -> Key:
 
 def _key(constraint: Constraint | LinearConstraint) -> Key:
     return constraint.inputs, constraint.outputs, constraint.threshold, constraint.strict
+
+
+def _scale(constraint: LinearConstraint) -> float:
+    """By what a search multiplies a constraint, so that its coefficients are whole (:meth:`netproof.Property.queries`)."""
+    values = [value for _, value in (*constraint.inputs, *constraint.outputs)]
+    return float(math.lcm(*(value.denominator for value in values)))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
+from netproof.result import Refutation, Trace
 from netproof.search.proofs.journal import Grounds, Journal, Means
-from netproof.trace import Refutation, Trace
 
 
 def trace_of(graph: Graph, journal: Journal) -> Trace:

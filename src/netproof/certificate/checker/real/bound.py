@@ -315,7 +315,7 @@ class Evaluation:
                 given = None if slopes is None else slopes.lower[k]
                 ends = [x if len(x) == 1 else x[cell] for x in (cells.low[k], cells.high[k])]
                 flat = None if slopes is None or not slopes.flat.any() else slopes.flat
-                s, share = self._relu(v, ends[0], ends[1], given, added, flat)
+                s, share = self._relu(k, v, ends, given, added, flat)
                 value = value + share
                 weighed += self._weigh(cells, cell, node.operands[0], s)
                 hand(node.operands[0], s)
@@ -334,15 +334,16 @@ class Evaluation:
 
     def _relu(
         self,
+        k: int,
         v: Array,
-        low: Floats,
-        high: Floats,
+        ends: Sequence[Floats],
         given: Floats | None,
         added: Floats | None,
         flat: NDArray[np.bool_] | None,
     ) -> tuple[Array, Array]:
         """Multipliers ``[R, n]`` and the sum over features of ``max { v max(a, 0) - s a : a in the range }``, ``[R]``."""
-        numbers = self.numbers
+        del k
+        numbers, (low, high) = self.numbers, ends
         active = low >= 0
         is_open = ~active & (high > 0)
         if numbers.exact or flat is not None:
