@@ -112,6 +112,7 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         "query": query.name,
         "network": {"file": network.path, "sha256": network.sha256, "scheme": network.scheme},
         "arithmetic": network.graph.arithmetic.value,
+        "shape": list(network.input_shape),
     }
     if network.runtime:
         document["runtime"] = network.runtime

@@ -36,6 +36,11 @@ CertificatePath = Annotated[
 ]
 
 
+FailOn = Annotated[
+    str | None, typer.Option("--fail-on", metavar="VERDICT,...", help="Exit with 1 at any of these: sat,timeout.")
+]
+
+
 def verify(
     network: o.NetworkPath,
     property_: PropertyPath,
@@ -50,14 +55,19 @@ def verify(
     witness: WitnessPath = None,
     certificate: CertificatePath = None,
     competition: ResultPath = None,
+    fail_on: FailOn = None,
+    trace: o.Trace = None,
     as_json: o.Json = False,
 ) -> None:
     """Does a network have an input that a property describes?
 
     Prints sat (there is one, and it was replayed), unsat (there is none, over the real numbers), timeout or unknown. Exits with 0 whatever the answer is, 2 where there is none because of the input.
     """
+    from netproof.cli.arguments.fail_on import failing
     from netproof.cli.terminal.output import check_writable, print_json
+    from netproof.cli.terminal.tracing import traced
 
+    fails = failing(fail_on)
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device, proofs=certificate is not None)
     o.use_threads(threads)
     if witness is not None:
@@ -66,6 +76,8 @@ def verify(
         check_writable(competition, "--competition")
     if certificate is not None:
         check_writable(certificate, "--certificate")
+    if trace is not None:
+        check_writable(trace, "--trace")
 
     from netproof.certificate.make import check_certifiable
     from netproof.device import check_device
@@ -91,7 +103,8 @@ def verify(
         )
     else:
         left = max(begun + limit - time.monotonic(), _LEAST_TIME)
-        result = verify_question(question, replace(settings, timeout=left))
+        with traced(trace):
+            result = verify_question(question, replace(settings, timeout=left))
     _write(result, witness, competition)
     decided = question is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
     # Of a property that is false by itself there is nothing that a proof could say.
@@ -122,6 +135,8 @@ def verify(
                 f"  certificate written to {certificate} ({size} bytes): "
                 f"netproof check {certificate} --network {network} --property {property_}"
             )
+    if result.verdict.value in fails:
+        raise typer.Exit(1)
 
 
 def _write(result: Result, witness: Path | None, competition: Path | None) -> None:

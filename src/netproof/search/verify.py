@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from netproof.network import Network
 from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.search.answers import Answers
+from netproof.search.trace import tell
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -196,8 +198,9 @@ def _ask_together(queries: list[tuple[int, Query]], settings: Settings) -> Itera
     meant = []
     for position, query in queries:
         begun = time.monotonic()
+        _begun(query)
         if query.misclassified:
-            yield position, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation")
+            yield position, _told(query, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation"))
         else:
             meant.append((position, query))
     if meant:
@@ -205,14 +208,45 @@ def _ask_together(queries: list[tuple[int, Query]], settings: Settings) -> Itera
 
         for number, result in verify_integer([query for _, query in meant], settings):
             position, query = meant[number]
-            yield position, confirmed(query, result)
+            yield position, _told(query, confirmed(query, result))
 
 
 def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
     begun = time.monotonic()
+    _begun(query)
     if query.misclassified:
-        return Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation")
-    return confirmed(query, decide(query, settings))
+        return _told(query, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation"))
+    return _told(query, confirmed(query, decide(query, settings)))
+
+
+def _begun(query: Query) -> None:
+    """Tell whoever listens that a query begins."""
+    tell(
+        "query",
+        lambda: {
+            "name": query.name,
+            "network": query.network.path,
+            "inputs": int((query.lower < query.upper).sum()),
+            "cases": len(query.condition),
+        },
+    )
+
+
+def _told(query: Query, result: Result) -> Result:
+    """The result, of which whoever listens is told."""
+    tell(
+        "result",
+        lambda: {
+            "name": query.name,
+            "verdict": result.verdict.value,
+            "seconds": result.seconds,
+            "method": result.method,
+            "subproblems": result.subproblems,
+            "bound": result.bound if result.bound is not None and math.isfinite(result.bound) else None,
+            "reason": result.reason,
+        },
+    )
+    return result
 
 
 def confirmed(query: Query, result: Result) -> Result:

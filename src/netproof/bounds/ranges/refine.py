@@ -16,14 +16,10 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.tiles import Tile, cut, groups
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
+from netproof.effort.bounding import REFINE
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation
-
-#: bytes that the rows bounded at once may occupy, and float64 tensors of the largest node that each row needs
-_BATCH, _TENSORS = Budget(32 << 20, least=8), 6
-#: an end so many times as far out as everything else that is known of a layer is bounded for its own sake
-_FAR = 64.0
 
 
 def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
@@ -32,9 +28,9 @@ def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
     return ~torch.isnan(graph.activation(graph.activations[k]).split_point((low + high) / 2, low, high))
 
 
-def rows_at_once(graph: Graph, budget: Budget = _BATCH) -> int:
+def rows_at_once(graph: Graph, budget: Budget = REFINE.batch) -> int:
     """How many rows to bound at once within a budget."""
-    return budget.rows(graph, _TENSORS)
+    return budget.rows(graph, REFINE.tensors)
 
 
 def behind_activations(graph: Graph) -> list[bool]:
@@ -129,7 +125,7 @@ class _Ends:
         upper, size = up >= down, torch.maximum(down, up)
         bounded = torch.where(upper, self._done[1], self._done[0])
         known = torch.where(bounded, size, torch.minimum(down, up)).amax(1, keepdim=True)
-        row, feature = (~bounded & (size > _FAR * known)).nonzero(as_tuple=True)
+        row, feature = (~bounded & (size > REFINE.far * known)).nonzero(as_tuple=True)
         return row, feature, upper[row, feature]
 
     def improve(self, row: Tensor, feature: Tensor, upper: Tensor, deadline: float) -> None:

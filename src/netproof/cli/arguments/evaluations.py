@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +19,8 @@ if TYPE_CHECKING:
 Whole = NDArray[np.integer[Any]]
 
 _IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".ppm", ".pgm")
-#: numbers of a text file, and bytes that a part of an archive unpacks to, at the most
-_MOST_NUMBERS, _MOST_BYTES = 1 << 24, 1 << 30
+#: numbers of a text file, at the most
+_MOST_NUMBERS = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,22 +77,14 @@ def read_inputs(path: Path, channels: int) -> Whole:
 
 def _archived(path: Path) -> Whole:
     """The array 'inputs' of an archive, or the only one."""
-    from netproof.files.opened import read_raw
-    from netproof.formats.images.arrays import whole_numbers
+    from netproof.formats.images.arrays import archived
 
-    try:
-        with zipfile.ZipFile(io.BytesIO(read_raw(path, "input file"))) as archive:
-            names = archive.namelist()
-            name = "inputs.npy" if "inputs.npy" in names else names[0] if len(names) == 1 else ""
-            if not name:
-                raise FormatError(path, f"holds {len(names)} arrays", "name the one to use 'inputs'")
-            with archive.open(name) as stream:
-                data = stream.read(_MOST_BYTES + 1)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
-        raise FormatError(path, f"is no archive of arrays ({str(error)[:60]})", "write it with numpy.savez") from None
-    if len(data) > _MOST_BYTES:
-        raise FormatError(path, f"unpacks to more than {_MOST_BYTES} bytes", "give fewer inputs")
-    return whole_numbers(path, data)
+    found = archived(path, ("inputs",))
+    if found is None:
+        raise FormatError(path, "holds several arrays, none of them 'inputs'", "name the one to use 'inputs'")
+    if found.dtype.kind not in "iu":
+        raise FormatError(path, f"holds numbers of type {found.dtype}", "give integers, as the network takes them")
+    return found
 
 
 def _listed(path: Path, data: bytes) -> Whole:

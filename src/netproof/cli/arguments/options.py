@@ -63,6 +63,9 @@ Device = Annotated[
 TrainingDevice = Annotated[
     str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.")
 ]
+Trace = Annotated[
+    Path | None, typer.Option("--trace", metavar="FILE", help="Write there how the search goes on, as JSON lines.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DataFolder = Annotated[
     Path | None,
