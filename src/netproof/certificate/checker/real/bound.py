@@ -205,11 +205,14 @@ class Evaluation:
         low, high = cells.low[k].copy(), cells.high[k].copy()
         if not self._curved[operand]:
             return low, high
-        cell, feature = ((low < 0) & (high > 0)).nonzero()
-        value = self.ends(cells, operand, np.tile(cell, 2), np.tile(feature, 2), np.repeat([1.0, -1.0], len(cell)))
-        above, below = np.split(value, 2)
-        high[cell, feature] = np.minimum(high[cell, feature], above)
-        low[cell, feature] = np.maximum(low[cell, feature], -below)
+        # First the end that is nearer to 0: where that gives the sign away the other one is of no use.
+        for upper in (low + high <= 0, low + high > 0):
+            cell, feature = ((low < 0) & (high > 0)).nonzero()
+            up = upper[cell, feature]
+            value = self.ends(cells, operand, cell, feature, np.where(up, 1.0, -1.0))
+            high[cell[up], feature[up]] = np.minimum(high[cell[up], feature[up]], value[up])
+            down = ~up
+            low[cell[down], feature[down]] = np.maximum(low[cell[down], feature[down]], -value[down])
         return low, high
 
     def ends(self, cells: Cells, node: int, cell: Index, feature: Index, sign: Floats) -> Floats:

@@ -8,12 +8,15 @@ not the file's own included. ``offset_size`` is at least the size of everything 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+#: convolutions with at most so many pairs of inputs and outputs are taken as matrices
+_DENSE = 1 << 21
 
 
 class Numbers(Protocol):
@@ -152,7 +155,23 @@ class Convolution(Affine):
             total = total + kernel[..., i, j] @ grouped[..., down, across].reshape(rows, groups, -1, height * width)
         return total.reshape(rows, -1)
 
+    @cached_property
+    def _matrix(self) -> Array | None:
+        """The whole map as a matrix ``[out, in]``, where that is small: numbers of the kernel and zeros, which round nothing."""
+        (channels, height, width), (into, *_) = self.out_shape, self.shape
+        entries = self.size * into * self.padded[0] * self.padded[1]
+        if self.groups > 1 or self.weight.dtype == object or entries > _DENSE:
+            return None
+        matrix = np.zeros((channels, height, width, into, *self.padded))
+        down, across = np.arange(height)[:, None], np.arange(width)[None]
+        for i, j, rows, columns in self._places():
+            places = rows.start + rows.step * down, columns.start + columns.step * across
+            matrix[:, down, across, :, places[0], places[1]] = self.weight[:, :, i, j]
+        return np.ascontiguousarray(self._inside(matrix)).reshape(self.size, -1)
+
     def adjoint(self, v: Array) -> Sequence[Array]:
+        if self._matrix is not None:
+            return (v @ self._matrix,)
         (channels, height, width), groups, rows = self.out_shape, self.groups, len(v)
         wide = v.reshape(rows, groups, channels // groups, height * width)
         kernel = self.weight.reshape(groups, channels // groups, *self.weight.shape[1:])
