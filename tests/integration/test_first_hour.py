@@ -18,7 +18,12 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "first_hour.sh"
 def test_every_command_ends_as_it_should(tmp_path):
     program = {"NETPROOF": f"{sys.executable} -m netproof", "PYTHON": sys.executable}
     ran = subprocess.run(
-        ["sh", SCRIPT, tmp_path / "out"], env={**os.environ, **program}, capture_output=True, text=True, check=False, timeout=600
+        ["sh", SCRIPT, tmp_path / "out"],
+        env={**os.environ, **program},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "20 commands, each as expected" in ran.stdout and "Traceback" not in ran.stdout + ran.stderr

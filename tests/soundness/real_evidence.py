@@ -115,6 +115,7 @@ def certificate(network: bytes, property_: bytes, inputs: int, outputs: int, cla
     """A certificate of the arrays given: by default of one leaf for one case, by a row of CROWN."""
     arrays = {
         "cases": [1],
+        "tree": [0],
         "stages": [0],
         "kind": [LEAF],
         "rule": [0],

@@ -348,6 +348,7 @@ def two_cases():
         2,
         2,
         cases=[2],
+        tree=[0, 1],
         stages=[2],
         stage=[FORMS, CROWN],
         kind=[SPLIT, LEAF, LEAF, LEAF],
@@ -463,7 +464,12 @@ def test_a_certificate_is_about_its_network_and_its_property_alone():
         check_real(replace(made, inputs=3), network, property_)
     with pytest.raises(InputError, match="is no arithmetic"):
         check_real(made, network, property_, arithmetic="float32")
-    refused(replace(made, arrays=arrays_of(**{**made.arrays, "cases": [1]})), network, property_, match="other cases")
+    refused(
+        replace(made, arrays=arrays_of(**{**made.arrays, "cases": [1], "tree": [0]})),
+        network,
+        property_,
+        match="other cases",
+    )
     with pytest.raises(ProofError, match="within the time limit"):
         check_real(made, network, property_, seconds=0.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ Integers = NDArray[np.int64]
 #: the arrays, in the order in which a file holds them
 NAMES = (
     "witness", "witness_limbs", "witness_two", "witness_ten",
-    "cases", "stages", "stage",
+    "cases", "tree", "stages", "stage",
     "lemma_count", "lemma_relu", "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent",
     "kind", "rule", "leaf_row",
     "split_relu", "split_feature", "split_point", "split_exponent",
@@ -67,18 +67,21 @@ class Forest:
     ----------
     kind, rule : ``[N]``, of all nodes
     child : ``[N]``, of split nodes the position of the first of their two children
-    row : ``[N]``, of leaves the row
+    owner : ``[N]``, the root that it stands below
+    row : ``[N]``, of leaves where their rows begin in ``rows``, one for each goal of their root
     relu, feature, point, exponent : ``[N]``, of split nodes; 0 for the input, else which ReLU from 1
     """
 
     kind: Integers
     rule: Integers
     child: Integers
+    owner: Integers
     row: Integers
     relu: Integers
     feature: Integers
     point: Integers
     exponent: Integers
+    rows: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Taken:
@@ -100,27 +103,29 @@ class Taken:
         """The next entry."""
         return int(self.take(name, 1)[0])
 
-    def forest(self, roots: int) -> Forest:
-        """The trees of so many roots."""
+    def forest(self, goals: Sequence[int]) -> Forest:
+        """The trees of as many roots as there are numbers of goals, one for each."""
         kinds: list[Integers] = []
-        width, levels = roots, 0
-        while width:
-            kinds.append(self.take("kind", width))
-            width = 2 * int((kinds[-1] == SPLIT).sum())
-            levels += 1
-            if levels > DEEPEST:
+        owners = [np.arange(len(goals))]
+        while len(owners[-1]):
+            kinds.append(self.take("kind", len(owners[-1])))
+            owners.append(np.repeat(owners[-1][kinds[-1] == SPLIT], 2))
+            if len(kinds) > DEEPEST:
                 raise ValueError(f"trees have more than {DEEPEST} levels")
-        kind = np.concatenate([np.zeros(0, np.int64), *kinds])
+        kind, owner = (np.concatenate([np.zeros(0, np.int64), *parts]) for parts in (kinds, owners))
         is_split, is_leaf = kind == SPLIT, kind == LEAF
         child, row = np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64)
-        child[is_split] = roots + 2 * np.arange(int(is_split.sum()))
-        row[is_leaf] = self.take("leaf_row", int(is_leaf.sum()))
+        child[is_split] = len(goals) + 2 * np.arange(int(is_split.sum()))
+        counts = np.asarray(goals, np.int64)[owner[is_leaf]]
+        row[is_leaf] = np.cumsum(counts) - counts
         parts = []
         for name in ("split_relu", "split_feature", "split_point", "split_exponent"):
             part = np.zeros(len(kind), np.int64)
             part[is_split] = self.take(name, int(is_split.sum()))
             parts.append(part)
-        return Forest(kind, self.take("rule", len(kind)), child, row, *parts)
+        relu, feature, point, exponent = parts
+        rows = self.take("leaf_row", int(counts.sum()))
+        return Forest(kind, self.take("rule", len(kind)), child, owner, row, relu, feature, point, exponent, rows)
 
     def left(self) -> Iterator[str]:
         """The arrays of which entries are left."""
@@ -156,7 +161,7 @@ def fault_of(certificate: RealCertificate) -> str:
         (lemmas, size["lemma_relu"]),
         (("rule",), size["kind"]),
         (("split_relu", "split_feature", "split_point", "split_exponent"), splits),
-        (("leaf_row",), int((arrays["kind"] == LEAF).sum())),
+        (("tree",), int(np.minimum(arrays["cases"], size["tree"] + 1).sum())),
         (("row_count", "row_base"), rows),
         (("row_slope", "row_added"), size["row_feature"]),
         (("lemma_count",), int((arrays["stage"] == LEMMAS).sum())),
@@ -181,7 +186,8 @@ def _ranges_of(size: Mapping[str, int]) -> list[tuple[str, int, int]]:
         ("witness_limbs", 0, MOST_LIMBS),
         ("witness_two", 0, EXPONENTS),
         ("witness_ten", 0, TENS),
-        ("cases", 0, size["kind"]),
+        ("cases", 0, size["tree"]),
+        ("tree", 0, size["tree"] - 1),
         ("stages", 0, size["stage"]),
         ("stage", INTERVALS, LEMMAS),
         ("lemma_count", 1, max(1, size["lemma_relu"])),

@@ -34,29 +34,35 @@ _BEYOND, _MOST_BEYOND = 14, 2_000
 
 
 @dataclass(eq=False)
+class Claim:
+    """That a goal is refuted somewhere: which, the node of the search's record (None beyond it), what the record says of the node
+    that it comes from, and the row that closes it, -1 until one does."""
+
+    goal: int
+    trace: int | None
+    last: Refutation | None = None
+    row: int = -1
+
+
+@dataclass(eq=False)
 class Seed:
     """A node to be grown.
 
     Attributes
     ----------
-    goal : which
-    trace : the node in the search's record, None beyond it
+    claims : of all goals that are refuted there
     open : the features that were open there when ranges were last found
     sides : the features that were split since, 1 for the upper half and -1 for the lower one
     beyond : how often it was split without the record
-    last : what the record says of the node that it comes from
-    kind, rule, row, split, children : what becomes of it; ``row`` is -1 until a bound closes it
+    kind, rule, split, children : what becomes of it
     """
 
-    goal: int
-    trace: int | None
+    claims: list[Claim]
     open: Integers
     sides: dict[int, int]
     beyond: int = 0
-    last: Refutation | None = None
     kind: int = EMPTY
     rule: int = 0
-    row: int = -1
     split: tuple[int, int, float] | None = None
     children: tuple[Seed, Seed] | None = None
 
@@ -151,7 +157,10 @@ class Grower:
                 stack.append(self._split([seeds[i] for i in at], cells.take(np.array(at))))
 
     def _is_inner(self, seed: Seed) -> bool:
-        return seed.trace is not None and seed.trace not in self._trace.refuted and seed.trace in self._trace.splits
+        return any(self._is_split(claim) for claim in seed.claims)
+
+    def _is_split(self, claim: Claim) -> bool:
+        return claim.trace is not None and claim.trace not in self._trace.refuted and claim.trace in self._trace.splits
 
     def _close(self, seeds: list[Seed], cells: Cells) -> None:
         """Make leaves of seeds, or splits where no bound does."""
@@ -167,7 +176,7 @@ class Grower:
                 seeds[i].rule = rule
             alive = np.flatnonzero(~empty)
             self._bound([seeds[i] for i in wanted[alive].tolist()], mine.take(alive), rule)
-            closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].row >= 0)}
+            closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].kind == LEAF)}
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
             if not len(left):
                 return
@@ -175,51 +184,59 @@ class Grower:
 
     def _starts(self, seed: Seed) -> int:
         """The first rule that is worth trying."""
-        if self._inputs > _FORMS or seed.trace is None or seed.trace not in self._trace.ranges:
-            return 0 if seed.trace is not None or self._inputs > _FORMS else FORMS
-        return BOTH if self._trace.ranges[seed.trace] == "crown" else FORMS
+        if self._inputs > _FORMS:
+            return 0
+        known = {self._trace.ranges.get(claim.trace) for claim in seed.claims if claim.trace is not None}
+        if not known:
+            return FORMS
+        return BOTH if "crown" in known else 0 if known == {None} else FORMS
 
     def _bound(self, seeds: list[Seed], cells: Cells, rule: int) -> None:
         """Close seeds by rows that are as short as their bounds allow."""
-        if not seeds:
-            return
-        wishes = [self._wishes(seed, cells, i) for i, seed in enumerate(seeds)]
-        for turn in range(max(map(len, wishes))):
+        pairs = [(i, claim) for i, seed in enumerate(seeds) for claim in seed.claims]
+        wishes = [self._wishes(seeds[i], claim, cells, i) for i, claim in pairs]
+        for turn in range(max(map(len, wishes), default=0)):
             for digits in _DIGITS:
-                at = [i for i, seed in enumerate(seeds) if seed.row < 0 and turn < len(wishes[i])]
-                at = [i for i in at if digits == _DIGITS[0] or not wishes[i][turn].is_plain]
+                at = [n for n, (_, claim) in enumerate(pairs) if claim.row < 0 and turn < len(wishes[n])]
+                at = [n for n in at if digits == _DIGITS[0] or not wishes[n][turn].is_plain]
                 if not at:
                     break
-                rows = [wishes[i][turn].rounded(digits) for i in at]
-                value = self._values([seeds[i] for i in at], cells.take(np.array(at)), rows)
-                for i, row, bound in zip(at, rows, value.tolist(), strict=True):
+                rows = [wishes[n][turn].rounded(digits) for n in at]
+                cell = np.array([pairs[n][0] for n in at])
+                value = self._values([pairs[n][1] for n in at], cells.take(cell), rows)
+                for n, row, bound in zip(at, rows, value.tolist(), strict=True):
                     if bound < 0:
-                        seed = seeds[i]
-                        seed.kind, seed.rule, seed.row = LEAF, rule, self._table.number(row)
+                        pairs[n][1].row = self._table.number(row)
+        for seed in seeds:
+            if all(claim.row >= 0 for claim in seed.claims):
+                seed.kind, seed.rule = LEAF, rule
+                continue
+            for claim in seed.claims:
+                claim.row = -1
 
-    def _values(self, seeds: list[Seed], cells: Cells, rows: list[Row]) -> Floats:
+    def _values(self, claims: list[Claim], cells: Cells, rows: list[Row]) -> Floats:
         found = Rows(arrays_of_rows(rows, self._width), self._sizes)
         prover = Prover(self._evaluation, found, self._source, math.inf)
         # Every row is asked of its own goal, by its own number.
-        goals = [self._goals[seed.goal] for seed in seeds]
+        goals = [self._goals[claim.goal] for claim in claims]
         number = np.arange(len(rows))
         return prover.bounds(cells, goals, number, number, "what is tried")[0]
 
-    def _wishes(self, seed: Seed, cells: Cells, row: int) -> list[Wish]:
-        """What may refute a seed, the likeliest first."""
-        refutation = None if seed.trace is None else self._trace.refuted.get(seed.trace)
-        refutation = refutation or seed.last
-        plain = [Wish(weight) for weight in self._weights(seed, refutation)]
+    def _wishes(self, seed: Seed, claim: Claim, cells: Cells, row: int) -> list[Wish]:
+        """What may refute a claim on a cell, the likeliest first."""
+        refutation = None if claim.trace is None else self._trace.refuted.get(claim.trace)
+        refutation = refutation or claim.last
+        plain = [Wish(weight) for weight in self._weights(claim, refutation)]
         if refutation is None or refutation.slope is None or refutation.added is None:
             flat = [Wish(wish.weight, flat=True) for wish in plain]
             return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else [*plain, *flat]
         weight = plain[0].weight
-        scale = 0.0 if refutation.weight is None else float(self._places[seed.goal].weights(refutation.weight).max())
+        scale = 0.0 if refutation.weight is None else float(self._places[claim.goal].weights(refutation.weight).max())
         numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added.clip(min=0)
         if len(numbers) != len(slope):
             return plain
         side = np.array([seed.sides.get(int(n), 0) for n in numbers], np.float64)
-        factor = scale if scale > 0 else float((added * abs(side)).max()) or 1.0
+        factor = scale if scale > 0 else float((added * abs(side)).max(initial=0.0)) or 1.0
         added = added * side / factor
         low = np.concatenate([x[row] for x in cells.low])[numbers]
         high = np.concatenate([x[row] for x in cells.high])[numbers]
@@ -228,9 +245,9 @@ class Grower:
         mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
         return [*plain[:1], mine] if not (added != 0).any() else [mine]
 
-    def _weights(self, seed: Seed, refutation: Refutation | None) -> list[Floats]:
+    def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
         """Weights of the goal's constraints."""
-        places = self._places[seed.goal]
+        places = self._places[claim.goal]
         if refutation is not None and refutation.weight is not None:
             weight = places.weights(refutation.weight)
             return [weight / weight.max() if weight.max() > 0 else weight]
@@ -262,13 +279,13 @@ class Grower:
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
         """By how much CROWN's lines miss every open feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
         watching = _Watching(self._evaluation.network, self._evaluation.numbers)
-        rows = [self._wishes(seed, cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
+        rows = [self._wishes(seed, seed.claims[0], cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
         prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source, math.inf)
         found = []
         for i in range(len(seeds)):
             watching.gaps = [np.zeros(size) for size in self._sizes]
             one = np.array([i])
-            prover.bounds(cells.take(one), [self._goals[seeds[i].goal]], one, one, "what is watched")
+            prover.bounds(cells.take(one), [self._goals[seeds[i].claims[0].goal]], one, one, "what is watched")
             found.append(np.concatenate(watching.gaps))
         return np.stack(found)
 
@@ -276,26 +293,33 @@ class Grower:
         """The halves of seeds, the lower ones first."""
         halves: tuple[list[Seed], list[Seed]] = ([], [])
         for seed in seeds:
-            children: tuple[int | None, int | None] = (None, None)
-            if seed.split is None and seed.trace is not None:
-                k, feature, point, lower, upper = self._trace.splits[seed.trace]
-                seed.split, seed.kind, children = (k, feature, point), SPLIT, (lower, upper)
+            known = [claim.trace for claim in seed.claims if claim.trace is not None and self._is_split(claim)]
+            if known:
+                k, feature, point, *_ = self._trace.splits[known[0]]
+                seed.split, seed.kind = (k, feature, point), SPLIT
             assert seed.split is not None
             k, feature, _ = seed.split
-            refutation = seed.last if seed.trace is None else self._trace.refuted.get(seed.trace, seed.last)
-            made = []
-            for half, child, side in zip(halves, children, (-1, 1), strict=True):
+            for which, side in enumerate((-1, 1)):
+                claims = [self._half(claim, seed.split, which) for claim in seed.claims]
                 sides = seed.sides if k < 0 else {**seed.sides, int(self._begin[k]) + feature: side}
-                opened = seed.open
-                if child is not None and child in self._trace.open:
-                    opened = self._trace.open[child]
-                new = Seed(seed.goal, child, opened, sides, seed.beyond + (child is None), refutation)
-                half.append(new)
-                made.append(new)
-            seed.children = made[0], made[1]
+                first = claims[0].trace
+                opened = seed.open if first is None else self._trace.open.get(first, seed.open)
+                halves[which].append(Seed(claims, opened, sides, seed.beyond + (not known)))
+            seed.children = halves[0][-1], halves[1][-1]
         forest = self._forest(seeds)
         prover = Prover(self._evaluation, Rows(arrays_of_rows([], self._width), self._sizes), self._source, math.inf)
         return [*halves[0], *halves[1]], prover.halves(cells, np.arange(len(seeds)), forest, "what is made")
+
+    def _half(self, claim: Claim, split: tuple[int, int, float], which: int) -> Claim:
+        """What becomes of a claim in one half of a split."""
+        if claim.trace is None:
+            return Claim(claim.goal, None, claim.last)
+        if self._is_split(claim):
+            k, feature, point, *halves = self._trace.splits[claim.trace]
+            # Where the record splits otherwise its node is still to be split.
+            return Claim(claim.goal, halves[which] if (k, feature, point) == split else claim.trace)
+        # What refuted all of it refutes the half, by ranges of the half.
+        return Claim(claim.goal, None, self._trace.refuted.get(claim.trace, claim.last))
 
     @staticmethod
     def _forest(seeds: list[Seed]) -> Forest:
@@ -303,7 +327,7 @@ class Grower:
         splits = [split_of(seed) for seed in seeds]
         none = np.zeros(len(seeds), np.int64)
         relu, feature, point, exponent = (np.array(x, np.int64) for x in zip(*splits, strict=True))
-        return Forest(none, none, none, none, relu, feature, point, exponent)
+        return Forest(none, none, none, none, none, relu, feature, point, exponent)
 
 
 def split_of(seed: Seed) -> tuple[int, int, int, int]:
@@ -314,10 +338,10 @@ def split_of(seed: Seed) -> tuple[int, int, int, int]:
 
 
 def dyadic(value: float) -> tuple[int, int]:
-    """Whole numbers ``m`` and ``e`` of at least 0 with ``m 2^-e`` equal to a float; raises ``ValueError`` where there are none."""
+    """Whole numbers ``m`` and ``e`` of at least 0 with ``m 2^-e`` equal to a float."""
+    if abs(value) >= 2.0**53:
+        raise NoEvidenceError("a split", "a number is too large for a certificate")
     numerator, denominator = value.as_integer_ratio()
-    if abs(numerator) >= 1 << 53:
-        raise ValueError("a number that is too large")
     return numerator, denominator.bit_length() - 1
 
 
@@ -336,7 +360,7 @@ def written(roots: Sequence[Seed]) -> dict[str, list[int]]:
             arrays["kind"].append(seed.kind)
             arrays["rule"].append(seed.rule)
             if seed.kind == LEAF:
-                arrays["leaf_row"].append(seed.row)
+                arrays["leaf_row"].extend(claim.row for claim in seed.claims)
             elif seed.kind == SPLIT:
                 assert seed.children is not None
                 entries = split_of(seed)

@@ -28,7 +28,7 @@ from netproof.certificate.real.contents import (
     RealCertificate,
     arrays_of,
 )
-from netproof.certificate.real.grow import Grower, Maker, Places, Seed, written
+from netproof.certificate.real.grow import Claim, Grower, Maker, Places, Seed, written
 from netproof.certificate.real.rows import RowTable, arrays_of_rows
 from netproof.errors import FormatError, NoEvidenceError, ProofError
 from netproof.property import LinearConstraint
@@ -123,7 +123,8 @@ def _proof(
         if query.part is not None:
             known[(query.part.box.lower, query.part.box.upper)] = query, one
     width = max((len(case) for part in asked.parts for case in part.cases), default=1) or 1
-    table, arrays = RowTable(), {"cases": [], "stages": [], "stage": []}  # type: ignore[var-annotated]
+    table = RowTable()
+    arrays: dict[str, list[int]] = {"cases": [], "tree": [], "stages": [], "stage": []}
     for part in asked.parts:
         if (part.lower, part.upper) not in known:
             raise NoEvidenceError(question.name, "the checker reads other boxes in the property than the search did")
@@ -184,14 +185,24 @@ class _Part:
     def _trees(self, cells: Cells) -> dict[str, list[int]]:
         last = len(self._evaluation.network.nodes) - 1
         goals = [Case(case, last) for case in self._part.cases]
-        seeds = []
+        seeds: list[Seed] = []
+        trees: list[int] = []
+        together: int | None = None
         for goal, case in enumerate(self._cases):
             root = self._trace.roots.get(case)
             opened = np.zeros(0, np.int64) if root is None else self._trace.open.get(root, np.zeros(0, np.int64))
-            seeds.append(Seed(goal, root, opened, {}))
-        grower = Grower(self._maker, goals, self._places, self._trace)
-        grower.grow(cells, seeds)
-        return written(seeds)
+            # Cases of which boxes were split are proved box by box, all at once.
+            split = None if root is None or root in self._trace.refuted else self._trace.splits.get(root)
+            joins = split is not None and split[0] < 0
+            if joins and together is not None:
+                seeds[together].claims.append(Claim(goal, root))
+                trees.append(together)
+                continue
+            together = len(seeds) if joins else together
+            trees.append(len(seeds))
+            seeds.append(Seed([Claim(goal, root)], opened, {}))
+        Grower(self._maker, goals, self._places, self._trace).grow(cells, seeds)
+        return {"tree": trees, **written(seeds)}
 
 
 def _keys(case: Sequence[Constraint | LinearConstraint]) -> Key:

@@ -163,16 +163,21 @@ def _prove_part(taken: Taken, number: int, part: Part, prover: Prover, source: s
             continue
         lemmas = _lemmas(taken, evaluation, source)
         name = f"the lemmas of stage {place} of part {number}"
-        prover.prove(cells, _forest(taken, len(lemmas), source), [goal for goal, _ in lemmas], name)
+        prover.prove(cells, _forest(taken, [1] * len(lemmas), source), [[goal] for goal, _ in lemmas], name)
         prover.counts.lemmas += len(lemmas)
         cells = applied(cells, lemmas)
-    cases: list[Goal] = [Case(case, last) for case in part.cases]
-    prover.prove(cells, _forest(taken, len(cases), source), cases, f"part {number}")
+    trees: dict[int, list[Goal]] = {}
+    for tree, case in zip(taken.take("tree", len(part.cases)).tolist(), part.cases, strict=True):
+        trees.setdefault(tree, []).append(Case(case, last))
+    if list(trees) != list(range(len(trees))):
+        raise ProofError(source, f"the trees of part {number} are not in order")
+    goals = list(trees.values())
+    prover.prove(cells, _forest(taken, [len(mine) for mine in goals], source), goals, f"part {number}")
 
 
-def _forest(taken: Taken, roots: int, source: str) -> Forest:
+def _forest(taken: Taken, goals: list[int], source: str) -> Forest:
     try:
-        return taken.forest(roots)
+        return taken.forest(goals)
     except ValueError as error:
         raise ProofError(source, f"its trees are none: {error}") from None
 

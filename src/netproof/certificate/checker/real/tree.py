@@ -171,69 +171,76 @@ class Prover:
         self.counts.used(rule, len(cells))
         return self.evaluation.derive(cells, rule)
 
-    def prove(self, root: Cells, forest: Forest, goals: Sequence[Goal], name: str) -> None:
-        """Raise :class:`ProofError` unless every goal is refuted on all of a root cell."""
+    def prove(self, root: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str) -> None:
+        """Raise :class:`ProofError` unless all goals, which each tree has some of, are refuted on all of a root cell."""
         self._mixtures.clear()
         everyone = np.arange(len(goals))
-        stack = [(everyone, everyone, root.take(np.zeros(len(goals), np.int64)))] if len(goals) else []
+        stack = [(everyone, root.take(np.zeros(len(goals), np.int64)))] if len(goals) else []
         while stack:
-            node, goal, cells = stack.pop()
+            node, cells = stack.pop()
             if len(node) > self._chunk:
                 for at in reversed(range(0, len(node), self._chunk)):
                     some = np.arange(at, min(at + self._chunk, len(node)))
-                    stack.append((node[some], goal[some], cells.take(some)))
+                    stack.append((node[some], cells.take(some)))
                 continue
             self._look()
-            node, goal, cells = self._derived(node, goal, cells, forest)
+            node, cells = self._derived(node, cells, forest)
             kind = forest.kind[node]
             if (kind == EMPTY).any():
                 where = int(node[kind == EMPTY][0])
                 raise ProofError(self.source, f"node {where} of {name} is said to be empty and is not")
             leaf = np.flatnonzero(kind == LEAF)
             if len(leaf):
-                self._refute(node[leaf], goal[leaf], cells.take(leaf), forest, goals, name)
+                self._refute(node[leaf], cells.take(leaf), forest, goals, name)
             split = np.flatnonzero(kind == SPLIT)
             if len(split):
                 self.counts.splits += len(split)
                 halves = self.halves(cells.take(split), node[split], forest, name)
                 child = forest.child[node[split]]
-                stack.append((np.concatenate([child, child + 1]), np.tile(goal[split], 2), halves))
+                stack.append((np.concatenate([child, child + 1]), halves))
 
     def _look(self) -> None:
         if time.monotonic() >= self.deadline:
             raise ProofError(self.source, "it was not checked to its end within the time limit")
 
-    def _derived(self, node: Index, goal: Index, cells: Cells, forest: Forest) -> tuple[Index, Index, Cells]:
+    def _derived(self, node: Index, cells: Cells, forest: Forest) -> tuple[Index, Cells]:
         """Nodes that are not empty, with the ranges that their rules leave."""
         # What is empty already stays so, and what stands below it is.
-        alive = np.flatnonzero(~cells.empty)
-        self.counts.empty += len(node) - len(alive)
-        node, goal, cells = node[alive], goal[alive], cells.take(alive)
+        node, cells = self._alive(node, cells)
         rule = forest.rule[node]
         if not rule.any():
-            return node, goal, cells
+            return node, cells
         parts, order = [], []
         for which in np.unique(rule).tolist():
             mine = np.flatnonzero(rule == which)
             part = cells.take(mine)
             parts.append(self.derive(part, which) if which else part)
             order.append(mine)
-        cells, picked = Cells.join(parts), np.concatenate(order)
+        return self._alive(node[np.concatenate(order)], Cells.join(parts))
+
+    def _alive(self, node: Index, cells: Cells) -> tuple[Index, Cells]:
         alive = np.flatnonzero(~cells.empty)
         self.counts.empty += len(node) - len(alive)
-        return node[picked][alive], goal[picked][alive], cells.take(alive)
+        return node[alive], cells.take(alive)
 
-    def _refute(self, node: Index, goal: Index, cells: Cells, forest: Forest, goals: Sequence[Goal], name: str) -> None:
-        row = forest.row[node]
-        value, strict = self.bounds(cells, [goals[g] for g in goal.tolist()], goal, row, name)
+    def _refute(self, node: Index, cells: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str) -> None:
+        """Every goal of the tree that a leaf is of, by the row that the leaf has for it."""
+        owner = forest.owner[node]
+        counts = np.array([len(mine) for mine in goals])
+        cell = np.repeat(np.arange(len(node)), counts[owner])
+        within = np.arange(len(cell)) - np.repeat(np.cumsum(counts[owner]) - counts[owner], counts[owner])
+        row = forest.rows[forest.row[node][cell] + within]
+        mine = [goals[o][w] for o, w in zip(owner[cell].tolist(), within.tolist(), strict=True)]
+        number = (np.cumsum(counts) - counts)[owner[cell]] + within
+        value, strict = self.bounds(cells.take(cell), mine, number, row, name)
         good = (value < 0) | (strict & (value <= 0))
         if not good.all():
             at = int(np.flatnonzero(~good)[0])
             bound = "no bound" if not math.isfinite(value[at]) else f"a bound of {value[at]:.6g}, which is not below 0"
-            raise ProofError(self.source, f"leaf {int(node[at])} of {name} has {bound}")
-        self.counts.leaves += len(node)
+            raise ProofError(self.source, f"leaf {int(node[cell[at]])} of {name} has {bound}")
+        self.counts.leaves += len(cell)
         self.counts.given += self.rows.given(row)
-        self.counts.closest = max(self.counts.closest, float(value.max()))
+        self.counts.closest = max(self.counts.closest, float(value.max(initial=-math.inf)))
 
     def bounds(
         self, cells: Cells, goals: Sequence[Goal], number: Index, row: Integers, name: str
