@@ -189,7 +189,7 @@ def test_the_competition_asks_in_its_own_way(cli, tmp_path):
 
 
 CAPABILITIES = {
-    "onnx-opset-versions": None, "onnx-element-types": ["real", "float32", "float64"], "onnx-operators": None,
+    "onnx-opset-versions": None, "onnx-element-types": ["real", "float16", "float32", "float64"], "onnx-operators": None,
     "onnx-operators-unsat-proofs": [], "vnnlib-versions": ["2.0", "2.0"], "hidden-node-theories": ["NH", "H"],
     "multiple-input-output-theories": ["SIO", "MIO"], "multiple-network-theories": ["SNET", "MENET", "MINET", "MNET"],
     "multiple-node-comparison-theories": ["SNC", "MNC"], "arithmetic-complexity-theories": None,

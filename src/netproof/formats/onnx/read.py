@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +26,9 @@ from netproof.formats.onnx import windows as onnx_windows
 from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings, embedded, locations
 from netproof.formats.onnx.container.file import Given, OnnxFile, model_of, parse_onnx
+from netproof.formats.onnx.container.inner import check_branch
 from netproof.formats.onnx.container.text import printable
-from netproof.formats.onnx.forms import STANDARD, form_of
+from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
 from netproof.formats.onnx.nodes import activations as onnx_activations
 from netproof.formats.onnx.nodes import curves as onnx_curves
@@ -40,6 +41,7 @@ from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
 from netproof.formats.onnx.quantized.read import Deployed, is_quantized, read_quantized
 from netproof.formats.onnx.several import as_network, check_shapes, is_several, wanted_outputs
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
+from netproof.formats.onnx.types import check_types
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
@@ -306,17 +308,63 @@ def _translated(
 ) -> dict[str, Value]:
     """Translate every node; all values by name. ``last`` are the names of what is the output but for its shape."""
     values = dict(begin)
-    for node in file.nodes:
-        operands: list[Value | None] = []
-        for name in node.input:
-            if name and name not in values:
-                if name not in file.constants:
-                    raise _not_given(path, node, name)
-                values[name] = Constant(read_tensor(path, file.constants[name], translation.around))
-            operands.append(values[name] if name else None)
+    _translate_nodes(path, file.nodes, file.constants, translation, values, last)
+    return values
+
+
+def _translate_nodes(
+    path: Path,
+    nodes: Iterable[onnx.NodeProto],
+    constants: Mapping[str, onnx.TensorProto],
+    translation: Translation,
+    values: dict[str, Value],
+    last: set[str],
+    depth: int = 0,
+) -> None:
+    """Translate nodes, operands first, into ``values``."""
+
+    def value(name: str, node: onnx.NodeProto) -> Value:
+        if name not in values:
+            if name not in constants:
+                raise _not_given(path, node, name)
+            values[name] = Constant(read_tensor(path, constants[name], translation.around))
+        return values[name]
+
+    for node in nodes:
+        if node.op_type == "If" and node.domain in STANDARD:
+            branch = _branch(path, node, value(node.input[0], node), depth)
+            inner: dict[str, Value] = dict(values)
+            known = dict(constants) | {tensor.name: tensor for tensor in branch.initializer}
+            given = {name: tensor.data_type for name, tensor in known.items()} | translation.types
+            for one in branch.node:
+                check_form(path, one, translation.opset)
+            translation.types.update(check_types(path, branch.node, given, translation.opset))
+            _translate_nodes(path, branch.node, known, translation, inner, set(), depth + 1)
+            for name, result in zip(node.output, branch.output, strict=True):
+                if result.name not in inner and result.name in known:
+                    inner[result.name] = Constant(read_tensor(path, known[result.name], translation.around))
+                if result.name not in inner:
+                    raise _not_given(path, node, result.name)
+                values[name] = inner[result.name]
+                translation.types[name] = translation.types.get(result.name, given.get(result.name, 0))
+            continue
+        operands = [value(name, node) if name else None for name in node.input]
         results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
         values.update(zip(node.output, results, strict=False))
-    return values
+
+
+def _branch(path: Path, node: onnx.NodeProto, condition: Value, depth: int) -> onnx.GraphProto:
+    """The branch of an If that is taken."""
+    label = f"node '{printable(node.name or (node.output[0] if node.output else ''))}' (If)"
+    if not isinstance(condition, Constant) or condition.array.size != 1:
+        raise FormatError(path, f"{label}: its condition is not known without the input", "export it without branches")
+    wanted = "then_branch" if bool(condition.array.reshape(())) else "else_branch"
+    branches = {attribute.name: attribute.g for attribute in node.attribute if attribute.HasField("g")}
+    if set(branches) != {"then_branch", "else_branch"}:
+        raise FormatError(path, f"{label}: it has not both of its branches", "export the network again")
+    for branch in branches.values():
+        check_branch(path, label, branch, len(node.output), depth)
+    return branches[wanted]
 
 
 def _not_given(path: Path, node: onnx.NodeProto, name: str) -> FormatError:

@@ -29,6 +29,7 @@ _FLOAT_TYPES = (1, 11)
 _WIDEST = 11  # holds what any other float does
 _INTEGER_TYPES = (6, 7)
 _BOOL_TYPE = 9
+_HALVES = (10, 16)  # float16 and bfloat16, which float32 holds
 
 
 def _constant(call: Call) -> Value:
@@ -93,7 +94,8 @@ def _cast(call: Call) -> Value:
     value, kind = call.operand(0), call.integer("to", 0)
     if isinstance(value, Variable):
         # Truth values are numbers here, 0 and 1.
-        if kind not in (call.kind(0), _WIDEST) and not (call.kind(0) == _BOOL_TYPE and kind in _FLOAT_TYPES):
+        widened = call.kind(0) in (_BOOL_TYPE, *_HALVES) and kind in _FLOAT_TYPES
+        if kind not in (call.kind(0), _WIDEST) and not widened:
             raise NodeError(
                 f"a value that depends on the input is cast to ONNX type {kind}, which rounds it",
                 "export the network in one type",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netproof.errors import FormatError
 from netproof.formats.ledger import ExhaustedError, Ledger
+from netproof.formats.onnx.container.inner import inlined, taken_names
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form
 from netproof.formats.onnx.types import check_names, check_types
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 OLDEST_OPSET, NEWEST_OPSET = 7, 28
 #: types of inputs, as ONNX numbers them: those of networks over the reals, and of networks of integers
-FLOATS = {1: "float32", 11: "float64"}
+FLOATS = {1: "float32", 10: "float16", 11: "float64"}
 _INTEGERS = {2: "uint8", 3: "int8"}
 _LARGEST_INPUT = 1 << 24
 #: domains that QONNX's operators have had
@@ -172,6 +173,8 @@ def parse_onnx(
                 "export it for one of these, or convert it with onnx.version_converter",
             )
     _check_parts(path, model)
+    model = inlined(path, model, ledger)
+    graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     for what, values in (("input", inputs), ("output", list(graph.output))):
@@ -361,5 +364,5 @@ def _order(
         done[number] = False
         leaving.append((len(stack), number))
         node = graph.node[number]
-        stack.extend((name, f"node '{printable(node.name or value)}'") for name in node.input if name)
+        stack.extend((name, f"node '{printable(node.name or value)}'") for name in taken_names(node))
     return tuple(order)
