@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from netproof.graph.exactness import check_exact
-from netproof.graph.graph import Graph
+from netproof.graph.graph import Graph, Node
 from netproof.host import on_own_terms
 
 
@@ -73,6 +73,7 @@ class Network:
     members : the models it is made of where it is none by itself (several networks side by side, hidden values, several
         inputs or outputs). What they give, one after the other, is what a witness has as its output; the graph's output
         is what constraints need of it
+    left_out : what was left out of the graph at its end, where only the order of the outputs is the file's
     as_stored : the graph of these models before it was simplified, operator by operator as they compute it
     """
 
@@ -89,6 +90,7 @@ class Network:
     runtime: str = ""
     members: tuple[Member, ...] = ()
     as_stored: Graph | None = None
+    left_out: Graph | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -104,6 +106,19 @@ class Network:
     def outputs(self) -> int:
         """Number of output values."""
         return self.graph.output.size
+
+    @cached_property
+    def complete(self) -> Network | None:
+        """The network with what was left out of its graph; None where that is not known."""
+        if self.left_out is None:
+            return None
+        first = len(self.graph.nodes) - 1
+        behind = [
+            Node(node.name, node.operator, tuple(first + operand for operand in node.operands), node.shape)
+            for node in self.left_out.nodes[1:]
+        ]
+        graph = Graph(self.graph.arithmetic, [*self.graph.nodes, *behind])
+        return replace(self, graph=graph, order_only=False, left_out=None, notes=self.notes[:-1])
 
     @cached_property
     def largest_output(self) -> float:

@@ -101,7 +101,7 @@ class Replayer:
             return self._evaluate_members(x, network.members)
         session = self._session(network.content)
         given = session.get_inputs()[0]
-        shape = [size if isinstance(size, int) and size > 0 else 1 for size in given.shape]
+        shape = network.input_shape
         kind = np.float64 if given.type == "tensor(double)" else np.float32
         (result,) = self._run(session, None, {given.name: x.astype(kind).reshape(shape)})
         y = np.asarray(result).reshape(-1)

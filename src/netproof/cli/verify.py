@@ -64,6 +64,7 @@ def verify(
     networks: Networks = None,
     folder: AssignmentFolder = None,
     runtime: o.Runtime = None,
+    shapes: o.Shapes = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
@@ -86,6 +87,7 @@ def verify(
         elsewhere = {
             "a second file": property_,
             "--runtime": runtime,
+            "--shape": shapes,
             "--witness": witness,
             "--certificate": certificate,
             "--competition": competition,
@@ -126,7 +128,7 @@ def verify(
     from netproof.search.verify import verify as verify_question
 
     limit, begun = settings.timeout, time.monotonic()
-    model = load(network, runtime=runtime)
+    model = load(network, runtime=runtime, shapes=o.shapes_of(shapes))
     check_device(settings.device, model)
     if certificate is not None and model.graph.arithmetic is Arithmetic.REAL:
         problem = f"{network} is a float network, whose verdicts have no certificates yet"

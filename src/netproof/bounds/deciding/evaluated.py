@@ -8,7 +8,7 @@ fused multiplications and additions or without,
 with ``gamma_n = n u / (1 - n u)``, ``u`` the unit roundoff of the type and ``s`` its smallest normal number, so that results
 below it may be kept or set to 0 (Higham, *Accuracy and Stability of Numerical Algorithms*, sections 2.2 and 3.1). A
 piecewise linear activation with slopes of at most ``L`` hands on ``L |e_in|``; of any other one nothing is used but its range
-on ``[v - |e_in|, v + |e_in|]``. Functions that are not computed by one operation (exponentials, roots) are taken to be
+on ``[v - |e_in|, v + |e_in|]``, and of curves and of weights that a runtime works out itself nothing is known. Functions that are not computed by one operation (exponentials, roots) are taken to be
 within 16 ``u`` of their own size: an assumption about the runtime, the only one here.
 """
 
@@ -32,6 +32,7 @@ from netproof.operators.activations.product import Product
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
 from netproof.operators.activations.tanh import Tanh
+from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.select import Select
 from netproof.operators.base import Activation, Affine
@@ -71,6 +72,8 @@ _SAFE = 1 + 2.0**-20
 _SLOPES: dict[type[Activation], float] = {ReLU: 1.0, Abs: 1.0, Clip: 1.0, Sigmoid: 0.25, Tanh: 1.0}
 #: curves that a runtime has as one function
 _CURVES = (Exp, Log, Power)
+#: in a normalization, whose variance runtimes compute in several ways, of squares that cancel among others
+_DEVIATION = Power(-0.5)
 #: those that hand on an operand, or change its sign, without rounding
 _EXACT = (ReLU, Abs, Clip)
 
@@ -112,6 +115,8 @@ def _affine(node: Node, operator: Affine, off: list[Tensor], sizes: list[Tensor]
     if isinstance(operator, Select | Concatenate):
         constants = operator.offset_absolute()
         return before + kind.unit * constants  # a constant of float64 that the type may not have
+    if isinstance(operator, BlockLinear) and operator.interpolates:
+        return torch.full_like(before, torch.inf)
     count = operator.terms()[0] + operator.roundings + _FURTHER
     if count * kind.unit >= 0.5:
         return torch.full_like(before, torch.inf)
@@ -126,7 +131,8 @@ def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, ki
     size = torch.maximum(below.abs(), above.abs())
     if isinstance(operator, Product):
         return _product(off, torch.maximum(low.abs(), high.abs()), size, kind)
-    if isinstance(operator, Curve) and not isinstance(operator, _CURVES):
+    known = isinstance(operator, _CURVES) and operator != _DEVIATION
+    if isinstance(operator, Curve) and not known:
         # What a graph has as one function a runtime may compute of several that cancel (1 + erf), or by another formula.
         return torch.full_like(off, torch.inf)
     if isinstance(operator, Curve):

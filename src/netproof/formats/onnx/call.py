@@ -18,7 +18,7 @@ from netproof.formats.onnx.container.external import Surroundings
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.nodes.formulas import Formulas
 from netproof.formats.onnx.tensors import read_tensor
-from netproof.graph.graph import GraphBuilder
+from netproof.graph.graph import Graph, GraphBuilder
 from netproof.operators.affine.batch_norm import BatchNorm
 from netproof.operators.affine.select import Select
 from netproof.operators.base import Affine, Operator
@@ -85,6 +85,7 @@ class Translation:
     made_by : the ONNX operator that gave each operator of the graph, by the ``id`` of the latter
     rounded : operators whose numbers are rounded, by what they were made of
     formulas : what is known of nodes that are functions of one other
+    left_out : what was left out at the end, as a graph of its own
     lifted : how many constants have become nodes of the graph
     """
 
@@ -99,6 +100,7 @@ class Translation:
     rounded: dict[Hashable, Operator] = field(default_factory=dict)
     formulas: Formulas = field(default_factory=Formulas)
     lifted: int = 0
+    left_out: Graph | None = None
 
     @property
     def ledger(self) -> Ledger:

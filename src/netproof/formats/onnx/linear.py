@@ -283,13 +283,24 @@ def _reduce(mean: bool, since: int) -> Translate:
 
 
 def along_axis(
-    call: Call, value: Variable, axis: int, weight: NDArray[np.float64], roundings: int, part: str = ""
+    call: Call,
+    value: Variable,
+    axis: int,
+    weight: NDArray[np.float64],
+    roundings: int,
+    part: str = "",
+    *,
+    interpolates: bool = False,
 ) -> Variable:
-    """A matrix ``[before, after]`` applied along one axis."""
+    """A matrix ``[before, after]`` applied along one axis; ``interpolates`` says whether a runtime works it out itself."""
     prefix = f"{part}/" if part else ""
     moved = call.rearrange(value, lambda array: np.moveaxis(array, axis, -1), f"{prefix}moved")
     assert isinstance(moved, Variable)
-    product = _product(call, moved, weight, roundings, f"{prefix}product")
+    rows, shape = moved.size // weight.shape[0], (*moved.shape[:-1], weight.shape[1])
+    call.make(shape)
+    call.translation.allocate(weight.size)
+    operator = BlockLinear(tensor_of(weight.T)[None], rows, shape, roundings, interpolates)
+    product = call.add(operator, (moved.node,), shape, f"{prefix}product")
     back = call.rearrange(product, lambda array: np.moveaxis(array, -1, axis), part)
     assert isinstance(back, Variable)
     return back

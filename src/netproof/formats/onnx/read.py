@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,23 +19,24 @@ import torch
 from netproof.errors import FormatError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.onnx import activations as onnx_activations
 from netproof.formats.onnx import arithmetic as onnx_arithmetic
 from netproof.formats.onnx import linear as onnx_linear
 from netproof.formats.onnx import shapes as onnx_shapes
 from netproof.formats.onnx import windows as onnx_windows
 from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings, embedded, locations
-from netproof.formats.onnx.container.file import Given, OnnxFile, parse_onnx
+from netproof.formats.onnx.container.file import Given, OnnxFile, model_of, parse_onnx
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
+from netproof.formats.onnx.nodes import activations as onnx_activations
 from netproof.formats.onnx.nodes import curves as onnx_curves
 from netproof.formats.onnx.nodes import logic as onnx_logic
 from netproof.formats.onnx.nodes import norms as onnx_norms
 from netproof.formats.onnx.nodes import pieces as onnx_pieces
 from netproof.formats.onnx.nodes import resize as onnx_resize
 from netproof.formats.onnx.nodes import sums as onnx_sums
+from netproof.formats.onnx.several import as_network, check_shapes, is_several, wanted_outputs
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
@@ -70,32 +71,48 @@ OPERATORS: dict[str, Translate] = {
 }
 
 
-def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
+def read_onnx(
+    path: str | Path, *, simplified: bool = True, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Network:
     """Read a network: of float32 (or float64) numbers, whose claims are about the real numbers, or, where its input
     is one of integers, of integers, whose claims are about these (:mod:`netproof.formats.onnx.integer`).
 
     Parameters
     ----------
-    path : an ONNX model of opset 7 to 28 with one input and one output
+    path : an ONNX model of opset 7 to 28. Several inputs, or several outputs of floats, are numbered one after the other
     simplified : merge neighbouring affine operators (:func:`netproof.graph.passes.simplify.simplify`)
+    shapes : of inputs with dynamic axes, by name; without one the first axis is the batch, of 1, and no other may be open
 
     Raises
     ------
     FormatError : a file that is missing, damaged or foreign; an unknown operator or an unknown use of a known one;
-        dynamic shapes other than the batch; NaN or infinite weights; more than can be handled
+        dynamic axes, and a shape that does not fit; NaN or infinite weights; more than can be handled
     """
     path = Path(path)
     data = read_bytes(path, "network file")
-    return network_of(path, data, simplified=simplified, packed=path.stat().st_size)
+    return network_of(path, data, simplified=simplified, packed=path.stat().st_size, shapes=shapes)
 
 
-def network_of(path: Path, data: bytes, *, simplified: bool = True, packed: int | None = None) -> Network:
+def network_of(
+    path: Path,
+    data: bytes,
+    *,
+    simplified: bool = True,
+    packed: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Network:
     """The network in the bytes of an ONNX model; ``path`` is where they came from, in a file of ``packed`` bytes.
 
     See :func:`read_onnx`.
     """
+    model = model_of(path, data)
+    check_shapes(path, model, shapes or {})
+    if is_several(model):
+        numbers, others = wanted_outputs(path, model)
+        return as_network(path, values_of(path, data, numbers, shapes, packed), others)
+    del model
     around = Surroundings(path, Ledger(len(data) if packed is None else packed))
-    files = parse_onnx(path, data, around.ledger, integers=True)
+    files = parse_onnx(path, data, around.ledger, integers=True, shapes=shapes)
     if files[0].integer:
         network = read_integer_onnx(path, data, files, around)
         files[0].check_output(path)
@@ -121,6 +138,7 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True, packed: int 
         notes=tuple(translation.notes),
         order_only=translation.order_only,
         content=content,
+        left_out=translation.left_out,
     )
 
 
@@ -165,7 +183,13 @@ class Values:
     notes: tuple[str, ...]
 
 
-def values_of(path: Path, data: bytes, names: Sequence[str]) -> Values:
+def values_of(
+    path: Path,
+    data: bytes,
+    names: Sequence[str],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    packed: int | None = None,
+) -> Values:
     """Values inside a model of float32 or float64 numbers, with any number of inputs and outputs.
 
     A softmax is no special case here: nothing is left out of the graph, which is not simplified either.
@@ -174,9 +198,9 @@ def values_of(path: Path, data: bytes, names: Sequence[str]) -> Values:
     ------
     FormatError : as :func:`read_onnx`; a name that no value has
     """
-    around = Surroundings(path, Ledger(len(data)))
-    files = parse_onnx(path, data, around.ledger, wanted=names)
-    translation, graph, shapes = _values_graph(path, files[-1], around)
+    around = Surroundings(path, Ledger(len(data) if packed is None else packed))
+    files = parse_onnx(path, data, around.ledger, wanted=names, shapes=shapes)
+    translation, graph, found = _values_graph(path, files[-1], around)
     for other in files[:-1]:
         if not same_graph(graph, _values_graph(path, other, around)[1]):
             raise _ambiguous(path, files)
@@ -188,7 +212,7 @@ def values_of(path: Path, data: bytes, names: Sequence[str]) -> Values:
     except ExhaustedError as no:
         raise FormatError(path, f"its external data: {no.problem}", no.hint) from None
     types = files[-1].types
-    results = tuple(Given(name, shape, types.get(name, 0)) for name, shape in zip(names, shapes, strict=True))
+    results = tuple(Given(name, shape, types.get(name, 0)) for name, shape in zip(names, found, strict=True))
     return Values(graph, files[0].inputs, results, around.sha256(data, tensors), content, tuple(translation.notes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,12 +122,19 @@ def model_of(path: Path, data: bytes) -> onnx.ModelProto:
 
 
 def parse_onnx(
-    path: Path, data: bytes, ledger: Ledger, *, integers: bool = False, wanted: Sequence[str] = ()
+    path: Path,
+    data: bytes,
+    ledger: Ledger,
+    *,
+    integers: bool = False,
+    wanted: Sequence[str] = (),
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> list[OnnxFile]:
     """Take the bytes of a model apart.
 
     ``integers`` says whether its input may be one of integers. Where values are ``wanted`` by name it may have several
-    inputs and outputs, and what is looked at is what these values depend on.
+    inputs and outputs, and what is looked at is what these values depend on. ``shapes`` are those of inputs with dynamic
+    axes, by name.
 
     A model may state the opset of the standard operators several times. ONNX then goes by the highest, runtimes by the
     last, so there is one result for each that is stated; the caller sees to it that all of them mean the same.
@@ -169,7 +176,12 @@ def parse_onnx(
     nodes = _order(path, graph, {value.name for value in inputs}, results, constants)
     known = FLOATS | _INTEGERS if integers else FLOATS
     takes = tuple(
-        Given(value.name, _input_shape(path, value, known), value.type.tensor_type.elem_type) for value in inputs
+        Given(
+            value.name,
+            _input_shape(path, value, known, (shapes or {}).get(value.name)),
+            value.type.tensor_type.elem_type,
+        )
+        for value in inputs
     )
     given = {name: tensor.data_type for name, tensor in constants.items()} | {value.name: value.type for value in takes}
     metadata = {entry.key: entry.value for entry in model.metadata_props}
@@ -234,7 +246,9 @@ def _is_of(declared: onnx.TypeProto.Tensor, kind: int, shape: tuple[int, ...]) -
     return len(extents) == len(shape) and all(e in (0, s) for e, s in zip(extents, shape, strict=True))
 
 
-def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) -> tuple[int, ...]:
+def _input_shape(
+    path: Path, value: onnx.ValueInfoProto, types: dict[int, str], asked: tuple[int, ...] | None
+) -> tuple[int, ...]:
     name = f"input '{printable(value.name)}'"
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type") or kind.elem_type not in types:
@@ -244,16 +258,25 @@ def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) 
         )
     if not kind.HasField("shape"):
         raise FormatError(path, f"its {name} has no shape", "export it with a fixed input shape")
+    if asked is not None:
+        fixed = [dimension.dim_value for dimension in kind.shape.dim]
+        if len(asked) != len(fixed) or any(e not in (0, s) or s < 1 for e, s in zip(fixed, asked, strict=False)):
+            there = "x".join(str(extent) if extent > 0 else "?" for extent in fixed)
+            raise FormatError(
+                path,
+                f"its {name} of shape {there} was given the shape {'x'.join(map(str, asked))}",
+                "give one that fits",
+            )
     shape = []
     for axis, dimension in enumerate(kind.shape.dim):
-        extent = dimension.dim_value
+        extent = dimension.dim_value if asked is None else asked[axis]
         if extent <= 0:
             if axis:
                 label = f" ('{printable(dimension.dim_param)}')" if dimension.dim_param else ""
                 raise FormatError(
                     path,
                     f"axis {axis} of its {name} is dynamic{label}",
-                    "export it with a fixed input shape; only the first axis, the batch, may be open",
+                    f"give its shape (--shape {printable(value.name)}=1x3x32x32), or export it with a fixed one",
                 )
             extent = 1  # the batch: a property is about one sample
         shape.append(extent)

@@ -52,7 +52,7 @@ def _resized(call: Call, scales: list[Fraction], extents: list[int], place: str,
         call.make((*value.shape[:axis], after, *value.shape[axis + 1 :]))
         if mode == "nearest":
             taken = [min(max(_NEAREST[nearest](x), 0), before - 1) for x in at]
-            narrow = [Fraction(float(_narrow(place, x, scale, before, after))) for x in range(after)]
+            narrow = [Fraction(_narrow(place, x, scale, before, after)) for x in range(after)]
             if taken != [min(max(_NEAREST[nearest](x), 0), before - 1) for x in narrow]:
                 raise NodeError(
                     f"entries so near the middle between two that float32 decides, at a scale of {float(scale):g}",
@@ -62,20 +62,20 @@ def _resized(call: Call, scales: list[Fraction], extents: list[int], place: str,
         else:
             if not isinstance(value, Variable):
                 value = call.variable(0)
-            value = along_axis(call, value, axis, *_linear(at, before), part=f"axis{axis}")
+            value = along_axis(call, value, axis, *_linear(at, before), part=f"axis{axis}", interpolates=True)
     return value
 
 
-def _narrow(place: str, x: int, scale: Fraction, before: int, after: int) -> np.float32:
+def _narrow(place: str, x: int, scale: Fraction, before: int, after: int) -> float:
     """The place in the operand as runtimes compute it, in float32."""
-    one, ratio = np.float32(x), np.float32(float(scale))
+    one, ratio, half = np.float32(x), np.float32(float(scale)), np.float32(0.5)
     if place == "asymmetric":
-        return one / ratio
+        return float(one / ratio)
     if place == "align_corners":
-        return one * np.float32(before - 1) / np.float32(max(after - 1, 1))
+        return float(one * np.float32(before - 1) / np.float32(max(after - 1, 1)))
     if place == "pytorch_half_pixel" and after == 1:
-        return np.float32(0)
-    return (one + np.float32(0.5)) / ratio - np.float32(0.5)
+        return 0.0
+    return float((one + half) / ratio - half)
 
 
 def _linear(at: list[Fraction], before: int) -> tuple[NDArray[np.float64], int]:
