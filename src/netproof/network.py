@@ -70,6 +70,8 @@ class Network:
     content : the file itself, decompressed, for whoever is to evaluate it or to read it again; empty where the network
         was made in memory
     runtime : the rule by which a file that several runtimes compute differently was read; empty where there is one only
+    processors : what may differ from one processor to another that this runtime is on, in sentences; empty where it was
+        established that nothing does, None where it was not examined
     members : the models it is made of where it is none by itself (several networks side by side, hidden values, several
         inputs or outputs). What they give, one after the other, is what a witness has as its output; the graph's output
         is what constraints need of it
@@ -88,6 +90,7 @@ class Network:
     same_class: bool | None = None
     content: bytes = field(default=b"", repr=False)
     runtime: str = ""
+    processors: tuple[str, ...] | None = None
     members: tuple[Member, ...] = ()
     as_stored: Graph | None = None
     left_out: Graph | None = None

@@ -90,12 +90,14 @@ class Sample:
         box (integer networks); None elsewhere
     part : box and condition with exact numbers, where those of the query are rounded outward (a radius around an image of a
         real network); None where the query's own are what is meant
+    top : how many of the first classes the label is to be among
     """
 
     image: Tensor
     label: int
     radius: int | None = None
     part: PropertyPart | None = None
+    top: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", plain(self.image))
@@ -241,7 +243,8 @@ class Query:
     def _check_order(self) -> None:
         """Without the final softmax only the order of outputs is the file's; of one that gives codes, only the class."""
         network = self.network
-        if network.same_class is not None and (self.sample is None or not network.same_class):
+        of_class = self.sample is not None and self.sample.top == 1
+        if network.same_class is not None and not (of_class and network.same_class):
             what = "its outputs" if network.same_class else "its class"
             raise QueryError(
                 self.name,
@@ -373,9 +376,16 @@ class Query:
 
     @property
     def misclassified(self) -> bool:
-        """True where the query has no meaning because the sample itself is classified wrongly."""
+        """True where the query has no meaning because the sample itself is classified wrongly.
+
+        That is where its label is not among the first classes that it is to stay in. Of equal outputs the first comes first.
+        """
         sample = self.sample
-        return sample is not None and self.prediction != sample.label
+        if sample is None or sample.top == 1:
+            return sample is not None and self.prediction != sample.label
+        y = self.network.graph.evaluate(sample.image)
+        before = (y > y[sample.label]) | ((y == y[sample.label]) & (torch.arange(len(y)) < sample.label))
+        return int(before.sum()) >= sample.top
 
 
 def sample_of(query: Query) -> Sample:

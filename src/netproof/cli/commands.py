@@ -16,7 +16,9 @@ from netproof.cli.demo import demo
 from netproof.cli.evaluate import evaluate
 from netproof.cli.fetch import fetch
 from netproof.cli.inspect import inspect
+from netproof.cli.project.check_all import check_all
 from netproof.cli.radius import radius
+from netproof.cli.report import report
 from netproof.cli.robust import robust
 from netproof.cli.train import group as train
 from netproof.cli.verify import verify
@@ -25,6 +27,9 @@ from netproof.cli.verify import verify
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 #: what typer makes of Ctrl-C and of the end of the input
 ABORTED: type[Exception] = typer.Abort
+
+#: columns that help takes on a terminal that has them
+_WIDEST = 120
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
 Name = Annotated[bool, typer.Option("--name", help="Print the program's name.")]
@@ -42,13 +47,20 @@ class Command(Protocol):
 
 def command(debug: Callable[[Path], None]) -> Command:
     """The command ``netproof``; ``debug`` is told the file that ``--debug`` names, before anything else is done."""
-    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"max_content_width": _WIDEST},
+    )
     app.callback(invoke_without_command=True)(_root(debug))
     app.command()(verify)
     app.command()(supports)
     app.command()(robust)
     app.command()(radius)
     app.command()(check)
+    app.command()(report)
+    app.command()(check_all)
     app.command()(inspect)
     app.command()(evaluate)
     app.add_typer(bench.app, name="bench")

@@ -57,6 +57,11 @@ CertificatePath = Annotated[
 ]
 
 
+FailOn = Annotated[
+    str | None, typer.Option("--fail-on", metavar="VERDICT,...", help="Exit with 1 at any of these: sat,timeout.")
+]
+
+
 def verify(
     network: FirstPath,
     property_: PropertyPath = None,
@@ -74,13 +79,17 @@ def verify(
     witness: WitnessPath = None,
     certificate: CertificatePath = None,
     competition: ResultPath = None,
+    fail_on: FailOn = None,
+    trace: o.Trace = None,
     as_json: o.Json = False,
 ) -> None:
     """Does a network have an input that a property describes?
 
     Prints sat (there is one, and it was replayed), unsat (there is none, over the real numbers), timeout or unknown. Exits with 0 whatever the answer is, 2 where there is none because of the input. With --network, QUERY is a VNN-LIB 2.0 query, and what is printed is what its standard says: sat, unsat, unknown or timed-out, and behind sat the values of all variables.
     """
-    from netproof.cli.terminal.output import check_writable, print_json
+    from netproof.cli.arguments.fail_on import failing
+    from netproof.cli.terminal.output import print_json
+    from netproof.cli.terminal.tracing import traced
 
     begun = time.monotonic()
     if networks:
@@ -91,6 +100,8 @@ def verify(
             "--witness": witness,
             "--certificate": certificate,
             "--competition": competition,
+            "--trace": trace,
+            "--fail-on": fail_on,
             "--json": as_json or None,
         }
         _by_contract(network, networks, elsewhere, folder, begun, timeout, seed, engine, threads, memory, device)
@@ -102,17 +113,21 @@ def verify(
 
     from netproof.formats.vnnlib.text import is_later
 
+    fails = failing(fail_on)
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device, proofs=certificate is not None)
     o.use_threads(threads)
-    for file, option in (
-        (witness, "--witness"),
-        (competition, "--competition"),
-        (certificate, "--certificate"),
-    ):
-        if file is not None:
-            check_writable(file, option)
+    _check_writable(
+        {"--witness": witness, "--competition": competition, "--certificate": certificate, "--trace": trace}
+    )
     if is_later(property_):
-        elsewhere = {"--certificate": certificate, "--runtime": runtime, "--json": as_json or None}
+        elsewhere = {
+            "--certificate": certificate,
+            "--runtime": runtime,
+            "--shape": shapes,
+            "--trace": trace,
+            "--fail-on": fail_on,
+            "--json": as_json or None,
+        }
         _refuse(elsewhere, f"is given for {property_}, a query in VNN-LIB 2.0")
         from netproof.cli.contract.ask import answer_to
 
@@ -145,7 +160,8 @@ def verify(
         )
     else:
         left = max(begun + limit - time.monotonic(), _LEAST_TIME)
-        result = verify_question(question, replace(settings, timeout=left))
+        with traced(trace):
+            result = verify_question(question, replace(settings, timeout=left))
     _write(result, witness, competition)
     decided = question is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
     # Of a property that is false by itself there is nothing that a proof could say.
@@ -171,6 +187,17 @@ def verify(
                 f"  certificate written to {certificate} ({size} bytes): "
                 f"netproof check {certificate} --network {network} --property {property_}"
             )
+    if result.verdict.value in fails:
+        raise typer.Exit(1)
+
+
+def _check_writable(files: Mapping[str, Path | None]) -> None:
+    """Make sure, before anything is computed, that files can be written; by the options that name them."""
+    from netproof.cli.terminal.output import check_writable
+
+    for option, file in files.items():
+        if file is not None:
+            check_writable(file, option)
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:

@@ -54,7 +54,7 @@ def _no_widths(path: Path, widths: FixedPoint | None, why: str) -> None:
 
 def _no_runtime(path: Path, runtime: str | None) -> None:
     if runtime is not None:
-        raise InputError("runtime", f"none is known for {path}", "leave it out: it is for .tflite files")
+        raise InputError("runtime", f"none is known for {path}", "leave it out: it is for quantized files")
 
 
 def _read_keras(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
@@ -68,9 +68,8 @@ def _read_keras(path: Path, widths: FixedPoint | None, runtime: str | None, shap
 def _read_onnx(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
     from netproof.formats.onnx.read import read_onnx
 
-    _no_runtime(path, runtime)
-    _no_widths(path, widths, "is not quantized")
-    return read_onnx(path, shapes=shapes)
+    _no_widths(path, widths, "is not quantized by these")
+    return read_onnx(path, runtime=runtime, shapes=shapes)
 
 
 def _read_tflite(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
@@ -103,8 +102,8 @@ def load(
 ) -> Network:
     """Read a network, plain or gzip.
 
-    ONNX networks are read as they are, of floats or of integers. TensorFlow Lite networks are read as one runtime computes
-    them (docs/deployed.md). Weights in HDF5 are quantized as :class:`netproof.FixedPoint` says. Its
+    ONNX networks are read as they are, of floats or of integers. TensorFlow Lite networks and quantized ONNX networks are read
+    as one runtime computes them (docs/deployed.md). Weights in HDF5 are quantized as :class:`netproof.FixedPoint` says. Its
     fields can be given one by one, or all in one as ``widths``; what is not given is the AAAI 2021 benchmark's.
 
     Parameters
@@ -115,7 +114,8 @@ def load(
     input_bits : width of an input value
     weight_integer_bits, bias_integer_bits, activation_integer_bits : how many of ``bits`` are integer bits
     shapes : of inputs of an ONNX file with dynamic axes, by name: ``{"x": (1, 3, 32, 32)}``
-    runtime : whose integers a TensorFlow Lite file stands for: 'tflm' (the default), 'xnnpack', 'litert-ref', ...
+    runtime : whose integers a quantized file stands for: 'tflm' (the default), 'xnnpack', 'litert-ref', ... of TensorFlow Lite;
+        'onnxruntime' (the default), 'integer-ideal' of ONNX
 
     Raises
     ------
@@ -143,6 +143,11 @@ def load(
 def is_tflite(path: str | PathLike[str]) -> bool:
     """Whether a file is one of TensorFlow Lite; raises :class:`FormatError` for one that cannot be read."""
     return _format_of(Path(path)).read is _read_tflite
+
+
+def is_onnx(path: str | PathLike[str]) -> bool:
+    """Whether a file is one of ONNX; raises :class:`FormatError` for one that cannot be read."""
+    return _format_of(Path(path)).read is _read_onnx
 
 
 def _format_of(path: Path) -> _Format:

@@ -102,7 +102,7 @@ def draw_panels(before: NDArray[Any], after: NDArray[Any]) -> tuple[Image, Image
         raise ValueError(f"the images have different shapes, {first.shape} and {second.shape}")
     change = second - first
     scale = max(1, _PANEL // max(first.shape[:2]))
-    difference = _enlarge(_shade(change), scale)
+    difference = _enlarge(difference_colours(change), scale)
     if change.ndim == 2:
         _number(ImageDraw.Draw(difference), change, scale)
     return _enlarge(first, scale), difference, _enlarge(second, scale)
@@ -130,8 +130,8 @@ def _as_image(pixels: NDArray[Any]) -> NDArray[np.int64]:
     return pixels.astype(np.int64)
 
 
-def _shade(change: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The colours of a difference, ``[rows, columns, 3]``."""
+def difference_colours(change: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The colours of a difference ``[rows, columns]`` or ``[rows, columns, 3]``, as ``[rows, columns, 3]`` from 0 to 255."""
     strength = change / max(1, int(np.abs(change).max()))
     if change.ndim == 3:
         return np.rint(128 + 127 * strength).astype(np.int64)

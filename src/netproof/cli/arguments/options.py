@@ -26,7 +26,9 @@ ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Imag
 LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz) or .npy.")]
 Runtime = Annotated[
     str | None,
-    typer.Option("--runtime", metavar="RULE", help="Whose integers a .tflite file stands for (default: tflm)."),
+    typer.Option(
+        "--runtime", metavar="RULE", help="Whose integers a quantized file stands for (default: tflm; onnxruntime)."
+    ),
 ]
 Shapes = Annotated[
     list[str] | None,
@@ -68,6 +70,9 @@ Device = Annotated[
 ]
 TrainingDevice = Annotated[
     str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.")
+]
+Trace = Annotated[
+    Path | None, typer.Option("--trace", metavar="FILE", help="Write there how the search goes on, as JSON lines.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DataFolder = Annotated[

@@ -13,6 +13,7 @@ from netproof.cli.bench.export import export
 from netproof.cli.bench.generate import generate
 from netproof.cli.bench.scale import scale
 from netproof.cli.bench.table import table
+from netproof.cli.bench.watch import watch
 from netproof.errors import FormatError, InputError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app.command()(export)
 app.command()(generate)
 app.command()(scale)
 app.command()(table)
+app.command()(watch)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list'), or vnncomp:DIR.")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, Constant, NodeError, Shape, Translate, Value, Variable, finite, tensor_of
 from netproof.formats.onnx.nodes.products import product, reciprocal
+from netproof.formats.onnx.quantized.operands import constant
 from netproof.formats.onnx.shapes import expanded
 from netproof.graph.rounding import gamma, is_power_of_two, rounded_up, safe_factor
 from netproof.operators.affine.batch_norm import BatchNorm
@@ -247,6 +248,15 @@ def _quotient(call: Call, left: Variable, array: NDArray[Any]) -> Variable:
     return _noted(call, left, _scaled(call, left, 1 / divisor, 0.0, shape, 1), divisor, 0, divided=True)
 
 
+def _dequantize(call: Call) -> Value:
+    """A constant of integers as the float32 numbers that ``DequantizeLinear`` makes of it, each one product."""
+    if isinstance(call.operand(0), Variable):
+        raise NodeError("a value of the input is dequantized in a network of floats", "quantize its input as well")
+    if call.integer("block_size", 0):
+        raise NodeError("scales of blocks", "quantize weights per tensor or per channel")
+    return Constant(constant(call, 0, 1, 2, call.integer("axis", 1)).array)
+
+
 def _batch_normalization(call: Call) -> Value:
     value = call.variable(0)
     if call.outputs > 1 or call.flag("training_mode") or not call.flag("spatial", default=True):
@@ -306,6 +316,7 @@ def _mod(call: Call) -> Value | tuple[Value, ...]:
 OPERATORS: dict[str, Translate] = {
     "Add": _add,
     "BatchNormalization": _batch_normalization,
+    "DequantizeLinear": _dequantize,
     "Div": _div,
     "Mod": _mod,
     "Mul": _mul,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from netproof.errors import FormatError
+from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.onnx import arithmetic as onnx_arithmetic
@@ -36,6 +36,8 @@ from netproof.formats.onnx.nodes import norms as onnx_norms
 from netproof.formats.onnx.nodes import pieces as onnx_pieces
 from netproof.formats.onnx.nodes import resize as onnx_resize
 from netproof.formats.onnx.nodes import sums as onnx_sums
+from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
+from netproof.formats.onnx.quantized.read import Deployed, is_quantized, read_quantized
 from netproof.formats.onnx.several import as_network, check_shapes, is_several, wanted_outputs
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
 from netproof.graph.equality import same_graph
@@ -72,7 +74,11 @@ OPERATORS: dict[str, Translate] = {
 
 
 def read_onnx(
-    path: str | Path, *, simplified: bool = True, shapes: Mapping[str, tuple[int, ...]] | None = None
+    path: str | Path,
+    *,
+    simplified: bool = True,
+    runtime: str | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Network:
     """Read a network: of float32 (or float64) numbers, whose claims are about the real numbers, or, where its input
     is one of integers, of integers, whose claims are about these (:mod:`netproof.formats.onnx.integer`).
@@ -81,16 +87,19 @@ def read_onnx(
     ----------
     path : an ONNX model of opset 7 to 28. Several inputs, or several outputs of floats, are numbered one after the other
     simplified : merge neighbouring affine operators (:func:`netproof.graph.passes.simplify.simplify`)
+    runtime : by whose rule a quantized network is read (:mod:`netproof.formats.onnx.quantized.read`)
     shapes : of inputs with dynamic axes, by name; without one the first axis is the batch, of 1, and no other may be open
 
     Raises
     ------
     FormatError : a file that is missing, damaged or foreign; an unknown operator or an unknown use of a known one;
         dynamic axes, and a shape that does not fit; NaN or infinite weights; more than can be handled
+    InputError : a runtime of no known name, or for a network that is not quantized
     """
     path = Path(path)
     data = read_bytes(path, "network file")
-    return network_of(path, data, simplified=simplified, packed=path.stat().st_size, shapes=shapes)
+    packed = path.stat().st_size
+    return network_of(path, data, simplified=simplified, packed=packed, runtime=runtime, shapes=shapes)
 
 
 def network_of(
@@ -99,6 +108,7 @@ def network_of(
     *,
     simplified: bool = True,
     packed: int | None = None,
+    runtime: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Network:
     """The network in the bytes of an ONNX model; ``path`` is where they came from, in a file of ``packed`` bytes.
@@ -108,11 +118,17 @@ def network_of(
     model = model_of(path, data)
     check_shapes(path, model, shapes or {})
     if is_several(model):
+        _no_runtime(path, runtime)
         numbers, others = wanted_outputs(path, model)
         return as_network(path, values_of(path, data, numbers, shapes, packed), others)
     del model
     around = Surroundings(path, Ledger(len(data) if packed is None else packed))
     files = parse_onnx(path, data, around.ledger, integers=True, shapes=shapes)
+    if is_quantized(files):
+        return read_quantized(path, data, files, around, runtime).network
+    if is_qonnx(files):
+        return read_qonnx(path, data, files, around, runtime)
+    _no_runtime(path, runtime)
     if files[0].integer:
         network = read_integer_onnx(path, data, files, around)
         files[0].check_output(path)
@@ -140,6 +156,19 @@ def network_of(
         content=content,
         left_out=translation.left_out,
     )
+
+
+def read_deployed(path: Path, runtime: str | None = None) -> Deployed | None:
+    """A quantized network with all of its values, None where it is no quantized one; raises as :func:`read_onnx`."""
+    data = read_bytes(path, "network file")
+    around = Surroundings(path, Ledger(path.stat().st_size))
+    files = parse_onnx(path, data, around.ledger, integers=True)
+    return read_quantized(path, data, files, around, runtime) if is_quantized(files) else None
+
+
+def _no_runtime(path: Path, runtime: str | None) -> None:
+    if runtime is not None:
+        raise InputError("runtime", f"none is known for {path}, which is not quantized", "leave it out")
 
 
 def unsimplified_graph(path: Path, data: bytes) -> tuple[Graph, tuple[str, ...]]:

@@ -46,7 +46,7 @@ def padding_of(
     return tuple(padding)
 
 
-class _Windows:
+class Windows:
     """The windows of a pooling node, one axis at a time.
 
     Attributes
@@ -109,7 +109,7 @@ class _Windows:
 def _max_pool(call: Call) -> Value:
     if call.flag("storage_order"):
         raise NodeError("the positions of the maxima are asked for, column by column")
-    windows = _Windows(call)
+    windows = Windows(call)
     value = windows.value
     # Axis by axis: windows that overlap share the maxima along the other axes.
     for axis in range(len(windows.kernel)):
@@ -166,7 +166,7 @@ def _global_max_pool(call: Call) -> Value:
 
 
 def _average_pool(call: Call) -> Value:
-    windows = _Windows(call)
+    windows = Windows(call)
     value, axes = windows.value, range(len(windows.kernel))
     counted = call.flag("count_include_pad")
     overhangs = [windows.overhang(axis) for axis in axes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ OLDEST_OPSET, NEWEST_OPSET = 7, 28
 FLOATS = {1: "float32", 11: "float64"}
 _INTEGERS = {2: "uint8", 3: "int8"}
 _LARGEST_INPUT = 1 << 24
+#: domains that QONNX's operators have had
+QONNX = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class OnnxFile:
     types : of its values, as ONNX numbers them, as far as they are known
     declared : the types that outputs of the file are said to have, by name; 0 where nothing is said, -1 where one is said
         to be no tensor
+    uses : how often each value is taken, by nodes that the output does not depend on as well, and as the output
+    annotations : QONNX's data types of values, by name
+    domains : the versions of operators that are not standard, by domain, as often as they are stated
     """
 
     opset: int
@@ -64,6 +70,9 @@ class OnnxFile:
     metadata: dict[str, str]
     types: dict[str, int]
     declared: dict[str, int]
+    uses: Counter[str]
+    annotations: dict[str, str]
+    domains: dict[str, tuple[int, ...]]
 
     @property
     def input(self) -> str:
@@ -185,6 +194,16 @@ def parse_onnx(
     )
     given = {name: tensor.data_type for name, tensor in constants.items()} | {value.name: value.type for value in takes}
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    uses = _uses(graph)
+    annotations = {
+        one.tensor_name: entry.value
+        for one in graph.quantization_annotation
+        for entry in one.quant_parameter_tensor_names
+    }
+    domains: dict[str, tuple[int, ...]] = {}
+    for entry in model.opset_import:
+        if entry.domain not in STANDARD:
+            domains[entry.domain] = (*domains.get(entry.domain, ()), int(entry.version))
     files = []
     for opset in opsets:
         for node in nodes:
@@ -196,8 +215,22 @@ def parse_onnx(
             else -1
             for output in graph.output
         }
-        files.append(OnnxFile(opset, takes, results, constants, nodes, metadata, types, stated))
+        files.append(
+            OnnxFile(opset, takes, results, constants, nodes, metadata, types, stated, uses, annotations, domains)
+        )
     return files
+
+
+def _uses(graph: onnx.GraphProto) -> Counter[str]:
+    """How often each value is taken, in graphs inside of nodes, too."""
+    uses = Counter(value.name for value in graph.output)
+    graphs = [graph]
+    while graphs:
+        for node in graphs.pop().node:
+            uses.update(node.input)
+            for attribute in node.attribute:
+                graphs += [attribute.g] if attribute.HasField("g") else attribute.graphs
+    return uses
 
 
 def _check_parts(path: Path, model: onnx.ModelProto) -> None:
@@ -205,7 +238,9 @@ def _check_parts(path: Path, model: onnx.ModelProto) -> None:
     graph = model.graph
     if graph.sparse_initializer:
         raise FormatError(path, "holds sparse tensors", "store them as dense ones")
-    if graph.quantization_annotation:
+    stated = {entry.key for one in graph.quantization_annotation for entry in one.quant_parameter_tensor_names}
+    # QONNX notes data types there, which change nothing of what its operators compute.
+    if stated - ({"finn_datatype"} if any(node.domain in QONNX for node in graph.node) else set()):
         raise FormatError(path, "holds quantization annotations", "export the network without them")
     for function in model.functions:
         if function.domain in STANDARD:
