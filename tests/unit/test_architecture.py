@@ -24,7 +24,7 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "files", "host", "processes", "rows", "solvers", "version"}
+_GROUND = {"errors", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions", "effort"}
@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers": {"errors", "processes"},
     "rows": set(),
     "version": set(),
+    "pictures": {"errors"},
     "settings": {"errors"},
     "operators": {"errors", "rows"},
     "graph": {"errors", "operators"},
@@ -64,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "attack": _BOUNDS,
     "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
+    "agreement": _ENGINE,
     "benchmarks": _QUERIES | {"local_robustness", "formats"},
     "making": _ENGINE | {"formats", "benchmarks"},
     "asking": _ENGINE | {"formats", "benchmarks"},
@@ -75,10 +77,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": _ENGINE | {"formats", "asking"},
     "demo": _ENGINE | {"formats", "report"},
     "cli": _ENGINE
-    | {"formats", "benchmarks", "making", "certificate", "runs", "measure", "report", "demo", "training", "asking"},
+    | {
+        "formats",
+        "benchmarks",
+        "making",
+        "certificate",
+        "runs",
+        "measure",
+        "report",
+        "demo",
+        "training",
+        "asking",
+        "agreement",
+    },
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
-    "__init__": _ENGINE | {"formats", "certificate"},
+    "__init__": _ENGINE | {"formats", "certificate", "agreement"},
 }
 
 

@@ -20,6 +20,7 @@ from netproof.cli.project.check_all import check_all
 from netproof.cli.radius import radius
 from netproof.cli.report import report
 from netproof.cli.robust import robust
+from netproof.cli.sets.compare import compare
 from netproof.cli.train import group as train
 from netproof.cli.verify import verify
 
@@ -63,6 +64,7 @@ def command(debug: Callable[[Path], None]) -> Command:
     app.command()(check_all)
     app.command()(inspect)
     app.command()(evaluate)
+    app.command()(compare)
     app.add_typer(bench.app, name="bench")
     app.add_typer(export.app, name="export")
     app.add_typer(train.app, name="train")

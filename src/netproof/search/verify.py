@@ -29,6 +29,7 @@ from netproof.graph.graph import Arithmetic
 from netproof.host import steps_on_own_terms
 from netproof.network import Network
 from netproof.perturbations.asked import SetQuery
+from netproof.pictures.notebook import result_html
 from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.search.answers import Answers
@@ -89,7 +90,12 @@ def verify(
         there; a GPU asked for by name for an integer network. What engine and device refuse is raised where the answer would be
     """
     if isinstance(asked, Query | Question | SetQuery | Property):
-        return next(as_decided([_question(asked, network)], settings))[1]
+        question = _question(asked, network)
+        result = next(as_decided([question], settings))[1]
+        if isinstance(question, Question) and len(question.parts) == 1:
+            # Of several they are not kept: a query is as large as its image, and there can be thousands.
+            return replace(result, asked=question.parts[0], show=result_html)
+        return result
     if isinstance(asked, str | Mapping) or not isinstance(asked, Iterable):
         raise _no_question(asked)
     questions = [_question(one, network) for one in asked]

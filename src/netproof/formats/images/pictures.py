@@ -100,9 +100,9 @@ def read_pictures(
         if not len(found):
             raise InputError(found.source, "holds no images", "give others")
         numbered = path.is_dir() and all(name.isascii() and name.isdigit() for name in found.classes)
-        theirs = np.array([int(name) for name in found.classes])[found.labels] if numbered else found.labels
+        classes = np.array([int(name) for name in found.classes] if numbered else range(len(found.classes)), np.int64)
         count = len(found.classes) if path.is_dir() and not numbered else None
-        return Pictures(_in(channels, found.images), theirs, "chw", found.source, count)
+        return Pictures(_in(channels, found.images), classes[found.labels], "chw", found.source, count)
     values, own, axes = _unlabelled(path, channels)
     if not len(values):
         raise InputError(path, "holds no images", "give a file with at least one")
