@@ -27,7 +27,8 @@ from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
-from netproof.formats.onnx.quantized.read import Deployed, is_quantized, read_quantized
+from netproof.formats.onnx.quantized.deployed import Deployed
+from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder

@@ -41,6 +41,7 @@ class OnnxFile:
     types : of its values, as ONNX numbers them, as far as they are known
     declared : the type that the output is said to have; 0 where nothing is said, -1 where it is said to be no tensor
     uses : how often each value is taken, by nodes that the output does not depend on as well, and as the output
+    unused : how many nodes there are that the output does not depend on
     annotations : QONNX's data types of values, by name
     domains : the versions of operators that are not standard, by domain, as often as they are stated
     """
@@ -56,6 +57,7 @@ class OnnxFile:
     types: dict[str, int]
     declared: int
     uses: Counter[str]
+    unused: int
     annotations: dict[str, str]
     domains: dict[str, tuple[int, ...]]
 
@@ -163,6 +165,7 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
                 types,
                 stated,
                 uses,
+                len(graph.node) - len(nodes),
                 annotations,
                 domains,
             )
