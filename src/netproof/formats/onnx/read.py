@@ -38,7 +38,8 @@ from netproof.formats.onnx.nodes import pieces as onnx_pieces
 from netproof.formats.onnx.nodes import resize as onnx_resize
 from netproof.formats.onnx.nodes import sums as onnx_sums
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
-from netproof.formats.onnx.quantized.read import Deployed, is_quantized, read_quantized
+from netproof.formats.onnx.quantized.deployed import Deployed
+from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
 from netproof.formats.onnx.several import as_network, check_shapes, is_several, wanted_outputs
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
 from netproof.formats.onnx.types import check_types
