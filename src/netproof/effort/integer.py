@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netproof.graph.budget import Budget
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -39,6 +41,7 @@ class IntegerEffort:
     dive_from : a dive begins where this many times as many subproblems are open as it takes: the best of them say something
     restart : subproblems of a case after which its search begins anew with tighter ranges; half as many with envelopes, as each
         takes longer
+    bounded : what subproblems that are bounded at a time may keep in memory
     first_dive : seconds of work after which dives begin, without waiting for a restart, where there are envelopes: subproblems
         are few then
     """
@@ -51,6 +54,7 @@ class IntegerEffort:
     dive_from: int = 4
     restart: int = 256
     first_dive: float = 0.3
+    bounded: Budget = Budget(256 << 20, whole=True)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class IntegerAttackEffort:
     Attributes
     ----------
     starts_per_case, most_starts : starting points of the attack that goes from corner to corner
+    corners : what a step of it may keep in memory
+    replayed : and what replaying points may
     align_starts, align_chains : distinct corners that alignment starts from, and chains it runs
     align_steps : annealing steps of the first round; the later ones have twice the steps and the chains
     roundings, descents, descent_steps : roundings of each real point, points to descend from, and steps
@@ -94,6 +100,8 @@ class IntegerAttackEffort:
 
     starts_per_case: int = 32
     most_starts: int = 512
+    corners: Budget = Budget(384 << 20, whole=True, size=4)
+    replayed: Budget = Budget(256 << 20, whole=True)
     align_starts: int = 8
     align_chains: int = 32
     align_steps: int = 1000
