@@ -67,7 +67,7 @@ class Plan:
             self.lower, self.upper = lower, upper
             self.output = len(graph.nodes) - 1 if output is None else output
             check_exact(graph, lower, upper, source)
-            self._low, self._high = _ranges(graph, lower, upper)
+            self._low, self._high = ranges_of(graph, lower, upper)
             self._needed = _needed(graph, self.output)
             self.steps: dict[int, tuple[Step, tuple[int, ...]]] = {}
             self._words: list[str] = []
@@ -204,7 +204,7 @@ class Plan:
         return last
 
 
-def _ranges(graph: Graph, lower: Tensor, upper: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def ranges_of(graph: Graph, lower: Tensor, upper: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """The least and the largest value of every feature by intervals, whole numbers."""
     low, high = [lower], [upper]
     for node in graph.nodes[1:]:
