@@ -61,10 +61,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "formats": _QUERIES | {"property"},
     "certificate": _QUERIES | {"formats", "property", "local_robustness", "perturbations", "inference"},
     "bounds": _GRAPHS | {"effort"},
-    "conditions": _QUERIES | {"bounds"},
+    "conditions": _QUERIES | {"property", "bounds"},
     "attack": _BOUNDS,
     "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
+    "agreement": _ENGINE,
     "benchmarks": _QUERIES | {"local_robustness", "formats"},
     "making": _ENGINE | {"formats", "benchmarks"},
     "asking": _ENGINE | {"formats", "benchmarks"},
@@ -76,10 +77,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": _ENGINE | {"formats", "asking"},
     "demo": _ENGINE | {"formats", "report"},
     "cli": _ENGINE
-    | {"formats", "benchmarks", "making", "certificate", "runs", "measure", "report", "demo", "training", "asking"},
+    | {
+        "formats",
+        "benchmarks",
+        "making",
+        "certificate",
+        "runs",
+        "measure",
+        "report",
+        "demo",
+        "training",
+        "asking",
+        "agreement",
+    },
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
-    "__init__": _ENGINE | {"formats", "certificate"},
+    "__init__": _ENGINE | {"formats", "certificate", "agreement"},
 }
 
 

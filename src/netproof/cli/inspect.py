@@ -22,6 +22,7 @@ def inspect(
     bias_integer_bits: o.BiasIntegerBits = None,
     activation_integer_bits: o.ActivationIntegerBits = None,
     runtime: o.Runtime = None,
+    shapes: o.Shapes = None,
     as_json: o.Json = False,
 ) -> None:
     """Show a network as netproof reads it."""
@@ -29,7 +30,7 @@ def inspect(
     from netproof.cli.terminal.output import print_json
 
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
-    document = _to_json(read_network(network, widths, runtime))
+    document = _to_json(read_network(network, widths, runtime, o.shapes_of(shapes)))
     if as_json:
         print_json(document)
     else:

@@ -75,7 +75,11 @@ class Near:
 
     def classes(self, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first largest output of inputs ``[N, n_input]``, ``[N]``."""
-        return self._plan.classes(inputs)
+        return np.asarray(self.outputs(inputs).argmax(1), np.int64)
+
+    def outputs(self, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The output of inputs ``[N, n_input]``, ``[N, n_output]``."""
+        return self._plan.outputs(inputs)
 
 
 class Plan:
@@ -325,7 +329,9 @@ def _total(operator: Convolution) -> Step | None:
 
     def step(values: list[Held]) -> Held:
         numbers = values[0].numbers
-        total = numbers.reshape(len(numbers), operator.samples, places) if numbers.ndim == 2 else numbers.flatten(2)
+        # Of four axes the second can be something else than the samples: what an index map turned.
+        apart = numbers.ndim == 4 and numbers.shape[1] == operator.samples
+        total = numbers.flatten(2) if apart else numbers.reshape(len(numbers), operator.samples, places)
         exact = torch.int32 if values[0].is_bytes else torch.float64
         return Held(total.sum(2, dtype=exact), values[0].low * places)
 

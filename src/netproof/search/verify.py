@@ -19,6 +19,7 @@ from typing import overload
 
 import torch
 
+from netproof.conditions.evaluated import as_evaluated
 from netproof.device import check_device
 from netproof.effort.questions import PARTS
 from netproof.errors import InputError, QueryError
@@ -238,7 +239,7 @@ def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
     _begun(query)
     if query.misclassified:
         return _told(query, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation"))
-    return _told(query, confirmed(query, decide(query, settings)))
+    return _told(query, confirmed(query, decide(as_evaluated(query), settings)))
 
 
 def _begun(query: Query) -> None:
