@@ -64,8 +64,9 @@ def check(
     network. Sample, radius and bit widths are those that the certificate states; the
     options say which they have to be.
     """
-    from netproof.cli.arguments.samples import Samples, read_network
+    from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import print_json
+    from netproof.formats.images.samples import Samples
 
     given = [option is not None for option in (images, labels, index)]
     if any(given) and not all(given):
@@ -199,7 +200,7 @@ def _to_json(checked: Checked, certificate: Path, index: int | None, property_: 
 
     import torch
 
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.version import netproof_version
 
     query, content = checked.query, checked.certificate

@@ -26,7 +26,7 @@ def inspect(
     as_json: o.Json = False,
 ) -> None:
     """Show a network as netproof reads it."""
-    from netproof.cli.arguments.samples import read_network
+    from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import print_json
 
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
@@ -38,7 +38,7 @@ def inspect(
 
 
 def _to_json(network: Network) -> dict[str, object]:
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
 
     accumulators = _accumulators(network)
     nodes: list[dict[str, object]] = []

@@ -248,7 +248,7 @@ def _counterexample(result: Result) -> str:
 
 
 def _to_json(network: Network, property_: Path, result: Result) -> dict[str, object]:
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import finite
     from netproof.formats.counterexample import decimal
 

@@ -15,14 +15,14 @@ from __future__ import annotations
 import functools
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
-from netproof.runs.job import Job
-from netproof.runs.solve import Answered, failed, solve
+from netproof.runs.job import Answered, Job
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -32,6 +32,8 @@ PREFIX = "dask://"
 _CONNECT, _WORKERS = 10.0, 30.0
 #: shares for each worker, so that none is idle for long at the end; instances in one, at the most
 _SHARES, _LARGEST_SHARE = 8, 32
+#: what says nothing of a task: the connection, or a result that went with its worker
+_PASSING = (OSError, TimeoutError, CancelledError)
 _AGAIN = "start it again and run the same command again: it resumes"
 
 
@@ -53,7 +55,7 @@ def check_scheduler(address: str) -> str:
 def solve_on_scheduler(
     job: Job, instances: Sequence[Instance], address: str, hashes: Mapping[str, str]
 ) -> Iterator[Answered]:
-    """Like :func:`netproof.runs.solve.solve`, by the workers of a scheduler.
+    """Like :meth:`netproof.runs.job.Job.solve`, by the workers of a scheduler.
 
     Parameters
     ----------
@@ -116,32 +118,34 @@ def _answers(
         submit(tuple(instances[start : start + size]))
     for future in queue:
         share = waiting.pop(future.key)
-        error = _error_of(future, address, len(waiting) + 1)
-        if error is None:
-            found = future.result()
-            if isinstance(found, _Unusable):
-                raise InputError(found.source, found.problem, found.hint)
-            yield from found
+        ended = _ended(future)
+        if isinstance(ended, _Unusable):
+            raise InputError(ended.source, ended.problem, ended.hint)
+        if isinstance(ended, list):
+            yield from ended
+        elif client.status != "running":
+            raise InputError("--scheduler", f"{address} went away, with {len(waiting) + 1} shares open", _AGAIN)
+        elif ended is None or isinstance(ended, _PASSING):
+            # Its worker was lost between doing it and being asked: it is done once more.
+            submit(share)
         elif len(share) > 1:
             for instance in share:
                 submit((instance,))
         else:
-            yield failed(
-                share[0], f"its worker died, or failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            )
+            said = f"{type(ended).__name__}: {' '.join(str(ended).split())[:200]}"
+            yield job.failed(share[0], f"its worker died, or failed: {said}")
         future.release()
 
 
-def _error_of(future: Future, address: str, left: int) -> BaseException | None:
-    """What a task ended with, None where it ended well; raises :class:`InputError` where the scheduler is gone."""
-    from concurrent.futures import CancelledError as Cancelled
-
+def _ended(future: Future) -> list[Answered] | _Unusable | BaseException | None:
+    """What a task gave, or what it ended with; None where that is lost."""
     try:
+        if future.status == "finished":
+            found: list[Answered] | _Unusable = future.result(timeout=_CONNECT)
+            return found
         error: BaseException | None = future.exception(timeout=_CONNECT)
-    except (Cancelled, OSError, TimeoutError) as gone:
-        error = gone
-    if future.status in ("cancelled", "lost") or isinstance(error, (Cancelled, OSError, TimeoutError)):
-        raise InputError("--scheduler", f"{address} went away, with {left} shares open", _AGAIN)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
+        return error
     return error
 
 
@@ -165,7 +169,7 @@ def _answer(sent: bytes, share: Sequence[Instance]) -> list[Answered] | _Unusabl
         return _Unusable(error.source, error.problem, error.hint)
     except NetproofError as error:
         return _Unusable("a worker", str(error), "check its data")
-    return list(solve(opened, share, job))
+    return list(job.solve(opened, share))
 
 
 @functools.lru_cache(maxsize=2)

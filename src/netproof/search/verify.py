@@ -170,13 +170,13 @@ def decide_with(
             yield position, _ask(Question.of(question), _by(engine), settings)
 
 
-def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
-    """What bounds at the root and a quick attack can tell of an integer query: a verdict, or ``unknown``."""
+def settle_quickly(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
+    """What CROWN and a quick attack can tell of an integer query: a verdict, or ``unknown``."""
     if query.misclassified:
         return Verdict.MISCLASSIFIED, None
     from netproof.search.integer import decide
 
-    verdict, witness = decide.settle_at_root(query, settings)
+    verdict, witness = decide.settle_quickly(query, settings)
     result = confirmed(query, Result(verdict, 0.0, "attack", witness=witness))
     return result.verdict, result.witness
 

@@ -11,6 +11,7 @@ from netproof.cli.arguments import options as o
 from netproof.cli.arguments.groups import command_group
 from netproof.cli.bench.export import export
 from netproof.cli.bench.generate import generate
+from netproof.cli.bench.radius import radius
 from netproof.cli.bench.scale import scale
 from netproof.cli.bench.table import table
 from netproof.cli.bench.watch import watch
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 app = command_group("Run published benchmarks, export them, and make new ones.")
 app.command()(export)
 app.command()(generate)
+app.command()(radius)
 app.command()(scale)
 app.command()(table)
 app.command()(watch)
@@ -128,7 +130,7 @@ def run(
     benchmark.check(folders)  # first things first: without its files there is no run
     published = _published(benchmark, folders)
     recorded = 0
-    written = []
+    written: list[Certified] = []
 
     def standing() -> str:
         return f": {recorded} more instances are on record in {folder}; run the same command again to go on"
@@ -169,8 +171,7 @@ def run(
                     assert isinstance(event, RunStep)
                     count(event.row.verdict)
                     recorded += 1
-                    if event.certified is not None:
-                        written.append(event.certified)
+                    written += event.certified
         events.close()
     if certifying is not None:
         typer.echo(_certified(written, certifying), err=True)
