@@ -90,7 +90,8 @@ class IntegerAttackEffort:
     ----------
     starts_per_case, most_starts : starting points of the attack that goes from corner to corner
     align_starts, align_chains : distinct corners that alignment starts from, and chains it runs
-    align_steps, align_doublings : annealing steps of the first round, and how often the next ones have twice as many as the last
+    align_steps, align_doublings : annealing steps of the first rounds, and how often later ones have twice as many
+    align_soft : the share of these after which most rounds end
     roundings, descents, descent_steps : roundings of each real point, points to descend from, and steps
     temperatures : one chain in so many runs at each; which one finds a witness depends on the network
     proposals : of a chain, in each step
@@ -102,8 +103,9 @@ class IntegerAttackEffort:
     most_starts: int = 512
     align_starts: int = 8
     align_chains: int = 32
-    align_steps: int = 250
-    align_doublings: int = 5
+    align_steps: int = 1000
+    align_doublings: int = 3
+    align_soft: float = 0.3
     roundings: int = 4
     descents: int = 4
     descent_steps: int = 40
