@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ Number: TypeAlias = int | float | Fraction | Decimal | str
 _DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,3})?", re.IGNORECASE)
 _QUOTIENT = re.compile(r"[+-]?\d{1,40}\s*/\s*\d{1,40}")
 _SIZE = "use images of the data set the network was trained on"
+#: disjuncts of a condition on the first several classes; more are refused
+_MOST_CASES = 4096
 
 
 @on_own_terms
@@ -43,6 +46,8 @@ def robustness(
     mean: Number | Sequence[Number] | None = None,
     std: Number | Sequence[Number] | None = None,
     clip: tuple[Number, Number] | None = None,
+    target: int | None = None,
+    top: int = 1,
     name: str = "",
 ) -> Query:
     """Can the class of an image change where every input moves by at most a radius (local robustness, maximum norm)?
@@ -69,14 +74,18 @@ def robustness(
         its last where only that fits; of a flat image those of the network's input
     clip : the least and the largest value that ``scale * value`` can have, to which the box is cut (real networks);
         by default the range of grey levels for 8-bit images, and no limit for others
+    target : ask whether the class can become this one, instead of any other
+    top : ask whether the label can leave the ``top`` first classes, instead of the first: whether so many others can beat it
     name : how reports and results call it; by default it says the radius
 
     Raises
     ------
     QueryError : wrong size, values outside the input range, no such label, a negative radius or one that is no number, a
-        fraction of a grey level, arguments that belong to the other kind of network
+        fraction of a grey level, arguments that belong to the other kind of network; a target that is the label or no
+        output, a ``top`` that is not below the number of outputs or has more than 4096 cases, or both
     """
     name = name or ("box" if radius is None else f"radius {radius}")
+    goal = _Goal.of(network, label, target, top, name)
     if (radius is None) == (box is None):
         problem = "has neither a radius nor a box" if radius is None else "has a radius and a box"
         raise QueryError(name, problem, "give one of the two")
@@ -89,10 +98,10 @@ def robustness(
     if box is not None:
         if stated:
             raise QueryError(name, "the box is in the network's own inputs", f"leave {', '.join(stated)} out")
-        return _in_box(network, image, box, label, name)
+        return _in_box(network, image, box, goal, name)
     assert radius is not None
     if integer:
-        return _of_integers(network, image, label, radius, name)
+        return _of_integers(network, image, goal, radius, name)
     if scale is None and _is_8_bit(image):
         raise QueryError(
             name,
@@ -100,12 +109,98 @@ def robustness(
             'give scale="1/255" for inputs and a radius from 0 to 1, scale=1 for grey levels as they are',
         )
     pixels = _Pixels.of(network, image, scale, mean, std, clip, name)
-    return _of_real_numbers(network, pixels, label, radius, name)
+    return _of_real_numbers(network, pixels, goal, radius, name)
 
 
-def _of_integers(network: Network, image: ArrayLike | Tensor, label: int, radius: Number, name: str) -> Query:
+def distance(
+    network: Network,
+    image: ArrayLike | Tensor,
+    point: Sequence[Fraction],
+    *,
+    scale: Number | None = None,
+    mean: Number | Sequence[Number] | None = None,
+    std: Number | Sequence[Number] | None = None,
+    clip: tuple[Number, Number] | None = None,
+) -> Fraction:
+    """How far an input is from an image, exactly, in the unit of a radius (maximum norm; networks over the real numbers).
+
+    ``point`` is ``[n_input]``; the other arguments and what is raised are as for :func:`robustness`.
+    """
+    pixels = _Pixels.of(network, image, scale, mean, std, clip, "distance")
+    moves: list[Fraction] = [
+        abs(value * pixels.std[channel] + pixels.mean[channel] - pixels.scale * Fraction(level))
+        for value, channel, level in zip(point, pixels.channel.tolist(), pixels.values.tolist(), strict=True)
+    ]
+    return max(moves)
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """What a witness has to do to the class.
+
+    Attributes
+    ----------
+    label : the image's class
+    cases : disjuncts, each a conjunction of pairs ``(a, b)``: output ``a`` comes before output ``b``
+    top : how many first classes the label is to be among
+    plain : whether any other class will do
+    """
+
+    label: int
+    cases: tuple[tuple[tuple[int, int], ...], ...]
+    top: int
+    plain: bool
+
+    @classmethod
+    def of(cls, network: Network, label: int, target: int | None, top: int, name: str) -> _Goal:
+        """The goal of these arguments; raises :class:`QueryError`."""
+        number, outputs = whole_number(label), network.outputs
+        if number is None or not 0 <= number < outputs:
+            raise QueryError(
+                name,
+                f"label {label} is not an output of the network ({outputs} outputs)",
+                "check that labels and network belong together",
+            )
+        rivals = [rival for rival in range(outputs) if rival != number]
+        first = whole_number(top)
+        if first is None or not (1 <= first < outputs or first == 1):
+            raise QueryError(name, f"top is {top} of {outputs} outputs", f"give 1 to {max(outputs - 1, 1)}")
+        if target is None:
+            count = math.comb(len(rivals), first)
+            if count > _MOST_CASES:
+                problem = f"top {top} of {outputs} outputs has {count} cases, more than {_MOST_CASES}"
+                raise QueryError(name, problem, "give a smaller top")
+            cases = tuple(
+                tuple((rival, number) for rival in chosen) for chosen in itertools.combinations(rivals, first) if chosen
+            )
+            return cls(number, cases, first, first == 1)
+        aim = whole_number(target)
+        if first != 1:
+            raise QueryError(name, "has a target and a top", "give one of the two")
+        if aim is None or aim not in rivals:
+            problem = f"the target {target} is the label itself or no output of the network ({outputs} outputs)"
+            raise QueryError(name, problem, "give another class")
+        return cls(number, (tuple((aim, other) for other in range(outputs) if other != aim),), 1, False)
+
+    def condition(self, network: Network) -> tuple[Conjunction, ...]:
+        """One conjunction per case; a network of one output has none."""
+        dtype, ties_count = network.lower.dtype, network.graph.arithmetic is Arithmetic.REAL
+        found = []
+        for pairs in self.cases:
+            first, second = (torch.tensor(side) for side in zip(*pairs, strict=True))
+            unit = torch.eye(network.outputs, dtype=dtype)
+            margins = torch.tensor([float(not ties_count and a > b) for a, b in pairs], dtype=dtype)
+            found.append(Conjunction(unit[first] - unit[second], margins))
+        return tuple(found)
+
+    @property
+    def exact(self) -> tuple[tuple[LinearConstraint, ...], ...]:
+        """The same for a network over the real numbers, with exact numbers."""
+        return tuple(tuple(_lead(*pair) for pair in pairs) for pairs in self.cases)
+
+
+def _of_integers(network: Network, image: ArrayLike | Tensor, goal: _Goal, radius: Number, name: str) -> Query:
     pixels = _integer_image(network, image, name)
-    coefficients, margins = _leads(network, label, name)
     levels = whole_number(radius)
     if levels is None or levels < 0:
         raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
@@ -115,9 +210,10 @@ def _of_integers(network: Network, image: ArrayLike | Tensor, label: int, radius
         network=network,
         lower=torch.maximum(pixels - reach, network.lower),
         upper=torch.minimum(pixels + reach, network.upper),
-        condition=_condition(coefficients, margins),
+        condition=goal.condition(network),
         name=name,
-        about=Sample(pixels, int(label), levels),
+        # The radius says the whole question only where any other class will do.
+        about=Sample(pixels, goal.label, levels if goal.plain else None, top=goal.top),
     )
 
 
@@ -137,7 +233,7 @@ def _in_box(
     network: Network,
     image: ArrayLike | Tensor,
     box: tuple[ArrayLike | Tensor, ArrayLike | Tensor],
-    label: int,
+    goal: _Goal,
     name: str,
 ) -> Query:
     if network.graph.arithmetic is Arithmetic.INTEGER:
@@ -145,55 +241,29 @@ def _in_box(
     else:
         pixels = _tensor(image).double().reshape(-1)
     lower, upper = (_tensor(end).to(network.lower.dtype).reshape(-1) for end in box)
-    condition = _condition(*_leads(network, label, name))
-    return Query(network, lower, upper, condition, name, Sample(pixels, int(label)))
+    return Query(network, lower, upper, goal.condition(network), name, Sample(pixels, goal.label, top=goal.top))
 
 
-def _of_real_numbers(network: Network, pixels: _Pixels, label: int, radius: Number, name: str) -> Query:
-    coefficients, margins = _leads(network, label, name)
+def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Number, name: str) -> Query:
     reach = exact_number(radius)
     if reach is None or reach < 0:
         problem = f"the radius is {radius}"
         raise QueryError(name, problem, 'give a number, 0 or more: 0.01, Fraction(2, 255) or "2/255"')
     inputs, exact = pixels.around(reach)
     lower, upper = exact.outer
-    rivals = [rival for rival in range(network.outputs) if rival != label]
-    beaten = tuple((_lead(rival, int(label)),) for rival in rivals)
     return Query(
         network=network,
         lower=torch.from_numpy(lower.copy()),
         upper=torch.from_numpy(upper.copy()),
-        condition=_condition(coefficients, margins),
+        condition=goal.condition(network),
         name=name,
-        about=Sample(inputs, int(label), part=PropertyPart(exact, beaten)),
+        about=Sample(inputs, goal.label, part=PropertyPart(exact, goal.exact), top=goal.top),
     )
 
 
 def _lead(rival: int, label: int) -> LinearConstraint:
     terms = ((rival, Fraction(1)), (label, Fraction(-1)))
     return LinearConstraint((), tuple(sorted(terms)), Fraction(0))
-
-
-def _leads(network: Network, label: int, name: str) -> tuple[Tensor, Tensor]:
-    """Coefficients of every other output's lead over the label's, ``[n_output - 1, n_output]``, and the leads that beat it."""
-    number = whole_number(label)
-    if number is None or not 0 <= number < network.outputs:
-        raise QueryError(
-            name,
-            f"label {label} is not an output of the network ({network.outputs} outputs)",
-            "check that labels and network belong together",
-        )
-    dtype = network.lower.dtype
-    rivals = [rival for rival in range(network.outputs) if rival != number]
-    coefficients = torch.eye(network.outputs, dtype=dtype)[rivals]
-    coefficients[:, number] = -1.0
-    ties_lose = network.graph.arithmetic is Arithmetic.INTEGER
-    return coefficients, torch.tensor([float(ties_lose and rival > number) for rival in rivals], dtype=dtype)
-
-
-def _condition(coefficients: Tensor, margins: Tensor) -> tuple[Conjunction, ...]:
-    """One disjunct per rival; a network of one output has none."""
-    return tuple(Conjunction(row[None], margin[None]) for row, margin in zip(coefficients, margins, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -33,6 +33,8 @@ __all__ = [
 
 #: constraints are exact with bits to spare for the multipliers' grid
 _LARGEST_CONSTRAINT = float(2**44)
+#: a few megabytes of the condition's numbers are looked at together
+_NUMBERS_TOGETHER = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +53,9 @@ class Conjunction:
 
     def __post_init__(self) -> None:
         for name in ("coefficients", "threshold", "input_coefficients", "strict"):
-            if isinstance(getattr(self, name), Tensor):
-                object.__setattr__(self, name, plain(getattr(self, name)))
+            given = getattr(self, name)
+            if isinstance(given, Tensor) and (own := plain(given)) is not given:
+                object.__setattr__(self, name, own)
 
     def holds(self, y: Tensor, x: Tensor | None = None) -> Tensor:
         """Whether outputs ``[..., n_output]`` of inputs ``[..., n_input]`` meet every constraint: ``[...]`` bool."""
@@ -87,12 +90,14 @@ class Sample:
         box (integer networks); None elsewhere
     part : box and condition with exact numbers, where those of the query are rounded outward (a radius around an image of a
         real network); None where the query's own are what is meant
+    top : how many of the first classes the label is to be among
     """
 
     image: Tensor
     label: int
     radius: int | None = None
     part: PropertyPart | None = None
+    top: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", plain(self.image))
@@ -133,7 +138,7 @@ class Query:
                 self.name, "the condition has no conjunction, so that nothing is asked", "give at least one"
             )
         if self.network.order_only:
-            self._check_order()
+            self._settle_order()
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             self._check_integers()
             object.__setattr__(self, "condition", tuple(c.over_integers() for c in self.condition))
@@ -167,6 +172,8 @@ class Query:
             raise QueryError(self.name, "the input box has an end that is infinite", "bound every input")
         for conjunction in self.condition:
             self._check_conjunction(conjunction)
+        if not all(bool(torch.isfinite(numbers).all()) for numbers in self._numbers()):
+            raise QueryError(self.name, "a constraint has a number that is NaN or infinite", "give finite numbers")
         sample = self.sample
         if sample is not None and sample.image.shape != size:
             raise QueryError(
@@ -197,8 +204,6 @@ class Query:
                 f"on {self.network.inputs} inputs",
                 "give one row per constraint and one column per network input, as float64",
             )
-        if not all(bool(torch.isfinite(t).all()) for t in (matrix, inputs, right) if t is not None):
-            raise QueryError(self.name, "a constraint has a number that is NaN or infinite", "give finite numbers")
         strict = conjunction.strict
         if strict is not None and (strict.shape != right.shape or strict.dtype != torch.bool):
             raise QueryError(
@@ -207,10 +212,39 @@ class Query:
                 "give one bool per constraint",
             )
 
+    def _numbers(self) -> Iterator[Tensor]:
+        """Every number of the condition, in few tensors: a disjunct each would cost more than what is looked at."""
+        together: list[Tensor] = []
+        size = 0
+        for conjunction in self.condition:
+            for part in (conjunction.coefficients, conjunction.input_coefficients, conjunction.threshold):
+                if part is None:
+                    continue
+                if part.numel() > _NUMBERS_TOGETHER:
+                    yield part
+                else:
+                    together.append(part.reshape(-1))
+                    size += part.numel()
+            if size > _NUMBERS_TOGETHER:
+                yield torch.cat(together)
+                together, size = [], 0
+        if together:
+            yield torch.cat(together)
+
+    def _settle_order(self) -> None:
+        """Ask about the network with its softmax where the order of its operands does not answer."""
+        try:
+            self._check_order()
+        except QueryError:
+            if self.network.complete is None:
+                raise
+            object.__setattr__(self, "network", self.network.complete)
+
     def _check_order(self) -> None:
         """Without the final softmax only the order of outputs is the file's; of one that gives codes, only the class."""
         network = self.network
-        if network.same_class is not None and (self.sample is None or not network.same_class):
+        of_class = self.sample is not None and self.sample.top == 1
+        if network.same_class is not None and not (of_class and network.same_class):
             what = "its outputs" if network.same_class else "its class"
             raise QueryError(
                 self.name,
@@ -318,7 +352,9 @@ class Query:
         part = self.part
         if part is not None:
             return part.holds(x, y)
-        ends = zip(self.lower.tolist(), x, self.upper.tolist(), strict=True)
+        # Whole numbers compare exactly with floats, and faster than fractions do.
+        values = (value.numerator if value.denominator == 1 else value for value in x)
+        ends = zip(self.lower.tolist(), values, self.upper.tolist(), strict=True)
         return all(low <= value <= high for low, value, high in ends) and any(
             _holds_exactly(conjunction, x, y) for conjunction in self.condition
         )
@@ -340,9 +376,16 @@ class Query:
 
     @property
     def misclassified(self) -> bool:
-        """True where the query has no meaning because the sample itself is classified wrongly."""
+        """True where the query has no meaning because the sample itself is classified wrongly.
+
+        That is where its label is not among the first classes that it is to stay in. Of equal outputs the first comes first.
+        """
         sample = self.sample
-        return sample is not None and self.prediction != sample.label
+        if sample is None or sample.top == 1:
+            return sample is not None and self.prediction != sample.label
+        y = self.network.graph.evaluate(sample.image)
+        before = (y > y[sample.label]) | ((y == y[sample.label]) & (torch.arange(len(y)) < sample.label))
+        return int(before.sum()) >= sample.top
 
 
 def sample_of(query: Query) -> Sample:

@@ -99,7 +99,7 @@ def test_help_states_the_scheme_defaults(cli):
         (("--threads", 0), ("--threads", "give 1 to")),
         (("--bits", 60), ("bits is 60", "0 to 16")),
         (("--bits", 4, "--weight-integer-bits", 5), ("weight_integer_bits is 5", "only 4 bits")),
-        (("--eps", "two"), ("--eps", "see 'netproof robust --help'")),
+        (("--eps", "two"), ("--eps", "2/255", "2grey")),
         (("--epsilon", 2), ("--epsilon", "see 'netproof robust --help'")),
         (("--witness", "/nonexistent-folder/w.json"), ("/nonexistent-folder/w.json", "no folder")),
         (("--images", "nothing.idx"), ("nothing.idx", "no such", "check the path")),

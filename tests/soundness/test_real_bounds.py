@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -144,8 +145,7 @@ def test_bounds_by_tiles_are_those_of_the_whole_graph(monkeypatch, seed):
     center = torch.rand(2, graph.input.size, generator=generator).double()
     region = box_region(graph, center - 0.1, center + 0.1)
     whole = refine_ranges(graph, region)
-    monkeypatch.setattr(tiles, "_ROWS", 1)
-    monkeypatch.setattr(tiles, "_WORK", 1)
+    monkeypatch.setattr(tiles, "REFINE", replace(tiles.REFINE, tile_rows=1, tile_work=1))
     last = graph.nodes[graph.activations[-1]].operands[0]
     assert len(tiles.groups(graph, last, torch.arange(graph.nodes[last].size))) > 4
     tiled = refine_ranges(graph, region)
@@ -177,8 +177,7 @@ def test_no_crop_is_made_after_the_deadline(monkeypatch):
         cuts.append(what)
         return tiles.cut(*what)
 
-    monkeypatch.setattr(tiles, "_ROWS", 1)
-    monkeypatch.setattr(tiles, "_WORK", 1)
+    monkeypatch.setattr(tiles, "REFINE", replace(tiles.REFINE, tile_rows=1, tile_work=1))
     monkeypatch.setattr(refine, "cut", counted)
     monkeypatch.setattr(refine, "in_threads", lambda function, parts, threads: [function(part) for part in parts])
     # Time is up as soon as three crops have been made.

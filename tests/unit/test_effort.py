@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from netproof.effort import integer, questions, real
+from netproof.effort import bounding, integer, questions, real
 from netproof.graph.budget import Budget
 
 MIB = 1 << 20
@@ -39,7 +39,6 @@ PINNED = {
         "most_cuts": 20,
         "paces": (32.0, 64.0, 128.0),
         "most": 0.3,
-        "most_with_envelopes": 0.5,
         "least": 0.05,
         "descent_every": 4,
     },
@@ -150,11 +149,71 @@ PINNED = {
         "batch": 64,
         "look_ahead": 8,
     },
+    "END": {
+        "root_steps": 20,
+        "steps": 1,
+        "leaf_steps": 60,
+        "look_ahead": 4,
+        "judged": 8,
+        "hope": 2,
+        "first": 8,
+        "last": 16384,
+        "batch": Budget(256 * MIB, least=8, most=512),
+        "tensors": 12,
+        "near": 0.02,
+        "margin": 1e-05,
+    },
+    "INTERIOR": {
+        "start": 0.01,
+        "step_fraction": 0.98,
+        "close": 0.25,
+        "largest": 256,
+    },
+    "MIXTURE": {
+        "steps": 30,
+        "crown_steps": 11,
+        "length": 0.5,
+        "rates": bounding.Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12, compact=0.2),
+    },
+    "RANGE_STEPS": {
+        "length": 0.02,
+        "rates": bounding.Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25),
+    },
+    "RATIONAL": {
+        "numbers": 4000,
+        "entries": 1 << 20,
+        "products": 200_000,
+        "pivots": 400,
+    },
+    "REFINE": {
+        "batch": Budget(32 * MIB, least=8),
+        "alpha_batch": Budget(64 * MIB, least=8),
+        "tensors": 6,
+        "far": 64.0,
+        "layer_share": 0.4,
+        "tile_rows": 64,
+        "tile_work": 1_000_000,
+        "few_inputs": 64,
+    },
+    "SCORE": {
+        "between": 0.001,
+    },
+    "SIGN_STEPS": {
+        "lengths": (0.1, 0.05, 0.1),
+        "rates": bounding.Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-08, compact=0.2),
+    },
+    "TIGHTEN": {
+        "batch": Budget(1024 * MIB, most=4096, whole=True),
+        "tensors": 40,
+        "program_rows": 64,
+        "program_iterations": 20,
+        "program_close": 0.002,
+    },
 }
 
 
 def values() -> dict[str, object]:
-    modules = (questions, integer, real)
+    modules = (questions, integer, real, bounding)
     named = {name: value for module in modules for name, value in vars(module).items() if name.isupper()}
     return {**named, "Effort": integer.Effort()}
 

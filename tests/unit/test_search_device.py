@@ -102,7 +102,7 @@ def both(ask):
 @pytest.fixture
 def few_splits(monkeypatch):
     """Searches for ends of ranges that come to their end soon, whatever the time."""
-    monkeypatch.setattr(end_search, "_LAST_MOST", 8)
+    monkeypatch.setattr(end_search, "END", replace(end_search.END, last=8))
 
 
 def equal(one: Region, other: Region) -> bool:

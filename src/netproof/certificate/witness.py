@@ -12,6 +12,7 @@ from netproof.certificate import bundle
 from netproof.certificate.bundle import Bundle, decode_bundle
 from netproof.certificate.contents import Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.format import MEMORY, decode
+from netproof.certificate.sets import SetCertificate, is_set_document, set_certificate_from
 from netproof.errors import CertificateError
 from netproof.files.opened import read_bytes
 
@@ -43,11 +44,14 @@ class WitnessDocument:
     largest_change: int
 
 
-def read_evidence(path: str | Path, *, memory: int = MEMORY) -> Certificate | Bundle | WitnessDocument:
-    """Read a certificate, one of several parts, or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
+def read_evidence(path: str | Path, *, memory: int = MEMORY) -> Certificate | Bundle | WitnessDocument | SetCertificate:
+    """Read a certificate, one of several parts or of a finite set, or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
     data = read_bytes(path, "certificate")
     if data[:64].lstrip().startswith(b"{"):
-        return decode_witness(data, str(path))
+        document = _parsed(data, str(path))
+        if is_set_document(document):
+            return set_certificate_from(document, str(path))
+        return _witness(document, str(path))
     if data.startswith(bundle.SIGNATURE):
         return decode_bundle(data, str(path), memory=memory)
     return decode(data, str(path), memory=memory)
@@ -55,21 +59,31 @@ def read_evidence(path: str | Path, *, memory: int = MEMORY) -> Certificate | Bu
 
 def decode_witness(data: bytes, source: str = "witness") -> WitnessDocument:
     """The document in ``data``; raises :class:`CertificateError` where it is none, or incomplete."""
+    return _witness(_parsed(data, source), source)
+
+
+def _parsed(data: bytes, source: str) -> Any:
     if len(data) > _LONGEST:
         raise CertificateError(source, f"is longer than {_LONGEST} bytes", _HINT)
     try:
-        document = json.loads(
+        return json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_object,
             parse_int=_integer,
             parse_float=_refuse,
             parse_constant=_refuse,
         )
-        return _document(document)
     except _UnfitError as error:
         raise CertificateError(source, f"is no usable witness: {error}", _HINT) from None
     except (ValueError, RecursionError):
         raise CertificateError(source, "is neither a certificate nor a JSON document", _HINT) from None
+
+
+def _witness(document: object, source: str) -> WitnessDocument:
+    try:
+        return _document(document)
+    except _UnfitError as error:
+        raise CertificateError(source, f"is no usable witness: {error}", _HINT) from None
 
 
 class _UnfitError(Exception):
@@ -117,6 +131,7 @@ def _document(document: object) -> WitnessDocument:
         arrays=arrays_of(image=image, witness=moved),
         name=document["query"] if isinstance(document.get("query"), str) else "",
         producer=f"netproof {document['netproof']}" if isinstance(document.get("netproof"), str) else "",
+        runtime=document["runtime"] if isinstance(document.get("runtime"), str) else "",
     )
     if len(image) != len(moved):
         raise _UnfitError("'image' and 'input' are of different lengths")

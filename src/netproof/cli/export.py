@@ -9,12 +9,13 @@ import typer
 
 from netproof.cli.arguments import options as o
 from netproof.cli.arguments.groups import command_group
-from netproof.cli.robust import Eps, Index
 from netproof.cli.terminal.encoding import Without, encoding_options
 from netproof.errors import InputError
 
 app = command_group("Write queries for other tools.")
 
+Index = Annotated[int, typer.Option("--index", metavar="I", help="Which image, from 0.")]
+Eps = Annotated[int, typer.Option("--eps", metavar="E", help="Radius: how many grey levels each pixel may move.")]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")]
 
 

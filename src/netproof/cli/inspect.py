@@ -22,6 +22,7 @@ def inspect(
     bias_integer_bits: o.BiasIntegerBits = None,
     activation_integer_bits: o.ActivationIntegerBits = None,
     runtime: o.Runtime = None,
+    shapes: o.Shapes = None,
     as_json: o.Json = False,
 ) -> None:
     """Show a network as netproof reads it."""
@@ -29,7 +30,7 @@ def inspect(
     from netproof.cli.terminal.output import print_json
 
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
-    document = _to_json(read_network(network, widths, runtime))
+    document = _to_json(read_network(network, widths, runtime, o.shapes_of(shapes)))
     if as_json:
         print_json(document)
     else:
@@ -59,9 +60,17 @@ def _to_json(network: Network) -> dict[str, object]:
         "outputs": network.outputs,
         "input_range": _input_range(network),
         "notes": list(network.notes),
+        "processors": None if network.processors is None else list(network.processors),
         "parameters": sum(_parameters(node.operator) for node in network.graph.nodes),
         "nodes": nodes,
     }
+
+
+def _processors(differences: object) -> list[str]:
+    """Whether the file computes the same on every processor that its runtime is on."""
+    if not isinstance(differences, list):
+        return []
+    return [f"processors  {one}" for one in differences or ["the same on every processor, x86 and 64-bit ARM"]]
 
 
 def _parameters(operator: object) -> int:
@@ -108,6 +117,7 @@ def _render_text(document: dict[str, object]) -> str:
         f"outputs     {document['outputs']}",
         f"parameters  {document['parameters']}",
         *(f"note        {note}" for note in notes),
+        *_processors(document["processors"]),
         "",
     ]
     table = [["node", "operator", "shape", "parameters", "description"]]

@@ -1,4 +1,4 @@
-"""``netproof radius``: how far a sample is robust, exactly."""
+"""``netproof radius``: how far images of one network are robust."""
 
 from __future__ import annotations
 
@@ -7,35 +7,49 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netproof.cli.arguments import asked as a
 from netproof.cli.arguments import options as o
-from netproof.errors import InputError
 
 if TYPE_CHECKING:
-    from netproof.formats.images.samples import Samples
-    from netproof.network import Network
+    from fractions import Fraction
+
+    from netproof.asking.images import Images
     from netproof.search.radius import RadiusResult
 
-Indices = Annotated[list[int], typer.Option("--index", metavar="I", help="Which image, from 0; repeat for several.")]
 Certificates = Annotated[
     Path | None,
-    typer.Option(
-        "--certificates",
-        metavar="DIR",
-        help="Write the evidence for 'netproof check' there: the proof at the radius, the witness one further.",
-    ),
+    typer.Option("--certificates", metavar="DIR", help="Write proof and witness there, for 'netproof check'."),
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", metavar="R", help="Do not look further than this radius (default: no limit).")
+    str | None, typer.Option("--limit", metavar="R", help="Look no further, in units as --eps (default: all inputs).")
+]
+Accuracy = Annotated[
+    str | None,
+    typer.Option(
+        "--accuracy", metavar="A", help="Float networks: between proof and witness (a tenth of a grey level)."
+    ),
 ]
 
 
 def radius(
     network: o.NetworkPath,
     *,
-    images: o.ImagesPath,
-    labels: o.LabelsPath,
-    index: Indices,
+    images: a.ImagesPath,
+    labels: a.LabelsPath = None,
+    label: a.Label = None,
+    index: a.Indices = None,
+    every: a.Every = False,
     limit: Limit = None,
+    accuracy: Accuracy = None,
+    norm: a.Norm = "linf",
+    scale: a.Scale = None,
+    mean: a.Mean = None,
+    std: a.Std = None,
+    clip: a.Clip = None,
+    layout: a.Layout = None,
+    split: a.Split = "test",
+    crop: a.Crop = None,
+    unchecked: a.Unchecked = False,
     bits: o.Bits = None,
     input_bits: o.InputBits = None,
     weight_integer_bits: o.WeightIntegerBits = None,
@@ -46,94 +60,125 @@ def radius(
     seed: o.Seed = None,
     threads: o.Threads = None,
     memory: o.Memory = None,
+    device: o.Device = None,
     certificates: Certificates = None,
     as_json: o.Json = False,
 ) -> None:
     """Find the largest radius at which an image is robust.
 
-    The answer is exact: a proof at that radius, a witness one grey level further.
+    Of a network of integers exactly: a proof at that radius, a witness one grey level further. Of a float network to an accuracy.
     """
-    from netproof.cli.arguments.networks import network_document, read_network
+    from netproof.asking.reach import reach_of
+    from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import check_folder, print_json
-    from netproof.formats.images.samples import Samples
+    from netproof.errors import InputError
 
-    settings = o.settings_of(timeout, seed, proofs=certificates is not None, memory=memory)
+    settings = o.settings_of(timeout, seed, proofs=certificates is not None, memory=memory, device=device)
     o.check_threads(threads)
-    if limit is not None and limit < 0:
-        raise InputError("--limit", f"the largest radius to look at is {limit}", "give 0 or more grey levels")
+    a.check_norm(norm)
     if certificates is not None:
         check_folder(certificates, "--certificates")
-    samples = Samples.read(images, labels)
-    for one in index:
-        samples.check(one)
+    source = a.source_of(images, labels, label, split, crop, unchecked)
+    prepared = a.prepared_by(layout, scale, mean, std, clip)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     o.use_threads(threads)
-    model = read_network(network, widths, runtime)
-    samples.check_network(model)
+    asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every)
+    found_images, model = asked.images, asked.network
 
-    from netproof.certificate.make import check_certifiable
+    from netproof.device import check_device
+    from netproof.graph.graph import Arithmetic
     from netproof.search.radius import largest_radius
 
+    integer = model.graph.arithmetic is Arithmetic.INTEGER
+    check_device(settings.device, model)
     if certificates is not None:
-        check_certifiable(model, "--certificates")
-
+        asked.check_certifiable("--certificates")
+    if integer and accuracy is not None:
+        raise InputError("--accuracy", f"{network} is an integer network, whose radii are exact", "leave it out")
+    reach = None if limit is None else reach_of(limit, found_images.unit, "--limit").number
+    step = None if accuracy is None else reach_of(accuracy, found_images.unit, "--accuracy").number
     documents = []
-    for one in index:
-        label = samples.label(one)
-        found = largest_radius(model, samples.image(one, model), label, settings, limit=limit)
-        written = [] if certificates is None else _certify(model, samples, one, found, certificates)
+    for one in asked.indices:
+        found = largest_radius(
+            model, found_images.image(one), found_images.label(one), settings, limit=reach, accuracy=step,
+            **found_images.arguments,
+        )  # fmt: skip
+        written = [] if certificates is None else _certify(found_images, one, found, certificates)
         if as_json:
-            documents.append(_to_json(one, label, found) | {"certificates": [str(path) for path in written]})
+            documents.append(_to_json(found_images, one, found) | {"certificates": [str(path) for path in written]})
         else:
             # as they come: several samples can take minutes
-            typer.echo(_render_text(one, label, found))
+            typer.echo(_render_text(found_images, one, found))
             if model.runtime:
                 typer.echo(f"  integers as '{model.runtime}' computes them")
             for path in written:
                 typer.echo(f"  certificate: {path}")
     if as_json:
-        print_json({"network": network_document(model), "limit": limit, "samples": documents})
+        unit = found_images.unit.words
+        stated = reach if reach is None or integer else str(reach)
+        print_json({"network": network_document(model), "unit": unit, "limit": stated, "samples": documents})
+    elif found_images.words:
+        typer.echo(f"radii {found_images.unit.words}; {found_images.words}")
 
 
-def _certify(model: Network, samples: Samples, index: int, found: RadiusResult, folder: Path) -> list[Path]:
+def _certify(images: Images, index: int, found: RadiusResult, folder: Path) -> list[Path]:
     """Write the proof at the radius and the witness beyond; the files written."""
-    from netproof.query import Sample
+    from netproof.query import Result, Verdict
     from netproof.runs.certify import SUFFIX, write_certificate
-    from netproof.runs.radii.evidence import evidence_of
 
+    evidence: list[tuple[int | Fraction, Result]] = []
+    if found.proved is not None and found.proved.verdict is Verdict.UNSAT:
+        evidence.append((found.radius, found.proved))
+    if found.witness is not None and found.witness_radius is not None:
+        evidence.append((found.witness_radius, Result(Verdict.SAT, 0.0, "", witness=found.witness)))
     written = []
-    sample = Sample(samples.image(index, model), samples.label(index))
-    for one in evidence_of(model, sample, found, f"sample {index}"):
-        path = folder / f"sample-{index}-radius-{one.radius}{SUFFIX}"
-        write_certificate(path, one.query, one.result)
+    for reach, result in evidence:
+        path = folder / f"sample-{index}-radius-{reach}{SUFFIX}"
+        query = images.query(index, reach, name=f"sample {index}, radius {reach}")
+        write_certificate(path, query, result)
         written.append(path)
     return written
 
 
-def _to_json(index: int, label: int, found: RadiusResult) -> dict[str, object]:
+def _to_json(images: Images, index: int, found: RadiusResult) -> dict[str, object]:
+    integer = images.unit.scale is None
+
+    def number(radius: int | Fraction | None) -> int | str | None:
+        return None if radius is None else int(radius) if integer or radius == -1 else str(radius)
+
     return {
         "index": index,
-        "label": label,
-        "radius": found.radius,
+        "label": images.label(index),
+        "radius": number(found.radius),
         "exact": found.exact,
-        "witness_radius": found.witness_radius,
-        "witness": None if found.witness is None else [int(x) for x in found.witness.input.reshape(-1).tolist()],
+        "witness_radius": number(found.witness_radius),
+        "witness": None if found.witness is None else _values(found.witness.numbers, integer=integer),
         "seconds": round(found.seconds, 6),
         "queries": found.queries,
         "reason": found.reason,
     }
 
 
-def _render_text(index: int, label: int, found: RadiusResult) -> str:
+def _values(numbers: tuple[Fraction, ...], *, integer: bool) -> list[int] | list[str]:
+    from netproof.formats.counterexample import decimal
+
+    return [int(value) for value in numbers] if integer else [decimal(value) for value in numbers]
+
+
+def _render_text(images: Images, index: int, found: RadiusResult) -> str:
+    from netproof.report.answer import number_text
     from netproof.report.text import seconds_text
 
     cost = f"{seconds_text(found.seconds)}, {found.queries} quer{'y' if found.queries == 1 else 'ies'}"
-    head = f"sample {index} (label {label}): "
+    said = "" if images.labels is not None else ", the network's own class"
+    head = f"sample {index} (label {images.label(index)}{said}): "
     if found.radius < 0:
-        return f"{head}misclassified; {cost}"
-    answer = f"robust at radius {found.radius}"
+        if found.witness is not None:
+            return f"{head}robust at no radius, another output is as large; {cost}"
+        return f"{head}{'misclassified' if found.exact else f'not decided ({found.reason})'}; {cost}"
+    answer = f"robust at radius {number_text(found.radius)}"
     if found.witness_radius is not None:
-        answer += f", vulnerable at {found.witness_radius}"
+        answer += f", vulnerable at {number_text(found.witness_radius)}"
         between = "in between"
     else:
         between = "beyond"

@@ -1,4 +1,4 @@
-"""``netproof robust``: one sample, one radius."""
+"""``netproof robust``: images of one network at one radius."""
 
 from __future__ import annotations
 
@@ -7,30 +7,76 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netproof.cli.arguments import asked as a
 from netproof.cli.arguments import options as o
+from netproof.cli.sets import options as sets
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
+    from netproof.asking.reach import Reach
+    from netproof.cli.arguments.asked import Asked
     from netproof.query import Query, Result
+    from netproof.settings import Settings
 
-Index = Annotated[int, typer.Option("--index", metavar="I", help="Which image, from 0.")]
-Eps = Annotated[int, typer.Option("--eps", metavar="E", help="Radius: how many grey levels each pixel may move.")]
+Eps = Annotated[
+    str | None, typer.Option("--eps", metavar="E", help="How far values move: grey levels (2, 2grey) or 2/255, 0.01.")
+]
+Target = Annotated[
+    int | None, typer.Option("--target", metavar="K", help="Can the class become K? (default: any other)")
+]
+Top = Annotated[int, typer.Option("--top", metavar="N", help="Can the label leave the first N classes?")]
+Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes, of several images.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Keep the results there, and go on with them: 'netproof report'."),
+]
 WitnessPath = Annotated[
     Path | None, typer.Option("--witness", metavar="FILE", help="Write the witness, if there is one, as JSON.")
 ]
+Picture = Annotated[
+    Path | None, typer.Option("--picture", metavar="FILE", help="Draw image, difference and witness there (PNG).")
+]
 CertificatePath = Annotated[
-    Path | None,
-    typer.Option("--certificate", metavar="FILE", help="Write the evidence for 'netproof check', whatever the answer."),
+    Path | None, typer.Option("--certificate", metavar="FILE", help="Write the evidence for 'netproof check'.")
+]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on", metavar="VERDICT,...", help="Exit with 1 at any of these, vulnerable,timeout for instance."
+    ),
 ]
 
 
 def robust(
     network: o.NetworkPath,
     *,
-    images: o.ImagesPath,
-    labels: o.LabelsPath,
-    index: Index,
-    eps: Eps,
+    images: a.ImagesPath,
+    labels: a.LabelsPath = None,
+    label: a.Label = None,
+    index: a.Indices = None,
+    every: a.Every = False,
+    eps: Eps = None,
+    brightness: sets.Brightness = None,
+    contrast: sets.Contrast = None,
+    shift: sets.Shift = None,
+    pixels: sets.Pixels = None,
+    stuck: sets.Stuck = False,
+    patch: sets.Patch = None,
+    cover: sets.Cover = None,
+    at: sets.At = None,
+    inputs: sets.Inputs = None,
+    box: sets.Box = None,
+    norm: a.Norm = "linf",
+    target: Target = None,
+    top: Top = 1,
+    scale: a.Scale = None,
+    mean: a.Mean = None,
+    std: a.Std = None,
+    clip: a.Clip = None,
+    layout: a.Layout = None,
+    split: a.Split = "test",
+    crop: a.Crop = None,
+    unchecked: a.Unchecked = False,
     bits: o.Bits = None,
     input_bits: o.InputBits = None,
     weight_integer_bits: o.WeightIntegerBits = None,
@@ -42,127 +88,146 @@ def robust(
     engine: o.Engine = None,
     threads: o.Threads = None,
     memory: o.Memory = None,
+    device: o.Device = None,
+    jobs: Jobs = 1,
+    out: Out = None,
     witness: WitnessPath = None,
+    picture: Picture = None,
     certificate: CertificatePath = None,
+    fail_on: FailOn = None,
+    trace: o.Trace = None,
     as_json: o.Json = False,
 ) -> None:
-    """Is one image robust at one radius?
+    """Is an image robust at one radius? Of several: a table.
 
-    Asks whether its class can change when every pixel moves by at most E grey levels. Exits with 0 whatever the answer is, 2 where there is none because of the input.
+    Asks whether its class can change when every pixel moves by at most E, or when something else may happen to it: a change of
+    brightness, a shift, few pixels, a patch. Exits with 0 whatever the answer is (but --fail-on), 2 where there is none because of the input.
     """
-    from netproof.cli.arguments.networks import read_network
-    from netproof.cli.terminal.output import check_writable, print_json
-    from netproof.formats.images.samples import Samples
+    from netproof.asking.reach import reach_of
+    from netproof.cli.arguments.fail_on import failing
+    from netproof.cli.terminal.output import check_writable
+    from netproof.cli.terminal.tracing import traced
 
-    settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None, memory=memory)
+    settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None, memory=memory, device=device)
     o.check_threads(threads)
-    if eps < 0:
-        raise InputError("--eps", f"the radius is {eps}", "give a whole number of grey levels, 0 or more")
-    if witness is not None:
-        check_writable(witness, "--witness")
-    if certificate is not None:
-        check_writable(certificate, "--certificate")
-    samples = Samples.read(images, labels)
-    samples.check(index)
+    a.check_norm(norm)
+    fails = failing(fail_on)
+    named = sets.SetOptions(brightness, contrast, shift, pixels, stuck, patch, cover, at, inputs)
+    by_set = bool(named.given) or box is not None
+    if eps is None and not by_set:
+        hint = "say by how much values may move, or name a set: --brightness, --patch ..."
+        raise InputError("--eps", "is missing", hint)
+    evidence = ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate"), (trace, "--trace"))
+    for file, option in evidence:
+        if file is not None:
+            check_writable(file, option)
+    source = a.source_of(images, labels, label, split, crop, unchecked)
+    prepared = a.prepared_by(layout, scale, mean, std, clip)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     o.use_threads(threads)
-    model = read_network(network, widths, runtime)
-    samples.check_network(model)
+    asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every)
 
-    from netproof.certificate.make import check_certifiable
-    from netproof.local_robustness import robustness
+    if by_set:
+        given = {"--target": target is not None, "--top": top != 1, "--witness": witness, "--picture": picture}
+        given |= {"--out": out, "--trace": trace, "--jobs": jobs != 1}
+        for option, stated in given.items():
+            if stated:
+                raise InputError(option, "is for --eps alone", "leave it out; a --certificate has the witness")
+        from netproof.cli.sets.answer import AskedSets, answer_sets
+
+        verdicts = answer_sets(asked, AskedSets(named, eps, box, certificate, settings, as_json))
+        if fails & set(verdicts):
+            raise typer.Exit(1)
+        return
+
+    from netproof.device import check_device
+
+    assert eps is not None
+    if certificate is not None:
+        asked.check_certifiable("--certificate")
+    check_device(settings.device, asked.network)
+    reach = reach_of(eps, asked.images.unit)
+    if len(asked.indices) == 1 and out is None and jobs == 1:
+        with traced(trace):
+            found = _one(asked, reach, (target, top), settings, (witness, picture, certificate), as_json=as_json)
+        verdicts = [found]
+    else:
+        for file, option in evidence:
+            if file is not None:
+                raise InputError(
+                    option, "is for one image", "give one --index; of several, --out DIR keeps all evidence"
+                )
+        from netproof.cli.terminal.answers import answer_all
+
+        verdicts = answer_all(asked, reach, (target, top), settings, jobs=jobs, out=out, as_json=as_json)
+    if fails & set(verdicts):
+        raise typer.Exit(1)
+
+
+def _one(
+    asked: Asked,
+    reach: Reach,
+    goal: tuple[int | None, int],
+    settings: Settings,
+    files: tuple[Path | None, Path | None, Path | None],
+    *,
+    as_json: bool,
+) -> str:
+    """Answer one image, print what was found, and give the verdict."""
+    from netproof.cli.arguments.networks import network_document
+    from netproof.cli.terminal.output import print_json
+    from netproof.report.answer import Answer
     from netproof.search.verify import verify
 
-    if certificate is not None:
-        check_certifiable(model, "--certificate")
-
-    query = robustness(
-        model, samples.image(index, model), samples.label(index), eps, name=f"sample {index}, radius {eps}"
-    )
+    (index,), (target, top) = asked.indices, goal
+    witness, picture, certificate = files
+    name = f"sample {index}, radius {reach.number}"
+    query = asked.images.query(index, reach.number, target=target, top=top, name=name)
     result = verify(query, settings)
-    if witness is not None and result.witness is not None:
-        from netproof.certificate.make import witness_document
-        from netproof.files.durable import write_json
-
-        write_json(witness, witness_document(query, result.witness))
-    certified = certificate is not None and result.verdict.for_robustness in ("robust", "vulnerable")
+    answer = Answer(asked.images, index, reach, query, result, settings.timeout, target, top)
+    notes = _written(answer.query, result, witness)
+    if picture is not None and result.witness is not None:
+        notes.append(_drawn(answer, picture))
+    certified = certificate is not None and answer.verdict in ("robust", "vulnerable")
     if certificate is not None and certified:
         from netproof.runs.certify import write_certificate
 
         write_certificate(certificate, query, result)
     if as_json:
-        document = _to_json(query, index, result)
-        print_json(document | {"certificate": str(certificate) if certified else None})
-    else:
-        typer.echo(_render_text(query, index, result, settings.timeout, witness))
-        if certificate is not None:
-            typer.echo(_certificate_text(certificate, certified, network))
+        evidence = {"certificate": str(certificate) if certified else None}
+        print_json({**answer.document, "network": network_document(query.network), **evidence})
+        return answer.verdict
+    typer.echo("\n".join([answer.text, *notes]))
+    if certificate is not None:
+        typer.echo(_certificate_text(certificate, certified, asked.path))
+    return answer.verdict
 
 
-def _to_json(query: Query, index: int, result: Result) -> dict[str, object]:
+def _written(query: Query, result: Result, witness: Path | None) -> list[str]:
+    if witness is None or result.witness is None:
+        return []
     from netproof.certificate.make import witness_document
-    from netproof.cli.arguments.networks import network_document
-    from netproof.cli.terminal.output import finite
-    from netproof.query import sample_of
+    from netproof.files.durable import write_json
 
-    sample = sample_of(query)
-    document: dict[str, object] = {
-        "verdict": result.verdict.for_robustness,
-        "network": network_document(query.network),
-        "index": index,
-        "label": sample.label,
-        "prediction": query.prediction,
-        "radius": sample.radius,
-        "seconds": round(result.seconds, 6),
-        "method": result.method,
-        "subproblems": result.subproblems,
-        "bound": finite(result.bound),
-        "reason": result.reason,
-        "witness": None,
-    }
-    if result.witness is not None:
-        found = witness_document(query, result.witness)
-        document["witness"] = {name: found[name] for name in ("class", "changed", "largest_change", "input", "output")}
-    return document
+    write_json(witness, witness_document(query, result.witness))
+    return [f"  written to {witness}"]
+
+
+def _drawn(answer: object, path: Path) -> str:
+    from netproof.report.answer import Answer
+    from netproof.report.picture import Captions, draw_before_after, write_picture
+
+    assert isinstance(answer, Answer) and answer.result.witness is not None
+    before = answer.images.shown(answer.images.input(answer.index).numpy())
+    after = answer.images.shown(answer.result.witness.input.double().numpy())
+    if before is None or after is None:
+        return "  not drawn: the network's inputs are no image"
+    captions = Captions(f"class {answer.label}", "difference", f"class {answer.rival}")
+    write_picture(draw_before_after(before, after, captions), path)
+    return f"  drawn in {path}"
 
 
 def _certificate_text(path: Path, written: bool, network: Path) -> str:
     if not written:
         return "  no certificate: only 'robust' and 'vulnerable' have evidence"
     return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network {network}"
-
-
-def _render_text(query: Query, index: int, result: Result, limit: float, witness: Path | None) -> str:
-    from netproof.query import sample_of
-    from netproof.report.text import seconds_text
-
-    sample = sample_of(query)
-    verdict = result.verdict.for_robustness
-    reach = f"moving every pixel by at most {sample.radius} grey level{'' if sample.radius == 1 else 's'}"
-    meanings = {
-        "robust": f"proved: no way of {reach} changes the class from {sample.label}",
-        "vulnerable": f"{reach} can change the class from {sample.label}",
-        "misclassified": f"the network takes the image itself for class {query.prediction}, so there is no class to keep",
-        "timeout": f"not decided within the time limit of {limit:g} s; a larger --timeout may decide it",
-        "unknown": f"not decided: {result.reason or 'the engine stopped without an answer'}",
-        "error": f"not answered: {result.reason}",
-    }
-    lines = [f"sample {index} (label {sample.label}), radius {sample.radius}: {verdict}", f"  {meanings[verdict]}"]
-    if result.witness is not None:
-        from netproof.certificate.make import witness_document
-
-        found = witness_document(query, result.witness)
-        lines.append(
-            f"  witness: class {found['class']} instead of {sample.label}; {found['changed']} of {query.network.inputs} "
-            f"pixels changed, by at most {found['largest_change']}"
-        )
-        if witness is not None:
-            lines.append(f"  written to {witness}")
-    if verdict in ("timeout", "unknown") and result.bound is not None:
-        lines.append(f"  best upper bound on the margin so far: {result.bound:g} (below 0 would prove robustness)")
-    lines.append(
-        f"  time {seconds_text(result.seconds)}, method {result.method or 'none'}, subproblems {result.subproblems}"
-    )
-    if query.network.runtime:
-        lines.append(f"  integers as '{query.network.runtime}' computes them")
-    return "\n".join(lines)

@@ -233,9 +233,8 @@ def exact_radius(digits: Digits, index: int, settings: Settings = SETTINGS) -> E
         pixels = sparsest(query, found.witness.input)
         becomes = int(digits.network.classify(pixels))
         adversarial = pixels.reshape(digits.images[index].shape).numpy().astype(np.uint8)
-    return ExactRadius(
-        index, label, found.radius, found.witness_radius, found.exact, found.seconds, adversarial, becomes
-    )
+    further = None if found.witness_radius is None else int(found.witness_radius)
+    return ExactRadius(index, label, int(found.radius), further, found.exact, found.seconds, adversarial, becomes)
 
 
 def pick_example(found: Sequence[ExactRadius]) -> ExactRadius | None:

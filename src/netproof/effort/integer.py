@@ -69,7 +69,6 @@ class DiveEffort:
     most_cuts : ranges cut at once, at most
     paces : steps left undecided per cut; one dive after the other takes the next
     most, least : the largest and the smallest share of a search's work that dives may take
-    most_with_envelopes : the largest one where a search of few subproblems comes later to small ones
     descent_every : levels from one descent to the next
     """
 
@@ -78,7 +77,6 @@ class DiveEffort:
     paces: tuple[float, ...] = (32.0, 64.0, 128.0)
     most: float = 0.3
     least: float = 0.05
-    most_with_envelopes: float = 0.5
     descent_every: int = 4
 
 

@@ -146,5 +146,9 @@ class GraphBuilder:
         self._nodes.append(Node(name, operator, operands, shape))
         return len(self._nodes) - 1
 
+    def size(self, node: int) -> int:
+        """How many features a node has."""
+        return self._nodes[node].size
+
     def build(self) -> Graph:
         return Graph(self._arithmetic, self._nodes)

@@ -1,9 +1,11 @@
-"""The largest radius at which a sample is robust, exactly."""
+"""The largest radius at which a sample is robust: exactly over the integers, to a stated accuracy over the real numbers."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -11,7 +13,7 @@ from torch import Tensor
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
-from netproof.local_robustness import robustness, whole_number
+from netproof.local_robustness import Number, robustness, whole_number
 from netproof.network import Network
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.verify import settle_quickly, verify
@@ -27,18 +29,20 @@ class RadiusResult:
 
     Attributes
     ----------
-    radius : the largest radius proved robust; -1 where the sample itself is misclassified
+    radius : the largest radius proved robust, in whole grey levels over the integers; -1 where the sample itself is
+        misclassified, or another output is as large as the label's
     witness : a counterexample at ``witness_radius``, if one was found
     witness_radius : the smallest radius with a witness, or None
-    exact : whether ``radius`` is known to be the largest (a witness one radius further, or none possible)
+    exact : whether ``radius`` is known to be the largest (a witness one radius further, or none possible), over the real
+        numbers to the accuracy asked for
     seconds, queries : effort
     reason : why the answer is not exact, if it is not
     proved : the result at ``radius``, where the settings ask for proofs
     """
 
-    radius: int
+    radius: int | Fraction
     witness: Witness | None
-    witness_radius: int | None
+    witness_radius: int | Fraction | None
     exact: bool
     seconds: float
     queries: int
@@ -53,9 +57,16 @@ def largest_radius(
     label: int,
     settings: Settings | None = None,
     *,
-    limit: int | None = None,
+    limit: Number | None = None,
+    accuracy: Number | None = None,
+    scale: Number | None = None,
+    mean: Number | Sequence[Number] | None = None,
+    std: Number | Sequence[Number] | None = None,
+    clip: tuple[Number, Number] | None = None,
 ) -> RadiusResult:
     """Find the largest radius at which an image is robust: ``r`` with a proof at ``r`` and a witness at ``r + 1``.
+
+    Over the real numbers the witness is at most the accuracy beyond the proof.
 
     Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all larger ones. CROWN and a
     quick attack bracket ``r`` first. Complete queries go down from there: those that end with a witness are mostly
@@ -63,19 +74,35 @@ def largest_radius(
 
     Parameters
     ----------
-    network : over the integers, whose radii are whole grey levels
+    network : over the integers, whose radii are whole grey levels, or over the real numbers
     image, label : the sample, as for :func:`netproof.robustness`
     settings : ``timeout`` is for the whole search
-    limit : do not look beyond this radius; defaults to the width of the input range
+    limit : do not look beyond this radius; defaults to the width of the input range (real networks: of ``clip``, or of 8-bit
+        images; 1 where there is none)
+    accuracy : how far apart proof and witness may be (real networks), in the unit of the radius; by default a tenth of a grey
+        level of 8-bit images, 0.001 of others
+    scale, mean, std, clip : as for :func:`netproof.robustness` (real networks)
 
     Raises
     ------
-    QueryError : a network over the real numbers, and as :func:`netproof.robustness`
+    QueryError : an accuracy that is not above 0, or of an integer network, and as :func:`netproof.robustness`
     """
-    if network.graph.arithmetic is not Arithmetic.INTEGER:
-        problem = f"{network.path} is not an integer network, so its inputs are no grey levels"
-        raise QueryError("radius", problem, "ask netproof.robustness at radii of your choice")
     settings = settings or Settings()
+    arguments = {"scale": scale, "mean": mean, "std": std, "clip": clip}
+    if network.graph.arithmetic is not Arithmetic.INTEGER:
+        from netproof.search.bracket import bracketed_radius
+
+        return bracketed_radius(network, image, label, settings, (limit, accuracy), arguments)
+    stated = [word for word, value in {**arguments, "accuracy": accuracy}.items() if value is not None]
+    if stated:
+        problem = f"{network.path} is an integer network, whose radii are whole grey levels"
+        raise QueryError("radius", problem, f"leave {', '.join(stated)} out")
+    return _over_integers(network, image, label, settings, limit)
+
+
+def _over_integers(
+    network: Network, image: ArrayLike | Tensor, label: int, settings: Settings, limit: Number | None
+) -> RadiusResult:
     begun = time.monotonic()
     widest = int((network.upper - network.lower).max())
     furthest = widest if limit is None else min(_checked(limit), widest)
@@ -175,7 +202,7 @@ class _Bracket:
         return (smallest, remaining) if remaining > _AGAIN * self._tried[smallest] else None
 
 
-def _checked(limit: int) -> int:
+def _checked(limit: Number) -> int:
     found = whole_number(limit)
     if found is None or found < 0:
         raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")

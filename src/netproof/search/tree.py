@@ -17,6 +17,7 @@ from torch import Tensor
 from netproof.result import Verdict, Witness
 from netproof.search.outcome import Outcome
 from netproof.search.recorder import Recorder
+from netproof.search.trace import tell
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -128,13 +129,26 @@ class Tree(ABC, Generic[B]):
         -------
         ``unsat`` where nothing is open in the end and nothing was put aside.
         """
+        tell("search", lambda: {"open": len(self)})
         while len(self):
+            tell("step", self._standing)
             ended = self.beyond_limits(deadline) or judge()
             if ended is None:
                 ended = step(self.pop(at_once))
             if ended is not None:
                 return ended
         return self.stuck() or Outcome(Verdict.UNSAT, self.count)
+
+    def _standing(self) -> dict[str, object]:
+        """How far the search is, for whoever listens."""
+        parts = [part.case for part in self._open]
+        bound = self.bound
+        return {
+            "subproblems": self.count,
+            "open": len(self),
+            "cases": len(torch.unique(torch.cat(parts))) if parts else 0,
+            "bound": bound if math.isfinite(bound) else None,
+        }
 
     def stuck(self) -> Outcome | None:
         """How the search ends if it ends here because of what was put aside, if anything was."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from typing import overload
 
 import torch
 
+from netproof.conditions.evaluated import as_evaluated
 from netproof.device import check_device
 from netproof.effort.questions import PARTS
 from netproof.errors import InputError, QueryError
@@ -26,9 +28,13 @@ from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
 from netproof.host import steps_on_own_terms
 from netproof.network import Network
+from netproof.perturbations.asked import SetQuery
+from netproof.pictures.notebook import result_html
 from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.search.answers import Answers
+from netproof.search.enumeration import enumerate_set
+from netproof.search.trace import tell
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -39,7 +45,9 @@ Decide = Callable[[Query, Settings], Result]
 
 
 @overload
-def verify(asked: Query | Question, settings: Settings | None = None, *, network: Network | None = None) -> Result: ...
+def verify(
+    asked: Query | Question | SetQuery, settings: Settings | None = None, *, network: Network | None = None
+) -> Result: ...
 
 
 @overload
@@ -48,12 +56,15 @@ def verify(asked: Property, settings: Settings | None = None, *, network: Networ
 
 @overload
 def verify(
-    asked: Iterable[Query | Question | Property], settings: Settings | None = None, *, network: Network | None = None
+    asked: Iterable[Query | Question | SetQuery | Property],
+    settings: Settings | None = None,
+    *,
+    network: Network | None = None,
 ) -> Answers: ...
 
 
 def verify(
-    asked: Query | Question | Property | Iterable[Query | Question | Property],
+    asked: Query | Question | SetQuery | Property | Iterable[Query | Question | SetQuery | Property],
     settings: Settings | None = None,
     *,
     network: Network | None = None,
@@ -78,25 +89,30 @@ def verify(
     InputError : a property without a network, something that is no question at all; an engine or a device that is not
         there; a GPU asked for by name for an integer network. What engine and device refuse is raised where the answer would be
     """
-    if isinstance(asked, Query | Question | Property):
-        return next(as_decided([_question(asked, network)], settings))[1]
+    if isinstance(asked, Query | Question | SetQuery | Property):
+        question = _question(asked, network)
+        result = next(as_decided([question], settings))[1]
+        if isinstance(question, Question) and len(question.parts) == 1:
+            # Of several they are not kept: a query is as large as its image, and there can be thousands.
+            return replace(result, asked=question.parts[0], show=result_html)
+        return result
     if isinstance(asked, str | Mapping) or not isinstance(asked, Iterable):
         raise _no_question(asked)
     questions = [_question(one, network) for one in asked]
     return Answers(as_decided(questions, settings))
 
 
-def _question(asked: object, network: Network | None) -> Question:
+def _question(asked: object, network: Network | None) -> Question | SetQuery:
     """What is asked, as a question; a property becomes one of the network."""
     if isinstance(asked, Property):
         if network is None:
             raise InputError(asked.source, "is asked of no network", "give one with network=")
         return asked.question(network)
-    if not isinstance(asked, Query | Question):
+    if not isinstance(asked, Query | Question | SetQuery):
         raise _no_question(asked)
     if network is not None and asked.network is not network:
         raise QueryError(asked.name, "is about another network than network=", "leave network= out")
-    return Question.of(asked)
+    return asked if isinstance(asked, SetQuery) else Question.of(asked)
 
 
 def _no_question(asked: object) -> InputError:
@@ -105,16 +121,26 @@ def _no_question(asked: object) -> InputError:
 
 
 @steps_on_own_terms("verify")
-def as_decided(questions: Sequence[Query | Question], settings: Settings | None = None) -> Iterator[tuple[int, Result]]:
+def as_decided(
+    questions: Sequence[Query | Question | SetQuery], settings: Settings | None = None
+) -> Iterator[tuple[int, Result]]:
     """Decide questions, yielding ``(position, result)`` as they are decided; :func:`verify` says the rest."""
     settings = settings or Settings()
-    asked = [Question.of(question) for question in questions]
+    asked: dict[int, Question] = {}
     engine = exact_engine(settings.engine)
+    for position, one in enumerate(questions):
+        if isinstance(one, SetQuery):
+            # Nothing but evaluation decides a list of inputs, whichever engine is asked for.
+            yield position, enumerate_set(one, settings)
+        else:
+            asked[position] = Question.of(one)
     if engine is not None:
-        yield from decide_with(engine, asked, settings)
+        positions = list(asked)
+        for number, result in decide_with(engine, list(asked.values()), settings):
+            yield positions[number], result
         return
     together: dict[int, list[int]] = {}
-    for position, question in enumerate(asked):
+    for position, question in asked.items():
         if question.network.graph.arithmetic is Arithmetic.REAL:
             yield position, _ask(question, _real, settings)
             continue
@@ -123,8 +149,8 @@ def as_decided(questions: Sequence[Query | Question], settings: Settings | None 
             yield position, _ask(question, _one_integer, settings)
         else:
             together.setdefault(id(question.network), []).append(position)
-    for positions in together.values():
-        yield from _ask_together([(p, asked[p].parts[0]) for p in positions], settings)
+    for positions_of_one in together.values():
+        yield from _ask_together([(p, asked[p].parts[0]) for p in positions_of_one], settings)
 
 
 def decide_with(
@@ -195,8 +221,9 @@ def _ask_together(queries: list[tuple[int, Query]], settings: Settings) -> Itera
     meant = []
     for position, query in queries:
         begun = time.monotonic()
+        _begun(query)
         if query.misclassified:
-            yield position, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation")
+            yield position, _told(query, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation"))
         else:
             meant.append((position, query))
     if meant:
@@ -204,14 +231,45 @@ def _ask_together(queries: list[tuple[int, Query]], settings: Settings) -> Itera
 
         for number, result in verify_integer([query for _, query in meant], settings):
             position, query = meant[number]
-            yield position, confirmed(query, result)
+            yield position, _told(query, confirmed(query, result))
 
 
 def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
     begun = time.monotonic()
+    _begun(query)
     if query.misclassified:
-        return Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation")
-    return confirmed(query, decide(query, settings))
+        return _told(query, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation"))
+    return _told(query, confirmed(query, decide(as_evaluated(query), settings)))
+
+
+def _begun(query: Query) -> None:
+    """Tell whoever listens that a query begins."""
+    tell(
+        "query",
+        lambda: {
+            "name": query.name,
+            "network": query.network.path,
+            "inputs": int((query.lower < query.upper).sum()),
+            "cases": len(query.condition),
+        },
+    )
+
+
+def _told(query: Query, result: Result) -> Result:
+    """The result, of which whoever listens is told."""
+    tell(
+        "result",
+        lambda: {
+            "name": query.name,
+            "verdict": result.verdict.value,
+            "seconds": result.seconds,
+            "method": result.method,
+            "subproblems": result.subproblems,
+            "bound": result.bound if result.bound is not None and math.isfinite(result.bound) else None,
+            "reason": result.reason,
+        },
+    )
+    return result
 
 
 def confirmed(query: Query, result: Result) -> Result:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from netproof.effort.bounding import Rates
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
@@ -87,25 +89,6 @@ class ByAutograd(Parametrization):
     def take(self, rows: Int64[Tensor, " _"]) -> None:
         super().take(rows)
         self._gradient = [None if part is None else part[rows] for part in self._gradient]
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What steps are like.
-
-    Attributes
-    ----------
-    first, second : what is kept of the moments in every step
-    shrink : factor of the lengths from step to step
-    tiny : added to the root of the second moment
-    compact : the share of rows that have to be done before the batch goes on without them
-    """
-
-    first: float
-    second: float
-    shrink: float
-    tiny: float
-    compact: float = 0.2
 
 
 @dataclass(frozen=True)

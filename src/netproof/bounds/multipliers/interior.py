@@ -20,6 +20,7 @@ from torch import Tensor
 
 from netproof.bounds.objective import Objective
 from netproof.bounds.relaxation import Relaxation
+from netproof.effort.bounding import INTERIOR
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation
@@ -28,14 +29,6 @@ from netproof.rows import Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-
-_START = 0.01
-_STEP_FRACTION = 0.98
-#: for whether a bound falls below 0, the optimum need not be known well
-_CLOSE = 0.25
-#: larger systems are left to first-order steps
-_MAX_SIZE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +59,7 @@ def has_interior_solver(graph: Graph) -> bool:
         and all(issubclass(kind, Linear if i % 2 == 0 else Activation) for i, kind in enumerate(kinds))
     )
     chained = all(node.operands == (i,) for i, node in enumerate(graph.nodes[1:]))
-    return alternating and chained and sum(graph.nodes[i].size for i in graph.activations) <= _MAX_SIZE
+    return alternating and chained and sum(graph.nodes[i].size for i in graph.activations) <= INTERIOR.largest
 
 
 @dataclass(eq=False)
@@ -95,7 +88,7 @@ class InteriorSolver:
     ``close`` is the relative gap at which a program whose optimum is above 0 counts as solved.
     """
 
-    def __init__(self, graph: Graph, close: float = _CLOSE) -> None:
+    def __init__(self, graph: Graph, close: float = INTERIOR.close) -> None:
         self.graph, self._close = graph, close
         linears = [graph.nodes[i - 1].operator for i in graph.activations]
         self._weights: list[Tensor] = []
@@ -204,12 +197,12 @@ class InteriorSolver:
             objective.constant,
         )
         _, (w, _v, psi) = self._bound(state, s)
-        slack = 2 * _START / width
+        slack = 2 * INTERIOR.start / width
         state.zu = w.clamp(min=0) + slack
         state.zl = state.zu - w
         state.x = width * (0.5 + 0.4 * w / (w.abs() + slack))
         for part in psi:
-            state.z.append(part.amax(-1, keepdim=True) + 6 * _START - part)
+            state.z.append(part.amax(-1, keepdim=True) + 6 * INTERIOR.start - part)
             state.lam.append(torch.full_like(part, 1 / part.shape[-1]))
         return state
 
@@ -290,7 +283,7 @@ class InteriorSolver:
             centre - y * zu + dx * dzu,
             [centre[..., None] - lam * z - dl * m for lam, z, dl, m in zip(state.lam, state.z, dlam, dz, strict=True)],
         )
-        p, d = ((_STEP_FRACTION * t).clamp(max=1.0)[:, None] for t in (primal, dual))
+        p, d = ((INTERIOR.step_fraction * t).clamp(max=1.0)[:, None] for t in (primal, dual))
         state.x, state.zl, state.zu = x + p * dx, zl + d * dzl, zu + d * dzu
         state.lam = [lam + p[..., None] * m for lam, m in zip(state.lam, dlam, strict=True)]
         state.z = [z + d[..., None] * m for z, m in zip(state.z, dz, strict=True)]

@@ -9,18 +9,14 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
-from netproof.bounds.multipliers.adam import ByAutograd, Rates, Until, minimize
+from netproof.bounds.multipliers.adam import ByAutograd, Until, minimize
 from netproof.bounds.objective import Objective
 from netproof.bounds.relaxation import Relaxation
+from netproof.effort.bounding import MIXTURE
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-
-_STEPS = 30
-_CROWN_STEPS, _LENGTH = 11, 0.5
-#: Adam's steps do not depend on how large the constraints are
-_RATES = Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12)
 
 #: the objective of every row under weights ``[B, m]`` of its constraints
 Weighed = Callable[[Tensor], Objective]
@@ -54,7 +50,7 @@ def best_mixture(
     level, reach = level / size, reach / size[..., None]
     theta = torch.zeros_like(level)
     best, value = torch.zeros_like(level), torch.full_like(level[:, 0], torch.inf)
-    for step in range(_STEPS):
+    for step in range(MIXTURE.steps):
         mu = torch.softmax(theta, -1)
         mixed = (mu[:, None] @ reach)[:, 0]
         now = (mu * level).sum(-1) + mixed.abs().sum(-1)
@@ -70,7 +66,7 @@ def crown_mixture(relaxation: Relaxation, weighed: Weighed, start: Float[Tensor,
 
     Returns ``[B, m]``, at least 0, their sum 1. The mixture may depend on the weights in any way that has a derivative.
     """
-    (theta,), _ = minimize(_Weights(relaxation, weighed, start), _RATES, Until(_CROWN_STEPS))
+    (theta,), _ = minimize(_Weights(relaxation, weighed, start), MIXTURE.rates, Until(MIXTURE.crown_steps))
     return torch.softmax(theta, 1)
 
 
@@ -78,7 +74,7 @@ class _Weights(ByAutograd):
     """Logarithms of weights; all rows stay to the end, for no bound is low enough."""
 
     def __init__(self, relaxation: Relaxation, weighed: Weighed, start: Float[Tensor, "B m"]) -> None:
-        super().__init__([start], [_LENGTH])
+        super().__init__([start], [MIXTURE.length])
         self._relaxation, self._weighed = relaxation, weighed
 
     def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:

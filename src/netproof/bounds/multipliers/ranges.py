@@ -16,18 +16,15 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.dual import DualPoint, Multipliers, evaluate_dual, relaxed_values
-from netproof.bounds.multipliers.adam import Parametrization, Rates, Until, minimize
+from netproof.bounds.multipliers.adam import Parametrization, Until, minimize
 from netproof.bounds.objective import Objective
 from netproof.bounds.relaxation import Relaxation
+from netproof.effort.bounding import RANGE_STEPS
 from netproof.operators.base import Affine
 from netproof.rows import Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
-
-
-_STEP = 0.02
-_RATES = Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +86,7 @@ def optimize(
     parameters : the best found per row
     value : ``[B]``, the bound there (in the dtype of the inputs)
     """
-    best, value = minimize(_Ranges(relaxation, objective, start), _RATES, until)
+    best, value = minimize(_Ranges(relaxation, objective, start), RANGE_STEPS.rates, until)
     layers = len(start.alpha)
     return Parameters(tuple(best[:layers]), tuple(best[layers:])), value
 
@@ -120,8 +117,8 @@ class _Ranges(Parametrization):
             # own units at the node the range is on.
             direct = self._objective.coefficients.get(graph.nodes[index].operands[0])
             price = torch.zeros_like(size) if direct is None else direct.abs().amax(-1, keepdim=True)
-            alpha.append(_STEP * unit)
-            beta.append(_STEP * torch.where(size > 0, size * unit, price))
+            alpha.append(RANGE_STEPS.length * unit)
+            beta.append(RANGE_STEPS.length * torch.where(size > 0, size * unit, price))
         return alpha + beta
 
     def _evaluate(self) -> DualPoint:

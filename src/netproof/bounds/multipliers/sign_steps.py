@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof.bounds.multipliers.adam import ByAutograd, Rates, Until, minimize
+from netproof.bounds.multipliers.adam import ByAutograd, Until, minimize
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
+from netproof.effort.bounding import SIGN_STEPS
 from netproof.rows import Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int8, Int64
 
-
-#: of steps of alpha, beta and theta
-_LENGTHS = 0.1, 0.05, 0.1
-_RATES = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
 
 #: the objective of rows (indices) under weights ``[B, m]`` of their constraints, all of it where the dual is
 Mixed = Callable[[Tensor, Tensor], Objective]
@@ -59,7 +56,7 @@ def optimize_signs(
     home, side, start = side.device, side.to(dual.device), start.to(start.alpha.dtype, dual.device)
     if not start.alpha.shape[1] and start.theta.shape[1] == 1:
         until = replace(until, steps=0)  # there is nothing to choose
-    best, value = minimize(_Signs(dual, mixed, side, start), _RATES, until)
+    best, value = minimize(_Signs(dual, mixed, side, start), SIGN_STEPS.rates, until)
     return Choice(*best).to(value.dtype, home), value.to(home)
 
 
@@ -67,7 +64,7 @@ class _Signs(ByAutograd):
     """``alpha``, ``beta`` and ``theta`` of a choice."""
 
     def __init__(self, dual: SignDual, mixed: Mixed, side: Int8[Tensor, "B m"], start: Choice) -> None:
-        super().__init__(start.parts, _LENGTHS)
+        super().__init__(start.parts, SIGN_STEPS.lengths)
         self._dual, self._mixed, self._side = dual, mixed, side
         self._rows = torch.arange(len(side), device=side.device)
 

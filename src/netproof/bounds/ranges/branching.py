@@ -11,9 +11,7 @@ from netproof.bounds.look_ahead import Tries, look_ahead
 from netproof.bounds.multipliers.sign_steps import Choice
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
-
-#: the weight of scores by lines between the slopes
-_SAY = 1e-3
+from netproof.effort.bounding import SCORE
 
 #: the objective of rows (indices), which are where the dual is
 Objectives = Callable[[Tensor], Objective]
@@ -38,7 +36,7 @@ def candidate_scores(dual: SignDual, objective: Objective, side: Tensor, choice:
         chord, _ = dual.chords()
         between = chord.expand_as(choice.alpha)
         passed = dual.bound(objective, side, between, choice.beta).v
-    score = split_scores(dual, v, choice.alpha) + _SAY * split_scores(dual, passed, between)
+    score = split_scores(dual, v, choice.alpha) + SCORE.between * split_scores(dual, passed, between)
     return torch.where(side == WHOLE, score + 1e-12, -torch.inf)
 
 

@@ -21,20 +21,7 @@ from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
 from netproof.bounds.ranges.leaves import Leaves, Pool
-from netproof.graph.budget import Budget
-
-#: steps on the whole region, on a part, and on one with nothing left to split; candidates for a split
-_ROOT_STEPS, _STEPS, _LEAF_STEPS, _LOOK_AHEAD = 20, 1, 60, 4
-#: an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
-_JUDGED, _HOPE = 8, 2
-#: splits for every end to begin with, and to end with
-_FIRST_MOST, _LAST_MOST = 8, 1 << 14
-#: parts bounded at once at most, and bytes of float64 tensors that they may occupy, 12 of the largest node for each
-_BATCH, _TENSORS = Budget(256 << 20, least=8, most=512), 12
-#: an end within this share of the range's width from a value that is attained is not searched for any longer
-_NEAR = 0.02
-#: below the target by this share of a typical width is enough for the search in float32 to stop
-_MARGIN = 1e-5
+from netproof.effort.bounding import END
 
 
 class EndSearch:
@@ -75,7 +62,7 @@ class EndSearch:
         self._memory = memory
         self._n = n = len(lower)
         self._width = (upper - lower).repeat(2)
-        self._rows = _BATCH.rows(graph, _TENSORS)
+        self._rows = END.batch.rows(graph, END.tensors)
         self.bound = torch.cat([upper, -lower])
         self.attained = torch.full_like(self.bound, -torch.inf)
         self.count = 0
@@ -96,8 +83,8 @@ class EndSearch:
     def tighten(self, wanted: Tensor, deadline: float) -> None:
         """Search for the ends of outputs ``wanted`` ``[n]`` bool, with more and more splits for each, or to the deadline."""
         wanted = wanted.repeat(2)
-        most = _FIRST_MOST
-        while most <= _LAST_MOST:
+        most = END.first
+        while most <= END.last:
             # Ends beyond 0 where no value has been seen: if they get there, the other end does not matter.
             self.run((wanted & (self.attained < 0)).nonzero()[:, 0], most, deadline)
             seen = self.attained > 0
@@ -134,7 +121,7 @@ class EndSearch:
 
     def _target(self) -> Tensor:
         """Parts bounded by this are good enough: the sign is known, or the end is almost attained."""
-        near = self.attained + _NEAR * self._width
+        near = self.attained + END.near * self._width
         return torch.maximum(torch.where(self.attained < 0, near.clamp(min=0), near), self._floor)
 
     def _hopeless(self, most: int) -> Tensor:
@@ -145,7 +132,7 @@ class EndSearch:
         doublings = torch.log2(1 + self._spent.double())
         share = (self._begun - self.bound).clamp(min=0) / self._begun.clamp(min=1e-300)
         needed = doublings / share.clamp(min=1e-9)
-        return (self.attained < 0) & (self._spent >= _JUDGED) & (needed > math.log2(1 + _HOPE * most))
+        return (self.attained < 0) & (self._spent >= END.judged) & (needed > math.log2(1 + END.hope * most))
 
     def _start(self, end: Tensor, deadline: float) -> None:
         """Bound ends on the whole region."""
@@ -154,7 +141,7 @@ class EndSearch:
             rows = len(part), len(self._dual32)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
-            self._pool.push(self._bound(whole, _ROOT_STEPS, self._target(), deadline))
+            self._pool.push(self._bound(whole, END.root_steps, self._target(), deadline))
         self._started[end] = True
         self._settle()
         self._begun[end] = self.bound[end]
@@ -184,11 +171,11 @@ class EndSearch:
             return self._objective(owner[rows], torch.float32, goal[rows])
 
         feature, splittable = choose_split(
-            self._dual32, objective, batch.side, batch.choice(), Tries(_LOOK_AHEAD, 2 * self._rows)
+            self._dual32, objective, batch.side, batch.choice(), Tries(END.look_ahead, 2 * self._rows)
         )
         stuck = batch.take((~splittable).nonzero()[:, 0])
         if len(stuck):
-            final = self._bound(stuck, _LEAF_STEPS, target, deadline)
+            final = self._bound(stuck, END.leaf_steps, target, deadline)
             self._put_aside(final.owner, final.value)
         rows = splittable.nonzero()[:, 0]
         if not len(rows):
@@ -200,7 +187,7 @@ class EndSearch:
             one.side[at] = half
             one.beta[at] = 0.0
             halves.append(one)
-        self._pool.push(self._bound(Leaves.concatenate(halves), _STEPS, target, deadline))
+        self._pool.push(self._bound(Leaves.concatenate(halves), END.steps, target, deadline))
 
     def _bound(self, leaves: Leaves, steps: int, target: Tensor, deadline: float) -> Leaves:
         """The same parts with better multipliers, and what these prove."""
@@ -212,7 +199,7 @@ class EndSearch:
             lambda rows, _: self._objective(owner32[rows], torch.float32, goal[rows]),
             leaves.side,
             leaves.choice(),
-            Until(steps, -_MARGIN * float(self._width[owner].median()), deadline),
+            Until(steps, -END.margin * float(self._width[owner].median()), deadline),
         )
         double = choice.to(torch.float64)
         objective = self._objective(owner, torch.float64)

@@ -19,8 +19,6 @@ from netproof.graph.rounding import gamma
 from netproof.operators.base import Affine
 from netproof.operators.hulls.kink_hull import KinkHull
 
-#: where a network has more inputs than this, forms cost more than they tell
-FEW_INPUTS = 64
 _U = 2.0**-50
 _TINY = 2.0**-500
 

@@ -14,11 +14,8 @@ from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine import behind_activations, rows_at_once
 from netproof.bounds.region import Region, propagate_intervals
-from netproof.graph.budget import Budget
+from netproof.effort.bounding import REFINE
 from netproof.graph.graph import Graph
-
-#: bytes that the tensors of one batch of optimizations may occupy, as if they kept no gradients
-_BATCH = Budget(64 << 20, least=8)
 
 
 def refine_by_alpha(
@@ -33,7 +30,7 @@ def refine_by_alpha(
     Slopes are found in float32 on ``device``; the ranges are rigorous, the error term that of the ranges above.
     """
     behind = behind_activations(graph)
-    at_once = rows_at_once(graph, _BATCH)
+    at_once = rows_at_once(graph, REFINE.alpha_batch)
     rounding = Rounding.begun(graph, region)
     hidden = 0
     for k, index in enumerate(graph.activations):

@@ -14,10 +14,8 @@ from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.prefix import Prefix, prefix
 from netproof.bounds.ranges.refine import behind_activations
 from netproof.bounds.region import Region, propagate_intervals
+from netproof.effort.bounding import REFINE
 from netproof.graph.graph import Graph
-
-#: the share of the time left in a round that one layer may take: what is gained in one makes all below it easier
-LAYER_SHARE = 0.4
 
 
 class Side(NamedTuple):
@@ -45,7 +43,7 @@ class SplitRefiner:
         graph: Graph,
         cell: Sequence[Side] = (),
         memory: int = 1 << 30,
-        layer_share: float = LAYER_SHARE,
+        layer_share: float = REFINE.layer_share,
         device: torch.device | str = "cpu",
     ) -> None:
         self._graph = graph

@@ -16,7 +16,7 @@ from netproof.bounds.multipliers.interior import InteriorSolver
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
-from netproof.graph.budget import Budget
+from netproof.effort.bounding import TIGHTEN
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
@@ -25,10 +25,6 @@ from netproof.operators.affine.select import Select
 from netproof.operators.affine.sum import Sum
 from netproof.operators.base import Affine
 from netproof.rows import Rows
-
-#: objective rows bounded at once, each of which needs about so many tensors of the whole graph
-_ROWS, _ROW_TENSORS = Budget(1 << 30, most=4096, whole=True), 40
-_PROGRAM_ROWS, _PROGRAM_ITERATIONS, _PROGRAM_CLOSE = 64, 20, 0.002
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +99,7 @@ def tighten_ranges(
     been found, when ``time.monotonic()`` reaches ``deadline``.
     """
     final = len(graph.nodes) - 1
-    at_once = max(1, _ROWS.rows(graph, _ROW_TENSORS) // 2)
+    at_once = max(1, TIGHTEN.batch.rows(graph, TIGHTEN.tensors) // 2)
     loose = loose_activations(graph)
     for k, index in enumerate(graph.activations):
         if (k == 0 and k not in loose) or (index == final and not last):
@@ -167,14 +163,14 @@ def tighten_by_program(
         feature = (image_low < image_high).nonzero()[:, 0]
         if not len(feature):
             continue
-        solver = InteriorSolver(used, _PROGRAM_CLOSE)
+        solver = InteriorSolver(used, TIGHTEN.program_close)
         cut = Region(
             inside.lower,
             inside.upper,
             inside.range_lower[: len(used.activations)],
             inside.range_upper[: len(used.activations)],
         )
-        for part in torch.split(feature, _PROGRAM_ROWS // 2):
+        for part in torch.split(feature, TIGHTEN.program_rows // 2):
             if time.monotonic() >= deadline:
                 break
             point = _program_directions(solver, cut, operand, part, required is not None)
@@ -276,7 +272,7 @@ def _program_directions(
         torch.zeros_like(low) if m is None else m.expand_as(low)
         for m, low in zip(start.s, sub.range_lower, strict=True)
     ]
-    solved = solver.solve(relaxation, objective, known, _PROGRAM_ITERATIONS, -torch.inf)
+    solved = solver.solve(relaxation, objective, known, TIGHTEN.program_iterations, -torch.inf)
     s = solved.s
     if required:
         # It is at least 0, so that only a multiplier of at least 0 says something.

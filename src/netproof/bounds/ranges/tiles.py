@@ -15,13 +15,10 @@ from torch import Tensor
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
+from netproof.effort.bounding import REFINE
 from netproof.graph.crop import crop
 from netproof.graph.graph import Graph
 from netproof.operators.base import Shape
-
-#: features in a tile at least, and at least so many values in all that bounding them passes through: a crop costs as
-#: much as bounding some features of the whole graph
-_ROWS, _WORK = 64, 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +46,7 @@ def groups(graph: Graph, node: int, feature: Tensor) -> list[Tensor]:
         return [every]
     rows, columns = shape
     place = feature % (rows * columns)
-    most = max(_ROWS, _WORK // sum(one.size for one in graph.nodes[: node + 1]))
+    most = max(REFINE.tile_rows, REFINE.tile_work // sum(one.size for one in graph.nodes[: node + 1]))
     return _halved(every, place // columns, place % columns, 2 * most)
 
 

@@ -21,13 +21,9 @@ from torch import Tensor
 
 from netproof.bounds.rational.pieces import ZERO, Interval, Lower, Pieces
 from netproof.bounds.rational.program import Line, Look, no_limit
+from netproof.effort.bounding import RATIONAL
 from netproof.graph.graph import Graph
 from netproof.operators.base import Affine
-
-#: nonzero numbers in the affine maps of a graph, and entries of the matrices that hold them, at most
-_MOST_NUMBERS, _MOST_ENTRIES = 4000, 1 << 20
-#: products that finding the ranges of all features takes, at most; beyond that intervals have to do
-_MOST_PRODUCTS = 200_000
 
 Row = dict[int, Fraction]
 
@@ -59,7 +55,7 @@ class RationalGraph:
         for node in graph.nodes[1:]:
             if isinstance(node.operator, Affine):
                 entries += sum(graph.nodes[i].size for i in node.operands) * node.size
-        if entries > _MOST_ENTRIES:
+        if entries > RATIONAL.entries:
             return None
         nodes, numbers = [_Node((), None, ())], 0
         for node in graph.nodes[1:]:
@@ -76,7 +72,7 @@ class RationalGraph:
             unit = torch.eye(node.size, dtype=torch.float64)
             rows = [_rows(matrix.expand(node.size, -1)) for matrix in operator.adjoint(unit)]
             numbers += sum(len(row) for part in rows for row in part)
-            if numbers > _MOST_NUMBERS:
+            if numbers > RATIONAL.numbers:
                 return None
             offset = operator.forward(*zeros).expand(node.size)
             if not bool(torch.isfinite(offset).all()):
@@ -104,7 +100,7 @@ class RationalGraph:
         """
         found: list[list[Interval]] = []
         values: list[list[Interval]] = [list(box)]
-        by_crown = sum(map(len, known)) * self._numbers <= _MOST_PRODUCTS
+        by_crown = sum(map(len, known)) * self._numbers <= RATIONAL.products
         for node in self._nodes[1:]:
             if node.adjoint is not None:
                 values.append([self._interval(node, values, j) for j in range(len(node.offset))])

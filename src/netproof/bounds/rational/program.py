@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-#: pivots at most; a program that takes more is not decided
-_PIVOTS = 400
+from netproof.effort.bounding import RATIONAL
+
 ZERO = Fraction(0)
 
 
@@ -72,7 +72,7 @@ class _Dictionary:
         self._objective = [objective.constant, *objective.slope]
 
     def refuted(self, strict: bool) -> bool:
-        for _ in range(_PIVOTS):
+        for _ in range(RATIONAL.pivots):
             bound = self._bound()
             if bound is not None and (bound < 0 or (strict and bound == 0)):
                 return True

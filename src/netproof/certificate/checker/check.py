@@ -52,6 +52,7 @@ from netproof.certificate.contents import (
 )
 from netproof.certificate.format import MEMORY
 from netproof.certificate.second_reading.compare import confirm
+from netproof.certificate.sets import SetCertificate
 from netproof.certificate.statement import check_statement
 from netproof.certificate.witness import WitnessDocument, read_evidence
 from netproof.errors import CertificateError, ProofError
@@ -123,7 +124,10 @@ def check(
     source = "certificate"
     if not isinstance(certificate, (Certificate, Bundle, WitnessDocument)):
         source = fspath(certificate)
-        certificate = read_evidence(source, memory=memory)
+        found = read_evidence(source, memory=memory)
+        if isinstance(found, SetCertificate):
+            raise CertificateError(source, "is about a finite set of inputs", "call netproof.check_set")
+        certificate = found
     if isinstance(certificate, WitnessDocument):
         parts: tuple[Certificate, ...] = (certificate.certificate,)
         checked = [_check(parts[0], certificate, network, source, memory)]

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from netproof.network import Network
 
 
-def read_network(path: Path, widths: FixedPoint | None, runtime: str | None = None) -> Network:
+def read_network(
+    path: Path, widths: FixedPoint | None, runtime: str | None = None, shapes: dict[str, tuple[int, ...]] | None = None
+) -> Network:
     """Read the network of a command; raises :class:`InputError`."""
     from netproof.formats.load import load
 
-    return load(path, widths=widths, runtime=runtime)
+    return load(path, widths=widths, runtime=runtime, shapes=shapes)
 
 
 def network_document(network: Network) -> dict[str, object]:

@@ -14,6 +14,7 @@ from netproof.cli.bench.generate import generate
 from netproof.cli.bench.radius import radius
 from netproof.cli.bench.scale import scale
 from netproof.cli.bench.table import table
+from netproof.cli.bench.watch import watch
 from netproof.errors import FormatError, InputError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ app.command()(generate)
 app.command()(radius)
 app.command()(scale)
 app.command()(table)
+app.command()(watch)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list'), or vnncomp:DIR.")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]

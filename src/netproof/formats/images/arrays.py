@@ -1,9 +1,11 @@
-"""Arrays of whole numbers in NumPy's format, with their size known before they are made."""
+"""Arrays in NumPy's formats (``.npy``, ``.npz``), with their size known before they are made."""
 
 from __future__ import annotations
 
 import io
 import math
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import FormatError
-from netproof.files.opened import read_bytes
+from netproof.files.opened import read_bytes, read_raw
 
 _MAGIC = b"\x93NUMPY"
+#: bytes that one array of an archive unpacks to, at the most, and arrays that an archive holds
+_MOST_BYTES, _MOST_ARRAYS = 1 << 30, 1000
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -24,6 +28,14 @@ def read_whole_numbers(path: str | Path) -> NDArray[np.integer[Any]]:
 
 def whole_numbers(source: str | Path, data: bytes) -> NDArray[np.integer[Any]]:
     """The same of the content of such a file."""
+    array = numbers(source, data)
+    if array.dtype.kind not in "iu":
+        raise FormatError(source, f"holds numbers of type {array.dtype}", "give integers, as the network takes them")
+    return array
+
+
+def numbers(source: str | Path, data: bytes) -> NDArray[Any]:
+    """Integers or floats of 8 to 64 bits in the content of a ``.npy`` file; raises :class:`FormatError`."""
     stream = io.BytesIO(data)
     try:
         if not data.startswith(_MAGIC):
@@ -31,8 +43,8 @@ def whole_numbers(source: str | Path, data: bytes) -> NDArray[np.integer[Any]]:
         shape, fortran, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
     except (ValueError, KeyError, TypeError, SyntaxError, EOFError, RecursionError, MemoryError):
         raise FormatError(source, "is no array in NumPy's format (.npy)", "write it with numpy.save") from None
-    if dtype.kind not in "iu":
-        raise FormatError(source, f"holds numbers of type {dtype}", "give integers, as the network takes them")
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise FormatError(source, f"holds numbers of type {dtype}", "give integers or floats of at most 64 bits")
     rest = len(data) - stream.tell()
     if rest != math.prod(shape) * dtype.itemsize or len(shape) > 32:
         raise FormatError(
@@ -41,3 +53,26 @@ def whole_numbers(source: str | Path, data: bytes) -> NDArray[np.integer[Any]]:
     flat = np.frombuffer(data, dtype, offset=stream.tell())
     array = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
     return array.astype(dtype.newbyteorder("="))
+
+
+def archived(path: str | Path, wanted: Sequence[str], *, alone: bool = True) -> NDArray[Any] | None:
+    """The array of a ``.npz`` file that has the first of the names ``wanted``, or (``alone``) the only one there is.
+
+    None where there is none of them. Raises :class:`FormatError` for what is no such archive.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(read_raw(path, "archive of arrays"))) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            if len(names) > _MOST_ARRAYS:
+                raise FormatError(path, f"holds {len(names)} arrays", "give an archive of images and labels")
+            name = next((f"{word}.npy" for word in wanted if f"{word}.npy" in names), "")
+            if not name and not (alone and len(names) == 1):
+                return None
+            with archive.open(name or names[0]) as stream:
+                data = stream.read(_MOST_BYTES + 1)
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        detail = " ".join(str(error).split())[:60]
+        raise FormatError(path, f"is no archive of arrays ({detail})", "write it with numpy.savez") from None
+    if len(data) > _MOST_BYTES:
+        raise FormatError(path, f"unpacks to more than {_MOST_BYTES} bytes", "give fewer images")
+    return numbers(path, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,8 @@ def _dropout(call: Call) -> Value:
 def _cast(call: Call) -> Value:
     value, kind = call.operand(0), call.integer("to", 0)
     if isinstance(value, Variable):
-        if kind not in (call.kind(0), _WIDEST):
+        # Truth values are numbers here, 0 and 1.
+        if kind not in (call.kind(0), _WIDEST) and not (call.kind(0) == _BOOL_TYPE and kind in _FLOAT_TYPES):
             raise NodeError(
                 f"a value that depends on the input is cast to ONNX type {kind}, which rounds it",
                 "export the network in one type",
@@ -312,6 +314,11 @@ def _concat(call: Call) -> Value:
     call.make(tuple(shape))
     if all(isinstance(value, Constant) for value in values):
         return Constant(np.concatenate([value.array for value in values if isinstance(value, Constant)], axis))
+    return joined(call, values, lambda arrays: np.concatenate(arrays, axis))
+
+
+def joined(call: Call, values: list[Value], function: Callable[[list[NDArray[Any]]], NDArray[Any]]) -> Variable:
+    """A function of several values, at least one of them no constant, that only moves, repeats and drops entries."""
     sources = list(dict.fromkeys(value.node for value in values if isinstance(value, Variable)))
     sizes = {value.node: value.size for value in values if isinstance(value, Variable)}
     starts = dict(zip(sources, np.cumsum([0, *(sizes[node] for node in sources[:-1])]).tolist(), strict=True))
@@ -325,12 +332,12 @@ def _concat(call: Call) -> Value:
             fills.append(finite(value.array, "a constant part"))
     total = sum(sizes.values())
     whole = Variable(sources[0], (total,))
-    index = np.concatenate(places, axis)
+    index = function(places)
     if len(sources) > 1:
         operator = Concatenate(tuple(sizes[node] for node in sources))
-        same = bool((index.reshape(-1) == np.arange(index.size)).all())
+        same = index.size == total and bool((index.reshape(-1) == np.arange(index.size)).all())
         whole = call.add(operator, tuple(sources), (total,), "" if same else "parts")
-    return call.select(whole, index, np.concatenate(fills, axis))
+    return call.select(whole, index, function(fills))
 
 
 OPERATORS: dict[str, Translate] = {

@@ -26,7 +26,7 @@ class Evidence:
 
 
 def evidence_of(network: Network, sample: Sample, found: RadiusResult, name: str) -> tuple[Evidence, ...]:
-    """The proof, where the search was to keep one, and the witness, where one was found.
+    """Of a network of integers the proof, where the search was to keep one, and the witness, where one was found.
 
     Queries are called ``name, radius R``.
     """
@@ -35,9 +35,9 @@ def evidence_of(network: Network, sample: Sample, found: RadiusResult, name: str
 
     known: list[tuple[int, Result]] = []
     if found.proved is not None and found.proved.verdict is Verdict.UNSAT:
-        known.append((found.radius, found.proved))
+        known.append((int(found.radius), found.proved))
     if found.witness is not None and found.witness_radius is not None:
-        known.append((found.witness_radius, Result(Verdict.SAT, 0.0, "", witness=found.witness)))
+        known.append((int(found.witness_radius), Result(Verdict.SAT, 0.0, "", witness=found.witness)))
     return tuple(
         Evidence(
             radius,

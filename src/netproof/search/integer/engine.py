@@ -111,8 +111,7 @@ class Search:
         self._enveloper = None if layer is None else Enveloper(self._graph, self._graph32, layer, self._cases)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
-            most = DIVE.most if self._enveloper is None else DIVE.most_with_envelopes
-            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations, most)
+            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
         if log is not None:
             log.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew

@@ -15,12 +15,13 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.multipliers.signs import is_piecewise_linear
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.forms import FEW_INPUTS, form_ranges
+from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once, unstable_features
 from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.constraints import Constraints
 from netproof.device import find_device, plain_products
+from netproof.effort.bounding import REFINE
 from netproof.effort.real import REAL, TOUCH
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.operators.affine.scale import Scale
@@ -83,7 +84,7 @@ def _decide(
         witness = attack.ascend(case, *REAL.quick, deadline)
         if witness is not None:
             return Outcome(Verdict.SAT, 0, witness), "attack"
-    propagate = form_ranges if graph.input.size <= FEW_INPUTS else propagate_intervals
+    propagate = form_ranges if graph.input.size <= REFINE.few_inputs else propagate_intervals
     region = propagate(graph, region)
     region = refine_ranges(graph, region, deadline, propagate)
     roots = _Roots(record, region, Means.CROWN)

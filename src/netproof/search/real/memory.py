@@ -7,7 +7,7 @@ not suffice, the query ends with ``unknown`` and says so (:mod:`netproof.search.
 
 from __future__ import annotations
 
-from netproof.bounds.ranges.forms import FEW_INPUTS
+from netproof.effort.bounding import REFINE
 from netproof.errors import InputError
 from netproof.operators.base import Affine
 from netproof.query import Query
@@ -30,7 +30,7 @@ def needed_memory(query: Query) -> int:
     numbers = sum(p.numel() for n in graph.nodes if isinstance(n.operator, Affine) for _, p in n.operator.parameters())
     features = graph.features
     needed = _PER_PARAMETER * numbers + _PER_FEATURE * features + _PER_LARGEST * graph.widest
-    if graph.input.size <= FEW_INPUTS:
+    if graph.input.size <= REFINE.few_inputs:
         needed += 8 * (graph.input.size + 3) * features
     width = max((len(c.threshold) for c in query.condition), default=0)
     of_inputs = any(c.input_coefficients is not None for c in query.condition)

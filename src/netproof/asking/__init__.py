@@ -1,0 +1,1 @@
+"""Questions about images, as people ask them: which images, how they become inputs, what a radius means."""

@@ -1,0 +1,105 @@
+"""Images as a benchmark, so that worker processes answer them and a folder keeps the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netproof.asking.images import Images, ImageSource, Preparation
+from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
+from netproof.benchmarks.data import DataFolders
+from netproof.errors import InputError
+from netproof.query import Question
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from netproof.formats.fixed_point import FixedPoint
+    from netproof.network import Network
+
+#: how a run on images is called in its folder
+PREFIX = "images"
+
+
+@dataclass(frozen=True)
+class ImageQuestions(Benchmark):
+    """Is each of some images robust at one radius?
+
+    Attributes
+    ----------
+    path, widths, runtime : the network and how it is read
+    source, prepared : the images and how they become inputs
+    digest : the SHA-256 of all images and labels
+    indices : which of them
+    radius, words : in the unit of :func:`netproof.robustness`, and as results say it
+    target, top : as for :func:`netproof.robustness`
+    certifiable : whether the network's verdicts come with certificates
+    """
+
+    path: Path
+    widths: FixedPoint | None
+    runtime: str | None
+    source: ImageSource
+    prepared: Preparation
+    digest: str
+    indices: tuple[int, ...]
+    radius: int | Fraction
+    words: str
+    target: int | None = None
+    top: int = 1
+    certifiable: bool = False
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """States what a run must have in common with the one it goes on with, besides the files."""
+        goal = "" if self.target is None else f", target {self.target}"
+        goal += "" if self.top == 1 else f", top {self.top}"
+        reading = "" if self.runtime is None else f", as {self.runtime} computes it"
+        reading += "" if self.widths is None else f", {self.widths.as_dict()}"
+        prepared = {name: value for name, value in vars(self.prepared).items() if value}
+        return f"{PREFIX}: radius {self.words}{goal}{reading}{f', {prepared}' if prepared else ''}"
+
+    @property
+    def description(self) -> str:  # type: ignore[override]
+        return f"{self.path} on {self.source.path}, radius {self.words}"
+
+    def files(self, data: DataFolders) -> Mapping[str, Path]:
+        return {"network": self.path}
+
+    def hashes(self, data: DataFolders) -> Mapping[str, str]:
+        return {**super().hashes(data), "images": self.digest}
+
+    def instances(self, data: DataFolders) -> tuple[Instance, ...]:
+        return tuple(Instance(f"image-{index}", self.path.name, self.words, index) for index in self.indices)
+
+    def open(self, data: DataFolders) -> OpenBenchmark:
+        from netproof.formats.load import load
+
+        network = load(self.path, widths=self.widths, runtime=self.runtime)
+        return self.opened(Images.read(self.source, self.prepared, network))
+
+    def opened(self, images: Images) -> OpenBenchmark:
+        """The same with images that were read already; raises :class:`InputError` where these are others."""
+        if images.pictures.digest != self.digest:
+            raise InputError(images.pictures.source, "has changed since the run began", "run the same command again")
+        return _OpenImages(images, self)
+
+
+@dataclass(frozen=True, eq=False)
+class _OpenImages(OpenBenchmark):
+    images: Images
+    asked: ImageQuestions
+
+    @property
+    def networks(self) -> Mapping[str, Network]:
+        return {self.asked.path.name: self.images.network}
+
+    def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
+        asked = self.asked
+        return Question.of(
+            self.images.query(
+                int(instance.sample), asked.radius, target=asked.target, top=asked.top, name=instance.name
+            )
+        )

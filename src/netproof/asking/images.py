@@ -1,0 +1,261 @@
+"""Images as one network takes them: which ones, with which labels, and how their values become inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netproof.asking.reach import Unit
+from netproof.errors import InputError
+from netproof.formats.images.pictures import Pictures, read_pictures
+from netproof.graph.graph import Arithmetic
+from netproof.local_robustness import distance, exact_number, robustness
+from netproof.network import Network
+from netproof.pictures.form import InputForm
+from netproof.query import Query
+
+_LEVELS = 255
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where images come from, as text: the arguments of :func:`netproof.formats.images.pictures.read_pictures`.
+
+    Attributes
+    ----------
+    label : the class of all images, where no labels are given
+    """
+
+    path: Path
+    labels: Path | None = None
+    label: int | None = None
+    split: str = "test"
+    crop: int | None = None
+    check: bool = True
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How values become inputs of a network over the real numbers: ``(scale * value - mean) / std``, as text.
+
+    Attributes
+    ----------
+    scale : None for 1/255 where images are 8-bit, 1 elsewhere
+    mean, std : one number or one per channel
+    clip : the least and the largest that ``scale * value`` can be
+    layout : how a network takes colours, where its input's shape does not tell
+    """
+
+    scale: str | None = None
+    mean: tuple[str, ...] = ()
+    std: tuple[str, ...] = ()
+    clip: tuple[str, str] | None = None
+    layout: str | None = None
+
+    def check_integer(self, network: Network) -> None:
+        """Refuse what a network of integers has no use for; raises :class:`InputError`."""
+        given = {"--scale": self.scale, "--mean": self.mean, "--std": self.std, "--clip": self.clip}
+        stated = [option for option, value in given.items() if value]
+        if stated:
+            problem = f"{network.path} is an integer network, which takes grey levels as they are"
+            raise InputError(stated[0], problem, f"leave {', '.join(stated)} out")
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images of one network.
+
+    Attributes
+    ----------
+    network : that takes them
+    pictures : as their source has them
+    labels : of the images, ``[N]`` or longer; None where the network's own classes are taken
+    unit : what radii are counted in
+    """
+
+    network: Network
+    pictures: Pictures
+    form: InputForm
+    prepared: Preparation
+    labels: NDArray[np.int64] | None
+    unit: Unit
+
+    @classmethod
+    def read(cls, source: ImageSource, prepared: Preparation, network: Network) -> Images:
+        """Read images for a network; raises :class:`InputError`."""
+        form = InputForm.of(network.input_shape, prepared.layout)
+        pictures = read_pictures(
+            source.path, source.labels, channels=form.channels, size=form.size, split=source.split, crop=source.crop,
+            check=source.check,
+        )  # fmt: skip
+        if pictures.classes not in (None, network.outputs):
+            problem = f"has {pictures.classes} folders of classes, the network {network.outputs} outputs"
+            hint = "name each folder by its class's number, or list the folders of all classes in classes.txt"
+            raise InputError(pictures.source, problem, hint)
+        if source.label is not None and pictures.labels is not None:
+            raise InputError("--label", "the images have labels already", "leave it, or --labels, out")
+        if source.label is not None:
+            pictures = replace(pictures, labels=np.full(len(pictures), source.label, np.int64))
+        return cls.of(network, pictures, prepared)
+
+    @classmethod
+    def of(cls, network: Network, pictures: Pictures, prepared: Preparation) -> Images:
+        """Images that were read already, for a network; raises :class:`InputError` where it does not take them."""
+        form = InputForm.of(network.input_shape, prepared.layout)
+        if network.graph.arithmetic is Arithmetic.INTEGER:
+            prepared.check_integer(network)
+            unit = Unit(int((network.upper - network.lower).max()))
+        else:
+            unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
+        if pictures.labels is not None and len(pictures.labels) < len(pictures):
+            problem = f"has {len(pictures.labels)} labels for {len(pictures)} images"
+            raise InputError(pictures.source, problem, "give one for each")
+        found = cls(network, pictures, form, prepared, pictures.labels, unit)
+        found.image(0)  # refuses what does not fit before anything is asked
+        return found
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def check(self, index: int) -> None:
+        """Make sure that there is such an image; raises :class:`InputError`."""
+        held = len(self)
+        if not 0 <= index < held:
+            problem = f"there is no sample {index}: {self.pictures.source} holds {held} images"
+            raise InputError("--index", problem, f"give 0 to {held - 1}")
+
+    def label(self, index: int) -> int:
+        """The class of an image: its label, or what the network takes it for where there is none."""
+        return self._predicted(index) if self.labels is None else int(self.labels[index])
+
+    def image(self, index: int) -> NDArray[Any]:
+        """An image in the network's order of axes, as its source has it; codes of a network over signed integers.
+
+        Bytes, 0 to 255, are pixels: where an input's codes are signed, pixel 0 is the least of them.
+        """
+        found = self.form.arranged(self.pictures.values[index], self.pictures.axes, self.pictures.source)
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            if found.dtype == np.uint8:
+                return found.astype(np.int64) + min(int(self.network.lower.min()), 0)
+            return found
+        return found
+
+    def query(
+        self, index: int, radius: int | Fraction, *, target: int | None = None, top: int = 1, name: str = ""
+    ) -> Query:
+        """Can the class of an image change? Raises :class:`QueryError`."""
+        return robustness(
+            self.network,
+            self.image(index),
+            self.label(index),
+            radius,
+            **self.arguments,
+            target=target,
+            top=top,
+            name=name,
+        )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keywords of :func:`netproof.robustness` that say how values become inputs."""
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            return {}
+        prepared = self.prepared
+        return {
+            "scale": self.unit.scale,
+            "mean": list(prepared.mean) or None,
+            "std": list(prepared.std) or None,
+            "clip": prepared.clip,
+        }
+
+    @property
+    def words(self) -> str:
+        """How values become inputs, in words; empty where they are taken as they are."""
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            return ""
+        scaled = "value" if self.unit.scale == 1 else f"{self.unit.scale} * value"
+        if not self.prepared.mean and not self.prepared.std:
+            return f"inputs are {scaled}" if scaled != "value" else "inputs are the images' values as they are"
+        mean, std = (", ".join(part) for part in (self.prepared.mean or ("0",), self.prepared.std or ("1",)))
+        return f"inputs are ({scaled} - mean) / std, mean {mean}, std {std}"
+
+    def change(self, index: int, point: Sequence[Fraction]) -> tuple[int, Fraction]:
+        """How many values of an image an input ``[n_input]`` changes, and by how much at most in the unit of radii."""
+        inputs = [Fraction(value) for value in self.input(index).tolist()]
+        changed = sum(value != at for value, at in zip(point, inputs, strict=True))
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            return changed, max(abs(value - at) for value, at in zip(point, inputs, strict=True))
+        return changed, distance(self.network, self.image(index), point, **self.arguments)
+
+    def shown(self, point: NDArray[np.float64]) -> NDArray[np.int64] | None:
+        """An input ``[n_input]`` as an image of grey levels, ``[rows, columns]`` or ``[rows, columns, 3]``; None where it is none.
+
+        Values that are no grey levels are spread from the least to the largest that the source has.
+        """
+        values = point
+        if self.network.graph.arithmetic is Arithmetic.INTEGER:
+            values = values - min(float(self.network.lower.min()), 0.0)
+        else:
+            mean, std = (
+                self._per_value(part, default) for part, default in ((self.prepared.mean, 0), (self.prepared.std, 1))
+            )
+            values = (values * std + mean) / float(self.unit.scale or 1)
+        if self.unit.levels != _LEVELS:
+            least, largest = float(self.pictures.values.min()), float(self.pictures.values.max())
+            values = (values - least) * (_LEVELS / ((largest - least) or 1.0))
+        return self.form.planes(np.rint(values).clip(0, _LEVELS).astype(np.int64))
+
+    def _per_value(self, stated: tuple[str, ...], default: int) -> NDArray[np.float64]:
+        """Numbers per channel as one for each value, ``[n_input]``."""
+        numbers = [float(exact_number(part) or 0) for part in stated] or [float(default)]
+        found = np.array(numbers)
+        if len(numbers) == 1:
+            return np.full(self.network.inputs, found[0])
+        return (
+            np.tile(found, self.network.inputs // len(found))
+            if self.form.layout == "hwc"
+            else found.repeat(self.network.inputs // len(found))
+        )
+
+    def _predicted(self, index: int) -> int:
+        return int(self.network.classify(self.input(index)))
+
+    def input(self, index: int) -> Tensor:
+        """An image as the network's input, ``[n_input]`` float64; raises :class:`QueryError`."""
+        sample = robustness(self.network, self.image(index), 0, 0, **self.arguments, name=f"sample {index}").sample
+        assert sample is not None
+        return sample.image.to(torch.float64)
+
+
+def _unit(prepared: Preparation, *, grey: bool) -> Unit:
+    scale = Fraction(1, _LEVELS) if grey else Fraction(1)
+    if prepared.scale is not None:
+        stated = exact_number(prepared.scale)
+        if stated is None or stated <= 0:
+            raise InputError("--scale", f"is '{prepared.scale[:40]}'", "give a number above 0: 1/255, or 1")
+        scale = stated
+    return Unit(_LEVELS if grey else None, scale)
+
+
+def chosen(images: Images, indices: Sequence[int], *, every: bool) -> tuple[int, ...]:
+    """Which images are meant: those named, all, or the only one there is; raises :class:`InputError`."""
+    if every and indices:
+        raise InputError("--all", "--index names images as well", "give one of the two")
+    if every:
+        return tuple(range(len(images)))
+    if not indices and len(images) > 1:
+        problem = f"{images.pictures.source} holds {len(images)} images, and nothing says which is meant"
+        raise InputError(
+            "--index", problem, f"give --index I (0 to {len(images) - 1}), several times for several, or --all"
+        )
+    for index in indices:
+        images.check(index)
+    return tuple(indices) or (0,)

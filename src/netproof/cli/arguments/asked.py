@@ -1,0 +1,162 @@
+"""Options that say which images a question is about, and how they become a network's inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netproof.errors import InputError
+
+if TYPE_CHECKING:
+    from netproof.asking.images import Images, ImageSource, Preparation
+    from netproof.formats.fixed_point import FixedPoint
+    from netproof.network import Network
+
+#: norms by name, and what to say of those that are not decided
+_NORM = "linf"
+
+ImagesPath = Annotated[
+    Path,
+    typer.Option(
+        "--images",
+        metavar="PATH",
+        help="IDX, .npy, .npz, PNG, JPEG, BMP, folder, CIFAR .tar.gz, or sklearn:digits.",
+    ),
+]
+LabelsPath = Annotated[
+    Path | None, typer.Option("--labels", metavar="FILE", help="Their labels: IDX, .npy or text (else --label).")
+]
+Label = Annotated[
+    int | None, typer.Option("--label", metavar="K", help="Label of all images (default: the network's own class).")
+]
+Indices = Annotated[
+    list[int] | None, typer.Option("--index", metavar="I", help="Which image, from 0; repeat for several.")
+]
+Every = Annotated[bool, typer.Option("--all", help="All images.")]
+Split = Annotated[str, typer.Option("--split", metavar="PART", help="Part of an archive: test or train.")]
+Crop = Annotated[int | None, typer.Option("--crop", metavar="N", help="Keep the centre of NxN pixels.")]
+Unchecked = Annotated[
+    bool, typer.Option("--unchecked", help="Take archives of another SHA-256 than the published ones'.")
+]
+Layout = Annotated[
+    str | None,
+    typer.Option("--layout", metavar="ORDER", help="Colours of a flat input: chw or hwc (else by its shape)."),
+]
+Scale = Annotated[
+    str | None, typer.Option("--scale", metavar="F", help="Float networks: values times F (8-bit: 1/255, else 1).")
+]
+Mean = Annotated[
+    str | None, typer.Option("--mean", metavar="M,...", help="Float networks: then minus M, per channel (default: 0).")
+]
+Std = Annotated[
+    str | None, typer.Option("--std", metavar="S,...", help="Float networks: then divided by S (default: 1).")
+]
+Clip = Annotated[
+    str | None,
+    typer.Option("--clip", metavar="L,H", help="Float networks: cut scaled values to L..H (8-bit: all pixels)."),
+]
+Norm = Annotated[str, typer.Option("--norm", metavar="NAME", help="How changes are measured: linf, the largest.")]
+
+
+def check_norm(norm: str) -> None:
+    """Refuse every norm but the maximum norm; raises :class:`InputError`."""
+    if norm == _NORM:
+        return
+    problem = f"'{norm[:40]}' is not decided"
+    if norm in ("l0", "l1", "l2"):
+        problem += ": boxes are, and its balls are none"
+        raise InputError(
+            "--norm", problem, "give linf; what is robust there is robust in the l1 and l2 balls inside it"
+        )
+    raise InputError("--norm", problem, "give linf")
+
+
+def source_of(
+    images: Path, labels: Path | None, label: int | None, split: str, crop: int | None, unchecked: bool
+) -> ImageSource:
+    """Where the images of these options come from; raises :class:`InputError`."""
+    from netproof.asking.images import ImageSource
+
+    if labels is not None and label is not None:
+        raise InputError("--label", "--labels are given as well", "give one of the two")
+    if label is not None and label < 0:
+        raise InputError("--label", f"the class is {label}", "give 0 or more")
+    return ImageSource(images, labels, label, split, crop, not unchecked)
+
+
+def prepared_by(
+    layout: str | None, scale: str | None, mean: str | None, std: str | None, clip: str | None
+) -> Preparation:
+    """How the options have values become inputs; raises :class:`InputError`."""
+    from netproof.asking.images import Preparation
+    from netproof.local_robustness import exact_number
+
+    def numbers(option: str, text: str | None, hint: str = "give numbers with commas between them") -> tuple[str, ...]:
+        parts = () if text is None else tuple(part.strip() for part in text.split(","))
+        for part in parts:
+            if exact_number(part) is None:
+                raise InputError(option, f"is '{str(text)[:60]}'", hint)
+        return parts
+
+    ends = numbers("--clip", clip, "give the least and the largest value: 0,1")
+    if clip is not None and len(ends) != 2:
+        raise InputError("--clip", f"is '{clip[:60]}'", "give the least and the largest value: 0,1")
+    found = numbers("--scale", scale, "give one number: 1/255")
+    if len(found) > 1:
+        raise InputError("--scale", f"is '{str(scale)[:60]}'", "give one number: 1/255")
+    return Preparation(
+        scale, numbers("--mean", mean), numbers("--std", std), (ends[0], ends[1]) if ends else None, layout
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The network and the images that a command is about.
+
+    Attributes
+    ----------
+    indices : which of the images
+    """
+
+    path: Path
+    widths: FixedPoint | None
+    runtime: str | None
+    network: Network
+    source: ImageSource
+    prepared: Preparation
+    images: Images
+    indices: tuple[int, ...]
+
+    @classmethod
+    def read(
+        cls,
+        reading: tuple[Path, FixedPoint | None, str | None],
+        source: ImageSource,
+        prepared: Preparation,
+        indices: list[int] | None,
+        *,
+        every: bool,
+    ) -> Asked:
+        """Read both; raises :class:`InputError`."""
+        from netproof.asking.images import Images, chosen
+        from netproof.cli.arguments.networks import read_network
+
+        path, widths, runtime = reading
+        if every and indices:
+            raise InputError("--all", "--index names images as well", "give one of the two")
+        network = read_network(path, widths, runtime)
+        images = Images.read(source, prepared, network)
+        return cls(path, widths, runtime, network, source, prepared, images, chosen(images, indices or [], every=every))
+
+    def check_certifiable(self, option: str) -> None:
+        """Raise :class:`InputError` where verdicts on the network have no certificates."""
+        from netproof.certificate.make import check_certifiable
+        from netproof.graph.graph import Arithmetic
+
+        if self.network.graph.arithmetic is Arithmetic.REAL:
+            problem = f"{self.path} is a float network, whose verdicts have no certificates yet"
+            raise InputError(option, problem, "leave it out")
+        check_certifiable(self.network, option)

@@ -1,0 +1,61 @@
+"""``netproof bench watch``: a run, from another terminal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netproof.errors import InputError
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that 'bench run' or 'robust --out' writes.")]
+Every = Annotated[float, typer.Option("--every", metavar="S", help="Seconds between two looks.")]
+Once = Annotated[bool, typer.Option("--once", help="Look once, and end.")]
+
+_SHOWN = 3
+
+
+def watch(folder: Folder, *, every: Every = 2.0, once: Once = False) -> None:
+    """Watch a run: how many are answered, how fast, and what came last.
+
+    Reads the folder and writes nothing. Ends when the run does, or with Ctrl-C.
+    """
+    from netproof.cli.terminal.stop import stoppable
+    from netproof.runs.record import RunRecord
+
+    if not 0.1 <= every <= 3600:
+        raise InputError("--every", f"is {every:g} seconds", "give 0.1 to 3600")
+    record = RunRecord.read(folder)
+    last = ""
+    with stoppable(lambda: ""):
+        while True:
+            line = _standing(folder)
+            if line != last:
+                typer.echo(line)
+                last = line
+            record = RunRecord.read(folder)
+            if once or record.wall_seconds is not None:
+                break
+            time.sleep(every)
+    if record.wall_seconds is not None:
+        typer.echo(f"the run has ended; a page of it: netproof report {folder}")
+
+
+def _standing(folder: Path) -> str:
+    """One line: the tally, the pace, and the latest instances."""
+    from collections import Counter
+
+    from netproof.report.text import seconds_text
+    from netproof.runs.record import RunRecord
+    from netproof.runs.table import FILE, read_table
+
+    rows = list(read_table(folder / FILE).rows.values())
+    listed = len(RunRecord.read(folder).instances)
+    tally = ", ".join(f"{count} {verdict}" for verdict, count in sorted(Counter(row.verdict for row in rows).items()))
+    total = f" of {listed}" if listed else ""
+    latest = "; ".join(f"{row.instance} {row.verdict} in {seconds_text(row.seconds)}" for row in rows[-_SHOWN:])
+    spent = seconds_text(sum(row.seconds for row in rows))
+    said = f"{len(rows)}{total} answered ({tally or 'none yet'}), {spent} of search"
+    return f"{said}; latest: {latest}" if latest else said

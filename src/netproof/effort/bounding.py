@@ -1,0 +1,200 @@
+"""How much work bounds are worth: how multipliers are chosen and ranges made smaller; see :mod:`netproof.effort`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netproof.graph.budget import Budget
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What Adam's steps are like (:mod:`netproof.bounds.multipliers.adam`).
+
+    Attributes
+    ----------
+    first, second : what is kept of the moments in every step
+    shrink : factor of the lengths from step to step
+    tiny : added to the root of the second moment
+    compact : the share of rows that have to be done before the batch goes on without them
+    """
+
+    first: float
+    second: float
+    shrink: float
+    tiny: float
+    compact: float = 0.2
+
+
+@dataclass(frozen=True)
+class RangeStepEffort:
+    """Steps on multipliers of the hulls over ranges (:mod:`netproof.bounds.multipliers.ranges`).
+
+    Attributes
+    ----------
+    length : of the first step, in parts of a multiplier's usual size
+    rates : of the steps
+    """
+
+    length: float = 0.02
+    rates: Rates = Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25)
+
+
+@dataclass(frozen=True)
+class SignStepEffort:
+    """Steps on slopes and multipliers of signs (:mod:`netproof.bounds.multipliers.sign_steps`).
+
+    Attributes
+    ----------
+    lengths : of the first steps of alpha, beta and theta
+    rates : of the steps
+    """
+
+    lengths: tuple[float, float, float] = (0.1, 0.05, 0.1)
+    rates: Rates = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
+
+
+@dataclass(frozen=True)
+class MixtureEffort:
+    """Weights of the constraints of a conjunction (:mod:`netproof.bounds.multipliers.mixture`).
+
+    Attributes
+    ----------
+    steps : of multiplicative weights, where bounds of the constraints are given
+    crown_steps, length : of Adam on CROWN bounds of the mixture, and how far the first one goes
+    rates : of these steps, which do not depend on how large the constraints are
+    """
+
+    steps: int = 30
+    crown_steps: int = 11
+    length: float = 0.5
+    rates: Rates = Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12)
+
+
+@dataclass(frozen=True)
+class InteriorEffort:
+    """The interior-point method (:mod:`netproof.bounds.multipliers.interior`).
+
+    Attributes
+    ----------
+    start : the barrier's weight to begin with
+    step_fraction : how much of the way to the boundary a step may go
+    close : the gap to end with, in parts of the bound: for whether a bound falls below 0, the optimum need not be known well
+    largest : neurons of a system that is solved; larger ones are left to first-order steps
+    """
+
+    start: float = 0.01
+    step_fraction: float = 0.98
+    close: float = 0.25
+    largest: int = 256
+
+
+@dataclass(frozen=True)
+class ScoreEffort:
+    """Scores of splits of signs (:mod:`netproof.bounds.ranges.branching`).
+
+    Attributes
+    ----------
+    between : the weight of scores by lines between the slopes
+    """
+
+    between: float = 1e-3
+
+
+@dataclass(frozen=True)
+class EndEffort:
+    """Ends of ranges by splits of signs (:mod:`netproof.bounds.ranges.end_search`).
+
+    Attributes
+    ----------
+    root_steps, steps, leaf_steps : on the whole region, on a part, and on one with nothing left to split
+    look_ahead : candidates for a split
+    judged, hope : an end that has to move to 0 is judged after so many splits, and may take so many times as many as are allowed
+    first, last : splits for every end, to begin with and to end with
+    batch, tensors : parts bounded at once, and float64 tensors of the largest node for each
+    near : an end within this share of the range's width from a value that is attained is not searched for any longer
+    margin : below the target by this share of a typical width is enough for the search in float32 to stop
+    """
+
+    root_steps: int = 20
+    steps: int = 1
+    leaf_steps: int = 60
+    look_ahead: int = 4
+    judged: int = 8
+    hope: int = 2
+    first: int = 8
+    last: int = 1 << 14
+    batch: Budget = Budget(256 << 20, least=8, most=512)
+    tensors: int = 12
+    near: float = 0.02
+    margin: float = 1e-5
+
+
+@dataclass(frozen=True)
+class TightenEffort:
+    """Ranges of integer networks by bounds (:mod:`netproof.bounds.ranges.tighten`).
+
+    Attributes
+    ----------
+    batch, tensors : objective rows bounded at once, each of which needs about so many tensors of the whole graph
+    program_rows, program_iterations, program_close : rows of one interior-point solve, its iterations, and the gap it ends with
+    """
+
+    batch: Budget = Budget(1 << 30, most=4096, whole=True)
+    tensors: int = 40
+    program_rows: int = 64
+    program_iterations: int = 20
+    program_close: float = 0.002
+
+
+@dataclass(frozen=True)
+class RefineEffort:
+    """Ranges by bounds, layer by layer (:mod:`netproof.bounds.ranges.refine` and what stands beside it).
+
+    Attributes
+    ----------
+    batch, tensors : rows bounded at once, and float64 tensors of the largest node that each needs
+    alpha_batch : the same where slopes are optimized, as if that kept no gradients
+    far : an end so many times as far out as everything else that is known of a layer is bounded for its own sake
+    layer_share : the share of the time left in a round of splits that one layer may take: what is gained in one makes all below easier
+    tile_rows, tile_work : features in a tile at least, and at least so many values in all that bounding them passes through: a
+        crop costs as much as bounding some features of the whole graph
+    few_inputs : where a network has more inputs, affine forms cost more than they tell
+    """
+
+    batch: Budget = Budget(32 << 20, least=8)
+    alpha_batch: Budget = Budget(64 << 20, least=8)
+    tensors: int = 6
+    far: float = 64.0
+    layer_share: float = 0.4
+    tile_rows: int = 64
+    tile_work: int = 1_000_000
+    few_inputs: int = 64
+
+
+@dataclass(frozen=True)
+class RationalEffort:
+    """Bounds and linear programs in fractions (:mod:`netproof.bounds.rational`).
+
+    Attributes
+    ----------
+    numbers, entries : nonzero numbers in the affine maps of a graph, and entries of the matrices that hold them, at most
+    products : that finding the ranges of all features takes, at most; beyond that intervals have to do
+    pivots : at most; a program that takes more is not decided
+    """
+
+    numbers: int = 4000
+    entries: int = 1 << 20
+    products: int = 200_000
+    pivots: int = 400
+
+
+RANGE_STEPS = RangeStepEffort()
+SIGN_STEPS = SignStepEffort()
+MIXTURE = MixtureEffort()
+INTERIOR = InteriorEffort()
+SCORE = ScoreEffort()
+END = EndEffort()
+TIGHTEN = TightenEffort()
+REFINE = RefineEffort()
+RATIONAL = RationalEffort()

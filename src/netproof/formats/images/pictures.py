@@ -1,0 +1,216 @@
+"""One door for images of every kind, with or without labels, whatever the network takes.
+
+Where a file leaves it open (an image file, a folder, scikit-learn's digits), colours and size are those that are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.errors import FormatError, InputError
+from netproof.files.opened import read_bytes
+from netproof.formats.images.arrays import archived, numbers, read_whole_numbers
+from netproof.formats.images.cifar import read_cifar
+from netproof.formats.images.decode import decode_image
+from netproof.formats.images.digits import NAME as DIGITS
+from netproof.formats.images.digits import read_digits
+from netproof.formats.images.folder import SUFFIXES, read_image_folder
+from netproof.formats.images.idx import read_idx, read_labels
+from netproof.formats.images.set import ImageSet, crop_window
+from netproof.formats.images.sources import SPLITS
+from netproof.formats.images.tiny_imagenet import read_tiny_imagenet
+
+#: names of arrays in a ``.npz`` file, the first that is there
+_IMAGES = ("images", "inputs", "x_test", "x", "X", "data")
+_LABELS = ("labels", "y_test", "y", "targets", "label")
+#: what scikit-learn's digits are enlarged to by default, and the centre of TinyImageNet's images
+_DIGITS_SIZE, _TINY_CROP = 32, 56
+_FILE_LIMIT = 1 << 26
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Images as their source has them.
+
+    Attributes
+    ----------
+    values : ``[N, ...]``, integers or floats
+    labels : of the images, ``[N]`` or longer; None where there are none
+    axes : ``chw`` where each image is ``[channels, rows, columns]``; empty where it is whatever the array has
+    source : as errors call it
+    classes : how many there are, where labels are places in a list of names; None where labels are numbers of their own
+    """
+
+    values: NDArray[Any]
+    labels: NDArray[np.int64] | None
+    axes: str
+    source: str
+    classes: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all values and labels."""
+        found = hashlib.sha256(f"{self.values.dtype.str} {self.values.shape}".encode())
+        found.update(np.ascontiguousarray(self.values).tobytes())
+        found.update(b"" if self.labels is None else self.labels.tobytes())
+        return found.hexdigest()
+
+
+def read_pictures(
+    path: str | Path,
+    labels: str | Path | None = None,
+    *,
+    channels: int | None = None,
+    size: tuple[int, int] | None = None,
+    split: str = "test",
+    crop: int | None = None,
+    check: bool = True,
+) -> Pictures:
+    """Read images, and labels where there are any.
+
+    Parameters
+    ----------
+    path : IDX images, a PNG, JPEG, BMP or PNM file, a folder of these (one folder per class, named by its number or listed
+        in the order of names; or files without labels), an array (``.npy``) or an archive of arrays (``.npz``) ``[N, ...]``, an archive of CIFAR or TinyImageNet, or
+        ``sklearn:digits``
+    labels : IDX, ``.npy``, or text with one whole number on every line; of sources that have none of their own
+    channels, size : of what is decoded or drawn: 1 or 3, and rows and columns; None where nothing is known
+    split, crop, check : as for :func:`netproof.formats.images.sources.read_image_set`
+
+    Raises
+    ------
+    FormatError, InputError : see the readers; labels that are not wanted, are too few or none
+    """
+    path = Path(path)
+    if split not in SPLITS:
+        raise InputError("--split", f"is '{split}'", f"give {' or '.join(SPLITS)}")
+    found = _labelled(path, channels, size, split, crop, check)
+    if found is not None:
+        if labels is not None:
+            raise InputError(labels, f"{path} has labels of its own", "leave --labels out")
+        if not len(found):
+            raise InputError(found.source, "holds no images", "give others")
+        numbered = path.is_dir() and all(name.isascii() and name.isdigit() for name in found.classes)
+        classes = np.array([int(name) for name in found.classes] if numbered else range(len(found.classes)), np.int64)
+        count = len(found.classes) if path.is_dir() and not numbered else None
+        return Pictures(_in(channels, found.images), classes[found.labels], "chw", found.source, count)
+    values, own, axes = _unlabelled(path, channels)
+    if not len(values):
+        raise InputError(path, "holds no images", "give a file with at least one")
+    if crop is not None:
+        if axes != "chw" and values.ndim != 3:
+            raise InputError("--crop", f"{path} does not say which axes are rows and columns", "cut the array yourself")
+        rows, columns = crop_window(path, values.shape[-2:], crop)
+        values = np.ascontiguousarray(values[..., rows, columns])
+    if labels is not None:
+        own = _labels(Path(labels))
+    if own is not None and len(own) < len(values):
+        raise InputError(
+            path if labels is None else labels,
+            f"holds {len(own)} labels for the {len(values)} images in {path}",
+            "give the labels that belong to these images",
+        )
+    return Pictures(values, own, axes, str(path))
+
+
+def _labelled(
+    path: Path, channels: int | None, size: tuple[int, int] | None, split: str, crop: int | None, check: bool
+) -> ImageSet | None:
+    """The images of a source that has labels of its own; None for any other."""
+    name = path.name.lower()
+    if str(path) == DIGITS:
+        if size is not None and size[0] != size[1]:
+            raise InputError(DIGITS, f"are square, the network takes {size[0]}x{size[1]} pixels", "give other images")
+        found = read_digits(split, size=_DIGITS_SIZE if size is None else size[0])
+        return found if crop is None else found.cropped(crop)
+    if path.is_dir():
+        return None if _is_flat(path) else read_image_folder(path, crop=crop, channels=channels or 3)
+    if name.endswith((".tar.gz", ".tgz")):
+        found = read_cifar(path, "train" if split == "train" else "test", check=check)
+        return found if crop is None else found.cropped(crop)
+    if name.endswith(".zip"):
+        kept = _TINY_CROP if crop is None else crop
+        return read_tiny_imagenet(path, "train" if split == "train" else "val", crop=kept, check=check)
+    return None
+
+
+def _unlabelled(path: Path, channels: int | None) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
+    """Images, labels if the source has any, and axes."""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        return np.stack(_decoded(files, channels)), None, "chw"
+    if suffix in SUFFIXES:
+        return np.stack(_decoded([path], channels)), None, "chw"
+    if suffix == ".npy":
+        return _batch(path, numbers(path, read_bytes(path, "array file"))), None, ""
+    if suffix == ".npz":
+        images, labels = archived(path, _IMAGES), archived(path, _LABELS, alone=False)
+        if images is None:
+            raise FormatError(path, f"has no array called {', '.join(_IMAGES[:-1])} or {_IMAGES[-1]}", "rename it")
+        if labels is not None and labels.dtype.kind not in "iu":
+            raise FormatError(path, f"its labels are of type {labels.dtype}", "give whole numbers")
+        return _batch(path, images), None if labels is None else labels.reshape(-1).astype(np.int64), ""
+    images = read_idx(path)
+    if images.ndim < 2:
+        raise FormatError(path, "has 1 dimension(s), images have 3", "give the images file (idx3)")
+    return images, None, ""
+
+
+def _is_flat(folder: Path) -> bool:
+    """Whether a folder has images in it, and no folder of a class."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise FormatError(folder, f"cannot be read ({error.strerror})", "check its permissions") from None
+    classes = any(entry.is_dir() and entry.name[0] != "." for entry in entries)
+    return not classes and any(entry.suffix.lower() in SUFFIXES for entry in entries)
+
+
+def _decoded(files: list[Path], channels: int | None) -> list[NDArray[np.uint8]]:
+    images: list[NDArray[np.uint8]] = []
+    for file in files:
+        image = decode_image(file, read_bytes(file, "image", limit=_FILE_LIMIT), channels=channels or 3)
+        if images and image.shape != images[0].shape:
+            first, other = ("x".join(map(str, shape[1:])) for shape in (images[0].shape, image.shape))
+            raise FormatError(file, f"is {other} pixels, the images before it are {first}", "give images of one size")
+        images.append(image)
+    return images
+
+
+def _batch(path: Path, array: NDArray[Any]) -> NDArray[Any]:
+    if array.ndim < 2:
+        raise FormatError(path, f"has shape {array.shape}", "give images [N, ...], one image as [1, ...]")
+    return array
+
+
+def _in(channels: int | None, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same in one channel where that is wanted and all are alike."""
+    if channels == 1 and images.shape[1] == 3 and bool((images == images[:, :1]).all()):
+        return np.ascontiguousarray(images[:, :1])
+    return images
+
+
+def _labels(path: Path) -> NDArray[np.int64]:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return read_whole_numbers(path).reshape(-1).astype(np.int64)
+    if suffix not in (".txt", ".csv"):
+        return read_labels(path).astype(np.int64)
+    lines = read_bytes(path, "list of labels", limit=_FILE_LIMIT).decode("utf-8", "replace").splitlines()
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            if not (line.strip().isascii() and line.strip().isdigit() and len(line.strip()) < 10):
+                raise FormatError(path, f"line {number} is no label", "write one whole number on every line")
+            found.append(int(line))
+    return np.array(found, np.int64)

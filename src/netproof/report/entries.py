@@ -1,0 +1,206 @@
+"""A run's folder as a report tells it: every instance with its answer, evidence, and what it is required for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from netproof.benchmarks.base import Benchmark, Instance
+from netproof.benchmarks.data import DataFolders
+from netproof.errors import FormatError, InputError
+from netproof.files.opened import read_bytes
+from netproof.report.summary import Summary, contradicts, summarize
+from netproof.runs.certify import SUFFIX
+from netproof.runs.record import RunRecord
+from netproof.runs.rows import CERTIFICATE, Row
+from netproof.runs.table import FILE, read_table
+
+_RADIUS = re.compile(r"eps[-_=](\d+(?:\.\d+)?(?:e-?\d+)?)|radius[-_= ](\d+(?:\.\d+)?(?:/\d+)?)")
+_FIELD = re.compile(r"(?:^|; )(limit|bound|reason)=(.*?)(?=; (?:limit|bound|reason)=|$)")
+#: no table of requirements is longer
+_LONGEST = 1 << 24
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One instance of a run.
+
+    Attributes
+    ----------
+    instance : and the network it asks about, and the group of the benchmark it is in
+    verdict : empty where it was not run
+    seconds : the query's own time
+    bound, reason : where undecided: the best upper bound, and why it ended
+    published : the authors' verdict, empty where there is none
+    requirements : what the instance is there for, as a table says
+    radius : as the instance's name has it; empty where it has none
+    witness, certificate : files, None where there are none
+    """
+
+    instance: str
+    network: str
+    group: str
+    verdict: str
+    seconds: float
+    method: str
+    evidence: str
+    bound: float | None
+    reason: str
+    published: str
+    requirements: tuple[str, ...]
+    radius: str
+    witness: Path | None
+    certificate: Path | None
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether this verdict and the published one cannot both be right."""
+        return bool(self.published) and contradicts(self.verdict, self.published)
+
+
+@dataclass(frozen=True, eq=False)
+class RunReport:
+    """What a folder of a run holds.
+
+    Attributes
+    ----------
+    description : of the benchmark, empty where it is not known here
+    """
+
+    folder: Path
+    record: RunRecord
+    description: str
+    summary: Summary
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def read(cls, folder: Path, data: DataFolders, requirements: Sequence[tuple[str, str]] = ()) -> RunReport:
+        """Read a folder; where the benchmark or its data is not here, what the folder itself says is all there is.
+
+        Raises :class:`InputError` for what is no folder of a run, or one of other instances than the benchmark has now.
+        """
+        record = RunRecord.read(folder)
+        rows = read_table(folder / FILE).rows
+        benchmark = _known(record.benchmark)
+        published: Mapping[str, str] = {}
+        instances: tuple[Instance, ...] = ()
+        if benchmark is not None:
+            try:
+                instances = benchmark.instances(data)
+                listed = RunRecord(record.benchmark, {}, (), benchmark.listed(data), benchmark.doubtful(data))
+            except InputError:
+                instances = ()  # its data is not here
+            else:
+                record.check_same_instances(folder, listed)
+                read_table(folder / FILE, {instance.name for instance in instances})
+                published = _published(benchmark, data)
+        if not instances:
+            names = [*record.instances, *(name for name in rows if name not in record.instances)]
+            instances = tuple(Instance(name, "", "", name) for name in names)
+        authors = benchmark.authors if benchmark is not None and published else ""
+        summary = summarize(record.benchmark, authors, instances, rows, published)
+        entries = tuple(_entry(folder, i, rows.get(i.name), published.get(i.name, ""), requirements) for i in instances)
+        return cls(folder, record, "" if benchmark is None else benchmark.description, summary, entries)
+
+
+def read_requirements(path: Path) -> tuple[tuple[str, str], ...]:
+    """Pairs of an instance, or a pattern of several, and a requirement: ``instance,requirement`` on every line of a CSV file.
+
+    Raises :class:`FormatError`.
+    """
+    data = read_bytes(path, "table of requirements", limit=_LONGEST)
+    try:
+        lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig")), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(path, f"is no table ({error})", "write 'instance,requirement' on every line") from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line or line == ["instance", "requirement"]:
+            continue
+        if len(line) != 2 or not all(part.strip() for part in line):
+            raise FormatError(path, f"line {number} has no instance and requirement", "write 'instance,requirement'")
+        found.append((line[0].strip(), line[1].strip()))
+    return tuple(found)
+
+
+def read_times(path: Path) -> dict[str, Row]:
+    """Rows of another run to compare with: a folder of one, or a table ``instance,verdict,seconds``.
+
+    Raises :class:`InputError`.
+    """
+    if path.is_dir():
+        RunRecord.read(path)
+        return read_table(path / FILE).rows
+    data = read_bytes(path, "table of verdicts", limit=_LONGEST)
+    try:
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig")), strict=True)
+        missing = [name for name in ("instance", "verdict", "seconds") if name not in (reader.fieldnames or ())]
+        if missing:
+            raise KeyError(missing[0])
+        return {
+            row["instance"]: Row(row["instance"], row["verdict"], float(row["seconds"]), row.get("method") or "")
+            for row in reader
+        }
+    except (UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        problem = f"is no table of verdicts ({type(error).__name__}: {str(error)[:60]})"
+        raise FormatError(path, problem, "give a folder of a run, or a table with instance,verdict,seconds") from None
+
+
+def _known(name: str) -> Benchmark | None:
+    from netproof.benchmarks.registry import benchmark
+
+    try:
+        return benchmark(name)
+    except InputError:
+        return None
+
+
+def _published(benchmark: Benchmark, data: DataFolders) -> Mapping[str, str]:
+    try:
+        return benchmark.published(data)
+    except FormatError:
+        raise
+    except InputError:
+        return {}
+
+
+def _entry(
+    folder: Path, instance: Instance, row: Row | None, published: str, requirements: Sequence[tuple[str, str]]
+) -> Entry:
+    name = instance.name
+    matched = tuple(word for pattern, word in requirements if pattern == name or fnmatchcase(name, pattern))
+    radius = _RADIUS.search(name)
+    said = "" if radius is None else radius[1] or radius[2]
+    if row is None:
+        return Entry(
+            name, instance.network, instance.group, "", 0.0, "", "", None, "", published, matched, said, None, None
+        )
+    fields = dict(_FIELD.findall(row.evidence)) if not row.decided else {}
+    witness = folder / "witnesses" / f"{name}.json"
+    return Entry(
+        name, instance.network, instance.group, row.verdict, row.seconds, row.method, row.evidence,
+        _number(fields.get("bound")), fields.get("reason", "") if row.verdict != "error" else row.evidence,
+        published, matched, said,
+        witness if row.evidence.startswith("witnesses/") and witness.is_file() else None,
+        _certificate(folder, name, row),
+    )  # fmt: skip
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _certificate(folder: Path, name: str, row: Row) -> Path | None:
+    """Where a certificate lies: beside the results, or where the row says that it was written."""
+    places = [folder / "certificates" / f"{name}{SUFFIX}"]
+    if row.evidence.startswith(CERTIFICATE):
+        places.append(Path(row.evidence.removeprefix(CERTIFICATE)))
+    return next((place for place in places if place.is_file()), None)

@@ -1,0 +1,170 @@
+"""The largest radius at which a sample is robust, over the real numbers: between a proof and a witness."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from netproof.errors import QueryError
+from netproof.local_robustness import Number, distance, exact_number, robustness
+from netproof.network import Network
+from netproof.query import Query, Verdict, Witness
+from netproof.search.radius import RadiusResult
+from netproof.search.verify import verify
+from netproof.settings import Settings
+
+_LEVELS = 255
+#: the first radius asked about is such a share of the largest
+_FIRST = 256
+#: steps of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
+_STEPS = 4
+#: radii on the grid of the accuracy, at the most
+_MOST_STEPS = 1 << 40
+
+
+def bracketed_radius(
+    network: Network,
+    image: ArrayLike | Tensor,
+    label: int,
+    settings: Settings,
+    ends: tuple[Number | None, Number | None],
+    arguments: Mapping[str, Any],
+) -> RadiusResult:
+    """As :func:`netproof.search.radius.largest_radius`, which says the rest, for a network over the real numbers.
+
+    ``ends`` are ``limit`` and ``accuracy``, ``arguments`` the keywords that say how values become inputs.
+
+    Radii are doubled until something other than a proof comes back, then bisected. One that is not decided in half of the
+    time that is left is given up for others. Where a witness lies is measured exactly, so that it can be far inside the
+    radius that was asked about.
+    """
+    begun = time.monotonic()
+    accuracy, widest, whole = _extents(image, *ends, arguments)
+    step = accuracy / _STEPS
+    steps = math.ceil(widest / step)
+
+    def query(number: int) -> Query:
+        radius = min(number * step, widest)
+        return robustness(network, image, label, radius, **arguments, name=f"radius {radius}")
+
+    def far(witness: Witness) -> Fraction:
+        return distance(network, image, witness.numbers, **arguments)
+
+    start = query(0)
+    if start.misclassified:
+        return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
+    first = verify(start, settings)
+    if first.verdict is Verdict.SAT:
+        return RadiusResult(-1, first.witness, Fraction(0), True, time.monotonic() - begun, 1)
+    if first.verdict is not Verdict.UNSAT:
+        return RadiusResult(-1, None, None, False, time.monotonic() - begun, 1, first.reason or "no answer in time")
+    proof, queries, undecided = first, 1, ""
+    witness: Witness | None = None
+    known = _Known(step, steps)
+    while not known.within(accuracy):
+        remaining = settings.timeout - (time.monotonic() - begun)
+        number = known.next
+        if remaining <= 0 or number is None:
+            undecided = undecided or "the time limit was reached"
+            break
+        queries += 1
+        result = verify(query(number), replace(settings, timeout=remaining / 2))
+        if result.verdict is Verdict.UNSAT:
+            proof = result if number > known.proved else proof
+            known.proved = max(known.proved, number)
+        elif result.verdict is Verdict.SAT and result.witness is not None:
+            at = far(result.witness)
+            if known.refuted is None or at < known.refuted:
+                known.refuted, witness = at, result.witness
+        else:
+            known.open.append(number)
+            undecided = result.reason or "no answer in time"
+    largest = min(known.proved * step, widest)
+    exact = known.within(accuracy) if known.refuted is not None else whole and known.proved == steps
+    if not exact and known.refuted is None and known.proved == steps:
+        undecided = f"only radii up to {widest} were looked at"
+    return RadiusResult(
+        largest,
+        witness,
+        known.refuted,
+        exact,
+        time.monotonic() - begun,
+        queries,
+        "" if exact else undecided,
+        proof if settings.proofs else None,
+    )
+
+
+@dataclass
+class _Known:
+    """What is known of radii, which are numbers of steps.
+
+    Attributes
+    ----------
+    step : between two numbers
+    steps : the largest number
+    proved : the largest number with a proof
+    refuted : the smallest radius with a witness
+    open : numbers that were not decided. At the very end of what is robust, where outputs are equal, there may be neither a
+        proof nor a witness in float32, however long one looks, so that radii beyond are asked about, too
+    """
+
+    step: Fraction
+    steps: int
+    proved: int = 0
+    refuted: Fraction | None = None
+    open: list[int] = field(default_factory=list)
+
+    def within(self, accuracy: Fraction) -> bool:
+        """Whether nothing is left to be asked."""
+        if self.refuted is None:
+            return self.proved == self.steps
+        return self.refuted - self.proved * self.step <= accuracy
+
+    @property
+    def next(self) -> int | None:
+        """The number to ask about next; None where all are decided or were tried."""
+        end = self.steps + 1 if self.refuted is None else min(self.steps + 1, math.ceil(self.refuted / self.step))
+        tried = sorted(number for number in self.open if self.proved < number < end)
+        if not tried and self.refuted is None:
+            return min(max(2 * self.proved, self.steps // _FIRST, 1), self.steps)
+        first = tried[0] if tried else end
+        if self.proved + 1 < first:
+            return (self.proved + first) // 2
+        return (tried[-1] + end) // 2 if tried and tried[-1] + 1 < end else None
+
+
+def _extents(
+    image: ArrayLike | Tensor, limit: Number | None, accuracy: Number | None, arguments: Mapping[str, Any]
+) -> tuple[Fraction, Fraction, bool]:
+    """The accuracy, the largest radius, and whether that is all there is; raises :class:`QueryError`."""
+    grey = getattr(image, "dtype", None) in (torch.uint8, np.uint8)
+    scale = exact_number(arguments["scale"]) if arguments["scale"] is not None else Fraction(1)
+    unit = (scale or Fraction(1)) if grey else Fraction(1)
+    found = unit / 10 if accuracy is None and grey else exact_number("0.001" if accuracy is None else accuracy)
+    if found is None or found <= 0:
+        raise QueryError("radius", f"the accuracy is {accuracy}", "give a number above 0, in the unit of the radius")
+    range_ = _range(arguments["clip"], unit * _LEVELS if grey else None)
+    widest = (range_ or Fraction(1)) if limit is None else exact_number(limit)
+    if widest is None or widest < 0:
+        raise QueryError("radius", f"the limit is {limit}", "give a number, 0 or more, in the unit of the radius")
+    if widest / found > _MOST_STEPS:
+        raise QueryError("radius", f"the accuracy is {accuracy}, of radii up to {widest}", "give a larger accuracy")
+    return found, widest if range_ is None else min(widest, range_), range_ is not None and widest >= range_
+
+
+def _range(clip: tuple[Number, Number] | None, levels: Fraction | None) -> Fraction | None:
+    """The width of all that values can be; None where there is no limit."""
+    if clip is None:
+        return levels
+    low, high = (exact_number(end) for end in clip)
+    return None if low is None or high is None else max(high - low, Fraction(0))

@@ -1,0 +1,212 @@
+"""``netproof robust`` and ``radius`` on networks and images of every kind, as a newcomer types them."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from conftest import assert_refused
+from onnx_models import model, node, save
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory):
+    """A float network on 2x4 pixels in colour, and images of them in every form; what it says of an image is their red."""
+    folder = tmp_path_factory.mktemp("colours")
+    weights = np.zeros((24, 3), np.float32)
+    for channel in range(3):
+        weights[8 * channel : 8 * channel + 8, channel] = 1
+    nodes = [node("Flatten", ["x"], ["f"]), node("MatMul", ["f", "w"], ["y"])]
+    save(folder / "net.onnx", model(nodes, (1, 3, 2, 4), {"w": weights}))
+    pixels = np.full((3, 2, 4, 3), 20, np.uint8)
+    for k in range(3):
+        pixels[k, :, :, k] = 60 + k
+    from PIL import Image
+
+    for k in range(3):
+        (folder / "classes" / f"{k}").mkdir(parents=True)
+        Image.fromarray(pixels[k]).save(folder / "classes" / f"{k}" / "image.png")
+    np.savez(folder / "pixels.npz", images=pixels, labels=np.arange(3))
+    np.save(folder / "planes.npy", pixels.transpose(0, 3, 1, 2) / 255)
+    return folder
+
+
+def ask(folder, source, *options):
+    return (folder / "net.onnx", "--images", folder / source, *options)
+
+
+# The sums of channels differ by 8 * 40, 41 or 42 levels: half of that on each side is where the class changes.
+@pytest.mark.parametrize("source", ["classes", "pixels.npz"])
+def test_a_float_network_by_grey_levels(cli, colours, source):
+    for index, change in enumerate((20, 21, 21)):
+        least = cli("robust", *ask(colours, source, "--index", index, "--eps", f"{change - 1}grey"))
+        assert least.code == 0 and f"radius {change - 1} grey levels" in least.out and ": robust" in least.out, least
+        most = cli("robust", *ask(colours, source, "--index", index, "--eps", f"{change + 1}/255", "--json"))
+        document = json.loads(most.out)
+        assert document["verdict"] == "vulnerable" and document["label"] == index
+        assert document["radius_in_words"].endswith("of pixels from 0 to 1")
+        found = json.loads(cli("radius", *ask(colours, source, "--index", index, "--json")).out)
+        (radius,) = found["samples"]
+        halves = Fraction((40, 41, 42)[index], 510)
+        assert radius["exact"] and Fraction(radius["radius"]) <= halves <= Fraction(radius["witness_radius"])
+        assert Fraction(radius["witness_radius"]) - Fraction(radius["radius"]) <= Fraction(1, 2550)
+
+
+def test_classes_by_name_are_all_there_or_refused(cli, colours, tmp_path):
+    import shutil
+
+    for name in ("blue", "red"):
+        shutil.copytree(colours / "classes" / "0", tmp_path / "named" / name)
+    ran = cli("robust", colours / "net.onnx", "--images", tmp_path / "named", "--all", "--eps", "1/255")
+    assert_refused(ran, "has 2 folders of classes, the network 3 outputs", "classes.txt")
+    shutil.copytree(colours / "classes" / "1", tmp_path / "named" / "green")
+    assert cli("robust", colours / "net.onnx", "--images", tmp_path / "named", "--all", "--eps", "1/255").code == 0
+
+
+def test_planes_of_floats_without_labels(cli, colours):
+    ran = cli("robust", *ask(colours, "planes.npy", "--all", "--eps", "0.07"))
+    lines = ran.out.splitlines()
+    assert ran.code == 0 and "in the unit of the images' values" in lines[0]
+    assert [line.split()[2] for line in lines[2:5]] == ["robust"] * 3 and "3 robust" in lines[-1]
+    single = cli("robust", *ask(colours, "planes.npy", "--index", 1, "--eps", "0.07"))
+    assert "label 1, the network's own class" in single.out
+
+
+def test_one_image_file_needs_no_index(cli, colours):
+    ran = cli("robust", *ask(colours, "classes/2/image.png", "--label", 2, "--eps", "1/255"))
+    assert ran.code == 0 and ran.out.startswith("sample 0 (label 2), radius 1/255 (1 grey level) of pixels")
+
+
+def test_preparation_is_that_of_training(cli, colours):
+    # A mean of a whole channel away: what is left of red is less than of green.
+    shifted = ("--mean", "0.5,0,0", "--std", "1")
+    ran = cli("robust", *ask(colours, "classes/0/image.png", "--label", 0, "--eps", "1/255", *shifted))
+    assert "misclassified" in ran.out and "mean 0.5, 0, 0, std 1" in ran.out
+
+
+def test_targets_and_first_classes(cli, colours):
+    target = cli("robust", *ask(colours, "pixels.npz", "--index", 0, "--eps", "30grey", "--target", 2))
+    assert "vulnerable" in target.out and "class from 0 to 2" in target.out and "class 2 instead of 0" in target.out
+    first = cli("robust", *ask(colours, "pixels.npz", "--index", 0, "--eps", "30grey", "--top", 2))
+    assert "takes class 0 from the first 2" in first.out or "take class 0 from the first 2" in first.out
+
+
+def test_a_picture_of_the_witness(cli, colours, tmp_path):
+    from PIL import Image
+
+    ran = cli("robust", *ask(colours, "pixels.npz", "--index", 0, "--eps", "30grey", "--picture", tmp_path / "w.png"))
+    with Image.open(tmp_path / "w.png") as drawn:
+        assert "drawn in" in ran.out and drawn.size[0] > 100
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_table_in_a_folder_goes_on(cli, tiny_data, tmp_path, jobs):
+    asked = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--eps", 1, "--out", tmp_path / "run")
+    indices = [part for index in range(8) for part in ("--index", index)]
+    ran = cli("robust", tiny_data.network, *asked, *indices, "--jobs", jobs)
+    assert ran.code == 0, ran
+    verdicts = dict(line.split()[0:3:2] for line in ran.out.splitlines()[2:10])
+    assert {int(k): v for k, v in verdicts.items()} == {k: tiny_data.truth[f"mnist-{k}-eps-1"] for k in range(8)}
+    again = cli("robust", tiny_data.network, *asked, *indices)
+    assert dict(line.split()[0:3:2] for line in again.out.splitlines()[2:10]) == verdicts
+    other = cli("robust", tiny_data.network, *asked[:-4], "--eps", 2, *asked[-2:], *indices)
+    assert_refused(other, "holds results of benchmark")
+
+
+def test_a_gate(cli, tiny_data):
+    index, radius = tiny_data.first("vulnerable")
+    asked = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--index", index, "--eps", radius)
+    assert cli("robust", tiny_data.network, *asked, "--fail-on", "timeout").code == 0
+    ran = cli("robust", tiny_data.network, *asked, "--fail-on", "vulnerable,timeout")
+    assert ran.code == 1 and "vulnerable" in ran.out
+
+
+def test_a_certificate_of_a_target_says_no_more_than_that(cli, tiny_data, tmp_path):
+    index, radius = tiny_data.first("robust")
+    asked = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--index", index)
+    label = json.loads(cli("robust", tiny_data.network, *asked, "--eps", radius, "--json").out)["label"]
+    path = tmp_path / "proof.npcert"
+    goal = ("--target", (label + 1) % 3, "--certificate", path)
+    assert cli("robust", tiny_data.network, *asked, "--eps", radius, *goal).code == 0
+    checked = cli("check", path, "--network", tiny_data.network)
+    assert checked.code == 0 and "every input of the set" not in checked.out.split("claim")[0]
+    assert json.loads(cli("check", path, "--network", tiny_data.network, "--json").out)["property"]["kind"] == "box"
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--eps", "2"), ("2grey", "2.0 of pixels")),
+        (("--eps", "1/255", "--norm", "l2"), ("--norm", "'l2' is not decided", "linf")),
+        (("--eps", "1/255", "--norm", "euclid"), ("--norm", "'euclid'")),
+        (("--eps", "1/255", "--mean", "0.1,x"), ("--mean", "commas")),
+        (("--eps", "1/255", "--mean", "0.1,0.2"), ("channels",)),
+        (("--eps", "1/255", "--std", "0"), ("std is not above 0",)),
+        (("--eps", "1/255", "--scale", "zero"), ("--scale", "1/255")),
+        (("--eps", "1/255", "--scale", "-1"), ("--scale", "above 0")),
+        (("--eps", "1/255", "--clip", "1"), ("--clip", "0,1")),
+        (("--eps", "1/255", "--clip", "0.9,1"), ("outside clip",)),
+        (("--eps", "1/255", "--layout", "hwc"), ("--layout", "is chw")),
+        (("--eps", "1/255", "--target", "0"), ("the label itself",)),
+        (("--eps", "1/255", "--target", "7"), ("no output",)),
+        (("--eps", "1/255", "--top", "3"), ("top is 3 of 3",)),
+        (("--eps", "1/255", "--label", "1"), ("--label", "labels already")),
+        (("--eps", "1/255", "--all"), ("--all", "one of the two")),
+        (("--eps", "1/255", "--index", "1", "--witness", "w.json"), ("--witness", "--out DIR")),
+        (("--eps", "1/255", "--jobs", "0", "--index", "1"), ("--jobs", "is 0")),
+        (("--eps", "1/255", "--fail-on", "bad"), ("--fail-on", "'bad'", "vulnerable")),
+        (("--eps", "1/255", "--certificate", "c.npcert"), ("--certificate", "float network")),
+        (("--eps", "1/255", "--bits", "4"), ("bit widths", "not quantized")),
+        (("--eps", "1/255", "--runtime", "tflm"), ("runtime",)),
+        (("--eps", "1/255", "--engine", "smt"), ("smt",)),
+        (("--eps", "1/255", "--crop", "9"), ("--crop",)),
+        (("--eps", "1/255", "--labels", "pixels.npz"), ("pixels.npz",)),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else None,
+)
+def test_wrong_uses_are_one_line_with_the_mend(cli, colours, options, parts, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert_refused(cli("robust", *ask(colours, "pixels.npz", "--index", 0, *options)), *parts)
+
+
+@pytest.mark.parametrize(
+    ("command", "parts"),
+    [
+        (("robust", "NET", "--images", "pixels.npz", "--eps", "1/255"), ("--index", "holds 3 images", "--all")),
+        (("robust", "NET", "--images", "other.png", "--eps", "1/255"), ("values", "the network takes 24 (3x2x4)")),
+        (("robust", "NET", "--images", "nothing", "--eps", "1/255"), ("nothing", "no such")),
+        (("robust", "NET", "--images", "net.onnx", "--eps", "1/255"), ("not an IDX file",)),
+        (("radius", "NET", "--images", "pixels.npz", "--index", 0, "--accuracy", "0"), ("accuracy is 0", "above 0")),
+        (("radius", "NET", "--images", "pixels.npz", "--index", 0, "--limit", "3"), ("--limit", "could be")),
+        (("radius", "NET", "--images", "pixels.npz", "--index", 0, "--certificates", "d"), ("--certificates", "float")),
+        (("radius", "NET", "--images", "pixels.npz", "--index", 3), ("no sample 3", "0 to 2")),
+        (("radius", "NET", "--images", "pixels.npz", "--labels", "pixels.npz", "--index", 0), ("pixels.npz",)),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else None,
+)
+def test_wrong_uses_of_images(cli, colours, command, parts, monkeypatch, tmp_path):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (9, 9)).save(tmp_path / "other.png")
+    here = {"NET": colours / "net.onnx", "pixels.npz": colours / "pixels.npz", "net.onnx": colours / "net.onnx"}
+    assert_refused(cli(*(here.get(word, word) for word in command)), *parts)
+
+
+def test_helps_fit_a_screen(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    for command in (
+        ("robust",),
+        ("radius",),
+        ("verify",),
+        ("check",),
+        ("report",),
+        ("check-all",),
+        ("bench", "run"),
+        ("bench", "watch"),
+    ):
+        text = cli(*command, "--help").out
+        assert len(text.splitlines()) <= 60, (command, len(text.splitlines()))

@@ -1,0 +1,244 @@
+"""Images as networks take them: sources, order of axes, units of a radius."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import write_idx
+from netproof.asking.reach import Unit, reach_of
+from netproof.errors import InputError
+from netproof.formats.images.pictures import read_pictures
+from netproof.pictures.form import InputForm
+
+LEVELS = Unit(255)
+PIXELS = Unit(255, Fraction(1, 255))
+RAW = Unit(255, Fraction(1))
+FLOATS = Unit(None, Fraction(1))
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value", "words"),
+    [
+        ("0", LEVELS, 0, "0 grey levels"),
+        ("1", LEVELS, 1, "1 grey level"),
+        ("2grey", LEVELS, 2, "2 grey levels"),
+        ("2 grey levels", LEVELS, 2, "2 grey levels"),
+        ("2/255", LEVELS, 2, "2 grey levels"),
+        ("0.2", LEVELS, 51, "51 grey levels"),
+        ("3/15", Unit(15), 3, "3 grey levels"),
+        ("2/255", PIXELS, Fraction(2, 255), "2/255 (2 grey levels) of pixels from 0 to 1"),
+        ("0.01", PIXELS, Fraction(1, 100), "0.01 of pixels from 0 to 1"),
+        ("8grey", PIXELS, Fraction(8, 255), "8 grey levels (8/255 of pixels from 0 to 1)"),
+        ("2.0", PIXELS, 2, "2.0 (510 grey levels) of pixels from 0 to 1"),
+        ("0", PIXELS, 0, "0 (0 grey levels) of pixels from 0 to 1"),
+        ("3", RAW, 3, "3 grey levels"),
+        ("0.5", FLOATS, Fraction(1, 2), "0.5 in the unit of the images' values"),
+        ("1e-3", FLOATS, Fraction(1, 1000), "1e-3 in the unit of the images' values"),
+    ],
+)
+def test_radii_with_their_units(text, unit, value, words):
+    found = reach_of(text, unit)
+    assert (found.value, found.words) == (value, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "parts"),
+    [
+        ("2.0", LEVELS, ("grey levels or a share", "give 2 for grey levels")),
+        ("300/255", LEVELS, ("grey levels or a share",)),
+        ("0.01", LEVELS, ("2.55 grey levels", "give 2 or 3")),
+        ("2", PIXELS, ("could be", "2grey", "2.0 of pixels")),
+        ("2", FLOATS, ("could be", "2/255", "2.0 in the unit")),
+        ("2grey", FLOATS, ("values are none", "decimal or a quotient")),
+        ("2/255", RAW, ("less than a grey level", "give 2 for grey levels")),
+        ("-1", LEVELS, ("'-1'", "0 or more")),
+        ("nan", PIXELS, ("'nan'",)),
+        ("1/0", PIXELS, ("'1/0'",)),
+        ("", PIXELS, ("''",)),
+        ("9" * 80, LEVELS, ("0 or more",)),
+        ("1e400", FLOATS, ()),
+    ],
+)
+def test_radii_that_could_be_either_or_are_none(text, unit, parts):
+    if not parts:
+        assert reach_of(text, unit).value == Fraction(10) ** 400
+        return
+    with pytest.raises(InputError) as refused:
+        reach_of(text, unit)
+    assert all(part in str(refused.value) for part in ("--eps", *parts)), str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "channels", "size", "order"),
+    [
+        ((1, 3, 32, 32), None, 3, (32, 32), "chw"),
+        ((1, 32, 32, 3), None, 3, (32, 32), "hwc"),
+        ((3, 32, 48), None, 3, (32, 48), "chw"),
+        ((1, 28, 28, 1), None, 1, (28, 28), ""),
+        ((1, 1, 28, 28), None, 1, (28, 28), ""),
+        ((1, 28, 28), None, 1, (28, 28), ""),
+        ((1, 784), None, 1, (28, 28), ""),
+        ((1, 784, 1), None, 1, (28, 28), ""),
+        ((784,), "hwc", 1, (28, 28), ""),
+        ((1, 3072), None, 3, (32, 32), ""),
+        ((1, 3072), "hwc", 3, (32, 32), "hwc"),
+        ((1, 1, 1, 5), None, None, None, ""),
+        ((1, 640), None, None, None, ""),
+    ],
+)
+def test_forms_of_inputs(shape, layout, channels, size, order):
+    found = InputForm.of(shape, layout)
+    assert (found.channels, found.size, found.layout) == (channels, size, order)
+
+
+def test_axes_are_put_into_the_networks_order():
+    planes = np.arange(3 * 4 * 5).reshape(3, 4, 5)
+    pixels = planes.transpose(1, 2, 0)
+    channels_first, pixels_first = InputForm.of((1, 3, 4, 5)), InputForm.of((1, 4, 5, 3))
+    for picture, axes in ((planes, "chw"), (planes, ""), (pixels, "")):
+        assert (channels_first.arranged(picture, axes, "p") == planes).all()
+        assert (pixels_first.arranged(picture, axes, "p") == pixels).all()
+    assert (channels_first.arranged(planes.reshape(-1), "", "p") == planes.reshape(-1)).all()
+    assert (pixels_first.planes(pixels.reshape(-1)) == pixels).all()
+    assert (channels_first.planes(planes.reshape(-1)) == pixels).all()
+    square = np.arange(48).reshape(3, 4, 4)
+    assert (
+        InputForm.of((1, 48), "hwc").arranged(square, "chw", "p").reshape(-1) == square.transpose(1, 2, 0).reshape(-1)
+    ).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "picture", "axes", "part"),
+    [
+        ((1, 48), None, (3, 4, 4), "chw", "give --layout chw or --layout hwc"),
+        ((1, 3, 4, 4), None, (3, 8, 2), "chw", "8x2"),
+        ((1, 3, 4, 4), None, (3, 4, 5), "chw", "60 values"),
+        ((1, 3, 4, 4), "hwc", None, "", "is hwc, the network's input 3x4x4 is chw"),
+        ((1, 48), "nhwc", None, "", "is 'nhwc'; give chw or hwc"),
+        ((1, 5, 2), None, (2, 1, 5), "", ""),
+        ((1, 640), None, (10, 64), "", "give an array of the network's own shape"),
+    ],
+)
+def test_axes_that_nobody_knows(shape, layout, picture, axes, part):
+    if not part:
+        assert InputForm.of(shape).arranged(np.zeros(picture), axes, "p").size == 10
+        return
+    with pytest.raises(InputError) as refused:
+        InputForm.of(shape, layout).arranged(np.zeros(picture or (1,)), axes, "p")
+    said = str(refused.value).replace("2x8", "8x2")
+    assert part in said
+
+
+def colour_png(path, seed=0, size=(6, 4)):
+    from PIL import Image
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_sources_of_every_kind(tmp_path):
+    grey = np.random.default_rng(1).integers(0, 256, (5, 4, 6)).astype(np.uint8)
+    idx = write_idx(tmp_path / "images-idx3", grey)
+    found = read_pictures(idx)
+    assert (found.values == grey).all() and found.labels is None and found.axes == ""
+    np.save(tmp_path / "a.npy", grey / 255)
+    assert (read_pictures(tmp_path / "a.npy").values == grey / 255).all()
+    np.savez(tmp_path / "a.npz", x_test=grey, y_test=np.arange(5), other=np.zeros(3))
+    archive = read_pictures(tmp_path / "a.npz")
+    assert (archive.values == grey).all() and archive.labels.tolist() == [0, 1, 2, 3, 4]
+    pixels = colour_png(tmp_path / "one.png")
+    single = read_pictures(tmp_path / "one.png", channels=3)
+    assert (single.values[0] == pixels.transpose(2, 0, 1)).all() and single.axes == "chw"
+    assert read_pictures(tmp_path / "one.png", channels=1).values.shape == (1, 1, 4, 6)
+    for label, name in enumerate(("cat", "dog")):
+        for seed in range(2):
+            colour_png(tmp_path / "classes" / name / f"{seed}.png", seed + 10 * label)
+    classes = read_pictures(tmp_path / "classes", channels=3)
+    assert classes.labels.tolist() == [0, 0, 1, 1] and classes.values.shape == (4, 3, 4, 6)
+    assert classes.classes == 2
+    colour_png(tmp_path / "numbers" / "7" / "a.png")
+    colour_png(tmp_path / "numbers" / "03" / "a.png")
+    numbered = read_pictures(tmp_path / "numbers", channels=3)
+    assert numbered.labels.tolist() == [3, 7] and numbered.classes is None
+    loose = read_pictures(tmp_path / "classes" / "cat", channels=3)
+    assert loose.labels is None and len(loose) == 2
+    assert loose.digest != classes.digest
+
+
+def test_labels_of_every_kind(tmp_path):
+    images = write_idx(tmp_path / "images", np.zeros((3, 2, 2), np.uint8))
+    np.save(tmp_path / "l.npy", np.array([2, 1, 0]))
+    (tmp_path / "l.txt").write_text("2\n1\n\n0\n")
+    write_idx(tmp_path / "l-idx1", np.array([2, 1, 0], np.uint8))
+    for name in ("l.npy", "l.txt", "l-idx1"):
+        assert read_pictures(images, tmp_path / name).labels.tolist() == [2, 1, 0]
+
+
+def test_digits_are_of_the_networks_size():
+    pytest.importorskip("sklearn", reason="scikit-learn, of the extra train, is not installed")
+    found = read_pictures("sklearn:digits", channels=1, size=(8, 8))
+    assert found.values.shape[1:] == (1, 8, 8) and len(found.labels) == len(found.values)
+
+
+@pytest.mark.parametrize(
+    ("make", "parts"),
+    [
+        (lambda p: p / "nothing.npy", ("no such",)),
+        (lambda p: p / "nothing.png", ("no such",)),
+        (lambda p: (p / "x.png", (p / "x.png").write_bytes(b"no image"))[0], ("is no image",)),
+        (lambda p: (p / "x.npz", (p / "x.npz").write_bytes(b"PK no"))[0], ("no archive of arrays",)),
+        (lambda p: (p / "x.npz", np.savez(p / "x.npz", a=np.zeros(2), b=np.zeros(2)))[0], ("no array called images",)),
+        (
+            lambda p: (p / "x.npz", np.savez(p / "x.npz", images=np.zeros((2, 2)), labels=np.zeros(2)))[0],
+            ("labels are of type",),
+        ),
+        (lambda p: (p / "x.npy", np.save(p / "x.npy", np.zeros(3)))[0], ("[N, ...]",)),
+        (lambda p: (p / "x.npy", np.save(p / "x.npy", np.zeros((0, 3))))[0], ("holds no images",)),
+        (lambda p: (p / "x.npy", np.save(p / "x.npy", np.array([["a"]])))[0], ("of type <U1",)),
+        (lambda p: (p / "x.npy", np.save(p / "x.npy", np.array([[None]]), allow_pickle=True))[0], ("of type object",)),
+        (lambda p: (p / "x.npy", np.save(p / "x.npy", np.zeros((2, 3), np.complex64)))[0], ("of type complex64",)),
+        (lambda p: p, ("has no folder in it",)),
+    ],
+)
+def test_sources_that_are_none(tmp_path, make, parts):
+    path = make(tmp_path)
+    with pytest.raises(InputError) as refused:
+        read_pictures(path)
+    assert all(part in str(refused.value) for part in parts), str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("1\ntwo\n", "line 2 is no label"), ("1\n", "holds 1 labels for the 3 images"), ("-1\n2\n3", "line 1")],
+)
+def test_labels_that_do_not_fit(tmp_path, text, part):
+    images = write_idx(tmp_path / "images", np.zeros((3, 2, 2), np.uint8))
+    (tmp_path / "l.txt").write_text(text)
+    with pytest.raises(InputError, match=part):
+        read_pictures(images, tmp_path / "l.txt")
+
+
+def test_results_of_witnesses_are_whole_documents():
+    # Every answer can be printed as JSON: no number in it is one that JSON has no word for.
+    import netproof
+    from netproof.asking.images import Images, Preparation
+    from netproof.asking.reach import Reach
+    from netproof.formats.images.pictures import Pictures
+    from netproof.report.answer import Answer
+
+    torch.manual_seed(1)
+    network = netproof.from_torch(torch.nn.Sequential(torch.nn.Linear(4, 3)), (1, 4))
+    pictures = Pictures(np.array([[0.1, 0.2, 0.3, 0.4]]), None, "", "here")
+    images = Images(network, pictures, InputForm.of((1, 4)), Preparation(), None, FLOATS)
+    query = images.query(0, Fraction(3))
+    answer = Answer(images, 0, Reach(Fraction(3), "3.0"), query, netproof.verify(query), 10.0)
+    document = json.loads(json.dumps(answer.document, allow_nan=False))
+    assert document["verdict"] == "vulnerable" and document["witness"]["class"] != document["label"]
+    assert "the network's own class" in answer.text
