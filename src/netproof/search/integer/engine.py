@@ -119,6 +119,8 @@ class Search:
         self._work = Work(self._enveloper is not None)
         if self._enveloper is not None:
             self._work.first_dive = INTEGER.first_dive
+            pool = self._enveloper.pool
+            self._tree.beside = lambda: pool.bytes
 
     def attack(self) -> Witness | None:
         """A witness, if the quickest attack finds one."""
