@@ -93,7 +93,7 @@ def test_aligned_points_are_integers_of_the_box_that_meet_their_case(seed: int) 
         case = torch.full((8,), number)
         start = torch.where(torch.rand(8, len(low), generator=generator) < 0.5, low, high)
         outcome = align(
-            graph.to(torch.float32), cases, low, high, start.clone(), case, generator, 60, time.monotonic() + 600
+            graph.to(torch.float32), cases, low, high, start.clone(), case, generator, 60, 60, time.monotonic() + 600
         )
         points = where(net, outcome.candidates)
         assert all(inside[points])
@@ -122,7 +122,7 @@ def test_alignment_stops_at_the_deadline() -> None:
     outcome = align(
         net.graph().to(torch.float32), FewLooks(cases), floats(net.lower).float(), floats(net.upper).float(),
         floats(net.lower).float().repeat(4, 1), torch.zeros(4, dtype=torch.int64),
-        torch.Generator().manual_seed(0), 10**9, time.monotonic() - 1,
+        torch.Generator().manual_seed(0), 10**9, 10**9, time.monotonic() - 1,
     )  # fmt: skip
     assert len(outcome.candidates) == 0
 

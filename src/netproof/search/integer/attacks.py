@@ -13,6 +13,7 @@ from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
 from netproof.search.integer.presolve import Presolved
+from netproof.search.integer.work import AlignmentLength
 
 
 class Attacker:
@@ -61,8 +62,8 @@ class Attacker:
         self._starts = (x, towards)
         return self.replay(x)
 
-    def align(self, case: Tensor, steps: int, deadline: float) -> Tensor | None:
-        """Alignment, so many steps, towards the open cases (repeats allowed) from the corners that come closest."""
+    def align(self, case: Tensor, length: AlignmentLength, deadline: float) -> Tensor | None:
+        """Alignment towards the open cases (repeats allowed) from the corners that come closest."""
         if not can_align(self._graph) or not bool((self._lower < self._upper).any()):
             return None
         self._rounds += 1
@@ -86,7 +87,8 @@ class Attacker:
             x[chosen],
             towards[chosen],
             self._generator,
-            steps,
+            length.steps,
+            length.hardening,
             deadline,
         )
         return self.replay(outcome.candidates) if len(outcome.candidates) else None

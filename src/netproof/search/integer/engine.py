@@ -115,8 +115,7 @@ class Search:
         self._enveloper = None if layer is None else Enveloper(self._graph, self._graph32, layer, self._cases)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
-            most = DIVE.most if self._enveloper is None else DIVE.most_with_envelopes
-            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations, most)
+            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
         if log is not None:
             log.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
@@ -124,6 +123,8 @@ class Search:
         self._work = Work(self._enveloper is not None)
         if self._enveloper is not None:
             self._work.first_dive = INTEGER.first_dive
+            pool = self._enveloper.pool
+            self._tree.beside = lambda: pool.bytes
         #: subproblems whose tensors are in memory at a time
         self._rows = INTEGER.bounded.rows(self._graph, _TENSORS)
         self._deadline = math.inf
