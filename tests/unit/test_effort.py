@@ -45,7 +45,7 @@ PINNED = {
     "INTEGER": {
         "root_rows": 1024,
         "goal": -0.01,
-        "first_alignment": 12,
+        "ahead": 15,
         "steps": 4,
         "steps_with_envelopes": 20,
         "level": 16,

@@ -33,7 +33,7 @@ class IntegerEffort:
     ----------
     root_rows : output cases bounded at once at the root
     goal : a bound this far below 0 in floating point is worth the exact evaluation
-    first_alignment : subproblems beyond the root after which alignment is tried; again whenever alignments have taken less than subproblems
+    ahead : subproblems that alignments may be ahead of the search, which they otherwise follow: the first comes at once
     steps, steps_with_envelopes : of alignment that take about as long as a subproblem, without envelopes and with them
     level, level_with_envelopes : subproblems that take about as long as a level of a dive
     long : subproblems after which a search on a box of few points is ended by evaluating all of them
@@ -47,7 +47,7 @@ class IntegerEffort:
 
     root_rows: int = 1024
     goal: float = -0.01
-    first_alignment: float = 12
+    ahead: float = 15
     steps: int = 4
     steps_with_envelopes: int = 20
     level: float = 16

@@ -45,9 +45,8 @@ class Work:
         return AlignmentLength(steps, hardening)
 
     def is_time_to_align(self, count: int) -> bool:
-        """Whether, with ``count`` subproblems bounded, alignments have not had more than their part of the work."""
-        done = count - self.root
-        return done >= INTEGER.first_alignment and done >= self.aligned + self._worth(self.next_alignment.steps)
+        """Whether, with ``count`` subproblems bounded, alignments would not have had more than these by then, or little more."""
+        return count - self.root + INTEGER.ahead >= self.aligned + self._worth(self.next_alignment.steps)
 
     def align(self) -> AlignmentLength:
         """Note that the next alignment begins."""
