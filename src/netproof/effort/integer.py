@@ -47,7 +47,7 @@ class IntegerEffort:
 
     root_rows: int = 1024
     goal: float = -0.01
-    ahead: float = 15
+    ahead: float = 30
     steps: int = 4
     steps_with_envelopes: int = 20
     level: float = 16
@@ -88,8 +88,8 @@ class IntegerAttackEffort:
     ----------
     starts_per_case, most_starts : starting points of the attack that goes from corner to corner
     align_starts, align_chains : distinct corners that alignment starts from, and chains it runs
-    align_steps, align_doublings : annealing steps of the first rounds, and how often later ones have twice as many
-    align_soft : the share of these after which most rounds end
+    align_steps, align_doublings : annealing steps in which staircases harden in the first round, and how often later rounds have twice as many
+    align_soft : the share of these after which most rounds end: the slower staircases harden, the more often is a witness found early
     roundings, descents, descent_steps : roundings of each real point, points to descend from, and steps
     temperatures : one chain in so many runs at each; which one finds a witness depends on the network
     proposals : of a chain, in each step
@@ -101,8 +101,8 @@ class IntegerAttackEffort:
     most_starts: int = 512
     align_starts: int = 8
     align_chains: int = 32
-    align_steps: int = 1000
-    align_doublings: int = 3
+    align_steps: int = 2000
+    align_doublings: int = 2
     align_soft: float = 0.3
     roundings: int = 4
     descents: int = 4

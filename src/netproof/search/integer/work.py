@@ -38,9 +38,10 @@ class Work:
 
     @property
     def next_alignment(self) -> AlignmentLength:
-        """Of every three alignments two end while staircases are soft; the next three are twice as long, up to a limit."""
+        """Of every three alignments two end while staircases are soft, of which the second is twice as long; the next three are four
+        times as long, up to a limit."""
         again, number = divmod(self.rounds, 3)
-        hardening = INTEGER_ATTACK.align_steps << min(again, INTEGER_ATTACK.align_doublings)
+        hardening = INTEGER_ATTACK.align_steps << min(2 * again, INTEGER_ATTACK.align_doublings) << (number == 1)
         steps = hardening if number == 2 else int(INTEGER_ATTACK.align_soft * hardening)
         return AlignmentLength(steps, hardening)
 
