@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from netproof.attack import corners
 from netproof.attack.align import align, can_align
 from netproof.attack.corners import corner_search, surrogate_values
 from netproof.conditions.cases import Cases, cases_of
+from netproof.effort.integer import INTEGER_ATTACK
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.staircase import Staircase
 from netproof.query import Conjunction
@@ -136,3 +140,15 @@ def test_hard_surrogates_are_the_network(seed: int) -> None:
     values = surrogate_values(net.graph(), floats(net.points()), 1.0)
     for value, expected in zip(values, net.nodes(net.points()), strict=True):
         assert torch.equal(value, floats(expected))
+
+
+def test_little_memory_changes_how_many_starts_are_kept_at_once_and_nothing_else(monkeypatch):
+    for seed in range(2):
+        net, cases, _, lower, upper = draw(seed)
+        case = torch.arange(4).repeat_interleave(3)
+        found = []
+        for budget in (INTEGER_ATTACK.corners, Budget(1, whole=True), Budget(1, least=5, whole=True)):
+            monkeypatch.setattr(corners, "INTEGER_ATTACK", replace(INTEGER_ATTACK, corners=budget))
+            generator = torch.Generator().manual_seed(seed)
+            found.append(corner_search(net.graph().to(torch.float32), cases, lower, upper, case, generator))
+        assert all(torch.equal(found[0], other) for other in found[1:])

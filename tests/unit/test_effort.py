@@ -55,10 +55,13 @@ PINNED = {
         "restart": 256,
         "first_dive": 16,
         "parts": 8,
+        "bounded": Budget(256 * MIB, whole=True),
     },
     "INTEGER_ATTACK": {
         "starts_per_case": 32,
         "most_starts": 512,
+        "corners": Budget(384 * MIB, whole=True, size=4),
+        "replayed": Budget(256 * MIB, whole=True),
         "align_starts": 8,
         "align_chains": 32,
         "align_steps": 2000,

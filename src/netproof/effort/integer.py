@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netproof.graph.budget import Budget
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -43,6 +45,7 @@ class IntegerEffort:
     first_dive : subproblems beyond the root after which dives begin, without waiting for a restart, where there are envelopes:
         subproblems are few then
     parts : into how many subproblems those that are bounded at once are split together, at least, where there are envelopes
+    bounded : what subproblems that are bounded at a time may keep in memory
     """
 
     root_rows: int = 1024
@@ -57,6 +60,7 @@ class IntegerEffort:
     restart: int = 256
     first_dive: float = 16
     parts: int = 8
+    bounded: Budget = Budget(256 << 20, whole=True)
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class IntegerAttackEffort:
     Attributes
     ----------
     starts_per_case, most_starts : starting points of the attack that goes from corner to corner
+    corners : what a step of it may keep in memory
+    replayed : and what replaying points may
     align_starts, align_chains : distinct corners that alignment starts from, and chains it runs
     align_steps, align_doublings : annealing steps in which staircases harden in the first round, and how often later rounds have twice as many
     align_soft : the share of these after which most rounds end: the slower staircases harden, the more often is a witness found early
@@ -99,6 +105,8 @@ class IntegerAttackEffort:
 
     starts_per_case: int = 32
     most_starts: int = 512
+    corners: Budget = Budget(384 << 20, whole=True, size=4)
+    replayed: Budget = Budget(256 << 20, whole=True)
     align_starts: int = 8
     align_chains: int = 32
     align_steps: int = 2000

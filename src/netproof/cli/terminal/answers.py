@@ -108,7 +108,7 @@ def _rows(benchmark: ImageQuestions, asked: Asked, settings: Settings, jobs: int
         new = set()
         for event in events:
             assert isinstance(event, RunStep) and isinstance(event.row, Row)
-            new.add(event.row.name)
+            new.add(event.row.instance)
             yield event.row
         yield from (row for name, row in done.items() if name not in new)
         return

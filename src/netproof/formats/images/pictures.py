@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
+from netproof.formats.images.archives.cifar import read_cifar
+from netproof.formats.images.archives.tiny_imagenet import read_tiny_imagenet
 from netproof.formats.images.arrays import archived, numbers, read_whole_numbers
-from netproof.formats.images.cifar import read_cifar
 from netproof.formats.images.decode import decode_image
 from netproof.formats.images.digits import NAME as DIGITS
 from netproof.formats.images.digits import read_digits
@@ -24,7 +25,6 @@ from netproof.formats.images.folder import SUFFIXES, read_image_folder
 from netproof.formats.images.idx import read_idx, read_labels
 from netproof.formats.images.set import ImageSet, crop_window
 from netproof.formats.images.sources import SPLITS
-from netproof.formats.images.tiny_imagenet import read_tiny_imagenet
 
 #: names of arrays in a ``.npz`` file, the first that is there
 _IMAGES = ("images", "inputs", "x_test", "x", "X", "data")

@@ -37,12 +37,16 @@ class Attacker:
         self._generator = torch.Generator().manual_seed(seed)
         self._starts: tuple[Tensor, Tensor] | None = None
         self._rounds = 0
+        self._replayed = INTEGER_ATTACK.replayed.rows(query.network.graph, 1)
 
     def replay(self, x: Tensor) -> Tensor | None:
         """The first of the points ``[B, n]`` (of the presolved graph) that is a witness, restored; else None."""
-        full = self._presolved.restore_input(x.double())
-        hits = self._query.refuted_by(full).nonzero()[:, 0]
-        return full[hits[0]] if len(hits) else None
+        for part in torch.split(x, self._replayed):
+            full = self._presolved.restore_input(part.double())
+            hits = self._query.refuted_by(full).nonzero()[:, 0]
+            if len(hits):
+                return full[hits[0]]
+        return None
 
     def witness(self, x: Tensor) -> Witness:
         """A point that :meth:`replay` found, as it is reported."""
