@@ -279,6 +279,9 @@ def test_the_plot(cli, near, tmp_path):
     for name, start in (("p.png", b"\x89PNG"), ("p.svg", b"<?xml"), ("p.pdf", b"%PDF")):
         assert cli(*asked, "--plot", out / name).code == 0
         assert (out / name).read_bytes().startswith(start)
+    # an image without a radius is no reason to draw nothing
+    nothing = ["bench", "radius", "qnn-mnist", "--data", near.folder, "--out", out, "--samples", "3"]
+    assert cli(*nothing, "--plot", out / "none.png").code == 0 and (out / "none.png").is_file()
     again = (out / "p.svg").read_bytes()
     (out / "p.svg").unlink()
     assert cli(*asked, "--plot", out / "p.svg").code == 0
