@@ -131,7 +131,8 @@ class Reader:
         try:
             call = moving.RecordingCall(self.translation, node, node.output[0], operands, final=False)
             self._check_form(node, call)
-            return self._translated(node, call)
+            with np.errstate(all="ignore"):  # what is no number is refused where it would count
+                return self._translated(node, call)
         except (NodeError, ExhaustedError) as refusal:
             raise FormatError(self._path, f"{self.where(node, operands)}: {refusal.problem}", refusal.hint) from None
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
