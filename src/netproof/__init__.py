@@ -18,6 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from netproof.agreement.decide import Agreed, Compared, Pair
+    from netproof.agreement.joined import Agreement
     from netproof.certificate.bundle import Bundle
     from netproof.certificate.bundle import write as write_certificate
     from netproof.certificate.checker.check import Checked, check
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Agreed",
+    "Agreement",
     "Answers",
     "Brightness",
     "Bundle",
@@ -57,6 +61,7 @@ __all__ = [
     "CertificateError",
     "Checked",
     "CheckedSet",
+    "Compared",
     "Conjunction",
     "Contrast",
     "Cover",
@@ -64,6 +69,7 @@ __all__ = [
     "Inputs",
     "NetproofError",
     "Network",
+    "Pair",
     "Patch",
     "Perturbation",
     "Pixels",
@@ -96,6 +102,8 @@ __all__ = [
 
 #: where each public name is defined
 _HOME = {
+    "Agreed": "netproof.agreement.decide",
+    "Agreement": "netproof.agreement.joined",
     "Answers": "netproof.search.answers",
     "Brightness": "netproof.perturbations.levels",
     "Bundle": "netproof.certificate.bundle",
@@ -103,6 +111,7 @@ _HOME = {
     "CertificateError": "netproof.errors",
     "Checked": "netproof.certificate.checker.check",
     "CheckedSet": "netproof.certificate.checker.sets",
+    "Compared": "netproof.agreement.decide",
     "Conjunction": "netproof.query",
     "Contrast": "netproof.perturbations.levels",
     "Cover": "netproof.perturbations.blocks",
@@ -110,6 +119,7 @@ _HOME = {
     "Inputs": "netproof.perturbations.box",
     "NetproofError": "netproof.errors",
     "Network": "netproof.network",
+    "Pair": "netproof.agreement.decide",
     "Patch": "netproof.perturbations.blocks",
     "Perturbation": "netproof.perturbations.base",
     "Pixels": "netproof.perturbations.single",

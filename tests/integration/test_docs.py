@@ -128,6 +128,7 @@ def test_docstrings_become_what_the_site_expects(monkeypatch):
         "bench watch",
         "inspect",
         "evaluate",
+        "compare",
         "fetch",
         "demo",
         "bench list",

@@ -137,7 +137,7 @@ def _by_graph(path: Path, source: Path, runtime: str | None) -> Evaluated:
     network = load(path, runtime=runtime)
     if network.graph.arithmetic is not Arithmetic.INTEGER:
         raise InputError(path, "computes with floats, which differ from machine to machine", "run it by onnxruntime")
-    codes = _codes(source, network.input_shape, network)
+    codes = codes_of(source, network.input_shape, network)
     x = torch.from_numpy(codes.reshape(len(codes), -1).astype(np.float64))
     outputs = network.graph.evaluate(x).numpy().astype(np.int64)
     return Evaluated(network, codes, outputs, network.classify(x).numpy())
@@ -149,7 +149,7 @@ def _by_runtime(path: Path, source: Path, runtime: str | None) -> Evaluated:
     from netproof.formats.tflite.read import read_deployed
 
     deployed = read_deployed(path, runtime)
-    codes = _codes(source, deployed.input.shape, deployed.network).astype(np.int8)
+    codes = codes_of(source, deployed.input.shape, deployed.network).astype(np.int8)
     found = evaluate(deployed, codes)
 
     def installed(inputs: Whole) -> Whole:
@@ -169,13 +169,13 @@ def _by_rule(path: Path, source: Path, runtime: str | None) -> Evaluated | None:
         return None
     network = deployed.network
     kind = np.uint8 if float(network.lower.min()) == 0 else np.int8
-    codes = _codes(source, network.input_shape, network).astype(kind)
+    codes = codes_of(source, network.input_shape, network).astype(kind)
     outputs, tensors = evaluate(deployed, codes)
     classes = outputs.reshape(len(outputs), -1).argmax(1)
     return Evaluated(network, codes, outputs, classes, tensors, lambda inputs: outputs_of_installed(deployed, inputs))
 
 
-def _codes(source: Path, shape: tuple[int, ...], network: Network) -> Whole:
+def codes_of(source: Path, shape: tuple[int, ...], network: Network) -> Whole:
     """The inputs in a file as the codes that a network takes, ``[batch, ...]``."""
     sample = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
     inputs = read_inputs(source, 3 if sample[-1:] == (3,) else 1)
