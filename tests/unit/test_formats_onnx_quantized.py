@@ -230,7 +230,9 @@ def sums_of_large_ratio(model: Model) -> None:
 def products_beyond_32_bits(model: Model) -> None:
     model.nodes[-1].output[0] = "y0"
     constant = model.constant(np.full((1, 4), 200, np.uint8))
-    model.node("QLinearMul", ["y0", *model.how(1.0, 3), constant, *model.how(1e10, 3), *model.how(1e-10, 5)], "y", MICROSOFT)
+    model.node(
+        "QLinearMul", ["y0", *model.how(1.0, 3), constant, *model.how(1e10, 3), *model.how(1e-10, 5)], "y", MICROSOFT
+    )
 
 
 def numbers_beyond_float32(model: Model) -> None:
