@@ -139,6 +139,8 @@ def network_of(
 def read_deployed(path: Path, runtime: str | None = None) -> Deployed | None:
     """A quantized network with all of its values, None where it is no quantized one; raises as :func:`read_onnx`."""
     data = read_bytes(path, "network file")
+    if is_several(model_of(path, data)):
+        return None
     around = Surroundings(path, Ledger(path.stat().st_size))
     files = parse_onnx(path, data, around.ledger, integers=True)
     return read_quantized(path, data, files, around, runtime) if is_quantized(files) else None
