@@ -234,3 +234,59 @@ def test_types_that_are_not_those_of_the_file(tmp_path):
     ):
         with pytest.raises(FormatError, match=words):
             ask_of(tmp_path, head.format(kind) + box, f=file)
+
+
+def test_products_and_curves_hand_on_what_they_get():
+    """Factors that are off already: ``(x + y) (x - y)``, its exponential and its reciprocal, in float32 step by step."""
+    from netproof.operators.activations.curves.exponentials import Exp
+    from netproof.operators.activations.curves.gates import Gelu
+    from netproof.operators.activations.curves.powers import Power
+    from netproof.operators.activations.product import Product
+    from netproof.operators.affine.block_linear import BlockLinear
+
+    f = np.float32
+    steps = {
+        "product": lambda p: p,
+        "exp": lambda p: f(np.exp(p)),
+        "reciprocal": lambda p: f(1) / p,
+        "square": lambda p: p * p,
+    }
+    curves = {"product": None, "exp": Exp(), "reciprocal": Power(-1.0), "square": Power(2.0)}
+    random = np.random.default_rng(8)
+    for name, curve in curves.items():
+        builder = GraphBuilder(Arithmetic.REAL, (2,))
+        both = Linear(torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64), torch.zeros(2, dtype=torch.float64))
+        node = builder.add("both", both, builder.input)
+        node = builder.add("pair", Product(), node)
+        halves = torch.full((1, 1, 2), 0.5, dtype=torch.float64)
+        node = builder.add("one", BlockLinear(halves, 1, (1,)), node)
+        if curve is not None:
+            builder.add("curve", curve, node)
+        graph = builder.build()
+        low, high = torch.tensor([2.0, 0.5], dtype=torch.float64), torch.tensor([2.5, 1.0], dtype=torch.float64)
+        off, size = deviations(graph, low, high, FLOAT32)
+        assert 0 < float(off[0]) < 1e-3 * max(1.0, float(size[0]))
+        for _ in range(300):
+            x, y = (low.numpy() + random.random(2) * (high - low).numpy()).astype(f)
+            computed = steps[name](f(f(x + y) * f(x - y)))
+            meant = float(graph.evaluate(torch.tensor([float(x), float(y)], dtype=torch.float64))[0])
+            assert abs(meant - float(computed)) <= float(off[0]) * (1 + 1e-9), name
+            assert abs(meant) <= float(size[0])
+        # The error of one factor alone, times the other: what a missing cross term would not have.
+        assert float(off[0]) > (2e-7 if name != "reciprocal" else 1e-8)
+    builder = GraphBuilder(Arithmetic.REAL, (1,))
+    builder.add("gate", Gelu(), builder.input)
+    x = torch.tensor([1.0], dtype=torch.float64)
+    assert deviations(builder.build(), x, x, FLOAT32)[0].tolist() == [float("inf")]
+
+
+def test_operators_of_whose_evaluation_nothing_is_known_are_refused(tmp_path):
+    from netproof.errors import FormatError
+
+    made = many([helper.make_node("Softplus", ["x"], ["y"])], {"x": (1,)}, {"y": (1,)}, {})
+    path = tmp_path / "softplus.onnx"
+    path.write_bytes(made.SerializeToString())
+    text = "(declare-network f (declare-input X {0} [1]) (declare-output Y {0} [1]))(assert (and (>= X[0] 0.0) (<= X[0] 1.0) (>= Y[0] 9.0)))"
+    assert ask_of(tmp_path, text.format("real"), f=path)[1].verdict is Verdict.UNSAT
+    with pytest.raises(FormatError, match="operator Softplus, of whose evaluation in float32 nothing is known"):
+        ask_of(tmp_path, text.format("float32"), f=path)

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 
 import netproof
 from netproof.errors import InputError
+from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.evaluate import evaluate
-from netproof.formats.onnx.quantized.read import Deployed
 from netproof.formats.onnx.read import read_deployed
 from onnx_models import assert_agrees
 from quantized_models import MICROSOFT, Model, dense
@@ -292,6 +292,16 @@ def test_what_onnxruntime_does_not_fuse(tmp_path):
     taken = dense(form="qdq")
     taken.node("Neg", ["f"], "unused")
     refused(taken.save(tmp_path / "n.onnx"), "taken by something else as well")
+    taken = dense(form="qdq", kind="int8")
+    taken.node("Neg", ["d"], "unused")
+    refused(taken.save(tmp_path / "n.onnx"), "a file with nodes that its output does not depend on")
+    near = dense(form="qdq")
+    for number in (1, 2):
+        near.nodes[-number].input[2] = near.constant(np.uint8(0))
+    near.node("Clip", ["f", near.constant(np.float32(1e-7))], "r")
+    next(node for node in near.nodes if node.output[0] == "p").input[0] = "r"
+    near.nodes.insert(5, near.nodes.pop())
+    refused(near.save(tmp_path / "n.onnx"), "by less than float32's epsilon")
     flat = dense(form="qdq")
     flat.node("Flatten", ["d"], "flat")
     next(node for node in flat.nodes if node.op_type == "Gemm").input[0] = "flat"

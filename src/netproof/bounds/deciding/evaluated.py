@@ -27,6 +27,7 @@ from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.curves.curve import Curve
 from netproof.operators.activations.curves.exponentials import Exp, Log
 from netproof.operators.activations.curves.powers import Power
+from netproof.operators.activations.jumps.floor import Floor
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.product import Product
 from netproof.operators.activations.relu import ReLU
@@ -70,6 +71,7 @@ _FUNCTION = 16
 _SAFE = 1 + 2.0**-20
 #: largest slopes of activations that are continuous; for all others their range counts
 _SLOPES: dict[type[Activation], float] = {ReLU: 1.0, Abs: 1.0, Clip: 1.0, Sigmoid: 0.25, Tanh: 1.0}
+_WHOLE = 2.0**31
 #: curves that a runtime has as one function
 _CURVES = (Exp, Log, Power)
 #: in a normalization, whose variance runtimes compute in several ways, of squares that cancel among others
@@ -123,7 +125,11 @@ def _affine(node: Node, operator: Affine, off: list[Tensor], sizes: list[Tensor]
     size = operator.forward_absolute(*(sizes[i] + off[i] for i in node.operands)) + operator.offset_absolute()
     # The error of an offset that was computed is in units of 2^-53 of the numbers that it was computed of.
     size = size + operator.offset_error() * 2.0**53
-    return before + count * kind.unit / (1 - count * kind.unit) * size + count * kind.smallest
+    mine = before + count * kind.unit / (1 - count * kind.unit) * size + count * kind.smallest
+    # Where every term has a 0 in it nothing is rounded.
+    there = operator.forward_absolute(*((sizes[i] + off[i] != 0).to(before.dtype) for i in node.operands))
+    nothing = (there + operator.offset_absolute() + operator.offset_error() == 0).expand_as(mine)
+    return torch.where(nothing, torch.zeros_like(mine), mine)
 
 
 def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, kind: FloatType) -> Tensor:
@@ -149,6 +155,9 @@ def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, ki
         moved = torch.where(off == 0, torch.zeros_like(off), moved)
         moved = torch.where(moved.isnan(), torch.inf, moved)
         return moved + _FUNCTION * kind.unit * torch.maximum(below.abs(), above.abs()) + kind.smallest
+    if isinstance(operator, Floor):
+        # Of whole numbers beyond what 32 bits hold a runtime may make something else.
+        off = torch.where(size < _WHOLE, off, torch.inf)
     slope = _SLOPES.get(type(operator))
     if isinstance(operator, LeakyReLU):
         slope = max(1.0, abs(operator.alpha))

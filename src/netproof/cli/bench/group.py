@@ -50,7 +50,9 @@ Out = Annotated[
 ]
 Certificates = Annotated[
     Path | None,
-    typer.Option("--certificates", metavar="DIR", help="Write a certificate of every verdict there, as they come."),
+    typer.Option(
+        "--certificates", "--proofs", metavar="DIR", help="Write a certificate of every verdict there, as they come."
+    ),
 ]
 Check = Annotated[
     bool, typer.Option("--check", help="Check every certificate when it is written (default DIR: OUT/certificates).")
@@ -145,12 +147,6 @@ def run(
 
     with stoppable(standing):
         certifying = None
-        if (certificates is not None or check) and not benchmark.certifiable:
-            raise InputError(
-                "--certificates" if certificates is not None else "--check",
-                f"the networks of {benchmark.name} are float networks, which have no certificates",
-                "run it without",
-            )
         if certificates is not None or check:
             certifying = Certifying((certificates or folder / "certificates").absolute(), check)
         events = run_benchmark(
@@ -190,6 +186,10 @@ def _certified(written: Sequence[Certified], wanted: Certifying) -> str:
         )
         checked = [c.seconds for c in written if c.seconds is not None]
         line += f"; all of them checked, in {sum(checked):.1f} s" if len(checked) == len(written) else ""
+        making = [c.making for c in written if c.making is not None]
+        line += f"; made in {sum(making):.1f} s beyond the searches" if making else ""
+    without = len(list(wanted.folder.glob("*.none.txt")))
+    line += f"; {without} decided instances without one (*.none.txt say why)" if without else ""
     earlier = len(list(wanted.folder.glob(f"*{SUFFIX}"))) - len(written)
     if wanted.check and earlier > 0:
         line += f"; {earlier} from before were not checked now ('netproof check' does that)"

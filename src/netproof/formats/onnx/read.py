@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +26,9 @@ from netproof.formats.onnx import windows as onnx_windows
 from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings, embedded, locations
 from netproof.formats.onnx.container.file import Given, OnnxFile, model_of, parse_onnx
+from netproof.formats.onnx.container.inner import check_branch
 from netproof.formats.onnx.container.text import printable
-from netproof.formats.onnx.forms import STANDARD, form_of
+from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
 from netproof.formats.onnx.nodes import activations as onnx_activations
 from netproof.formats.onnx.nodes import curves as onnx_curves
@@ -37,9 +38,11 @@ from netproof.formats.onnx.nodes import pieces as onnx_pieces
 from netproof.formats.onnx.nodes import resize as onnx_resize
 from netproof.formats.onnx.nodes import sums as onnx_sums
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
-from netproof.formats.onnx.quantized.read import Deployed, is_quantized, read_quantized
+from netproof.formats.onnx.quantized.deployed import Deployed
+from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
 from netproof.formats.onnx.several import as_network, check_shapes, is_several, wanted_outputs
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
+from netproof.formats.onnx.types import check_types
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
@@ -306,17 +309,63 @@ def _translated(
 ) -> dict[str, Value]:
     """Translate every node; all values by name. ``last`` are the names of what is the output but for its shape."""
     values = dict(begin)
-    for node in file.nodes:
-        operands: list[Value | None] = []
-        for name in node.input:
-            if name and name not in values:
-                if name not in file.constants:
-                    raise _not_given(path, node, name)
-                values[name] = Constant(read_tensor(path, file.constants[name], translation.around))
-            operands.append(values[name] if name else None)
+    _translate_nodes(path, file.nodes, file.constants, translation, values, last)
+    return values
+
+
+def _translate_nodes(
+    path: Path,
+    nodes: Iterable[onnx.NodeProto],
+    constants: Mapping[str, onnx.TensorProto],
+    translation: Translation,
+    values: dict[str, Value],
+    last: set[str],
+    depth: int = 0,
+) -> None:
+    """Translate nodes, operands first, into ``values``."""
+
+    def value(name: str, node: onnx.NodeProto) -> Value:
+        if name not in values:
+            if name not in constants:
+                raise _not_given(path, node, name)
+            values[name] = Constant(read_tensor(path, constants[name], translation.around))
+        return values[name]
+
+    for node in nodes:
+        if node.op_type == "If" and node.domain in STANDARD:
+            branch = _branch(path, node, value(node.input[0], node), depth)
+            inner: dict[str, Value] = dict(values)
+            known = dict(constants) | {tensor.name: tensor for tensor in branch.initializer}
+            given = {name: tensor.data_type for name, tensor in known.items()} | translation.types
+            for one in branch.node:
+                check_form(path, one, translation.opset)
+            translation.types.update(check_types(path, branch.node, given, translation.opset))
+            _translate_nodes(path, branch.node, known, translation, inner, set(), depth + 1)
+            for name, result in zip(node.output, branch.output, strict=True):
+                if result.name not in inner and result.name in known:
+                    inner[result.name] = Constant(read_tensor(path, known[result.name], translation.around))
+                if result.name not in inner:
+                    raise _not_given(path, node, result.name)
+                values[name] = inner[result.name]
+                translation.types[name] = translation.types.get(result.name, given.get(result.name, 0))
+            continue
+        operands = [value(name, node) if name else None for name in node.input]
         results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
         values.update(zip(node.output, results, strict=False))
-    return values
+
+
+def _branch(path: Path, node: onnx.NodeProto, condition: Value, depth: int) -> onnx.GraphProto:
+    """The branch of an If that is taken."""
+    label = f"node '{printable(node.name or (node.output[0] if node.output else ''))}' (If)"
+    if not isinstance(condition, Constant) or condition.array.size != 1:
+        raise FormatError(path, f"{label}: its condition is not known without the input", "export it without branches")
+    wanted = "then_branch" if bool(condition.array.reshape(())) else "else_branch"
+    branches = {attribute.name: attribute.g for attribute in node.attribute if attribute.HasField("g")}
+    if set(branches) != {"then_branch", "else_branch"}:
+        raise FormatError(path, f"{label}: it has not both of its branches", "export the network again")
+    for branch in branches.values():
+        check_branch(path, label, branch, len(node.output), depth)
+    return branches[wanted]
 
 
 def _not_given(path: Path, node: onnx.NodeProto, name: str) -> FormatError:
@@ -356,6 +405,7 @@ def _call(
     if form_of(node.op_type, translation.opset) is None:
         raise FormatError(path, f"{where} is no operator of opset {translation.opset}", "export the network again")
     try:
+        operands = _as_numbers(node, operands, translation)
         results = translate(Call(translation, node, name, operands, final))
         results = results if isinstance(results, tuple) else (results,)
         for output, result in zip(node.output, results, strict=False):
@@ -378,6 +428,74 @@ def _known(name: str) -> str:
     if similar:
         return f"known are {', '.join(similar)}, and others (docs/formats.md)"
     return f"{len(OPERATORS)} operators are known (docs/formats.md)"
+
+
+#: ONNX's integer types, and operators that give on integers what they give on the same real numbers
+_INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)
+_ALIKE = frozenset(
+    [
+        "Abs",
+        "Add",
+        "Cast",
+        "Concat",
+        "Equal",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "Less",
+        "LessOrEqual",
+        "Max",
+        "Min",
+        "Neg",
+        "Pad",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceSum",
+        "Reshape",
+        "Sign",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
+)
+
+
+#: those of them whose operands are all of one kind, so that integers which are known become numbers, too
+_ELEMENTWISE = frozenset(
+    ["Add", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Sub", "Sum", "Where"]
+)
+
+
+def _as_numbers(node: onnx.NodeProto, operands: list[Value | None], translation: Translation) -> list[Value | None]:
+    """Operands of which some are integers that depend on the input: numbers here.
+
+    Raises :class:`NodeError` for operators that mean something else for integers than for real numbers: quotients, powers.
+    """
+    kinds = [translation.types.get(name, 0) for name in node.input]
+    if not any(isinstance(v, Variable) and kind in _INTEGERS for v, kind in zip(operands, kinds, strict=True)):
+        return operands
+    if node.op_type not in _ALIKE:
+        raise NodeError("an operand that depends on the input is an integer", "cast it to a float type before")
+    if node.op_type not in _ELEMENTWISE:
+        return operands
+    numbers: list[Value | None] = []
+    for value in operands:
+        if isinstance(value, Constant) and value.array.dtype == np.int64:
+            floats = value.array.astype(np.float64)
+            if bool((np.abs(floats) >= 2.0**53).any()):
+                raise NodeError("an integer beyond 2^53", "export the network with smaller ones")
+            value = Constant(floats)  # noqa: PLW2901 - what it is from here on
+        numbers.append(value)
+    return numbers
 
 
 def _check_constant(translation: Translation, kind: int, constant: Constant) -> None:

@@ -83,12 +83,14 @@ class Real(Variable):
     table : ``[256]``, what the codes stand for, the least first, as the rule computes with numbers
     how : where the numbers are what one DequantizeLinear gives, its scale and zero point
     direct : whether a group can begin with them: onnxruntime sees that DequantizeLinear there
+    clip : what they were clipped to at last
     """
 
     codes: Codes
     table: NDArray[Any]
     how: Quantization | None
     direct: bool = True
+    clip: tuple[float, float] | None = None
 
     @property
     def plain(self) -> Quantization | None:
