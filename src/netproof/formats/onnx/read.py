@@ -19,24 +19,14 @@ import torch
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.onnx import arithmetic as onnx_arithmetic
-from netproof.formats.onnx import linear as onnx_linear
-from netproof.formats.onnx import shapes as onnx_shapes
-from netproof.formats.onnx import windows as onnx_windows
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Translation, Value, Variable
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings, embedded, locations
 from netproof.formats.onnx.container.file import Given, OnnxFile, model_of, parse_onnx
 from netproof.formats.onnx.container.inner import check_branch
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
-from netproof.formats.onnx.nodes import activations as onnx_activations
-from netproof.formats.onnx.nodes import curves as onnx_curves
-from netproof.formats.onnx.nodes import logic as onnx_logic
-from netproof.formats.onnx.nodes import norms as onnx_norms
-from netproof.formats.onnx.nodes import pieces as onnx_pieces
-from netproof.formats.onnx.nodes import resize as onnx_resize
-from netproof.formats.onnx.nodes import sums as onnx_sums
+from netproof.formats.onnx.nodes.table import OPERATORS
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
 from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
@@ -59,21 +49,6 @@ _RENAMING = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze"
 
 #: operators that are networks of their own, step by step
 _UNROLLED = ("GRU", "LSTM", "Loop", "RNN", "Scan")
-
-#: operators of ONNX that are known, by name
-OPERATORS: dict[str, Translate] = {
-    **onnx_activations.OPERATORS,
-    **onnx_arithmetic.OPERATORS,
-    **onnx_curves.OPERATORS,
-    **onnx_linear.OPERATORS,
-    **onnx_logic.OPERATORS,
-    **onnx_norms.OPERATORS,
-    **onnx_pieces.OPERATORS,
-    **onnx_resize.OPERATORS,
-    **onnx_shapes.OPERATORS,
-    **onnx_sums.OPERATORS,
-    **onnx_windows.OPERATORS,
-}
 
 
 def read_onnx(
