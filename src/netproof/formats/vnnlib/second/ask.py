@@ -50,7 +50,7 @@ class AskedQuery:
     stored: dict[str, int]
 
 
-def read_question(path: Path, files: Mapping[str, Path], *, deadline: float | None = None) -> AskedQuery:
+def read_query(path: Path, files: Mapping[str, Path], *, deadline: float | None = None) -> AskedQuery:
     """Read a query and the models of the networks that it names.
 
     Raises
