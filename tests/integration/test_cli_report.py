@@ -279,8 +279,32 @@ def test_wrong_uses(cli, run, tmp_path, make, parts):
     assert_refused(cli("report", *make(run, tmp_path)), *parts)
 
 
+def test_a_table_of_somebody_else(cli, tmp_path):
+    folder = tmp_path / "run"
+    (folder / "witnesses").mkdir(parents=True)
+    (tmp_path / "secret.json").write_text('{"input": [1], "image": [2]}')
+    (folder / "run.json").write_text('{"benchmark": "x", "files": {}, "invocations": []}')
+    lines = [
+        "instance,verdict,seconds,method,evidence",
+        "../../secret,sat,1e308,a,witnesses/../../secret.json",
+        "-,robust,-3,,",
+    ]
+    (folder / "results.csv").write_text("\n".join(lines) + "\n")
+    ran = cli("report", folder, "--out", tmp_path / "page.html", "--json", tmp_path / "a.json")
+    assert ran.code == 0, ran
+    assert "secret.json" not in (tmp_path / "page.html").read_text()
+    assert all(e["witness"] is None for e in json.loads((tmp_path / "a.json").read_text())["instances"])
+
+
 @pytest.mark.parametrize(
-    "damage", ["{", '{"input": [1, 2]}', '{"input": [[1]], "image": [1]}', '{"input": [1], "image": [1, 2]}']
+    "damage",
+    [
+        "{",
+        '{"input": [1%s], "image": [1]}' % ("0" * 400),
+        '{"input": [1, 2]}',
+        '{"input": [[1]], "image": [1]}',
+        '{"input": [1], "image": [1, 2]}',
+    ],
 )
 def test_a_damaged_witness_is_named(cli, tiny_data, run, tmp_path, damage):
     folder = tmp_path / "run"

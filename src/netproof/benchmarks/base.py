@@ -70,6 +70,10 @@ class OpenBenchmark(ABC):
         TimeLimitError : the deadline (by :func:`time.monotonic`) was over before the question was read
         """
 
+    def sources(self, instance: Instance) -> tuple[Path, Path] | None:
+        """The files of an instance's network and property, where it has both: certificates about float networks name them."""
+        return None
+
     def query(self, instance: Instance, *, deadline: float | None = None) -> Query:
         """The instance's question as a single query; raises as :meth:`question`, and :class:`InputError` where it has
         several parts."""
@@ -87,14 +91,13 @@ class Benchmark(ABC):
     ----------
     name : by which ``netproof bench`` knows it
     description : one line for ``netproof bench list``
-    certifiable : whether its verdicts can come with certificates
+    certifiable : whether its networks are integer networks, whose certificates need no property's file
     authors : whose verdicts :meth:`published` gives; empty where there are none
     """
 
     name: str
     description: str
     authors: str = ""
-    #: whether verdicts on its networks come with certificates: integer networks' do
     certifiable: bool = True
 
     @abstractmethod

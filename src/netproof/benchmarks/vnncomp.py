@@ -232,6 +232,13 @@ class _OpenVnncomp(OpenBenchmark):
             raise network.with_traceback(None)
         return read_vnnlib(self._properties[instance.name], deadline=deadline).question(network)
 
+    def sources(self, instance: Instance) -> tuple[Path, Path] | None:
+        network = self._paths[instance.network]
+        # A query in VNN-LIB 2.0 is no file that certificates are about.
+        if self._later(instance) or not isinstance(network, Path):
+            return None
+        return network, self._properties[instance.name]
+
     def _later(self, instance: Instance) -> bool:
         """Whether the instance's property is a query in VNN-LIB 2.0."""
         from netproof.formats.vnnlib.text import is_later

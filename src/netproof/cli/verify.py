@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
-from netproof.errors import InputError, TimeLimitError
+from netproof.errors import InputError, NoEvidenceError, TimeLimitError
 
 if TYPE_CHECKING:
     from netproof.network import Network
@@ -53,7 +53,7 @@ ResultPath = Annotated[
 
 CertificatePath = Annotated[
     Path | None,
-    typer.Option("--certificate", metavar="FILE", help="Write the certificate of the verdict (integer networks)."),
+    typer.Option("--certificate", "--proof", metavar="FILE", help="Write the certificate of the verdict."),
 ]
 
 
@@ -145,9 +145,7 @@ def verify(
     limit, begun = settings.timeout, time.monotonic()
     model = load(network, runtime=runtime, shapes=o.shapes_of(shapes))
     check_device(settings.device, model)
-    if certificate is not None and model.graph.arithmetic is Arithmetic.REAL:
-        problem = f"{network} is a float network, whose verdicts have no certificates yet"
-        raise InputError("--certificate", problem, "leave it out")
+    real = model.graph.arithmetic is Arithmetic.REAL
     if certificate is not None:
         check_certifiable(model, "--certificate")
     question = None
@@ -167,20 +165,25 @@ def verify(
     # Of a property that is false by itself there is nothing that a proof could say.
     false = question is not None and not question.parts[0].condition
     certified = certificate is not None and decided and not false
+    none = "the property is false whatever a network computes" if false else "only 'sat' and 'unsat' have evidence"
     if certificate is not None and question is not None and certified:
-        from netproof.runs.certify import write_certificate
+        from netproof.runs.certify import write_certificate, write_evidence
 
-        write_certificate(certificate, question, result)
+        if real:
+            try:
+                write_evidence(certificate, network, property_, question, result)
+            except NoEvidenceError as error:
+                certified, none = False, error.problem
+        else:
+            write_certificate(certificate, question, result)
     if as_json:
         document = _to_json(model, property_, result)
-        print_json(document | {"certificate": str(certificate) if certified else None})
+        missing = {"no_certificate": none} if certificate is not None and not certified else {}
+        print_json(document | {"certificate": str(certificate) if certified else None} | missing)
     else:
-        typer.echo(_render_text(result, limit, witness, model.runtime))
+        typer.echo(_render_text(result, limit, witness, model.computed_by))
         if certificate is not None and not certified:
-            reason = (
-                "the property is false whatever a network computes" if false else "only 'sat' and 'unsat' have evidence"
-            )
-            typer.echo(f"  no certificate: {reason}")
+            typer.echo(f"  no certificate: {none}")
         elif certificate is not None:
             size = certificate.stat().st_size
             typer.echo(
@@ -272,7 +275,7 @@ def _to_json(network: Network, property_: Path, result: Result) -> dict[str, obj
     return document
 
 
-def _render_text(result: Result, limit: float, witness: Path | None, runtime: str) -> str:
+def _render_text(result: Result, limit: float, witness: Path | None, computed_by: str) -> str:
     from netproof.report.text import seconds_text
 
     verdict = result.verdict.value
@@ -290,6 +293,6 @@ def _render_text(result: Result, limit: float, witness: Path | None, runtime: st
     lines.append(
         f"  time {seconds_text(result.seconds)}, method {result.method or 'none'}, subproblems {result.subproblems}"
     )
-    if runtime:
-        lines.append(f"  integers as '{runtime}' computes them")
+    if computed_by:
+        lines.append(f"  {computed_by}")
     return "\n".join(lines)

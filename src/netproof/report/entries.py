@@ -181,7 +181,8 @@ def _entry(
             name, instance.network, instance.group, "", 0.0, "", "", None, "", published, matched, said, None, None
         )
     fields = dict(_FIELD.findall(row.evidence)) if not row.decided else {}
-    witness = folder / "witnesses" / f"{name}.json"
+    # A name is that of a file, and of none elsewhere.
+    witness = folder / "witnesses" / f"{Path(name).name}.json"
     return Entry(
         name, instance.network, instance.group, row.verdict, row.seconds, row.method, row.evidence,
         _number(fields.get("bound")), fields.get("reason", "") if row.verdict != "error" else row.evidence,
@@ -200,7 +201,7 @@ def _number(text: str | None) -> float | None:
 
 def _certificate(folder: Path, name: str, row: Row) -> Path | None:
     """Where a certificate lies: beside the results, or where the row says that it was written."""
-    places = [folder / "certificates" / f"{name}{SUFFIX}"]
+    places = [folder / "certificates" / f"{Path(name).name}{SUFFIX}"]
     if row.evidence.startswith(CERTIFICATE):
         places.append(Path(row.evidence.removeprefix(CERTIFICATE)))
     return next((place for place in places if place.is_file()), None)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.errors import NetproofError, TimeLimitError
-from netproof.runs.certify import FAILURES, Certified, certify
+from netproof.runs.certify import FAILURES, Certified, certify, certify_real
 from netproof.runs.job import Answered, Job
 from netproof.runs.rows import CERTIFICATE, Row, undecided_evidence
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netproof.query import Query, Question, Result, Witness
 
 _LOG = logging.getLogger(__name__)
@@ -53,11 +55,12 @@ def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], job: Job) -> 
 
 @dataclass(frozen=True)
 class _Asked:
-    """An instance, its question, and the seconds that reading this took."""
+    """An instance, its question, the seconds that reading this took, and the files of network and property, if it has both."""
 
     instance: Instance
     question: Question
     seconds: float
+    sources: tuple[Path, Path] | None = None
 
 
 def _ask(benchmark: OpenBenchmark, instance: Instance, job: Job) -> _Asked | Answered:
@@ -77,7 +80,7 @@ def _ask(benchmark: OpenBenchmark, instance: Instance, job: Job) -> _Asked | Ans
     seconds = time.monotonic() - begun
     if seconds >= job.settings.timeout:
         return _late(instance, seconds, job.settings)
-    return _Asked(instance, question, seconds)
+    return _Asked(instance, question, seconds, benchmark.sources(instance))
 
 
 def _late(instance: Instance, seconds: float, settings: Settings) -> Answered:
@@ -102,7 +105,7 @@ def _solve_batch(batch: list[_Asked], job: Job) -> Iterator[Answered]:
         for position, result in (job.decide or as_decided)([asked.question for asked in batch], left):
             asked = waiting[position]
             spent = replace(result, seconds=result.seconds + asked.seconds)
-            outcome = _outcome(asked.instance, asked.question, spent, job)
+            outcome = _outcome(asked.instance, asked.question, spent, job, asked.sources)
             del waiting[position]
             yield outcome
     except NetproofError as error:
@@ -118,7 +121,9 @@ def _solve_batch(batch: list[_Asked], job: Job) -> Iterator[Answered]:
         yield from _solve_batch([item], job)
 
 
-def _outcome(instance: Instance, question: Question, result: Result, job: Job) -> Answered:
+def _outcome(
+    instance: Instance, question: Question, result: Result, job: Job, sources: tuple[Path, Path] | None
+) -> Answered:
     from netproof.certificate.make import witness_document
     from netproof.graph.graph import Arithmetic
     from netproof.query import Verdict
@@ -128,13 +133,20 @@ def _outcome(instance: Instance, question: Question, result: Result, job: Job) -
     verdict = result.verdict.for_robustness if robust else result.verdict.value
     evidence, document = "", None
     certified: tuple[Certified, ...] = ()
-    integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
-    if certifying is not None and integer and _is_meant(query) and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+    if certifying is not None and _is_meant(query) and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+        made: Certified | str | None = None
         try:
-            certified = (certify(question, result, instance.name, certifying),)
+            if query.network.graph.arithmetic is Arithmetic.INTEGER:
+                made = certify(question, result, instance.name, certifying)
+            elif sources is not None:
+                made = certify_real(question, result, instance.name, certifying, sources, job.settings.timeout)
         except FAILURES as error:
             return job.failed(instance, f"its certificate fails (a defect): {error}")
-        evidence = f"{CERTIFICATE}{certifying.path(instance.name)}"
+        if isinstance(made, Certified):
+            certified = (made,)
+            evidence = f"{CERTIFICATE}{certifying.path(instance.name)}"
+        elif made:
+            evidence = f"no certificate: {made}"  # the verdict stands
     if result.verdict is Verdict.SAT:
         # The engine replays its witnesses; doing it once more here keeps the file from ever
         # claiming what the network does not do.
@@ -150,7 +162,11 @@ def _outcome(instance: Instance, question: Question, result: Result, job: Job) -
         # Without a limit on record the instance is asked again, whatever the next run's limit is.
         limit = None if result.retryable else job.settings.timeout
         evidence = undecided_evidence(limit, result.bound, result.reason)
-    return Answered(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
+    return Answered(
+        Row(instance.name, verdict, result.seconds, result.method, evidence),
+        document,
+        certified,
+    )
 
 
 def _is_meant(query: Query) -> bool:

@@ -185,9 +185,10 @@ def settle_quickly(query: Query, settings: Settings) -> tuple[Verdict, Witness |
 
 
 def _real(query: Query, settings: Settings) -> Result:
+    from netproof.search.proofs.journal import Journal
     from netproof.search.real.decide import verify_real
 
-    return verify_real(query, settings)
+    return verify_real(query, settings, Journal() if settings.proofs else None)
 
 
 def _one_integer(query: Query, settings: Settings) -> Result:

@@ -131,7 +131,8 @@ class Call:
     def __init__(
         self, translation: Translation, node: onnx.NodeProto, name: str, operands: list[Value | None], final: bool
     ) -> None:
-        self._inputs = node.input
+        #: of the operands
+        self.names = node.input
         self.translation = translation
         self.name = name
         self.operator = node.op_type
@@ -148,7 +149,7 @@ class Call:
 
     def kind(self, number: int) -> int:
         """The type of an operand, as ONNX numbers types; 0 where it is not known."""
-        name = self._inputs[number] if number < len(self._inputs) else ""
+        name = self.names[number] if number < len(self.names) else ""
         return self.translation.types.get(name, 0)
 
     def operand(self, number: int) -> Value:

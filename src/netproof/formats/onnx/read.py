@@ -19,26 +19,17 @@ import torch
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.onnx import arithmetic as onnx_arithmetic
-from netproof.formats.onnx import linear as onnx_linear
-from netproof.formats.onnx import shapes as onnx_shapes
-from netproof.formats.onnx import windows as onnx_windows
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Translation, Value, Variable
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings, embedded, locations
 from netproof.formats.onnx.container.file import Given, OnnxFile, model_of, parse_onnx
 from netproof.formats.onnx.container.inner import check_branch
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
-from netproof.formats.onnx.nodes import activations as onnx_activations
-from netproof.formats.onnx.nodes import curves as onnx_curves
-from netproof.formats.onnx.nodes import logic as onnx_logic
-from netproof.formats.onnx.nodes import norms as onnx_norms
-from netproof.formats.onnx.nodes import pieces as onnx_pieces
-from netproof.formats.onnx.nodes import resize as onnx_resize
-from netproof.formats.onnx.nodes import sums as onnx_sums
+from netproof.formats.onnx.nodes.table import OPERATORS
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
-from netproof.formats.onnx.quantized.read import Deployed, is_quantized, read_quantized
+from netproof.formats.onnx.quantized.deployed import Deployed
+from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
 from netproof.formats.onnx.several import as_network, check_shapes, is_several, wanted_outputs
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
 from netproof.formats.onnx.types import check_types
@@ -60,21 +51,6 @@ _RENAMING = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze"
 _MOST_BRANCHES = 256
 #: operators that are networks of their own, step by step
 _UNROLLED = ("GRU", "LSTM", "Loop", "RNN", "Scan")
-
-#: operators of ONNX that are known, by name
-OPERATORS: dict[str, Translate] = {
-    **onnx_activations.OPERATORS,
-    **onnx_arithmetic.OPERATORS,
-    **onnx_curves.OPERATORS,
-    **onnx_linear.OPERATORS,
-    **onnx_logic.OPERATORS,
-    **onnx_norms.OPERATORS,
-    **onnx_pieces.OPERATORS,
-    **onnx_resize.OPERATORS,
-    **onnx_shapes.OPERATORS,
-    **onnx_sums.OPERATORS,
-    **onnx_windows.OPERATORS,
-}
 
 
 def read_onnx(
@@ -165,6 +141,8 @@ def network_of(
 def read_deployed(path: Path, runtime: str | None = None) -> Deployed | None:
     """A quantized network with all of its values, None where it is no quantized one; raises as :func:`read_onnx`."""
     data = read_bytes(path, "network file")
+    if is_several(model_of(path, data)):
+        return None
     around = Surroundings(path, Ledger(path.stat().st_size))
     files = parse_onnx(path, data, around.ledger, integers=True)
     return read_quantized(path, data, files, around, runtime) if is_quantized(files) else None
@@ -420,6 +398,7 @@ def _call(
     if form_of(node.op_type, translation.opset) is None:
         raise FormatError(path, f"{where} is no operator of opset {translation.opset}", "export the network again")
     try:
+        operands = _as_numbers(node, operands, translation)
         results = translate(Call(translation, node, name, operands, final))
         results = results if isinstance(results, tuple) else (results,)
         for output, result in zip(node.output, results, strict=False):
@@ -442,6 +421,74 @@ def _known(name: str) -> str:
     if similar:
         return f"known are {', '.join(similar)}, and others (docs/formats.md)"
     return f"{len(OPERATORS)} operators are known (docs/formats.md)"
+
+
+#: ONNX's integer types, and operators that give on integers what they give on the same real numbers
+_INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)
+_ALIKE = frozenset(
+    [
+        "Abs",
+        "Add",
+        "Cast",
+        "Concat",
+        "Equal",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "Less",
+        "LessOrEqual",
+        "Max",
+        "Min",
+        "Neg",
+        "Pad",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceSum",
+        "Reshape",
+        "Sign",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
+)
+
+
+#: those of them whose operands are all of one kind, so that integers which are known become numbers, too
+_ELEMENTWISE = frozenset(
+    ["Add", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Sub", "Sum", "Where"]
+)
+
+
+def _as_numbers(node: onnx.NodeProto, operands: list[Value | None], translation: Translation) -> list[Value | None]:
+    """Operands of which some are integers that depend on the input: numbers here.
+
+    Raises :class:`NodeError` for operators that mean something else for integers than for real numbers: quotients, powers.
+    """
+    kinds = [translation.types.get(name, 0) for name in node.input]
+    if not any(isinstance(v, Variable) and kind in _INTEGERS for v, kind in zip(operands, kinds, strict=True)):
+        return operands
+    if node.op_type not in _ALIKE:
+        raise NodeError("an operand that depends on the input is an integer", "cast it to a float type before")
+    if node.op_type not in _ELEMENTWISE:
+        return operands
+    numbers: list[Value | None] = []
+    for value in operands:
+        if isinstance(value, Constant) and value.array.dtype == np.int64:
+            floats = value.array.astype(np.float64)
+            if bool((np.abs(floats) >= 2.0**53).any()):
+                raise NodeError("an integer beyond 2^53", "export the network with smaller ones")
+            value = Constant(floats)  # noqa: PLW2901 - what it is from here on
+        numbers.append(value)
+    return numbers
 
 
 def _check_constant(translation: Translation, kind: int, constant: Constant) -> None:

@@ -136,7 +136,7 @@ def _instances(report: RunReport, home: Path, pictures: int) -> str:
         '<div class="tools" id="tools" hidden>'
         '<label>Find<input id="word" type="search" autocomplete="off"></label>'
         f'<label>Verdict<select id="verdict"><option value="">all</option>{verdicts}</select></label>'
-        f'<label>Group<select id="group"><option value="">all</option>{groups}</select></label>'
+        f'<label{"" if groups else " hidden"}>Group<select id="group"><option value="">all</option>{groups}</select></label>'
         '<span id="shown" role="status"></span></div>'
     )
     return (

@@ -59,6 +59,7 @@ class OnnxFile:
     declared : the types that outputs of the file are said to have, by name; 0 where nothing is said, -1 where one is said
         to be no tensor
     uses : how often each value is taken, by nodes that the output does not depend on as well, and as the output
+    unused : how many nodes there are that the output does not depend on
     annotations : QONNX's data types of values, by name
     domains : the versions of operators that are not standard, by domain, as often as they are stated
     """
@@ -72,6 +73,7 @@ class OnnxFile:
     types: dict[str, int]
     declared: dict[str, int]
     uses: Counter[str]
+    unused: int
     annotations: dict[str, str]
     domains: dict[str, tuple[int, ...]]
 
@@ -219,7 +221,20 @@ def parse_onnx(
             for output in graph.output
         }
         files.append(
-            OnnxFile(opset, takes, results, constants, nodes, metadata, types, stated, uses, annotations, domains)
+            OnnxFile(
+                opset,
+                takes,
+                results,
+                constants,
+                nodes,
+                metadata,
+                types,
+                stated,
+                uses,
+                len(graph.node) - len(nodes),
+                annotations,
+                domains,
+            )
         )
     return files
 
