@@ -63,3 +63,18 @@ class ProofError(NetproofError):
         self.source = str(source)
         self.problem = problem
         super().__init__(f"{self.source}: does not prove its claim: {problem}")
+
+
+class NoEvidenceError(NetproofError):
+    """A verdict of which no evidence can be written, though the verdict stands.
+
+    Parameters
+    ----------
+    source : what was asked
+    problem : why there is none
+    """
+
+    def __init__(self, source: str | PathLike[str], problem: str) -> None:
+        self.source = str(source)
+        self.problem = problem
+        super().__init__(f"{self.source}: no evidence of the verdict, which stands: {problem}")

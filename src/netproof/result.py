@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+Floats = NDArray[np.float64]
+
+if TYPE_CHECKING:
+    from netproof.query import Query
 
 
 class Verdict(str, Enum):
@@ -57,6 +63,71 @@ class Witness:
 
 
 @dataclass(frozen=True, eq=False)
+class Refutation:
+    """What refutes a node of a search on a network of real numbers.
+
+    Attributes
+    ----------
+    means : by its name (``Means`` in ``search/proofs/journal.py``)
+    weight : of the constraints of the node's case; None where the means needs none
+    slope, added : of the features that are open (:attr:`Trace.open`): slopes of lower lines, and multipliers of splits, of at
+        least 0; None where the means needs none
+    """
+
+    means: str
+    weight: Floats | None = None
+    slope: Floats | None = None
+    added: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """By which slopes ends of ranges of a network of real numbers were bounded.
+
+    Attributes
+    ----------
+    k : the activation
+    feature, upper : ``[N]``, the feature, and whether the upper end
+    open : ``[m]``, the features that were open, all activations' one after the other
+    slope : ``[N, m]`` float32, of their lower lines
+    """
+
+    k: int
+    feature: NDArray[np.int64]
+    upper: NDArray[np.bool_]
+    open: NDArray[np.int64]
+    slope: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The record of the search on one query about a network of real numbers, in plain numbers: what evidence is made from.
+
+    Nobody has to believe it: whoever makes evidence evaluates everything again.
+
+    Attributes
+    ----------
+    sizes : numbers of features of all activations, which are numbered one activation after the other
+    roots : of every case (its position in the query's condition) the node where its search began
+    splits : of every node that was split the activation (-1 for the input), the feature, the point, and both halves
+    refuted : by what nodes are refuted
+    open : where ranges were found, from a node on, the features that these leave open
+    ranges : by what ranges were found at nodes, by the name of the last means
+    common : by what ranges of the whole box were found, one after the other
+    ends : those of them of which it is recorded how, one layer after the other
+    """
+
+    sizes: tuple[int, ...]
+    roots: Mapping[int, int]
+    splits: Mapping[int, tuple[int, int, float, int, int]]
+    refuted: Mapping[int, Refutation]
+    open: Mapping[int, NDArray[np.int64]]
+    ranges: Mapping[int, str]
+    common: tuple[str, ...]
+    ends: tuple[Ends, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """What :func:`netproof.verify` found.
 
@@ -73,8 +144,11 @@ class Result:
         the same question may be decided another time
     proof : where the verdict is ``unsat`` and the settings ask for proofs, the proof's arrays
         (docs/certificates.md), int64 each
+    trace : where the verdict is ``unsat`` on a network of real numbers and the settings ask for proofs, the record of the
+        search, from which evidence is made
     part : of a question with several parts, the position of the one that ``witness`` belongs to
     parts : of a question with several parts that is ``unsat``, and where the settings ask for proofs, the results of all
+    asked, show : the query, where it was asked by itself, and what makes HTML of the result for notebooks
     """
 
     verdict: Verdict
@@ -88,6 +162,14 @@ class Result:
     retryable: bool = False
     part: int = 0
     parts: tuple[Result, ...] = ()
+    asked: Query | None = field(default=None, repr=False)
+    show: Callable[[Result], str] | None = field(default=None, repr=False)
+
+    trace: Trace | None = None
+
+    def _repr_html_(self) -> str | None:
+        """How notebooks show it; None where they show it as text."""
+        return None if self.show is None else self.show(self)
 
     @property
     def accident(self) -> bool:

@@ -113,7 +113,7 @@ class RandomQuantized:
 
     def _make(self) -> None:
         rng = self.rng
-        self.opset = int(rng.choice([13, 15, 17]))
+        self.opset = int(rng.choice([12, 13, 15, 17, 19, 21]))
         if rng.random() < 0.7:
             shape = (1, int(rng.integers(1, 4)), int(rng.integers(3, 7)), int(rng.integers(3, 7)))
         else:
@@ -158,7 +158,7 @@ class RandomQuantized:
         def one() -> Any:
             return 2.0 ** rng.integers(-9, -5) if self.exact else np.exp(rng.uniform(-8, -5)) / math.sqrt(fan) * 2
 
-        if rng.random() < 0.6:
+        if rng.random() < 0.6 and (self.form == "qoperator" or self.opset >= 13):
             scale = np.array([one() for _ in range(channels)], np.float32)
             return codes.astype(kind), scale, np.full(channels, zero, kind)
         return codes.astype(kind), np.array(one(), np.float32), np.array(zero, kind)

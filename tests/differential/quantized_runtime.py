@@ -13,7 +13,8 @@ def mixed_codes(deployed: Deployed, count: int, seed: int) -> np.ndarray:
     """Inputs ``[count, ...]``: uniform, the two end values, and around a level, in turn."""
     rng = np.random.default_rng(seed)
     low, high = int(deployed.network.lower.min()), int(deployed.network.upper.max())
-    shape = deployed.network.input_shape[1:]
+    shape = deployed.network.input_shape
+    shape = shape[1:] if shape[0] == 1 else shape
     made = []
     for k in range(count):
         if k % 3 == 0:

@@ -13,7 +13,8 @@ from conftest import assert_refused
 
 
 def test_version(cli):
-    assert cli("--version").out == f"netproof {version('netproof')}\n"
+    assert cli("--version").out == f"{version('netproof')}\n"
+    assert cli("--name").out == "netproof\n"
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("bench",), ("bench", "--help"), ("robust", "--help")])

@@ -153,13 +153,14 @@ def test_a_list_that_cannot_be_read_is_no_run(cli, files, content):
     assert not (files / "out").exists()
 
 
-@pytest.mark.parametrize("option", [("--certificates", "evidence"), ("--check",)])
-def test_a_run_on_float_networks_has_no_certificates(cli, files, option):
-    (files / "instances.csv").write_text("net.onnx,low.vnnlib,10\n")
-    options = [files / part if part == "evidence" else part for part in option]
-    ran = cli("bench", "run", f"vnncomp:{files}", "--out", files / "out", *options)
-    assert_refused(ran, option[0], "float networks")
-    assert not (files / "out").exists()
+def test_a_run_on_float_networks_writes_certificates(cli, files):
+    (files / "instances.csv").write_text("net.onnx,low.vnnlib,60\nnet.onnx,held.vnnlib,60\n")
+    ran = cli("bench", "run", f"vnncomp:{files}", "--out", files / "out", "--proofs", files / "evidence", "--check")
+    assert ran.code == 0 and "2 certificates in" in ran.err and "all of them checked" in ran.err
+    for name in ("low", "held"):
+        path = files / "evidence" / f"net-{name}.npcert"
+        checked = cli("check", path, "--network", files / "net.onnx", "--property", files / f"{name}.vnnlib")
+        assert checked.code == 0 and checked.out.startswith("PROVED: ")
 
 
 def test_the_competition_scripts(files):

@@ -182,7 +182,7 @@ def test_improved_envelopes_are_valid_and_no_worse(seed: int) -> None:
         start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         s = [torch.zeros_like(low) if m is None else m for m, low in zip(start.s, at.region.range_lower, strict=True)]
         prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
-        found = improve(relaxation, box, objective, prices, s, Schedule(30, 0.5, 0.93, -1e9))
+        found = improve(relaxation, box, objective, prices, s, [Schedule(30, 0.5, 0.93, -1e9)])
         multipliers = given(found.s)
         again = evaluate_envelopes(relaxation, box, objective, multipliers, found.prices.values(torch.float64))
         assert torch.allclose(again.value, found.value, atol=1e-6)
@@ -247,7 +247,7 @@ def test_wrong_claims_pass_with_no_prices() -> None:
         relaxation = Relaxation(at.graph, region)
         s = [m[rows] for m in random_multipliers(random, at, (0.0, 0.01, 0.3))]
         prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
-        found = improve(relaxation, box, objective, prices, s, Schedule(40, 0.5, 0.93, -1e9))
+        found = improve(relaxation, box, objective, prices, s, [Schedule(40, 0.5, 0.93, -1e9)])
         multipliers = list(found.s)
         exact, _ = evaluate_envelopes_exact(relaxation, box, objective, multipliers, found.prices.values(torch.float64))
         assert (exact.value >= 0).all()

@@ -11,8 +11,10 @@ readers make graphs and never bound them. Imports inside functions count, those 
 from __future__ import annotations
 
 import ast
+import io
 import subprocess
 import sys
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +26,7 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "files", "host", "processes", "rows", "solvers", "version"}
+_GROUND = {"errors", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions", "effort"}
@@ -42,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers": {"errors", "processes"},
     "rows": set(),
     "version": set(),
+    "pictures": {"errors"},
     "settings": {"errors"},
     "operators": {"errors", "rows"},
     "graph": {"errors", "operators"},
@@ -60,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "formats": _QUERIES | {"property"},
     "certificate": _QUERIES | {"formats", "property", "local_robustness", "perturbations", "inference"},
     "bounds": _GRAPHS | {"effort"},
-    "conditions": _QUERIES | {"bounds"},
+    "conditions": _QUERIES | {"property", "bounds"},
     "attack": _BOUNDS,
     "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
@@ -212,6 +215,38 @@ def test_the_checker_shares_nothing_with_the_search():
         "certificate", "errors", "files", "graph", "host", "inference", "local_robustness", "network", "operators",
         "perturbations", "property", "query", "result",
     }  # fmt: skip
+
+
+def code_lines(module: Path) -> int:
+    """Lines that hold code: neither empty, nor comments, nor docstrings."""
+    text = module.read_text()
+    ignored = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in ignored:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for statement in ast.walk(ast.parse(text)):
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            lines.difference_update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+    return len(lines)
+
+
+def test_the_checker_of_real_networks_stands_alone():
+    # It reads network and property by itself, computes without PyTorch, and is short enough to be read.
+    room = SOURCE / "certificate" / "checker" / "real"
+    lines = 0
+    for module in room.glob("*.py"):
+        lines += code_lines(module)
+        names = [name for _, name in imports(ast.parse(module.read_text()))]
+        assert not [name for name in names if name.partition(".")[0] == "torch"]
+        own = {name for name in names if name.startswith("netproof.")}
+        allowed = ("netproof.certificate.checker.real.", "netproof.certificate.real.contents.", "netproof.errors.")
+        assert all(name.startswith(allowed) for name in own), module
+    contents = SOURCE / "certificate" / "real" / "contents.py"
+    assert {name.partition(".")[0] for _, name in imports(ast.parse(contents.read_text()))} == {
+        "__future__", "collections", "dataclasses", "numpy", "typing",
+    }  # fmt: skip
+    assert lines <= 1650  # docs/certificates.md
 
 
 @pytest.mark.parametrize("module", MODULES, ids=relative)

@@ -12,8 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from netproof.certificate import format as certificate_format
-from netproof.certificate import varint
+from netproof.certificate import container, varint
 from netproof.certificate.contents import (
     MOST_CUTS,
     NAMES,
@@ -476,7 +475,7 @@ def test_bombs_are_not_unpacked():
 
 @pytest.mark.parametrize("piece", [1, 7, 64])
 def test_bodies_are_unpacked_in_pieces(monkeypatch, piece):
-    monkeypatch.setattr(certificate_format, "_PIECE", piece)
+    monkeypatch.setattr(container, "_PIECE", piece)
     data = encode(certificate())
     assert encode(decode(data)) == data
     header, body = parts(data)
@@ -513,7 +512,7 @@ def test_other_files_with_a_checksum_are_no_intact_certificates(tmp_path):
 
 
 def test_reading_takes_no_more_than_2_gib_unless_it_may():
-    assert certificate_format.MEMORY == 2**31  # docs/certificates.md
+    assert container.MEMORY == 2**31  # docs/certificates.md
     header, _ = parts(encode(certificate()))
     document = json.loads(header)
     document["arrays"][0][1] = count = 1 << 28
@@ -523,9 +522,9 @@ def test_reading_takes_no_more_than_2_gib_unless_it_may():
 
 def test_no_body_is_written_that_is_too_long_to_be_read(monkeypatch):
     _, body = parts(encode(certificate()))
-    monkeypatch.setattr(certificate_format, "_LARGEST_BODY", len(body))
+    monkeypatch.setattr(container, "_LARGEST_BODY", len(body))
     assert decode(encode(certificate())).name == "näme"
-    monkeypatch.setattr(certificate_format, "_LARGEST_BODY", len(body) - 1)
+    monkeypatch.setattr(container, "_LARGEST_BODY", len(body) - 1)
     with pytest.raises(ValueError, match="body"):
         encode(certificate())
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from differential.quantized_maker import RandomQuantized
 from differential.tflite_maker import RandomNetwork
 from differential.tflite_runtimes import NETWORKS, RUNTIMES, mixed_inputs
 from netproof.errors import InputError
+from netproof.formats.load import load
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.read import read_deployed
 from netproof.formats.tflite.rules.products import ProductScales
@@ -120,6 +122,22 @@ def test_what_differs_in_few_places_is_computed_alone(runtime, tmp_path, monkeyp
             assert np.array_equal(near.classes(inputs), expected.argmax(1))
     assert ("Product", True) in taken and ("Product", False) in taken
     assert ("Pair", True) in taken and ("Total", True) in taken
+
+
+@pytest.mark.parametrize("form", ["qoperator", "qdq"])
+def test_random_onnx_networks(form, tmp_path):
+    """Seed 30 turns the axes of an image before a mean over all places."""
+    path = tmp_path / "network.onnx"
+    for seed in range(40):
+        path.write_bytes(RandomQuantized(seed, form).bytes())
+        try:
+            network = load(path)
+        except InputError:
+            continue
+        plan = Plan(network.graph, network.lower, network.upper)
+        rng = np.random.default_rng(seed)
+        x = rng.integers(int(network.lower.min()), int(network.upper.max()) + 1, (8, network.inputs))
+        assert np.array_equal(plan.outputs(x), network.graph.evaluate(torch.from_numpy(x.astype(float))).numpy()), seed
 
 
 @pytest.mark.skipif(DATA is None, reason="NETPROOF_DATA is not set")

@@ -42,7 +42,14 @@ def test_products_of_fractions_are_rounded_once():
         ratio = Fraction(int(rng.integers(1, 1 << 40)), int(rng.integers(1, 1 << 40)))
         values = rng.integers(-(1 << 31), 1 << 31, 20)
         assert exact.times(values, ratio).tolist() == [round(int(v) * ratio) for v in values]
+        assert np.array_equal(
+            exact.scaled(values, ratio).clip(-(1 << 40), 1 << 40), exact.times(values, ratio).clip(-(1 << 40), 1 << 40)
+        )
     halves = np.arange(-9, 10)
+    assert exact.scaled(halves, Fraction(1, 2)).tolist() == exact.times(halves, Fraction(1, 2)).tolist()
+    # A number that float64 takes for a half, and is none.
+    near = Fraction((1 << 70) + 1, 1 << 71)
+    assert exact.scaled(np.array([1, 3, -1, 5]), near).tolist() == [1, 2, -1, 3]
     assert exact.times(halves, Fraction(1, 2)).tolist() == [round(int(v) / 2) for v in halves]
 
 

@@ -10,8 +10,12 @@ from typing import Any
 
 from netproof.certificate import bundle
 from netproof.certificate.bundle import Bundle, decode_bundle
+from netproof.certificate.container import SIGNATURE, version_of
 from netproof.certificate.contents import Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.format import MEMORY, decode
+from netproof.certificate.real.contents import RealCertificate
+from netproof.certificate.real.format import VERSION
+from netproof.certificate.real.format import decode as decode_real
 from netproof.certificate.sets import SetCertificate, is_set_document, set_certificate_from
 from netproof.errors import CertificateError
 from netproof.files.opened import read_bytes
@@ -44,9 +48,13 @@ class WitnessDocument:
     largest_change: int
 
 
-def read_evidence(path: str | Path, *, memory: int = MEMORY) -> Certificate | Bundle | WitnessDocument | SetCertificate:
+def read_evidence(
+    path: str | Path, *, memory: int = MEMORY
+) -> Certificate | Bundle | WitnessDocument | SetCertificate | RealCertificate:
     """Read a certificate, one of several parts or of a finite set, or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
     data = read_bytes(path, "certificate")
+    if data.startswith(SIGNATURE) and version_of(data) == VERSION:
+        return decode_real(data, str(path), memory=memory)
     if data[:64].lstrip().startswith(b"{"):
         document = _parsed(data, str(path))
         if is_set_document(document):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
+from netproof.cli.terminal.evidence import RealCheck, check_float
 from netproof.errors import CertificateError, InputError, ProofError
 
 if TYPE_CHECKING:
@@ -38,6 +39,27 @@ Bits = Annotated[int | None, typer.Option("--bits", metavar="N", help=f"Which {_
 InputBits = Annotated[int | None, typer.Option("--input-bits", metavar="N", help=f"Which input {_ASKED}")]
 WeightIntegerBits = Annotated[int | None, typer.Option("--weight-integer-bits", metavar="N", help="As --bits.")]
 BiasIntegerBits = Annotated[int | None, typer.Option("--bias-integer-bits", metavar="N", help="As --bits.")]
+Arithmetic = Annotated[
+    str | None,
+    typer.Option(
+        "--arithmetic",
+        metavar="NAME",
+        help="Of certificates about float networks: float64 (with an error term), arb (balls; the extra 'arb') or rational.",
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE", help="Write what was proved, how, and what has to be trusted: .html or .json."
+    ),
+]
+Requirement = Annotated[
+    str, typer.Option("--requirement", metavar="ID", help="What the report is evidence for, by its identifier.")
+]
+CheckTimeout = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="S", help="Of certificates about float networks: stop after S seconds."),
+]
 ActivationIntegerBits = Annotated[int | None, typer.Option("--activation-integer-bits", metavar="N", help="As --bits.")]
 
 
@@ -55,18 +77,42 @@ def check(
     weight_integer_bits: WeightIntegerBits = None,
     bias_integer_bits: BiasIntegerBits = None,
     activation_integer_bits: ActivationIntegerBits = None,
+    arithmetic: Arithmetic = None,
+    timeout: CheckTimeout = None,
+    report: Report = None,
+    requirement: Requirement = "",
     as_json: o.Json = False,
 ) -> int:
-    """Check a certificate with exact integer arithmetic, or replay a witness.
+    """Check a certificate with exact integer arithmetic, or replay a witness; of a float network, with bounds that account
+    for every rounding.
 
     The network's file is read twice, by two readers that share nothing, which have to agree. Prints what was proved. Exits
     with 0 where the claim is proved, 1 where it is not, 2 where the certificate cannot be used: damaged, or about another
     network. Sample, radius and bit widths are those that the certificate states; the
     options say which they have to be.
     """
-    from netproof.cli.arguments.samples import Samples, read_network
+    from netproof.certificate.witness import read_evidence
+    from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import print_json
+    from netproof.formats.images.samples import Samples
 
+    evidence = read_evidence(certificate)
+    from netproof.certificate.real.contents import RealCertificate
+
+    if isinstance(evidence, RealCertificate):
+        others = (images, labels, index, eps, bits, input_bits, weight_integer_bits, bias_integer_bits)
+        if any(option is not None for option in (*others, activation_integer_bits)):
+            raise InputError(
+                "check", f"{certificate} is about a float network, and takes no images or widths", "leave them out"
+            )
+        wanted = RealCheck(
+            certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
+        )
+        return check_float(evidence, wanted)
+    _refuse(
+        {"--arithmetic": arithmetic, "--timeout": timeout, "--report": report},
+        f"is for float networks, and {certificate} is about one of integers, which is checked exactly",
+    )
     given = [option is not None for option in (images, labels, index)]
     if any(given) and not all(given):
         raise InputError("--images, --labels, --index", "only some of them are given", "give all three, or none")
@@ -84,7 +130,6 @@ def check(
     from netproof.certificate.checker.check import check as check_certificate
     from netproof.certificate.contents import Certificate
     from netproof.certificate.sets import SetCertificate
-    from netproof.certificate.witness import read_evidence
 
     widths = {
         "bits": bits,
@@ -93,14 +138,11 @@ def check(
         "bias_integer_bits": bias_integer_bits,
         "activation_integer_bits": activation_integer_bits,
     }
-    evidence = read_evidence(certificate)
     if isinstance(evidence, SetCertificate):
         from netproof.cli.sets.check import check_one
 
-        others = {"--property": property_, "--eps": eps} | {f"--{name}": width for name, width in widths.items()}
-        for option, value in others.items():
-            if value is not None:
-                raise InputError(option.replace("_", "-"), "is not what a certificate of a set states", "leave it out")
+        unfit = {"--property": property_, "--eps": eps} | {f"--{name}": width for name, width in widths.items()}
+        _refuse(unfit, "is not what a certificate of a set states")
         return check_one(evidence, certificate, network, samples, index, as_json)
     content = (
         evidence
@@ -142,6 +184,13 @@ def check(
     else:
         typer.echo(_render_text(checked, certificate, index, property_))
     return 0
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Refuse (:class:`InputError`) the first of some options that is given."""
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(option.replace("_", "-"), why, "leave it out")
 
 
 def check_file(network: Path, stated: str, certificate: Path) -> None:
@@ -199,7 +248,7 @@ def _to_json(checked: Checked, certificate: Path, index: int | None, property_: 
 
     import torch
 
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.version import netproof_version
 
     query, content = checked.query, checked.certificate

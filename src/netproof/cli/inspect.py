@@ -29,6 +29,7 @@ def inspect(
     bias_integer_bits: o.BiasIntegerBits = None,
     activation_integer_bits: o.ActivationIntegerBits = None,
     runtime: o.Runtime = None,
+    shapes: o.Shapes = None,
     by_layer: Widths = False,
     as_json: o.Json = False,
 ) -> None:
@@ -36,11 +37,11 @@ def inspect(
 
     With --widths, what is true of its layers whatever the input: how wide sums are, which channels are dead, which codes never come.
     """
-    from netproof.cli.arguments.samples import read_network
+    from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import print_json
 
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
-    model = read_network(network, widths, runtime)
+    model = read_network(network, widths, runtime, o.shapes_of(shapes))
     document = _to_json(model)
     if by_layer:
         document["layers"] = _layers(model)
@@ -51,7 +52,7 @@ def inspect(
 
 
 def _to_json(network: Network) -> dict[str, object]:
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
 
     accumulators = _accumulators(network)
     nodes: list[dict[str, object]] = []

@@ -69,7 +69,7 @@ def radius(
     Of a network of integers exactly: a proof at that radius, a witness one grey level further. Of a float network to an accuracy.
     """
     from netproof.asking.reach import reach_of
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import check_folder, print_json
     from netproof.errors import InputError
 

@@ -174,7 +174,7 @@ def _one(
     as_json: bool,
 ) -> str:
     """Answer one image, print what was found, and give the verdict."""
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import print_json
     from netproof.report.answer import Answer
     from netproof.search.verify import verify

@@ -297,7 +297,9 @@ def _channels_moved(index: Tensor) -> tuple[tuple[int, int], int] | None:
 def _by_total(total: Total) -> Step:
     def step(values: list[Held]) -> Held:
         numbers = values[0].numbers
-        image = numbers if numbers.ndim == 4 else numbers.reshape(len(numbers), total.samples, total.places, 1)
+        # Of four axes the second can be something else than the samples: what an index map turned.
+        apart = numbers.ndim == 4 and numbers.shape[1] == total.samples
+        image = numbers if apart else numbers.reshape(len(numbers), total.samples, total.places, 1)
         exact = torch.int32 if values[0].is_bytes else torch.float64
         return Held(image.sum((2, 3), dtype=exact), values[0].low * total.places)
 

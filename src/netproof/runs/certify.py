@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netproof.errors import CertificateError, ProofError, QueryError
+from netproof.errors import CertificateError, NoEvidenceError, ProofError, QueryError
 from netproof.version import netproof_version
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class Certifying:
         """The file of an instance's certificate."""
         return self.folder / f"{instance}{SUFFIX}"
 
+    def without(self, instance: str) -> Path:
+        """The file that says why a decided instance has no certificate."""
+        return self.folder / f"{instance}.none.txt"
+
 
 @dataclass(frozen=True)
 class Certified:
@@ -42,10 +47,12 @@ class Certified:
     ----------
     size : of the file, in bytes
     seconds : what checking it took; None where it was not checked
+    making : what making and writing it took, beyond the search; None where that was not measured
     """
 
     size: int
     seconds: float | None = None
+    making: float | None = None
 
 
 def certify(question: Query | Question, result: Result, instance: str, wanted: Certifying) -> Certified:
@@ -75,6 +82,74 @@ def write_certificate(path: Path, question: Query | Question, result: Result, *,
     from netproof.certificate.make import certificate_of
 
     write(path, certificate_of(question, result, producer=f"netproof {netproof_version()}"), durable=durable)
+
+
+def write_evidence(
+    path: Path,
+    network: str | Path,
+    property_: str | Path,
+    question: Query | Question,
+    result: Result,
+    *,
+    durable: bool = True,
+    deadline: float = math.inf,
+) -> int:
+    """Write the certificate of a decided question about a float network, given the files of both; its size in bytes.
+
+    Raises
+    ------
+    NoEvidenceError : none can be written, though the verdict stands
+    InputError : a file that cannot be read or written
+    """
+    from netproof.certificate.real.format import write
+    from netproof.certificate.real.make import evidence_of
+    from netproof.files.opened import read_bytes
+    from netproof.query import Question
+
+    evidence = evidence_of(
+        read_bytes(network, "network file"),
+        read_bytes(property_, "property file"),
+        Question.of(question),
+        result,
+        producer=f"netproof {netproof_version()}",
+        deadline=deadline,
+    )
+    return write(path, evidence, durable=durable)
+
+
+def certify_real(
+    question: Question, result: Result, instance: str, wanted: Certifying, files: tuple[Path, Path], seconds: float
+) -> Certified | str:
+    """Write the certificate of a decided question about a float network, and check it if wanted; or why there is none.
+
+    Parameters
+    ----------
+    files : network and property
+    seconds : for making it
+
+    Raises
+    ------
+    InputError : a file that cannot be read or written
+    ProofError, CertificateError : the certificate is none, which is a defect
+    """
+    path = wanted.path(instance)
+    begun = time.perf_counter()
+    try:
+        size = write_evidence(path, *files, question, result, durable=False, deadline=time.monotonic() + seconds)
+    except NoEvidenceError as error:
+        wanted.without(instance).write_text(f"{error.problem}\n", encoding="utf-8")
+        return error.problem
+    making = time.perf_counter() - begun
+    if not wanted.check:
+        return Certified(size, None, making)
+    from netproof.certificate.checker.real.check import check_real
+    from netproof.certificate.real.format import decode
+    from netproof.files.opened import read_bytes
+
+    begun = time.perf_counter()
+    network, property_ = (read_bytes(file, "file") for file in files)
+    check_real(decode(path.read_bytes(), str(path)), network, property_, source=str(path))
+    return Certified(size, time.perf_counter() - begun, making)
 
 
 #: what an instance's certificate can fail with, other than a disk that is full

@@ -13,13 +13,12 @@ from netproof.errors import InputError, NetproofError
 from netproof.files.opened import unwritable
 from netproof.runs.certify import Certified
 from netproof.runs.folder import RunFolder
-from netproof.runs.job import Job
+from netproof.runs.job import Answered, Job
 from netproof.runs.machine import available_cores
-from netproof.runs.plan import pending, select
+from netproof.runs.plan import pending
 from netproof.runs.record import RunRecord
-from netproof.runs.rows import Row
-from netproof.runs.solve import Answered, solve
-from netproof.runs.table import FILE, read_table
+from netproof.runs.rows import Recorded
+from netproof.runs.table import FILE, read_rows
 from netproof.runs.workers import solve_in_workers
 from netproof.settings import Settings
 
@@ -38,10 +37,10 @@ class Start:
 
 @dataclass(frozen=True)
 class RunStep:
-    """One instance was recorded, and its certificate written."""
+    """One instance was recorded, and its certificates written."""
 
-    row: Row
-    certified: Certified | None = None
+    row: Recorded
+    certified: tuple[Certified, ...] = ()
 
 
 def run_benchmark(
@@ -58,7 +57,7 @@ def run_benchmark(
     job : what is done; a folder for certificates is made
     folder : where results go; made where it does not exist
     jobs : worker processes; 1 solves everything in this one
-    only : which instances (:func:`netproof.runs.plan.select`)
+    only : which instances (:meth:`netproof.benchmarks.base.Benchmark.select`)
 
     Raises
     ------
@@ -80,7 +79,7 @@ def run_benchmark(
         raise InputError("--device", problem, "leave it out, or give auto")
     begin = time.monotonic()
     instances = benchmark.instances(data)
-    chosen = select(instances, only)
+    chosen = benchmark.select(instances, only)
     # Hashing the files also finds those that are missing before anything is written.
     hashes = benchmark.hashes(data)
     noted = {
@@ -96,7 +95,7 @@ def run_benchmark(
     record = RunRecord(benchmark.name, hashes, (), benchmark.listed(data), benchmark.doubtful(data)).started(noted)
     names = {i.name for i in instances}
     try:
-        opened = RunFolder(folder, record, names)
+        opened = RunFolder(folder, record, names, job.ROWS)
     except InputError:
         # Where nothing can be written, what is finished can be shown.
         if not _finished(job, folder, record, names, chosen):
@@ -120,7 +119,7 @@ def _finished(job: Job, folder: Path, record: RunRecord, names: set[str], chosen
     """Whether a folder holds all the answers asked for, of this very run."""
     try:
         RunRecord.read(folder).check_same_run(folder, record)
-        rows = read_table(folder / FILE, names).rows
+        rows = read_rows(folder / FILE, job.ROWS, names).rows
     except NetproofError:
         return False
     return not pending(chosen, rows, job.settings.timeout, folder, job.certifying)
@@ -130,7 +129,7 @@ def _outcomes(job: Job, todo: tuple[Instance, ...], processes: int) -> Generator
     if not todo:
         return
     if processes == 1:
-        yield from solve(job.benchmark.open(job.data), todo, job)
+        yield from job.solve(job.benchmark.open(job.data), todo)
     else:
         yield from solve_in_workers(job, todo, processes)
 

@@ -10,33 +10,20 @@ from typing import TYPE_CHECKING
 
 from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.errors import NetproofError, TimeLimitError
-from netproof.runs.certify import FAILURES, Certified, certify
-from netproof.runs.job import Job
-from netproof.runs.rows import CERTIFICATE, ERROR, Row, undecided_evidence
+from netproof.runs.certify import FAILURES, Certified, certify, certify_real
+from netproof.runs.job import Answered, Job
+from netproof.runs.rows import CERTIFICATE, Row, undecided_evidence
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netproof.query import Query, Question, Result, Witness
 
 _LOG = logging.getLogger(__name__)
 
 #: the share of its time that an instance may have spent on reading and still be decided in one batch with others
 _READ_QUICKLY = 0.01
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A row, the witness's document where one was found, and what was written as a certificate; plain values, so
-    it can be sent."""
-
-    row: Row
-    witness: dict[str, object] | None = None
-    certified: Certified | None = None
-
-
-def failed(instance: Instance, reason: str) -> Answered:
-    """The outcome of an instance that could not be answered."""
-    return Answered(Row(instance.name, ERROR, 0.0, "", reason))
 
 
 def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], job: Job) -> Iterator[Answered]:
@@ -53,7 +40,7 @@ def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], job: Job) -> 
 
     batches: dict[str, list[_Asked]] = {}
     for instance in instances:
-        asked = _ask(benchmark, instance, job.settings)
+        asked = _ask(benchmark, instance, job)
         if isinstance(asked, Answered):
             yield asked
             continue
@@ -68,31 +55,32 @@ def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], job: Job) -> 
 
 @dataclass(frozen=True)
 class _Asked:
-    """An instance, its question, and the seconds that reading this took."""
+    """An instance, its question, the seconds that reading this took, and the files of network and property, if it has both."""
 
     instance: Instance
     question: Question
     seconds: float
+    sources: tuple[Path, Path] | None = None
 
 
-def _ask(benchmark: OpenBenchmark, instance: Instance, settings: Settings) -> _Asked | Answered:
+def _ask(benchmark: OpenBenchmark, instance: Instance, job: Job) -> _Asked | Answered:
     """The question of an instance, or why there is none."""
     begun = time.monotonic()
     try:
         benchmark.prepare(instance)
         begun = time.monotonic()
-        question = benchmark.question(instance, deadline=begun + settings.timeout)
+        question = benchmark.question(instance, deadline=begun + job.settings.timeout)
     except TimeLimitError:
-        return _late(instance, time.monotonic() - begun, settings)
+        return _late(instance, time.monotonic() - begun, job.settings)
     except NetproofError as error:
-        return failed(instance, str(error))
+        return job.failed(instance, str(error))
     except Exception as error:  # noqa: BLE001 - of memory, of recursion, a defect: of this file alone
         _LOG.debug("%s cannot be asked", instance.name, exc_info=True)
-        return failed(instance, _defect(error))
+        return job.failed(instance, defect(error))
     seconds = time.monotonic() - begun
-    if seconds >= settings.timeout:
-        return _late(instance, seconds, settings)
-    return _Asked(instance, question, seconds)
+    if seconds >= job.settings.timeout:
+        return _late(instance, seconds, job.settings)
+    return _Asked(instance, question, seconds, benchmark.sources(instance))
 
 
 def _late(instance: Instance, seconds: float, settings: Settings) -> Answered:
@@ -100,7 +88,8 @@ def _late(instance: Instance, seconds: float, settings: Settings) -> Answered:
     return Answered(Row(instance.name, "timeout", seconds, "", evidence))
 
 
-def _defect(error: Exception) -> str:
+def defect(error: Exception) -> str:
+    """What an exception says that is nobody's word to the user."""
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -116,23 +105,25 @@ def _solve_batch(batch: list[_Asked], job: Job) -> Iterator[Answered]:
         for position, result in (job.decide or as_decided)([asked.question for asked in batch], left):
             asked = waiting[position]
             spent = replace(result, seconds=result.seconds + asked.seconds)
-            outcome = _outcome(asked.instance, asked.question, spent, job)
+            outcome = _outcome(asked.instance, asked.question, spent, job, asked.sources)
             del waiting[position]
             yield outcome
     except NetproofError as error:
         reason = str(error)
     except Exception as error:  # noqa: BLE001 - hours of a run must not end with one instance's defect
-        reason = _defect(error)
+        reason = defect(error)
         _LOG.debug("a batch of %d failed", len(batch), exc_info=True)
     if len(batch) == 1:
         for asked in waiting.values():
-            yield failed(asked.instance, reason)
+            yield job.failed(asked.instance, reason)
         return
     for item in waiting.values():
         yield from _solve_batch([item], job)
 
 
-def _outcome(instance: Instance, question: Question, result: Result, job: Job) -> Answered:
+def _outcome(
+    instance: Instance, question: Question, result: Result, job: Job, sources: tuple[Path, Path] | None
+) -> Answered:
     from netproof.certificate.make import witness_document
     from netproof.graph.graph import Arithmetic
     from netproof.query import Verdict
@@ -140,20 +131,28 @@ def _outcome(instance: Instance, question: Question, result: Result, job: Job) -
     query, certifying = question.parts[result.part], job.certifying
     robust = query.sample is not None
     verdict = result.verdict.for_robustness if robust else result.verdict.value
-    evidence, document, certified = "", None, None
-    integer = query.network.graph.arithmetic is Arithmetic.INTEGER  # real networks have no certificates yet
-    if certifying is not None and integer and _is_meant(query) and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+    evidence, document = "", None
+    certified: tuple[Certified, ...] = ()
+    if certifying is not None and _is_meant(query) and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+        made: Certified | str | None = None
         try:
-            certified = certify(question, result, instance.name, certifying)
+            if query.network.graph.arithmetic is Arithmetic.INTEGER:
+                made = certify(question, result, instance.name, certifying)
+            elif sources is not None:
+                made = certify_real(question, result, instance.name, certifying, sources, job.settings.timeout)
         except FAILURES as error:
-            return failed(instance, f"its certificate fails (a defect): {error}")
-        evidence = f"{CERTIFICATE}{certifying.path(instance.name)}"
+            return job.failed(instance, f"its certificate fails (a defect): {error}")
+        if isinstance(made, Certified):
+            certified = (made,)
+            evidence = f"{CERTIFICATE}{certifying.path(instance.name)}"
+        elif made:
+            evidence = f"no certificate: {made}"  # the verdict stands
     if result.verdict is Verdict.SAT:
         # The engine replays its witnesses; doing it once more here keeps the file from ever
         # claiming what the network does not do.
         witness = result.witness
         if witness is None or not _replays(query, witness):
-            return failed(instance, "the engine's witness does not replay on the network (a defect)")
+            return job.failed(instance, "the engine's witness does not replay on the network (a defect)")
         document = witness_document(query, witness)
     elif result.verdict is Verdict.MISCLASSIFIED:
         evidence = f"predicted={query.prediction}"
@@ -163,7 +162,11 @@ def _outcome(instance: Instance, question: Question, result: Result, job: Job) -
         # Without a limit on record the instance is asked again, whatever the next run's limit is.
         limit = None if result.retryable else job.settings.timeout
         evidence = undecided_evidence(limit, result.bound, result.reason)
-    return Answered(Row(instance.name, verdict, result.seconds, result.method, evidence), document, certified)
+    return Answered(
+        Row(instance.name, verdict, result.seconds, result.method, evidence),
+        document,
+        certified,
+    )
 
 
 def _is_meant(query: Query) -> bool:

@@ -19,6 +19,7 @@ from typing import overload
 
 import torch
 
+from netproof.conditions.evaluated import as_evaluated
 from netproof.device import check_device
 from netproof.effort.questions import PARTS
 from netproof.errors import InputError, QueryError
@@ -28,6 +29,7 @@ from netproof.graph.graph import Arithmetic
 from netproof.host import steps_on_own_terms
 from netproof.network import Network
 from netproof.perturbations.asked import SetQuery
+from netproof.pictures.notebook import result_html
 from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.search.answers import Answers
@@ -88,7 +90,12 @@ def verify(
         there; a GPU asked for by name for an integer network. What engine and device refuse is raised where the answer would be
     """
     if isinstance(asked, Query | Question | SetQuery | Property):
-        return next(as_decided([_question(asked, network)], settings))[1]
+        question = _question(asked, network)
+        result = next(as_decided([question], settings))[1]
+        if isinstance(question, Question) and len(question.parts) == 1:
+            # Of several they are not kept: a query is as large as its image, and there can be thousands.
+            return replace(result, asked=question.parts[0], show=result_html)
+        return result
     if isinstance(asked, str | Mapping) or not isinstance(asked, Iterable):
         raise _no_question(asked)
     questions = [_question(one, network) for one in asked]
@@ -163,13 +170,13 @@ def decide_with(
             yield position, _ask(Question.of(question), _by(engine), settings)
 
 
-def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
-    """What bounds at the root and a quick attack can tell of an integer query: a verdict, or ``unknown``."""
+def settle_quickly(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
+    """What CROWN and a quick attack can tell of an integer query: a verdict, or ``unknown``."""
     if query.misclassified:
         return Verdict.MISCLASSIFIED, None
     from netproof.search.integer import decide
 
-    verdict, witness = decide.settle_at_root(query, settings)
+    verdict, witness = decide.settle_quickly(query, settings)
     result = confirmed(query, Result(verdict, 0.0, "attack", witness=witness))
     return result.verdict, result.witness
 
@@ -178,9 +185,10 @@ def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness |
 
 
 def _real(query: Query, settings: Settings) -> Result:
+    from netproof.search.proofs.journal import Journal
     from netproof.search.real.decide import verify_real
 
-    return verify_real(query, settings)
+    return verify_real(query, settings, Journal() if settings.proofs else None)
 
 
 def _one_integer(query: Query, settings: Settings) -> Result:
@@ -232,7 +240,7 @@ def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
     _begun(query)
     if query.misclassified:
         return _told(query, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation"))
-    return _told(query, confirmed(query, decide(query, settings)))
+    return _told(query, confirmed(query, decide(as_evaluated(query), settings)))
 
 
 def _begun(query: Query) -> None:

@@ -51,6 +51,7 @@ from netproof.certificate.contents import (
     levels_of,
 )
 from netproof.certificate.format import MEMORY
+from netproof.certificate.real.contents import RealCertificate
 from netproof.certificate.second_reading.compare import confirm
 from netproof.certificate.sets import SetCertificate
 from netproof.certificate.statement import check_statement
@@ -127,6 +128,9 @@ def check(
         found = read_evidence(source, memory=memory)
         if isinstance(found, SetCertificate):
             raise CertificateError(source, "is about a finite set of inputs", "call netproof.check_set")
+        if isinstance(found, RealCertificate):
+            hint = "check it with netproof.check_evidence, against the files of network and property"
+            raise CertificateError(source, "is about a network of real numbers", hint)
         certificate = found
     if isinstance(certificate, WitnessDocument):
         parts: tuple[Certificate, ...] = (certificate.certificate,)

@@ -142,7 +142,7 @@ class Asked:
     ) -> Asked:
         """Read both; raises :class:`InputError`."""
         from netproof.asking.images import Images, chosen
-        from netproof.cli.arguments.samples import read_network
+        from netproof.cli.arguments.networks import read_network
 
         path, widths, runtime = reading
         if every and indices:

@@ -11,6 +11,7 @@ from netproof.cli.arguments import options as o
 from netproof.cli.arguments.groups import command_group
 from netproof.cli.bench.export import export
 from netproof.cli.bench.generate import generate
+from netproof.cli.bench.radius import radius
 from netproof.cli.bench.scale import scale
 from netproof.cli.bench.table import table
 from netproof.cli.bench.watch import watch
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 app = command_group("Run published benchmarks, export them, and make new ones.")
 app.command()(export)
 app.command()(generate)
+app.command()(radius)
 app.command()(scale)
 app.command()(table)
 app.command()(watch)
@@ -42,7 +44,9 @@ Out = Annotated[
 ]
 Certificates = Annotated[
     Path | None,
-    typer.Option("--certificates", metavar="DIR", help="Write a certificate of every verdict there, as they come."),
+    typer.Option(
+        "--certificates", "--proofs", metavar="DIR", help="Write a certificate of every verdict there, as they come."
+    ),
 ]
 Check = Annotated[
     bool, typer.Option("--check", help="Check every certificate when it is written (default DIR: OUT/certificates).")
@@ -119,7 +123,7 @@ def run(
     benchmark.check(folders)  # first things first: without its files there is no run
     published = _published(benchmark, folders)
     recorded = 0
-    written = []
+    written: list[Certified] = []
 
     def standing() -> str:
         return f": {recorded} more instances are on record in {folder}; run the same command again to go on"
@@ -134,12 +138,6 @@ def run(
 
     with stoppable(standing):
         certifying = None
-        if (certificates is not None or check) and not benchmark.certifiable:
-            raise InputError(
-                "--certificates" if certificates is not None else "--check",
-                f"the networks of {benchmark.name} are float networks, which have no certificates",
-                "run it without",
-            )
         if certificates is not None or check:
             certifying = Certifying((certificates or folder / "certificates").absolute(), check)
         events = run_benchmark(Job(benchmark, folders, settings, certifying), folder, jobs=jobs, only=only)
@@ -158,8 +156,7 @@ def run(
                     assert isinstance(event, RunStep)
                     count(event.row.verdict)
                     recorded += 1
-                    if event.certified is not None:
-                        written.append(event.certified)
+                    written += event.certified
         events.close()
     if certifying is not None:
         typer.echo(_certified(written, certifying), err=True)
@@ -178,6 +175,10 @@ def _certified(written: Sequence[Certified], wanted: Certifying) -> str:
         )
         checked = [c.seconds for c in written if c.seconds is not None]
         line += f"; all of them checked, in {sum(checked):.1f} s" if len(checked) == len(written) else ""
+        making = [c.making for c in written if c.making is not None]
+        line += f"; made in {sum(making):.1f} s beyond the searches" if making else ""
+    without = len(list(wanted.folder.glob("*.none.txt")))
+    line += f"; {without} decided instances without one (*.none.txt say why)" if without else ""
     earlier = len(list(wanted.folder.glob(f"*{SUFFIX}"))) - len(written)
     if wanted.check and earlier > 0:
         line += f"; {earlier} from before were not checked now ('netproof check' does that)"

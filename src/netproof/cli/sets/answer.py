@@ -74,7 +74,7 @@ def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
 
 
 def _whole(model: Network, documents: list[dict[str, object]], counts: dict[str, int]) -> dict[str, object]:
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
 
     return {"network": network_document(model), "verdicts": counts} | (
         {"samples": documents} if len(documents) > 1 else {}

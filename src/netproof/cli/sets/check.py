@@ -13,7 +13,7 @@ from netproof.errors import CertificateError, ProofError
 if TYPE_CHECKING:
     from netproof.certificate.checker.sets import CheckedSet
     from netproof.certificate.sets import SetCertificate
-    from netproof.cli.arguments.samples import Samples
+    from netproof.formats.images.samples import Samples
 
 
 def check_one(
@@ -22,7 +22,7 @@ def check_one(
     """Replay a certificate, and say what it proves; the exit code."""
     from netproof.certificate.checker.sets import check_set
     from netproof.cli.arguments import options as o
-    from netproof.cli.arguments.samples import read_network
+    from netproof.cli.arguments.networks import read_network
     from netproof.cli.check import check_file, printable, widths_stated
     from netproof.cli.terminal.output import print_json
 
@@ -61,7 +61,7 @@ def _check_sample(content: SetCertificate, image: list[int], label: int, index: 
 
 
 def _document(checked: CheckedSet, path: Path, index: int | None) -> dict[str, object]:
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.perturbations.documents import set_document
     from netproof.version import netproof_version
 

@@ -70,7 +70,7 @@ def compare(
     """
     from netproof.agreement.decide import Pair
     from netproof.agreement.joined import Agreement
-    from netproof.cli.arguments.samples import read_network
+    from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import check_writable, print_json
 
     settings = o.settings_of(timeout, seed, memory=memory)
@@ -163,7 +163,7 @@ def _write(path: Path, witness: list[int], network: Network) -> None:
 
 
 def _about(pair: Pair) -> dict[str, Any]:
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
 
     return {
         "networks": [network_document(one) for one in (pair.first, pair.second)],

@@ -116,11 +116,11 @@ def _max_pool(call: Call) -> Value:
         positions, inside = windows.positions(axis), windows.inside(axis)
         # A place in the padding counts for nothing: another place of the window stands in for it.
         first = positions[np.arange(len(positions)), inside.argmax(1)]
-        value = _maximum(call, value, axis + 2, np.where(inside, positions, first[:, None]), f"axis{axis}")
+        value = maximum_along(call, value, axis + 2, np.where(inside, positions, first[:, None]), f"axis{axis}")
     return value
 
 
-def _maximum(
+def maximum_along(
     call: Call, value: Variable, axis: int, places: np.ndarray[tuple[int, int], np.dtype[np.int64]], part: str
 ) -> Variable:
     """The maximum of ``places[i]`` along an axis, for every ``i``, by halves: ``max(a, b) = a + relu(b - a)``."""
@@ -161,7 +161,7 @@ def _global_max_pool(call: Call) -> Value:
     if len(value.shape) < 3:
         raise NodeError(f"{value.shape} has no axes to pool over", "export the network again")
     for axis in range(2, len(value.shape)):
-        value = _maximum(call, value, axis, np.arange(value.shape[axis])[None], f"axis{axis - 2}")
+        value = maximum_along(call, value, axis, np.arange(value.shape[axis])[None], f"axis{axis - 2}")
     return value
 
 

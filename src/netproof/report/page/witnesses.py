@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.asking.arrangement import InputForm
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
-from netproof.report.picture import difference_colours
+from netproof.pictures.difference import difference_colours
+from netproof.pictures.form import InputForm
 
 #: no witness document is longer, and no picture has more values
 _LONGEST, _MOST_VALUES = 1 << 26, 1 << 18

@@ -61,8 +61,8 @@ class Attacker:
         self._starts = (x, towards)
         return self.replay(x)
 
-    def align(self, case: Tensor, deadline: float) -> Tensor | None:
-        """Alignment towards the open cases (repeats allowed) from the corners that come closest."""
+    def align(self, case: Tensor, steps: int, deadline: float) -> Tensor | None:
+        """Alignment, so many steps, towards the open cases (repeats allowed) from the corners that come closest."""
         if not can_align(self._graph) or not bool((self._lower < self._upper).any()):
             return None
         self._rounds += 1
@@ -77,9 +77,7 @@ class Attacker:
         soft = surrogate_values(self._graph, x, 0.0)[self._watched]
         order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
         best = _distinct(x[order], towards[order], INTEGER_ATTACK.align_starts)
-        chains = INTEGER_ATTACK.align_chains * min(self._rounds, 2)
-        steps = INTEGER_ATTACK.align_steps * min(self._rounds, 2)
-        chosen = order[best].repeat_interleave(-(-chains // len(best)))
+        chosen = order[best].repeat_interleave(-(-INTEGER_ATTACK.align_chains // len(best)))
         outcome = align(
             self._graph,
             self._cases,

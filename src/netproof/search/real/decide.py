@@ -28,6 +28,7 @@ from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Journal, Means, one_constraint
+from netproof.search.proofs.traced import trace_of
 from netproof.search.real.input_split import InputSplit
 from netproof.search.real.memory import check_memory
 from netproof.search.real.problem import Problem
@@ -55,6 +56,9 @@ def verify_real(query: Query, settings: Settings, record: Journal | None = None)
     except torch.cuda.OutOfMemoryError:
         problem = f"the memory of {device} does not suffice; the CPU's may (--device cpu)"
         found, method = Outcome(Verdict.UNKNOWN, 0, reason=problem), "search"
+    trace = None
+    if record is not None and found.verdict is Verdict.UNSAT:
+        trace = trace_of(_with_own_output(query.network.graph), record)
     return Result(
         found.verdict,
         time.monotonic() - begun,
@@ -63,6 +67,7 @@ def verify_real(query: Query, settings: Settings, record: Journal | None = None)
         found.witness,
         found.bound if found.bound is not None and math.isfinite(found.bound) else None,
         found.reason,
+        trace=trace,
     )
 
 

@@ -78,6 +78,7 @@ def _root(number: Fraction) -> tuple[Fraction, bool]:
 
 def product(build: Build, call: Call, value: Scaled, weights: Constant, *, turned: bool) -> Scaled:
     """``x W`` of one row, ``W`` ``[in, out]``, or ``[out, in]`` where it is turned."""
+    build.translation.allocate(32 * weights.array.size)
     levels = levels_of(weights)
     if levels.whole.ndim != 2:
         raise NodeError(f"a product with a constant of shape {levels.whole.shape}", "known are matrices")
@@ -134,6 +135,7 @@ def _scaled(sums: Sums, line: Line) -> Scaled:
 
 def convolution(build: Build, call: Call, value: Scaled, weights: Constant) -> Scaled:
     """``Conv`` of one sample."""
+    build.translation.allocate(32 * weights.array.size)
     levels = levels_of(weights)
     axes = levels.whole.ndim - 2
     if not 1 <= axes <= 3 or len(value.shape) != levels.whole.ndim or value.shape[0] != 1:

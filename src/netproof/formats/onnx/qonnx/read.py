@@ -185,14 +185,13 @@ class _Reader:
 
     def _translated(self, node: onnx.NodeProto, call: RecordingCall) -> tuple[Value, ...]:
         operator = node.op_type
-        first = call.operand(0)
         if operator in _QUANTIZERS:
-            return (self._quantized(node, call, first),)
+            return (self._quantized(node, call, call.operand(0)),)
         given = [value for value in call.operands if value is not None]
         if operator in ("Shape", "Size") or all(isinstance(value, Constant) for value in given):
             return self._constants(operator, call)
         if operator in MOVING:
-            return self._moved(operator, call, first)
+            return self._moved(operator, call, call.operand(0))
         between = _BETWEEN.get(operator)
         if between is None:
             raise NodeError(
@@ -215,7 +214,7 @@ class _Reader:
         return quantizer.value(self.build, call.name, cast(Scaled, first))
 
     def _constants(self, operator: str, call: Call) -> tuple[Value, ...]:
-        first = call.operand(0)
+        first = call.optional(0)
         if operator == "Transpose" and isinstance(first, Levels):
             moved = []
             unit = np.broadcast_to(first.unit, first.shape) if first.unit.size > 1 else None

@@ -23,7 +23,7 @@ from netproof.operators.affine.scale import Scale
 _FAR = 1 << 50
 #: how near to a whole number a threshold with a root in it may be before 200 bits do not tell on which side it is
 _DOUBT = Fraction(1, 1 << 100)
-_MOST_THRESHOLDS = 1 << 20
+_MOST_THRESHOLDS = 1 << 19
 
 
 def staircase(
@@ -39,7 +39,7 @@ def staircase(
     count = _shared(value.groups, groups)
     if count * len(levels) > _MOST_THRESHOLDS:
         raise NodeError(f"{count} times {len(levels)} levels, more than can be handled", "use fewer bits")
-    build.translation.allocate(8 * count * len(levels))
+    build.translation.allocate(16 * count * len(levels))
     signs = np.array([_direction(value.steps, g, count) for g in range(count)])
     source: Sums = value
     if bool((signs < 0).any()):

@@ -171,7 +171,7 @@ def _with_number(reader: Reader, call: Call, product: bool) -> Value:
 def _function(real: Real, table: NDArray[Any]) -> Real:
     if not bool(np.isfinite(table.astype(np.float64)).all()):
         raise NodeError("a number beyond float32", "repair the network")
-    return replace(real, table=table.astype(real.table.dtype), plain=None)
+    return replace(real, table=table.astype(real.table.dtype), how=None)
 
 
 def _relu(reader: Reader, call: Call) -> Value:
@@ -266,7 +266,7 @@ def _largest(reader: Reader, call: Call) -> Value:
         raise NodeError("a maximum of what falls as codes rise")
     codes = pooling.largest(reader.build, call, value.codes, call.name)
     kept = 12 <= call.opset < 22 and codes.computed == codes.kind
-    return replace(value, shape=codes.shape, codes=codes, plain=value.plain if kept else None)
+    return replace(value, shape=codes.shape, codes=codes, direct=value.direct and kept)
 
 
 def _concatenation(reader: Reader, call: Call) -> Value:

@@ -68,7 +68,7 @@ def values_of_installed(deployed: Deployed, inputs: _Array, names: Sequence[str]
             for values, value in zip(found, session.run(list(names), {given.name: fed}), strict=True):
                 values.append(np.asarray(value))
     except Exception as error:  # noqa: BLE001 - onnxruntime has no exception type of its own
-        detail = " ".join(str(error).split())[:160]
+        detail = " ".join(str(error).split())[-160:]
         raise InputError(
             deployed.network.path, f"onnxruntime itself refuses it ({detail})", "quantize it again"
         ) from None

@@ -379,8 +379,8 @@ class Reader:
             axis = call.integer("axis", 1 if call.integer("opset", self._file.opset) < 13 else -1) % max(rank, 1)
             if math.prod(value.shape) != value.shape[axis]:
                 raise NodeError("a softmax over some of the outputs only, which does not keep the order of all")
-            if isinstance(value, Real) and value.plain is not None and node.op_type != "QLinearSoftmax":
-                return float(value.plain.scale), None
+            if isinstance(value, Real) and value.how is not None and node.op_type != "QLinearSoftmax":
+                return float(value.how.scale), None
             if isinstance(value, Codes) and node.op_type == "QLinearSoftmax":
                 how, result = quantization(call, 1, 2, value.kind), quantization(call, 3, 4, value.kind)
                 return float(how.scale), SoftmaxScales(how.scale, np.float32(1), result.scale, result.zero)
@@ -444,7 +444,7 @@ def _deployed(
     softmax: SoftmaxScales | None,
 ) -> Deployed:
     codes = output.codes if isinstance(output, Real) else output
-    if (isinstance(output, Real) and output.plain is None) or not isinstance(codes, Codes):
+    if (isinstance(output, Real) and output.how is None) or not isinstance(codes, Codes):
         raise FormatError(
             path,
             f"its output '{printable(source)}' is no quantized value of the input",
@@ -469,7 +469,7 @@ def _deployed(
         same = keeps_the_class(softmax, codes.size) if softmax is not None else scale >= _LEAST_STEP
     if reader.input is not None:
         notes.append(f"the file takes floats and quantizes them first: inputs are its codes, {_words(reader.input)}")
-    plain = output.plain if isinstance(output, Real) else None
+    plain = output.how if isinstance(output, Real) else None
     if plain is not None:
         notes.append(f"the file gives floats: outputs are the codes before that, {_words(plain)}")
     network = Network(

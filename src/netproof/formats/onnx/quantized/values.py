@@ -81,12 +81,19 @@ class Real(Variable):
     ----------
     codes : the codes
     table : ``[256]``, what the codes stand for, the least first, as the rule computes with numbers
-    plain : how, where the numbers are what one DequantizeLinear gives, and a group can begin with it
+    how : where the numbers are what one DequantizeLinear gives, its scale and zero point
+    direct : whether a group can begin with them: onnxruntime sees that DequantizeLinear there
     """
 
     codes: Codes
     table: NDArray[Any]
-    plain: Quantization | None
+    how: Quantization | None
+    direct: bool = True
+
+    @property
+    def plain(self) -> Quantization | None:
+        """How, where a group can begin with it."""
+        return self.how if self.direct else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,8 +88,8 @@ def moved_real(call: RecordingCall, real: Real) -> list[Value]:
         call.operands[2] = Constant(np.array(int(places[0]) + real.codes.ends[0], np.int64))
     # A group that begins behind this one is fused only where onnxruntime moves the DequantizeLinear there.
     kept = call.opset <= PROPAGATED.get(call.operator, 0) and real.codes.computed == real.codes.kind
-    plain = real.plain if kept or call.operator == "Identity" else None
-    return [replace(real, shape=codes.shape, codes=codes, plain=plain) for codes in moved(call, real.codes)]
+    direct = real.direct and (kept or call.operator == "Identity")
+    return [replace(real, shape=codes.shape, codes=codes, direct=direct) for codes in moved(call, real.codes)]
 
 
 def moved_open(call: Call, value: Open) -> Open:

@@ -24,6 +24,8 @@ Whole = NDArray[np.int64]
 Pairwise = Callable[[Whole, Whole], Whole]
 Operand = tuple["Codes | Dequantized", Quantization]
 _CODES = np.arange(256)
+#: pairs of codes, all of which are looked at
+_PAIRS = 1 << 16
 
 
 def combined(
@@ -38,6 +40,7 @@ def combined(
 ) -> Codes:
     """``QLinearAdd`` or ``QLinearMul``, broadcast."""
     (first, a), (second, b) = operands
+    build.translation.allocate(2 * _PAIRS)
     shape = np.broadcast_shapes(first.shape, second.shape)
     function = _function(rule, product, (a, b, how), first.shape, second.shape, computed)
     if not product and rule.fused:

@@ -19,6 +19,7 @@ from netproof.formats.onnx.quantized.rules import arithmetic
 from netproof.formats.onnx.quantized.rules.rule import Rule
 from netproof.formats.onnx.quantized.values import INT8, Codes, Quantization, Sums
 from netproof.formats.onnx.windows import Windows
+from netproof.formats.tflite.staircases import staircase_between
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.convolution import Convolution
@@ -31,7 +32,9 @@ _UNIT, _MARGIN = 2.0**-24, 1.05
 #: levels of a maximum at the most
 _MOST_STEPS = 1 << 12
 #: how many sums of floats are looked into
-_MOST_SUMS = 1 << 23
+_MOST_SUMS = 1 << 24
+#: cells of a window at the most
+_MOST_CELLS = 1 << 12
 
 
 def windows_of(build: Build, call: Call, codes: Codes) -> Windows:
@@ -61,10 +64,7 @@ def mean_everywhere(
     if rule.fused and not (2.0**-32 <= float(scale) < 256 and count < 1 << 24):
         raise NodeError(f"the quotient of its scales is {float(scale):g}, which runtimes refuse", "quantize it again")
     if rule.fused:
-        reach = np.arange(int(sums.low.min()), int(sums.high.max()) + 1)
-        low, high = (end - result.zero for end in result.ends)
-        one, other = arithmetic.averaged(reach, scale), arithmetic.averaged_by_multiplier(reach, scale)
-        differing = int((np.clip(one, low, high) != np.clip(other, low, high)).sum())
+        differing = _differing(sums, result, scale)
         if differing:
             processors.on_arm.append((printable(name), differing))
 
@@ -72,6 +72,19 @@ def mean_everywhere(
         return rule.mean(sums, count, operand.scale, result.scale)
 
     return build.rounded(name, sums, 1, mean, result, computed)
+
+
+def _differing(sums: Sums, result: Quantization, scale: np.float32) -> int:
+    """On how many sums the rule of 64-bit ARM gives another code than that of x86: those between thresholds of both."""
+    low, high = (np.array([int(end)]) for end in (sums.low.min(), sums.high.max()))
+    least, largest = (end - result.zero for end in result.ends)
+    one, other = (
+        staircase_between(lambda acc, of=of: np.clip(of(acc, scale), least, largest), low, high)  # type: ignore[misc]
+        for of in (arithmetic.averaged, arithmetic.averaged_by_multiplier)
+    )
+    if one.levels != other.levels or not torch.equal(one.base, other.base):
+        return int((one.base - other.base).abs().max()) + abs(one.levels - other.levels)
+    return int((one.thresholds - other.thresholds).abs().sum())
 
 
 def _sums(
@@ -126,13 +139,17 @@ def mean(
     each = each[:1] if bool((each == each[0]).all()) else each
     shift = 128 if result.kind == INT8 and computed != INT8 else 0
     reach = tuple(end - operand.zero for end in codes.largest)
+    if math.prod(windows.kernel) > _MOST_CELLS:
+        raise NodeError(f"a mean over windows of {windows.kernel}", "use a mean over all places")
     low, high = int(sums.low.min()), int(sums.high.max())
-    found = {}
+    found: dict[int, Whole] = {}
+    tried = 0
     for count in sorted(set(each.tolist())):
         divisor = math.prod(windows.kernel) if counted else count
         one = _Mean(rule, hows, count, divisor, result.zero + shift)
         inside = np.clip(np.arange(low, high + 1), count * reach[0], count * reach[1])
-        found[count] = one.codes((reach[0], reach[1]), inside)
+        found[count] = one.codes((reach[0], reach[1]), inside, _MOST_SUMS - tried)
+        tried += one.tried
     rows = np.stack([found[int(count)] for count in each])
     if len(each) == 1:
         return build.rounded(name, sums, 1, lambda acc: rows[0][acc - low], result, computed)
@@ -153,9 +170,13 @@ class _Mean:
         self._rule = rule
         self._operand, self._result = hows
         self._cells, self._divisor, self._zero = cells, divisor, zero
+        #: how many sums of floats were looked into
+        self.tried = 0
 
-    def codes(self, reach: tuple[int, int], sums: Whole) -> Whole:
+    def codes(self, reach: tuple[int, int], sums: Whole, most: int) -> Whole:
         """Codes less the zero point for sums of codes from ``reach[0]`` to ``reach[1]``, each less its zero point.
+
+        At most ``most`` sums of floats are looked into for that.
 
         Raises
         ------
@@ -172,7 +193,7 @@ class _Mean:
         near = np.abs(exact - np.floor(exact) - 0.5) <= self._error(reach, sums, exact)
         near &= (exact > low - 1) & (exact < high + 1)
         if bool(near.any()) and not is_exact(operand, result, np.float32(self._divisor)):
-            least, largest = self._between(reach)
+            least, largest = self._between(reach, most)
             codes = np.where(near, least[sums - self._cells * reach[0]], codes)
             open_ = near & (least != largest)[sums - self._cells * reach[0]]
             if bool(open_.any()):
@@ -196,12 +217,13 @@ class _Mean:
         size = (count * largest + partial + 2 * np.abs(sums)) * each
         return np.asarray(_MARGIN * _UNIT * (size + np.abs(exact)))
 
-    def _between(self, reach: tuple[int, int]) -> tuple[Whole, Whole]:
+    def _between(self, reach: tuple[int, int], most: int) -> tuple[Whole, Whole]:
         """The least and the largest code less the zero point for every sum of codes, the least sum first."""
         values = arithmetic.dequantized(np.arange(reach[0], reach[1] + 1), self._operand.scale, 0)
         place, total = np.arange(len(values)), values
         for _ in range(self._cells - 1):
-            if len(total) * len(values) > _MOST_SUMS:
+            self.tried += len(total) * len(values)
+            if self.tried > most:
                 raise NodeError(
                     "onnxruntime adds more floats up here than can be looked into", "name the runtime 'integer-ideal'"
                 )

@@ -22,6 +22,16 @@ def fraction(scale: np.float32) -> Fraction:
     return Fraction(float(scale))
 
 
+def scaled(values: Whole, ratio: Fraction) -> Whole:
+    """The same as :func:`times`, in float64 where that is far enough from a half to tell; results beyond 2**40 are not exact."""
+    about = values.astype(np.float64) * float(ratio)
+    # Rounded twice, and once more where the ratio is: 2**-51 of the number at most.
+    near = np.abs(about - np.floor(about) - 0.5) <= 2.0**-40 * (1 + np.abs(about))
+    found = np.rint(np.clip(about, -(2.0**40), 2.0**40)).astype(np.int64)
+    found[near] = np.clip(times(values[near], ratio), -(1 << 40), 1 << 40)
+    return found
+
+
 def times(values: Whole, ratio: Fraction) -> Whole:
     """``values * ratio`` to the nearest whole number, halves to the even one."""
     top, bottom = ratio.numerator, ratio.denominator

@@ -61,7 +61,7 @@ def _product_in_single(acc: Whole, operand: np.float32, weight: Singles, result:
 def _product_exact(acc: Whole, operand: np.float32, weight: Singles, result: np.float32) -> Whole:
     ratios = [exact.fraction(operand) * exact.fraction(w) / exact.fraction(result) for w in weight]
     rows = np.broadcast_to(acc, (len(ratios), acc.shape[1]))
-    return np.stack([exact.times(row, ratio) for row, ratio in zip(rows, ratios, strict=True)])
+    return np.stack([exact.scaled(row, ratio) for row, ratio in zip(rows, ratios, strict=True)])
 
 
 def _added_exact(a: Whole, b: Whole, scales: Three, zeros: Zeros) -> Whole:
@@ -79,7 +79,7 @@ def _mean_in_single(sums: Whole, count: int, operand: np.float32, result: np.flo
 
 
 def _mean_exact(sums: Whole, count: int, operand: np.float32, result: np.float32) -> Whole:
-    return exact.times(sums, exact.fraction(operand) / exact.fraction(result) * Fraction(1, count))
+    return exact.scaled(sums, exact.fraction(operand) / exact.fraction(result) * Fraction(1, count))
 
 
 ONNXRUNTIME = Rule(

@@ -1,0 +1,258 @@
+"""The checker of certificates about networks of real numbers: does one prove what it claims?
+
+docs/certificates.md, *Networks over the real numbers*, says what has to hold; this room is written to be read beside it.
+
+*What has to be trusted* for an accepted certificate to be true:
+
+* that this room reads the network as it is meant (``network.py``, by the protocol buffers of the package onnx) and the
+  property (``property.py``);
+* its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``bound.py`` (ranges, the bound, the account of
+  rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module;
+* of the arithmetic that was chosen: that float64 rounds to nearest and NumPy's sums and products add each term once, in any
+  order; or Arb's balls; or Python's fractions;
+* how a file is unpacked: ``real/contents.py``, ``real/format.py``, ``container.py``, ``varint.py``;
+* SHA-256, by which network, property and certificate name each other.
+
+Not trusted, and not used: everything that searches, whatever wrote the certificate, every other reader, PyTorch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from netproof.certificate.checker.real.bound import Cells, Evaluation, Objective
+from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.numbers import above, arithmetic_of
+from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
+from netproof.certificate.checker.real.tree import Case, Counts, Goal, Lemma, Prover, Rows
+from netproof.certificate.real.contents import LEMMAS, LIMB, Forest, RealCertificate, Taken, fault_of
+from netproof.errors import CertificateError, ProofError
+
+#: what has to be trusted, as reports say it
+TRUSTED = (
+    "the checker's own reading of the network's file (certificate/checker/real/network.py) and the package onnx, by which its bytes become a model",
+    "the checker's own reading of the property (certificate/checker/real/property.py)",
+    "the checker's evaluation and its argument (operators.py, bound.py, tree.py, numbers.py and check.py of the same folder; docs/certificates.md)",
+    "the arithmetic chosen: float64 by NumPy with rounding to nearest, or the balls of Arb, or the fractions of Python",
+    "how the file is unpacked (certificate/real/contents.py and format.py, container.py, varint.py)",
+    "SHA-256, by which certificate, network and property name each other",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RealChecked:
+    """What was proved.
+
+    Attributes
+    ----------
+    certificate : which proves its claim
+    asked : the property
+    arithmetic : in which bounds were evaluated
+    counts : of what was found on the way
+    part : of a witness, in which part of the property it lies; -1 for a proof
+    inputs, outputs, neurons : of the network
+    seconds : what checking took
+    """
+
+    certificate: RealCertificate
+    asked: Asked
+    arithmetic: str
+    counts: Counts
+    part: int
+    inputs: int
+    outputs: int
+    neurons: int
+    seconds: float
+
+
+def check_real(
+    certificate: RealCertificate,
+    network: bytes,
+    property_: bytes,
+    *,
+    arithmetic: str = "float64",
+    source: str = "certificate",
+    seconds: float = math.inf,
+) -> RealChecked:
+    """Check a certificate against the (decompressed) contents of both files it is about.
+
+    Raises
+    ------
+    ProofError : it does not prove its claim, or not within so many seconds
+    CertificateError : it is about other files, or inconsistent
+    FormatError, InputError : what the checker does not read, an arithmetic that is not there
+    """
+    begun = time.monotonic()
+    fault = fault_of(certificate)
+    if fault:
+        raise CertificateError(source, f"is inconsistent: {fault}", "make it anew")
+    for what, data, stated in (
+        ("network", network, certificate.network_sha256),
+        ("property", property_, certificate.property_sha256),
+    ):
+        found = hashlib.sha256(data).hexdigest()
+        if found != stated:
+            problem = f"is about the {what} with SHA-256 {stated}, the one given has {found}"
+            raise CertificateError(source, problem, f"give the {what} it was made for")
+    asked = read_property(property_, "the property")
+    numbers = arithmetic_of(arithmetic)
+    with np.errstate(all="ignore"):
+        model = read_network(network, asked.inputs, numbers, "the network")
+        if (model.inputs, model.outputs) != (asked.inputs, asked.outputs):
+            raise CertificateError(source, "is about a property of another network", "give the files it was made for")
+        if (certificate.inputs, certificate.outputs) != (asked.inputs, asked.outputs):
+            raise CertificateError(source, "states other numbers of inputs and outputs", "make it anew")
+        evaluation = Evaluation(model, numbers)
+        rows = Rows(dict(certificate.arrays), model.sizes)
+        prover = Prover(evaluation, rows, source, begun + seconds)
+        part = -1
+        try:
+            if certificate.claim == "sat":
+                part = _witnessed(certificate, asked, evaluation, source)
+            else:
+                _prove(certificate, asked, prover, source)
+        except (OverflowError, ValueError, ZeroDivisionError) as error:
+            # Of fractions that are no numbers any more: there is no bound.
+            raise ProofError(source, f"a bound cannot be evaluated ({type(error).__name__})") from None
+    return RealChecked(
+        certificate,
+        asked,
+        arithmetic,
+        prover.counts,
+        part,
+        model.inputs,
+        model.outputs,
+        sum(model.sizes),
+        time.monotonic() - begun,
+    )
+
+
+def _prove(certificate: RealCertificate, asked: Asked, prover: Prover, source: str) -> None:
+    fault = prover.rows.fault()
+    if fault:
+        raise ProofError(source, fault)
+    taken = Taken(certificate.arrays)
+    try:
+        counts = taken.take("cases", len(asked.parts)).tolist()
+    except ValueError:
+        counts = None
+    if counts != [len(part.cases) for part in asked.parts]:
+        raise ProofError(source, "it proves other cases than the property has")
+    for number, part in enumerate(asked.parts):
+        _prove_part(taken, number, part, prover, source)
+    left = next(taken.left(), "")
+    # Rows are named by their number.
+    if left and not left.startswith("row_"):
+        raise ProofError(source, f"entries of array '{left}' belong to nothing")
+
+
+def _prove_part(taken: Taken, number: int, part: Part, prover: Prover, source: str) -> None:
+    evaluation = prover.evaluation
+    cells = root_of(evaluation, part)
+    last = len(evaluation.network.nodes) - 1
+    for place in range(taken.one("stages")):
+        rule = taken.one("stage")
+        if rule != LEMMAS:
+            cells = prover.derive(cells, rule)
+            continue
+        lemmas = _lemmas(taken, evaluation, source)
+        name = f"the lemmas of stage {place} of part {number}"
+        prover.prove(cells, _forest(taken, [1] * len(lemmas), source), [[goal] for goal, _ in lemmas], name)
+        prover.counts.lemmas += len(lemmas)
+        cells = applied(cells, lemmas)
+    trees: dict[int, list[Goal]] = {}
+    for tree, case in zip(taken.take("tree", len(part.cases)).tolist(), part.cases, strict=True):
+        trees.setdefault(tree, []).append(Case(case, last))
+    if list(trees) != list(range(len(trees))):
+        raise ProofError(source, f"the trees of part {number} are not in order")
+    goals = list(trees.values())
+    prover.prove(cells, _forest(taken, [len(mine) for mine in goals], source), goals, f"part {number}")
+
+
+def _forest(taken: Taken, goals: list[int], source: str) -> Forest:
+    try:
+        return taken.forest(goals)
+    except ValueError as error:
+        raise ProofError(source, f"its trees are none: {error}") from None
+
+
+def root_of(evaluation: Evaluation, part: Part) -> Cells:
+    """The box of a part as a cell, its ends rounded outward, with the ranges of intervals."""
+    lower = np.array([-above(-end) for end in part.lower])
+    upper = np.array([above(end) for end in part.upper])
+    return evaluation.root(lower, upper)
+
+
+def applied(cells: Cells, lemmas: list[tuple[Lemma, int]]) -> Cells:
+    """One cell with its ranges cut by lemmas, of which each is about one ReLU."""
+    low, high = [x.copy() for x in cells.low], [x.copy() for x in cells.high]
+    for lemma, relu in lemmas:
+        if lemma.sign > 0:
+            high[relu][0, lemma.feature] = min(high[relu][0, lemma.feature], lemma.end)
+        else:
+            low[relu][0, lemma.feature] = max(low[relu][0, lemma.feature], lemma.end)
+    return Cells(cells.lower, cells.upper, tuple(low), tuple(high), cells.size)
+
+
+def _lemmas(taken: Taken, evaluation: Evaluation, source: str) -> list[tuple[Lemma, int]]:
+    count = taken.one("lemma_count")
+    names = ("lemma_relu", "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent")
+    found = []
+    for relu, feature, side, end, exponent in zip(*(taken.take(name, count).tolist() for name in names), strict=True):
+        if not 1 <= relu <= len(evaluation.operands) or not 0 <= feature < evaluation.network.sizes[relu - 1]:
+            raise ProofError(source, "a lemma names a feature that is not there")
+        lemma = Lemma(evaluation.operands[relu - 1], feature, 1 if side else -1, math.ldexp(end, -exponent))
+        found.append((lemma, relu - 1))
+    return found
+
+
+def witness_of(certificate: RealCertificate) -> list[Fraction]:
+    """The input that a certificate of claim ``sat`` names, exactly."""
+    names = ("witness", "witness_limbs", "witness_two", "witness_ten")
+    limbs, counts, twos, tens = (certificate.arrays[name].tolist() for name in names)
+    found, at = [], 0
+    for count, two, ten in zip(counts, twos, tens, strict=True):
+        numerator = sum(limb << (LIMB * place) for place, limb in enumerate(limbs[at : at + count]))
+        found.append(Fraction(numerator, 2**two * 10**ten))
+        at += count
+    return found
+
+
+def _witnessed(certificate: RealCertificate, asked: Asked, evaluation: Evaluation, source: str) -> int:
+    """The part of the property that a witness answers; raises :class:`ProofError` where it answers none."""
+    x = witness_of(certificate)
+    ends = np.array([-above(-value) for value in x]), np.array([above(value) for value in x])
+    point = None
+    inside = False
+    for number, part in enumerate(asked.parts):
+        if not all(low <= value <= high for low, value, high in zip(part.lower, x, part.upper, strict=True)):
+            continue
+        inside = True
+        point = evaluation.root(*ends) if point is None else point
+        if any(all(_met(c, x, point, evaluation) for c in case) for case in part.cases):
+            return number
+    if not inside:
+        raise ProofError(source, "the witness lies in none of the property's boxes")
+    raise ProofError(source, "the output at the witness is not shown to meet a case")
+
+
+def _met(constraint: Constraint, x: list[Fraction], point: Cells, evaluation: Evaluation) -> bool:
+    """Whether a constraint holds at a point, which a cell encloses."""
+    if not constraint.outputs:
+        left = sum((c * x[i] for i, c in constraint.inputs), Fraction(0))
+        return left > constraint.threshold if constraint.strict else left >= constraint.threshold
+    numbers, last = evaluation.numbers, len(evaluation.network.nodes) - 1
+    coefficients = {node: numbers.load(np.zeros((1, evaluation.network.nodes[node].size))) for node in {0, last}}
+    for node, terms in ((0, constraint.inputs), (last, constraint.outputs)):
+        for i, c in terms:
+            coefficients[node][0, i] = numbers.fraction(-c)
+    constant = numbers.load(np.zeros(1))
+    constant[0] = numbers.fraction(constraint.threshold)
+    value = evaluation.refutations(point, np.zeros(1, np.int64), Objective(coefficients, constant))[0]
+    return bool(value < 0 or (value <= 0 and not constraint.strict))

@@ -1,0 +1,261 @@
+"""Affine maps of the checker, on arrays ``[rows, features]`` of floats, fractions or balls alike.
+
+Each knows its linear part, its adjoint, both with absolute values, and what it adds. ``terms`` is how many roundings one
+number of ``forward`` or ``adjoint`` can go through: products of a sum of that many terms, those of coefficients that are
+not the file's own included. ``offset_size`` is at least the size of everything that was added up to make the offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+#: convolutions with at most so many pairs of inputs and outputs are taken as matrices
+_DENSE = 1 << 21
+
+
+class Numbers(Protocol):
+    """What an arithmetic does with the floats of a file."""
+
+    exact: bool
+
+    def load(self, values: Array) -> Array:
+        """The same numbers in this arithmetic."""
+
+    def quotient(self, values: Array, divisor: int) -> Array:
+        """Numbers of this arithmetic by a whole number."""
+
+    def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
+        """``scale / sqrt(variance + epsilon)`` of floats, in this arithmetic."""
+
+
+class Affine:
+    """An affine map of one value or several."""
+
+    terms = 1
+    size = 0
+
+    def forward(self, *xs: Array) -> Array:
+        """The linear part."""
+        raise NotImplementedError
+
+    def adjoint(self, v: Array) -> Sequence[Array]:
+        """The transposed linear part, one array for each operand."""
+        raise NotImplementedError
+
+    def absolute(self) -> Affine:
+        """The map whose coefficients are the absolute values of these, without an offset."""
+        raise NotImplementedError
+
+    @property
+    def offset(self) -> Array | None:
+        """``[n]``, or None for 0."""
+        return None
+
+    @property
+    def offset_size(self) -> Array | None:
+        """``[n]`` of the offset; None for 0."""
+        return None if self.offset is None else abs(self.offset)
+
+
+class Dense(Affine):
+    """``x W + b`` on the last of the axes ``[lead, n]``, or ``W x`` on the first of ``[n, trail]`` by ``left``."""
+
+    def __init__(self, weight: Array, bias: Array | None, lead: int, *, left: bool = False) -> None:
+        self.weight, self.bias, self.lead, self.left = weight, bias, lead, left
+        self.terms = max(weight.shape) + 2
+        self.size = lead * weight.shape[1]
+
+    def _times(self, x: Array, weight: Array) -> Array:
+        if self.lead == 1:
+            return x @ weight
+        if self.left:
+            wide = np.swapaxes(x.reshape(len(x), weight.shape[0], self.lead), 1, 2)
+            return np.swapaxes(wide @ weight, 1, 2).reshape(len(x), -1)
+        return (x.reshape(len(x), self.lead, weight.shape[0]) @ weight).reshape(len(x), -1)
+
+    def forward(self, *xs: Array) -> Array:
+        return self._times(xs[0], self.weight)
+
+    def adjoint(self, v: Array) -> Sequence[Array]:
+        return (self._times(v, self.weight.T),)
+
+    def absolute(self) -> Affine:
+        return Dense(abs(self.weight), None, self.lead, left=self.left)
+
+    @property
+    def offset(self) -> Array | None:
+        return self.bias
+
+
+class Windows(NamedTuple):
+    """Where a convolution takes its windows; ``pads`` are top, left, bottom and right."""
+
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    dilations: tuple[int, int]
+    groups: int
+
+
+class Convolution(Affine):
+    """A convolution in two dimensions as a sum of shifted products.
+
+    Parameters
+    ----------
+    weight : ``[out, in / groups, kh, kw]``
+    bias : ``[out]`` or None
+    shape : ``(in, height, width)`` of the operand
+    """
+
+    def __init__(self, weight: Array, bias: Array | None, shape: tuple[int, int, int], windows: Windows) -> None:
+        self.weight, self.bias, self.shape, self.windows = weight, bias, shape, windows
+        self.strides, self.pads, self.dilations, self.groups = windows
+        strides, pads, dilations, groups = windows
+        out, _, kh, kw = weight.shape
+        self.padded = shape[1] + pads[0] + pads[2], shape[2] + pads[1] + pads[3]
+        self.out_shape = (
+            out,
+            (self.padded[0] - dilations[0] * (kh - 1) - 1) // strides[0] + 1,
+            (self.padded[1] - dilations[1] * (kw - 1) - 1) // strides[1] + 1,
+        )
+        if min(self.out_shape) < 1 or out % groups or weight.shape[1] * groups != shape[0]:
+            raise ValueError("the kernel does not fit")
+        self.size = int(np.prod(self.out_shape))
+        # Of the adjoint every output channel of the group and every place of the kernel.
+        self.terms = kh * kw * max(weight.shape[1], out // groups) + 2
+
+    def _places(self) -> list[tuple[int, int, slice, slice]]:
+        _, height, width = self.out_shape
+        (sh, sw), (dh, dw) = self.strides, self.dilations
+        kh, kw = self.weight.shape[2:]
+        return [
+            (i, j, slice(i * dh, i * dh + sh * (height - 1) + 1, sh), slice(j * dw, j * dw + sw * (width - 1) + 1, sw))
+            for i in range(kh)
+            for j in range(kw)
+        ]
+
+    def _inside(self, padded: Array) -> Array:
+        top, left, _, _ = self.pads
+        return padded[..., top : top + self.shape[1], left : left + self.shape[2]]
+
+    def forward(self, *xs: Array) -> Array:
+        x, (channels, height, width), groups = xs[0], self.out_shape, self.groups
+        rows = len(x)
+        padded = np.zeros((rows, self.shape[0], *self.padded), x.dtype)
+        self._inside(padded)[...] = x.reshape(rows, *self.shape)
+        grouped = padded.reshape(rows, groups, -1, *self.padded)
+        kernel = self.weight.reshape(groups, channels // groups, *self.weight.shape[1:])
+        total = np.zeros((rows, groups, channels // groups, height * width), x.dtype)
+        for i, j, down, across in self._places():
+            total = total + kernel[..., i, j] @ grouped[..., down, across].reshape(rows, groups, -1, height * width)
+        return total.reshape(rows, -1)
+
+    @cached_property
+    def _matrix(self) -> Array | None:
+        """The whole map as a matrix ``[out, in]``, where that is small: numbers of the kernel and zeros, which round nothing."""
+        (channels, height, width), (into, *_) = self.out_shape, self.shape
+        entries = self.size * into * self.padded[0] * self.padded[1]
+        if self.groups > 1 or self.weight.dtype == object or entries > _DENSE:
+            return None
+        matrix = np.zeros((channels, height, width, into, *self.padded))
+        down, across = np.arange(height)[:, None], np.arange(width)[None]
+        for i, j, rows, columns in self._places():
+            places = rows.start + rows.step * down, columns.start + columns.step * across
+            matrix[:, down, across, :, places[0], places[1]] = self.weight[:, :, i, j]
+        return np.ascontiguousarray(self._inside(matrix)).reshape(self.size, -1)
+
+    def adjoint(self, v: Array) -> Sequence[Array]:
+        if self._matrix is not None:
+            return (v @ self._matrix,)
+        (channels, height, width), groups, rows = self.out_shape, self.groups, len(v)
+        wide = v.reshape(rows, groups, channels // groups, height * width)
+        kernel = self.weight.reshape(groups, channels // groups, *self.weight.shape[1:])
+        padded = np.zeros((rows, groups, self.weight.shape[1], *self.padded), v.dtype)
+        for i, j, down, across in self._places():
+            part = np.swapaxes(kernel[..., i, j], -1, -2) @ wide
+            padded[..., down, across] += part.reshape(rows, groups, -1, height, width)
+        inside = self._inside(padded.reshape(rows, self.shape[0], *self.padded))
+        return (np.ascontiguousarray(inside).reshape(rows, -1),)
+
+    def absolute(self) -> Affine:
+        return Convolution(abs(self.weight), None, self.shape, self.windows)
+
+    @property
+    def offset(self) -> Array | None:
+        return None if self.bias is None else np.repeat(self.bias, self.out_shape[1] * self.out_shape[2])
+
+
+class Scale(Affine):
+    """``scale x + shift``, feature by feature, either of them None for none.
+
+    ``roundings`` is by how many of them coefficients differ from what is meant, ``size_of_shift`` what was added up there.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        scale: Array | None,
+        shift: Array | None,
+        roundings: int = 0,
+        size_of_shift: Array | None = None,
+    ) -> None:
+        self.size, self.scale, self.shift, self.size_of_shift = size, scale, shift, size_of_shift
+        self.terms = 2 + roundings
+
+    def forward(self, *xs: Array) -> Array:
+        return xs[0] if self.scale is None else xs[0] * self.scale
+
+    def adjoint(self, v: Array) -> Sequence[Array]:
+        return (self.forward(v),)
+
+    def absolute(self) -> Affine:
+        return Scale(self.size, None if self.scale is None else abs(self.scale), None)
+
+    @property
+    def offset(self) -> Array | None:
+        return self.shift
+
+    @property
+    def offset_size(self) -> Array | None:
+        return super().offset_size if self.size_of_shift is None else self.size_of_shift
+
+
+class Sum(Affine):
+    """``x_1 + x_2`` or, by ``sign`` -1, ``x_1 - x_2``, of values of one size."""
+
+    def __init__(self, size: int, sign: int) -> None:
+        self.size, self.sign = size, sign
+        self.terms = 2
+
+    def forward(self, *xs: Array) -> Array:
+        return xs[0] + xs[1] if self.sign > 0 else xs[0] - xs[1]
+
+    def adjoint(self, v: Array) -> Sequence[Array]:
+        return v, v if self.sign > 0 else -v
+
+    def absolute(self) -> Affine:
+        return Sum(self.size, 1)
+
+
+class Select(Affine):
+    """Some features of the operand, in some order, by their index."""
+
+    def __init__(self, index: NDArray[np.int64], size: int) -> None:
+        self.index, self.before, self.size = index, size, len(index)
+        self.terms = len(index) - len(set(index.tolist())) + 2
+
+    def forward(self, *xs: Array) -> Array:
+        return xs[0][:, self.index]
+
+    def adjoint(self, v: Array) -> Sequence[Array]:
+        back = np.zeros((len(v), self.before), v.dtype)
+        np.add.at(back.T, self.index, v.T)
+        return (back,)
+
+    def absolute(self) -> Affine:
+        return self

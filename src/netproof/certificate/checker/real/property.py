@@ -1,0 +1,257 @@
+"""The property as the checker reads it: VNN-LIB 1.0, every number exact, brought into parts.
+
+Written from the format's description (https://www.vnnlib.org; *The SMT-LIB Standard, Version 2.6*) and sharing nothing with
+``formats/``. A property is a disjunction of clauses, each of which is a box of inputs and linear constraints. Clauses with equal
+boxes make a *part*, in the order in which they come; the clauses of a part are its *cases*.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from netproof.errors import FormatError
+
+_TOKEN = re.compile(r"\s+|;[^\n]*|([()])|([^\s();|\"]+)")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,3}))?")
+_NAME = re.compile(r"([XY])_(0|[1-9]\d{0,7})")
+_DEEPEST, _MOST, _LONGEST = 64, 1 << 20, 1 << 26
+
+Term = tuple[dict[tuple[str, int], Fraction], Fraction]
+Item = str | list["Item"]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """``sum c_i X_i + sum d_j Y_j >= threshold``, or ``>`` where it is strict; pairs in ascending order, none 0."""
+
+    inputs: tuple[tuple[int, Fraction], ...]
+    outputs: tuple[tuple[int, Fraction], ...]
+    threshold: Fraction
+    strict: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A box with exact ends, which belong to it, and the cases asked about on it: conjunctions of constraints."""
+
+    lower: tuple[Fraction, ...]
+    upper: tuple[Fraction, ...]
+    cases: tuple[tuple[Constraint, ...], ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Is there an input in one of the boxes whose output meets one of the cases that go with that box?"""
+
+    inputs: int
+    outputs: int
+    parts: tuple[Part, ...]
+
+
+class _FaultError(Exception):
+    """Says what is not read."""
+
+
+def read_property(data: bytes, source: str) -> Asked:
+    """The property in the bytes of a VNN-LIB file; raises :class:`FormatError` for what is not known or not bounded."""
+    try:
+        if len(data) > _LONGEST:
+            raise _FaultError("its length")
+        return _read(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise FormatError(source, "is not read by the checker: it is no text in UTF-8", "give VNN-LIB 1.0") from None
+    except _FaultError as error:
+        raise FormatError(source, f"is not read by the checker: {error}", "give VNN-LIB 1.0") from None
+
+
+def _read(text: str) -> Asked:
+    declared: dict[str, set[int]] = {"X": set(), "Y": set()}
+    formulas: list[Item] = []
+    for statement in _statements(text):
+        head = statement[0] if statement else ""
+        if head in ("set-logic", "set-info", "set-option", "check-sat", "exit", "get-model"):
+            if any(isinstance(item, list) for item in statement):
+                raise _FaultError(f"what follows '{head}'")
+            continue
+        if head == "declare-const" and len(statement) == 3 and statement[2] == "Real":
+            match = _NAME.fullmatch(statement[1]) if isinstance(statement[1], str) else None
+            if match is None or int(match[2]) in declared[match[1]] or formulas:
+                raise _FaultError("a declaration that is none of X_i or Y_j, is there twice, or comes late")
+            declared[match[1]].add(int(match[2]))
+        elif head == "assert" and len(statement) == 2:
+            formulas.append(statement[1])
+        else:
+            raise _FaultError(f"the statement '{str(head)[:40]}'")
+    sizes = {letter: len(found) for letter, found in declared.items()}
+    if not all(sizes.values()) or any(max(found) != len(found) - 1 for found in declared.values()):
+        raise _FaultError("variables that are not declared from 0 on")
+    clauses: list[tuple[Constraint, ...]] = [()]
+    common: list[Constraint] = []
+    for formula in formulas:
+        found = _clauses(formula, sizes)
+        if len(found) == 1:
+            common.extend(found[0])
+            continue
+        clauses = _products(clauses, found)
+    parts: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], list[tuple[Constraint, ...]]] = {}
+    ends = _Ends([None] * sizes["X"], [None] * sizes["X"])
+    shared = ends.boxed(common)
+    for clause in clauses:
+        own = _Ends(list(ends.lower), list(ends.upper)) if clause else ends
+        rest = own.boxed(clause)
+        if own.crossed:
+            continue  # no input is in that box
+        parts.setdefault(own.box, []).append((*shared, *rest))
+    found_parts = tuple(Part(*box, tuple(cases)) for box, cases in parts.items())
+    return Asked(sizes["X"], sizes["Y"], found_parts)
+
+
+def _statements(text: str) -> Iterator[list[Item]]:
+    stack: list[list[Item]] = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise _FaultError(f"the character {text[at]!r}")
+        at = match.end()
+        if match[1] == "(":
+            stack.append([])
+            if len(stack) > _DEEPEST:
+                raise _FaultError("parentheses this deep")
+        elif match[1] == ")":
+            if not stack:
+                raise _FaultError("a parenthesis that closes nothing")
+            done = stack.pop()
+            if stack:
+                stack[-1].append(done)
+            else:
+                yield done
+        elif match[2]:
+            if not stack:
+                raise _FaultError("words outside of parentheses")
+            stack[-1].append(match[2])
+    if stack:
+        raise _FaultError("a parenthesis that is not closed")
+
+
+def _products(
+    first: list[tuple[Constraint, ...]], second: list[tuple[Constraint, ...]]
+) -> list[tuple[Constraint, ...]]:
+    size = sum(map(len, first)) * len(second) + sum(map(len, second)) * len(first) + len(first) * len(second)
+    if size > _MOST:
+        raise _FaultError("so many cases")
+    return [(*a, *b) for a, b in itertools.product(first, second)]
+
+
+def _clauses(item: Item, sizes: dict[str, int]) -> list[tuple[Constraint, ...]]:
+    """The disjunctive normal form of a formula."""
+    if isinstance(item, str) or not item or not isinstance(item[0], str):
+        raise _FaultError("a formula that is none")
+    head, *rest = item
+    if head == "and":
+        found: list[tuple[Constraint, ...]] = [()]
+        for part in rest:
+            found = _products(found, _clauses(part, sizes))
+        return found
+    if head == "or":
+        found = [clause for part in rest for clause in _clauses(part, sizes)]
+        if sum(map(len, found)) + len(found) > _MOST:
+            raise _FaultError("so many cases")
+        return found
+    if head not in ("<=", ">=", "<", ">", "=") or len(rest) != 2:
+        raise _FaultError(f"the formula '{head[:40]}'")
+    left, right = (_linear(part, sizes) for part in rest)
+    below, above = _at_least(right, left, head == "<"), _at_least(left, right, head == ">")
+    if head == "=":
+        return [(below, above)]
+    return [(below if head in ("<=", "<") else above,)]
+
+
+def _at_least(left: Term, right: Term, strict: bool) -> Constraint:
+    """``left >= right``."""
+    rest = dict(left[0])
+    for name, value in right[0].items():
+        rest[name] = rest.get(name, Fraction(0)) - value
+    inputs, outputs = (
+        tuple(sorted((i, value) for (letter, i), value in rest.items() if letter == which and value)) for which in "XY"
+    )
+    return Constraint(inputs, outputs, right[1] - left[1], strict)
+
+
+def _linear(item: Item, sizes: dict[str, int]) -> Term:
+    if isinstance(item, str):
+        match = _NAME.fullmatch(item)
+        if match is not None:
+            if int(match[2]) >= sizes[match[1]]:
+                raise _FaultError(f"'{item[:40]}', which is not declared")
+            return {(match[1], int(match[2])): Fraction(1)}, Fraction(0)
+        number = _NUMBER.fullmatch(item)
+        if number is None or len(item) > 1000:
+            raise _FaultError(f"'{item[:40]}'")
+        return {}, Fraction(item)
+    if len(item) < 2 or item[0] not in ("+", "-", "*"):
+        raise _FaultError("an expression that is none")
+    terms = [_linear(part, sizes) for part in item[1:]]
+    if item[0] == "*":
+        factor, kept = Fraction(1), None
+        for term in terms:
+            if not term[0]:
+                factor *= term[1]
+            elif kept is None:
+                kept = term
+            else:
+                raise _FaultError("a product of variables")
+        kept = kept or ({}, Fraction(1))
+        return {name: factor * value for name, value in kept[0].items()}, factor * kept[1]
+    sign = Fraction(-1 if item[0] == "-" else 1)
+    if len(terms) == 1:
+        return {name: sign * value for name, value in terms[0][0].items()}, sign * terms[0][1]
+    total, constant = dict(terms[0][0]), terms[0][1]
+    for term in terms[1:]:
+        for name, value in term[0].items():
+            total[name] = total.get(name, Fraction(0)) + sign * value
+        constant += sign * term[1]
+    return total, constant
+
+
+@dataclass
+class _Ends:
+    """Ends of inputs as far as they are known."""
+
+    lower: list[Fraction | None]
+    upper: list[Fraction | None]
+
+    def boxed(self, clause: Sequence[Constraint]) -> tuple[Constraint, ...]:
+        """Take in what a clause says of single inputs; what else it says. An end that is strict belongs to both."""
+        rest = []
+        for constraint in clause:
+            if constraint.outputs or len(constraint.inputs) != 1:
+                rest.append(constraint)
+                continue
+            ((i, c),) = constraint.inputs
+            end = constraint.threshold / c
+            low, high = self.lower[i], self.upper[i]
+            if c > 0:
+                self.lower[i] = end if low is None else max(low, end)
+            else:
+                self.upper[i] = end if high is None else min(high, end)
+            if constraint.strict:
+                rest.append(constraint)
+        return tuple(rest)
+
+    @property
+    def crossed(self) -> bool:
+        """Whether an end is beyond the other one."""
+        pairs = zip(self.lower, self.upper, strict=True)
+        return any(low is not None and high is not None and low > high for low, high in pairs)
+
+    @property
+    def box(self) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
+        """The box, where every input has both ends."""
+        if None in self.lower or None in self.upper:
+            raise _FaultError("an input without a bound")
+        return tuple(x for x in self.lower if x is not None), tuple(x for x in self.upper if x is not None)

@@ -1,0 +1,293 @@
+"""Trees: splits cover a cell, and every leaf is refuted by a bound below 0."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Index, Objective, Slopes
+from netproof.certificate.checker.real.property import Constraint
+from netproof.certificate.real.contents import EMPTY, LEAF, SPLIT, Forest, Integers
+from netproof.errors import ProofError
+
+#: numbers of the ranges of cells that are worked on at once
+_AT_ONCE = 1 << 22
+
+
+@dataclass
+class Counts:
+    """What was found on the way, for reports; ``closest`` is the largest bound of a leaf, and below 0."""
+
+    leaves: int = 0
+    splits: int = 0
+    empty: int = 0
+    lemmas: int = 0
+    given: int = 0
+    rules: dict[int, int] = field(default_factory=dict)
+    closest: float = -math.inf
+
+    def used(self, rule: int, times: int) -> None:
+        """Count the use of a rule of ranges."""
+        self.rules[rule] = self.rules.get(rule, 0) + times
+
+
+class Goal(Protocol):
+    """What is at least 0 wherever that holds which a tree refutes."""
+
+    def mixed(self, weights: Integers, exponent: int) -> Mixture | None:
+        """The mixture by weights, ``weights * 2^-exponent``; None where these do not fit."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """``sum of coefficients . values + constant``, by node and feature; whether 0 is enough of a bound."""
+
+    coefficients: tuple[tuple[int, int, Fraction], ...]
+    constant: Fraction
+    strict: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """A conjunction of constraints on the outputs, which node ``last`` has, and on inputs."""
+
+    constraints: tuple[Constraint, ...]
+    last: int
+
+    def mixed(self, weights: Integers, exponent: int) -> Mixture | None:
+        mine = self.constraints or (Constraint((), (), Fraction(0), strict=False),)
+        if weights[len(mine) :].any() or (weights < 0).any():
+            return None
+        total: dict[tuple[int, int], Fraction] = {}
+        constant, strict = Fraction(0), False
+        for weight, constraint in zip(weights.tolist(), mine, strict=False):
+            if not weight:
+                continue
+            mu = Fraction(weight, 1 << exponent)
+            constant -= mu * constraint.threshold
+            strict = strict or constraint.strict
+            for node, terms in ((0, constraint.inputs), (self.last, constraint.outputs)):
+                for i, c in terms:
+                    total[node, i] = total.get((node, i), Fraction(0)) + mu * c
+        return Mixture(tuple((node, i, c) for (node, i), c in total.items()), constant, strict)
+
+
+@dataclass(frozen=True)
+class Lemma:
+    """A feature of a node is at most ``end``, or at least where ``sign`` is -1; refuted is that it is beyond."""
+
+    node: int
+    feature: int
+    sign: int
+    end: float
+
+    def mixed(self, weights: Integers, exponent: int) -> Mixture | None:
+        del exponent
+        if weights.any():
+            return None
+        return Mixture(((self.node, self.feature, Fraction(self.sign)),), -self.sign * Fraction(self.end), strict=True)
+
+
+class Rows:
+    """Rows of multipliers of a certificate."""
+
+    def __init__(self, arrays: dict[str, Integers], sizes: Sequence[int]) -> None:
+        self.exponent, self._flat = arrays["row_exponent"], arrays["row_base"] == 1
+        count = len(self.exponent)
+        self.mu = arrays["row_mu"].reshape(count, -1) if count else np.zeros((0, 0), np.int64)
+        self._first = np.concatenate([np.zeros(1, np.int64), np.cumsum(arrays["row_count"])])
+        self._feature, self._slope, self._added = (arrays[name] for name in ("row_feature", "row_slope", "row_added"))
+        self._begin = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.asarray(sizes, np.int64))])
+        self._sizes = sizes
+
+    def fault(self) -> str:
+        """What is wrong with the features that rows name; empty where nothing is."""
+        rising = np.ones(len(self._feature), np.bool_)
+        rising[1:] = np.diff(self._feature) > 0
+        starts = self._first[:-1]
+        rising[starts[starts < len(rising)]] = True
+        if not rising.all() or (self._feature < 0).any() or (self._feature >= self._begin[-1]).any():
+            return "a row names features that are not there, or not in ascending order"
+        return ""
+
+    def given(self, rows: Integers) -> int:
+        """How many of these rows name features, or leave multipliers out."""
+        return int(((self._first[rows + 1] > self._first[rows]) | self._flat[rows]).sum())
+
+    def slopes(self, rows: Integers) -> Slopes | None:
+        """What rows say of features; None where all of them leave that to the rule."""
+        if not self.given(rows):
+            return None
+        lower: list[Floats | None] = [None] * len(self._sizes)
+        added: list[Floats | None] = [None] * len(self._sizes)
+        counts = self._first[rows + 1] - self._first[rows]
+        owner = np.repeat(np.arange(len(rows)), counts)
+        entry = np.concatenate(
+            [np.zeros(0, np.int64), *(np.arange(self._first[row], self._first[row + 1]) for row in rows.tolist())]
+        )
+        unit = np.ldexp(1.0, -self.exponent[rows[owner]])
+        feature, slope, more = self._feature[entry], self._slope[entry] * unit, self._added[entry] * unit
+        relu = np.searchsorted(self._begin, feature, side="right") - 1
+        for k in np.unique(relu).tolist():
+            mine = relu == k
+            at = owner[mine], feature[mine] - self._begin[k]
+            below = np.full((len(rows), self._sizes[k]), np.nan)
+            below[at] = slope[mine]
+            lower[k] = below
+            if more[mine].any():
+                extra = np.zeros(below.shape)
+                extra[at] = more[mine]
+                added[k] = extra
+        return Slopes(tuple(lower), tuple(added), self._flat[rows])
+
+
+class Prover:
+    """Goes through the trees of a certificate.
+
+    Parameters
+    ----------
+    evaluation : of the network
+    rows : of the certificate
+    source : how errors call it
+    deadline : by ``time.monotonic()``
+    """
+
+    def __init__(self, evaluation: Evaluation, rows: Rows, source: str, deadline: float) -> None:
+        self.evaluation, self.rows, self.source, self.deadline = evaluation, rows, source, deadline
+        self.counts = Counts()
+        self._mixtures: dict[tuple[int, int], Mixture] = {}
+        self._chunk = max(1, _AT_ONCE // (sum(n.size for n in evaluation.network.nodes) * 2))
+
+    def derive(self, cells: Cells, rule: int) -> Cells:
+        """Cells with the ranges that a rule leaves."""
+        self._look()
+        self.counts.used(rule, len(cells))
+        return self.evaluation.derive(cells, rule)
+
+    def prove(self, root: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str) -> None:
+        """Raise :class:`ProofError` unless all goals, which each tree has some of, are refuted on all of a root cell."""
+        self._mixtures.clear()
+        everyone = np.arange(len(goals))
+        stack = [(everyone, root.take(np.zeros(len(goals), np.int64)))] if len(goals) else []
+        while stack:
+            node, cells = stack.pop()
+            if len(node) > self._chunk:
+                for at in reversed(range(0, len(node), self._chunk)):
+                    some = np.arange(at, min(at + self._chunk, len(node)))
+                    stack.append((node[some], cells.take(some)))
+                continue
+            self._look()
+            node, cells = self._derived(node, cells, forest)
+            kind = forest.kind[node]
+            if (kind == EMPTY).any():
+                where = int(node[kind == EMPTY][0])
+                raise ProofError(self.source, f"node {where} of {name} is said to be empty and is not")
+            leaf = np.flatnonzero(kind == LEAF)
+            if len(leaf):
+                self._refute(node[leaf], cells.take(leaf), forest, goals, name)
+            split = np.flatnonzero(kind == SPLIT)
+            if len(split):
+                self.counts.splits += len(split)
+                halves = self.halves(cells.take(split), node[split], forest, name)
+                child = forest.child[node[split]]
+                stack.append((np.concatenate([child, child + 1]), halves))
+
+    def _look(self) -> None:
+        if time.monotonic() >= self.deadline:
+            raise ProofError(self.source, "it was not checked to its end within the time limit")
+
+    def _derived(self, node: Index, cells: Cells, forest: Forest) -> tuple[Index, Cells]:
+        """Nodes that are not empty, with the ranges that their rules leave."""
+        # What is empty already stays so, and what stands below it is.
+        node, cells = self._alive(node, cells)
+        rule = forest.rule[node]
+        if not rule.any():
+            return node, cells
+        parts, order = [], []
+        for which in np.unique(rule).tolist():
+            mine = np.flatnonzero(rule == which)
+            part = cells.take(mine)
+            parts.append(self.derive(part, which) if which else part)
+            order.append(mine)
+        return self._alive(node[np.concatenate(order)], Cells.join(parts))
+
+    def _alive(self, node: Index, cells: Cells) -> tuple[Index, Cells]:
+        alive = np.flatnonzero(~cells.empty)
+        self.counts.empty += len(node) - len(alive)
+        return node[alive], cells.take(alive)
+
+    def _refute(self, node: Index, cells: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str) -> None:
+        """Every goal of the tree that a leaf is of, by the row that the leaf has for it."""
+        owner = forest.owner[node]
+        counts = np.array([len(mine) for mine in goals])
+        cell = np.repeat(np.arange(len(node)), counts[owner])
+        within = np.arange(len(cell)) - np.repeat(np.cumsum(counts[owner]) - counts[owner], counts[owner])
+        row = forest.rows[forest.row[node][cell] + within]
+        mine = [goals[o][w] for o, w in zip(owner[cell].tolist(), within.tolist(), strict=True)]
+        number = (np.cumsum(counts) - counts)[owner[cell]] + within
+        value, strict = self.bounds(cells.take(cell), mine, number, row, name)
+        good = (value < 0) | (strict & (value <= 0))
+        if not good.all():
+            at = int(np.flatnonzero(~good)[0])
+            bound = "no bound" if not math.isfinite(value[at]) else f"a bound of {value[at]:.6g}, which is not below 0"
+            raise ProofError(self.source, f"leaf {int(node[cell[at]])} of {name} has {bound}")
+        self.counts.leaves += len(cell)
+        self.counts.given += self.rows.given(row)
+        self.counts.closest = max(self.counts.closest, float(value.max(initial=-math.inf)))
+
+    def bounds(
+        self, cells: Cells, goals: Sequence[Goal], number: Index, row: Integers, name: str
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Upper bounds of what goals ask on as many cells by as many rows, and where 0 is enough."""
+        mixtures = [
+            self._mixture(g, r, goal, name) for g, r, goal in zip(number.tolist(), row.tolist(), goals, strict=True)
+        ]
+        numbers, nodes = self.evaluation.numbers, self.evaluation.network.nodes
+        used = sorted({node for mixture in mixtures for node, _, _ in mixture.coefficients}) or [len(nodes) - 1]
+        coefficients = {node: numbers.load(np.zeros((len(row), nodes[node].size))) for node in used}
+        constant = numbers.load(np.zeros(len(row)))
+        for at, mixture in enumerate(mixtures):
+            constant[at] = numbers.fraction(mixture.constant)
+            for node, feature, c in mixture.coefficients:
+                coefficients[node][at, feature] = numbers.fraction(c)
+        slopes = self.rows.slopes(row)
+        value = self.evaluation.refutations(cells, np.arange(len(row)), Objective(coefficients, constant), slopes)
+        return value, np.array([mixture.strict for mixture in mixtures])
+
+    def _mixture(self, number: int, row: int, goal: Goal, name: str) -> Mixture:
+        known = self._mixtures.get((number, row))
+        if known is None:
+            known = goal.mixed(self.rows.mu[row], int(self.rows.exponent[row]))
+            if known is None:
+                raise ProofError(self.source, f"row {row} weighs constraints that are none of {name}'s")
+            self._mixtures[number, row] = known
+        return known
+
+    def halves(self, cells: Cells, node: Index, forest: Forest, name: str) -> Cells:
+        """The lower halves of cells, then the upper ones."""
+        network = self.evaluation.network
+        sizes = np.array([network.inputs, *network.sizes])
+        relu, feature = forest.relu[node], forest.feature[node]
+        if (relu < 0).any() or (relu >= len(sizes)).any():
+            raise ProofError(self.source, f"a split of {name} names a ReLU that is not there")
+        if (feature < 0).any() or (feature >= sizes[relu]).any():
+            raise ProofError(self.source, f"a split of {name} names a feature that is not there")
+        point = np.ldexp(forest.point[node].astype(np.float64), -forest.exponent[node])
+        low, high = [cells.lower, *cells.low], [cells.upper, *cells.high]
+        twice = np.tile(np.arange(len(node)), 2)
+        low, high = [x[twice] for x in low], [x[twice] for x in high]
+        for k in np.unique(relu).tolist():
+            mine = np.flatnonzero(relu == k)
+            at = mine, feature[mine]
+            high[k][at] = np.minimum(high[k][at], point[mine])
+            at = mine + len(node), feature[mine]
+            low[k][at] = np.maximum(low[k][at], point[mine])
+        doubled = cells.take(twice)
+        return replace(doubled, lower=low[0], upper=high[0], low=tuple(low[1:]), high=tuple(high[1:]))

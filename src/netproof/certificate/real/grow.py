@@ -1,0 +1,377 @@
+"""Trees of a certificate, grown along the record of a search.
+
+Everything is evaluated as the checker does it, by the checker: a node is closed where the checker's own bound closes it. Where
+what a search left does not, better ranges are asked for, and then the cell is split once more.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.certificate.checker.real.bound import BOTH, CROWN, FORMS, Cells, Evaluation, Floats
+from netproof.certificate.checker.real.operators import Array
+from netproof.certificate.checker.real.tree import Goal, Prover, Rows
+from netproof.certificate.real.contents import EMPTY, LEAF, SPLIT, Forest, Integers
+from netproof.certificate.real.rows import Row, RowTable, Wish, arrays_of_rows
+from netproof.errors import NoEvidenceError
+from netproof.result import Refutation, Trace
+
+#: binary digits after the point that are tried, one after the other
+_DIGITS = (3, 6, 10, 16, 24, 40)
+#: cells of which a bound is asked at once
+_BATCH = 512
+#: where a network has more inputs, linear forms cost more than they tell, and boxes are not split
+_FEW_INPUTS = 16
+_FORMS = 64
+#: how often a cell is split beyond what a search did, and how many cells of a part, of boxes and of others
+_BEYOND, _MOST_BEYOND = 14, {True: 20_000, False: 400}
+
+
+@dataclass(eq=False)
+class Claim:
+    """That a goal is refuted somewhere: which, the node of the search's record (None beyond it), what the record says of the node
+    that it comes from, and the row that closes it, -1 until one does."""
+
+    goal: int
+    trace: int | None
+    last: Refutation | None = None
+    row: int = -1
+
+
+@dataclass(eq=False)
+class Seed:
+    """A node to be grown.
+
+    Attributes
+    ----------
+    claims : of all goals that are refuted there
+    open : the features that were open there when ranges were last found
+    sides : the features that were split since, 1 for the upper half and -1 for the lower one
+    beyond : how often it was split without the record
+    kind, rule, split, children : what becomes of it
+    """
+
+    claims: list[Claim]
+    open: Integers
+    sides: dict[int, int]
+    beyond: int = 0
+    kind: int = EMPTY
+    rule: int = 0
+    split: tuple[int, int, float] | None = None
+    children: tuple[Seed, Seed] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Of every weight in a record at which of its goal's constraints it is, and by what the search multiplied that."""
+
+    place: Integers
+    scale: Floats
+
+    def weights(self, recorded: Floats) -> Floats:
+        """Weights of the goal's constraints, all of them together."""
+        weight = np.zeros(int(self.place.max()) + 1)
+        count = min(len(recorded), len(self.place))
+        np.add.at(weight, self.place[:count], recorded[:count] * self.scale[:count])
+        return weight
+
+
+@dataclass(frozen=True, eq=False)
+class Maker:
+    """What trees are grown with: the network in float64, the rows so far and how many weights they have, how errors call
+    what was asked, and a deadline by ``time.monotonic()``."""
+
+    evaluation: Evaluation
+    table: RowTable
+    width: int
+    source: str
+    deadline: float
+
+
+class _Watching(Evaluation):
+    """Remembers the gaps of the last bound, of one row."""
+
+    gaps: list[Floats]
+
+    def _relu(
+        self,
+        k: int,
+        v: Array,
+        ends: Sequence[Floats],
+        given: Floats | None,
+        added: Floats | None,
+        flat: NDArray[np.bool_] | None,
+    ) -> tuple[Array, Array]:
+        low, high = ends[0][0], ends[1][0]
+        is_open = (low < 0) & (high > 0)
+        width = np.where(is_open, high - low, 1.0)
+        self.gaps[k] = np.where(is_open, abs(v[0]) * -low * high / width, 0.0)
+        return super()._relu(k, v, ends, given, added, flat)
+
+
+class Grower:
+    """Grows the trees of one part.
+
+    Parameters
+    ----------
+    maker : what it is grown with
+    goals : of the trees
+    places : for each goal, what the weights of the record are about
+    trace : the record
+    """
+
+    def __init__(self, maker: Maker, goals: Sequence[Goal], places: Sequence[Places], trace: Trace) -> None:
+        self._evaluation, self._table, self._width = maker.evaluation, maker.table, maker.width
+        self._source, self._deadline = maker.source, maker.deadline
+        self._goals, self._places, self._trace = goals, places, trace
+        self._sizes = self._evaluation.network.sizes
+        self._begin = np.cumsum([0, *self._sizes])
+        self._inputs = self._evaluation.network.inputs
+        self.beyond = 0
+
+    def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
+        """Grow trees from their roots; raises :class:`NoEvidenceError` where one does not close."""
+        self._width_of_root = root.upper[0] - root.lower[0]
+        stack = [(list(roots), root.take(np.zeros(len(roots), np.int64)))] if roots else []
+        while stack:
+            seeds, cells = stack.pop()
+            if time.monotonic() >= self._deadline:
+                raise NoEvidenceError(self._source, "writing it takes more time than it may")
+            if len(seeds) > _BATCH:
+                rest = np.arange(_BATCH, len(seeds))
+                stack.append((seeds[_BATCH:], cells.take(rest)))
+                seeds, cells = seeds[:_BATCH], cells.take(np.arange(_BATCH))
+            alive = np.flatnonzero(~cells.empty)
+            seeds, cells = [seeds[i] for i in alive.tolist()], cells.take(alive)
+            at = [i for i, seed in enumerate(seeds) if not self._is_inner(seed)]
+            if at:
+                self._close([seeds[i] for i in at], cells.take(np.array(at)))
+            at = [i for i, seed in enumerate(seeds) if seed.kind == SPLIT or self._is_inner(seed)]
+            if at:
+                stack.append(self._split([seeds[i] for i in at], cells.take(np.array(at))))
+
+    def _is_inner(self, seed: Seed) -> bool:
+        return any(self._is_split(claim) for claim in seed.claims)
+
+    def _is_split(self, claim: Claim) -> bool:
+        return claim.trace is not None and claim.trace not in self._trace.refuted and claim.trace in self._trace.splits
+
+    def _close(self, seeds: list[Seed], cells: Cells) -> None:
+        """Make leaves of seeds, or splits where no bound does."""
+        left = np.arange(len(seeds))
+        for rule in (0, FORMS, BOTH) if self._inputs <= _FORMS else (0, CROWN):
+            wanted = np.array([i for i in left.tolist() if self._starts(seeds[i]) <= rule], np.int64)
+            if not len(wanted):
+                continue
+            mine = cells.take(wanted)
+            mine = self._evaluation.derive(mine, rule) if rule else mine
+            empty = mine.empty
+            for i in wanted[empty].tolist():
+                seeds[i].rule = rule
+            alive = np.flatnonzero(~empty)
+            self._bound([seeds[i] for i in wanted[alive].tolist()], mine.take(alive), rule)
+            closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].kind == LEAF)}
+            left = np.array([i for i in left.tolist() if i not in closed], np.int64)
+            if not len(left):
+                return
+        self._choose([seeds[i] for i in left.tolist()], cells.take(left))
+
+    def _starts(self, seed: Seed) -> int:
+        """The first rule that is worth trying."""
+        if self._inputs > _FORMS:
+            return 0
+        known = {self._trace.ranges.get(claim.trace) for claim in seed.claims if claim.trace is not None}
+        if not known:
+            return FORMS
+        return BOTH if "crown" in known else 0 if known == {None} else FORMS
+
+    def _bound(self, seeds: list[Seed], cells: Cells, rule: int) -> None:
+        """Close seeds by rows that are as short as their bounds allow."""
+        pairs = [(i, claim) for i, seed in enumerate(seeds) for claim in seed.claims]
+        wishes = [self._wishes(seeds[i], claim, cells, i) for i, claim in pairs]
+        for turn in range(max(map(len, wishes), default=0)):
+            for digits in _DIGITS:
+                at = [n for n, (_, claim) in enumerate(pairs) if claim.row < 0 and turn < len(wishes[n])]
+                at = [n for n in at if digits == _DIGITS[0] or not wishes[n][turn].is_plain]
+                if not at:
+                    break
+                rows = [wishes[n][turn].rounded(digits) for n in at]
+                cell = np.array([pairs[n][0] for n in at])
+                value = self._values([pairs[n][1] for n in at], cells.take(cell), rows)
+                for n, row, bound in zip(at, rows, value.tolist(), strict=True):
+                    if bound < 0:
+                        pairs[n][1].row = self._table.number(row)
+        for seed in seeds:
+            if all(claim.row >= 0 for claim in seed.claims):
+                seed.kind, seed.rule = LEAF, rule
+                continue
+            for claim in seed.claims:
+                claim.row = -1
+
+    def _values(self, claims: list[Claim], cells: Cells, rows: list[Row]) -> Floats:
+        # Few rows are different, and of each its mixture is made once for every goal.
+        tried = RowTable()
+        row = np.array([tried.number(one) for one in rows])
+        found = Rows(arrays_of_rows(tried.rows, self._width), self._sizes)
+        prover = Prover(self._evaluation, found, self._source, math.inf)
+        goals = [self._goals[claim.goal] for claim in claims]
+        return prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")[0]
+
+    def _wishes(self, seed: Seed, claim: Claim, cells: Cells, row: int) -> list[Wish]:
+        """What may refute a claim on a cell, the likeliest first."""
+        refutation = None if claim.trace is None else self._trace.refuted.get(claim.trace)
+        refutation = refutation or claim.last
+        plain = [Wish(weight) for weight in self._weights(claim, refutation)]
+        if refutation is None or refutation.slope is None or refutation.added is None:
+            flat = [Wish(wish.weight, flat=True) for wish in plain]
+            return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else [*plain, *flat]
+        weight = plain[0].weight
+        scale = 0.0 if refutation.weight is None else float(self._places[claim.goal].weights(refutation.weight).max())
+        numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added.clip(min=0)
+        if len(numbers) != len(slope):
+            return plain
+        side = np.array([seed.sides.get(int(n), 0) for n in numbers], np.float64)
+        factor = scale if scale > 0 else float((added * abs(side)).max(initial=0.0)) or 1.0
+        added = added * side / factor
+        low = np.concatenate([x[row] for x in cells.low])[numbers]
+        high = np.concatenate([x[row] for x in cells.high])[numbers]
+        rule = (low + high > 0) * 1.0
+        matters = (low < 0) & (high > 0) & (slope != rule) | (added != 0)
+        mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
+        return [*plain[:1], mine] if not (added != 0).any() else [mine]
+
+    def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
+        """Weights of the goal's constraints."""
+        places = self._places[claim.goal]
+        count = int(places.place.max()) + 1
+        singles = [np.eye(count)[i] for i in range(min(count, 8))]
+        others = singles if count == 1 else [*singles, np.ones(count)]
+        if refutation is None or refutation.weight is None:
+            return others
+        weight = places.weights(refutation.weight)
+        weight = weight / weight.max() if weight.max() > 0 else weight
+        # Beyond the record another one may be the one that does not hold.
+        return [weight] if claim.trace is not None else [weight, *(w for w in others if (w != weight).any())]
+
+    def _choose(self, seeds: list[Seed], cells: Cells) -> None:
+        """Splits of seeds that no bound closes, where the record has none."""
+        self.beyond += len(seeds)
+        if self.beyond > _MOST_BEYOND[self._inputs <= _FEW_INPUTS] or any(seed.beyond >= _BEYOND for seed in seeds):
+            raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
+        if self._inputs <= _FEW_INPUTS:
+            width = np.where(self._width_of_root > 0, self._width_of_root, np.inf)
+            feature = ((cells.upper - cells.lower) / width).argmax(1)
+            at = np.arange(len(seeds)), feature
+            point = cells.lower[at] / 2 + cells.upper[at] / 2
+            for seed, one, where in zip(seeds, feature.tolist(), point.tolist(), strict=True):
+                seed.kind, seed.split = SPLIT, (-1, one, where)
+            return
+        gaps = self._gaps(seeds, cells)
+        best = gaps.argmax(1)
+        for row, (seed, number) in enumerate(zip(seeds, best.tolist(), strict=True)):
+            if not gaps[row, number] > 0:
+                raise NoEvidenceError(self._source, "a cell without open features stays open")
+            k = int(np.searchsorted(self._begin, number, side="right")) - 1
+            seed.kind, seed.split = SPLIT, (k, number - int(self._begin[k]), 0.0)
+
+    def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
+        """By how much CROWN's lines miss every open feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
+        watching = _Watching(self._evaluation.network, self._evaluation.numbers)
+        rows = [self._wishes(seed, seed.claims[0], cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
+        prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source, math.inf)
+        found = []
+        for i in range(len(seeds)):
+            watching.gaps = [np.zeros(size) for size in self._sizes]
+            one = np.array([i])
+            prover.bounds(cells.take(one), [self._goals[seeds[i].claims[0].goal]], one, one, "what is watched")
+            found.append(np.concatenate(watching.gaps))
+        return np.stack(found)
+
+    def _split(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
+        """The halves of seeds, the lower ones first."""
+        halves: tuple[list[Seed], list[Seed]] = ([], [])
+        for seed in seeds:
+            known = [claim.trace for claim in seed.claims if claim.trace is not None and self._is_split(claim)]
+            if known:
+                k, feature, point, *_ = self._trace.splits[known[0]]
+                seed.split, seed.kind = (k, feature, point), SPLIT
+            assert seed.split is not None
+            k, feature, _ = seed.split
+            for which, side in enumerate((-1, 1)):
+                claims = [self._half(claim, seed.split, which) for claim in seed.claims]
+                sides = seed.sides if k < 0 else {**seed.sides, int(self._begin[k]) + feature: side}
+                first = claims[0].trace
+                opened = seed.open if first is None else self._trace.open.get(first, seed.open)
+                halves[which].append(Seed(claims, opened, sides, seed.beyond + (not known)))
+            seed.children = halves[0][-1], halves[1][-1]
+        forest = self._forest(seeds)
+        prover = Prover(self._evaluation, Rows(arrays_of_rows([], self._width), self._sizes), self._source, math.inf)
+        return [*halves[0], *halves[1]], prover.halves(cells, np.arange(len(seeds)), forest, "what is made")
+
+    def _half(self, claim: Claim, split: tuple[int, int, float], which: int) -> Claim:
+        """What becomes of a claim in one half of a split."""
+        if claim.trace is None:
+            return Claim(claim.goal, None, claim.last)
+        if self._is_split(claim):
+            k, feature, point, *halves = self._trace.splits[claim.trace]
+            # Where the record splits otherwise its node is still to be split.
+            return Claim(claim.goal, halves[which] if (k, feature, point) == split else claim.trace)
+        # What refuted all of it refutes the half, by ranges of the half.
+        return Claim(claim.goal, None, self._trace.refuted.get(claim.trace, claim.last))
+
+    @staticmethod
+    def _forest(seeds: list[Seed]) -> Forest:
+        """Splits of seeds, as the checker takes them."""
+        splits = [split_of(seed) for seed in seeds]
+        none = np.zeros(len(seeds), np.int64)
+        relu, feature, point, exponent = (np.array(x, np.int64) for x in zip(*splits, strict=True))
+        return Forest(none, none, none, none, none, relu, feature, point, exponent)
+
+
+def split_of(seed: Seed) -> tuple[int, int, int, int]:
+    """A seed's split as entries of arrays."""
+    assert seed.split is not None
+    k, feature, point = seed.split
+    return (k + 1, feature, *dyadic(point))
+
+
+def dyadic(value: float) -> tuple[int, int]:
+    """Whole numbers ``m`` and ``e`` of at least 0 with ``m 2^-e`` equal to a float."""
+    if abs(value) >= 2.0**53:
+        raise NoEvidenceError("a split", "a number is too large for a certificate")
+    numerator, denominator = value.as_integer_ratio()
+    return numerator, denominator.bit_length() - 1
+
+
+def written(roots: Sequence[Seed]) -> dict[str, list[int]]:
+    """The arrays of grown trees, level by level; subtrees of empty cells are left out."""
+    arrays: dict[str, list[int]] = {
+        name: []
+        for name in (
+            "kind", "rule", "leaf_row", "split_relu", "split_feature", "split_point", "split_exponent",
+        )
+    }  # fmt: skip
+    level = list(roots)
+    while level:
+        below: list[Seed] = []
+        for seed in level:
+            arrays["kind"].append(seed.kind)
+            arrays["rule"].append(seed.rule)
+            if seed.kind == LEAF:
+                arrays["leaf_row"].extend(claim.row for claim in seed.claims)
+            elif seed.kind == SPLIT:
+                assert seed.children is not None
+                entries = split_of(seed)
+                for name, value in zip(
+                    ("split_relu", "split_feature", "split_point", "split_exponent"), entries, strict=True
+                ):
+                    arrays[name].append(value)
+                below.extend(seed.children)
+        level = below
+    return arrays

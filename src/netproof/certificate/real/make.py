@@ -1,0 +1,221 @@
+"""Evidence of verdicts about networks of real numbers: certificates, from what a search leaves.
+
+Whoever makes one need not be trusted. What is made here is what the checker's own evaluation accepts: roads of the search that
+leave more than the format can say yet, or ranges that its rules do not come to, end in a :class:`NoEvidenceError`, which says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from netproof.certificate.checker.real.bound import CROWN, FORMS, Cells, Evaluation
+from netproof.certificate.checker.real.check import check_real, root_of
+from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.numbers import Float64
+from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
+from netproof.certificate.checker.real.tree import Case
+from netproof.certificate.real.contents import (
+    EXPONENTS,
+    LIMB,
+    MOST_LIMBS,
+    NAMES,
+    TENS,
+    Integers,
+    RealCertificate,
+    arrays_of,
+)
+from netproof.certificate.real.grow import Claim, Grower, Maker, Places, Seed, written
+from netproof.certificate.real.lemmas import add_lemmas
+from netproof.certificate.real.rows import RowTable, arrays_of_rows
+from netproof.errors import FormatError, NoEvidenceError, ProofError
+from netproof.property import LinearConstraint
+from netproof.query import Query, Question, Result, Verdict
+from netproof.result import Trace
+
+#: where a network has more inputs, no linear forms are carried through it
+_FORMS = 64
+Key = tuple[object, ...]
+
+
+def evidence_of(
+    network: bytes,
+    property_: bytes,
+    question: Question,
+    result: Result,
+    *,
+    producer: str = "",
+    deadline: float = math.inf,
+) -> RealCertificate:
+    """The certificate of a verdict about a network and a property, given by the (decompressed) contents of their files.
+
+    Parameters
+    ----------
+    question, result : what was asked of them, and what :func:`netproof.verify` found, with ``Settings(proofs=True)``
+    deadline : by ``time.monotonic()``
+
+    Raises
+    ------
+    NoEvidenceError : there is none to be written
+    """
+    name = question.name
+    try:
+        asked = read_property(property_, "the property")
+        with np.errstate(all="ignore"):
+            evaluation = Evaluation(read_network(network, asked.inputs, Float64(), "the network"), Float64())
+            if result.verdict is Verdict.SAT and result.witness is not None:
+                claim, arrays = "sat", _witness(result.witness.numbers, name)
+            elif result.verdict is Verdict.UNSAT:
+                claim, arrays = "unsat", _proof(asked, evaluation, question, result, deadline)
+            else:
+                raise NoEvidenceError(name, f"it is '{result.verdict.value}'")
+    except FormatError as error:
+        raise NoEvidenceError(name, f"{error.source} {error.problem}") from None
+    certificate = RealCertificate(
+        hashlib.sha256(network).hexdigest(),
+        hashlib.sha256(property_).hexdigest(),
+        asked.inputs,
+        asked.outputs,
+        "sat" if claim == "sat" else "unsat",
+        arrays,
+        name,
+        producer,
+    )
+    if claim == "sat":
+        try:
+            check_real(certificate, network, property_, source=name)
+        except ProofError as error:
+            raise NoEvidenceError(name, f"over the real numbers {error.problem}") from None
+    return certificate
+
+
+def _witness(numbers: Sequence[Fraction], name: str) -> dict[str, Integers]:
+    limbs: list[int] = []
+    counts, twos, tens = [], [], []
+    for value in numbers:
+        rest, two, ten = value.denominator, 0, 0
+        while rest % 5 == 0:
+            rest, ten = rest // 5, ten + 1
+        while rest % 2 == 0:
+            rest, two = rest // 2, two + 1
+        numerator, before = abs(value.numerator) * 2 ** max(0, ten - two), len(limbs)
+        while numerator:
+            limbs.append((numerator & ((1 << LIMB) - 1)) * (1 if value > 0 else -1))
+            numerator >>= LIMB
+        counts.append(len(limbs) - before)
+        twos.append(max(0, two - ten))
+        tens.append(ten)
+        if rest != 1 or counts[-1] > MOST_LIMBS or ten > TENS or twos[-1] > EXPONENTS:
+            raise NoEvidenceError(name, "the witness has more digits than a certificate holds")
+    return arrays_of(witness=limbs, witness_limbs=counts, witness_two=twos, witness_ten=tens)
+
+
+def _proof(
+    asked: Asked, evaluation: Evaluation, question: Question, result: Result, deadline: float
+) -> dict[str, Integers]:
+    results = [result] if len(question.parts) == 1 else list(result.parts)
+    if len(results) != len(question.parts):
+        raise NoEvidenceError(question.name, "there is no record of every box")
+    known: dict[Key, tuple[Query, Result]] = {}
+    for query, one in zip(question.parts, results, strict=True):
+        if query.part is not None:
+            known[(query.part.box.lower, query.part.box.upper)] = query, one
+    width = max((len(case) for part in asked.parts for case in part.cases), default=1) or 1
+    table = RowTable()
+    arrays: dict[str, list[int]] = {"cases": [], "tree": [], "stages": [], "stage": []}
+    for part in asked.parts:
+        if (part.lower, part.upper) not in known:
+            raise NoEvidenceError(question.name, "the checker reads other boxes in the property than the search did")
+        query, one = known[part.lower, part.upper]
+        if one.trace is None:
+            raise NoEvidenceError(question.name, "the search left no record")
+        made = _Part(part, query, one.trace, Maker(evaluation, table, width, query.name, deadline))
+        for key, values in made.arrays().items():
+            arrays.setdefault(key, []).extend(values)
+    return arrays_of(**arrays, **arrays_of_rows(table.rows, width))
+
+
+class _Part:
+    """One part of a property, and the record of the search on it."""
+
+    def __init__(self, part: Part, query: Query, trace: Trace, maker: Maker) -> None:
+        self._evaluation, self._part, self._trace, self._name = maker.evaluation, part, trace, query.name
+        self._maker = maker
+        if trace.sizes != self._evaluation.network.sizes:
+            raise NoEvidenceError(self._name, "the search worked on a network of other ReLUs than the file's")
+        assert query.part is not None
+        numbers = {_keys(case): number for number, case in enumerate(query.part.condition)}
+        self._cases: list[int] = []
+        self._places: list[Places] = []
+        for case in part.cases:
+            number = numbers.get(_keys(case))
+            if number is None:
+                raise NoEvidenceError(self._name, "the checker reads other cases in the property than the search did")
+            own = [_key(constraint) for constraint in case]
+            self._cases.append(number)
+            places = [own.index(_key(c)) for c in query.part.condition[number]] or [0]
+            # Shorter conjunctions repeat their first constraint.
+            most = max(*map(len, query.part.condition), 1)
+            scales = [_scale(constraint) for constraint in query.part.condition[number]] or [1.0]
+            rest = most - len(places)
+            self._places.append(Places(np.array(places + places[:1] * rest), np.array(scales + scales[:1] * rest)))
+
+    def arrays(self) -> dict[str, list[int]]:
+        """The arrays of the part but for the rows."""
+        cells = root_of(self._evaluation, self._part)
+        arrays: dict[str, list[int]] = {name: [] for name in NAMES if not name.startswith(("witness", "row"))}
+        if any(means != "intervals" for means in self._used()):
+            rules = (FORMS, CROWN) if self._evaluation.network.inputs <= _FORMS else (CROWN,)
+            for rule in rules:
+                cells = self._evaluation.derive(cells, rule)
+                arrays["stage"].append(rule)
+            cells = add_lemmas(self._maker, cells, self._trace.ends, arrays)
+        arrays["cases"], arrays["stages"] = [len(self._cases)], [len(arrays["stage"])]
+        for name, values in self._trees(cells).items():
+            arrays[name] += values
+        return arrays
+
+    def _used(self) -> set[str]:
+        """By what roots are refuted; the empty text for those that are not."""
+        roots = [self._trace.roots.get(case, -1) for case in self._cases]
+        return {self._trace.refuted[root].means if root in self._trace.refuted else "" for root in roots}
+
+    def _trees(self, cells: Cells) -> dict[str, list[int]]:
+        last = len(self._evaluation.network.nodes) - 1
+        goals = [Case(case, last) for case in self._part.cases]
+        seeds: list[Seed] = []
+        trees: list[int] = []
+        together: int | None = None
+        for goal, case in enumerate(self._cases):
+            root = self._trace.roots.get(case)
+            opened = np.zeros(0, np.int64) if root is None else self._trace.open.get(root, np.zeros(0, np.int64))
+            # Cases of which boxes were split are proved box by box, all at once.
+            split = None if root is None or root in self._trace.refuted else self._trace.splits.get(root)
+            joins = split is not None and split[0] < 0
+            if joins and together is not None:
+                seeds[together].claims.append(Claim(goal, root))
+                trees.append(together)
+                continue
+            together = len(seeds) if joins else together
+            trees.append(len(seeds))
+            seeds.append(Seed([Claim(goal, root)], opened, {}))
+        Grower(self._maker, goals, self._places, self._trace).grow(cells, seeds)
+        return {"tree": trees, **written(seeds)}
+
+
+def _keys(case: Sequence[Constraint | LinearConstraint]) -> Key:
+    return tuple(sorted((_key(constraint) for constraint in case), key=repr))
+
+
+def _key(constraint: Constraint | LinearConstraint) -> Key:
+    return constraint.inputs, constraint.outputs, constraint.threshold, constraint.strict
+
+
+def _scale(constraint: LinearConstraint) -> float:
+    """By what a search multiplies a constraint, so that its coefficients are whole (:meth:`netproof.Property.queries`)."""
+    values = [value for _, value in (*constraint.inputs, *constraint.outputs)]
+    return float(math.lcm(*(value.denominator for value in values)))

@@ -1,0 +1,70 @@
+"""The record of a search on a real network in plain numbers."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netproof.bounds.ranges.refine_alpha import SlopedEnds
+from netproof.bounds.region import Region
+from netproof.graph.graph import Graph
+from netproof.result import Ends, Refutation, Trace
+from netproof.search.proofs.journal import Grounds, Journal, Means
+
+
+def trace_of(graph: Graph, journal: Journal) -> Trace:
+    """What a journal about the search on a graph says."""
+    sizes = tuple(graph.nodes[i].size for i in graph.activations)
+    refuted: dict[int, Refutation] = {}
+    for leaves in journal.refuted:
+        for row, node in enumerate(leaves.node.tolist()):
+            refuted[node] = _refutation(leaves.by, row)
+    splits = {}
+    for entry in journal.splits:
+        parts = (entry.node, entry.split.k, entry.split.feature, entry.split.point, entry.lower, entry.upper)
+        for node, *split in zip(*(part.tolist() for part in parts), strict=True):
+            splits[node] = (split[0], split[1], split[2], split[3], split[4])
+    open_features: dict[int, NDArray[np.int64]] = {}
+    for nodes, region in journal.begun:
+        mine = _open(region, 0, sizes)
+        open_features.update((node, mine) for node in nodes.tolist())
+    ranges: dict[int, str] = {}
+    for reduced in journal.reduced:
+        for row, node in enumerate(reduced.node.tolist()):
+            ranges[node] = reduced.by.means.value
+            if reduced.by.means is Means.SPLITS:
+                open_features[node] = _open(reduced.region, row, sizes)
+    common = tuple(means.value for means, _ in journal.common)
+    ends = tuple(_sloped(one, sizes) for one in journal.slopes)
+    return Trace(sizes, dict(journal.roots), splits, refuted, open_features, ranges, common, ends)
+
+
+def _sloped(ends: SlopedEnds, sizes: tuple[int, ...]) -> Ends:
+    begin = itertools.accumulate(sizes, initial=0)
+    numbers = [start + which.numpy() for start, which in zip(begin, ends.open, strict=False)]
+    return Ends(ends.k, ends.feature.numpy(), ends.upper.numpy(), np.concatenate(numbers), ends.slope.numpy())
+
+
+def _refutation(by: Grounds, row: int) -> Refutation:
+    weight = None if by.weight is None else _row(by.weight, row)
+    if by.means is not Means.SIGNS or len(by.s) != 2 or by.s[0] is None or by.s[1] is None:
+        return Refutation(by.means.value, weight)
+    return Refutation(by.means.value, weight, _row(by.s[0], row), _row(by.s[1], row))
+
+
+def _row(part: Tensor, row: int) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = part[row if len(part) > 1 else 0].numpy()
+    return found
+
+
+def _open(region: Region, row: int, sizes: tuple[int, ...]) -> NDArray[np.int64]:
+    """The features that a row of a region leaves open, all activations' one after the other."""
+    begin = itertools.accumulate(sizes, initial=0)
+    parts = [
+        start + np.flatnonzero(((low[row] < 0) & (high[row] > 0)).numpy())
+        for start, low, high in zip(begin, region.range_lower, region.range_upper, strict=False)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts])

@@ -1,0 +1,216 @@
+"""Evidence of real searches on float networks: written, read back, and accepted by the checker in every arithmetic.
+
+And whatever a record says, nothing but what the checker accepts comes of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from netproof import Settings, Verdict
+from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.real.contents import SPLIT
+from netproof.certificate.real.format import decode, encode
+from netproof.certificate.real.make import evidence_of
+from netproof.effort.real import ROUND
+from netproof.errors import NoEvidenceError, ProofError
+from netproof.formats.load import load
+from netproof.formats.vnnlib.read import read_vnnlib
+from netproof.result import Refutation
+from netproof.search.verify import verify
+from soundness.real_evidence import perceptron, property_text, residual, run
+
+
+def asked(tmp_path, network: bytes, property_: bytes):
+    (tmp_path / "n.onnx").write_bytes(network)
+    (tmp_path / "p.vnnlib").write_bytes(property_)
+    return read_vnnlib(tmp_path / "p.vnnlib").question(load(tmp_path / "n.onnx"))
+
+
+def climbed(network: bytes, center: np.ndarray, radius: float, weigh) -> float:
+    """A large value of ``weigh(y)`` on a box: from the best of some corners, input after input."""
+    rng = np.random.default_rng(0)
+    corners = rng.choice([-1.0, 1.0], size=(60, len(center)))
+    best = corners[weigh(run(network, center + radius * corners)).argmax()]
+    for _ in range(2):
+        for i in range(len(center)):
+            tried = np.stack([best, best, best])
+            tried[:, i] = -1.0, 0.0, 1.0
+            best = tried[weigh(run(network, center + radius * tried)).argmax()]
+    return float(weigh(run(network, (center + radius * best)[None]))[0])
+
+
+def close_property(rng, network: bytes, inputs: int, outputs: int, radius: float, beyond: float) -> bytes:
+    """Two cases that hold nowhere, of one constraint and of two, ``beyond`` what is reached in parts of the spread."""
+    center = rng.normal(size=inputs).astype(np.float32).astype(np.float64)
+    spread = float(np.ptp(run(network, center + radius * rng.choice([-1.0, 1.0], size=(60, inputs))), axis=0).max())
+    c = rng.normal(size=(2, outputs)).astype(np.float32).astype(np.float64)
+    c /= abs(c).max()
+    c = np.rint(c * 64) / 64
+    tops = [climbed(network, center, radius, lambda y, row=row: y @ row) for row in c]
+    both = climbed(network, center, radius, lambda y: np.minimum(y @ c[0] - tops[0], y @ c[1] - tops[1]))
+    first = [(tuple(c[0]), tops[0] + beyond * spread)]
+    second = [(tuple(c[i]), tops[i] + both + beyond * spread) for i in range(2)]
+    lower, upper = center - radius, center + radius
+    return property_text(lower.tolist(), upper.tolist(), outputs, [first, second])
+
+
+WAYS = {
+    "root": (lambda rng: (perceptron(rng, (3, 6, 6, 2)), 3, 2), 0.3, 3.0),
+    "boxes": (lambda rng: (perceptron(rng, (2, 8, 8, 8, 2)), 2, 2), 2.0, 0.05),
+    "signs": (lambda rng: (perceptron(rng, (12, 10, 10, 10, 2)), 12, 2), 0.1, 0.1),
+    "residual": (lambda rng: (residual(rng, normalized=False), 32, 2), 0.15, 0.15),
+}
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("way", WAYS)
+def test_evidence_of_searches_is_accepted(way, seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    make, radius, beyond = WAYS[way]
+    network, inputs, outputs = make(rng)
+    property_ = close_property(rng, network, inputs, outputs, radius, beyond)
+    question = asked(tmp_path, network, property_)
+    result = verify(question, Settings(timeout=20.0, proofs=True))
+    if result.verdict is not Verdict.UNSAT:
+        pytest.skip("sampling missed the largest value")
+    made = evidence_of(network, property_, question, result, producer="a test")
+    data = encode(made)
+    assert data == encode(evidence_of(network, property_, question, result, producer="a test"))
+    found = [check_real(decode(data), network, property_, arithmetic=a).counts for a in ("float64", "arb")]
+    if inputs < 4:
+        found.append(check_real(decode(data), network, property_, arithmetic="rational").counts)
+    assert all(counts.leaves == found[0].leaves for counts in found)
+    assert all(abs(counts.closest - found[0].closest) < 1e-6 for counts in found)
+    if way == "boxes":
+        assert found[0].splits > 0 and (made.arrays["split_relu"] == 0).all()
+    if way == "signs" and (made.arrays["kind"] == SPLIT).any():
+        assert (made.arrays["split_relu"] > 0).all() and len(made.arrays["row_slope"])
+
+
+@pytest.mark.parametrize(("way", "seed"), [("signs", 2)])
+def test_slopes_of_ranges_become_lemmas(tmp_path, monkeypatch, way, seed):
+    # With hardly any subproblems before ranges are refined, slopes are found for all of their ends.
+    monkeypatch.setattr("netproof.search.real.rounds.ROUND", replace(ROUND, easy=1))
+    network, property_, question, result = a_search(tmp_path, way, seed)
+    assert result.verdict is Verdict.UNSAT and result.trace is not None and result.trace.ends
+    made = decode(encode(evidence_of(network, property_, question, result)))
+    lemmas = len(made.arrays["lemma_relu"])
+    assert lemmas > 0 and set(made.arrays["lemma_relu"]) <= {2, 3, 4}
+    for arithmetic in ("float64", "arb"):
+        assert check_real(made, network, property_, arithmetic=arithmetic).counts.lemmas == lemmas
+    # An end that is a little further in is not what its row proves.
+    for side in (0, 1):
+        ends, of_side = made.arrays["lemma_end"].copy(), made.arrays["lemma_side"] == side
+        ends[of_side] -= np.where(side, 1, -1) * (1 << made.arrays["lemma_exponent"][of_side].clip(max=50)) // 16
+        if of_side.any():
+            with pytest.raises(ProofError, match="of the lemmas of stage"):
+                check_real(replace(made, arrays={**made.arrays, "lemma_end": ends}), network, property_)
+
+
+def a_search(tmp_path, way="signs", seed=1):
+    rng = np.random.default_rng(seed)
+    make, radius, beyond = WAYS[way]
+    network, inputs, outputs = make(rng)
+    property_ = close_property(rng, network, inputs, outputs, radius, beyond)
+    question = asked(tmp_path, network, property_)
+    return network, property_, question, verify(question, Settings(timeout=20.0, proofs=True))
+
+
+def test_a_record_that_says_too_little_makes_no_evidence(tmp_path, monkeypatch):
+    monkeypatch.setattr("netproof.certificate.real.grow._MOST_BEYOND", {True: 20, False: 20})
+    network, property_, question, result = a_search(tmp_path, "signs", 2)
+    trace = result.trace
+    assert result.verdict is Verdict.UNSAT and trace is not None and len(trace.splits) > 3
+    nothing = np.zeros(0, np.int64)
+    false = {node: Refutation("crown", np.ones(2)) for node in trace.roots.values()}
+    for wrong in (
+        replace(trace, sizes=(3, 4)),
+        replace(trace, splits={}, refuted={}),
+        replace(trace, roots={}),
+        replace(trace, splits={}, refuted=false, open={}),
+        replace(trace, refuted={n: replace(r, weight=np.zeros(2)) for n, r in trace.refuted.items()}),
+        replace(trace, open=dict.fromkeys(trace.open, nothing), splits={}),
+    ):
+        with pytest.raises(NoEvidenceError):
+            evidence_of(network, property_, question, replace(result, trace=wrong))
+    with pytest.raises(NoEvidenceError, match="left no record"):
+        evidence_of(network, property_, question, replace(result, trace=None))
+    with pytest.raises(NoEvidenceError, match="'unknown'"):
+        evidence_of(network, property_, question, replace(result, verdict=Verdict.UNKNOWN))
+    with pytest.raises(NoEvidenceError, match="time"):
+        evidence_of(network, property_, question, result, deadline=0.0)
+
+
+def test_another_property_makes_no_evidence(tmp_path):
+    network, property_, question, result = a_search(tmp_path, "root")
+    assert result.verdict is Verdict.UNSAT
+    text = property_.decode()
+    for other in (
+        f"{text}(assert (<= X_0 1000.0))(assert (or (<= Y_0 1) (<= Y_1 1)))",
+        text.replace("1", "2"),
+        "(check-sat)",
+    ):
+        with pytest.raises(NoEvidenceError):
+            evidence_of(network, other.encode(), question, result)
+
+
+def test_witnesses_become_evidence(tmp_path):
+    rng = np.random.default_rng(0)
+    network = perceptron(rng, (3, 6, 6, 2))
+    y = run(network, np.zeros((1, 3)))[0]
+    property_ = property_text([-0.3] * 3, [0.7] * 3, 2, [[((1.0, 0.0), float(y[0]) - 0.01)]])
+    question = asked(tmp_path, network, property_)
+    result = verify(question, Settings(timeout=60.0))
+    assert result.verdict is Verdict.SAT
+    made = decode(encode(evidence_of(network, property_, question, result)))
+    assert made.claim == "sat"
+    for arithmetic in ("float64", "arb", "rational"):
+        assert check_real(made, network, property_, arithmetic=arithmetic).part == 0
+
+
+def test_a_witness_of_the_runtime_alone_is_none_over_the_real_numbers(tmp_path):
+    # In float32 1 + 2^-30 is 1, so that 1 >= 1 + 2^-30 is met by rounding alone.
+    from soundness.real_evidence import Builder
+
+    made = Builder([1, 1])
+    a = made.node("Gemm", "x", made.constant([[2.0**-30]]), made.constant([1.0]), transB=1)
+    network = made.bytes(made.node("Relu", a))
+    property_ = property_text([-1.0], [-0.5], 1, [[((1.0,), 1.0)]])
+    question = asked(tmp_path, network, property_)
+    result = verify(question, Settings(timeout=20.0, proofs=True))
+    if result.verdict is Verdict.SAT:
+        with pytest.raises(NoEvidenceError, match="over the real numbers"):
+            evidence_of(network, property_, question, result)
+    else:
+        made_ = evidence_of(network, property_, question, result)
+        assert check_real(made_, network, property_, arithmetic="rational").counts.leaves == 1
+
+
+def test_several_boxes_are_proved_one_after_the_other(tmp_path):
+    rng = np.random.default_rng(2)
+    network = perceptron(rng, (2, 8, 8, 2))
+    lines = [
+        "(declare-const X_0 Real)",
+        "(declare-const X_1 Real)",
+        "(declare-const Y_0 Real)",
+        "(declare-const Y_1 Real)",
+    ]
+    y = run(network, rng.uniform(-1, 1, size=(500, 2)))
+    top = float(y[:, 0].max() + 0.1 * np.ptp(y[:, 0]))
+    boxes = [
+        f"(and (>= X_0 {a}) (<= X_0 {a + 1}) (>= X_1 {b}) (<= X_1 {b + 1}) (>= Y_0 {top}))"
+        for a in (-1, 0)
+        for b in (-1, 0)
+    ]
+    property_ = "\n".join([*lines, f"(assert (or {' '.join(boxes)}))"]).encode()
+    question = asked(tmp_path, network, property_)
+    assert len(question.parts) == 4
+    result = verify(question, Settings(timeout=20.0, proofs=True))
+    assert result.verdict is Verdict.UNSAT
+    made = evidence_of(network, property_, question, result)
+    assert made.arrays["cases"].tolist() == [1, 1, 1, 1]
+    assert len(check_real(made, network, property_).asked.parts) == 4
