@@ -235,6 +235,8 @@ def _values_graph(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Tra
     around.ledger.value((total,))
     builder = GraphBuilder(Arithmetic.REAL, (total,))
     translation = Translation(path, builder, file.opset, around, file.types)
+    # What is evaluated in floating point has to be what the file computes, operator by operator.
+    translation.formulas.of_the_reals = False
     begin: dict[str, Value] = {}
     start = 0
     for given, size in zip(file.inputs, sizes, strict=True):
