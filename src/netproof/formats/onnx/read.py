@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 #: operators that hand on all of their operand's values in the same order
 _RENAMING = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
+#: branches of nodes If that are translated
+_MOST_BRANCHES = 256
 #: operators that are networks of their own, step by step
 _UNROLLED = ("GRU", "LSTM", "Loop", "RNN", "Scan")
 
@@ -139,6 +141,8 @@ def network_of(
 def read_deployed(path: Path, runtime: str | None = None) -> Deployed | None:
     """A quantized network with all of its values, None where it is no quantized one; raises as :func:`read_onnx`."""
     data = read_bytes(path, "network file")
+    if is_several(model_of(path, data)):
+        return None
     around = Surroundings(path, Ledger(path.stat().st_size))
     files = parse_onnx(path, data, around.ledger, integers=True)
     return read_quantized(path, data, files, around, runtime) if is_quantized(files) else None
@@ -309,6 +313,7 @@ def _translate_nodes(
     for node in nodes:
         if node.op_type == "If" and node.domain in STANDARD:
             branch = _branch(path, node, value(node.input[0], node), depth)
+            _count_branch(path, branch, translation)
             inner: dict[str, Value] = dict(values)
             known = dict(constants) | {tensor.name: tensor for tensor in branch.initializer}
             given = {name: tensor.data_type for name, tensor in known.items()} | translation.types
@@ -327,6 +332,17 @@ def _translate_nodes(
         operands = [value(name, node) if name else None for name in node.input]
         results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
         values.update(zip(node.output, results, strict=False))
+
+
+def _count_branch(path: Path, branch: onnx.GraphProto, translation: Translation) -> None:
+    """Account for a branch; each costs as much as there are values around it."""
+    translation.branches += 1
+    try:
+        if translation.branches > _MOST_BRANCHES:
+            raise ExhaustedError(f"more than {_MOST_BRANCHES} branches are taken", "export it without branches")
+        translation.ledger.nodes(len(branch.node))
+    except ExhaustedError as no:
+        raise FormatError(path, no.problem, no.hint) from None
 
 
 def _branch(path: Path, node: onnx.NodeProto, condition: Value, depth: int) -> onnx.GraphProto:
