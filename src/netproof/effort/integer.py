@@ -35,7 +35,7 @@ class IntegerEffort:
     ----------
     root_rows : output cases bounded at once at the root
     goal : a bound this far below 0 in floating point is worth the exact evaluation
-    first_alignment : subproblems beyond the root after which alignment is tried; again whenever alignments have taken less than subproblems
+    ahead : subproblems that alignments may be ahead of the search, which they otherwise follow: the first comes at once
     steps, steps_with_envelopes : of alignment that take about as long as a subproblem, without envelopes and with them
     level, level_with_envelopes : subproblems that take about as long as a level of a dive
     long : subproblems after which a search on a box of few points is ended by evaluating all of them
@@ -50,7 +50,7 @@ class IntegerEffort:
 
     root_rows: int = 1024
     goal: float = -0.01
-    first_alignment: float = 12
+    ahead: float = 30
     steps: int = 4
     steps_with_envelopes: int = 20
     level: float = 16
@@ -94,8 +94,8 @@ class IntegerAttackEffort:
     corners : what a step of it may keep in memory
     replayed : and what replaying points may
     align_starts, align_chains : distinct corners that alignment starts from, and chains it runs
-    align_steps, align_doublings : annealing steps of the first rounds, and how often later ones have twice as many
-    align_soft : the share of these after which most rounds end
+    align_steps, align_doublings : annealing steps in which staircases harden in the first round, and how often later rounds have twice as many
+    align_soft : the share of these after which most rounds end: the slower staircases harden, the more often is a witness found early
     roundings, descents, descent_steps : roundings of each real point, points to descend from, and steps
     temperatures : one chain in so many runs at each; which one finds a witness depends on the network
     proposals : of a chain, in each step
@@ -109,8 +109,8 @@ class IntegerAttackEffort:
     replayed: Budget = Budget(256 << 20, whole=True)
     align_starts: int = 8
     align_chains: int = 32
-    align_steps: int = 1000
-    align_doublings: int = 3
+    align_steps: int = 2000
+    align_doublings: int = 2
     align_soft: float = 0.3
     roundings: int = 4
     descents: int = 4

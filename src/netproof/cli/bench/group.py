@@ -11,7 +11,7 @@ from netproof.cli.arguments import options as o
 from netproof.cli.arguments.groups import command_group
 from netproof.cli.bench.export import export
 from netproof.cli.bench.generate import generate
-from netproof.cli.bench.radius import radius
+from netproof.cli.bench.radius import radius, show_radii
 from netproof.cli.bench.scale import scale
 from netproof.cli.bench.table import table
 from netproof.cli.bench.watch import watch
@@ -203,10 +203,15 @@ def show(folder: RunFolderPath, data: o.DataFolder = None, as_json: o.Json = Fal
     It has the form the benchmark's authors use, theirs beside ours. Exits with 1 where a verdict contradicts the published one or an instance failed.
     """
     from netproof.benchmarks.data import DataFolders
+    from netproof.benchmarks.image_radii import is_of_radii
     from netproof.benchmarks.registry import benchmark as find_benchmark
     from netproof.runs.record import RunRecord
 
-    benchmark = find_benchmark(RunRecord.read(folder).benchmark)
+    recorded = RunRecord.read(folder).benchmark
+    if is_of_radii(recorded):
+        show_radii(folder, as_json=as_json)
+        return
+    benchmark = find_benchmark(recorded)
     folders = DataFolders.locate(data)
     published = _published(benchmark, folders)
     _present(benchmark, folders, folder, published, as_json=as_json, whole=True)

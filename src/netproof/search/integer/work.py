@@ -38,16 +38,16 @@ class Work:
 
     @property
     def next_alignment(self) -> AlignmentLength:
-        """Of every three alignments two end while staircases are soft; the next three are twice as long, up to a limit."""
+        """Of every three alignments two end while staircases are soft, of which the second is twice as long; the next three are four
+        times as long, up to a limit."""
         again, number = divmod(self.rounds, 3)
-        hardening = INTEGER_ATTACK.align_steps << min(again, INTEGER_ATTACK.align_doublings)
+        hardening = INTEGER_ATTACK.align_steps << min(2 * again, INTEGER_ATTACK.align_doublings) << (number == 1)
         steps = hardening if number == 2 else int(INTEGER_ATTACK.align_soft * hardening)
         return AlignmentLength(steps, hardening)
 
     def is_time_to_align(self, count: int) -> bool:
-        """Whether, with ``count`` subproblems bounded, alignments have not had more than their part of the work."""
-        done = count - self.root
-        return done >= INTEGER.first_alignment and done >= self.aligned + self._worth(self.next_alignment.steps)
+        """Whether, with ``count`` subproblems bounded, alignments would not have had more than these by then, or little more."""
+        return count - self.root + INTEGER.ahead >= self.aligned + self._worth(self.next_alignment.steps)
 
     def align(self) -> AlignmentLength:
         """Note that the next alignment begins."""
