@@ -21,6 +21,7 @@ from netproof import Brightness, Inputs, Pixels, Settings
 from netproof.formats.tflite.read import read_deployed
 from netproof.formats.tflite.translation import scale_of, zero_of
 from netproof.inference.plan import plan_of
+from netproof.perturbations.asked import image_of
 
 _SEED = 7
 
@@ -101,7 +102,7 @@ def anomaly(data: Path, count: int) -> None:
     plan = plan_of(network.graph, network.lower, network.upper, network.path)
     start, largest, evaluated = time.process_time(), [], 0
     for window in codes[:40]:
-        asked = netproof.perturbations.asked.image_of(network, window)
+        asked = image_of(network, window)
         center = plan.outputs(window[None])[0]
         most = np.zeros(network.outputs, np.int64)
         for rows in Pixels(1, 1).inputs(asked, 1024):

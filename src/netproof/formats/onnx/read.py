@@ -28,6 +28,7 @@ from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
 from netproof.formats.onnx.nodes.integers import as_numbers
 from netproof.formats.onnx.nodes.table import OPERATORS
+from netproof.formats.onnx.nodes.wholes import as_numbers
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
 from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
@@ -235,6 +236,8 @@ def _values_graph(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Tra
     around.ledger.value((total,))
     builder = GraphBuilder(Arithmetic.REAL, (total,))
     translation = Translation(path, builder, file.opset, around, file.types)
+    # What is evaluated in floating point has to be what the file computes, operator by operator.
+    translation.formulas.of_the_reals = False
     begin: dict[str, Value] = {}
     start = 0
     for given, size in zip(file.inputs, sizes, strict=True):
