@@ -26,7 +26,6 @@ from netproof.formats.onnx.container.inner import check_branch
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
-from netproof.formats.onnx.nodes.integers import as_numbers
 from netproof.formats.onnx.nodes.table import OPERATORS
 from netproof.formats.onnx.nodes.wholes import as_numbers
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
