@@ -225,6 +225,7 @@ def test_external_data_beside_the_network(tmp_path):
         ([node("Concat", ["x", "k"], axis=1)], (1, 3), ["cannot be understood"]),
         ([node("Clip", ["x", "one", "zero"])], (1, 3), ["clips to [1, 0]"]),
         ([node("Cast", ["x"], to=10)], (1, 3), ["ONNX type 10, which rounds it"]),
+        ([node("Cast", ["x"], to=3)], (1, 3), ["ONNX type 3, which rounds it"]),
         ([node("Div", ["w", "third"], ["c"]), node("Conv", ["x", "c"])], (1, 3), ["only a constant is known there"]),
         ([node("MaxPool", ["x"], kernel_shape=[9, 9])], (1, 2, 4, 4), ["does not fit"]),
         ([node("MaxPool", ["x"], kernel_shape=[2, 2], pads=[2, 2, 2, 2])], (1, 2, 4, 4), ["does not fit"]),
