@@ -290,3 +290,41 @@ def test_operators_of_whose_evaluation_nothing_is_known_are_refused(tmp_path):
     assert ask_of(tmp_path, text.format("real"), f=path)[1].verdict is Verdict.UNSAT
     with pytest.raises(FormatError, match="operator Softplus, of whose evaluation in float32 nothing is known"):
         ask_of(tmp_path, text.format("float32"), f=path)
+
+
+@pytest.mark.parametrize("operator", ["Sigmoid", "Tanh", "Exp", "Softmax", "Sqrt", "Reciprocal", "Floor", "Sign"])
+def test_onnxruntime_stays_within_the_account(tmp_path, operator):
+    """Function by function, over many ranges: what onnxruntime computes, and the same in 50 digits."""
+    import mpmath
+    import onnxruntime
+
+    from netproof.formats.onnx.read import values_of
+
+    made = many([helper.make_node(operator, ["x"], ["y"])], {"x": (4,)}, {"y": (4,)}, {})
+    data = made.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    graph = values_of(tmp_path / "f.onnx", data, ["y"]).graph
+    generator = np.random.default_rng(4)
+
+    def exactly(x):
+        x = [mpmath.mpf(float(v)) for v in x]
+        if operator == "Softmax":
+            terms = [mpmath.exp(v) for v in x]
+            return [t / sum(terms) for t in terms]
+        function = {
+            "Sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)), "Tanh": mpmath.tanh, "Exp": mpmath.exp, "Sqrt": mpmath.sqrt,
+            "Reciprocal": lambda v: 1 / v, "Floor": mpmath.floor, "Sign": mpmath.sign,
+        }[operator]  # fmt: skip
+        return [function(v) for v in x]
+
+    with mpmath.workdps(50):
+        for scale in (0.01, 1.0, 5.0, 20.0, 60.0):
+            centre = generator.normal(size=4) * scale
+            if operator in ("Sqrt", "Reciprocal"):
+                centre = np.abs(centre) + 0.5
+            low, high = np.float32(centre - 0.1), np.float32(centre + 0.1)
+            off, _ = deviations(graph, torch.from_numpy(low).double(), torch.from_numpy(high).double(), FLOAT32)
+            for _ in range(40):
+                x = np.clip(np.float32(low + generator.random(4) * (high - low)), low, high)
+                for got, meant, bound in zip(session.run(None, {"x": x})[0], exactly(x), off.tolist(), strict=True):
+                    assert abs(mpmath.mpf(float(got)) - meant) <= bound, (x, got, meant, bound)

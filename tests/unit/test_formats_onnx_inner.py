@@ -165,3 +165,21 @@ def test_weights_of_16_bits_in_a_network_of_float32(tmp_path):
                 held = onnx.numpy_helper.to_array(tensor).astype(np.float64)
             x = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
             assert np.array_equal(network.graph.evaluate(x).numpy(), held)
+
+
+def test_too_many_branches(tmp_path):
+    """Each branch is cheap, but looks at all values around it."""
+    made = branching([], {"c": np.array(True), "w": np.arange(3.0)}, THEN, [node("Identity", ["x"], ["out"])])
+    one = made.graph.node[0]
+    for number in range(300):
+        more = made.graph.node.add()
+        more.CopyFrom(one)
+        more.output[0], more.name = f"i{number}", f"branch{number}"
+    made.graph.node.append(helper.make_node("Sum", [f"i{number}" for number in range(300)] + ["y"], ["z"]))
+    made.graph.output[0].name = "z"
+    refused(save(tmp_path / "net.onnx", made), "more than 256 branches are taken")
+
+
+def test_a_large_axis_is_not_interpolated(tmp_path):
+    made = model([node("Resize", ["x", "", "", "s"], mode="linear")], (1, 1, 1 << 22), {"s": np.array([1, 1, 4000])})
+    refused(save(tmp_path / "net.onnx", made), "than can be handled")

@@ -216,7 +216,35 @@ def softmax_in_the_middle(model: Model) -> None:
     model.nodes.insert(2, model.nodes.pop())
 
 
+def nothing_of_nothing(model: Model) -> None:
+    model.nodes[-1].output[0] = "y0"
+    model.node("Identity", [], "y")
+
+
+def sums_of_large_ratio(model: Model) -> None:
+    model.nodes[-1].output[0] = "y0"
+    operands = ["y0", *model.how(1.0, 3), "y0", *model.how(2.0**-30, 3), *model.how(2.0**-21, 5)]
+    model.node("QLinearAdd", operands, "y", MICROSOFT)
+
+
+def products_beyond_32_bits(model: Model) -> None:
+    model.nodes[-1].output[0] = "y0"
+    constant = model.constant(np.full((1, 4), 200, np.uint8))
+    model.node(
+        "QLinearMul", ["y0", *model.how(1.0, 3), constant, *model.how(1e10, 3), *model.how(1e-10, 5)], "y", MICROSOFT
+    )
+
+
+def numbers_beyond_float32(model: Model) -> None:
+    model.nodes[-1].output[0] = "y0"
+    model.node("QLinearLeakyRelu", ["y0", *model.how(3e38, 3), *model.how(1.0, 3)], "y", MICROSOFT)
+
+
 BAD = {
+    "nothing of nothing": (edit(nothing_of_nothing), "operand 0 is missing"),
+    "sums of a large ratio": (edit(sums_of_large_ratio), "2**20 times the scale of the result"),
+    "products beyond 32 bits": (edit(products_beyond_32_bits), "a number beyond 32 bits"),
+    "numbers beyond float32": (edit(numbers_beyond_float32), "numbers beyond float32"),
     "scale 0": (edit(operand("y", 1, np.float32(0))), "its scale (operand 1) is 0, no positive normal"),
     "scale NaN": (edit(operand("y", 1, np.float32("nan"))), "its scale (operand 1)"),
     "scale infinite": (edit(operand("y", 7, np.float32("inf"))), "is inf, no positive normal"),

@@ -93,6 +93,8 @@ def by_window(
 def _product(product: Product, value: Held | Windowed, base: Held) -> Windowed | None:
     known = base.bytes(product.low).reshape(1, *product.shape)
     if isinstance(value, Windowed):
+        if base.numbers.shape[1:] != product.shape:
+            return None  # places of the window are none of this map's: what it takes is seen in another shape
         window, inside = value.window, Held(value.numbers, value.low).bytes(product.low)
     else:
         image = value.bytes(product.low).reshape(-1, *product.shape)
@@ -150,7 +152,7 @@ def _overlaid(known: Tensor, field: Window, inside: Tensor, window: Window) -> T
 
 
 def _total(total: Total, value: Held | Windowed, base: Held, result: Held) -> Held | None:
-    if isinstance(value, Held) or value.low != base.low or not base.is_bytes:
+    if isinstance(value, Held) or value.low != base.low or not base.is_bytes or base.numbers.shape[1] != total.samples:
         return None
     if base.numbers.shape[1] != total.samples:
         return None  # an index map turned the axes
@@ -164,7 +166,7 @@ def _pair(pair: Pair, given: list[Held | Windowed], base: list[Held]) -> Windowe
     if isinstance(first, Held) or isinstance(second, Held):
         return None
     both = first.window.with_(second.window)
-    if any(known.numbers.ndim != 4 for known in base) or both.places > _MOST * base[0].numbers[0, 0].numel():
+    if base[0].numbers.shape != base[1].numbers.shape or both.places > _MOST * base[0].numbers[0, 0].numel():
         return None
     parts = []
     for value, known, low in zip((first, second), base, pair.low, strict=True):

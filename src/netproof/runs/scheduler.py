@@ -12,6 +12,7 @@ M. Rocklin, "Dask: Parallel Computation with Blocked algorithms and Task Schedul
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ _CONNECT, _WORKERS = 10.0, 30.0
 #: shares for each worker, so that none is idle for long at the end; instances in one, at the most
 _SHARES, _LARGEST_SHARE = 8, 32
 #: what says nothing of a task: the connection, or a result that went with its worker
-_PASSING = (OSError, TimeoutError, CancelledError)
+_PASSING = (OSError, TimeoutError, CancelledError, asyncio.CancelledError)
 _AGAIN = "start it again and run the same command again: it resumes"
 
 
@@ -144,7 +145,7 @@ def _ended(future: Future) -> list[Answered] | _Unusable | BaseException | None:
             found: list[Answered] | _Unusable = future.result(timeout=_CONNECT)
             return found
         error: BaseException | None = future.exception(timeout=_CONNECT)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, it is looked at
         return error
     return error
 

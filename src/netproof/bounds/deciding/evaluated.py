@@ -9,7 +9,7 @@ with ``gamma_n = n u / (1 - n u)``, ``u`` the unit roundoff of the type and ``s`
 below it may be kept or set to 0 (Higham, *Accuracy and Stability of Numerical Algorithms*, sections 2.2 and 3.1). A
 piecewise linear activation with slopes of at most ``L`` hands on ``L |e_in|``; of any other one nothing is used but its range
 on ``[v - |e_in|, v + |e_in|]``, and of curves and of weights that a runtime works out itself nothing is known. Functions that are not computed by one operation (exponentials, roots) are taken to be
-within 16 ``u`` of their own size: an assumption about the runtime, the only one here.
+within 16 ``u`` of their own size, sigmoid and tanh within 16 ``u``: an assumption about the runtime, the only one here.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from netproof.operators.activations.curves.curve import Curve
 from netproof.operators.activations.curves.exponentials import Exp, Log
 from netproof.operators.activations.curves.powers import Power
 from netproof.operators.activations.jumps.floor import Floor
+from netproof.operators.activations.jumps.step import Step
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.product import Product
 from netproof.operators.activations.relu import ReLU
@@ -76,8 +77,8 @@ _WHOLE = 2.0**31
 _CURVES = (Exp, Log, Power)
 #: in a normalization, whose variance runtimes compute in several ways, of squares that cancel among others
 _DEVIATION = Power(-0.5)
-#: those that hand on an operand, or change its sign, without rounding
-_EXACT = (ReLU, Abs, Clip)
+#: those that are evaluated without rounding
+_EXACT = (ReLU, Abs, Clip, Step, Floor)
 
 
 def deviations(
@@ -164,7 +165,10 @@ def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, ki
     # Whatever the function is, its value and what is computed of it lie in the same range.
     moved = above - below if slope is None else torch.minimum(slope * off, above - below)
     if isinstance(operator, _EXACT):
-        return moved
+        return torch.where(off == 0, torch.zeros_like(moved), moved)
+    if isinstance(operator, Sigmoid | Tanh):
+        # Runtimes cut their operands off where the function is next to its ends: small values are off by more than their size.
+        size = torch.ones_like(size)
     return moved + _FUNCTION * kind.unit * size + kind.smallest
 
 

@@ -86,7 +86,7 @@ class Translation:
     rounded : operators whose numbers are rounded, by what they were made of
     formulas : what is known of nodes that are functions of one other
     left_out : what was left out at the end, as a graph of its own
-    lifted : how many constants have become nodes of the graph
+    lifted, branches : how many constants have become nodes of the graph, and branches of nodes If were translated
     """
 
     path: Path
@@ -100,6 +100,7 @@ class Translation:
     rounded: dict[Hashable, Operator] = field(default_factory=dict)
     formulas: Formulas = field(default_factory=Formulas)
     lifted: int = 0
+    branches: int = 0
     left_out: Graph | None = None
 
     @property

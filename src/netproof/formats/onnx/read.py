@@ -27,6 +27,7 @@ from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
 from netproof.formats.onnx.nodes.table import OPERATORS
+from netproof.formats.onnx.nodes.wholes import as_numbers
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
 from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 #: operators that hand on all of their operand's values in the same order
 _RENAMING = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
+#: branches of nodes If that are translated
+_MOST_BRANCHES = 256
 #: operators that are networks of their own, step by step
 _UNROLLED = ("GRU", "LSTM", "Loop", "RNN", "Scan")
 
@@ -139,6 +142,8 @@ def network_of(
 def read_deployed(path: Path, runtime: str | None = None) -> Deployed | None:
     """A quantized network with all of its values, None where it is no quantized one; raises as :func:`read_onnx`."""
     data = read_bytes(path, "network file")
+    if is_several(model_of(path, data)):
+        return None
     around = Surroundings(path, Ledger(path.stat().st_size))
     files = parse_onnx(path, data, around.ledger, integers=True)
     return read_quantized(path, data, files, around, runtime) if is_quantized(files) else None
@@ -230,6 +235,8 @@ def _values_graph(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Tra
     around.ledger.value((total,))
     builder = GraphBuilder(Arithmetic.REAL, (total,))
     translation = Translation(path, builder, file.opset, around, file.types)
+    # What is evaluated in floating point has to be what the file computes, operator by operator.
+    translation.formulas.of_the_reals = False
     begin: dict[str, Value] = {}
     start = 0
     for given, size in zip(file.inputs, sizes, strict=True):
@@ -309,6 +316,7 @@ def _translate_nodes(
     for node in nodes:
         if node.op_type == "If" and node.domain in STANDARD:
             branch = _branch(path, node, value(node.input[0], node), depth)
+            _count_branch(path, branch, translation)
             inner: dict[str, Value] = dict(values)
             known = dict(constants) | {tensor.name: tensor for tensor in branch.initializer}
             given = {name: tensor.data_type for name, tensor in known.items()} | translation.types
@@ -327,6 +335,17 @@ def _translate_nodes(
         operands = [value(name, node) if name else None for name in node.input]
         results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
         values.update(zip(node.output, results, strict=False))
+
+
+def _count_branch(path: Path, branch: onnx.GraphProto, translation: Translation) -> None:
+    """Account for a branch; each costs as much as there are values around it."""
+    translation.branches += 1
+    try:
+        if translation.branches > _MOST_BRANCHES:
+            raise ExhaustedError(f"more than {_MOST_BRANCHES} branches are taken", "export it without branches")
+        translation.ledger.nodes(len(branch.node))
+    except ExhaustedError as no:
+        raise FormatError(path, no.problem, no.hint) from None
 
 
 def _branch(path: Path, node: onnx.NodeProto, condition: Value, depth: int) -> onnx.GraphProto:
@@ -380,7 +399,7 @@ def _call(
     if form_of(node.op_type, translation.opset) is None:
         raise FormatError(path, f"{where} is no operator of opset {translation.opset}", "export the network again")
     try:
-        operands = _as_numbers(node, operands, translation)
+        operands = as_numbers(node, operands, translation)
         results = translate(Call(translation, node, name, operands, final))
         results = results if isinstance(results, tuple) else (results,)
         for output, result in zip(node.output, results, strict=False):
@@ -403,74 +422,6 @@ def _known(name: str) -> str:
     if similar:
         return f"known are {', '.join(similar)}, and others (docs/formats.md)"
     return f"{len(OPERATORS)} operators are known (docs/formats.md)"
-
-
-#: ONNX's integer types, and operators that give on integers what they give on the same real numbers
-_INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)
-_ALIKE = frozenset(
-    [
-        "Abs",
-        "Add",
-        "Cast",
-        "Concat",
-        "Equal",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "Greater",
-        "GreaterOrEqual",
-        "Identity",
-        "Less",
-        "LessOrEqual",
-        "Max",
-        "Min",
-        "Neg",
-        "Pad",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceSum",
-        "Reshape",
-        "Sign",
-        "Slice",
-        "Split",
-        "Squeeze",
-        "Sub",
-        "Sum",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-    ]
-)
-
-
-#: those of them whose operands are all of one kind, so that integers which are known become numbers, too
-_ELEMENTWISE = frozenset(
-    ["Add", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Sub", "Sum", "Where"]
-)
-
-
-def _as_numbers(node: onnx.NodeProto, operands: list[Value | None], translation: Translation) -> list[Value | None]:
-    """Operands of which some are integers that depend on the input: numbers here.
-
-    Raises :class:`NodeError` for operators that mean something else for integers than for real numbers: quotients, powers.
-    """
-    kinds = [translation.types.get(name, 0) for name in node.input]
-    if not any(isinstance(v, Variable) and kind in _INTEGERS for v, kind in zip(operands, kinds, strict=True)):
-        return operands
-    if node.op_type not in _ALIKE:
-        raise NodeError("an operand that depends on the input is an integer", "cast it to a float type before")
-    if node.op_type not in _ELEMENTWISE:
-        return operands
-    numbers: list[Value | None] = []
-    for value in operands:
-        if isinstance(value, Constant) and value.array.dtype == np.int64:
-            floats = value.array.astype(np.float64)
-            if bool((np.abs(floats) >= 2.0**53).any()):
-                raise NodeError("an integer beyond 2^53", "export the network with smaller ones")
-            value = Constant(floats)  # noqa: PLW2901 - what it is from here on
-        numbers.append(value)
-    return numbers
 
 
 def _check_constant(translation: Translation, kind: int, constant: Constant) -> None:

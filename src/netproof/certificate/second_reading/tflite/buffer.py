@@ -112,7 +112,10 @@ def opened(data: bytes) -> File:
 def _tensor(table: Fields, buffers: list[NDArray[Any]]) -> Tensor:
     kind = _KINDS.get(table.value(1, "b"), "")
     shape = tuple(int(extent) for extent in table.array(0, "<i4"))
-    raw = buffers[table.value(2, "I")]
+    number = table.value(2, "I")
+    raw = buffers[number]
+    if number == 0 and len(raw):
+        raise UnknownFormError("a constant in the buffer that stands for none")
     quantization = table.below(4)
     scale = np.empty(0, np.float32) if quantization is None else quantization.array(2, "<f4")
     zero = () if quantization is None else tuple(quantization.array(3, "<i8").tolist())

@@ -208,8 +208,14 @@ class _Reader:
     def _reshape(self, operation: Operation, output: Tensor) -> _Value:
         value = self._values[operation.inputs[0]]
         _equal(value.tensor, output)
-        if value.tensor.size != output.size:
-            raise UnknownFormError("a reshape to another size")
+        # Runtimes differ in whether they take this shape or the one of the result.
+        if self._tensor(operation, 1) is not None:
+            data = self._constant(operation, 1, "<i4").data
+            asked = [] if data is None else data.tolist()
+        else:
+            asked = [] if operation.options is None else operation.options.array(0, "<i4").tolist()
+        if value.tensor.size != output.size or _completed(asked, output.size) != output.shape:
+            raise UnknownFormError("a reshape to another shape than that of its result")
         return _Value(value.part, output, value.order)
 
     def _sum(self, operation: Operation, output: Tensor) -> _Value:
@@ -293,6 +299,12 @@ class _Windows:
 def _first(shape: tuple[int, ...]) -> _Order:
     found: _Order = np.arange(math.prod(shape)).reshape(shape).transpose(0, 3, 1, 2).reshape(-1)
     return found
+
+
+def _completed(shape: list[int], size: int) -> tuple[int, ...]:
+    """A shape one of whose extents may be left open, as -1."""
+    known = math.prod(extent for extent in shape if extent != -1)
+    return tuple(extent if extent != -1 else size // max(1, known) for extent in shape)
 
 
 def _flat(image: object) -> Floats:

@@ -72,7 +72,7 @@ class Fusing:
 
 
 def _is_nothing(node: onnx.NodeProto) -> bool:
-    return node.op_type in NOTHING and node.domain in STANDARD
+    return node.op_type in NOTHING and node.domain in STANDARD and bool(node.input) and bool(node.output)
 
 
 def is_without_effect(clip: tuple[float, float], how: Quantization) -> bool:
@@ -80,7 +80,8 @@ def is_without_effect(clip: tuple[float, float], how: Quantization) -> bool:
 
     It allows for a difference of float32's epsilon; what lies so near is refused (:class:`NodeError`).
     """
-    low, high = (float(np.float32(end - how.zero) * how.scale) for end in how.ends)
+    with np.errstate(over="ignore"):
+        low, high = (float(np.float32(end - how.zero) * how.scale) for end in how.ends)
     excess = max(clip[0] - low, high - clip[1])
     if 0 < excess <= _EPSILON:
         raise NodeError(

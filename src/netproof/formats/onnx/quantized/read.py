@@ -57,6 +57,7 @@ QUANTIZED = ("QuantizeLinear", *qoperators.OPERATORS, "QLinearSoftmax")
 _MICROSOFT = "com.microsoft"
 #: what is known of constants alone: the arithmetic of shapes
 _OF_CONSTANTS: dict[str, Translate] = {**onnx_arithmetic.OPERATORS, **onnx_shapes.OPERATORS}
+_NEWEST_OPSET = 21
 #: scales of a float softmax above this give the largest operand a larger share than all smaller ones
 _LEAST_STEP = 2.0**-16
 
@@ -131,7 +132,8 @@ class Reader:
         try:
             call = moving.RecordingCall(self.translation, node, node.output[0], operands, final=False)
             self._check_form(node, call)
-            return self._translated(node, call)
+            with np.errstate(all="ignore"):  # what is no number is refused where it would count
+                return self._translated(node, call)
         except (NodeError, ExhaustedError) as refusal:
             raise FormatError(self._path, f"{self.where(node, operands)}: {refusal.problem}", refusal.hint) from None
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
@@ -366,6 +368,12 @@ def read_quantized(
     file = files[-1]
     if len(files) > 1:
         raise FormatError(path, "states several opsets", "export it for one")
+    if file.opset > _NEWEST_OPSET:
+        raise FormatError(
+            path,
+            f"uses opset {file.opset}; quantized networks are read up to {_NEWEST_OPSET}, with which onnxruntime was compared",
+            "export it for one of these",
+        )
     if locations(file.tensors):
         raise FormatError(
             path, "keeps numbers in other files", "save it as one file, which evidence can name by its hash"

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import torch
 
+from netproof.errors import FormatError
 from netproof.formats.onnx.container.file import model_of
 from netproof.formats.onnx.read import network_of
 from netproof.formats.onnx.tensors import type_name
 from netproof.formats.vnnlib.formulas import And, Atom, Bounds, Clock, Formula, Or, parts_of
-from netproof.formats.vnnlib.second.boxes import always, classes, equal_elements, map_elements, tighten
-from netproof.formats.vnnlib.second.declarations import Comparison, Connective, Kind, Statement, Variable
+from netproof.formats.vnnlib.second.boxes import always, classes, equal_elements, map_elements, tighten, without_ends
+from netproof.formats.vnnlib.second.declarations import ELEMENT_TYPES, Comparison, Connective, Kind, Statement, Variable
 from netproof.formats.vnnlib.second.declarations import Formula as StatedFormula
-from netproof.formats.vnnlib.second.files import Model, check_types, read_models, with_outputs
+from netproof.formats.vnnlib.second.files import Model, check_types, read_integers, read_models, with_outputs
 from netproof.formats.vnnlib.second.product import Product, monomials_of, side_by_side
 from netproof.formats.vnnlib.second.read import read_statement
 from netproof.formats.vnnlib.second.stated import StatedQuery
@@ -49,7 +50,7 @@ class AskedQuery:
     stored: dict[str, int]
 
 
-def read_question(path: Path, files: Mapping[str, Path], *, deadline: float | None = None) -> AskedQuery:
+def read_query(path: Path, files: Mapping[str, Path], *, deadline: float | None = None) -> AskedQuery:
     """Read a query and the models of the networks that it names.
 
     Raises
@@ -78,6 +79,8 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
     """
     clock = Clock(statement.path, deadline)
     arithmetic = arithmetic_of(statement)
+    if arithmetic == "integer":
+        return _ask_about_integers(statement, files, clock)
     models = read_models(statement, files)
     if arithmetic != "real":
         check_types(models, arithmetic)
@@ -92,7 +95,7 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
     clock.look()
     bounds = inputs.bounds(formulas, product, implied=arithmetic == "real")
     shares = _shares(models) if arithmetic == "real" else frozenset()
-    atoms = [product_formula(formula, product, shares) for formula in formulas]
+    atoms = [product_formula(formula, product, shares) for formula in without_ends(formulas, inputs.is_end)]
     parts = parts_of(None, statement.path, inputs.label, len(inputs.elements), bounds, atoms, clock)
     members = tuple(_member(model, inputs.number) for model in models)
     stated = StatedQuery(statement, inputs.number, arithmetic)
@@ -118,6 +121,26 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
     types = {v.name: given.type or 1 for m in models for v, given in zip(m.results, m.values.results, strict=True)}
     types |= {v.name: given.type for m in models for v, given in zip(m.inputs, m.values.inputs, strict=True)}
     return AskedQuery(network, question, stated, types)
+
+
+def _ask_about_integers(statement: Statement, files: Mapping[str, Path], clock: Clock) -> AskedQuery:
+    """A query about a network of integers, exactly: boxes of whole numbers, constraints on outputs."""
+    network = read_integers(statement, files)
+    inputs = _Inputs(statement, merged=False)
+    if any(len(monomial) > 1 for monomial in monomials_of(statement.formulas)):
+        raise FormatError(statement.path, "multiplies integers, which is not done yet", "state it without products")
+    (output,) = statement.networks[0].of(Kind.OUTPUT)
+    product = Product.of_one(network.graph, output, inputs.number)
+    bounds = inputs.bounds(statement.formulas, product, implied=False)
+    for number, (low, high) in enumerate(zip(network.lower.tolist(), network.upper.tolist(), strict=True)):
+        bounds.raise_lower(number, Fraction(int(low)), output.at)
+        bounds.lower_upper(number, Fraction(int(high)), output.at)
+    rest = without_ends(statement.formulas, inputs.is_end)
+    atoms = [product_formula(formula, product, frozenset()) for formula in rest]
+    parts = parts_of(None, statement.path, inputs.label, network.inputs, bounds, atoms, clock)
+    question = Property(statement.path, network.inputs, network.outputs, parts)
+    stored = {variable.name: ELEMENT_TYPES[variable.type] for variable in statement.variables}
+    return AskedQuery(network, question, StatedQuery(statement, inputs.number, "real"), stored)
 
 
 def _ends_in_softmax(models: Sequence[Model], inputs: _Inputs, formulas: Sequence[StatedFormula]) -> Network | None:
@@ -148,13 +171,14 @@ class _Inputs:
     place : for every element the one that stands for it
     """
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, statement: Statement, *, merged: bool = True) -> None:
         self._variables = statement.variables
         given = [False] * statement.elements
         for variable in self._variables:
             if variable.kind is Kind.INPUT:
                 given[variable.first : variable.first + variable.size] = [True] * variable.size
-        pairs = [pair for pair in equal_elements(always(statement.formulas)) if given[pair[0]] and given[pair[1]]]
+        equal = equal_elements(always(statement.formulas)) if merged else []
+        pairs = [pair for pair in equal if given[pair[0]] and given[pair[1]]]
         self.place = classes(statement.elements, pairs) if pairs else list(range(statement.elements))
         self.elements = [
             element for element, is_input in enumerate(given) if is_input and self.place[element] == element
@@ -172,6 +196,15 @@ class _Inputs:
             place, index = divmod(place, extent)
             indices.append(str(index))
         return f"{variable.name}[{','.join(reversed(indices))}]" if indices else variable.name
+
+    def is_end(self, comparison: Comparison) -> bool:
+        """Whether a comparison says nothing but an end of an input, which :meth:`bounds` takes note of."""
+        terms = [monomial for monomial in comparison.polynomial if monomial]
+        return (
+            not comparison.strict and len(terms) == len(terms[0]) == 1 and self.number[terms[0][0]] >= 0
+            if terms
+            else False
+        )
 
     def bounds(self, formulas: Sequence[StatedFormula], product: Product, *, implied: bool) -> Bounds:
         """What is stated of single inputs in any case; and what is ``implied`` for them by comparisons of several.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +36,9 @@ NOTHING = ("Identity", "Dropout")
 class RecordingCall(Call):
     """A call that keeps the operators it makes, by node."""
 
-    made: dict[int, Affine]
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.made: dict[int, Affine] = {}
 
     def add(self, operator: Operator, operands: tuple[int, ...], shape: Shape, part: str = "") -> Variable:
         variable = super().add(operator, operands, shape, part)
