@@ -6,10 +6,15 @@ import numpy as np
 import onnx
 import pytest
 
+from netproof.certificate.checker.real import bound, tree
+from netproof.certificate.checker.real.bound import BOTH, Evaluation
 from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import read_property
+from netproof.certificate.real.contents import FORMS, LEAF, SPLIT
 from netproof.errors import FormatError, ProofError
-from soundness.real_evidence import Builder, certificate, property_text, run
+from soundness.real_evidence import Builder, certificate, perceptron, property_text, run
 
 DECLARED = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))(assert (>= Y_0 5))"
 
@@ -125,3 +130,71 @@ def test_words_that_readers_take_for_different_things(text, problem):
 
 def test_a_question_that_ends_is_read():
     assert len(read_property((DECLARED + "(check-sat)(get-model)(exit)").encode(), "p").parts) == 1
+
+
+def full_tree(depth: int) -> dict[str, list[int]]:
+    """Splits of one input in halves, and a row for each leaf."""
+    splits, leaves = 2**depth - 1, 2**depth
+    points = [(2 * i + 1) * 2 ** (depth - level - 1) for level in range(depth) for i in range(2**level)]
+    return {
+        "kind": [SPLIT] * splits + [LEAF] * leaves,
+        "rule": [0] * (splits + leaves),
+        "split_relu": [0] * splits,
+        "split_feature": [0] * splits,
+        "split_point": points,
+        "split_exponent": [depth] * splits,
+        "leaf_row": [0] * leaves,
+    }
+
+
+def test_trees_that_are_made_to_fill_the_memory_are_refused(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)]])
+    evidence = certificate(network, property_, 1, 1, **full_tree(8))
+    assert check_real(evidence, network, property_).counts.leaves == 256
+    monkeypatch.setattr(tree, "_ENOUGH", 2000)
+    monkeypatch.setattr(tree, "_AT_ONCE", 1000)
+    # Fewer at once, and the same is proved.
+    assert check_real(evidence, network, property_).counts.leaves == 256
+    monkeypatch.setattr(tree, "_MOST", 3000)
+    with pytest.raises(ProofError, match="more memory"):
+        check_real(evidence, network, property_)
+
+
+def test_linear_forms_that_are_made_to_fill_the_memory_are_refused(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)]])
+    evidence = certificate(network, property_, 1, 1, stages=[1], stage=[FORMS])
+    assert check_real(evidence, network, property_).counts.rules
+    monkeypatch.setattr(tree, "_FORMS", 2)
+    with pytest.raises(ProofError, match="more memory"):
+        check_real(evidence, network, property_)
+
+
+def test_linear_forms_of_few_cells_at_a_time_are_those_of_all(monkeypatch):
+    rng = np.random.default_rng(3)
+    evaluation = Evaluation(read_network(perceptron(rng), 3, Float64(), "n"), Float64())
+    roots = [evaluation.root(c - 0.1, c + 0.1) for c in rng.normal(size=(5, 3))]
+    cells = type(roots[0]).join(roots)
+    whole = evaluation.derive(cells, BOTH)
+    monkeypatch.setattr(bound, "_FORMS", 2 * 3 * sum(node.size for node in evaluation.network.nodes))
+    parts = evaluation.derive(cells, BOTH)
+    for a, b in zip((*whole.low, *whole.high), (*parts.low, *parts.high), strict=True):
+        assert np.allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_leaf_of_many_cases_is_proved_in_parts(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0]])))
+    cases = [[((1.0,), 2.0 + i)] for i in range(9)]
+    property_ = property_text([0.0], [1.0], 1, cases)
+    evidence = certificate(network, property_, 1, 1, cases=[9], tree=[0] * 9, leaf_row=[0] * 9)
+    monkeypatch.setattr(tree, "_AT_ONCE", 8)
+    assert check_real(evidence, network, property_).counts.leaves == 9
+    # The last of them has a witness.
+    property_ = property_text([0.0], [1.0], 1, [*cases[:8], [((1.0,), 1.0)]])
+    evidence = certificate(network, property_, 1, 1, cases=[9], tree=[0] * 9, leaf_row=[0] * 9)
+    with pytest.raises(ProofError, match="leaf 0"):
+        check_real(evidence, network, property_)
