@@ -91,6 +91,17 @@ def test_operands_and_shapes_that_operators_do_not_have_are_refused():
     refused_network(renamed(made.bytes(made.node("MatMul", "x", made.constant([[2.0]]))), change))
 
 
+def test_a_first_dimension_is_a_batch_only_where_it_is_open():
+    # Of two rows of three a transposition makes three rows of two: nothing that one row alone says anything about.
+    for first, is_read in ((0, True), (1, True), (2, False)):
+        made = Builder([first, 3])
+        network = made.bytes(made.node("Add", made.node("Transpose", "x"), made.constant([[1.0], [2.0], [3.0]])))
+        if is_read:
+            assert read_network(network, 3, Float64(), "network").outputs == 3
+        else:
+            refused_network(network, 3, 3)
+
+
 def test_networks_that_are_made_to_fill_the_memory_are_refused():
     made = Builder([1, 1, 1, 1])
     wide = made.node("Conv", "x", made.constant(np.ones((1, 1, 1, 1))), pads=[1 << 18] * 4, strides=[1 << 19] * 2)

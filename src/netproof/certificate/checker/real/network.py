@@ -85,7 +85,7 @@ class _Value:
 def read_network(data: bytes, inputs: int, numbers: Numbers, source: str) -> RealNetwork:
     """The network in the bytes of an ONNX file, asked about by ``inputs`` numbers.
 
-    Where the file's input has another first dimension than fits, that is a batch, of which one is meant.
+    Where the file leaves the first dimension of the input open, that is a batch, of which one is meant.
 
     Raises
     ------
@@ -163,8 +163,6 @@ class _Reader:
             dims[0] = 1
         if any(d <= 0 for d in dims):
             raise UnknownError("an input of unknown size")
-        if math.prod(dims) != self._inputs and dims:
-            dims[0] = 1
         if math.prod(dims) != self._inputs or self._inputs > _WIDEST:
             raise UnknownError(f"it takes another number of inputs than {self._inputs}")
         return tuple(dims)
