@@ -139,6 +139,14 @@ def test_words_that_readers_take_for_different_things(text, problem):
         read_property((DECLARED + text).encode(), "p")
 
 
+def test_boxes_that_are_made_to_fill_the_memory_are_refused():
+    # Some hundred kilobytes that ask about 10,000 boxes of 10,000 inputs each.
+    declared = "".join(f"(declare-const X_{i} Real)" for i in range(10000)) + "(declare-const Y_0 Real)"
+    boxes = "(assert (or " + "".join(f"(<= X_0 {i})" for i in range(10000)) + "))"
+    with pytest.raises(FormatError, match="so many boxes"):
+        read_property((declared + boxes).encode(), "p")
+
+
 def test_a_question_that_ends_is_read():
     assert len(read_property((DECLARED + "(check-sat)(get-model)(exit)").encode(), "p").parts) == 1
 
