@@ -7,6 +7,7 @@
 # make campaign-float   the engine of float networks against sampling, HiGHS and rational arithmetic, with hostile
 #                       questions (ARGS="--parts questions"); resumable, hours
 #                       in full, NETPROOF_DATA names the published data (ARGS="--parts random --stop-after 600")
+# make campaign-certificates   certificates of false claims about float networks, and damaged ones, against the checker
 # make campaign-runtimes   networks as deployed against LiteRT and TensorFlow Lite Micro, bit for bit; minutes
 #                       (ARGS="--inputs 1000 --files 500"), NETPROOF_DATA names the real networks
 # make mutants   which small changes of the code does no test notice? resumable, hours in full
@@ -35,7 +36,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo benchmark-demo test campaign campaign-float mutants queries coverage package lint docs format clean
+.PHONY: install demo benchmark-demo test campaign campaign-float campaign-certificates mutants queries coverage package lint docs format clean
 
 install: $(STAMP)
 
@@ -67,6 +68,9 @@ campaign: $(STAMP)
 
 campaign-float: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/float_campaign.py $(ARGS)
+
+campaign-certificates: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/differential/evidence_campaign.py $(ARGS)
 
 campaign-runtimes: $(STAMP)
 	@cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m differential.runtime_campaign $(ARGS)

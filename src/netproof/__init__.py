@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from netproof.formats.load import load
     from netproof.formats.torch_module import from_torch
     from netproof.formats.vnnlib.read import read_vnnlib
+    from netproof.formats.vnnlib.second.ask import AskedQuery, read_query
     from netproof.local_robustness import robustness
     from netproof.network import Network
     from netproof.perturbations.asked import SetQuery, robustness_to
@@ -55,6 +56,7 @@ __all__ = [
     "Agreed",
     "Agreement",
     "Answers",
+    "AskedQuery",
     "Brightness",
     "Bundle",
     "Certificate",
@@ -92,6 +94,7 @@ __all__ = [
     "from_torch",
     "largest_radius",
     "load",
+    "read_query",
     "read_vnnlib",
     "robustness",
     "robustness_to",
@@ -105,6 +108,7 @@ _HOME = {
     "Agreed": "netproof.agreement.decide",
     "Agreement": "netproof.agreement.joined",
     "Answers": "netproof.search.answers",
+    "AskedQuery": "netproof.formats.vnnlib.second.ask",
     "Brightness": "netproof.perturbations.levels",
     "Bundle": "netproof.certificate.bundle",
     "Certificate": "netproof.certificate.contents",
@@ -141,6 +145,7 @@ _HOME = {
     "from_torch": "netproof.formats.torch_module",
     "largest_radius": "netproof.search.radius",
     "load": "netproof.formats.load",
+    "read_query": "netproof.formats.vnnlib.second.ask",
     "read_vnnlib": "netproof.formats.vnnlib.read",
     "robustness": "netproof.local_robustness",
     "robustness_to": "netproof.perturbations.asked",

@@ -96,6 +96,14 @@ class Network:
     left_out: Graph | None = None
 
     @property
+    def computed_by(self) -> str:
+        """By whose rule the integers are, in words; empty where there is one only."""
+        if not self.runtime:
+            return ""
+        others = "; on some processors it may compute others (netproof inspect)" if self.processors else ""
+        return f"integers as '{self.runtime}' computes them{others}"
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of the input as the file has it, a batch axis of 1 included where there is one."""
         return self.graph.input.shape

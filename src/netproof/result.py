@@ -81,6 +81,25 @@ class Refutation:
 
 
 @dataclass(frozen=True, eq=False)
+class Ends:
+    """By which slopes ends of ranges of a network of real numbers were bounded.
+
+    Attributes
+    ----------
+    k : the activation
+    feature, upper : ``[N]``, the feature, and whether the upper end
+    open : ``[m]``, the features that were open, all activations' one after the other
+    slope : ``[N, m]`` float32, of their lower lines
+    """
+
+    k: int
+    feature: NDArray[np.int64]
+    upper: NDArray[np.bool_]
+    open: NDArray[np.int64]
+    slope: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
     """The record of the search on one query about a network of real numbers, in plain numbers: what evidence is made from.
 
@@ -95,6 +114,7 @@ class Trace:
     open : where ranges were found, from a node on, the features that these leave open
     ranges : by what ranges were found at nodes, by the name of the last means
     common : by what ranges of the whole box were found, one after the other
+    ends : those of them of which it is recorded how, one layer after the other
     """
 
     sizes: tuple[int, ...]
@@ -104,6 +124,7 @@ class Trace:
     open: Mapping[int, NDArray[np.int64]]
     ranges: Mapping[int, str]
     common: tuple[str, ...]
+    ends: tuple[Ends, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,6 +85,14 @@ def _matrix(maker: Maker) -> None:
     maker.shape = (1, channels, height, height)
 
 
+def _attention(maker: Maker) -> None:
+    """Means weighted by shares that add up to 1."""
+    _, channels, height, _ = maker.shape
+    turned = maker.add("Transpose", _other(maker), perm=[0, 1, 3, 2])
+    maker.value = maker.add("MatMul", maker.add("Softmax", maker.value, axis=3), turned)
+    maker.shape = (1, channels, height, height)
+
+
 def _small(maker: Maker) -> str:
     """The value, no larger than 2 in magnitude."""
     return maker.add("Clip", maker.value, maker.scalar(-2.0), maker.scalar(2.0))
@@ -128,5 +136,10 @@ _ELEMENTWISE: dict[str, Callable[[Maker], str]] = {
     "softmax": lambda maker: maker.add("Softmax", maker.value, axis=maker.pick(1, 3)),
     "square": lambda maker: maker.add("Pow", _small(maker), maker.scalar(maker.pick(2.0, 3.0))),
 }
-_RESHAPING: dict[str, Callable[[Maker], None]] = {"blocks": _blocks, "matrix": _matrix, "resized": _resized}
+_RESHAPING: dict[str, Callable[[Maker], None]] = {
+    "attention": _attention,
+    "blocks": _blocks,
+    "matrix": _matrix,
+    "resized": _resized,
+}
 KINDS = ("conv", "curve", "gate", "product", *_ELEMENTWISE, *_RESHAPING)

@@ -31,7 +31,7 @@ class RandomQuantized:
         self.rng = np.random.default_rng([seed, form == "qdq"])
         self.form = form
         # onnxruntime on x86 fuses chains of int8 alone; a few are tried.
-        self.kind = "int8" if self.rng.random() < (0.5 if form == "qoperator" else 0.25) else "uint8"
+        self.kind = "int8" if self.rng.random() < (0.5 if form == "qoperator" else 0.4) else "uint8"
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, np.ndarray] = {}
         self.count = 0
@@ -91,14 +91,25 @@ class RandomQuantized:
             return self.dequantized[tensor.name]
         name = self.name("f")
         self.nodes.append(
-            helper.make_node("DequantizeLinear", [tensor.name, *self.pair(tensor.scale, tensor.zero)], [name])
+            helper.make_node(
+                "DequantizeLinear", [self.handed_on(tensor.name), *self.pair(tensor.scale, tensor.zero)], [name]
+            )
         )
-        self.dequantized[tensor.name] = name
+        self.dequantized[tensor.name] = name = self.handed_on(name)
         return name
+
+    def handed_on(self, value: str) -> str:
+        """A value, now and then behind an operator that does nothing."""
+        if self.rng.random() < 0.9:
+            return value
+        self.nodes.append(helper.make_node("Identity", [value], [self.name("i")]))
+        return str(self.nodes[-1].output[0])
 
     def quantize(self, value: str, tensor: Tensor) -> Tensor:
         self.nodes.append(
-            helper.make_node("QuantizeLinear", [value, *self.pair(tensor.scale, tensor.zero)], [tensor.name])
+            helper.make_node(
+                "QuantizeLinear", [self.handed_on(value), *self.pair(tensor.scale, tensor.zero)], [tensor.name]
+            )
         )
         return tensor
 
@@ -143,6 +154,18 @@ class RandomQuantized:
             )
         else:
             self.nodes.append(helper.make_node("Identity", [last.name], ["y"]))
+
+        # By nodes that give nothing to the output onnxruntime decides what it fuses, too.
+        if self.kind == "int8" or self.rng.random() < 0.5:
+            self._prune()
+
+    def _prune(self) -> None:
+        wanted, kept = {"y"}, []
+        for node in reversed(self.nodes):
+            if node.output[0] in wanted:
+                wanted.update(node.input)
+                kept.append(node)
+        self.nodes = kept[::-1]
 
     def _weights(self, shape: tuple[int, ...], axis: int, channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rng = self.rng

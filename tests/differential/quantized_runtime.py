@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.evaluate import evaluate
 from netproof.formats.onnx.quantized.installed import outputs_of_installed, values_of_installed
-from netproof.formats.onnx.quantized.read import Deployed
 
 
 def mixed_codes(deployed: Deployed, count: int, seed: int) -> np.ndarray:

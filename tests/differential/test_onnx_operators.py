@@ -281,6 +281,15 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "softmax-one": ((4, 1), one("Softmax")),
     "logsoftmax-rows": ((2, 4), one("LogSoftmax")),
     "softmax-inside": ((1, 4), two(node("Softmax", ["x"], ["s"]), node("MatMul", ["s", "w"]), w=floats(4, 3))),
+    "attention": (
+        (1, 3, 4),
+        two(
+            node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+            node("MatMul", ["x", "t"], ["q"]),
+            node("Softmax", ["q"], ["p"]),
+            node("MatMul", ["p", "x"]),
+        ),
+    ),
     "layernorm": ((2, 3, 4), norm("LayerNormalization", 4)),
     "layernorm-axis": ((2, 3, 4), norm("LayerNormalization", 3, 4, axis=1, epsilon=0.1)),
     "layernorm-no-bias": ((2, 3, 4), norm("LayerNormalization", 4, bias=False)),
@@ -567,8 +576,8 @@ def test_operator_agrees_with_onnxruntime(name, tmp_path):
 
 def test_every_known_operator_is_tried():
     tried = {made.op_type for _, (nodes, _, _) in CASES.values() for made in nodes}
-    # A size only ever folds. It has unit tests.
-    assert set(OPERATORS) - tried == {"Size"}
+    # A size only ever folds, and so do weights of integers. They have unit tests.
+    assert set(OPERATORS) - tried == {"Size", "DequantizeLinear"}
 
 
 @pytest.mark.parametrize(("name", "operator"), [
@@ -581,3 +590,18 @@ def test_gates_are_one_function(name, operator, tmp_path):
     names = [n.operator.name for n in network.graph.nodes]
     assert operator in names and "product" not in names
     assert len(names) <= 3
+
+
+def test_what_shares_have_in_common_does_not_vary(tmp_path):
+    """Means of two numbers that are equal: whatever the shares are, bounds know the mean."""
+    import torch
+
+    from netproof.bounds.region import box_region, node_intervals
+
+    nodes = [node("Softmax", ["x"], ["p"]), node("Slice", ["x", "s", "e"], ["one"]), node("Mul", ["one", "z"], ["zero"]),
+             node("Add", ["zero", "c"], ["v"]), node("MatMul", ["p", "v"])]  # fmt: skip
+    constants = {"s": ints(0, 0), "e": ints(2, 1), "z": np.array(0.0), "c": np.array([[5.0], [5.0]])}
+    network = assert_agrees(save(tmp_path / "net.onnx", model(nodes, (2, 2), constants)), random_inputs((2, 2)))
+    box = box_region(network.graph, -torch.ones(1, 4).double(), torch.ones(1, 4).double())
+    low, high = node_intervals(network.graph, box)[-1]
+    assert float((low - 5).abs().max()) < 1e-9 and float((high - 5).abs().max()) < 1e-9

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from differential.quantized_maker import RandomQuantized
 from differential.quantized_runtime import mismatches, mixed_codes
 from netproof.errors import InputError
+from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.evaluate import evaluate
 from netproof.formats.onnx.quantized.installed import outputs_of_installed
-from netproof.formats.onnx.quantized.read import Deployed
 from netproof.formats.onnx.quantized.rules import arithmetic
 from netproof.formats.onnx.read import read_deployed
 from quantized_models import MICROSOFT, Model, dense

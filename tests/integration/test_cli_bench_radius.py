@@ -113,6 +113,10 @@ def test_more_images_go_on_where_fewer_ended(cli, near, tmp_path):
     lines = (out / "distribution.csv").read_text().splitlines()
     assert lines[0] == "radius,exact,robust,vulnerable,open"
     assert [int(line.split(",")[1]) for line in lines[1:]] == [level["exact"] for level in document["levels"]]
+    shown = cli("bench", "show", out)
+    assert shown.code == 0 and shown.out.splitlines()[0].startswith("radius  images")
+    assert "7 images: " in shown.out and json.loads(cli("bench", "show", out, "--json").out)["images"] == 7
+    assert cli("bench", "watch", out, "--once").out.startswith("7 answered (")
     # a certificate that is wanted now and is not there is a reason to ask again
     again = cli("bench", "radius", near.network, *files, "--samples", "1", "--certificates", tmp_path / "certificates")
     assert again.code == 0 and "1 images to answer" in again.err and len(rows_of(out)) == 7
@@ -275,6 +279,9 @@ def test_the_plot(cli, near, tmp_path):
     for name, start in (("p.png", b"\x89PNG"), ("p.svg", b"<?xml"), ("p.pdf", b"%PDF")):
         assert cli(*asked, "--plot", out / name).code == 0
         assert (out / name).read_bytes().startswith(start)
+    # an image without a radius is no reason to draw nothing
+    nothing = ["bench", "radius", "qnn-mnist", "--data", near.folder, "--out", out, "--samples", "3"]
+    assert cli(*nothing, "--plot", out / "none.png").code == 0 and (out / "none.png").is_file()
     again = (out / "p.svg").read_bytes()
     (out / "p.svg").unlink()
     assert cli(*asked, "--plot", out / "p.svg").code == 0

@@ -76,7 +76,8 @@ def test_robust_and_verify_name_the_rule(cli, files):
     lines += [f"(assert (>= X_{i} 0))\n(assert (<= X_{i} 255))" for i in range(6)] + ["(assert (>= Y_0 90))"]
     files["p.vnnlib"].write_text("\n".join(lines))
     done = cli("verify", files["qoperator.onnx"], files["p.vnnlib"])
-    assert done.code == 0 and done.out.startswith("sat") and "integers as 'onnxruntime' computes them" in done.out
+    assert done.code == 0 and done.out.startswith("sat")
+    assert "integers as 'onnxruntime' computes them; on some processors it may compute others" in done.out
 
 
 @pytest.mark.parametrize("command", ["inspect", "evaluate"])

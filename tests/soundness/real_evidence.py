@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.numbers import Rational
 from netproof.certificate.real.contents import LEAF, RealCertificate, arrays_of
 
 
@@ -152,3 +154,29 @@ def run(network: bytes, x: np.ndarray) -> np.ndarray:
 
 def loaded(network: bytes) -> onnx.ModelProto:
     return onnx.load_model_from_string(network)
+
+
+def chain(weights, biases, dtype=np.float64) -> bytes:
+    """Matrices one after the other with ReLUs in between."""
+    made = Builder([1, len(weights[0][0])], dtype=dtype)
+    at = "x"
+    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        at = made.node("Gemm", at, made.constant(weight), made.constant(bias), transB=1)
+        if number < len(weights) - 1:
+            at = made.node("Relu", at)
+    return made.bytes(at)
+
+
+def values_of(network: bytes, x) -> list[Fraction]:
+    """The outputs at a float input, exactly."""
+    numbers = Rational()
+    model = read_network(network, len(x), numbers, "network")
+    values = [numbers.load(np.array([x]))]
+    for node in model.nodes[1:]:
+        parts = [values[i] for i in node.operands]
+        if node.operator is None:
+            values.append(np.maximum(parts[0], 0))
+            continue
+        value = node.operator.forward(*parts)
+        values.append(value if node.operator.offset is None else value + node.operator.offset)
+    return [Fraction(v) for v in values[-1][0]]

@@ -297,3 +297,24 @@ def test_where_envelopes_do_not_apply() -> None:
             refused += layer is None
             assert layer is None or at.graph.activation(at.graph.activations[0]).step is not None
     assert refused > 10
+
+
+@seeds
+def test_a_second_schedule_goes_on_where_the_first_ended(seed: int) -> None:
+    random = np.random.default_rng([31, seed])
+    first, second = Schedule(20, 0.5, 0.93, 1.0), Schedule(20, 0.05, 0.95, 1.0)
+    for _ in range(6):
+        at, box = shared_situation(random)
+        relaxation, objective = Relaxation(at.graph, at.region), random_objective(random, at)
+        start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
+        s = [torch.zeros_like(r) if m is None else m for m, r in zip(start.s, at.region.range_lower, strict=True)]
+        prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
+        once = improve(relaxation, box, objective, prices, s, [first])
+        twice = improve(relaxation, box, objective, prices, s, [first, second])
+        done = once.value < first.goal
+        assert torch.equal(twice.value[done], once.value[done])
+        assert torch.equal(twice.prices.units[done], once.prices.units[done])
+        # Prices are stored with few digits, and begin with those.
+        assert (twice.value <= once.value + 1e-6 * (1 + once.value.abs())).all()
+        exact, _ = evaluate_envelopes_exact(relaxation, box, objective, twice.s, twice.prices.values(torch.float64))
+        assert (exact.value.numpy() >= at.largest(objective)).all()

@@ -234,3 +234,97 @@ def test_types_that_are_not_those_of_the_file(tmp_path):
     ):
         with pytest.raises(FormatError, match=words):
             ask_of(tmp_path, head.format(kind) + box, f=file)
+
+
+def test_products_and_curves_hand_on_what_they_get():
+    """Factors that are off already: ``(x + y) (x - y)``, its exponential and its reciprocal, in float32 step by step."""
+    from netproof.operators.activations.curves.exponentials import Exp
+    from netproof.operators.activations.curves.gates import Gelu
+    from netproof.operators.activations.curves.powers import Power
+    from netproof.operators.activations.product import Product
+    from netproof.operators.affine.block_linear import BlockLinear
+
+    f = np.float32
+    steps = {
+        "product": lambda p: p,
+        "exp": lambda p: f(np.exp(p)),
+        "reciprocal": lambda p: f(1) / p,
+        "square": lambda p: p * p,
+    }
+    curves = {"product": None, "exp": Exp(), "reciprocal": Power(-1.0), "square": Power(2.0)}
+    random = np.random.default_rng(8)
+    for name, curve in curves.items():
+        builder = GraphBuilder(Arithmetic.REAL, (2,))
+        both = Linear(torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64), torch.zeros(2, dtype=torch.float64))
+        node = builder.add("both", both, builder.input)
+        node = builder.add("pair", Product(), node)
+        halves = torch.full((1, 1, 2), 0.5, dtype=torch.float64)
+        node = builder.add("one", BlockLinear(halves, 1, (1,)), node)
+        if curve is not None:
+            builder.add("curve", curve, node)
+        graph = builder.build()
+        low, high = torch.tensor([2.0, 0.5], dtype=torch.float64), torch.tensor([2.5, 1.0], dtype=torch.float64)
+        off, size = deviations(graph, low, high, FLOAT32)
+        assert 0 < float(off[0]) < 1e-3 * max(1.0, float(size[0]))
+        for _ in range(300):
+            x, y = (low.numpy() + random.random(2) * (high - low).numpy()).astype(f)
+            computed = steps[name](f(f(x + y) * f(x - y)))
+            meant = float(graph.evaluate(torch.tensor([float(x), float(y)], dtype=torch.float64))[0])
+            assert abs(meant - float(computed)) <= float(off[0]) * (1 + 1e-9), name
+            assert abs(meant) <= float(size[0])
+        # The error of one factor alone, times the other: what a missing cross term would not have.
+        assert float(off[0]) > (2e-7 if name != "reciprocal" else 1e-8)
+    builder = GraphBuilder(Arithmetic.REAL, (1,))
+    builder.add("gate", Gelu(), builder.input)
+    x = torch.tensor([1.0], dtype=torch.float64)
+    assert deviations(builder.build(), x, x, FLOAT32)[0].tolist() == [float("inf")]
+
+
+def test_operators_of_whose_evaluation_nothing_is_known_are_refused(tmp_path):
+    from netproof.errors import FormatError
+
+    made = many([helper.make_node("Softplus", ["x"], ["y"])], {"x": (1,)}, {"y": (1,)}, {})
+    path = tmp_path / "softplus.onnx"
+    path.write_bytes(made.SerializeToString())
+    text = "(declare-network f (declare-input X {0} [1]) (declare-output Y {0} [1]))(assert (and (>= X[0] 0.0) (<= X[0] 1.0) (>= Y[0] 9.0)))"
+    assert ask_of(tmp_path, text.format("real"), f=path)[1].verdict is Verdict.UNSAT
+    with pytest.raises(FormatError, match="operator Softplus, of whose evaluation in float32 nothing is known"):
+        ask_of(tmp_path, text.format("float32"), f=path)
+
+
+@pytest.mark.parametrize("operator", ["Sigmoid", "Tanh", "Exp", "Softmax", "Sqrt", "Reciprocal", "Floor", "Sign"])
+def test_onnxruntime_stays_within_the_account(tmp_path, operator):
+    """Function by function, over many ranges: what onnxruntime computes, and the same in 50 digits."""
+    import mpmath
+    import onnxruntime
+
+    from netproof.formats.onnx.read import values_of
+
+    made = many([helper.make_node(operator, ["x"], ["y"])], {"x": (4,)}, {"y": (4,)}, {})
+    data = made.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    graph = values_of(tmp_path / "f.onnx", data, ["y"]).graph
+    generator = np.random.default_rng(4)
+
+    def exactly(x):
+        x = [mpmath.mpf(float(v)) for v in x]
+        if operator == "Softmax":
+            terms = [mpmath.exp(v) for v in x]
+            return [t / sum(terms) for t in terms]
+        function = {
+            "Sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)), "Tanh": mpmath.tanh, "Exp": mpmath.exp, "Sqrt": mpmath.sqrt,
+            "Reciprocal": lambda v: 1 / v, "Floor": mpmath.floor, "Sign": mpmath.sign,
+        }[operator]  # fmt: skip
+        return [function(v) for v in x]
+
+    with mpmath.workdps(50):
+        for scale in (0.01, 1.0, 5.0, 20.0, 60.0):
+            centre = generator.normal(size=4) * scale
+            if operator in ("Sqrt", "Reciprocal"):
+                centre = np.abs(centre) + 0.5
+            low, high = np.float32(centre - 0.1), np.float32(centre + 0.1)
+            off, _ = deviations(graph, torch.from_numpy(low).double(), torch.from_numpy(high).double(), FLOAT32)
+            for _ in range(40):
+                x = np.clip(np.float32(low + generator.random(4) * (high - low)), low, high)
+                for got, meant, bound in zip(session.run(None, {"x": x})[0], exactly(x), off.tolist(), strict=True):
+                    assert abs(mpmath.mpf(float(got)) - meant) <= bound, (x, got, meant, bound)

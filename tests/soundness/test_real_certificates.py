@@ -17,7 +17,6 @@ import pytest
 from netproof.certificate.checker.real.bound import Evaluation
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.network import read_network
-from netproof.certificate.checker.real.numbers import Rational
 from netproof.certificate.container import pack, unpack
 from netproof.certificate.real.contents import (
     BOTH,
@@ -33,24 +32,9 @@ from netproof.certificate.real.contents import (
 )
 from netproof.certificate.real.format import VERSION, decode, encode
 from netproof.errors import CertificateError, FormatError, InputError, NetproofError, ProofError
-from soundness.real_evidence import Builder, certificate, perceptron, property_text
+from soundness.real_evidence import Builder, certificate, perceptron, property_text, values_of
 
 ARITHMETICS = ("float64", "arb", "rational")
-
-
-def values_at(network: bytes, x) -> list[Fraction]:
-    """The outputs at a float input, exactly."""
-    numbers = Rational()
-    model = read_network(network, len(x), numbers, "network")
-    values = [numbers.load(np.array([x]))]
-    for node in model.nodes[1:]:
-        parts = [values[i] for i in node.operands]
-        if node.operator is None:
-            values.append(np.maximum(parts[0], 0))
-            continue
-        value = node.operator.forward(*parts)
-        values.append(value if node.operator.offset is None else value + node.operator.offset)
-    return [Fraction(v) for v in values[-1][0]]
 
 
 def refused(made, network, property_, arithmetic="float64", match=None):
@@ -220,7 +204,7 @@ def hard_touch(seed: int, *, spread: float, dtype=np.float32):
     rng = np.random.default_rng(seed)
     network = perceptron(rng, (3, 5, 5, 1), spread=spread, dtype=dtype)
     x = (rng.normal(size=3) * 10.0 ** rng.integers(-2, 3)).astype(np.float32).astype(np.float64)
-    (y,) = values_at(network, x.tolist())
+    (y,) = values_of(network, x.tolist())
     return network, x, y
 
 
@@ -273,7 +257,7 @@ def test_no_multipliers_refute_what_has_a_witness():
         network = perceptron(rng, (2, 4, 4, 1), spread=(0.0, 6.0)[seed % 2])
         center = rng.normal(size=2).astype(np.float32).astype(np.float64)
         corners = center + 0.125 * np.array([[a, b] for a in (-1, 1) for b in (-1, 1)])
-        y = max(values_at(network, corner.tolist())[0] for corner in corners)
+        y = max(values_of(network, corner.tolist())[0] for corner in corners)
         property_ = at_point(center, y, reach=0.125)
         width = 8
         best, value = rng.normal(size=(2, width)) * 0.1, np.inf
@@ -383,7 +367,7 @@ def test_entries_changed_by_chance_neither_crash_nor_prove_anything_false():
     network, property_, made = two_cases()
     accepted(made, network, property_)
     # The same certificate of a property that has a witness: whatever is changed, it must not be accepted.
-    (y0, y1) = values_at(network, [0.25, 0.25])
+    (y0, y1) = values_of(network, [0.25, 0.25])
     false = property_text(
         [0.0, 0.0],
         [0.5, 0.5],

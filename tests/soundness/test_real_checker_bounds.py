@@ -15,7 +15,7 @@ from netproof.certificate.checker.real.bound import BOTH, CROWN, FORMS, INTERVAL
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Ball, Float64, Rational, above, gamma
 from netproof.certificate.checker.real.operators import Convolution, Dense, Scale, Select, Sum, Windows
-from soundness.real_evidence import Builder, perceptron, residual, run
+from soundness.real_evidence import chain, perceptron, residual, run
 
 
 def network_of(data: bytes, inputs: int, numbers=None):
@@ -180,17 +180,6 @@ def test_balls_hold_the_rational_bounds():
         assert all(Fraction(t) >= x for t, x in zip(top.tolist(), exact.tolist(), strict=True))
         near = Rational().upper(exact, np.zeros(5))
         assert np.allclose(top, near, rtol=1e-14, atol=0)
-
-
-def chain(weights, biases, dtype=np.float64) -> bytes:
-    """Matrices one after the other with ReLUs in between."""
-    made = Builder([1, len(weights[0][0])], dtype=dtype)
-    at = "x"
-    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        at = made.node("Gemm", at, made.constant(weight), made.constant(bias), transB=1)
-        if number < len(weights) - 1:
-            at = made.node("Relu", at)
-    return made.bytes(at)
 
 
 @pytest.mark.parametrize("tiny", [1e-310, 5e-324, 1e-160])

@@ -15,7 +15,8 @@ from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.real.contents import SPLIT
 from netproof.certificate.real.format import decode, encode
 from netproof.certificate.real.make import evidence_of
-from netproof.errors import NoEvidenceError
+from netproof.effort.real import ROUND
+from netproof.errors import NoEvidenceError, ProofError
 from netproof.formats.load import load
 from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.result import Refutation
@@ -90,6 +91,26 @@ def test_evidence_of_searches_is_accepted(way, seed, tmp_path):
         assert (made.arrays["split_relu"] > 0).all() and len(made.arrays["row_slope"])
 
 
+@pytest.mark.parametrize(("way", "seed"), [("signs", 2)])
+def test_slopes_of_ranges_become_lemmas(tmp_path, monkeypatch, way, seed):
+    # With hardly any subproblems before ranges are refined, slopes are found for all of their ends.
+    monkeypatch.setattr("netproof.search.real.rounds.ROUND", replace(ROUND, easy=1))
+    network, property_, question, result = a_search(tmp_path, way, seed)
+    assert result.verdict is Verdict.UNSAT and result.trace is not None and result.trace.ends
+    made = decode(encode(evidence_of(network, property_, question, result)))
+    lemmas = len(made.arrays["lemma_relu"])
+    assert lemmas > 0 and set(made.arrays["lemma_relu"]) <= {2, 3, 4}
+    for arithmetic in ("float64", "arb"):
+        assert check_real(made, network, property_, arithmetic=arithmetic).counts.lemmas == lemmas
+    # An end that is a little further in is not what its row proves.
+    for side in (0, 1):
+        ends, of_side = made.arrays["lemma_end"].copy(), made.arrays["lemma_side"] == side
+        ends[of_side] -= np.where(side, 1, -1) * (1 << made.arrays["lemma_exponent"][of_side].clip(max=50)) // 16
+        if of_side.any():
+            with pytest.raises(ProofError, match="of the lemmas of stage"):
+                check_real(replace(made, arrays={**made.arrays, "lemma_end": ends}), network, property_)
+
+
 def a_search(tmp_path, way="signs", seed=1):
     rng = np.random.default_rng(seed)
     make, radius, beyond = WAYS[way]
@@ -99,7 +120,8 @@ def a_search(tmp_path, way="signs", seed=1):
     return network, property_, question, verify(question, Settings(timeout=20.0, proofs=True))
 
 
-def test_a_record_that_says_too_little_makes_no_evidence(tmp_path):
+def test_a_record_that_says_too_little_makes_no_evidence(tmp_path, monkeypatch):
+    monkeypatch.setattr("netproof.certificate.real.grow._MOST_BEYOND", {True: 20, False: 20})
     network, property_, question, result = a_search(tmp_path, "signs", 2)
     trace = result.trace
     assert result.verdict is Verdict.UNSAT and trace is not None and len(trace.splits) > 3

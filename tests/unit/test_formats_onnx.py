@@ -385,7 +385,7 @@ def test_inputs_and_outputs_that_are_of_no_use(tmp_path):
     refused(save(tmp_path / "net.onnx", none), "has 0 outputs")
     integer = perceptron()
     integer.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
-    refused(save(tmp_path / "net.onnx", integer), "no tensor of float32, float64, uint8 or int8")
+    refused(save(tmp_path / "net.onnx", integer), "no tensor of float32, float16, float64, uint8 or int8")
     shapeless = perceptron()
     shapeless.graph.input[0].type.tensor_type.ClearField("shape")
     refused(save(tmp_path / "net.onnx", shapeless), "has no shape")

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 
 import netproof
 from netproof.errors import InputError
+from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.evaluate import evaluate
-from netproof.formats.onnx.quantized.read import Deployed
 from netproof.formats.onnx.read import read_deployed
 from onnx_models import assert_agrees
 from quantized_models import MICROSOFT, Model, dense
@@ -216,7 +216,35 @@ def softmax_in_the_middle(model: Model) -> None:
     model.nodes.insert(2, model.nodes.pop())
 
 
+def nothing_of_nothing(model: Model) -> None:
+    model.nodes[-1].output[0] = "y0"
+    model.node("Identity", [], "y")
+
+
+def sums_of_large_ratio(model: Model) -> None:
+    model.nodes[-1].output[0] = "y0"
+    operands = ["y0", *model.how(1.0, 3), "y0", *model.how(2.0**-30, 3), *model.how(2.0**-21, 5)]
+    model.node("QLinearAdd", operands, "y", MICROSOFT)
+
+
+def products_beyond_32_bits(model: Model) -> None:
+    model.nodes[-1].output[0] = "y0"
+    constant = model.constant(np.full((1, 4), 200, np.uint8))
+    model.node(
+        "QLinearMul", ["y0", *model.how(1.0, 3), constant, *model.how(1e10, 3), *model.how(1e-10, 5)], "y", MICROSOFT
+    )
+
+
+def numbers_beyond_float32(model: Model) -> None:
+    model.nodes[-1].output[0] = "y0"
+    model.node("QLinearLeakyRelu", ["y0", *model.how(3e38, 3), *model.how(1.0, 3)], "y", MICROSOFT)
+
+
 BAD = {
+    "nothing of nothing": (edit(nothing_of_nothing), "operand 0 is missing"),
+    "sums of a large ratio": (edit(sums_of_large_ratio), "2**20 times the scale of the result"),
+    "products beyond 32 bits": (edit(products_beyond_32_bits), "a number beyond 32 bits"),
+    "numbers beyond float32": (edit(numbers_beyond_float32), "numbers beyond float32"),
     "scale 0": (edit(operand("y", 1, np.float32(0))), "its scale (operand 1) is 0, no positive normal"),
     "scale NaN": (edit(operand("y", 1, np.float32("nan"))), "its scale (operand 1)"),
     "scale infinite": (edit(operand("y", 7, np.float32("inf"))), "is inf, no positive normal"),
@@ -292,6 +320,16 @@ def test_what_onnxruntime_does_not_fuse(tmp_path):
     taken = dense(form="qdq")
     taken.node("Neg", ["f"], "unused")
     refused(taken.save(tmp_path / "n.onnx"), "taken by something else as well")
+    taken = dense(form="qdq", kind="int8")
+    taken.node("Neg", ["d"], "unused")
+    refused(taken.save(tmp_path / "n.onnx"), "a file with nodes that its output does not depend on")
+    near = dense(form="qdq")
+    for number in (1, 2):
+        near.nodes[-number].input[2] = near.constant(np.uint8(0))
+    near.node("Clip", ["f", near.constant(np.float32(1e-7))], "r")
+    next(node for node in near.nodes if node.output[0] == "p").input[0] = "r"
+    near.nodes.insert(5, near.nodes.pop())
+    refused(near.save(tmp_path / "n.onnx"), "by less than float32's epsilon")
     flat = dense(form="qdq")
     flat.node("Flatten", ["d"], "flat")
     next(node for node in flat.nodes if node.op_type == "Gemm").input[0] = "flat"

@@ -252,6 +252,8 @@ def no_quantizer_first(model: QonnxModel) -> None:
 
 
 BAD = {
+    "an attribute with a line end": (attribute("y", **{"a\nb": 1}), "the attribute 'a?b'"),
+    "weights of no axis": (kind("m", "Conv"), "known are one to three axes"),
     "scale 0": (operand("y", 1, 0), "its scale (operand 1)"),
     "scale NaN": (operand("y", 1, np.nan), "its scale (operand 1)"),
     "scale negative": (operand("y", 1, -1), "its scale (operand 1)"),

@@ -19,11 +19,13 @@ from netproof.formats.tflite.read import read_deployed
 from netproof.formats.tflite.rules.products import ProductScales
 from netproof.formats.tflite.rules.runtime import RUNTIMES as RULES
 from netproof.formats.tflite.staircases import staircase_between
+from netproof.inference import plan as plans
 from netproof.inference import products
 from netproof.inference.lines import Factor, factor_of, levels_of, line_of
 from netproof.inference.plan import Plan
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.linear import Linear
+from tflite_files import TFLiteFile
 
 DATA = os.environ.get("NETPROOF_DATA")
 #: those on which the graph itself is quick; make campaign-runtimes has all
@@ -73,6 +75,69 @@ def test_random_onnx_networks(form, tmp_path):
         rng = np.random.default_rng(seed)
         x = rng.integers(int(network.lower.min()), int(network.upper.max()) + 1, (8, network.inputs))
         assert np.array_equal(plan.outputs(x), network.graph.evaluate(torch.from_numpy(x.astype(float))).numpy()), seed
+
+
+def residual(seed: int) -> bytes:
+    """Convolutions with a skip connection, two of them with strides, a sum over all places, a linear layer."""
+    rng, file = np.random.default_rng(seed), TFLiteFile()
+    x = file.tensor((1, 9, 8, 2), 1 / 256, -128)
+    shapes = [(9, 8), (9, 8), (5, 4), (3, 2)]
+    made = [file.tensor((1, *shape, 4), 1 / 32, -128) for shape in shapes]
+    added, pooled, flat = (file.tensor(shape, 1 / 32, -128) for shape in ((1, 9, 8, 4), (1, 1, 1, 4), (1, 4)))
+    scores = file.tensor((1, 3), 1 / 8, 5)
+
+    def convolve(given: int, channels: int, result: int, step: int) -> None:
+        weight = rng.integers(-127, 128, (4, 3, 3, channels)).astype(np.int8)
+        bias = file.constant(rng.integers(-900, 900, 4).astype(np.int32), 1 / 2**14)
+        kernel = file.constant(weight, rng.uniform(0.001, 0.01, 4).astype(np.float32))
+        options = {0: ("b", 0), 1: ("i", step), 2: ("i", step), 3: ("b", 1), 4: ("i", 1), 5: ("i", 1)}
+        file.operator("CONV_2D", [given, kernel, bias], [result], options)
+
+    convolve(x, 2, made[0], 1)
+    convolve(made[0], 4, made[1], 1)
+    file.operator("ADD", [made[0], made[1]], [added], {0: ("b", 1)})
+    convolve(added, 4, made[2], 2)
+    convolve(made[2], 4, made[3], 2)
+    window = {0: ("b", 1), 1: ("i", 1), 2: ("i", 1), 3: ("i", 2), 4: ("i", 3), 5: ("b", 0)}
+    file.operator("AVERAGE_POOL_2D", [made[3]], [pooled], window)
+    file.operator("RESHAPE", [pooled, file.constant(np.array([1, 4], np.int32))], [flat])
+    last = file.constant(rng.integers(-127, 128, (3, 4)).astype(np.int8), 1 / 90)
+    file.operator("FULLY_CONNECTED", [flat, last, -1], [scores], {0: ("b", 0)})
+    return file.bytes(x, scores)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_what_differs_in_few_places_is_computed_alone(runtime, tmp_path, monkeypatch):
+    taken = []
+    true = plans.by_window
+
+    def watched(part, given, base, result):
+        found = true(part, given, base, result)
+        taken.append((type(part).__name__, found is not None))
+        return found
+
+    monkeypatch.setattr(plans, "by_window", watched)
+    path = tmp_path / "network.tflite"
+    for seed in range(24):
+        kinds = ("conv", "depthwise", "add", "average", "mean", "pad")
+        path.write_bytes(residual(seed) if seed < 4 else RandomNetwork(seed, kinds).bytes())
+        try:
+            network = read_deployed(path, runtime).network
+        except InputError:
+            continue
+        plan = Plan(network.graph, network.lower, network.upper)
+        rng = np.random.default_rng(seed)
+        image = rng.integers(-128, 128, network.inputs)
+        near = plan.near(image)
+        for few in (1, 2, network.inputs):
+            inputs = np.repeat(image[None], 20, 0)
+            places = rng.choice(network.inputs, min(few, network.inputs), replace=False)
+            inputs[1:, places] = rng.integers(-128, 128, (19, len(places)))
+            expected = network.graph.evaluate(torch.from_numpy(inputs).double()).long().numpy()
+            assert np.array_equal(near.outputs(inputs), expected), (seed, few)
+            assert np.array_equal(near.classes(inputs), expected.argmax(1))
+    assert ("Product", True) in taken and ("Product", False) in taken
+    assert ("Pair", True) in taken and ("Total", True) in taken
 
 
 @pytest.mark.skipif(DATA is None, reason="NETPROOF_DATA is not set")

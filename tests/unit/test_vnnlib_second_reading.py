@@ -108,6 +108,7 @@ def test_depth_of_parentheses_is_no_matter(tmp_path):
         ("(>= X[0,-1] 1.0)", "column 13", "'-1' is no index"),
         ("(>= X[0,1.5] 1.0)", "column 13", "'1.5' is no index"),
         ("(>= X[0,1 1.0)", "column 19", "the indices of X are not closed"),
+        ("(>= X[0[1] 1.0)", "column 16", "the indices of X are not closed"),
         ("(= Y 1.0)", "column 10", "write '=='"),
         ("(not (>= Y 1.0))", "column 10", "'not' where a formula should begin"),
         ("(+ Y 1.0)", "column 10", "'+' where a formula should begin"),
@@ -211,7 +212,8 @@ def deep(levels):
 @pytest.mark.parametrize(
     ("formula", "words"),
     [
-        (f"(>= {power(17)} 0.0)", "multiplies more than 16 values"),
+        (f"(>= (* {' '.join(['Y'] * 17)}) 0.0)", "multiplies more than 16 values"),
+        (f"(>= {power(17)} 0.0)", "more than 16384 terms"),
         (f"(>= {'(* 9999999999.0 ' * 300}Y{')' * 300} 0.0)", "numbers of more than 2400 digits"),
         (f"(>= Y {'1' * 2000}.0)", "has more than 1600 digits"),
         (deep(200), "more than 128 deep"),
@@ -237,3 +239,11 @@ def test_truncated_files(tmp_path, cut):
     path.write_text(text[: len(text) - cut])
     with pytest.raises(FormatError):
         read_statement(path)
+
+
+def test_ends_of_inputs_are_not_counted_among_comparisons(tmp_path, monkeypatch):
+    monkeypatch.setattr("netproof.formats.vnnlib.second.read.LARGEST_FORM", 2)
+    ends = "".join(f"(assert (and (>= X[{i},{j}] 0.0) (<= X[{i},{j}] 1.0)))" for i in range(2) for j in range(3))
+    assert read(tmp_path, f"{NETWORK}{ends}(assert (>= (+ Y X[0,0]) 0.0))")
+    with pytest.raises(FormatError, match="more than 2 comparisons before this one"):
+        read(tmp_path, NETWORK + ends + "(assert (>= (+ Y X[0,0]) 0.0))" * 3)

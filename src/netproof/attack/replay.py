@@ -25,6 +25,10 @@ def replays(query: Query, witness: Witness) -> bool:
     return Replayer(query).holds(witness)
 
 
+#: of inputs, by the names that onnxruntime has for types
+_KINDS: dict[str, Any] = {"tensor(double)": np.float64, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
 class Replayer:
     """Checks points against a query as others would: with the file, a public runtime and exact comparisons.
 
@@ -64,7 +68,9 @@ class Replayer:
         if not self.possible:
             return None
         for point in points:
-            x = torch.minimum(torch.maximum(point.detach().cpu().float(), self.lower), self.upper)
+            x = self._in_its_type(torch.minimum(torch.maximum(point.detach().cpu().float(), self.lower), self.upper))
+            if x is None:
+                continue
             y = self._evaluate(x.numpy())
             if y is None:
                 continue
@@ -73,6 +79,18 @@ class Replayer:
             if self._query.admits(exact, image) and (not bool(self._between.any()) or self._proved(exact)):
                 return Witness(x, torch.from_numpy(y), tuple(exact))
         return None
+
+    def _in_its_type(self, x: Tensor) -> Tensor | None:
+        """The point itself, or one nearby of float16 numbers where an input takes no others; None where that is outside."""
+        network = self._query.network
+        if network.members:
+            narrow = any(feed.type == "float16" for member in network.members for feed in member.feeds)
+        else:
+            narrow = self._session(network.content).get_inputs()[0].type == "tensor(float16)"
+        if not narrow:
+            return x
+        x = x.half().float()
+        return x if bool(((x >= self.lower) & (x <= self.upper)).all()) else None
 
     def _inside(self, x: Tensor) -> list[Fraction]:
         """The point itself, with an end of its interval for every coordinate whose interval holds no float32."""
@@ -102,9 +120,10 @@ class Replayer:
         session = self._session(network.content)
         given = session.get_inputs()[0]
         shape = network.input_shape
-        kind = np.float64 if given.type == "tensor(double)" else np.float32
+        kind = _KINDS.get(given.type, np.float32)
         (result,) = self._run(session, None, {given.name: x.astype(kind).reshape(shape)})
         y = np.asarray(result).reshape(-1)
+        y = y.astype(np.float32) if y.dtype == np.float16 else y
         return y if y.size == network.outputs and np.isfinite(y).all() else None
 
     def _evaluate_members(self, x: NDArray[np.float32], members: Sequence[Member]) -> NDArray[np.floating[Any]] | None:
@@ -119,7 +138,7 @@ class Replayer:
             values += [np.asarray(result).reshape(-1) for result in results]
         if not all(np.isfinite(value).all() for value in values):
             return None
-        narrow = all(value.dtype == np.float32 for value in values)
+        narrow = all(value.dtype in (np.float16, np.float32) for value in values)
         return np.concatenate([value.astype(np.float32 if narrow else np.float64) for value in values])
 
     def _session(self, content: bytes) -> Any:

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 #: of images: 0-99,200
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+#: how the names of such runs begin
+_NAME = "radii ("
+
+
+def is_of_radii(name: str) -> bool:
+    """Whether a run on record is one of radii, by its benchmark's name."""
+    return name.startswith(_NAME)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class ImageRadii(Benchmark):
     @property
     def name(self) -> str:  # type: ignore[override]
         """States what a run must have in common with the one it goes on with, besides the files."""
-        return f"radii ({self.reading})"
+        return f"{_NAME}{self.reading})"
 
     @property
     def description(self) -> str:  # type: ignore[override]

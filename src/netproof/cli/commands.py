@@ -50,7 +50,7 @@ def command(debug: Callable[[Path], None]) -> Command:
     """The command ``netproof``; ``debug`` is told the file that ``--debug`` names, before anything else is done."""
     app = typer.Typer(
         rich_markup_mode=None,
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
         context_settings={"max_content_width": _WIDEST},
     )

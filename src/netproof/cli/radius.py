@@ -109,8 +109,8 @@ def radius(
         else:
             # as they come: several samples can take minutes
             typer.echo(_render_text(found_images, one, found))
-            if model.runtime:
-                typer.echo(f"  integers as '{model.runtime}' computes them")
+            if model.computed_by:
+                typer.echo(f"  {model.computed_by}")
             for path in written:
                 typer.echo(f"  certificate: {path}")
     if as_json:

@@ -181,7 +181,7 @@ def verify(
         missing = {"no_certificate": none} if certificate is not None and not certified else {}
         print_json(document | {"certificate": str(certificate) if certified else None} | missing)
     else:
-        typer.echo(_render_text(result, limit, witness, model.runtime))
+        typer.echo(_render_text(result, limit, witness, model.computed_by))
         if certificate is not None and not certified:
             typer.echo(f"  no certificate: {none}")
         elif certificate is not None:
@@ -275,7 +275,7 @@ def _to_json(network: Network, property_: Path, result: Result) -> dict[str, obj
     return document
 
 
-def _render_text(result: Result, limit: float, witness: Path | None, runtime: str) -> str:
+def _render_text(result: Result, limit: float, witness: Path | None, computed_by: str) -> str:
     from netproof.report.text import seconds_text
 
     verdict = result.verdict.value
@@ -293,6 +293,6 @@ def _render_text(result: Result, limit: float, witness: Path | None, runtime: st
     lines.append(
         f"  time {seconds_text(result.seconds)}, method {result.method or 'none'}, subproblems {result.subproblems}"
     )
-    if runtime:
-        lines.append(f"  integers as '{runtime}' computes them")
+    if computed_by:
+        lines.append(f"  {computed_by}")
     return "\n".join(lines)

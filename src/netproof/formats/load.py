@@ -80,9 +80,19 @@ def _read_tflite(path: Path, widths: FixedPoint | None, runtime: str | None, sha
     return read_tflite(path, runtime)
 
 
+def _read_pt2(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
+    from netproof.formats.pt2 import read_pt2
+
+    _no_runtime(path, runtime)
+    _no_widths(path, widths, "is not quantized by these")
+    _no_shapes(path, shapes)
+    return read_pt2(path)
+
+
 _FORMATS = (
     _Format("Keras weights in HDF5 (.h5)", b"\x89HDF\r\n\x1a\n", 0, (".h5", ".hdf5"), _read_keras),
     _Format("TensorFlow Lite (.tflite)", IDENTIFIER, 4, (".tflite",), _read_tflite),
+    _Format("exported programs of PyTorch (.pt2)", None, 0, (".pt2",), _read_pt2),
     _Format("ONNX (.onnx)", None, 0, (".onnx",), _read_onnx),
 )
 
@@ -108,7 +118,8 @@ def load(
 
     Parameters
     ----------
-    path : a network in ONNX, quantized TensorFlow Lite, or Keras HDF5 weights of a multi-layer perceptron
+    path : a network in ONNX, a program of PyTorch (``.pt2``), quantized TensorFlow Lite, or Keras HDF5 weights of a
+        multi-layer perceptron
     widths : bit widths, instead of the single ones
     bits : width of weights, biases and activations
     input_bits : width of an input value

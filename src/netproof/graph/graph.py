@@ -137,7 +137,7 @@ class GraphBuilder:
     input = 0
 
     def __init__(self, arithmetic: Arithmetic, input_shape: Shape) -> None:
-        self._arithmetic = arithmetic
+        self.arithmetic = arithmetic
         self._nodes = [Node("input", Input(input_shape), (), input_shape)]
 
     def add(self, name: str, operator: Operator, *operands: int) -> int:
@@ -151,4 +151,4 @@ class GraphBuilder:
         return self._nodes[node].size
 
     def build(self) -> Graph:
-        return Graph(self._arithmetic, self._nodes)
+        return Graph(self.arithmetic, self._nodes)

@@ -12,7 +12,6 @@ the same whole numbers, and the reference's own operators everywhere else:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 from weakref import WeakKeyDictionary
 
@@ -24,8 +23,10 @@ from torch import Tensor
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, Graph, Node
 from netproof.host import own_terms
+from netproof.inference.held import Held
 from netproof.inference.pairs import Pair, pair_of
 from netproof.inference.products import Product, product_of
+from netproof.inference.windows import Total, Windowed, by_window, filled
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.convolution import Convolution
 from netproof.operators.affine.linear import Linear
@@ -35,51 +36,11 @@ from netproof.operators.base import Activation, Affine
 
 #: numbers of the widest node that are computed at a time, where some node takes the reference's way, and where none does
 _SLOW, _FAST = 1 << 19, 1 << 20
-
-
-@dataclass(frozen=True, eq=False)
-class Held:
-    """The values of a node on a batch: ``numbers + low``.
-
-    ``numbers`` is ``[B, n]``, or ``[B, C, rows, columns]`` whose flattening in that order is meant; uint8, float32 or float64.
-    """
-
-    numbers: Tensor
-    low: int = 0
-
-    @property
-    def is_bytes(self) -> bool:
-        return self.numbers.dtype == torch.uint8
-
-    def flat(self) -> Tensor:
-        """``[B, n]`` in float64."""
-        return self.numbers.reshape(len(self.numbers), -1).to(torch.float64) + self.low
-
-    def bytes(self, low: int) -> Tensor:
-        """As bytes that count from ``low``."""
-        if self.is_bytes and self.low == low:
-            return self.numbers
-        numbers = self.numbers.to(torch.int16) if self.is_bytes else self.numbers
-        return (numbers + (self.low - low)).to(torch.uint8) if self.low != low else numbers.to(torch.uint8)
+#: where inputs differ from one in few places, so many times as many are evaluated at a time
+_NEAR = 8
 
 
 Step = Callable[[list[Held]], Held]
-
-
-class Near:
-    """Inputs that differ from one input in few places."""
-
-    def __init__(self, plan: Plan, image: NDArray[np.int64]) -> None:
-        self._plan = plan
-        self._image = image
-
-    def classes(self, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The first largest output of inputs ``[N, n_input]``, ``[N]``."""
-        return np.asarray(self.outputs(inputs).argmax(1), np.int64)
-
-    def outputs(self, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The output of inputs ``[N, n_input]``, ``[N, n_output]``."""
-        return self._plan.outputs(inputs)
 
 
 class Plan:
@@ -104,12 +65,14 @@ class Plan:
         with own_terms():
             self._graph = graph
             self.lower, self.upper = lower, upper
-            self._output = len(graph.nodes) - 1 if output is None else output
+            self.output = len(graph.nodes) - 1 if output is None else output
             check_exact(graph, lower, upper, source)
-            self._low, self._high = _ranges(graph, lower, upper)
-            self._needed = _needed(graph, self._output)
-            self._steps: dict[int, tuple[Step, tuple[int, ...]]] = {}
+            self._low, self._high = ranges_of(graph, lower, upper)
+            self._needed = _needed(graph, self.output)
+            self.steps: dict[int, tuple[Step, tuple[int, ...]]] = {}
             self._words: list[str] = []
+            #: steps that can be taken for a part of an image, by node
+            self.parts: dict[int, Product | Pair | Total] = {}
             self._compile()
             self._last = self._last_uses()
             widest = max(graph.nodes[i].size for i in self._needed)
@@ -126,9 +89,9 @@ class Plan:
         """The output of inputs ``[N, n_input]`` (whole numbers in the network's range), ``[N, n_output]``."""
         with own_terms(), torch.no_grad():
             x = torch.as_tensor(inputs)
-            parts = [self._run(part) for part in torch.split(x.reshape(len(x), -1), self.batch)]
+            parts = [self.run(part) for part in torch.split(x.reshape(len(x), -1), self.batch)]
             if not parts:
-                return np.empty((0, self._graph.nodes[self._output].size), np.int64)
+                return np.empty((0, self._graph.nodes[self.output].size), np.int64)
             return torch.cat(parts).numpy()
 
     def classes(self, inputs: NDArray[np.integer] | Tensor) -> NDArray[np.int64]:
@@ -139,16 +102,27 @@ class Plan:
         """An evaluation of inputs that are mostly as ``image`` ``[n_input]`` is."""
         return Near(self, image)
 
-    def _run(self, x: Tensor) -> Tensor:
+    def held(self, x: Tensor) -> Held:
+        """Inputs ``[B, n_input]`` in the numbers in which they are computed with."""
         low, high = int(self._low[0].min()), int(self._high[0].max())
-        first = Held((x.to(torch.int16) - low).to(torch.uint8), low) if high - low <= 255 else Held(x.double())
-        values: dict[int, Held] = {0: first}
-        for node, (step, operands) in self._steps.items():
+        return Held((x.to(torch.int16) - low).to(torch.uint8), low) if high - low <= 255 else Held(x.double())
+
+    def values(self, x: Tensor) -> dict[int, Held]:
+        """The values of all nodes that are computed, of inputs ``[B, n_input]``."""
+        values = {0: self.held(x)}
+        for node, (step, operands) in self.steps.items():
+            values[node] = step([values[i] for i in operands])
+        return values
+
+    def run(self, x: Tensor) -> Tensor:
+        """The output of one batch, ``[B, n_output]``."""
+        values = {0: self.held(x)}
+        for node, (step, operands) in self.steps.items():
             values[node] = step([values[i] for i in operands])
             for i in operands:
                 if self._last[i] == node:
                     values.pop(i, None)
-        return values[self._output].flat().to(torch.int64)
+        return values[self.output].flat().to(torch.int64)
 
     # -- which way each node goes
 
@@ -157,16 +131,16 @@ class Plan:
         for i in self._needed:
             for operand in self._graph.nodes[i].operands:
                 users.setdefault(operand, []).append(i)
-        alone = {i for i, used in users.items() if len(used) == 1 and i != self._output}
+        alone = {i for i, used in users.items() if len(used) == 1 and i != self.output}
         skipped: set[int] = set()
         for i in reversed(self._needed):
             if i == 0 or i in skipped:
                 continue
             step, operands, inner, word = self._way(i, alone)
-            self._steps[i] = (step, operands)
+            self.steps[i] = (step, operands)
             self._words.append(word)
             skipped |= inner
-        self._steps = dict(sorted(self._steps.items()))
+        self.steps = dict(sorted(self.steps.items()))
 
     def _way(self, i: int, alone: set[int]) -> tuple[Step, tuple[int, ...], set[int], str]:
         """A step for a node, the nodes it takes, those that it computes on the way, and what to call it."""
@@ -176,10 +150,12 @@ class Plan:
             inner = node.operands[0]
             found = self._product(operator, self._graph.nodes[inner])
             if found is not None:
-                return found, self._graph.nodes[inner].operands, {inner}, "in 8 bits"
+                self.parts[i] = found
+                return _by_product(found), self._graph.nodes[inner].operands, {inner}, "in 8 bits"
             pair = self._pair(operator, inner, alone)
             if pair is not None:
-                return pair[0], pair[1], pair[2], "by pairs"
+                self.parts[i] = pair[0]
+                return _by_pair(pair[0]), pair[1], pair[2], "by pairs"
         if isinstance(operator, Scale) and bool((operator.scale == 1).all()) and len(operator.shift) == 1:
             shift = int(operator.shift)
             return (lambda values: Held(values[0].numbers, values[0].low + shift)), node.operands, set(), "shift"
@@ -188,22 +164,22 @@ class Plan:
             if moved is not None:
                 return moved, node.operands, set(), "order"
         if isinstance(operator, Convolution):
-            total = _total(operator)
+            total = total_of(operator)
             if total is not None:
-                return total, node.operands, set(), "sum"
+                self.parts[i] = total
+                return _by_total(total), node.operands, set(), "sum"
         return _reference(operator), node.operands, set(), "float64"
 
-    def _product(self, staircase: Staircase, inner: Node) -> Step | None:
+    def _product(self, staircase: Staircase, inner: Node) -> Product | None:
         if not isinstance(inner.operator, Convolution | Linear):
             return None
         operand = inner.operands[0]
         # Where padding is, there is a 0.
         low = min(0, int(self._low[operand].min()))
         high = max(0, int(self._high[operand].max()))
-        product = product_of(inner.operator, staircase, low, high)
-        return None if product is None else _by_product(product)
+        return product_of(inner.operator, staircase, low, high)
 
-    def _pair(self, staircase: Staircase, inner: int, alone: set[int]) -> tuple[Step, tuple[int, ...], set[int]] | None:
+    def _pair(self, staircase: Staircase, inner: int, alone: set[int]) -> tuple[Pair, tuple[int, ...], set[int]] | None:
         node = self._graph.nodes[inner]
         sources, factors, between = [], [], {inner}
         for operand, sign in zip(node.operands, getattr(node.operator, "signs", ()), strict=False):
@@ -219,16 +195,16 @@ class Plan:
             return None
         ends = [(int(self._low[i].min()), int(self._high[i].max())) for i in sources]
         pair = pair_of(staircase, (factors[0], factors[1]), (ends[0], ends[1]))
-        return None if pair is None else (_by_pair(pair), tuple(sources), between)
+        return None if pair is None else (pair, tuple(sources), between)
 
     def _last_uses(self) -> dict[int, int]:
         last: dict[int, int] = {}
-        for i, (_, operands) in self._steps.items():
+        for i, (_, operands) in self.steps.items():
             last |= dict.fromkeys(operands, i)
         return last
 
 
-def _ranges(graph: Graph, lower: Tensor, upper: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def ranges_of(graph: Graph, lower: Tensor, upper: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """The least and the largest value of every feature by intervals, whole numbers."""
     low, high = [lower], [upper]
     for node in graph.nodes[1:]:
@@ -318,24 +294,73 @@ def _channels_moved(index: Tensor) -> tuple[tuple[int, int], int] | None:
     return (size // channels, 1), channels
 
 
-def _total(operator: Convolution) -> Step | None:
-    """A sum over all places of every sample."""
+def _by_total(total: Total) -> Step:
+    def step(values: list[Held]) -> Held:
+        numbers = values[0].numbers
+        # Of four axes the second can be something else than the samples: what an index map turned.
+        apart = numbers.ndim == 4 and numbers.shape[1] == total.samples
+        summed = numbers.flatten(2) if apart else numbers.reshape(len(numbers), total.samples, total.places)
+        exact = torch.int32 if values[0].is_bytes else torch.float64
+        return Held(summed.sum(2, dtype=exact), values[0].low * total.places)
+
+    return step
+
+
+def total_of(operator: Convolution) -> Total | None:
+    """A convolution that is the sum over all places of every sample; None for others."""
     weight = operator.weight
     whole = prod(operator.sample_shape) == 1
     covers = operator.kernel == operator.input_shape[1:] and not any(any(pair) for pair in operator.padding)
     if not (whole and covers and weight.shape[:2] == (1, 1) and bool((weight == 1).all()) and operator.bias is None):
         return None
-    places = prod(operator.kernel)
+    return Total(operator.samples, prod(operator.kernel))
 
-    def step(values: list[Held]) -> Held:
-        numbers = values[0].numbers
-        # Of four axes the second can be something else than the samples: what an index map turned.
-        apart = numbers.ndim == 4 and numbers.shape[1] == operator.samples
-        total = numbers.flatten(2) if apart else numbers.reshape(len(numbers), operator.samples, places)
-        exact = torch.int32 if values[0].is_bytes else torch.float64
-        return Held(total.sum(2, dtype=exact), values[0].low * places)
 
-    return step
+class Near:
+    """Inputs that are mostly as one input is: what does not depend on the difference is computed once.
+
+    Parameters
+    ----------
+    plan : of the graph
+    image : ``[n_input]``
+    """
+
+    def __init__(self, plan: Plan, image: NDArray[np.int64]) -> None:
+        self._plan = plan
+        with own_terms(), torch.no_grad():
+            self._base = plan.values(torch.from_numpy(image)[None])
+
+    def classes(self, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The first largest output of inputs ``[N, n_input]``, ``[N]``."""
+        return np.asarray(self.outputs(inputs).argmax(1), np.int64)
+
+    def outputs(self, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The output of inputs ``[N, n_input]``, ``[N, n_output]``."""
+        with own_terms(), torch.no_grad():
+            x = torch.from_numpy(inputs)
+            found, start = [], 0
+            while start < len(x):
+                part = self._part(x[start : start + _NEAR * self._plan.batch])
+                # Where much differs, as many are taken at a time as are otherwise.
+                part = self._plan.run(x[start : start + self._plan.batch]) if part is None else part
+                found.append(part)
+                start += len(part)
+            return torch.cat(found).numpy() if found else self._plan.outputs(inputs)
+
+    def _part(self, x: Tensor) -> Tensor | None:
+        plan = self._plan
+        values: dict[int, Held | Windowed] = {0: plan.held(x)}
+        first = True
+        for node, (step, operands) in plan.steps.items():
+            given, base = [values[i] for i in operands], [self._base[i] for i in operands]
+            part = plan.parts.get(node)
+            found = None if part is None else by_window(part, given, base, self._base[node])
+            if found is None and isinstance(part, Product) and first:
+                return None
+            first = first and not isinstance(part, Product)
+            values[node] = step([filled(v, b) for v, b in zip(given, base, strict=True)]) if found is None else found
+        output = plan.output
+        return filled(values[output], self._base[output]).flat().to(torch.int64)
 
 
 #: preparing a graph takes as long as hundreds of evaluations, and questions come by the dozen

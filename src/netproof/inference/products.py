@@ -43,6 +43,7 @@ class Product:
     base : the number that level 0 stands for
     line : computes levels, of sums with their offset where it is a factor
     rest : the channels that it does not compute
+    stride, padding, dilation : by row and column
     """
 
     shape: tuple[int, ...]
@@ -55,10 +56,18 @@ class Product:
     _weight: Tensor
     _packed: Tensor
     _bias: Tensor
-    _stride: tuple[int, ...]
-    _padding: tuple[tuple[int, int], ...]
-    _dilation: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
     _groups: int
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns from the first place that a result depends on to the last one."""
+        rows, columns = (
+            (size - 1) * spread + 1 for size, spread in zip(self._weight.shape[2:], self.dilation, strict=True)
+        )
+        return rows, columns
 
     @property
     def in_codes(self) -> bool:
@@ -66,12 +75,17 @@ class Product:
         return isinstance(self.line, Line) and self.line.half is None and self.line.slope.dtype == torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Levels ``[B, channels, rows, columns]`` of bytes ``[B, channels, rows, columns]``: uint8, or float32."""
-        rows, columns = self._padding
-        padding = [rows[0], columns[0]]
-        if rows[0] != rows[1] or columns[0] != columns[1]:
-            x = functional.pad(x, [*columns, *rows], value=-self.low)
-            padding = [0, 0]
+        """Levels ``[B, channels, rows, columns]`` of bytes ``[B, channels, rows, columns]``, uint8."""
+        rows, columns = self.padding
+        if rows[0] == rows[1] and columns[0] == columns[1]:
+            return self._levels(x, [rows[0], columns[0]])
+        return self._levels(functional.pad(x, [*columns, *rows], value=-self.low), [0, 0])
+
+    def without_padding(self, x: Tensor) -> Tensor:
+        """The same of a part of an image that brings what is around it along."""
+        return self._levels(x, [0, 0])
+
+    def _levels(self, x: Tensor, padding: list[int]) -> Tensor:
         line = self.line
         if self.in_codes:
             assert isinstance(line, Line)
@@ -83,7 +97,7 @@ class Product:
     def _convolved(self, x: Tensor, slope: Tensor, bias: Tensor, padding: list[int], kind: torch.dtype) -> Tensor:
         none = torch.zeros(len(slope), dtype=torch.int32)
         found: Tensor = torch.ops.onednn.qconv2d_pointwise(
-            x, 1.0, -self.low, self._packed, slope, none, bias, list(self._stride), padding, list(self._dilation),
+            x, 1.0, -self.low, self._packed, slope, none, bias, list(self.stride), padding, list(self.dilation),
             self._groups, 1.0, 0, kind, "none", [], "",
         )  # fmt: skip
         return found
@@ -192,7 +206,7 @@ def _probes(product: Product, width: int) -> list[Tensor]:
     channels, rows, columns = product.shape
     outputs, _, height, columns_of_kernel = product._weight.shape
     reach = [
-        (size - 1) * spread + 1 for size, spread in zip((height, columns_of_kernel), product._dilation, strict=True)
+        (size - 1) * spread + 1 for size, spread in zip((height, columns_of_kernel), product.dilation, strict=True)
     ]
     across = channels // product._groups
     batches = []
@@ -200,12 +214,12 @@ def _probes(product: Product, width: int) -> list[Tensor]:
         # So that the taps are those of a place of the result: a multiple of the stride, from the padding on.
         at = [
             max(0, ((extent - size) // 2 + pair[0]) // step * step - pair[0])
-            for extent, size, pair, step in zip((rows, columns), reach, product._padding, product._stride, strict=True)
+            for extent, size, pair, step in zip((rows, columns), reach, product.padding, product.stride, strict=True)
         ]
         start = [
             first if (first + pair[0]) % step == 0 else min(-pair[0] % step, extent - size)
             for first, pair, step, extent, size in zip(
-                at, product._padding, product._stride, (rows, columns), reach, strict=True
+                at, product.padding, product.stride, (rows, columns), reach, strict=True
             )
         ]
         for first in range(0, outputs, _PROBES):
@@ -217,8 +231,8 @@ def _probes(product: Product, width: int) -> list[Tensor]:
                     window = codes[
                         k,
                         group * across : (group + 1) * across,
-                        start[0] : start[0] + reach[0] : product._dilation[0],
-                        start[1] : start[1] + reach[1] : product._dilation[1],
+                        start[0] : start[0] + reach[0] : product.dilation[0],
+                        start[1] : start[1] + reach[1] : product.dilation[1],
                     ]
                     window.copy_(torch.where(sign * product._weight[output] > 0, float(width), 0.0))
                 batches.append(codes)

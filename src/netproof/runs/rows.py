@@ -51,10 +51,12 @@ class Recorded(ABC):
     ----------
     HEADER : the columns
     verdict : what came of it, in one word
+    seconds : that were spent on it
     """
 
     HEADER: ClassVar[tuple[str, ...]]
     verdict: str
+    seconds: float
 
     @property
     @abstractmethod

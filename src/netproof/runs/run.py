@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,7 +44,7 @@ class RunStep:
 
 
 def run_benchmark(
-    job: Job, folder: Path, *, jobs: int = 1, only: str | None = None
+    job: Job, folder: Path, *, jobs: int = 1, only: str | None = None, scheduler: str | None = None
 ) -> Generator[Start | RunStep, None, None]:
     """Answer a benchmark's instances and record them as they come.
 
@@ -57,6 +57,7 @@ def run_benchmark(
     job : what is done; a folder for certificates is made
     folder : where results go; made where it does not exist
     jobs : worker processes; 1 solves everything in this one
+    scheduler : the address of a Dask scheduler, whose workers solve everything instead (``dask://HOST:PORT``)
     only : which instances (:meth:`netproof.benchmarks.base.Benchmark.select`)
 
     Raises
@@ -71,6 +72,13 @@ def run_benchmark(
         raise InputError(
             "--jobs", f"the number of processes is {jobs}", f"give at most {most}, {_JOBS_PER_CORE} for each core"
         )
+    if scheduler is not None:
+        from netproof.runs.scheduler import check_scheduler
+
+        check_scheduler(scheduler)
+        if job.certifying is not None:
+            problem = "workers on other machines would write certificates there"
+            raise InputError("--scheduler", problem, "leave --certificates and --check out, or run it here")
     if job.certifying is not None:
         job = replace(job, settings=replace(job.settings, proofs=True))
     benchmark, data, settings = job.benchmark, job.data, job.settings
@@ -88,6 +96,7 @@ def run_benchmark(
         "engine": settings.engine,
         "device": _device(settings, integer=benchmark.certifiable),
         "jobs": jobs,
+        **({} if scheduler is None else {"scheduler": scheduler}),
         "only": only,
     }
     if not benchmark.certifiable:
@@ -108,7 +117,7 @@ def run_benchmark(
         todo = pending(chosen, results.rows, settings.timeout, folder, job.certifying)
         yield Start(folder, len(chosen), len(todo))
         try:
-            with closing(_outcomes(job, todo, jobs)) as outcomes:
+            with closing(_outcomes(job, todo, jobs, scheduler, hashes)) as outcomes:
                 for outcome in outcomes:
                     yield RunStep(results.append(outcome.row, outcome.witness), outcome.certified)
         finally:
@@ -125,8 +134,15 @@ def _finished(job: Job, folder: Path, record: RunRecord, names: set[str], chosen
     return not pending(chosen, rows, job.settings.timeout, folder, job.certifying)
 
 
-def _outcomes(job: Job, todo: tuple[Instance, ...], processes: int) -> Generator[Answered, None, None]:
+def _outcomes(
+    job: Job, todo: tuple[Instance, ...], processes: int, scheduler: str | None, hashes: Mapping[str, str]
+) -> Generator[Answered, None, None]:
     if not todo:
+        return
+    if scheduler is not None:
+        from netproof.runs.scheduler import solve_on_scheduler
+
+        yield from solve_on_scheduler(job, todo, scheduler, hashes)
         return
     if processes == 1:
         yield from job.solve(job.benchmark.open(job.data), todo)

@@ -123,35 +123,22 @@ def _over_integers(
         if radius < known.refuted:
             low = radius
         radius = min(2 * radius, furthest) if known.witness is None else (low + known.refuted) // 2
-    undecided = ""
     results: dict[int, Result] = {}
-    # What was not decided, with how much time; what lies below it may still be.
-    hard, spent = known.refuted, 0.0
-    refutations = 0
+    undecided = ""
     while known.proved + 1 < known.refuted:
         remaining = settings.timeout - (time.monotonic() - begun)
-        if known.proved + 1 == hard and remaining > _AGAIN * spent:
-            hard += 1
-        if known.proved + 1 == hard:
-            break
         if remaining <= 0:
             undecided = "the time limit was reached"
             break
-        # Below a witness a little at a time, and more where many follow; halfway down where there is none, or time was not enough.
-        down = (
-            hard - (1 << max(refutations - 1, 0))
-            if known.witness is not None and hard == known.refuted
-            else (known.proved + hard) // 2
-        )
-        radius = max(down, known.proved + 1)
-        share = remaining if radius == known.proved + 1 else remaining / 2
+        asked = known.next(remaining)
+        if asked is None:
+            break
+        radius, share = asked
         queries += 1
         result = results[radius] = verify(query(radius), replace(settings, timeout=share))
-        known.learn(radius, result.verdict, result.witness)
-        refutations = refutations + 1 if result.verdict is Verdict.SAT else 0
+        known.learn(radius, result.verdict, result.witness, share)
         if not result.verdict.decided:
-            undecided, hard, spent = result.reason, radius, share
-        hard = min(hard, known.refuted)
+            undecided = result.reason
     exact = known.proved + 1 == known.refuted and (known.witness is not None or known.proved >= widest)
     if not exact and not undecided:
         undecided = f"only radii up to {furthest} were looked at"
@@ -177,9 +164,12 @@ class _Bracket:
         self.proved, self.refuted = 0, refuted
         self.witness: Witness | None = None
         self._pixels = pixels
+        # with how much time radii were not decided; refutations in a row
+        self._tried: dict[int, float] = {}
+        self._refutations = 0
 
-    def learn(self, radius: int, verdict: Verdict, found: Witness | None) -> None:
-        """Take in the answer at a radius."""
+    def learn(self, radius: int, verdict: Verdict, found: Witness | None, seconds: float | None = None) -> None:
+        """Take in the answer at a radius, of a complete query with its seconds."""
         if verdict is Verdict.UNSAT:
             self.proved = max(self.proved, radius)
         elif verdict is Verdict.SAT and found is not None:
@@ -187,6 +177,29 @@ class _Bracket:
             distance = int((found.input.to(self._pixels.dtype) - self._pixels).abs().max())
             if distance < self.refuted:
                 self.refuted, self.witness = distance, found
+        elif seconds is not None:
+            self._tried[radius] = seconds
+        if seconds is not None:
+            self._refutations = self._refutations + 1 if verdict is Verdict.SAT else 0
+
+    def next(self, remaining: float) -> tuple[int, float] | None:
+        """The radius to ask about, and with how much of the seconds that remain; None where no more comes of it.
+
+        All of them go to the smallest one that is open, half to any other.
+        """
+        smallest = self.proved + 1
+        tried = [radius for radius in self._tried if smallest <= radius < self.refuted]
+        hard = min(tried, default=self.refuted)
+        if smallest < hard:
+            # Below a witness a little at a time, and more where many follow; halfway down where there is none, or time
+            # was not enough.
+            near = self.witness is not None and not tried
+            down = hard - (1 << max(self._refutations - 2, 0)) if near else (self.proved + hard) // 2
+            radius = max(down, smallest)
+            return radius, remaining if radius == smallest else remaining / 2
+        if max(tried) + 1 < self.refuted:
+            return (max(tried) + self.refuted) // 2, remaining / 2
+        return (smallest, remaining) if remaining > _AGAIN * self._tried[smallest] else None
 
 
 def _checked(limit: Number) -> int:

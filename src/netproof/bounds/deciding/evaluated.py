@@ -9,7 +9,7 @@ with ``gamma_n = n u / (1 - n u)``, ``u`` the unit roundoff of the type and ``s`
 below it may be kept or set to 0 (Higham, *Accuracy and Stability of Numerical Algorithms*, sections 2.2 and 3.1). A
 piecewise linear activation with slopes of at most ``L`` hands on ``L |e_in|``; of any other one nothing is used but its range
 on ``[v - |e_in|, v + |e_in|]``, and of curves and of weights that a runtime works out itself nothing is known. Functions that are not computed by one operation (exponentials, roots) are taken to be
-within 16 ``u`` of their own size: an assumption about the runtime, the only one here.
+within 16 ``u`` of their own size, sigmoid and tanh within 16 ``u``: an assumption about the runtime, the only one here.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.curves.curve import Curve
 from netproof.operators.activations.curves.exponentials import Exp, Log
 from netproof.operators.activations.curves.powers import Power
+from netproof.operators.activations.jumps.floor import Floor
+from netproof.operators.activations.jumps.step import Step
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.product import Product
 from netproof.operators.activations.relu import ReLU
@@ -70,12 +72,13 @@ _FUNCTION = 16
 _SAFE = 1 + 2.0**-20
 #: largest slopes of activations that are continuous; for all others their range counts
 _SLOPES: dict[type[Activation], float] = {ReLU: 1.0, Abs: 1.0, Clip: 1.0, Sigmoid: 0.25, Tanh: 1.0}
+_WHOLE = 2.0**31
 #: curves that a runtime has as one function
 _CURVES = (Exp, Log, Power)
 #: in a normalization, whose variance runtimes compute in several ways, of squares that cancel among others
 _DEVIATION = Power(-0.5)
-#: those that hand on an operand, or change its sign, without rounding
-_EXACT = (ReLU, Abs, Clip)
+#: those that are evaluated without rounding
+_EXACT = (ReLU, Abs, Clip, Step, Floor)
 
 
 def deviations(
@@ -123,7 +126,11 @@ def _affine(node: Node, operator: Affine, off: list[Tensor], sizes: list[Tensor]
     size = operator.forward_absolute(*(sizes[i] + off[i] for i in node.operands)) + operator.offset_absolute()
     # The error of an offset that was computed is in units of 2^-53 of the numbers that it was computed of.
     size = size + operator.offset_error() * 2.0**53
-    return before + count * kind.unit / (1 - count * kind.unit) * size + count * kind.smallest
+    mine = before + count * kind.unit / (1 - count * kind.unit) * size + count * kind.smallest
+    # Where every term has a 0 in it nothing is rounded.
+    there = operator.forward_absolute(*((sizes[i] + off[i] != 0).to(before.dtype) for i in node.operands))
+    nothing = (there + operator.offset_absolute() + operator.offset_error() == 0).expand_as(mine)
+    return torch.where(nothing, torch.zeros_like(mine), mine)
 
 
 def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, kind: FloatType) -> Tensor:
@@ -149,13 +156,19 @@ def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, ki
         moved = torch.where(off == 0, torch.zeros_like(off), moved)
         moved = torch.where(moved.isnan(), torch.inf, moved)
         return moved + _FUNCTION * kind.unit * torch.maximum(below.abs(), above.abs()) + kind.smallest
+    if isinstance(operator, Floor):
+        # Of whole numbers beyond what 32 bits hold a runtime may make something else.
+        off = torch.where(size < _WHOLE, off, torch.inf)
     slope = _SLOPES.get(type(operator))
     if isinstance(operator, LeakyReLU):
         slope = max(1.0, abs(operator.alpha))
     # Whatever the function is, its value and what is computed of it lie in the same range.
     moved = above - below if slope is None else torch.minimum(slope * off, above - below)
     if isinstance(operator, _EXACT):
-        return moved
+        return torch.where(off == 0, torch.zeros_like(moved), moved)
+    if isinstance(operator, Sigmoid | Tanh):
+        # Runtimes cut their operands off where the function is next to its ends: small values are off by more than their size.
+        size = torch.ones_like(size)
     return moved + _FUNCTION * kind.unit * size + kind.smallest
 
 

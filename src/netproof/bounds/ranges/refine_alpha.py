@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +18,26 @@ from netproof.bounds.ranges.refine import behind_activations, rows_at_once
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.effort.bounding import REFINE
 from netproof.graph.graph import Graph
+from netproof.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class SlopedEnds(Rows):
+    """By which slopes ends of ranges were bounded.
+
+    Attributes
+    ----------
+    k : of all rows, the activation
+    feature, upper : ``[N]``, the feature, and whether the upper end
+    open : of every activation the features that are open, ``[m_k]``
+    slope : ``[N, open features]`` float32, of the lower lines of all of them, one activation after the other
+    """
+
+    k: int
+    feature: Tensor
+    upper: Tensor
+    open: tuple[Tensor, ...]
+    slope: Tensor
 
 
 def refine_by_alpha(
@@ -24,8 +46,11 @@ def refine_by_alpha(
     steps: int,
     deadline: float,
     device: torch.device | str = "cpu",
+    listen: Callable[[SlopedEnds], None] | None = None,
 ) -> Region:
     """Tighten the ranges of a region of one row on a piecewise linear graph, layer by layer, until the deadline.
+
+    ``listen`` is told by which slopes.
 
     Slopes are found in float32 on ``device``; the ranges are rigorous, the error term that of the ranges above.
     """
@@ -48,15 +73,21 @@ def refine_by_alpha(
         for part in torch.split(feature, at_once):
             if time.monotonic() >= deadline:
                 return propagate_intervals(graph, region.with_range(k, low, high))
-            value = _bounds(dual, dual32, operand, part, rounding, Until(steps, 0.0, deadline))
+            value, slope = _bounds(dual, dual32, operand, part, rounding, Until(steps, 0.0, deadline))
+            if listen is not None:
+                listen(
+                    SlopedEnds(k, part.repeat(2), torch.arange(2 * len(part)) < len(part), dual.index, slope.float())
+                )
             high[0, part] = torch.minimum(high[0, part], value[: len(part)])
             low[0, part] = torch.maximum(low[0, part], -value[len(part) :])
         region = propagate_intervals(graph, region.with_range(k, low, high))
     return region
 
 
-def _bounds(dual: SignDual, dual32: SignDual, node: int, feature: Tensor, rounding: Rounding, until: Until) -> Tensor:
-    """Upper bounds of ``a`` and then of ``-a`` for features of a node."""
+def _bounds(
+    dual: SignDual, dual32: SignDual, node: int, feature: Tensor, rounding: Rounding, until: Until
+) -> tuple[Tensor, Tensor]:
+    """Upper bounds of ``a`` and then of ``-a`` for features of a node, and the slopes by which."""
     rows = 2 * len(feature)
     c = torch.zeros(rows, dual.graph.nodes[node].size, dtype=torch.float64)
     c[torch.arange(rows), feature.repeat(2)] = 1.0
@@ -75,4 +106,4 @@ def _bounds(dual: SignDual, dual32: SignDual, node: int, feature: Tensor, roundi
     choice, _ = optimize_signs(dual32, mixed, side, start, until)
     double = choice.to(torch.float64)
     objective = Objective({node: c}, torch.zeros(rows, dtype=torch.float64))
-    return dual.bound(objective, side, double.alpha, double.beta, rounding).value
+    return dual.bound(objective, side, double.alpha, double.beta, rounding).value, double.alpha

@@ -29,8 +29,8 @@ _BATCH = 512
 #: where a network has more inputs, linear forms cost more than they tell, and boxes are not split
 _FEW_INPUTS = 16
 _FORMS = 64
-#: how often a cell is split beyond what a search did, and how many cells are in one part
-_BEYOND, _MOST_BEYOND = 14, 2_000
+#: how often a cell is split beyond what a search did, and how many cells of a part, of boxes and of others
+_BEYOND, _MOST_BEYOND = 14, {True: 20_000, False: 400}
 
 
 @dataclass(eq=False)
@@ -215,12 +215,13 @@ class Grower:
                 claim.row = -1
 
     def _values(self, claims: list[Claim], cells: Cells, rows: list[Row]) -> Floats:
-        found = Rows(arrays_of_rows(rows, self._width), self._sizes)
+        # Few rows are different, and of each its mixture is made once for every goal.
+        tried = RowTable()
+        row = np.array([tried.number(one) for one in rows])
+        found = Rows(arrays_of_rows(tried.rows, self._width), self._sizes)
         prover = Prover(self._evaluation, found, self._source, math.inf)
-        # Every row is asked of its own goal, by its own number.
         goals = [self._goals[claim.goal] for claim in claims]
-        number = np.arange(len(rows))
-        return prover.bounds(cells, goals, number, number, "what is tried")[0]
+        return prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")[0]
 
     def _wishes(self, seed: Seed, claim: Claim, cells: Cells, row: int) -> list[Wish]:
         """What may refute a claim on a cell, the likeliest first."""
@@ -248,17 +249,20 @@ class Grower:
     def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
         """Weights of the goal's constraints."""
         places = self._places[claim.goal]
-        if refutation is not None and refutation.weight is not None:
-            weight = places.weights(refutation.weight)
-            return [weight / weight.max() if weight.max() > 0 else weight]
         count = int(places.place.max()) + 1
         singles = [np.eye(count)[i] for i in range(min(count, 8))]
-        return singles if count == 1 else [*singles, np.ones(count)]
+        others = singles if count == 1 else [*singles, np.ones(count)]
+        if refutation is None or refutation.weight is None:
+            return others
+        weight = places.weights(refutation.weight)
+        weight = weight / weight.max() if weight.max() > 0 else weight
+        # Beyond the record another one may be the one that does not hold.
+        return [weight] if claim.trace is not None else [weight, *(w for w in others if (w != weight).any())]
 
     def _choose(self, seeds: list[Seed], cells: Cells) -> None:
         """Splits of seeds that no bound closes, where the record has none."""
         self.beyond += len(seeds)
-        if self.beyond > _MOST_BEYOND or any(seed.beyond >= _BEYOND for seed in seeds):
+        if self.beyond > _MOST_BEYOND[self._inputs <= _FEW_INPUTS] or any(seed.beyond >= _BEYOND for seed in seeds):
             raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
         if self._inputs <= _FEW_INPUTS:
             width = np.where(self._width_of_root > 0, self._width_of_root, np.inf)

@@ -23,12 +23,14 @@ from netproof.certificate.real.contents import (
     EXPONENTS,
     LIMB,
     MOST_LIMBS,
+    NAMES,
     TENS,
     Integers,
     RealCertificate,
     arrays_of,
 )
 from netproof.certificate.real.grow import Claim, Grower, Maker, Places, Seed, written
+from netproof.certificate.real.lemmas import add_lemmas
 from netproof.certificate.real.rows import RowTable, arrays_of_rows
 from netproof.errors import FormatError, NoEvidenceError, ProofError
 from netproof.property import LinearConstraint
@@ -164,18 +166,18 @@ class _Part:
 
     def arrays(self) -> dict[str, list[int]]:
         """The arrays of the part but for the rows."""
-        cells, stages = root_of(self._evaluation, self._part), []
+        cells = root_of(self._evaluation, self._part)
+        arrays: dict[str, list[int]] = {name: [] for name in NAMES if not name.startswith(("witness", "row"))}
         if any(means != "intervals" for means in self._used()):
             rules = (FORMS, CROWN) if self._evaluation.network.inputs <= _FORMS else (CROWN,)
             for rule in rules:
                 cells = self._evaluation.derive(cells, rule)
-                stages.append(rule)
-        return {
-            "cases": [len(self._cases)],
-            "stages": [len(stages)],
-            "stage": stages,
-            **self._trees(cells),
-        }
+                arrays["stage"].append(rule)
+            cells = add_lemmas(self._maker, cells, self._trace.ends, arrays)
+        arrays["cases"], arrays["stages"] = [len(self._cases)], [len(arrays["stage"])]
+        for name, values in self._trees(cells).items():
+            arrays[name] += values
+        return arrays
 
     def _used(self) -> set[str]:
         """By what roots are refuted; the empty text for those that are not."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netproof.benchmarks.image_radii import ImageRadii
     from netproof.formats.fixed_point import FixedPoint
     from netproof.network import Network
+    from netproof.report.radii import Distribution
     from netproof.runs.certify import Certified, Certifying
 
 Name = Annotated[
@@ -202,17 +203,9 @@ def _certified(written: list[Certified], wanted: Certifying) -> str:
 def _present(asked: ImageRadii, folder: Path, samples: str | None, plot: Path | None, *, as_json: bool) -> None:
     """Print the distribution of the images asked for, write it beside the results, and raise ``Exit(1)`` where one failed."""
     from netproof.benchmarks.data import DataFolders
-    from netproof.cli.terminal.output import print_json
     from netproof.files.durable import write_text
-    from netproof.report.radii import (
-        distribution,
-        distribution_csv,
-        distribution_document,
-        plot_distribution,
-        render_distribution,
-    )
+    from netproof.report.radii import distribution, distribution_csv, plot_distribution
     from netproof.runs.radii.rows import RadiusRow
-    from netproof.runs.record import RunRecord
     from netproof.runs.table import FILE, read_rows
 
     instances = asked.instances(DataFolders(()))
@@ -222,12 +215,37 @@ def _present(asked: ImageRadii, folder: Path, samples: str | None, plot: Path | 
     write_text(folder / _DISTRIBUTION, [distribution_csv(found)])
     if plot is not None:
         plot_distribution(found, asked.network.name, plot)
-    wall = RunRecord.read(folder).wall_seconds
-    if as_json:
-        print_json({"folder": str(folder), "images": len(chosen), **distribution_document(found), "wall": wall})
-    else:
-        typer.echo(render_distribution(found, len(chosen)), nl=False)
+    _print(found, len(chosen), folder, as_json=as_json)
+    if not as_json:
         typer.echo(f"the radii: {folder / FILE}; their distribution: {folder / _DISTRIBUTION}", err=True)
+    _fail_where_one_did(found)
+
+
+def show_radii(folder: Path, *, as_json: bool) -> None:
+    """Print the distribution of all radii in a folder, and raise ``Exit(1)`` where an image failed."""
+    from netproof.report.radii import distribution
+    from netproof.runs.radii.rows import RadiusRow
+    from netproof.runs.table import FILE, read_rows
+
+    rows = read_rows(folder / FILE, RadiusRow).rows
+    found = distribution(list(rows.values()))
+    _print(found, len(rows), folder, as_json=as_json)
+    _fail_where_one_did(found)
+
+
+def _print(found: Distribution, total: int, folder: Path, *, as_json: bool) -> None:
+    from netproof.cli.terminal.output import print_json
+    from netproof.report.radii import distribution_document, render_distribution
+    from netproof.runs.record import RunRecord
+
+    if as_json:
+        wall = RunRecord.read(folder).wall_seconds
+        print_json({"folder": str(folder), "images": total, **distribution_document(found), "wall": wall})
+    else:
+        typer.echo(render_distribution(found, total), nl=False)
+
+
+def _fail_where_one_did(found: Distribution) -> None:
     if found.errors:
         first = next(iter(found.errors))
         typer.echo(f"CHECK FAILED: {len(found.errors)} image(s) failed, {first} first: {found.errors[first]}", err=True)

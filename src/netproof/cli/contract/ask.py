@@ -80,7 +80,7 @@ def answer(query: Path, files: dict[str, Path], settings: Settings, folder: Path
     Raises :class:`InputError` for everything that the standard wants an error for.
     """
     from netproof.cli.contract.assignments import assignments, check_folder, in_words, write_assignments
-    from netproof.formats.vnnlib.second.ask import read_question
+    from netproof.formats.vnnlib.second.ask import read_query
     from netproof.result import Verdict
     from netproof.search.verify import verify
 
@@ -88,7 +88,7 @@ def answer(query: Path, files: dict[str, Path], settings: Settings, folder: Path
         check_folder(folder)
     deadline = begun + max(settings.timeout - min(_RESERVE, settings.timeout / 10), _LEAST_TIME)
     try:
-        asked = read_question(query, files, deadline=deadline)
+        asked = read_query(query, files, deadline=deadline)
         question = asked.property.question(asked.network)
     except TimeLimitError:
         typer.echo("timed-out")

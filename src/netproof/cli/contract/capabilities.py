@@ -21,7 +21,7 @@ def _types() -> list[str]:
 
 def _operators() -> list[str]:
     """Those that answers are sound for in all types stand alone; the others with the one type."""
-    from netproof.formats.onnx.read import OPERATORS
+    from netproof.formats.onnx.nodes.table import OPERATORS
     from netproof.formats.vnnlib.second.files import EVALUATED
 
     return [name if name in EVALUATED else f"{name} real" for name in sorted(OPERATORS)]

@@ -68,8 +68,8 @@ def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
         evaluated = sum(int(str(document["evaluated"])) for document in documents)
         told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
         typer.echo(f"{len(documents)} samples: {told}; {evaluated} inputs evaluated")
-    if not asked.as_json and model.runtime:
-        typer.echo(f"integers as '{model.runtime}' computes them")
+    if not asked.as_json and model.computed_by:
+        typer.echo(model.computed_by)
     return [str(document["verdict"]) for document in documents]
 
 

@@ -18,7 +18,7 @@ from netproof.formats.onnx.container.external import Surroundings
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.nodes.formulas import Formulas
 from netproof.formats.onnx.tensors import read_tensor
-from netproof.graph.graph import Graph, GraphBuilder
+from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.operators.affine.batch_norm import BatchNorm
 from netproof.operators.affine.select import Select
 from netproof.operators.base import Affine, Operator
@@ -86,7 +86,7 @@ class Translation:
     rounded : operators whose numbers are rounded, by what they were made of
     formulas : what is known of nodes that are functions of one other
     left_out : what was left out at the end, as a graph of its own
-    lifted : how many constants have become nodes of the graph
+    lifted, branches : how many constants have become nodes of the graph, and branches of nodes If were translated
     """
 
     path: Path
@@ -100,6 +100,7 @@ class Translation:
     rounded: dict[Hashable, Operator] = field(default_factory=dict)
     formulas: Formulas = field(default_factory=Formulas)
     lifted: int = 0
+    branches: int = 0
     left_out: Graph | None = None
 
     @property
@@ -130,7 +131,8 @@ class Call:
     def __init__(
         self, translation: Translation, node: onnx.NodeProto, name: str, operands: list[Value | None], final: bool
     ) -> None:
-        self._inputs = node.input
+        #: of the operands
+        self.names = node.input
         self.translation = translation
         self.name = name
         self.operator = node.op_type
@@ -147,7 +149,7 @@ class Call:
 
     def kind(self, number: int) -> int:
         """The type of an operand, as ONNX numbers types; 0 where it is not known."""
-        name = self._inputs[number] if number < len(self._inputs) else ""
+        name = self.names[number] if number < len(self.names) else ""
         return self.translation.types.get(name, 0)
 
     def operand(self, number: int) -> Value:
@@ -172,6 +174,8 @@ class Call:
         What is computed of constants alone is rounded by a runtime, and by every other evaluation differently. As a part
         of the graph it is a number of the real numbers that bounds account for like for any other.
         """
+        if self.translation.builder.arithmetic is not Arithmetic.REAL:
+            raise NodeError(f"{what} is a constant", "fold constants before export")
         array = finite(constant.array, what)
         self.make(array.shape)
         index = torch.full((array.size,), -1, dtype=torch.int64)

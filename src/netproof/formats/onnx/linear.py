@@ -40,6 +40,14 @@ def multiplied_matrices(call: Call, left: Value, right: Value) -> Value:
     if isinstance(left, Constant) and isinstance(right, Constant):
         left = call.lifted(left)
     if isinstance(left, Variable) and isinstance(right, Variable):
+        formulas = call.translation.formulas
+        if (
+            formulas.of_the_reals
+            and len(right.shape) > 1
+            and left.shape
+            and formulas.shares.get(left.node) == left.shape[-1]
+        ):
+            return _weighted_mean(call, left, right)
         return matrix_product(call, left, right)
     if isinstance(left, Variable):
         assert isinstance(right, Constant)
@@ -61,6 +69,21 @@ def multiplied_matrices(call: Call, left: Value, right: Value) -> Value:
     if row:
         del shape[-1 if vector else -2]
     return call.reshaped(result, tuple(shape))
+
+
+def _weighted_mean(call: Call, shares: Variable, right: Variable) -> Value:
+    """``shares @ right`` of rows that add up to 1, as the mean of ``right`` and what is different from it.
+
+    The same for any number in place of the mean. But what all rows of ``right`` have in common is not multiplied by shares
+    that vary one by one, for all that a bound knows, so that it does not vary at all.
+    """
+    rank = len(right.shape)
+    shape = (*right.shape[:-2], 1, right.shape[-1])
+    mean = reduced(call, right, [rank - 2], shape, mean=True, part="mean")
+    centred = add(call, right, mean, -1, "centred")
+    assert isinstance(centred, Variable)
+    product = matrix_product(call, shares, centred, "weighted")
+    return add(call, product, mean)
 
 
 def _product(call: Call, left: Variable, weight: NDArray[np.float64], roundings: int = 0, part: str = "") -> Variable:

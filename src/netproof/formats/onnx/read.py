@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,27 +19,21 @@ import torch
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.onnx import arithmetic as onnx_arithmetic
-from netproof.formats.onnx import linear as onnx_linear
-from netproof.formats.onnx import shapes as onnx_shapes
-from netproof.formats.onnx import windows as onnx_windows
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Translation, Value, Variable
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings, embedded, locations
 from netproof.formats.onnx.container.file import Given, OnnxFile, model_of, parse_onnx
+from netproof.formats.onnx.container.inner import check_branch
 from netproof.formats.onnx.container.text import printable
-from netproof.formats.onnx.forms import STANDARD, form_of
+from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
-from netproof.formats.onnx.nodes import activations as onnx_activations
-from netproof.formats.onnx.nodes import curves as onnx_curves
-from netproof.formats.onnx.nodes import logic as onnx_logic
-from netproof.formats.onnx.nodes import norms as onnx_norms
-from netproof.formats.onnx.nodes import pieces as onnx_pieces
-from netproof.formats.onnx.nodes import resize as onnx_resize
-from netproof.formats.onnx.nodes import sums as onnx_sums
+from netproof.formats.onnx.nodes.table import OPERATORS
+from netproof.formats.onnx.nodes.wholes import as_numbers
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
-from netproof.formats.onnx.quantized.read import Deployed, is_quantized, read_quantized
+from netproof.formats.onnx.quantized.deployed import Deployed
+from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
 from netproof.formats.onnx.several import as_network, check_shapes, is_several, wanted_outputs
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
+from netproof.formats.onnx.types import check_types
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
@@ -54,23 +48,10 @@ if TYPE_CHECKING:
 #: operators that hand on all of their operand's values in the same order
 _RENAMING = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
+#: branches of nodes If that are translated
+_MOST_BRANCHES = 256
 #: operators that are networks of their own, step by step
 _UNROLLED = ("GRU", "LSTM", "Loop", "RNN", "Scan")
-
-#: operators of ONNX that are known, by name
-OPERATORS: dict[str, Translate] = {
-    **onnx_activations.OPERATORS,
-    **onnx_arithmetic.OPERATORS,
-    **onnx_curves.OPERATORS,
-    **onnx_linear.OPERATORS,
-    **onnx_logic.OPERATORS,
-    **onnx_norms.OPERATORS,
-    **onnx_pieces.OPERATORS,
-    **onnx_resize.OPERATORS,
-    **onnx_shapes.OPERATORS,
-    **onnx_sums.OPERATORS,
-    **onnx_windows.OPERATORS,
-}
 
 
 def read_onnx(
@@ -161,6 +142,8 @@ def network_of(
 def read_deployed(path: Path, runtime: str | None = None) -> Deployed | None:
     """A quantized network with all of its values, None where it is no quantized one; raises as :func:`read_onnx`."""
     data = read_bytes(path, "network file")
+    if is_several(model_of(path, data)):
+        return None
     around = Surroundings(path, Ledger(path.stat().st_size))
     files = parse_onnx(path, data, around.ledger, integers=True)
     return read_quantized(path, data, files, around, runtime) if is_quantized(files) else None
@@ -252,6 +235,8 @@ def _values_graph(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Tra
     around.ledger.value((total,))
     builder = GraphBuilder(Arithmetic.REAL, (total,))
     translation = Translation(path, builder, file.opset, around, file.types)
+    # What is evaluated in floating point has to be what the file computes, operator by operator.
+    translation.formulas.of_the_reals = False
     begin: dict[str, Value] = {}
     start = 0
     for given, size in zip(file.inputs, sizes, strict=True):
@@ -306,17 +291,75 @@ def _translated(
 ) -> dict[str, Value]:
     """Translate every node; all values by name. ``last`` are the names of what is the output but for its shape."""
     values = dict(begin)
-    for node in file.nodes:
-        operands: list[Value | None] = []
-        for name in node.input:
-            if name and name not in values:
-                if name not in file.constants:
-                    raise _not_given(path, node, name)
-                values[name] = Constant(read_tensor(path, file.constants[name], translation.around))
-            operands.append(values[name] if name else None)
+    _translate_nodes(path, file.nodes, file.constants, translation, values, last)
+    return values
+
+
+def _translate_nodes(
+    path: Path,
+    nodes: Iterable[onnx.NodeProto],
+    constants: Mapping[str, onnx.TensorProto],
+    translation: Translation,
+    values: dict[str, Value],
+    last: set[str],
+    depth: int = 0,
+) -> None:
+    """Translate nodes, operands first, into ``values``."""
+
+    def value(name: str, node: onnx.NodeProto) -> Value:
+        if name not in values:
+            if name not in constants:
+                raise _not_given(path, node, name)
+            values[name] = Constant(read_tensor(path, constants[name], translation.around))
+        return values[name]
+
+    for node in nodes:
+        if node.op_type == "If" and node.domain in STANDARD:
+            branch = _branch(path, node, value(node.input[0], node), depth)
+            _count_branch(path, branch, translation)
+            inner: dict[str, Value] = dict(values)
+            known = dict(constants) | {tensor.name: tensor for tensor in branch.initializer}
+            given = {name: tensor.data_type for name, tensor in known.items()} | translation.types
+            for one in branch.node:
+                check_form(path, one, translation.opset)
+            translation.types.update(check_types(path, branch.node, given, translation.opset))
+            _translate_nodes(path, branch.node, known, translation, inner, set(), depth + 1)
+            for name, result in zip(node.output, branch.output, strict=True):
+                if result.name not in inner and result.name in known:
+                    inner[result.name] = Constant(read_tensor(path, known[result.name], translation.around))
+                if result.name not in inner:
+                    raise _not_given(path, node, result.name)
+                values[name] = inner[result.name]
+                translation.types[name] = translation.types.get(result.name, given.get(result.name, 0))
+            continue
+        operands = [value(name, node) if name else None for name in node.input]
         results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
         values.update(zip(node.output, results, strict=False))
-    return values
+
+
+def _count_branch(path: Path, branch: onnx.GraphProto, translation: Translation) -> None:
+    """Account for a branch; each costs as much as there are values around it."""
+    translation.branches += 1
+    try:
+        if translation.branches > _MOST_BRANCHES:
+            raise ExhaustedError(f"more than {_MOST_BRANCHES} branches are taken", "export it without branches")
+        translation.ledger.nodes(len(branch.node))
+    except ExhaustedError as no:
+        raise FormatError(path, no.problem, no.hint) from None
+
+
+def _branch(path: Path, node: onnx.NodeProto, condition: Value, depth: int) -> onnx.GraphProto:
+    """The branch of an If that is taken."""
+    label = f"node '{printable(node.name or (node.output[0] if node.output else ''))}' (If)"
+    if not isinstance(condition, Constant) or condition.array.size != 1:
+        raise FormatError(path, f"{label}: its condition is not known without the input", "export it without branches")
+    wanted = "then_branch" if bool(condition.array.reshape(())) else "else_branch"
+    branches = {attribute.name: attribute.g for attribute in node.attribute if attribute.HasField("g")}
+    if set(branches) != {"then_branch", "else_branch"}:
+        raise FormatError(path, f"{label}: it has not both of its branches", "export the network again")
+    for branch in branches.values():
+        check_branch(path, label, branch, len(node.output), depth)
+    return branches[wanted]
 
 
 def _not_given(path: Path, node: onnx.NodeProto, name: str) -> FormatError:
@@ -356,6 +399,7 @@ def _call(
     if form_of(node.op_type, translation.opset) is None:
         raise FormatError(path, f"{where} is no operator of opset {translation.opset}", "export the network again")
     try:
+        operands = as_numbers(node, operands, translation)
         results = translate(Call(translation, node, name, operands, final))
         results = results if isinstance(results, tuple) else (results,)
         for output, result in zip(node.output, results, strict=False):

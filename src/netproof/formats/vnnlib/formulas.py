@@ -15,7 +15,7 @@ from netproof.property import Box, LinearConstraint, PropertyPart
 
 #: beyond these a property is refused, because what is made of it would take more than some hundred megabytes:
 #: comparisons, in a file and in its normal form; boxes; inputs of all boxes together
-LARGEST_FORM = 1 << 18
+LARGEST_FORM = 1 << 19
 _MOST_BOXES = 1 << 16
 _LARGEST_BOXES = 1 << 23
 

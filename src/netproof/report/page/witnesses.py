@@ -62,7 +62,7 @@ def thumbnails(path: Path) -> Thumbnails | None:
         if before.shape != after.shape or after.size > _MOST_VALUES:
             raise ValueError("its image and its input do not fit")
         form = InputForm.of(shape)
-    except (ValueError, KeyError, TypeError, RecursionError, InputError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, InputError) as error:
         problem = f"is no witness that can be drawn ({str(error)[:60]})"
         raise FormatError(path, problem, "run the benchmark again") from None
     integer = document.get("arithmetic") == "integer"

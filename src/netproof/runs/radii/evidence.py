@@ -26,7 +26,7 @@ class Evidence:
 
 
 def evidence_of(network: Network, sample: Sample, found: RadiusResult, name: str) -> tuple[Evidence, ...]:
-    """The proof, where the search was to keep one, and the witness, where one was found.
+    """Of a network of integers the proof, where the search was to keep one, and the witness, where one was found.
 
     Queries are called ``name, radius R``.
     """

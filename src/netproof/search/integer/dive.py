@@ -35,7 +35,6 @@ class Diver:
     solver : of the graph's linear programs
     attacker : looks for witnesses near their points
     iterations : of the solver, per level
-    most : the largest share of the search's work that dives may take
 
     Attributes
     ----------
@@ -49,7 +48,6 @@ class Diver:
         solver: InteriorSolver,
         attacker: Attacker,
         iterations: int,
-        most: float = DIVE.most,
     ) -> None:
         self._graph = graph
         self._cases = cases
@@ -61,8 +59,7 @@ class Diver:
         self._start: tuple[Tensor, ...] = ()
         self._dives = self._level = 0
         self._width = self._whole = 0.0
-        self._most = most
-        self.share = most
+        self.share = DIVE.most
 
     @property
     def running(self) -> bool:
@@ -76,7 +73,7 @@ class Diver:
         self._start = tuple(part.double() for part in multipliers.beta)
         if self._dives:
             reach = 1 - self._width / max(self._whole, 1.0)
-            self.share = min(max(2 * self._most * reach, DIVE.least), self._most)
+            self.share = min(max(2 * DIVE.most * reach, DIVE.least), DIVE.most)
         self._dives += 1
         self._level = 0
         self._whole = 0.0

@@ -63,6 +63,10 @@ class _Bounded(Rows):
     envelopes: Enveloped | None = None
 
 
+#: of all nodes, that bounding a subproblem takes: ranges, hulls, multipliers, and what they are improved with
+_TENSORS = 24
+
+
 class Search:
     """One query's branch and bound.
 
@@ -111,8 +115,7 @@ class Search:
         self._enveloper = None if layer is None else Enveloper(self._graph, self._graph32, layer, self._cases)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
-            most = DIVE.most if self._enveloper is None else DIVE.most_with_envelopes
-            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations, most)
+            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
         if log is not None:
             log.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
@@ -120,6 +123,11 @@ class Search:
         self._work = Work(self._enveloper is not None)
         if self._enveloper is not None:
             self._work.first_dive = INTEGER.first_dive
+            pool = self._enveloper.pool
+            self._tree.beside = lambda: pool.bytes
+        #: subproblems whose tensors are in memory at a time
+        self._rows = INTEGER.bounded.rows(self._graph, _TENSORS)
+        self._deadline = math.inf
 
     def attack(self) -> Witness | None:
         """A witness, if the quickest attack finds one."""
@@ -134,13 +142,14 @@ class Search:
             if found is not None:
                 return self._sat(found, "attack")
         region = self._presolved.region
-        found = self._process(self._root(case, region), root=True)
+        self._deadline = deadline
+        found = self._process_roots(self._root(case, region))
         if found is None and len(self._tree) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
             case = torch.unique(self._tree.pop(len(self._tree)).case)
             listener = None if self._proof_log is None else CommonCuts(self._proof_log)
             region = tighten_by_program(self._graph, region, deadline=deadline, listener=listener)
-            found = self._process(self._root(case, region), root=True)
+            found = self._process_roots(self._root(case, region))
         if found is not None:
             return self._sat(found, "bound")
         if not len(self._tree):
@@ -148,7 +157,7 @@ class Search:
         self._work.root = self._tree.count
         return self._tree.search(
             lambda batch: self._step(batch, region, deadline),
-            self._effort.batch,
+            min(self._effort.batch, self._rows),
             deadline,
             lambda: self._end_by_enumeration(region),
         )
@@ -226,7 +235,7 @@ class Search:
                     root = self._tighten(root, required, deadline)
             if not bool(root.region.empty()):
                 parts.append(root)
-        return self._process(Subproblems.concatenate(parts), root=True) if parts else None
+        return self._process_roots(Subproblems.concatenate(parts)) if parts else None
 
     def _tighten(self, root: Subproblems, required: Objective, deadline: float) -> Subproblems:
         """A root (one row) with its ranges tightened under its case."""
@@ -257,6 +266,17 @@ class Search:
 
     def _sat(self, witness: Tensor, method: str) -> Outcome:
         return self._tree.sat(self._attacker.witness(witness), method)
+
+    def _process_roots(self, roots: Subproblems) -> Tensor | None:
+        """As :meth:`_process`, of roots; of a large graph in parts, and what time does not allow stays open."""
+        for rows in torch.split(torch.arange(len(roots)), self._rows):
+            if int(rows[0]) and time.monotonic() >= self._deadline:
+                self._tree.add(roots.take(torch.arange(int(rows[0]), len(roots))))
+                return None
+            found = self._process(roots.take(rows) if len(rows) < len(roots) else roots, root=True)
+            if found is not None:
+                return found
+        return None
 
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
@@ -474,4 +494,4 @@ class Search:
             both[alive] = value
             return both[: len(row)], both[len(row) :]
 
-        return split.at(look_ahead(usable, bound_halves).argmin(1))
+        return split.at(look_ahead(usable, bound_halves, self._rows, self._deadline).argmin(1))

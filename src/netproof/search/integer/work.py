@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from netproof.effort.integer import INTEGER, INTEGER_ATTACK
 
 
+@dataclass(frozen=True)
+class AlignmentLength:
+    """Steps of an alignment, and in how many of them staircases would harden."""
+
+    steps: int
+    hardening: int
+
+
 @dataclass
 class Work:
     """What a search has done beyond its root, in subproblems or what takes about as long.
@@ -29,21 +37,24 @@ class Work:
     first_dive: float = math.inf
 
     @property
-    def alignment_steps(self) -> int:
-        """Steps of the next alignment: the first is short, and each later one twice as long as the last, up to a limit."""
-        return INTEGER_ATTACK.align_steps << min(self.rounds, INTEGER_ATTACK.align_doublings)
+    def next_alignment(self) -> AlignmentLength:
+        """Of every three alignments two end while staircases are soft, of which the second is twice as long; the next three are four
+        times as long, up to a limit."""
+        again, number = divmod(self.rounds, 3)
+        hardening = INTEGER_ATTACK.align_steps << min(2 * again, INTEGER_ATTACK.align_doublings) << (number == 1)
+        steps = hardening if number == 2 else int(INTEGER_ATTACK.align_soft * hardening)
+        return AlignmentLength(steps, hardening)
 
     def is_time_to_align(self, count: int) -> bool:
-        """Whether, with ``count`` subproblems bounded, alignments have not had more than their part of the work."""
-        done = count - self.root
-        return done >= INTEGER.first_alignment and done >= self.aligned + self._worth(self.alignment_steps)
+        """Whether, with ``count`` subproblems bounded, alignments would not have had more than these by then, or little more."""
+        return count - self.root + INTEGER.ahead >= self.aligned + self._worth(self.next_alignment.steps)
 
-    def align(self) -> int:
-        """Note that an alignment begins; its steps."""
-        steps = self.alignment_steps
-        self.aligned += self._worth(steps)
+    def align(self) -> AlignmentLength:
+        """Note that the next alignment begins."""
+        length = self.next_alignment
+        self.aligned += self._worth(length.steps)
         self.rounds += 1
-        return steps
+        return length
 
     def is_time_to_dive(self, count: int, share: float) -> bool:
         """Whether, with ``count`` subproblems bounded, dives have not had their share of all work."""

@@ -2,7 +2,7 @@
 
 The bound that refutes a node is the dual one (:mod:`netproof.bounds.dual`) of a mixture of the case's constraints, at
 multipliers that are recorded, or that follow from what is: on the ranges of the node, or on those of the last node above it
-whose ranges were found anew. How ranges were found is recorded by name only; by which multipliers, is not.
+whose ranges were found anew. How ranges were found is recorded by name only; by which multipliers, is not, but for the slopes of :mod:`netproof.bounds.ranges.refine_alpha`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from netproof.bounds.ranges.refine_alpha import SlopedEnds
 from netproof.bounds.region import Region
 from netproof.rows import Rows
 from netproof.search.branching import Split
@@ -86,6 +87,7 @@ class Journal:
     begun : nodes where searches began, and on which region of one row
     refuted, splits, reduced : nodes that were refuted, split, and got ranges of their own
     common : regions that hold the whole box, in the order in which their ranges were found, and how these were found
+    slopes : by which ends of such ranges were bounded, where that is recorded
     count : nodes so far
     bytes : what the record occupies
     """
@@ -97,6 +99,7 @@ class Journal:
         self.splits: list[Splits] = []
         self.reduced: list[Reduced] = []
         self.common: list[tuple[Means, Region]] = []
+        self.slopes: list[SlopedEnds] = []
         self.count = 0
         self.bytes = 0
 
@@ -104,6 +107,11 @@ class Journal:
         """Ranges that hold on all of the box, a region of one row."""
         self.common.append((means, region))
         self.bytes += region.bytes
+
+    def sloped(self, ends: SlopedEnds) -> None:
+        """Ends of ranges that hold on all of the box were bounded by slopes."""
+        self.slopes.append(ends)
+        self.bytes += ends.bytes
 
     def root(self, case: Tensor, region: Region) -> Tensor:
         """The search for cases ``[N]`` begins, or begins anew, on a region of one row: their nodes."""

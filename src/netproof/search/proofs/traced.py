@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netproof.bounds.ranges.refine_alpha import SlopedEnds
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
-from netproof.result import Refutation, Trace
+from netproof.result import Ends, Refutation, Trace
 from netproof.search.proofs.journal import Grounds, Journal, Means
 
 
@@ -37,7 +38,14 @@ def trace_of(graph: Graph, journal: Journal) -> Trace:
             if reduced.by.means is Means.SPLITS:
                 open_features[node] = _open(reduced.region, row, sizes)
     common = tuple(means.value for means, _ in journal.common)
-    return Trace(sizes, dict(journal.roots), splits, refuted, open_features, ranges, common)
+    ends = tuple(_sloped(one, sizes) for one in journal.slopes)
+    return Trace(sizes, dict(journal.roots), splits, refuted, open_features, ranges, common, ends)
+
+
+def _sloped(ends: SlopedEnds, sizes: tuple[int, ...]) -> Ends:
+    begin = itertools.accumulate(sizes, initial=0)
+    numbers = [start + which.numpy() for start, which in zip(begin, ends.open, strict=False)]
+    return Ends(ends.k, ends.feature.numpy(), ends.upper.numpy(), np.concatenate(numbers), ends.slope.numpy())
 
 
 def _refutation(by: Grounds, row: int) -> Refutation:

@@ -51,7 +51,9 @@ class Rounds:
             return found
         begun = time.monotonic()
         until = begun + ROUND.alpha_share * (deadline - begun)
-        region = refine_by_alpha(graph, region, ROUND.alpha_steps, until, device)
+        record = self._problem.record
+        listen = None if record is None else record.sloped
+        region = refine_by_alpha(graph, region, ROUND.alpha_steps, until, device, listen)
         self._take_down(region, Means.SLOPES)
         seconds = ROUND.first_round * (time.monotonic() - begun)
         if seconds > ROUND.begin_share * (deadline - time.monotonic()):

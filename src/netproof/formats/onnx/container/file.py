@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netproof.errors import FormatError
 from netproof.formats.ledger import ExhaustedError, Ledger
+from netproof.formats.onnx.container.inner import inlined, taken_names
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form
 from netproof.formats.onnx.types import check_names, check_types
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 OLDEST_OPSET, NEWEST_OPSET = 7, 28
 #: types of inputs, as ONNX numbers them: those of networks over the reals, and of networks of integers
-FLOATS = {1: "float32", 11: "float64"}
+FLOATS = {1: "float32", 10: "float16", 11: "float64"}
 _INTEGERS = {2: "uint8", 3: "int8"}
 _LARGEST_INPUT = 1 << 24
 #: domains that QONNX's operators have had
@@ -58,6 +59,7 @@ class OnnxFile:
     declared : the types that outputs of the file are said to have, by name; 0 where nothing is said, -1 where one is said
         to be no tensor
     uses : how often each value is taken, by nodes that the output does not depend on as well, and as the output
+    unused : how many nodes there are that the output does not depend on
     annotations : QONNX's data types of values, by name
     domains : the versions of operators that are not standard, by domain, as often as they are stated
     """
@@ -71,6 +73,7 @@ class OnnxFile:
     types: dict[str, int]
     declared: dict[str, int]
     uses: Counter[str]
+    unused: int
     annotations: dict[str, str]
     domains: dict[str, tuple[int, ...]]
 
@@ -172,6 +175,8 @@ def parse_onnx(
                 "export it for one of these, or convert it with onnx.version_converter",
             )
     _check_parts(path, model)
+    model = inlined(path, model, ledger)
+    graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     for what, values in (("input", inputs), ("output", list(graph.output))):
@@ -216,7 +221,20 @@ def parse_onnx(
             for output in graph.output
         }
         files.append(
-            OnnxFile(opset, takes, results, constants, nodes, metadata, types, stated, uses, annotations, domains)
+            OnnxFile(
+                opset,
+                takes,
+                results,
+                constants,
+                nodes,
+                metadata,
+                types,
+                stated,
+                uses,
+                len(graph.node) - len(nodes),
+                annotations,
+                domains,
+            )
         )
     return files
 
@@ -361,5 +379,5 @@ def _order(
         done[number] = False
         leaving.append((len(stack), number))
         node = graph.node[number]
-        stack.extend((name, f"node '{printable(node.name or value)}'") for name in node.input if name)
+        stack.extend((name, f"node '{printable(node.name or value)}'") for name in taken_names(node))
     return tuple(order)

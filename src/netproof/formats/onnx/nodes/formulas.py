@@ -33,9 +33,19 @@ class Formula:
 
 @dataclass(eq=False)
 class Formulas:
-    """Formulas of nodes, noted as these are made."""
+    """Formulas of nodes, noted as these are made.
+
+    Attributes
+    ----------
+    known : by node
+    shares : nodes of which runs of so many features, one after the other, add up to 1
+    of_the_reals : whether sums may be written in another way that is the same over the real numbers, and not in
+        floating point
+    """
 
     known: dict[int, Formula] = field(default_factory=dict)
+    shares: dict[int, int] = field(default_factory=dict)
+    of_the_reals: bool = True
     _hard: dict[int, HardSwish] = field(default_factory=dict)
     _of_hard: dict[int, int] = field(default_factory=dict)
 

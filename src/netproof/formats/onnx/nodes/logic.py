@@ -34,10 +34,15 @@ def _compared(function: Callable[..., NDArray[np.bool_]], sign: int, at: float) 
 
 def _equal(call: Call) -> Value:
     left, right = call.operand(0), call.operand(1)
-    if not isinstance(left, Constant) or not isinstance(right, Constant):
-        raise NodeError("values that depend on the input are compared for equality", "export it with <= or >=")
-    call.make(np.broadcast_shapes(left.shape, right.shape))
-    return Constant(left.array == right.array)
+    shape = np.broadcast_shapes(left.shape, right.shape)
+    if isinstance(left, Constant) and isinstance(right, Constant):
+        call.make(shape)
+        return Constant(left.array == right.array)
+    # Truth values and whole numbers are numbers here.
+    left, right = (Constant(v.array.astype(np.float64)) if isinstance(v, Constant) else v for v in (left, right))
+    difference = add(call, left, right, -1, "difference")
+    assert isinstance(difference, Variable)
+    return call.add(Step(0.0, 1.0, 0.0), (difference.node,), shape)
 
 
 def _not(call: Call) -> Value:

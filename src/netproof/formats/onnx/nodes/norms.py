@@ -53,7 +53,10 @@ def softmax(call: Call, value: Variable, axes: Sequence[int], *, logarithm: bool
         share = call.add(Power(-1.0), (total.node,), total.shape, "reciprocal")
     else:
         share = scaled(call, call.add(Log(), (total.node,), total.shape, "log"), -1.0, 0.0, "negative")
-    return call.select(share, inverse.reshape(value.shape), part="back")
+    result = call.select(share, inverse.reshape(value.shape), part="back")
+    if not logarithm and axes == [len(value.shape) - 1]:
+        call.translation.formulas.shares[result.node] = count
+    return result
 
 
 def _normalized(call: Call, value: Variable, axes: Sequence[int], epsilon: float, *, centred: bool = True) -> Variable:

@@ -78,7 +78,7 @@ def sums_of_products(
     return call.add(BlockLinear(halves, math.prod(shape), shape), (products.node,), shape, part)
 
 
-def matrix_product(call: Call, left: Variable, right: Variable) -> Variable:
+def matrix_product(call: Call, left: Variable, right: Variable, part: str = "") -> Variable:
     """``left @ right`` as NumPy understands it."""
     if not left.shape or not right.shape:
         raise NodeError("a matrix product with a scalar", "export the network again")
@@ -96,7 +96,7 @@ def matrix_product(call: Call, left: Variable, right: Variable) -> Variable:
     first = np.arange(left.size).reshape(*a[:-2], rows, 1, inner)
     second = np.arange(right.size).reshape(b).swapaxes(-1, -2)[..., None, :, :]
     return sums_of_products(
-        call, left, right, np.broadcast_to(first, whole), np.broadcast_to(second, whole), inner, tuple(result)
+        call, left, right, np.broadcast_to(first, whole), np.broadcast_to(second, whole), inner, tuple(result), part
     )
 
 

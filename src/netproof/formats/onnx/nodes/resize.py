@@ -62,6 +62,7 @@ def _resized(call: Call, scales: list[Fraction], extents: list[int], place: str,
         else:
             if not isinstance(value, Variable):
                 value = call.variable(0)
+            call.translation.allocate(2 * before * after)
             value = along_axis(call, value, axis, *_linear(at, before), part=f"axis{axis}", interpolates=True)
     return value
 

@@ -124,7 +124,7 @@ def _weighted(
         whole = whole.astype(object) * each[None]
     else:
         whole = whole * int(factors[0])
-    if int(np.abs(whole).max(initial=0)) >= _LARGEST:
+    if max((abs(int(number)) for number in whole.reshape(-1)), default=0) >= _LARGEST:
         raise NodeError("weights that need more than 40 bits", "quantize with scales closer together")
     return whole.astype(np.float64), unit * shared, added
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from netproof.formats.onnx.arithmetic import per_channel
 from netproof.formats.onnx.call import Call, NodeError
+from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.qonnx.rounding import ROUNDINGS, Bound, Rounding, ends_of
 from netproof.formats.onnx.qonnx.steps import staircase
 from netproof.formats.onnx.qonnx.values import Fractions, Levels, Line, Scaled, fractions
@@ -195,6 +196,6 @@ def _bits(call: Call, number: int) -> int:
 def _known(call: Call, names: Sequence[str], operands: int) -> None:
     unknown = sorted(set(call.attributes) - set(names))
     if unknown:
-        raise NodeError(f"it has the attribute '{unknown[0]}', which is not known", "export it again")
+        raise NodeError(f"it has the attribute '{printable(unknown[0])}', which is not known", "export it again")
     if len(call.operands) != operands or call.outputs != 1:
         raise NodeError(f"{len(call.operands)} operands where it has {operands}", "export it again")

@@ -162,7 +162,8 @@ class _Reader:
             if node.output[0] == self._file.output and node.op_type in ("Softmax", "LogSoftmax"):
                 self._softmax = True
                 return (self._order(call),)
-            return self._translated(node, call)
+            with np.errstate(all="ignore"):  # what is no number is refused where it would count
+                return self._translated(node, call)
         except (NodeError, ExhaustedError) as refusal:
             raise FormatError(self._path, f"{where}: {refusal.problem}", refusal.hint) from None
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:

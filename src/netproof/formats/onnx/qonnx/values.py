@@ -102,7 +102,7 @@ def levels_of(constant: Constant) -> Levels:
         raise NodeError("a constant holds NaN or infinity", "repair the network")
     unit = shared_unit(fractions(array).reshape(-1))
     whole = np.array([int(number / unit) for number in fractions(array).reshape(-1)], object).reshape(array.shape)
-    if int(np.abs(whole).max(initial=0)) >= 1 << 40:
+    if max((abs(number) for number in whole.reshape(-1)), default=0) >= 1 << 40:
         raise NodeError("constants that are not quantized, and lie too far apart", "quantize the weights")
     return Levels(array, whole.astype(np.int64), np.array(unit, object))
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.onnx.quantized.read import Deployed, Layer
+from netproof.formats.onnx.quantized.deployed import Deployed, Layer
 from netproof.formats.onnx.quantized.values import UINT8
 
 #: numbers that are computed with at a time, of all tensors

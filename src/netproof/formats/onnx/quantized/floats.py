@@ -114,6 +114,11 @@ def _pair(product: bool) -> Callable[[Reader, Call], Value]:
         if any(isinstance(v, Open) for v in values):
             raise NodeError("an operand is not quantized", "quantize every value between two operators")
         reals = [v for v in values if isinstance(v, Real)]
+        if any(real.how is not None and not real.direct for real in reals):
+            raise NodeError(
+                "an operand was moved since it was dequantized, and whether onnxruntime fuses that is not known",
+                "quantize every value between two operators",
+            )
         operands: list[tuple[Codes | Dequantized, Quantization]] = []
         for number, value in enumerate(values):
             if isinstance(value, Dequantized):
@@ -171,7 +176,7 @@ def _with_number(reader: Reader, call: Call, product: bool) -> Value:
 def _function(real: Real, table: NDArray[Any]) -> Real:
     if not bool(np.isfinite(table.astype(np.float64)).all()):
         raise NodeError("a number beyond float32", "repair the network")
-    return replace(real, table=table.astype(real.table.dtype), how=None)
+    return replace(real, table=table.astype(real.table.dtype), how=None, clip=None)
 
 
 def _relu(reader: Reader, call: Call) -> Value:
@@ -205,7 +210,7 @@ def _clipped(reader: Reader, call: Call, low: float, high: float) -> Value:
             table = np.maximum(table, reader.rule.number(low))
         if high < math.inf:
             table = np.minimum(table, reader.rule.number(high))
-        return _function(value, table)
+        return replace(_function(value, table), clip=(low, high))
     if isinstance(value, Open):
         if value.clip is not None or value.moved:
             raise NodeError(
@@ -265,7 +270,7 @@ def _largest(reader: Reader, call: Call) -> Value:
     if bool((value.table[1:] < value.table[:-1]).any()):
         raise NodeError("a maximum of what falls as codes rise")
     codes = pooling.largest(reader.build, call, value.codes, call.name)
-    kept = 12 <= call.opset < 22 and codes.computed == codes.kind
+    kept = 12 <= call.opset < 22 and codes.computed == codes.kind and reader.fusing.is_taken_once(call, 0)
     return replace(value, shape=codes.shape, codes=codes, direct=value.direct and kept)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import InputError
-from netproof.formats.onnx.quantized.read import Deployed
+from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.rules.arithmetic import dequantized
 from netproof.formats.onnx.quantized.rules.rule import ONNXRUNTIME
 from netproof.formats.onnx.quantized.values import ENDS, UINT8, Quantization

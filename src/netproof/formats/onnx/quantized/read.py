@@ -23,13 +23,14 @@ from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, form_of
 from netproof.formats.onnx.quantized import floats, qoperators
 from netproof.formats.onnx.quantized.build import Build
+from netproof.formats.onnx.quantized.deployed import Deployed, Layer
+from netproof.formats.onnx.quantized.fusing import Fusing, is_without_effect
 from netproof.formats.onnx.quantized.operands import constant, quantization, scales, zeros
 from netproof.formats.onnx.quantized.operators import moving, points
 from netproof.formats.onnx.quantized.processors import Processors
 from netproof.formats.onnx.quantized.rules.rule import Rule, rule_of
 from netproof.formats.onnx.quantized.values import (
     ENDS,
-    INT8,
     UINT8,
     Codes,
     Dequantized,
@@ -42,7 +43,7 @@ from netproof.formats.onnx.quantized.values import (
 from netproof.formats.onnx.tensors import read_tensor
 from netproof.formats.tflite.rules.softmax import SoftmaxScales, keeps_the_class
 from netproof.graph.exactness import check_exact
-from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
 from netproof.network import Network
@@ -56,54 +57,9 @@ QUANTIZED = ("QuantizeLinear", *qoperators.OPERATORS, "QLinearSoftmax")
 _MICROSOFT = "com.microsoft"
 #: what is known of constants alone: the arithmetic of shapes
 _OF_CONSTANTS: dict[str, Translate] = {**onnx_arithmetic.OPERATORS, **onnx_shapes.OPERATORS}
+_NEWEST_OPSET = 21
 #: scales of a float softmax above this give the largest operand a larger share than all smaller ones
 _LEAST_STEP = 2.0**-16
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """Codes that a node of the file gives, and where they are in :attr:`Deployed.graph`.
-
-    Attributes
-    ----------
-    name, operator, shape : of the value, and what gives it
-    node, offset : the node, whose features are codes less ``offset``
-    kind : the type of the codes, as ONNX numbers it
-    """
-
-    name: str
-    operator: str
-    shape: tuple[int, ...]
-    node: int
-    offset: int
-    kind: int
-
-
-@dataclass(frozen=True, eq=False)
-class Deployed:
-    """A file as a rule computes it.
-
-    Attributes
-    ----------
-    network : for queries
-    rule : by which it was read
-    graph, output : the same function with all that the file computes besides, and the node that is its output
-    layers : every value that is codes, in turn
-    result : the last of them, what :attr:`output` is
-    source : the value of the file that :attr:`output` stands for, before a softmax
-    input : how floats that the file takes are quantized; None where it takes codes
-    dequantized : how the value :attr:`source` stands for codes; None where it is codes
-    """
-
-    network: Network
-    rule: Rule
-    graph: Graph
-    output: int
-    layers: tuple[Layer, ...]
-    result: Layer
-    source: str
-    input: Quantization | None
-    dequantized: Quantization | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +86,7 @@ class Reader:
         self.layers: list[Layer] = []
         self.input: Quantization | None = None
         self.start_kind = file.input_type
-        self._uses = file.uses
-        self._takers: dict[str, list[onnx.NodeProto]] = {}
-        for node in file.nodes:
-            for name in node.input:
-                self._takers.setdefault(name, []).append(node)
+        self.fusing = Fusing(file)
 
     def read(self) -> tuple[Value, str, float | None, SoftmaxScales | None]:
         """The output, the name of its value, and the scales of a softmax left out: of floats, or of codes."""
@@ -180,7 +132,8 @@ class Reader:
         try:
             call = moving.RecordingCall(self.translation, node, node.output[0], operands, final=False)
             self._check_form(node, call)
-            return self._translated(node, call)
+            with np.errstate(all="ignore"):  # what is no number is refused where it would count
+                return self._translated(node, call)
         except (NodeError, ExhaustedError) as refusal:
             raise FormatError(self._path, f"{self.where(node, operands)}: {refusal.problem}", refusal.hint) from None
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
@@ -234,9 +187,9 @@ class Reader:
             if isinstance(first, Codes):
                 return tuple(moving.moved(call, first))
             if isinstance(first, Real):
-                return tuple(moving.moved_real(call, first))
+                return tuple(moving.moved_real(call, first, once=self.fusing.is_taken_once(call, 0)))
             if isinstance(first, Open):
-                self.taken_once(node)
+                self._taken_once(node)
                 return (moving.moved_open(call, first),)
             if isinstance(first, Given) and operator not in ("Pad", "Expand", "Tile"):
                 result = moving.MOVING[operator](call)
@@ -247,7 +200,7 @@ class Reader:
             )
         translate = floats.OPERATORS.get(operator)
         if isinstance(first, Open):
-            self.taken_once(node)
+            self._taken_once(node)
         if translate is None:
             raise NodeError("an operator that is not known on quantized values", f"known are {', '.join(_known())}")
         return (translate(self, call),)
@@ -264,12 +217,9 @@ class Reader:
         found = translate(call)
         return found if isinstance(found, tuple) else (found,)
 
-    def taken_once(self, node: onnx.NodeProto) -> None:
-        """Refuse what takes a value that is not quantized and that something else takes as well."""
-        if self._uses[node.input[0]] != 1:
-            raise NodeError(
-                "its operand is taken by something else as well, so that nothing is fused", "quantize it first"
-            )
+    def _taken_once(self, node: onnx.NodeProto) -> None:
+        if self.rule.fused:
+            self.fusing.taken_once(node)
 
     # -- between numbers and codes
 
@@ -283,7 +233,7 @@ class Reader:
         if isinstance(value, Constant):
             return self._quantized_constant(call, value)
         how = quantization(call, 1, 2, UINT8)
-        computed = self._computed(node, how)
+        computed = self.fusing.computed(node, how) if self.rule.fused else how.kind
         if isinstance(value, Given):
             if self.input not in (None, how):
                 raise NodeError("the input is quantized in two ways", "export it with one")
@@ -291,9 +241,11 @@ class Reader:
             low, high = _ends(value.size, how.kind)
             return Codes(value.node, value.shape, low, high, how.kind, 0, computed)
         if isinstance(value, Real):
+            if self.rule.fused and value.clip is not None:
+                is_without_effect(value.clip, how)
             return self.quantized(value, how, call.name, computed)
         if isinstance(value, Open):
-            self.taken_once(node)
+            self._taken_once(node)
             return self._closed(value, how, call.name, computed)
         raise NodeError("its operand is codes already", "export the network again")
 
@@ -321,8 +273,8 @@ class Reader:
         if not self.rule.fused:
             codes = value.close(how, name, computed)
             return self._clipped(codes, how, clip, name)
-        low, high = (float(np.float32(end - how.zero) * how.scale) for end in how.ends)
-        if value.fused(computed) and clip[0] <= low and clip[1] >= high:
+        without = is_without_effect(clip, how)
+        if value.fused(computed) and without:
             return value.close(how, name, computed)
         if value.unfused is not None:
             return value.unfused(how, name, computed, clip)
@@ -345,15 +297,6 @@ class Reader:
         if tuple(ends) == how.ends:
             return codes
         return points.clipped(self.build, codes, ends[0], ends[1], f"{name}/clip")
-
-    def _computed(self, node: onnx.NodeProto, how: Quantization) -> int:
-        """The type in which onnxruntime has the codes that a QuantizeLinear gives (:attr:`Codes.computed`)."""
-        takers = self._takers.get(node.output[0], [])
-        if how.kind != INT8 or self._uses[node.output[0]] != 1 or len(takers) != 1:
-            return how.kind
-        (taker,) = takers
-        pair = taker.op_type == "DequantizeLinear" and len(taker.input) == len(node.input) == 3
-        return UINT8 if pair and self._uses[taker.output[0]] == 1 else INT8
 
     def _dequantize(self, call: Call) -> Value:
         _check_blocks(call, ("axis", "block_size", "output_dtype"))
@@ -425,6 +368,12 @@ def read_quantized(
     file = files[-1]
     if len(files) > 1:
         raise FormatError(path, "states several opsets", "export it for one")
+    if file.opset > _NEWEST_OPSET:
+        raise FormatError(
+            path,
+            f"uses opset {file.opset}; quantized networks are read up to {_NEWEST_OPSET}, with which onnxruntime was compared",
+            "export it for one of these",
+        )
     if locations(file.tensors):
         raise FormatError(
             path, "keeps numbers in other files", "save it as one file, which evidence can name by its hash"

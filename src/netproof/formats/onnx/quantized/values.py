@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from netproof.formats.onnx.call import Constant, Variable
+from netproof.formats.onnx.call import Constant, NodeError, Variable
 from netproof.formats.onnx.quantized.rules.rule import Rule
 
 Whole = NDArray[np.int64]
@@ -21,6 +21,7 @@ Singles = NDArray[np.float32]
 #: the least and the largest code, by the number that ONNX gives the type
 ENDS = {2: (0, 255), 3: (-128, 127)}
 UINT8, INT8, INT32 = 2, 3, 6
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,14 @@ class Real(Variable):
     table : ``[256]``, what the codes stand for, the least first, as the rule computes with numbers
     how : where the numbers are what one DequantizeLinear gives, its scale and zero point
     direct : whether a group can begin with them: onnxruntime sees that DequantizeLinear there
+    clip : what they were clipped to at last
     """
 
     codes: Codes
     table: NDArray[Any]
     how: Quantization | None
     direct: bool = True
+    clip: tuple[float, float] | None = None
 
     @property
     def plain(self) -> Quantization | None:
@@ -139,7 +142,10 @@ class Dequantized(Constant):
 def real_of(rule: Rule, codes: Codes, how: Quantization) -> Real:
     """What codes stand for."""
     low, high = codes.ends
-    return Real(-1, codes.shape, codes, rule.dequantize(np.arange(low, high + 1), how.scale, how.zero), how)
+    table = rule.dequantize(np.arange(low, high + 1), how.scale, how.zero)
+    if not all(abs(number) <= _LARGEST for number in table.tolist()):
+        raise NodeError("codes stand for numbers beyond float32", "quantize it again")
+    return Real(-1, codes.shape, codes, table, how)
 
 
 def single(number: float) -> Tensor:

@@ -15,13 +15,16 @@ from pathlib import Path
 
 import torch
 
+from netproof.errors import FormatError
+from netproof.formats.onnx.container.file import model_of
+from netproof.formats.onnx.read import network_of
 from netproof.formats.onnx.tensors import type_name
 from netproof.formats.vnnlib.formulas import And, Atom, Bounds, Clock, Formula, Or, parts_of
-from netproof.formats.vnnlib.second.boxes import always, classes, equal_elements, map_elements, tighten
-from netproof.formats.vnnlib.second.declarations import Comparison, Connective, Kind, Statement, Variable
+from netproof.formats.vnnlib.second.boxes import always, classes, equal_elements, map_elements, tighten, without_ends
+from netproof.formats.vnnlib.second.declarations import ELEMENT_TYPES, Comparison, Connective, Kind, Statement, Variable
 from netproof.formats.vnnlib.second.declarations import Formula as StatedFormula
-from netproof.formats.vnnlib.second.files import Model, check_types, read_models, with_outputs
-from netproof.formats.vnnlib.second.product import Product, side_by_side
+from netproof.formats.vnnlib.second.files import Model, check_types, read_integers, read_models, with_outputs
+from netproof.formats.vnnlib.second.product import Product, monomials_of, side_by_side
 from netproof.formats.vnnlib.second.read import read_statement
 from netproof.formats.vnnlib.second.stated import StatedQuery
 from netproof.formats.vnnlib.second.types import arithmetic_of, largest_number
@@ -47,7 +50,7 @@ class AskedQuery:
     stored: dict[str, int]
 
 
-def read_question(path: Path, files: Mapping[str, Path], *, deadline: float | None = None) -> AskedQuery:
+def read_query(path: Path, files: Mapping[str, Path], *, deadline: float | None = None) -> AskedQuery:
     """Read a query and the models of the networks that it names.
 
     Raises
@@ -76,16 +79,23 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
     """
     clock = Clock(statement.path, deadline)
     arithmetic = arithmetic_of(statement)
+    if arithmetic == "integer":
+        return _ask_about_integers(statement, files, clock)
     models = read_models(statement, files)
     if arithmetic != "real":
         check_types(models, arithmetic)
     clock.look()
     inputs = _Inputs(statement)
     formulas = [map_elements(formula, inputs.place) for formula in statement.formulas]
-    product = side_by_side(statement, models, inputs.number, len(inputs.elements), formulas)
+    whole = _ends_in_softmax(models, inputs, formulas) if arithmetic == "real" else None
+    if whole is None:
+        product = side_by_side(statement, models, inputs.number, len(inputs.elements), formulas)
+    else:
+        product = Product.of_one(whole.graph, models[0].results[0], inputs.number)
     clock.look()
     bounds = inputs.bounds(formulas, product, implied=arithmetic == "real")
-    atoms = [product_formula(formula, product) for formula in formulas]
+    shares = _shares(models) if arithmetic == "real" else frozenset()
+    atoms = [product_formula(formula, product, shares) for formula in without_ends(formulas, inputs.is_end)]
     parts = parts_of(None, statement.path, inputs.label, len(inputs.elements), bounds, atoms, clock)
     members = tuple(_member(model, inputs.number) for model in models)
     stated = StatedQuery(statement, inputs.number, arithmetic)
@@ -99,6 +109,8 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
         notes=tuple(dict.fromkeys(note for model in models for note in model.values.notes)),
         members=members,
         as_stored=product.as_stored,
+        order_only=whole is not None,
+        left_out=None if whole is None else whole.left_out,
     )
     question = Property(
         statement.path,
@@ -111,6 +123,44 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
     return AskedQuery(network, question, stated, types)
 
 
+def _ask_about_integers(statement: Statement, files: Mapping[str, Path], clock: Clock) -> AskedQuery:
+    """A query about a network of integers, exactly: boxes of whole numbers, constraints on outputs."""
+    network = read_integers(statement, files)
+    inputs = _Inputs(statement, merged=False)
+    if any(len(monomial) > 1 for monomial in monomials_of(statement.formulas)):
+        raise FormatError(statement.path, "multiplies integers, which is not done yet", "state it without products")
+    (output,) = statement.networks[0].of(Kind.OUTPUT)
+    product = Product.of_one(network.graph, output, inputs.number)
+    bounds = inputs.bounds(statement.formulas, product, implied=False)
+    for number, (low, high) in enumerate(zip(network.lower.tolist(), network.upper.tolist(), strict=True)):
+        bounds.raise_lower(number, Fraction(int(low)), output.at)
+        bounds.lower_upper(number, Fraction(int(high)), output.at)
+    rest = without_ends(statement.formulas, inputs.is_end)
+    atoms = [product_formula(formula, product, frozenset()) for formula in rest]
+    parts = parts_of(None, statement.path, inputs.label, network.inputs, bounds, atoms, clock)
+    question = Property(statement.path, network.inputs, network.outputs, parts)
+    stored = {variable.name: ELEMENT_TYPES[variable.type] for variable in statement.variables}
+    return AskedQuery(network, question, StatedQuery(statement, inputs.number, "real"), stored)
+
+
+def _ends_in_softmax(models: Sequence[Model], inputs: _Inputs, formulas: Sequence[StatedFormula]) -> Network | None:
+    """The one model of a query as a network by itself, without the softmax at its end; None where there is more to it.
+
+    Where a query compares outputs, it is about the order of what the softmax takes.
+    """
+    model = models[0]
+    if len(models) > 1 or len(model.results) > 1 or model.declared.of(Kind.HIDDEN) or len(model.inputs) > 1:
+        return None
+    size = model.inputs[0].size
+    if len(inputs.elements) < size or any(len(monomial) > 1 for monomial in monomials_of(formulas)):
+        return None
+    types = {node.op_type for node in model_of(model.path, model.values.content).graph.node}
+    if types.isdisjoint(("Softmax", "LogSoftmax")):
+        return None
+    network = network_of(model.path, model.values.content)
+    return network if network.order_only and network.outputs == model.results[0].size else None
+
+
 class _Inputs:
     """The inputs of the network: elements of the declared inputs, those that are stated to be equal as one.
 
@@ -121,13 +171,14 @@ class _Inputs:
     place : for every element the one that stands for it
     """
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, statement: Statement, *, merged: bool = True) -> None:
         self._variables = statement.variables
         given = [False] * statement.elements
         for variable in self._variables:
             if variable.kind is Kind.INPUT:
                 given[variable.first : variable.first + variable.size] = [True] * variable.size
-        pairs = [pair for pair in equal_elements(always(statement.formulas)) if given[pair[0]] and given[pair[1]]]
+        equal = equal_elements(always(statement.formulas)) if merged else []
+        pairs = [pair for pair in equal if given[pair[0]] and given[pair[1]]]
         self.place = classes(statement.elements, pairs) if pairs else list(range(statement.elements))
         self.elements = [
             element for element, is_input in enumerate(given) if is_input and self.place[element] == element
@@ -145,6 +196,15 @@ class _Inputs:
             place, index = divmod(place, extent)
             indices.append(str(index))
         return f"{variable.name}[{','.join(reversed(indices))}]" if indices else variable.name
+
+    def is_end(self, comparison: Comparison) -> bool:
+        """Whether a comparison says nothing but an end of an input, which :meth:`bounds` takes note of."""
+        terms = [monomial for monomial in comparison.polynomial if monomial]
+        return (
+            not comparison.strict and len(terms) == len(terms[0]) == 1 and self.number[terms[0][0]] >= 0
+            if terms
+            else False
+        )
 
     def bounds(self, formulas: Sequence[StatedFormula], product: Product, *, implied: bool) -> Bounds:
         """What is stated of single inputs in any case; and what is ``implied`` for them by comparisons of several.
@@ -194,12 +254,35 @@ def _variable_of(variables: Sequence[Variable], element: int) -> Variable:
     return variables[low]
 
 
-def product_formula(formula: StatedFormula, product: Product) -> Formula:
-    """A formula about the inputs and outputs of the graph."""
+def product_formula(formula: StatedFormula, product: Product, shares: frozenset[int]) -> Formula:
+    """A formula about the inputs and outputs of the graph; ``shares`` are elements that a softmax gives."""
     if isinstance(formula, Connective):
-        parts = tuple(product_formula(part, product) for part in formula.parts)
+        parts = tuple(product_formula(part, product, shares) for part in formula.parts)
         return Or(parts) if formula.any else And(parts)
+    if shares and _is_beyond_shares(formula, shares):
+        return Or(())
     return _atom(formula, product)
+
+
+def _shares(models: Sequence[Model]) -> frozenset[int]:
+    """Elements that a softmax gives: between 0 and 1, which no bound of exponentials and quotients finds without rounding."""
+    found: set[int] = set()
+    for model in models:
+        nodes = model_of(model.path, model.values.content).graph.node
+        given = {name for node in nodes if node.op_type == "Softmax" for name in node.output}
+        for variable, value in zip(model.results, model.values.results, strict=True):
+            if value.name in given:
+                found.update(range(variable.first, variable.first + variable.size))
+    return frozenset(found)
+
+
+def _is_beyond_shares(comparison: Comparison, shares: frozenset[int]) -> bool:
+    """Whether a comparison of a share with a number holds for none between 0 and 1."""
+    terms = [(monomial, c) for monomial, c in comparison.polynomial.items() if monomial]
+    if len(terms) != 1 or len(terms[0][0]) != 1 or terms[0][0][0] not in shares:
+        return False
+    largest = max(terms[0][1], Fraction(0)) + comparison.polynomial.get((), Fraction(0))
+    return largest < 0 or (largest == 0 and comparison.strict)
 
 
 def _atom(comparison: Comparison, product: Product) -> Atom:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
 from netproof.formats.vnnlib.formulas import Bounds
@@ -24,6 +24,19 @@ def always(formulas: Sequence[Formula]) -> list[Comparison]:
         elif not formula.any:
             stack.extend(reversed(formula.parts))
     return found
+
+
+def without_ends(formulas: Sequence[Formula], is_end: Callable[[Comparison], bool]) -> list[Formula]:
+    """Formulas without the comparisons that hold in any case and are ends of inputs."""
+    rest: list[Formula] = []
+    stack = list(reversed(formulas))
+    while stack:
+        formula = stack.pop()
+        if isinstance(formula, Connective) and not formula.any:
+            stack.extend(reversed(formula.parts))
+        elif isinstance(formula, Connective) or not is_end(formula):
+            rest.append(formula)
+    return rest
 
 
 def equal_elements(comparisons: Iterable[Comparison]) -> list[tuple[int, int]]:

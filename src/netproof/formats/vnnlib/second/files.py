@@ -11,9 +11,10 @@ from netproof.files.opened import read_bytes
 from netproof.formats.instances import networks_by_name
 from netproof.formats.onnx.container.file import Given, model_of
 from netproof.formats.onnx.container.text import printable
-from netproof.formats.onnx.read import Values, values_of
+from netproof.formats.onnx.read import Values, network_of, values_of
 from netproof.formats.onnx.tensors import type_name
 from netproof.formats.vnnlib.second.declarations import ELEMENT_TYPES, Declaration, Kind, Statement, Variable
+from netproof.network import Network
 
 _OPTION = "--network"
 
@@ -99,6 +100,36 @@ def files_of(statement: Statement, given: str | Path | Mapping[str, Path]) -> di
     return files
 
 
+def read_integers(statement: Statement, files: Mapping[str, Path]) -> Network:
+    """The one network of a query about integers of 8 bits.
+
+    Raises :class:`InputError` and :class:`FormatError` as :func:`read_models`; for what such a query cannot have: several networks, inputs
+    or outputs, hidden values.
+    """
+    _check_names(statement, files)
+    declared = statement.networks[0]
+    if len(statement.networks) > 1 or len(declared.variables) > 2:
+        raise FormatError(
+            statement.path,
+            "is about integers, and about more than one input and one output of one network",
+            "ask about one network of integers at a time, or declare the variables as real",
+        )
+    path = files[declared.name]
+    data = read_bytes(path, "network file")
+    model = model_of(path, data)
+    network = network_of(path, data)
+    held = {tensor.name for tensor in model.graph.initializer}
+    (given,) = [value for value in model.graph.input if value.name not in held]
+    shapes = (network.input_shape, network.graph.output.shape)
+    for variable, value, shape in zip(declared.variables, (given, model.graph.output[0]), shapes, strict=True):
+        kind = value.type.tensor_type.elem_type
+        if kind != ELEMENT_TYPES[variable.type]:
+            raise _other_type(path, variable, value.name, kind)
+        if _without_ones(shape) != _without_ones(variable.shape):
+            raise _other_shape(path, variable, value.name, shape)
+    return network
+
+
 def _check_names(statement: Statement, files: Mapping[str, Path]) -> None:
     wanted = {declared.name: declared for declared in statement.networks}
     for name in files:
@@ -177,22 +208,32 @@ def _check_results(model: Model) -> None:
 
 def _check_fits(model: Model, variable: Variable, given: Given) -> None:
     """Refuse other shapes, up to axes of extent 1, and other types, unless the query leaves them open (``real``)."""
-    kind = variable.kind.value
-    here, there = [list(filter(lambda extent: extent != 1, shape)) for shape in (variable.shape, given.shape)]
-    if here != there:
-        raise FormatError(
-            model.path,
-            f"its {kind} '{printable(given.name)}' has shape {list(given.shape)}, {variable.name} is declared with "
-            f"{list(variable.shape)}",
-            "give the network that the query is about",
-        )
+    if _without_ones(given.shape) != _without_ones(variable.shape):
+        raise _other_shape(model.path, variable, given.name, given.shape)
     if variable.type != "real" and given.type and given.type != ELEMENT_TYPES[variable.type]:
-        raise FormatError(
-            model.path,
-            f"its {kind} '{printable(given.name)}' is of {type_name(given.type) or f'ONNX type {given.type}'}, "
-            f"{variable.name} is declared as {variable.type}",
-            "declare it as it is, or as real",
-        )
+        raise _other_type(model.path, variable, given.name, given.type)
+
+
+def _without_ones(shape: Sequence[int]) -> list[int]:
+    return [extent for extent in shape if extent != 1]
+
+
+def _other_shape(path: Path, variable: Variable, name: str, shape: Sequence[int]) -> FormatError:
+    return FormatError(
+        path,
+        f"its {variable.kind.value} '{printable(name)}' has shape {list(shape)}, {variable.name} is declared with "
+        f"{list(variable.shape)}",
+        "give the network that the query is about",
+    )
+
+
+def _other_type(path: Path, variable: Variable, name: str, kind: int) -> FormatError:
+    return FormatError(
+        path,
+        f"its {variable.kind.value} '{printable(name)}' is of {type_name(kind) or f'ONNX type {kind}'}, "
+        f"{variable.name} is declared as {variable.type}",
+        "declare it as it is, or as real",
+    )
 
 
 def _check_architecture(model: Model, data: bytes, other: Model, others: bytes) -> None:

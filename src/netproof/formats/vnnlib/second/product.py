@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from netproof.formats.vnnlib.second.declarations import Connective, Formula, Kind, Statement
+from netproof.formats.vnnlib.second.declarations import Connective, Formula, Kind, Statement, Variable
 from netproof.formats.vnnlib.second.files import Model
 from netproof.formats.vnnlib.second.monomials import add_products
 from netproof.formats.vnnlib.second.polynomials import Monomial
@@ -36,6 +36,12 @@ class Product:
     _number: Sequence[int] = field(repr=False)
     _outputs: dict[Monomial, int] = field(repr=False)
 
+    @classmethod
+    def of_one(cls, graph: Graph, output: Variable, number: Sequence[int]) -> Product:
+        """The graph of a network by itself, whose outputs are all elements of a variable."""
+        outputs: dict[Monomial, int] = {(output.first + i,): i for i in range(output.size)}
+        return cls(graph, graph, frozenset(), number, outputs)
+
     def place(self, monomial: Monomial) -> tuple[bool, int]:
         """Whether a product of elements is an input of the graph, and which of its inputs or outputs it is."""
         if len(monomial) == 1 and self._number[monomial[0]] >= 0:
@@ -54,7 +60,7 @@ def side_by_side(
     inputs : how many inputs there are
     formulas : what the query asserts, about the elements that stand for others
     """
-    wanted = _monomials(formulas)
+    wanted = monomials_of(formulas)
     products = [monomial for monomial in wanted if len(monomial) > 1]
     elements = sorted({element for monomial in wanted for element in monomial if number[element] < 0})
     if not elements and not products:
@@ -126,7 +132,8 @@ def _places_of(model: Model, element: int) -> list[int]:
     return []
 
 
-def _monomials(formulas: Sequence[Formula]) -> set[Monomial]:
+def monomials_of(formulas: Sequence[Formula]) -> set[Monomial]:
+    """All products of elements, single elements among them, that formulas speak of."""
     found: set[Monomial] = set()
     stack = list(formulas)
     while stack:

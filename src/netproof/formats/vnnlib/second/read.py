@@ -187,7 +187,7 @@ class _Reader:
         indices: list[str] = []
         at += 1
         if words[at : at + 1] == ["["]:
-            while words[at : at + 1] in (["["], [","]):
+            while words[at : at + 1] == ([","] if indices else ["["]):
                 indices.append(words[at + 1] if at + 1 < len(words) else "")
                 at += 2
             if words[at : at + 1] != ["]"]:
@@ -242,13 +242,14 @@ class _Reader:
     def _compared(self, done: _Open) -> Formula:
         if len(done.terms) != 2:
             self._words.fail(done.at, f"'{done.head}' compares two expressions, here are {len(done.terms)}")
-        self._comparisons += 1
+        left, right = done.terms
+        above = self._made(done, lambda: combined((left, right), (1, -1)))
+        # The ends of inputs, of which large networks have hundreds of thousands, are no part of the normal form.
+        self._comparisons += len(above) > 2 or sum(map(len, above)) != 1
         if self._comparisons > LARGEST_FORM:
             self._words.fail(
                 done.at, f"there are more than {LARGEST_FORM} comparisons before this one", "split the file"
             )
-        left, right = done.terms
-        above = self._made(done, lambda: combined((left, right), (1, -1)))
         below = {monomial: -coefficient for monomial, coefficient in above.items()}
         at = done.at
         if done.head in ("==", "!="):

@@ -9,15 +9,21 @@ from netproof.formats.vnnlib.second.declarations import Statement
 
 #: float types, the coarsest last: digits of their significands, smallest exponent, largest number
 _FLOATS = {"float64": (53, -1074, 1023), "float32": (24, -149, 127), "float16": (11, -24, 15)}
-#: whole numbers that a network can give (inputs are floats)
+#: whole numbers that a network of integers takes, and those that a network can give
+INTEGER_INPUTS = ("uint8", "int8")
 _WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 
 
 def arithmetic_of(statement: Statement) -> str:
-    """The arithmetic that an answer has to be about: ``real`` where no variable has a float type, else the coarsest of them.
+    """The arithmetic that an answer has to be about: ``real`` where no variable has a float type, else the coarsest of them;
+    ``integer`` where all inputs are integers of 8 bits.
 
     Raises :class:`FormatError` for a type that no answer would be sound for.
     """
+    if all(v.type in INTEGER_INPUTS for v in statement.variables if v.kind.value == "input") and all(
+        v.whole for v in statement.variables
+    ):
+        return "integer"
     found = "real"
     for variable in statement.variables:
         if variable.type == "real" or (variable.type in _WHOLE and variable.kind.value != "input"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,13 +26,19 @@ MOVING: dict[str, Translate] = {
     )
 }
 #: those that onnxruntime moves a DequantizeLinear over, until which opset
-PROPAGATED = {"Reshape": 20, "Transpose": 20, "Squeeze": 20, "Unsqueeze": 20, "Identity": 21}
+PROPAGATED = {"Reshape": 20, "Transpose": 20, "Squeeze": 20, "Unsqueeze": 20}
+
+
+#: those that onnxruntime leaves out
+NOTHING = ("Identity", "Dropout")
 
 
 class RecordingCall(Call):
     """A call that keeps the operators it makes, by node."""
 
-    made: dict[int, Affine]
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.made: dict[int, Affine] = {}
 
     def add(self, operator: Operator, operands: tuple[int, ...], shape: Shape, part: str = "") -> Variable:
         variable = super().add(operator, operands, shape, part)
@@ -75,8 +81,8 @@ def _fill(call: Call, codes: Codes) -> None:
     call.operands[2] = Constant(np.array(float(number - codes.offset)))
 
 
-def moved_real(call: RecordingCall, real: Real) -> list[Value]:
-    """The same of what codes stand for."""
+def moved_real(call: RecordingCall, real: Real, *, once: bool) -> list[Value]:
+    """The same of what codes stand for; ``once`` says that nothing else takes the operand."""
     if call.operator == "Pad":
         given = call.constant(2) if call.optional(2) is not None else np.zeros(1)
         if call.opset < 11 or given.size != 1:
@@ -87,14 +93,15 @@ def moved_real(call: RecordingCall, real: Real) -> list[Value]:
         call.operands += [None] * (3 - len(call.operands))
         call.operands[2] = Constant(np.array(int(places[0]) + real.codes.ends[0], np.int64))
     # A group that begins behind this one is fused only where onnxruntime moves the DequantizeLinear there.
-    kept = call.opset <= PROPAGATED.get(call.operator, 0) and real.codes.computed == real.codes.kind
-    direct = real.direct and (kept or call.operator == "Identity")
+    kept = once and call.opset <= PROPAGATED.get(call.operator, 0) and real.codes.computed == real.codes.kind
+    direct = real.direct and (kept or call.operator in NOTHING)
     return [replace(real, shape=codes.shape, codes=codes, direct=direct) for codes in moved(call, real.codes)]
 
 
 def moved_open(call: Call, value: Open) -> Open:
     """A group that gets another shape before it is closed, where onnxruntime moves the QuantizeLinear to the front."""
-    if call.opset > PROPAGATED.get(call.operator, 0) or call.operator == "Transpose":
+    nothing = call.operator in NOTHING
+    if not nothing and (call.opset > PROPAGATED.get(call.operator, 0) or call.operator == "Transpose"):
         raise NodeError("its operand is not quantized", "quantize every value between two operators")
     call.operands[0] = Variable(0, value.shape)
     result = MOVING[call.operator](call)
@@ -104,7 +111,7 @@ def moved_open(call: Call, value: Open) -> Open:
     def close(how: Quantization, name: str, computed: int) -> Codes:
         return replace(value.close(how, name, computed), shape=shape)
 
-    return replace(value, shape=shape, close=close, unfused=None, moved=True)
+    return value if nothing else replace(value, shape=shape, close=close, unfused=None, moved=True)
 
 
 def moved_weights(call: Call, value: Dequantized) -> Dequantized:

@@ -24,6 +24,8 @@ Whole = NDArray[np.int64]
 Pairwise = Callable[[Whole, Whole], Whole]
 Operand = tuple["Codes | Dequantized", Quantization]
 _CODES = np.arange(256)
+#: an operand's scale in units of the result's is below
+_LARGEST_RATIO = 2.0**20
 #: pairs of codes, all of which are looked at
 _PAIRS = 1 << 16
 
@@ -41,6 +43,8 @@ def combined(
     """``QLinearAdd`` or ``QLinearMul``, broadcast."""
     (first, a), (second, b) = operands
     build.translation.allocate(2 * _PAIRS)
+    if not product and rule.fused and max(float(one.scale) / float(how.scale) for one in (a, b)) >= _LARGEST_RATIO:
+        raise NodeError("an operand has 2**20 times the scale of the result, or more", "quantize it again")
     shape = np.broadcast_shapes(first.shape, second.shape)
     function = _function(rule, product, (a, b, how), first.shape, second.shape, computed)
     if not product and rule.fused:

@@ -42,7 +42,8 @@ def clipped(build: Build, codes: Codes, low: int, high: int, name: str) -> Codes
 
 def leaky(rule: Rule, table: NDArray[Any], alpha: float) -> NDArray[Any]:
     """``LeakyRelu`` of numbers as a rule computes with them."""
-    return np.where(table >= 0, table, rule.number(alpha) * table).astype(table.dtype)
+    with np.errstate(over="ignore"):
+        return np.where(table >= 0, table, rule.number(alpha) * table).astype(table.dtype)
 
 
 def curve(name: str, build: Build, real: Real, how: Quantization, operator: str, computed: int) -> Codes:

@@ -150,11 +150,9 @@ def mean(
         inside = np.clip(np.arange(low, high + 1), count * reach[0], count * reach[1])
         found[count] = one.codes((reach[0], reach[1]), inside, _MOST_SUMS - tried)
         tried += one.tried
-    rows = np.stack([found[int(count)] for count in each])
-    if len(each) == 1:
-        return build.rounded(name, sums, 1, lambda acc: rows[0][acc - low], result, computed)
-    places = np.arange(len(each))[:, None]
-    return build.rounded(name, sums, len(each), lambda acc: rows[places, acc - low], result, computed)
+    counts = np.array(sorted(found))
+    table, which = np.stack([found[count] for count in counts.tolist()]), np.searchsorted(counts, each)[:, None]
+    return build.rounded(name, sums, len(each), lambda acc: table[which, acc - low], result, computed)
 
 
 class _Mean:
@@ -185,6 +183,8 @@ class _Mean:
         operand, result = self._operand.scale, self._result.scale
         if not self._rule.fused:
             return self._rule.mean(sums, self._divisor, operand, result)
+        if max(abs(end) for end in reach) * self._cells * float(operand) / float(result) >= 2.0**30:
+            raise NodeError("its operand has a scale too large for the scale of its result", "quantize it again")
         exact: NDArray[np.float64] = (
             sums.astype(np.float64) * (float(operand) / float(result) / self._divisor) + self._zero
         )

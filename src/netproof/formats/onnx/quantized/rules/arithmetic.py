@@ -38,6 +38,19 @@ def nearest(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.rint(np.asarray(values, np.float64))
 
 
+def whole(values: NDArray[Any]) -> Whole:
+    """The nearest whole numbers; raises ValueError for numbers that 32 bits do not hold, which processors do not agree on."""
+    rounded = nearest(values)
+    if not bool((np.abs(rounded) < 2.0**31).all()):
+        raise ValueError("a number beyond 32 bits comes up, which processors do not agree on")
+    return rounded.astype(np.int64)
+
+
+def clamped_whole(values: NDArray[Any]) -> Whole:
+    """The nearest whole numbers, of what is clamped as floats: those beyond 2**40 are that."""
+    return np.clip(nearest(values), -(2.0**40), 2.0**40).astype(np.int64)
+
+
 def dequantized(codes: Whole, scale: np.float32, zero: int) -> Singles:
     """``DequantizeLinear``: ``(q - zero) * scale``, one product."""
     return np.asarray((codes - zero).astype(np.float32) * scale, np.float32)
@@ -55,7 +68,7 @@ def added(a: Whole, b: Whole, scales: tuple[np.float32, np.float32, np.float32],
     """``QLinearAdd`` on x86 with FMA, of raw codes, before it is clamped."""
     first, second = scales[0] / scales[2], scales[1] / scales[2]
     constant = np.float32(zeros[2]) - fused(first, np.float32(zeros[0]), np.float32(second * np.float32(zeros[1])))
-    return nearest(fused(a, first, fused(b, second, constant))).astype(np.int64)
+    return whole(fused(a, first, fused(b, second, constant)))
 
 
 def added_by_weights(
@@ -85,7 +98,7 @@ def multiplied(
     """``QLinearMul`` of raw codes, before it is clamped."""
     scale = np.float32(scales[0] * scales[1] / scales[2])
     product = ((a - zeros[0]) * (b - zeros[1])).astype(np.float32)
-    return nearest(product * scale + np.float32(zeros[2])).astype(np.int64)
+    return whole(product * scale + np.float32(zeros[2]))
 
 
 def mean_scale(count: int, operand: np.float32, result: np.float32) -> np.float32:
@@ -96,7 +109,7 @@ def mean_scale(count: int, operand: np.float32, result: np.float32) -> np.float3
 
 def averaged(sums: Whole, scale: np.float32) -> Whole:
     """``QLinearGlobalAveragePool``: sums of codes less their zero points, before the zero point of the result."""
-    return nearest(sums.astype(np.float32) * scale).astype(np.int64)
+    return whole(sums.astype(np.float32) * scale)
 
 
 def averaged_by_multiplier(sums: Whole, scale: np.float32) -> Whole:

@@ -55,7 +55,8 @@ def product_scale(operand: np.float32, weight: Singles, result: np.float32) -> S
 
 def _product_in_single(acc: Whole, operand: np.float32, weight: Singles, result: np.float32) -> Whole:
     scale = product_scale(operand, weight, result)
-    return arithmetic.nearest(acc.astype(np.float32) * scale[:, None]).astype(np.int64)
+    with np.errstate(over="ignore"):
+        return arithmetic.clamped_whole(acc.astype(np.float32) * scale[:, None])
 
 
 def _product_exact(acc: Whole, operand: np.float32, weight: Singles, result: np.float32) -> Whole:

@@ -1,0 +1,94 @@
+"""Lemmas of a certificate: ends of ranges by the slopes that a search found for them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from netproof.certificate.checker.real.bound import INTERVALS, Cells, Evaluation, Floats, Objective
+from netproof.certificate.checker.real.check import applied
+from netproof.certificate.checker.real.tree import Lemma, Rows
+from netproof.certificate.real.contents import LEAF, LEMMAS
+from netproof.certificate.real.grow import Maker, dyadic
+from netproof.certificate.real.rows import Row, Wish, arrays_of_rows
+from netproof.result import Ends
+
+#: binary digits of slopes that are tried, and of ends
+_DIGITS, _END = (3, 6, 10), 16
+#: the share of a range's width that a lemma has to gain, and that fewer digits may cost
+_WORTH, _COST = 0.02, 0.01
+
+Arrays = dict[str, list[int]]
+
+
+def add_lemmas(maker: Maker, cells: Cells, ends: Sequence[Ends], arrays: Arrays) -> Cells:
+    """Lemmas about one cell, layer by layer, with intervals after each; they go into ``arrays``, and the cell that is left is returned."""
+    for k, group in itertools.groupby(ends, key=lambda one: one.k):
+        lemmas = [found for one in group for found in _lemmas(maker, cells, one)]
+        if not lemmas:
+            continue
+        arrays["stage"] += [LEMMAS, INTERVALS]
+        arrays["lemma_count"].append(len(lemmas))
+        for lemma, row in lemmas:
+            end, exponent = dyadic(lemma.end)
+            entry = (k + 1, lemma.feature, int(lemma.sign > 0), end, exponent)
+            for name, value in zip(("relu", "feature", "side", "end", "exponent"), entry, strict=True):
+                arrays[f"lemma_{name}"].append(value)
+            arrays["kind"].append(LEAF)
+            arrays["rule"].append(0)
+            arrays["leaf_row"].append(maker.table.number(row))
+        cells = maker.evaluation.derive(applied(cells, [(lemma, k) for lemma, _ in lemmas]), INTERVALS)
+    return cells
+
+
+def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
+    """The lemmas that are worth it, with the fewest digits that do."""
+    evaluation, k = maker.evaluation, ends.k
+    low, high = cells.low[k][0, ends.feature], cells.high[k][0, ends.feature]
+    which = np.flatnonzero((low < 0) & (high > 0))
+    if not len(which):
+        return []
+    feature, sign = ends.feature[which], np.where(ends.upper[which], 1, -1)
+    width, known = (high - low)[which], np.where(sign > 0, high[which], -low[which])
+    begin = np.cumsum([0, *evaluation.network.sizes])
+    # Slopes of features that are no longer open, or not different from the rule's, say nothing.
+    lows, highs = (np.concatenate([x[0] for x in part])[ends.open] for part in (cells.low, cells.high))
+    matters = (lows < 0) & (highs > 0) & (ends.open < begin[k])
+    slope = np.clip(ends.slope[which][:, matters].astype(np.float64), 0.0, 1.0)
+    numbers, rule = ends.open[matters], (lows + highs > 0)[matters] * 1.0
+    values, rows = [], []
+    for digits in _DIGITS:
+        made = [_row(numbers, one, rule, digits, maker.width) for one in slope]
+        rows.append(made)
+        values.append(_values(evaluation, cells, k, feature, sign, made))
+    best = np.min(values, 0)
+    found = []
+    for i in range(len(which)):
+        if not best[i] < known[i] - _WORTH * width[i]:
+            continue
+        turn = next(t for t in range(len(_DIGITS)) if values[t][i] <= best[i] + _COST * width[i])
+        end = (math.floor(float(values[turn][i]) * 2.0**_END) + 1) / 2.0**_END
+        node = evaluation.operands[k]
+        found.append((Lemma(node, int(feature[i]), int(sign[i]), float(sign[i]) * end), rows[turn][i]))
+    return found
+
+
+def _row(numbers: np.ndarray, slope: Floats, rule: Floats, digits: int, width: int) -> Row:
+    rounded = np.rint(slope * 2.0**digits) / 2.0**digits
+    new = rounded != rule
+    return Wish(np.zeros(width), False, numbers[new], rounded[new], np.zeros(int(new.sum()))).rounded(digits)
+
+
+def _values(
+    evaluation: Evaluation, cells: Cells, k: int, feature: np.ndarray, sign: np.ndarray, made: list[Row]
+) -> Floats:
+    """Upper bounds of ``sign a`` by rows."""
+    node = evaluation.operands[k]
+    rows = Rows(arrays_of_rows(made, len(made[0].mu)), evaluation.network.sizes)
+    c = np.zeros((len(made), evaluation.network.nodes[node].size))
+    c[np.arange(len(made)), feature] = sign
+    objective = Objective({node: c}, np.zeros(len(made)))
+    return evaluation.refutations(cells, np.zeros(len(made), np.int64), objective, rows.slopes(np.arange(len(made))))

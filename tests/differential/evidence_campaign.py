@@ -1,0 +1,263 @@
+"""Certificates of false claims and damaged ones, thousands of them, against the checker of float networks.
+
+    python tests/differential/evidence_campaign.py [--seconds S] [--seed N] [--out FILE]
+
+Every network has a witness, evaluated in fractions, so that no certificate of its property may be accepted, in any arithmetic.
+Certificates are made in three ways: *damage* takes one that proves another property of the network, says it is about this one,
+and changes entries; *wrong* makes rows and splits by chance; *descent* chooses slopes and what is added so that the bound
+comes as close to 0 as it can. Weights are of up to 16 orders of magnitude, and some next to the smallest that there are. Prints counts, and exits with 1 where one was accepted, or
+the checker failed in any other way than by its own errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import time
+import traceback
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.real.contents import EMPTY, LEAF, LEMMAS, NAMES, SPLIT
+from netproof.certificate.real.format import decode, encode
+from netproof.errors import CertificateError, FormatError, ProofError
+from soundness.real_evidence import certificate, chain, property_text, values_of
+
+
+class Question:
+    """A network with a witness on the edge of a box, and a property that the witness meets by nothing to spare."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.inputs, hidden = int(rng.integers(1, 4)), int(rng.integers(2, 5))
+        sizes = [self.inputs, hidden, hidden, 1] if rng.random() < 0.7 else [self.inputs, hidden, 1]
+        self.sizes = sizes[1:-1]
+        spread = float(rng.choice([0.0, 4.0, 16.0]))
+        tiny = float(rng.choice([1.0, 1.0, 1e-30, 1e-300]))
+        weights, biases = [], []
+        for before, after in itertools.pairwise(sizes):
+            weights.append(
+                rng.normal(size=(after, before)) * 10.0 ** (spread * (rng.random((after, before)) - 0.5)) * tiny
+            )
+            biases.append(rng.normal(size=after) * 10.0 ** float(rng.choice([0.0, -8.0, -16.0])))
+        self.network = chain(weights, biases)
+        center = rng.normal(size=self.inputs)
+        # A point, or a box whose best corner is known by trying all of them: bounds are attained there or not at all.
+        reach = float(rng.choice([0.0, 2.0**-20, 2.0**-4]))
+        corners = (
+            np.array(np.meshgrid(*[[-1.0, 1.0]] * self.inputs)).reshape(self.inputs, -1).T
+            if reach
+            else np.zeros((1, self.inputs))
+        )
+        lower, upper = center - reach, center + reach
+        points = [np.where(c < 0, lower, upper).tolist() for c in corners]
+        best = max(values_of(self.network, x)[0] for x in points)
+        self.lower, self.upper = lower.tolist(), upper.tolist()
+        self.threshold = best
+        self.property = self.asking(best)
+        self.easier = self.asking(best + 1 + abs(best))
+
+    def asking(self, threshold: Fraction) -> bytes:
+        text = property_text(self.lower, self.upper, 1, [[((1.0,), 0.0)]]).decode()
+        digits = threshold.denominator.bit_length() - 1
+        written = str(abs(threshold.numerator) * 5**digits).rjust(digits + 1, "0")
+        number = ("-" if threshold < 0 else "") + (f"{written[:-digits]}.{written[-digits:]}" if digits else written)
+        return (text[: text.rindex("(assert")] + f"(assert (>= Y_0 {number}))\n").encode()
+
+    def claimed(self, given):
+        """A certificate of the false claim."""
+        return certificate(self.network, self.property, self.inputs, 1, **given)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its numbers are such as the checker reads."""
+        return self.threshold.denominator.bit_length() < 900
+
+
+def by_chance(rng: np.random.Generator, question: Question) -> dict[str, object]:
+    """Splits, rules and rows by chance."""
+    splits, kind, rule, waiting = int(rng.integers(0, 6)), [], [], 1
+    while waiting:
+        is_split = splits > 0
+        kind.append(SPLIT if is_split else EMPTY if rng.random() < 0.1 else LEAF)
+        rule.append(int(rng.integers(0, 5)))
+        splits -= is_split
+        waiting += 1 if is_split else -1
+    count, rows = kind.count(SPLIT), int(rng.integers(1, 4))
+    relu = rng.integers(0, len(question.sizes) + 1, size=count)
+    width = sum(question.sizes)
+    features = [np.flatnonzero(rng.random(width) < 0.7) for _ in range(rows)]
+    total = sum(map(len, features))
+    exponent = rng.integers(0, 40, size=rows)
+    given: dict[str, object] = {
+        "kind": kind,
+        "rule": rule,
+        "leaf_row": rng.integers(0, rows, size=kind.count(LEAF)),
+        "split_relu": relu,
+        "split_feature": [int(rng.integers(0, question.inputs if k == 0 else question.sizes[k - 1])) for k in relu],
+        "split_point": rng.integers(-(2**30), 2**30, size=count),
+        "split_exponent": rng.integers(20, 60, size=count),
+        "row_exponent": exponent,
+        "row_base": rng.integers(0, 2, size=rows),
+        "row_mu": [int(rng.integers(0, 2)) << int(e) for e in exponent],
+        "row_count": [len(f) for f in features],
+        "row_feature": np.concatenate(features),
+        "row_slope": rng.integers(-(2**20), 2**20, size=total),
+        "row_added": rng.integers(-(2**20), 2**20, size=total) * (rng.random(total) < 0.5),
+    }
+    if rng.random() < 0.3:
+        # A lemma that says what would be enough, about an end of a range.
+        k = int(rng.integers(1, len(question.sizes) + 1))
+        given |= {
+            "stages": [1],
+            "stage": [LEMMAS],
+            "lemma_count": [1],
+            "lemma_relu": [k],
+            "lemma_feature": [int(rng.integers(0, question.sizes[k - 1]))],
+            "lemma_side": [int(rng.integers(0, 2))],
+            "lemma_end": [int(rng.integers(-(2**10), 2**10))],
+            "lemma_exponent": [int(rng.integers(0, 30))],
+            "kind": [LEAF, *kind],
+            "rule": [int(rng.integers(0, 5)), *rule],
+            "leaf_row": np.concatenate([[rows], given["leaf_row"]]),
+        }
+        for name, value in (("row_exponent", 0), ("row_base", 0), ("row_mu", 0), ("row_count", 0)):
+            given[name] = np.append(given[name], value)
+    return given
+
+
+def by_descent(rng: np.random.Generator, question: Question, bound, steps: int) -> list[dict[str, object]]:
+    """Rows on the way to the smallest bound that chance finds."""
+    width = sum(question.sizes)
+    best, value, tried = rng.normal(size=(2, width)) * 0.1, np.inf, []
+    for step in range(steps):
+        moved = best + rng.normal(size=best.shape) * 0.4 * 0.9**step
+        given = {
+            "rule": [int(rng.integers(0, 5))],
+            "row_exponent": [20],
+            "row_mu": [1 << 20],
+            "row_count": [width],
+            "row_feature": range(width),
+            "row_slope": np.rint(np.clip(moved[0] + 0.5, 0, 1) * 2**20).astype(np.int64),
+            "row_added": np.rint(moved[1] * 2**20 * (rng.random() < 0.6)).astype(np.int64),
+        }
+        tried.append(given)
+        found = bound(given)
+        if found is not None and found < value:
+            best, value = moved, found
+    return tried
+
+
+def damaged(rng: np.random.Generator, made):
+    """A certificate with a few entries changed."""
+    arrays = {name: values.copy() for name, values in made.arrays.items()}
+    for _ in range(int(rng.integers(1, 4))):
+        name = str(rng.choice([n for n in NAMES if len(arrays[n])]))
+        values = arrays[name]
+        if rng.random() < 0.1:
+            arrays[name] = np.append(values, values[:1]) if rng.random() < 0.5 else values[:-1]
+        else:
+            at = int(rng.integers(len(values)))
+            values[at] = [values[at] + int(rng.integers(-2, 3)), int(rng.integers(-(2**52), 2**52)), 0, 1][
+                int(rng.integers(4))
+            ]
+    return replace(made, arrays=arrays)
+
+
+class Campaign:
+    """Counts of what happened, and what should not have."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.closest = np.inf
+
+    def try_one(self, way: str, made, question: Question, arithmetic: str) -> float | None:
+        """Check a certificate of a false claim; the bound that it comes to, if it says one."""
+        self.counts[way] += 1
+        try:
+            check_real(made, question.network, question.property, arithmetic=arithmetic, seconds=20.0)
+        except ProofError as error:
+            self.counts[f"{way}: not proved"] += 1
+            if "time limit" in error.problem:
+                self.wrong.append(f"{way}: {error.problem}")
+            if "a bound of " in error.problem:
+                found = float(error.problem.split("a bound of ")[1].split(",")[0])
+                self.closest = min(self.closest, found / (1e-300 + abs(float(question.threshold))))
+                return found
+        except (CertificateError, FormatError):
+            self.counts[f"{way}: unusable"] += 1
+        except Exception:  # noqa: BLE001 - that is what is looked for
+            self.wrong.append(f"{way}: {traceback.format_exc()}")
+        else:
+            self.wrong.append(f"{way} in {arithmetic}: accepted {question.property.decode()[-120:]}")
+        return None
+
+    def bytes_changed(self, rng: np.random.Generator, data: bytes) -> None:
+        """Bytes changed by chance are refused."""
+        self.counts["bytes"] += 1
+        broken = bytearray(data)
+        broken[int(rng.integers(len(broken)))] ^= 1 << int(rng.integers(8))
+        try:
+            decode(bytes(broken[: int(rng.integers(1, len(broken) + 1))] if rng.random() < 0.2 else broken))
+        except CertificateError:
+            return
+        except Exception:  # noqa: BLE001
+            self.wrong.append(f"bytes: {traceback.format_exc()}")
+            return
+        self.wrong.append("bytes: damaged bytes were read")
+
+    def _descent(self, question: Question):
+        return lambda given: self.try_one("descent", question.claimed(given), question, "float64")
+
+    def run(self, seconds: float, seed: int) -> None:
+        """Until the time is over."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            rng = np.random.default_rng(seed)
+            seed += 1
+            question = Question(rng)
+            if not question.is_short:
+                continue
+            self.counts["networks"] += 1
+            arithmetics = ["float64"] * 8 + ["arb", "rational"]
+
+            for number in range(30):
+                self.try_one("wrong", question.claimed(by_chance(rng, question)), question, arithmetics[number % 10])
+            for number, given in enumerate(by_descent(rng, question, self._descent(question), 15)):
+                if number % 5 == 0:
+                    self.try_one("descent", question.claimed(given), question, arithmetics[8 + number % 2])
+            good = certificate(question.network, question.easier, question.inputs, 1, **by_chance(rng, question))
+            good = replace(good, property_sha256=question.claimed({}).property_sha256)
+            for number in range(100):
+                self.try_one("damage", damaged(rng, good), question, arithmetics[number % 10])
+            data = encode(good)
+            for _ in range(100):
+                self.bytes_changed(rng, data)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    campaign = Campaign()
+    campaign.run(given.seconds, given.seed)
+    found = {"counts": dict(campaign.counts), "closest": float(campaign.closest), "wrong": campaign.wrong}
+    if given.out is not None:
+        given.out.write_text(json.dumps(found, indent=2) + "\n")
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    return 1 if campaign.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
