@@ -12,7 +12,7 @@ from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import read_property
-from netproof.certificate.real.contents import FORMS, LEAF, SPLIT
+from netproof.certificate.real.contents import FORMS, LEAF, LEMMAS, SPLIT
 from netproof.errors import FormatError, ProofError
 from soundness.real_evidence import Builder, certificate, perceptron, property_text, run
 
@@ -217,3 +217,38 @@ def test_a_leaf_of_many_cases_is_proved_in_parts(monkeypatch):
     evidence = certificate(network, property_, 1, 1, cases=[9], tree=[0] * 9, leaf_row=[0] * 9)
     with pytest.raises(ProofError, match="leaf 0"):
         check_real(evidence, network, property_)
+
+
+def test_lemmas_beyond_number_take_no_more_memory_than_few(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)]])
+    count = 300
+    lemmas = {
+        "stages": [1],
+        "stage": [LEMMAS],
+        "lemma_count": [count],
+        "lemma_relu": [1] * count,
+        "lemma_feature": [0] * count,
+        "lemma_side": [1] * count,
+        "lemma_end": [2] * count,
+        "lemma_exponent": [0] * count,
+        "kind": [LEAF] * (count + 1),
+        "rule": [0] * (count + 1),
+        "leaf_row": [0] * count + [1],
+        "row_exponent": [0, 0],
+        "row_base": [0, 0],
+        "row_mu": [0, 1],
+        "row_count": [0, 0],
+    }
+    most = []
+    take = bound.Cells.take
+
+    def taken(self, rows):
+        most.append(len(rows))
+        return take(self, rows)
+
+    monkeypatch.setattr(tree, "_AT_ONCE", 60)
+    monkeypatch.setattr(bound.Cells, "take", taken)
+    assert check_real(certificate(network, property_, 1, 1, **lemmas), network, property_).counts.lemmas == count
+    assert max(most) <= 10

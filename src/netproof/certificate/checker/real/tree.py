@@ -186,8 +186,15 @@ class Prover:
     def prove(self, root: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str) -> None:
         """Raise :class:`ProofError` unless all goals, which each tree has some of, are refuted on all of a root cell."""
         self._mixtures.clear()
-        everyone = np.arange(len(goals))
-        stack = [(everyone, root.take(np.zeros(len(goals), np.int64)))] if len(goals) else []
+        for at in range(0, len(goals), self._chunk):
+            some = np.arange(at, min(at + self._chunk, len(goals)))
+            self._prove_some(some, root.take(np.zeros(len(some), np.int64)), forest, goals, name)
+
+    def _prove_some(
+        self, node: Index, cells: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str
+    ) -> None:
+        """What stands below some nodes, which have these cells."""
+        stack = [(node, cells)]
         while stack:
             # Trees that are wide on every level leave cells behind on each.
             waiting = self._bytes * sum(len(node) for node, _ in stack)
