@@ -5,12 +5,13 @@ The kernel adds products of 8-bit integers in 32 bits and gives the sum as float
 behind it elsewhere. Processors without the instruction for it
 add pairs of products in 16 bits, which saturates. Whether this one does is found out with the inputs that drive such pairs
 furthest: the largest operand wherever a weight of one sign is, 0 elsewhere, for each output. Kernels that fail, or are
-not there, are not used.
+not there, are not used. Which kernel runs depends on the size of an image, and some are wrong on small ones alone: parts of
+an image are tried again, for every size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -60,6 +61,10 @@ class Product:
     padding: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
     _groups: int
+    _offset: Tensor
+    _staircase: Staircase
+    _width: int
+    _tried: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -80,6 +85,13 @@ class Product:
         if rows[0] == rows[1] and columns[0] == columns[1]:
             return self._levels(x, [rows[0], columns[0]])
         return self._levels(functional.pad(x, [*columns, *rows], value=-self.low), [0, 0])
+
+    def holds_on(self, x: Tensor) -> bool:
+        """Whether the kernel is right on images of this size, padding included; tried once for each size, on ``x`` as well."""
+        rows, columns = x.shape[2:]
+        if (rows, columns) not in self._tried:
+            self._tried[rows, columns] = _holds_on_part(self, x)
+        return self._tried[rows, columns]
 
     def without_padding(self, x: Tensor) -> Tensor:
         """The same of a part of an image that brings what is around it along."""
@@ -174,7 +186,7 @@ def product_of(operator: object, staircase: Staircase, low: int, high: int) -> P
             shift = line.offset - 0.5
         found = Product(
             shape, (int(result[0]), int(result[1]), int(result[2])), low, staircase.levels, int(staircase.base[0]), line, rest,
-            weight, packed, shift, tuple(stride), tuple(padding), tuple(dilation), groups,
+            weight, packed, shift, tuple(stride), tuple(padding), tuple(dilation), groups, bias, staircase, high - low,
         )  # fmt: skip
         return found if _holds(found, operator, staircase, high - low) else None
     except (RuntimeError, NotImplementedError, AttributeError, TypeError):
@@ -199,6 +211,22 @@ def _holds(product: Product, operator: Linear | Convolution, staircase: Staircas
         if not torch.equal(mine, staircase.evaluate(operator.forward((codes + product.low).flatten(1)))):
             return False
     return True
+
+
+def _holds_on_part(product: Product, x: Tensor) -> bool:
+    """The same of images as ``x``, bytes with all padding in place."""
+    none = ((0, 0), (0, 0))
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    stride, dilation = (product.stride[0], product.stride[1]), (product.dilation[0], product.dilation[1])
+    operator = Convolution(product._weight, product._offset, shape, stride, none, dilation, product._groups)
+    part = replace(product, shape=shape, result=operator.sample_shape, padding=none)
+    try:
+        if not _holds(part, operator, product._staircase, product._width):
+            return False
+        mine = product.without_padding(x).double().flatten(1) + product.base
+    except (RuntimeError, NotImplementedError):
+        return False
+    return torch.equal(mine, product._staircase.evaluate(operator.forward((x.double() + product.low).flatten(1))))
 
 
 def _probes(product: Product, width: int) -> list[Tensor]:
