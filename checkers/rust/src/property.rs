@@ -171,7 +171,14 @@ pub fn read(data: &[u8]) -> Result<Asked, String> {
     let text = std::str::from_utf8(data).map_err(|_| "is no text in UTF-8")?;
     let mut sizes = [0usize; 2];
     let (mut common, mut found): (Vec<Constraint>, Clauses) = (Vec::new(), vec![vec![]]);
+    let mut is_over = false;
     for statement in words(text)? {
+        if let [Item::Word(head), ..] = statement.as_slice() {
+            if is_over && (head == "assert" || head == "declare-const") {
+                return Err("something after the question".into());
+            }
+            is_over = is_over || head == "check-sat" || head == "exit";
+        }
         match statement.as_slice() {
             [Item::Word(head), ..] if ["set-logic", "set-info", "set-option", "check-sat", "exit", "get-model"].contains(&head.as_str()) => {}
             [Item::Word(head), Item::Word(name), Item::Word(kind)] if head == "declare-const" && kind == "Real" => {

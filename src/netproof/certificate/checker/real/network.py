@@ -405,7 +405,8 @@ class _Reader:
     ) -> _Value:
         """A convolution in one or two dimensions."""
         rank = weight.ndim - 2
-        if attributes.pop("auto_pad", "NOTSET") not in ("NOTSET", "VALID") and "pads" not in attributes:
+        padding = attributes.pop("auto_pad", "NOTSET")
+        if padding != "NOTSET" and (padding != "VALID" or any(attributes.get("pads", ()))):
             raise _UnknownError("padding that is not stated")
         strides, pads = attributes.pop("strides", [1] * rank), attributes.pop("pads", [0] * 2 * rank)
         dilations = dilations or [1] * rank

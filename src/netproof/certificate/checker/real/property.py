@@ -71,8 +71,12 @@ def read_property(data: bytes, source: str) -> Asked:
 def _read(text: str) -> Asked:
     declared: dict[str, set[int]] = {"X": set(), "Y": set()}
     formulas: list[Item] = []
+    is_over = False
     for statement in _statements(text):
         head = statement[0] if statement else ""
+        if is_over and head in ("declare-const", "assert"):
+            raise _FaultError("what follows the question")
+        is_over = is_over or head in ("check-sat", "exit")
         if head in ("set-logic", "set-info", "set-option", "check-sat", "exit", "get-model"):
             if any(isinstance(item, list) for item in statement):
                 raise _FaultError(f"what follows '{head}'")
