@@ -12,12 +12,12 @@ import numpy as np
 CODES = {
     "ADD": 0, "AVERAGE_POOL_2D": 1, "CONCATENATION": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "DEQUANTIZE": 6, "FULLY_CONNECTED": 9,
     "LOGISTIC": 14, "MAX_POOL_2D": 17, "MUL": 18, "RELU": 19, "RELU6": 21, "RESHAPE": 22, "SOFTMAX": 25, "TANH": 28,
-    "CUSTOM": 32, "PAD": 34, "TRANSPOSE": 39, "MEAN": 40, "SUB": 41, "HARD_SWISH": 117, "QUANTIZE": 114,
+    "CUSTOM": 32, "PAD": 34, "TRANSPOSE": 39, "MEAN": 40, "SUB": 41, "HARD_SWISH": 117, "QUANTIZE": 114, "EXPAND_DIMS": 70, "SQUEEZE": 43,
 }  # fmt: skip
 OPTIONS = {
     "CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "AVERAGE_POOL_2D": 5, "MAX_POOL_2D": 5, "FULLY_CONNECTED": 8, "SOFTMAX": 9,
     "CONCATENATION": 10, "ADD": 11, "RESHAPE": 17, "MUL": 21, "PAD": 22, "TRANSPOSE": 26, "MEAN": 27, "SUB": 28,
-    "QUANTIZE": 89,
+    "QUANTIZE": 89, "SQUEEZE": 30,
 }  # fmt: skip
 KINDS = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
 VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "SOFTMAX": 2, "ADD": 2, "SUB": 2, "MUL": 2}
@@ -35,11 +35,12 @@ class TFLiteFile:
     version: int = 3
     identifier: bytes = b"TFL3"
     subgraphs: int = 1
+    first_buffer: object = None
 
     def tensor(
         self, shape: Sequence[int], scale: object = 1.0, zero: object = 0, *, kind: str = "int8", **more: object
     ) -> int:
-        """A tensor; ``more`` has ``axis``, ``data`` (an array), ``name``, ``signature``."""
+        """A tensor; ``more`` has ``axis``, ``data`` (an array), ``buffer``, ``name``, ``signature``."""
         self.tensors.append({"shape": list(shape), "kind": kind, "scale": scale, "zero": zero, **more})
         return len(self.tensors) - 1
 
@@ -55,7 +56,7 @@ class TFLiteFile:
         """The file."""
         b = flatbuffers.Builder(1 << 12)
         names = sorted({name for name, *_ in self.operators})
-        buffers = [_table(b, {})] + [_buffer(b, t.get("data")) for t in self.tensors]
+        buffers = [_buffer(b, self.first_buffer)] + [_buffer(b, t.get("data")) for t in self.tensors]
         tensors = _vector(b, [self._tensor(b, i, t) for i, t in enumerate(self.tensors)])
         operators = _vector(b, [self._operator(b, names, *one) for one in self.operators])
         ends = [_numbers(b, [part] if isinstance(part, int) else part, "i") for part in (inputs, outputs)]
@@ -78,7 +79,12 @@ class TFLiteFile:
     def _tensor(b: flatbuffers.Builder, number: int, tensor: dict[str, object]) -> int:
         shape = _numbers(b, tensor["shape"], "i")
         name = b.CreateString(str(tensor.get("name", f"t{number}")))
-        fields = {0: ("o", shape), 1: ("b", KINDS[str(tensor["kind"])]), 2: ("I", number + 1), 3: ("o", name)}
+        fields = {
+            0: ("o", shape),
+            1: ("b", KINDS[str(tensor["kind"])]),
+            2: ("I", tensor.get("buffer", number + 1)),
+            3: ("o", name),
+        }
         if tensor["scale"] is not None:
             scales, zeros = np.atleast_1d(tensor["scale"]), np.atleast_1d(tensor["zero"])
             if len(zeros) == 1:

@@ -5,6 +5,11 @@ set -euo pipefail
 [ "${1:-}" = "v1" ] || { echo "expected first argument (version) 'v1', got '${1:-}'" >&2; exit 1; }
 network="${3:?the network}"
 property="${4:?the property}"
-for file in "$network" "$property"; do
+# Several networks are named as Python writes a list of pairs: [('f', 'one.onnx'), ('g', 'other.onnx')]
+case "$network" in
+    "["*) mapfile -t networks < <(grep -oE "'[^']*\.onnx'|\"[^\"]*\.onnx\"" <<< "$network" | tr -d "'\"") ;;
+    *) networks=("$network") ;;
+esac
+for file in "${networks[@]}" "$property"; do
     [ -r "$file" ] || [ -r "$file.gz" ] || { echo "cannot read $file" >&2; exit 1; }
 done

@@ -18,18 +18,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from netproof.agreement.decide import Agreed, Compared, Pair
+    from netproof.agreement.joined import Agreement
     from netproof.certificate.bundle import Bundle
     from netproof.certificate.bundle import write as write_certificate
     from netproof.certificate.checker.check import Checked, check
+    from netproof.certificate.checker.sets import CheckedSet, check_set
     from netproof.certificate.contents import Certificate
     from netproof.certificate.make import certificate_of
+    from netproof.certificate.sets import SetCertificate, set_certificate_of
     from netproof.errors import CertificateError, NetproofError, ProofError
     from netproof.formats.fixed_point import FixedPoint
     from netproof.formats.load import load
     from netproof.formats.torch_module import from_torch
     from netproof.formats.vnnlib.read import read_vnnlib
+    from netproof.formats.vnnlib.second.ask import AskedQuery, read_query
     from netproof.local_robustness import robustness
     from netproof.network import Network
+    from netproof.perturbations.asked import SetQuery, robustness_to
+    from netproof.perturbations.base import Perturbation
+    from netproof.perturbations.blocks import Cover, Patch
+    from netproof.perturbations.box import Inputs
+    from netproof.perturbations.levels import Brightness, Contrast
+    from netproof.perturbations.shift import Shift
+    from netproof.perturbations.single import Pixels
     from netproof.property import Property
     from netproof.query import Conjunction, Query, Question
     from netproof.result import Result, Verdict, Witness
@@ -41,63 +53,103 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Agreed",
+    "Agreement",
     "Answers",
+    "AskedQuery",
+    "Brightness",
     "Bundle",
     "Certificate",
     "CertificateError",
     "Checked",
+    "CheckedSet",
+    "Compared",
     "Conjunction",
+    "Contrast",
+    "Cover",
     "FixedPoint",
+    "Inputs",
     "NetproofError",
     "Network",
+    "Pair",
+    "Patch",
+    "Perturbation",
+    "Pixels",
     "ProofError",
     "Property",
     "Query",
     "Question",
     "RadiusResult",
     "Result",
+    "SetCertificate",
+    "SetQuery",
     "Settings",
+    "Shift",
     "Verdict",
     "Witness",
     "__version__",
     "certificate_of",
     "check",
+    "check_set",
     "from_torch",
     "largest_radius",
     "load",
+    "read_query",
     "read_vnnlib",
     "robustness",
+    "robustness_to",
+    "set_certificate_of",
     "verify",
     "write_certificate",
 ]
 
 #: where each public name is defined
 _HOME = {
+    "Agreed": "netproof.agreement.decide",
+    "Agreement": "netproof.agreement.joined",
     "Answers": "netproof.search.answers",
+    "AskedQuery": "netproof.formats.vnnlib.second.ask",
+    "Brightness": "netproof.perturbations.levels",
     "Bundle": "netproof.certificate.bundle",
     "Certificate": "netproof.certificate.contents",
     "CertificateError": "netproof.errors",
     "Checked": "netproof.certificate.checker.check",
+    "CheckedSet": "netproof.certificate.checker.sets",
+    "Compared": "netproof.agreement.decide",
     "Conjunction": "netproof.query",
+    "Contrast": "netproof.perturbations.levels",
+    "Cover": "netproof.perturbations.blocks",
     "FixedPoint": "netproof.formats.fixed_point",
+    "Inputs": "netproof.perturbations.box",
     "NetproofError": "netproof.errors",
     "Network": "netproof.network",
+    "Pair": "netproof.agreement.decide",
+    "Patch": "netproof.perturbations.blocks",
+    "Perturbation": "netproof.perturbations.base",
+    "Pixels": "netproof.perturbations.single",
     "ProofError": "netproof.errors",
     "Property": "netproof.property",
     "Query": "netproof.query",
     "Question": "netproof.query",
     "RadiusResult": "netproof.search.radius",
     "Result": "netproof.result",
+    "SetCertificate": "netproof.certificate.sets",
+    "SetQuery": "netproof.perturbations.asked",
     "Settings": "netproof.settings",
+    "Shift": "netproof.perturbations.shift",
     "Verdict": "netproof.result",
     "Witness": "netproof.result",
     "certificate_of": "netproof.certificate.make",
     "check": "netproof.certificate.checker.check",
+    "check_set": "netproof.certificate.checker.sets",
     "from_torch": "netproof.formats.torch_module",
     "largest_radius": "netproof.search.radius",
     "load": "netproof.formats.load",
+    "read_query": "netproof.formats.vnnlib.second.ask",
     "read_vnnlib": "netproof.formats.vnnlib.read",
     "robustness": "netproof.local_robustness",
+    "robustness_to": "netproof.perturbations.asked",
+    "set_certificate_of": "netproof.certificate.sets",
     "verify": "netproof.search.verify",
     "write_certificate": "netproof.certificate.bundle:write",
 }

@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from netproof.graph.exactness import check_exact
-from netproof.graph.graph import Graph
+from netproof.graph.graph import Graph, Node
 from netproof.host import on_own_terms
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a model is given for one of its inputs.
+
+    Attributes
+    ----------
+    name : of the input, as the file has it
+    places : which of the network's inputs its entries are, in C order
+    shape : of the array
+    type : of its elements, ``float32`` for instance
+    """
+
+    name: str
+    places: tuple[int, ...]
+    shape: tuple[int, ...]
+    type: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of several that make a network together, each evaluated by itself.
+
+    Attributes
+    ----------
+    name : what a question calls it
+    path : the file it was read from
+    content : the model, as a runtime takes it
+    feeds : what its inputs are given
+    results : the values that are wanted of it, in this order, by the names of the file
+    """
+
+    name: str
+    path: str
+    content: bytes = field(repr=False)
+    feeds: tuple[Feed, ...]
+    results: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +70,13 @@ class Network:
     content : the file itself, decompressed, for whoever is to evaluate it or to read it again; empty where the network
         was made in memory
     runtime : the rule by which a file that several runtimes compute differently was read; empty where there is one only
+    processors : what may differ from one processor to another that this runtime is on, in sentences; empty where it was
+        established that nothing does, None where it was not examined
+    members : the models it is made of where it is none by itself (several networks side by side, hidden values, several
+        inputs or outputs). What they give, one after the other, is what a witness has as its output; the graph's output
+        is what constraints need of it
+    left_out : what was left out of the graph at its end, where only the order of the outputs is the file's
+    as_stored : the graph of these models before it was simplified, operator by operator as they compute it
     """
 
     graph: Graph
@@ -45,6 +90,18 @@ class Network:
     same_class: bool | None = None
     content: bytes = field(default=b"", repr=False)
     runtime: str = ""
+    processors: tuple[str, ...] | None = None
+    members: tuple[Member, ...] = ()
+    as_stored: Graph | None = None
+    left_out: Graph | None = None
+
+    @property
+    def computed_by(self) -> str:
+        """By whose rule the integers are, in words; empty where there is one only."""
+        if not self.runtime:
+            return ""
+        others = "; on some processors it may compute others (netproof inspect)" if self.processors else ""
+        return f"integers as '{self.runtime}' computes them{others}"
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -60,6 +117,19 @@ class Network:
     def outputs(self) -> int:
         """Number of output values."""
         return self.graph.output.size
+
+    @cached_property
+    def complete(self) -> Network | None:
+        """The network with what was left out of its graph; None where that is not known."""
+        if self.left_out is None:
+            return None
+        first = len(self.graph.nodes) - 1
+        behind = [
+            Node(node.name, node.operator, tuple(first + operand for operand in node.operands), node.shape)
+            for node in self.left_out.nodes[1:]
+        ]
+        graph = Graph(self.graph.arithmetic, [*self.graph.nodes, *behind])
+        return replace(self, graph=graph, order_only=False, left_out=None, notes=self.notes[:-1])
 
     @cached_property
     def largest_output(self) -> float:

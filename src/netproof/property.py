@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import overload
+from typing import Protocol, overload
 
 import numpy as np
 import torch
@@ -100,15 +100,32 @@ class Box:
         return lower, upper
 
 
+class Stated(Protocol):
+    """What a file states, of which a property was made: a witness is held to it itself, not to what was made of it."""
+
+    def holds(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
+        """Whether the network's inputs ``x`` and what its models give for them, ``y``, meet it, exactly."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class PropertyPart:
     """One input box and the condition asked about on it: a disjunction of conjunctions.
 
     An empty conjunction holds everywhere.
+
+    Attributes
+    ----------
+    box, condition : about the inputs and outputs of the network's graph
+    stated : what witnesses are held to, where that is not box and condition themselves
+    arithmetic : of which numbers the answer is to hold: ``real``, or a float type such as ``float32``, in which every
+        operation rounds
     """
 
     box: Box
     condition: tuple[tuple[LinearConstraint, ...], ...]
+    stated: Stated | None = None
+    arithmetic: str = "real"
 
     def over_integers(self) -> tuple[PropertyPart, ...]:
         """The same for whole inputs, without constraints on one input alone: ``X_0 > 3`` is the end 4 of a box.
@@ -137,6 +154,8 @@ class PropertyPart:
 
     def holds(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
         """Whether an input and its outputs are an answer, exactly."""
+        if self.stated is not None:
+            return self.stated.holds(x, y)
         return self.box.holds(x) and any(all(c.holds(x, y) for c in conjunction) for conjunction in self.condition)
 
 

@@ -138,7 +138,7 @@ class Query:
                 self.name, "the condition has no conjunction, so that nothing is asked", "give at least one"
             )
         if self.network.order_only:
-            self._check_order()
+            self._settle_order()
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             self._check_integers()
             object.__setattr__(self, "condition", tuple(c.over_integers() for c in self.condition))
@@ -230,6 +230,15 @@ class Query:
                 together, size = [], 0
         if together:
             yield torch.cat(together)
+
+    def _settle_order(self) -> None:
+        """Ask about the network with its softmax where the order of its operands does not answer."""
+        try:
+            self._check_order()
+        except QueryError:
+            if self.network.complete is None:
+                raise
+            object.__setattr__(self, "network", self.network.complete)
 
     def _check_order(self) -> None:
         """Without the final softmax only the order of outputs is the file's; of one that gives codes, only the class."""

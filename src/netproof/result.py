@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 Floats = NDArray[np.float64]
+
+if TYPE_CHECKING:
+    from netproof.query import Query
 
 
 class Verdict(str, Enum):
@@ -144,6 +148,7 @@ class Result:
         search, from which evidence is made
     part : of a question with several parts, the position of the one that ``witness`` belongs to
     parts : of a question with several parts that is ``unsat``, and where the settings ask for proofs, the results of all
+    asked, show : the query, where it was asked by itself, and what makes HTML of the result for notebooks
     """
 
     verdict: Verdict
@@ -157,7 +162,14 @@ class Result:
     retryable: bool = False
     part: int = 0
     parts: tuple[Result, ...] = ()
+    asked: Query | None = field(default=None, repr=False)
+    show: Callable[[Result], str] | None = field(default=None, repr=False)
+
     trace: Trace | None = None
+
+    def _repr_html_(self) -> str | None:
+        """How notebooks show it; None where they show it as text."""
+        return None if self.show is None else self.show(self)
 
     @property
     def accident(self) -> bool:

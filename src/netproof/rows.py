@@ -49,6 +49,23 @@ class Rows:
 
         return self._each(moved)
 
+    def put(self, rows: Tensor, other: Self) -> Self:
+        """A copy with other rows in the place of those with indices ``rows``."""
+
+        def replaced(part: Any, new: Any) -> Any:
+            if isinstance(part, Tensor):
+                return part.index_copy(0, rows, new)
+            if isinstance(part, Rows):
+                return part.put(rows, new)
+            if isinstance(part, (tuple, list)):
+                return _like(part, [replaced(one, its) for one, its in zip(part, new, strict=True)])
+            if isinstance(part, Mapping):
+                return {key: replaced(one, new[key]) for key, one in part.items()}
+            return part
+
+        fields = self.__dataclass_fields__
+        return type(self)(*(replaced(getattr(self, name), getattr(other, name)) for name in fields))
+
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """The rows of several batches, at least one, which agree in all that is not of rows."""

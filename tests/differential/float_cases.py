@@ -4,7 +4,7 @@ A case is a network of a random kind, one or several boxes, and a condition whos
 just out of reach or just within it. How far the constraints of a conjunction can be met together is an integer
 program of its own here: matrices taken from the graph as it is read (not simplified), ranges by plain interval
 arithmetic in NumPy, each ReLU with a binary variable. It shares nothing with the engine's bounds and search. Networks
-with smooth activations have no such program; there only what a point attains is known.
+with smooth activations, products, or jumps have no such program; there only what a point attains is known.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from differential import operator_maker
 from differential.onnx_maker import Maker
 from netproof.formats.onnx.read import read_onnx
 from netproof.graph.graph import Graph
@@ -32,7 +33,7 @@ from onnx_models import model, node
 
 Array = NDArray[np.float64]
 
-KINDS = ("perceptron", "wide", "convolution", "residual", "mixture", "smooth")
+KINDS = ("perceptron", "wide", "convolution", "residual", "mixture", "smooth", "operators")
 #: open neurons beyond which no integer program is made
 _MOST_BINARIES = 28
 
@@ -92,6 +93,11 @@ def _network(kind: str, random: np.random.Generator) -> Maker:
         return maker
     side = 3 if kind == "residual" else int(random.integers(3, 5))
     maker = Maker(seed, (1, 2, side, side))
+    if kind == "operators":
+        for _ in range(int(random.integers(2, 6))):
+            operator_maker.grow(maker)
+        maker.finish()
+        return maker
     choices: Sequence[str] = {
         "convolution": ("conv", "norm", "piecewise", "pool"),
         "residual": ("residual", "norm", "piecewise", "residual"),

@@ -37,6 +37,11 @@ class Maker:
         self.constants[name] = np.array(value, np.float32).astype(np.float64)
         return name
 
+    def numbers(self, *values: float) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = np.array(values, np.float32).astype(np.float64)
+        return name
+
     def integers(self, *values: int) -> str:
         name = f"c{len(self.constants)}"
         self.constants[name] = np.array(values, np.int64)

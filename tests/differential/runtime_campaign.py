@@ -2,7 +2,8 @@
 
     python -m differential.runtime_campaign --inputs 1000 --files 500     (in tests/, or make campaign-runtimes)
 
-Needs ai-edge-litert and tflite-micro (extra ``litert``); the real networks are looked for in ``$NETPROOF_DATA``.
+Needs ai-edge-litert and tflite-micro (extra ``litert``); the real networks are looked for in ``$NETPROOF_DATA``. Quantized ONNX
+networks are compared with onnxruntime: every tensor of codes of QOperator files, the outputs of QDQ files.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from differential.quantized_maker import RandomQuantized
+from differential.quantized_runtime import mismatches as onnx_mismatches
+from differential.quantized_runtime import mixed_codes
 from differential.tflite_maker import RandomNetwork
 from differential.tflite_runtimes import NETWORKS, RUNTIMES, mismatches, mixed_inputs
 from netproof.errors import InputError
+from netproof.formats.onnx.read import read_deployed as read_quantized
 from netproof.formats.tflite.read import read_deployed
 
 
@@ -73,14 +78,49 @@ def random_files(first: int, count: int, inputs: int) -> int:
     return wrong
 
 
+def random_quantized(first: int, count: int, inputs: int) -> int:
+    """Random quantized ONNX networks against onnxruntime; in how many of them something differs."""
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        for form in ("qoperator", "qdq"):
+            elements: Counter[str] = Counter()
+            refused: Counter[str] = Counter()
+            before = wrong
+            for seed in range(first, first + count):
+                path.write_bytes(RandomQuantized(seed, form).bytes())
+                try:
+                    deployed = read_quantized(path)
+                except InputError as refusal:
+                    refused[refusal.problem.split("): ", 1)[-1][:80]] += 1
+                    continue
+                assert deployed is not None
+                found = onnx_mismatches(deployed, mixed_codes(deployed, inputs, seed), every=form == "qoperator")
+                for operator, (_, number) in found.items():
+                    elements[operator] += number
+                differing = {key: counts for key, counts in found.items() if counts[0]}
+                if differing:
+                    wrong += 1
+                    say(f"seed {seed}, {form}: {differing}")
+            for operator, number in sorted(elements.items()):
+                say(f"onnxruntime, {form}, {operator}: {number} elements")
+            for reason, number in refused.most_common():
+                say(f"{form}: refused {number} times: {reason}")
+            say(f"{form}: {count} files, {sum(refused.values())} refused, {wrong - before} with a difference")
+    return wrong
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=1000, help="inputs of each real network")
     parser.add_argument("--files", type=int, default=500, help="random networks")
     parser.add_argument("--first", type=int, default=0, help="seed of the first of them")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), help="real networks, by name; none for none")
+    parser.add_argument("--formats", nargs="*", default=["tflite", "onnx"], help="formats of random networks")
     given = parser.parse_args()
-    wrong = random_files(given.first, given.files, 12)
+    wrong = random_files(given.first, given.files, 12) if "tflite" in given.formats else 0
+    if "onnx" in given.formats:
+        wrong += random_quantized(given.first, given.files, 24)
     if given.networks and "NETPROOF_DATA" in os.environ:
         wrong += real_networks(Path(os.environ["NETPROOF_DATA"]), given.networks, given.inputs)
     return min(wrong, 1)

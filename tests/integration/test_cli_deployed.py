@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import netproof
-from netproof.errors import InputError
 from netproof.formats.images.idx import write_idx
 from tflite_files import TFLiteFile
 
@@ -136,33 +135,30 @@ def test_verify_answers_a_property(cli, tmp_path, files):
     assert done.code == 0 and done.out.startswith("sat") and "integers as 'tflm' computes them" in done.out
 
 
-@pytest.mark.parametrize("command", ["robust", "radius"])
-def test_there_are_no_certificates_yet(cli, labelled, tmp_path, command):
-    files = labelled
-    given = (
-        ["--eps", "1", "--certificate", tmp_path / "c"] if command == "robust" else ["--certificates", tmp_path / "c"]
-    )
-    done = cli(
-        command,
-        files["net.tflite"],
-        "--images",
-        files["images.idx"],
-        "--labels",
-        files["labels.idx"],
-        "--index",
-        "0",
-        *given,
-    )
-    assert done.code == 2 and "no certificates yet" in done.err and len(done.err.splitlines()) == 1
+@pytest.mark.parametrize("runtime", ["tflm", "xnnpack", "litert-ref"])
+def test_certificates_name_the_runtime_and_are_checked(cli, labelled, tmp_path, runtime):
+    files, verdicts = labelled, set()
+    for index, eps in ((0, 1), (1, 40), (2, 40)):
+        path = tmp_path / f"{index}.certificate"
+        done = cli(
+            "robust", files["net.tflite"], "--images", files["images.idx"], "--labels", files["labels.idx"],
+            "--index", str(index), "--eps", str(eps), "--runtime", runtime, "--certificate", path,
+        )  # fmt: skip
+        assert done.code == 0 and "certificate written" in done.out, done
+        checked = cli("check", path, "--network", files["net.tflite"])
+        assert checked.code == 0 and f"as '{runtime}' computes them" in checked.out, checked
+        assert "found the same: " in checked.out
+        verdicts.add(checked.out.splitlines()[0])
+    assert "PROVED: robust" in verdicts
 
 
-def test_python_writes_no_certificates_either(files):
+def test_a_certificate_is_about_one_runtime(files):
     network = netproof.load(files["net.tflite"])
     query = netproof.robustness(network, np.zeros(4), int(network.classify(torch.zeros(4).double())), 0)
-    result = netproof.verify(query, netproof.Settings(proofs=True))
-    assert result.verdict.decided
-    with pytest.raises(InputError, match="no certificates yet"):
-        netproof.certificate_of(query, result)
+    certificate = netproof.certificate_of(query, netproof.verify(query, netproof.Settings(proofs=True)))
+    assert certificate.runtime == "tflm" and netproof.check(certificate, network).second_reading
+    with pytest.raises(netproof.CertificateError, match="is about what 'tflm' computes"):
+        netproof.check(certificate, netproof.load(files["net.tflite"], runtime="xnnpack"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,7 +14,8 @@ from conftest import assert_refused
 
 
 def test_version(cli):
-    assert cli("--version").out == f"netproof {version('netproof')}\n"
+    assert cli("--version").out == f"{version('netproof')}\n"
+    assert cli("--name").out == "netproof\n"
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("bench",), ("bench", "--help"), ("robust", "--help")])
@@ -62,3 +64,13 @@ def test_broken_standard_error_still_has_the_exit_code():
         ["bash", "-c", f"{sys.executable} -m netproof nonsense 2>&-"], capture_output=True, check=False
     )
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("netproof ro", "robust"), ("netproof robust --fai", "--fail-on"), ("netproof bench wa", "watch")],
+)
+def test_a_shell_completes_commands_and_options(spawned, line, found):
+    asked = {"_NETPROOF_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    ran = spawned(env={**os.environ, **asked})
+    assert ran.code == 0 and ran.out.split() == [found] and not ran.err

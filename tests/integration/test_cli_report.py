@@ -279,8 +279,32 @@ def test_wrong_uses(cli, run, tmp_path, make, parts):
     assert_refused(cli("report", *make(run, tmp_path)), *parts)
 
 
+def test_a_table_of_somebody_else(cli, tmp_path):
+    folder = tmp_path / "run"
+    (folder / "witnesses").mkdir(parents=True)
+    (tmp_path / "secret.json").write_text('{"input": [1], "image": [2]}')
+    (folder / "run.json").write_text('{"benchmark": "x", "files": {}, "invocations": []}')
+    lines = [
+        "instance,verdict,seconds,method,evidence",
+        "../../secret,sat,1e308,a,witnesses/../../secret.json",
+        "-,robust,-3,,",
+    ]
+    (folder / "results.csv").write_text("\n".join(lines) + "\n")
+    ran = cli("report", folder, "--out", tmp_path / "page.html", "--json", tmp_path / "a.json")
+    assert ran.code == 0, ran
+    assert "secret.json" not in (tmp_path / "page.html").read_text()
+    assert all(e["witness"] is None for e in json.loads((tmp_path / "a.json").read_text())["instances"])
+
+
 @pytest.mark.parametrize(
-    "damage", ["{", '{"input": [1, 2]}', '{"input": [[1]], "image": [1]}', '{"input": [1], "image": [1, 2]}']
+    "damage",
+    [
+        "{",
+        '{"input": [1%s], "image": [1]}' % ("0" * 400),
+        '{"input": [1, 2]}',
+        '{"input": [[1]], "image": [1]}',
+        '{"input": [1], "image": [1, 2]}',
+    ],
 )
 def test_a_damaged_witness_is_named(cli, tiny_data, run, tmp_path, damage):
     folder = tmp_path / "run"
@@ -388,3 +412,18 @@ def test_the_page_without_javascript_in_the_dark_and_on_paper(cli, browser, larg
     page.emulate_media(media="print")
     assert page.locator("#instances tbody tr:visible").count() == 700
     page.context.close()
+
+
+def test_a_run_about_radii(cli, tiny_data, tmp_path):
+    asked = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--samples", "1-6", "--out", tmp_path / "run")
+    assert cli("bench", "radius", tiny_data.network, *asked).code == 0
+    with (tmp_path / "run" / "results.csv").open() as stream:
+        radii = {f"image-{row['image']}": row for row in csv.DictReader(stream)}
+    page = page_of(cli, tiny_data, tmp_path / "run", tmp_path / "page.html", "--json", tmp_path / "a.json")
+    assert {"cactus", "radii"} <= set(page.ids) and not page.wrong
+    found = {entry["instance"]: entry for entry in json.loads((tmp_path / "a.json").read_text())["instances"]}
+    assert set(found) == set(radii) and len(radii) == 6
+    for name, row in radii.items():
+        if row["verdict"] == "exact":
+            assert found[name]["verdict"] == "robust" and found[name]["radius"] == row["proved"]
+            assert f"vulnerable at {row['refuted']}" in found[name]["reason"] or row["refuted"] in ("", "-1")

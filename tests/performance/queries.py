@@ -2,8 +2,7 @@
 
 What a query costs is counted in subproblems, which are the same in every run on one machine, however busy it is: the time
 limit is far away, and no query here is one in which time decides what is done. That leaves out those that take alpha-CROWN
-in rounds, and vulnerable ones whose witness is found in the middle of a search: dives and alignments end after a share of
-the time that has passed. A search of an integer network that ends ``unsat`` is not led by them.
+in rounds.
 
 Networks that are not shipped with netproof are made of numbers that NumPy's generator draws. Two of the queries
 are on published networks in ``$NETPROOF_DATA``.

@@ -182,7 +182,7 @@ def test_improved_envelopes_are_valid_and_no_worse(seed: int) -> None:
         start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
         s = [torch.zeros_like(low) if m is None else m for m, low in zip(start.s, at.region.range_lower, strict=True)]
         prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
-        found = improve(relaxation, box, objective, prices, s, Schedule(30, 0.5, 0.93, -1e9))
+        found = improve(relaxation, box, objective, prices, s, [Schedule(30, 0.5, 0.93, -1e9)])
         multipliers = given(found.s)
         again = evaluate_envelopes(relaxation, box, objective, multipliers, found.prices.values(torch.float64))
         assert torch.allclose(again.value, found.value, atol=1e-6)
@@ -247,7 +247,7 @@ def test_wrong_claims_pass_with_no_prices() -> None:
         relaxation = Relaxation(at.graph, region)
         s = [m[rows] for m in random_multipliers(random, at, (0.0, 0.01, 0.3))]
         prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
-        found = improve(relaxation, box, objective, prices, s, Schedule(40, 0.5, 0.93, -1e9))
+        found = improve(relaxation, box, objective, prices, s, [Schedule(40, 0.5, 0.93, -1e9)])
         multipliers = list(found.s)
         exact, _ = evaluate_envelopes_exact(relaxation, box, objective, multipliers, found.prices.values(torch.float64))
         assert (exact.value >= 0).all()
@@ -297,3 +297,24 @@ def test_where_envelopes_do_not_apply() -> None:
             refused += layer is None
             assert layer is None or at.graph.activation(at.graph.activations[0]).step is not None
     assert refused > 10
+
+
+@seeds
+def test_a_second_schedule_goes_on_where_the_first_ended(seed: int) -> None:
+    random = np.random.default_rng([31, seed])
+    first, second = Schedule(20, 0.5, 0.93, 1.0), Schedule(20, 0.05, 0.95, 1.0)
+    for _ in range(6):
+        at, box = shared_situation(random)
+        relaxation, objective = Relaxation(at.graph, at.region), random_objective(random, at)
+        start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
+        s = [torch.zeros_like(r) if m is None else m for m, r in zip(start.s, at.region.range_lower, strict=True)]
+        prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
+        once = improve(relaxation, box, objective, prices, s, [first])
+        twice = improve(relaxation, box, objective, prices, s, [first, second])
+        done = once.value < first.goal
+        assert torch.equal(twice.value[done], once.value[done])
+        assert torch.equal(twice.prices.units[done], once.prices.units[done])
+        # Prices are stored with few digits, and begin with those.
+        assert (twice.value <= once.value + 1e-6 * (1 + once.value.abs())).all()
+        exact, _ = evaluate_envelopes_exact(relaxation, box, objective, twice.s, twice.prices.values(torch.float64))
+        assert (exact.value.numpy() >= at.largest(objective)).all()

@@ -255,3 +255,18 @@ def test_an_objective_that_does_not_depend_on_the_input():
     several = bound_backwards(Relaxation(graph, region), four, activate)
     torch.testing.assert_close(several.value, torch.full((4,), value).double())
     assert several.coefficients.shape == (4, graph.input.size)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_halves_are_bounded_as_each_would_be(seed):
+    """Left and right in this order, by the row's own multipliers, and what was asked stays as it is."""
+    *_, dual, side, alpha, beta, objective = situation(seed)
+    feature = torch.arange(ROWS) % len(dual)
+    before = side.clone()
+    halves = dual.bound_halves(objective, side, feature, alpha, beta)
+    assert torch.equal(side, before)
+    for half, found in zip((LEFT, RIGHT), halves, strict=True):
+        asked = side.clone()
+        asked[torch.arange(ROWS), feature] = half
+        assert torch.equal(found, dual.bound(objective, asked, alpha, beta).value)
+    assert not torch.equal(*halves)

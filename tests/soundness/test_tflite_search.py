@@ -14,10 +14,13 @@ import torch
 import netproof
 from differential.tflite_maker import RandomNetwork
 from netproof import Settings, Verdict, verify
+from netproof.effort.integer import INTEGER
 from netproof.errors import InputError
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.read import Deployed, read_deployed
+from netproof.graph.budget import Budget
 from netproof.query import Conjunction, Query
+from netproof.search.integer import engine
 
 RUNTIMES = ("tflm", "xnnpack", "litert-ref")
 
@@ -89,3 +92,23 @@ def test_the_whole_domain_of_hello_world(runtime):
         for more, verdict in ((0, Verdict.SAT), (1, Verdict.UNSAT)):
             result = verify(asked(deployed.network, points, row, int(threshold) + more), Settings(timeout=20))
             assert result.verdict is verdict
+
+
+def test_little_memory_decides_the_same(tmp_path, monkeypatch):
+    """Roots in parts, and few subproblems and candidates at a time, as for graphs of many features."""
+    path, verdicts = tmp_path / "network.tflite", set()
+    for seed in range(6):
+        path.write_bytes(RandomNetwork(seed, ("conv", "add")).bytes())
+        network = netproof.load(path)
+        image = torch.randint(-128, 128, (network.inputs,), generator=torch.Generator().manual_seed(seed)).double()
+        if network.same_class is False:
+            continue
+        query = netproof.robustness(network, image, int(network.classify(image)), 1 + seed % 3)
+        expected = verify(query, Settings(timeout=8))
+        with monkeypatch.context() as small:
+            small.setattr(engine, "INTEGER", replace(INTEGER, bounded=Budget(1, whole=True)))
+            found = verify(query, Settings(timeout=8))
+        if expected.verdict.decided and found.verdict.decided:
+            assert found.verdict == expected.verdict
+            verdicts.add(found.method)
+    assert verdicts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ from netproof.bounds.region import box_region
 from netproof.effort.integer import INTEGER
 from netproof.network import Network
 from netproof.query import Conjunction, Query, Result, Verdict
-from netproof.search.integer import engine
 from netproof.search.integer.engine import Effort, Outcome, Search
 from netproof.search.verify import verify
 from netproof.settings import Settings
@@ -258,9 +256,7 @@ def test_a_single_point_is_evaluated() -> None:
             check(net, query, verify(query, how))
 
 
-def test_the_same_seed_gives_the_same_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    # When alignment is tried goes by the clock; all else goes by counts.
-    monkeypatch.setattr(engine, "INTEGER", replace(engine.INTEGER, first_alignment=math.inf))
+def test_the_same_seed_gives_the_same_search() -> None:
     random = np.random.default_rng(9)
     for _ in range(10):
         net = random_network(random)

@@ -26,11 +26,13 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "files", "host", "processes", "rows", "solvers", "version"}
+_GROUND = {"errors", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions", "effort"}
-_ENGINE = _BOUNDS | {"settings", "device", "attack", "exact", "search"}
+_ENGINE = _BOUNDS | {
+    "settings", "device", "attack", "exact", "search", "perturbations", "inference",
+}  # fmt: skip
 
 #: what each room may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {
@@ -42,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers": {"errors", "processes"},
     "rows": set(),
     "version": set(),
+    "pictures": {"errors"},
     "settings": {"errors"},
     "operators": {"errors", "rows"},
     "graph": {"errors", "operators"},
@@ -53,13 +56,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "query": _GRAPHS | {"network", "result"},
     "property": _QUERIES,
     "local_robustness": _QUERIES | {"property"},
+    # evaluating many inputs: a graph, and nothing of what is asked
+    "inference": _GRAPHS,
+    # what may happen to an input; a question about it is one about the class of a sample
+    "perturbations": _QUERIES | {"property", "local_robustness"},
     "formats": _QUERIES | {"property"},
-    "certificate": _QUERIES | {"formats", "property", "local_robustness"},
+    "certificate": _QUERIES | {"formats", "property", "local_robustness", "perturbations", "inference"},
     "bounds": _GRAPHS | {"effort"},
-    "conditions": _QUERIES | {"bounds"},
+    "conditions": _QUERIES | {"property", "bounds"},
     "attack": _BOUNDS,
     "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},
+    "agreement": _ENGINE,
     "benchmarks": _QUERIES | {"local_robustness", "formats"},
     "making": _ENGINE | {"formats", "benchmarks"},
     "asking": _ENGINE | {"formats", "benchmarks"},
@@ -71,10 +79,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": _ENGINE | {"formats", "asking"},
     "demo": _ENGINE | {"formats", "report"},
     "cli": _ENGINE
-    | {"formats", "benchmarks", "making", "certificate", "runs", "measure", "report", "demo", "training", "asking"},
+    | {
+        "formats",
+        "benchmarks",
+        "making",
+        "certificate",
+        "runs",
+        "measure",
+        "report",
+        "demo",
+        "training",
+        "asking",
+        "agreement",
+    },
     "__main__": {"cli"},
     # the public API: gathers names, and nothing inside imports it
-    "__init__": _ENGINE | {"formats", "certificate"},
+    "__init__": _ENGINE | {"formats", "certificate", "agreement"},
 }
 
 
@@ -189,10 +209,11 @@ def test_the_checker_shares_nothing_with_the_search():
                     visit(".".join(parts[:length]))
 
     visit("netproof.certificate.checker.check")
+    visit("netproof.certificate.checker.sets")
     rooms = {name.split(".")[1] for name in seen}
     assert rooms == {
-        "certificate", "errors", "files", "graph", "host", "local_robustness", "network", "operators", "property",
-        "query", "result",
+        "certificate", "errors", "files", "graph", "host", "inference", "local_robustness", "network", "operators",
+        "perturbations", "property", "query", "result",
     }  # fmt: skip
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from conftest import write_idx
-from netproof.asking.arrangement import InputForm
 from netproof.asking.reach import Unit, reach_of
 from netproof.errors import InputError
 from netproof.formats.images.pictures import read_pictures
+from netproof.pictures.form import InputForm
 
 LEVELS = Unit(255)
 PIXELS = Unit(255, Fraction(1, 255))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from netproof.attack import corners
 from netproof.attack.align import align, can_align
 from netproof.attack.corners import corner_search, surrogate_values
 from netproof.conditions.cases import Cases, cases_of
+from netproof.effort.integer import INTEGER_ATTACK
+from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.staircase import Staircase
 from netproof.query import Conjunction
@@ -89,7 +93,7 @@ def test_aligned_points_are_integers_of_the_box_that_meet_their_case(seed: int) 
         case = torch.full((8,), number)
         start = torch.where(torch.rand(8, len(low), generator=generator) < 0.5, low, high)
         outcome = align(
-            graph.to(torch.float32), cases, low, high, start.clone(), case, generator, 60, time.monotonic() + 600
+            graph.to(torch.float32), cases, low, high, start.clone(), case, generator, 60, 60, time.monotonic() + 600
         )
         points = where(net, outcome.candidates)
         assert all(inside[points])
@@ -118,7 +122,7 @@ def test_alignment_stops_at_the_deadline() -> None:
     outcome = align(
         net.graph().to(torch.float32), FewLooks(cases), floats(net.lower).float(), floats(net.upper).float(),
         floats(net.lower).float().repeat(4, 1), torch.zeros(4, dtype=torch.int64),
-        torch.Generator().manual_seed(0), 10**9, time.monotonic() - 1,
+        torch.Generator().manual_seed(0), 10**9, 10**9, time.monotonic() - 1,
     )  # fmt: skip
     assert len(outcome.candidates) == 0
 
@@ -136,3 +140,15 @@ def test_hard_surrogates_are_the_network(seed: int) -> None:
     values = surrogate_values(net.graph(), floats(net.points()), 1.0)
     for value, expected in zip(values, net.nodes(net.points()), strict=True):
         assert torch.equal(value, floats(expected))
+
+
+def test_little_memory_changes_how_many_starts_are_kept_at_once_and_nothing_else(monkeypatch):
+    for seed in range(2):
+        net, cases, _, lower, upper = draw(seed)
+        case = torch.arange(4).repeat_interleave(3)
+        found = []
+        for budget in (INTEGER_ATTACK.corners, Budget(1, whole=True), Budget(1, least=5, whole=True)):
+            monkeypatch.setattr(corners, "INTEGER_ATTACK", replace(INTEGER_ATTACK, corners=budget))
+            generator = torch.Generator().manual_seed(seed)
+            found.append(corner_search(net.graph().to(torch.float32), cases, lower, upper, case, generator))
+        assert all(torch.equal(found[0], other) for other in found[1:])

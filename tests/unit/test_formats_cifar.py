@@ -15,10 +15,10 @@ import pytest
 
 from image_archives import cifar10_members, cifar100_members, python2_pickle, random_images, tar_gz
 from netproof.errors import FormatError
-from netproof.formats.images import cifar
-from netproof.formats.images import pickled as cifar_pickle
-from netproof.formats.images.cifar import read_cifar
-from netproof.formats.images.pickled import read_cifar_pickle
+from netproof.formats.images.archives import cifar
+from netproof.formats.images.archives import pickled as cifar_pickle
+from netproof.formats.images.archives.cifar import read_cifar
+from netproof.formats.images.archives.pickled import read_cifar_pickle
 from netproof.formats.images.sources import read_image_set
 
 CLASSES = [f"class{n}" for n in range(100)]

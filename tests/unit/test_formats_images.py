@@ -12,10 +12,10 @@ import pytest
 from conftest import write_idx
 from image_archives import encoded, random_images, tiny_imagenet_members, zip_file
 from netproof.errors import FormatError, InputError
-from netproof.formats.images import tiny_imagenet
+from netproof.formats.images.archives import tiny_imagenet
+from netproof.formats.images.archives.tiny_imagenet import read_tiny_imagenet
 from netproof.formats.images.folder import read_image_folder
 from netproof.formats.images.sources import read_image_set
-from netproof.formats.images.tiny_imagenet import read_tiny_imagenet
 
 CLASSES = ["n02000002", "n01000001"]
 LARGE = random_images(5, (3, 64, 64))

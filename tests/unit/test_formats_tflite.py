@@ -7,7 +7,10 @@ import pytest
 import torch
 
 import netproof
+from netproof.certificate.second_reading.reading import UnknownFormError
+from netproof.certificate.second_reading.tflite.read import read_tflite as read_again
 from netproof.errors import FormatError, InputError, QueryError
+from netproof.formats.load import load
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.read import read_deployed
 from netproof.local_robustness import robustness
@@ -422,3 +425,56 @@ def test_floats_in_between_are_refused(read):
     file.operator("QUANTIZE", [real], [again])
     with pytest.raises(FormatError, match=r"operator 1 \(DEQUANTIZE\)"):
         read(file.bytes(x, again))
+
+
+def _reshaped_image(asked, *, operand=True, name="RESHAPE", before=(1, 16), shape=(1, 4, 4, 1), buffer_zero=False):
+    """An image made of 16 values, a convolution whose windows its shape decides, and its values in a row."""
+    file = TFLiteFile()
+    x, image = file.tensor(before), file.tensor(shape)
+    given = [file.constant(np.array(asked, np.int32))] if operand else []
+    file.operator(name, [x, *given], [image])
+    windows, codes = file.tensor((1, 2, 2, 1)), file.tensor((1, 4))
+    weight = file.constant(np.array([1, 2, 3, 4], np.int8).reshape(1, 2, 2, 1), 1 / 16)
+    bias = file.constant(np.array([3], np.int32), 1 / 16)
+    options = {0: ("b", 1), 1: ("i", 2), 2: ("i", 2), 3: ("b", 0)}
+    file.operator("CONV_2D", [image, weight, bias], [windows], options)
+    file.operator("RESHAPE", [windows, file.constant(np.array([1, -1], np.int32))], [codes])
+    if buffer_zero:
+        file.first_buffer, file.tensors[bias]["buffer"] = np.array([3], np.int32), 0
+    return file.bytes(x, codes)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"asked": [1, 4, 4, 1]}, ""),
+        ({"asked": [1, -1, 4, 1]}, ""),
+        # LiteRT makes an image of 2 x 8 of it, TensorFlow Lite Micro of 4 x 4.
+        ({"asked": [1, 2, 8, 1]}, "is asked for"),
+        ({"asked": [1, 2, -1, 1]}, "is asked for"),
+        ({"asked": [1, -1, -1, 1]}, "is asked for"),
+        ({"asked": [1, 4, 4]}, "is asked for"),
+        ({"asked": [], "operand": False}, "is asked for"),
+        ({"asked": [[1, 4, 4, 1]]}, "no list"),
+        ({"asked": [3], "name": "EXPAND_DIMS", "before": (1, 4, 4)}, ""),
+        ({"asked": [-1], "name": "EXPAND_DIMS", "before": (1, 4, 4)}, ""),
+        ({"asked": [1], "name": "EXPAND_DIMS", "before": (1, 4, 4)}, "is asked for"),
+        ({"asked": [], "operand": False, "name": "SQUEEZE", "before": (1, 4, 4, 1)}, "is asked for"),
+        ({"asked": [1, 4, 4, 1], "buffer_zero": True}, "stands for none"),
+    ],
+)
+def test_a_shape_is_the_one_that_is_asked_for(given, problem, tmp_path):
+    path = tmp_path / "network.tflite"
+    path.write_bytes(_reshaped_image(**given))
+    if not problem:
+        load(path)
+        return
+    with pytest.raises(FormatError, match=problem):
+        load(path)
+
+
+@pytest.mark.parametrize("given", [{"asked": [1, 2, 8, 1]}, {"asked": [1, 4, 4, 1], "buffer_zero": True}])
+def test_a_second_reading_does_not_rely_on_the_first_for_shapes(given):
+    read_again(_reshaped_image([1, -1, 4, 1]), "tflm")
+    with pytest.raises(UnknownFormError):
+        read_again(_reshaped_image(**given), "tflm")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from netproof.bounds.envelope.stored import StoredPrices
+from netproof.bounds.region import box_region
+from netproof.demo.digits import load_digits
+from netproof.local_robustness import robustness
+from netproof.query import Verdict
 from netproof.search.branching import Split
+from netproof.search.integer.engine import Search
 from netproof.search.integer.envelopes import PricePool
+from netproof.search.tree import WorstFirst
+from netproof.settings import Settings
 
 
 def stored(*values: float) -> StoredPrices:
@@ -58,3 +67,26 @@ def test_other_splits_where_there_are_none():
     other = Split(torch.tensor([-1, -1]), torch.tensor([2, 3]), torch.tensor([1.0, 2.0]))
     chosen = first.where(torch.tensor([True, False]), other)
     assert (chosen.k.tolist(), chosen.feature.tolist(), chosen.point.tolist()) == ([0, -1], [4, 3], [7.0, 2.0])
+
+
+def test_prices_count_as_memory_of_the_search():
+    tree = WorstFirst(1000)
+    tree.count = 1
+    pool = PricePool()
+    tree.beside = lambda: pool.bytes
+    assert tree.beyond_limits(math.inf) is None
+    number = pool.put(stored(*[1.0] * 200), 1)
+    ended = tree.beyond_limits(math.inf)
+    assert ended is not None and ended.verdict is Verdict.UNKNOWN and "memory" in ended.reason
+    pool.take(number)
+    assert tree.beyond_limits(math.inf) is None
+
+
+def test_a_search_on_a_network_with_envelopes_counts_them():
+    digits = load_digits()
+    query = robustness(digits.network, digits.image(0), int(digits.labels[0]), 3)
+    region = box_region(digits.network.graph, query.lower[None], query.upper[None])
+    search = Search(query, region, list(range(len(query.condition))), Settings())
+    assert search._enveloper is not None
+    search._enveloper.pool.put(stored(1.0), 1)
+    assert search._tree.beside() == search._enveloper.pool.bytes > 0

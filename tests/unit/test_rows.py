@@ -75,3 +75,19 @@ def test_whole_numbers_stay_whole_numbers() -> None:
 def test_bytes_are_those_of_all_tensors() -> None:
     whole = batch(5, 4)
     assert whole.bytes == sum(t.numel() * t.element_size() for t in tensors(whole)) == 4 * 8 + 5 * 4 * 2 * 8
+
+
+def test_rows_are_replaced_in_a_copy():
+    whole, other = batch(0, 5), batch(100, 2)
+    made = whole.put(torch.tensor([3, 1]), other)
+    assert made.number.tolist() == [0, 101, 2, 100, 4] and whole.number.tolist() == [0, 1, 2, 3, 4]
+    for part, its in (
+        (made.inner.value, other.inner.value),
+        (made.several[0], other.several[0]),
+        (made.pair.first, other.pair.first),
+        (made.by_name[7], other.by_name[7]),
+        (made.listed[0], other.listed[0]),
+    ):
+        assert torch.equal(part[[3, 1]], its)
+    assert torch.equal(made.inner.value[[0, 2, 4]], whole.inner.value[[0, 2, 4]])
+    assert made.several[1] is None and made.missing is None and isinstance(made.pair, Pair) and made.name == whole.name

@@ -8,10 +8,11 @@ import os
 
 import pytest
 
+from netproof.benchmarks.perceptron import BENCHMARKS
 from netproof.errors import InputError
 from netproof.files import durable
 from netproof.runs.folder import RunFolder
-from netproof.runs.plan import pending, select
+from netproof.runs.plan import pending
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Row
 
@@ -219,12 +220,12 @@ def instances(*names):
     ],
 )
 def test_select(pattern, chosen):
-    assert [i.name for i in select(instances("m-1-eps-1", "m-11-eps-1", "m-2-eps-2"), pattern)] == chosen
+    assert [i.name for i in BENCHMARKS[0].select(instances("m-1-eps-1", "m-11-eps-1", "m-2-eps-2"), pattern)] == chosen
 
 
 def test_select_nothing():
     with pytest.raises(InputError, match=r"no instance matches 'x'.*for example m-1-eps-1"):
-        select(instances("m-1-eps-1"), "x")
+        BENCHMARKS[0].select(instances("m-1-eps-1"), "x")
 
 
 def test_what_is_done_again(tmp_path):

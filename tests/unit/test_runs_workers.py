@@ -118,7 +118,8 @@ def test_a_network_that_ends_its_worker_costs_its_own_instances(
 def test_a_worker_that_dies_while_it_starts_leaves_the_work_to_others() -> None:
     worker = workers._Worker(None)  # type: ignore[arg-type]
     shares = workers._Shares([Instance("a", "net", "", 0)], 2)
+    job = Job(Nothing(), DataFolders(()), Settings())  # type: ignore[arg-type]
     death = ChildError(-signal.SIGKILL)
-    assert not list(workers._bury(worker, shares, death, others=True)) and shares
+    assert not list(workers._bury(worker, job, shares, death, others=True)) and shares
     with pytest.raises(InputError, match=r"a worker process died while it started \(SIGKILL, perhaps out of memory\)"):
-        list(workers._bury(worker, shares, death, others=False))
+        list(workers._bury(worker, job, shares, death, others=False))

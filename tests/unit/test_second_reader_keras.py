@@ -92,8 +92,8 @@ def found(reading: Reading, x: NDArray[Any]) -> list[list[int]]:
         if part.map is not None:
             values.append(part.map([operand], False))
         else:
-            assert part.steps is not None
-            values.append(stepped(part.steps, operand).astype(np.float64))
+            assert part.steps
+            values.append(stepped(part.steps[0], operand).astype(np.float64))
         assert (part.low <= values[-1]).all() and (values[-1] <= part.high).all()
     result: list[list[int]] = values[reading.output].astype(int).tolist()
     return result

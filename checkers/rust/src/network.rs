@@ -53,6 +53,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// How many numbers a shape holds, where that is no more than can be.
+fn size_of(dims: &[usize]) -> Result<usize, String> {
+    let size = dims.iter().try_fold(1usize, |size, dim| size.checked_mul(*dim));
+    size.filter(|size| *size <= 1 << 28).ok_or("a value is too large".to_string())
+}
+
 #[derive(Clone)]
 struct Tensor {
     dims: Vec<usize>,
@@ -97,7 +103,7 @@ fn tensor(data: &[u8]) -> Result<(String, Tensor), String> {
             _ => {}
         }
     }
-    let size: usize = dims.iter().product();
+    let size = size_of(&dims)?;
     let is_float = kind == 1 || kind == 11;
     if (!is_float && kind != 7) || size != if is_float { floats.len() } else { whole.len() } {
         return Err("a constant is of a type or size that is not known".into());
@@ -203,10 +209,10 @@ pub fn read(data: &[u8], inputs: usize) -> Result<Network, String> {
                 *first = 1;
             }
         }
-        if dims.iter().product::<usize>() != inputs && !dims.is_empty() {
+        if size_of(&dims)? != inputs && !dims.is_empty() {
             dims[0] = 1;
         }
-        if dims.iter().product::<usize>() != inputs {
+        if size_of(&dims)? != inputs {
             return Err("the network takes another number of inputs".into());
         }
         values.insert(name, Value::Node(0, dims));
@@ -314,7 +320,11 @@ impl Reader {
                         *dim = *shape.get(i).ok_or("the shape of a Reshape")? as i64;
                     }
                 }
-                let known: i64 = dims.iter().filter(|d| **d > 0).product();
+                if dims.iter().any(|d| !(-1..=1 << 28).contains(d)) || dims.len() > 8 || dims.iter().filter(|d| **d < 0).count() > 1 {
+                    return Err("the shape of a Reshape".into());
+                }
+                let positive: Vec<usize> = dims.iter().filter(|d| **d > 0).map(|d| *d as usize).collect();
+                let known = size_of(&positive)? as i64;
                 for dim in dims.iter_mut().filter(|d| **d == -1) {
                     *dim = size as i64 / known.max(1);
                 }

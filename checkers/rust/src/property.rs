@@ -35,8 +35,12 @@ pub struct Asked {
 fn words(text: &str) -> Result<Vec<Vec<Item>>, String> {
     let mut stack: Vec<Vec<Item>> = Vec::new();
     let mut done = Vec::new();
-    for line in text.lines() {
+    // A comment ends with its line, which both characters end.
+    for line in text.split(['\n', '\r']) {
         let line = line.split(';').next().unwrap_or("");
+        if !line.is_ascii() {
+            return Err("characters beyond ASCII".into());
+        }
         let spaced = line.replace('(', " ( ").replace(')', " ) ");
         for word in spaced.split_whitespace() {
             match word {

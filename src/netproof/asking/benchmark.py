@@ -11,12 +11,12 @@ from netproof.asking.images import Images, ImageSource, Preparation
 from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError
+from netproof.formats.fixed_point import FixedPoint
 from netproof.query import Question
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from netproof.formats.fixed_point import FixedPoint
     from netproof.network import Network
 
 #: how a run on images is called in its folder
@@ -54,12 +54,17 @@ class ImageQuestions(Benchmark):
     @property
     def name(self) -> str:  # type: ignore[override]
         """States what a run must have in common with the one it goes on with, besides the files."""
-        goal = "" if self.target is None else f", target {self.target}"
-        goal += "" if self.top == 1 else f", top {self.top}"
-        reading = "" if self.runtime is None else f", as {self.runtime} computes it"
-        reading += "" if self.widths is None else f", {self.widths.as_dict()}"
-        prepared = {name: value for name, value in vars(self.prepared).items() if value}
-        return f"{PREFIX}: radius {self.words}{goal}{reading}{f', {prepared}' if prepared else ''}"
+        parts = [f"{self.path.name} at radius {self.words}"]
+        parts += [] if self.target is None else [f"target {self.target}"]
+        parts += [] if self.top == 1 else [f"top {self.top}"]
+        parts += [] if self.runtime is None else [f"as {self.runtime} computes it"]
+        default = FixedPoint().as_dict()
+        widths = {} if self.widths is None else self.widths.as_dict()
+        parts += [f"{name.replace('_', ' ')} {value}" for name, value in widths.items() if value != default[name]]
+        for name, value in vars(self.prepared).items():
+            if value:
+                parts.append(f"{name} {value if isinstance(value, str) else ' '.join(value)}")
+        return f"{PREFIX}: {', '.join(parts)}"
 
     @property
     def description(self) -> str:  # type: ignore[override]

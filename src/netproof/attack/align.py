@@ -53,9 +53,13 @@ def align(
     case: Tensor,
     generator: torch.Generator,
     steps: int,
+    hardening: int,
     deadline: float,
 ) -> Alignment:
     """Anneal chains from starting points ``x`` ``[B, n_input]`` (integers), row ``b`` towards ``case[b]``.
+
+    So many ``steps``, of ``hardening`` in which staircases would become themselves: while they are soft the chains come
+    closest as often as later on.
 
     Each step proposes changes of single inputs and takes the first that the Metropolis rule
     accepts. Returns as soon as a chain's deficiency is 0 on the network itself, or when
@@ -76,7 +80,7 @@ def align(
     for step in range(steps):
         if time.monotonic() >= deadline:
             break
-        hardness = min(1.0, 1.15 * step / steps)
+        hardness = min(1.0, 1.15 * step / hardening)
         pick = torch.randint(len(free), (batch, INTEGER_ATTACK.proposals), generator=generator)
         uniform = torch.rand(batch, INTEGER_ATTACK.proposals, generator=generator, dtype=x.dtype)
         feature = free[pick]

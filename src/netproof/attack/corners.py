@@ -9,8 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation, Affine
+
+#: of all nodes, that a step keeps: their values, what they are handed, slopes
+_TENSORS = 3
 
 
 class Goal(Protocol):
@@ -58,7 +62,26 @@ def corner_search(
     batch = case.shape[0]
     coin = torch.rand(batch, lower.numel(), generator=generator, dtype=lower.dtype)
     x = torch.where(coin < 0.5, lower, upper)
-    pull = {node: v.to(x.dtype) for node, v in goal.gradient(case, torch.arange(batch)).items()}
+    # Starts know nothing of one another: of a large graph only so many are kept in memory at a time.
+    size = INTEGER_ATTACK.corners.rows(graph, _TENSORS)
+    for start in range(0, batch, size):
+        part = slice(start, start + size)
+        pull = goal.gradient(case[part], torch.arange(start, min(start + size, batch)))
+        x[part] = _walk(graph, pull, lower, upper, x[part], steps, deadline)
+    return x
+
+
+def _walk(
+    graph: Graph,
+    pull: dict[int, Tensor],
+    lower: Tensor,
+    upper: Tensor,
+    x: Tensor,
+    steps: int,
+    deadline: float,
+) -> Tensor:
+    """The corners where walks from corners ``[B, n_input]`` end, pulled in directions of node values."""
+    pull = {node: v.to(x.dtype) for node, v in pull.items()}
     for step in range(steps):
         if time.monotonic() >= deadline:
             break

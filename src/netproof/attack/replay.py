@@ -12,6 +12,7 @@ from torch import Tensor
 
 from netproof.bounds.region import box_region, node_intervals
 from netproof.errors import QueryError
+from netproof.network import Member
 from netproof.property import exact_condition, float_above, float_below
 from netproof.query import Query, Witness
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 def replays(query: Query, witness: Witness) -> bool:
     """Whether a witness of a query over the real numbers holds when it is evaluated anew."""
     return Replayer(query).holds(witness)
+
+
+#: of inputs, by the names that onnxruntime has for types
+_KINDS: dict[str, Any] = {"tensor(double)": np.float64, "tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 class Replayer:
@@ -39,7 +44,7 @@ class Replayer:
 
     def __init__(self, query: Query) -> None:
         self._query = query
-        self._session: Any = None
+        self._sessions: dict[bytes, Any] = {}
         lower, upper = _inner_box(query)
         self._between = lower > upper
         nearest = ((query.lower + query.upper) / 2).float()
@@ -50,7 +55,8 @@ class Replayer:
     def possible(self) -> bool:
         """Whether there is a file to evaluate, and the box is one that float32 can hold."""
         finite = torch.isfinite(self.lower) & torch.isfinite(self.upper)
-        return bool(self._query.network.content) and bool(finite.all())
+        network = self._query.network
+        return bool(network.content or network.members) and bool(finite.all())
 
     def holds(self, witness: Witness) -> bool:
         """Whether the witness is one of this query, its input taken as it is."""
@@ -62,7 +68,9 @@ class Replayer:
         if not self.possible:
             return None
         for point in points:
-            x = torch.minimum(torch.maximum(point.detach().cpu().float(), self.lower), self.upper)
+            x = self._in_its_type(torch.minimum(torch.maximum(point.detach().cpu().float(), self.lower), self.upper))
+            if x is None:
+                continue
             y = self._evaluate(x.numpy())
             if y is None:
                 continue
@@ -71,6 +79,18 @@ class Replayer:
             if self._query.admits(exact, image) and (not bool(self._between.any()) or self._proved(exact)):
                 return Witness(x, torch.from_numpy(y), tuple(exact))
         return None
+
+    def _in_its_type(self, x: Tensor) -> Tensor | None:
+        """The point itself, or one nearby of float16 numbers where an input takes no others; None where that is outside."""
+        network = self._query.network
+        if network.members:
+            narrow = any(feed.type == "float16" for member in network.members for feed in member.feeds)
+        else:
+            narrow = self._session(network.content).get_inputs()[0].type == "tensor(float16)"
+        if not narrow:
+            return x
+        x = x.half().float()
+        return x if bool(((x >= self.lower) & (x <= self.upper)).all()) else None
 
     def _inside(self, x: Tensor) -> list[Fraction]:
         """The point itself, with an end of its interval for every coordinate whose interval holds no float32."""
@@ -93,20 +113,45 @@ class Replayer:
         condition = exact_condition(self._query)
         return any(all(c.holds_between(x, *ends) for c in conjunction) for conjunction in condition)
 
-    def _evaluate(self, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        if self._session is None:
-            self._session = _session(self._query)
-        given = self._session.get_inputs()[0]
-        shape = [size if isinstance(size, int) and size > 0 else 1 for size in given.shape]
-        kind = np.float64 if given.type == "tensor(double)" else np.float32
+    def _evaluate(self, x: NDArray[np.float32]) -> NDArray[np.floating[Any]] | None:
+        network = self._query.network
+        if network.members:
+            return self._evaluate_members(x, network.members)
+        session = self._session(network.content)
+        given = session.get_inputs()[0]
+        shape = network.input_shape
+        kind = _KINDS.get(given.type, np.float32)
+        (result,) = self._run(session, None, {given.name: x.astype(kind).reshape(shape)})
+        y = np.asarray(result).reshape(-1)
+        y = y.astype(np.float32) if y.dtype == np.float16 else y
+        return y if y.size == network.outputs and np.isfinite(y).all() else None
+
+    def _evaluate_members(self, x: NDArray[np.float32], members: Sequence[Member]) -> NDArray[np.floating[Any]] | None:
+        """What all models give, one after the other; each is evaluated by itself."""
+        values = []
+        for member in members:
+            session = self._session(member.content)
+            given = {f.name: x[list(f.places)].astype(f.type).reshape(f.shape) for f in member.feeds}
+            taken = {value.name for value in session.get_inputs()}
+            given = {name: value for name, value in given.items() if name in taken}
+            results = self._run(session, list(member.results), given)
+            values += [np.asarray(result).reshape(-1) for result in results]
+        if not all(np.isfinite(value).all() for value in values):
+            return None
+        narrow = all(value.dtype in (np.float16, np.float32) for value in values)
+        return np.concatenate([value.astype(np.float32 if narrow else np.float64) for value in values])
+
+    def _session(self, content: bytes) -> Any:
+        if content not in self._sessions:
+            self._sessions[content] = _session(self._query, content)
+        return self._sessions[content]
+
+    def _run(self, session: Any, names: list[str] | None, given: dict[str, NDArray[Any]]) -> list[Any]:
         try:
-            (result,) = self._session.run(None, {given.name: x.astype(kind).reshape(shape)})
+            results: list[Any] = session.run(names, given)
         except Exception as error:  # noqa: BLE001 - onnxruntime has no exception type of its own
             raise _refused(self._query, error) from None
-        y = np.asarray(result).reshape(-1)
-        if y.size != self._query.network.outputs or not np.isfinite(y).all():
-            return None
-        return y
+        return results
 
 
 def _exact_box(query: Query) -> tuple[Sequence[Fraction], Sequence[Fraction]]:
@@ -128,7 +173,7 @@ def _inner_box(query: Query) -> tuple[Tensor, Tensor]:
     )
 
 
-def _session(query: Query) -> Any:
+def _session(query: Query, content: bytes) -> Any:
     """An onnxruntime session on one thread."""
     import onnxruntime
 
@@ -136,13 +181,13 @@ def _session(query: Query) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(query.network.content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime has no exception type of its own
         first = error
     # Its optimizer makes some files unusable that are not: a Pad goes into a pooling whose kernel is no larger.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(query.network.content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception:  # noqa: BLE001 - as above
         raise _refused(query, first) from None
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,6 +135,25 @@ class Benchmark(ABC):
     @abstractmethod
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:
         """All instances, the easier ones first where that is known."""
+
+    def select(self, instances: Sequence[Instance], pattern: str | None) -> tuple[Instance, ...]:
+        """The instances a pattern names: an exact name, a glob (``*``, ``?``, ``[``), or a part of the name.
+
+        Raises :class:`netproof.errors.InputError` where it names none.
+        """
+        if pattern is None:
+            return tuple(instances)
+        exact = tuple(i for i in instances if i.name == pattern)
+        if exact:
+            return exact
+        if any(c in pattern for c in "*?["):
+            chosen = tuple(i for i in instances if fnmatchcase(i.name, pattern))
+        else:
+            chosen = tuple(i for i in instances if pattern in i.name)
+        if not chosen:
+            example = f", for example {instances[0].name}" if instances else ""
+            raise InputError("--only", f"no instance matches '{pattern}'", f"give a part of a name or a glob{example}")
+        return chosen
 
     @abstractmethod
     def open(self, data: DataFolders) -> OpenBenchmark:

@@ -16,7 +16,7 @@ from pathlib import Path
 from netproof.errors import InputError
 from netproof.files.digests import Digest
 from netproof.files.download import Patience, Report, download
-from netproof.formats.images import cifar, tiny_imagenet
+from netproof.formats.images.archives import cifar, tiny_imagenet
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ class VnncompBenchmark(Benchmark):
         return _OpenVnncomp(
             {instance.network: line.network for instance, line in named},
             {instance.name: line.property for instance, line in named},
+            {instance.name: line.networks for instance, line in named if line.networks},
         )
 
     def _list(self, data: DataFolders) -> Path:
@@ -160,10 +161,11 @@ def _earlier_names(lines: Sequence[Line]) -> list[str]:
     return names
 
 
-def _roles(line: Line) -> tuple[tuple[str, Path], tuple[str, Path]]:
-    """The two files of an instance, by what they are and where the list says that they are."""
+def _roles(line: Line) -> tuple[tuple[str, Path], ...]:
+    """The files of an instance, by what they are and where the list says that they are."""
     network, property_ = (PurePosixPath(name) for name in line.listed)
-    return (f"network {network}", line.network), (f"property {property_}", line.property)
+    networks = tuple((f"network {path.parent.name}/{path.name}", path) for _, path in line.networks)
+    return (*(networks or ((f"network {network}", line.network),)), (f"property {property_}", line.property))
 
 
 def _hash(path: Path) -> str:
@@ -199,9 +201,15 @@ def _stem(path: Path) -> str:
 class _OpenVnncomp(OpenBenchmark):
     """Networks are read when an instance first needs them, and the latest are kept."""
 
-    def __init__(self, networks: Mapping[str, Path], properties: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, Path],
+        properties: Mapping[str, Path],
+        several: Mapping[str, Sequence[tuple[str, Path]]],
+    ) -> None:
         self._paths = networks
         self._properties = properties
+        self._several = several
         self._held: dict[str, Network | Exception] = {}
 
     @property
@@ -210,18 +218,46 @@ class _OpenVnncomp(OpenBenchmark):
         return {name: model for name, model in models.items() if not isinstance(model, Exception)}
 
     def prepare(self, instance: Instance) -> bool:
+        if self._later(instance):
+            return True  # its networks belong to its query, and are read with it
         return not isinstance(self._network(instance.network), Exception)
 
     def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
         from netproof.formats.vnnlib.read import read_vnnlib
 
+        if self._later(instance):
+            return self._of_later_version(instance, deadline)
         network = self._network(instance.network)
         if isinstance(network, Exception):
             raise network.with_traceback(None)
         return read_vnnlib(self._properties[instance.name], deadline=deadline).question(network)
 
     def sources(self, instance: Instance) -> tuple[Path, Path] | None:
-        return self._paths[instance.network], self._properties[instance.name]
+        network = self._paths[instance.network]
+        # A query in VNN-LIB 2.0 is no file that certificates are about.
+        if self._later(instance) or not isinstance(network, Path):
+            return None
+        return network, self._properties[instance.name]
+
+    def _later(self, instance: Instance) -> bool:
+        """Whether the instance's property is a query in VNN-LIB 2.0."""
+        from netproof.formats.vnnlib.text import is_later
+
+        try:
+            return instance.name in self._several or is_later(self._properties[instance.name])
+        except InputError:
+            return False  # what is wrong with the file is said where it is read
+
+    def _of_later_version(self, instance: Instance, deadline: float | None) -> Question:
+        from netproof.formats.vnnlib.second.ask import ask
+        from netproof.formats.vnnlib.second.files import files_of
+        from netproof.formats.vnnlib.second.read import read_statement
+
+        statement = read_statement(self._properties[instance.name], deadline=deadline)
+        listed = self._several.get(instance.name, self._paths[instance.network])
+        files = files_of(statement, listed if isinstance(listed, Path) else dict(listed))
+        asked = ask(statement, files, deadline=deadline)
+        return asked.property.question(asked.network)
 
     def _network(self, name: str) -> Network | Exception:
         held = self._held.pop(name, None)
@@ -267,10 +303,76 @@ _KNOWN = (
     ),
     ("sri_resnet_a", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_a/instances.csv"),
     ("sri_resnet_b", "2022: 72 instances on a residual network, CIFAR-10", "sri_resnet_b/instances.csv"),
+    (
+        "vit_2023",
+        "2023: 100 instances on two vision transformers, CIFAR-10",
+        "vnncomp/vit_2023/instances.csv",
+    ),
+    (
+        "nn4sys_2023",
+        "2023: 135 instances on networks in systems: indices, cardinalities, video streams",
+        "vnncomp/nn4sys_2023/instances.csv",
+    ),
+    (
+        "ml4acopf_2024",
+        "2024: 69 instances on networks that compute the flow in power grids",
+        "vnncomp/ml4acopf_2024/instances.csv",
+    ),
+    (
+        "cgan_2023",
+        "2023: 19 instances on a generator of images and a discriminator behind it",
+        "vnncomp/cgan_2023/instances.csv",
+    ),
+    (
+        "lsnc",
+        "2024: 40 instances on Lyapunov functions of a controlled quadrotor",
+        "vnncomp/lsnc/instances.csv",
+    ),
+    (
+        "dist_shift_2023",
+        "2023: 72 instances on a generator of digits and a classifier behind it",
+        "vnncomp/dist_shift_2023/instances.csv",
+    ),
+    (
+        "traffic_signs_recognition_2023",
+        "2023: 45 instances on binarized networks for traffic signs",
+        "vnncomp/traffic_signs_recognition_2023/instances.csv",
+    ),
+    (
+        "yolo_2023",
+        "2023: 36 instances on a small YOLO network",
+        "vnncomp/yolo_2023/instances.csv",
+    ),
+    (
+        "cctsdb_yolo_2023",
+        "2023: 39 instances on a YOLO network and a patch whose place is an input",
+        "vnncomp/cctsdb_yolo_2023/instances.csv",
+    ),
+    (
+        "isomorphic_acasxu_2026",
+        "2026: 50 instances on pairs of ACAS Xu networks, one of them perturbed (VNN-LIB 2.0)",
+        "vnnlib2/vnncomp2026/isomorphic_acasxu_2026/instances.csv",
+    ),
+    (
+        "monotonic_acasxu_2026",
+        "2026: 50 instances on an ACAS Xu network at two inputs (VNN-LIB 2.0)",
+        "vnnlib2/vnncomp2026/monotonic_acasxu_2026/instances.csv",
+    ),
+    (
+        "adaptive_cruise_control_non_linear_2026",
+        "2026: 50 instances on a cruise controller, polynomials of degree 2 (VNN-LIB 2.0)",
+        "vnnlib2/vnncomp2026/adaptive_cruise_control_non_linear_2026/instances.csv",
+    ),
 )
 
-#: the benchmarks of VNN-COMP 2021 and 2022 that netproof knows by name, in the order of ``netproof bench list``
+
+def _places(path: str) -> tuple[str, ...]:
+    """Where a list may lie: queries in VNN-LIB 2.0 also in a folder beside that of the data."""
+    return (path, f"../{path}") if path.startswith("vnnlib2/") else (path,)
+
+
+#: the benchmarks of VNN-COMP 2021 to 2026 that netproof knows by name, in the order of ``netproof bench list``
 BENCHMARKS = tuple(
-    VnncompBenchmark(name=name, description=f"VNN-COMP {description}", lists=(path,))
+    VnncompBenchmark(name=name, description=f"VNN-COMP {description}", lists=_places(path))
     for name, description, path in _KNOWN
 )

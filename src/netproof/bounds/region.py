@@ -137,7 +137,13 @@ def _rounding(operator: Affine, ends: list[tuple[Tensor, Tensor]]) -> Tensor:
     size = operator.forward_absolute(*(torch.maximum(low.abs(), high.abs()) for low, high in ends))
     size = size + operator.offset_absolute()
     roundings = operator.terms()[0] + operator.roundings + 16
-    return 4 * gamma(roundings) * size + 2 * operator.offset_error() + 2.0**-500
+    rounding = 4 * gamma(roundings) * size + 2 * operator.offset_error() + 2.0**-500
+    if bool((size == 0).any()):
+        # Nothing is rounded where every term has a 0 in it: told by what is not 0, since small numbers multiply to 0 as well.
+        there = operator.forward_absolute(*(((low != 0) | (high != 0)).to(low.dtype) for low, high in ends))
+        nothing = (there + operator.offset_absolute() + operator.offset_error() == 0).expand_as(rounding)
+        rounding = torch.where(nothing, torch.zeros_like(rounding), rounding)
+    return rounding
 
 
 def propagate_intervals(graph: Graph, region: Region) -> Region:

@@ -37,11 +37,11 @@ def fault_of_bundle(parts: Sequence[Certificate]) -> str:
     if len(parts) < 2:
         return "it has fewer than two parts"
     first = parts[0]
-    network = (first.network_sha256, dict(first.scheme), first.inputs, first.outputs)
+    network = (first.network_sha256, dict(first.scheme), first.runtime, first.inputs, first.outputs)
     for number, part in enumerate(parts):
         if part.claim != "unsat":
             return f"part {number} claims '{part.claim}'"
-        if (part.network_sha256, dict(part.scheme), part.inputs, part.outputs) != network:
+        if (part.network_sha256, dict(part.scheme), part.runtime, part.inputs, part.outputs) != network:
             return f"part {number} is about another network than part 0, or reads it in another way"
     return ""
 

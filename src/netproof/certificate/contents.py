@@ -66,6 +66,7 @@ class Certificate:
     property : what is claimed not to happen (``unsat``), or to happen (``sat``)
     arrays : int64, one-dimensional, one for each of :data:`NAMES`; :func:`arrays_of` makes them
     name, producer : free text
+    runtime : the rule by which the file is read, where several runtimes compute it differently; empty elsewhere
     """
 
     network_sha256: str
@@ -77,6 +78,7 @@ class Certificate:
     arrays: Mapping[str, Integers]
     name: str = ""
     producer: str = ""
+    runtime: str = ""
 
 
 @dataclass(frozen=True)

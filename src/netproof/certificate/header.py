@@ -32,6 +32,7 @@ class Header:
     sizes: tuple[int, ...]
     name: str
     producer: str
+    runtime: str = ""
 
     @classmethod
     def of(cls, certificate: Certificate) -> Header:
@@ -45,6 +46,7 @@ class Header:
             tuple(len(certificate.arrays[name]) for name in NAMES),
             certificate.name,
             certificate.producer,
+            certificate.runtime,
         )
 
     def certificate(self, arrays: Mapping[str, Integers]) -> Certificate:
@@ -58,6 +60,7 @@ class Header:
             arrays,
             self.name,
             self.producer,
+            self.runtime,
         )
 
 
@@ -86,7 +89,8 @@ def encode_header(header: Header) -> bytes:
             "outputs": header.outputs,
             "scheme": dict(header.scheme),
             "sha256": header.network_sha256,
-        },
+        }
+        | ({"runtime": header.runtime} if header.runtime else {}),
         "producer": header.producer,
         "property": asked,
     }
@@ -146,7 +150,13 @@ def _header(document: object, names: Sequence[str]) -> Header:
     claim = fields["claim"]
     if claim not in ("unsat", "sat"):
         raise _MismatchError("the claim is neither 'unsat' nor 'sat'")
-    network = _object(fields["network"], "'network'", {"inputs", "outputs", "scheme", "sha256"})
+    named = {"inputs", "outputs", "scheme", "sha256"}
+    # Only where there are several, so that files are what they were before.
+    stated = isinstance(fields["network"], dict) and "runtime" in fields["network"]
+    network = _object(fields["network"], "'network'", named | ({"runtime"} if stated else set()))
+    runtime = _text(network["runtime"], "'runtime'") if stated else ""
+    if stated and not runtime:
+        raise _MismatchError("'runtime' is empty")
     scheme = network["scheme"]
     if not isinstance(scheme, dict):
         raise _MismatchError("'scheme' is no object")
@@ -170,6 +180,7 @@ def _header(document: object, names: Sequence[str]) -> Header:
         sizes=(*(_count(size, f"the size of '{name}'") for name, size in arrays), *[0] * (len(NAMES) - len(names))),
         name=_text(fields["name"], "'name'"),
         producer=_text(fields["producer"], "'producer'"),
+        runtime=runtime,
     )
 
 

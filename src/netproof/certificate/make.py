@@ -39,12 +39,8 @@ def certificate_of(asked: Query | Question, result: Result, *, producer: str = "
 
 
 def check_certifiable(network: Network, source: str) -> None:
-    """Raise :class:`InputError` for a network that no certificate can be about.
-
-    One that is read as a named runtime computes it: the checker has no second reading of such a file, and without one a
-    certificate would rest on the reader that it is to check.
-    """
-    if network.runtime:
+    """Raise :class:`InputError` for a network that no certificate can be about: one whose file has no second reader."""
+    if network.runtime and network.content[4:8] != b"TFL3":
         raise InputError(
             source,
             f"{network.path} is read as '{network.runtime}' computes it, and such verdicts have no certificates yet",
@@ -96,6 +92,7 @@ def _certificate(query: Query, result: Result, producer: str) -> Certificate:
         arrays=arrays_of(**given),
         name=query.name,
         producer=producer,
+        runtime=network.runtime,
     )
 
 

@@ -16,6 +16,7 @@ from netproof.certificate.format import MEMORY, decode
 from netproof.certificate.real.contents import RealCertificate
 from netproof.certificate.real.format import VERSION
 from netproof.certificate.real.format import decode as decode_real
+from netproof.certificate.sets import SetCertificate, is_set_document, set_certificate_from
 from netproof.errors import CertificateError
 from netproof.files.opened import read_bytes
 
@@ -49,13 +50,16 @@ class WitnessDocument:
 
 def read_evidence(
     path: str | Path, *, memory: int = MEMORY
-) -> Certificate | Bundle | WitnessDocument | RealCertificate:
-    """Read a certificate, one of several parts, or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
+) -> Certificate | Bundle | WitnessDocument | SetCertificate | RealCertificate:
+    """Read a certificate, one of several parts or of a finite set, or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
     data = read_bytes(path, "certificate")
     if data.startswith(SIGNATURE) and version_of(data) == VERSION:
         return decode_real(data, str(path), memory=memory)
     if data[:64].lstrip().startswith(b"{"):
-        return decode_witness(data, str(path))
+        document = _parsed(data, str(path))
+        if is_set_document(document):
+            return set_certificate_from(document, str(path))
+        return _witness(document, str(path))
     if data.startswith(bundle.SIGNATURE):
         return decode_bundle(data, str(path), memory=memory)
     return decode(data, str(path), memory=memory)
@@ -63,21 +67,31 @@ def read_evidence(
 
 def decode_witness(data: bytes, source: str = "witness") -> WitnessDocument:
     """The document in ``data``; raises :class:`CertificateError` where it is none, or incomplete."""
+    return _witness(_parsed(data, source), source)
+
+
+def _parsed(data: bytes, source: str) -> Any:
     if len(data) > _LONGEST:
         raise CertificateError(source, f"is longer than {_LONGEST} bytes", _HINT)
     try:
-        document = json.loads(
+        return json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_object,
             parse_int=_integer,
             parse_float=_refuse,
             parse_constant=_refuse,
         )
-        return _document(document)
     except _UnfitError as error:
         raise CertificateError(source, f"is no usable witness: {error}", _HINT) from None
     except (ValueError, RecursionError):
         raise CertificateError(source, "is neither a certificate nor a JSON document", _HINT) from None
+
+
+def _witness(document: object, source: str) -> WitnessDocument:
+    try:
+        return _document(document)
+    except _UnfitError as error:
+        raise CertificateError(source, f"is no usable witness: {error}", _HINT) from None
 
 
 class _UnfitError(Exception):
@@ -125,6 +139,7 @@ def _document(document: object) -> WitnessDocument:
         arrays=arrays_of(image=image, witness=moved),
         name=document["query"] if isinstance(document.get("query"), str) else "",
         producer=f"netproof {document['netproof']}" if isinstance(document.get("netproof"), str) else "",
+        runtime=document["runtime"] if isinstance(document.get("runtime"), str) else "",
     )
     if len(image) != len(moved):
         raise _UnfitError("'image' and 'input' are of different lengths")

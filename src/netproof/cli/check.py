@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,7 +92,9 @@ def check(
     options say which they have to be.
     """
     from netproof.certificate.witness import read_evidence
+    from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import print_json
+    from netproof.formats.images.samples import Samples
 
     evidence = read_evidence(certificate)
     from netproof.certificate.real.contents import RealCertificate
@@ -106,13 +109,10 @@ def check(
             certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
         )
         return check_float(evidence, wanted)
-    for option, given_ in (("--arithmetic", arithmetic), ("--timeout", timeout), ("--report", report)):
-        if given_ is not None:
-            raise InputError(
-                option, f"{certificate} is about a network of integers, which is checked exactly", "leave it out"
-            )
-    from netproof.cli.arguments.samples import Samples, read_network
-
+    _refuse(
+        {"--arithmetic": arithmetic, "--timeout": timeout, "--report": report},
+        f"is for float networks, and {certificate} is about one of integers, which is checked exactly",
+    )
     given = [option is not None for option in (images, labels, index)]
     if any(given) and not all(given):
         raise InputError("--images, --labels, --index", "only some of them are given", "give all three, or none")
@@ -129,16 +129,8 @@ def check(
     from netproof.certificate.bundle import Bundle
     from netproof.certificate.checker.check import check as check_certificate
     from netproof.certificate.contents import Certificate
+    from netproof.certificate.sets import SetCertificate
 
-    content = (
-        evidence
-        if isinstance(evidence, Certificate)
-        else evidence.parts[0]
-        if isinstance(evidence, Bundle)
-        else evidence.certificate
-    )
-    _check_file(network, content, certificate)
-    o.use_threads(None)
     widths = {
         "bits": bits,
         "input_bits": input_bits,
@@ -146,10 +138,25 @@ def check(
         "bias_integer_bits": bias_integer_bits,
         "activation_integer_bits": activation_integer_bits,
     }
+    if isinstance(evidence, SetCertificate):
+        from netproof.cli.sets.check import check_one
+
+        unfit = {"--property": property_, "--eps": eps} | {f"--{name}": width for name, width in widths.items()}
+        _refuse(unfit, "is not what a certificate of a set states")
+        return check_one(evidence, certificate, network, samples, index, as_json)
+    content = (
+        evidence
+        if isinstance(evidence, Certificate)
+        else evidence.parts[0]
+        if isinstance(evidence, Bundle)
+        else evidence.certificate
+    )
+    check_file(network, content.network_sha256, certificate)
+    o.use_threads(None)
     try:
         # Before all else: a proof of something else than what is asked is of no use.
         _check_question(content, eps, widths, certificate)
-        model = read_network(network, _widths(content, certificate))
+        model = read_network(network, widths_stated(content.scheme, certificate), content.runtime or None)
         if samples is not None and index is not None:
             samples.check_size(model)
             _check_sample(
@@ -166,7 +173,7 @@ def check(
         if as_json:
             print_json({"certificate": str(certificate), "proved": False, "reason": error.problem})
         else:
-            typer.echo(f"NOT PROVED: {_printable(str(certificate))}\n  {_printable(error.problem)}")
+            typer.echo(f"NOT PROVED: {printable(str(certificate))}\n  {printable(error.problem)}")
         return _FAILED
     except CertificateError as error:
         # The checker was given the content, not the file's name.
@@ -179,30 +186,37 @@ def check(
     return 0
 
 
-def _check_file(network: Path, content: Certificate, certificate: Path) -> None:
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Refuse (:class:`InputError`) the first of some options that is given."""
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(option.replace("_", "-"), why, "leave it out")
+
+
+def check_file(network: Path, stated: str, certificate: Path) -> None:
     """Compare hashes before the file is read as a network, with bit widths that may not be its own."""
     import hashlib
 
     from netproof.files.opened import read_bytes
 
     sha256 = hashlib.sha256(read_bytes(network, "network file")).hexdigest()
-    if sha256 != content.network_sha256:
+    if sha256 != stated:
         raise CertificateError(
             certificate,
-            f"is about the network with SHA-256 {content.network_sha256[:64]}, {network} has {sha256}",
+            f"is about the network with SHA-256 {stated[:64]}, {network} has {sha256}",
             "give the network it was made for",
         )
 
 
-def _widths(content: Certificate, certificate: Path) -> FixedPoint | None:
+def widths_stated(scheme: Mapping[str, int], certificate: Path) -> FixedPoint | None:
     """The bit widths that the file is read with; None where its integers are its own."""
     from netproof.formats.fixed_point import FixedPoint
 
-    if not content.scheme:
+    if not scheme:
         return None
-    if set(content.scheme) != set(FixedPoint().as_dict()):
+    if set(scheme) != set(FixedPoint().as_dict()):
         raise CertificateError(certificate, "reads the network in a way that is not known", "use a newer netproof")
-    return FixedPoint(**content.scheme)
+    return FixedPoint(**scheme)
 
 
 def _check_question(content: Certificate, eps: int | None, widths: dict[str, int | None], certificate: Path) -> None:
@@ -234,7 +248,7 @@ def _to_json(checked: Checked, certificate: Path, index: int | None, property_: 
 
     import torch
 
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.version import netproof_version
 
     query, content = checked.query, checked.certificate
@@ -248,7 +262,8 @@ def _to_json(checked: Checked, certificate: Path, index: int | None, property_: 
     sample = query.sample
     if sample is not None:
         image = content.arrays["image"]
-        kind = "<u1" if int(query.network.upper.max()) < 256 else "<u2"
+        signed = int(query.network.lower.min()) < 0
+        kind = "<i4" if signed else "<u1" if int(query.network.upper.max()) < 256 else "<u2"
         asked = {
             "kind": "robustness",
             "image_sha256": hashlib.sha256(image.astype(kind).tobytes()).hexdigest(),
@@ -294,6 +309,8 @@ def _render_text(checked: Checked, certificate: Path, index: int | None, propert
     assert isinstance(asked, dict)
     reading = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in network.scheme.items())
     reading = reading or "the integers in the file, as they are"
+    if network.runtime:
+        reading += f", as '{network.runtime}' computes them"
     count = sum(_points(part.query) for part in checked.parts or (checked,))
     points = f"{count if count < 10**6 else f'about 10^{math.log10(count):.1f}'} points"
     if asked["kind"] == "robustness":
@@ -340,9 +357,9 @@ def _render_text(checked: Checked, certificate: Path, index: int | None, propert
         f"proof        {proof}",
         f"checked by   netproof {document['netproof']}, {seconds_text(checked.seconds)}",
     ]
-    return "\n".join(_printable(line) for line in lines)
+    return "\n".join(printable(line) for line in lines)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """One line, whatever a file's author wrote into it."""
     return "".join(c if c.isprintable() else " " for c in text)

@@ -11,6 +11,7 @@ import typer
 from netproof.cli import export
 from netproof.cli.bench import group as bench
 from netproof.cli.check import check
+from netproof.cli.contract.supports import supports
 from netproof.cli.demo import demo
 from netproof.cli.evaluate import evaluate
 from netproof.cli.fetch import fetch
@@ -19,6 +20,7 @@ from netproof.cli.project.check_all import check_all
 from netproof.cli.radius import radius
 from netproof.cli.report import report
 from netproof.cli.robust import robust
+from netproof.cli.sets.compare import compare
 from netproof.cli.train import group as train
 from netproof.cli.verify import verify
 
@@ -31,6 +33,7 @@ ABORTED: type[Exception] = typer.Abort
 _WIDEST = 120
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
+Name = Annotated[bool, typer.Option("--name", help="Print the program's name.")]
 Debug = Annotated[
     Path | None,
     typer.Option("--debug", metavar="FILE", help="Where a command ends with an error, write there how it came to it."),
@@ -47,12 +50,13 @@ def command(debug: Callable[[Path], None]) -> Command:
     """The command ``netproof``; ``debug`` is told the file that ``--debug`` names, before anything else is done."""
     app = typer.Typer(
         rich_markup_mode=None,
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
         context_settings={"max_content_width": _WIDEST},
     )
     app.callback(invoke_without_command=True)(_root(debug))
     app.command()(verify)
+    app.command()(supports)
     app.command()(robust)
     app.command()(radius)
     app.command()(check)
@@ -60,6 +64,7 @@ def command(debug: Callable[[Path], None]) -> Command:
     app.command()(check_all)
     app.command()(inspect)
     app.command()(evaluate)
+    app.command()(compare)
     app.add_typer(bench.app, name="bench")
     app.add_typer(export.app, name="export")
     app.add_typer(train.app, name="train")
@@ -69,12 +74,15 @@ def command(debug: Callable[[Path], None]) -> Command:
 
 
 def _root(debug: Callable[[Path], None]) -> Callable[..., None]:
-    def netproof(context: typer.Context, version: Version = False, file: Debug = None) -> None:
+    def netproof(context: typer.Context, name: Name = False, version: Version = False, file: Debug = None) -> None:
         """Decide what a neural network can do on a whole set of inputs, exactly, with evidence."""
+        if name:
+            typer.echo("netproof")
+            raise typer.Exit(0)
         if version:
             from netproof.version import netproof_version
 
-            typer.echo(f"netproof {netproof_version()}")
+            typer.echo(netproof_version())
             raise typer.Exit(0)
         if file is not None:
             from netproof.cli.terminal.output import check_writable

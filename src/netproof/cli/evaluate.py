@@ -103,7 +103,7 @@ def _write_vectors(path: Path, found: Evaluated, layers: bool) -> None:
 
 
 def _document(found: Evaluated, layers: bool) -> dict[str, Any]:
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
 
     document: dict[str, Any] = {
         "network": network_document(found.network),

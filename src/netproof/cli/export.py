@@ -40,8 +40,9 @@ def smtlib(
 
     In logic QF_BV, for any solver: sat means vulnerable, unsat robust.
     """
-    from netproof.cli.arguments.samples import Samples, read_network
+    from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import check_writable
+    from netproof.formats.images.samples import Samples
 
     options = encoding_options(without)
     if eps < 0:

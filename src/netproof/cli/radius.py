@@ -69,7 +69,7 @@ def radius(
     Of a network of integers exactly: a proof at that radius, a witness one grey level further. Of a float network to an accuracy.
     """
     from netproof.asking.reach import reach_of
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import check_folder, print_json
     from netproof.errors import InputError
 
@@ -109,8 +109,8 @@ def radius(
         else:
             # as they come: several samples can take minutes
             typer.echo(_render_text(found_images, one, found))
-            if model.runtime:
-                typer.echo(f"  integers as '{model.runtime}' computes them")
+            if model.computed_by:
+                typer.echo(f"  {model.computed_by}")
             for path in written:
                 typer.echo(f"  certificate: {path}")
     if as_json:

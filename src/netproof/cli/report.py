@@ -10,7 +10,9 @@ import typer
 
 from netproof.cli.arguments import options as o
 
-RunFolderPath = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of 'bench run' or 'robust --out'.")]
+RunFolderPath = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A folder of 'bench run', 'bench radius' or 'robust --out'.")
+]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The page (default: DIR/report.html).")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML: one test case per instance.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="A JSON document (netproof-report-1).")]

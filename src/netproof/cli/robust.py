@@ -9,6 +9,7 @@ import typer
 
 from netproof.cli.arguments import asked as a
 from netproof.cli.arguments import options as o
+from netproof.cli.sets import options as sets
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from netproof.settings import Settings
 
 Eps = Annotated[
-    str, typer.Option("--eps", metavar="E", help="How far values move: grey levels (2, 2grey) or 2/255, 0.01.")
+    str | None, typer.Option("--eps", metavar="E", help="How far values move: grey levels (2, 2grey) or 2/255, 0.01.")
 ]
 Target = Annotated[
     int | None, typer.Option("--target", metavar="K", help="Can the class become K? (default: any other)")
@@ -54,7 +55,17 @@ def robust(
     label: a.Label = None,
     index: a.Indices = None,
     every: a.Every = False,
-    eps: Eps,
+    eps: Eps = None,
+    brightness: sets.Brightness = None,
+    contrast: sets.Contrast = None,
+    shift: sets.Shift = None,
+    pixels: sets.Pixels = None,
+    stuck: sets.Stuck = False,
+    patch: sets.Patch = None,
+    cover: sets.Cover = None,
+    at: sets.At = None,
+    inputs: sets.Inputs = None,
+    box: sets.Box = None,
     norm: a.Norm = "linf",
     target: Target = None,
     top: Top = 1,
@@ -89,7 +100,8 @@ def robust(
 ) -> None:
     """Is an image robust at one radius? Of several: a table.
 
-    Asks whether its class can change when every pixel moves by at most E. Exits with 0 whatever the answer is (but --fail-on), 2 where there is none because of the input.
+    Asks whether its class can change when every pixel moves by at most E, or when something else may happen to it: a change of
+    brightness, a shift, few pixels, a patch. Exits with 0 whatever the answer is (but --fail-on), 2 where there is none because of the input.
     """
     from netproof.asking.reach import reach_of
     from netproof.cli.arguments.fail_on import failing
@@ -100,6 +112,11 @@ def robust(
     o.check_threads(threads)
     a.check_norm(norm)
     fails = failing(fail_on)
+    named = sets.SetOptions(brightness, contrast, shift, pixels, stuck, patch, cover, at, inputs)
+    by_set = bool(named.given) or box is not None
+    if eps is None and not by_set:
+        hint = "say by how much values may move, or name a set: --brightness, --patch ..."
+        raise InputError("--eps", "is missing", hint)
     evidence = ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate"), (trace, "--trace"))
     for file, option in evidence:
         if file is not None:
@@ -110,8 +127,22 @@ def robust(
     o.use_threads(threads)
     asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every)
 
+    if by_set:
+        given = {"--target": target is not None, "--top": top != 1, "--witness": witness, "--picture": picture}
+        given |= {"--out": out, "--trace": trace, "--jobs": jobs != 1}
+        for option, stated in given.items():
+            if stated:
+                raise InputError(option, "is for --eps alone", "leave it out; a --certificate has the witness")
+        from netproof.cli.sets.answer import AskedSets, answer_sets
+
+        verdicts = answer_sets(asked, AskedSets(named, eps, box, certificate, settings, as_json))
+        if fails & set(verdicts):
+            raise typer.Exit(1)
+        return
+
     from netproof.device import check_device
 
+    assert eps is not None
     if certificate is not None:
         asked.check_certifiable("--certificate")
     check_device(settings.device, asked.network)
@@ -143,7 +174,7 @@ def _one(
     as_json: bool,
 ) -> str:
     """Answer one image, print what was found, and give the verdict."""
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import print_json
     from netproof.report.answer import Answer
     from netproof.search.verify import verify

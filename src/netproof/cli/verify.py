@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
-from netproof.errors import NoEvidenceError, TimeLimitError
+from netproof.errors import InputError, NoEvidenceError, TimeLimitError
 
 if TYPE_CHECKING:
     from netproof.network import Network
@@ -19,7 +20,27 @@ if TYPE_CHECKING:
 #: seconds that a search gets where reading took all of its time: it looks at the clock before anything else
 _LEAST_TIME = 1e-3
 
-PropertyPath = Annotated[Path, typer.Argument(metavar="PROPERTY", help="The property: VNN-LIB 1.0, plain or gzip.")]
+FirstPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="NETWORK", help="The network: ONNX, TensorFlow Lite, or Keras HDF5 weights; with --network, the query."
+    ),
+]
+PropertyPath = Annotated[
+    Path | None, typer.Argument(metavar="[PROPERTY]", help="The property: VNN-LIB, plain or gzip.")
+]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network", metavar="NAME=FILE", help="A network of a VNN-LIB 2.0 query, which is the only other argument."
+    ),
+]
+AssignmentFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--serialise-assignments", metavar="DIR", help="Write the values of a sat query there, one ONNX tensor each."
+    ),
+]
 WitnessPath = Annotated[
     Path | None,
     typer.Option("--witness", metavar="FILE", help="Write the witness, if there is one, in the form of VNN-COMP."),
@@ -42,10 +63,13 @@ FailOn = Annotated[
 
 
 def verify(
-    network: o.NetworkPath,
-    property_: PropertyPath,
+    network: FirstPath,
+    property_: PropertyPath = None,
     *,
+    networks: Networks = None,
+    folder: AssignmentFolder = None,
     runtime: o.Runtime = None,
+    shapes: o.Shapes = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
@@ -61,23 +85,54 @@ def verify(
 ) -> None:
     """Does a network have an input that a property describes?
 
-    Prints sat (there is one, and it was replayed), unsat (there is none, over the real numbers), timeout or unknown. Exits with 0 whatever the answer is, 2 where there is none because of the input.
+    Prints sat (there is one, and it was replayed), unsat (there is none, over the real numbers), timeout or unknown. Exits with 0 whatever the answer is, 2 where there is none because of the input. With --network, QUERY is a VNN-LIB 2.0 query, and what is printed is what its standard says: sat, unsat, unknown or timed-out, and behind sat the values of all variables.
     """
     from netproof.cli.arguments.fail_on import failing
-    from netproof.cli.terminal.output import check_writable, print_json
+    from netproof.cli.terminal.output import print_json
     from netproof.cli.terminal.tracing import traced
+
+    begun = time.monotonic()
+    if networks:
+        elsewhere = {
+            "a second file": property_,
+            "--runtime": runtime,
+            "--shape": shapes,
+            "--witness": witness,
+            "--certificate": certificate,
+            "--competition": competition,
+            "--trace": trace,
+            "--fail-on": fail_on,
+            "--json": as_json or None,
+        }
+        _by_contract(network, networks, elsewhere, folder, begun, timeout, seed, engine, threads, memory, device)
+        return
+    if folder is not None:
+        raise InputError("--serialise-assignments", "is given without --network", "name the query's networks")
+    if property_ is None:
+        raise InputError("verify", "no property is given", "give NETWORK PROPERTY, or QUERY --network NAME=FILE")
+
+    from netproof.formats.vnnlib.text import is_later
 
     fails = failing(fail_on)
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device, proofs=certificate is not None)
     o.use_threads(threads)
-    if witness is not None:
-        check_writable(witness, "--witness")
-    if competition is not None:
-        check_writable(competition, "--competition")
-    if certificate is not None:
-        check_writable(certificate, "--certificate")
-    if trace is not None:
-        check_writable(trace, "--trace")
+    _check_writable(
+        {"--witness": witness, "--competition": competition, "--certificate": certificate, "--trace": trace}
+    )
+    if is_later(property_):
+        elsewhere = {
+            "--certificate": certificate,
+            "--runtime": runtime,
+            "--shape": shapes,
+            "--trace": trace,
+            "--fail-on": fail_on,
+            "--json": as_json or None,
+        }
+        _refuse(elsewhere, f"is given for {property_}, a query in VNN-LIB 2.0")
+        from netproof.cli.contract.ask import answer_to
+
+        answer_to(network, property_, settings, witness, competition, begun)
+        return
 
     from netproof.certificate.make import check_certifiable
     from netproof.device import check_device
@@ -88,7 +143,7 @@ def verify(
     from netproof.search.verify import verify as verify_question
 
     limit, begun = settings.timeout, time.monotonic()
-    model = load(network, runtime=runtime)
+    model = load(network, runtime=runtime, shapes=o.shapes_of(shapes))
     check_device(settings.device, model)
     real = model.graph.arithmetic is Arithmetic.REAL
     if certificate is not None:
@@ -126,7 +181,7 @@ def verify(
         missing = {"no_certificate": none} if certificate is not None and not certified else {}
         print_json(document | {"certificate": str(certificate) if certified else None} | missing)
     else:
-        typer.echo(_render_text(result, limit, witness, model.runtime))
+        typer.echo(_render_text(result, limit, witness, model.computed_by))
         if certificate is not None and not certified:
             typer.echo(f"  no certificate: {none}")
         elif certificate is not None:
@@ -137,6 +192,45 @@ def verify(
             )
     if result.verdict.value in fails:
         raise typer.Exit(1)
+
+
+def _check_writable(files: Mapping[str, Path | None]) -> None:
+    """Make sure, before anything is computed, that files can be written; by the options that name them."""
+    from netproof.cli.terminal.output import check_writable
+
+    for option, file in files.items():
+        if file is not None:
+            check_writable(file, option)
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Refuse (:class:`InputError`) the first of some options that is given."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError("verify", f"{name} {why}", "leave one of them out")
+
+
+def _by_contract(
+    query: Path,
+    networks: list[str],
+    elsewhere: Mapping[str, object],
+    folder: Path | None,
+    begun: float,
+    timeout: float | None,
+    seed: int | None,
+    engine: str | None,
+    threads: int | None,
+    memory: float | None,
+    device: str | None,
+) -> None:
+    """Answer as the standard of VNN-LIB 2.0 wants it; ``elsewhere`` are options that have no place there."""
+    from netproof.cli.contract.ask import answer, networks_of
+
+    _refuse(elsewhere, "is given together with --network")
+    files = networks_of(networks)
+    settings = o.settings_of(timeout, seed, engine, memory=memory, device=device)
+    o.use_threads(threads)
+    answer(query, files, settings, folder, begun)
 
 
 def _write(result: Result, witness: Path | None, competition: Path | None) -> None:
@@ -157,7 +251,7 @@ def _counterexample(result: Result) -> str:
 
 
 def _to_json(network: Network, property_: Path, result: Result) -> dict[str, object]:
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import finite
     from netproof.formats.counterexample import decimal
 
@@ -181,7 +275,7 @@ def _to_json(network: Network, property_: Path, result: Result) -> dict[str, obj
     return document
 
 
-def _render_text(result: Result, limit: float, witness: Path | None, runtime: str) -> str:
+def _render_text(result: Result, limit: float, witness: Path | None, computed_by: str) -> str:
     from netproof.report.text import seconds_text
 
     verdict = result.verdict.value
@@ -199,6 +293,6 @@ def _render_text(result: Result, limit: float, witness: Path | None, runtime: st
     lines.append(
         f"  time {seconds_text(result.seconds)}, method {result.method or 'none'}, subproblems {result.subproblems}"
     )
-    if runtime:
-        lines.append(f"  integers as '{runtime}' computes them")
+    if computed_by:
+        lines.append(f"  {computed_by}")
     return "\n".join(lines)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netproof.graph.budget import Budget
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -33,24 +35,32 @@ class IntegerEffort:
     ----------
     root_rows : output cases bounded at once at the root
     goal : a bound this far below 0 in floating point is worth the exact evaluation
-    first_alignment, next_alignment : seconds of work (not of a busy machine's time) before alignment is tried, and how many times longer the search must
-        have gone on before it is tried again
+    ahead : subproblems that alignments may be ahead of the search, which they otherwise follow: the first comes at once
+    steps, steps_with_envelopes : of alignment that take about as long as a subproblem, without envelopes and with them
+    level, level_with_envelopes : subproblems that take about as long as a level of a dive
     long : subproblems after which a search on a box of few points is ended by evaluating all of them
     dive_from : a dive begins where this many times as many subproblems are open as it takes: the best of them say something
     restart : subproblems of a case after which its search begins anew with tighter ranges; half as many with envelopes, as each
         takes longer
-    first_dive : seconds of work after which dives begin, without waiting for a restart, where there are envelopes: subproblems
-        are few then
+    first_dive : subproblems beyond the root after which dives begin, without waiting for a restart, where there are envelopes:
+        subproblems are few then
+    parts : into how many subproblems those that are bounded at once are split together, at least, where there are envelopes
+    bounded : what subproblems that are bounded at a time may keep in memory
     """
 
     root_rows: int = 1024
     goal: float = -0.01
-    first_alignment: float = 1.0
-    next_alignment: float = 3.0
+    ahead: float = 30
+    steps: int = 4
+    steps_with_envelopes: int = 20
+    level: float = 16
+    level_with_envelopes: float = 4
     long: int = 128
     dive_from: int = 4
     restart: int = 256
-    first_dive: float = 0.3
+    first_dive: float = 16
+    parts: int = 8
+    bounded: Budget = Budget(256 << 20, whole=True)
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,7 @@ class DiveEffort:
     beam : subproblems kept at each level
     most_cuts : ranges cut at once, at most
     paces : steps left undecided per cut; one dive after the other takes the next
-    most, least : the largest and the smallest share of a search's time that dives may take
-    most_with_envelopes : the largest one where a search of few subproblems comes later to small ones
+    most, least : the largest and the smallest share of a search's work that dives may take
     descent_every : levels from one descent to the next
     """
 
@@ -72,7 +81,6 @@ class DiveEffort:
     paces: tuple[float, ...] = (32.0, 64.0, 128.0)
     most: float = 0.3
     least: float = 0.05
-    most_with_envelopes: float = 0.5
     descent_every: int = 4
 
 
@@ -83,8 +91,11 @@ class IntegerAttackEffort:
     Attributes
     ----------
     starts_per_case, most_starts : starting points of the attack that goes from corner to corner
+    corners : what a step of it may keep in memory
+    replayed : and what replaying points may
     align_starts, align_chains : distinct corners that alignment starts from, and chains it runs
-    align_steps : annealing steps of the first round; the later ones have twice the steps and the chains
+    align_steps, align_doublings : annealing steps in which staircases harden in the first round, and how often later rounds have twice as many
+    align_soft : the share of these after which most rounds end: the slower staircases harden, the more often is a witness found early
     roundings, descents, descent_steps : roundings of each real point, points to descend from, and steps
     temperatures : one chain in so many runs at each; which one finds a witness depends on the network
     proposals : of a chain, in each step
@@ -94,9 +105,13 @@ class IntegerAttackEffort:
 
     starts_per_case: int = 32
     most_starts: int = 512
+    corners: Budget = Budget(384 << 20, whole=True, size=4)
+    replayed: Budget = Budget(256 << 20, whole=True)
     align_starts: int = 8
     align_chains: int = 32
-    align_steps: int = 1000
+    align_steps: int = 2000
+    align_doublings: int = 2
+    align_soft: float = 0.3
     roundings: int = 4
     descents: int = 4
     descent_steps: int = 40

@@ -14,6 +14,11 @@ from netproof.errors import FormatError
 from netproof.files.opened import read_bytes
 
 _SIZE_LIMIT = 1 << 24
+#: several networks: pairs of names and files, as Python writes them
+_LONGEST_NETWORKS = 1 << 16
+_TEXT = r"""('[^'\\]*'|"[^"\\]*")"""
+_PAIR = re.compile(rf"\(\s*{_TEXT}\s*,\s*{_TEXT}\s*\)")
+_NETWORKS = re.compile(rf"\[\s*{_PAIR.pattern}(?:\s*,\s*{_PAIR.pattern})*\s*,?\s*\]")
 #: a heading names columns: words without dots, and no number for the time limit
 _HEADING = re.compile(r"[A-Za-z][A-Za-z _()/\[\]-]*")
 
@@ -28,6 +33,8 @@ class ListedInstance:
     timeout : seconds
     listed : the names of the two files as the list has them
     line : where it stands, from 1
+    networks : where the list gives several networks, ``[('f', 'one.onnx'), ('g', 'other.onnx')]``: the file of each by
+        the name that the query has for it, ``network`` the first of them; empty otherwise
     """
 
     network: Path
@@ -35,6 +42,7 @@ class ListedInstance:
     timeout: float
     listed: tuple[str, str]
     line: int
+    networks: tuple[tuple[str, Path], ...] = ()
 
     @cached_property
     def name(self) -> str:
@@ -70,13 +78,15 @@ def read_instances(path: str | Path) -> list[ListedInstance]:
                     continue
                 raise FormatError(path, f"line {reader.line_num}: '{limit[:40]}' is no time limit", "give seconds")
             begun = True
+            networks = _several(path, reader.line_num, network) if network.startswith("[") else ()
             instances.append(
                 ListedInstance(
-                    _found(path.parent / network),
+                    networks[0][1] if networks else _found(path.parent / network),
                     _found(path.parent / property_),
                     seconds,
                     (network, property_),
                     reader.line_num,
+                    networks,
                 )
             )
     except csv.Error as error:
@@ -84,6 +94,25 @@ def read_instances(path: str | Path) -> list[ListedInstance]:
     if not instances:
         raise FormatError(path, "lists no instance", "give lines of the form 'network,property,seconds'")
     return instances
+
+
+def networks_by_name(text: str) -> list[tuple[str, str]]:
+    """Names of networks and of their files, from ``[('f', 'one.onnx'), ('g', 'other.onnx')]``; none where it is no such list."""
+    if len(text) > _LONGEST_NETWORKS or not _NETWORKS.fullmatch(text):
+        return []
+    return [(match[1][1:-1], match[2][1:-1]) for match in _PAIR.finditer(text)]
+
+
+def _several(path: Path, line: int, text: str) -> tuple[tuple[str, Path], ...]:
+    """Networks by name, as the competition lists them since 2026; raises :class:`FormatError`."""
+    pairs = [(name, _found(path.parent / file)) for name, file in networks_by_name(text)]
+    if not pairs or len(dict(pairs)) < len(pairs):
+        raise FormatError(
+            path,
+            f"line {line}: '{text[:40]}' lists no networks by name",
+            "give [('f', 'one.onnx'), ('g', 'other.onnx')]",
+        )
+    return tuple(pairs)
 
 
 def _seconds(text: str) -> float | None:

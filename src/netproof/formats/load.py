@@ -5,7 +5,7 @@ ONNX has no signature, so its files are known by their names.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,6 +16,9 @@ from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.tflite.codes import IDENTIFIER
 from netproof.host import on_own_terms
 from netproof.network import Network
+
+#: of inputs, by name
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,20 @@ class _Format:
     signature : bytes by which it is known, or None where it has none
     offset : where in a file they lie
     suffixes : of file names, ``.gz`` taken off
-    read : the reader, with the bit widths to quantize to and the runtime to read for (None: the reader's defaults)
+    read : the reader, with the bit widths to quantize to, the runtime to read for, and shapes of inputs (None: the reader's
+        defaults)
     """
 
     title: str
     signature: bytes | None
     offset: int
     suffixes: tuple[str, ...]
-    read: Callable[[Path, FixedPoint | None, str | None], Network]
+    read: Callable[[Path, FixedPoint | None, str | None, Shapes | None], Network]
+
+
+def _no_shapes(path: Path, shapes: Shapes | None) -> None:
+    if shapes:
+        raise InputError("shapes", f"{path} has no dynamic axes", "leave them out: they are for ONNX files")
 
 
 def _no_widths(path: Path, widths: FixedPoint | None, why: str) -> None:
@@ -45,34 +54,45 @@ def _no_widths(path: Path, widths: FixedPoint | None, why: str) -> None:
 
 def _no_runtime(path: Path, runtime: str | None) -> None:
     if runtime is not None:
-        raise InputError("runtime", f"none is known for {path}", "leave it out: it is for .tflite files")
+        raise InputError("runtime", f"none is known for {path}", "leave it out: it is for quantized files")
 
 
-def _read_keras(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
+def _read_keras(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
     from netproof.formats.keras.read import read_keras_h5
 
     _no_runtime(path, runtime)
+    _no_shapes(path, shapes)
     return read_keras_h5(path, widths)
 
 
-def _read_onnx(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
+def _read_onnx(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
     from netproof.formats.onnx.read import read_onnx
 
-    _no_runtime(path, runtime)
-    _no_widths(path, widths, "is not quantized")
-    return read_onnx(path)
+    _no_widths(path, widths, "is not quantized by these")
+    return read_onnx(path, runtime=runtime, shapes=shapes)
 
 
-def _read_tflite(path: Path, widths: FixedPoint | None, runtime: str | None) -> Network:
+def _read_tflite(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
     from netproof.formats.tflite.read import read_tflite
 
     _no_widths(path, widths, "is quantized already")
+    _no_shapes(path, shapes)
     return read_tflite(path, runtime)
+
+
+def _read_pt2(path: Path, widths: FixedPoint | None, runtime: str | None, shapes: Shapes | None) -> Network:
+    from netproof.formats.pt2 import read_pt2
+
+    _no_runtime(path, runtime)
+    _no_widths(path, widths, "is not quantized by these")
+    _no_shapes(path, shapes)
+    return read_pt2(path)
 
 
 _FORMATS = (
     _Format("Keras weights in HDF5 (.h5)", b"\x89HDF\r\n\x1a\n", 0, (".h5", ".hdf5"), _read_keras),
     _Format("TensorFlow Lite (.tflite)", IDENTIFIER, 4, (".tflite",), _read_tflite),
+    _Format("exported programs of PyTorch (.pt2)", None, 0, (".pt2",), _read_pt2),
     _Format("ONNX (.onnx)", None, 0, (".onnx",), _read_onnx),
 )
 
@@ -88,21 +108,25 @@ def load(
     bias_integer_bits: int | None = None,
     activation_integer_bits: int | None = None,
     runtime: str | None = None,
+    shapes: Shapes | None = None,
 ) -> Network:
     """Read a network, plain or gzip.
 
-    ONNX networks are read as they are, of floats or of integers. TensorFlow Lite networks are read as one runtime computes
-    them (docs/deployed.md). Weights in HDF5 are quantized as :class:`netproof.FixedPoint` says. Its
+    ONNX networks are read as they are, of floats or of integers. TensorFlow Lite networks and quantized ONNX networks are read
+    as one runtime computes them (docs/deployed.md). Weights in HDF5 are quantized as :class:`netproof.FixedPoint` says. Its
     fields can be given one by one, or all in one as ``widths``; what is not given is the AAAI 2021 benchmark's.
 
     Parameters
     ----------
-    path : a network in ONNX, quantized TensorFlow Lite, or Keras HDF5 weights of a multi-layer perceptron
+    path : a network in ONNX, a program of PyTorch (``.pt2``), quantized TensorFlow Lite, or Keras HDF5 weights of a
+        multi-layer perceptron
     widths : bit widths, instead of the single ones
     bits : width of weights, biases and activations
     input_bits : width of an input value
     weight_integer_bits, bias_integer_bits, activation_integer_bits : how many of ``bits`` are integer bits
-    runtime : whose integers a TensorFlow Lite file stands for: 'tflm' (the default), 'xnnpack', 'litert-ref', ...
+    shapes : of inputs of an ONNX file with dynamic axes, by name: ``{"x": (1, 3, 32, 32)}``
+    runtime : whose integers a quantized file stands for: 'tflm' (the default), 'xnnpack', 'litert-ref', ... of TensorFlow Lite;
+        'onnxruntime' (the default), 'integer-ideal' of ONNX
 
     Raises
     ------
@@ -124,12 +148,17 @@ def load(
     if given:
         widths = FixedPoint(**given)
     path = Path(path)
-    return _format_of(path).read(path, widths, runtime)
+    return _format_of(path).read(path, widths, runtime, shapes)
 
 
 def is_tflite(path: str | PathLike[str]) -> bool:
     """Whether a file is one of TensorFlow Lite; raises :class:`FormatError` for one that cannot be read."""
     return _format_of(Path(path)).read is _read_tflite
+
+
+def is_onnx(path: str | PathLike[str]) -> bool:
+    """Whether a file is one of ONNX; raises :class:`FormatError` for one that cannot be read."""
+    return _format_of(Path(path)).read is _read_onnx
 
 
 def _format_of(path: Path) -> _Format:

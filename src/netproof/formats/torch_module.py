@@ -1,15 +1,19 @@
-"""Networks from PyTorch modules, by way of PyTorch's own exporter to ONNX."""
+"""Networks from PyTorch modules and exported programs, by way of PyTorch's own exporters to ONNX."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import io
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from netproof.errors import InputError
 from netproof.formats.onnx.read import network_of
@@ -17,52 +21,146 @@ from netproof.host import on_own_terms
 from netproof.network import Network
 
 _OPSET = 17
+#: what exporters raise where they cannot do something
+_FAILURES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    NotImplementedError,
+)
+_NEWER = "onnxscript"
 
 
 @on_own_terms
-def from_torch(module: torch.nn.Module, input_shape: Sequence[int], *, path: str | Path | None = None) -> Network:
-    """The network that a module computes in evaluation mode.
+def from_torch(
+    module: torch.nn.Module | torch.export.ExportedProgram,
+    input_shape: Sequence[int] | Sequence[Sequence[int]] | None = None,
+    *,
+    path: str | Path | None = None,
+) -> Network:
+    """The network that a module computes in evaluation mode, or an exported program.
 
-    The module is traced on zeros, so branches that depend on the input's values are taken as for zeros.
+    A module is traced on zeros, so branches that depend on the input's values are taken as for zeros. Where the older of
+    PyTorch's exporters cannot export it, the newer one is tried, if the package ``onnxscript`` is installed, which it needs; a
+    program is always exported by the newer one.
 
     Parameters
     ----------
-    module : a module of float32 (or float64) parameters with one tensor for argument and one for result
-    input_shape : shape of the argument for one sample, the batch axis of 1 included: ``(1, 3, 32, 32)``
+    module : a module of float32 (or float64) parameters with tensors for arguments and results, or what
+        :func:`torch.export.export` makes of one
+    input_shape : of a module: shape of the argument for one sample, the batch axis of 1 included, ``(1, 3, 32, 32)``; of
+        several arguments a sequence of such shapes
     path : where to keep the ONNX file as well
 
     Raises
     ------
-    InputError : a module that PyTorch cannot export for that shape
+    InputError : a module that PyTorch cannot export for that shape; a program without the package that exports it
     FormatError : an operator in it that netproof does not know
     """
-    name = type(module).__name__
-    shape = tuple(int(extent) for extent in input_shape)
-    if not shape or min(shape) < 1:
+    if isinstance(module, torch.export.ExportedProgram):
+        if input_shape is not None:
+            raise InputError("input_shape", "is given for a program, which has its own", "leave it out")
+        name, data = "ExportedProgram", onnx_of_program(module, "ExportedProgram")
+    else:
+        name = type(module).__name__
+        data = _of_module(module, name, _shapes(name, input_shape))
+    if path is not None:
+        Path(path).write_bytes(data)
+    return network_of(Path(name if path is None else path), data)
+
+
+def _shapes(name: str, given: Sequence[Any] | None) -> list[tuple[int, ...]]:
+    try:
+        several = bool(given) and all(isinstance(one, Sequence) for one in given or ())
+        shapes = [tuple(int(extent) for extent in shape) for shape in (given if several else [given or ()]) or ()]
+    except (TypeError, ValueError):
         raise InputError(
-            name, f"the input shape is {shape}", "give the extents of one sample, (1, 3, 32, 32) for instance"
-        )
+            name, f"the input shape is {str(given)[:80]}", "give whole numbers, (1, 3, 32, 32) for instance"
+        ) from None
+    for shape in shapes:
+        if not shape or min(shape) < 1:
+            raise InputError(
+                name, f"the input shape is {shape}", "give the extents of one sample, (1, 3, 32, 32) for instance"
+            )
+    return shapes
+
+
+def _of_module(module: torch.nn.Module, name: str, shapes: list[tuple[int, ...]]) -> bytes:
     parameter = next(module.parameters(), None)
     kind = torch.float32 if parameter is None or not parameter.is_floating_point() else parameter.dtype
     device = None if parameter is None else parameter.device
+    arguments = tuple(torch.zeros(shape, dtype=kind, device=device) for shape in shapes)
+    try:
+        return _by_older(module, arguments)
+    except _FAILURES as error:
+        first = error
+    newer = _by_newer(module, arguments) if importlib.util.find_spec(_NEWER) else None
+    if newer is not None:
+        return newer
+    lines = str(first).strip().splitlines() or [type(first).__name__]
+    shown = shapes[0] if len(shapes) == 1 else shapes
+    raise InputError(
+        name,
+        f"PyTorch cannot export it for input shape {shown} ({lines[0][:200]})",
+        "check the shape, or export it",
+    ) from None
+
+
+def _by_older(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bytes:
     stream = io.BytesIO()
     export: Any = torch.onnx.export  # the older exporter writes to a stream, which its newer signature does not say
     options: dict[str, Any] = {"opset_version": _OPSET, "do_constant_folding": False}
     if "dynamo" in inspect.signature(export).parameters:
-        # The newer exporter needs further packages; this one is self-contained, and deprecated for that.
         options["dynamo"] = False
+    with _quiet():
+        export(module, arguments, stream, **options)
+    return stream.getvalue()
+
+
+def _by_newer(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bytes | None:
+    """By the newer exporter; None where it cannot either."""
+    was_training = module.training
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            export(module, (torch.zeros(shape, dtype=kind, device=device),), stream, **options)
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+        with _quiet():
+            return _proto(torch.onnx.export(module.eval(), arguments, dynamo=True, verbose=False))
+    except Exception:  # noqa: BLE001 - it wraps what it runs into, and its own errors, in types of its own
+        return None
+    finally:
+        module.train(was_training)
+
+
+def onnx_of_program(program: torch.export.ExportedProgram, name: str) -> bytes:
+    """A program as an ONNX model; ``name`` is what errors call it. Raises as :func:`from_torch`."""
+    if not importlib.util.find_spec(_NEWER):
         raise InputError(
             name,
-            f"PyTorch cannot export it for input shape {shape} ({lines[0][:200]})",
-            "check the shape, or export it",
-        ) from None
-    data = stream.getvalue()
-    if path is not None:
-        Path(path).write_bytes(data)
-    return network_of(Path(name if path is None else path), data)
+            f"is exported by way of the package {_NEWER}, which is not installed",
+            f"pip install {_NEWER}",
+        )
+    try:
+        with _quiet():
+            return _proto(torch.onnx.export(program, dynamo=True, verbose=False))
+    except Exception as error:  # noqa: BLE001 - as above
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(name, f"PyTorch cannot export it to ONNX ({lines[0][:200]})", "export it yourself") from None
+
+
+def _proto(exported: Any) -> bytes:
+    return bytes(exported.model_proto.SerializeToString())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporters warn, log and print what is of no use to whoever asked for a network."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -61,6 +61,7 @@ def crop(graph: Graph, node: int, features: Tensor, idle: Mapping[int, Tensor] |
                 for size, some in zip(sizes, part.operands or [None] * len(sizes), strict=True)
             )
         else:
+            chosen = graph.activation(index).closed(chosen, here.size)
             operators[index] = graph.activation(index).select(chosen, here.size)
             given[index], taken[index] = chosen, (chosen,)
         for operand, some in zip(here.operands, taken[index], strict=True):

@@ -137,7 +137,7 @@ class GraphBuilder:
     input = 0
 
     def __init__(self, arithmetic: Arithmetic, input_shape: Shape) -> None:
-        self._arithmetic = arithmetic
+        self.arithmetic = arithmetic
         self._nodes = [Node("input", Input(input_shape), (), input_shape)]
 
     def add(self, name: str, operator: Operator, *operands: int) -> int:
@@ -146,5 +146,9 @@ class GraphBuilder:
         self._nodes.append(Node(name, operator, operands, shape))
         return len(self._nodes) - 1
 
+    def size(self, node: int) -> int:
+        """How many features a node has."""
+        return self._nodes[node].size
+
     def build(self) -> Graph:
-        return Graph(self._arithmetic, self._nodes)
+        return Graph(self.arithmetic, self._nodes)

@@ -138,7 +138,19 @@ class Part:
 
 
 class Activation(Operator):
-    """One scalar function ``f``, applied elementwise; its node has exactly one operand ``a``."""
+    """One scalar function ``f``, applied elementwise; its node has exactly one operand ``a``.
+
+    A *coupled* one (:class:`netproof.operators.activations.product.Product`) is a function of pairs of features instead. Its
+    hull is one of pairs, too: what it says of one feature holds together with its neighbour, and not for another range
+    of either alone.
+    """
+
+    #: whether what becomes of a feature depends on others
+    coupled = False
+
+    def closed(self, features: Tensor, size: int) -> Tensor:
+        """``features`` ``[m]`` (indices in rising order, of ``size``) with those that they depend on besides themselves."""
+        return features
 
     def output_shape(self, *shapes: Shape) -> Shape:
         return shapes[0]

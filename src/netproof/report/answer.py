@@ -78,8 +78,8 @@ class Answer:
         )
         if self.images.words:
             lines.append(f"  {self.images.words}")
-        if self.query.network.runtime:
-            lines.append(f"  integers as '{self.query.network.runtime}' computes them")
+        if self.query.network.computed_by:
+            lines.append(f"  {self.query.network.computed_by}")
         return "\n".join(lines)
 
     @property

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.report.summary import Summary, contradicts, summarize
 from netproof.runs.certify import SUFFIX
+from netproof.runs.radii.rows import EXACT, OPEN, RadiusRow
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import CERTIFICATE, Row
-from netproof.runs.table import FILE, read_table
+from netproof.runs.table import FILE, header_line, read_rows, read_table
 
 _RADIUS = re.compile(r"eps[-_=](\d+(?:\.\d+)?(?:e-?\d+)?)|radius[-_= ](\d+(?:\.\d+)?(?:/\d+)?)")
 _FIELD = re.compile(r"(?:^|; )(limit|bound|reason)=(.*?)(?=; (?:limit|bound|reason)=|$)")
@@ -38,7 +39,7 @@ class Entry:
     bound, reason : where undecided: the best upper bound, and why it ended
     published : the authors' verdict, empty where there is none
     requirements : what the instance is there for, as a table says
-    radius : as the instance's name has it; empty where it has none
+    radius : as the instance's name has it, of a run about radii the largest that was proved; empty where there is none
     witness, certificate : files, None where there are none
     """
 
@@ -85,7 +86,8 @@ class RunReport:
         Raises :class:`InputError` for what is no folder of a run, or one of other instances than the benchmark has now.
         """
         record = RunRecord.read(folder)
-        rows = read_table(folder / FILE).rows
+        radii = _radii(folder / FILE)
+        rows = read_table(folder / FILE).rows if radii is None else {name: _as_row(row) for name, row in radii.items()}
         benchmark = _known(record.benchmark)
         published: Mapping[str, str] = {}
         instances: tuple[Instance, ...] = ()
@@ -97,7 +99,8 @@ class RunReport:
                 instances = ()  # its data is not here
             else:
                 record.check_same_instances(folder, listed)
-                read_table(folder / FILE, {instance.name for instance in instances})
+                if radii is None:
+                    read_table(folder / FILE, {instance.name for instance in instances})
                 published = _published(benchmark, data)
         if not instances:
             names = [*record.instances, *(name for name in rows if name not in record.instances)]
@@ -105,6 +108,8 @@ class RunReport:
         authors = benchmark.authors if benchmark is not None and published else ""
         summary = summarize(record.benchmark, authors, instances, rows, published)
         entries = tuple(_entry(folder, i, rows.get(i.name), published.get(i.name, ""), requirements) for i in instances)
+        if radii is not None:
+            entries = tuple(_with_radius(folder, entry, radii.get(entry.instance)) for entry in entries)
         return cls(folder, record, "" if benchmark is None else benchmark.description, summary, entries)
 
 
@@ -151,6 +156,38 @@ def read_times(path: Path) -> dict[str, Row]:
         raise FormatError(path, problem, "give a folder of a run, or a table with instance,verdict,seconds") from None
 
 
+def _radii(path: Path) -> dict[str, RadiusRow] | None:
+    """The rows of a run about radii; None where it is about verdicts."""
+    try:
+        with path.open("rb") as stream:
+            first = stream.readline(1 << 12)
+    except OSError:
+        return None
+    return read_rows(path, RadiusRow).rows if first == header_line(RadiusRow).encode() else None
+
+
+def _as_row(row: RadiusRow) -> Row:
+    """A radius as a verdict: robust at it, open where what lies beyond is not decided."""
+    verdict = {EXACT: "robust", OPEN: "unknown"}.get(row.verdict, row.verdict)
+    evidence = f"reason={row.reason}" if row.verdict == OPEN else row.reason
+    return Row(row.name, verdict, row.seconds, f"{row.queries} queries", evidence)
+
+
+def _with_radius(folder: Path, entry: Entry, row: RadiusRow | None) -> Entry:
+    if row is None or row.proved < 0:
+        return entry
+    said = f"robust at {row.proved}" + ("" if row.refuted < 0 else f", vulnerable at {row.refuted}")
+    witness = folder / "witnesses" / Path(row.witness).name
+    proofs = [folder / "certificates" / Path(name).name for name in row.certificates]
+    return replace(
+        entry,
+        radius=str(row.proved),
+        reason=f"{said}; {row.reason}" if row.reason else said,
+        witness=witness if row.witness and witness.is_file() else None,
+        certificate=next((path for path in proofs if path.is_file()), None),
+    )
+
+
 def _known(name: str) -> Benchmark | None:
     from netproof.benchmarks.registry import benchmark
 
@@ -181,7 +218,8 @@ def _entry(
             name, instance.network, instance.group, "", 0.0, "", "", None, "", published, matched, said, None, None
         )
     fields = dict(_FIELD.findall(row.evidence)) if not row.decided else {}
-    witness = folder / "witnesses" / f"{name}.json"
+    # A name is that of a file, and of none elsewhere.
+    witness = folder / "witnesses" / f"{Path(name).name}.json"
     return Entry(
         name, instance.network, instance.group, row.verdict, row.seconds, row.method, row.evidence,
         _number(fields.get("bound")), fields.get("reason", "") if row.verdict != "error" else row.evidence,
@@ -200,7 +238,7 @@ def _number(text: str | None) -> float | None:
 
 def _certificate(folder: Path, name: str, row: Row) -> Path | None:
     """Where a certificate lies: beside the results, or where the row says that it was written."""
-    places = [folder / "certificates" / f"{name}{SUFFIX}"]
+    places = [folder / "certificates" / f"{Path(name).name}{SUFFIX}"]
     if row.evidence.startswith(CERTIFICATE):
         places.append(Path(row.evidence.removeprefix(CERTIFICATE)))
     return next((place for place in places if place.is_file()), None)

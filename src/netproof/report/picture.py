@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import InputError
+from netproof.pictures.difference import difference_colours
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,8 +31,6 @@ _MARGIN = 32
 _INK = (28, 32, 38)
 _QUIET = (98, 106, 117)
 _FRAME = (198, 204, 212)
-_BRIGHTER = (202, 62, 28)
-_DARKER = (24, 92, 168)
 #: enlarged pixels of this size or more have room for a number
 _NUMBER_ROOM = 24
 
@@ -128,17 +127,6 @@ def _as_image(pixels: NDArray[Any]) -> NDArray[np.int64]:
     if not ((pixels >= 0) & (pixels <= 255)).all():
         raise ValueError("an image has values outside 0..255")
     return pixels.astype(np.int64)
-
-
-def difference_colours(change: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The colours of a difference ``[rows, columns]`` or ``[rows, columns, 3]``, as ``[rows, columns, 3]`` from 0 to 255."""
-    strength = change / max(1, int(np.abs(change).max()))
-    if change.ndim == 3:
-        return np.rint(128 + 127 * strength).astype(np.int64)
-    share = np.abs(strength)[..., None]
-    colour = np.where(strength[..., None] > 0, np.array(_BRIGHTER), np.array(_DARKER))
-    shaded: NDArray[np.float64] = 255 + share * (colour - 255)
-    return np.rint(shaded).astype(np.int64)
 
 
 def _enlarge(pixels: NDArray[np.int64], scale: int) -> Image:

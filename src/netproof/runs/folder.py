@@ -16,7 +16,7 @@ from netproof.files.opened import unwritable
 from netproof.runs import table
 from netproof.runs.record import FILE as RECORD_FILE
 from netproof.runs.record import RunRecord
-from netproof.runs.rows import Row
+from netproof.runs.rows import Recorded, Row
 
 _AGAIN = "free some space or fix the folder, then run the same command again: it resumes"
 
@@ -33,14 +33,15 @@ class RunFolder:
     path : made where it does not exist
     record : what is about to run; its invocations are added to those the folder has
     instances : the names results may be about
+    kind : of rows
 
     Raises
     ------
     InputError : the folder is in use, cannot be written, or holds something else
     """
 
-    def __init__(self, path: Path, record: RunRecord, instances: Collection[str]) -> None:
-        self.path = path
+    def __init__(self, path: Path, record: RunRecord, instances: Collection[str], kind: type[Recorded] = Row) -> None:
+        self.path, self._kind = path, kind
         self._resources = ExitStack()
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -51,10 +52,10 @@ class RunFolder:
             self.record, self.rows = self._continue(record, instances)
             self._results = stack.enter_context(AppendedFile(path / table.FILE, _AGAIN))
             if (path / table.FILE).stat().st_size == 0:
-                self._results.append(table.HEADER_LINE)
+                self._results.append(table.header_line(kind))
             self._resources = stack.pop_all()
 
-    def append(self, row: Row, witness: Mapping[str, object] | None = None) -> Row:
+    def append(self, row: Recorded, witness: Mapping[str, object] | None = None) -> Recorded:
         """Record one instance, its witness first; returns the row as written."""
         if witness is not None:
             folder = self.path / "witnesses"
@@ -62,10 +63,10 @@ class RunFolder:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise unwritable(folder, error, _AGAIN) from None
-            write_json(folder / f"{row.instance}.json", witness)
-            row = Row(row.instance, row.verdict, row.seconds, row.method, f"witnesses/{row.instance}.json")
+            write_json(folder / f"{row.name}.json", witness)
+            row = row.with_witness(f"witnesses/{row.name}.json")
         self._results.append(row.line())
-        self.rows[row.instance] = row
+        self.rows[row.name] = row
         return row
 
     def ended(self, wall_seconds: float) -> None:
@@ -77,7 +78,7 @@ class RunFolder:
         """Leave everything on the disk, one row per instance, and let others write."""
         with self._resources:
             self._results.close()
-            found = table.read_table(self.path / table.FILE)
+            found = table.read_rows(self.path / table.FILE, self._kind)
             if found.superseded:
                 self._rewrite(found.rows)
 
@@ -89,11 +90,11 @@ class RunFolder:
     ) -> None:
         self.close()
 
-    def _continue(self, record: RunRecord, instances: Collection[str]) -> tuple[RunRecord, dict[str, Row]]:
+    def _continue(self, record: RunRecord, instances: Collection[str]) -> tuple[RunRecord, dict[str, Recorded]]:
         """The whole record and the rows already there, after checks and repairs; writes ``run.json``."""
         if (self.path / RECORD_FILE).exists():
             earlier = RunRecord.read(self.path)
-            if table.read_table(self.path / table.FILE).rows:
+            if table.read_rows(self.path / table.FILE, self._kind).rows:
                 # Where nothing was answered yet, there is nothing the new files could contradict.
                 earlier.check_same_run(self.path, record)
                 record = earlier.continued(record)
@@ -107,18 +108,18 @@ class RunFolder:
                     f"is not empty and holds no benchmark run (it has '{foreign[0]}')",
                     "give a new or an empty folder with --out",
                 )
-        found = table.read_table(self.path / table.FILE, instances)
+        found = table.read_rows(self.path / table.FILE, self._kind, instances)
         if found.torn or found.superseded:
             self._rewrite(found.rows)
         record.write(self.path)
         return record, found.rows
 
-    def _rewrite(self, rows: Mapping[str, Row]) -> None:
+    def _rewrite(self, rows: Mapping[str, Recorded]) -> None:
         path = self.path / table.FILE
         temporary = path.with_name(f".{path.name}.tmp")
         try:
             with temporary.open("w", encoding="utf-8", newline="") as stream:
-                stream.write(table.HEADER_LINE + "".join(row.line() for row in rows.values()))
+                stream.write(table.header_line(self._kind) + "".join(row.line() for row in rows.values()))
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from netproof.benchmarks.base import Benchmark
+from netproof.benchmarks.base import Benchmark, Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
-from netproof.runs.certify import Certifying
+from netproof.runs.certify import Certified, Certifying
+from netproof.runs.rows import Recorded, Row
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,11 +20,24 @@ Decide = Callable[["Sequence[Question]", Settings], "Iterator[tuple[int, Result]
 
 
 @dataclass(frozen=True)
+class Answered:
+    """A row, the witness's document where one was found, and what was written as certificates; plain values, so
+    it can be sent."""
+
+    row: Recorded
+    witness: dict[str, object] | None = None
+    certified: tuple[Certified, ...] = ()
+
+
+@dataclass(frozen=True)
 class Job:
-    """A benchmark, and how its instances are answered. Plain values and functions that have names, so it can be sent.
+    """A benchmark, and how its instances are answered: by a verdict each, unless a derived class says otherwise.
+
+    Plain values and functions that have names, so it can be sent.
 
     Attributes
     ----------
+    ROWS : what is recorded
     benchmark, data : whose instances, and where its files are looked for
     settings : for each instance
     certifying : where to write certificates, if anywhere
@@ -35,3 +49,15 @@ class Job:
     settings: Settings
     certifying: Certifying | None = None
     decide: Decide | None = None
+
+    ROWS: ClassVar[type[Recorded]] = Row
+
+    def solve(self, benchmark: OpenBenchmark, instances: Sequence[Instance]) -> Iterator[Answered]:
+        """Answer instances of the benchmark, which is open, in any order; none of them fails for another's sake."""
+        from netproof.runs.solve import solve
+
+        return solve(benchmark, instances, self)
+
+    def failed(self, instance: Instance, reason: str) -> Answered:
+        """The outcome of an instance that could not be answered."""
+        return Answered(self.ROWS.failed(instance.name, reason))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +13,12 @@ from netproof.errors import InputError, NetproofError
 from netproof.files.opened import unwritable
 from netproof.runs.certify import Certified
 from netproof.runs.folder import RunFolder
-from netproof.runs.job import Job
+from netproof.runs.job import Answered, Job
 from netproof.runs.machine import available_cores
-from netproof.runs.plan import pending, select
+from netproof.runs.plan import pending
 from netproof.runs.record import RunRecord
-from netproof.runs.rows import Row
-from netproof.runs.solve import Answered, solve
-from netproof.runs.table import FILE, read_table
+from netproof.runs.rows import Recorded
+from netproof.runs.table import FILE, read_rows
 from netproof.runs.workers import solve_in_workers
 from netproof.settings import Settings
 
@@ -38,14 +37,14 @@ class Start:
 
 @dataclass(frozen=True)
 class RunStep:
-    """One instance was recorded, and its certificate written."""
+    """One instance was recorded, and its certificates written."""
 
-    row: Row
-    certified: Certified | None = None
+    row: Recorded
+    certified: tuple[Certified, ...] = ()
 
 
 def run_benchmark(
-    job: Job, folder: Path, *, jobs: int = 1, only: str | None = None
+    job: Job, folder: Path, *, jobs: int = 1, only: str | None = None, scheduler: str | None = None
 ) -> Generator[Start | RunStep, None, None]:
     """Answer a benchmark's instances and record them as they come.
 
@@ -58,7 +57,8 @@ def run_benchmark(
     job : what is done; a folder for certificates is made
     folder : where results go; made where it does not exist
     jobs : worker processes; 1 solves everything in this one
-    only : which instances (:func:`netproof.runs.plan.select`)
+    scheduler : the address of a Dask scheduler, whose workers solve everything instead (``dask://HOST:PORT``)
+    only : which instances (:meth:`netproof.benchmarks.base.Benchmark.select`)
 
     Raises
     ------
@@ -72,6 +72,13 @@ def run_benchmark(
         raise InputError(
             "--jobs", f"the number of processes is {jobs}", f"give at most {most}, {_JOBS_PER_CORE} for each core"
         )
+    if scheduler is not None:
+        from netproof.runs.scheduler import check_scheduler
+
+        check_scheduler(scheduler)
+        if job.certifying is not None:
+            problem = "workers on other machines would write certificates there"
+            raise InputError("--scheduler", problem, "leave --certificates and --check out, or run it here")
     if job.certifying is not None:
         job = replace(job, settings=replace(job.settings, proofs=True))
     benchmark, data, settings = job.benchmark, job.data, job.settings
@@ -80,7 +87,7 @@ def run_benchmark(
         raise InputError("--device", problem, "leave it out, or give auto")
     begin = time.monotonic()
     instances = benchmark.instances(data)
-    chosen = select(instances, only)
+    chosen = benchmark.select(instances, only)
     # Hashing the files also finds those that are missing before anything is written.
     hashes = benchmark.hashes(data)
     noted = {
@@ -89,6 +96,7 @@ def run_benchmark(
         "engine": settings.engine,
         "device": _device(settings, integer=benchmark.certifiable),
         "jobs": jobs,
+        **({} if scheduler is None else {"scheduler": scheduler}),
         "only": only,
     }
     if not benchmark.certifiable:
@@ -96,7 +104,7 @@ def run_benchmark(
     record = RunRecord(benchmark.name, hashes, (), benchmark.listed(data), benchmark.doubtful(data)).started(noted)
     names = {i.name for i in instances}
     try:
-        opened = RunFolder(folder, record, names)
+        opened = RunFolder(folder, record, names, job.ROWS)
     except InputError:
         # Where nothing can be written, what is finished can be shown.
         if not _finished(job, folder, record, names, chosen):
@@ -109,7 +117,7 @@ def run_benchmark(
         todo = pending(chosen, results.rows, settings.timeout, folder, job.certifying)
         yield Start(folder, len(chosen), len(todo))
         try:
-            with closing(_outcomes(job, todo, jobs)) as outcomes:
+            with closing(_outcomes(job, todo, jobs, scheduler, hashes)) as outcomes:
                 for outcome in outcomes:
                     yield RunStep(results.append(outcome.row, outcome.witness), outcome.certified)
         finally:
@@ -120,17 +128,24 @@ def _finished(job: Job, folder: Path, record: RunRecord, names: set[str], chosen
     """Whether a folder holds all the answers asked for, of this very run."""
     try:
         RunRecord.read(folder).check_same_run(folder, record)
-        rows = read_table(folder / FILE, names).rows
+        rows = read_rows(folder / FILE, job.ROWS, names).rows
     except NetproofError:
         return False
     return not pending(chosen, rows, job.settings.timeout, folder, job.certifying)
 
 
-def _outcomes(job: Job, todo: tuple[Instance, ...], processes: int) -> Generator[Answered, None, None]:
+def _outcomes(
+    job: Job, todo: tuple[Instance, ...], processes: int, scheduler: str | None, hashes: Mapping[str, str]
+) -> Generator[Answered, None, None]:
     if not todo:
         return
+    if scheduler is not None:
+        from netproof.runs.scheduler import solve_on_scheduler
+
+        yield from solve_on_scheduler(job, todo, scheduler, hashes)
+        return
     if processes == 1:
-        yield from solve(job.benchmark.open(job.data), todo, job)
+        yield from job.solve(job.benchmark.open(job.data), todo)
     else:
         yield from solve_in_workers(job, todo, processes)
 

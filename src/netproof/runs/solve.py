@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.errors import NetproofError, TimeLimitError
 from netproof.runs.certify import FAILURES, Certified, certify, certify_real
-from netproof.runs.job import Job
-from netproof.runs.rows import CERTIFICATE, ERROR, Row, undecided_evidence
+from netproof.runs.job import Answered, Job
+from netproof.runs.rows import CERTIFICATE, Row, undecided_evidence
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,21 +24,6 @@ _LOG = logging.getLogger(__name__)
 
 #: the share of its time that an instance may have spent on reading and still be decided in one batch with others
 _READ_QUICKLY = 0.01
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A row, the witness's document where one was found, and what was written as a certificate; plain values, so
-    it can be sent."""
-
-    row: Row
-    witness: dict[str, object] | None = None
-    certified: Certified | None = None
-
-
-def failed(instance: Instance, reason: str) -> Answered:
-    """The outcome of an instance that could not be answered."""
-    return Answered(Row(instance.name, ERROR, 0.0, "", reason))
 
 
 def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], job: Job) -> Iterator[Answered]:
@@ -55,7 +40,7 @@ def solve(benchmark: OpenBenchmark, instances: Sequence[Instance], job: Job) -> 
 
     batches: dict[str, list[_Asked]] = {}
     for instance in instances:
-        asked = _ask(benchmark, instance, job.settings)
+        asked = _ask(benchmark, instance, job)
         if isinstance(asked, Answered):
             yield asked
             continue
@@ -78,23 +63,23 @@ class _Asked:
     sources: tuple[Path, Path] | None = None
 
 
-def _ask(benchmark: OpenBenchmark, instance: Instance, settings: Settings) -> _Asked | Answered:
+def _ask(benchmark: OpenBenchmark, instance: Instance, job: Job) -> _Asked | Answered:
     """The question of an instance, or why there is none."""
     begun = time.monotonic()
     try:
         benchmark.prepare(instance)
         begun = time.monotonic()
-        question = benchmark.question(instance, deadline=begun + settings.timeout)
+        question = benchmark.question(instance, deadline=begun + job.settings.timeout)
     except TimeLimitError:
-        return _late(instance, time.monotonic() - begun, settings)
+        return _late(instance, time.monotonic() - begun, job.settings)
     except NetproofError as error:
-        return failed(instance, str(error))
+        return job.failed(instance, str(error))
     except Exception as error:  # noqa: BLE001 - of memory, of recursion, a defect: of this file alone
         _LOG.debug("%s cannot be asked", instance.name, exc_info=True)
-        return failed(instance, _defect(error))
+        return job.failed(instance, defect(error))
     seconds = time.monotonic() - begun
-    if seconds >= settings.timeout:
-        return _late(instance, seconds, settings)
+    if seconds >= job.settings.timeout:
+        return _late(instance, seconds, job.settings)
     return _Asked(instance, question, seconds, benchmark.sources(instance))
 
 
@@ -103,7 +88,8 @@ def _late(instance: Instance, seconds: float, settings: Settings) -> Answered:
     return Answered(Row(instance.name, "timeout", seconds, "", evidence))
 
 
-def _defect(error: Exception) -> str:
+def defect(error: Exception) -> str:
+    """What an exception says that is nobody's word to the user."""
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -125,11 +111,11 @@ def _solve_batch(batch: list[_Asked], job: Job) -> Iterator[Answered]:
     except NetproofError as error:
         reason = str(error)
     except Exception as error:  # noqa: BLE001 - hours of a run must not end with one instance's defect
-        reason = _defect(error)
+        reason = defect(error)
         _LOG.debug("a batch of %d failed", len(batch), exc_info=True)
     if len(batch) == 1:
         for asked in waiting.values():
-            yield failed(asked.instance, reason)
+            yield job.failed(asked.instance, reason)
         return
     for item in waiting.values():
         yield from _solve_batch([item], job)
@@ -146,16 +132,18 @@ def _outcome(
     robust = query.sample is not None
     verdict = result.verdict.for_robustness if robust else result.verdict.value
     evidence, document = "", None
-    made: Certified | str | None = None
+    certified: tuple[Certified, ...] = ()
     if certifying is not None and _is_meant(query) and result.verdict in (Verdict.SAT, Verdict.UNSAT):
+        made: Certified | str | None = None
         try:
             if query.network.graph.arithmetic is Arithmetic.INTEGER:
                 made = certify(question, result, instance.name, certifying)
             elif sources is not None:
                 made = certify_real(question, result, instance.name, certifying, sources, job.settings.timeout)
         except FAILURES as error:
-            return failed(instance, f"its certificate fails (a defect): {error}")
+            return job.failed(instance, f"its certificate fails (a defect): {error}")
         if isinstance(made, Certified):
+            certified = (made,)
             evidence = f"{CERTIFICATE}{certifying.path(instance.name)}"
         elif made:
             evidence = f"no certificate: {made}"  # the verdict stands
@@ -164,7 +152,7 @@ def _outcome(
         # claiming what the network does not do.
         witness = result.witness
         if witness is None or not _replays(query, witness):
-            return failed(instance, "the engine's witness does not replay on the network (a defect)")
+            return job.failed(instance, "the engine's witness does not replay on the network (a defect)")
         document = witness_document(query, witness)
     elif result.verdict is Verdict.MISCLASSIFIED:
         evidence = f"predicted={query.prediction}"
@@ -177,7 +165,7 @@ def _outcome(
     return Answered(
         Row(instance.name, verdict, result.seconds, result.method, evidence),
         document,
-        made if isinstance(made, Certified) else None,
+        certified,
     )
 
 

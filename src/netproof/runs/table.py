@@ -6,16 +6,19 @@ import csv
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from netproof.errors import FormatError, InputError
-from netproof.runs.rows import HEADER, Row
+from netproof.runs.rows import HEADER, Recorded, Row
+
+_Kind = TypeVar("_Kind", bound=Recorded)
 
 FILE = "results.csv"
 HEADER_LINE = ",".join(HEADER) + "\n"
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Generic[_Kind]):
     """What ``results.csv`` holds.
 
     Attributes
@@ -25,12 +28,22 @@ class Table:
     superseded : how many rows a later one replaces
     """
 
-    rows: dict[str, Row]
+    rows: dict[str, _Kind]
     torn: int
     superseded: int
 
 
-def read_table(path: Path, known: Container[str] | None = None) -> Table:
+def header_line(kind: type[Recorded]) -> str:
+    """The first line of a table of such rows."""
+    return ",".join(kind.HEADER) + "\n"
+
+
+def read_table(path: Path, known: Container[str] | None = None) -> Table[Row]:
+    """Read a table of verdicts, as :func:`read_rows` does."""
+    return read_rows(path, Row, known)
+
+
+def read_rows(path: Path, kind: type[_Kind], known: Container[str] | None = None) -> Table[_Kind]:
     """Read a results table; an absent or empty one has no rows.
 
     A last line without its end is ignored, as is a tail of zero bytes (which a power cut leaves
@@ -48,23 +61,22 @@ def read_table(path: Path, known: Container[str] | None = None) -> Table:
     whole = whole[: whole.rfind(b"\n") + 1]
     torn = len(data) - len(whole)
     hint = "repair that line, or remove the folder and run the benchmark again"
-    if not whole and HEADER_LINE.encode().startswith(data.rstrip(b"\0")):
+    header = header_line(kind)
+    if not whole and header.encode().startswith(data.rstrip(b"\0")):
         return Table({}, torn, 0)
     try:
         lines = whole.decode("utf-8").split("\n")[:-1]
     except UnicodeDecodeError:
         raise FormatError(path, "is not text", hint) from None
-    if not lines or lines[0] + "\n" != HEADER_LINE:
-        raise FormatError(
-            path, f"line 1 is not the header {HEADER_LINE.strip()}", "give a folder of netproof's results"
-        )
-    rows: dict[str, Row] = {}
+    if not lines or lines[0] + "\n" != header:
+        raise FormatError(path, f"line 1 is not the header {header.strip()}", "give a folder of netproof's results")
+    rows: dict[str, _Kind] = {}
     for number, line in enumerate(lines[1:], start=2):
         try:
-            row = Row.parse(line)
+            row = kind.parse(line)
         except (csv.Error, ValueError) as error:
             raise FormatError(path, f"line {number}: {error}", hint) from None
-        if known is not None and row.instance not in known:
-            raise FormatError(path, f"line {number}: the benchmark has no instance '{row.instance}'", hint)
-        rows[row.instance] = row
+        if known is not None and row.name not in known:
+            raise FormatError(path, f"line {number}: the benchmark has no instance '{row.name}'", hint)
+        rows[row.name] = row
     return Table(rows, torn, len(lines) - 1 - len(rows))

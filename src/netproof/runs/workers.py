@@ -17,8 +17,7 @@ from netproof.benchmarks.base import Instance
 from netproof.errors import InputError, NetproofError
 from netproof.processes.child import ChildError
 from netproof.processes.spawned import Spawned
-from netproof.runs.job import Job
-from netproof.runs.solve import Answered, failed, solve
+from netproof.runs.job import Answered, Job
 
 #: a share is no larger: batching more gains little, and the bar should move
 _LARGEST_SHARE = 32
@@ -48,7 +47,7 @@ class _Worker:
 
 
 def solve_in_workers(job: Job, instances: Sequence[Instance], processes: int) -> Iterator[Answered]:
-    """Like :func:`netproof.runs.solve.solve`, in several processes, each of which opens the benchmark.
+    """Like :meth:`netproof.runs.job.Job.solve`, in several processes, each of which opens the benchmark.
 
     Raises :class:`InputError` where a worker finds the benchmark's files unusable or does not get
     as far as opening them. Closing the iterator ends the workers.
@@ -72,7 +71,7 @@ def solve_in_workers(job: Job, instances: Sequence[Instance], processes: int) ->
                     message = worker.child.receive()
                 except ChildError as death:
                     working.remove(worker)
-                    yield from _bury(worker, shares, death, others=bool(working))
+                    yield from _bury(worker, job, shares, death, others=bool(working))
                     if shares and worker.started:
                         start()
                     continue
@@ -84,7 +83,7 @@ def solve_in_workers(job: Job, instances: Sequence[Instance], processes: int) ->
                         working.remove(worker)
                 else:
                     assert isinstance(message, Answered)
-                    del worker.share[message.row.instance]
+                    del worker.share[message.row.name]
                     yield message
     finally:
         for child in all_ever:
@@ -123,7 +122,7 @@ def _deal(worker: _Worker, shares: _Shares) -> bool:
     return bool(share)
 
 
-def _bury(worker: _Worker, shares: _Shares, death: ChildError, *, others: bool) -> Iterator[Answered]:
+def _bury(worker: _Worker, job: Job, shares: _Shares, death: ChildError, *, others: bool) -> Iterator[Answered]:
     """Account for the share of a worker that died.
 
     One that died while it started, for want of memory perhaps, leaves the work to the others.
@@ -140,7 +139,7 @@ def _bury(worker: _Worker, shares: _Shares, death: ChildError, *, others: bool) 
         shares.again(left)
         return
     for instance in left:
-        yield failed(instance, f"its worker process died ({cause})")
+        yield job.failed(instance, f"its worker process died ({cause})")
 
 
 def _work(pipe: Connection, job: Job) -> None:
@@ -159,6 +158,6 @@ def _work(pipe: Connection, job: Job) -> None:
         return
     pipe.send(_Ready())
     while share := pipe.recv():
-        for outcome in solve(opened, share, job):
+        for outcome in job.solve(opened, share):
             pipe.send(outcome)
         pipe.send(_Ready())

@@ -158,7 +158,11 @@ def _extents(
     if widest is None or widest < 0:
         raise QueryError("radius", f"the limit is {limit}", "give a number, 0 or more, in the unit of the radius")
     if widest / found > _MOST_STEPS:
-        raise QueryError("radius", f"the accuracy is {accuracy}, of radii up to {widest}", "give a larger accuracy")
+        raise QueryError(
+            "radius",
+            f"the accuracy is {float(found):.4g}, of radii up to {float(widest):.4g}",
+            "give a larger accuracy",
+        )
     return found, widest if range_ is None else min(widest, range_), range_ is not None and widest >= range_
 
 

@@ -178,6 +178,19 @@ def split_regions(graph: Graph, region: Region, split: Split) -> Region:
     return Region(lower, upper, tuple(lowers), tuple(uppers))
 
 
+def upper_half(split: Split, a: Sequence[Tensor]) -> Tensor:
+    """In which half of its split each row's pre-activations ``a`` (one ``[B, n_k]`` per activation) lie: ``[B]``, 1 in the upper one.
+
+    0 where an input is split, or nothing.
+    """
+    upper = torch.zeros_like(split.k)
+    for k, values in enumerate(a):
+        mine = (split.k == k).nonzero()[:, 0]
+        # The threshold lies between the integers point - 1 and point.
+        upper[mine] = (values[mine, split.feature[mine]] > split.point[mine] - 0.5).to(upper.dtype)
+    return upper
+
+
 def input_split(region: Region, point: DualPoint) -> Split:
     """The input to split where no activation is left to split: the most undecided one.
 

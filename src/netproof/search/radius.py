@@ -16,8 +16,11 @@ from netproof.host import on_own_terms
 from netproof.local_robustness import Number, robustness, whole_number
 from netproof.network import Network
 from netproof.query import Query, Result, Verdict, Witness
-from netproof.search.verify import settle_at_root, verify
+from netproof.search.verify import settle_quickly, verify
 from netproof.settings import Settings
+
+#: what was not decided is tried again with so many times as much time
+_AGAIN = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +68,9 @@ def largest_radius(
 
     Over the real numbers the witness is at most the accuracy beyond the proof.
 
-    Root bounds and attacks bracket ``r`` first; complete queries then settle what is left.
-    Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all
-    larger ones.
+    Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all larger ones. CROWN and a
+    quick attack bracket ``r`` first. Complete queries go down from there: those that end with a witness are mostly
+    over soon, and the first that ends with a proof is the last one, as a rule the only search to its end.
 
     Parameters
     ----------
@@ -109,70 +112,94 @@ def _over_integers(
 
     start = query(0)
     assert start.sample is not None
-    pixels = start.sample.image
     if start.misclassified:
         return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
-    proved, refuted = 0, furthest + 1
-    witness: Witness | None = None
+    known = _Bracket(start.sample.image, furthest + 1)
     queries = 1
-    undecided = ""
-
-    results: dict[int, Result] = {}
-
-    def learn(radius: int, verdict: Verdict, found: Witness | None) -> None:
-        nonlocal proved, refuted, witness
-        if verdict is Verdict.UNSAT:
-            proved = max(proved, radius)
-        elif verdict is Verdict.SAT and found is not None:
-            # A witness found at some radius may lie closer than that.
-            distance = int((found.input.to(pixels.dtype) - pixels).abs().max())
-            if distance < refuted:
-                refuted, witness = distance, found
-
-    # Double until something other than a proof comes back, then bisect with what is cheap.
-    radius, low, high = 1, 0, furthest + 1
-    while low + 1 < high:
+    low, radius = 0, 1
+    while low + 1 < known.refuted:
         queries += 1
-        verdict, found = settle_at_root(query(radius), settings)
-        learn(radius, verdict, found)
-        if verdict is Verdict.UNSAT:
+        known.learn(radius, *settle_quickly(query(radius), settings))
+        if radius < known.refuted:
             low = radius
-        else:
-            high = min(radius, refuted)
-        radius = min(2 * radius, furthest) if high > furthest else (low + high) // 2
-    # Of all proofs that of the largest radius is enough, and of all witnesses that of the smallest. A radius that is not
-    # decided in half of the time that is left is given up for smaller ones.
-    hard = refuted
-    while proved + 1 < hard:
+        radius = min(2 * radius, furthest) if known.witness is None else (low + known.refuted) // 2
+    results: dict[int, Result] = {}
+    undecided = ""
+    while known.proved + 1 < known.refuted:
         remaining = settings.timeout - (time.monotonic() - begun)
         if remaining <= 0:
             undecided = "the time limit was reached"
             break
-        radius = (proved + hard) // 2
+        asked = known.next(remaining)
+        if asked is None:
+            break
+        radius, share = asked
         queries += 1
-        result = verify(query(radius), replace(settings, timeout=remaining if radius == proved + 1 else remaining / 2))
-        learn(radius, result.verdict, result.witness)
-        results[radius] = result
+        result = results[radius] = verify(query(radius), replace(settings, timeout=share))
+        known.learn(radius, result.verdict, result.witness, share)
         if not result.verdict.decided:
             undecided = result.reason
-        hard = min(hard, refuted) if result.verdict.decided else radius
-    exact = proved + 1 == refuted and (witness is not None or proved >= widest)
+    exact = known.proved + 1 == known.refuted and (known.witness is not None or known.proved >= widest)
     if not exact and not undecided:
         undecided = f"only radii up to {furthest} were looked at"
-    if settings.proofs and proved not in results:
-        # Bounds at the root settled it, so that this is quick.
-        results[proved] = verify(query(proved), settings)
-    seconds = time.monotonic() - begun
+    if settings.proofs and known.proved not in results:
+        # CROWN settled it, so that this is quick.
+        results[known.proved] = verify(query(known.proved), settings)
     return RadiusResult(
-        proved,
-        witness,
-        None if witness is None else refuted,
+        known.proved,
+        known.witness,
+        None if known.witness is None else known.refuted,
         exact,
-        seconds,
+        time.monotonic() - begun,
         queries,
         "" if exact else undecided,
-        results.get(proved),
+        results.get(known.proved),
     )
+
+
+class _Bracket:
+    """What is known of a radius: the class is kept at ``proved``, and is not at ``refuted``, where there is a ``witness``."""
+
+    def __init__(self, pixels: Tensor, refuted: int) -> None:
+        self.proved, self.refuted = 0, refuted
+        self.witness: Witness | None = None
+        self._pixels = pixels
+        # with how much time radii were not decided; refutations in a row
+        self._tried: dict[int, float] = {}
+        self._refutations = 0
+
+    def learn(self, radius: int, verdict: Verdict, found: Witness | None, seconds: float | None = None) -> None:
+        """Take in the answer at a radius, of a complete query with its seconds."""
+        if verdict is Verdict.UNSAT:
+            self.proved = max(self.proved, radius)
+        elif verdict is Verdict.SAT and found is not None:
+            # A witness found at some radius may lie closer than that.
+            distance = int((found.input.to(self._pixels.dtype) - self._pixels).abs().max())
+            if distance < self.refuted:
+                self.refuted, self.witness = distance, found
+        elif seconds is not None:
+            self._tried[radius] = seconds
+        if seconds is not None:
+            self._refutations = self._refutations + 1 if verdict is Verdict.SAT else 0
+
+    def next(self, remaining: float) -> tuple[int, float] | None:
+        """The radius to ask about, and with how much of the seconds that remain; None where no more comes of it.
+
+        All of them go to the smallest one that is open, half to any other.
+        """
+        smallest = self.proved + 1
+        tried = [radius for radius in self._tried if smallest <= radius < self.refuted]
+        hard = min(tried, default=self.refuted)
+        if smallest < hard:
+            # Below a witness a little at a time, and more where many follow; halfway down where there is none, or time
+            # was not enough.
+            near = self.witness is not None and not tried
+            down = hard - (1 << max(self._refutations - 2, 0)) if near else (self.proved + hard) // 2
+            radius = max(down, smallest)
+            return radius, remaining if radius == smallest else remaining / 2
+        if max(tried) + 1 < self.refuted:
+            return (max(tried) + self.refuted) // 2, remaining / 2
+        return (smallest, remaining) if remaining > _AGAIN * self._tried[smallest] else None
 
 
 def _checked(limit: Number) -> int:

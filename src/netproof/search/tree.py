@@ -69,10 +69,12 @@ class Tree(ABC, Generic[B]):
     Attributes
     ----------
     count : subproblems bounded so far
+    beside : says how many bytes are kept for open subproblems elsewhere
     """
 
     def __init__(self, memory: int, record: Recorder[Any] | None = None, stuck: str = "") -> None:
         self.count = 0
+        self.beside: Callable[[], int] = lambda: 0
         self._stuck = stuck
         self._memory = memory
         self._record = record
@@ -159,8 +161,8 @@ class Tree(ABC, Generic[B]):
         if time.monotonic() >= deadline:
             return self.undecided(Verdict.TIMEOUT, "the time limit was reached")
         # What a search begins with is there anyway.
-        recorded = 0 if self._record is None else self._record.bytes
-        if self.count and recorded + self.total(lambda batch: batch.bytes) > self._memory:
+        others = self.beside() + (0 if self._record is None else self._record.bytes)
+        if self.count and others + self.total(lambda batch: batch.bytes) > self._memory:
             return self.undecided(Verdict.UNKNOWN, "the memory limit was reached")
         return None
 

@@ -19,6 +19,7 @@ from typing import overload
 
 import torch
 
+from netproof.conditions.evaluated import as_evaluated
 from netproof.device import check_device
 from netproof.effort.questions import PARTS
 from netproof.errors import InputError, QueryError
@@ -27,9 +28,12 @@ from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
 from netproof.host import steps_on_own_terms
 from netproof.network import Network
+from netproof.perturbations.asked import SetQuery
+from netproof.pictures.notebook import result_html
 from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.search.answers import Answers
+from netproof.search.enumeration import enumerate_set
 from netproof.search.trace import tell
 from netproof.settings import Settings
 
@@ -41,7 +45,9 @@ Decide = Callable[[Query, Settings], Result]
 
 
 @overload
-def verify(asked: Query | Question, settings: Settings | None = None, *, network: Network | None = None) -> Result: ...
+def verify(
+    asked: Query | Question | SetQuery, settings: Settings | None = None, *, network: Network | None = None
+) -> Result: ...
 
 
 @overload
@@ -50,12 +56,15 @@ def verify(asked: Property, settings: Settings | None = None, *, network: Networ
 
 @overload
 def verify(
-    asked: Iterable[Query | Question | Property], settings: Settings | None = None, *, network: Network | None = None
+    asked: Iterable[Query | Question | SetQuery | Property],
+    settings: Settings | None = None,
+    *,
+    network: Network | None = None,
 ) -> Answers: ...
 
 
 def verify(
-    asked: Query | Question | Property | Iterable[Query | Question | Property],
+    asked: Query | Question | SetQuery | Property | Iterable[Query | Question | SetQuery | Property],
     settings: Settings | None = None,
     *,
     network: Network | None = None,
@@ -80,25 +89,30 @@ def verify(
     InputError : a property without a network, something that is no question at all; an engine or a device that is not
         there; a GPU asked for by name for an integer network. What engine and device refuse is raised where the answer would be
     """
-    if isinstance(asked, Query | Question | Property):
-        return next(as_decided([_question(asked, network)], settings))[1]
+    if isinstance(asked, Query | Question | SetQuery | Property):
+        question = _question(asked, network)
+        result = next(as_decided([question], settings))[1]
+        if isinstance(question, Question) and len(question.parts) == 1:
+            # Of several they are not kept: a query is as large as its image, and there can be thousands.
+            return replace(result, asked=question.parts[0], show=result_html)
+        return result
     if isinstance(asked, str | Mapping) or not isinstance(asked, Iterable):
         raise _no_question(asked)
     questions = [_question(one, network) for one in asked]
     return Answers(as_decided(questions, settings))
 
 
-def _question(asked: object, network: Network | None) -> Question:
+def _question(asked: object, network: Network | None) -> Question | SetQuery:
     """What is asked, as a question; a property becomes one of the network."""
     if isinstance(asked, Property):
         if network is None:
             raise InputError(asked.source, "is asked of no network", "give one with network=")
         return asked.question(network)
-    if not isinstance(asked, Query | Question):
+    if not isinstance(asked, Query | Question | SetQuery):
         raise _no_question(asked)
     if network is not None and asked.network is not network:
         raise QueryError(asked.name, "is about another network than network=", "leave network= out")
-    return Question.of(asked)
+    return asked if isinstance(asked, SetQuery) else Question.of(asked)
 
 
 def _no_question(asked: object) -> InputError:
@@ -107,16 +121,26 @@ def _no_question(asked: object) -> InputError:
 
 
 @steps_on_own_terms("verify")
-def as_decided(questions: Sequence[Query | Question], settings: Settings | None = None) -> Iterator[tuple[int, Result]]:
+def as_decided(
+    questions: Sequence[Query | Question | SetQuery], settings: Settings | None = None
+) -> Iterator[tuple[int, Result]]:
     """Decide questions, yielding ``(position, result)`` as they are decided; :func:`verify` says the rest."""
     settings = settings or Settings()
-    asked = [Question.of(question) for question in questions]
+    asked: dict[int, Question] = {}
     engine = exact_engine(settings.engine)
+    for position, one in enumerate(questions):
+        if isinstance(one, SetQuery):
+            # Nothing but evaluation decides a list of inputs, whichever engine is asked for.
+            yield position, enumerate_set(one, settings)
+        else:
+            asked[position] = Question.of(one)
     if engine is not None:
-        yield from decide_with(engine, asked, settings)
+        positions = list(asked)
+        for number, result in decide_with(engine, list(asked.values()), settings):
+            yield positions[number], result
         return
     together: dict[int, list[int]] = {}
-    for position, question in enumerate(asked):
+    for position, question in asked.items():
         if question.network.graph.arithmetic is Arithmetic.REAL:
             yield position, _ask(question, _real, settings)
             continue
@@ -125,8 +149,8 @@ def as_decided(questions: Sequence[Query | Question], settings: Settings | None 
             yield position, _ask(question, _one_integer, settings)
         else:
             together.setdefault(id(question.network), []).append(position)
-    for positions in together.values():
-        yield from _ask_together([(p, asked[p].parts[0]) for p in positions], settings)
+    for positions_of_one in together.values():
+        yield from _ask_together([(p, asked[p].parts[0]) for p in positions_of_one], settings)
 
 
 def decide_with(
@@ -146,13 +170,13 @@ def decide_with(
             yield position, _ask(Question.of(question), _by(engine), settings)
 
 
-def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
-    """What bounds at the root and a quick attack can tell of an integer query: a verdict, or ``unknown``."""
+def settle_quickly(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
+    """What CROWN and a quick attack can tell of an integer query: a verdict, or ``unknown``."""
     if query.misclassified:
         return Verdict.MISCLASSIFIED, None
     from netproof.search.integer import decide
 
-    verdict, witness = decide.settle_at_root(query, settings)
+    verdict, witness = decide.settle_quickly(query, settings)
     result = confirmed(query, Result(verdict, 0.0, "attack", witness=witness))
     return result.verdict, result.witness
 
@@ -216,7 +240,7 @@ def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
     _begun(query)
     if query.misclassified:
         return _told(query, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation"))
-    return _told(query, confirmed(query, decide(query, settings)))
+    return _told(query, confirmed(query, decide(as_evaluated(query), settings)))
 
 
 def _begun(query: Query) -> None:

@@ -73,13 +73,24 @@ def improve(
     objective: Objective,
     prices: Tensor,
     s: Sequence[Tensor],
-    schedule: Schedule,
+    schedules: Sequence[Schedule],
 ) -> Envelopes:
-    """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers ``s`` above the first layer."""
+    """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers ``s`` above the first layer.
+
+    What a schedule leaves open begins the next one at its best multipliers.
+    """
     parts = []
     for rows in torch.split(torch.arange(len(objective)), _AT_ONCE):
-        run = _Run(relaxation.take(rows), box, objective.take(rows), prices[rows], [m[rows] for m in s])
-        parts.append(run.go(schedule))
+        relaxed, asked = relaxation.take(rows), objective.take(rows)
+        found = _Run(relaxed, box, asked, prices[rows], [m[rows] for m in s]).go(schedules[0])
+        for schedule in schedules[1:]:
+            left = (found.value >= schedule.goal).nonzero()[:, 0]
+            if not len(left):
+                break
+            best = found.take(left)
+            run = _Run(relaxed.take(left), box, asked.take(left), best.prices.values(prices.dtype), best.s)
+            found = found.put(left, run.go(schedule))
+        parts.append(found)
     return Envelopes.concatenate(parts)
 
 

@@ -65,7 +65,7 @@ def reduce_real_ranges(point: DualPoint, value: Tensor) -> Region:
     lowers, uppers = list(region.range_lower), list(region.range_upper)
     for k, index in enumerate(graph.activations):
         conjugate, v, s = point.conjugates[k], point.v[k], point.s[k]
-        if conjugate is None or v is None or s is None:
+        if conjugate is None or v is None or s is None or graph.activation(index).coupled:
             continue
         low, high = lowers[k], uppers[k]
         rest = value[:, None] - conjugate.value

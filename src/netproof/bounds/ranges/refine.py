@@ -19,6 +19,7 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.effort.bounding import REFINE
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
+from netproof.operators.affine.select import Select
 from netproof.operators.base import Activation
 
 
@@ -134,6 +135,11 @@ class _Ends:
             return
         graph, region, rounding = self._graph, self._region, self._rounding
         operand = graph.nodes[graph.activations[self._k]].operands[0]
+        self._done[upper.long(), row, feature] = True
+        # Factors of products are taken many times: what is one number has one bound.
+        everywhere = (row, feature, upper)
+        first, of = _once(graph, operand, row, feature, upper)
+        row, feature, upper = row[first], feature[first], upper[first]
         sign = torch.where(upper, 1.0, -1.0).to(self.low.dtype)
         parts = groups(graph, operand, feature)
         whole = None
@@ -148,11 +154,27 @@ class _Ends:
             tile = whole or cut(graph, region, rounding, operand, mine[1])
             return bound_tile(tile, *mine, deadline)
 
-        for part, value in zip(parts, in_threads(bound, parts, self._threads), strict=True):
-            pair, up = (row[part], feature[part]), upper[part]
-            self.high[pair] = torch.where(up, torch.minimum(self.high[pair], value), self.high[pair])
-            self.low[pair] = torch.where(up, self.low[pair], torch.maximum(self.low[pair], -value))
-        self._done[upper.long(), row, feature] = True
+        found = torch.empty(len(row), dtype=self.low.dtype)
+        for part, some in zip(parts, in_threads(bound, parts, self._threads), strict=True):
+            found[part] = some
+        value, pair, up = found[of], everywhere[:2], everywhere[2]
+        self.high[pair] = torch.where(up, torch.minimum(self.high[pair], value), self.high[pair])
+        self.low[pair] = torch.where(up, self.low[pair], torch.maximum(self.low[pair], -value))
+
+
+def _once(graph: Graph, node: int, row: Tensor, feature: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Of ends ``[P]`` of a node's features one for each number that is there several times, and for all of them which one it is."""
+    operator = graph.nodes[node].operator
+    every = torch.arange(len(row))
+    if not isinstance(operator, Select) or operator.takes_once:
+        return every, every
+    # A constant is itself alone.
+    source = torch.where(operator.index >= 0, operator.index, operator.size + torch.arange(len(operator.index)))
+    place = operator.size + len(operator.index)
+    number, of = torch.unique((row * place + source[feature]) * 2 + upper, return_inverse=True)
+    first = torch.empty(len(number), dtype=torch.int64)
+    first[of.flip(0)] = every.flip(0)
+    return first, of
 
 
 def in_threads(function: Callable[[Tensor], Tensor], parts: Sequence[Tensor], threads: int) -> list[Tensor]:

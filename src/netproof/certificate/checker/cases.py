@@ -42,6 +42,12 @@ def query_of(certificate: Certificate, network: Network, source: str) -> Query:
             f"reads the network with {str(dict(certificate.scheme))[:200]}, here it was read with {network.scheme}",
             "load it with the bit widths of the certificate",
         )
+    if certificate.runtime != network.runtime:
+        raise CertificateError(
+            source,
+            f"is about what '{certificate.runtime[:40]}' computes, here the network is read for '{network.runtime}'",
+            "load it for the runtime of the certificate",
+        )
     if (certificate.inputs, certificate.outputs) != (network.inputs, network.outputs):
         raise CertificateError(
             source,

@@ -53,6 +53,7 @@ from netproof.certificate.contents import (
 from netproof.certificate.format import MEMORY
 from netproof.certificate.real.contents import RealCertificate
 from netproof.certificate.second_reading.compare import confirm
+from netproof.certificate.sets import SetCertificate
 from netproof.certificate.statement import check_statement
 from netproof.certificate.witness import WitnessDocument, read_evidence
 from netproof.errors import CertificateError, ProofError
@@ -124,11 +125,13 @@ def check(
     source = "certificate"
     if not isinstance(certificate, (Certificate, Bundle, WitnessDocument)):
         source = fspath(certificate)
-        evidence = read_evidence(source, memory=memory)
-        if isinstance(evidence, RealCertificate):
+        found = read_evidence(source, memory=memory)
+        if isinstance(found, SetCertificate):
+            raise CertificateError(source, "is about a finite set of inputs", "call netproof.check_set")
+        if isinstance(found, RealCertificate):
             hint = "check it with netproof.check_evidence, against the files of network and property"
             raise CertificateError(source, "is about a network of real numbers", hint)
-        certificate = evidence
+        certificate = found
     if isinstance(certificate, WitnessDocument):
         parts: tuple[Certificate, ...] = (certificate.certificate,)
         checked = [_check(parts[0], certificate, network, source, memory)]

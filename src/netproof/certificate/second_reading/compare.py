@@ -9,6 +9,8 @@ probability of at least 1 - 2^-16). The last affine map must be the same, too, a
   coefficients. Where those are too many (:data:`_MOST_ENTRIES`), by their values at :data:`_PROBES` points drawn at random
   from integers up to ``2**k``: maps that differ agree at one of them with a probability of at most ``2**-k``, ``k`` at least
   16 (a linear form that is not 0 vanishes for at most one value of any coordinate on which it depends).
+* A function of two values is compared at every pair of them, once the affine map in front is found to be a combination of
+  both with whole factors, the same in every feature.
 * Steps keep order on both sides. They are compared at the ends of what can reach them, at every threshold of the
   graph, and one before it: in between, neither changes.
 """
@@ -16,6 +18,7 @@ probability of at least 1 - 2^-16). The last affine map must be the same, too, a
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -26,12 +29,16 @@ from torch import Tensor
 from netproof.certificate.checker.evaluate import ExactNetwork
 from netproof.certificate.second_reading.keras import read_keras
 from netproof.certificate.second_reading.onnx import read_onnx
-from netproof.certificate.second_reading.reading import Floats, Reading, UnknownFormError, stepped
+from netproof.certificate.second_reading.pairs import combined
+from netproof.certificate.second_reading.reading import Floats, Part, Reading, UnknownFormError, stepped
+from netproof.certificate.second_reading.tflite.read import read_tflite
 from netproof.errors import CertificateError
 from netproof.network import Network
 from netproof.operators.base import Activation, Affine
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+#: bytes 4 to 7
+_TFLITE = b"TFL3"
 #: values are taken at every unit vector where this many numbers suffice
 _MOST_ENTRIES = 1 << 23
 #: otherwise at so many points, whose coordinates have at least so many bits
@@ -63,11 +70,15 @@ def confirm(network: Network) -> str:
 def _read(network: Network) -> Reading:
     data = network.content
     try:
+        if data[4:8] == _TFLITE:
+            return read_tflite(data, network.runtime)
+        if network.runtime:
+            raise UnknownFormError(f"the rule '{network.runtime}' for such a file")
         return read_keras(data, network.scheme) if data.startswith(_HDF5) else read_onnx(data)
     except UnknownFormError as unknown:
         detail = str(unknown)
     except (
-        OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
+        OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError, struct.error,
     ) as error:  # fmt: skip
         detail = " ".join(str(error).split())[:100] or type(error).__name__
     text = "".join(c if c.isprintable() else " " for c in detail)
@@ -122,7 +133,7 @@ class _Comparison:
                 values[index] = part.map([values[i] for i in part.operands], False)
                 maps += 1
             else:
-                found = self._activation(index, values[part.operands[0]], ahead, steps + 1)
+                found = self._activation(part, [values[i] for i in part.operands], ahead, steps + 1)
                 if isinstance(found, int):
                     steps += 1
                     values[index] = probes.atoms[1 + found]
@@ -192,12 +203,19 @@ class _Comparison:
                 values.append(torch.from_numpy(probes.atoms[1 + self._same[which]]))
         return ahead, values[-1].numpy()
 
-    def _activation(self, index: int, value: Floats, ahead: list[Floats], number: int) -> int | CertificateError:
+    def _activation(self, part: Part, values: list[Floats], ahead: list[Floats], number: int) -> int | CertificateError:
         """The activation of the graph that is a part of the reading, or what to say where there is none."""
-        fits = [k for k, other in enumerate(ahead) if np.array_equal(other, value)]
+        if part.pair is not None:
+            factors = {k: combined(other, values[0], values[1]) for k, other in enumerate(ahead)}
+            fits = [k for k, found in factors.items() if found is not None]
+        else:
+            fits = [k for k, other in enumerate(ahead) if np.array_equal(other, values[0])]
         if not fits:
             return self._difference(f"the affine map in front of step function {number}")
-        fits = [k for k in fits if self._same_steps(index, k)]
+        if part.pair is not None:
+            fits = [k for k in fits if self._same_pairs(part, k, factors[k])]
+        else:
+            fits = [k for k in fits if self._same_steps(part, k)]
         if not fits:
             return self._difference(f"step function {number}")
         # Several are one function of what can reach them, and so is what was found to be the same as one of them: any
@@ -213,11 +231,12 @@ class _Comparison:
         """
         part = self._reading.parts[index]
         operand = self._reading.parts[part.operands[0]]
-        assert part.steps is not None
-        ends = int(operand.low.min()), int(operand.high.max())
         key: object = index
-        if ends[1] - ends[0] < _MOST_POINTS:
-            key = (value.tobytes(), tuple(stepped(part.steps, np.arange(ends[0], ends[1] + 1.0)).tolist()))
+        if len(part.steps) == 1:
+            ends = int(operand.low.min()), int(operand.high.max())
+            if ends[1] - ends[0] < _MOST_POINTS:
+                points = np.arange(ends[0], ends[1] + 1.0)
+                key = (value.tobytes(), tuple(stepped(part.steps[0], points).tolist()))
         if key not in self._drawn:
             self._drawn[key] = np.repeat(self._numbers(part.size), len(value), 0)
         return self._drawn[key]
@@ -228,36 +247,68 @@ class _Comparison:
             self._random = np.random.default_rng()  # not to be foreseen by whoever makes a file
         return self._random.integers(-self._most, self._most, (1, size)).astype(np.float64)
 
-    def _same_steps(self, index: int, k: int) -> bool:
-        part = self._reading.parts[index]
+    def _same_steps(self, part: Part, k: int) -> bool:
         operand = self._reading.parts[part.operands[0]]
-        assert part.steps is not None
+        stairs = self._net.stairs[k]
+        if part.size != self._net.sizes[1 + k]:
+            return False
+        # One feature for each pair of channels that share one: those of the graph and those of the reading.
+        wide, narrow = part.size // len(part.steps), part.size // stairs.channels
+        starts = sorted({*range(0, part.size, wide), *range(0, part.size, narrow)})
+        points: dict[int, Floats] = {}
+        for start, stop in zip(starts, [*starts[1:], part.size], strict=True):
+            ends = float(operand.low[start:stop].min()), float(operand.high[start:stop].max())
+            thresholds = stairs.threshold(torch.arange(stairs.levels + 2), torch.tensor(start)).numpy()
+            met = np.unique(np.concatenate([thresholds, thresholds - 1, ends]))
+            points[start] = met[(met >= ends[0]) & (met <= ends[1])]
+        expected = {at: stepped(part.steps[at // wide], met).astype(np.float64) for at, met in points.items()}
+        return self._same_values(k, points, expected)
+
+    def _same_pairs(self, part: Part, k: int, factors: tuple[int, int] | None) -> bool:
+        """Whether steps of a combination are a function of two values at every pair of them."""
+        if factors is None or part.pair is None or part.size != self._net.sizes[1 + k]:
+            return False
+        rows, columns = part.pair.shape
+        first = part.pair_low[0] + np.arange(rows)[:, None]
+        second = part.pair_low[1] + np.arange(columns)[None]
+        sums = (factors[0] * first + factors[1] * second).reshape(-1).astype(np.float64)
+        narrow = part.size // self._net.stairs[k].channels
+        expected = part.pair.reshape(-1).astype(np.float64)
+        starts = range(0, part.size, narrow)
+        return self._same_values(k, dict.fromkeys(starts, sums), dict.fromkeys(starts, expected))
+
+    def _same_values(self, k: int, points: dict[int, Floats], expected: dict[int, Floats]) -> bool:
+        """Whether the activation ``k`` of the graph has the values expected, as the checker sees it and as it evaluates it.
+
+        ``points`` and ``expected`` are by feature.
+        """
         stairs, operator = self._net.stairs[k], self._graph.nodes[self._graph.activations[k]].operator
         assert isinstance(operator, Activation)
-        ends = float(operand.low.min()), float(operand.high.max())
-        for channel in range(stairs.channels):
-            feature = torch.tensor(channel * (part.size // stairs.channels))
-            thresholds = stairs.threshold(torch.arange(stairs.levels + 2), feature).numpy()
-            points = np.unique(np.concatenate([thresholds, thresholds - 1, ends]))
-            points = points[(points >= ends[0]) & (points <= ends[1])]
-            expected = stepped(part.steps, points)
-            tensor = torch.from_numpy(points)
-            found = stairs.base[feature] + stairs.level(tensor, feature)
-            if not np.array_equal(found.numpy(), expected.astype(np.float64)):
+        for at, met in points.items():
+            feature = torch.tensor(at)
+            found = stairs.base[feature] + stairs.level(torch.from_numpy(met), feature)
+            if not np.array_equal(found.numpy(), expected[at]):
                 return False
-            # And the operator itself, by which witnesses and points are evaluated.
-            if not torch.equal(_evaluated(operator, tensor, int(feature), stairs.channels, part.size), found):
-                return False
-        return True
+        # And the operator itself, by which witnesses and points are evaluated.
+        given = _evaluated(operator, points, stairs.channels, self._net.sizes[1 + k])
+        return all(np.array_equal(given[at], values) for at, values in expected.items())
 
     def _difference(self, what: str) -> CertificateError:
         return CertificateError(self._network.path, f"is read as two different networks: {what} is not the same", _HINT)
 
 
-def _evaluated(operator: Activation, points: Tensor, feature: int, channels: int, size: int) -> Tensor:
-    """An activation of ``size`` features at ``points`` ``[P]``, as it acts on one feature."""
+def _evaluated(operator: Activation, points: dict[int, Floats], channels: int, size: int) -> dict[int, Floats]:
+    """An activation of ``size`` features at points of some of them, as it acts on each."""
     if channels > 1:
-        return operator.evaluate(points[:, None].expand(-1, size).contiguous())[:, feature]
-    rows = -(-len(points) // size)
-    padded = torch.cat([points, points[-1:].expand(rows * size - len(points))])
-    return operator.evaluate(padded.reshape(rows, size)).reshape(-1)[: len(points)]
+        rows = torch.zeros(max(len(met) for met in points.values()), size, dtype=torch.float64)
+        for at, met in points.items():
+            rows[: len(met), at] = torch.from_numpy(met)
+        found = operator.evaluate(rows).numpy()
+        return {at: found[: len(met), at] for at, met in points.items()}
+    given = {}
+    for at, met in points.items():
+        count = -(-len(met) // size)
+        padded = np.concatenate([met, np.repeat(met[-1:], count * size - len(met))])
+        values = operator.evaluate(torch.from_numpy(padded).reshape(count, size))
+        given[at] = values.reshape(-1)[: len(met)].numpy()
+    return given

@@ -14,8 +14,12 @@ Floats = NDArray[np.float64]
 Wholes = NDArray[Any]
 #: from the operands ``[B, n_i]`` to ``[B, n]``; with ``True``, absolute values of all coefficients and no offset
 Map = Callable[[Sequence[Floats], bool], Floats]
-#: a function of integers that keeps their order, elementwise, the same one for every feature
+#: a function of integers that keeps their order, elementwise
 Steps = Callable[[Wholes], Wholes]
+#: a function of two integers
+Pairwise = Callable[[int, int], int]
+#: no table of pairs has more
+_MOST_PAIRS = 1 << 17
 
 
 class UnknownFormError(Exception):
@@ -24,16 +28,22 @@ class UnknownFormError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The input (neither map nor steps), an affine map of earlier parts, or steps on one earlier part.
+    """The input (nothing of what follows), an affine map of earlier parts, steps on one, or a function of two.
 
-    ``low`` and ``high`` are ``[n]``, the range of every feature for all inputs that there are.
+    Attributes
+    ----------
+    low, high : ``[n]``, the range of every feature for all inputs that there are
+    steps : for each of ``C`` channels one, which covers ``n / C`` consecutive features
+    pair : ``[a, b]``, the function of two parts at the values ``pair_low[0] + a`` and ``pair_low[1] + b``
     """
 
     operands: tuple[int, ...]
     low: Floats
     high: Floats
     map: Map | None = None
-    steps: Steps | None = None
+    steps: tuple[Steps, ...] = ()
+    pair: NDArray[np.int64] | None = None
+    pair_low: tuple[int, int] = (0, 0)
 
     @property
     def size(self) -> int:
@@ -62,10 +72,31 @@ class Reading:
         self.parts.append(Part(operands, low, high, map=map_))
         return len(self.parts) - 1
 
-    def add_steps(self, steps: Steps, operand: int) -> int:
-        of = self.parts[operand]
-        low, high = (stepped(steps, end).astype(np.float64) for end in (of.low, of.high))
-        self.parts.append(Part((operand,), low, high, steps=steps))
+    def add_steps(self, steps: Steps | Sequence[Steps], operand: int) -> int:
+        """Append steps: one function for all features, or one for each channel."""
+        of, each = self.parts[operand], tuple(steps) if isinstance(steps, Sequence) else (steps,)
+        low, high = (
+            np.concatenate(
+                [stepped(one, part) for one, part in zip(each, end.reshape(len(each), -1), strict=True)]
+            ).astype(np.float64)
+            for end in (of.low, of.high)
+        )
+        self.parts.append(Part((operand,), low, high, steps=each))
+        return len(self.parts) - 1
+
+    def add_pair(self, function: Pairwise, first: int, second: int) -> int:
+        """Append a function of the features of two parts, one by one."""
+        ends = [(int(self.parts[i].low.min()), int(self.parts[i].high.max())) for i in (first, second)]
+        (a, b), (c, d) = ends
+        if (b - a + 1) * (d - c + 1) > _MOST_PAIRS:
+            raise UnknownFormError("a function of two values of more than 8 bits")
+        table = np.array([[function(x, y) for y in range(c, d + 1)] for x in range(a, b + 1)], np.int64)
+        if bool((np.diff(table, axis=0) < 0).any() or (np.diff(table, axis=1) < 0).any()):
+            raise UnknownFormError("a function of two values that does not rise with both")
+        of = self.parts[first], self.parts[second]
+        low = table[(of[0].low - a).astype(np.int64), (of[1].low - c).astype(np.int64)].astype(np.float64)
+        high = table[(of[0].high - a).astype(np.int64), (of[1].high - c).astype(np.int64)].astype(np.float64)
+        self.parts.append(Part((first, second), low, high, pair=table, pair_low=(a, c)))
         return len(self.parts) - 1
 
     def needed(self) -> list[int]:

@@ -142,7 +142,7 @@ class Asked:
     ) -> Asked:
         """Read both; raises :class:`InputError`."""
         from netproof.asking.images import Images, chosen
-        from netproof.cli.arguments.samples import read_network
+        from netproof.cli.arguments.networks import read_network
 
         path, widths, runtime = reading
         if every and indices:
@@ -157,6 +157,7 @@ class Asked:
         from netproof.graph.graph import Arithmetic
 
         if self.network.graph.arithmetic is Arithmetic.REAL:
-            problem = f"{self.path} is a float network, whose verdicts have no certificates yet"
-            raise InputError(option, problem, "leave it out")
+            problem = f"{self.path} is a float network, whose certificates are about a property's file"
+            hint = "leave it out, or write the question as VNN-LIB: netproof verify NETWORK PROPERTY --certificate FILE"
+            raise InputError(option, problem, hint)
         check_certifiable(self.network, option)

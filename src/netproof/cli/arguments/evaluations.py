@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +13,27 @@ from numpy.typing import NDArray
 from netproof.errors import FormatError, InputError, QueryError
 
 if TYPE_CHECKING:
-    from netproof.formats.tflite.evaluate import TensorValues
-    from netproof.formats.tflite.read import Deployed
     from netproof.network import Network
 
 Whole = NDArray[np.integer[Any]]
 
+#: inputs in codes to the outputs of the runtime itself
+Installed = Callable[[Whole], Whole]
+
 _IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".ppm", ".pgm")
 #: numbers of a text file, at the most
 _MOST_NUMBERS = 1 << 24
+
+
+class Tensor(Protocol):
+    """What an operator gives: ``values`` ``[batch, ...]``, in the type that they have in the file."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def operator(self) -> str: ...
+    @property
+    def values(self) -> Whole: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,23 +45,21 @@ class Evaluated:
     inputs, outputs : ``[batch, ...]``, in the network's own types
     classes : ``[batch]``, the first largest output, before a final softmax
     layers : of every operator, where the format tells them
-    deployed : the file, where a runtime has it
+    installed : the runtime itself, where a file has one
     """
 
     network: Network
     inputs: Whole
     outputs: Whole
     classes: NDArray[np.int64]
-    layers: tuple[TensorValues, ...] = ()
-    deployed: Deployed | None = field(default=None, repr=False)
+    layers: Sequence[Tensor] = ()
+    installed: Installed | None = field(default=None, repr=False)
 
     def by_installed(self) -> Evaluated:
         """The same by the runtime itself; raises :class:`InputError`."""
-        if self.deployed is None:
+        if self.installed is None:
             raise InputError("--compare", f"{self.network.path} has no runtime of its own", "leave it out")
-        from netproof.formats.tflite.installed import outputs_of_installed
-
-        outputs = outputs_of_installed(self.deployed, self.inputs.astype(np.int8))
+        outputs = self.installed(self.inputs)
         return replace(self, outputs=outputs, classes=outputs.reshape(len(outputs), -1).argmax(1), layers=())
 
 
@@ -109,9 +120,12 @@ def _listed(path: Path, data: bytes) -> Whole:
 
 def evaluated(path: Path, source: Path, runtime: str | None) -> Evaluated:
     """A network of integers on the inputs of a file; raises :class:`InputError`."""
-    from netproof.formats.load import is_tflite
+    from netproof.formats.load import is_onnx, is_tflite
 
-    return _by_runtime(path, source, runtime) if is_tflite(path) else _by_graph(path, source, runtime)
+    if is_tflite(path):
+        return _by_runtime(path, source, runtime)
+    found = _by_rule(path, source, runtime) if is_onnx(path) else None
+    return _by_graph(path, source, runtime) if found is None else found
 
 
 def _by_graph(path: Path, source: Path, runtime: str | None) -> Evaluated:
@@ -123,7 +137,7 @@ def _by_graph(path: Path, source: Path, runtime: str | None) -> Evaluated:
     network = load(path, runtime=runtime)
     if network.graph.arithmetic is not Arithmetic.INTEGER:
         raise InputError(path, "computes with floats, which differ from machine to machine", "run it by onnxruntime")
-    codes = _codes(source, network.input_shape, network)
+    codes = codes_of(source, network.input_shape, network)
     x = torch.from_numpy(codes.reshape(len(codes), -1).astype(np.float64))
     outputs = network.graph.evaluate(x).numpy().astype(np.int64)
     return Evaluated(network, codes, outputs, network.classify(x).numpy())
@@ -131,15 +145,37 @@ def _by_graph(path: Path, source: Path, runtime: str | None) -> Evaluated:
 
 def _by_runtime(path: Path, source: Path, runtime: str | None) -> Evaluated:
     from netproof.formats.tflite.evaluate import evaluate
+    from netproof.formats.tflite.installed import outputs_of_installed
     from netproof.formats.tflite.read import read_deployed
 
     deployed = read_deployed(path, runtime)
-    codes = _codes(source, deployed.input.shape, deployed.network).astype(np.int8)
+    codes = codes_of(source, deployed.input.shape, deployed.network).astype(np.int8)
     found = evaluate(deployed, codes)
-    return Evaluated(deployed.network, codes, found.outputs, found.classes, found.tensors, deployed)
+
+    def installed(inputs: Whole) -> Whole:
+        return outputs_of_installed(deployed, inputs.astype(np.int8))
+
+    return Evaluated(deployed.network, codes, found.outputs, found.classes, found.tensors, installed)
 
 
-def _codes(source: Path, shape: tuple[int, ...], network: Network) -> Whole:
+def _by_rule(path: Path, source: Path, runtime: str | None) -> Evaluated | None:
+    """A quantized ONNX network; None where it is none."""
+    from netproof.formats.onnx.quantized.evaluate import evaluate
+    from netproof.formats.onnx.quantized.installed import outputs_of_installed
+    from netproof.formats.onnx.read import read_deployed
+
+    deployed = read_deployed(path, runtime)
+    if deployed is None:
+        return None
+    network = deployed.network
+    kind = np.uint8 if float(network.lower.min()) == 0 else np.int8
+    codes = codes_of(source, network.input_shape, network).astype(kind)
+    outputs, tensors = evaluate(deployed, codes)
+    classes = outputs.reshape(len(outputs), -1).argmax(1)
+    return Evaluated(network, codes, outputs, classes, tensors, lambda inputs: outputs_of_installed(deployed, inputs))
+
+
+def codes_of(source: Path, shape: tuple[int, ...], network: Network) -> Whole:
     """The inputs in a file as the codes that a network takes, ``[batch, ...]``."""
     sample = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
     inputs = read_inputs(source, 3 if sample[-1:] == (3,) else 1)

@@ -26,7 +26,15 @@ ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Imag
 LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz) or .npy.")]
 Runtime = Annotated[
     str | None,
-    typer.Option("--runtime", metavar="RULE", help="Whose integers a .tflite file stands for (default: tflm)."),
+    typer.Option(
+        "--runtime", metavar="RULE", help="Whose integers a quantized file stands for (default: tflm; onnxruntime)."
+    ),
+]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape", metavar="NAME=1x3x32x32", help="Shape of an ONNX input with dynamic axes; may be repeated."
+    ),
 ]
 Bits = Annotated[
     int | None, typer.Option("--bits", metavar="N", help=f"Width of weights, biases, activations ({_SCHEME}, 6).")
@@ -71,6 +79,20 @@ DataFolder = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of the data (default: $NETPROOF_DATA, then ~/.cache/netproof)."),
 ]
+
+
+def shapes_of(given: list[str] | None) -> dict[str, tuple[int, ...]] | None:
+    """Shapes by the names of inputs; raises :class:`InputError`."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in given or []:
+        name, _, listed = text.rpartition("=")
+        extents = listed.split("x")
+        usable = all(part.isascii() and part.isdigit() and len(part) < 10 and int(part) for part in extents)
+        if not name or not usable or name in shapes:
+            problem = f"'{name}' has two shapes" if name in shapes else f"'{text[:80]}' is no name with a shape"
+            raise InputError("--shape", problem, "give NAME=1x3x32x32")
+        shapes[name] = tuple(map(int, extents))
+    return shapes or None
 
 
 def widths_of(

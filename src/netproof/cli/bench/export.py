@@ -41,13 +41,12 @@ def export(
     """
     from netproof.benchmarks.data import DataFolders
     from netproof.benchmarks.registry import benchmark as find_benchmark
-    from netproof.runs.plan import select
 
     options = encoding_options(without)
     benchmark = find_benchmark(name)
     folders = DataFolders.locate(data)
     benchmark.files(folders)
-    chosen = select(benchmark.instances(folders), only)
+    chosen = benchmark.select(benchmark.instances(folders), only)
     try:
         published = benchmark.published(folders)
     except FormatError:

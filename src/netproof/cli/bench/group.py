@@ -11,6 +11,7 @@ from netproof.cli.arguments import options as o
 from netproof.cli.arguments.groups import command_group
 from netproof.cli.bench.export import export
 from netproof.cli.bench.generate import generate
+from netproof.cli.bench.radius import radius, show_radii
 from netproof.cli.bench.scale import scale
 from netproof.cli.bench.table import table
 from netproof.cli.bench.watch import watch
@@ -27,12 +28,19 @@ if TYPE_CHECKING:
 app = command_group("Run published benchmarks, export them, and make new ones.")
 app.command()(export)
 app.command()(generate)
+app.command()(radius)
 app.command()(scale)
 app.command()(table)
 app.command()(watch)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The benchmark (see 'netproof bench list'), or vnncomp:DIR.")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", metavar="ADDRESS", help="Let the workers of a Dask scheduler answer: dask://HOST:PORT."
+    ),
+]
 Only = Annotated[
     str | None,
     typer.Option("--only", metavar="PATTERN", help="Only instances whose name has this part or matches this glob."),
@@ -94,6 +102,7 @@ def run(
     *,
     data: o.DataFolder = None,
     jobs: Jobs = 1,
+    scheduler: Scheduler = None,
     timeout: o.Timeout = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
@@ -115,13 +124,15 @@ def run(
     from netproof.cli.terminal.stop import stoppable
 
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device)
+    if scheduler is not None and jobs != 1:
+        raise InputError("--jobs", "--scheduler has workers of its own", "leave --jobs out")
     benchmark = find_benchmark(name)
     folders = DataFolders.locate(data)
     folder = out or Path("results") / Path(benchmark.name).name
     benchmark.check(folders)  # first things first: without its files there is no run
     published = _published(benchmark, folders)
     recorded = 0
-    written = []
+    written: list[Certified] = []
 
     def standing() -> str:
         return f": {recorded} more instances are on record in {folder}; run the same command again to go on"
@@ -138,7 +149,9 @@ def run(
         certifying = None
         if certificates is not None or check:
             certifying = Certifying((certificates or folder / "certificates").absolute(), check)
-        events = run_benchmark(Job(benchmark, folders, settings, certifying), folder, jobs=jobs, only=only)
+        events = run_benchmark(
+            Job(benchmark, folders, settings, certifying), folder, jobs=jobs, only=only, scheduler=scheduler
+        )
         start = next(events)
         assert isinstance(start, Start)
         before = start.chosen - start.pending
@@ -154,8 +167,7 @@ def run(
                     assert isinstance(event, RunStep)
                     count(event.row.verdict)
                     recorded += 1
-                    if event.certified is not None:
-                        written.append(event.certified)
+                    written += event.certified
         events.close()
     if certifying is not None:
         typer.echo(_certified(written, certifying), err=True)
@@ -191,10 +203,15 @@ def show(folder: RunFolderPath, data: o.DataFolder = None, as_json: o.Json = Fal
     It has the form the benchmark's authors use, theirs beside ours. Exits with 1 where a verdict contradicts the published one or an instance failed.
     """
     from netproof.benchmarks.data import DataFolders
+    from netproof.benchmarks.image_radii import is_of_radii
     from netproof.benchmarks.registry import benchmark as find_benchmark
     from netproof.runs.record import RunRecord
 
-    benchmark = find_benchmark(RunRecord.read(folder).benchmark)
+    recorded = RunRecord.read(folder).benchmark
+    if is_of_radii(recorded):
+        show_radii(folder, as_json=as_json)
+        return
+    benchmark = find_benchmark(recorded)
     folders = DataFolders.locate(data)
     published = _published(benchmark, folders)
     _present(benchmark, folders, folder, published, as_json=as_json, whole=True)

@@ -47,15 +47,20 @@ def _standing(folder: Path) -> str:
     """One line: the tally, the pace, and the latest instances."""
     from collections import Counter
 
+    from netproof.benchmarks.image_radii import is_of_radii
     from netproof.report.text import seconds_text
+    from netproof.runs.radii.rows import RadiusRow
     from netproof.runs.record import RunRecord
-    from netproof.runs.table import FILE, read_table
+    from netproof.runs.rows import Recorded, Row
+    from netproof.runs.table import FILE, read_rows
 
-    rows = list(read_table(folder / FILE).rows.values())
-    listed = len(RunRecord.read(folder).instances)
+    record = RunRecord.read(folder)
+    kind: type[Recorded] = RadiusRow if is_of_radii(record.benchmark) else Row
+    rows = list(read_rows(folder / FILE, kind).rows.values())
+    listed = len(record.instances)
     tally = ", ".join(f"{count} {verdict}" for verdict, count in sorted(Counter(row.verdict for row in rows).items()))
     total = f" of {listed}" if listed else ""
-    latest = "; ".join(f"{row.instance} {row.verdict} in {seconds_text(row.seconds)}" for row in rows[-_SHOWN:])
+    latest = "; ".join(f"{row.name} {row.verdict} in {seconds_text(row.seconds)}" for row in rows[-_SHOWN:])
     spent = seconds_text(sum(row.seconds for row in rows))
     said = f"{len(rows)}{total} answered ({tally or 'none yet'}), {spent} of search"
     return f"{said}; latest: {latest}" if latest else said

@@ -35,7 +35,7 @@ def answer_all(
     Raises :class:`InputError` as a run of a benchmark does.
     """
     from netproof.asking.benchmark import ImageQuestions
-    from netproof.cli.arguments.samples import network_document
+    from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import print_json
     from netproof.cli.terminal.stop import stoppable
     from netproof.graph.graph import Arithmetic
@@ -92,6 +92,7 @@ def answer_all(
 def _rows(benchmark: ImageQuestions, asked: Asked, settings: Settings, jobs: int, out: Path | None) -> Iterator[Row]:
     from netproof.benchmarks.data import DataFolders
     from netproof.runs.job import Job
+    from netproof.runs.rows import Row
 
     job = Job(benchmark, DataFolders(()), settings)
     if out is not None:
@@ -106,7 +107,7 @@ def _rows(benchmark: ImageQuestions, asked: Asked, settings: Settings, jobs: int
         done = {name: row for name, row in before.items() if name in names}
         new = set()
         for event in events:
-            assert isinstance(event, RunStep)
+            assert isinstance(event, RunStep) and isinstance(event.row, Row)
             new.add(event.row.instance)
             yield event.row
         yield from (row for name, row in done.items() if name not in new)
@@ -120,4 +121,5 @@ def _rows(benchmark: ImageQuestions, asked: Asked, settings: Settings, jobs: int
     else:
         outcomes = solve_in_workers(job, instances, jobs)
     for outcome in outcomes:
+        assert isinstance(outcome.row, Row)
         yield outcome.row

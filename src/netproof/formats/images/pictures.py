@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
+from netproof.formats.images.archives.cifar import read_cifar
+from netproof.formats.images.archives.tiny_imagenet import read_tiny_imagenet
 from netproof.formats.images.arrays import archived, numbers, read_whole_numbers
-from netproof.formats.images.cifar import read_cifar
 from netproof.formats.images.decode import decode_image
 from netproof.formats.images.digits import NAME as DIGITS
 from netproof.formats.images.digits import read_digits
@@ -24,7 +25,6 @@ from netproof.formats.images.folder import SUFFIXES, read_image_folder
 from netproof.formats.images.idx import read_idx, read_labels
 from netproof.formats.images.set import ImageSet, crop_window
 from netproof.formats.images.sources import SPLITS
-from netproof.formats.images.tiny_imagenet import read_tiny_imagenet
 
 #: names of arrays in a ``.npz`` file, the first that is there
 _IMAGES = ("images", "inputs", "x_test", "x", "X", "data")
@@ -100,9 +100,9 @@ def read_pictures(
         if not len(found):
             raise InputError(found.source, "holds no images", "give others")
         numbered = path.is_dir() and all(name.isascii() and name.isdigit() for name in found.classes)
-        own = np.array([int(name) for name in found.classes])[found.labels] if numbered else found.labels
+        classes = np.array([int(name) for name in found.classes] if numbered else range(len(found.classes)), np.int64)
         count = len(found.classes) if path.is_dir() and not numbered else None
-        return Pictures(_in(channels, found.images), own, "chw", found.source, count)
+        return Pictures(_in(channels, found.images), classes[found.labels], "chw", found.source, count)
     values, own, axes = _unlabelled(path, channels)
     if not len(values):
         raise InputError(path, "holds no images", "give a file with at least one")

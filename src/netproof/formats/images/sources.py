@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from netproof.errors import FormatError, InputError
-from netproof.formats.images.cifar import read_cifar
+from netproof.formats.images.archives.cifar import read_cifar
+from netproof.formats.images.archives.tiny_imagenet import read_tiny_imagenet
 from netproof.formats.images.digits import NAME as DIGITS
 from netproof.formats.images.digits import read_digits
 from netproof.formats.images.folder import read_image_folder
 from netproof.formats.images.idx import read_images, read_labels
 from netproof.formats.images.set import ImageSet
-from netproof.formats.images.tiny_imagenet import read_tiny_imagenet
 
 #: how the two parts of a data set can be called
 SPLITS = ("train", "test")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, Constant, NodeError, Shape, Translate, Value, Variable, finite, tensor_of
+from netproof.formats.onnx.nodes.products import product, reciprocal
+from netproof.formats.onnx.quantized.operands import constant
 from netproof.formats.onnx.shapes import expanded
 from netproof.graph.rounding import gamma, is_power_of_two, rounded_up, safe_factor
 from netproof.operators.affine.batch_norm import BatchNorm
@@ -63,9 +66,11 @@ def add(call: Call, left: Value, right: Value, sign: int = 1, part: str = "") ->
     """``left + right``, or ``left - right`` with sign -1, broadcast."""
     shape = np.broadcast_shapes(left.shape, right.shape)
     if isinstance(left, Variable) and isinstance(right, Constant):
-        return _scaled(call, left, 1.0, sign * finite(right.array, "a constant operand"), shape, 0, part)
+        shift = sign * finite(right.array, "a constant operand")
+        return _noted(call, left, _scaled(call, left, 1.0, shift, shape, 0, part), 1, shift)
     if isinstance(left, Constant) and isinstance(right, Variable):
-        return _scaled(call, right, float(sign), finite(left.array, "a constant operand"), shape, 0, part)
+        shift = finite(left.array, "a constant operand")
+        return _noted(call, right, _scaled(call, right, float(sign), shift, shape, 0, part), sign, shift)
     if isinstance(left, Variable) and isinstance(right, Variable):
         wide = [expanded(call, v, shape, f"expanded{i}") for i, v in enumerate((left, right))]
         nodes = tuple(v.node for v in wide if isinstance(v, Variable))
@@ -74,14 +79,40 @@ def add(call: Call, left: Value, right: Value, sign: int = 1, part: str = "") ->
     return folded(call, np.add if sign > 0 else np.subtract, left.array, right.array)
 
 
-def folded(call: Call, function: np.ufunc, left: NDArray[Any], right: NDArray[Any]) -> Constant:
-    """A function of two constants of one type, and only where the result is exact in that type.
+def _noted(
+    call: Call,
+    value: Variable,
+    result: Variable,
+    factor: NDArray[np.float64] | int,
+    shift: NDArray[np.float64] | int,
+    *,
+    divided: bool = False,
+) -> Variable:
+    """The result, with its formula noted where one number scales a value and one is added."""
+    numbers = [np.asarray(part) for part in (factor, shift)]
+    if result.shape == value.shape and all(part.size == 1 for part in numbers):
+        scale, added = (Fraction(float(part.reshape(()))) for part in numbers)
+        call.translation.formulas.scaled(value.node, result.node, 1 / scale if divided else scale, added)
+    return result
 
-    Of floats the claim is about the file's numbers, which a runtime rounds; integers it wraps around. (Integers of fewer
-    than 64 bits are checked where all results are.)
+
+def folded(call: Call, function: np.ufunc, left: NDArray[Any], right: NDArray[Any]) -> Value:
+    """A function of two constants of one type, which is a constant where the result is exact in that type.
+
+    Of floats the claim is about the file's numbers, which a runtime rounds: a result that is no float becomes a part of
+    the graph (:meth:`Call.lifted`). Integers a runtime wraps around, so these have to be exact. (Integers of fewer than 64 bits
+    are checked where all results are.)
     """
     if left.dtype == np.float64:
-        return Constant(exactly(call, function, left, right, call.kind(0)))
+        exact = exactly(call, function, left, right, call.kind(0))
+        if exact is not None:
+            return Constant(exact)
+        if function is np.divide:
+            return _quotient(call, call.lifted(Constant(left)), right)
+        value = call.lifted(Constant(left))
+        if function is np.multiply:
+            return _scaled(call, value, right, 0.0, np.broadcast_shapes(left.shape, right.shape), 0)
+        return add(call, value, Constant(right), 1 if function is np.add else -1)
     call.make(np.broadcast_shapes(left.shape, right.shape))
     ends = largest(left), largest(right)
     if (ends[0] * ends[1] if function is np.multiply else sum(ends)) >= 2**63:
@@ -98,8 +129,8 @@ def largest(array: NDArray[Any]) -> int:
 
 def exactly(
     call: Call, function: np.ufunc, left: NDArray[Any], right: NDArray[Any], kind: int = 11
-) -> NDArray[np.float64]:
-    """A sum, difference, product or quotient of finite floats that neither float64 nor the type ``kind`` rounds."""
+) -> NDArray[np.float64] | None:
+    """A sum, difference, product or quotient of finite floats; None where float64 or the type ``kind`` rounds it."""
     shape = np.broadcast_shapes(left.shape, right.shape)
     call.make(shape)
     call.translation.allocate(4 * math.prod(shape))
@@ -115,9 +146,12 @@ def exactly(
             exact = _is_product(a, z, b)
         narrow = _NARROW.get(kind)
         exact &= True if narrow is None else z.astype(narrow).astype(np.float64) == z
-    if not bool(exact.all()):
-        raise NodeError("float constants are combined, which rounds them", "fold constants before export")
-    return z
+    with np.errstate(over="ignore"):
+        if narrow is not None and not bool(np.isfinite(z.astype(narrow)).all()):
+            raise NodeError(
+                "float constants are combined beyond the largest number of their type", "repair the network"
+            )
+    return z if bool(exact.all()) else None
 
 
 def _is_product(z: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -168,16 +202,18 @@ def _mul(call: Call) -> Value:
         return folded(call, np.multiply, left.array, right.array)
     if isinstance(left, Constant):
         left, right = right, left
-    if not isinstance(right, Constant):
-        raise NodeError("two values that depend on the input are multiplied")
+    if isinstance(left, Variable) and isinstance(right, Variable):
+        return product(call, left, right)
+    assert isinstance(left, Variable) and isinstance(right, Constant)
     shape = np.broadcast_shapes(left.shape, right.shape)
-    return _scaled(call, left, finite(right.array, "a constant operand"), 0.0, shape, 0)
+    factor = finite(right.array, "a constant operand")
+    return _noted(call, left, _scaled(call, left, factor, 0.0, shape, 0), factor, 0)
 
 
 def _div(call: Call) -> Value:
     left, right = call.operand(0), call.operand(1)
     if isinstance(right, Variable):
-        raise NodeError("something is divided by a value that depends on the input")
+        return _over_value(call, left, right)
     if bool((right.array == 0).any()):
         raise NodeError("a division by 0", "repair the network")
     if isinstance(left, Constant):
@@ -188,13 +224,37 @@ def _div(call: Call) -> Value:
             quotient = np.abs(left.array) // np.abs(right.array)
             return Constant(np.sign(left.array) * np.sign(right.array) * quotient)
         return folded(call, np.divide, left.array, right.array)
+    return _quotient(call, left, right.array)
+
+
+def _over_value(call: Call, left: Value, right: Variable) -> Variable:
+    """A quotient of anything by a value."""
+    if isinstance(left, Variable) and left == right:
+        raise NodeError("a value is divided by itself", "repair the network")
+    inverse = reciprocal(call, right, "reciprocal")
+    if isinstance(left, Variable):
+        return product(call, left, inverse)
     shape = np.broadcast_shapes(left.shape, right.shape)
+    return _scaled(call, inverse, finite(left.array, "a constant operand"), 0.0, shape, 0)
+
+
+def _quotient(call: Call, left: Variable, array: NDArray[Any]) -> Variable:
+    """A value divided by constants that are not 0."""
+    shape = np.broadcast_shapes(left.shape, array.shape)
     # One rounding, in the reciprocal; none for powers of two.
-    divisor = finite(right.array, "a constant operand")
+    divisor = finite(array, "a constant operand")
     if not safe_factor(tensor_of(divisor)):
         raise NodeError("a divisor is too large or too small", "repair the network")
-    reciprocal = 1 / divisor
-    return _scaled(call, left, reciprocal, 0.0, shape, 1)
+    return _noted(call, left, _scaled(call, left, 1 / divisor, 0.0, shape, 1), divisor, 0, divided=True)
+
+
+def _dequantize(call: Call) -> Value:
+    """A constant of integers as the float32 numbers that ``DequantizeLinear`` makes of it, each one product."""
+    if isinstance(call.operand(0), Variable):
+        raise NodeError("a value of the input is dequantized in a network of floats", "quantize its input as well")
+    if call.integer("block_size", 0):
+        raise NodeError("scales of blocks", "quantize weights per tensor or per channel")
+    return Constant(constant(call, 0, 1, 2, call.integer("axis", 1)).array)
 
 
 def _batch_normalization(call: Call) -> Value:
@@ -255,17 +315,12 @@ def _mod(call: Call) -> Value | tuple[Value, ...]:
 
 OPERATORS: dict[str, Translate] = {
     "Add": _add,
-    "And": _of_constants(np.logical_and, 2),
     "BatchNormalization": _batch_normalization,
+    "DequantizeLinear": _dequantize,
     "Div": _div,
-    "Equal": _of_constants(np.equal, 2),
-    "Greater": _of_constants(np.greater, 2),
-    "Less": _of_constants(np.less, 2),
     "Mod": _mod,
     "Mul": _mul,
     "Neg": _neg,
-    "Not": _of_constants(np.logical_not, 1),
     "Sub": _sub,
     "Sum": _sum,
-    "Where": _of_constants(np.where, 3),
 }

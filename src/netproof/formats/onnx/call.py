@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from netproof.formats.ledger import MOST_AXES, Ledger
 from netproof.formats.onnx.container.external import Surroundings
 from netproof.formats.onnx.container.text import printable
+from netproof.formats.onnx.nodes.formulas import Formulas
 from netproof.formats.onnx.tensors import read_tensor
-from netproof.graph.graph import GraphBuilder
+from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.operators.affine.batch_norm import BatchNorm
 from netproof.operators.affine.select import Select
 from netproof.operators.base import Affine, Operator
@@ -83,6 +84,9 @@ class Translation:
     notes, order_only : see :class:`netproof.network.Network`
     made_by : the ONNX operator that gave each operator of the graph, by the ``id`` of the latter
     rounded : operators whose numbers are rounded, by what they were made of
+    formulas : what is known of nodes that are functions of one other
+    left_out : what was left out at the end, as a graph of its own
+    lifted, branches : how many constants have become nodes of the graph, and branches of nodes If were translated
     """
 
     path: Path
@@ -94,6 +98,10 @@ class Translation:
     order_only: bool = False
     made_by: dict[int, str] = field(default_factory=dict)
     rounded: dict[Hashable, Operator] = field(default_factory=dict)
+    formulas: Formulas = field(default_factory=Formulas)
+    lifted: int = 0
+    branches: int = 0
+    left_out: Graph | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -123,7 +131,8 @@ class Call:
     def __init__(
         self, translation: Translation, node: onnx.NodeProto, name: str, operands: list[Value | None], final: bool
     ) -> None:
-        self._inputs = node.input
+        #: of the operands
+        self.names = node.input
         self.translation = translation
         self.name = name
         self.operator = node.op_type
@@ -140,7 +149,7 @@ class Call:
 
     def kind(self, number: int) -> int:
         """The type of an operand, as ONNX numbers types; 0 where it is not known."""
-        name = self._inputs[number] if number < len(self._inputs) else ""
+        name = self.names[number] if number < len(self.names) else ""
         return self.translation.types.get(name, 0)
 
     def operand(self, number: int) -> Value:
@@ -155,11 +164,25 @@ class Call:
         return self.operands[number] if number < len(self.operands) else None
 
     def variable(self, number: int) -> Variable:
-        """An operand that depends on the input."""
+        """An operand that depends on the input, or constant floats as such a value."""
         value = self.operand(number)
-        if isinstance(value, Constant):
-            raise NodeError(f"operand {number} is a constant", "fold constants before export")
-        return value
+        return self.lifted(value, f"operand {number}") if isinstance(value, Constant) else value
+
+    def lifted(self, constant: Constant, what: str = "a constant") -> Variable:
+        """Constant floats as a node that no input reaches.
+
+        What is computed of constants alone is rounded by a runtime, and by every other evaluation differently. As a part
+        of the graph it is a number of the real numbers that bounds account for like for any other.
+        """
+        if self.translation.builder.arithmetic is not Arithmetic.REAL:
+            raise NodeError(f"{what} is a constant", "fold constants before export")
+        array = finite(constant.array, what)
+        self.make(array.shape)
+        index = torch.full((array.size,), -1, dtype=torch.int64)
+        source = self.translation.builder
+        operator = Select(index, source.size(source.input), array.shape, tensor_of(array).reshape(-1))
+        self.translation.lifted += 1
+        return self.add(operator, (source.input,), array.shape, f"constant{self.translation.lifted}")
 
     def constant(self, number: int) -> NDArray[Any]:
         """An operand that is known."""

@@ -9,8 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.onnx.arithmetic import add, exactly, largest
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, normalized, tensor_of
+from netproof.formats.onnx.arithmetic import add, exactly, largest, scaled
+from netproof.formats.onnx.call import (
+    Call,
+    Constant,
+    NodeError,
+    Translate,
+    Value,
+    Variable,
+    finite,
+    normalized,
+    tensor_of,
+)
+from netproof.formats.onnx.nodes.products import matrix_product
 from netproof.formats.onnx.shapes import expanded
 from netproof.formats.onnx.windows import Padding, padding_of
 from netproof.graph.rounding import is_power_of_two
@@ -21,16 +32,29 @@ from netproof.operators.affine.transposed_convolution import TransposedConvoluti
 
 
 def _matmul(call: Call) -> Value:
-    left, right = call.operand(0), call.operand(1)
-    if isinstance(left, Variable) and isinstance(right, Variable):
-        raise NodeError("two values that depend on the input are multiplied")
+    return multiplied_matrices(call, call.operand(0), call.operand(1))
+
+
+def multiplied_matrices(call: Call, left: Value, right: Value) -> Value:
+    """``left @ right`` as NumPy understands it, of constants, values, or one of each."""
     if isinstance(left, Constant) and isinstance(right, Constant):
-        raise NodeError("float constants are multiplied, which rounds them", "fold constants before export")
+        left = call.lifted(left)
+    if isinstance(left, Variable) and isinstance(right, Variable):
+        formulas = call.translation.formulas
+        if (
+            formulas.of_the_reals
+            and len(right.shape) > 1
+            and left.shape
+            and formulas.shares.get(left.node) == left.shape[-1]
+        ):
+            return _weighted_mean(call, left, right)
+        return matrix_product(call, left, right)
     if isinstance(left, Variable):
-        return _product(call, left, call.numbers(1))
-    assert isinstance(right, Variable)
+        assert isinstance(right, Constant)
+        return _product(call, left, finite(right.array, "operand 1"))
+    assert isinstance(left, Constant) and isinstance(right, Variable)
     # W x = (x' W')', and a vector is the column it is multiplied as.
-    weight = call.numbers(0)
+    weight = finite(left.array, "operand 0")
     vector, row = len(right.shape) == 1, weight.ndim == 1
     if not weight.ndim or not right.shape:
         raise NodeError("a matrix product with a scalar", "export the network again")
@@ -45,6 +69,21 @@ def _matmul(call: Call) -> Value:
     if row:
         del shape[-1 if vector else -2]
     return call.reshaped(result, tuple(shape))
+
+
+def _weighted_mean(call: Call, shares: Variable, right: Variable) -> Value:
+    """``shares @ right`` of rows that add up to 1, as the mean of ``right`` and what is different from it.
+
+    The same for any number in place of the mean. But what all rows of ``right`` have in common is not multiplied by shares
+    that vary one by one, for all that a bound knows, so that it does not vary at all.
+    """
+    rank = len(right.shape)
+    shape = (*right.shape[:-2], 1, right.shape[-1])
+    mean = reduced(call, right, [rank - 2], shape, mean=True, part="mean")
+    centred = add(call, right, mean, -1, "centred")
+    assert isinstance(centred, Variable)
+    product = matrix_product(call, shares, centred, "weighted")
+    return add(call, product, mean)
 
 
 def _product(call: Call, left: Variable, weight: NDArray[np.float64], roundings: int = 0, part: str = "") -> Variable:
@@ -103,8 +142,14 @@ def _gemm(call: Call) -> Value:
         turned = transposed(right, True, "turned")
         assert isinstance(turned, Variable)
         product = transposed(_product(call, turned, _times(call, alpha, left.array).T, part=part), True, "back")
+    elif isinstance(left, Constant) and isinstance(right, Constant):
+        product = _product(call, call.lifted(left), _times(call, alpha, right.array), part=part)
+    elif isinstance(left, Variable) and isinstance(right, Variable):
+        product = matrix_product(call, left, right)
+        if alpha != 1:
+            product = scaled(call, product, alpha, 0.0, f"{part}/alpha" if part else "alpha")
     else:
-        raise NodeError("a product of two constants, or of two values that depend on the input")
+        raise NodeError("operands that are no floats", "export the network again")
     if bias is None or beta == 0:
         return product
     if isinstance(bias, Constant):
@@ -123,7 +168,10 @@ def _times(call: Call, factor: float, array: NDArray[Any]) -> NDArray[np.float64
     call.make(array.shape)
     if bool((array.astype(np.float32) == array).all()) and np.float32(factor) == factor:
         return array * factor
-    return exactly(call, np.multiply, array, np.array(factor))
+    exact = exactly(call, np.multiply, array, np.array(factor))
+    if exact is None:
+        raise NodeError("float constants are combined, which rounds them", "fold constants before export")
+    return exact
 
 
 def _conv(call: Call) -> Value:
@@ -244,21 +292,49 @@ def _reduce(mean: bool, since: int) -> Translate:
         kept = call.flag("keepdims", default=True)
         shape = tuple((1 if a in axes else e) for a, e in enumerate(value.shape) if kept or a not in axes)
         if isinstance(value, Constant):
-            if value.array.dtype == np.float64 or mean:
-                raise NodeError("float constants are added, which rounds them", "fold constants before export")
+            if value.array.dtype == np.float64:
+                return reduced(call, call.lifted(value), axes, shape, mean=mean)
+            if mean:
+                raise NodeError("a mean of integers, which are rounded", "fold constants before export")
             array = value.array.astype(np.int64)
             if array.size and largest(array) * array.size >= 2**63:
                 raise NodeError("integers are added beyond 64 bits", "fold constants before export")
             return Constant(array.sum(tuple(axes)).reshape(shape))
-        return _reduced(call, value, axes, shape, mean)
+        return reduced(call, value, axes, shape, mean=mean)
 
     return translate
 
 
-def _reduced(call: Call, value: Variable, axes: list[int], shape: tuple[int, ...], mean: bool) -> Variable:
+def along_axis(
+    call: Call,
+    value: Variable,
+    axis: int,
+    weight: NDArray[np.float64],
+    roundings: int,
+    part: str = "",
+    *,
+    interpolates: bool = False,
+) -> Variable:
+    """A matrix ``[before, after]`` applied along one axis; ``interpolates`` says whether a runtime works it out itself."""
+    prefix = f"{part}/" if part else ""
+    moved = call.rearrange(value, lambda array: np.moveaxis(array, axis, -1), f"{prefix}moved")
+    assert isinstance(moved, Variable)
+    rows, shape = moved.size // weight.shape[0], (*moved.shape[:-1], weight.shape[1])
+    call.make(shape)
+    call.translation.allocate(weight.size)
+    operator = BlockLinear(tensor_of(weight.T)[None], rows, shape, roundings, interpolates)
+    product = call.add(operator, (moved.node,), shape, f"{prefix}product")
+    back = call.rearrange(product, lambda array: np.moveaxis(array, -1, axis), part)
+    assert isinstance(back, Variable)
+    return back
+
+
+def reduced(
+    call: Call, value: Variable, axes: list[int], shape: tuple[int, ...], *, mean: bool, part: str = ""
+) -> Variable:
     """Sum or mean over axes: one row of equal numbers applied to every block."""
     rest = [axis for axis in range(len(value.shape)) if axis not in axes]
-    moved = call.rearrange(value, lambda array: array.transpose([*rest, *axes]), "moved")
+    moved = call.rearrange(value, lambda array: array.transpose([*rest, *axes]), f"{part}/moved" if part else "moved")
     assert isinstance(moved, Variable)
     count = math.prod(value.shape[axis] for axis in axes)
     if not count or not value.size:
@@ -267,7 +343,7 @@ def _reduced(call: Call, value: Variable, axes: list[int], shape: tuple[int, ...
     roundings = 0 if is_power_of_two(weight) else 1
     rows = value.size // count
     operator = _linear(weight, roundings) if rows == 1 else BlockLinear(weight[None], rows, shape, roundings)
-    return call.add(operator, (moved.node,), shape)
+    return call.add(operator, (moved.node,), shape, part)
 
 
 def _global_average_pool(call: Call) -> Value:
@@ -275,7 +351,7 @@ def _global_average_pool(call: Call) -> Value:
     if len(value.shape) < 3:
         raise NodeError(f"{value.shape} has no axes to average over", "export the network again")
     axes = normalized(list(range(2, len(value.shape))), len(value.shape))
-    return _reduced(call, value, axes, (*value.shape[:2], *[1] * len(axes)), mean=True)
+    return reduced(call, value, axes, (*value.shape[:2], *[1] * len(axes)), mean=True)
 
 
 OPERATORS: dict[str, Translate] = {

@@ -6,32 +6,41 @@ appends operators to the graph. What only gives a value another shape appends no
 
 from __future__ import annotations
 
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from netproof.errors import FormatError
+from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.onnx import activations as onnx_activations
-from netproof.formats.onnx import arithmetic as onnx_arithmetic
-from netproof.formats.onnx import linear as onnx_linear
-from netproof.formats.onnx import shapes as onnx_shapes
-from netproof.formats.onnx import windows as onnx_windows
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Translation, Value, Variable
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings, embedded, locations
-from netproof.formats.onnx.container.file import OnnxFile, parse_onnx
+from netproof.formats.onnx.container.file import Given, OnnxFile, model_of, parse_onnx
+from netproof.formats.onnx.container.inner import check_branch
 from netproof.formats.onnx.container.text import printable
-from netproof.formats.onnx.forms import STANDARD, form_of
+from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
+from netproof.formats.onnx.nodes.table import OPERATORS
+from netproof.formats.onnx.nodes.wholes import as_numbers
+from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
+from netproof.formats.onnx.quantized.deployed import Deployed
+from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
+from netproof.formats.onnx.several import as_network, check_shapes, is_several, wanted_outputs
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
+from netproof.formats.onnx.types import check_types
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.simplify import simplify
 from netproof.network import Network
+from netproof.operators.affine.concatenate import Concatenate
+from netproof.operators.affine.select import Select
 
 if TYPE_CHECKING:
     import onnx
@@ -39,42 +48,68 @@ if TYPE_CHECKING:
 #: operators that hand on all of their operand's values in the same order
 _RENAMING = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
-#: operators of ONNX that are known, by name
-OPERATORS: dict[str, Translate] = {
-    **onnx_activations.OPERATORS,
-    **onnx_arithmetic.OPERATORS,
-    **onnx_linear.OPERATORS,
-    **onnx_shapes.OPERATORS,
-    **onnx_windows.OPERATORS,
-}
+#: branches of nodes If that are translated
+_MOST_BRANCHES = 256
+#: operators that are networks of their own, step by step
+_UNROLLED = ("GRU", "LSTM", "Loop", "RNN", "Scan")
 
 
-def read_onnx(path: str | Path, *, simplified: bool = True) -> Network:
+def read_onnx(
+    path: str | Path,
+    *,
+    simplified: bool = True,
+    runtime: str | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Network:
     """Read a network: of float32 (or float64) numbers, whose claims are about the real numbers, or, where its input
     is one of integers, of integers, whose claims are about these (:mod:`netproof.formats.onnx.integer`).
 
     Parameters
     ----------
-    path : an ONNX model of opset 8 to 21 with one input and one output
+    path : an ONNX model of opset 7 to 28. Several inputs, or several outputs of floats, are numbered one after the other
     simplified : merge neighbouring affine operators (:func:`netproof.graph.passes.simplify.simplify`)
+    runtime : by whose rule a quantized network is read (:mod:`netproof.formats.onnx.quantized.read`)
+    shapes : of inputs with dynamic axes, by name; without one the first axis is the batch, of 1, and no other may be open
 
     Raises
     ------
     FormatError : a file that is missing, damaged or foreign; an unknown operator or an unknown use of a known one;
-        dynamic shapes other than the batch; NaN or infinite weights; more than can be handled
+        dynamic axes, and a shape that does not fit; NaN or infinite weights; more than can be handled
+    InputError : a runtime of no known name, or for a network that is not quantized
     """
     path = Path(path)
     data = read_bytes(path, "network file")
-    return network_of(path, data, simplified=simplified, packed=path.stat().st_size)
+    packed = path.stat().st_size
+    return network_of(path, data, simplified=simplified, packed=packed, runtime=runtime, shapes=shapes)
 
 
-def network_of(path: Path, data: bytes, *, simplified: bool = True, packed: int | None = None) -> Network:
+def network_of(
+    path: Path,
+    data: bytes,
+    *,
+    simplified: bool = True,
+    packed: int | None = None,
+    runtime: str | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Network:
     """The network in the bytes of an ONNX model; ``path`` is where they came from, in a file of ``packed`` bytes.
 
     See :func:`read_onnx`.
     """
+    model = model_of(path, data)
+    check_shapes(path, model, shapes or {})
+    if is_several(model):
+        _no_runtime(path, runtime)
+        numbers, others = wanted_outputs(path, model)
+        return as_network(path, values_of(path, data, numbers, shapes, packed), others)
+    del model
     around = Surroundings(path, Ledger(len(data) if packed is None else packed))
-    files = parse_onnx(path, data, around.ledger, integers=True)
+    files = parse_onnx(path, data, around.ledger, integers=True, shapes=shapes)
+    if is_quantized(files):
+        return read_quantized(path, data, files, around, runtime).network
+    if is_qonnx(files):
+        return read_qonnx(path, data, files, around, runtime)
+    _no_runtime(path, runtime)
     if files[0].integer:
         network = read_integer_onnx(path, data, files, around)
         files[0].check_output(path)
@@ -100,7 +135,23 @@ def network_of(path: Path, data: bytes, *, simplified: bool = True, packed: int 
         notes=tuple(translation.notes),
         order_only=translation.order_only,
         content=content,
+        left_out=translation.left_out,
     )
+
+
+def read_deployed(path: Path, runtime: str | None = None) -> Deployed | None:
+    """A quantized network with all of its values, None where it is no quantized one; raises as :func:`read_onnx`."""
+    data = read_bytes(path, "network file")
+    if is_several(model_of(path, data)):
+        return None
+    around = Surroundings(path, Ledger(path.stat().st_size))
+    files = parse_onnx(path, data, around.ledger, integers=True)
+    return read_quantized(path, data, files, around, runtime) if is_quantized(files) else None
+
+
+def _no_runtime(path: Path, runtime: str | None) -> None:
+    if runtime is not None:
+        raise InputError("runtime", f"none is known for {path}, which is not quantized", "leave it out")
 
 
 def unsimplified_graph(path: Path, data: bytes) -> tuple[Graph, tuple[str, ...]]:
@@ -120,39 +171,195 @@ def _agreed(path: Path, files: list[OnnxFile], around: Surroundings) -> tuple[Tr
     for other in files[:-1]:
         again, second = _graph_of(path, other, around)
         if not same_graph(graph, second) or again.order_only != translation.order_only:
-            raise FormatError(
-                path,
-                f"states opsets {', '.join(str(file.opset) for file in files)}, by which its nodes mean different things",
-                "export it for one",
-            )
+            raise _ambiguous(path, files)
     return translation, graph
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Values of a model that were asked for by name, as one graph.
+
+    Attributes
+    ----------
+    graph : its input has the model's inputs one after the other, flattened; its output the values asked for, likewise
+    inputs : what the model takes, in the order of the file
+    results : what was asked for, in the order of the question
+    sha256, content, notes : as a :class:`netproof.network.Network` has them
+    """
+
+    graph: Graph
+    inputs: tuple[Given, ...]
+    results: tuple[Given, ...]
+    sha256: str
+    content: bytes
+    notes: tuple[str, ...]
+
+
+def values_of(
+    path: Path,
+    data: bytes,
+    names: Sequence[str],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    packed: int | None = None,
+) -> Values:
+    """Values inside a model of float32 or float64 numbers, with any number of inputs and outputs.
+
+    A softmax is no special case here: nothing is left out of the graph, which is not simplified either.
+
+    Raises
+    ------
+    FormatError : as :func:`read_onnx`; a name that no value has
+    """
+    around = Surroundings(path, Ledger(len(data) if packed is None else packed))
+    files = parse_onnx(path, data, around.ledger, wanted=names, shapes=shapes)
+    translation, graph, found = _values_graph(path, files[-1], around)
+    for other in files[:-1]:
+        if not same_graph(graph, _values_graph(path, other, around)[1]):
+            raise _ambiguous(path, files)
+    files[0].check_output(path)
+    _check_finite(path, graph)
+    tensors = files[0].tensors
+    try:
+        content = embedded(path, data, around) if locations(tensors) else data
+    except ExhaustedError as no:
+        raise FormatError(path, f"its external data: {no.problem}", no.hint) from None
+    types = files[-1].types
+    results = tuple(Given(name, shape, types.get(name, 0)) for name, shape in zip(names, found, strict=True))
+    return Values(graph, files[0].inputs, results, around.sha256(data, tensors), content, tuple(translation.notes))
+
+
+def _values_graph(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Translation, Graph, list[tuple[int, ...]]]:
+    """The graph of what is wanted of a file, and the shape of each value."""
+    sizes = [math.prod(given.shape) for given in file.inputs]
+    total = sum(sizes)
+    around.ledger.value((total,))
+    builder = GraphBuilder(Arithmetic.REAL, (total,))
+    translation = Translation(path, builder, file.opset, around, file.types)
+    # What is evaluated in floating point has to be what the file computes, operator by operator.
+    translation.formulas.of_the_reals = False
+    begin: dict[str, Value] = {}
+    start = 0
+    for given, size in zip(file.inputs, sizes, strict=True):
+        node = 0
+        if size < total:
+            index = torch.arange(start, start + size)
+            node = builder.add(printable(given.name), Select(index, total, given.shape), 0)
+        begin[given.name] = Variable(node, given.shape)
+        start += size
+    values = _translated(path, file, translation, begin, set())
+    nodes, shapes = [], []
+    for name in file.outputs:
+        value = values.get(name)
+        if value is None and name in file.constants:
+            value = Constant(read_tensor(path, file.constants[name], around))
+        if value is None:
+            raise FormatError(path, f"has no value '{printable(name)}' that is known", "ask for another one")
+        shapes.append(value.shape)
+        nodes.append(value.node if isinstance(value, Variable) else _add_constant(path, builder, name, value, total))
+    if len(nodes) > 1 or nodes[0] == 0:
+        nodes = [builder.add("values", Concatenate(tuple(math.prod(shape) for shape in shapes)), *nodes)]
+    return translation, drop_dead(builder.build(), nodes[0]), shapes
+
+
+def _add_constant(path: Path, builder: GraphBuilder, name: str, value: Constant, size: int) -> int:
+    """A node that has the same numbers whatever the input is."""
+    numbers = np.ascontiguousarray(value.array).reshape(-1)
+    floats = numbers.astype(np.float64)
+    if not bool((floats == numbers).all()):
+        raise FormatError(path, f"value '{printable(name)}' holds NaN, or integers beyond 2^53", "ask for another one")
+    nowhere = torch.full((floats.size,), -1, dtype=torch.int64)
+    return builder.add(printable(name), Select(nowhere, size, value.shape, torch.from_numpy(floats)), 0)
+
+
+def _ambiguous(path: Path, files: list[OnnxFile]) -> FormatError:
+    opsets = ", ".join(str(file.opset) for file in files)
+    return FormatError(path, f"states opsets {opsets}, by which its nodes mean different things", "export it for one")
 
 
 def _graph_of(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Translation, Graph]:
     builder = GraphBuilder(Arithmetic.REAL, file.input_shape)
     translation = Translation(path, builder, file.opset, around, file.types)
-    output = _translate(path, file, translation)
+    begin: dict[str, Value] = {file.input: Variable(0, file.input_shape)}
+    output = _translated(path, file, translation, begin, _last_names(file)).get(file.output)
+    if not isinstance(output, Variable):
+        raise FormatError(path, "its output does not depend on its input", "export the network again")
     return translation, drop_dead(translation.builder.build(), output.node)
 
 
-def _translate(path: Path, file: OnnxFile, translation: Translation) -> Variable:
-    """Translate every node; the network's output."""
-    values: dict[str, Value] = {file.input: Variable(0, file.input_shape)}
-    last = _last_names(file)
-    for node in file.nodes:
-        operands: list[Value | None] = []
-        for name in node.input:
-            if name and name not in values:
-                if name not in file.constants:
-                    raise _not_given(path, node, name)
-                values[name] = Constant(read_tensor(path, file.constants[name], translation.around))
-            operands.append(values[name] if name else None)
+def _translated(
+    path: Path, file: OnnxFile, translation: Translation, begin: dict[str, Value], last: set[str]
+) -> dict[str, Value]:
+    """Translate every node; all values by name. ``last`` are the names of what is the output but for its shape."""
+    values = dict(begin)
+    _translate_nodes(path, file.nodes, file.constants, translation, values, last)
+    return values
+
+
+def _translate_nodes(
+    path: Path,
+    nodes: Iterable[onnx.NodeProto],
+    constants: Mapping[str, onnx.TensorProto],
+    translation: Translation,
+    values: dict[str, Value],
+    last: set[str],
+    depth: int = 0,
+) -> None:
+    """Translate nodes, operands first, into ``values``."""
+
+    def value(name: str, node: onnx.NodeProto) -> Value:
+        if name not in values:
+            if name not in constants:
+                raise _not_given(path, node, name)
+            values[name] = Constant(read_tensor(path, constants[name], translation.around))
+        return values[name]
+
+    for node in nodes:
+        if node.op_type == "If" and node.domain in STANDARD:
+            branch = _branch(path, node, value(node.input[0], node), depth)
+            _count_branch(path, branch, translation)
+            inner: dict[str, Value] = dict(values)
+            known = dict(constants) | {tensor.name: tensor for tensor in branch.initializer}
+            given = {name: tensor.data_type for name, tensor in known.items()} | translation.types
+            for one in branch.node:
+                check_form(path, one, translation.opset)
+            translation.types.update(check_types(path, branch.node, given, translation.opset))
+            _translate_nodes(path, branch.node, known, translation, inner, set(), depth + 1)
+            for name, result in zip(node.output, branch.output, strict=True):
+                if result.name not in inner and result.name in known:
+                    inner[result.name] = Constant(read_tensor(path, known[result.name], translation.around))
+                if result.name not in inner:
+                    raise _not_given(path, node, result.name)
+                values[name] = inner[result.name]
+                translation.types[name] = translation.types.get(result.name, given.get(result.name, 0))
+            continue
+        operands = [value(name, node) if name else None for name in node.input]
         results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
         values.update(zip(node.output, results, strict=False))
-    output = values.get(file.output)
-    if not isinstance(output, Variable):
-        raise FormatError(path, "its output does not depend on its input", "export the network again")
-    return output
+
+
+def _count_branch(path: Path, branch: onnx.GraphProto, translation: Translation) -> None:
+    """Account for a branch; each costs as much as there are values around it."""
+    translation.branches += 1
+    try:
+        if translation.branches > _MOST_BRANCHES:
+            raise ExhaustedError(f"more than {_MOST_BRANCHES} branches are taken", "export it without branches")
+        translation.ledger.nodes(len(branch.node))
+    except ExhaustedError as no:
+        raise FormatError(path, no.problem, no.hint) from None
+
+
+def _branch(path: Path, node: onnx.NodeProto, condition: Value, depth: int) -> onnx.GraphProto:
+    """The branch of an If that is taken."""
+    label = f"node '{printable(node.name or (node.output[0] if node.output else ''))}' (If)"
+    if not isinstance(condition, Constant) or condition.array.size != 1:
+        raise FormatError(path, f"{label}: its condition is not known without the input", "export it without branches")
+    wanted = "then_branch" if bool(condition.array.reshape(())) else "else_branch"
+    branches = {attribute.name: attribute.g for attribute in node.attribute if attribute.HasField("g")}
+    if set(branches) != {"then_branch", "else_branch"}:
+        raise FormatError(path, f"{label}: it has not both of its branches", "export the network again")
+    for branch in branches.values():
+        check_branch(path, label, branch, len(node.output), depth)
+    return branches[wanted]
 
 
 def _not_given(path: Path, node: onnx.NodeProto, name: str) -> FormatError:
@@ -188,10 +395,11 @@ def _call(
     translate = OPERATORS.get(node.op_type) if node.domain in STANDARD else None
     if translate is None:
         domain = f" of domain '{printable(node.domain)}'" if node.domain not in STANDARD else ""
-        raise FormatError(path, f"{where} is an unknown operator{domain}", f"known are {', '.join(sorted(OPERATORS))}")
+        raise FormatError(path, f"{where} is an unknown operator{domain}", _known(node.op_type))
     if form_of(node.op_type, translation.opset) is None:
         raise FormatError(path, f"{where} is no operator of opset {translation.opset}", "export the network again")
     try:
+        operands = as_numbers(node, operands, translation)
         results = translate(Call(translation, node, name, operands, final))
         results = results if isinstance(results, tuple) else (results,)
         for output, result in zip(node.output, results, strict=False):
@@ -204,6 +412,16 @@ def _call(
         detail = printable(" ".join(str(error).split())) or type(error).__name__
         raise FormatError(path, f"{where} cannot be understood ({detail})", "export the network again") from None
     return results
+
+
+def _known(name: str) -> str:
+    """What is read instead of an operator that is not known."""
+    if name in _UNROLLED:
+        return "recurrent layers are not read: unroll it before export"
+    similar = difflib.get_close_matches(name, OPERATORS, 4, 0.75)
+    if similar:
+        return f"known are {', '.join(similar)}, and others (docs/formats.md)"
+    return f"{len(OPERATORS)} operators are known (docs/formats.md)"
 
 
 def _check_constant(translation: Translation, kind: int, constant: Constant) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import (
@@ -22,12 +24,18 @@ from netproof.formats.onnx.call import (
     finite,
     normalized,
 )
+from netproof.operators.activations.jumps.floor import Floor
+from netproof.operators.activations.jumps.step import Step
+from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.concatenate import Concatenate
+from netproof.operators.affine.scale import Scale
+from netproof.operators.affine.sum import Sum
 
 _FLOAT_TYPES = (1, 11)
 _WIDEST = 11  # holds what any other float does
 _INTEGER_TYPES = (6, 7)
 _BOOL_TYPE = 9
+_HALVES = (10, 16)  # float16 and bfloat16, which float32 holds
 
 
 def _constant(call: Call) -> Value:
@@ -91,7 +99,18 @@ def _dropout(call: Call) -> Value:
 def _cast(call: Call) -> Value:
     value, kind = call.operand(0), call.integer("to", 0)
     if isinstance(value, Variable):
-        if kind not in (call.kind(0), _WIDEST):
+        # Truth values are numbers here, 0 and 1, and so are integers.
+        own = call.kind(0)
+        if kind == _BOOL_TYPE and own in (*_FLOAT_TYPES, *_INTEGER_TYPES):
+            return call.add(Step(1.0, 0.0, 1.0), (value.node,), value.shape)
+        if kind in _INTEGER_TYPES and own in _FLOAT_TYPES:
+            return _truncated(call, value)
+        if own in _INTEGER_TYPES and (kind in _FLOAT_TYPES or kind == max(_INTEGER_TYPES)):
+            return value
+        if own == _BOOL_TYPE and kind in _INTEGER_TYPES:
+            return value
+        widened = own in (_BOOL_TYPE, *_HALVES) and kind in _FLOAT_TYPES
+        if kind not in (own, _WIDEST) and not widened:
             raise NodeError(
                 f"a value that depends on the input is cast to ONNX type {kind}, which rounds it",
                 "export the network in one type",
@@ -114,6 +133,17 @@ def _cast(call: Call) -> Value:
     if kind == _BOOL_TYPE:
         return Constant(array != 0)
     raise NodeError(f"a cast to ONNX type {kind}")
+
+
+def _truncated(call: Call, value: Variable) -> Variable:
+    """A value without what is behind its point: ``floor(relu(x)) - floor(relu(-x))``."""
+    parts = []
+    for sign, name in ((1.0, "positive"), (-1.0, "negative")):
+        scale = torch.full((1,), sign, dtype=torch.float64)
+        signed = call.add(Scale(value.size, scale, torch.zeros_like(scale)), (value.node,), value.shape, name)
+        above = call.add(ReLU(), (signed.node,), value.shape, f"{name}/part")
+        parts.append(call.add(Floor(), (above.node,), value.shape, f"{name}/whole").node)
+    return call.add(Sum((1, -1)), tuple(parts), value.shape)
 
 
 def _reshape(call: Call) -> Value:
@@ -312,6 +342,11 @@ def _concat(call: Call) -> Value:
     call.make(tuple(shape))
     if all(isinstance(value, Constant) for value in values):
         return Constant(np.concatenate([value.array for value in values if isinstance(value, Constant)], axis))
+    return joined(call, values, lambda arrays: np.concatenate(arrays, axis))
+
+
+def joined(call: Call, values: list[Value], function: Callable[[list[NDArray[Any]]], NDArray[Any]]) -> Variable:
+    """A function of several values, at least one of them no constant, that only moves, repeats and drops entries."""
     sources = list(dict.fromkeys(value.node for value in values if isinstance(value, Variable)))
     sizes = {value.node: value.size for value in values if isinstance(value, Variable)}
     starts = dict(zip(sources, np.cumsum([0, *(sizes[node] for node in sources[:-1])]).tolist(), strict=True))
@@ -325,12 +360,12 @@ def _concat(call: Call) -> Value:
             fills.append(finite(value.array, "a constant part"))
     total = sum(sizes.values())
     whole = Variable(sources[0], (total,))
-    index = np.concatenate(places, axis)
+    index = function(places)
     if len(sources) > 1:
         operator = Concatenate(tuple(sizes[node] for node in sources))
-        same = bool((index.reshape(-1) == np.arange(index.size)).all())
+        same = index.size == total and bool((index.reshape(-1) == np.arange(index.size)).all())
         whole = call.add(operator, tuple(sources), (total,), "" if same else "parts")
-    return call.select(whole, index, np.concatenate(fills, axis))
+    return call.select(whole, index, function(fills))
 
 
 OPERATORS: dict[str, Translate] = {

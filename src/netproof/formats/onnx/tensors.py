@@ -33,6 +33,7 @@ _KINDS = {
     10: ("float16", "int32_data"),
     11: ("float64", "double_data"),
     12: ("uint32", "uint64_data"),
+    16: ("bfloat16", "int32_data"),
 }
 #: fields that hold values; a tensor has at most one of them
 _FIELDS = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data", "raw_data")
@@ -58,7 +59,8 @@ def read_tensor(path: Path, tensor: onnx.TensorProto, around: Surroundings) -> N
             f"known are {', '.join(name for name, _ in _KINDS.values())}",
         )
     name, field = _KINDS[tensor.data_type]
-    kind = np.dtype(name)
+    # NumPy has no bfloat16; its bits are the upper half of a float32's.
+    kind = np.dtype("uint16" if name == "bfloat16" else name)
     given = [held for held in _FIELDS if len(getattr(tensor, held))]
     outside = tensor.data_location == EXTERNAL
     if tensor.HasField("segment") or len(given) > (0 if outside else 1) or (len(tensor.external_data) and not outside):
@@ -86,6 +88,9 @@ def read_tensor(path: Path, tensor: onnx.TensorProto, around: Surroundings) -> N
                 path, f"{what} of shape {shape} holds {len(held)} numbers", "it is damaged: download or copy it again"
             )
         values = _listed(path, np.array(held), name, what)
+    if name == "bfloat16":
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+        kind = values.dtype
     wide = np.float64 if kind.kind == "f" else np.bool_ if kind.kind == "b" else np.int64
     with np.errstate(invalid="ignore"):  # a signalling NaN stays a NaN, which is refused where it matters
         return values.astype(wide).reshape(shape)
@@ -96,11 +101,14 @@ def _listed(path: Path, held: NDArray[Any], name: str, what: str) -> NDArray[Any
     if name in ("float32", "float64"):
         return held.astype(name)
     # Half precision travels as the integers that have its bits.
-    least, largest = (0, 1) if name == "bool" else type_range("uint16" if name == "float16" else name)
+    halves = ("float16", "bfloat16")
+    least, largest = (0, 1) if name == "bool" else type_range("uint16" if name in halves else name)
     if held.size and not (least <= int(held.min()) and int(held.max()) <= largest):
         raise FormatError(
             path, f"{what} holds numbers beyond {name}, {least} to {largest}", "it is damaged: export the network again"
         )
+    if name == "bfloat16":
+        return held.astype(np.uint16)
     return held.astype(np.uint16).view(np.float16) if name == "float16" else held.astype(name)
 
 

@@ -46,7 +46,7 @@ def padding_of(
     return tuple(padding)
 
 
-class _Windows:
+class Windows:
     """The windows of a pooling node, one axis at a time.
 
     Attributes
@@ -109,18 +109,18 @@ class _Windows:
 def _max_pool(call: Call) -> Value:
     if call.flag("storage_order"):
         raise NodeError("the positions of the maxima are asked for, column by column")
-    windows = _Windows(call)
+    windows = Windows(call)
     value = windows.value
     # Axis by axis: windows that overlap share the maxima along the other axes.
     for axis in range(len(windows.kernel)):
         positions, inside = windows.positions(axis), windows.inside(axis)
         # A place in the padding counts for nothing: another place of the window stands in for it.
         first = positions[np.arange(len(positions)), inside.argmax(1)]
-        value = _maximum(call, value, axis + 2, np.where(inside, positions, first[:, None]), f"axis{axis}")
+        value = maximum_along(call, value, axis + 2, np.where(inside, positions, first[:, None]), f"axis{axis}")
     return value
 
 
-def _maximum(
+def maximum_along(
     call: Call, value: Variable, axis: int, places: np.ndarray[tuple[int, int], np.dtype[np.int64]], part: str
 ) -> Variable:
     """The maximum of ``places[i]`` along an axis, for every ``i``, by halves: ``max(a, b) = a + relu(b - a)``."""
@@ -161,12 +161,12 @@ def _global_max_pool(call: Call) -> Value:
     if len(value.shape) < 3:
         raise NodeError(f"{value.shape} has no axes to pool over", "export the network again")
     for axis in range(2, len(value.shape)):
-        value = _maximum(call, value, axis, np.arange(value.shape[axis])[None], f"axis{axis - 2}")
+        value = maximum_along(call, value, axis, np.arange(value.shape[axis])[None], f"axis{axis - 2}")
     return value
 
 
 def _average_pool(call: Call) -> Value:
-    windows = _Windows(call)
+    windows = Windows(call)
     value, axes = windows.value, range(len(windows.kernel))
     counted = call.flag("count_include_pad")
     overhangs = [windows.overhang(axis) for axis in axes]

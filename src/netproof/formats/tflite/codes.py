@@ -37,7 +37,7 @@ ELEMENTS = {"INT8": "<i1", "UINT8": "<u1", "INT16": "<i2", "INT32": "<i4", "INT6
 #: which options table goes with an operator; operators that are not listed need none
 OPTIONS = {
     "CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "AVERAGE_POOL_2D": 5, "MAX_POOL_2D": 5, "FULLY_CONNECTED": 8, "SOFTMAX": 9,
-    "CONCATENATION": 10, "ADD": 11, "RESHAPE": 17, "MUL": 21, "MEAN": 27, "SUB": 28,
+    "CONCATENATION": 10, "ADD": 11, "RESHAPE": 17, "MUL": 21, "MEAN": 27, "SUB": 28, "SQUEEZE": 30,
 }  # fmt: skip
 
 #: activations that an operator may carry, as its options number them

@@ -195,7 +195,7 @@ def fully_connected(translation: Translation, call: Call) -> Value:
     if weight.ndim != 2 or weight.shape[1] != value.tensor.size:
         raise OperatorError(f"weights {weight.shape} on {value.shape}", "known is one row, batch size 1")
     outputs = weight.shape[0]
-    if call.output.size != outputs:
+    if call.output.size != outputs or call.output.shape[-1:] != (outputs,):
         raise OperatorError(f"a result of shape {call.output.shape} for {outputs} outputs", "convert it again")
     # The columns in the order in which the features lie, so that they need not be moved.
     operator = Linear(torch.from_numpy(np.ascontiguousarray(weight[:, value.order])), _bias(call, outputs))

@@ -199,6 +199,9 @@ class _Parts:
         index = table.integer(2, "I")
         if index >= len(buffers):
             raise DamagedError(f"{where} names a buffer that is not there")
+        # The first buffer stands for none: LiteRT takes nothing from it, TensorFlow Lite Micro what is there.
+        if index == 0 and len(buffers[0].vector(0, "<u1")):
+            raise self._refused(f"{where} is stored in the buffer that stands for none", "convert it again")
         return TensorInfo(number, name, shape, kind, scale, zero, axis, self._data(buffers[index], shape, kind, where))
 
     def _shape(self, table: Table, where: str) -> tuple[int, ...]:

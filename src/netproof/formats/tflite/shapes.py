@@ -14,11 +14,54 @@ from netproof.operators.affine.concatenate import Concatenate
 
 
 def reshape(translation: Translation, call: Call) -> Value:
-    """``RESHAPE``, ``SQUEEZE``, ``EXPAND_DIMS``: the shape is the one of the result."""
-    value = call.value(0)
-    if math.prod(call.output.shape) != len(value.order):
-        raise OperatorError(f"{value.shape} as {call.output.shape}", "convert it for batch size 1")
+    """``RESHAPE``, ``SQUEEZE``, ``EXPAND_DIMS``.
+
+    LiteRT takes the shape that an operand or an option asks for, TensorFlow Lite Micro that of the result's tensor: they have
+    to be one.
+    """
+    value, shape = call.value(0), call.output.shape
+    if math.prod(shape) != len(value.order):
+        raise OperatorError(f"{value.shape} as {shape}", "convert it for batch size 1")
+    asked = _ASKED[call.info.name](call, value.shape)
+    # One extent may be left to what remains.
+    same = len(asked) == len(shape) and all(one in (-1, extent) for one, extent in zip(asked, shape, strict=True))
+    if not same or asked.count(-1) > 1:
+        raise OperatorError(f"a result of shape {shape} where {tuple(asked)[:8]} is asked for", "convert it again")
     return renamed(value, call.output)
+
+
+def _reshaped(call: Call, before: tuple[int, ...]) -> list[int]:
+    del before
+    if call.operand(1) is None:
+        return [int(extent) for extent in call.info.options.vector(0, "<i4")]
+    return _list_of(call, 1)
+
+
+def _squeezed(call: Call, before: tuple[int, ...]) -> list[int]:
+    axes = {int(axis) % len(before) for axis in call.info.options.vector(0, "<i4")} if before else set()
+    gone = axes or {i for i, extent in enumerate(before) if extent == 1}
+    if any(before[i] != 1 for i in gone):
+        raise OperatorError(f"axes {sorted(gone)} of {before} left out", "convert it again")
+    return [extent for i, extent in enumerate(before) if i not in gone]
+
+
+def _expanded(call: Call, before: tuple[int, ...]) -> list[int]:
+    (axis,) = (int(part) for part in call.whole(1).reshape(-1))
+    axis += len(before) + 1 if axis < 0 else 0
+    if not 0 <= axis <= len(before):
+        raise OperatorError(f"axis {axis} of {before}", "convert it again")
+    return [*before[:axis], 1, *before[axis:]]
+
+
+def _list_of(call: Call, number: int) -> list[int]:
+    numbers = call.whole(number)
+    if numbers.ndim != 1:
+        raise OperatorError(f"operand {number} is no list", "convert it again")
+    return [int(part) for part in numbers]
+
+
+#: the shape that each of them asks for
+_ASKED = {"RESHAPE": _reshaped, "SQUEEZE": _squeezed, "EXPAND_DIMS": _expanded}
 
 
 def transpose(translation: Translation, call: Call) -> Value:

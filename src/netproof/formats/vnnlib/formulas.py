@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,7 @@ from netproof.property import Box, LinearConstraint, PropertyPart
 
 #: beyond these a property is refused, because what is made of it would take more than some hundred megabytes:
 #: comparisons, in a file and in its normal form; boxes; inputs of all boxes together
-LARGEST_FORM = 1 << 18
+LARGEST_FORM = 1 << 19
 _MOST_BOXES = 1 << 16
 _LARGEST_BOXES = 1 << 23
 
@@ -138,12 +138,19 @@ class Bounds:
 
 
 def parts_of(
-    tokens: Tokens, path: str | Path, inputs: int, bounds: Bounds, formulas: Sequence[Formula], clock: Clock
-) -> tuple[PropertyPart, ...]:
+    tokens: Tokens | None, path: str | Path, label: Callable[[int], str], inputs: int, bounds: Bounds,
+    formulas: Sequence[Formula], clock: Clock,
+) -> tuple[PropertyPart, ...]:  # fmt: skip
     """The property ``bounds and formulas`` as boxes with conditions.
 
     There is at least one part, and each has at least one conjunction, but where the formulas are false for any numbers:
     that is one box with an empty disjunction. Disjuncts that are false, or have no input in their box, fall away.
+
+    Parameters
+    ----------
+    tokens : of a file in which an empty box is a mistake; None where it is a question like any other, answered by no
+    label : what an input is called
+    inputs : how many there are
 
     Raises
     ------
@@ -152,8 +159,11 @@ def parts_of(
     """
     crossed = bounds.crossed()
     if crossed is not None:
-        _fail_crossed(tokens, bounds, crossed)
-    boxes = _Boxes(path, inputs, bounds)
+        if tokens is not None:
+            _fail_crossed(tokens, bounds, crossed)
+        nowhere = (Fraction(0),) * inputs
+        return (PropertyPart(Box(nowhere, nowhere), ()),)
+    boxes = _Boxes(path, label, inputs, bounds)
     formula = without_constants(And(tuple(formulas)))
     comparisons = _size(formula)[1]
     if comparisons > LARGEST_FORM:
@@ -177,7 +187,7 @@ def parts_of(
         if len(grouped) > _MOST_BOXES:
             raise FormatError(path, f"has more than {_MOST_BOXES} input boxes", "split the file")
     if not grouped:
-        if empty is not None and not _has_false(And(tuple(formulas))):
+        if tokens is not None and empty is not None and not _has_false(And(tuple(formulas))):
             _fail_crossed(tokens, empty, empty.crossed() or 0)
         # False whatever the network computes: a box on which nothing is asked.
         return (PropertyPart(boxes.box(Bounds()), ()),)
@@ -198,8 +208,8 @@ def parts_of(
 class _Boxes:
     """Makes boxes that differ from a common one in a few inputs."""
 
-    def __init__(self, path: str | Path, inputs: int, bounds: Bounds) -> None:
-        self._path = path
+    def __init__(self, path: str | Path, label: Callable[[int], str], inputs: int, bounds: Bounds) -> None:
+        self._path, self._label = path, label
         self._lower = [bounds.lower[i][0] if i in bounds.lower else None for i in range(inputs)]
         self._upper = [bounds.upper[i][0] if i in bounds.upper else None for i in range(inputs)]
         self._open = [i for i in range(inputs) if self._lower[i] is None or self._upper[i] is None]
@@ -212,8 +222,9 @@ class _Boxes:
                 (self._upper, own.upper, "upper", "<="),
             ):
                 if common[i] is None and i not in ends:
+                    name = self._label(i)
                     raise FormatError(
-                        self._path, f"input X_{i} has no {kind} bound", f"add an assert ({sign} X_{i} ...)"
+                        self._path, f"input {name} has no {kind} bound", f"add an assert ({sign} {name} ...)"
                     )
         return Box(_patched(self._lower, own.lower), _patched(self._upper, own.upper))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 
+from netproof.formats.vnnlib.formulas import And, Atom, Formula, Or
 from netproof.formats.vnnlib.tokens import Tokens, printable
 from netproof.property import LinearConstraint
 
@@ -69,17 +71,36 @@ class LinearReader:
         self._declared = declared
         self._numbers: dict[str, Fraction] = {}
 
-    def constraint(self, greater: Nested | int, lesser: Nested | int, strict: bool, at: int) -> LinearConstraint:
-        """The constraint that one expression is at least (or more than) another one.
+    def compared(self, head: str, left: LinearForm, right: LinearForm, at: int) -> Formula:
+        """``left head right``; what equality and its opposite consist of is put together.
 
         Raises
         ------
-        FormatError : what is not linear, undeclared variables, numbers that are none, or beyond float64
+        FormatError : numbers beyond float64
         """
-        quick = self._simple(greater, lesser, strict)
-        if quick is not None:
-            return quick
-        difference = self._linear(greater) - self._linear(lesser)
+        strict = head in ("<", ">", "distinct")
+        if head in ("=", "==", "distinct"):
+            both = tuple(
+                Atom(self._of_difference(one - two, strict, at), at) for one, two in ((left, right), (right, left))
+            )
+            return Or(both) if head == "distinct" else And(both)
+        greater, lesser = (left, right) if head[0] == ">" else (right, left)
+        return Atom(self._of_difference(greater - lesser, strict, at), at)
+
+    def quick(self, head: str, left: Nested | int, right: Nested | int, at: int) -> Formula | None:
+        """The same of two words, as most comparisons are; None where that does not say everything."""
+        if head == "distinct":
+            return None
+        greater, lesser = (left, right) if head[0] == ">" else (right, left)
+        constraint = self._simple(greater, lesser, head in ("<", ">"))
+        if constraint is None:
+            return None
+        if head in ("=", "=="):
+            opposite = self._simple(lesser, greater, False)
+            return None if opposite is None else And((Atom(opposite, at), Atom(constraint, at)))
+        return Atom(constraint, at)
+
+    def _of_difference(self, difference: LinearForm, strict: bool, at: int) -> LinearConstraint:
         items = sorted((variable, value) for variable, value in difference.coefficients.items() if value)
         threshold = -difference.constant
         self._check(at, [value for _, value in items], threshold)
@@ -148,19 +169,20 @@ class LinearReader:
         self._numbers[word] = value
         return value
 
-    def _linear(self, expression: int | Nested) -> LinearForm:
+    @staticmethod
+    def is_variable(word: str) -> bool:
+        """Whether a word is the name of an input or an output, declared or not."""
+        return VARIABLE.match(word) is not None
+
+    def term(self, at: int) -> LinearForm:
+        """A word that is a number or a variable."""
+        if self._tokens.words[at][0] in "XY":
+            return LinearForm({self.variable(at): Fraction(1)}, Fraction(0))
+        return LinearForm({}, self._any_number(at))
+
+    def computed(self, head: str, terms: Sequence[LinearForm], start: int) -> LinearForm:
+        """``+``, ``-``, ``*`` or ``/`` of linear expressions; raises :class:`FormatError` where that is not linear."""
         tokens = self._tokens
-        if isinstance(expression, int):
-            if tokens.words[expression][0] in "XY":
-                return LinearForm({self.variable(expression): Fraction(1)}, Fraction(0))
-            return LinearForm({}, self._any_number(expression))
-        start, *parts = expression
-        assert isinstance(start, int)
-        head = tokens.words[parts[0]] if parts and isinstance(parts[0], int) else ""
-        # "(/ 2)" is 2 to some and a half to others.
-        if head not in ("+", "-", "*", "/") or len(parts) < (3 if head == "/" else 2):
-            tokens.fail(start, "where a linear expression (a number, a variable, or + - * of them) should stand")
-        terms = [self._linear(part) for part in parts[1:]]
         if head in ("+", "-"):
             total = LinearForm({}, Fraction(0))
             for number, term in enumerate(terms):

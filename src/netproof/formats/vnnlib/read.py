@@ -1,7 +1,7 @@
 """Reader for properties in VNN-LIB 1.0, plain or gzip, as the competitions' files use it.
 
-A file declares ``X_0 ..`` and ``Y_0 ..`` and asserts formulas of ``and``, ``or`` and comparisons of linear
-expressions. All asserts together are brought into a disjunction of conjunctions; what each conjunction
+A file declares ``X_0 ..`` and ``Y_0 ..`` and asserts formulas of comparisons of linear expressions
+(:mod:`netproof.formats.vnnlib.terms`). All asserts together are brought into a disjunction of conjunctions; what each conjunction
 says of single inputs becomes its box, and conjunctions with one box stay together.
 
 Source: VNN-LIB, https://www.vnnlib.org; the rules of VNN-COMP 2021 to 2024; *The SMT-LIB Standard, Version 2.6*.
@@ -12,16 +12,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from netproof.errors import FormatError
-from netproof.files.opened import read_bytes
-from netproof.formats.vnnlib.formulas import LARGEST_FORM, And, Atom, Bounds, Clock, Formula, Or, parts_of
+from netproof.formats.vnnlib.formulas import And, Atom, Bounds, Clock, Formula, parts_of
 from netproof.formats.vnnlib.linear import NUMBER, VARIABLE, LinearReader, Nested
+from netproof.formats.vnnlib.terms import TermReader
+from netproof.formats.vnnlib.text import read_text
 from netproof.formats.vnnlib.tokens import LATER_VERSION, Tokens, printable
 from netproof.host import on_own_terms
 from netproof.property import Property
 
-_SIZE_LIMIT = 1 << 26
-_DEEPEST = 64
-_COMPARISONS = ("<=", ">=", "<", ">", "=", "==")
 #: commands that say nothing about the property, wherever they stand, and the numbers of arguments they have: with more,
 #: a parenthesis may be missing, and an assert be among them
 _IGNORED = {
@@ -32,8 +30,6 @@ _IGNORED = {
 }
 #: those of which the first is a keyword, ``:status`` for instance
 _ATTRIBUTED = ("set-info", "set-option", "get-info", "get-option")
-#: how text in other encodings begins
-_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
 
 @on_own_terms
@@ -53,26 +49,19 @@ def read_vnnlib(path: str | Path, *, deadline: float | None = None) -> Property:
         input without a bound; a file that is too large
     TimeLimitError : the deadline is over
     """
-    data = read_bytes(path, "property file", limit=_SIZE_LIMIT)
-    for mark, encoding in _OTHER_ENCODINGS.items():
-        if data.startswith(mark):
-            raise FormatError(path, f"is text in {encoding}", "save it as UTF-8")
-    return _Reader(path, data.decode("utf-8-sig", "replace"), deadline).read()
+    return _Reader(path, read_text(path), deadline).read()
 
 
 class _Reader:
     def __init__(self, path: str | Path, text: str, deadline: float | None) -> None:
         self._path = path
-        if "\0" in text:
-            line = text.count("\n", 0, text.index("\0")) + 1
-            raise FormatError(path, f"line {line} has a NUL byte, so this is no text in UTF-8", "save it as UTF-8")
         self._tokens = Tokens(path, text)
         self._clock = Clock(path, deadline)
         self._declared: dict[str, set[int]] = {"X": set(), "Y": set()}
         self._linear = LinearReader(self._tokens, self._declared)
         self._bounds = Bounds()
         self._formulas: list[Formula] = []
-        self._comparisons = 0
+        self._terms = TermReader(self._tokens, self._linear, self._clock)
         self._over = ""  # the command that ends the question: check-sat, then exit
 
     def read(self) -> Property:
@@ -97,7 +86,7 @@ class _Reader:
                 )
             counts.append(len(found))
         inputs, outputs = counts
-        parts = parts_of(self._tokens, self._path, inputs, self._bounds, self._formulas, self._clock)
+        parts = parts_of(self._tokens, self._path, "X_{}".format, inputs, self._bounds, self._formulas, self._clock)
         return Property(str(self._path), inputs, outputs, parts)
 
     def _simple_bound(self, at: int) -> int:
@@ -141,6 +130,8 @@ class _Reader:
                 self._assert(nested[2])
             else:
                 self._declare(nested, command)
+        elif command == "define-fun":
+            self._terms.define(nested)
         elif command in ("check-sat", "exit"):
             if len(nested) != 2:
                 tokens.fail(at, f"{command} has no arguments")
@@ -150,7 +141,9 @@ class _Reader:
         elif command in _IGNORED:
             self._ignore(nested, command)
         else:
-            tokens.fail(nested[1], f"unknown command {printable(command)}; known are declare-const and assert")
+            tokens.fail(
+                nested[1], f"unknown command {printable(command)}; known are declare-const, define-fun and assert"
+            )
         return after
 
     def _ignore(self, nested: Nested, command: str) -> None:
@@ -172,8 +165,6 @@ class _Reader:
         while True:
             word = self._tokens.word(at)
             if word == "(":
-                if len(open_) == _DEEPEST:
-                    self._tokens.fail(at, f"parentheses are nested more than {_DEEPEST} deep")
                 open_.append([at])
             elif word == ")":
                 done = open_.pop()
@@ -215,7 +206,7 @@ class _Reader:
         found.add(index)
 
     def _assert(self, expression: int | Nested) -> None:
-        formula = self._formula(expression)
+        formula = self._terms.formula(expression)
         stack = [formula]
         while stack:  # what holds in any case: bounds of single inputs go straight to the box
             part = stack.pop()
@@ -223,43 +214,3 @@ class _Reader:
                 stack.extend(reversed(part.parts))
             elif not (isinstance(part, Atom) and self._bounds.take(part)):
                 self._formulas.append(part)
-
-    def _formula(self, expression: int | Nested) -> Formula:
-        tokens = self._tokens
-        if isinstance(expression, int):
-            word = tokens.words[expression]
-            if word in ("true", "false"):
-                return And(()) if word == "true" else Or(())
-            tokens.fail(expression, f"{printable(word)} where a formula should stand")
-        start, *parts = expression
-        assert isinstance(start, int)
-        head = tokens.words[parts[0]] if parts and isinstance(parts[0], int) else ""
-        if head in ("and", "or"):
-            inner = tuple([self._formula(part) for part in parts[1:]])
-            return And(inner) if head == "and" else Or(inner)
-        if head in _COMPARISONS:
-            if len(parts) != 3:
-                tokens.fail(start, f"'{head}' compares two expressions, here are {len(parts) - 1}")
-            return self._comparison(head, parts[1], parts[2], start)
-        if not head:
-            tokens.fail(start, "an expression without an operator")
-        known = ", ".join(("and", "or", *_COMPARISONS[:5]))
-        return tokens.fail(start, f"unknown operator {printable(head)} in a formula; known are {known}")
-
-    def _comparison(self, head: str, left: int | Nested, right: int | Nested, at: int) -> Formula:
-        self._comparisons += 1
-        if not self._comparisons % 1024:
-            self._clock.look()
-            if self._comparisons > LARGEST_FORM:
-                self._tokens.fail(
-                    at, f"there are more than {LARGEST_FORM} comparisons before this one", "split the file"
-                )
-        if head in ("=", "=="):
-            return And(
-                (
-                    Atom(self._linear.constraint(left, right, False, at), at),
-                    Atom(self._linear.constraint(right, left, False, at), at),
-                )
-            )
-        greater, lesser = (left, right) if head[0] == ">" else (right, left)
-        return Atom(self._linear.constraint(greater, lesser, head in ("<", ">"), at), at)

@@ -24,12 +24,15 @@ class BlockLinear(Affine):
     rows : ``M``, how many blocks share each matrix
     shape : of the result; its size is ``G M N``
     roundings : see :class:`netproof.operators.base.Affine`
+    interpolates : whether its numbers are no numbers of a file, but weights between neighbours that a runtime works out in
+        its own type
     """
 
     weight: Tensor
     rows: int
     shape: Shape
     roundings: int = 0
+    interpolates: bool = False
     weight_absolute: Tensor = field(init=False, repr=False)
     name = "linear"
 
@@ -49,7 +52,7 @@ class BlockLinear(Affine):
         return self.shape
 
     def to(self, dtype: torch.dtype, device: torch.device) -> BlockLinear:
-        return BlockLinear(self.weight.to(device, dtype), self.rows, self.shape, self.roundings)
+        return BlockLinear(self.weight.to(device, dtype), self.rows, self.shape, self.roundings, self.interpolates)
 
     def parameters(self) -> list[tuple[str, Tensor]]:
         return [("weight", self.weight)]

@@ -21,6 +21,8 @@ _WIDTH, _HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 24, 14, 44
 #: no time is drawn shorter: what is shorter is a matter of the clock
 _SHORTEST = 1e-3
+#: nor longer: what a damaged table says need not be a time
+_LONGEST = 1e9
 _STACKED = ("robust", "vulnerable", "misclassified", "timeout/undecided", "error")
 
 
@@ -132,7 +134,8 @@ def histogram(entries: Sequence[Entry]) -> str:
 
 
 def _time_axis(longest: float, start: float, end: float) -> _Axis:
-    return _Axis(_SHORTEST, 10 ** math.ceil(math.log10(max(longest, 10 * _SHORTEST))), start, end, logarithmic=True)
+    high = 10 ** math.ceil(math.log10(min(max(longest, 10 * _SHORTEST), _LONGEST)))
+    return _Axis(_SHORTEST, high, start, end, logarithmic=True)
 
 
 def _frame(x: _Axis, y: _Axis, below: str, beside: str, *, ticks: bool = True) -> str:

@@ -22,7 +22,7 @@ from netproof.version import netproof_version
 #: characters that the pictures of a page may take; what is beyond is left to the files
 PICTURES = 1_200_000
 _COLUMNS = (
-    ("instance", "text"), ("verdict", "text"), ("seconds", "number"), ("method", "text"), ("published", "text"),
+    ("instance", "text"), ("verdict", "text"), ("radius", "number"), ("seconds", "number"), ("method", "text"), ("published", "text"),
     ("requirement", "text"), ("bound, reason", "text"), ("witness", "none"), ("evidence", "none"),
 )  # fmt: skip
 
@@ -136,7 +136,7 @@ def _instances(report: RunReport, home: Path, pictures: int) -> str:
         '<div class="tools" id="tools" hidden>'
         '<label>Find<input id="word" type="search" autocomplete="off"></label>'
         f'<label>Verdict<select id="verdict"><option value="">all</option>{verdicts}</select></label>'
-        f'<label>Group<select id="group"><option value="">all</option>{groups}</select></label>'
+        f'<label{"" if groups else " hidden"}>Group<select id="group"><option value="">all</option>{groups}</select></label>'
         '<span id="shown" role="status"></span></div>'
     )
     return (
@@ -148,6 +148,7 @@ def _instances(report: RunReport, home: Path, pictures: int) -> str:
 
 def _is_used(column: str, entries: tuple[Entry, ...]) -> bool:
     return {
+        "radius": any(e.radius for e in entries),
         "published": any(e.published for e in entries),
         "requirement": any(e.requirements for e in entries),
         "bound, reason": any(e.reason or e.bound is not None for e in entries),
@@ -197,6 +198,7 @@ def _images(found: Thumbnails) -> str:
 def _cells(entry: Entry, home: Path, pictures: _Pictures) -> Iterator[str]:
     yield f'<td class="name">{escape(entry.instance)}</td>'
     yield f'<td><span class="verdict v-{_kind(entry)}">{escape(entry.verdict or "not run")}</span></td>'
+    yield f'<td class="number">{escape(entry.radius)}</td>'
     seconds = seconds_text(entry.seconds) if entry.verdict else ""
     yield f'<td class="number" data-value="{entry.seconds if entry.verdict else ""}">{seconds}</td>'
     yield f"<td>{escape(entry.method)}</td>"

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.asking.arrangement import InputForm
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
-from netproof.report.picture import difference_colours
+from netproof.pictures.difference import difference_colours
+from netproof.pictures.form import InputForm
 
 #: no witness document is longer, and no picture has more values
 _LONGEST, _MOST_VALUES = 1 << 26, 1 << 18
@@ -62,7 +62,7 @@ def thumbnails(path: Path) -> Thumbnails | None:
         if before.shape != after.shape or after.size > _MOST_VALUES:
             raise ValueError("its image and its input do not fit")
         form = InputForm.of(shape)
-    except (ValueError, KeyError, TypeError, RecursionError, InputError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, InputError) as error:
         problem = f"is no witness that can be drawn ({str(error)[:60]})"
         raise FormatError(path, problem, "run the benchmark again") from None
     integer = document.get("arithmetic") == "integer"

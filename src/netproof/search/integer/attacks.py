@@ -13,6 +13,7 @@ from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
 from netproof.search.integer.presolve import Presolved
+from netproof.search.integer.work import AlignmentLength
 
 
 class Attacker:
@@ -36,12 +37,16 @@ class Attacker:
         self._generator = torch.Generator().manual_seed(seed)
         self._starts: tuple[Tensor, Tensor] | None = None
         self._rounds = 0
+        self._replayed = INTEGER_ATTACK.replayed.rows(query.network.graph, 1)
 
     def replay(self, x: Tensor) -> Tensor | None:
         """The first of the points ``[B, n]`` (of the presolved graph) that is a witness, restored; else None."""
-        full = self._presolved.restore_input(x.double())
-        hits = self._query.refuted_by(full).nonzero()[:, 0]
-        return full[hits[0]] if len(hits) else None
+        for part in torch.split(x, self._replayed):
+            full = self._presolved.restore_input(part.double())
+            hits = self._query.refuted_by(full).nonzero()[:, 0]
+            if len(hits):
+                return full[hits[0]]
+        return None
 
     def witness(self, x: Tensor) -> Witness:
         """A point that :meth:`replay` found, as it is reported."""
@@ -57,7 +62,7 @@ class Attacker:
         self._starts = (x, towards)
         return self.replay(x)
 
-    def align(self, case: Tensor, deadline: float) -> Tensor | None:
+    def align(self, case: Tensor, length: AlignmentLength, deadline: float) -> Tensor | None:
         """Alignment towards the open cases (repeats allowed) from the corners that come closest."""
         if not can_align(self._graph) or not bool((self._lower < self._upper).any()):
             return None
@@ -73,9 +78,7 @@ class Attacker:
         soft = surrogate_values(self._graph, x, 0.0)[self._watched]
         order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
         best = _distinct(x[order], towards[order], INTEGER_ATTACK.align_starts)
-        chains = INTEGER_ATTACK.align_chains * min(self._rounds, 2)
-        steps = INTEGER_ATTACK.align_steps * min(self._rounds, 2)
-        chosen = order[best].repeat_interleave(-(-chains // len(best)))
+        chosen = order[best].repeat_interleave(-(-INTEGER_ATTACK.align_chains // len(best)))
         outcome = align(
             self._graph,
             self._cases,
@@ -84,7 +87,8 @@ class Attacker:
             x[chosen],
             towards[chosen],
             self._generator,
-            steps,
+            length.steps,
+            length.hardening,
             deadline,
         )
         return self.replay(outcome.candidates) if len(outcome.candidates) else None

@@ -44,15 +44,13 @@ def verify_integer(queries: Sequence[Query], settings: Settings) -> Iterator[tup
         yield from _verify_chunk([(p, queries[p]) for p in positions], settings)
 
 
-def settle_at_root(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
-    """What bounds at the root and a quick attack can tell of a query that is not misclassified: a verdict, or ``unknown``."""
+def settle_quickly(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
+    """What CROWN and a quick attack can tell of a query that is not misclassified: a verdict, or ``unknown``."""
     decided, left = _root([(0, query)], proofs=False)
     if decided:
         return decided[0].verdict, decided[0].witness
-    outcome = Search(query, left[0].region, left[0].cases, settings).run(0.0)
-    if outcome.witness is not None:
-        return Verdict.SAT, outcome.witness
-    return (Verdict.UNSAT if outcome.verdict is Verdict.UNSAT else Verdict.UNKNOWN), None
+    witness = Search(query, left[0].region, left[0].cases, settings).attack() if settings.attack else None
+    return (Verdict.UNKNOWN if witness is None else Verdict.SAT), witness
 
 
 @dataclass(frozen=True, eq=False)

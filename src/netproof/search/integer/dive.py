@@ -21,7 +21,7 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, tighten_by_cases
 from netproof.effort.integer import DIVE
 from netproof.graph.graph import Graph
-from netproof.search.branching import Split, program_candidates, split_regions
+from netproof.search.branching import Split, program_candidates, split_regions, upper_half
 from netproof.search.integer.attacks import Attacker
 from netproof.search.subproblems import Subproblems
 
@@ -35,12 +35,10 @@ class Diver:
     solver : of the graph's linear programs
     attacker : looks for witnesses near their points
     iterations : of the solver, per level
-    most : the largest share of the search's time that dives may take
 
     Attributes
     ----------
-    seconds : spent on dives; kept by the caller
-    share : of the search's time that dives are worth: little where the last one was refuted high up
+    share : of the search's work that dives are worth: little where the last one was refuted high up
     """
 
     def __init__(
@@ -50,7 +48,6 @@ class Diver:
         solver: InteriorSolver,
         attacker: Attacker,
         iterations: int,
-        most: float = DIVE.most,
     ) -> None:
         self._graph = graph
         self._cases = cases
@@ -62,8 +59,7 @@ class Diver:
         self._start: tuple[Tensor, ...] = ()
         self._dives = self._level = 0
         self._width = self._whole = 0.0
-        self._most = most
-        self.seconds, self.share = 0.0, most
+        self.share = DIVE.most
 
     @property
     def running(self) -> bool:
@@ -77,7 +73,7 @@ class Diver:
         self._start = tuple(part.double() for part in multipliers.beta)
         if self._dives:
             reach = 1 - self._width / max(self._whole, 1.0)
-            self.share = min(max(2 * self._most * reach, DIVE.least), self._most)
+            self.share = min(max(2 * DIVE.most * reach, DIVE.least), DIVE.most)
         self._dives += 1
         self._level = 0
         self._whole = 0.0
@@ -130,11 +126,6 @@ def _cut(graph: Graph, region: Region, split: Split, score: Tensor, program: Int
     rows = torch.arange(len(region))
     usable = torch.where(torch.isfinite(score), split.k, -2)
     for column in range(1, usable.shape[1]):
-        k, feature, point = usable[:, column], split.feature[:, column], split.point[:, column]
-        above = torch.zeros(len(region), dtype=torch.int64)
-        for number, a in enumerate(program.a):
-            mine = (k == number).nonzero()[:, 0]
-            # The threshold lies between the integers point - 1 and point.
-            above[mine] = (a[mine, feature[mine]] > point[mine] - 0.5).to(torch.int64)
-        region = split_regions(graph, region, Split(k, feature, point)).take(rows + above * len(region))
+        cut = Split(usable[:, column], split.feature[:, column], split.point[:, column])
+        region = split_regions(graph, region, cut).take(rows + upper_half(cut, program.a) * len(region))
     return split_regions(graph, region, Split(usable[:, 0], split.feature[:, 0], split.point[:, 0]))

@@ -27,7 +27,7 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, tighten_by_cases
 from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
-from netproof.query import Conjunction, Query, Verdict
+from netproof.query import Conjunction, Query, Verdict, Witness
 from netproof.rows import Rows
 from netproof.search.branching import (
     Split,
@@ -35,12 +35,14 @@ from netproof.search.branching import (
     input_split,
     program_candidates,
     split_regions,
+    upper_half,
 )
 from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.dive import Diver
 from netproof.search.integer.envelopes import Enveloped, Enveloper
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
+from netproof.search.integer.work import Work
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.log import CommonCuts, ConditionalCuts, Multiplied, ProofLog
 from netproof.search.subproblems import Subproblems
@@ -59,6 +61,10 @@ class _Bounded(Rows):
     point: DualPoint
     program: InteriorResult | None
     envelopes: Enveloped | None = None
+
+
+#: of all nodes, that bounding a subproblem takes: ranges, hulls, multipliers, and what they are improved with
+_TENSORS = 24
 
 
 class Search:
@@ -109,49 +115,57 @@ class Search:
         self._enveloper = None if layer is None else Enveloper(self._graph, self._graph32, layer, self._cases)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
-            most = DIVE.most if self._enveloper is None else DIVE.most_with_envelopes
-            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations, most)
+            self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
         if log is not None:
             log.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
         self._spent = torch.zeros(len(self._cases), dtype=torch.float32)
-        # when the search began, and the work done until then; after how much it is time for an alignment, and for dives
-        self._begun = self._worked = self._next_alignment = 0.0
-        self._first_dive = math.inf if self._enveloper is None else INTEGER.first_dive
+        self._work = Work(self._enveloper is not None)
+        if self._enveloper is not None:
+            self._work.first_dive = INTEGER.first_dive
+            pool = self._enveloper.pool
+            self._tree.beside = lambda: pool.bytes
+        #: subproblems whose tensors are in memory at a time
+        self._rows = INTEGER.bounded.rows(self._graph, _TENSORS)
+        self._deadline = math.inf
+
+    def attack(self) -> Witness | None:
+        """A witness, if the quickest attack finds one."""
+        found = self._attacker.corners(torch.arange(len(self._cases)), math.inf)
+        return None if found is None else self._attacker.witness(found)
 
     def run(self, deadline: float) -> Outcome:
         """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
-        begun, worked = time.monotonic(), time.thread_time()
         case = torch.arange(len(self._cases))
         if self._settings.attack:
             found = self._attacker.corners(case, deadline)
             if found is not None:
                 return self._sat(found, "attack")
         region = self._presolved.region
-        found = self._process(self._root(case, region), root=True)
+        self._deadline = deadline
+        found = self._process_roots(self._root(case, region))
         if found is None and len(self._tree) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
             case = torch.unique(self._tree.pop(len(self._tree)).case)
             listener = None if self._proof_log is None else CommonCuts(self._proof_log)
             region = tighten_by_program(self._graph, region, deadline=deadline, listener=listener)
-            found = self._process(self._root(case, region), root=True)
+            found = self._process_roots(self._root(case, region))
         if found is not None:
             return self._sat(found, "bound")
         if not len(self._tree):
             return Outcome(Verdict.UNSAT, self._tree.count, method="bound")
-        self._begun, self._worked, self._next_alignment = begun, worked, INTEGER.first_alignment
+        self._work.root = self._tree.count
         return self._tree.search(
             lambda batch: self._step(batch, region, deadline),
-            self._effort.batch,
+            min(self._effort.batch, self._rows),
             deadline,
             lambda: self._end_by_enumeration(region),
         )
 
     def _step(self, batch: Subproblems, region: Region, deadline: float) -> Outcome | None:
         """Bound a batch and split what stays open; attacks and restarts when it is time for them."""
-        if self._settings.attack and time.thread_time() - self._worked >= self._next_alignment:
-            found = self._attacker.align(batch.case, deadline)
-            self._next_alignment = INTEGER.next_alignment * (time.thread_time() - self._worked)
+        if self._settings.attack and self._work.is_time_to_align(self._tree.count):
+            found = self._attacker.align(batch.case, self._work.align(), deadline)
             if found is not None:
                 return self._sat(found, "attack")
         found = self._process(batch)
@@ -160,11 +174,11 @@ class Search:
             stubborn = (self._spent >= most).nonzero()[:, 0]
             if len(stubborn):
                 self._spent[stubborn] = -torch.inf
-                self._first_dive = 0.0
+                self._work.first_dive = 0.0
                 found = self._restart(stubborn, region, deadline)
         if found is not None:
             return self._sat(found, "search")
-        found = self._dive(deadline) if time.thread_time() - self._worked >= self._first_dive else None
+        found = self._dive(deadline)
         return None if found is None else self._sat(found, "attack")
 
     def _end_by_enumeration(self, region: Region) -> Outcome | None:
@@ -180,20 +194,19 @@ class Search:
         return Outcome(Verdict.UNSAT, self._tree.count, method="enumeration")
 
     def _dive(self, deadline: float) -> Tensor | None:
-        """Spend the time that dives have coming to them, on the one under way or a new one."""
+        """Do the work that dives have coming to them, on the one under way or a new one."""
         if self._diver is None or not len(self._tree):
             return None
         found = None
-        now = time.monotonic()
-        while found is None and self._diver.seconds < self._diver.share * (now - self._begun) and now < deadline:
+        while found is None and self._work.is_time_to_dive(self._tree.count, self._diver.share):
+            if time.monotonic() >= deadline:
+                break
             if not self._diver.running:
                 if len(self._tree) < INTEGER.dive_from * DIVE.beam and self._enveloper is None:
                     break
                 self._diver.begin(self._tree.peek(DIVE.beam))
+            self._work.dive()
             found = self._diver.advance(deadline)
-            self._diver.seconds -= now
-            now = time.monotonic()
-            self._diver.seconds += now
         return found
 
     def _restart(self, case: Tensor, region: Region, deadline: float) -> Tensor | None:
@@ -222,7 +235,7 @@ class Search:
                     root = self._tighten(root, required, deadline)
             if not bool(root.region.empty()):
                 parts.append(root)
-        return self._process(Subproblems.concatenate(parts), root=True) if parts else None
+        return self._process_roots(Subproblems.concatenate(parts)) if parts else None
 
     def _tighten(self, root: Subproblems, required: Objective, deadline: float) -> Subproblems:
         """A root (one row) with its ranges tightened under its case."""
@@ -253,6 +266,17 @@ class Search:
 
     def _sat(self, witness: Tensor, method: str) -> Outcome:
         return self._tree.sat(self._attacker.witness(witness), method)
+
+    def _process_roots(self, roots: Subproblems) -> Tensor | None:
+        """As :meth:`_process`, of roots; of a large graph in parts, and what time does not allow stays open."""
+        for rows in torch.split(torch.arange(len(roots)), self._rows):
+            if int(rows[0]) and time.monotonic() >= self._deadline:
+                self._tree.add(roots.take(torch.arange(int(rows[0]), len(roots))))
+                return None
+            found = self._process(roots.take(rows) if len(rows) < len(roots) else roots, root=True)
+            if found is not None:
+                return found
+        return None
 
     def _process(self, batch: Subproblems, *, root: bool = False) -> Tensor | None:
         """Bound a batch; what stays open is split into the frontier. Returns a witness if one turns up."""
@@ -405,27 +429,32 @@ class Search:
         return replace(batch, prices=torch.full_like(batch.prices, -1))
 
     def _branch(self, batch: Subproblems, bounded: _Bounded) -> Subproblems:
-        """Split every row in two."""
-        if bounded.envelopes is None or self._enveloper is None:
-            chosen = self._chosen(batch, bounded.program)
-        else:
-            chosen = self._chosen_by_envelopes(batch, bounded.envelopes)
-            if bool((chosen.k >= 0).all()):
-                batch = replace(batch, prices=self._enveloper.pool.put(bounded.envelopes.stored, 2))
+        """Split every row in two, or in more where envelopes are used."""
+        if bounded.envelopes is not None and self._enveloper is not None:
+            return self._branch_by_envelopes(batch, bounded.envelopes, self._enveloper)
+        chosen = self._chosen(batch, bounded.program)
         children = batch.take(torch.arange(len(batch)).repeat(2))
         node = children.node if self._proof_log is None else self._proof_log.split(batch.node, chosen)
         return replace(children, region=split_regions(self._graph, batch.region, chosen), node=node)
 
-    def _chosen_by_envelopes(self, batch: Subproblems, found: Enveloped) -> Split:
-        """Where to split every row, judged at the input on which the neurons agree."""
-        values = self._graph.values(found.middle)
-        a = [values[self._graph.nodes[i].operands[0]] for i in self._graph.activations]
-        v = (found.point.received, *found.point.above.v[1:])
-        outputs = self._cases.splittable(batch.case)
-        split, gap = program_candidates(self._graph, batch.region, v, a, outputs, 1)
-        return split.at(torch.zeros_like(batch.case)).where(
-            torch.isfinite(gap[:, 0]), input_split(batch.region, found.point.above)
-        )
+    def _branch_by_envelopes(self, batch: Subproblems, found: Enveloped, enveloper: Enveloper) -> Subproblems:
+        """Split every row; the half that lies farther from where the neurons agree becomes a subproblem, the other is split again.
+
+        Several subproblems at once take little more time than two, and halves far from that input are mostly refuted.
+        """
+        a = enveloper.agreed(found)
+        chosen = enveloper.splits(batch.case, batch.region, found, a, max(1, INTEGER.parts // len(batch) - 1))
+        if all(bool((split.k >= 0).all()) for split in chosen):
+            batch = replace(batch, prices=enveloper.pool.put(found.stored, len(chosen) + 1))
+        rows, parts = torch.arange(len(batch)), []
+        for split in chosen:
+            node = batch.node.repeat(2) if self._proof_log is None else self._proof_log.split(batch.node, split)
+            regions = split_regions(self._graph, batch.region, split)
+            halves = replace(batch.take(rows.repeat(2)), region=regions, node=node)
+            above = upper_half(split, a)
+            parts.append(halves.take(rows + (1 - above) * len(batch)))
+            batch = halves.take(rows + above * len(batch))
+        return Subproblems.concatenate([*parts, batch])
 
     def _chosen(self, batch: Subproblems, program: InteriorResult | None) -> Split:
         """Where to split every row, at the program's point or (None) by a look-ahead."""
@@ -465,4 +494,4 @@ class Search:
             both[alive] = value
             return both[: len(row)], both[len(row) :]
 
-        return split.at(look_ahead(usable, bound_halves).argmin(1))
+        return split.at(look_ahead(usable, bound_halves, self._rows, self._deadline).argmin(1))

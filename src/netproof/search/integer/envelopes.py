@@ -20,9 +20,13 @@ from netproof.conditions.cases import Cases
 from netproof.effort.integer import INTEGER
 from netproof.graph.graph import Graph
 from netproof.rows import Rows
+from netproof.search.branching import Split, input_split, program_candidates
 
-#: steps at a root, and in a subproblem, which begins where its parent ended
-ROOT, BELOW = Schedule(60, 0.5, 0.95, INTEGER.goal), Schedule(60, 0.3, 0.95, INTEGER.goal)
+#: steps at a root
+ROOT = (Schedule(60, 0.5, 0.95, INTEGER.goal),)
+#: steps in a subproblem, which begins where its parent ended; wide smoothing forgets that, and on its own stays above bounds
+#: that are small already, so that what it leaves open is gone over again
+BELOW = (Schedule(60, 0.3, 0.95, INTEGER.goal), Schedule(60, 0.06, 0.96, INTEGER.goal))
 #: rows evaluated at once, which bounds the memory for it
 _AT_ONCE = 16
 
@@ -144,6 +148,25 @@ class Enveloper:
         values, order = found.prices.values(torch.float64), found.prices.order()
         exact, _ = evaluate_envelopes_exact(relaxation, box, objective, multipliers, values, order)
         return Enveloped(exact, found.prices, region.lower + found.middle.double() * (region.upper - region.lower))
+
+    def agreed(self, found: Enveloped) -> list[Tensor]:
+        """Pre-activations where the neurons agree, one ``[B, n_k]`` per activation."""
+        values = self._graph.values(found.middle)
+        return [values[self._graph.nodes[i].operands[0]] for i in self._graph.activations]
+
+    def splits(self, case: Tensor, region: Region, found: Enveloped, a: Sequence[Tensor], most: int) -> list[Split]:
+        """The best splits of every row, at least one and at most so many, judged at pre-activations ``a``.
+
+        Where a row has no activation left to split there is one of each, that of the row an input's.
+        """
+        v = (found.point.received, *found.point.above.v[1:])
+        splits, gap = program_candidates(self._graph, region, v, a, self._cases.splittable(case), most)
+        usable = torch.isfinite(gap)
+        several = int(usable.all(0).to(torch.int8).cumprod(0).sum())
+        if not several:
+            by_input = input_split(region, found.point.above)
+            return [splits.at(torch.zeros_like(case)).where(usable[:, 0], by_input)]
+        return [splits.at(torch.full_like(case, column)) for column in range(several)]
 
     def reduce(self, region: Region, point: EnvelopePoint) -> Region:
         """Cut off the ends of ranges that an exact evaluation excludes."""

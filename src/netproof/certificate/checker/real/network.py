@@ -29,8 +29,10 @@ from netproof.errors import FormatError
 if TYPE_CHECKING:
     import onnx
 
-#: features of one value at most, and of all values together
+#: features of one value at most, a window's padding included, and of all values together
 _WIDEST, _LARGEST = 1 << 24, 1 << 27
+#: factors below that could vanish in float64, which no error term accounts for
+_LEAST_FACTOR = 2.0**-400
 _FLOATS = {1: np.float32, 11: np.float64}
 
 
@@ -130,6 +132,7 @@ class _Reader:
             "Transpose": self.transpose,
         }
         self._nodes: list[Node] = []
+        self._total = 0
         self._values: dict[str, _Value | Array] = {}
 
     def read(self) -> RealNetwork:
@@ -184,8 +187,6 @@ class _Reader:
         ]
         if len(nodes) < 2:
             nodes.append(Node(Scale(nodes[0].size, None, None), (0,), nodes[0].size))
-        if sum(node.size for node in nodes) > _LARGEST:
-            raise _UnknownError("its size")
         relus = tuple(i for i, node in enumerate(nodes) if node.is_relu)
         return RealNetwork(tuple(nodes), relus)
 
@@ -195,8 +196,11 @@ class _Reader:
         self._values[name] = value
 
     def _add(self, operator: Affine | None, operands: tuple[int, ...], shape: Sequence[int], size: int) -> _Value:
-        if size > _WIDEST or math.prod(shape) != size:
+        if math.prod(shape) != size:
             raise _UnknownError("a value of another size than its shape")
+        self._total += size
+        if size > _WIDEST or self._total > _LARGEST:
+            raise _UnknownError("its size")
         self._nodes.append(Node(operator, operands, size))
         return _Value(len(self._nodes) - 1, tuple(shape))
 
@@ -209,6 +213,9 @@ class _Reader:
 
         if tensor.data_location or tensor.external_data:
             raise _UnknownError("values in a file beside the model")
+        # A dimension of -1 would be whatever is left.
+        if any(extent < 0 for extent in tensor.dims):
+            raise _UnknownError("a constant of negative size")
         if tensor.data_type not in (*_FLOATS, 6, 7):
             raise _UnknownError(f"constants of type {tensor.data_type}")
         array: Array = onnx.numpy_helper.to_array(tensor)
@@ -231,7 +238,9 @@ class _Reader:
                 raise _UnknownError(f"'{name[:40]}' is used before it is there")
             operands.append(self._values[name] if name else np.zeros(0))
         outputs = [name for name in node.output if name]
-        if len(outputs) != 1 and not (node.op_type == "Dropout" and outputs and outputs[0] == node.output[0]):
+        # The first output may not be left out: what is named second is another value, as a mask or a mean.
+        first = outputs[:1] == list(node.output[:1])
+        if not outputs or not first or (len(outputs) > 1 and node.op_type != "Dropout"):
             raise _UnknownError(f"several outputs of {node.op_type}")
         found = known[node.op_type](operands, attributes)
         if attributes:
@@ -390,13 +399,15 @@ class _Reader:
 
     def convolution(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
         value, kernel = _value(operands[:1], 1), operands[1]
-        if isinstance(kernel, _Value) or kernel.dtype.kind != "f" or not kernel.size:
+        if isinstance(kernel, _Value) or kernel.dtype.kind != "f" or not kernel.size or len(operands) > 3:
             raise _UnknownError("a convolution by what is no constant")
         if attributes.pop("kernel_shape", list(kernel.shape[2:])) != list(kernel.shape[2:]):
             raise _UnknownError("the kernel of a convolution")
         bias = None
         if len(operands) > 2 and operands[2].size:
-            bias = self._spread(operands[2], (kernel.shape[0],))
+            if operands[2].shape != kernel.shape[:1]:
+                raise _UnknownError("the bias of a convolution")
+            bias = self._spread(operands[2], kernel.shape[:1])
         groups, dilations = attributes.pop("group", 1), attributes.pop("dilations", None)
         return self._windows(value, self._numbers.load(kernel), bias, groups, dilations, attributes)
 
@@ -405,8 +416,9 @@ class _Reader:
     ) -> _Value:
         """A convolution in one or two dimensions."""
         rank = weight.ndim - 2
-        padding = attributes.pop("auto_pad", "NOTSET")
-        if padding != "NOTSET" and (padding != "VALID" or any(attributes.get("pads", ()))):
+        # ONNX excludes both together, and runtimes then leave the pads.
+        automatic = attributes.pop("auto_pad", "NOTSET")
+        if automatic not in ("NOTSET", "VALID") or (automatic == "VALID" and any(attributes.get("pads", ()))):
             raise _UnknownError("padding that is not stated")
         strides, pads = attributes.pop("strides", [1] * rank), attributes.pop("pads", [0] * 2 * rank)
         dilations = dilations or [1] * rank
@@ -423,6 +435,9 @@ class _Reader:
         windows = Windows(
             (strides[0], strides[1]), (pads[0], pads[1], pads[2], pads[3]), (dilations[0], dilations[1]), groups
         )
+        padded = shape[1] + pads[0] + pads[2], shape[2] + pads[1] + pads[3]
+        if shape[0] * math.prod(padded) > _WIDEST:
+            raise _UnknownError("its size")
         operator = Convolution(weight, bias, (shape[0], shape[1], shape[2]), windows)
         out = operator.out_shape
         return self._affine(operator, [value], (1, *out) if rank == 2 else (1, out[0], out[2]))
@@ -441,6 +456,8 @@ class _Reader:
 
     def _averaged(self, value: _Value, kernel: list[int], attributes: dict[str, Any]) -> _Value:
         channels = value.shape[1]
+        if channels * math.prod(kernel) > _WIDEST:
+            raise _UnknownError("its size")
         ones = self._numbers.load(np.ones((channels, 1, *kernel)))
         summed = self._windows(value, ones, None, channels, attributes.pop("dilations", None), attributes)
         size = math.prod(summed.shape)
@@ -459,6 +476,11 @@ class _Reader:
         scale, bias, mean, variance = (x.astype(np.float64) for x in operands[1:])
         if not (variance + epsilon > 0).all() or not (variance >= 0).all() or not epsilon >= 0:
             raise _UnknownError("a variance that is not above 0")
+        with np.errstate(all="ignore"):
+            small = abs(scale) / np.sqrt(variance + epsilon) < _LEAST_FACTOR
+        # What vanishes there can be large again by the mean.
+        if (small & (scale != 0)).any():
+            raise _UnknownError("a BatchNormalization by a factor this small")
         each = math.prod(value.shape[2:])
         factor = self._numbers.normalizer(scale, variance, epsilon)
         moved = self._numbers.load(mean) * factor

@@ -15,10 +15,15 @@ from fractions import Fraction
 
 from netproof.errors import FormatError
 
-_TOKEN = re.compile(r"\s+|;[^\n]*|([()])|([^\s();|\"]+)")
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,3}))?")
-_NAME = re.compile(r"([XY])_(0|[1-9]\d{0,7})")
+#: white space and the ends of lines are those of SMT-LIB (section 3.1), digits those of ASCII
+_TOKEN = re.compile(r"[ \t\r\n]+|;[^\r\n]*|([()])|([^ \t\r\n();|\"]+)")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
+_NAME = re.compile(r"([XY])_(0|[1-9]\d{0,7})", re.ASCII)
 _DEEPEST, _MOST, _LONGEST = 64, 1 << 20, 1 << 26
+#: of numerators and denominators of products
+_BITS = 1 << 14
+#: what may stand behind a command; behind all others anything may
+_BEHIND = {"check-sat": ("get-model", "set-info", "exit"), "exit": ()}
 
 Term = tuple[dict[tuple[str, int], Fraction], Fraction]
 Item = str | list["Item"]
@@ -71,12 +76,12 @@ def read_property(data: bytes, source: str) -> Asked:
 def _read(text: str) -> Asked:
     declared: dict[str, set[int]] = {"X": set(), "Y": set()}
     formulas: list[Item] = []
-    is_over = False
+    over = ""
     for statement in _statements(text):
         head = statement[0] if statement else ""
-        if is_over and head in ("declare-const", "assert"):
-            raise _FaultError("what follows the question")
-        is_over = is_over or head in ("check-sat", "exit")
+        if over and head not in _BEHIND[over]:
+            raise _FaultError(f"what stands after ({over})")
+        over = str(head) if head in ("check-sat", "exit") else over
         if head in ("set-logic", "set-info", "set-option", "check-sat", "exit", "get-model"):
             if any(isinstance(item, list) for item in statement):
                 raise _FaultError(f"what follows '{head}'")
@@ -209,6 +214,8 @@ def _linear(item: Item, sizes: dict[str, int]) -> Term:
                 kept = term
             else:
                 raise _FaultError("a product of variables")
+            if max(factor.numerator.bit_length(), factor.denominator.bit_length()) > _BITS:
+                raise _FaultError("a product of so many digits")
         kept = kept or ({}, Fraction(1))
         return {name: factor * value for name, value in kept[0].items()}, factor * kept[1]
     sign = Fraction(-1 if item[0] == "-" else 1)

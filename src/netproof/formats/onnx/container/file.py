@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netproof.errors import FormatError
 from netproof.formats.ledger import ExhaustedError, Ledger
+from netproof.formats.onnx.container.inner import inlined, taken_names
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form
 from netproof.formats.onnx.types import check_names, check_types
@@ -15,49 +18,93 @@ from netproof.formats.onnx.types import check_names, check_types
 if TYPE_CHECKING:
     import onnx
 
-OLDEST_OPSET, NEWEST_OPSET = 8, 21
+OLDEST_OPSET, NEWEST_OPSET = 7, 28
 #: types of inputs, as ONNX numbers them: those of networks over the reals, and of networks of integers
-_FLOATS = {1: "float32", 11: "float64"}
+FLOATS = {1: "float32", 10: "float16", 11: "float64"}
 _INTEGERS = {2: "uint8", 3: "int8"}
 _LARGEST_INPUT = 1 << 24
+#: domains that QONNX's operators have had
+QONNX = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+
+
+@dataclass(frozen=True)
+class Given:
+    """An input of a model.
+
+    Attributes
+    ----------
+    name : of the value
+    shape : with 1 in place of an open batch axis
+    type : of its elements, as ONNX numbers types
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: int
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxFile:
-    """The parts of a model that its output depends on.
+    """The parts of a model that what is wanted of it depends on.
 
     Attributes
     ----------
     opset : version of the standard operators
-    input, output : names of the one input and the one output
-    input_shape : with 1 in place of an open batch axis
-    input_type : of its elements, as ONNX numbers types
+    inputs : in the order of the file
+    outputs : names of the values that are wanted: the one output, unless others were asked for
     constants : the initializers, by name
     nodes : in an order in which operands come first
     metadata : what the model says about itself, by key
     types : of its values, as ONNX numbers them, as far as they are known
-    declared : the type that the output is said to have; 0 where nothing is said, -1 where it is said to be no tensor
+    declared : the types that outputs of the file are said to have, by name; 0 where nothing is said, -1 where one is said
+        to be no tensor
+    uses : how often each value is taken, by nodes that the output does not depend on as well, and as the output
+    unused : how many nodes there are that the output does not depend on
+    annotations : QONNX's data types of values, by name
+    domains : the versions of operators that are not standard, by domain, as often as they are stated
     """
 
     opset: int
-    input: str
-    input_shape: tuple[int, ...]
-    output: str
+    inputs: tuple[Given, ...]
+    outputs: tuple[str, ...]
     constants: dict[str, onnx.TensorProto]
     nodes: tuple[onnx.NodeProto, ...]
-    input_type: int
     metadata: dict[str, str]
     types: dict[str, int]
-    declared: int
+    declared: dict[str, int]
+    uses: Counter[str]
+    unused: int
+    annotations: dict[str, str]
+    domains: dict[str, tuple[int, ...]]
+
+    @property
+    def input(self) -> str:
+        """The name of the first input, which is the only one of an ordinary network."""
+        return self.inputs[0].name
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.inputs[0].shape
+
+    @property
+    def input_type(self) -> int:
+        return self.inputs[0].type
+
+    @property
+    def output(self) -> str:
+        """The name of the first value that is wanted."""
+        return self.outputs[0]
 
     def check_output(self, path: Path) -> None:
         """Refuse (:class:`FormatError`) an output that is declared to be of another type than it is."""
-        if self.declared < 0 or (self.declared and self.types.get(self.output, self.declared) != self.declared):
-            raise FormatError(
-                path,
-                f"its output '{printable(self.output)}' is declared as another type than it is",
-                "export the network again",
-            )
+        for name in self.outputs:
+            declared = self.declared.get(name, 0)
+            if declared < 0 or (declared and self.types.get(name, declared) != declared):
+                raise FormatError(
+                    path,
+                    f"its output '{printable(name)}' is declared as another type than it is",
+                    "export the network again",
+                )
 
     @property
     def tensors(self) -> list[onnx.TensorProto]:
@@ -71,8 +118,35 @@ class OnnxFile:
         return self.input_type in _INTEGERS
 
 
-def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = False) -> list[OnnxFile]:
-    """Take the bytes of a model apart; ``integers`` says whether its input may be one of integers.
+def model_of(path: Path, data: bytes) -> onnx.ModelProto:
+    """The bytes of a model as protobuf has them; raises :class:`FormatError` where they are none."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, ValueError, RuntimeError, MemoryError):
+        raise FormatError(
+            path, "is no ONNX model, or a truncated or damaged one", "download, copy or export it again"
+        ) from None
+    return model
+
+
+def parse_onnx(
+    path: Path,
+    data: bytes,
+    ledger: Ledger,
+    *,
+    integers: bool = False,
+    wanted: Sequence[str] = (),
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> list[OnnxFile]:
+    """Take the bytes of a model apart.
+
+    ``integers`` says whether its input may be one of integers. Where values are ``wanted`` by name it may have several
+    inputs and outputs, and what is looked at is what these values depend on. ``shapes`` are those of inputs with dynamic
+    axes, by name.
 
     A model may state the opset of the standard operators several times. ONNX then goes by the highest, runtimes by the
     last, so there is one result for each that is stated; the caller sees to it that all of them mean the same.
@@ -84,16 +158,7 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
         of different types where ONNX has one; a node that has not the form of its operator; more nodes than can be
         handled; what changes the meaning of a graph and is not understood (functions, sparse tensors, quantization)
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except (DecodeError, ValueError, RuntimeError, MemoryError):
-        raise FormatError(
-            path, "is no ONNX model, or a truncated or damaged one", "download, copy or export it again"
-        ) from None
+    model = model_of(path, data)
     graph = model.graph
     if not graph.node or not model.opset_import:
         raise FormatError(path, "is no ONNX model: it has no nodes or names no opset", "export it again")
@@ -110,31 +175,80 @@ def parse_onnx(path: Path, data: bytes, ledger: Ledger, *, integers: bool = Fals
                 "export it for one of these, or convert it with onnx.version_converter",
             )
     _check_parts(path, model)
+    model = inlined(path, model, ledger)
+    graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     for what, values in (("input", inputs), ("output", list(graph.output))):
-        if len(values) != 1:
+        if not values or (len(values) != 1 and not wanted):
             names = ", ".join(f"'{printable(value.name)}'" for value in values[:4])
             raise FormatError(
                 path, f"has {len(values)} {what}s{': ' + names if names else ''}", f"export it with one {what}"
             )
     check_names(path, graph.node)
-    nodes = _order(path, graph, inputs[0].name, graph.output[0].name, constants)
-    shape = _input_shape(path, inputs[0], _FLOATS | _INTEGERS if integers else _FLOATS)
-    kind = inputs[0].type.tensor_type.elem_type
-    given = {name: tensor.data_type for name, tensor in constants.items()} | {inputs[0].name: kind}
+    results = tuple(wanted) or (graph.output[0].name,)
+    nodes = _order(path, graph, {value.name for value in inputs}, results, constants)
+    known = FLOATS | _INTEGERS if integers else FLOATS
+    takes = tuple(
+        Given(
+            value.name,
+            _input_shape(path, value, known, (shapes or {}).get(value.name)),
+            value.type.tensor_type.elem_type,
+        )
+        for value in inputs
+    )
+    given = {name: tensor.data_type for name, tensor in constants.items()} | {value.name: value.type for value in takes}
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    uses = _uses(graph)
+    annotations = {
+        one.tensor_name: entry.value
+        for one in graph.quantization_annotation
+        for entry in one.quant_parameter_tensor_names
+    }
+    domains: dict[str, tuple[int, ...]] = {}
+    for entry in model.opset_import:
+        if entry.domain not in STANDARD:
+            domains[entry.domain] = (*domains.get(entry.domain, ()), int(entry.version))
     files = []
     for opset in opsets:
         for node in nodes:
             check_form(path, node, opset)
         types = check_types(path, nodes, given, opset)
-        output = graph.output[0]
-        stated = output.type.tensor_type.elem_type if output.type.WhichOneof("value") in (None, "tensor_type") else -1
+        stated = {
+            output.name: output.type.tensor_type.elem_type
+            if output.type.WhichOneof("value") in (None, "tensor_type")
+            else -1
+            for output in graph.output
+        }
         files.append(
-            OnnxFile(opset, inputs[0].name, shape, output.name, constants, nodes, kind, metadata, types, stated)
+            OnnxFile(
+                opset,
+                takes,
+                results,
+                constants,
+                nodes,
+                metadata,
+                types,
+                stated,
+                uses,
+                len(graph.node) - len(nodes),
+                annotations,
+                domains,
+            )
         )
     return files
+
+
+def _uses(graph: onnx.GraphProto) -> Counter[str]:
+    """How often each value is taken, in graphs inside of nodes, too."""
+    uses = Counter(value.name for value in graph.output)
+    graphs = [graph]
+    while graphs:
+        for node in graphs.pop().node:
+            uses.update(node.input)
+            for attribute in node.attribute:
+                graphs += [attribute.g] if attribute.HasField("g") else attribute.graphs
+    return uses
 
 
 def _check_parts(path: Path, model: onnx.ModelProto) -> None:
@@ -142,7 +256,9 @@ def _check_parts(path: Path, model: onnx.ModelProto) -> None:
     graph = model.graph
     if graph.sparse_initializer:
         raise FormatError(path, "holds sparse tensors", "store them as dense ones")
-    if graph.quantization_annotation:
+    stated = {entry.key for one in graph.quantization_annotation for entry in one.quant_parameter_tensor_names}
+    # QONNX notes data types there, which change nothing of what its operators compute.
+    if stated - ({"finn_datatype"} if any(node.domain in QONNX for node in graph.node) else set()):
         raise FormatError(path, "holds quantization annotations", "export the network without them")
     for function in model.functions:
         if function.domain in STANDARD:
@@ -183,7 +299,9 @@ def _is_of(declared: onnx.TypeProto.Tensor, kind: int, shape: tuple[int, ...]) -
     return len(extents) == len(shape) and all(e in (0, s) for e, s in zip(extents, shape, strict=True))
 
 
-def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) -> tuple[int, ...]:
+def _input_shape(
+    path: Path, value: onnx.ValueInfoProto, types: dict[int, str], asked: tuple[int, ...] | None
+) -> tuple[int, ...]:
     name = f"input '{printable(value.name)}'"
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type") or kind.elem_type not in types:
@@ -193,16 +311,25 @@ def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) 
         )
     if not kind.HasField("shape"):
         raise FormatError(path, f"its {name} has no shape", "export it with a fixed input shape")
+    if asked is not None:
+        fixed = [dimension.dim_value for dimension in kind.shape.dim]
+        if len(asked) != len(fixed) or any(e not in (0, s) or s < 1 for e, s in zip(fixed, asked, strict=False)):
+            there = "x".join(str(extent) if extent > 0 else "?" for extent in fixed)
+            raise FormatError(
+                path,
+                f"its {name} of shape {there} was given the shape {'x'.join(map(str, asked))}",
+                "give one that fits",
+            )
     shape = []
     for axis, dimension in enumerate(kind.shape.dim):
-        extent = dimension.dim_value
+        extent = dimension.dim_value if asked is None else asked[axis]
         if extent <= 0:
             if axis:
                 label = f" ('{printable(dimension.dim_param)}')" if dimension.dim_param else ""
                 raise FormatError(
                     path,
                     f"axis {axis} of its {name} is dynamic{label}",
-                    "export it with a fixed input shape; only the first axis, the batch, may be open",
+                    f"give its shape (--shape {printable(value.name)}=1x3x32x32), or export it with a fixed one",
                 )
             extent = 1  # the batch: a property is about one sample
         shape.append(extent)
@@ -215,19 +342,19 @@ def _input_shape(path: Path, value: onnx.ValueInfoProto, types: dict[int, str]) 
 
 
 def _order(
-    path: Path, graph: onnx.GraphProto, given: str, wanted: str, constants: dict[str, onnx.TensorProto]
+    path: Path, graph: onnx.GraphProto, given: set[str], wanted: Sequence[str], constants: dict[str, onnx.TensorProto]
 ) -> tuple[onnx.NodeProto, ...]:
-    """The nodes that a value depends on, operands first."""
+    """The nodes that some values depend on, operands first."""
     makers: dict[str, int] = {}
     for number, node in enumerate(graph.node):
         for output in node.output:
-            if output and (output in makers or output in constants or output == given):
+            if output and (output in makers or output in constants or output in given):
                 raise FormatError(path, f"value '{printable(output)}' is given twice", "export the network again")
             if output:
                 makers[output] = number
     done: dict[int, bool] = {}  # False: being visited
     order: list[onnx.NodeProto] = []
-    stack: list[tuple[str, str]] = [(wanted, "the network's output")]
+    stack: list[tuple[str, str]] = [(value, "the network's output") for value in reversed(wanted)]
     leaving: list[tuple[int, int]] = []  # (height of the stack at which all operands are done, node)
     while stack or leaving:
         if leaving and len(stack) == leaving[-1][0]:
@@ -236,7 +363,7 @@ def _order(
             order.append(graph.node[number])
             continue
         value, reader = stack.pop()
-        if value in constants or value == given:
+        if value in constants or value in given:
             continue
         if value not in makers:
             raise FormatError(
@@ -252,5 +379,5 @@ def _order(
         done[number] = False
         leaving.append((len(stack), number))
         node = graph.node[number]
-        stack.extend((name, f"node '{printable(node.name or value)}'") for name in node.input if name)
+        stack.extend((name, f"node '{printable(node.name or value)}'") for name in taken_names(node))
     return tuple(order)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable
+from netproof.formats.onnx.call import Call, NodeError, Translate, Value, Variable
+from netproof.formats.onnx.nodes.formulas import Formulas
+from netproof.formats.onnx.nodes.norms import softmax
+from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.graph.passes.drop_dead import drop_dead
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
@@ -17,6 +24,9 @@ from netproof.operators.base import Activation
 #: the largest numbers of float16, float32 and float64, by the numbers ONNX gives these types
 _LARGEST = {10: 65504.0, 1: (2.0 - 2.0**-23) * 2.0**127, 11: sys.float_info.max}
 
+#: outputs of a softmax that is kept, too: their differences are as many as their square
+_SMALL = 256
+
 
 def _applied(call: Call, activation: Activation) -> Value:
     value = call.variable(0)
@@ -24,7 +34,7 @@ def _applied(call: Call, activation: Activation) -> Value:
 
 
 def _abs(call: Call) -> Value:
-    return _applied(call, Abs())
+    return _noted(call, Abs(), "abs")
 
 
 def _relu(call: Call) -> Value:
@@ -57,47 +67,59 @@ def _clip(call: Call) -> Value:
     return _applied(call, ReLU() if (low, high) == (0.0, math.inf) else Clip(low, high))
 
 
+def _noted(call: Call, activation: Activation, formula: str) -> Value:
+    """An activation that may be a part of a gate."""
+    value = call.variable(0)
+    result = call.add(activation, (value.node,), value.shape)
+    call.translation.formulas.applied(formula, value.node, result.node)
+    return result
+
+
 def _sigmoid(call: Call) -> Value:
-    return _applied(call, Sigmoid())
+    return _noted(call, Sigmoid(), "sigmoid")
 
 
 def _tanh(call: Call) -> Value:
-    return _applied(call, Tanh())
+    return _noted(call, Tanh(), "tanh")
+
+
+def _alone(call: Call, value: Variable, axes: Sequence[int]) -> Graph:
+    """The softmax as a graph of its own, for questions about more than the order of its results."""
+    other = copy.copy(call)
+    other.translation = replace(
+        call.translation, builder=GraphBuilder(Arithmetic.REAL, value.shape), formulas=Formulas(), made_by={}
+    )
+    result = softmax(other, Variable(0, value.shape), axes, logarithm=call.operator == "LogSoftmax")
+    return drop_dead(other.translation.builder.build(), result.node)
 
 
 def _softmax(call: Call) -> Value:
     value = call.variable(0)
-    if not call.final:
-        raise NodeError("a softmax that is not the network's last node")
     rank = len(value.shape)
     axis = call.integer("axis", 1 if call.opset < 13 else -1)
     if not -rank <= axis < rank:
         raise NodeError(f"axis {axis} of {rank} axes", "export the network again")
     axis %= rank
     # Until opset 13 all axes from that one on were normalized together.
-    together = math.prod(value.shape[axis:]) if call.opset < 13 else value.shape[axis]
-    if together != value.size:
-        raise NodeError("a softmax over some of the outputs only, which does not keep the order of all")
+    axes = range(axis, rank) if call.opset < 13 else [axis]
+    if not call.final or math.prod(value.shape[one] for one in axes) != value.size:
+        return softmax(call, value, axes, logarithm=call.operator == "LogSoftmax")
     call.translation.order_only = True
+    if value.size <= _SMALL:
+        call.translation.left_out = _alone(call, value, axes)
     call.translation.notes.append(
         f"the final {call.operator} is left out: the outputs shown are its inputs, which have the same order"
     )
     return Variable(value.node, value.shape)
 
 
-def _final_only(call: Call) -> Value:
-    if isinstance(call.operand(0), Constant):
-        raise NodeError("its operand is a constant", "fold constants before export")
-    return _softmax(call)
-
-
 OPERATORS: dict[str, Translate] = {
     "Abs": _abs,
     "Clip": _clip,
     "LeakyRelu": _leaky_relu,
-    "LogSoftmax": _final_only,
+    "LogSoftmax": _softmax,
     "Relu": _relu,
     "Sigmoid": _sigmoid,
-    "Softmax": _final_only,
+    "Softmax": _softmax,
     "Tanh": _tanh,
 }

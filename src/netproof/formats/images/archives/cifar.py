@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import FormatError
-from netproof.formats.images.pickled import read_cifar_pickle
+from netproof.formats.images.archives.pickled import read_cifar_pickle
 from netproof.formats.images.set import ImageSet, check_published
 
 Split = Literal["train", "test"]

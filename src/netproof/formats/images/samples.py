@@ -1,4 +1,4 @@
-"""The samples and the network that a command's options name."""
+"""Images with labels, as pixels of a network of integers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from netproof.formats.fixed_point import FixedPoint
     from netproof.network import Network
 
 
@@ -91,21 +90,3 @@ class Samples:
         if network.graph.arithmetic is not Arithmetic.INTEGER:
             problem = "is not an integer network, so its inputs are no grey levels"
             raise InputError(network.path, problem, "give a property file")
-
-
-def read_network(path: Path, widths: FixedPoint | None, runtime: str | None = None) -> Network:
-    """Read the network of a command; raises :class:`InputError`."""
-    from netproof.formats.load import load
-
-    return load(path, widths=widths, runtime=runtime)
-
-
-def network_document(network: Network) -> dict[str, object]:
-    """How JSON output identifies a network."""
-    return {
-        "file": network.path,
-        "sha256": network.sha256,
-        "scheme": network.scheme,
-        "runtime": network.runtime or None,
-        "arithmetic": network.graph.arithmetic.value,
-    }

@@ -1,0 +1,131 @@
+"""The tables of a TensorFlow Lite file that a second reading needs."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.certificate.second_reading.reading import UnknownFormError
+
+#: what is read, by the schema's numbers
+_NAMES = {0: "ADD", 1: "AVERAGE_POOL_2D", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE", 9: "FULLY_CONNECTED",
+          22: "RESHAPE", 25: "SOFTMAX", 114: "QUANTIZE"}  # fmt: skip
+_KINDS = {0: "<f4", 2: "<i4", 9: "<i1"}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A table: its fields by number."""
+
+    data: bytes
+    at: int
+
+    def place(self, number: int) -> int:
+        """Where a field is, 0 where it is not."""
+        table = self.at - struct.unpack_from("<i", self.data, self.at)[0]
+        if 4 + 2 * number >= struct.unpack_from("<H", self.data, table)[0]:
+            return 0
+        offset = int(struct.unpack_from("<H", self.data, table + 4 + 2 * number)[0])
+        return self.at + offset if offset else 0
+
+    def value(self, number: int, letter: str, default: Any = 0) -> Any:
+        place = self.place(number)
+        return struct.unpack_from(f"<{letter}", self.data, place)[0] if place else default
+
+    def pointed(self, number: int) -> int:
+        place = self.place(number)
+        return place + int(struct.unpack_from("<I", self.data, place)[0]) if place else 0
+
+    def below(self, number: int) -> Fields | None:
+        place = self.pointed(number)
+        return Fields(self.data, place) if place else None
+
+    def array(self, number: int, kind: str) -> NDArray[Any]:
+        place = self.pointed(number)
+        if not place:
+            return np.empty(0, kind)
+        return np.frombuffer(self.data, kind, struct.unpack_from("<I", self.data, place)[0], place + 4)
+
+    def all_below(self, number: int) -> list[Fields]:
+        first = self.pointed(number) + 4
+        return [Fields(self.data, first + 4 * i + int(offset)) for i, offset in enumerate(self.array(number, "<u4"))]
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor: its shape, type, quantization and, of a constant, its numbers."""
+
+    shape: tuple[int, ...]
+    kind: str
+    scale: NDArray[np.float32]
+    zero: tuple[int, ...]
+    data: NDArray[Any] | None
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """An operator with its tensors and its options."""
+
+    name: str
+    inputs: tuple[int, ...]
+    output: int
+    options: Fields | None
+
+    def option(self, number: int, letter: str, default: Any = 0) -> Any:
+        return default if self.options is None else self.options.value(number, letter, default)
+
+
+@dataclass(frozen=True, eq=False)
+class File:
+    """The tensors and operators of a file, its input and its output; QUANTIZE and DEQUANTIZE at its edges are left out."""
+
+    tensors: list[Tensor]
+    operations: list[Operation]
+    input: int
+    output: int
+
+
+def opened(data: bytes) -> File:
+    """The file in ``data``; raises :class:`UnknownFormError`, or whatever NumPy and struct raise of damaged ones."""
+    model = Fields(data, int(struct.unpack_from("<I", data, 0)[0]))
+    (graph,) = model.all_below(2)
+    buffers = [buffer.array(0, "<u1") for buffer in model.all_below(4)]
+    codes = [max(code.value(0, "b"), code.value(3, "i")) for code in model.all_below(1)]
+    tensors = [_tensor(table, buffers) for table in graph.all_below(0)]
+    operations = [_operation(table, codes) for table in graph.all_below(3)]
+    (first,), (last,) = graph.array(1, "<i4").tolist(), graph.array(2, "<i4").tolist()
+    if operations[0].name == "QUANTIZE" and tensors[first].kind == "<f4":
+        first, operations = operations[0].output, operations[1:]
+    if operations[-1].name == "DEQUANTIZE" and operations[-1].output == last:
+        last, operations = operations[-1].inputs[0], operations[:-1]
+    return File(tensors, operations, first, last)
+
+
+def _tensor(table: Fields, buffers: list[NDArray[Any]]) -> Tensor:
+    kind = _KINDS.get(table.value(1, "b"), "")
+    shape = tuple(int(extent) for extent in table.array(0, "<i4"))
+    number = table.value(2, "I")
+    raw = buffers[number]
+    if number == 0 and len(raw):
+        raise UnknownFormError("a constant in the buffer that stands for none")
+    quantization = table.below(4)
+    scale = np.empty(0, np.float32) if quantization is None else quantization.array(2, "<f4")
+    zero = () if quantization is None else tuple(quantization.array(3, "<i8").tolist())
+    data = raw.view(kind).reshape(shape) if kind and len(raw) else None
+    return Tensor(shape, kind, scale, zero or (0,) * len(scale), data)
+
+
+def _operation(table: Fields, codes: list[int]) -> Operation:
+    code = codes[table.value(0, "I")]
+    if code not in _NAMES:
+        raise UnknownFormError(f"operator {code} of TensorFlow Lite's schema")
+    (output,) = table.array(2, "<i4").tolist()
+    return Operation(_NAMES[code], tuple(table.array(1, "<i4").tolist()), output, table.below(4))

@@ -1,0 +1,95 @@
+"""How runtimes round, in whole numbers of Python and single operations of float32 (docs/deployed.md)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from netproof.certificate.second_reading.reading import UnknownFormError
+
+#: a sum to a rounded result
+Round = Callable[[int], int]
+
+
+def _fixed(real: float) -> tuple[int, int]:
+    """A 31-bit whole number and an exponent."""
+    part, exponent = math.frexp(real)
+    whole = int(part * 2.0**31 + 0.5)
+    if whole == 1 << 31:
+        whole, exponent = 1 << 30, exponent + 1
+    return (0, 0) if exponent < -31 else (whole, exponent)
+
+
+def _twice(value: int, whole: int, exponent: int) -> int:
+    """Rounded after the product, halves upwards, and after the shift, halves away from 0."""
+    high = ((value << max(exponent, 0)) * whole + (1 << 30)) >> 31
+    shift = max(-exponent, 0)
+    if not shift:
+        return high
+    size = (abs(high) + (1 << shift >> 1)) >> shift
+    return size if high >= 0 else -size
+
+
+def of_product(
+    runtime: str, dense: bool, channel: bool, input_: np.float32, weight: np.float32, output: np.float32
+) -> Round:
+    """The rounding of sums of products with these scales; ``channel`` says whether there is a scale for each channel."""
+    if runtime == "xnnpack":
+        single = np.float32(np.float32(input_ * weight) / output)
+        return lambda value: int(np.rint(np.float64(np.float32(np.float32(value) * single))))
+    real = float(input_) * float(weight) / float(output)
+    if runtime == "litert-ref" and dense:
+
+        def away(value: int) -> int:
+            product = float(value) * real
+            whole = math.floor(abs(product))
+            return int(math.copysign(whole + (abs(product) - whole >= 0.5), product))
+
+        return away
+    if runtime == "tflm-single-product" and dense and not channel:
+        real = float(np.float32(input_ * weight)) / float(output)
+    elif runtime not in ("tflm", "tflm-single-product", "litert-ref"):
+        raise UnknownFormError(f"the runtime '{runtime[:40]}'")
+    whole, exponent = _fixed(real)
+    return lambda value: _twice(value, whole, exponent)
+
+
+def of_sum(runtime: str, first: np.float32, second: np.float32, output: np.float32) -> Callable[[int, int], int]:
+    """The rounding of a sum of two values with these scales."""
+    if runtime == "xnnpack":
+        one, other = np.float32(first / output), np.float32(second / output)
+        shift = 20 - (math.frexp(float(max(one, other)))[1] - 1)
+        factors = [round(math.ldexp(float(part), shift)) for part in (one, other)]
+        return lambda a, b: (factors[0] * a + factors[1] * b + (1 << (shift - 1))) >> shift
+    twice = 2 * max(float(first), float(second))
+    left, right = _fixed(float(first) / twice), _fixed(float(second) / twice)
+    both = _fixed(twice / (2.0**20 * float(output)))
+    return lambda a, b: _twice(_twice(a << 20, *left) + _twice(b << 20, *right), *both)
+
+
+def of_change(runtime: str, input_: np.float32, output: np.float32) -> Round:
+    """The rounding of a value that is brought to another scale."""
+    if runtime == "xnnpack":
+        factor = int(np.rint(np.float64(np.float32(np.float32(input_ / output) * np.float32(256)))))
+        return lambda value: (value * factor + 128) >> 8
+    whole, exponent = _fixed(float(input_) / float(output))
+    return lambda value: _twice(value, whole, exponent)
+
+
+def limits(activation: int, runtime: str, scale: np.float32, zero: int) -> tuple[int, int]:
+    """The least and the largest code that a fused activation leaves."""
+    if activation not in (0, 1, 2, 3):
+        raise UnknownFormError(f"activation {activation}")
+
+    def code(real: float) -> int:
+        quotient = np.float32(np.clip(np.float32(real) / scale, np.float32(-1024), np.float32(1024)))
+        if runtime == "xnnpack":
+            return int(np.rint(np.float32(quotient + np.float32(zero))))
+        return int(math.copysign(math.floor(abs(float(quotient)) + 0.5), quotient)) + zero
+
+    # In the schema's numbers: none, ReLU, ReLU from -1 to 1, ReLU6.
+    low = {0: -128, 1: code(0), 2: code(-1), 3: code(0)}[activation]
+    high = {0: 127, 1: 127, 2: code(1), 3: code(6)}[activation]
+    return max(-128, low), min(127, high)

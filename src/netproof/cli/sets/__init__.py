@@ -1,0 +1,1 @@
+"""``netproof robust`` about sets of inputs: brightness, shifts, few pixels, patches, boxes."""

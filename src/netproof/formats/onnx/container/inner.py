@@ -1,0 +1,111 @@
+"""Graphs inside an ONNX model: functions that it defines, and the branches of an If."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netproof.errors import FormatError
+from netproof.formats.ledger import ExhaustedError, Ledger
+from netproof.formats.onnx.container.text import printable
+
+if TYPE_CHECKING:
+    import onnx
+
+#: how deep functions may call functions, and branches lie in branches
+_DEEPEST = 32
+
+
+def inlined(path: Path, model: onnx.ModelProto, ledger: Ledger) -> onnx.ModelProto:
+    """The model with the nodes of its functions in place of their calls.
+
+    Raises
+    ------
+    FormatError : functions that call themselves, two of one name, more nodes than can be handled, calls that stay
+    """
+    if not model.functions:
+        return model
+    import onnx.inliner
+
+    functions = {}
+    for function in model.functions:
+        key = (function.domain, function.name)
+        if key in functions:
+            raise FormatError(path, f"defines the function '{printable(function.name)}' twice", "export it again")
+        functions[key] = function
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(key: tuple[str, str], depth: int) -> int:
+        """How many nodes a call becomes."""
+        if depth > _DEEPEST:
+            raise FormatError(
+                path, f"its function '{printable(key[1])}' calls itself, or is nested too deeply", "export it again"
+            )
+        if key not in sizes:
+            nodes = functions[key].node
+            sizes[key] = sum(
+                size(k, depth + 1) if (k := (n.domain, n.op_type)) in functions else 1 for n in _all(nodes)
+            )
+        return sizes[key]
+
+    called = [(node.domain, node.op_type) for node in _all(model.graph.node)]
+    try:
+        ledger.nodes(sum(size(key, 0) for key in called if key in functions))
+    except ExhaustedError as no:
+        raise FormatError(path, "its functions become more nodes than can be handled", no.hint) from None
+    try:
+        whole = onnx.inliner.inline_local_functions(model)
+    except Exception as error:  # noqa: BLE001 - of the C++ code behind it, without a type of its own
+        detail = printable(" ".join(str(error).split())[:120])
+        raise FormatError(
+            path, f"its functions cannot be put in place of their calls ({detail})", "export it again"
+        ) from None
+    left = next((node for node in _all(whole.graph.node) if (node.domain, node.op_type) in functions), None)
+    if left is not None:
+        problem = f"its function '{printable(left.op_type)}' is for another opset than the model"
+        raise FormatError(path, problem, "inline its functions before export")
+    return whole
+
+
+def _all(nodes: Iterator[onnx.NodeProto], depth: int = 0) -> Iterator[onnx.NodeProto]:
+    """Nodes, and those of graphs inside them."""
+    for node in nodes:
+        yield node
+        if depth < _DEEPEST:
+            for graph in inner_graphs(node):
+                yield from _all(graph.node, depth + 1)
+
+
+def inner_graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs in a node's attributes."""
+    return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+
+
+def taken_names(node: onnx.NodeProto, depth: int = 0) -> list[str]:
+    """The names of all values that a node takes, those that graphs inside it take from outside among them."""
+    names = [name for name in node.input if name]
+    if depth >= _DEEPEST:
+        return names
+    for graph in inner_graphs(node):
+        own = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+        for inner in graph.node:
+            names += [name for name in taken_names(inner, depth + 1) if name not in own]
+            own.update(inner.output)
+        names += [value.name for value in graph.output if value.name not in own]
+    return names
+
+
+def check_branch(path: Path, label: str, graph: onnx.GraphProto, outputs: int, depth: int) -> None:
+    """Refuse (:class:`FormatError`) a branch that is none of a graph of nodes that give as many values as are wanted."""
+    problem = ""
+    if depth > _DEEPEST:
+        problem = "is nested too deeply"
+    elif graph.input or graph.sparse_initializer or graph.quantization_annotation:
+        problem = "has inputs, sparse tensors or quantization annotations"
+    elif len(graph.output) != outputs:
+        problem = f"gives {len(graph.output)} values, not {outputs}"
+    elif any(len(tensor.external_data) for tensor in graph.initializer):
+        problem = "has numbers outside of the file"
+    if problem:
+        raise FormatError(path, f"{label}: a branch of it {problem}", "export the network again")

@@ -1,0 +1,1 @@
+"""ONNX operators beyond the linear ones: products of values, curves, maxima, comparisons, normalizations, resizing."""

@@ -1,0 +1,164 @@
+"""ONNX operators that are curves: exponentials, powers, waves, and the smooth relatives of ReLU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite
+from netproof.operators.activations.curves.exponentials import Elu, Exp, Log, Softplus
+from netproof.operators.activations.curves.gates import Gelu, HardSwish, Mish, Silu
+from netproof.operators.activations.curves.periodic import Cos, Sin
+from netproof.operators.activations.curves.powers import Power
+from netproof.operators.activations.curves.saturating import Atan, Erf, Softsign
+from netproof.operators.affine.concatenate import Concatenate
+from netproof.operators.affine.scale import Scale
+from netproof.operators.base import Activation
+
+
+def _curve(make: Callable[[Call], Activation], formula: str = "") -> Callable[[Call], Value]:
+    """An operator that is one activation; ``formula`` is what it is called where it may be part of a gate."""
+
+    def translate(call: Call) -> Value:
+        value = call.variable(0)
+        result = call.add(make(call), (value.node,), value.shape)
+        if formula:
+            call.translation.formulas.applied(formula, value.node, result.node)
+        return result
+
+    return translate
+
+
+def _gelu(call: Call) -> Activation:
+    approximate = call.text("approximate", "none")
+    if approximate != "none":
+        raise NodeError(f"a GELU approximated by '{approximate}'", "export it with approximate='none', or as its parts")
+    return Gelu()
+
+
+def _swish(call: Call) -> Activation:
+    rate = call.number("alpha", 1.0)
+    if not rate > 0:
+        raise NodeError(f"a swish of alpha {rate:g}, not above 0")
+    return Silu(rate)
+
+
+def _elu(call: Call) -> Activation:
+    return Elu(call.number("alpha", 1.0))
+
+
+def _selu(call: Call) -> Activation:
+    gain = call.number("gamma", 1.05070102214813232421875)
+    if not gain > 0:
+        raise NodeError(f"a SELU of gamma {gain:g}, not above 0")
+    return Elu(call.number("alpha", 1.67326319217681884765625), gain)
+
+
+def _celu(call: Call) -> Activation:
+    width = call.number("alpha", 1.0)
+    if not width > 0:
+        raise NodeError(f"a CELU of alpha {width:g}, not above 0")
+    return Elu(width, 1.0, width)
+
+
+def _root(call: Call) -> Value:
+    value = call.operand(0)
+    if isinstance(value, Constant):
+        array = finite(value.array, "the constant")
+        if bool((array < 0).any()):
+            raise NodeError("the root of a negative number", "repair the network")
+        root = np.sqrt(array)
+        if bool((np.abs(root) < 2.0**24).all() and (root == np.floor(root)).all() and (root * root == array).all()):
+            return Constant(root)
+    return _curve(lambda _: Power(0.5))(call)
+
+
+def _power(call: Call) -> Value:
+    if isinstance(call.operand(0), Constant) and isinstance(call.operand(1), Variable):
+        return _exponential(call)
+    value, exponents = call.operand(0), call.constant(1).astype(np.float64)
+    if not exponents.size or not bool(np.isfinite(exponents).all()):
+        raise NodeError("an exponent that is no number", "repair the network")
+    if len(np.broadcast_shapes(value.shape, exponents.shape)) != len(value.shape) or exponents.size not in (
+        1,
+        math.prod(value.shape),
+    ):
+        raise NodeError(f"exponents {exponents.shape} for {value.shape}", "export it with one exponent")
+    if bool((exponents != exponents.flat[0]).any()):
+        return _powers(call, exponents.reshape(-1))
+    exponent = float(exponents.flat[0])
+    if exponent == 0:
+        return Constant(np.ones(value.shape))
+    if exponent == 1:
+        return value
+    base = call.variable(0)
+    result = call.add(Power(exponent), (base.node,), base.shape)
+    if exponent in (2.0, -1.0):
+        call.translation.formulas.applied({2.0: "square", -1.0: "reciprocal"}[exponent], base.node, result.node)
+    return result
+
+
+def _powers(call: Call, exponents: NDArray[np.float64]) -> Value:
+    """Powers with an exponent for each feature: those with one exponent together, then all in their order."""
+    base = call.variable(0)
+    order = np.empty(base.size, np.int64)
+    nodes: list[int] = []
+    sizes: list[int] = []
+    for exponent in np.unique(exponents):
+        places = np.flatnonzero(exponents == exponent)
+        order[places] = np.arange(len(places)) + sum(sizes)
+        sizes.append(len(places))
+        if exponent == 0:
+            chosen = call.select(base, np.full(len(places), -1, np.int64), np.ones(len(places)), "constant")
+        else:
+            chosen = call.select(base, places, part=f"to {exponent:g}")
+        if exponent not in (0, 1):
+            chosen = call.add(Power(float(exponent)), (chosen.node,), chosen.shape, f"power {exponent:g}")
+        nodes.append(chosen.node)
+    both = call.add(Concatenate(tuple(sizes)), tuple(nodes), (base.size,), "all")
+    return call.select(both, order.reshape(base.shape), part="in order")
+
+
+def _exponential(call: Call) -> Value:
+    """``c ** x`` of a positive number: ``exp(x log c)``, with the logarithm rounded."""
+    value, base = call.variable(1), finite(call.constant(0), "the base")
+    if base.size != 1 or float(base.flat[0]) <= 0:
+        raise NodeError(
+            "a power of several numbers, or of one that is not positive", "export it with one positive base"
+        )
+    # The logarithm of a double is within a unit in the last place: two of the units of Scale.
+    rate = torch.tensor([math.log(float(base.flat[0]))], dtype=torch.float64)
+    scaled = call.add(Scale(value.size, rate, torch.zeros_like(rate), 2), (value.node,), value.shape, "exponent")
+    shape = np.broadcast_shapes(value.shape, base.shape)
+    result = call.add(Exp(), (scaled.node,), value.shape)
+    return call.reshaped(result, shape)
+
+
+def _reciprocal(call: Call) -> Value:
+    return _curve(lambda _: Power(-1.0), "reciprocal")(call)
+
+
+OPERATORS: dict[str, Translate] = {
+    "Atan": _curve(lambda _: Atan()),
+    "Celu": _curve(_celu),
+    "Cos": _curve(lambda _: Cos()),
+    "Elu": _curve(_elu),
+    "Erf": _curve(lambda _: Erf(), "erf"),
+    "Exp": _curve(lambda _: Exp()),
+    "Gelu": _curve(_gelu),
+    "HardSwish": _curve(lambda _: HardSwish()),
+    "Log": _curve(lambda _: Log()),
+    "Mish": _curve(lambda _: Mish()),
+    "Pow": _power,
+    "Reciprocal": _reciprocal,
+    "Selu": _curve(_selu),
+    "Sin": _curve(lambda _: Sin()),
+    "Softplus": _curve(lambda _: Softplus(), "softplus"),
+    "Softsign": _curve(lambda _: Softsign()),
+    "Sqrt": _root,
+    "Swish": _curve(_swish),
+}

@@ -1,0 +1,129 @@
+"""Comparisons of values, and what is chosen by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.formats.onnx.arithmetic import add, folded, scaled
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite
+from netproof.formats.onnx.nodes.products import product
+from netproof.formats.onnx.shapes import expanded, joined
+from netproof.operators.activations.jumps.step import Step
+
+
+def _compared(function: Callable[..., NDArray[np.bool_]], sign: int, at: float) -> Translate:
+    """``left > right`` (sign 1) or ``<`` (-1), or with ``at`` 1 also where they are equal: 0 or 1."""
+
+    def translate(call: Call) -> Value:
+        left, right = call.operand(0), call.operand(1)
+        shape = np.broadcast_shapes(left.shape, right.shape)
+        if isinstance(left, Constant) and isinstance(right, Constant):
+            call.make(shape)
+            return Constant(np.asarray(function(left.array, right.array)))
+        first, second = (left, right) if sign > 0 else (right, left)
+        difference = add(call, first, second, -1, "difference")
+        assert isinstance(difference, Variable)
+        return call.add(Step(0.0, at, 1.0), (difference.node,), shape)
+
+    return translate
+
+
+def _equal(call: Call) -> Value:
+    left, right = call.operand(0), call.operand(1)
+    shape = np.broadcast_shapes(left.shape, right.shape)
+    if isinstance(left, Constant) and isinstance(right, Constant):
+        call.make(shape)
+        return Constant(left.array == right.array)
+    # Truth values and whole numbers are numbers here.
+    left, right = (Constant(v.array.astype(np.float64)) if isinstance(v, Constant) else v for v in (left, right))
+    difference = add(call, left, right, -1, "difference")
+    assert isinstance(difference, Variable)
+    return call.add(Step(0.0, 1.0, 0.0), (difference.node,), shape)
+
+
+def _not(call: Call) -> Value:
+    value = call.operand(0)
+    return Constant(~value.array) if isinstance(value, Constant) else scaled(call, value, -1.0, 1.0)
+
+
+def _multiplied(call: Call, left: Value, right: Value, part: str) -> Value:
+    """A product; of a truth value that is known with anything."""
+    if isinstance(left, Variable) and isinstance(right, Variable):
+        return product(call, left, right, part)
+    if isinstance(left, Constant):
+        left, right = right, left
+    assert isinstance(right, Constant)
+    numbers = finite(right.array.astype(np.float64), "a constant operand")
+    if isinstance(left, Constant):
+        return folded(call, np.multiply, left.array.astype(np.float64), numbers)
+    wide = expanded(call, left, np.broadcast_shapes(left.shape, right.shape), f"{part}/expanded")
+    assert isinstance(wide, Variable)
+    return scaled(call, wide, numbers, 0.0, part)
+
+
+def _both(call: Call) -> Value:
+    left, right = call.operand(0), call.operand(1)
+    if isinstance(left, Constant) and isinstance(right, Constant):
+        call.make(np.broadcast_shapes(left.shape, right.shape))
+        return Constant(left.array & right.array)
+    return _multiplied(call, left, right, "")
+
+
+def _either(call: Call) -> Value:
+    left, right = call.operand(0), call.operand(1)
+    if isinstance(left, Constant) and isinstance(right, Constant):
+        call.make(np.broadcast_shapes(left.shape, right.shape))
+        return Constant(left.array | right.array)
+    neither: list[Value] = [
+        Constant((~v.array).astype(np.float64)) if isinstance(v, Constant) else scaled(call, v, -1.0, 1.0, f"not{i}")
+        for i, v in enumerate((left, right))
+    ]
+    none = _multiplied(call, neither[0], neither[1], "neither")
+    assert isinstance(none, Variable)
+    return scaled(call, none, -1.0, 1.0)
+
+
+def _where(call: Call) -> Value:
+    condition, left, right = (call.operand(number) for number in range(3))
+    shape = np.broadcast_shapes(condition.shape, left.shape, right.shape)
+    if isinstance(condition, Constant):
+        if isinstance(left, Constant) and isinstance(right, Constant):
+            call.make(shape)
+            return Constant(np.where(condition.array, left.array, right.array))
+        return _chosen(call, condition.array, left, right, shape)
+    # right + condition * (left - right), with a condition of 0 or 1.
+    for value in (left, right):
+        if isinstance(value, Constant) and value.array.dtype != np.float64:
+            raise NodeError("integers are chosen by a value that depends on the input")
+    difference = add(call, left, right, -1, "difference")
+    share = _multiplied(call, condition, difference, "share")
+    return add(call, right, share)
+
+
+def _chosen(call: Call, condition: NDArray[Any], left: Value, right: Value, shape: tuple[int, ...]) -> Value:
+    """Entries of two values, chosen by known truth values."""
+    call.make(shape)
+    mask = np.broadcast_to(condition.astype(bool), shape)
+
+    def choose(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+        first, second = (np.broadcast_to(array, shape) for array in arrays)
+        return np.where(mask, first, second)
+
+    return joined(call, [left, right], choose)
+
+
+OPERATORS: dict[str, Translate] = {
+    "And": _both,
+    "Equal": _equal,
+    "Greater": _compared(np.greater, 1, 0.0),
+    "GreaterOrEqual": _compared(np.greater_equal, 1, 1.0),
+    "Less": _compared(np.less, -1, 0.0),
+    "LessOrEqual": _compared(np.less_equal, -1, 1.0),
+    "Not": _not,
+    "Or": _either,
+    "Where": _where,
+}

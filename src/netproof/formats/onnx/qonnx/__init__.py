@@ -1,0 +1,1 @@
+"""QONNX networks: arbitrary-precision quantization between float operators, in exact numbers."""

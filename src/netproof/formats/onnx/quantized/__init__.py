@@ -1,0 +1,1 @@
+"""Quantized ONNX networks: QOperator and QDQ files as onnxruntime computes them, bit for bit."""

@@ -1,0 +1,1 @@
+"""Operators of codes: what each of them becomes in the graph."""

@@ -1,0 +1,1 @@
+"""Evaluating a network of integers on many inputs, fast and exactly."""

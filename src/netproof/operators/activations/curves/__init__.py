@@ -1,0 +1,1 @@
+"""Smooth functions, and such that are smooth but for a few kinks."""

@@ -1,0 +1,108 @@
+"""The hull of a curve: a polygon that holds it, found by tangents where it is bent outwards and by chords elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from netproof.operators.hulls.hull import Conjugate, PolygonHull, _envelope
+from netproof.operators.sums import feature_sum
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+#: units of ``eps`` that the value of a line at 0 is moved outwards by: a product, a difference, and what uses it
+_LINE_ULPS = 8
+#: steps in search of the edge over the middle
+_EDGE_STEPS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class CurveHull(PolygonHull):
+    """A polygon around the graph of a function, its corners being on the graph or outside.
+
+    Every bound by it is one of the function, to the rounding of :meth:`conjugate`: one in each product and one in their
+    difference. Images may be infinite, where the function is not known to be bounded. A multiplier of 0 for a coefficient
+    of 0 costs nothing even there.
+    """
+
+    def take(self, rows: Tensor) -> CurveHull:
+        return CurveHull(
+            self.upper_argument[:, rows],
+            self.upper_image[:, rows],
+            self.lower_argument[:, rows],
+            self.lower_image[:, rows],
+        )
+
+    def conjugate(self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"]) -> Conjugate:
+        found = super().conjugate(v, s)
+        return Conjugate(torch.where((v == 0) & (s == 0), 0.0, found.value), found.argument, found.image)
+
+    @cached_property
+    def _lines(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """CROWN's lines above and below the middle of the range: slopes, and values at 0, moved outwards."""
+        slopes, offsets = [], []
+        for argument, image, sign in (
+            (self.upper_argument, self.upper_image, 1.0),
+            (self.lower_argument, self.lower_image, -1.0),
+        ):
+            slope = self._edge(argument, sign * image, (argument[0] + argument[-1]) / 2) * sign
+            part = slope * argument
+            kind = torch.finfo(image.dtype)
+            size = (image.abs() + part.abs()) * (_LINE_ULPS * kind.eps) + kind.tiny
+            size = torch.where(torch.isinf(image), 0.0, size)
+            offsets.append(sign * (sign * (image - part) + size).amax(0))
+            slopes.append(slope)
+        return slopes[0], slopes[1], offsets[0], offsets[1]
+
+    @staticmethod
+    def _edge(argument: Tensor, image: Tensor, at: Tensor) -> Tensor:
+        """About the slope of the edge of the concave boundary of corners over a point; 0 where that is not a number.
+
+        From a line over both ends on: the corners on either side of the point that are farthest above a line give the next
+        one. Any slope gives a valid bound; after a few steps it is the edge's.
+        """
+        at = at.expand_as(image[0])
+        left, right = argument <= at, argument >= at
+        width = argument[-1] - argument[0]
+        slope = torch.where(width > 0, (image[-1] - image[0]) / torch.where(width > 0, width, 1.0), 0.0)
+        for _ in range(_EDGE_STEPS if len(argument) > 2 else 0):
+            above = image - slope * argument
+            ends = []
+            for side in (left, right):
+                most = torch.where(side, above, -torch.inf).argmax(0, keepdim=True)
+                ends.append((argument.gather(0, most)[0], image.gather(0, most)[0]))
+            (p, y), (q, z) = ends
+            slope = torch.where(q > p, (z - y) / torch.where(q > p, q - p, 1.0), slope)
+        return torch.nan_to_num(slope, 0.0, 0.0, 0.0)
+
+    def slope(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"] | None = None) -> Float[Tensor, "*#S"]:
+        if at is None:
+            above, below, _, _ = self._lines
+            return torch.where(v >= 0, above, below)
+        argument, image = self._side(v)
+        sign = torch.where(v >= 0, 1.0, -1.0).to(argument.dtype)
+        return sign * self._edge(argument, sign * image, at)
+
+    def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
+        argument, image = self._side(v)
+        sign = torch.where(v >= 0, 1.0, -1.0).to(argument.dtype)
+        return sign * _envelope(argument, sign * image, at)[0]
+
+    def relax(self, v: Float[Tensor, "#B n"]) -> tuple[Float[Tensor, "B n"], Float[Tensor, " B"]]:
+        s, value = self._relaxed(v, *self._lines)
+        return s, feature_sum(value)
+
+    def relax_rows(self, v: Float[Tensor, "B R n"]) -> tuple[Float[Tensor, "B R n"], Float[Tensor, "B R"]]:
+        s, value = self._relaxed(v, *(part[:, None] for part in self._lines))
+        return s, feature_sum(value)
+
+    @staticmethod
+    def _relaxed(v: Tensor, above: Tensor, below: Tensor, top: Tensor, bottom: Tensor) -> tuple[Tensor, Tensor]:
+        up = v >= 0
+        # Nothing times infinity is nothing here: the objective does not depend on that feature.
+        return torch.where(up, above, below) * v, torch.where(v == 0, 0.0, torch.where(up, top, bottom) * v)

@@ -1,0 +1,1 @@
+"""What may happen to an input: sets of inputs around one, each a small class with its parameters."""

@@ -1,0 +1,101 @@
+"""What every set of inputs around one can say: how many there are, which they are, and its own parameters."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.errors import QueryError
+
+Whole = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """The input around which a set lies; anything, not only an image.
+
+    Attributes
+    ----------
+    values : ``[n]`` int64, in the network's own integers and the file's own order
+    low, high : ``[n]``, what each of them can be
+    shape : of the values, a batch axis left out: ``(n,)``, ``(rows, columns)`` or ``(rows, columns, channels)``
+    """
+
+    values: Whole
+    low: Whole
+    high: Whole
+    shape: tuple[int, ...]
+
+    @property
+    def places(self) -> tuple[int, int, int]:
+        """Rows, columns and channels, each 1 where there is no such axis."""
+        if len(self.shape) > 3 or not self.shape:
+            raise QueryError(
+                "the set", f"inputs of shape {self.shape} have no rows and columns", "use --inputs or --box"
+            )
+        rows, columns, channels = (*self.shape, 1, 1)[:3] if len(self.shape) > 1 else (1, 1, self.shape[0])
+        return rows, columns, channels
+
+    def stacked(self, count: int) -> Whole:
+        """``count`` copies, ``[count, n]``."""
+        return np.repeat(self.values[None], count, 0)
+
+
+@dataclass(frozen=True)
+class Perturbation(ABC):
+    """A finite set of inputs around one. Its fields are all that it is: whole numbers, lists of them, or None."""
+
+    #: its name in files and on the command line
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def check(self, image: Image) -> None:
+        """Raise :class:`QueryError` where the set makes no sense for such an input."""
+
+    @abstractmethod
+    def count(self, image: Image) -> int:
+        """How many inputs :meth:`inputs` gives; some of them can be equal."""
+
+    @abstractmethod
+    def inputs(self, image: Image, size: int) -> Iterator[Whole]:
+        """All inputs of the set, ``[k, n]`` with ``k`` at most ``size``, in an order that is part of what the set is."""
+
+    @abstractmethod
+    def words(self) -> str:
+        """What may happen, as in "... does not change the class"."""
+
+    def contains(self, image: Image, values: Whole) -> bool:
+        """Whether an input is one of the set."""
+        return any(bool((part == values).all(1).any()) for part in self.inputs(image, 1024))
+
+    def boxes(self, image: Image) -> list[tuple[Whole, Whole]] | None:
+        """The set as boxes, each by its lower and upper ends ``[n]``; None where it is no union of few of them."""
+        return None
+
+
+def whole(name: str, value: object, least: int = 0, most: int = 1 << 31) -> int:
+    """A parameter that is a whole number within limits; raises :class:`QueryError`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= int(value) <= most:
+        raise QueryError("the set", f"{name} is {str(value)[:40]}", f"give a whole number from {least} to {most}")
+    return int(value)
+
+
+def in_parts(rows: Iterator[Whole], size: int) -> Iterator[Whole]:
+    """Arrays ``[k, n]`` put together, and taken apart, to at most ``size`` rows each."""
+    kept: list[Whole] = []
+    count = 0
+    for part in rows:
+        for start in range(0, len(part), size):
+            piece = part[start : start + size]
+            if count + len(piece) > size:
+                yield np.concatenate(kept)
+                kept, count = [], 0
+            kept.append(piece)
+            count += len(piece)
+    if kept:
+        yield np.concatenate(kept)

@@ -1,0 +1,1 @@
+"""Runs whose answers are exact radii: one row for each image."""

@@ -1,0 +1,145 @@
+"""Growing a random network by operators of all kinds: curves, products, jumps, maxima, normalizations, resizing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from differential.onnx_maker import Maker
+
+CURVES = ("Exp", "Sin", "Cos", "Softplus", "Elu", "Selu", "Celu", "Erf", "Softsign", "Atan", "Sigmoid", "Tanh")
+JUMPS = ("Sign", "Floor", "Ceil", "ThresholdedRelu")
+
+
+def grow(maker: Maker) -> None:
+    """One more operator, or a few that belong together, behind the maker's value, an image."""
+    kind = maker.pick(*KINDS)
+    if kind == "conv":
+        maker.grow(("conv",))
+    elif kind in _RESHAPING:
+        _RESHAPING[kind](maker)
+    else:
+        maker.value = _ELEMENTWISE[kind](maker)
+
+
+def _curve(maker: Maker) -> str:
+    # Small enough that towers of exponentials stay numbers.
+    return maker.add(maker.pick(*CURVES), _small(maker))
+
+
+def _positive(maker: Maker) -> str:
+    square = maker.add("Add", maker.add("Mul", maker.value, maker.value), maker.scalar(maker.pick(0.5, 1.0)))
+    operator = maker.pick("Log", "Sqrt", "Reciprocal", "Pow")
+    more = (maker.scalar(maker.pick(-0.5, 1.5, -2.0, 0.25)),) if operator == "Pow" else ()
+    return maker.add(operator, square, *more)
+
+
+def _quotient(maker: Maker) -> str:
+    below = maker.add("Add", maker.add("Abs", _other(maker)), maker.scalar(0.75))
+    return maker.add("Div", maker.value, below)
+
+
+def _extreme(maker: Maker) -> str:
+    other = maker.pick(_other(maker), maker.constant(maker.shape[1], 1, 1), maker.scalar(0.25))
+    return maker.add(maker.pick("Max", "Min"), maker.value, other)
+
+
+def _prelu(maker: Maker) -> str:
+    return maker.add("PRelu", maker.value, maker.pick(maker.constant(maker.shape[1], 1, 1), maker.scalar(0.2)))
+
+
+def _chosen(maker: Maker) -> str:
+    limit = maker.constant(maker.shape[1], 1, 1)
+    truth = maker.add(maker.pick("Greater", "Less", "LessOrEqual"), maker.value, limit)
+    return maker.add("Where", truth, _other(maker), maker.value)
+
+
+def _normalized(maker: Maker) -> str:
+    scale, bias = (maker.constant(maker.shape[1]) for _ in range(2))
+    return maker.add("InstanceNormalization", maker.value, scale, bias, epsilon=0.1)
+
+
+def _reduced(maker: Maker) -> str:
+    operator = maker.pick("ReduceMax", "ReduceMin", "ReduceL2", "ReduceL1", "ReduceMean")
+    return maker.add("Add", maker.add(operator, maker.value, axes=[2]), maker.value)
+
+
+def _resized(maker: Maker) -> None:
+    _, channels, height, width = maker.shape
+    if max(height, width) < 6:
+        scales = maker.numbers(1.0, 1.0, 2.0, 1.0)
+        maker.value = maker.add("Resize", maker.value, "", scales, mode=maker.pick("nearest", "linear"))
+        maker.shape = (1, channels, 2 * height, width)
+
+
+def _blocks(maker: Maker) -> None:
+    _, channels, height, width = maker.shape
+    if height % 2 == 0 and width % 2 == 0:
+        maker.value = maker.add("SpaceToDepth", maker.value, blocksize=2)
+        maker.shape = (1, 4 * channels, height // 2, width // 2)
+
+
+def _matrix(maker: Maker) -> None:
+    _, channels, height, _ = maker.shape
+    turned = maker.add("Transpose", _other(maker), perm=[0, 1, 3, 2])
+    maker.value = maker.add("MatMul", maker.value, turned)
+    maker.shape = (1, channels, height, height)
+
+
+def _attention(maker: Maker) -> None:
+    """Means weighted by shares that add up to 1."""
+    _, channels, height, _ = maker.shape
+    turned = maker.add("Transpose", _other(maker), perm=[0, 1, 3, 2])
+    maker.value = maker.add("MatMul", maker.add("Softmax", maker.value, axis=3), turned)
+    maker.shape = (1, channels, height, height)
+
+
+def _small(maker: Maker) -> str:
+    """The value, no larger than 2 in magnitude."""
+    return maker.add("Clip", maker.value, maker.scalar(-2.0), maker.scalar(2.0))
+
+
+def _other(maker: Maker) -> str:
+    """Another value of the same shape."""
+    _, channels, _, _ = maker.shape
+    shifted = maker.add("Add", maker.value, maker.constant(channels, 1, 1))
+    return maker.pick(shifted, maker.add("Tanh", shifted), maker.add("Relu", shifted))
+
+
+def _gate(maker: Maker) -> str:
+    x = maker.value
+    kind = maker.pick("gelu", "silu", "mish", "softsign", "plain")
+    if kind == "gelu":
+        erf = maker.add("Erf", maker.add("Div", x, maker.scalar(2.0**0.5)))
+        return maker.add("Mul", maker.add("Mul", x, maker.add("Add", erf, maker.scalar(1.0))), maker.scalar(0.5))
+    if kind == "silu":
+        return maker.add("Mul", x, maker.add("Sigmoid", maker.add("Mul", x, maker.scalar(1.7))))
+    if kind == "mish":
+        return maker.add("Mul", x, maker.add("Tanh", maker.add("Softplus", x)))
+    if kind == "softsign":
+        return maker.add("Div", x, maker.add("Add", maker.add("Abs", x), maker.scalar(1.0)))
+    return maker.add("Mul", x, maker.add("Cos", x))
+
+
+_ELEMENTWISE: dict[str, Callable[[Maker], str]] = {
+    "chosen": _chosen,
+    "curve": _curve,
+    "extreme": _extreme,
+    "gate": _gate,
+    "hard": lambda maker: maker.add("HardSigmoid", maker.value, alpha=0.4, beta=0.45),
+    "jump": lambda maker: maker.add("Add", maker.add(maker.pick(*JUMPS), maker.value), maker.value),
+    "normalized": _normalized,
+    "positive": _positive,
+    "prelu": _prelu,
+    "product": lambda maker: maker.add("Mul", _other(maker), maker.value),
+    "quotient": _quotient,
+    "reduced": _reduced,
+    "softmax": lambda maker: maker.add("Softmax", maker.value, axis=maker.pick(1, 3)),
+    "square": lambda maker: maker.add("Pow", _small(maker), maker.scalar(maker.pick(2.0, 3.0))),
+}
+_RESHAPING: dict[str, Callable[[Maker], None]] = {
+    "attention": _attention,
+    "blocks": _blocks,
+    "matrix": _matrix,
+    "resized": _resized,
+}
+KINDS = ("conv", "curve", "gate", "product", *_ELEMENTWISE, *_RESHAPING)

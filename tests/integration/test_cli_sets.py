@@ -1,0 +1,117 @@
+"""``netproof robust`` about what may happen to an input, and ``netproof check`` of what it writes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from differential.tflite_maker import RandomNetwork
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A network that has a second reading, three images with the classes it gives them, as a command takes them."""
+    from netproof.formats.tflite.evaluate import evaluate
+    from netproof.formats.tflite.read import read_deployed
+
+    folder = tmp_path_factory.mktemp("sets")
+    path = folder / "network.tflite"
+    for seed in range(100):
+        path.write_bytes(RandomNetwork(seed, ("conv",)).bytes())
+        deployed = read_deployed(path)
+        shape = deployed.input.shape[1:]
+        images = np.random.default_rng(seed).integers(0, 256, (3, *shape)).astype(np.uint8)
+        codes = (images.astype(int) - 128).astype(np.int8)
+        classes = evaluate(deployed, codes).scores.reshape(3, -1).argmax(1)
+        if len(set(classes.tolist())) > 1 and deployed.network.same_class is not False:
+            break
+    np.save(folder / "images.npy", codes)
+    np.save(folder / "labels.npy", classes)
+    return {"network": path, "images": folder / "images.npy", "labels": folder / "labels.npy", "shape": shape}
+
+
+def asked(files, *more):
+    return "robust", files["network"], "--images", files["images"], "--labels", files["labels"], *more
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--brightness", "9"), ("--contrast", "20"), ("--shift", "1x0"), ("--stuck",), ("--pixels", "1", "--eps", "2"),
+        ("--patch", "1x1", "--eps", "1", "--at", "0,1"), ("--cover", "1x2"), ("--inputs", "0,3,5", "--eps", "2"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_sets_are_decided_certified_and_checked(cli, files, tmp_path, options):
+    path = tmp_path / "one"
+    done = cli(*asked(files, "--index", "0", *options, "--certificate", path))
+    assert done.code == 0 and "all of which are evaluated" in done.out and "as 'tflm' computes them" in done.out, done
+    given = ("--network", files["network"], "--images", files["images"], "--labels", files["labels"], "--index")
+    checked = cli("check", path, *given, "0")
+    assert checked.code == 0 and checked.out.startswith("PROVED: ") and "image 0 (confirmed)" in checked.out, checked
+    document = json.loads(cli("check", path, *given, "0", "--json").out)
+    assert document["proved"] and document["property"]["kind"] == "set" and document["second_reading"]
+    wrong = cli("check", path, *given, "1")
+    assert wrong.code == 1 and "about another image" in wrong.out
+    whole = json.loads(cli(*asked(files, "--all", *options, "--json")).out)
+    assert len(whole["samples"]) == 3 and sum(whole["verdicts"].values()) == 3
+    assert whole["samples"][0]["verdict"] == ("robust" if document["claim"] == "unsat" else "vulnerable")
+    assert whole["network"]["runtime"] == "tflm"
+
+
+def test_all_images_have_their_own_certificates(cli, files, tmp_path):
+    done = cli(*asked(files, "--all", "--brightness", "2", "--certificate", tmp_path / "many"))
+    assert done.code == 0 and "3 samples: " in done.out and "15 inputs evaluated" in done.out
+    found = sorted((tmp_path / "many").iterdir())
+    assert [path.name for path in found] == ["000000.certificate", "000001.certificate", "000002.certificate"]
+    for path in found:
+        assert cli("check", path, "--network", files["network"]).code == 0
+
+
+def test_a_box_of_two_files_is_decided_and_checked(cli, files, tmp_path):
+    image = np.load(files["images"])[0].astype(int)
+    ends = tmp_path / "lower.npy", tmp_path / "upper.npy"
+    moved = np.zeros(image.shape, int)
+    moved.reshape(-1)[:2] = 3
+    for path, sign in zip(ends, (-1, 1), strict=True):
+        np.save(path, np.clip(image + sign * moved, -128, 127))
+    done = cli(*asked(files, "--index", "0", "--box", *ends, "--certificate", tmp_path / "c"))
+    assert done.code == 0 and "a box, decided by bounds and search" in done.out, done
+    assert cli("check", tmp_path / "c", "--network", files["network"]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--index", "0"), "say by how much"),
+        (("--brightness", "3"), "nothing says which is meant"),
+        (("--index", "9", "--brightness", "3"), "no sample 9"),
+        (("--index", "0", "--brightness", "3", "--contrast", "1"), "several sets are named"),
+        (("--index", "0", "--brightness", "3", "--eps", "1"), "leave --eps out"),
+        (("--index", "0", "--brightness", "-3"), "give a whole number from 0"),
+        (("--index", "0", "--shift", "3"), "two whole numbers"),
+        (("--index", "0", "--shift", "900x0"), "give less than"),
+        (("--index", "0", "--patch", "1x1x1"), "two whole numbers"),
+        (("--index", "0", "--cover", "90x1"), "give a smaller one"),
+        (("--index", "0", "--inputs", "0,0"), "there twice"),
+        (("--index", "0", "--inputs", "1;2"), "whole numbers"),
+        (("--index", "0", "--inputs", "99999"), "from 0 to"),
+        (("--index", "0", "--at", "1,1", "--stuck"), "is where a block is"),
+        (("--index", "0", "--pixels", "9"), "too many to evaluate"),
+        (("--index", "0", "--stuck", "--witness", "w.json"), "--certificate"),
+        (("--index", "0", "--box", "no.npy", "no.npy"), "no such"),
+        (("--index", "0", "--stuck", "--certificate", "nowhere/at/all"), "no folder"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(cli, files, options, said):
+    done = cli(*asked(files, *options))
+    assert done.code == 2 and said in done.err and len(done.err.splitlines()) == 1, done
+
+
+def test_other_networks_of_integers_have_sets_too(cli, tiny_data, tmp_path):
+    given = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--index", "1")
+    done = cli("robust", tiny_data.network, *given, "--brightness", "5", "--certificate", tmp_path / "c")
+    assert done.code == 0 and "11 inputs" in done.out
+    assert cli("check", tmp_path / "c", "--network", tiny_data.network).code == 0

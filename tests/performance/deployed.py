@@ -1,0 +1,136 @@
+"""What can be decided about real networks as they are deployed: the tables of docs/deployed.md.
+
+    python -m performance.deployed brightness stuck wake anomaly --images 20     (in tests/, with $NETPROOF_DATA)
+
+Each table says how many inputs were evaluated and what processor time that took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+import netproof
+from netproof import Brightness, Inputs, Pixels, Settings
+from netproof.formats.tflite.read import read_deployed
+from netproof.formats.tflite.translation import scale_of, zero_of
+from netproof.inference.plan import plan_of
+from netproof.perturbations.asked import image_of
+
+_SEED = 7
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _images(data: Path) -> tuple[netproof.Network, np.ndarray, np.ndarray]:
+    network = netproof.load(data / "mlperf_tiny" / "pretrainedResnet_quant.tflite")
+    with np.load(data / "cifar10" / "test-subset-134.npz") as held:
+        return network, held["images"].astype(np.int64).reshape(134, -1) - 128, held["labels"]
+
+
+def brightness(data: Path, count: int) -> None:
+    """All images of CIFAR-10 that there are, by shifts of brightness of rising size."""
+    network, images, labels = _images(data)
+    plan_of(network.graph, network.lower, network.upper, network.path)
+    for most in (1, 2, 4, 8, 16, 32, 64):
+        start, verdicts, evaluated = time.process_time(), Counter[str](), 0
+        for image, label in zip(images, labels, strict=True):
+            result = netproof.verify(netproof.robustness_to(network, image, int(label), Brightness(most)))
+            verdicts[result.verdict.for_robustness] += 1
+            evaluated += result.subproblems
+        say(f"brightness {most}: {dict(verdicts)}, {evaluated} inputs, {time.process_time() - start:.1f} s")
+
+
+def stuck(data: Path, count: int) -> None:
+    """One value of an image becomes anything, at every place."""
+    network, images, labels = _images(data)
+    for index in range(count):
+        start = time.process_time()
+        asked = netproof.robustness_to(network, images[index], int(labels[index]), Pixels(1))
+        result = netproof.verify(asked, Settings(timeout=3600))
+        spent = time.process_time() - start
+        say(
+            f"image {index}: {result.verdict.for_robustness}, {result.subproblems} of {asked.count} inputs, {spent:.0f} s"
+        )
+
+
+def _spectrograms(data: Path) -> tuple[netproof.Network, np.ndarray, np.ndarray]:
+    deployed = read_deployed(data / "mlperf_tiny" / "str_ww_ref_model.tflite")
+    with np.load(data / "int8" / "calibration_samples.npz") as held:
+        codes = np.round(held["specs"] / float(scale_of(deployed.input))) + zero_of(deployed.input)
+        labels = held["labels"]
+    codes = np.clip(codes, -128, 127).astype(np.int64).reshape(len(codes), -1)
+    return deployed.network, codes, labels
+
+
+def wake(data: Path, count: int) -> None:
+    """The wake word: inputs drawn at random, which move by at most 1 and by at most 4."""
+    network, inputs, labels = _spectrograms(data)
+    for moved in (1, 3, 10, 30):
+        for by in (1, 4):
+            start, verdicts, methods = time.process_time(), Counter[str](), Counter[str]()
+            random = np.random.default_rng(_SEED)
+            taken = range(len(inputs) if moved <= 3 else count)
+            for index in taken:
+                positions = tuple(int(i) for i in random.choice(network.inputs, moved, replace=False))
+                label = int(np.asarray(labels[index]).reshape(-1)[0])
+                asked = netproof.robustness_to(network, inputs[index], label, Inputs(positions, by), points=1 << 17)
+                result = netproof.verify(asked, Settings(timeout=60))
+                verdicts[result.verdict.for_robustness] += 1
+                methods[result.method] += 1
+            spent = time.process_time() - start
+            say(f"{moved} inputs by {by}: {len(taken)} inputs, {dict(verdicts)}, {dict(methods)}, {spent:.1f} s")
+
+
+def anomaly(data: Path, count: int) -> None:
+    """The anomaly detector: the largest change of an output where one input moves by 1, exactly."""
+    deployed = read_deployed(data / "mlperf_tiny" / "ad01_int8.tflite")
+    network = deployed.network
+    raw = np.fromfile(data / "int8" / "normal_id_01_00000000_hist_librosa.bin", np.float32).reshape(-1, network.inputs)
+    codes = np.clip(np.round(raw / float(scale_of(deployed.input))) + zero_of(deployed.input), -128, 127).astype(
+        np.int64
+    )
+    plan = plan_of(network.graph, network.lower, network.upper, network.path)
+    start, largest, evaluated = time.process_time(), [], 0
+    for window in codes[:40]:
+        asked = image_of(network, window)
+        center = plan.outputs(window[None])[0]
+        most = np.zeros(network.outputs, np.int64)
+        for rows in Pixels(1, 1).inputs(asked, 1024):
+            most = np.maximum(most, np.abs(plan.outputs(rows) - center).max(0))
+            evaluated += len(rows)
+        largest.append(int(most.max()))
+    say(
+        f"{len(largest)} windows, one input by 1: some output changes by {min(largest)} to {max(largest)} codes, "
+        f"{float(np.median(largest)):.0f} in the middle; {evaluated} inputs, {time.process_time() - start:.1f} s"
+    )
+
+
+TABLES = {table.__name__: table for table in (brightness, stuck, wake, anomaly)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", nargs="+", choices=list(TABLES))
+    parser.add_argument("--images", type=int, default=20, help="images of 'stuck', inputs of the larger sets of 'wake'")
+    given = parser.parse_args()
+    folder = os.environ.get("NETPROOF_DATA")
+    if folder is None:
+        say("NETPROOF_DATA is not set")
+        return 2
+    for name in given.tables:
+        TABLES[name](Path(folder), given.images)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

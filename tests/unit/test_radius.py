@@ -1,0 +1,113 @@
+"""The way to a radius: which queries are asked, and what their answers amount to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from conftest import random_layers, write_keras_h5
+from netproof.formats.load import load
+from netproof.query import Query, Result, Verdict, Witness, sample_of
+from netproof.search import radius as module
+from netproof.search.radius import largest_radius
+from netproof.settings import Settings
+
+IMAGE = torch.tensor([100.0, 120.0])
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    path = tmp_path_factory.mktemp("network") / "network.h5"
+    write_keras_h5(path, random_layers((2, 3, 2), seed=1))
+    return load(path)
+
+
+class Oracle:
+    """Answers of a network whose largest radius is ``truth``, and what it was asked."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        truth: int,
+        quick: int,
+        hard: Callable[[int, float], bool] = lambda r, s: False,
+    ) -> None:
+        self.truth, self.quick, self.hard = truth, quick, hard
+        self.asked: list[int] = []
+        self.now = 0.0
+        monkeypatch.setattr(module, "settle_quickly", self.settle_quickly)
+        monkeypatch.setattr(module, "verify", self.verify)
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+
+    def settle_quickly(self, query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
+        reach = sample_of(query).radius
+        assert reach is not None
+        return (Verdict.SAT, self._at(reach)) if reach >= self.quick else (Verdict.UNKNOWN, None)
+
+    def verify(self, query: Query, settings: Settings) -> Result:
+        reach = sample_of(query).radius
+        assert reach is not None
+        self.asked.append(reach)
+        if self.hard(reach, settings.timeout):
+            self.now += settings.timeout
+            return Result(Verdict.TIMEOUT, settings.timeout, "search", reason="the time limit was reached")
+        self.now += 0.001
+        if reach > self.truth:
+            return Result(Verdict.SAT, 0.0, "search", witness=self._at(reach))
+        return Result(Verdict.UNSAT, 0.0, "search")
+
+    @staticmethod
+    def _at(reach: int) -> Witness:
+        moved = IMAGE.clone().to(torch.int64)
+        moved[0] += reach if reach <= 155 else -100
+        moved[1] += min(reach, 135)
+        return Witness(moved, torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("truth", [0, 1, 2, 3, 7, 8, 30])
+@pytest.mark.parametrize("late", [1, 2, 3, 6])
+def test_from_above_one_proof_is_made(monkeypatch, network, truth, late):
+    oracle = Oracle(monkeypatch, truth, truth + late)
+    found = largest_radius(network, IMAGE, int(network.classify(IMAGE.double())), Settings(timeout=100.0))
+    assert (found.radius, found.witness_radius, found.exact) == (truth, truth + 1, True)
+    proofs = [radius for radius in oracle.asked if radius <= truth]
+    assert len(proofs) <= (1 if late <= 3 else 2) and len(set(oracle.asked)) == len(oracle.asked)
+    assert found.queries >= len(oracle.asked)
+
+
+def test_no_witness_at_all(monkeypatch, network):
+    oracle = Oracle(monkeypatch, 1000, 1000)
+    found = largest_radius(network, IMAGE, int(network.classify(IMAGE.double())), Settings(timeout=100.0))
+    assert (found.radius, found.witness_radius, found.exact) == (255, None, True)
+    assert len(oracle.asked) <= 9
+
+
+@pytest.mark.parametrize(("truth", "first_hard", "last_hard"), list(itertools.product((5, 9), (4, 6, 9), (6, 10, 12))))
+def test_an_interval_holds_the_truth_where_time_does_not_suffice(monkeypatch, network, truth, first_hard, last_hard):
+    oracle = Oracle(monkeypatch, truth, 14, lambda reach, seconds: first_hard <= reach <= last_hard)
+    found = largest_radius(network, IMAGE, int(network.classify(IMAGE.double())), Settings(timeout=100.0))
+    assert found.radius <= truth < found.witness_radius
+    open_ = list(range(found.radius + 1, found.witness_radius))
+    assert found.exact == (not open_) and bool(found.reason) == bool(open_)
+    # Everything below what could not be decided is proved, whatever time that took.
+    assert found.radius >= min(truth, first_hard - 1)
+    assert oracle.now >= 99 or all(first_hard <= r <= last_hard for r in open_)
+    assert len(oracle.asked) < 40
+
+
+def test_the_smallest_open_radius_gets_the_time_that_is_left(monkeypatch, network):
+    # Radius 6 takes more than half of the time, and 7 all of it.
+    oracle = Oracle(monkeypatch, 6, 8, lambda reach, seconds: reach == 7 or (reach == 6 and seconds < 40))
+    found = largest_radius(network, IMAGE, int(network.classify(IMAGE.double())), Settings(timeout=100.0))
+    assert found.radius == 6 and not found.exact
+    assert oracle.asked[0] == 7 and oracle.now <= 100.1
+
+
+def test_a_limit_is_as_far_as_it_looks(monkeypatch, network):
+    oracle = Oracle(monkeypatch, 30, 40)
+    found = largest_radius(network, IMAGE, int(network.classify(IMAGE.double())), Settings(timeout=100.0), limit=12)
+    assert (found.radius, found.witness_radius, found.exact) == (12, None, False)
+    assert max(oracle.asked) == 12 and "only radii up to 12" in found.reason

@@ -1,0 +1,178 @@
+"""The second reading of TensorFlow Lite files: the same as the first one's, and different where either is wrong."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from differential.tflite_maker import RandomNetwork
+from differential.tflite_runtimes import NETWORKS
+from netproof.certificate.second_reading import compare
+from netproof.certificate.second_reading.compare import confirm
+from netproof.certificate.second_reading.pairs import combined
+from netproof.certificate.second_reading.tflite import rounding
+from netproof.errors import CertificateError, InputError
+from netproof.formats.load import load
+from netproof.formats.tflite.rules.pairs import PairScales
+from netproof.formats.tflite.rules.products import ProductScales
+from netproof.formats.tflite.rules.runtime import RUNTIMES
+from netproof.graph.graph import Graph, Node
+from netproof.operators.activations.staircase import Staircase
+
+DATA = os.environ.get("NETPROOF_DATA")
+KINDS = ("conv", "depthwise", "average", "add")
+
+
+@pytest.mark.parametrize("runtime", list(RUNTIMES))
+def test_random_networks_are_read_alike(runtime, tmp_path):
+    path, pairs = tmp_path / "network.tflite", 0
+    for seed in range(16):
+        path.write_bytes(RandomNetwork(seed, KINDS).bytes())
+        try:
+            network = load(path, runtime=runtime)
+        except InputError:
+            continue
+        try:
+            assert "step functions at every threshold" in confirm(network), seed
+        except CertificateError as refusal:
+            # A constant operand of a sum, and an average that a ReLU6 follows, are not read a second time.
+            assert "cannot be read a second time" in str(refusal), (seed, refusal)
+            continue
+        pairs += any(node.operator.name == "sum" for node in network.graph.nodes)
+    assert pairs
+
+
+@pytest.mark.skipif(DATA is None, reason="NETPROOF_DATA is not set")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_real_networks_are_read_alike(name):
+    if name.endswith(("person_detect", "vww_96_int8", "large_int8", "kws_ref_model")):
+        pytest.skip("takes seconds; make campaign-runtimes has it")
+    assert "step functions" in confirm(load(Path(DATA) / f"{name}.tflite", runtime="xnnpack"))
+
+
+@pytest.mark.parametrize("runtime", list(RUNTIMES))
+def test_products_are_rounded_alike(runtime):
+    rng = np.random.default_rng(2)
+    for dense in (False, True):
+        for channel in (False, True):
+            rule = RUNTIMES[runtime].convolution
+            if dense:
+                rule = RUNTIMES[runtime].dense_per_channel if channel else RUNTIMES[runtime].dense
+            for _ in range(20):
+                a, w, o = (
+                    np.float32(2.0 ** rng.integers(-9, 1) * rng.choice([1.0, rng.uniform(0.5, 1)])) for _ in range(3)
+                )
+                sums = np.concatenate([rng.integers(-(2**20), 2**20, 60), np.arange(-40, 40)])
+                one = rounding.of_product(runtime, dense, channel, a, w, o)
+                expected = rule(sums[None], ProductScales(a, np.array([w]), o))[0]
+                assert [one(int(value)) for value in sums] == expected.tolist()
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "xnnpack"])
+def test_sums_are_rounded_alike(runtime):
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        a, b, o = (np.float32(2.0 ** rng.integers(-6, 1) * rng.choice([1.0, rng.uniform(0.5, 1)])) for _ in range(3))
+        left, right = rng.integers(-255, 256, 80), rng.integers(-255, 256, 80)
+        expected = RUNTIMES[runtime].add(left, right, PairScales(a, b, o))
+        one = rounding.of_sum(runtime, a, b, o)
+        assert [one(int(x), int(y)) for x, y in zip(left, right, strict=True)] == expected.tolist()
+
+
+def _network(tmp_path: Path):
+    """A network with a sum, a convolution and a fully connected layer."""
+    for seed in range(200):
+        path = tmp_path / "network.tflite"
+        path.write_bytes(RandomNetwork(seed, ("conv", "add")).bytes())
+        network = load(path)
+        names = {node.operator.name for node in network.graph.nodes}
+        if {"sum", "convolution", "linear"} <= names:
+            try:
+                confirm(network)
+            except CertificateError as refusal:
+                assert "cannot be read a second time" in str(refusal), (seed, refusal)
+                continue
+            return network
+    raise AssertionError
+
+
+def test_a_graph_that_is_wrong_anywhere_is_found(tmp_path):
+    network = _network(tmp_path)
+    assert confirm(network)
+    found = 0
+    for index, node in enumerate(network.graph.nodes):
+        wrong = None
+        if isinstance(node.operator, Staircase) and node.operator.levels > 2:
+            thresholds = node.operator.thresholds.clone()
+            # One that can be met: the first from the middle on that leaves the order.
+            inside = range(thresholds.shape[1] // 4, thresholds.shape[1] - 1)
+            at = next((k for k in inside if thresholds[0, k] + 1 <= thresholds[0, k + 1]), None)
+            if at is None:
+                continue
+            thresholds[0, at] += 1
+            wrong = Staircase(thresholds, node.operator.base)
+        elif hasattr(node.operator, "weight") and node.operator.bias is not None:
+            weight = node.operator.weight.clone()
+            weight.view(-1)[weight.numel() // 2] += 1
+            wrong = replace(node.operator, weight=weight)
+        if wrong is None:
+            continue
+        nodes = list(network.graph.nodes)
+        nodes[index] = Node(node.name, wrong, node.operands, node.shape)
+        changed = replace(network, graph=Graph(network.graph.arithmetic, nodes))
+        try:
+            confirm(changed)
+        except CertificateError as error:
+            assert "read as two different networks" in str(error)
+            found += 1
+        else:
+            # Of no consequence: a threshold that no sum reaches.
+            x = torch.randint(-128, 128, (2000, network.inputs)).double()
+            assert torch.equal(changed.graph.evaluate(x), network.graph.evaluate(x))
+    assert found >= 3
+
+
+def test_another_runtime_is_another_network(tmp_path):
+    network = _network(tmp_path)
+    with pytest.raises(CertificateError, match="two different networks"):
+        confirm(replace(network, runtime="xnnpack"))
+    with pytest.raises(CertificateError, match="cannot be read a second time"):
+        confirm(replace(network, runtime="fast"))
+
+
+def test_what_is_not_known_is_refused(tmp_path):
+    path = tmp_path / "network.tflite"
+    for seed in range(60):
+        path.write_bytes(RandomNetwork(seed, ("max", "pad", "mul")).bytes())
+        network = load(path)
+        with pytest.raises(CertificateError, match="cannot be read a second time"):
+            confirm(network)
+        break
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path):
+    network = _network(tmp_path)
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        data = bytearray(network.content)
+        for _ in range(int(rng.integers(1, 4))):
+            data[int(rng.integers(8, len(data)))] = int(rng.integers(0, 256))
+        data = bytes(data[: int(rng.integers(8, len(data) + 1))]) if rng.random() < 0.3 else bytes(data)
+        try:
+            compare._Comparison(network, compare._read(replace(network, content=data))).run()
+        except CertificateError as error:
+            assert "\n" not in str(error)
+
+
+def test_combinations_are_found():
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(-(2**20), 2**20, (2, 4, 6)).astype(float)
+    assert combined(12389 * a - 32768 * b, a, b) == (12389, -32768)
+    assert combined(3 * a + 5 * b + (np.arange(6) == 5), a, b) is None
+    assert combined(a / 2, a, b) is None and combined(a, a, 2 * a) is None
+    assert combined(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2))) is None
