@@ -490,6 +490,8 @@ def test_witnesses_are_evaluated_over_the_real_numbers():
         ("(assert (<= X_0 1)", "not closed"),
         ("(assert (<= X_0 1)))", "closes nothing"),
         ("(push)", "statement"),
+        ("(check-sat)(assert (<= X_0 1))", "stands after"),
+        ("(exit)(assert (<= X_0 1))", "stands after"),
         ("(declare-const X_0 Real)", "declaration"),
         ("(assert true)", "formula"),
         ("(assert (<= X_0 |1|))", "character"),
@@ -511,6 +513,14 @@ def changed(kind: str) -> bytes:
         return made.bytes(made.node("Sigmoid", made.node("MatMul", "x", one)))
     if kind == "attribute":
         return made.bytes(made.node("Gemm", "x", one, alpha=2.0))
+    if kind in ("auto_pad", "valid"):
+        image = Builder([1, 1, 1, 1])
+        weight = image.constant(np.ones((1, 1, 1, 1)))
+        named = {
+            "auto_pad": "SAME_UPPER" if kind == "auto_pad" else "VALID",
+            "pads": [0, 0, 0, 1 if kind == "valid" else 0],
+        }
+        return image.bytes(image.node("Flatten", image.node("Conv", "x", weight, **named)))
     if kind == "unknown attribute":
         return made.bytes(made.node("Relu", "x", slope=2.0))
     if kind == "nan":
@@ -529,7 +539,20 @@ def changed(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "kind", ["operator", "attribute", "unknown attribute", "nan", "training", "variance", "type", "shape", "opset"]
+    "kind",
+    [
+        "operator",
+        "attribute",
+        "unknown attribute",
+        "nan",
+        "training",
+        "variance",
+        "type",
+        "shape",
+        "opset",
+        "auto_pad",
+        "valid",
+    ],
 )
 def test_networks_that_are_not_known_are_refused(kind):
     network = changed(kind)
@@ -544,6 +567,15 @@ def test_a_network_that_is_known_is_read():
     network = changed("")
     property_ = property_text([0.0], [1.0], 1, [[((1.0,), 5.0)]])
     assert accepted(certificate(network, property_, 1, 1), network, property_).neurons == 0
+
+
+def test_linear_forms_are_carried_in_portions(monkeypatch):
+    network, property_, made = two_cases()
+    whole = check_real(made, network, property_).counts
+    monkeypatch.setattr("netproof.certificate.checker.real.tree._FORMS", 2 * 5)
+    assert check_real(made, network, property_).counts == whole
+    monkeypatch.setattr("netproof.certificate.checker.real.tree._FORMS", 2 * 5 - 1)
+    refused(made, network, property_, match="linear forms in so many inputs")
 
 
 def test_an_evaluation_counts_its_roundings():

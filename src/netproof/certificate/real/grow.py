@@ -24,8 +24,8 @@ from netproof.result import Refutation, Trace
 
 #: binary digits after the point that are tried, one after the other
 _DIGITS = (3, 6, 10, 16, 24, 40)
-#: cells of which a bound is asked at once
-_BATCH = 512
+#: cells of which a bound is asked at once, and numbers of their linear forms
+_BATCH, _NUMBERS = 512, 1 << 23
 #: where a network has more inputs, linear forms cost more than they tell, and boxes are not split
 _FEW_INPUTS = 16
 _FORMS = 64
@@ -133,6 +133,8 @@ class Grower:
         self._sizes = self._evaluation.network.sizes
         self._begin = np.cumsum([0, *self._sizes])
         self._inputs = self._evaluation.network.inputs
+        widest = max(node.size for node in self._evaluation.network.nodes)
+        self._batch = max(1, min(_BATCH, _NUMBERS // (min(self._inputs, _FORMS) * widest)))
         self.beyond = 0
 
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
@@ -143,10 +145,10 @@ class Grower:
             seeds, cells = stack.pop()
             if time.monotonic() >= self._deadline:
                 raise NoEvidenceError(self._source, "writing it takes more time than it may")
-            if len(seeds) > _BATCH:
-                rest = np.arange(_BATCH, len(seeds))
-                stack.append((seeds[_BATCH:], cells.take(rest)))
-                seeds, cells = seeds[:_BATCH], cells.take(np.arange(_BATCH))
+            if len(seeds) > self._batch:
+                rest = np.arange(self._batch, len(seeds))
+                stack.append((seeds[self._batch :], cells.take(rest)))
+                seeds, cells = seeds[: self._batch], cells.take(np.arange(self._batch))
             alive = np.flatnonzero(~cells.empty)
             seeds, cells = [seeds[i] for i in alive.tolist()], cells.take(alive)
             at = [i for i, seed in enumerate(seeds) if not self._is_inner(seed)]

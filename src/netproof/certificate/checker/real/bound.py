@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.network import RealNetwork
+from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, Rational, gamma
 from netproof.certificate.checker.real.operators import Affine, Array
 

@@ -117,8 +117,8 @@ def check_real(
                 part = _witnessed(certificate, asked, evaluation, source)
             else:
                 _prove(certificate, asked, prover, source)
-        except (OverflowError, ValueError, ZeroDivisionError) as error:
-            # Of fractions that are no numbers any more: there is no bound.
+        except (OverflowError, ValueError, ZeroDivisionError, MemoryError) as error:
+            # Of fractions that are no numbers any more, of trees larger than the machine: there is no bound.
             raise ProofError(source, f"a bound cannot be evaluated ({type(error).__name__})") from None
     return RealChecked(
         certificate,

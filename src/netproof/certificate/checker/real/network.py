@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netproof.certificate.checker.real.constants import FLOATS, UnknownError, attribute_of, constant_of
+from netproof.certificate.checker.real.nodes import Node, RealNetwork
 from netproof.certificate.checker.real.operators import (
     Affine,
     Array,
@@ -34,44 +35,6 @@ if TYPE_CHECKING:
 _WIDEST, _LARGEST = 1 << 24, 1 << 27
 #: factors below that could vanish in float64, which no error term accounts for
 _LEAST_FACTOR = 2.0**-400
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """A value: an affine map of others, or a ReLU of one (``operator`` None), or the input (no operands)."""
-
-    operator: Affine | None
-    operands: tuple[int, ...]
-    size: int
-
-    @property
-    def is_relu(self) -> bool:
-        return self.operator is None and bool(self.operands)
-
-
-@dataclass(frozen=True, eq=False)
-class RealNetwork:
-    """Nodes in topological order: the input first, the output last; ``relus`` are the positions of those."""
-
-    nodes: tuple[Node, ...]
-    relus: tuple[int, ...]
-
-    @property
-    def inputs(self) -> int:
-        return self.nodes[0].size
-
-    @property
-    def outputs(self) -> int:
-        return self.nodes[-1].size
-
-    @property
-    def operands(self) -> tuple[int, ...]:
-        """The operand of every ReLU."""
-        return tuple(self.nodes[i].operands[0] for i in self.relus)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(self.nodes[i].size for i in self.relus)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,17 +12,24 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Index, Objective, Slopes
+from netproof.certificate.checker.real.bound import (
+    Cells,
+    Evaluation,
+    Floats,
+    Index,
+    Objective,
+    Slopes,
+)
 from netproof.certificate.checker.real.property import Constraint
 from netproof.certificate.real.contents import BOTH, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
 from netproof.errors import ProofError
 
+#: numbers of linear forms that are carried at once
+_FORMS = 1 << 24
 #: numbers of the ranges of cells that are worked on at once
 _AT_ONCE = 1 << 22
 #: bytes of the cells that wait: from the first on fewer are split at once, beyond the second a certificate is refused
 _ENOUGH, _MOST = 1 << 30, 4 << 30
-#: numbers of the linear forms of one cell
-_FORMS = 1 << 29
 
 
 @dataclass
@@ -172,16 +179,21 @@ class Prover:
         self._chunk = max(1, _AT_ONCE // (total * 2))
         self._bytes = 8 * (2 * (network.inputs + sum(network.sizes)) + total)
         self._rows = max(1, _AT_ONCE // total)
-        #: of a cell
-        self._forms = network.inputs * total
 
     def derive(self, cells: Cells, rule: int) -> Cells:
         """Cells with the ranges that a rule leaves."""
-        self._look()
-        if rule in (FORMS, BOTH) and self._forms > _FORMS:
-            raise ProofError(self.source, "its linear forms take more memory than is allowed")
         self.counts.used(rule, len(cells))
-        return self.evaluation.derive(cells, rule)
+        most = len(cells)
+        if rule in (FORMS, BOTH):
+            nodes = self.evaluation.network.nodes
+            most = _FORMS // (nodes[0].size * max(node.size for node in nodes))
+        if len(cells) and not most:
+            raise ProofError(self.source, "linear forms in so many inputs are not carried through such a network")
+        parts = []
+        for at in range(0, len(cells), max(1, most)):
+            self._look()
+            parts.append(self.evaluation.derive(cells.take(np.arange(at, min(at + most, len(cells)))), rule))
+        return Cells.join(parts) if parts else cells
 
     def prove(self, root: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str) -> None:
         """Raise :class:`ProofError` unless all goals, which each tree has some of, are refuted on all of a root cell."""

@@ -1,0 +1,323 @@
+//! What a certificate has to prove: stages, lemmas, trees.
+
+use crate::bound::{Cell, Evaluation, Objective, Row};
+use crate::file::Certificate;
+use crate::number::{Big, Dyadic};
+use crate::property::{Asked, Whole, whole};
+use std::collections::BTreeMap;
+
+struct Taken<'a> {
+    certificate: &'a Certificate,
+    at: BTreeMap<&'static str, usize>,
+}
+
+impl<'a> Taken<'a> {
+    fn take(&mut self, name: &'static str, count: usize) -> Result<&'a [i64], String> {
+        let at = self.at.entry(name).or_insert(0);
+        let found = self.certificate.array(name).get(*at..*at + count).ok_or(format!("array '{name}' ends early"))?;
+        *at += count;
+        Ok(found)
+    }
+
+    fn one(&mut self, name: &'static str) -> Result<i64, String> {
+        Ok(self.take(name, 1)?[0])
+    }
+
+    /// Whether nothing is left of arrays.
+    fn all(&self, names: &[&'static str]) -> Result<(), String> {
+        match names.iter().find(|name| self.at.get(*name).copied().unwrap_or(0) != self.certificate.array(name).len()) {
+            Some(name) => Err(format!("entries of array '{name}' belong to nothing")),
+            None => Ok(()),
+        }
+    }
+
+    fn bit(&mut self, name: &'static str) -> Result<bool, String> {
+        match self.one(name)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(format!("an entry of array '{name}' is neither 0 nor 1")),
+        }
+    }
+
+    fn index(&mut self, name: &'static str) -> Result<usize, String> {
+        usize::try_from(self.one(name)?).map_err(|_| format!("an entry of array '{name}' is negative"))
+    }
+}
+
+fn point(mantissa: i64, exponent: i64) -> Result<f64, String> {
+    if !(0..=1100).contains(&exponent) {
+        return Err("an exponent that is none".into());
+    }
+    // In two steps, each of which stays in range.
+    Ok(mantissa as f64 * 2f64.powi(-(exponent / 2) as i32) * 2f64.powi(-(exponent - exponent / 2) as i32))
+}
+
+enum Goal {
+    Case(Vec<Whole>),
+    /// the operand's node, the feature, the sign, and the end
+    Lemma(usize, usize, f64, f64),
+}
+
+struct Tree {
+    kind: i64,
+    rule: i64,
+    owner: usize,
+    child: usize,
+    rows: Vec<usize>,
+    split: (usize, usize, f64),
+}
+
+pub struct Checker<'a> {
+    certificate: &'a Certificate,
+    evaluation: Evaluation,
+    rows: Vec<(i64, Vec<i64>, Row)>,
+    pub leaves: usize,
+    pub splits: usize,
+}
+
+fn rows_of(certificate: &Certificate, sizes: &[usize]) -> Result<Vec<(i64, Vec<i64>, Row)>, String> {
+    let exponents = certificate.array("row_exponent");
+    let mu = certificate.array("row_mu");
+    if mu.len() % exponents.len().max(1) != 0 {
+        return Err("array 'row_mu' has another length".into());
+    }
+    let width = mu.len() / exponents.len().max(1);
+    let mut taken = Taken { certificate, at: BTreeMap::new() };
+    let mut rows = Vec::new();
+    for (number, exponent) in exponents.iter().enumerate() {
+        if !(0..=60).contains(exponent) {
+            return Err("an exponent of a row that is none".into());
+        }
+        let mut row = Row { flat: taken.bit("row_base")?, features: BTreeMap::new() };
+        let count = taken.index("row_count")?;
+        let mut before = -1;
+        for _ in 0..count {
+            let number = taken.one("row_feature")?;
+            if number <= before {
+                return Err("a row names features that are not in ascending order".into());
+            }
+            before = number;
+            let (mut k, mut feature) = (0, number as usize);
+            while k < sizes.len() && feature >= sizes[k] {
+                feature -= sizes[k];
+                k += 1;
+            }
+            if k == sizes.len() {
+                return Err("a row names a feature that is not there".into());
+            }
+            let entry = (point(taken.one("row_slope")?, *exponent)?, point(taken.one("row_added")?, *exponent)?);
+            row.features.insert((k, feature), entry);
+        }
+        rows.push((*exponent, mu[number * width..(number + 1) * width].to_vec(), row));
+    }
+    taken.all(&["row_base", "row_count", "row_feature", "row_slope", "row_added"])?;
+    Ok(rows)
+}
+
+impl<'a> Checker<'a> {
+    pub fn new(certificate: &'a Certificate, evaluation: Evaluation) -> Result<Checker<'a>, String> {
+        let network = &evaluation.network;
+        let sizes: Vec<usize> = network.relus.iter().map(|at| network.sizes[*at]).collect();
+        let rows = rows_of(certificate, &sizes)?;
+        Ok(Checker { certificate, evaluation, rows, leaves: 0, splits: 0 })
+    }
+
+    pub fn prove(&mut self, asked: &Asked) -> Result<(), String> {
+        let certificate = self.certificate;
+        let counts: Vec<i64> = asked.parts.iter().map(|part| part.cases.len() as i64).collect();
+        if certificate.array("cases") != counts {
+            return Err("it proves other cases than the property has".into());
+        }
+        let mut taken = Taken { certificate, at: BTreeMap::new() };
+        for part in &asked.parts {
+            let lower = part.lower.iter().map(|x| x.below()).collect();
+            let upper = part.upper.iter().map(|x| x.above()).collect();
+            let mut cell = self.evaluation.root(lower, upper)?;
+            for _ in 0..taken.index("stages")? {
+                match taken.one("stage")? {
+                    rule @ 1..=4 => cell = self.evaluation.derive(&cell, rule)?,
+                    5 => cell = self.lemmas(&mut taken, &cell)?,
+                    _ => return Err("a stage that is none".into()),
+                }
+            }
+            let mut goals: Vec<Vec<Goal>> = Vec::new();
+            for (tree, case) in taken.take("tree", part.cases.len())?.iter().zip(&part.cases) {
+                let tree = usize::try_from(*tree).map_err(|_| "a tree that is none")?;
+                if tree > goals.len() {
+                    return Err("trees are not in order".into());
+                }
+                if tree == goals.len() {
+                    goals.push(Vec::new());
+                }
+                goals[tree].push(Goal::Case(whole(case)));
+            }
+            self.forest(&mut taken, &cell, &goals)?;
+        }
+        taken.all(&[
+            "stages", "stage", "tree", "kind", "rule", "leaf_row", "split_relu", "split_feature", "split_point",
+            "split_exponent", "lemma_count", "lemma_relu", "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent",
+            "witness", "witness_limbs", "witness_two", "witness_ten",
+        ])
+    }
+
+    fn lemmas(&mut self, taken: &mut Taken, cell: &Cell) -> Result<Cell, String> {
+        let (mut goals, mut cut) = (Vec::new(), cell.clone());
+        for _ in 0..taken.index("lemma_count")? {
+            let (relu, feature) = (taken.index("lemma_relu")?, taken.index("lemma_feature")?);
+            let side = taken.bit("lemma_side")?;
+            let end = point(taken.one("lemma_end")?, taken.one("lemma_exponent")?)?;
+            if relu == 0 || relu > cell.low.len() || feature >= cell.low[relu - 1].len() {
+                return Err("a lemma names a feature that is not there".into());
+            }
+            let network = &self.evaluation.network;
+            let operand = crate::network::operands(&network.nodes[network.relus[relu - 1]])[0];
+            goals.push(vec![Goal::Lemma(operand, feature, if side { 1.0 } else { -1.0 }, end)]);
+            if side {
+                cut.high[relu - 1][feature] = cut.high[relu - 1][feature].min(end);
+            } else {
+                cut.low[relu - 1][feature] = cut.low[relu - 1][feature].max(end);
+            }
+        }
+        self.forest(taken, cell, &goals)?;
+        Ok(cut)
+    }
+
+    fn forest(&mut self, taken: &mut Taken, root: &Cell, goals: &[Vec<Goal>]) -> Result<(), String> {
+        let mut nodes: Vec<Tree> = Vec::new();
+        let mut level: Vec<usize> = (0..goals.len()).collect();
+        let mut levels = 0;
+        while !level.is_empty() {
+            levels += 1;
+            if levels > 16384 {
+                return Err("trees of too many levels".into());
+            }
+            let mut below = Vec::new();
+            // Their children stand behind all of this level.
+            let behind = nodes.len() + level.len();
+            for owner in level {
+                let kind = taken.one("kind")?;
+                let child = behind + below.len();
+                if kind == 2 {
+                    below.extend([owner, owner]);
+                }
+                nodes.push(Tree { kind, rule: 0, owner, child, rows: Vec::new(), split: (0, 0, 0.0) });
+            }
+            level = below;
+        }
+        for node in nodes.iter_mut() {
+            node.rule = taken.one("rule")?;
+            match node.kind {
+                0 => {}
+                1 => {
+                    for _ in &goals[node.owner] {
+                        node.rows.push(taken.index("leaf_row")?);
+                        if node.rows.last() >= Some(&self.rows.len()) {
+                            return Err("a row that is not there".into());
+                        }
+                    }
+                }
+                2 => {
+                    let (relu, feature) = (taken.index("split_relu")?, taken.index("split_feature")?);
+                    node.split = (relu, feature, point(taken.one("split_point")?, taken.one("split_exponent")?)?);
+                }
+                _ => return Err("a node of no known kind".into()),
+            }
+        }
+        let mut stack: Vec<(usize, Cell)> = (0..goals.len()).map(|at| (at, root.clone())).collect();
+        while let Some((at, mut cell)) = stack.pop() {
+            if cell.is_empty() {
+                continue;
+            }
+            let node = &nodes[at];
+            match node.rule {
+                0 => {}
+                rule @ 1..=4 => cell = self.evaluation.derive(&cell, rule)?,
+                _ => return Err("a rule that is none".into()),
+            }
+            if cell.is_empty() {
+                continue;
+            }
+            match node.kind {
+                0 => return Err(format!("node {at} is said to be empty and is not")),
+                1 => {
+                    for (goal, row) in goals[node.owner].iter().zip(&node.rows) {
+                        self.leaves += 1;
+                        self.refute(&cell, goal, *row).map_err(|problem| format!("leaf {at}: {problem}"))?;
+                    }
+                }
+                _ => {
+                    self.splits += 1;
+                    let (relu, feature, t) = node.split;
+                    let (mut lower, mut upper) = (cell.clone(), cell);
+                    let (high, low) = if relu == 0 {
+                        (&mut lower.upper, &mut upper.lower)
+                    } else {
+                        if relu > lower.high.len() {
+                            return Err("a split names a ReLU that is not there".into());
+                        }
+                        (&mut lower.high[relu - 1], &mut upper.low[relu - 1])
+                    };
+                    let (high, low) = high.get_mut(feature).zip(low.get_mut(feature)).ok_or("a split names a feature that is not there")?;
+                    *high = high.min(t);
+                    *low = low.max(t);
+                    stack.push((node.child, lower));
+                    stack.push((node.child + 1, upper));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refute(&self, cell: &Cell, goal: &Goal, row: usize) -> Result<(), String> {
+        let (exponent, mu, row) = self.rows.get(row).ok_or("a row that is not there")?;
+        let network = &self.evaluation.network;
+        let last = network.nodes.len() - 1;
+        let mut coefficients: BTreeMap<usize, Vec<Dyadic>> = BTreeMap::new();
+        let mut at = |node: usize, feature: usize, more: &Dyadic| {
+            let c = coefficients.entry(node).or_insert_with(|| vec![Dyadic::zero(); network.sizes[node]]);
+            c[feature] = c[feature].add(more);
+        };
+        let (mut constant, mut strict) = (Dyadic::zero(), false);
+        match goal {
+            Goal::Lemma(node, feature, sign, end) => {
+                if mu.iter().any(|m| *m != 0) {
+                    return Err("a row of a lemma has weights".into());
+                }
+                at(*node, *feature, &Dyadic::of(*sign)?);
+                constant = Dyadic::of(*end)?.mul(&Dyadic::of(-sign)?);
+                strict = true;
+            }
+            Goal::Case(case) => {
+                if mu.iter().any(|m| *m < 0) || mu.iter().skip(case.len()).any(|m| *m != 0) {
+                    return Err("a row weighs constraints that are none of the case's".into());
+                }
+                for (weight, constraint) in mu.iter().zip(case) {
+                    if *weight == 0 {
+                        continue;
+                    }
+                    let weight = Dyadic::whole(Big::from(*weight)).times_power(-exponent - constraint.power);
+                    strict = strict || constraint.strict;
+                    for ((is_output, i), c) in &constraint.terms {
+                        at(if *is_output { last } else { 0 }, *i, &weight.mul(&Dyadic::whole(c.clone())));
+                    }
+                    constant = constant.sub(&weight.mul(&Dyadic::whole(constraint.threshold.clone())));
+                }
+            }
+        }
+        // What is added belongs to constraints as the property has them: the objective is larger by what is left of the power of ten
+        // that makes them whole. Rounded or not, any multipliers do.
+        let value = match goal {
+            Goal::Lemma(..) => self.evaluation.bound(cell, &Objective { coefficients, constant }, row)?,
+            Goal::Case(case) => {
+                let scale = case.first().map_or(1.0, |c| c.scale);
+                let features = row.features.iter().map(|(key, (slope, added))| (*key, (*slope, *added * scale))).collect();
+                let scaled = Row { flat: row.flat, features };
+                self.evaluation.bound(cell, &Objective { coefficients, constant }, &scaled)?
+            }
+        };
+        if value.is_negative() || (strict && value.is_zero()) {
+            return Ok(());
+        }
+        Err(format!("its bound is {:e}, which is not below 0", value.above()))
+    }
+}

@@ -1,0 +1,132 @@
+"""The checker in another language (``checkers/rust``) against the first one: certificate by certificate the same answer.
+
+It is built where a Rust compiler is there; both work in exact arithmetic here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from differential.evidence_campaign import Question, by_chance, damaged
+from netproof import Settings, Verdict
+from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.real.format import decode, encode
+from netproof.certificate.real.make import evidence_of
+from netproof.errors import NetproofError
+from soundness.real_evidence import certificate, perceptron
+from soundness.test_real_evidence import asked, close_property
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    """Whether it accepts a certificate, given the bytes of all three files."""
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        pytest.skip("there is no Rust compiler")
+    folder = tmp_path_factory.mktemp("second")
+    built = subprocess.run(
+        [cargo, "build", "--release", "--offline", "--quiet"],
+        cwd=ROOT / "checkers" / "rust",
+        env={**os.environ, "CARGO_TARGET_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    program = folder / "release" / "netproof-second-checker"
+
+    def accepts(made: bytes, network: bytes, property_: bytes) -> bool:
+        paths = [folder / name for name in ("c.npcert", "n.onnx", "p.vnnlib")]
+        for path, data in zip(paths, (made, network, property_), strict=True):
+            path.write_bytes(data)
+        done = subprocess.run([program, *paths], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode in (0, 1, 2) and "panicked" not in done.stderr, done.stderr
+        return done.returncode == 0
+
+    return accepts
+
+
+def first(made, network: bytes, property_: bytes) -> bool:
+    try:
+        check_real(decode(encode(made)), network, property_, arithmetic="rational")
+    except NetproofError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_accept_what_searches_leave(second, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    inputs, radius, beyond = ((2, 2.0, 0.05), (12, 0.1, 0.1))[seed % 2]
+    network = perceptron(rng, (inputs, 6, 6, 2))
+    property_ = close_property(rng, network, inputs, 2, radius, beyond)
+    question = asked(tmp_path, network, property_)
+    result = verify(question)
+    if result.verdict is not Verdict.UNSAT:
+        pytest.skip("sampling missed the largest value")
+    made = evidence_of(network, property_, question, result)
+    assert second(encode(made), network, property_) and first(made, network, property_)
+
+
+def verify(question):
+    from netproof.search.verify import verify as decide
+
+    return decide(question, Settings(timeout=20.0, proofs=True))
+
+
+def test_both_give_the_same_answer_to_certificates_by_chance(second):
+    answers = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        question = Question(rng)
+        if not question.is_short:
+            continue
+        for property_, limit in ((question.property, False), (question.easier, True)):
+            made = certificate(question.network, property_, question.inputs, 1, **by_chance(rng, question))
+            for one in (made, replace(made, arrays=damaged(rng, made).arrays)):
+                try:
+                    data = encode(one)
+                except ValueError:
+                    continue
+                mine = first(one, question.network, property_)
+                assert second(data, question.network, property_) == mine
+                assert limit or not mine
+                answers.append(mine)
+    assert len(answers) > 150 and sum(answers) > 10
+
+
+def test_damaged_bytes_are_refused(second):
+    rng = np.random.default_rng(1)
+    question = Question(rng)
+    data = encode(certificate(question.network, question.easier, question.inputs, 1))
+    for _ in range(30):
+        broken = bytearray(data)
+        broken[int(rng.integers(len(broken)))] ^= 1 << int(rng.integers(8))
+        assert not second(bytes(broken), question.network, question.easier)
+        assert not second(data[: int(rng.integers(len(data)))], question.network, question.easier)
+    assert not second(data, question.network + b"\0", question.easier)
+    assert not second(data, question.network, question.property)
+
+
+def test_its_own_tests_pass(tmp_path):
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        pytest.skip("there is no Rust compiler")
+    done = subprocess.run(
+        [cargo, "test", "--offline", "--quiet"],
+        cwd=ROOT / "checkers" / "rust",
+        env={**os.environ, "CARGO_TARGET_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
