@@ -10,7 +10,7 @@ not there, are not used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ _SINGLE = float(2**24)
 #: inputs that a kernel is tried on at a time
 _PROBES = 64
 _RANDOM = 8
+#: inputs that a kernel for another shape is tried on
+_TRIED = 8
 #: of the channels have to be on a line
 _LEAST_PART = 0.5
 
@@ -60,6 +62,10 @@ class Product:
     padding: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
     _groups: int
+    _offset: Tensor
+    _staircase: Staircase
+    _width: int
+    _tried: dict[tuple[int, ...], bool] = field(default_factory=dict, repr=False)
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -76,16 +82,55 @@ class Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Levels ``[B, channels, rows, columns]`` of bytes ``[B, channels, rows, columns]``, uint8."""
+        return self._levels(*self._padded(x))
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, list[int]]:
+        """An image with the padding that the kernel does not add itself, and the padding that it does."""
         rows, columns = self.padding
         if rows[0] == rows[1] and columns[0] == columns[1]:
-            return self._levels(x, [rows[0], columns[0]])
-        return self._levels(functional.pad(x, [*columns, *rows], value=-self.low), [0, 0])
+            return x, [rows[0], columns[0]]
+        return functional.pad(x, [*columns, *rows], value=-self.low), [0, 0]
+
+    def by_kernel(self, x: Tensor) -> Tensor:
+        """The same, by the kernel whether it is right or not."""
+        return self._by_kernel(*self._padded(x))
 
     def without_padding(self, x: Tensor) -> Tensor:
         """The same of a part of an image that brings what is around it along."""
         return self._levels(x, [0, 0])
 
     def _levels(self, x: Tensor, padding: list[int]) -> Tensor:
+        # Kernels are made for shapes, and one that is right on an image is not yet right on a part of it.
+        key = (*x.shape, *padding)
+        if key not in self._tried:
+            self._tried[key] = self._agrees(tuple(x.shape), padding)
+        return self._by_kernel(x, padding) if self._tried[key] else self._by_operators(x, padding)
+
+    def _agrees(self, shape: tuple[int, ...], padding: list[int]) -> bool:
+        """Whether the kernel gives what the operators themselves give on inputs of a shape drawn at random."""
+        random = torch.Generator().manual_seed(sum(shape))
+        few = (min(shape[0], _TRIED), *shape[1:])
+        codes = torch.randint(0, self._width + 1, few, generator=random)
+        codes[::2] = (codes[::2] > self._width // 2) * self._width
+        index = torch.arange(shape[0]) % few[0]
+        x = codes[index].to(torch.uint8).contiguous(memory_format=torch.channels_last)
+        expected = self._by_operators(codes.to(torch.uint8), padding)
+        return torch.equal(self._by_kernel(x, padding), expected[index])
+
+    def _by_operators(self, x: Tensor, padding: list[int]) -> Tensor:
+        sums = functional.conv2d(
+            x.double() + self.low,
+            self._weight,
+            self._offset,
+            list(self.stride),
+            padding,
+            list(self.dilation),
+            self._groups,
+        )
+        levels = self._staircase.evaluate(sums.flatten(1)).sub_(self.base).reshape(sums.shape)
+        return levels.to(torch.uint8).contiguous(memory_format=torch.channels_last)
+
+    def _by_kernel(self, x: Tensor, padding: list[int]) -> Tensor:
         line = self.line
         if self.in_codes:
             assert isinstance(line, Line)
@@ -174,7 +219,7 @@ def product_of(operator: object, staircase: Staircase, low: int, high: int) -> P
             shift = line.offset - 0.5
         found = Product(
             shape, (int(result[0]), int(result[1]), int(result[2])), low, staircase.levels, int(staircase.base[0]), line, rest,
-            weight, packed, shift, tuple(stride), tuple(padding), tuple(dilation), groups,
+            weight, packed, shift, tuple(stride), tuple(padding), tuple(dilation), groups, bias, staircase, high - low,
         )  # fmt: skip
         return found if _holds(found, operator, staircase, high - low) else None
     except (RuntimeError, NotImplementedError, AttributeError, TypeError):
@@ -195,7 +240,7 @@ def _holds(product: Product, operator: Linear | Convolution, staircase: Staircas
     """Whether the kernel gives what the operators themselves give, where its sums of pairs are largest and elsewhere."""
     for codes in _probes(product, width):
         x = codes.to(torch.uint8).contiguous(memory_format=torch.channels_last)
-        mine = product(x).double().flatten(1) + product.base
+        mine = product.by_kernel(x).double().flatten(1) + product.base
         if not torch.equal(mine, staircase.evaluate(operator.forward((codes + product.low).flatten(1)))):
             return False
     return True
