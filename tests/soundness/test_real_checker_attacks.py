@@ -6,10 +6,15 @@ import numpy as np
 import onnx
 import pytest
 
+from netproof.certificate.checker.real import bound, tree
+from netproof.certificate.checker.real.bound import BOTH, Evaluation
 from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import read_property
+from netproof.certificate.real.contents import FORMS, LEAF, LEMMAS, SPLIT
 from netproof.errors import FormatError, ProofError
-from soundness.real_evidence import Builder, certificate, property_text, run
+from soundness.real_evidence import Builder, certificate, perceptron, property_text, run
 
 DECLARED = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))(assert (>= Y_0 5))"
 
@@ -86,6 +91,17 @@ def test_operands_and_shapes_that_operators_do_not_have_are_refused():
     refused_network(renamed(made.bytes(made.node("MatMul", "x", made.constant([[2.0]]))), change))
 
 
+def test_a_first_dimension_is_a_batch_only_where_it_is_open():
+    # Of two rows of three a transposition makes three rows of two: nothing that one row alone says anything about.
+    for first, is_read in ((0, True), (1, True), (2, False)):
+        made = Builder([first, 3])
+        network = made.bytes(made.node("Add", made.node("Transpose", "x"), made.constant([[1.0], [2.0], [3.0]])))
+        if is_read:
+            assert read_network(network, 3, Float64(), "network").outputs == 3
+        else:
+            refused_network(network, 3, 3)
+
+
 def test_networks_that_are_made_to_fill_the_memory_are_refused():
     made = Builder([1, 1, 1, 1])
     wide = made.node("Conv", "x", made.constant(np.ones((1, 1, 1, 1))), pads=[1 << 18] * 4, strides=[1 << 19] * 2)
@@ -123,5 +139,116 @@ def test_words_that_readers_take_for_different_things(text, problem):
         read_property((DECLARED + text).encode(), "p")
 
 
+def test_boxes_that_are_made_to_fill_the_memory_are_refused():
+    # Some hundred kilobytes that ask about 10,000 boxes of 10,000 inputs each.
+    declared = "".join(f"(declare-const X_{i} Real)" for i in range(10000)) + "(declare-const Y_0 Real)"
+    boxes = "(assert (or " + "".join(f"(<= X_0 {i})" for i in range(10000)) + "))"
+    with pytest.raises(FormatError, match="so many boxes"):
+        read_property((declared + boxes).encode(), "p")
+
+
 def test_a_question_that_ends_is_read():
     assert len(read_property((DECLARED + "(check-sat)(get-model)(exit)").encode(), "p").parts) == 1
+
+
+def full_tree(depth: int) -> dict[str, list[int]]:
+    """Splits of one input in halves, and a row for each leaf."""
+    splits, leaves = 2**depth - 1, 2**depth
+    points = [(2 * i + 1) * 2 ** (depth - level - 1) for level in range(depth) for i in range(2**level)]
+    return {
+        "kind": [SPLIT] * splits + [LEAF] * leaves,
+        "rule": [0] * (splits + leaves),
+        "split_relu": [0] * splits,
+        "split_feature": [0] * splits,
+        "split_point": points,
+        "split_exponent": [depth] * splits,
+        "leaf_row": [0] * leaves,
+    }
+
+
+def test_trees_that_are_made_to_fill_the_memory_are_refused(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)]])
+    evidence = certificate(network, property_, 1, 1, **full_tree(8))
+    assert check_real(evidence, network, property_).counts.leaves == 256
+    monkeypatch.setattr(tree, "_ENOUGH", 2000)
+    monkeypatch.setattr(tree, "_AT_ONCE", 1000)
+    # Fewer at once, and the same is proved.
+    assert check_real(evidence, network, property_).counts.leaves == 256
+    monkeypatch.setattr(tree, "_MOST", 3000)
+    with pytest.raises(ProofError, match="more memory"):
+        check_real(evidence, network, property_)
+
+
+def test_linear_forms_that_are_made_to_fill_the_memory_are_refused(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)]])
+    evidence = certificate(network, property_, 1, 1, stages=[1], stage=[FORMS])
+    assert check_real(evidence, network, property_).counts.rules
+    monkeypatch.setattr(tree, "_FORMS", 2)
+    with pytest.raises(ProofError, match="more memory"):
+        check_real(evidence, network, property_)
+
+
+def test_linear_forms_of_few_cells_at_a_time_are_those_of_all(monkeypatch):
+    rng = np.random.default_rng(3)
+    evaluation = Evaluation(read_network(perceptron(rng), 3, Float64(), "n"), Float64())
+    roots = [evaluation.root(c - 0.1, c + 0.1) for c in rng.normal(size=(5, 3))]
+    cells = type(roots[0]).join(roots)
+    whole = evaluation.derive(cells, BOTH)
+    monkeypatch.setattr(bound, "_FORMS", 2 * 3 * sum(node.size for node in evaluation.network.nodes))
+    parts = evaluation.derive(cells, BOTH)
+    for a, b in zip((*whole.low, *whole.high), (*parts.low, *parts.high), strict=True):
+        assert np.allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_leaf_of_many_cases_is_proved_in_parts(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0]])))
+    cases = [[((1.0,), 2.0 + i)] for i in range(9)]
+    property_ = property_text([0.0], [1.0], 1, cases)
+    evidence = certificate(network, property_, 1, 1, cases=[9], tree=[0] * 9, leaf_row=[0] * 9)
+    monkeypatch.setattr(tree, "_AT_ONCE", 8)
+    assert check_real(evidence, network, property_).counts.leaves == 9
+    # The last of them has a witness.
+    property_ = property_text([0.0], [1.0], 1, [*cases[:8], [((1.0,), 1.0)]])
+    evidence = certificate(network, property_, 1, 1, cases=[9], tree=[0] * 9, leaf_row=[0] * 9)
+    with pytest.raises(ProofError, match="leaf 0"):
+        check_real(evidence, network, property_)
+
+
+def test_lemmas_beyond_number_take_no_more_memory_than_few(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)]])
+    count = 300
+    lemmas = {
+        "stages": [1],
+        "stage": [LEMMAS],
+        "lemma_count": [count],
+        "lemma_relu": [1] * count,
+        "lemma_feature": [0] * count,
+        "lemma_side": [1] * count,
+        "lemma_end": [2] * count,
+        "lemma_exponent": [0] * count,
+        "kind": [LEAF] * (count + 1),
+        "rule": [0] * (count + 1),
+        "leaf_row": [0] * count + [1],
+        "row_exponent": [0, 0],
+        "row_base": [0, 0],
+        "row_mu": [0, 1],
+        "row_count": [0, 0],
+    }
+    most = []
+    take = bound.Cells.take
+
+    def taken(self, rows):
+        most.append(len(rows))
+        return take(self, rows)
+
+    monkeypatch.setattr(tree, "_AT_ONCE", 60)
+    monkeypatch.setattr(bound.Cells, "take", taken)
+    assert check_real(certificate(network, property_, 1, 1, **lemmas), network, property_).counts.lemmas == count
+    assert max(most) <= 10

@@ -478,3 +478,22 @@ def test_a_second_reading_does_not_rely_on_the_first_for_shapes(given):
     read_again(_reshaped_image([1, -1, 4, 1]), "tflm")
     with pytest.raises(UnknownFormError):
         read_again(_reshaped_image(**given), "tflm")
+
+
+def test_an_input_that_is_a_constant_is_refused(tmp_path):
+    file, x, y = dense()
+    file.tensors[x]["data"] = np.array([[1, 2, 3]], np.int8)
+    path = tmp_path / "network.tflite"
+    path.write_bytes(file.bytes(x, y))
+    with pytest.raises(FormatError, match="constant as its input"):
+        load(path)
+    with pytest.raises(UnknownFormError, match="constant"):
+        read_again(path.read_bytes(), "tflm")
+    # The codes that a QUANTIZE at the edge gives.
+    file, x, y = dense()
+    file.tensors[x]["data"] = np.array([[1, 2, 3]], np.int8)
+    real = file.tensor((1, 3), None, kind="float32")
+    file.operators.insert(0, ("QUANTIZE", [real], [x], {}))
+    path.write_bytes(file.bytes(real, y))
+    with pytest.raises(FormatError, match="the input is a constant"):
+        load(path)

@@ -122,6 +122,10 @@ def test_what_makes_no_sense_is_refused():
         Patch(2, 2).boxes(wide)
     with pytest.raises(QueryError, match="no rows and columns"):
         Shift(1, 0).check(image((1, 2, 2, 1)))
+    # Nothing is shown of a set that has no inputs.
+    apart = Image(np.array([0, 8]), np.array([0, 8]), np.array([7, 15]), (1, 2))
+    with pytest.raises(QueryError, match="no number is one"):
+        Cover(1, 1).check(apart)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +150,9 @@ def test_documents_say_all_of_a_set(perturbation):
             set_of(document | {name: {}})
     with pytest.raises(QueryError):
         set_of(document | {"more": 1})
+    if "at" in document:
+        with pytest.raises(QueryError):
+            set_of(document | {"at": [None, None]})
 
 
 def test_counts_of_few_values_are_right_however_many():

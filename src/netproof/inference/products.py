@@ -5,12 +5,13 @@ The kernel adds products of 8-bit integers in 32 bits and gives the sum as float
 behind it elsewhere. Processors without the instruction for it
 add pairs of products in 16 bits, which saturates. Whether this one does is found out with the inputs that drive such pairs
 furthest: the largest operand wherever a weight of one sign is, 0 elsewhere, for each output. Kernels that fail, or are
-not there, are not used.
+not there, are not used. Which kernel runs depends on the size of an image, and some are wrong on small ones alone: parts of
+an image are tried again, for every size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -26,8 +27,6 @@ _SINGLE = float(2**24)
 #: inputs that a kernel is tried on at a time
 _PROBES = 64
 _RANDOM = 8
-#: inputs that a kernel for another shape is tried on
-_TRIED = 8
 #: of the channels have to be on a line
 _LEAST_PART = 0.5
 
@@ -65,7 +64,7 @@ class Product:
     _offset: Tensor
     _staircase: Staircase
     _width: int
-    _tried: dict[tuple[int, ...], bool] = field(default_factory=dict, repr=False)
+    _tried: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -82,55 +81,23 @@ class Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Levels ``[B, channels, rows, columns]`` of bytes ``[B, channels, rows, columns]``, uint8."""
-        return self._levels(*self._padded(x))
-
-    def _padded(self, x: Tensor) -> tuple[Tensor, list[int]]:
-        """An image with the padding that the kernel does not add itself, and the padding that it does."""
         rows, columns = self.padding
         if rows[0] == rows[1] and columns[0] == columns[1]:
-            return x, [rows[0], columns[0]]
-        return functional.pad(x, [*columns, *rows], value=-self.low), [0, 0]
+            return self._levels(x, [rows[0], columns[0]])
+        return self._levels(functional.pad(x, [*columns, *rows], value=-self.low), [0, 0])
 
-    def by_kernel(self, x: Tensor) -> Tensor:
-        """The same, by the kernel whether it is right or not."""
-        return self._by_kernel(*self._padded(x))
+    def holds_on(self, x: Tensor) -> bool:
+        """Whether the kernel is right on images of this size, padding included; tried once for each size, on ``x`` as well."""
+        rows, columns = x.shape[2:]
+        if (rows, columns) not in self._tried:
+            self._tried[rows, columns] = _holds_on_part(self, x)
+        return self._tried[rows, columns]
 
     def without_padding(self, x: Tensor) -> Tensor:
         """The same of a part of an image that brings what is around it along."""
         return self._levels(x, [0, 0])
 
     def _levels(self, x: Tensor, padding: list[int]) -> Tensor:
-        # Kernels are made for shapes, and one that is right on an image is not yet right on a part of it.
-        key = (*x.shape, *padding)
-        if key not in self._tried:
-            self._tried[key] = self._agrees(tuple(x.shape), padding)
-        return self._by_kernel(x, padding) if self._tried[key] else self._by_operators(x, padding)
-
-    def _agrees(self, shape: tuple[int, ...], padding: list[int]) -> bool:
-        """Whether the kernel gives what the operators themselves give on inputs of a shape drawn at random."""
-        random = torch.Generator().manual_seed(sum(shape))
-        few = (min(shape[0], _TRIED), *shape[1:])
-        codes = torch.randint(0, self._width + 1, few, generator=random)
-        codes[::2] = (codes[::2] > self._width // 2) * self._width
-        index = torch.arange(shape[0]) % few[0]
-        x = codes[index].to(torch.uint8).contiguous(memory_format=torch.channels_last)
-        expected = self._by_operators(codes.to(torch.uint8), padding)
-        return torch.equal(self._by_kernel(x, padding), expected[index])
-
-    def _by_operators(self, x: Tensor, padding: list[int]) -> Tensor:
-        sums = functional.conv2d(
-            x.double() + self.low,
-            self._weight,
-            self._offset,
-            list(self.stride),
-            padding,
-            list(self.dilation),
-            self._groups,
-        )
-        levels = self._staircase.evaluate(sums.flatten(1)).sub_(self.base).reshape(sums.shape)
-        return levels.to(torch.uint8).contiguous(memory_format=torch.channels_last)
-
-    def _by_kernel(self, x: Tensor, padding: list[int]) -> Tensor:
         line = self.line
         if self.in_codes:
             assert isinstance(line, Line)
@@ -240,10 +207,26 @@ def _holds(product: Product, operator: Linear | Convolution, staircase: Staircas
     """Whether the kernel gives what the operators themselves give, where its sums of pairs are largest and elsewhere."""
     for codes in _probes(product, width):
         x = codes.to(torch.uint8).contiguous(memory_format=torch.channels_last)
-        mine = product.by_kernel(x).double().flatten(1) + product.base
+        mine = product(x).double().flatten(1) + product.base
         if not torch.equal(mine, staircase.evaluate(operator.forward((codes + product.low).flatten(1)))):
             return False
     return True
+
+
+def _holds_on_part(product: Product, x: Tensor) -> bool:
+    """The same of images as ``x``, bytes with all padding in place."""
+    none = ((0, 0), (0, 0))
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    stride, dilation = (product.stride[0], product.stride[1]), (product.dilation[0], product.dilation[1])
+    operator = Convolution(product._weight, product._offset, shape, stride, none, dilation, product._groups)
+    part = replace(product, shape=shape, result=operator.sample_shape, padding=none)
+    try:
+        if not _holds(part, operator, product._staircase, product._width):
+            return False
+        mine = product.without_padding(x).double().flatten(1) + product.base
+    except (RuntimeError, NotImplementedError):
+        return False
+    return torch.equal(mine, product._staircase.evaluate(operator.forward((x.double() + product.low).flatten(1))))
 
 
 def _probes(product: Product, width: int) -> list[Tensor]:

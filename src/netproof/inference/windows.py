@@ -115,7 +115,10 @@ def _product(product: Product, value: Held | Windowed, base: Held) -> Windowed |
     around = [field.left - left, right - field.right, field.top - top, bottom - field.bottom]
     if any(around):
         patch = functional.pad(patch, around, value=-product.low)
-    levels = product.without_padding(patch.contiguous(memory_format=torch.channels_last))
+    patch = patch.contiguous(memory_format=torch.channels_last)
+    if not product.holds_on(patch):
+        return None
+    levels = product.without_padding(patch)
     return Windowed(levels, product.base, out)
 
 

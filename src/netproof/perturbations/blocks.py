@@ -95,6 +95,8 @@ class Cover(Perturbation):
 
     def check(self, image: Image) -> None:
         _corners(image, self.rows, self.columns, self.at)
+        if not len(self._values(image)):
+            raise QueryError("the set", "no number is one that every value can be", "use a patch")
 
     def _values(self, image: Image) -> Whole:
         return np.arange(int(image.low.max()), int(image.high.min()) + 1)

@@ -43,7 +43,8 @@ def set_of(document: Mapping[str, object]) -> Perturbation:
         given[name] = _number(name, value) if not isinstance(value, list) else tuple(_number(name, v) for v in value)
         if isinstance(value, list) != (name in ("at", "positions") and value is not None):
             raise QueryError("the set", f"has {name} in another form", "make it anew")
-    if isinstance(given.get("at"), tuple) and len(given["at"]) != 2:  # type: ignore[arg-type]
+    at = given.get("at")
+    if isinstance(at, tuple) and (len(at) != 2 or None in at):
         raise QueryError("the set", "has a place that is no pair", "make it anew")
     return known(**given)
 

@@ -151,6 +151,8 @@ class _Reader:
             shape = quantized(self._input).shape
             if not shape or shape[0] != 1:
                 raise OperatorError(f"the input has shape {shape}", "convert it for batch size 1")
+            if self._input.data is not None:
+                raise OperatorError("the input is a constant", "export the network again")
         except OperatorError as error:
             raise refusal(path, "input", error) from None
         self._builder = GraphBuilder(Arithmetic.INTEGER, shape)

@@ -146,6 +146,8 @@ class _Parts:
                 f"has {len(inputs)} inputs and {len(outputs)} outputs; read are files with one input",
                 "export it for one",
             )
+        if tensors[inputs[0]].data is not None:
+            raise self._refused("has a constant as its input", "export the network again")
         codes = [self._code(table) for table in root.tables(1, _OPERATORS)]
         tables = graph.tables(3, _OPERATORS)
         self._ledger.nodes(len(tables))

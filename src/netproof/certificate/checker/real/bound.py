@@ -22,8 +22,8 @@ Index = NDArray[np.int64]
 
 #: rules that make ranges smaller
 INTERVALS, FORMS, CROWN, BOTH = 1, 2, 3, 4
-#: numbers of an array that is worked on at once
-_AT_ONCE = 1 << 20
+#: numbers of an array that is worked on at once, and of the linear forms of cells
+_AT_ONCE, _FORMS = 1 << 20, 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,11 @@ class Evaluation:
     def derive(self, cells: Cells, rule: int) -> Cells:
         """The cells with the ranges that a rule leaves."""
         if rule in (FORMS, BOTH):
-            cells = self._forms(cells)
+            most = max(1, _FORMS // (self.network.inputs * sum(node.size for node in self.network.nodes)))
+            few = (np.arange(at, min(at + most, len(cells))) for at in range(0, len(cells), most))
+            cells = (
+                Cells.join([self._forms(cells.take(some)) for some in few]) if len(cells) > most else self._forms(cells)
+            )
         low, high = list(cells.low), list(cells.high)
         middle, reach = _middle(cells.lower, cells.upper)
         middles, reaches = [self.numbers.load(middle)], [self.numbers.load(reach)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netproof.certificate.checker.real.constants import FLOATS, UnknownError, attribute_of, constant_of
 from netproof.certificate.checker.real.operators import (
     Affine,
     Array,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _WIDEST, _LARGEST = 1 << 24, 1 << 27
 #: factors below that could vanish in float64, which no error term accounts for
 _LEAST_FACTOR = 2.0**-400
-_FLOATS = {1: np.float32, 11: np.float64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +82,10 @@ class _Value:
     shape: tuple[int, ...]
 
 
-class _UnknownError(Exception):
-    """Says what is not read."""
-
-
 def read_network(data: bytes, inputs: int, numbers: Numbers, source: str) -> RealNetwork:
     """The network in the bytes of an ONNX file, asked about by ``inputs`` numbers.
 
-    Where the file's input has another first dimension than fits, that is a batch, of which one is meant.
+    Where the file leaves the first dimension of the input open, that is a batch, of which one is meant.
 
     Raises
     ------
@@ -100,7 +96,7 @@ def read_network(data: bytes, inputs: int, numbers: Numbers, source: str) -> Rea
     try:
         model = onnx.load_model_from_string(data)
         return _Reader(model, inputs, numbers).read()
-    except _UnknownError as error:
+    except UnknownError as error:
         raise FormatError(source, f"is not read by the checker: {error}", "its verdicts have no evidence yet") from None
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
         raise FormatError(source, f"is not read by the checker ({type(error).__name__})", "check the file") from None
@@ -141,36 +137,34 @@ class _Reader:
         # "ai.onnx" is another way to write the domain of ONNX's own operators.
         own = [version for domain, version in sets.items() if domain in ("", "ai.onnx")]
         if len(self._model.opset_import) != len(sets) or len(own) != 1 or not 7 <= own[0] <= 24:
-            raise _UnknownError("its operator sets")
+            raise UnknownError("its operator sets")
         if self._model.functions or graph.sparse_initializer or self._model.training_info:
-            raise _UnknownError("functions, sparse initializers or training information")
+            raise UnknownError("functions, sparse initializers or training information")
         for tensor in graph.initializer:
-            self._define(tensor.name, self._constant(tensor))
+            self._define(tensor.name, constant_of(tensor))
         given = [entry for entry in graph.input if entry.name not in self._values]
         if len(given) != 1 or len(graph.output) != 1:
-            raise _UnknownError("more than one input or output")
+            raise UnknownError("more than one input or output")
         shape = self._input_shape(given[0])
         self._define(given[0].name, self._add(None, (), shape, math.prod(shape)))
         for node in graph.node:
             self._read_node(node)
         found = self._values.get(graph.output[0].name)
         if not isinstance(found, _Value):
-            raise _UnknownError("an output that does not depend on the input")
+            raise UnknownError("an output that does not depend on the input")
         return self._needed(found.node)
 
     def _input_shape(self, entry: onnx.ValueInfoProto) -> tuple[int, ...]:
         kind = entry.type.tensor_type
-        if kind.elem_type not in _FLOATS:
-            raise _UnknownError("an input that is neither float32 nor float64")
+        if kind.elem_type not in FLOATS:
+            raise UnknownError("an input that is neither float32 nor float64")
         dims = [d.dim_value if d.HasField("dim_value") else 0 for d in kind.shape.dim]
         if dims and dims[0] <= 0:
             dims[0] = 1
         if any(d <= 0 for d in dims):
-            raise _UnknownError("an input of unknown size")
-        if math.prod(dims) != self._inputs and dims:
-            dims[0] = 1
+            raise UnknownError("an input of unknown size")
         if math.prod(dims) != self._inputs or self._inputs > _WIDEST:
-            raise _UnknownError(f"it takes another number of inputs than {self._inputs}")
+            raise UnknownError(f"it takes another number of inputs than {self._inputs}")
         return tuple(dims)
 
     def _needed(self, last: int) -> RealNetwork:
@@ -192,77 +186,45 @@ class _Reader:
 
     def _define(self, name: str, value: _Value | Array) -> None:
         if not name or name in self._values:
-            raise _UnknownError(f"the name '{name[:40]}' is given twice")
+            raise UnknownError(f"the name '{name[:40]}' is given twice")
         self._values[name] = value
 
     def _add(self, operator: Affine | None, operands: tuple[int, ...], shape: Sequence[int], size: int) -> _Value:
         if math.prod(shape) != size:
-            raise _UnknownError("a value of another size than its shape")
+            raise UnknownError("a value of another size than its shape")
         self._total += size
         if size > _WIDEST or self._total > _LARGEST:
-            raise _UnknownError("its size")
+            raise UnknownError("its size")
         self._nodes.append(Node(operator, operands, size))
         return _Value(len(self._nodes) - 1, tuple(shape))
 
     def _affine(self, operator: Affine, values: Sequence[_Value], shape: Sequence[int]) -> _Value:
         return self._add(operator, tuple(value.node for value in values), shape, operator.size)
 
-    @staticmethod
-    def _constant(tensor: onnx.TensorProto) -> Array:
-        import onnx.numpy_helper
-
-        if tensor.data_location or tensor.external_data:
-            raise _UnknownError("values in a file beside the model")
-        # A dimension of -1 would be whatever is left.
-        if any(extent < 0 for extent in tensor.dims):
-            raise _UnknownError("a constant of negative size")
-        if tensor.data_type not in (*_FLOATS, 6, 7):
-            raise _UnknownError(f"constants of type {tensor.data_type}")
-        array: Array = onnx.numpy_helper.to_array(tensor)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise _UnknownError("a constant that is not finite")
-        return array
-
     def _read_node(self, node: onnx.NodeProto) -> None:
         known = self._operators
         if node.domain not in ("", "ai.onnx") or node.op_type not in known:
-            raise _UnknownError(f"the operator '{node.domain}{':' * bool(node.domain)}{node.op_type}'"[:80])
+            raise UnknownError(f"the operator '{node.domain}{':' * bool(node.domain)}{node.op_type}'"[:80])
         attributes = {}
         for entry in node.attribute:
             if entry.ref_attr_name or entry.name in attributes:
-                raise _UnknownError(f"the attribute '{entry.name[:40]}' of {node.op_type}")
-            attributes[entry.name] = self._attribute(entry)
+                raise UnknownError(f"the attribute '{entry.name[:40]}' of {node.op_type}")
+            attributes[entry.name] = attribute_of(entry)
         operands = []
         for name in node.input:
             if name and name not in self._values:
-                raise _UnknownError(f"'{name[:40]}' is used before it is there")
+                raise UnknownError(f"'{name[:40]}' is used before it is there")
             operands.append(self._values[name] if name else np.zeros(0))
         outputs = [name for name in node.output if name]
         # The first output may not be left out: what is named second is another value, as a mask or a mean.
         first = outputs[:1] == list(node.output[:1])
         if not outputs or not first or (len(outputs) > 1 and node.op_type != "Dropout"):
-            raise _UnknownError(f"several outputs of {node.op_type}")
+            raise UnknownError(f"several outputs of {node.op_type}")
         found = known[node.op_type](operands, attributes)
         if attributes:
-            raise _UnknownError(f"the attribute '{next(iter(attributes))[:40]}' of {node.op_type}")
+            raise UnknownError(f"the attribute '{next(iter(attributes))[:40]}' of {node.op_type}")
         # A mask that Dropout gives besides is not defined, so that whoever uses it is refused.
         self._define(outputs[0], found)
-
-    def _attribute(self, entry: onnx.AttributeProto) -> Any:
-        import onnx
-
-        kinds = onnx.AttributeProto
-        if entry.type == kinds.INT:
-            return entry.i
-        if entry.type == kinds.FLOAT:
-            return float(entry.f)
-        if entry.type == kinds.INTS:
-            return list(entry.ints)
-        if entry.type == kinds.STRING:
-            return entry.s.decode("utf-8", "replace")
-        if entry.type == kinds.TENSOR:
-            return self._constant(entry.t)
-        raise _UnknownError(f"the attribute '{entry.name[:40]}'")
 
     # Operators: operands and attributes, of which each takes those it knows away.
 
@@ -276,12 +238,12 @@ class _Reader:
         for name in ("ratio", "seed"):
             attributes.pop(name, None)
         if len(operands) > 2:
-            raise _UnknownError("a Dropout that may be training")
+            raise UnknownError("a Dropout that may be training")
         return self.same(operands[:1], attributes)
 
     def constant(self, operands: list[Any], attributes: dict[str, Any]) -> Array:
         if operands or "value" not in attributes:
-            raise _UnknownError("a Constant that is no tensor")
+            raise UnknownError("a Constant that is no tensor")
         value: Array = attributes.pop("value")
         return value
 
@@ -295,30 +257,30 @@ class _Reader:
         (x,) = operands
         axis += len(x.shape) if axis < 0 else 0
         if not 0 <= axis <= len(x.shape):
-            raise _UnknownError("the axis of a Flatten")
+            raise UnknownError("the axis of a Flatten")
         return _shaped(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
 
     def reshape(self, operands: list[Any], attributes: dict[str, Any]) -> _Value | Array:
         x, target = operands
         allow_zero = attributes.pop("allowzero", 0)
         if isinstance(target, _Value) or target.dtype.kind != "i" or target.ndim != 1:
-            raise _UnknownError("a Reshape by a shape that is no constant")
+            raise UnknownError("a Reshape by a shape that is no constant")
         dims = target.tolist()
         if not allow_zero:
             dims = [x.shape[i] if d == 0 else d for i, d in enumerate(dims)]
         if dims.count(-1) > 1 or any(d < -1 or d == 0 for d in dims):
-            raise _UnknownError("the shape of a Reshape")
+            raise UnknownError("the shape of a Reshape")
         rest = -math.prod(dims) if -1 in dims else 1
         size = math.prod(x.shape)
         if -1 in dims and (rest == 0 or size % rest):
-            raise _UnknownError("the shape of a Reshape")
+            raise UnknownError("the shape of a Reshape")
         return _shaped(x, tuple(size // rest if d == -1 else d for d in dims))
 
     def transpose(self, operands: list[Any], attributes: dict[str, Any]) -> _Value | Array:
         (x,) = operands
         order = attributes.pop("perm", list(reversed(range(len(x.shape)))))
         if sorted(order) != list(range(len(x.shape))):
-            raise _UnknownError("the order of a Transpose")
+            raise UnknownError("the order of a Transpose")
         if not isinstance(x, _Value):
             return np.transpose(x, order)
         size = math.prod(x.shape)
@@ -336,7 +298,7 @@ class _Reader:
         first, second = operands
         if isinstance(first, _Value) and isinstance(second, _Value):
             if first.shape != second.shape:
-                raise _UnknownError("a sum of values of several shapes")
+                raise UnknownError("a sum of values of several shapes")
             return self._affine(Sum(math.prod(first.shape), sign), [first, second], first.shape)
         if isinstance(first, _Value):
             shift = self._spread(second, first.shape)
@@ -350,7 +312,7 @@ class _Reader:
         del attributes
         values = [x for x in operands if isinstance(x, _Value)]
         if len(values) != 1 or len(operands) != 2:
-            raise _UnknownError("a product of two values, or of none")
+            raise UnknownError("a product of two values, or of none")
         (factor,) = (x for x in operands if not isinstance(x, _Value))
         scale = self._spread(factor, values[0].shape)
         return self._affine(Scale(len(scale), scale, None), values, values[0].shape)
@@ -358,14 +320,14 @@ class _Reader:
     def _spread(self, constant: Any, shape: tuple[int, ...]) -> Array:
         """A constant in the shape of a value, flat."""
         if isinstance(constant, _Value) or constant.dtype.kind != "f":
-            raise _UnknownError("a constant that is none of floats")
+            raise UnknownError("a constant that is none of floats")
         if math.prod(constant.shape) == 0 or np.broadcast_shapes(constant.shape, shape) != shape:
-            raise _UnknownError("a constant that makes a value larger")
+            raise UnknownError("a constant that makes a value larger")
         return self._numbers.load(np.broadcast_to(constant, shape).reshape(-1))
 
     def _matrix(self, constant: Any) -> Array:
         if isinstance(constant, _Value) or constant.dtype.kind != "f" or constant.ndim != 2 or not constant.size:
-            raise _UnknownError("a product with what is no matrix")
+            raise UnknownError("a product with what is no matrix")
         return self._numbers.load(constant)
 
     def matmul(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
@@ -374,25 +336,25 @@ class _Reader:
         if isinstance(first, _Value):
             weight = self._matrix(second)
             if not first.shape or first.shape[-1] != weight.shape[0]:
-                raise _UnknownError("a matrix that does not fit")
+                raise UnknownError("a matrix that does not fit")
             dense = Dense(weight, None, math.prod(first.shape[:-1]))
             return self._affine(dense, [first], (*first.shape[:-1], weight.shape[1]))
         value, weight = _value([second], 1), self._matrix(first)
         shape = value.shape if len(value.shape) > 1 else (*value.shape, 1)
         if shape[-2] != weight.shape[1] or math.prod(shape[:-2]) != 1:
-            raise _UnknownError("a matrix that does not fit")
+            raise UnknownError("a matrix that does not fit")
         dense = Dense(np.ascontiguousarray(weight.T), None, shape[-1], left=True)
         out = (*shape[:-2], weight.shape[0], shape[-1])
         return self._affine(dense, [value], out if len(value.shape) > 1 else out[:-1])
 
     def gemm(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
         if attributes.pop("alpha", 1.0) != 1.0 or attributes.pop("beta", 1.0) != 1.0 or attributes.pop("transA", 0):
-            raise _UnknownError("a Gemm with factors")
+            raise UnknownError("a Gemm with factors")
         transposed = attributes.pop("transB", 0)
         value, weight = _value(operands[:1], 1), self._matrix(operands[1])
         weight = np.ascontiguousarray(weight.T) if transposed else weight
         if len(value.shape) != 2 or value.shape[0] != 1 or value.shape[1] != weight.shape[0] or len(operands) > 3:
-            raise _UnknownError("a matrix that does not fit")
+            raise UnknownError("a matrix that does not fit")
         shape = (1, weight.shape[1])
         bias = self._spread(operands[2], shape) if len(operands) > 2 and operands[2].size else None
         return self._affine(Dense(weight, bias, 1), [value], shape)
@@ -400,13 +362,13 @@ class _Reader:
     def convolution(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
         value, kernel = _value(operands[:1], 1), operands[1]
         if isinstance(kernel, _Value) or kernel.dtype.kind != "f" or not kernel.size or len(operands) > 3:
-            raise _UnknownError("a convolution by what is no constant")
+            raise UnknownError("a convolution by what is no constant")
         if attributes.pop("kernel_shape", list(kernel.shape[2:])) != list(kernel.shape[2:]):
-            raise _UnknownError("the kernel of a convolution")
+            raise UnknownError("the kernel of a convolution")
         bias = None
         if len(operands) > 2 and operands[2].size:
             if operands[2].shape != kernel.shape[:1]:
-                raise _UnknownError("the bias of a convolution")
+                raise UnknownError("the bias of a convolution")
             bias = self._spread(operands[2], kernel.shape[:1])
         groups, dilations = attributes.pop("group", 1), attributes.pop("dilations", None)
         return self._windows(value, self._numbers.load(kernel), bias, groups, dilations, attributes)
@@ -419,15 +381,15 @@ class _Reader:
         # ONNX excludes both together, and runtimes then leave the pads.
         automatic = attributes.pop("auto_pad", "NOTSET")
         if automatic not in ("NOTSET", "VALID") or (automatic == "VALID" and any(attributes.get("pads", ()))):
-            raise _UnknownError("padding that is not stated")
+            raise UnknownError("padding that is not stated")
         strides, pads = attributes.pop("strides", [1] * rank), attributes.pop("pads", [0] * 2 * rank)
         dilations = dilations or [1] * rank
         if len(value.shape) != rank + 2 or value.shape[0] != 1 or rank not in (1, 2) or groups < 1:
-            raise _UnknownError("windows in other than one or two dimensions")
+            raise UnknownError("windows in other than one or two dimensions")
         if [len(strides), len(dilations), len(pads)] != [rank, rank, 2 * rank]:
-            raise _UnknownError("strides, pads or dilations of windows")
+            raise UnknownError("strides, pads or dilations of windows")
         if min(*strides, *dilations) < 1 or min(pads) < 0 or max(*strides, *dilations, *pads) > 1 << 20:
-            raise _UnknownError("strides, pads or dilations of windows")
+            raise UnknownError("strides, pads or dilations of windows")
         shape = value.shape[1:]
         if rank == 1:
             weight, shape = weight[:, :, None], (shape[0], 1, shape[1])
@@ -437,7 +399,7 @@ class _Reader:
         )
         padded = shape[1] + pads[0] + pads[2], shape[2] + pads[1] + pads[3]
         if shape[0] * math.prod(padded) > _WIDEST:
-            raise _UnknownError("its size")
+            raise UnknownError("its size")
         operator = Convolution(weight, bias, (shape[0], shape[1], shape[2]), windows)
         out = operator.out_shape
         return self._affine(operator, [value], (1, *out) if rank == 2 else (1, out[0], out[2]))
@@ -445,9 +407,9 @@ class _Reader:
     def average(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
         value, kernel = _value(operands, 1), attributes.pop("kernel_shape", [])
         if attributes.pop("ceil_mode", 0) or len(kernel) not in (1, 2) or min(kernel) < 1 or max(kernel) > 1 << 12:
-            raise _UnknownError("the kernel of an AveragePool")
+            raise UnknownError("the kernel of an AveragePool")
         if not attributes.pop("count_include_pad", 0) and any(attributes.get("pads", ())):
-            raise _UnknownError("an AveragePool that leaves padding out")
+            raise UnknownError("an AveragePool that leaves padding out")
         return self._averaged(value, kernel, attributes)
 
     def average_all(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
@@ -457,7 +419,7 @@ class _Reader:
     def _averaged(self, value: _Value, kernel: list[int], attributes: dict[str, Any]) -> _Value:
         channels = value.shape[1]
         if channels * math.prod(kernel) > _WIDEST:
-            raise _UnknownError("its size")
+            raise UnknownError("its size")
         ones = self._numbers.load(np.ones((channels, 1, *kernel)))
         summed = self._windows(value, ones, None, channels, attributes.pop("dilations", None), attributes)
         size = math.prod(summed.shape)
@@ -469,18 +431,18 @@ class _Reader:
         epsilon = attributes.pop("epsilon", float(np.float32(1e-5)))
         attributes.pop("momentum", None)
         if attributes.pop("training_mode", 0) or attributes.pop("spatial", 1) != 1 or len(operands) != 5:
-            raise _UnknownError("a BatchNormalization that may be training")
+            raise UnknownError("a BatchNormalization that may be training")
         value, channels = _value(operands[:1], 1), operands[0].shape[1]
         if any(isinstance(x, _Value) or x.shape != (channels,) or x.dtype.kind != "f" for x in operands[1:]):
-            raise _UnknownError("a BatchNormalization by what is no constant")
+            raise UnknownError("a BatchNormalization by what is no constant")
         scale, bias, mean, variance = (x.astype(np.float64) for x in operands[1:])
         if not (variance + epsilon > 0).all() or not (variance >= 0).all() or not epsilon >= 0:
-            raise _UnknownError("a variance that is not above 0")
+            raise UnknownError("a variance that is not above 0")
         with np.errstate(all="ignore"):
             small = abs(scale) / np.sqrt(variance + epsilon) < _LEAST_FACTOR
         # What vanishes there can be large again by the mean.
         if (small & (scale != 0)).any():
-            raise _UnknownError("a BatchNormalization by a factor this small")
+            raise UnknownError("a BatchNormalization by a factor this small")
         each = math.prod(value.shape[2:])
         factor = self._numbers.normalizer(scale, variance, epsilon)
         moved = self._numbers.load(mean) * factor
@@ -494,18 +456,18 @@ class _Reader:
             size_of_shift=np.repeat(size, each),
         )
         if not math.prod(value.shape[:1]) == 1:
-            raise _UnknownError("a BatchNormalization of a batch")
+            raise UnknownError("a BatchNormalization of a batch")
         return self._affine(operator, [value], value.shape)
 
 
 def _value(operands: Sequence[Any], count: int) -> _Value:
     """The one operand, which depends on the input."""
     if len(operands) != count or not isinstance(operands[0], _Value):
-        raise _UnknownError("an operator of constants alone")
+        raise UnknownError("an operator of constants alone")
     return operands[0]
 
 
 def _shaped(x: _Value | Array, shape: tuple[int, ...]) -> _Value | Array:
     if math.prod(x.shape) != math.prod(shape):
-        raise _UnknownError("a shape of another size")
+        raise UnknownError("a shape of another size")
     return x.reshape(shape) if isinstance(x, np.ndarray) else _Value(x.node, shape)

@@ -22,6 +22,8 @@ _NAME = re.compile(r"([XY])_(0|[1-9]\d{0,7})", re.ASCII)
 _DEEPEST, _MOST, _LONGEST = 64, 1 << 20, 1 << 26
 #: of numerators and denominators of products
 _BITS = 1 << 14
+#: ends of the boxes of all clauses
+_ENDS = 1 << 27
 #: what may stand behind a command; behind all others anything may
 _BEHIND = {"check-sat": ("get-model", "set-info", "exit"), "exit": ()}
 
@@ -106,6 +108,8 @@ def _read(text: str) -> Asked:
             common.extend(found[0])
             continue
         clauses = _products(clauses, found)
+    if 2 * sizes["X"] * len(clauses) > _ENDS:
+        raise _FaultError("so many boxes")
     parts: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], list[tuple[Constraint, ...]]] = {}
     ends = _Ends([None] * sizes["X"], [None] * sizes["X"])
     shared = ends.boxed(common)

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Index, Objective, Slopes
 from netproof.certificate.checker.real.property import Constraint
-from netproof.certificate.real.contents import EMPTY, LEAF, SPLIT, Forest, Integers
+from netproof.certificate.real.contents import BOTH, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
 from netproof.errors import ProofError
 
 #: numbers of the ranges of cells that are worked on at once
 _AT_ONCE = 1 << 22
+#: bytes of the cells that wait: from the first on fewer are split at once, beyond the second a certificate is refused
+_ENOUGH, _MOST = 1 << 30, 4 << 30
+#: numbers of the linear forms of one cell
+_FORMS = 1 << 29
 
 
 @dataclass
@@ -163,24 +167,44 @@ class Prover:
         self.evaluation, self.rows, self.source, self.deadline = evaluation, rows, source, deadline
         self.counts = Counts()
         self._mixtures: dict[tuple[int, int], Mixture] = {}
-        self._chunk = max(1, _AT_ONCE // (sum(n.size for n in evaluation.network.nodes) * 2))
+        network = evaluation.network
+        total = sum(n.size for n in network.nodes)
+        self._chunk = max(1, _AT_ONCE // (total * 2))
+        self._bytes = 8 * (2 * (network.inputs + sum(network.sizes)) + total)
+        self._rows = max(1, _AT_ONCE // total)
+        #: of a cell
+        self._forms = network.inputs * total
 
     def derive(self, cells: Cells, rule: int) -> Cells:
         """Cells with the ranges that a rule leaves."""
         self._look()
+        if rule in (FORMS, BOTH) and self._forms > _FORMS:
+            raise ProofError(self.source, "its linear forms take more memory than is allowed")
         self.counts.used(rule, len(cells))
         return self.evaluation.derive(cells, rule)
 
     def prove(self, root: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str) -> None:
         """Raise :class:`ProofError` unless all goals, which each tree has some of, are refuted on all of a root cell."""
         self._mixtures.clear()
-        everyone = np.arange(len(goals))
-        stack = [(everyone, root.take(np.zeros(len(goals), np.int64)))] if len(goals) else []
+        for at in range(0, len(goals), self._chunk):
+            some = np.arange(at, min(at + self._chunk, len(goals)))
+            self._prove_some(some, root.take(np.zeros(len(some), np.int64)), forest, goals, name)
+
+    def _prove_some(
+        self, node: Index, cells: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str
+    ) -> None:
+        """What stands below some nodes, which have these cells."""
+        stack = [(node, cells)]
         while stack:
+            # Trees that are wide on every level leave cells behind on each.
+            waiting = self._bytes * sum(len(node) for node, _ in stack)
+            if waiting > _MOST:
+                raise ProofError(self.source, f"the trees of {name} take more memory than is allowed")
+            chunk = self._chunk if waiting < _ENOUGH else max(1, self._chunk >> 6)
             node, cells = stack.pop()
-            if len(node) > self._chunk:
-                for at in reversed(range(0, len(node), self._chunk)):
-                    some = np.arange(at, min(at + self._chunk, len(node)))
+            if len(node) > chunk:
+                for at in reversed(range(0, len(node), chunk)):
+                    some = np.arange(at, min(at + chunk, len(node)))
                     stack.append((node[some], cells.take(some)))
                 continue
             self._look()
@@ -232,7 +256,10 @@ class Prover:
         row = forest.rows[forest.row[node][cell] + within]
         mine = [goals[o][w] for o, w in zip(owner[cell].tolist(), within.tolist(), strict=True)]
         number = (np.cumsum(counts) - counts)[owner[cell]] + within
-        value, strict = self.bounds(cells.take(cell), mine, number, row, name)
+        value, strict = np.zeros(len(cell)), np.zeros(len(cell), np.bool_)
+        for at in range(0, len(cell), self._rows):
+            few = slice(at, at + self._rows)
+            value[few], strict[few] = self.bounds(cells.take(cell[few]), mine[few], number[few], row[few], name)
         good = (value < 0) | (strict & (value <= 0))
         if not good.all():
             at = int(np.flatnonzero(~good)[0])

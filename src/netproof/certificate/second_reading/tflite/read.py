@@ -40,6 +40,8 @@ class _Reader:
 
     def read(self) -> Reading:
         file, start = self._file, _codes(self._file.tensors[self._file.input])
+        if start.data is not None:
+            raise UnknownFormError("an input that is a constant")
         first = self._reading.add_input(start.size, -128, 127)
         zero = float(start.zero[0])
         less = self._reading.add_map(lambda x, absolute: x[0] if absolute else x[0] - zero, first)
