@@ -8,7 +8,7 @@
 #                       questions (ARGS="--parts questions"); resumable, hours
 #                       in full, NETPROOF_DATA names the published data (ARGS="--parts random --stop-after 600")
 # make campaign-certificates   certificates of false claims about float networks, and damaged ones, against the checker
-# make campaign-runtimes   networks as deployed against LiteRT and TensorFlow Lite Micro, bit for bit; minutes
+# make campaign-runtimes   networks as deployed against LiteRT, TensorFlow Lite Micro and onnxruntime, bit for bit; minutes
 #                       (ARGS="--inputs 1000 --files 500"), NETPROOF_DATA names the real networks
 # make mutants   which small changes of the code does no test notice? resumable, hours in full
 #                       (ARGS="bounds/deciding/exact.py --stop-after 600" tries one file; docs/mutants.md)

@@ -73,9 +73,7 @@ def test_a_network_that_computes_places_is_refused_by_name(published_data):
     if not folder.is_dir():
         pytest.skip(f"{folder} is not here")
     for instance in instances_of(folder):
-        with pytest.raises(
-            FormatError, match=r"\(Cast of scalar\): a value that depends on the input is cast to ONNX type 7"
-        ):
+        with pytest.raises(FormatError, match=r"\(Slice of 64, .*\): operand 1 depends on the input, only a constant"):
             read_onnx(instance.network)
         break
 

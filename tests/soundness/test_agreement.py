@@ -92,6 +92,14 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         Pair(first, network(tmp_path, 1, outputs=4))
     with pytest.raises(QueryError, match="whole number"):
         Agreement(-1)
+    pair = Pair(first, first)
+    for wrong in ([1], [1, 200], [0.5, 0], [[1, 2], [3, 4]], ["a", "b"]):
+        with pytest.raises(QueryError):
+            pair.on_set(wrong, Pixels(1))
+        with pytest.raises(QueryError):
+            pair.on_box((wrong, wrong), [0, 0])
+    with pytest.raises(QueryError, match="not one that the networks take"):
+        pair.compared([[0, 0], [0, 128]])
     with pytest.raises(QueryError, match="one class"):
         one = network(tmp_path, 1, outputs=1)
         Pair(one, one).on_box((np.zeros(2, int), np.zeros(2, int)), np.zeros(2, int))

@@ -12,15 +12,18 @@ from differential.onnx_maker import Maker
 from netproof.bounds.boxes import box_lines
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.dual import crown, evaluate_dual
+from netproof.bounds.dual import DualPoint, crown, evaluate_dual
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.reduce import reduce_real_ranges
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.formats.onnx.read import read_onnx
 from netproof.graph.crop import crop
-from netproof.graph.graph import Graph
+from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.operators.activations.product import Product
+from netproof.operators.affine.select import Select
 from netproof.query import Verdict
 from onnx_models import model, save
 
@@ -125,3 +128,40 @@ def test_what_a_point_attains_is_not_refuted(number: int, tmp_path) -> None:
         for trait in ("blind", "inputs", "signs"):
             verdict = ask(statement.question(read), trait, 0.4)
             assert shift > 0 or verdict is not Verdict.UNSAT, trait
+
+
+def pairs_graph() -> Graph:
+    builder = GraphBuilder(Arithmetic.REAL, (6,))
+    product = builder.add("product", Product(), builder.input)
+    # One image of the first pair, one of the last: what hangs on both features of each.
+    builder.add("some", Select(torch.tensor([0, 5]), 6, (2,)), product)
+    return builder.build()
+
+
+def test_a_part_of_a_product_has_whole_pairs() -> None:
+    graph = pairs_graph()
+    part = crop(graph, 2, torch.tensor([1]))
+    assert [features.tolist() for features in part.features[:2]] == [[4, 5], [4, 5]]
+    x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.equal(part.graph.evaluate(x[:, 4:])[:, -1], x[:, 4] * x[:, 5])
+
+
+def test_ranges_of_factors_are_not_cut_one_by_one() -> None:
+    """What a bound excludes of one factor's range it excludes together with the range of the other."""
+    graph = pairs_graph()
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        ends = torch.randn(2, 1, 6, generator=generator, dtype=torch.float64)
+        region = box_region(graph, ends.amin(0), ends.amax(0))
+        c, s = (torch.randn(1, n, generator=generator, dtype=torch.float64) for n in (2, 6))
+        account = Rounding.of(graph, region)
+
+        def bound(constant: float, c=c, s=s, region=region, account=account) -> DualPoint:
+            objective = Objective({2: c}, torch.full((1,), constant).double())
+            return evaluate_dual(Relaxation(graph, region), objective, lambda k, v: s, account)
+
+        # Nearly out of reach, so that ends of ranges seem to be.
+        point = bound(1e-3 - float(bound(0.0).value))
+        cut = reduce_real_ranges(point, point.value)
+        assert torch.equal(cut.range_lower[0], region.range_lower[0])
+        assert torch.equal(cut.range_upper[0], region.range_upper[0])

@@ -64,7 +64,7 @@ PINNED = {
         "replayed": Budget(256 * MIB, whole=True),
         "align_starts": 8,
         "align_chains": 32,
-        "align_steps": 2000,
+        "align_steps": 1000,
         "align_doublings": 2,
         "align_soft": 0.3,
         "roundings": 4,

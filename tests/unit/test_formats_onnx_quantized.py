@@ -152,6 +152,17 @@ def test_sums_that_arm_rounds_otherwise(tmp_path):
     assert "64-bit ARM rounds 'y' by another rule" in said
 
 
+def test_codes_of_int8_that_x86_has_in_uint8(tmp_path):
+    model = Model((1, 1, 6, 6))
+    model.quantize("x", 0.5, 12, "q", "int8")
+    model.dequantize("q", 0.5, 12, "d", "int8")
+    model.node("AveragePool", ["d"], "f", kernel_shape=[3, 3])
+    model.quantize("f", 0.3, 11, "p", "int8")
+    model.dequantize("p", 0.3, 11, "y", "int8")
+    (said,) = netproof.load(model.save(tmp_path / "n.onnx")).processors
+    assert "uint8 on x86 and, as sources have it, int8 on 64-bit ARM" in said and "'p'" in said
+
+
 # -- what is refused
 
 

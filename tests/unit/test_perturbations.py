@@ -116,6 +116,10 @@ def test_what_makes_no_sense_is_refused():
     ):  # fmt: skip
         with pytest.raises(QueryError):
             wrong.check(of)
+    wide = image((96, 96, 3))
+    assert Patch(2, 2, 0).count(wide) == 95 * 95
+    with pytest.raises(QueryError, match="name a place with --at"):
+        Patch(2, 2).boxes(wide)
     with pytest.raises(QueryError, match="no rows and columns"):
         Shift(1, 0).check(image((1, 2, 2, 1)))
     # Nothing is shown of a set that has no inputs.

@@ -19,9 +19,9 @@ def test_alignments_get_longer_and_take_as_long_as_subproblems(enveloped: bool) 
             taken.append(work.align())
         assert sum(length.steps for length in taken) / per <= count - 40 + INTEGER.ahead
     first, soft = INTEGER_ATTACK.align_steps, INTEGER_ATTACK.align_soft
-    assert [length.hardening for length in taken[:9]] == [first * n for n in (1, 2, 1, 4, 8, 4, 4, 8, 4)][: len(taken)]
+    assert [length.hardening for length in taken[:9]] == [first * n for n in (2, 1, 4, 2, 8, 4, 8, 4, 8)][: len(taken)]
     for number, length in enumerate(taken):
-        assert length.steps == (length.hardening if number % 3 == 2 else int(soft * length.hardening))
+        assert length.steps == (length.hardening if number % 2 else int(soft * length.hardening))
     assert work.rounds == len(taken) >= 6
     # none comes much later than it could
     assert work.aligned + work.next_alignment.steps / per > 19999 + INTEGER.ahead
@@ -42,7 +42,7 @@ def test_alignments_are_part_of_what_dives_have_a_share_of() -> None:
     work = Work(False, first_dive=0.0)
     assert not work.is_time_to_dive(0, 0.3)
     work.align()
-    assert work.aligned == int(INTEGER_ATTACK.align_soft * INTEGER_ATTACK.align_steps) / INTEGER.steps
+    assert work.aligned == int(INTEGER_ATTACK.align_soft * 2 * INTEGER_ATTACK.align_steps) / INTEGER.steps
     assert work.is_time_to_dive(0, 0.3)
 
 

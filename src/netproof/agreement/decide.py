@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from netproof.agreement.climb import Limits, climb
 from netproof.agreement.joined import Agreement, check_comparable, disagreement, joined
+from netproof.errors import QueryError
 from netproof.host import on_own_terms
 from netproof.inference.plan import Plan, plan_of
 from netproof.network import Network
@@ -79,18 +81,35 @@ class Pair:
     def plans(self) -> tuple[Plan, Plan]:
         return self._plans[0], self._plans[1]
 
+    def _inputs(self, values: ArrayLike | Tensor, count: int | None = None) -> Whole:
+        """Inputs ``[N, n_input]``, whole numbers that the networks take; raises :class:`QueryError` for others."""
+        size = self.first.inputs
+        given = np.asarray(values)
+        if given.dtype.kind not in "iuf" or given.size % size or (count is not None and given.size != count * size):
+            raise QueryError(
+                "agreement", f"inputs of shape {given.shape} for networks of {size} inputs", "give the networks' inputs"
+            )
+        found = given.reshape(-1, size)
+        low, high = self.first.lower.numpy(), self.first.upper.numpy()
+        if not bool(((found == np.round(found)) & (found >= low) & (found <= high)).all()):
+            raise QueryError(
+                "agreement", "an input is not one that the networks take", "give whole numbers in their range"
+            )
+        return found.astype(np.int64)
+
     @on_own_terms
-    def compared(self, inputs: Whole) -> Compared:
-        """Both networks on inputs ``[N, n_input]``."""
+    def compared(self, inputs: ArrayLike | Tensor) -> Compared:
+        """Both networks on inputs ``[N, n_input]``; raises :class:`QueryError` for inputs that they do not take."""
+        inputs = self._inputs(inputs)
         first, second = (plan.outputs(inputs) for plan in self.plans)
         classes = np.stack([first.argmax(1), second.argmax(1)], 1)
         return Compared(classes, np.abs(first - second).max(1), self.agreement.broken(first, second))
 
     @on_own_terms
-    def on_set(self, image: Whole, perturbation: Perturbation, settings: Settings | None = None) -> Agreed:
+    def on_set(self, image: ArrayLike | Tensor, perturbation: Perturbation, settings: Settings | None = None) -> Agreed:
         """Whether they agree at every input of a finite set around an image ``[n_input]``, by evaluating both at all."""
         settings, begun, done = settings or Settings(), time.monotonic(), 0
-        around = image_of(self.first, image)
+        around = image_of(self.first, self._inputs(image, 1)[0])
         perturbation.check(around)
         count = perturbation.count(around)
         near = [plan.near(around.values) for plan in self.plans]
@@ -107,17 +126,23 @@ class Pair:
         return Agreed(Verdict.UNSAT, "enumeration", done, time.monotonic() - begun)
 
     @on_own_terms
-    def on_box(self, box: tuple[Whole, Whole], start: Whole, settings: Settings | None = None) -> Agreed:
+    def on_box(
+        self,
+        box: tuple[ArrayLike | Tensor, ArrayLike | Tensor],
+        start: ArrayLike | Tensor,
+        settings: Settings | None = None,
+    ) -> Agreed:
         """Whether they agree everywhere in a box of inputs, by looking for a witness and by bounds on both together."""
         settings, begun = settings or Settings(), time.monotonic()
         both = joined(self.first, self.second)
-        lower, upper = (torch.from_numpy(end.astype(np.float64)) for end in box)
+        low, high, inside = (self._inputs(part, 1)[0] for part in (*box, start))
+        lower, upper = (torch.from_numpy(end.astype(np.float64)) for end in (low, high))
         # Refuses a box that is none before anything is looked for.
         query = disagreement(both, lower, upper, self.agreement, "agreement")
         small = both.graph.features <= _MOST_FEATURES
         share = _LOOKING if small else 1.0
         found, done = climb(
-            self.plans, box, np.clip(start, *box), self.agreement,
+            self.plans, (low, high), np.clip(inside, low, high), self.agreement,
             Limits(begun + share * settings.timeout, 2000 if small else 1 << 40, settings.seed),
         )  # fmt: skip
         if found is not None:

@@ -53,7 +53,8 @@ def _weaker(
 ) -> LinearConstraint | None:
     """A constraint on real values that holds wherever this one holds for computed ones; None where none is known.
 
-    The comparison itself may be computed in the type as well: its decimals rounded, its products and sums.
+    Comparisons are exact; what is added covers a decimal that is rounded to the type, and is generous where there is more
+    than one term.
     """
     total = Fraction(abs(constraint.threshold))
     slack = Fraction(0)

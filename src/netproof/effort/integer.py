@@ -94,8 +94,8 @@ class IntegerAttackEffort:
     corners : what a step of it may keep in memory
     replayed : and what replaying points may
     align_starts, align_chains : distinct corners that alignment starts from, and chains it runs
-    align_steps, align_doublings : annealing steps in which staircases harden in the first round, and how often later rounds have twice as many
-    align_soft : the share of these after which most rounds end: the slower staircases harden, the more often is a witness found early
+    align_steps, align_doublings : annealing steps until staircases are hard, at first, and how often later rounds have twice as many
+    align_soft : every other round hardens at half the pace, and ends after this share: most witnesses are found early, and the slower the more
     roundings, descents, descent_steps : roundings of each real point, points to descend from, and steps
     temperatures : one chain in so many runs at each; which one finds a witness depends on the network
     proposals : of a chain, in each step
@@ -109,7 +109,7 @@ class IntegerAttackEffort:
     replayed: Budget = Budget(256 << 20, whole=True)
     align_starts: int = 8
     align_chains: int = 32
-    align_steps: int = 2000
+    align_steps: int = 1000
     align_doublings: int = 2
     align_soft: float = 0.3
     roundings: int = 4

@@ -99,8 +99,8 @@ def robustness_to(
     """
     name = name or perturbation.words()
     found = SetQuery(robustness(network, image, label, 0, name=name), perturbation, name)
-    boxes = perturbation.boxes(found.image)
-    if boxes is not None and found.count > points:
+    boxes = perturbation.boxes(found.image) if found.count > points else None
+    if boxes is not None:
         start = sample_of(found.center).image
         return Question([robustness(network, start, label, box=box, name=name) for box in boxes], name)
     if found.count > MOST_POINTS:

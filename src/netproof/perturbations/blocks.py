@@ -11,6 +11,9 @@ from netproof.errors import QueryError
 from netproof.perturbations.base import Image, Perturbation, Whole, in_parts, whole
 from netproof.perturbations.box import points_of
 
+#: ends of boxes that are kept, of either kind
+_MOST_ENDS = 1 << 26
+
 
 def _corners(image: Image, rows: int, columns: int, at: tuple[int, int] | None) -> list[tuple[int, int]]:
     """The upper left places at which a block can lie."""
@@ -46,8 +49,7 @@ class Patch(Perturbation):
         if self.by is not None:
             whole("the change of a value", self.by, 0)
 
-    def boxes(self, image: Image) -> list[tuple[Whole, Whole]]:
-        found = []
+    def _each(self, image: Image) -> Iterator[tuple[Whole, Whole]]:
         for corner in _corners(image, self.rows, self.columns, self.at):
             low, high = image.values.copy(), image.values.copy()
             inside = _inside(image, corner, self.rows, self.columns)
@@ -55,17 +57,26 @@ class Patch(Perturbation):
             if self.by is not None:
                 low = np.maximum(low, image.values - self.by)
                 high = np.minimum(high, image.values + self.by)
-            found.append((low, high))
-        return found
+            yield low, high
+
+    def boxes(self, image: Image) -> list[tuple[Whole, Whole]]:
+        places = len(_corners(image, self.rows, self.columns, self.at))
+        if places * len(image.values) > _MOST_ENDS:
+            raise QueryError(
+                "the set",
+                f"{places} boxes of {len(image.values)} values are too many to keep",
+                "name a place with --at",
+            )
+        return list(self._each(image))
 
     def count(self, image: Image) -> int:
-        return sum(int(np.prod((high - low + 1).astype(object))) for low, high in self.boxes(image))
+        return sum(int(np.prod((high - low + 1)[high > low].astype(object))) for low, high in self._each(image))
 
     def inputs(self, image: Image, size: int) -> Iterator[Whole]:
-        yield from in_parts((part for box in self.boxes(image) for part in points_of(*box, size)), size)
+        yield from in_parts((part for box in self._each(image) for part in points_of(*box, size)), size)
 
     def contains(self, image: Image, values: Whole) -> bool:
-        return any(bool(((values >= low) & (values <= high)).all()) for low, high in self.boxes(image))
+        return any(bool(((values >= low) & (values <= high)).all()) for low, high in self._each(image))
 
     def words(self) -> str:
         where = "any place" if self.at is None else f"row {self.at[0]}, column {self.at[1]}"

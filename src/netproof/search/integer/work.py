@@ -38,11 +38,12 @@ class Work:
 
     @property
     def next_alignment(self) -> AlignmentLength:
-        """Of every three alignments two end while staircases are soft, of which the second is twice as long; the next three are four
-        times as long, up to a limit."""
-        again, number = divmod(self.rounds, 3)
-        hardening = INTEGER_ATTACK.align_steps << min(2 * again, INTEGER_ATTACK.align_doublings) << (number == 1)
-        steps = hardening if number == 2 else int(INTEGER_ATTACK.align_soft * hardening)
+        """In turns one that ends while staircases are soft, at half the pace, and one until they are hard; up to a limit the next two are
+        twice as long."""
+        again, number = divmod(self.rounds, 2)
+        whole = INTEGER_ATTACK.align_steps << min(again, INTEGER_ATTACK.align_doublings)
+        hardening = whole if number else 2 * whole
+        steps = hardening if number else int(INTEGER_ATTACK.align_soft * hardening)
         return AlignmentLength(steps, hardening)
 
     def is_time_to_align(self, count: int) -> bool:

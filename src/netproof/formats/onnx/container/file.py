@@ -258,7 +258,8 @@ def _check_parts(path: Path, model: onnx.ModelProto) -> None:
         raise FormatError(path, "holds sparse tensors", "store them as dense ones")
     stated = {entry.key for one in graph.quantization_annotation for entry in one.quant_parameter_tensor_names}
     # QONNX notes data types there, which change nothing of what its operators compute.
-    if stated - ({"finn_datatype"} if any(node.domain in QONNX for node in graph.node) else set()):
+    qonnx = any(node.domain in QONNX for node in graph.node) and stated <= {"finn_datatype"}
+    if graph.quantization_annotation and not qonnx:
         raise FormatError(path, "holds quantization annotations", "export the network without them")
     for function in model.functions:
         if function.domain in STANDARD:

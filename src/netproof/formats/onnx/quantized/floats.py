@@ -244,7 +244,9 @@ def _average(reader: Reader, call: Call) -> Value:
     shape = pooling.windows_of(reader.build, call, real.codes).shape
 
     def close(result: Quantization, name: str, computed: int) -> Codes:
-        return pooling.mean(reader.build, reader.rule, call, real.codes, (how, result), name, computed)
+        return pooling.mean(
+            reader.build, reader.rule, reader.processors, call, real.codes, (how, result), name, computed
+        )
 
     return Open(-1, shape, call.operator, close, lambda computed: real.codes.computed == computed)
 

@@ -14,13 +14,12 @@ class Processors:
     saturating : products of unsigned codes and signed weights whose sums by twos can leave 16 bits: x86 processors without VNNI
         cut them off
     on_arm : operators that 64-bit ARM computes by another rule, with the number of arguments on which it differs
-    ordered : means whose rounding depends on the order of a sum of floats
-    libraries : tables that depend on how a function is approximated
+    signed : operators of ``int8`` that x86 has in ``uint8``, with floats in which the zero point counts
     """
 
     saturating: list[str] = field(default_factory=list)
     on_arm: list[tuple[str, int]] = field(default_factory=list)
-    ordered: list[str] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
 
     def differences(self) -> tuple[str, ...]:
         """What may differ, in sentences; none where it was proved that nothing does."""
@@ -33,6 +32,11 @@ class Processors:
         for name, count in self.on_arm:
             said.append(
                 f"64-bit ARM rounds '{name}' by another rule, as its source has it: it differs on {count} arguments"
+            )
+        if self.signed:
+            said.append(
+                f"codes of int8 are uint8 on x86 and, as sources have it, int8 on 64-bit ARM, where floats of {_listed(self.signed)} "
+                "can be rounded otherwise"
             )
         return tuple(said)
 

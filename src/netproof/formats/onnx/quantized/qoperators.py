@@ -154,7 +154,7 @@ def _average(reader: Reader, call: Call) -> Codes:
     _channels_first(call)
     codes, how = _operand(call, 0)
     hows = (how, _result(call, 3, codes.kind))
-    return pooling.mean(reader.build, reader.rule, call, codes, hows, call.name, codes.kind)
+    return pooling.mean(reader.build, reader.rule, reader.processors, call, codes, hows, call.name, codes.kind)
 
 
 def _average_everywhere(reader: Reader, call: Call) -> Codes:

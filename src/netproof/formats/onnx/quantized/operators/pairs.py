@@ -49,6 +49,11 @@ def combined(
     function = _function(rule, product, (a, b, how), first.shape, second.shape, computed)
     if not product and rule.fused:
         _note_arm(processors, name, (a, b, how), function)
+    if product and rule.fused and how.kind == INT8 and computed != INT8:
+        signed = _function(rule, product, (a, b, how), first.shape, second.shape, INT8)
+        x, y = np.meshgrid(_CODES + a.ends[0], _CODES + b.ends[0], indexing="ij")
+        if bool((signed(x, y) != function(x, y)).any()):
+            processors.signed.append(printable(name))
     if isinstance(first, Codes) and isinstance(second, Codes):
         if product:
             raise NodeError("two values that depend on the input are multiplied", "only constants are multiplied")

@@ -115,6 +115,7 @@ def _sums(
 def mean(
     build: Build,
     rule: Rule,
+    processors: Processors,
     call: Call,
     codes: Codes,
     hows: tuple[Quantization, Quantization],
@@ -138,6 +139,8 @@ def mean(
     each = per_channel(np.broadcast_to(cells.astype(np.float64), windows.shape), windows.shape).astype(np.int64)
     each = each[:1] if bool((each == each[0]).all()) else each
     shift = 128 if result.kind == INT8 and computed != INT8 else 0
+    if shift and rule.fused:
+        processors.signed.append(printable(name))
     reach = tuple(end - operand.zero for end in codes.largest)
     if math.prod(windows.kernel) > _MOST_CELLS:
         raise NodeError(f"a mean over windows of {windows.kernel}", "use a mean over all places")
