@@ -148,6 +148,14 @@ def test_a_fast_evaluation_that_is_wrong_is_no_witness(tmp_path, monkeypatch):
     _, deployed, inputs = next(networks(tmp_path, 1))
     network, image = deployed.network, inputs[0].astype(int)
     label = int(network.classify(torch.from_numpy(image.reshape(-1)).double()))
-    monkeypatch.setattr(Near, "classes", lambda self, x: np.full(len(x), label + 1))
-    result = netproof.verify(netproof.robustness_to(network, image, label, Brightness(0)))
-    assert result.verdict.value == "error" and "defect" in result.reason
+    asked = netproof.robustness_to(network, image, label, Brightness(0))
+    certificate = netproof.set_certificate_of(asked, netproof.verify(asked))
+    true = Near.outputs
+    other = np.eye(network.outputs, dtype=np.int64)[(label + 1) % network.outputs] * 1000
+    # One has another class, the other the right one, and outputs that are not the network's.
+    for wrong in (lambda self, x: true(self, x) + other, lambda self, x: true(self, x) + 1):
+        monkeypatch.setattr(Near, "outputs", wrong)
+        result = netproof.verify(asked)
+        assert result.verdict.value == "error" and "defect" in result.reason
+        with pytest.raises(ProofError):
+            netproof.check_set(certificate, network)

@@ -18,6 +18,8 @@ _LOG = logging.getLogger(__name__)
 _AT_ONCE = 1024
 #: bytes that they may take
 _BYTES = 1 << 26
+#: about so many of them are evaluated by the graph itself as well
+_COMPARED = 64
 
 
 def enumerate_set(query: SetQuery, settings: Settings) -> Result:
@@ -35,11 +37,17 @@ def enumerate_set(query: SetQuery, settings: Settings) -> Result:
         return result(Verdict.MISCLASSIFIED, 0)
     network, image, count = query.network, query.image, query.count
     near = plan_of(network.graph, network.lower, network.upper, network.path).near(image.values)
-    done = 0
+    done, random = 0, np.random.default_rng(0)
     size = max(1, min(_AT_ONCE, _BYTES // (8 * network.inputs)))
     for inputs in query.perturbation.inputs(image, size):
-        classes = near.classes(inputs)
-        other = np.flatnonzero(classes != query.label)
+        outputs = near.outputs(inputs)
+        drawn = random.random(len(inputs)) < min(1.0, _COMPARED / max(1, count))
+        if drawn.any():
+            again = network.graph.evaluate(torch.from_numpy(inputs[drawn]).to(network.lower.dtype)).numpy()
+            if not np.array_equal(again, outputs[drawn]):
+                _LOG.warning("%s: two evaluations of one input differ (a defect)", query.name)
+                return result(Verdict.ERROR, done, reason="two evaluations of one input differ (a defect)")
+        other = np.flatnonzero(outputs.argmax(1) != query.label)
         if len(other):
             done += int(other[0]) + 1
             x = torch.from_numpy(inputs[other[0]]).to(network.lower.dtype)
