@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,9 +88,11 @@ def radius(
 
     from netproof.device import check_device
     from netproof.graph.graph import Arithmetic
-    from netproof.search.radius import largest_radius
+    from netproof.search.radius import REAL_TIMEOUT, largest_radius
 
     integer = model.graph.arithmetic is Arithmetic.INTEGER
+    if timeout is None and not integer:
+        settings = replace(settings, timeout=REAL_TIMEOUT)
     check_device(settings.device, model)
     if certificates is not None:
         asked.check_certifiable("--certificates")

@@ -19,6 +19,8 @@ from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.verify import settle_quickly, verify
 from netproof.settings import Settings
 
+#: seconds for one image over the real numbers, where nothing is said: the last bit of a radius can take for ever
+REAL_TIMEOUT = 60.0
 #: what was not decided is tried again with so many times as much time
 _AGAIN = 1.5
 
@@ -76,7 +78,7 @@ def largest_radius(
     ----------
     network : over the integers, whose radii are whole grey levels, or over the real numbers
     image, label : the sample, as for :func:`netproof.robustness`
-    settings : ``timeout`` is for the whole search
+    settings : ``timeout`` is for the whole search (without settings :data:`REAL_TIMEOUT` over the real numbers)
     limit : do not look beyond this radius; defaults to the width of the input range (real networks: of ``clip``, or of 8-bit
         images; 1 where there is none)
     accuracy : how far apart proof and witness may be (real networks), in the unit of the radius; by default a tenth of a grey
@@ -87,12 +89,14 @@ def largest_radius(
     ------
     QueryError : an accuracy that is not above 0, or of an integer network, and as :func:`netproof.robustness`
     """
+    given = settings
     settings = settings or Settings()
     arguments = {"scale": scale, "mean": mean, "std": std, "clip": clip}
     if network.graph.arithmetic is not Arithmetic.INTEGER:
         from netproof.search.bracket import bracketed_radius
 
-        return bracketed_radius(network, image, label, settings, (limit, accuracy), arguments)
+        limited = given or replace(settings, timeout=REAL_TIMEOUT)
+        return bracketed_radius(network, image, label, limited, (limit, accuracy), arguments)
     stated = [word for word, value in {**arguments, "accuracy": accuracy}.items() if value is not None]
     if stated:
         problem = f"{network.path} is an integer network, whose radii are whole grey levels"
