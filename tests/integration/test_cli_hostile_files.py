@@ -92,7 +92,7 @@ def test_no_images(cli, tiny_data, tmp_path):
 
 def test_images_of_another_size(cli, tiny_data, tmp_path):
     images = write_idx(tmp_path / "images", np.zeros((400, 3, 3), np.uint8))
-    assert_refused(robust(cli, tiny_data, images=images), "9 pixels (3 x 3)", "takes 4")
+    assert_refused(robust(cli, tiny_data, images=images), "9 values (3x3)", "takes 4")
 
 
 def test_label_the_network_does_not_have(cli, tiny_data, tmp_path):

@@ -279,7 +279,7 @@ def test_what_the_caller_does_to_an_image_later_changes_nothing():
     assert queries[1].lower.tolist() == queries[3].lower.tolist() == [0, 0, 0]
 
 
-def test_the_largest_radius_is_one_of_grey_levels(trained):
+def test_the_largest_radius_is_one_of_grey_levels():
     digits = load_digits()
     asked = digits.network, digits.images[7], int(digits.labels[7])
     for limit in (2, np.int64(2), 2.0):
@@ -288,5 +288,3 @@ def test_the_largest_radius_is_one_of_grey_levels(trained):
     for limit in (-1, 1.5, "x", float("nan")):
         with pytest.raises(QueryError, match=r"the limit is .*; give a whole number of grey levels, 0 or more"):
             netproof.largest_radius(*asked, limit=limit)
-    with pytest.raises(QueryError, match="is not an integer network, so its inputs are no grey levels"):
-        netproof.largest_radius(trained, [0.0] * 3, 0)

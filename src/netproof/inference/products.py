@@ -168,7 +168,7 @@ def product_of(operator: object, staircase: Staircase, low: int, high: int) -> P
     try:
         packed = torch.ops.onednn.qconv_prepack(
             weight.to(torch.int8).contiguous(),
-            _slope(line) if fused else torch.ones(outputs),
+            _slope(line) if fused else torch.ones(outputs, dtype=torch.float32),
             1.0,
             -low,
             list(stride),
@@ -178,7 +178,7 @@ def product_of(operator: object, staircase: Staircase, low: int, high: int) -> P
             None,
         )
         # A byte is the nearest whole number, a level the one below.
-        shift = torch.zeros(outputs)
+        shift = torch.zeros(outputs, dtype=torch.float32)
         if isinstance(line, Factor):
             # Where the bias is so large that float32 does not hold it, the factor does not fit.
             shift = torch.where(line.fits, bias, 0.0).float()

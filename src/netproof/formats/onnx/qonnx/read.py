@@ -267,7 +267,9 @@ class _Reader:
         if isinstance(value, Given):
             one, zero = np.array([Fraction(1)], object), np.array([Fraction(0)], object)
             step = Line(one if scale is None else scale, zero if shift is None else shift)
-            joined = Scaled(0, value.shape, torch.zeros(0), torch.zeros(0), (value.line,)).then(step)
+            joined = Scaled(
+                0, value.shape, torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.float64), (value.line,)
+            ).then(step)
             return replace(value, line=cast(Line, joined[0]))
         return linear.moved_by(cast(Scaled, value), scale, shift)
 
