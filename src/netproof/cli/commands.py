@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
 
-from netproof.cli import export
-from netproof.cli.bench import group as bench
-from netproof.cli.check import check
-from netproof.cli.contract.supports import supports
-from netproof.cli.demo import demo
-from netproof.cli.evaluate import evaluate
-from netproof.cli.fetch import fetch
-from netproof.cli.inspect import inspect
-from netproof.cli.project.check_all import check_all
-from netproof.cli.radius import radius
-from netproof.cli.report import report
-from netproof.cli.robust import robust
-from netproof.cli.sets.compare import compare
-from netproof.cli.train import group as train
-from netproof.cli.verify import verify
+#: where each command is, in the order of the help; groups are called ``app``
+_COMMANDS = {
+    "verify": "netproof.cli.verify:verify",
+    "supports": "netproof.cli.contract.supports:supports",
+    "robust": "netproof.cli.robust:robust",
+    "radius": "netproof.cli.radius:radius",
+    "check": "netproof.cli.check:check",
+    "report": "netproof.cli.report:report",
+    "check-all": "netproof.cli.project.check_all:check_all",
+    "inspect": "netproof.cli.inspect:inspect",
+    "evaluate": "netproof.cli.evaluate:evaluate",
+    "compare": "netproof.cli.sets.compare:compare",
+    "fetch": "netproof.cli.fetch:fetch",
+    "demo": "netproof.cli.demo:demo",
+    "bench": "netproof.cli.bench.group:app",
+    "export": "netproof.cli.export:app",
+    "train": "netproof.cli.train.group:app",
+}
+#: questions about the program itself
+_ABOUT = ("--version", "--name")
 
 #: typer's usage errors: wherever typer keeps that class, it is the base of this one
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -46,8 +53,11 @@ class Command(Protocol):
     def main(self, *, args: list[str], prog_name: str, standalone_mode: bool) -> object: ...
 
 
-def command(debug: Callable[[Path], None]) -> Command:
-    """The command ``netproof``; ``debug`` is told the file that ``--debug`` names, before anything else is done."""
+def command(debug: Callable[[Path], None], arguments: Sequence[str] = ()) -> Command:
+    """The command ``netproof``; ``debug`` is told the file that ``--debug`` names, before anything else is done.
+
+    Where the arguments begin with a command, it is the only one that is imported.
+    """
     app = typer.Typer(
         rich_markup_mode=None,
         add_completion=True,
@@ -55,22 +65,22 @@ def command(debug: Callable[[Path], None]) -> Command:
         context_settings={"max_content_width": _WIDEST},
     )
     app.callback(invoke_without_command=True)(_root(debug))
-    app.command()(verify)
-    app.command()(supports)
-    app.command()(robust)
-    app.command()(radius)
-    app.command()(check)
-    app.command()(report)
-    app.command()(check_all)
-    app.command()(inspect)
-    app.command()(evaluate)
-    app.command()(compare)
-    app.add_typer(bench.app, name="bench")
-    app.add_typer(export.app, name="export")
-    app.add_typer(train.app, name="train")
-    app.command()(fetch)
-    app.command()(demo)
+    for name in _needed(arguments):
+        module, _, member = _COMMANDS[name].partition(":")
+        found = getattr(import_module(module), member)
+        if member == "app":
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
     return typer.main.get_command(app)
+
+
+def _needed(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The commands that arguments can mean; all of them where a shell asks for completions."""
+    first = arguments[0] if arguments and "_NETPROOF_COMPLETE" not in os.environ else ""
+    if first in _ABOUT and len(arguments) == 1:
+        return ()
+    return (first,) if first in _COMMANDS else tuple(_COMMANDS)
 
 
 def _root(debug: Callable[[Path], None]) -> Callable[..., None]:

@@ -78,7 +78,7 @@ def _run(arguments: list[str], details: list[Path]) -> int:
     from netproof.cli.commands import ABORTED, USAGE_ERROR, command, usage_problem
 
     try:
-        code = command(details.append).main(args=arguments, prog_name="netproof", standalone_mode=False)
+        code = command(details.append, arguments).main(args=arguments, prog_name="netproof", standalone_mode=False)
     except USAGE_ERROR as error:
         return _refuse(usage_problem(error))
     except ABORTED:
