@@ -45,7 +45,7 @@ PINNED = {
     "INTEGER": {
         "root_rows": 1024,
         "goal": -0.01,
-        "ahead": 30,
+        "ahead": 20,
         "steps": 4,
         "steps_with_envelopes": 20,
         "level": 16,

@@ -91,6 +91,8 @@ def check(
     network. Sample, radius and bit widths are those that the certificate states; the
     options say which they have to be.
     """
+    # PyTorch comes in here (use_threads says why).
+    o.use_threads(None)
     from netproof.certificate.witness import read_evidence
     from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import print_json
@@ -152,7 +154,6 @@ def check(
         else evidence.certificate
     )
     check_file(network, content.network_sha256, certificate)
-    o.use_threads(None)
     try:
         # Before all else: a proof of something else than what is asked is of no use.
         _check_question(content, eps, widths, certificate)

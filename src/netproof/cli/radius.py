@@ -69,7 +69,6 @@ def radius(
 
     Of a network of integers exactly: a proof at that radius, a witness one grey level further. Of a float network to an accuracy.
     """
-    from netproof.asking.reach import reach_of
     from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import check_folder, print_json
     from netproof.errors import InputError
@@ -79,13 +78,15 @@ def radius(
     a.check_norm(norm)
     if certificates is not None:
         check_folder(certificates, "--certificates")
+    # PyTorch comes in here, and nothing before that may need it (use_threads says why).
+    o.use_threads(threads)
     source = a.source_of(images, labels, label, split, crop, unchecked)
     prepared = a.prepared_by(layout, scale, mean, std, clip)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
-    o.use_threads(threads)
     asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every)
     found_images, model = asked.images, asked.network
 
+    from netproof.asking.reach import reach_of
     from netproof.device import check_device
     from netproof.graph.graph import Arithmetic
     from netproof.search.radius import REAL_TIMEOUT, largest_radius

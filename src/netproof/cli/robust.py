@@ -103,7 +103,6 @@ def robust(
     Asks whether its class can change when every pixel moves by at most E, or when something else may happen to it: a change of
     brightness, a shift, few pixels, a patch. Exits with 0 whatever the answer is (but --fail-on), 2 where there is none because of the input.
     """
-    from netproof.asking.reach import reach_of
     from netproof.cli.arguments.fail_on import failing
     from netproof.cli.terminal.output import check_writable
     from netproof.cli.terminal.tracing import traced
@@ -121,10 +120,11 @@ def robust(
     for file, option in evidence:
         if file is not None:
             check_writable(file, option)
+    # PyTorch comes in here, and nothing before that may need it (use_threads says why).
+    o.use_threads(threads)
     source = a.source_of(images, labels, label, split, crop, unchecked)
     prepared = a.prepared_by(layout, scale, mean, std, clip)
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
-    o.use_threads(threads)
     asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every)
 
     if by_set:
@@ -140,6 +140,7 @@ def robust(
             raise typer.Exit(1)
         return
 
+    from netproof.asking.reach import reach_of
     from netproof.device import check_device
 
     assert eps is not None

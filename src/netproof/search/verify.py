@@ -19,7 +19,6 @@ from typing import overload
 
 import torch
 
-from netproof.conditions.evaluated import as_evaluated
 from netproof.device import check_device
 from netproof.effort.questions import PARTS
 from netproof.errors import InputError, QueryError
@@ -29,11 +28,9 @@ from netproof.graph.graph import Arithmetic
 from netproof.host import steps_on_own_terms
 from netproof.network import Network
 from netproof.perturbations.asked import SetQuery
-from netproof.pictures.notebook import result_html
 from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.search.answers import Answers
-from netproof.search.enumeration import enumerate_set
 from netproof.search.trace import tell
 from netproof.settings import Settings
 
@@ -94,7 +91,7 @@ def verify(
         result = next(as_decided([question], settings))[1]
         if isinstance(question, Question) and len(question.parts) == 1:
             # Of several they are not kept: a query is as large as its image, and there can be thousands.
-            return replace(result, asked=question.parts[0], show=result_html)
+            return replace(result, asked=question.parts[0], show=_as_html)
         return result
     if isinstance(asked, str | Mapping) or not isinstance(asked, Iterable):
         raise _no_question(asked)
@@ -130,6 +127,8 @@ def as_decided(
     engine = exact_engine(settings.engine)
     for position, one in enumerate(questions):
         if isinstance(one, SetQuery):
+            from netproof.search.enumeration import enumerate_set
+
             # Nothing but evaluation decides a list of inputs, whichever engine is asked for.
             yield position, enumerate_set(one, settings)
         else:
@@ -240,7 +239,18 @@ def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
     _begun(query)
     if query.misclassified:
         return _told(query, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation"))
-    return _told(query, confirmed(query, decide(as_evaluated(query), settings)))
+    part, asked = query.part, query
+    if part is not None and part.arithmetic != "real":
+        from netproof.conditions.evaluated import as_evaluated
+
+        asked = as_evaluated(query)
+    return _told(query, confirmed(query, decide(asked, settings)))
+
+
+def _as_html(result: Result) -> str:
+    from netproof.pictures.notebook import result_html
+
+    return result_html(result)
 
 
 def _begun(query: Query) -> None:
