@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite
+from netproof.formats.onnx.shapes import expanded
 from netproof.operators.activations.curves.exponentials import Elu, Exp, Log, Softplus
 from netproof.operators.activations.curves.gates import Gelu, HardSwish, Mish, Silu
 from netproof.operators.activations.curves.periodic import Cos, Sin
@@ -83,28 +84,24 @@ def _power(call: Call) -> Value:
     value, exponents = call.operand(0), call.constant(1).astype(np.float64)
     if not exponents.size or not bool(np.isfinite(exponents).all()):
         raise NodeError("an exponent that is no number", "repair the network")
-    if len(np.broadcast_shapes(value.shape, exponents.shape)) != len(value.shape) or exponents.size not in (
-        1,
-        math.prod(value.shape),
-    ):
-        raise NodeError(f"exponents {exponents.shape} for {value.shape}", "export it with one exponent")
+    value = expanded(call, value, np.broadcast_shapes(value.shape, exponents.shape), "expanded")
     if bool((exponents != exponents.flat[0]).any()):
-        return _powers(call, exponents.reshape(-1))
+        return _powers(call, value, np.broadcast_to(exponents, value.shape).reshape(-1))
     exponent = float(exponents.flat[0])
     if exponent == 0:
         return Constant(np.ones(value.shape))
     if exponent == 1:
         return value
-    base = call.variable(0)
+    base = call.lifted(value) if isinstance(value, Constant) else value
     result = call.add(Power(exponent), (base.node,), base.shape)
     if exponent in (2.0, -1.0):
         call.translation.formulas.applied({2.0: "square", -1.0: "reciprocal"}[exponent], base.node, result.node)
     return result
 
 
-def _powers(call: Call, exponents: NDArray[np.float64]) -> Value:
+def _powers(call: Call, value: Value, exponents: NDArray[np.float64]) -> Value:
     """Powers with an exponent for each feature: those with one exponent together, then all in their order."""
-    base = call.variable(0)
+    base = call.lifted(value) if isinstance(value, Constant) else value
     order = np.empty(base.size, np.int64)
     nodes: list[int] = []
     sizes: list[int] = []
