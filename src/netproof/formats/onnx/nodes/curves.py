@@ -75,7 +75,15 @@ def _root(call: Call) -> Value:
         root = np.sqrt(array)
         if bool((np.abs(root) < 2.0**24).all() and (root == np.floor(root)).all() and (root * root == array).all()):
             return Constant(root)
-    return _curve(lambda _: Power(0.5))(call)
+    operand = call.variable(0)
+    return call.add(_power_of(call, operand, 0.5), (operand.node,), operand.shape)
+
+
+def _power_of(call: Call, operand: Variable, exponent: float) -> Power:
+    """A power of a value, with whether a root of a negative number may come up."""
+    if exponent < 0 or exponent == math.floor(exponent):
+        return Power(exponent)
+    return Power(exponent, call.translation.builder.never_negative(operand.node))
 
 
 def _power(call: Call) -> Value:
@@ -93,7 +101,7 @@ def _power(call: Call) -> Value:
     if exponent == 1:
         return value
     base = call.lifted(value) if isinstance(value, Constant) else value
-    result = call.add(Power(exponent), (base.node,), base.shape)
+    result = call.add(_power_of(call, base, exponent), (base.node,), base.shape)
     if exponent in (2.0, -1.0):
         call.translation.formulas.applied({2.0: "square", -1.0: "reciprocal"}[exponent], base.node, result.node)
     return result
@@ -114,7 +122,8 @@ def _powers(call: Call, value: Value, exponents: NDArray[np.float64]) -> Value:
         else:
             chosen = call.select(base, places, part=f"to {exponent:g}")
         if exponent not in (0, 1):
-            chosen = call.add(Power(float(exponent)), (chosen.node,), chosen.shape, f"power {exponent:g}")
+            power = _power_of(call, chosen, float(exponent))
+            chosen = call.add(power, (chosen.node,), chosen.shape, f"power {exponent:g}")
         nodes.append(chosen.node)
     both = call.add(Concatenate(tuple(sizes)), tuple(nodes), (base.size,), "all")
     return call.select(both, order.reshape(base.shape), part="in order")
