@@ -133,6 +133,10 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
         f"pow-{p}": ((1, 9), two(node("Exp", ["x"], ["e"]), node("Pow", ["e", "p"]), p=np.array([p])))
         for p in (-1.0, -2.0, -0.5, 0.5, 1.5)
     },
+    "pow-of-a-row-by-a-column": ((1, 3), two(node("Pow", ["x", "p"]), p=np.array([[2.0], [3.0], [2.0]]))),
+    "pow-of-a-column-by-a-row": ((2, 1), two(node("Pow", ["x", "p"]), p=np.array([[3.0, 2.0]]))),
+    "pow-by-equal-ones": ((1, 3), two(node("Pow", ["x", "p"]), p=np.full((3, 1), 2.0))),
+    "pow-of-fewer-axes": ((3,), two(node("Pow", ["x", "p"]), p=np.full((1, 1), 2.0))),
     "pow-integer": ((1, 9), two(node("Pow", ["x", "p"]), p=ints(2))),
     # gates, as exporters write them
     "gelu-parts": (

@@ -292,6 +292,32 @@ def test_operators_of_whose_evaluation_nothing_is_known_are_refused(tmp_path):
         ask_of(tmp_path, text.format("float32"), f=path)
 
 
+@pytest.mark.parametrize("where", ["branch", "function"])
+def test_such_operators_are_found_in_branches_and_functions(tmp_path, where):
+    """A function by a name that is known, and a branch: what counts is the nodes inside."""
+    from netproof.errors import FormatError
+
+    inner = helper.make_node("Softplus", ["x"], ["b"])
+    if where == "branch":
+        result = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
+        branches = [
+            helper.make_graph([one], "g", [], [result]) for one in (inner, helper.make_node("Relu", ["x"], ["b"]))
+        ]
+        node = helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1])
+        made = many([node], {"x": (1,)}, {"y": (1,)}, {"c": np.array(True)})
+    else:
+        made = many([helper.make_node("Relu", ["x"], ["y"], domain="own")], {"x": (1,)}, {"y": (1,)}, {})
+        opsets = list(made.opset_import)
+        made.functions.append(helper.make_function("own", "Relu", ["x"], ["b"], [inner], opsets))
+        made.opset_import.append(helper.make_opsetid("own", 1))
+    path = tmp_path / "inner.onnx"
+    path.write_bytes(made.SerializeToString())
+    text = "(declare-network f (declare-input X {0} [1]) (declare-output Y {0} [1]))(assert (and (>= X[0] 0.0) (<= X[0] 1.0) (>= Y[0] 9.0)))"
+    assert ask_of(tmp_path, text.format("real"), f=path)[1].verdict is Verdict.UNSAT
+    with pytest.raises(FormatError, match="operator Softplus, of whose evaluation in float32 nothing is known"):
+        ask_of(tmp_path, text.format("float32"), f=path)
+
+
 @pytest.mark.parametrize("operator", ["Sigmoid", "Tanh", "Exp", "Softmax", "Sqrt", "Reciprocal", "Floor", "Sign"])
 def test_onnxruntime_stays_within_the_account(tmp_path, operator):
     """Function by function, over many ranges: what onnxruntime computes, and the same in 50 digits."""

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from netproof.graph.signs import never_negative
 from netproof.operators.base import Activation, Affine, Operator, Shape
 from netproof.operators.input import Input
 from netproof.operators.sums import additions
@@ -149,6 +150,10 @@ class GraphBuilder:
     def size(self, node: int) -> int:
         """How many features a node has."""
         return self._nodes[node].size
+
+    def never_negative(self, node: int) -> bool:
+        """Whether it is known that no feature of a node is negative, whatever the input is."""
+        return never_negative(self._nodes, node)
 
     def build(self) -> Graph:
         return Graph(self.arithmetic, self._nodes)

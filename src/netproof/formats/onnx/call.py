@@ -81,6 +81,7 @@ class Translation:
     opset : version of the standard operators
     around : the files beside it
     types : of the file's values, as ONNX numbers them, as far as they are known
+    sizes : the largest magnitudes of integers that depend on the input, by the names of the file
     notes, order_only : see :class:`netproof.network.Network`
     made_by : the ONNX operator that gave each operator of the graph, by the ``id`` of the latter
     rounded : operators whose numbers are rounded, by what they were made of
@@ -102,6 +103,7 @@ class Translation:
     lifted: int = 0
     branches: int = 0
     left_out: Graph | None = None
+    sizes: dict[str, float] = field(default_factory=dict)
 
     @property
     def ledger(self) -> Ledger:

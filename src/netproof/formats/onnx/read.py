@@ -27,7 +27,7 @@ from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form, form_of
 from netproof.formats.onnx.integer import read_integer_onnx
 from netproof.formats.onnx.nodes.table import OPERATORS
-from netproof.formats.onnx.nodes.wholes import as_numbers
+from netproof.formats.onnx.nodes.wholes import as_numbers, check_sizes
 from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
 from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
@@ -402,6 +402,7 @@ def _call(
         operands = as_numbers(node, operands, translation)
         results = translate(Call(translation, node, name, operands, final))
         results = results if isinstance(results, tuple) else (results,)
+        check_sizes(node, operands, results, translation)
         for output, result in zip(node.output, results, strict=False):
             if isinstance(result, Constant):
                 _check_constant(translation, translation.types.get(output, 0), result)

@@ -35,6 +35,9 @@ _FLOAT_TYPES = (1, 11)
 _WIDEST = 11  # holds what any other float does
 _INTEGER_TYPES = (6, 7)
 _BOOL_TYPE = 9
+#: magnitudes from which on a value that is cast to an integer is taken not to be known, so that sums of many of them do not leave
+#: their type
+LARGEST_CAST = {6: 2.0**24, 7: 2.0**40}
 _HALVES = (10, 16)  # float16 and bfloat16, which float32 holds
 
 
@@ -104,7 +107,7 @@ def _cast(call: Call) -> Value:
         if kind == _BOOL_TYPE and own in (*_FLOAT_TYPES, *_INTEGER_TYPES):
             return call.add(Step(1.0, 0.0, 1.0), (value.node,), value.shape)
         if kind in _INTEGER_TYPES and own in _FLOAT_TYPES:
-            return _truncated(call, value)
+            return _truncated(call, value, LARGEST_CAST[kind])
         if own in _INTEGER_TYPES and (kind in _FLOAT_TYPES or kind == max(_INTEGER_TYPES)):
             return value
         if own == _BOOL_TYPE and kind in _INTEGER_TYPES:
@@ -135,14 +138,14 @@ def _cast(call: Call) -> Value:
     raise NodeError(f"a cast to ONNX type {kind}")
 
 
-def _truncated(call: Call, value: Variable) -> Variable:
-    """A value without what is behind its point: ``floor(relu(x)) - floor(relu(-x))``."""
+def _truncated(call: Call, value: Variable, limit: float) -> Variable:
+    """A value below a limit without what is behind its point: ``floor(relu(x)) - floor(relu(-x))``."""
     parts = []
     for sign, name in ((1.0, "positive"), (-1.0, "negative")):
         scale = torch.full((1,), sign, dtype=torch.float64)
         signed = call.add(Scale(value.size, scale, torch.zeros_like(scale)), (value.node,), value.shape, name)
         above = call.add(ReLU(), (signed.node,), value.shape, f"{name}/part")
-        parts.append(call.add(Floor(), (above.node,), value.shape, f"{name}/whole").node)
+        parts.append(call.add(Floor(limit), (above.node,), value.shape, f"{name}/whole").node)
     return call.add(Sum((1, -1)), tuple(parts), value.shape)
 
 

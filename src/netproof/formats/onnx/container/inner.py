@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,11 +45,11 @@ def inlined(path: Path, model: onnx.ModelProto, ledger: Ledger) -> onnx.ModelPro
         if key not in sizes:
             nodes = functions[key].node
             sizes[key] = sum(
-                size(k, depth + 1) if (k := (n.domain, n.op_type)) in functions else 1 for n in _all(nodes)
+                size(k, depth + 1) if (k := (n.domain, n.op_type)) in functions else 1 for n in every_node(nodes)
             )
         return sizes[key]
 
-    called = [(node.domain, node.op_type) for node in _all(model.graph.node)]
+    called = [(node.domain, node.op_type) for node in every_node(model.graph.node)]
     try:
         ledger.nodes(sum(size(key, 0) for key in called if key in functions))
     except ExhaustedError as no:
@@ -61,20 +61,20 @@ def inlined(path: Path, model: onnx.ModelProto, ledger: Ledger) -> onnx.ModelPro
         raise FormatError(
             path, f"its functions cannot be put in place of their calls ({detail})", "export it again"
         ) from None
-    left = next((node for node in _all(whole.graph.node) if (node.domain, node.op_type) in functions), None)
+    left = next((node for node in every_node(whole.graph.node) if (node.domain, node.op_type) in functions), None)
     if left is not None:
         problem = f"its function '{printable(left.op_type)}' is for another opset than the model"
         raise FormatError(path, problem, "inline its functions before export")
     return whole
 
 
-def _all(nodes: Iterator[onnx.NodeProto], depth: int = 0) -> Iterator[onnx.NodeProto]:
+def every_node(nodes: Iterable[onnx.NodeProto], depth: int = 0) -> Iterator[onnx.NodeProto]:
     """Nodes, and those of graphs inside them."""
     for node in nodes:
         yield node
         if depth < _DEEPEST:
             for graph in inner_graphs(node):
-                yield from _all(graph.node, depth + 1)
+                yield from every_node(graph.node, depth + 1)
 
 
 def inner_graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite
+from netproof.formats.onnx.shapes import expanded
 from netproof.operators.activations.curves.exponentials import Elu, Exp, Log, Softplus
 from netproof.operators.activations.curves.gates import Gelu, HardSwish, Mish, Silu
 from netproof.operators.activations.curves.periodic import Cos, Sin
@@ -74,7 +75,15 @@ def _root(call: Call) -> Value:
         root = np.sqrt(array)
         if bool((np.abs(root) < 2.0**24).all() and (root == np.floor(root)).all() and (root * root == array).all()):
             return Constant(root)
-    return _curve(lambda _: Power(0.5))(call)
+    operand = call.variable(0)
+    return call.add(_power_of(call, operand, 0.5), (operand.node,), operand.shape)
+
+
+def _power_of(call: Call, operand: Variable, exponent: float) -> Power:
+    """A power of a value, with whether a root of a negative number may come up."""
+    if exponent < 0 or exponent == math.floor(exponent):
+        return Power(exponent)
+    return Power(exponent, call.translation.builder.never_negative(operand.node))
 
 
 def _power(call: Call) -> Value:
@@ -83,28 +92,24 @@ def _power(call: Call) -> Value:
     value, exponents = call.operand(0), call.constant(1).astype(np.float64)
     if not exponents.size or not bool(np.isfinite(exponents).all()):
         raise NodeError("an exponent that is no number", "repair the network")
-    if len(np.broadcast_shapes(value.shape, exponents.shape)) != len(value.shape) or exponents.size not in (
-        1,
-        math.prod(value.shape),
-    ):
-        raise NodeError(f"exponents {exponents.shape} for {value.shape}", "export it with one exponent")
+    value = expanded(call, value, np.broadcast_shapes(value.shape, exponents.shape), "expanded")
     if bool((exponents != exponents.flat[0]).any()):
-        return _powers(call, exponents.reshape(-1))
+        return _powers(call, value, np.broadcast_to(exponents, value.shape).reshape(-1))
     exponent = float(exponents.flat[0])
     if exponent == 0:
         return Constant(np.ones(value.shape))
     if exponent == 1:
         return value
-    base = call.variable(0)
-    result = call.add(Power(exponent), (base.node,), base.shape)
+    base = call.lifted(value) if isinstance(value, Constant) else value
+    result = call.add(_power_of(call, base, exponent), (base.node,), base.shape)
     if exponent in (2.0, -1.0):
         call.translation.formulas.applied({2.0: "square", -1.0: "reciprocal"}[exponent], base.node, result.node)
     return result
 
 
-def _powers(call: Call, exponents: NDArray[np.float64]) -> Value:
+def _powers(call: Call, value: Value, exponents: NDArray[np.float64]) -> Value:
     """Powers with an exponent for each feature: those with one exponent together, then all in their order."""
-    base = call.variable(0)
+    base = call.lifted(value) if isinstance(value, Constant) else value
     order = np.empty(base.size, np.int64)
     nodes: list[int] = []
     sizes: list[int] = []
@@ -117,7 +122,8 @@ def _powers(call: Call, exponents: NDArray[np.float64]) -> Value:
         else:
             chosen = call.select(base, places, part=f"to {exponent:g}")
         if exponent not in (0, 1):
-            chosen = call.add(Power(float(exponent)), (chosen.node,), chosen.shape, f"power {exponent:g}")
+            power = _power_of(call, chosen, float(exponent))
+            chosen = call.add(power, (chosen.node,), chosen.shape, f"power {exponent:g}")
         nodes.append(chosen.node)
     both = call.add(Concatenate(tuple(sizes)), tuple(nodes), (base.size,), "all")
     return call.select(both, order.reshape(base.shape), part="in order")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netproof.formats.onnx.call import Constant, NodeError, Translation, Value, Variable
+from netproof.formats.onnx.shapes import LARGEST_CAST
 
 if TYPE_CHECKING:
     import onnx
 
+#: the number of the type of truth values, and from which magnitude on an integer may leave its type, or the integers float64 has
+_BOOL = 9
+_LIMITS = {6: 2.0**31 - 1, 7: 2.0**53}
 #: ONNX's integer types, and operators that give on integers what they give on the same real numbers
 _INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)
 _ALIKE = frozenset(
@@ -77,3 +82,38 @@ def as_numbers(node: onnx.NodeProto, operands: list[Value | None], translation: 
             value = Constant(floats)  # noqa: PLW2901 - what it is from here on
         numbers.append(value)
     return numbers
+
+
+def check_sizes(
+    node: onnx.NodeProto, operands: list[Value | None], results: tuple[Value, ...], translation: Translation
+) -> None:
+    """Note how large integers that depend on the input can be, which is known without it, since casts say no more of what is
+    larger; raises :class:`NodeError` where they may leave their type, in which runtimes wrap around."""
+    for name, result in zip(node.output, results, strict=False):
+        kind = translation.types.get(name, 0)
+        if not isinstance(result, Variable) or kind not in _INTEGERS:
+            continue
+        sizes = [
+            _size(value, of, translation) for value, of in zip(operands, node.input, strict=True) if value is not None
+        ]
+        if node.op_type == "Cast":
+            size = min(sizes[0], LARGEST_CAST.get(kind, math.inf))
+        elif node.op_type in ("Add", "Sub"):
+            size = sum(sizes)
+        elif node.op_type == "ReduceSum":
+            size = sizes[0] * (operands[0].size if isinstance(operands[0], Variable) else 1)
+        else:
+            size = max(sizes, default=0.0)
+        if size >= _LIMITS.get(kind, 0.0):
+            raise NodeError(
+                f"integers that may reach {size:g}, so large that runtimes may wrap around", "compute in floats instead"
+            )
+        translation.sizes[name] = size
+
+
+def _size(value: Value, name: str, translation: Translation) -> float:
+    kind = translation.types.get(name, 0)
+    if isinstance(value, Constant):
+        numbers = value.array.dtype != bool and value.array.size
+        return float(np.abs(value.array.astype(np.float64)).max()) if numbers else 1.0
+    return 1.0 if kind == _BOOL else translation.sizes.get(name, _LIMITS.get(kind, math.inf))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.instances import networks_by_name
 from netproof.formats.onnx.container.file import Given, model_of
+from netproof.formats.onnx.container.inner import every_node
 from netproof.formats.onnx.container.text import printable
+from netproof.formats.onnx.forms import STANDARD
 from netproof.formats.onnx.read import Values, network_of, values_of
 from netproof.formats.onnx.tensors import type_name
 from netproof.formats.vnnlib.second.declarations import ELEMENT_TYPES, Declaration, Kind, Statement, Variable
@@ -344,8 +347,14 @@ EVALUATED = frozenset(
 def check_types(models: Sequence[Model], arithmetic: str) -> None:
     """Refuse (:class:`FormatError`) an operator for which no answer about a float type is sound."""
     for model in models:
-        for node in model_of(model.path, model.values.content).graph.node:
-            if node.op_type not in EVALUATED:
+        whole = model_of(model.path, model.values.content)
+        functions = {(function.domain, function.name) for function in whole.functions}
+        inside = itertools.chain.from_iterable(function.node for function in whole.functions)
+        # Those in the branches of an If and in functions among them, whether or not they come to be used.
+        for node in every_node(itertools.chain(whole.graph.node, inside)):
+            if (node.domain, node.op_type) in functions:
+                continue
+            if node.op_type not in EVALUATED or node.domain not in STANDARD:
                 raise FormatError(
                     model.path,
                     f"has the operator {printable(node.op_type)}, of whose evaluation in {arithmetic} nothing is known",

@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 class Power(Curve):
     """``f(a) = a ** exponent``.
 
-    Where the exponent is no whole number, negative numbers have no power; a positive one is continued by 0 there: a network
-    that has no value somewhere has no witness there either. With a negative exponent there is no bound on a range that
-    holds 0.
+    Where the exponent is no whole number, negative numbers have no power. A positive one is continued by 0 there, for operands
+    that are never negative but whose bounds may be; of an operand that may be, nothing is said on a range with negative
+    numbers: what has no value may have one again after a comparison or a maximum. With a negative exponent there is no
+    bound on a range that holds 0.
 
     Parameters
     ----------
     exponent : finite, neither 0 nor 1
+    continued : whether the operand is never negative, so that it does not matter what is said there
     """
 
     exponent: float
+    continued: bool = True
 
     def __post_init__(self) -> None:
         if self.exponent in (0.0, 1.0) or not math.isfinite(self.exponent):
@@ -80,7 +83,8 @@ class Power(Curve):
             return a.pow(self.exponent)
         # With a slope of 0, and not one that is no number, where it is continued.
         inside = torch.where(a > 0, a, 1.0)
-        return torch.where(a > 0, inside.sqrt() if self.exponent == 0.5 else inside.pow(self.exponent), 0.0)
+        power = torch.where(a > 0, inside.sqrt() if self.exponent == 0.5 else inside.pow(self.exponent), 0.0)
+        return power if self.continued else torch.where(a < 0, torch.nan, power)
 
     def slope(self, a: Tensor, *, right: bool) -> Tensor:
         if self.exponent == 2:
@@ -92,5 +96,5 @@ class Power(Curve):
 
     def undefined(self, lower: Tensor, upper: Tensor) -> Tensor | None:
         if self.exponent > 0:
-            return None
+            return None if self.continued or self._whole else lower < 0
         return (lower <= 0) & (upper >= 0) if self._whole else ~(lower > 0)
