@@ -46,6 +46,7 @@ def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
         raise InputError(", ".join(asked.sets.given) or "--box", problem, "give --eps")
     several = len(indices) > 1
     if asked.certificate is not None:
+        about.check_certifiable("--certificate")
         (check_folder if several else check_writable)(asked.certificate, "--certificate")
     documents: list[dict[str, object]] = []
     counts: dict[str, int] = {}
@@ -170,10 +171,8 @@ def _certified(question: SetQuery | Question | Query, result: Result, path: Path
     if result.verdict.for_robustness not in ("robust", "vulnerable"):
         return False
     if not isinstance(question, SetQuery):
-        from netproof.certificate.make import check_certifiable
         from netproof.runs.certify import write_certificate
 
-        check_certifiable(question.network, "--certificate")
         write_certificate(path, question, result)
         return True
     from netproof.certificate.sets import set_certificate_of
