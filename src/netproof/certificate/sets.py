@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from netproof.certificate.certifiable import check_certifiable
 from netproof.errors import CertificateError, QueryError
 from netproof.perturbations.asked import SetQuery
 from netproof.perturbations.base import Perturbation
@@ -71,8 +72,6 @@ def set_certificate_of(query: SetQuery, result: Result, *, producer: str = "") -
     QueryError : there is nothing to certify
     InputError : of a network that no certificate can be about: one whose file has no second reader
     """
-    from netproof.certificate.make import check_certifiable  # which reads certificates of sets as well
-
     if result.verdict not in (Verdict.SAT, Verdict.UNSAT):
         raise QueryError(
             query.name, f"there is nothing to certify: the result is {result.verdict.value}", "allow more time"
