@@ -135,3 +135,10 @@ def test_compared_networks_have_no_place_without_a_block(cli, files):
     given = ("--images", files["images"], "--index", "0", "--eps", "1", "--at", "0,0")
     done = cli("compare", files["network"], files["network"], *given)
     assert done.code == 2 and "is where a block is" in done.err, done
+
+
+def test_a_list_is_announced_as_one_row(cli, tiny_data, files):
+    given = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--index", "1")
+    assert ": one row, whatever it was made of" in cli("robust", tiny_data.network, *given, "--shift", "0x1").out
+    assert "one row" not in cli("robust", tiny_data.network, *given, "--brightness", "1").out
+    assert "one row" not in cli(*asked(files, "--index", "0", "--shift", "1x0")).out

@@ -53,7 +53,7 @@ def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
     for index in indices:
         question = _question(about.images, index, asked)
         if not asked.as_json and not documents:
-            typer.echo(_announced(question, len(indices)))
+            typer.echo(_announced(question, len(indices)) + _one_row(asked.sets, model))
         result = _verified(question, asked.settings)
         document = _document(question, index, about.images.label(index), result)
         if asked.certificate is not None:
@@ -127,6 +127,14 @@ def _announced(question: SetQuery | Question | Query, samples: int) -> str:
     if isinstance(question, Question) and len(question.parts) > 1:
         return f"{len(question.parts)} boxes{each}, decided by bounds and search"
     return f"a box{each}, decided by bounds and search"
+
+
+def _one_row(sets: SetOptions, model: Network) -> str:
+    """What has to be said of rows and columns where a network takes a list, which may once have been an image."""
+    placed = sets.shift is not None or sets.patch is not None or sets.cover is not None
+    if not placed or sum(extent != 1 for extent in model.input_shape) > 1:
+        return ""
+    return f" (the network takes a list of {model.inputs} numbers: one row, whatever it was made of)"
 
 
 def _document(question: SetQuery | Question | Query, index: int, label: int, result: Result) -> dict[str, object]:
