@@ -27,8 +27,8 @@ from netproof.query import Conjunction, Query, Sample
 #: a number that is taken exactly: a float is the binary number that it is, text a decimal or a quotient
 Number: TypeAlias = int | float | Fraction | Decimal | str
 
-_DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,3})?", re.IGNORECASE)
-_QUOTIENT = re.compile(r"[+-]?\d{1,40}\s*/\s*\d{1,40}")
+_DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
+_QUOTIENT = re.compile(r"[+-]?\d{1,40}\s*/\s*\d{1,40}", re.ASCII)
 _SIZE = "use images of the data set the network was trained on"
 #: disjuncts of a condition on the first several classes; more are refused
 _MOST_CASES = 4096

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from differential.tflite_maker import RandomNetwork
+from quantized_models import dense
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,8 @@ def test_a_box_of_two_files_is_decided_and_checked(cli, files, tmp_path):
         (("--index", "0", "--inputs", "1;2"), "whole numbers"),
         (("--index", "0", "--inputs", "99999"), "from 0 to"),
         (("--index", "0", "--at", "1,1", "--stuck"), "is where a block is"),
+        (("--index", "0", "--at", "1,1", "--eps", "1"), "is where a block is"),
+        (("--index", "0", "--stuck", "--device", "cuda"), "searched on the CPU alone"),
         (("--index", "0", "--pixels", "9"), "too many to evaluate"),
         (("--index", "0", "--stuck", "--witness", "w.json"), "--certificate"),
         (("--index", "0", "--box", "no.npy", "no.npy"), "no such"),
@@ -115,3 +118,27 @@ def test_other_networks_of_integers_have_sets_too(cli, tiny_data, tmp_path):
     done = cli("robust", tiny_data.network, *given, "--brightness", "5", "--certificate", tmp_path / "c")
     assert done.code == 0 and "11 inputs" in done.out
     assert cli("check", tmp_path / "c", "--network", tiny_data.network).code == 0
+
+
+@pytest.mark.parametrize("how", [("--brightness", "2"), ("--inputs", "0,1,2", "--eps", "200")], ids=" ".join)
+def test_no_certificate_is_written_that_nothing_can_check(cli, tmp_path, how):
+    network = dense(1, inputs=4, outputs=3).save(tmp_path / "network.onnx")
+    np.save(tmp_path / "images.npy", np.full((1, 4), 90, np.uint8))
+    asked = ("robust", network, "--images", tmp_path / "images.npy", *how)
+    assert cli(*asked).code == 0
+    done = cli(*asked, "--certificate", tmp_path / "c")
+    assert done.code == 2 and "no certificates yet" in done.err and not done.out, done
+    assert not (tmp_path / "c").exists()
+
+
+def test_compared_networks_have_no_place_without_a_block(cli, files):
+    given = ("--images", files["images"], "--index", "0", "--eps", "1", "--at", "0,0")
+    done = cli("compare", files["network"], files["network"], *given)
+    assert done.code == 2 and "is where a block is" in done.err, done
+
+
+def test_a_list_is_announced_as_one_row(cli, tiny_data, files):
+    given = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--index", "1")
+    assert ": one row, whatever it was made of" in cli("robust", tiny_data.network, *given, "--shift", "0x1").out
+    assert "one row" not in cli("robust", tiny_data.network, *given, "--brightness", "1").out
+    assert "one row" not in cli(*asked(files, "--index", "0", "--shift", "1x0")).out

@@ -6,8 +6,14 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
 from netproof.errors import QueryError
+from netproof.graph.graph import Arithmetic, GraphBuilder
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.linear import Linear
+from netproof.operators.affine.select import Select
+from netproof.perturbations.axes import channels_first
 from netproof.perturbations.base import Image
 from netproof.perturbations.blocks import Cover, Patch
 from netproof.perturbations.box import Inputs
@@ -94,8 +100,57 @@ def test_shifts_move_rows_and_columns_and_repeat_the_edge():
                 from_ = values[min(max(i - down, 0), 2), min(max(j - right, 0), 3)]
                 assert found[at].reshape(3, 4, 2)[i, j].tolist() == from_.tolist()
             at += 1
-    # A list of numbers is one row.
-    assert rows(Shift(0, 1), image((5,))).shape == (1 * 3, 5) if image((5,)).places[1] > 1 else True
+
+
+def test_a_list_of_numbers_is_one_row():
+    of = image((5,))
+    a, b, c, d, e = of.values.tolist()
+    assert rows(Shift(0, 1), of).tolist() == [[b, c, d, e, e], [a, b, c, d, e], [a, a, b, c, d]]
+    assert Cover(1, 2).count(of) == 4 * 8 and len(Patch(1, 1, 1).boxes(of)) == 5
+
+
+def test_channels_can_be_the_first_axis():
+    last = image((3, 4, 2))
+    to_first = np.arange(24).reshape(3, 4, 2).transpose(2, 0, 1).reshape(-1)
+    first = Image(last.values[to_first], last.low, last.high, (2, 3, 4), channels_first=True)
+    for same in (Shift(1, 2), Cover(2, 2), Cover(1, 3, (2, 1)), Patch(1, 1, 1, (2, 3))):
+        assert rows(same, first).tolist() == rows(same, last)[:, to_first].tolist()
+    unknown = Image(last.values, last.low, last.high, (3, 4, 2), channels_first=None)
+    for places in (Shift(1, 0), Cover(1, 1), Patch(1, 1, 1)):
+        with pytest.raises(QueryError, match="which axis has channels"):
+            places.check(unknown)
+    Brightness(1).check(unknown)
+
+
+def first_layer(shape, *, transposed=False, convolved=True):
+    """A graph of an input of three axes, by itself or transposed, and what reads it."""
+    builder = GraphBuilder(Arithmetic.INTEGER, (1, *shape))
+    node, size = builder.input, int(np.prod(shape))
+    if transposed:
+        order = torch.arange(size).reshape(shape).permute(2, 0, 1).reshape(-1)
+        node = builder.add("transposed", Select(order, size, (size,)), node)
+    if convolved:
+        of = (shape[2], *shape[:2]) if transposed else shape
+        weight = torch.ones(1, of[0], 1, 1, dtype=torch.float64)
+        builder.add("convolution", Convolution(weight, None, of, (1, 1), ((0, 0), (0, 0)), (1, 1)), node)
+    else:
+        builder.add("dense", Linear(torch.ones(2, size).double(), torch.zeros(2).double()), node)
+    return builder.build()
+
+
+@pytest.mark.parametrize(
+    ("shape", "how", "first"),
+    [
+        ((3, 5, 6), {}, True), ((4, 5, 6), {}, True), ((4, 5, 3), {}, True), ((3, 3, 3), {}, True), ((1, 5, 3), {}, True),
+        ((5, 6, 3), {"transposed": True}, False), ((3, 5, 6), {"transposed": True}, False),
+        ((3, 3, 3), {"transposed": True}, False),
+        ((3, 5, 6), {"convolved": False}, True), ((5, 6, 1), {"convolved": False}, False),
+        ((4, 5, 6), {"convolved": False}, None), ((3, 5, 3), {"convolved": False}, None),
+        ((1, 5, 3), {"convolved": False}, None), ((28, 28), {"convolved": False}, False),
+    ],
+)  # fmt: skip
+def test_the_axis_of_channels_is_what_a_network_makes_of_it(shape, how, first):
+    assert channels_first(first_layer(shape, **how), shape) is first
 
 
 def test_blocks_cover_all_channels_and_all_places():

@@ -7,12 +7,12 @@ from typing import Literal
 from torch import Tensor
 
 from netproof.certificate.bundle import Bundle
+from netproof.certificate.certifiable import check_certifiable
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.witness import FORMAT
-from netproof.errors import InputError, QueryError
+from netproof.errors import QueryError
 from netproof.formats.counterexample import decimal
 from netproof.host import on_own_terms
-from netproof.network import Network
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.version import netproof_version
 
@@ -36,16 +36,6 @@ def certificate_of(asked: Query | Question, result: Result, *, producer: str = "
     if len(result.parts) != len(parts):
         raise _nothing(asked.name, "has no proof of every part")
     return Bundle(tuple(_certificate(q, r, producer) for q, r in zip(parts, result.parts, strict=True)))
-
-
-def check_certifiable(network: Network, source: str) -> None:
-    """Raise :class:`InputError` for a network that no certificate can be about: one whose file has no second reader."""
-    if network.runtime and network.content[4:8] != b"TFL3":
-        raise InputError(
-            source,
-            f"{network.path} is read as '{network.runtime}' computes it, and such verdicts have no certificates yet",
-            "leave it out; a witness is replayed before it is reported",
-        )
 
 
 def _nothing(name: str, problem: str) -> QueryError:

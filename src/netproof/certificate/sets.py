@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from netproof.certificate.certifiable import check_certifiable
 from netproof.errors import CertificateError, QueryError
 from netproof.perturbations.asked import SetQuery
 from netproof.perturbations.base import Perturbation
@@ -64,12 +65,19 @@ class SetCertificate:
 
 
 def set_certificate_of(query: SetQuery, result: Result, *, producer: str = "") -> SetCertificate:
-    """The certificate of a verdict about a finite set; raises :class:`QueryError` where there is none."""
+    """The certificate of a verdict about a finite set.
+
+    Raises
+    ------
+    QueryError : there is nothing to certify
+    InputError : of a network that no certificate can be about: one whose file has no second reader
+    """
     if result.verdict not in (Verdict.SAT, Verdict.UNSAT):
         raise QueryError(
             query.name, f"there is nothing to certify: the result is {result.verdict.value}", "allow more time"
         )
     network = query.network
+    check_certifiable(network, query.name)
     return SetCertificate(
         network_sha256=network.sha256,
         scheme=network.scheme,

@@ -112,6 +112,7 @@ def robust(
     a.check_norm(norm)
     fails = failing(fail_on)
     named = sets.SetOptions(brightness, contrast, shift, pixels, stuck, patch, cover, at, inputs)
+    named.check_place()
     by_set = bool(named.given) or box is not None
     if eps is None and not by_set:
         hint = "say by how much values may move, or name a set: --brightness, --patch ..."
@@ -134,7 +135,9 @@ def robust(
             if stated:
                 raise InputError(option, "is for --eps alone", "leave it out; a --certificate has the witness")
         from netproof.cli.sets.answer import AskedSets, answer_sets
+        from netproof.device import check_device
 
+        check_device(settings.device, asked.network)
         verdicts = answer_sets(asked, AskedSets(named, eps, box, certificate, settings, as_json))
         if fails & set(verdicts):
             raise typer.Exit(1)

@@ -134,7 +134,7 @@ def verify(
         answer_to(network, property_, settings, witness, competition, begun)
         return
 
-    from netproof.certificate.make import check_certifiable
+    from netproof.certificate.certifiable import check_certifiable
     from netproof.device import check_device
     from netproof.formats.load import load
     from netproof.formats.vnnlib.read import read_vnnlib

@@ -12,6 +12,7 @@ from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import robustness
 from netproof.network import Network
+from netproof.perturbations.axes import channels_first
 from netproof.perturbations.base import Image, Perturbation
 from netproof.query import Query, Question, sample_of
 
@@ -67,7 +68,8 @@ def image_of(network: Network, values: NDArray[np.int64]) -> Image:
     shape = network.input_shape
     shape = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
     low, high = (end.long().numpy() for end in (network.lower, network.upper))
-    return Image(values.reshape(-1).astype(np.int64), low, high, tuple(shape))
+    shape = tuple(shape)
+    return Image(values.reshape(-1).astype(np.int64), low, high, shape, channels_first(network.graph, shape))
 
 
 def robustness_to(

@@ -23,23 +23,36 @@ class Image:
     ----------
     values : ``[n]`` int64, in the network's own integers and the file's own order
     low, high : ``[n]``, what each of them can be
-    shape : of the values, a batch axis left out: ``(n,)``, ``(rows, columns)`` or ``(rows, columns, channels)``
+    shape : of the values, a batch axis left out: ``(n,)``, ``(rows, columns)``, ``(rows, columns, channels)`` or, with
+        ``channels_first``, ``(channels, rows, columns)``
+    channels_first : of three axes, whether the first is that of channels; None where nobody knows
     """
 
     values: Whole
     low: Whole
     high: Whole
     shape: tuple[int, ...]
+    channels_first: bool | None = False
 
     @property
-    def places(self) -> tuple[int, int, int]:
-        """Rows, columns and channels, each 1 where there is no such axis."""
-        if len(self.shape) > 3 or not self.shape:
+    def places(self) -> Whole:
+        """Where in :attr:`values` each place is, ``[rows, columns, channels]``, each 1 where there is no such axis.
+
+        A list of numbers is one row. Raises :class:`QueryError` where the shape does not tell.
+        """
+        shape = self.shape if len(self.shape) > 1 else (1, *self.shape)
+        if len(shape) > 3 or not self.shape:
             raise QueryError(
                 "the set", f"inputs of shape {self.shape} have no rows and columns", "use --inputs or --box"
             )
-        rows, columns, channels = (*self.shape, 1, 1)[:3] if len(self.shape) > 1 else (1, 1, self.shape[0])
-        return rows, columns, channels
+        if len(shape) == 3 and self.channels_first is None:
+            raise QueryError(
+                "the set", f"inputs of shape {self.shape} do not tell which axis has channels", "use --inputs or --box"
+            )
+        places = np.arange(len(self.values)).reshape(shape)
+        if len(shape) == 2:
+            return places[:, :, None]
+        return places.transpose(1, 2, 0) if self.channels_first else places
 
     def stacked(self, count: int) -> Whole:
         """``count`` copies, ``[count, n]``."""

@@ -17,7 +17,7 @@ _MOST_ENDS = 1 << 26
 
 def _corners(image: Image, rows: int, columns: int, at: tuple[int, int] | None) -> list[tuple[int, int]]:
     """The upper left places at which a block can lie."""
-    height, width, _ = image.places
+    height, width, _ = image.places.shape
     if not (1 <= whole("the block's rows", rows) <= height and 1 <= whole("the block's columns", columns) <= width):
         raise QueryError("the set", f"a block of {rows} x {columns} in {height} x {width} places", "give a smaller one")
     if at is None:
@@ -29,9 +29,7 @@ def _corners(image: Image, rows: int, columns: int, at: tuple[int, int] | None) 
 
 def _inside(image: Image, corner: tuple[int, int], rows: int, columns: int) -> Whole:
     """The positions ``[m]`` of a block's values."""
-    height, width, channels = image.places
-    places = np.arange(height * width * channels).reshape(height, width, channels)
-    return places[corner[0] : corner[0] + rows, corner[1] : corner[1] + columns].reshape(-1)
+    return image.places[corner[0] : corner[0] + rows, corner[1] : corner[1] + columns].reshape(-1)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class Shift(Perturbation):
     kind = "shift"
 
     def check(self, image: Image) -> None:
-        height, width, _ = image.places
+        height, width, _ = image.places.shape
         for name, moved, there in (("rows", self.rows, height), ("columns", self.columns, width)):
             if whole(f"the shift by {name}", moved) >= there and moved:
                 raise QueryError("the set", f"a shift by {moved} {name} of {there}", f"give less than {there}")
@@ -29,15 +29,17 @@ class Shift(Perturbation):
         return (2 * self.rows + 1) * (2 * self.columns + 1)
 
     def inputs(self, image: Image, size: int) -> Iterator[Whole]:
-        height, width, channels = image.places
-        values = image.values.reshape(height, width, channels)
+        places = image.places
+        height, width, _ = places.shape
 
         def all_rows() -> Iterator[Whole]:
             for down in range(-self.rows, self.rows + 1):
                 rows = np.clip(np.arange(height) - down, 0, height - 1)
                 for right in range(-self.columns, self.columns + 1):
                     columns = np.clip(np.arange(width) - right, 0, width - 1)
-                    yield values[rows][:, columns].reshape(1, -1)
+                    moved = np.empty_like(image.values)
+                    moved[places] = image.values[places[rows][:, columns]]
+                    yield moved[None]
 
         yield from in_parts(all_rows(), size)
 

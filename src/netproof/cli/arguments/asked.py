@@ -153,7 +153,7 @@ class Asked:
 
     def check_certifiable(self, option: str) -> None:
         """Raise :class:`InputError` where verdicts on the network have no certificates."""
-        from netproof.certificate.make import check_certifiable
+        from netproof.certificate.certifiable import check_certifiable
         from netproof.graph.graph import Arithmetic
 
         if self.network.graph.arithmetic is Arithmetic.REAL:

@@ -118,7 +118,7 @@ def radius(
 
     certifying = None
     if certificates is not None or check:
-        from netproof.certificate.make import check_certifiable
+        from netproof.certificate.certifiable import check_certifiable
 
         check_certifiable(model, "--certificates" if certificates is not None else "--check")
         certifying = Certifying((certificates or folder / "certificates").absolute(), check)

@@ -46,13 +46,14 @@ def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
         raise InputError(", ".join(asked.sets.given) or "--box", problem, "give --eps")
     several = len(indices) > 1
     if asked.certificate is not None:
+        about.check_certifiable("--certificate")
         (check_folder if several else check_writable)(asked.certificate, "--certificate")
     documents: list[dict[str, object]] = []
     counts: dict[str, int] = {}
     for index in indices:
         question = _question(about.images, index, asked)
         if not asked.as_json and not documents:
-            typer.echo(_announced(question, len(indices)))
+            typer.echo(_announced(question, len(indices)) + _one_row(asked.sets, model))
         result = _verified(question, asked.settings)
         document = _document(question, index, about.images.label(index), result)
         if asked.certificate is not None:
@@ -128,6 +129,14 @@ def _announced(question: SetQuery | Question | Query, samples: int) -> str:
     return f"a box{each}, decided by bounds and search"
 
 
+def _one_row(sets: SetOptions, model: Network) -> str:
+    """What has to be said of rows and columns where a network takes a list, which may once have been an image."""
+    placed = sets.shift is not None or sets.patch is not None or sets.cover is not None
+    if not placed or sum(extent != 1 for extent in model.input_shape) > 1:
+        return ""
+    return f" (the network takes a list of {model.inputs} numbers: one row, whatever it was made of)"
+
+
 def _document(question: SetQuery | Question | Query, index: int, label: int, result: Result) -> dict[str, object]:
     from netproof.cli.terminal.output import finite
     from netproof.perturbations.asked import SetQuery
@@ -170,10 +179,8 @@ def _certified(question: SetQuery | Question | Query, result: Result, path: Path
     if result.verdict.for_robustness not in ("robust", "vulnerable"):
         return False
     if not isinstance(question, SetQuery):
-        from netproof.certificate.make import check_certifiable
         from netproof.runs.certify import write_certificate
 
-        check_certifiable(question.network, "--certificate")
         write_certificate(path, question, result)
         return True
     from netproof.certificate.sets import set_certificate_of

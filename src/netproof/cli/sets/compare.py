@@ -76,6 +76,7 @@ def compare(
     settings = o.settings_of(timeout, seed, memory=memory)
     o.check_threads(threads)
     named = sets.SetOptions(brightness, contrast, shift, pixels, stuck, patch, cover, at, inputs)
+    named.check_place()
     around = bool(named.given) or eps is not None
     if other is None and against is None:
         raise InputError("compare", "names one network and one runtime", "give OTHER, or --against")

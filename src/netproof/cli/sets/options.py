@@ -73,6 +73,11 @@ class SetOptions:
         known = ("brightness", "contrast", "shift", "pixels", "patch", "cover", "inputs")
         return [f"--{name}" for name in known if getattr(self, name) is not None] + ["--stuck"] * self.stuck
 
+    def check_place(self) -> None:
+        """Refuse a place where no block is named; raises :class:`InputError`."""
+        if self.at is not None and self.patch is None and self.cover is None:
+            raise InputError("--at", "is where a block is", "give it with --patch or --cover")
+
     def perturbation(self, eps: int | None) -> Perturbation:
         """The set; raises :class:`InputError`."""
         from netproof.perturbations.blocks import Cover, Patch
@@ -86,8 +91,7 @@ class SetOptions:
         (option,) = self.given
         if eps is not None and option not in ("--pixels", "--patch", "--inputs"):
             raise InputError("--eps", f"{option} says by how much values move", "leave --eps out")
-        if self.at is not None and option not in ("--patch", "--cover"):
-            raise InputError("--at", "is where a block is", "give it with --patch or --cover")
+        self.check_place()
         at = None if self.at is None else _pair("--at", self.at, ",")
         if self.brightness is not None:
             return Brightness(self.brightness)
