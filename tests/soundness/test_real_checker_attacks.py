@@ -7,12 +7,12 @@ import onnx
 import pytest
 
 from netproof.certificate.checker.real import bound, tree
-from netproof.certificate.checker.real.bound import BOTH, Evaluation
+from netproof.certificate.checker.real.bound import Evaluation
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import read_property
-from netproof.certificate.real.contents import FORMS, LEAF, LEMMAS, SPLIT
+from netproof.certificate.real.contents import BOTH, FORMS, LEAF, LEMMAS, SPLIT
 from netproof.errors import FormatError, ProofError
 from soundness.real_evidence import Builder, certificate, perceptron, property_text, run
 

@@ -11,10 +11,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from netproof.certificate.checker.real.bound import BOTH, CROWN, FORMS, INTERVALS, Evaluation, Objective, Slopes
+from netproof.certificate.checker.real.bound import Evaluation, Objective, Slopes
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Ball, Float64, Rational, above, gamma
 from netproof.certificate.checker.real.operators import Convolution, Dense, Scale, Select, Sum, Windows
+from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 from soundness.real_evidence import chain, perceptron, residual, run
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.bound import BOTH, CROWN, FORMS, Cells, Evaluation, Floats
+from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
 from netproof.certificate.checker.real.operators import Array
 from netproof.certificate.checker.real.tree import Goal, Prover, Rows
-from netproof.certificate.real.contents import EMPTY, LEAF, SPLIT, Forest, Integers
+from netproof.certificate.real.contents import BOTH, CROWN, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
 from netproof.certificate.real.rows import Row, RowTable, Wish, arrays_of_rows
 from netproof.errors import NoEvidenceError
 from netproof.result import Refutation, Trace

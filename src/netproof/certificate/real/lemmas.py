@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netproof.certificate.checker.real.bound import INTERVALS, Cells, Evaluation, Floats, Objective
+from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective
 from netproof.certificate.checker.real.check import applied
 from netproof.certificate.checker.real.tree import Lemma, Rows
-from netproof.certificate.real.contents import LEAF, LEMMAS
+from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS
 from netproof.certificate.real.grow import Maker, dyadic
 from netproof.certificate.real.rows import Row, Wish, arrays_of_rows
 from netproof.result import Ends

@@ -13,14 +13,16 @@ from fractions import Fraction
 
 import numpy as np
 
-from netproof.certificate.checker.real.bound import CROWN, FORMS, Cells, Evaluation
+from netproof.certificate.checker.real.bound import Cells, Evaluation
 from netproof.certificate.checker.real.check import check_real, root_of
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
 from netproof.certificate.checker.real.tree import Case
 from netproof.certificate.real.contents import (
+    CROWN,
     EXPONENTS,
+    FORMS,
     LIMB,
     MOST_LIMBS,
     NAMES,

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, Rational, gamma
 from netproof.certificate.checker.real.operators import Affine, Array
+from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-#: rules that make ranges smaller
-INTERVALS, FORMS, CROWN, BOTH = 1, 2, 3, 4
 #: numbers of an array that is worked on at once, and of the linear forms of cells
 _AT_ONCE, _FORMS = 1 << 20, 1 << 26
 
