@@ -31,7 +31,7 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.effort.real import LEAF
 from netproof.solvers.highs.model import Floats, Model, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
@@ -89,7 +89,7 @@ class LeafPrograms(ABC, Generic[P]):
     solver : where programs are solved; its process starts with the first leaf
     """
 
-    def __init__(self, box: Region, constraints: Constraints, solver: HighsProcess) -> None:
+    def __init__(self, box: Region, constraints: Conditions, solver: HighsProcess) -> None:
         self._constraints = constraints
         self._solver = solver
         self._failures = 0
@@ -202,7 +202,7 @@ class SignLeaves(LeafPrograms[Tensor]):
     constraints, solver : as for :class:`LeafPrograms`
     """
 
-    def __init__(self, dual: SignDual, rounding: Rounding, constraints: Constraints, solver: HighsProcess) -> None:
+    def __init__(self, dual: SignDual, rounding: Rounding, constraints: Conditions, solver: HighsProcess) -> None:
         super().__init__(dual.region, constraints, solver)
         self._dual = dual
         self._rounding = rounding
