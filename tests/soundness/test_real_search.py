@@ -113,7 +113,7 @@ def test_ranges_of_any_activation_are_split(kind, seed):
 
 @pytest.mark.parametrize("stable", [False, True])
 def test_nothing_to_choose(stable):
-    """Many inputs and no open neuron: what the bound leaves open is no search, and no failure."""
+    """Many inputs and no unstable neuron: what the bound leaves open is no search, and no failure."""
     builder = GraphBuilder(Arithmetic.REAL, (12,))
     at = builder.add("one", Linear(double([[0.1] * 12]), double([100.0])), builder.input)
     if stable:
@@ -222,7 +222,7 @@ def test_many_cases_and_nothing_to_choose():
     lower = double([-1.0] * 12)
     asked = Query(network_of(builder.build()), lower, -lower, condition)
     result = verify(asked, Settings(timeout=30.0, attack=False))
-    assert result.verdict is Verdict.UNKNOWN and "without open features" in result.reason
+    assert result.verdict is Verdict.UNKNOWN and "without unstable neurons" in result.reason
 
 
 def overflowing(scale, inputs=2, depth=5, activation=None):

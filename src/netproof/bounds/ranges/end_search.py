@@ -34,7 +34,7 @@ class EndSearch:
     ----------
     dual : of the graph and the region, float64
     lower, upper : ``[n]``, float64, ranges of the outputs that are known to hold
-    side : ``[m]`` int8, the part of the region that is meant, by sides of its open features; None for all of it
+    side : ``[m]`` int8, the part of the region that is meant, by sides of its unstable features; None for all of it
     memory : bytes that parts waiting to be split may occupy; beyond, the search rests
     device : where multipliers are optimized and splits are chosen; all else is done, and kept, on the CPU
 
@@ -167,7 +167,7 @@ class EndSearch:
         self._floor = self._floor.scatter_reduce(0, owner, value, "amax")
 
     def _split(self, batch: Leaves, target: Tensor, deadline: float) -> None:
-        """Bound both halves of every part; what parts without an open feature are bounded by is final."""
+        """Bound both halves of every part; what parts without an unstable feature are bounded by is final."""
         owner, goal = self._asked(batch.owner, target)
 
         def objective(rows: Tensor) -> Objective:

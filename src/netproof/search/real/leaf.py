@@ -193,11 +193,11 @@ class LeafPrograms(ABC, Generic[P]):
 
 
 class SignLeaves(LeafPrograms[Tensor]):
-    """Leaves of a search over signs: every open feature is on a side, ``[m]`` int8, none ``WHOLE``.
+    """Leaves of a search over signs: every unstable feature is on a side, ``[m]`` int8, none ``WHOLE``.
 
     Parameters
     ----------
-    dual : the open features of the root region, float64
+    dual : the unstable features of the root region, float64
     rounding : of that region
     constraints, solver : as for :class:`LeafPrograms`
     """
