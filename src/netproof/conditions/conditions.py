@@ -98,7 +98,7 @@ class Conditions:
 
     @property
     def width(self) -> int:
-        """``m``"""
+        """How many constraints every conjunction has, repeated ones among them: ``m``."""
         return self.threshold.shape[1]
 
     @property
