@@ -252,3 +252,49 @@ def test_lemmas_beyond_number_take_no_more_memory_than_few(monkeypatch):
     monkeypatch.setattr(bound.Cells, "take", taken)
     assert check_real(certificate(network, property_, 1, 1, **lemmas), network, property_).counts.lemmas == count
     assert max(most) <= 10
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+@pytest.mark.parametrize("weight", [0, 1, 1 << 20])
+def test_a_case_of_no_constraints_is_refuted_by_nothing(weight, arithmetic):
+    # Every input of the box meets it, whatever weight a row gives to what is not there.
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    declared = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))"
+    for text in ("", "(assert (and))", "(assert (or (>= Y_0 5) (and)))"):
+        property_ = (declared + text).encode()
+        count = 2 if "or" in text else 1
+        evidence = certificate(
+            network, property_, 1, 1, cases=[count], tree=[0] * count, leaf_row=[0] * count, row_mu=[weight]
+        )
+        with pytest.raises(ProofError, match="leaf 0"):
+            check_real(evidence, network, property_, arithmetic=arithmetic)
+    # A box that is empty is proved by that alone.
+    property_ = (declared + "(assert (>= X_0 1))(assert (< X_0 1))").encode()
+    evidence = certificate(network, property_, 1, 1)
+    check_real(evidence, network, property_, arithmetic="rational")
+
+
+@pytest.mark.parametrize("arithmetic", ["arb", "rational"])
+def test_a_bound_of_0_is_enough_only_where_a_strict_constraint_has_weight(arithmetic):
+    # y = 0 x, asked to be at least 0 and above 1: by the second alone it is refuted, by the first it is not.
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[0.0]])))
+    text = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))"
+    for comparisons, weights, is_refuted in (
+        ((">=", ">="), (1, 1), False),
+        ((">", ">="), (1, 0), True),
+        ((">", ">="), (0, 1), False),
+        ((">", ">="), (1, 1), True),
+        ((">=", ">"), (1, 0), False),
+        ((">=", ">"), (0, 1), True),
+        ((">", ">"), (0, 0), False),
+    ):
+        asserts = "".join(f"(assert ({comparison} Y_0 0))" for comparison in comparisons)
+        property_ = (text + asserts).encode()
+        evidence = certificate(network, property_, 1, 1, row_mu=list(weights))
+        if is_refuted and arithmetic == "rational":
+            assert check_real(evidence, network, property_, arithmetic=arithmetic).counts.closest == 0.0
+        else:
+            with pytest.raises(ProofError, match="leaf 0"):
+                check_real(evidence, network, property_, arithmetic=arithmetic)
