@@ -298,3 +298,131 @@ def test_a_bound_of_0_is_enough_only_where_a_strict_constraint_has_weight(arithm
         else:
             with pytest.raises(ProofError, match="leaf 0"):
                 check_real(evidence, network, property_, arithmetic=arithmetic)
+
+
+def test_what_is_proved_of_one_part_says_nothing_of_another():
+    # The same tree, case and row by number: 2 is never reached on [0, 1], and is on [3, 4].
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0]])))
+    text = (
+        "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= Y_0 {}))"
+        "(assert (or (and (>= X_0 0) (<= X_0 1) (>= Y_0 2)) (and (>= X_0 3) (<= X_0 4) (>= Y_0 {}))))"
+    )
+    twice = {"cases": [1, 1], "tree": [0, 0], "stages": [0, 0], "kind": [LEAF] * 2, "rule": [0] * 2, "leaf_row": [0, 0]}
+    for threshold, is_true in ((5, True), (3, False)):
+        property_ = text.format(-9, threshold).encode()
+        evidence = certificate(network, property_, 1, 1, **twice, row_mu=[0, 1])
+        if is_true:
+            assert check_real(evidence, network, property_).counts.leaves == 2
+        else:
+            with pytest.raises(ProofError, match="leaf 0 of part 1"):
+                check_real(evidence, network, property_)
+
+
+def test_what_a_lemma_proves_says_nothing_of_a_case():
+    # By row 0 and as the first goal, both: that relu's operand is at most 2 is true, that the output is below 1 is not.
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 1.0)]])
+    lemma = {
+        "stages": [1],
+        "stage": [LEMMAS],
+        "lemma_count": [1],
+        "lemma_relu": [1],
+        "lemma_feature": [0],
+        "lemma_side": [1],
+        "lemma_end": [2],
+        "lemma_exponent": [0],
+        "kind": [LEAF] * 2,
+        "rule": [0] * 2,
+        "leaf_row": [0, 0],
+        "row_mu": [0],
+    }
+    with pytest.raises(ProofError, match="leaf 0 of part 0"):
+        check_real(certificate(network, property_, 1, 1, **lemma), network, property_)
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+def test_rows_without_multipliers_are_those_of_base_1(arithmetic):
+    # y = (relu(x), -x) on [0, 1] is never (at least 0.3, at least -0.2): where x <= 1/4 the range of the ReLU's operand says
+    # so by itself, elsewhere what a row adds.
+    made = Builder([1, 1])
+    a = made.node("MatMul", "x", made.constant([[1.0]]))
+    first = made.node("MatMul", made.node("Relu", a), made.constant([[1.0, 0.0]]))
+    network = made.bytes(made.node("Add", first, made.node("MatMul", "x", made.constant([[0.0, -1.0]]))))
+    property_ = property_text([0.0], [1.0], 2, [[((1.0, 0.0), 0.3), ((0.0, 1.0), -0.2)]])
+    given = {
+        "kind": [SPLIT, LEAF, LEAF],
+        "rule": [0, 0, 0],
+        "leaf_row": [0, 1],
+        "split_relu": [1],
+        "split_feature": [0],
+        "split_point": [1],
+        "split_exponent": [2],
+        "row_exponent": [0, 0],
+        "row_mu": [1, 0, 0, 1],
+        "row_count": [0, 1],
+        "row_feature": [0],
+        "row_slope": [0],
+        "row_added": [1],
+    }
+    for base, is_enough in (([1, 0], True), ([1, 1], True), ([0, 0], False)):
+        evidence = certificate(network, property_, 1, 2, **given, row_base=base)
+        if is_enough:
+            found = check_real(evidence, network, property_, arithmetic=arithmetic)
+            assert (found.counts.leaves, found.counts.splits, found.counts.given) == (2, 1, 2)
+        else:
+            with pytest.raises(ProofError, match="leaf 1"):
+                check_real(evidence, network, property_, arithmetic=arithmetic)
+
+
+def test_rows_name_each_feature_once_and_in_order():
+    made = Builder([1, 1])
+    wide = made.node("Relu", made.node("MatMul", "x", made.constant([[1.0, 2.0, 3.0]])))
+    network = made.bytes(made.node("MatMul", wide, made.constant([[1.0]] * 3)))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 9.0)]])
+
+    def of(*rows: list[int]):
+        features = [feature for row in rows for feature in row]
+        return certificate(
+            network,
+            property_,
+            1,
+            1,
+            row_exponent=[0] * len(rows),
+            row_base=[0] * len(rows),
+            row_mu=[1] * len(rows),
+            row_count=[len(row) for row in rows],
+            row_feature=features,
+            row_slope=[1] * len(features),
+            row_added=[0] * len(features),
+        )
+
+    for rows in ([[0, 1, 2]], [[2], [0]], [[0, 2], [], [], [1]], [[], [0]], [[1], []], [[]]):
+        assert check_real(of(*rows), network, property_).counts.leaves == 1
+    for rows in ([[1, 0]], [[1, 1]], [[0], [2, 1]], [[0, 1], [], [2, 2]], [[3]], [[0, 3]], [[-1]], [[-1, 0]]):
+        with pytest.raises(ProofError, match="not there, or not in ascending order"):
+            check_real(of(*rows), network, property_)
+
+
+def test_the_smallest_portions_are_of_one(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)], [((1.0,), 3.0)]])
+    evidence = certificate(network, property_, 1, 1, **{**full_tree(4), "leaf_row": [0] * 32}, cases=[2], tree=[0, 0])
+    monkeypatch.setattr(tree, "_AT_ONCE", 1)
+    assert check_real(evidence, network, property_).counts.leaves == 32
+    monkeypatch.setattr(tree, "_AT_ONCE", 100)
+    monkeypatch.setattr(tree, "_ENOUGH", 0)
+    found = check_real(evidence, network, property_).counts
+    assert (found.leaves, found.splits, found.empty, found.given, found.lemmas) == (32, 15, 0, 0, 0)
+    assert found.closest == pytest.approx(-1.0) and found.rules == {}
+
+
+def test_uses_of_rules_are_counted():
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)]])
+    given = {**full_tree(2), "rule": [0, BOTH, BOTH, FORMS, 0, 0, FORMS], "stages": [2], "stage": [FORMS, BOTH]}
+    found = check_real(certificate(network, property_, 1, 1, **given), network, property_).counts
+    assert found.rules == {FORMS: 3, BOTH: 3}
