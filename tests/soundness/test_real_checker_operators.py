@@ -18,7 +18,7 @@ from netproof.certificate.checker.real import network as reader
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import Float64, Rational
-from netproof.certificate.checker.real.operators import Convolution
+from netproof.certificate.checker.real.operators import Affine, Convolution, Dense, Scale, Select, Sum, Windows
 from netproof.errors import FormatError
 from soundness.real_evidence import Builder, run, values_of
 
@@ -533,3 +533,89 @@ def test_convolutions_are_one_map_as_matrices_and_as_sums(groups, monkeypatch):
     assert second._matrix is None
     v = RNG.normal(size=(3, first.size))
     assert np.allclose(first.adjoint(v)[0], second.adjoint(v)[0], rtol=1e-12, atol=1e-12)
+
+
+def maps() -> list[tuple[Affine, list[int]]]:
+    """Affine maps of every kind, and the sizes of what they take."""
+    windows = Windows((2, 1), (1, 0, 2, 1), (1, 2), 2)
+    wide = Windows((1, 1), (0, 0, 0, 0), (1, 1), 1)
+    return [
+        (Dense(RNG.normal(size=(7, 3)), RNG.normal(size=3), 1), [7]),
+        (Dense(RNG.normal(size=(3, 7)), RNG.normal(size=7), 1), [3]),
+        (Dense(RNG.normal(size=(2, 5)), None, 3), [6]),
+        (Dense(RNG.normal(size=(2, 5)), None, 3, left=True), [6]),
+        (Convolution(RNG.normal(size=(4, 2, 3, 2)), RNG.normal(size=4), (4, 5, 6), windows), [120]),
+        (Convolution(RNG.normal(size=(9, 2, 2, 2)), RNG.normal(size=9), (2, 4, 4), wide), [32]),
+        (Convolution(RNG.normal(size=(1, 9, 2, 2)), RNG.normal(size=1), (9, 4, 4), wide), [144]),
+        (Scale(5, RNG.normal(size=5), RNG.normal(size=5)), [5]),
+        (Scale(5, None, RNG.normal(size=5)), [5]),
+        (Scale(5, RNG.normal(size=5), None), [5]),
+        (Sum(4, 1), [4, 4]),
+        (Sum(4, -1), [4, 4]),
+        (Select(np.array([3, 0, 3, 1, 3, 3]), 5), [5]),
+    ]
+
+
+@pytest.mark.parametrize("number", range(13))
+def test_every_map_counts_the_products_of_its_sums(number):
+    operator, sizes = maps()[number]
+    zeros = [np.zeros((sum(sizes), size)) for size in sizes]
+    at = 0
+    for part, size in zip(zeros, sizes, strict=True):
+        part[np.arange(at, at + size), np.arange(size)] = 1.0
+        at += size
+    matrix = operator.forward(*zeros)
+    assert matrix.shape == (sum(sizes), operator.size)
+    # Of the map by rows, of its adjoint, which gives each operand by itself, by columns.
+    used = matrix != 0
+    longest = max(int(used.sum(0).max()), int(used.sum(1).max()))
+    assert operator.terms >= longest
+    assert operator.terms <= 4 * max(*used.shape) + 8
+    back = np.concatenate(operator.adjoint(np.eye(operator.size)), axis=1)
+    assert np.allclose(back, matrix.T, rtol=1e-12)
+    absolute = operator.absolute()
+    assert absolute.offset is None and absolute.offset_size is None and absolute.terms >= longest
+    assert np.allclose(absolute.forward(*zeros), abs(matrix), rtol=1e-12)
+
+
+@pytest.mark.parametrize("number", range(13))
+def test_every_map_sizes_what_it_adds(number):
+    operator, _ = maps()[number]
+    if operator.offset is None:
+        assert operator.offset_size is None
+    else:
+        assert operator.offset.shape == (operator.size,)
+        assert operator.offset_size is not None and np.array_equal(operator.offset_size, abs(operator.offset))
+
+
+def test_scales_know_what_was_added_up_and_how_often_it_was_rounded():
+    size = np.array([5.0, 7.0])
+    scale = Scale(2, np.ones(2), np.array([-1.0, 0.0]), 8, size)
+    assert scale.offset_size is size and scale.terms == 2 + 8 and Scale(2, None, None).terms == 2
+    # What a normalization subtracts, and what an average divides by.
+    numbers = [some(2), some(2), some(2), abs(some(2))]
+    operator = read(one("BatchNormalization", [1, 2, 2], *numbers), 4).nodes[1].operator
+    assert isinstance(operator, Scale) and operator.terms >= 8
+    gain, bias, mean, variance = (part.astype(np.float64) for part in numbers)
+    factor = gain / np.sqrt(variance + float(np.float32(1e-5)))
+    for found, expected in (
+        (operator.scale, factor),
+        (operator.shift, bias - mean * factor),
+        (operator.offset_size, abs(bias) + abs(mean * factor)),
+    ):
+        assert np.allclose(found, expected.repeat(2), rtol=1e-12)
+    average = read(one("AveragePool", [1, 1, 2, 3], kernel_shape=[2, 3]), 6)
+    assert [node.operator.terms for node in average.nodes[1:] if node.operator] == [2 * 3 + 2, 4]
+
+
+def test_convolutions_are_matrices_where_these_are_small(monkeypatch):
+    shape = (2, 4, 3)
+    made = [Convolution(some(3, 2, 2, 2).astype(np.float64), None, shape, Windows((1, 1), (0, 1, 0, 0), (1, 1), 1))] * 2
+    entries = made[0].size * 2 * 4 * 4
+    for most, is_matrix in ((entries, True), (entries - 1, False)):
+        monkeypatch.setattr("netproof.certificate.checker.real.operators._DENSE", most)
+        again = Convolution(made[0].weight, None, shape, made[0].windows)
+        assert (again._matrix is not None) == is_matrix
+    exact = Convolution(Rational().load(made[0].weight), None, shape, made[0].windows)
+    monkeypatch.setattr("netproof.certificate.checker.real.operators._DENSE", 1 << 21)
+    assert exact._matrix is None
