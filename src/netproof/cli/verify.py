@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
+from netproof.cli.arguments.unwanted import refuse
 from netproof.errors import InputError, NoEvidenceError, TimeLimitError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def verify(
             "--fail-on": fail_on,
             "--json": as_json or None,
         }
-        _refuse(elsewhere, f"is given for {property_}, a query in VNN-LIB 2.0")
+        refuse(elsewhere, f"is given for {property_}, a query in VNN-LIB 2.0", "verify")
         from netproof.cli.contract.ask import answer_to
 
         answer_to(network, property_, settings, witness, competition, begun)
@@ -203,13 +204,6 @@ def _check_writable(files: Mapping[str, Path | None]) -> None:
             check_writable(file, option)
 
 
-def _refuse(options: Mapping[str, object], why: str) -> None:
-    """Refuse (:class:`InputError`) the first of some options that is given."""
-    for name, value in options.items():
-        if value is not None:
-            raise InputError("verify", f"{name} {why}", "leave one of them out")
-
-
 def _by_contract(
     query: Path,
     networks: list[str],
@@ -226,7 +220,7 @@ def _by_contract(
     """Answer as the standard of VNN-LIB 2.0 wants it; ``elsewhere`` are options that have no place there."""
     from netproof.cli.contract.ask import answer, networks_of
 
-    _refuse(elsewhere, "is given together with --network")
+    refuse(elsewhere, "is given together with --network", "verify")
     files = networks_of(networks)
     settings = o.settings_of(timeout, seed, engine, memory=memory, device=device)
     o.use_threads(threads)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from netproof.effort.questions import RADIUS
 from netproof.errors import QueryError
 from netproof.local_robustness import Number, distance, exact_number, robustness
 from netproof.network import Network
@@ -23,10 +24,6 @@ from netproof.search.verify import verify
 from netproof.settings import Settings
 
 _LEVELS = 255
-#: the first radius asked about is such a share of the largest
-_FIRST = 256
-#: steps of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
-_STEPS = 4
 #: radii on the grid of the accuracy, at the most
 _MOST_STEPS = 1 << 40
 
@@ -49,7 +46,7 @@ def bracketed_radius(
     """
     begun = time.monotonic()
     accuracy, widest, whole = _extents(image, *ends, arguments)
-    step = accuracy / _STEPS
+    step = accuracy / RADIUS.steps
     steps = math.ceil(widest / step)
 
     def query(number: int) -> Query:
@@ -136,7 +133,7 @@ class _Known:
         end = self.steps + 1 if self.refuted is None else min(self.steps + 1, math.ceil(self.refuted / self.step))
         tried = sorted(number for number in self.open if self.proved < number < end)
         if not tried and self.refuted is None:
-            return min(max(2 * self.proved, self.steps // _FIRST, 1), self.steps)
+            return min(max(2 * self.proved, self.steps // RADIUS.first_share, 1), self.steps)
         first = tried[0] if tried else end
         if self.proved + 1 < first:
             return (self.proved + first) // 2

@@ -278,12 +278,12 @@ class Grower:
         best = gaps.argmax(1)
         for row, (seed, number) in enumerate(zip(seeds, best.tolist(), strict=True)):
             if not gaps[row, number] > 0:
-                raise NoEvidenceError(self._source, "a cell without open features stays open")
+                raise NoEvidenceError(self._source, "a cell without unstable neurons stays open")
             k = int(np.searchsorted(self._begin, number, side="right")) - 1
             seed.kind, seed.split = SPLIT, (k, number - int(self._begin[k]), 0.0)
 
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
-        """By how much CROWN's lines miss every open feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
+        """By how much CROWN's lines miss every unstable feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
         watching = _Watching(self._evaluation.network, self._evaluation.numbers)
         rows = [self._wishes(seed, seed.claims[0], cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
         prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source, math.inf)

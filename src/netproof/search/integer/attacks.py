@@ -8,7 +8,7 @@ from torch import Tensor
 from netproof.attack.align import align, can_align, first_layer, tail
 from netproof.attack.corners import corner_search, surrogate_values
 from netproof.attack.lattice import descend, round_near
-from netproof.conditions.cases import Cases
+from netproof.conditions.conditions import Conditions
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
@@ -27,7 +27,7 @@ class Attacker:
     seed : of the random starts
     """
 
-    def __init__(self, query: Query, presolved: Presolved, cases: Cases, seed: int) -> None:
+    def __init__(self, query: Query, presolved: Presolved, cases: Conditions, seed: int) -> None:
         self._query = query
         self._presolved = presolved
         self._cases = cases

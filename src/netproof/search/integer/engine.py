@@ -24,7 +24,8 @@ from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, tighten_by_cases
+from netproof.conditions.conditions import Conditions, tighten_by_cases
+from netproof.conditions.order import conditions_of, order_conditions
 from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict, Witness
@@ -63,10 +64,6 @@ class _Bounded(Rows):
     envelopes: Enveloped | None = None
 
 
-#: of all nodes, that bounding a subproblem takes: ranges, hulls, multipliers, and what they are improved with
-_TENSORS = 24
-
-
 class Search:
     """One query's branch and bound.
 
@@ -101,9 +98,11 @@ class Search:
         # Searching in float32 is faster; every decision is made in float64 on the graph itself.
         self._graph32 = self._graph.to(torch.float32)
         # Outputs that are left may share a staircase where all of the query's do not; a proof is told on its own graph.
-        in_order = order_cases(query.network.graph, conditions) is not None
-        form = cases_of if in_order else linear_cases
-        self._cases: Cases = form(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
+        in_order = order_conditions(query.network.graph, conditions) is not None
+        form = conditions_of if in_order else Conditions.of
+        self._cases: Conditions = form(
+            self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions]
+        )
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._tree: WorstFirst[Subproblems] = WorstFirst(settings.memory, log)
@@ -126,7 +125,7 @@ class Search:
             pool = self._enveloper.pool
             self._tree.beside = lambda: pool.bytes
         #: subproblems whose tensors are in memory at a time
-        self._rows = INTEGER.bounded.rows(self._graph, _TENSORS)
+        self._rows = INTEGER.bounded.rows(self._graph, INTEGER.tensors)
         self._deadline = math.inf
 
     def attack(self) -> Witness | None:

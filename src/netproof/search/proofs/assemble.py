@@ -22,7 +22,7 @@ from netproof.bounds.envelope.layer import first_layer
 from netproof.bounds.envelope.reduce import envelope_cuts_hold
 from netproof.bounds.ranges.reduce import cuts_hold
 from netproof.bounds.region import Region, box_region, propagate_intervals
-from netproof.conditions.cases import tighten_by_cases
+from netproof.conditions.conditions import tighten_by_cases
 from netproof.query import Query
 from netproof.rows import Rows
 from netproof.search.branching import Split, split_regions

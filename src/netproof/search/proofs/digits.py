@@ -19,7 +19,7 @@ from netproof.bounds.envelope.exact import evaluate_envelopes_exact
 from netproof.bounds.envelope.layer import LayerBox
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.cases import Cases
+from netproof.conditions.conditions import Conditions
 from netproof.graph.graph import Graph
 
 #: bits of the largest multiplier of a row, tried in turn before the row is taken as it is
@@ -72,7 +72,7 @@ def refutes(rows: Tensor, point: DualPoint | EnvelopePoint) -> Tensor:
 
 def round_rows(
     graph: Graph,
-    cases: Cases,
+    cases: Conditions,
     case: Tensor,
     constraint: Tensor,
     region: Region,
@@ -122,7 +122,7 @@ def round_rows(
 
 def _evaluate(
     graph: Graph,
-    cases: Cases,
+    cases: Conditions,
     case: Tensor,
     constraint: Tensor,
     region: Region,
