@@ -45,7 +45,7 @@ PINNED = {
     "INTEGER": {
         "root_rows": 1024,
         "goal": -0.01,
-        "ahead": 20,
+        "ahead": 22,
         "steps": 4,
         "steps_with_envelopes": 20,
         "level": 16,
