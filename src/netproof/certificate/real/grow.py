@@ -166,7 +166,7 @@ class Grower:
 
     def _close(self, seeds: list[Seed], cells: Cells) -> None:
         """Make leaves of seeds, or splits where no bound does."""
-        left = np.arange(len(seeds))
+        left: NDArray[np.int64] = np.arange(len(seeds))
         for rule in (0, FORMS, BOTH) if self._inputs <= _FORMS else (0, CROWN):
             wanted = np.array([i for i in left.tolist() if self._starts(seeds[i]) <= rule], np.int64)
             if not len(wanted):

@@ -18,7 +18,7 @@ from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.conditions import Conditions, tighten_by_cases
+from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of
 from netproof.effort.integer import INTEGER
 from netproof.graph.graph import Graph
@@ -202,7 +202,7 @@ def _bound_cases(
     everything = torch.arange(len(cases))
     case, region = cases.roots(everything, regions.take(owner))
     node = torch.zeros_like(case) if logs is None else _roots(logs, cases, case, region, owner, number)
-    rows, region = tighten_by_cases(graph, cases, case, region)
+    rows, region = cases.confined(case, region)
     case, node = case[rows], node[rows]
     refuted = torch.ones(len(cases), dtype=torch.bool)
     maximizers = regions.lower[owner].clone()

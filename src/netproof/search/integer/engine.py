@@ -24,7 +24,7 @@ from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.conditions import Conditions, tighten_by_cases
+from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of, order_conditions
 from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
@@ -223,7 +223,7 @@ class Search:
         if not len(case):
             return None
         roots = self._root(case, region)
-        rows, shrunk = tighten_by_cases(self._graph, self._cases, roots.case, roots.region)
+        rows, shrunk = self._cases.confined(roots.case, roots.region)
         roots = replace(roots.take(rows), region=shrunk)
         parts = []
         for row in torch.arange(len(roots)):
@@ -288,7 +288,7 @@ class Search:
             return self._process(batch.take(inherited)) if found is None else found
         self._tree.count += len(batch)
         self._spent += torch.bincount(batch.case, minlength=len(self._cases))
-        rows, region = tighten_by_cases(self._graph, self._cases, batch.case, batch.region)
+        rows, region = self._cases.confined(batch.case, batch.region)
         batch = replace(self._left(batch, rows), region=region)
         if not len(rows):
             return None

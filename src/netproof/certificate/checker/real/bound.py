@@ -353,7 +353,7 @@ class Evaluation:
         active = low >= 0
         is_open = ~active & (high > 0)
         if numbers.exact or flat is not None:
-            columns = np.arange(v.shape[1])
+            columns: NDArray[np.intp] = np.arange(v.shape[1])
         else:
             # Where the function is one line and nothing is added the multiplier is the line's, and the maximum 0.
             extra = is_open if added is None else is_open | (added != 0)
@@ -424,4 +424,5 @@ def _middle(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
 
 def _largest(lower: Floats, upper: Floats) -> Floats:
     """A little more than the absolute values in intervals; nothing below 2^-500."""
-    return np.maximum(np.maximum(abs(lower), abs(upper)), TINY) * (1 + 2.0**-40)
+    largest: Floats = np.maximum(np.maximum(abs(lower), abs(upper)), TINY) * (1 + 2.0**-40)
+    return largest
