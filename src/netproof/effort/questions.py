@@ -19,4 +19,19 @@ class PartsEffort:
     again: float = 2.0
 
 
+@dataclass(frozen=True)
+class TogetherEffort:
+    """Parts about real networks that are bounded side by side before any is asked by itself.
+
+    Attributes
+    ----------
+    least : so many parts at least
+    share : of the time, at most
+    """
+
+    least: int = 4
+    share: float = 0.5
+
+
 PARTS = PartsEffort()
+TOGETHER = TogetherEffort()
