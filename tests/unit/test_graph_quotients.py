@@ -9,7 +9,7 @@ import torch
 
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.bypass_concatenate import bypass_concatenate
-from netproof.graph.passes.fold_constants import fold_constants
+from netproof.graph.passes.constants import fold_constants
 from netproof.graph.passes.quotients import join_quotients
 from netproof.graph.passes.simplify import simplify
 from netproof.operators.activations.curves.powers import Power
