@@ -25,6 +25,13 @@ PINNED = {
         "touched": 16,
         "negligible": 1e-08,
     },
+    "BOXES": {
+        "few_inputs": 16,
+        "depth": 8,
+        "parts": 32,
+        "batch": Budget(64 * MIB, most=512),
+        "tensors": 128,
+    },
     "BRANCHING": {
         "move": 0.5,
         "larger": 0.1,
@@ -209,6 +216,11 @@ PINNED = {
         "length": 0.5,
         "rates": bounding.Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12, compact=0.2),
     },
+    "QUOTIENT": {
+        "most": 16,
+        "numbers": 12,
+        "rounds": 2,
+    },
     "RANGE_STEPS": {
         "length": 0.02,
         "rates": bounding.Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25),
@@ -235,6 +247,10 @@ PINNED = {
     "SIGN_STEPS": {
         "lengths": (0.1, 0.05, 0.1),
         "rates": bounding.Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-08, compact=0.2),
+    },
+    "TOGETHER": {
+        "least": 4,
+        "share": 0.5,
     },
     "TIGHTEN": {
         "batch": Budget(1024 * MIB, most=4096, whole=True),

@@ -61,6 +61,24 @@ class BoxEffort:
 
 
 @dataclass(frozen=True)
+class BoxesEffort:
+    """Many boxes at once (:mod:`netproof.search.real.together`).
+
+    Attributes
+    ----------
+    batch, tensors : what one batch may occupy, and tensors of the largest node that each box needs
+    few_inputs : with at most so many that vary, linear forms tell more than they cost, and boxes are split
+    depth, parts : a box is split so often at most, and given up with more parts left
+    """
+
+    few_inputs: int = 16
+    depth: int = 8
+    parts: int = 32
+    batch: Budget = Budget(64 << 20, most=512)
+    tensors: int = 128
+
+
+@dataclass(frozen=True)
 class RangeEffort:
     """Splits of ranges (:mod:`netproof.search.real.range_split`).
 
@@ -217,6 +235,7 @@ class RealAttackEffort:
 
 REAL = RealEffort()
 BOX = BoxEffort()
+BOXES = BoxesEffort()
 RANGE = RangeEffort()
 SIGN = SignEffort()
 LEAF = LeafEffort()
