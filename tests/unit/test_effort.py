@@ -84,6 +84,15 @@ PINNED = {
         "memory": 1073741824,
         "failures": 2,
     },
+    "PROGRAM": {
+        "most_features": 160,
+        "most_goals": 64,
+        "largest_program": 32768,
+        "look_ahead": 10,
+        "at_once": 8,
+        "tolerance": 1e-08,
+        "seconds": 10.0,
+    },
     "PARTS": {
         "least_share": 0.1,
         "again": 2.0,
