@@ -117,6 +117,15 @@ PINNED = {
         "price": 8.0,
         "directions": (*((1.0, 1.0),) * 4, (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0)),
     },
+    "PROGRAM": {
+        "most_features": 160,
+        "most_goals": 64,
+        "largest_program": 32768,
+        "look_ahead": 10,
+        "at_once": 8,
+        "tolerance": 1e-08,
+        "seconds": 10.0,
+    },
     "PARTS": {
         "least_share": 0.1,
         "again": 2.0,
