@@ -25,6 +25,13 @@ PINNED = {
         "touched": 16,
         "negligible": 1e-08,
     },
+    "BOXES": {
+        "few_inputs": 16,
+        "depth": 8,
+        "parts": 32,
+        "batch": Budget(64 * MIB, most=512),
+        "tensors": 128,
+    },
     "BRANCHING": {
         "move": 0.5,
         "larger": 0.1,
@@ -45,7 +52,7 @@ PINNED = {
     "INTEGER": {
         "root_rows": 1024,
         "goal": -0.01,
-        "ahead": 20,
+        "ahead": 22,
         "steps": 4,
         "steps_with_envelopes": 20,
         "level": 16,
@@ -109,6 +116,15 @@ PINNED = {
     "ORDER": {
         "price": 8.0,
         "directions": (*((1.0, 1.0),) * 4, (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0)),
+    },
+    "PROGRAM": {
+        "most_features": 160,
+        "most_goals": 64,
+        "largest_program": 32768,
+        "look_ahead": 10,
+        "at_once": 8,
+        "tolerance": 1e-08,
+        "seconds": 10.0,
     },
     "PARTS": {
         "least_share": 0.1,
@@ -209,6 +225,11 @@ PINNED = {
         "length": 0.5,
         "rates": bounding.Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12, compact=0.2),
     },
+    "QUOTIENT": {
+        "most": 16,
+        "numbers": 12,
+        "rounds": 2,
+    },
     "RANGE_STEPS": {
         "length": 0.02,
         "rates": bounding.Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25),
@@ -235,6 +256,10 @@ PINNED = {
     "SIGN_STEPS": {
         "lengths": (0.1, 0.05, 0.1),
         "rates": bounding.Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-08, compact=0.2),
+    },
+    "TOGETHER": {
+        "least": 4,
+        "share": 0.5,
     },
     "TIGHTEN": {
         "batch": Budget(1024 * MIB, most=4096, whole=True),

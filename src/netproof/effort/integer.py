@@ -35,7 +35,7 @@ class IntegerEffort:
     ----------
     root_rows : output cases bounded at once at the root
     goal : a bound this far below 0 in floating point is worth the exact evaluation
-    ahead : subproblems that alignments may be ahead of the search, which they otherwise follow: the first comes after about ten
+    ahead : subproblems that alignments may be ahead of the search, which they otherwise follow: the first comes after eight
     steps, steps_with_envelopes : of alignment that take about as long as a subproblem, without envelopes and with them
     level, level_with_envelopes : subproblems that take about as long as a level of a dive
     long : subproblems after which a search on a box of few points is ended by evaluating all of them
@@ -51,7 +51,7 @@ class IntegerEffort:
 
     root_rows: int = 1024
     goal: float = -0.01
-    ahead: float = 20
+    ahead: float = 22
     steps: int = 4
     steps_with_envelopes: int = 20
     level: float = 16

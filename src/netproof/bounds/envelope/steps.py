@@ -196,8 +196,9 @@ class _Run:
         y = (pull / (width * self._weight) + 0.5).clamp_(0, 1)
         self._middle = y
         z = torch.lerp(stay_z, rise_z, share[..., None], out=stay_z)
-        z.sub_(0.5).addcmul_(sign, (y - 0.5)[:, None], value=-1)
-        new = torch.addcmul(self._prices, (ENVELOPE.step * wide)[..., None], z)
+        # z less y, or less 1 - y where the corner that the neuron measures from is the upper end
+        z.addcmul_(sign, (0.5 - y)[:, None]).sub_(0.5)
+        new = z.mul_((ENVELOPE.step * wide)[..., None]).add_(self._prices)
         torch.lerp(self._last, new, 1 + ENVELOPE.momentum, out=self._last)
         self._prices, self._last = self._last, new
         conjugate = Conjugate(stay, stay_at, image)
@@ -207,9 +208,11 @@ class _Run:
     def _copy(self, price: Tensor, wide: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A smoothed copy at marginal prices, how far it goes, and what that costs."""
         inverse = 1 / wide
-        z = torch.addcmul((price * inverse + 0.5)[..., None], self._prices, -inverse[..., None]).clamp_(0, 1)
+        z = self._prices * -inverse[..., None]
+        z.add_((price * inverse + 0.5)[..., None]).clamp_(0, 1)
         moved = z * self._box.reach
-        return z, moved.sum(-1), torch.linalg.vecdot(moved, self._prices)
+        way = moved.sum(-1)
+        return z, way, moved.mul_(self._prices).sum(-1)
 
 
 def _levels(box: LayerBox, a: Tensor) -> Tensor:
