@@ -45,9 +45,10 @@ PINNED = {
     "INTEGER": {
         "root_rows": 1024,
         "goal": -0.01,
-        "ahead": 22,
+        "ahead": 20,
+        "ahead_with_envelopes": 44,
         "steps": 4,
-        "steps_with_envelopes": 20,
+        "steps_with_envelopes": 12,
         "level": 16,
         "level_with_envelopes": 4,
         "long": 128,
