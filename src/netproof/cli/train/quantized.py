@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
+from netproof.cli.arguments.help import LEARNING
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ Radius = Annotated[
     typer.Option("--radius", metavar="R", help="Grey levels that interval bounds are trained to withstand (0: none)."),
 ]
 Epochs = Annotated[int, typer.Option("--epochs", metavar="N", help="Passes over the images.")]
-Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.")]
-LearningRate = Annotated[float, typer.Option("--learning-rate", metavar="R", help="Of Adam; it falls to 0.")]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.", rich_help_panel=LEARNING)]
+LearningRate = Annotated[
+    float, typer.Option("--learning-rate", metavar="R", help="Of Adam; it falls to 0.", rich_help_panel=LEARNING)
+]
 
 
 def quantized(

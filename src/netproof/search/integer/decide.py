@@ -18,7 +18,8 @@ from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.cases import Cases, cases_of, tighten_by_cases
+from netproof.conditions.conditions import Conditions
+from netproof.conditions.order import conditions_of
 from netproof.effort.integer import INTEGER
 from netproof.graph.graph import Graph
 from netproof.query import Query, Result, Verdict, Witness
@@ -197,11 +198,11 @@ def _bound_cases(
 ) -> tuple[Tensor, Tensor]:
     """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``."""
     graph = asked[0][1].network.graph
-    cases = cases_of(graph, [c for _, q in asked for c in q.condition])
+    cases = conditions_of(graph, [c for _, q in asked for c in q.condition])
     everything = torch.arange(len(cases))
     case, region = cases.roots(everything, regions.take(owner))
     node = torch.zeros_like(case) if logs is None else _roots(logs, cases, case, region, owner, number)
-    rows, region = tighten_by_cases(graph, cases, case, region)
+    rows, region = cases.confined(case, region)
     case, node = case[rows], node[rows]
     refuted = torch.ones(len(cases), dtype=torch.bool)
     maximizers = regions.lower[owner].clone()
@@ -221,7 +222,7 @@ def _bound_cases(
 
 
 def _roots(
-    logs: Sequence[ProofLog], cases: Cases, case: Tensor, region: Region, owner: Tensor, number: Tensor
+    logs: Sequence[ProofLog], cases: Conditions, case: Tensor, region: Region, owner: Tensor, number: Tensor
 ) -> Tensor:
     """The nodes of root rows, each in its query's log."""
     windows = cases.windows(case, region)

@@ -7,6 +7,7 @@ file bit for bit as :mod:`netproof.formats.onnx.integer` reads it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from netproof.formats.onnx.integer import INPUT_RANGE
 from netproof.formats.onnx.writing.model import INT8, INT32, UINT8, OnnxModel
 
 #: NumPy's types of the constants
-_TYPES = {INT8: np.int8, INT32: np.int32}
+_TYPES: dict[int, type[np.signedinteger[Any]]] = {INT8: np.int8, INT32: np.int32}
 
 
 class IntegerOnnxWriter(OnnxModel):
