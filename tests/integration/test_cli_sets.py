@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from differential.tflite_maker import RandomNetwork
+from netproof.network import Kept
 from quantized_models import dense
 
 
@@ -26,7 +27,7 @@ def files(tmp_path_factory):
         images = np.random.default_rng(seed).integers(0, 256, (3, *shape)).astype(np.uint8)
         codes = (images.astype(int) - 128).astype(np.int8)
         classes = evaluate(deployed, codes).scores.reshape(3, -1).argmax(1)
-        if len(set(classes.tolist())) > 1 and deployed.network.same_class is not False:
+        if len(set(classes.tolist())) > 1 and deployed.network.kept is not Kept.NOTHING:
             break
     np.save(folder / "images.npy", codes)
     np.save(folder / "labels.npy", classes)

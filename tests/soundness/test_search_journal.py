@@ -21,7 +21,7 @@ from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
@@ -265,7 +265,7 @@ def recorded(strategy: str, seed: int, activation=None):
     beyond = 0.1 if strategy != "ranges" else 0.6 if isinstance(activation, Sigmoid) else 0.25
     graph, region, points, condition = prepared(seed, activation, radius, sizes, beyond)
     journal = Journal()
-    problem = Problem(graph, Constraints.of(graph, condition), None, 1 << 28, record=journal)
+    problem = Problem(graph, Conditions.of(graph, condition), None, 1 << 28, record=journal)
     found = search(strategy, problem, region)
     return found, Reading(graph, problem.constraints, journal, points)
 
@@ -328,7 +328,7 @@ def test_the_record_of_a_whole_query_covers_every_case(inputs, activation):
     asked = Query(network_of(graph), region.lower[0], region.upper[0], (easy, *condition))
     result = verify_real(asked, Settings(timeout=600.0, attack=False), journal)
     assert result.verdict is Verdict.UNSAT and len(journal.common) >= 2
-    reading = Reading(graph, Constraints.of(graph, asked.condition), journal, points)
+    reading = Reading(graph, Conditions.of(graph, asked.condition), journal, points)
     for case in range(3):
         reading.check(case)
     # Ranges that hold on all of the box were found in turn, each inside of those before.
@@ -340,7 +340,7 @@ def test_the_record_of_a_whole_query_covers_every_case(inputs, activation):
 
 def test_nothing_is_kept_where_nothing_is_recorded():
     graph, region, _, condition = prepared(0, sizes=(2, 6, 6, 2))
-    problem = Problem(graph, Constraints.of(graph, condition), None, 1 << 28)
+    problem = Problem(graph, Conditions.of(graph, condition), None, 1 << 28)
     boxes = InputSplit(problem)
     boxes.run(region, torch.arange(2), math.inf)
     assert boxes._record is None and boxes._tree._record is None

@@ -13,7 +13,7 @@ import torch
 from netproof import Verdict
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import Region, box_region, propagate_intervals
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.query import Conjunction
@@ -53,8 +53,8 @@ def piece_around(graph, region: Region, x: torch.Tensor) -> Region:
     return region
 
 
-def constraints_of(graph, *thresholds: float) -> Constraints:
-    return Constraints.of(graph, tuple(Conjunction(double([[1.0]]), double([t])) for t in thresholds))
+def constraints_of(graph, *thresholds: float) -> Conditions:
+    return Conditions.of(graph, tuple(Conjunction(double([[1.0]]), double([t])) for t in thresholds))
 
 
 def later() -> float:

@@ -11,6 +11,7 @@ import typer
 
 from netproof.cli.arguments import options as o
 from netproof.cli.arguments.help import WIDTHS
+from netproof.cli.arguments.unwanted import refuse
 from netproof.cli.terminal.evidence import RealCheck, check_float
 from netproof.errors import CertificateError, InputError, ProofError
 
@@ -120,7 +121,7 @@ def check(
             certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
         )
         return check_float(evidence, wanted)
-    _refuse(
+    refuse(
         {"--arithmetic": arithmetic, "--timeout": timeout, "--report": report},
         f"is for float networks, and {certificate} is about one of integers, which is checked exactly",
     )
@@ -153,7 +154,7 @@ def check(
         from netproof.cli.sets.check import check_one
 
         unfit = {"--property": property_, "--eps": eps} | {f"--{name}": width for name, width in widths.items()}
-        _refuse(unfit, "is not what a certificate of a set states")
+        refuse(unfit, "is not what a certificate of a set states")
         return check_one(evidence, certificate, network, samples, index, as_json)
     content = (
         evidence
@@ -194,13 +195,6 @@ def check(
     else:
         typer.echo(_render_text(checked, certificate, index, property_))
     return 0
-
-
-def _refuse(options: Mapping[str, object], why: str) -> None:
-    """Refuse (:class:`InputError`) the first of some options that is given."""
-    for option, value in options.items():
-        if value is not None:
-            raise InputError(option.replace("_", "-"), why, "leave it out")
 
 
 def check_file(network: Path, stated: str, certificate: Path) -> None:

@@ -235,7 +235,7 @@ class _Comparison:
         if len(part.steps) == 1:
             ends = int(operand.low.min()), int(operand.high.max())
             if ends[1] - ends[0] < _MOST_POINTS:
-                points = np.arange(ends[0], ends[1] + 1.0)
+                points = np.arange(ends[0], ends[1] + 1, dtype=np.float64)
                 key = (value.tobytes(), tuple(stepped(part.steps[0], points).tolist()))
         if key not in self._drawn:
             self._drawn[key] = np.repeat(self._numbers(part.size), len(value), 0)

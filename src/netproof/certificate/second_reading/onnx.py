@@ -352,7 +352,8 @@ def _correlation(
             for group in range(groups):
                 out = slice(group * outputs, (group + 1) * outputs)
                 inside = slice(group * weight.shape[1], (group + 1) * weight.shape[1])
-                of, at = (out, slice(None), *place), (slice(None), inside, *window)
+                of: tuple[Any, ...] = (out, slice(None), *place)
+                at: tuple[Any, ...] = (slice(None), inside, *window)
                 result[:, out] += np.moveaxis(np.tensordot(coefficients[of], x[at], (1, 1)), 0, 1)
         return result.reshape(rows, -1)
 

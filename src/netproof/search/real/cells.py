@@ -196,7 +196,7 @@ class CellSearch:
 
     @staticmethod
     def _arriving(dual: SignDual, objective: Objective, side: Tensor) -> Tensor:
-        """What arrives at every open feature by CROWN's choice, ``[B, m]``."""
+        """What arrives at every unstable feature by CROWN's choice, ``[B, m]``."""
         rows = len(objective)
         alpha = dual.crown_alpha().expand(rows, -1)
         return dual.bound(objective, side.expand(rows, -1), alpha, torch.zeros_like(alpha)).v

@@ -31,7 +31,7 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.effort.real import LEAF
 from netproof.solvers.highs.model import Floats, Model, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
@@ -89,7 +89,7 @@ class LeafPrograms(ABC, Generic[P]):
     solver : where programs are solved; its process starts with the first leaf
     """
 
-    def __init__(self, box: Region, constraints: Constraints, solver: HighsProcess) -> None:
+    def __init__(self, box: Region, constraints: Conditions, solver: HighsProcess) -> None:
         self._constraints = constraints
         self._solver = solver
         self._failures = 0
@@ -193,16 +193,16 @@ class LeafPrograms(ABC, Generic[P]):
 
 
 class SignLeaves(LeafPrograms[Tensor]):
-    """Leaves of a search over signs: every open feature is on a side, ``[m]`` int8, none ``WHOLE``.
+    """Leaves of a search over signs: every unstable feature is on a side, ``[m]`` int8, none ``WHOLE``.
 
     Parameters
     ----------
-    dual : the open features of the root region, float64
+    dual : the unstable features of the root region, float64
     rounding : of that region
     constraints, solver : as for :class:`LeafPrograms`
     """
 
-    def __init__(self, dual: SignDual, rounding: Rounding, constraints: Constraints, solver: HighsProcess) -> None:
+    def __init__(self, dual: SignDual, rounding: Rounding, constraints: Conditions, solver: HighsProcess) -> None:
         super().__init__(dual.region, constraints, solver)
         self._dual = dual
         self._rounding = rounding

@@ -1,4 +1,4 @@
-"""Branch and bound over the signs of open features (Bunel et al., JMLR 2020; Wang et al., NeurIPS 2021)."""
+"""Branch and bound over the signs of unstable features (Bunel et al., JMLR 2020; Wang et al., NeurIPS 2021)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from netproof.search.real.problem import Problem
 from netproof.search.tree import WorstFirst
 from netproof.solvers.highs.solve import HighsProcess
 
-_STUCK = "a subproblem without open features stays open"
+_STUCK = "a subproblem without unstable neurons stays open"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class ReluSplit:
 
     Parameters
     ----------
-    dual : the open features of the root region, float64
+    dual : the unstable features of the root region, float64
     rounding : of that region
     solver : for leaves, where other searches have one already
     """
@@ -90,7 +90,7 @@ class ReluSplit:
     ) -> Outcome:
         """Decide cases (numbers), or stop when ``time.monotonic()`` reaches ``deadline``, or after ``most`` subproblems.
 
-        ``cell``, ``[m]`` int8, confines the search to sides of open features; ``node`` are its nodes in the record. After ``grace`` seconds the search also stops
+        ``cell``, ``[m]`` int8, confines the search to sides of unstable features; ``node`` are its nodes in the record. After ``grace`` seconds the search also stops
         when it does not look as if it came to its end in time, and before that when it is far from it.
         """
         features = len(self._dual)
@@ -226,7 +226,7 @@ class ReluSplit:
         return None
 
     def _split(self, batch: Open, deadline: float) -> Open:
-        """Both halves of every row; rows without an open feature come back once, as they are."""
+        """Both halves of every row; rows without an unstable feature come back once, as they are."""
         feature, splittable = self._choose(batch, deadline)
         rows = splittable.nonzero()[:, 0]
         left, right = batch.take(rows), batch.take(rows)
@@ -256,7 +256,7 @@ class ReluSplit:
 
 
 def sign_split(dual: SignDual, feature: Tensor) -> Split:
-    """Splits at 0 of open features, which are given by their numbers ``[B]`` among all of them."""
+    """Splits at 0 of unstable features, which are given by their numbers ``[B]`` among all of them."""
     activation = torch.repeat_interleave(torch.arange(len(dual.sizes)), torch.tensor(dual.sizes))
     return Split(activation[feature], torch.cat(dual.index)[feature], torch.zeros(len(feature), dtype=torch.float64))
 

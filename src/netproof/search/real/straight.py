@@ -18,7 +18,7 @@ from netproof.bounds.dual import DualPoint, crown, evaluate_dual
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.effort.real import LEAF
 from netproof.graph.graph import Graph
 from netproof.search.real.leaf import LeafPrograms, Lines
@@ -36,7 +36,7 @@ class RangeLeaves(LeafPrograms[Region]):
     constraints, solver : as for :class:`netproof.search.real.leaf.LeafPrograms`
     """
 
-    def __init__(self, graph: Graph, region: Region, constraints: Constraints, solver: HighsProcess) -> None:
+    def __init__(self, graph: Graph, region: Region, constraints: Conditions, solver: HighsProcess) -> None:
         super().__init__(region, constraints, solver)
         self._graph = graph
         self._region = region
