@@ -19,10 +19,11 @@ from netproof.bounds.region import box_region
 from netproof.conditions.conditions import Conditions
 from netproof.operators.activations.abs import Abs
 from netproof.query import Conjunction
-from netproof.search.real import programs, rounds
-from netproof.search.real.leaf import leaf_solver
+from netproof.search.real import rounds
 from netproof.search.real.problem import Problem
-from netproof.search.real.programs import ProgramSplit
+from netproof.search.real.programs import split as programs
+from netproof.search.real.programs.leaf import leaf_solver
+from netproof.search.real.programs.split import ProgramSplit
 from netproof.solvers.highs.model import Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
 from soundness.real_networks import double, random_graph

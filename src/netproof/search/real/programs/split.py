@@ -25,8 +25,8 @@ from netproof.query import Verdict, Witness
 from netproof.rows import Rows
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means
-from netproof.search.real.leaf import SignEnds
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import SignEnds
 from netproof.search.real.relu_split import sign_split
 from netproof.search.tree import DepthFirst
 from netproof.solvers.highs.model import Solution
