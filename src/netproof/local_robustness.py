@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
+from numbers import Rational
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,13 +18,17 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from netproof.errors import QueryError
-from netproof.exact_numbers import Number, exact_number, whole_number
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms, plain
 from netproof.network import Network
 from netproof.property import Box, LinearConstraint, PropertyPart
 from netproof.query import Conjunction, Query, Sample
 
+#: a number that is taken exactly: a float is the binary number that it is, text a decimal or a quotient
+Number: TypeAlias = int | float | Fraction | Decimal | str
+
+_DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
+_QUOTIENT = re.compile(r"[+-]?\d{1,40}\s*/\s*\d{1,40}", re.ASCII)
 _SIZE = "use images of the data set the network was trained on"
 #: disjuncts of a condition on the first several classes; more are refused
 _MOST_CASES = 4096
@@ -407,3 +415,28 @@ def _array(values: ArrayLike | Tensor) -> NDArray[np.generic]:
     values = values.detach().cpu()
     found: NDArray[np.generic] = (values if values.dtype == torch.uint8 else values.double()).numpy().copy()
     return found
+
+
+def exact_number(number: object) -> Fraction | None:
+    """A number exactly, of whatever type (NumPy's and one-element tensors included); None for what is none, or infinite."""
+    if isinstance(number, Decimal):
+        number = str(number)
+    if isinstance(number, str):
+        text = number.strip()
+        if _QUOTIENT.fullmatch(text):
+            above, _, below = text.partition("/")
+            return Fraction(int(above), int(below)) if int(below) else None
+        return Fraction(text) if _DECIMAL.fullmatch(text) else None
+    if isinstance(number, Rational):
+        return Fraction(int(number.numerator), int(number.denominator))  # not NumPy's own, which overflow
+    try:
+        value = float(number)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    return Fraction(value) if math.isfinite(value) else None
+
+
+def whole_number(number: object) -> int | None:
+    """A whole number, of whatever type; None for what is none."""
+    exact = exact_number(number)
+    return int(exact) if exact is not None and exact.denominator == 1 else None

@@ -26,7 +26,7 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "exact_numbers", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
+_GROUND = {"errors", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions", "effort"}
@@ -38,7 +38,6 @@ _ENGINE = _BOUNDS | {
 MAY_IMPORT: dict[str, set[str]] = {
     # the ground: nothing of netproof but errors
     "errors": set(),
-    "exact_numbers": set(),
     "host": {"errors"},
     "files": {"errors"},
     "processes": {"errors"},
@@ -213,7 +212,7 @@ def test_the_checker_shares_nothing_with_the_search():
     visit("netproof.certificate.checker.sets")
     rooms = {name.split(".")[1] for name in seen}
     assert rooms == {
-        "certificate", "errors", "exact_numbers", "files", "graph", "host", "inference", "local_robustness", "network", "operators",
+        "certificate", "errors", "files", "graph", "host", "inference", "local_robustness", "network", "operators",
         "perturbations", "property", "query", "result",
     }  # fmt: skip
 

@@ -14,9 +14,8 @@ from torch import nn
 import netproof
 from netproof.demo.digits import load_digits
 from netproof.errors import QueryError
-from netproof.exact_numbers import exact_number
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.local_robustness import robustness
+from netproof.local_robustness import exact_number, robustness
 from netproof.network import Network
 from netproof.operators.affine.linear import Linear
 from netproof.query import Query, Verdict, sample_of

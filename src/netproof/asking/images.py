@@ -15,11 +15,10 @@ from torch import Tensor
 
 from netproof.asking.reach import Unit
 from netproof.errors import InputError
-from netproof.exact_numbers import exact_number
 from netproof.formats.images.pictures import Pictures, read_pictures
 from netproof.formats.images.samples import as_codes, check_index
 from netproof.graph.graph import Arithmetic
-from netproof.local_robustness import distance, robustness
+from netproof.local_robustness import distance, exact_number, robustness
 from netproof.network import Network
 from netproof.pictures.form import InputForm
 from netproof.query import Query

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from netproof.errors import InputError
-from netproof.exact_numbers import exact_number
+from netproof.local_robustness import exact_number
 
 _LEVELS = re.compile(r"(\d{1,9})\s*(?:grey|gray|g)(?:\s*levels?)?", re.IGNORECASE | re.ASCII)
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)

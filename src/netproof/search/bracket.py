@@ -16,8 +16,7 @@ from torch import Tensor
 
 from netproof.effort.questions import RADIUS
 from netproof.errors import QueryError
-from netproof.exact_numbers import Number, exact_number
-from netproof.local_robustness import distance, robustness
+from netproof.local_robustness import Number, distance, exact_number, robustness
 from netproof.network import Network
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.radius import RadiusResult

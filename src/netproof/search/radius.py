@@ -12,10 +12,9 @@ from torch import Tensor
 
 from netproof.effort.questions import RADIUS
 from netproof.errors import QueryError
-from netproof.exact_numbers import Number, whole_number
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
-from netproof.local_robustness import robustness
+from netproof.local_robustness import Number, robustness, whole_number
 from netproof.network import Network
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.verify import settle_quickly, verify

@@ -126,7 +126,7 @@ def prepared_by(
 ) -> Preparation:
     """How the options have values become inputs; raises :class:`InputError`."""
     from netproof.asking.images import Preparation
-    from netproof.exact_numbers import exact_number
+    from netproof.local_robustness import exact_number
 
     def numbers(option: str, text: str | None, hint: str = "give numbers with commas between them") -> tuple[str, ...]:
         parts = () if text is None else tuple(part.strip() for part in text.split(","))
