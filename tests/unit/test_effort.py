@@ -25,6 +25,13 @@ PINNED = {
         "touched": 16,
         "negligible": 1e-08,
     },
+    "BOXES": {
+        "few_inputs": 16,
+        "depth": 8,
+        "parts": 32,
+        "batch": Budget(64 * MIB, most=512),
+        "tensors": 128,
+    },
     "BRANCHING": {
         "move": 0.5,
         "larger": 0.1,
@@ -46,8 +53,9 @@ PINNED = {
         "root_rows": 1024,
         "goal": -0.01,
         "ahead": 20,
+        "ahead_with_envelopes": 44,
         "steps": 4,
-        "steps_with_envelopes": 20,
+        "steps_with_envelopes": 12,
         "level": 16,
         "level_with_envelopes": 4,
         "long": 128,
@@ -94,6 +102,7 @@ PINNED = {
     "ENVELOPE": {
         "root": (envelope.Schedule(60, 0.5, 0.95, -0.01),),
         "below": (envelope.Schedule(60, 0.3, 0.95, -0.01), envelope.Schedule(60, 0.06, 0.96, -0.01)),
+        "promising": 0.3,
         "step": 0.5,
         "momentum": 0.7,
         "every": 10,
@@ -109,6 +118,15 @@ PINNED = {
     "ORDER": {
         "price": 8.0,
         "directions": (*((1.0, 1.0),) * 4, (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0)),
+    },
+    "PROGRAM": {
+        "most_features": 160,
+        "most_goals": 64,
+        "largest_program": 32768,
+        "look_ahead": 10,
+        "at_once": 8,
+        "tolerance": 1e-08,
+        "seconds": 10.0,
     },
     "PARTS": {
         "least_share": 0.1,
@@ -209,6 +227,11 @@ PINNED = {
         "length": 0.5,
         "rates": bounding.Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12, compact=0.2),
     },
+    "QUOTIENT": {
+        "most": 16,
+        "numbers": 12,
+        "rounds": 2,
+    },
     "RANGE_STEPS": {
         "length": 0.02,
         "rates": bounding.Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25),
@@ -235,6 +258,10 @@ PINNED = {
     "SIGN_STEPS": {
         "lengths": (0.1, 0.05, 0.1),
         "rates": bounding.Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-08, compact=0.2),
+    },
+    "TOGETHER": {
+        "least": 4,
+        "share": 0.5,
     },
     "TIGHTEN": {
         "batch": Budget(1024 * MIB, most=4096, whole=True),

@@ -12,6 +12,7 @@ from torch import Tensor
 from netproof.bounds.backward import Lines, bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.quotients import is_held_quotient, refine_quotients
 from netproof.bounds.ranges.refine import behind_activations, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
@@ -51,6 +52,10 @@ def refine_with_account(graph: Graph, region: Region, known: Rounding | None = N
     for k, index in enumerate(graph.activations):
         operand = graph.nodes[index].operands[0]
         if not behind[operand]:
+            continue
+        if is_held_quotient(graph, k):
+            rounding = rounding.up_to(graph, region, operand)
+            region = propagate_intervals(graph, refine_quotients(graph, region, k, rounding))
             continue
         is_open = unstable_features(graph, region, k)
         count = is_open.sum(1)

@@ -98,7 +98,7 @@ class Conditions:
 
     @property
     def width(self) -> int:
-        """``m``"""
+        """How many constraints every conjunction has, repeated ones among them: ``m``."""
         return self.threshold.shape[1]
 
     @property
@@ -182,6 +182,21 @@ class Conditions:
         """Cut off ranges in which the case cannot hold; rows may come back empty."""
         return region
 
+    def confined(self, case: Tensor, region: Region) -> tuple[Tensor, Region]:
+        """Propagate ranges forwards and from the case backwards; leave out what has become empty.
+
+        Returns the rows that are left (indices) and their region.
+        """
+        row = torch.arange(len(case))
+        for step in (self.tighten, None) * 2:
+            region = propagate_intervals(self.graph, region) if step is None else step(case[row], region)
+            alive = ~region.empty()
+            if not bool(alive.all()):
+                row, region = row[alive], region.take(alive)
+            if not len(row):
+                break
+        return row, region
+
     def objective(self, case: Tensor, region: Region) -> Objective:
         """An objective that is at least 0 wherever the case holds on the (nonempty) region, in the region's dtype.
 
@@ -227,19 +242,3 @@ class Conditions:
         y = output.evaluate(value) if isinstance(output, Activation) else value
         missing = self.threshold[case][:, None].to(y.dtype) - y @ self.outputs[case].transpose(1, 2).to(y.dtype)
         return missing.clamp(min=0).sum(-1)
-
-
-def tighten_by_cases(graph: Graph, conditions: Conditions, case: Tensor, region: Region) -> tuple[Tensor, Region]:
-    """Propagate ranges forwards and from the case backwards; leave out what has become empty.
-
-    Returns the rows that are left (indices) and their region.
-    """
-    row = torch.arange(len(case))
-    for step in (conditions.tighten, None) * 2:
-        region = propagate_intervals(graph, region) if step is None else step(case[row], region)
-        alive = ~region.empty()
-        if not bool(alive.all()):
-            row, region = row[alive], region.take(alive)
-        if not len(row):
-            break
-    return row, region

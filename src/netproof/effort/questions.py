@@ -50,6 +50,21 @@ class RadiusEffort:
     steps: int = 4
 
 
+@dataclass(frozen=True)
+class TogetherEffort:
+    """Parts about real networks that are bounded side by side before any is asked by itself.
+
+    Attributes
+    ----------
+    least : so many parts at least
+    share : of the time, at most
+    """
+
+    least: int = 4
+    share: float = 0.5
+
+
 PARTS = PartsEffort()
 ENUMERATION = EnumerationEffort()
 RADIUS = RadiusEffort()
+TOGETHER = TogetherEffort()

@@ -61,6 +61,24 @@ class BoxEffort:
 
 
 @dataclass(frozen=True)
+class BoxesEffort:
+    """Many boxes at once (:mod:`netproof.search.real.together`).
+
+    Attributes
+    ----------
+    batch, tensors : what one batch may occupy, and tensors of the largest node that each box needs
+    few_inputs : with at most so many that vary, linear forms tell more than they cost, and boxes are split
+    depth, parts : a box is split so often at most, and given up with more parts left
+    """
+
+    few_inputs: int = 16
+    depth: int = 8
+    parts: int = 32
+    batch: Budget = Budget(64 << 20, most=512)
+    tensors: int = 128
+
+
+@dataclass(frozen=True)
 class RangeEffort:
     """Splits of ranges (:mod:`netproof.search.real.range_split`).
 
@@ -106,7 +124,7 @@ class SignEffort:
 
 @dataclass(frozen=True)
 class LeafEffort:
-    """Linear programs of leaves (:mod:`netproof.search.real.leaf`).
+    """Linear programs of leaves (:mod:`netproof.search.real.programs.leaf`).
 
     Attributes
     ----------
@@ -126,6 +144,29 @@ class LeafEffort:
     seconds: float = 10.0
     memory: int = 1 << 30
     failures: int = 2
+
+
+@dataclass(frozen=True)
+class ProgramEffort:
+    """Linear programs of all subproblems (:mod:`netproof.search.real.programs.split`), on small networks.
+
+    Attributes
+    ----------
+    most_features, most_goals, largest_program : open features, constraints of all cases, and numbers of a program that are still
+        few enough
+    look_ahead : features that are tried out for a split
+    at_once : subproblems whose halves are bounded together
+    tolerance : by how much HiGHS may miss a row or a reduced cost
+    seconds : the longest that the programs of one step may take
+    """
+
+    most_features: int = 160
+    most_goals: int = 64
+    largest_program: int = 1 << 15
+    look_ahead: int = 10
+    at_once: int = 8
+    tolerance: float = 1e-8
+    seconds: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -217,9 +258,11 @@ class RealAttackEffort:
 
 REAL = RealEffort()
 BOX = BoxEffort()
+BOXES = BoxesEffort()
 RANGE = RangeEffort()
 SIGN = SignEffort()
 LEAF = LeafEffort()
+PROGRAM = ProgramEffort()
 TOUCH = TouchEffort()
 ROUND = RoundEffort()
 CELL = CellEffort()

@@ -13,6 +13,7 @@ from torch import Tensor
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.quotients import is_held_quotient, refine_quotients
 from netproof.bounds.ranges.tiles import Tile, cut, groups
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
@@ -89,6 +90,8 @@ def refine_layer(
     operand = graph.nodes[graph.activations[k]].operands[0]
     if not behind_activations(graph)[operand]:
         return region
+    if is_held_quotient(graph, k):
+        return region if time.monotonic() >= deadline else refine_quotients(graph, region, k, rounding)
     ends = _Ends(graph, region, k, rounding, threads or torch.get_num_threads())
     row, feature = ends.open.nonzero(as_tuple=True)
     if not len(row) or time.monotonic() >= deadline:

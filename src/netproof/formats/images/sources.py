@@ -1,4 +1,4 @@
-"""One door for every kind of image data: the kind is told by what the path is called, or that it is a folder."""
+"""Images with labels for training and for benchmarks: what kind a path is, is told by its name, or by being a folder."""
 
 from __future__ import annotations
 

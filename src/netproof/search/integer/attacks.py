@@ -35,6 +35,8 @@ class Attacker:
         self._lower = presolved.region.lower[0].float()
         self._upper = presolved.region.upper[0].float()
         self._generator = torch.Generator().manual_seed(seed)
+        # Of its own, so that alignments are the same however often points near others were looked for.
+        self._rounding = torch.Generator().manual_seed(seed)
         self._starts: tuple[Tensor, Tensor] | None = None
         self._rounds = 0
         self._replayed = INTEGER_ATTACK.replayed.rows(query.network.graph, 1)
@@ -103,7 +105,7 @@ class Attacker:
         linear = first_layer(self._graph)
         case = case.repeat_interleave(INTEGER_ATTACK.roundings)
         rounded = x.to(self._lower.dtype).repeat_interleave(INTEGER_ATTACK.roundings, 0)
-        rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._generator)
+        rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._rounding)
         deficiency = self._cases.deficiency(tail(self._graph, linear.forward(rounded)[:, None], 1.0), case)[:, 0]
         hits = (deficiency <= 0).nonzero()[:, 0]
         if len(hits):
@@ -118,7 +120,7 @@ class Attacker:
             self._upper,
             rounded[best],
             case[best],
-            self._generator,
+            self._rounding,
             INTEGER_ATTACK.descent_steps,
             deadline,
         )

@@ -15,7 +15,7 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.multipliers.signs import is_piecewise_linear
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.forms import form_ranges
+from netproof.bounds.ranges.forms import form_ranges, varying_inputs
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once, unstable_features
 from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
@@ -89,7 +89,7 @@ def _decide(
         witness = attack.ascend(case, *REAL.quick, deadline)
         if witness is not None:
             return Outcome(Verdict.SAT, 0, witness), "attack"
-    propagate = form_ranges if graph.input.size <= REFINE.few_inputs else propagate_intervals
+    propagate = form_ranges if varying_inputs(region) <= REFINE.few_inputs else propagate_intervals
     region = propagate(graph, region)
     region = refine_ranges(graph, region, deadline, propagate)
     roots = _Roots(record, region, Means.CROWN)
