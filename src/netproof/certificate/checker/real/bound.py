@@ -167,8 +167,8 @@ class Evaluation:
             if node.operator is not None and absolute is not None:
                 if not sized:
                     sizes.append(self._size(node.operator, absolute, [sizes[j] for j in node.operands]))
-                parts = ([one[j] for j in node.operands] for one in (middles, reaches))
-                value, radius = self._affine(node.operator, absolute, *parts, sizes[i])
+                parts = [(middles[j], reaches[j]) for j in node.operands]
+                value, radius = self._affine(node.operator, absolute, parts, sizes[i])
                 middles.append(value)
                 reaches.append(radius)
             if node.operator is not None or not i:
@@ -201,10 +201,10 @@ class Evaluation:
         return np.where(size < LARGEST, size, np.inf)
 
     def _affine(
-        self, operator: Affine, absolute: Affine, middles: list[Array], reaches: list[Array], size: Floats
+        self, operator: Affine, absolute: Affine, parts: list[tuple[Array, Array]], size: Floats
     ) -> tuple[Array, Array]:
-        """Middle and reach of an affine map's value of a size."""
-        value, reach = operator.forward(*middles), absolute.forward(*reaches)
+        """Middle and reach of an affine map's value of a size, by those of its operands."""
+        value, reach = operator.forward(*(m for m, _ in parts)), absolute.forward(*(r for _, r in parts))
         value = value if operator.offset is None else value + operator.offset
         error = 0 if self.numbers.exact else 4 * gamma(operator.terms + 16) * size + TINY
         return value, reach + error
