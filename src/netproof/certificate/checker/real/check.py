@@ -114,7 +114,7 @@ def check_real(
         part = -1
         try:
             if certificate.claim == "sat":
-                part = _witnessed(certificate, asked, evaluation, source)
+                part = witnessed(certificate, asked, evaluation, source)
             else:
                 _prove(certificate, asked, prover, source)
         except (OverflowError, ValueError, ZeroDivisionError, MemoryError) as error:
@@ -224,7 +224,7 @@ def witness_of(certificate: RealCertificate) -> list[Fraction]:
     return found
 
 
-def _witnessed(certificate: RealCertificate, asked: Asked, evaluation: Evaluation, source: str) -> int:
+def witnessed(certificate: RealCertificate, asked: Asked, evaluation: Evaluation, source: str) -> int:
     """The part of the property that a witness answers; raises :class:`ProofError` where it answers none."""
     x = witness_of(certificate)
     ends = np.array([-above(-value) for value in x]), np.array([above(value) for value in x])
