@@ -15,6 +15,7 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import DualPoint, crown, evaluate_dual
 from netproof.bounds.intervals import interval_bound
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.forms import form_ranges
 from netproof.bounds.ranges.reduce import reduce_real_ranges
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import Region, box_region
@@ -62,6 +63,8 @@ def test_ranges_and_bounds(seed: int, tmp_path) -> None:
     generator, region, x = box(graph, seed)
     values = graph.values(x)
     assert_inside(graph, region, values, "intervals")
+    by_forms = form_ranges(graph, region)
+    assert_inside(graph, by_forms, values, "forms")
     refined = refine_ranges(graph, region)
     assert_inside(graph, refined, values, "CROWN")
     c = torch.randn(6, graph.output.size, generator=generator, dtype=torch.float64)

@@ -10,7 +10,7 @@ import torch
 from netproof.operators.activations.jumps.floor import Floor
 from netproof.operators.activations.jumps.step import Step
 from netproof.operators.activations.product import Product
-from netproof.operators.hulls.product_hull import paired
+from netproof.operators.hulls.pair_hull import paired
 
 
 def boxes(seed: int, rows: int = 3, pairs: int = 8) -> tuple[torch.Generator, torch.Tensor, torch.Tensor]:

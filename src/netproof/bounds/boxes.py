@@ -1,4 +1,4 @@
-"""CROWN on many boxes at once: every box has its own ranges, and only its own open features are bounded.
+"""CROWN on many boxes at once: every box has its own ranges, and only its own unstable features are bounded.
 
 Rows are arranged ``[B, R, n]``, ``R`` objectives for each of ``B`` boxes, so that the lines of a box are stored once
 and broadcast. Otherwise this is :func:`netproof.bounds.crown.crown_lines`.
@@ -12,6 +12,7 @@ from torch import Tensor
 from netproof.bounds.backward import Lines, bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.quotients import is_held_quotient, refine_quotients
 from netproof.bounds.ranges.refine import behind_activations, unstable_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
@@ -42,7 +43,7 @@ def box_lines(relaxation: Relaxation, objective: Objective, rounding: Rounding |
 
 
 def refine_with_account(graph: Graph, region: Region, known: Rounding | None = None) -> tuple[Region, Rounding]:
-    """Tighten the ranges of every box's open features layer by layer, and account for rounding on the refined region.
+    """Tighten the ranges of every box's unstable features layer by layer, and account for rounding on the refined region.
 
     With ``known``, the account of a region that holds this one, nothing is accounted for anew, and that is handed back.
     """
@@ -52,13 +53,17 @@ def refine_with_account(graph: Graph, region: Region, known: Rounding | None = N
         operand = graph.nodes[index].operands[0]
         if not behind[operand]:
             continue
+        if is_held_quotient(graph, k):
+            rounding = rounding.up_to(graph, region, operand)
+            region = propagate_intervals(graph, refine_quotients(graph, region, k, rounding))
+            continue
         is_open = unstable_features(graph, region, k)
         count = is_open.sum(1)
         most = int(count.max())
         if not most:
             continue
         rounding = rounding.up_to(graph, region, operand)
-        # Boxes with open features only, each with as many objectives as the most open one has features.
+        # Boxes with unstable features only, each with as many objectives as the most open one has features.
         rows = count.nonzero()[:, 0]
         part = region.take(rows)
         chosen, feature = is_open[rows].to(torch.int8).topk(most, 1)

@@ -173,6 +173,21 @@ class RefineEffort:
 
 
 @dataclass(frozen=True)
+class QuotientEffort:
+    """Ranges of quotients (:mod:`netproof.bounds.ranges.quotients`).
+
+    Attributes
+    ----------
+    most : quotients that one activation holds, if their ranges are bounded
+    numbers, rounds : that each end is compared with side by side, and how often
+    """
+
+    most: int = 16
+    numbers: int = 12
+    rounds: int = 2
+
+
+@dataclass(frozen=True)
 class RationalEffort:
     """Bounds and linear programs in fractions (:mod:`netproof.bounds.rational`).
 
@@ -197,4 +212,5 @@ SCORE = ScoreEffort()
 END = EndEffort()
 TIGHTEN = TightenEffort()
 REFINE = RefineEffort()
+QUOTIENT = QuotientEffort()
 RATIONAL = RationalEffort()

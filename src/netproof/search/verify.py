@@ -20,7 +20,7 @@ from typing import overload
 import torch
 
 from netproof.device import check_device
-from netproof.effort.questions import PARTS
+from netproof.effort.questions import PARTS, TOGETHER
 from netproof.errors import InputError, QueryError
 from netproof.exact.base import Engine
 from netproof.exact.registry import exact_engine
@@ -196,6 +196,17 @@ def _one_integer(query: Query, settings: Settings) -> Result:
     return next(iter(verify_integer([query], settings)))[1]
 
 
+def _refuted_together(question: Question, settings: Settings, deadline: float) -> Iterator[tuple[int, Result]]:
+    """The parts of a question that bounds of many boxes at once refute, by their numbers."""
+    if len(question.parts) < TOGETHER.least:
+        return
+    from netproof.search.real.together import refuted_together
+
+    until = deadline - (1 - TOGETHER.share) * settings.timeout
+    for number, part in refuted_together(question.parts, until):
+        yield number, _told(part, Result(Verdict.UNSAT, 0.0, "bound", len(part.condition)))
+
+
 def _by(engine: Engine) -> Decide:
     """An exact engine as one that decides."""
 
@@ -308,7 +319,10 @@ def _ask(question: Question, decide: Decide, settings: Settings) -> Result:
     results: dict[int, Result] = {}
     had: dict[int, float] = {}
     subproblems = 0
-    left = list(range(len(question.parts)))
+    if decide is _real and not settings.proofs:
+        results = dict(_refuted_together(question, settings, deadline))
+        subproblems = sum(result.subproblems for result in results.values())
+    left = [number for number in range(len(question.parts)) if number not in results]
     while left:
         undecided = []
         for number, position in enumerate(left):

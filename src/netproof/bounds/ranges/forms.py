@@ -3,7 +3,8 @@
 Every value is enclosed by ``center + form . t +- radius`` for ``t`` in ``[-1, 1]^n_input``, the position in the box. An
 affine node maps centre and form by itself and the radius by its absolute values; an activation is enclosed between
 two parallel lines of the chord's slope, whose distance goes to the radius (the affine forms of Stolfi and de
-Figueiredo with one error term; Singh et al., NeurIPS 2018, for ReLU). Between intervals and CROWN in tightness and in cost.
+Figueiredo with one error term; Singh et al., NeurIPS 2018, for ReLU), a product or a quotient between two parallel planes.
+Between intervals and CROWN in tightness and in cost. Inputs that are known have no part in the forms.
 """
 
 from __future__ import annotations
@@ -16,16 +17,22 @@ from torch import Tensor
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.graph.rounding import gamma
-from netproof.operators.base import Affine
+from netproof.operators.base import Activation, Affine
+from netproof.operators.hulls.hull import Hull
 from netproof.operators.hulls.kink_hull import KinkHull
+from netproof.operators.hulls.pair_hull import PairHull, paired
 
 _U = 2.0**-50
 _TINY = 2.0**-500
+#: a width, as a part of the largest one, that is none to speak of
+_HARDLY = 2.0**-40
+#: what an image may be off by beyond its own relative rounding (:mod:`netproof.bounds.deciding.rounding`)
+_IMAGE = 2.0**-49
 
 
 @dataclass(frozen=True, eq=False)
 class _Form:
-    """``center`` ``[B, n]``, ``slopes`` ``[B, n_input, n]``, ``radius`` ``[B, n]``."""
+    """``center`` ``[B, n]``, ``slopes`` ``[B, V, n]`` for the inputs that vary, ``radius`` ``[B, n]``."""
 
     center: Tensor
     slopes: Tensor
@@ -43,8 +50,7 @@ def form_ranges(graph: Graph, region: Region) -> Region:
     lower, upper = region.lower, region.upper
     center = (lower + upper) / 2
     half = torch.maximum(upper - center, center - lower) * (1 + 4 * _U) + _TINY
-    zero = torch.zeros_like(center)
-    forms = [_Form(center, torch.diag_embed(half), zero)]
+    forms = [_of_box(center, half, _vary(lower, upper))]
     lowers, uppers = list(region.range_lower), list(region.range_upper)
     k = 0
     for node in graph.nodes[1:]:
@@ -67,9 +73,34 @@ def form_ranges(graph: Graph, region: Region) -> Region:
         if isinstance(hull, KinkHull) and hull.left <= hull.right:
             forms.append(_between_lines(hull, form, reach))
         else:
-            forms.append(_of_range(*activation.output_range(low, high), form))
+            image = activation.output_range(low, high)
+            if isinstance(hull, PairHull):
+                between = _between_planes(hull, form)
+            else:
+                between = _around_chord(activation, hull, form, (low, high), image)
+            forms.append(_or_range(between, *image))
         k += 1
     return replace(region, range_lower=tuple(lowers), range_upper=tuple(uppers))
+
+
+def varying_inputs(region: Region) -> int:
+    """How many inputs vary in a row, at most."""
+    return int(_vary(region.lower, region.upper).sum(1).max()) if region.lower.numel() else 0
+
+
+def _vary(lower: Tensor, upper: Tensor) -> Tensor:
+    """The inputs that vary, but for those that hardly do next to others, as decimals do whose ends are rounded outwards."""
+    width = upper - lower
+    return width > _HARDLY * width.amax(1, keepdim=True)
+
+
+def _of_box(center: Tensor, half: Tensor, varies: Tensor) -> _Form:
+    """The input itself; a row with fewer inputs that vary than others has some that do not among its own."""
+    count = max(int(varies.sum(1).max()), 1) if varies.numel() else 0
+    which = varies.to(torch.int8).topk(count, 1).indices
+    slopes = half.new_zeros(len(half), count, half.shape[1])
+    slopes.scatter_(2, which[..., None], half.gather(1, which)[..., None])
+    return _Form(center, slopes, half.scatter(1, which, 0.0))
 
 
 def _of_range(low: Tensor, high: Tensor, like: _Form) -> _Form:
@@ -111,3 +142,47 @@ def _between_lines(hull: KinkHull, form: _Form, reach: Tensor) -> _Form:
     size = (form.center.abs() + reach + hull.lower.abs() + hull.upper.abs()) * (1 + slope.abs())
     radius = slope.abs() * form.radius + half.abs() + 16 * _U * (size + half.abs()) + _TINY
     return _Form(center, slope[:, None] * form.slopes, radius)
+
+
+def _around_chord(
+    activation: Activation, hull: Hull, form: _Form, ends: tuple[Tensor, Tensor], image: tuple[Tensor, Tensor]
+) -> _Form:
+    """``f`` lies between two parallels to the chord over the range, which its hull gives."""
+    low, high = ends
+    width = high - low
+    slope = (activation.evaluate(high) - activation.evaluate(low)) / torch.where(width > 0, width, 1.0)
+    slope = torch.where(torch.isfinite(slope) & (width > 0), slope, 0.0)
+    one = torch.ones_like(slope)
+    top, bottom = hull.conjugate(one, slope).value, -hull.conjugate(-one, -slope).value
+    size = slope.abs() * torch.maximum(low.abs(), high.abs()) + torch.maximum(image[0].abs(), image[1].abs())
+    return _moved(slope * form.center, slope[:, None] * form.slopes, slope.abs() * form.radius, bottom, top, size)
+
+
+def _between_planes(hull: PairHull, form: _Form) -> _Form:
+    """What becomes of a pair lies between two parallel planes."""
+    first, second, constant, gap = hull.plane
+    part = [form.center[:, 0::2] * first, form.center[:, 1::2] * second]
+    slopes = form.slopes[..., 0::2] * first[:, None] + form.slopes[..., 1::2] * second[:, None]
+    radius = form.radius[:, 0::2] * first.abs() + form.radius[:, 1::2] * second.abs()
+    size = torch.maximum(hull.lower.abs(), hull.upper.abs())
+    size = size[:, 0::2] * first.abs() + size[:, 1::2] * second.abs() + constant.abs() + part[0].abs() + part[1].abs()
+    of_one = _moved(part[0] + part[1], slopes, radius, constant - gap, constant + gap, size)
+    return _Form(*(paired(each, each) for each in (of_one.center, of_one.slopes, of_one.radius)))
+
+
+def _moved(center: Tensor, slopes: Tensor, radius: Tensor, bottom: Tensor, top: Tensor, size: Tensor) -> _Form:
+    """A form to which a number between two others is added; ``size`` is that of all terms of either."""
+    center = center + (top + bottom) / 2
+    size = size + top.abs() + bottom.abs() + center.abs() + slopes.abs().sum(1) + radius
+    return _Form(center, slopes, radius + (top - bottom).clamp(min=0) / 2 + 64 * _U * size + _IMAGE)
+
+
+def _or_range(form: _Form, low: Tensor, high: Tensor) -> _Form:
+    """The form, and what the range says where that is closer than what the form adds to the input's part of it."""
+    range_ = _of_range(low, high, form)
+    better = torch.isfinite(form.radius) & (form.radius <= range_.radius) & torch.isfinite(form.center)
+    return _Form(
+        torch.where(better, form.center, range_.center),
+        torch.where(better[:, None], form.slopes, 0.0),
+        torch.where(better, form.radius, range_.radius),
+    )

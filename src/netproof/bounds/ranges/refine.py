@@ -13,6 +13,7 @@ from torch import Tensor
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.quotients import is_held_quotient, refine_quotients
 from netproof.bounds.ranges.tiles import Tile, cut, groups
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
@@ -52,7 +53,7 @@ def refine_ranges(
     deadline: float = math.inf,
     propagate: Propagate = propagate_intervals,
 ) -> Region:
-    """Tighten the ranges of open features layer by layer: rigorous in real arithmetic, rows one by one.
+    """Tighten the ranges of unstable features layer by layer: rigorous in real arithmetic, rows one by one.
 
     A range has two ends, but a feature whose sign is settled by one of them needs no more: the end nearer to settling
     it is bounded first, the other one only where that was not enough, or where it is so far out that the error of rounding
@@ -89,6 +90,8 @@ def refine_layer(
     operand = graph.nodes[graph.activations[k]].operands[0]
     if not behind_activations(graph)[operand]:
         return region
+    if is_held_quotient(graph, k):
+        return region if time.monotonic() >= deadline else refine_quotients(graph, region, k, rounding)
     ends = _Ends(graph, region, k, rounding, threads or torch.get_num_threads())
     row, feature = ends.open.nonzero(as_tuple=True)
     if not len(row) or time.monotonic() >= deadline:

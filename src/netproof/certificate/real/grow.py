@@ -167,7 +167,7 @@ class Grower:
 
     def _close(self, seeds: list[Seed], cells: Cells) -> None:
         """Make leaves of seeds, or splits where no bound does."""
-        left = np.arange(len(seeds))
+        left: NDArray[np.int64] = np.arange(len(seeds))
         for rule in (0, FORMS, BOTH) if self._inputs <= _FORMS else (0, CROWN):
             wanted = np.array([i for i in left.tolist() if self._starts(seeds[i]) <= rule], np.int64)
             if not len(wanted):
@@ -290,12 +290,12 @@ class Grower:
         best = gaps.argmax(1)
         for row, (seed, number) in enumerate(zip(seeds, best.tolist(), strict=True)):
             if not gaps[row, number] > 0:
-                raise NoEvidenceError(self._source, "a cell without open features stays open")
+                raise NoEvidenceError(self._source, "a cell without unstable neurons stays open")
             k = int(np.searchsorted(self._begin, number, side="right")) - 1
             seed.kind, seed.split = SPLIT, (k, number - int(self._begin[k]), 0.0)
 
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
-        """By how much CROWN's lines miss every open feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
+        """By how much CROWN's lines miss every unstable feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
         watching = _Watching(self._evaluation.network, self._evaluation.numbers)
         rows = [self._wishes(seed, seed.claims[0], cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
         prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source, math.inf)

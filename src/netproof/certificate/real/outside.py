@@ -87,7 +87,7 @@ def _add(maker: Maker, part: Part, leaves: Sequence[Leaf], arrays: dict[str, lis
     trace = trees.trace()
     for seed in seeds:
         seed.open = trace.open.get(seed.claims[0].trace or 0, seed.open)
-    places = []
+    places: list[Places] = []
     for case in part.cases:
         width = max(1, len(case))
         if any(len(leaf.weights) not in (0, width) for leaf in leaves if leaf.case == len(places)):

@@ -30,9 +30,9 @@ def linear_of_linear(first: Affine, second: Affine) -> Affine | None:
         return None
     # The biases are one more column, in which each row of the second has one more summand: its own bias.
     size = second.weight.abs() @ first.bias.abs() + second.bias.abs()
-    unit = torch.minimum(_finest_unit(first.bias).amin(), _finest_unit(second.bias).amin())
-    rows = _finest_unit(second.weight).amin(1).clamp(max=1.0)
-    columns = _finest_unit(first.weight).amin(0)
+    unit = torch.minimum(finest_unit(first.bias).amin(), finest_unit(second.bias).amin())
+    rows = finest_unit(second.weight).amin(1).clamp(max=1.0)
+    columns = finest_unit(first.weight).amin(0)
     if not _fits(size[:, None], rows, unit[None]):
         return None
     if not _fits(second.weight.abs() @ first.weight.abs(), rows, columns):
@@ -54,7 +54,7 @@ def _fits(size: Tensor, rows: Tensor, columns: Tensor) -> bool:
     return bool((torch.log2(size.clamp(min=2.0**-1000)) < unit + 53).all() & (unit + 53 < 1000).all())
 
 
-def _finest_unit(values: Tensor) -> Tensor:
+def finest_unit(values: Tensor) -> Tensor:
     """The largest power of two of which each value is a multiple; some large one for 0."""
     mantissa, exponent = torch.frexp(values)
     whole = (mantissa.abs() * 2.0**53).to(torch.int64)

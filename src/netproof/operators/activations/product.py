@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from netproof.operators.base import Activation
-from netproof.operators.hulls.product_hull import ProductHull, paired
+from netproof.operators.hulls.pair_hull import paired
+from netproof.operators.hulls.product_hull import ProductHull
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -14,29 +14,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof.operators.hulls.hull import Conjugate, Hull
-from netproof.operators.sums import feature_sum
-from netproof.rows import Rows
+from netproof.operators.hulls.hull import Conjugate
+from netproof.operators.hulls.pair_hull import PairHull, paired
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-def paired(first: Tensor, second: Tensor) -> Tensor:
-    """Features that take turns: ``[..., n]`` twice to ``[..., 2 n]``."""
-    return torch.stack([first, second], -1).flatten(-2)
-
-
 @dataclass(frozen=True, eq=False)
-class ProductHull(Rows, Hull):
+class ProductHull(PairHull):
     """Hull of ``(x, y) -> (x y, x y)`` over ranges of neighbouring features, ``[..., 2 n]``.
 
     Rounding of :meth:`conjugate`: one in the product and one in that with its coefficient, one in each other product, and
     three in their sums.
     """
-
-    lower: Tensor
-    upper: Tensor
 
     def conjugate(self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"]) -> Conjugate:
         """Of a pair the sum of both values is what counts: the maximum of the pair together."""
@@ -59,7 +50,7 @@ class ProductHull(Rows, Hull):
         return Conjugate(paired(first, second), paired(x, y), paired(product, product))
 
     @cached_property
-    def _plane(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def plane(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of ``x y`` around the middle of the box: coefficients of ``x`` and ``y``, the constant, and how far it is off."""
         middle, half = (self.lower + self.upper) / 2, (self.upper - self.lower) / 2
         x, y = middle[..., 0::2], middle[..., 1::2]
@@ -71,26 +62,6 @@ class ProductHull(Rows, Hull):
         y, x = torch.where(known, y, 0.0), torch.where(known, x, 0.0)
         return y, x, -x * y, torch.where(known, gap, torch.inf)
 
-    def slope(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"] | None = None) -> Float[Tensor, "*#S"]:
-        """The mean of both planes of an envelope, which meet over the middle, wherever ``at`` is.
-
-        Times what a feature received, of which its neighbour received as much.
-        """
-        of_x, of_y, _, _ = self._plane
-        return 2 * paired(of_x, of_y).expand((v + self.lower).shape)
-
-    def relax(self, v: Float[Tensor, "#B n"]) -> tuple[Float[Tensor, "B n"], Float[Tensor, " B"]]:
-        return self._relaxed(v, *self._plane)
-
-    def relax_rows(self, v: Float[Tensor, "B R n"]) -> tuple[Float[Tensor, "B R n"], Float[Tensor, "B R"]]:
-        return self._relaxed(v, *(part[:, None] for part in self._plane))
-
-    @staticmethod
-    def _relaxed(v: Tensor, of_x: Tensor, of_y: Tensor, constant: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
-        weight = v[..., 0::2] + v[..., 1::2]
-        value = torch.where(weight == 0, 0.0, weight * constant + weight.abs() * gap)
-        return paired(weight * of_x, weight * of_y), feature_sum(value)
-
     def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         x, y = at[..., 0::2], at[..., 1::2]
         xl, xu, yl, yu = self.lower[..., 0::2], self.upper[..., 0::2], self.lower[..., 1::2], self.upper[..., 1::2]
@@ -98,10 +69,3 @@ class ProductHull(Rows, Hull):
         below = torch.maximum(xl * y + yl * x - xl * yl, xu * y + yu * x - xu * yu)
         height = torch.where(v[..., 0::2] + v[..., 1::2] >= 0, above, below)
         return paired(height, height)
-
-    def superlevel(
-        self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"], cut: Float[Tensor, "*#S"]
-    ) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
-        """All of the range: nothing is proposed."""
-        shape = (v + s + cut + self.lower).shape
-        return self.lower.expand(shape), self.upper.expand(shape)

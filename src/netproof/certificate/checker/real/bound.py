@@ -167,8 +167,8 @@ class Evaluation:
             if node.operator is not None and absolute is not None:
                 if not sized:
                     sizes.append(self._size(node.operator, absolute, [sizes[j] for j in node.operands]))
-                parts = [(middles[j], reaches[j]) for j in node.operands]
-                value, radius = self._affine(node.operator, absolute, parts, sizes[i])
+                those, around = ([one[j] for j in node.operands] for one in (middles, reaches))
+                value, radius = self._affine(node.operator, absolute, those, around, sizes[i])
                 middles.append(value)
                 reaches.append(radius)
             if node.operator is not None or not i:
@@ -201,10 +201,10 @@ class Evaluation:
         return np.where(size < LARGEST, size, np.inf)
 
     def _affine(
-        self, operator: Affine, absolute: Affine, parts: list[tuple[Array, Array]], size: Floats
+        self, operator: Affine, absolute: Affine, middles: list[Array], reaches: list[Array], size: Floats
     ) -> tuple[Array, Array]:
-        """Middle and reach of an affine map's value of a size, by those of its operands."""
-        value, reach = operator.forward(*(m for m, _ in parts)), absolute.forward(*(r for _, r in parts))
+        """Middle and reach of an affine map's value of a size."""
+        value, reach = operator.forward(*middles), absolute.forward(*reaches)
         value = value if operator.offset is None else value + operator.offset
         error = 0 if self.numbers.exact else 4 * gamma(operator.terms + 16) * size + TINY
         return value, reach + error
@@ -431,4 +431,5 @@ def _middle(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
 
 def _largest(lower: Floats, upper: Floats) -> Floats:
     """A little more than the absolute values in intervals; nothing below 2^-500."""
-    return np.maximum(np.maximum(abs(lower), abs(upper)), TINY) * (1 + 2.0**-40)
+    largest: Floats = np.maximum(np.maximum(abs(lower), abs(upper)), TINY) * (1 + 2.0**-40)
+    return largest
