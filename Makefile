@@ -19,6 +19,7 @@
 # make package   wheel and source distribution in dist/, each tried in a fresh environment (docs/releasing.md)
 # make lint      what CI checks besides the tests
 # make docs      the documentation as a site, in site/; fails where a link or a reference leads nowhere
+# make man       docs/man/netproof.1, from the parser; a test says when it is stale
 # make format    let ruff format and fix
 # make clean     remove everything made here, .venv included
 #
@@ -36,7 +37,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo benchmark-demo test campaign campaign-float campaign-certificates mutants queries coverage package lint docs format clean
+.PHONY: install demo benchmark-demo test campaign campaign-float campaign-certificates campaign-runtimes mutants queries coverage package lint docs man format clean
 
 install: $(STAMP)
 
@@ -101,6 +102,9 @@ lint: $(STAMP)
 docs: $(STAMP)
 	@$(BIN)/python -c 'import mkdocs, material, mkdocstrings' 2>/dev/null || $(PIP) --quiet --no-build-isolation --editable '.[dev,docs]'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+man: $(STAMP)
+	@$(BIN)/python docs/_extensions/man_page.py
 
 format: $(STAMP)
 	@$(BIN)/ruff format

@@ -60,6 +60,14 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-n", processes, *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
+@nox.session(python=PYTHONS)
+def package(session: nox.Session) -> None:
+    """Wheel and source distribution, installed and used without a network (``.ci/package``)."""
+    session.install("--constraint", "constraints.txt", "build", "setuptools")
+    python = session.bin + "/python"
+    session.run(".ci/package", external=True, env={"PYTHON": python, "BUILD": python})
+
+
 def install(session: nox.Session) -> None:
     """As ``make install``: PyTorch first, by its exact version, so that pip looks at no other of its releases."""
     pinned = Path("constraints.txt").read_text().splitlines()

@@ -330,6 +330,9 @@ class _Pixels:
     def _check_clip(self, name: str) -> None:
         if self.clip is None:
             return
+        if self.clip[0] > self.clip[1]:
+            problem = f"clip is from {float(self.clip[0]):g} to {float(self.clip[1]):g}, which nothing is between"
+            raise QueryError(name, problem, "give the least value first")
         low, high = (self.scale * Fraction(end.item()) for end in (self.values.min(), self.values.max()))
         if low < self.clip[0] or high > self.clip[1]:
             problem = f"the image has values outside clip, {float(low):g} to {float(high):g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from functools import cached_property
 
 import torch
@@ -51,6 +52,21 @@ class Member:
     results: tuple[str, ...]
 
 
+class Kept(Enum):
+    """What of the file's outputs the graph's are: a query may ask for no more.
+
+    ``VALUES`` : all of it
+    ``ORDER`` : which of two outputs is larger, because a final softmax was left out
+    ``CLASS`` : which is the first largest: the softmax gives whole-numbered codes, which can be equal for different operands
+    ``NOTHING`` : not even that
+    """
+
+    VALUES = "values"
+    ORDER = "order"
+    CLASS = "class"
+    NOTHING = "nothing"
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A graph and where it came from.
@@ -63,10 +79,7 @@ class Network:
     lower, upper : ``[n_input]``, the values an input can take at all (0..255 for 8-bit pixels; infinite for floats)
     scheme : the reading of the file, in words (bit widths, for instance), as evidence states it
     notes : what the reader did that a report has to say
-    order_only : only the order of the outputs is the file's, because a final softmax was left out: a query may
-        compare two outputs and no more
-    same_class : where the softmax gives whole-numbered codes, which can be equal for different operands: whether at least the
-        class, the first largest output, is the file's. None elsewhere, where the order is
+    kept : what of the file's outputs the graph's are, where a final softmax was left out
     content : the file itself, decompressed, for whoever is to evaluate it or to read it again; empty where the network
         was made in memory
     runtime : the rule by which a file that several runtimes compute differently was read; empty where there is one only
@@ -86,8 +99,7 @@ class Network:
     upper: Tensor
     scheme: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    order_only: bool = False
-    same_class: bool | None = None
+    kept: Kept = Kept.VALUES
     content: bytes = field(default=b"", repr=False)
     runtime: str = ""
     processors: tuple[str, ...] | None = None
@@ -129,7 +141,7 @@ class Network:
             for node in self.left_out.nodes[1:]
         ]
         graph = Graph(self.graph.arithmetic, [*self.graph.nodes, *behind])
-        return replace(self, graph=graph, order_only=False, left_out=None, notes=self.notes[:-1])
+        return replace(self, graph=graph, kept=Kept.VALUES, left_out=None, notes=self.notes[:-1])
 
     @cached_property
     def largest_output(self) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms, plain
-from netproof.network import Network
+from netproof.network import Kept, Network
 from netproof.result import Result, Verdict, Witness
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Query:
             raise QueryError(
                 self.name, "the condition has no conjunction, so that nothing is asked", "give at least one"
             )
-        if self.network.order_only:
+        if self.network.kept is not Kept.VALUES:
             self._settle_order()
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             self._check_integers()
@@ -244,13 +244,14 @@ class Query:
         """Without the final softmax only the order of outputs is the file's; of one that gives codes, only the class."""
         network = self.network
         of_class = self.sample is not None and self.sample.top == 1
-        if network.same_class is not None and not (of_class and network.same_class):
-            what = "its outputs" if network.same_class else "its class"
+        class_only = network.kept is Kept.CLASS
+        if network.kept is Kept.NOTHING or (class_only and not of_class):
+            what = "its outputs" if class_only else "its class"
             raise QueryError(
                 self.name,
                 f"asks about {what}, but the final softmax of {network.path} was left out, which can give one code to "
                 "different operands",
-                "cut the softmax off the network" + (", or ask about the class" if network.same_class else ""),
+                "cut the softmax off the network" + (", or ask about the class" if class_only else ""),
             )
         # Of integers, at least one more is more.
         least = (0.0, 1.0) if network.graph.arithmetic is Arithmetic.INTEGER else (0.0,)

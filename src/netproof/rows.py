@@ -1,9 +1,9 @@
-"""Batches: dataclasses whose tensors share their first axis."""
+"""Batches: dataclasses whose tensors share their first axis; and a place where rows come and go."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -66,6 +66,26 @@ class Rows:
         fields = self.__dataclass_fields__
         return type(self)(*(replaced(getattr(self, name), getattr(other, name)) for name in fields))
 
+    def written(self, rows: Tensor, other: Self) -> Self:
+        """As :meth:`put`, in these very tensors, which are changed."""
+
+        def changed(part: Any, new: Any) -> Any:
+            if (part is None) != (new is None):
+                raise ValueError("batches of which one has what the other has not")
+            if isinstance(part, Tensor):
+                part[rows] = new
+                return part
+            if isinstance(part, Rows):
+                return part.written(rows, new)
+            if isinstance(part, (tuple, list)):
+                return _like(part, [changed(one, its) for one, its in zip(part, new, strict=True)])
+            if isinstance(part, Mapping):
+                return {key: changed(one, new[key]) for key, one in part.items()}
+            return part
+
+        fields = self.__dataclass_fields__
+        return type(self)(*(changed(getattr(self, name), getattr(other, name)) for name in fields))
+
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """The rows of several batches, at least one, which agree in all that is not of rows."""
@@ -113,3 +133,78 @@ def _inside(part: Any, change: Callable[[Any], Any]) -> Any:
 def _like(part: tuple[Any, ...] | list[Any], values: list[Any]) -> Any:
     """Values in a container of the same type; a named tuple takes them one by one."""
     return type(part)(*values) if hasattr(part, "_fields") else type(part)(values)
+
+
+class Movable(Protocol):
+    """What :class:`Slots` needs of batches; any :class:`Rows` with a length has it."""
+
+    @property
+    def bytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Tensor) -> Self: ...
+
+    def written(self, rows: Tensor, other: Self) -> Self: ...
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self: ...
+
+
+K = TypeVar("K", bound=Movable)
+
+
+class Slots(Generic[K]):
+    """Rows that come and go without moving the others.
+
+    A row has a slot, a number, until it is removed; then the slot is used again, the lowest free ones first. What is kept of
+    many rows is copied only when there are more than ever before, and then there is room for twice as many.
+    """
+
+    def __init__(self) -> None:
+        self._store: K | None = None
+        self._used = torch.zeros(0, dtype=torch.bool)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def bytes(self) -> int:
+        """What the rows that are there occupy."""
+        return 0 if self._store is None else self._store.bytes // len(self._used) * self._count
+
+    @property
+    def slots(self) -> Tensor:
+        """``[B]`` int64, the slots in use, ascending."""
+        return self._used.nonzero()[:, 0]
+
+    @property
+    def by_slot(self) -> K:
+        """Rows by their slots; there is something else in slots that are not in use. Rows have been there before."""
+        assert self._store is not None
+        return self._store
+
+    def add(self, batch: K) -> Tensor:
+        """Keep rows: their slots, ``[B]``."""
+        missing = self._count + len(batch) - len(self._used)
+        if missing > 0:
+            more = max(missing, len(self._used))
+            filler = batch.take(torch.zeros(more, dtype=torch.int64))
+            self._store = filler if self._store is None else type(batch).concatenate([self._store, filler])
+            self._used = torch.cat([self._used, torch.zeros(more, dtype=torch.bool)])
+        slots = (~self._used).nonzero()[: len(batch), 0]
+        if len(batch):
+            self._store = self.by_slot.written(slots, batch)
+        self._used[slots] = True
+        self._count += len(batch)
+        return slots
+
+    def read(self, slots: Tensor) -> K:
+        """A copy of the rows in slots in use, which stay."""
+        return self.by_slot.take(slots)
+
+    def remove(self, slots: Tensor) -> None:
+        """Free slots in use, each named once."""
+        self._used[slots] = False
+        self._count -= len(slots)

@@ -34,7 +34,7 @@ from onnx_models import model, node
 Array = NDArray[np.float64]
 
 KINDS = ("perceptron", "wide", "convolution", "residual", "mixture", "smooth", "operators")
-#: open neurons beyond which no integer program is made
+#: unstable neurons beyond which no integer program is made
 _MOST_BINARIES = 28
 
 

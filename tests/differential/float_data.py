@@ -20,7 +20,7 @@ from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.formats.instances import read_instances
 from netproof.formats.onnx.read import read_onnx
 from netproof.formats.vnnlib.read import read_vnnlib
@@ -92,7 +92,7 @@ def claimed_ranges(graph: Graph, box: Region, seconds: float) -> Iterator[tuple[
         yield "splits", SplitRefiner(graph).refine(alpha, 2 * seconds)
 
 
-def points_of(graph: Graph, region: Region, generator: torch.Generator, margins: Constraints | None = None) -> Tensor:
+def points_of(graph: Graph, region: Region, generator: torch.Generator, margins: Conditions | None = None) -> Tensor:
     """Points of a one-row box, ``[B, n]`` float64: uniform, corners, climbed to a condition and to ends of ranges."""
     lower, upper = region.lower[0], region.upper[0]
     count = 24
@@ -152,7 +152,7 @@ def check_ranges(instance: Instance, seconds: float, most_boxes: int = 3) -> tup
         box = box_region(graph, query.lower[None], query.upper[None])
         generator = torch.Generator().manual_seed(number)
         rounding = Rounding.of(graph, box)
-        x = points_of(graph, box, generator, Constraints.of(graph, query.condition) if query.condition else None)
+        x = points_of(graph, box, generator, Conditions.of(graph, query.condition) if query.condition else None)
         values = graph.values(x)
         for node, (low, high) in enumerate(node_intervals(graph, box)):
             beyond = torch.maximum(low - values[node], values[node] - high)
@@ -174,7 +174,7 @@ def check_attained(instance: Instance, seconds: float) -> tuple[list[str], dict[
             continue
         graph = query.network.graph
         region = box_region(graph, query.lower[None], query.upper[None])
-        constraints = Constraints.of(graph, query.condition)
+        constraints = Conditions.of(graph, query.condition)
         x = points_of(graph, region, torch.Generator().manual_seed(number), constraints)[27:]
         y = graph.evaluate(x)
         spare = torch.stack(

@@ -319,7 +319,7 @@ def test_unusable_options_are_one_line(cli, tiny_data, tmp_path, options, parts)
 
 
 def test_unknown_benchmark(cli):
-    assert_refused(cli("bench", "run", "mnist"), "mnist", "known: qnn-mnist")
+    assert_refused(cli("bench", "run", "mnist"), "mnist", "did you mean mnist_fc or qnn-mnist?")
 
 
 def test_unwritable_folder(cli, tiny_data, tmp_path):

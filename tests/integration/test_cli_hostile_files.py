@@ -57,7 +57,7 @@ def test_foreign_files(cli, tiny_data, tmp_path):
     text = tmp_path / "notes.txt"
     text.write_text("This is a note, not a network and not an image.")
     assert_refused(robust(cli, tiny_data, network=text), str(text), "no format that netproof reads")
-    assert_refused(robust(cli, tiny_data, images=text), str(text), "not an IDX file")
+    assert_refused(robust(cli, tiny_data, images=text), str(text), "no file of images of a kind that is known")
     assert_refused(robust(cli, tiny_data, images=tiny_data.labels), str(tiny_data.labels), "images")
     assert_refused(robust(cli, tiny_data, labels=tiny_data.images), str(tiny_data.images), "labels")
     assert_refused(

@@ -75,7 +75,7 @@ def test_help_states_the_scheme_defaults(cli):
     from netproof.formats.fixed_point import FixedPoint
     from netproof.settings import Settings
 
-    text = " ".join(cli("robust", "--help").out.split())
+    text = " ".join(cli("robust", "--help-all").out.split())
     for name, value in FixedPoint().as_dict().items():
         option = "--" + name.replace("_", "-")
         described = text[text.index(option + " N") :]

@@ -1,13 +1,15 @@
 """Mutation testing: which small changes of the code does no test notice?
 
-    python tests/mutation/run.py [FILE ...] [--tests PATH ...] [--out DIR] [--budget SECONDS] [--again] [--stop-after SECONDS]
+    python tests/mutation/run.py [FILE ...] [--tests PATH ...] [--out DIR] [--budget SECONDS] [--again]
+        [--stop-after SECONDS] [--sample N [--seed S]]
 
 ``FILE`` is below ``src/netproof``: a file or a folder; without one, all of ``ROOMS``. Three steps. Every test runs once
 under coverage, which says what lines it runs and how long it takes (kept in ``DIR/reach.json`` until that is deleted). All
 tests are collected in one process, which forks for every mutant; the child swaps the code of the function that the
-mutant is of, and runs the tests that reach its line, quickest first, until one fails. What is no function's code is
-tried by assigning it again, or in a new process. Results are appended to ``DIR/results.jsonl``, so that a run can be interrupted and
+mutant is of, and runs the tests that reach its line, quickest first, until one fails. What is no function's code, or
+cannot be swapped, is tried by assigning it again, or in a new process. Results are appended to ``DIR/results.jsonl``, so that a run can be interrupted and
 goes on where it was; ``--again`` tries survivors again. Of tests beyond the budget, the slowest are left out.
+``--sample`` takes so many mutants of each file, which ``--seed`` draws; the table is then about those.
 
 The table at the end counts a mutant as killed where a test failed, or took five times its time. Survivors that
 docs/mutants.md explains are not tried, and counted apart. Tests that start the program as a process of its own do
@@ -152,7 +154,8 @@ class Trial:
         test = os.read(reading, 1 << 12).decode()
         os.close(reading)
         if status == _BROKEN:
-            raise RuntimeError(f"{mutant.path}:{mutant.line}: cannot be tried: {mutant.after}")
+            # As where a function no longer uses what a function around it gives it: its code cannot be swapped alone.
+            return _try_afresh(mutant, names, seconds)
         if status in (-signal.SIGXCPU, None):
             return Outcome(mutant, TIME)
         if status == 0 and not test:
@@ -330,6 +333,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", action="store_true", help="only the table of what is known")
     parser.add_argument("--reach", action="store_true", help="only the first step")
     parser.add_argument("--stop-after", type=float, default=float("inf"), metavar="SECONDS")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many mutants of each file, drawn by chance")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the draw")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     os.chdir(ROOT)
@@ -353,7 +358,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if missing:
             command = [sys.executable, __file__, "--reach", "--out", str(options.out.resolve()), "--tests", *missing]
             subprocess.run(command, check=True)
-    mutants = [mutant for path in _files(options.files) for mutant in mutants_of(PACKAGE, path)]
+    mutants = [
+        mutant for path in _files(options.files) for mutant in mutants_of(PACKAGE, path, options.sample, options.seed)
+    ]
     if not options.report:
         known = _known(results)
         reasons = _explained(EXPLAINED.read_text(encoding="utf-8"))

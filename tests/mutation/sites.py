@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
@@ -65,8 +66,8 @@ class Mutant:
     key: str
 
 
-def mutants_of(package: Path, path: str) -> list[Mutant]:
-    """All mutants of ``package / path``, by line."""
+def mutants_of(package: Path, path: str, sample: int | None = None, seed: int = 0) -> list[Mutant]:
+    """All mutants of ``package / path``, by line, or so many that are drawn by a seed: all of them where there are no more."""
     text = (package / path).read_text(encoding="utf-8")
     wrapper = MetadataWrapper(cst.parse_module(text))
     module, lines = wrapper.module, text.splitlines()
@@ -75,21 +76,27 @@ def mutants_of(package: Path, path: str) -> list[Mutant]:
     joined = "".join(code)
     head = text.index(joined)
     ends = text[:head], text[head + len(joined) :]
+    changes = [
+        (place, scope, node, new)
+        for place, statement in enumerate(module.body)
+        for scope, node in _visited(statement)
+        for new in _changes(node)
+    ]
+    if sample is not None:
+        Random(seed).shuffle(changes)
     found: dict[str, Mutant] = {}
-    for place, statement in enumerate(module.body):
-        parts = [ends[0], *code, ends[1]]
-        for scope, node in _visited(statement):
-            for new in _changes(node):
-                changed = module.code_for_node(statement.deep_replace(node, new))  # type: ignore[arg-type]
-                parts[place + 1] = changed
-                source = "".join(parts)
-                if source == text or source in found or not _compiles(source):
-                    continue
-                before, after = _difference(lines, source.splitlines())
-                key = hashlib.sha256(f"{path}\n{changed}".encode()).hexdigest()[:16]
-                assignment = changed if _gives_names(statement) else ""
-                line = positions[node].start.line
-                found[source] = Mutant(path, line, scope, before, after, source, assignment, key)
+    for place, scope, node, new in changes:
+        if len(found) == sample:
+            break
+        changed = module.code_for_node(module.body[place].deep_replace(node, new))  # type: ignore[arg-type]
+        source = "".join([ends[0], *code[:place], changed, *code[place + 1 :], ends[1]])
+        if source == text or source in found or not _compiles(changed):
+            continue
+        before, after = _difference(lines, source.splitlines())
+        key = hashlib.sha256(f"{path}\n{changed}".encode()).hexdigest()[:16]
+        assignment = changed if _gives_names(module.body[place]) else ""
+        line = positions[node].start.line
+        found[source] = Mutant(path, line, scope, before, after, source, assignment, key)
     return sorted(found.values(), key=lambda one: one.line)
 
 

@@ -167,9 +167,9 @@ def chain(weights, biases, dtype=np.float64) -> bytes:
     return made.bytes(at)
 
 
-def values_of(network: bytes, x) -> list[Fraction]:
-    """The outputs at a float input, exactly."""
-    numbers = Rational()
+def values_of(network: bytes, x, numbers=None) -> list[Fraction]:
+    """The outputs at a float input, exactly unless another arithmetic is asked for."""
+    numbers = numbers or Rational()
     model = read_network(network, len(x), numbers, "network")
     values = [numbers.load(np.array([x]))]
     for node in model.nodes[1:]:

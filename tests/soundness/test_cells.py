@@ -13,7 +13,7 @@ from netproof import Verdict
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.prefix import prefix
 from netproof.bounds.ranges.refine_split import Side, SplitRefiner, is_empty_cell, sides_of
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.query import Conjunction
 from netproof.search.real.cells import CellSearch
 from netproof.search.real.problem import Problem
@@ -108,7 +108,7 @@ def test_attained_is_never_refuted_and_out_of_reach_is(search, seed):
     attained = float(top) if Fraction(float(top)) <= top else float(torch.nextafter(double(float(top)), double(-1e300)))
 
     def verdict(threshold, seconds):
-        constraints = Constraints.of(graph, (Conjunction(double([[1.0]]), double([threshold])),))
+        constraints = Conditions.of(graph, (Conjunction(double([[1.0]]), double([threshold])),))
         case, deadline = torch.tensor([0]), time.monotonic() + seconds
         if search == "rounds":
             return Rounds(Problem(graph, constraints, None, 1 << 28)).run(region, case, deadline).verdict

@@ -22,7 +22,7 @@ from netproof.bounds.ranges.forms import _between_lines, _Form, form_ranges
 from netproof.bounds.ranges.refine_split import Side, is_empty_cell
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.leaky_relu import LeakyReLU
@@ -30,7 +30,7 @@ from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.operators.hulls.kink_hull import KinkHull
 from netproof.search.real import decide as verify_real
-from netproof.search.real.leaf import SignLeaves
+from netproof.search.real.programs.leaf import SignLeaves
 from netproof.solvers.highs.solve import HighsProcess
 from onnx_models import model, node, save
 from soundness.random_networks import random_network
@@ -66,11 +66,11 @@ def test_what_mixing_constraints_loses(part):
         weight, value = cancelling(random, count)
         none = torch.zeros(1, count, 1, dtype=torch.float64)
         given_values = value.view(1, count, 1)
-        constraints = Constraints(
+        constraints = Conditions(
+            graph,
             given_values if part == "outputs" else none,
             given_values if part == "inputs" else none,
             value[None] if part == "threshold" else none[..., 0],
-            len(graph.nodes) - 1,
         )
         region = box_region(graph, double([[-1.0]]), double([[1.0]]))
         case = torch.tensor([0])
@@ -97,9 +97,7 @@ def test_a_leaf_counts_what_mixing_loses():
     needed = 0
     for _ in range(40):
         weight, value = cancelling(random, count)
-        constraints = Constraints(
-            value.view(1, count, 1), None, torch.zeros(1, count, dtype=torch.float64), len(graph.nodes) - 1
-        )
+        constraints = Conditions(graph, value.view(1, count, 1), None, torch.zeros(1, count, dtype=torch.float64))
         programs = SignLeaves(dual, rounding, constraints, HighsProcess(1 << 28))
         true = abs(exact_sum(weight, value))
         assert Fraction(programs.evaluate(0, side, weight, beta)) >= true
@@ -115,9 +113,8 @@ def test_a_bound_of_zero_refutes_nothing(monkeypatch):
     graph = one_relu()
     region = box_region(graph, double([[-1.0]]), double([[0.0]]))
     count = 5
-    constraints = Constraints(
-        torch.ones(count, 1, 1, dtype=torch.float64), None, torch.zeros(count, 1, dtype=torch.float64), 3
-    )
+    none = torch.zeros(count, 1, dtype=torch.float64)
+    constraints = Conditions(graph, torch.ones(count, 1, 1, dtype=torch.float64), None, none)
 
     class Lines:
         value = double([-1.0, -0.0, 0.0, 5e-324, -5e-324])

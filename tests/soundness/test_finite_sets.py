@@ -19,6 +19,7 @@ from netproof.errors import CertificateError, InputError, ProofError, QueryError
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.read import read_deployed
 from netproof.inference.plan import Near
+from netproof.network import Kept
 
 KINDS = ("conv", "depthwise", "average", "add")
 SETS = (
@@ -44,7 +45,7 @@ def networks(tmp_path, count):
         except InputError:
             continue
         x = np.random.default_rng(seed).integers(-128, 128, (60, *deployed.input.shape[1:])).astype(np.int8)
-        if deployed.network.same_class is False or len(set(evaluate(deployed, x).scores.argmax(1).tolist())) < 2:
+        if deployed.network.kept is Kept.NOTHING or len(set(evaluate(deployed, x).scores.argmax(1).tolist())) < 2:
             continue
         yield seed, deployed, x
         found += 1

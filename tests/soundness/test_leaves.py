@@ -16,11 +16,12 @@ from netproof.attack.real import FloatAttack
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.region import box_region
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.formats.onnx.read import read_onnx
-from netproof.search.real import leaf, relu_split
-from netproof.search.real.leaf import Leaf, SignLeaves, leaf_solver
+from netproof.search.real import relu_split
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs import leaf
+from netproof.search.real.programs.leaf import Leaf, SignLeaves, leaf_solver
 from netproof.search.real.relu_split import ReluSplit
 from netproof.solvers.highs.model import Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
@@ -96,7 +97,7 @@ def prepared(asked):
     """What a search over signs begins with."""
     graph = asked.network.graph
     region = box_region(graph, asked.lower[None], asked.upper[None])
-    return SignDual.of(graph, region), Rounding.of(graph, region), Constraints.of(graph, asked.condition)
+    return SignDual.of(graph, region), Rounding.of(graph, region), Conditions.of(graph, asked.condition)
 
 
 def search(asked, attack=None, seconds=60.0):
@@ -131,7 +132,7 @@ def test_thresholds_just_out_of_reach_and_just_in_reach(seed, rows, tmp_path, mo
     stored = saved(graph, tmp_path)
     condition = query(graph, lower, upper, rows, largest - JUST).condition
     asked = Query(stored, lower, upper, condition)
-    found = search(asked, FloatAttack(asked, Constraints.of(stored.graph, condition), 0))
+    found = search(asked, FloatAttack(asked, Conditions.of(stored.graph, condition), 0))
     assert found.verdict is Verdict.SAT
     assert found.witness is not None
     y = found.witness.output.double()
@@ -220,7 +221,7 @@ def test_a_leaf_that_stays_open_does_not_end_the_search(tmp_path, monkeypatch):
     graph, lower, upper, largest = case(2, rows)
     stored = saved(graph, tmp_path)
     asked = Query(stored, lower, upper, query(graph, lower, upper, rows, largest - JUST, cases=2).condition)
-    constraints = Constraints.of(stored.graph, asked.condition)
+    constraints = Conditions.of(stored.graph, asked.condition)
     real, seen = SignLeaves.bound, []
 
     def silent_on_the_first_case(self, number, *given):

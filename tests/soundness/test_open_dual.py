@@ -1,4 +1,4 @@
-"""The bound with multipliers of open features only is the one bound at the multipliers that it stands for."""
+"""The bound with multipliers of unstable features only is the one bound at the multipliers that it stands for."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_bound_at_the_multipliers_that_it_stands_for(seed, operator, slope):
 
 
 @pytest.mark.parametrize(("operator", "slope"), KINKS)
-def test_open_features_and_their_lines(operator, slope):
+def test_unstable_features_and_their_lines(operator, slope):
     graph, region, dual, *_ = situation(1, operator)
     ends = [
         (low, high, k, j)

@@ -16,6 +16,7 @@ from netproof import Settings, Verdict, verify
 from netproof.errors import InputError
 from netproof.formats.onnx.quantized.evaluate import evaluate
 from netproof.formats.onnx.read import read_deployed
+from netproof.network import Kept
 from netproof.query import Conjunction, Query
 from qonnx_models import QonnxModel
 
@@ -94,7 +95,7 @@ def test_every_verdict_is_what_all_points_say(form, runtime, tmp_path):
         coefficients = np.zeros(scores.shape[1])
         coefficients[[first, second]] = 1, -1
         margins = scores @ coefficients
-        network = replace(network, order_only=False, same_class=None)
+        network = replace(network, kept=Kept.VALUES)
         ends = [torch.from_numpy(end.astype(np.float64)) for end in (points.min(0), points.max(0))]
         for threshold in (margins.max(), margins.max() + 1):
             row = torch.from_numpy(coefficients)[None]

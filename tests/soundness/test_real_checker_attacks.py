@@ -8,10 +8,11 @@ import pytest
 
 from netproof.certificate.checker.real import bound, tree
 from netproof.certificate.checker.real.bound import Evaluation
-from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.checker.real.check import applied, check_real
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import read_property
+from netproof.certificate.checker.real.tree import Lemma
 from netproof.certificate.real.contents import BOTH, FORMS, LEAF, LEMMAS, SPLIT
 from netproof.errors import FormatError, ProofError
 from soundness.real_evidence import Builder, certificate, perceptron, property_text, run
@@ -252,3 +253,389 @@ def test_lemmas_beyond_number_take_no_more_memory_than_few(monkeypatch):
     monkeypatch.setattr(bound.Cells, "take", taken)
     assert check_real(certificate(network, property_, 1, 1, **lemmas), network, property_).counts.lemmas == count
     assert max(most) <= 10
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+@pytest.mark.parametrize("weight", [0, 1, 1 << 20])
+def test_a_case_of_no_constraints_is_refuted_by_nothing(weight, arithmetic):
+    # Every input of the box meets it, whatever weight a row gives to what is not there.
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    declared = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))"
+    for text in ("", "(assert (and))", "(assert (or (>= Y_0 5) (and)))"):
+        property_ = (declared + text).encode()
+        count = 2 if "or" in text else 1
+        evidence = certificate(
+            network, property_, 1, 1, cases=[count], tree=[0] * count, leaf_row=[0] * count, row_mu=[weight]
+        )
+        with pytest.raises(ProofError, match="leaf 0"):
+            check_real(evidence, network, property_, arithmetic=arithmetic)
+    # A box that is empty is proved by that alone.
+    property_ = (declared + "(assert (>= X_0 1))(assert (< X_0 1))").encode()
+    evidence = certificate(network, property_, 1, 1)
+    check_real(evidence, network, property_, arithmetic="rational")
+
+
+@pytest.mark.parametrize("arithmetic", ["arb", "rational"])
+def test_a_bound_of_0_is_enough_only_where_a_strict_constraint_has_weight(arithmetic):
+    # y = 0 x, asked to be at least 0 and above 1: by the second alone it is refuted, by the first it is not.
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[0.0]])))
+    text = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))"
+    for comparisons, weights, is_refuted in (
+        ((">=", ">="), (1, 1), False),
+        ((">", ">="), (1, 0), True),
+        ((">", ">="), (0, 1), False),
+        ((">", ">="), (1, 1), True),
+        ((">=", ">"), (1, 0), False),
+        ((">=", ">"), (0, 1), True),
+        ((">", ">"), (0, 0), False),
+    ):
+        asserts = "".join(f"(assert ({comparison} Y_0 0))" for comparison in comparisons)
+        property_ = (text + asserts).encode()
+        evidence = certificate(network, property_, 1, 1, row_mu=list(weights))
+        if is_refuted and arithmetic == "rational":
+            assert check_real(evidence, network, property_, arithmetic=arithmetic).counts.closest == 0.0
+        else:
+            with pytest.raises(ProofError, match="leaf 0"):
+                check_real(evidence, network, property_, arithmetic=arithmetic)
+
+
+def test_what_is_proved_of_one_part_says_nothing_of_another():
+    # The same tree, case and row by number: 2 is never reached on [0, 1], and is on [3, 4].
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0]])))
+    text = (
+        "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= Y_0 {}))"
+        "(assert (or (and (>= X_0 0) (<= X_0 1) (>= Y_0 2)) (and (>= X_0 3) (<= X_0 4) (>= Y_0 {}))))"
+    )
+    twice = {"cases": [1, 1], "tree": [0, 0], "stages": [0, 0], "kind": [LEAF] * 2, "rule": [0] * 2, "leaf_row": [0, 0]}
+    for threshold, is_true in ((5, True), (3, False)):
+        property_ = text.format(-9, threshold).encode()
+        evidence = certificate(network, property_, 1, 1, **twice, row_mu=[0, 1])
+        if is_true:
+            assert check_real(evidence, network, property_).counts.leaves == 2
+        else:
+            with pytest.raises(ProofError, match="leaf 0 of part 1"):
+                check_real(evidence, network, property_)
+
+
+def test_what_a_lemma_proves_says_nothing_of_a_case():
+    # By row 0 and as the first goal, both: that relu's operand is at most 2 is true, that the output is below 1 is not.
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 1.0)]])
+    lemma = {
+        "stages": [1],
+        "stage": [LEMMAS],
+        "lemma_count": [1],
+        "lemma_relu": [1],
+        "lemma_feature": [0],
+        "lemma_side": [1],
+        "lemma_end": [2],
+        "lemma_exponent": [0],
+        "kind": [LEAF] * 2,
+        "rule": [0] * 2,
+        "leaf_row": [0, 0],
+        "row_mu": [0],
+    }
+    with pytest.raises(ProofError, match="leaf 0 of part 0"):
+        check_real(certificate(network, property_, 1, 1, **lemma), network, property_)
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+def test_rows_without_multipliers_are_those_of_base_1(arithmetic):
+    # y = (relu(x), -x) on [0, 1] is never (at least 0.3, at least -0.2): where x <= 1/4 the range of the ReLU's operand says
+    # so by itself, elsewhere what a row adds.
+    made = Builder([1, 1])
+    a = made.node("MatMul", "x", made.constant([[1.0]]))
+    first = made.node("MatMul", made.node("Relu", a), made.constant([[1.0, 0.0]]))
+    network = made.bytes(made.node("Add", first, made.node("MatMul", "x", made.constant([[0.0, -1.0]]))))
+    property_ = property_text([0.0], [1.0], 2, [[((1.0, 0.0), 0.3), ((0.0, 1.0), -0.2)]])
+    given = {
+        "kind": [SPLIT, LEAF, LEAF],
+        "rule": [0, 0, 0],
+        "leaf_row": [0, 1],
+        "split_relu": [1],
+        "split_feature": [0],
+        "split_point": [1],
+        "split_exponent": [2],
+        "row_exponent": [0, 0],
+        "row_mu": [1, 0, 0, 1],
+        "row_count": [0, 1],
+        "row_feature": [0],
+        "row_slope": [0],
+        "row_added": [1],
+    }
+    for base, is_enough in (([1, 0], True), ([1, 1], True), ([0, 0], False)):
+        evidence = certificate(network, property_, 1, 2, **given, row_base=base)
+        if is_enough:
+            found = check_real(evidence, network, property_, arithmetic=arithmetic)
+            assert (found.counts.leaves, found.counts.splits, found.counts.given) == (2, 1, 2)
+        else:
+            with pytest.raises(ProofError, match="leaf 1"):
+                check_real(evidence, network, property_, arithmetic=arithmetic)
+
+
+def test_rows_name_each_feature_once_and_in_order():
+    made = Builder([1, 1])
+    wide = made.node("Relu", made.node("MatMul", "x", made.constant([[1.0, 2.0, 3.0]])))
+    network = made.bytes(made.node("MatMul", wide, made.constant([[1.0]] * 3)))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 9.0)]])
+
+    def of(*rows: list[int]):
+        features = [feature for row in rows for feature in row]
+        return certificate(
+            network,
+            property_,
+            1,
+            1,
+            row_exponent=[0] * len(rows),
+            row_base=[0] * len(rows),
+            row_mu=[1] * len(rows),
+            row_count=[len(row) for row in rows],
+            row_feature=features,
+            row_slope=[1] * len(features),
+            row_added=[0] * len(features),
+        )
+
+    for rows in ([[0, 1, 2]], [[2], [0]], [[0, 2], [], [], [1]], [[], [0]], [[1], []], [[]]):
+        assert check_real(of(*rows), network, property_).counts.leaves == 1
+    for rows in ([[1, 0]], [[1, 1]], [[0], [2, 1]], [[0, 1], [], [2, 2]], [[3]], [[0, 3]], [[-1]], [[-1, 0]]):
+        with pytest.raises(ProofError, match="not there, or not in ascending order"):
+            check_real(of(*rows), network, property_)
+
+
+def test_the_smallest_portions_are_of_one(monkeypatch):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)], [((1.0,), 3.0)]])
+    evidence = certificate(network, property_, 1, 1, **{**full_tree(4), "leaf_row": [0] * 32}, cases=[2], tree=[0, 0])
+    monkeypatch.setattr(tree, "_AT_ONCE", 1)
+    assert check_real(evidence, network, property_).counts.leaves == 32
+    monkeypatch.setattr(tree, "_AT_ONCE", 100)
+    monkeypatch.setattr(tree, "_ENOUGH", 0)
+    found = check_real(evidence, network, property_).counts
+    assert (found.leaves, found.splits, found.empty, found.given, found.lemmas) == (32, 15, 0, 0, 0)
+    assert found.closest == pytest.approx(-1.0) and found.rules == {}
+
+
+def test_uses_of_rules_are_counted():
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0]]))))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)]])
+    given = {**full_tree(2), "rule": [0, BOTH, BOTH, FORMS, 0, 0, FORMS], "stages": [2], "stage": [FORMS, BOTH]}
+    found = check_real(certificate(network, property_, 1, 1, **given), network, property_).counts
+    assert found.rules == {FORMS: 3, BOTH: 3}
+
+
+def test_what_one_tree_refutes_is_nothing_that_another_does():
+    # Two cases by the same row, each the first of its tree; of the second there is a witness.
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0]])))
+    for thresholds, trees, is_true in (
+        ((2.0, 3.0), [0, 1], True),
+        ((2.0, 0.5), [0, 1], False),
+        ((0.5, 2.0), [0, 1], False),
+        ((2.0, 3.0, 0.5), [0, 0, 1], False),
+        ((2.0, 0.5, 3.0), [0, 1, 0], False),
+        ((2.0, 3.0, 4.0), [0, 1, 0], True),
+    ):
+        property_ = property_text([0.0], [1.0], 1, [[((1.0,), one)] for one in thresholds])
+        count = max(trees) + 1
+        evidence = certificate(
+            network,
+            property_,
+            1,
+            1,
+            cases=[len(trees)],
+            tree=trees,
+            kind=[LEAF] * count,
+            rule=[0] * count,
+            leaf_row=[0] * len(trees),
+        )
+        if is_true:
+            assert check_real(evidence, network, property_).counts.leaves == len(trees)
+        else:
+            with pytest.raises(ProofError, match="which is not below 0"):
+                check_real(evidence, network, property_)
+
+
+def test_trees_are_numbered_in_the_order_of_their_cases():
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0]])))
+    property_ = property_text([0.0], [1.0], 1, [[((1.0,), 2.0)], [((1.0,), 3.0)]])
+    given = {"cases": [2], "kind": [LEAF] * 2, "rule": [0] * 2, "leaf_row": [0] * 2}
+    found = check_real(certificate(network, property_, 1, 1, **given, tree=[0, 1]), network, property_)
+    assert 0 < found.seconds < 60 and (found.inputs, found.outputs, found.neurons, found.part) == (1, 1, 0, -1)
+    for trees in ([1, 0], [1, 1]):
+        with pytest.raises(ProofError, match="the trees of part 0 are not in order"):
+            check_real(certificate(network, property_, 1, 1, **given, tree=trees), network, property_)
+
+
+def test_splits_name_what_is_there():
+    made = Builder([1, 2])
+    wide = made.node("Relu", made.node("MatMul", "x", made.constant([[1.0, 2.0, 3.0]] * 2)))
+    network = made.bytes(made.node("Relu", made.node("MatMul", wide, made.constant([[1.0]] * 3))))
+    property_ = property_text([0.0] * 2, [1.0] * 2, 1, [[((1.0,), 99.0)]])
+    given = {
+        "kind": [SPLIT, LEAF, LEAF],
+        "rule": [0] * 3,
+        "leaf_row": [0] * 2,
+        "split_point": [1],
+        "split_exponent": [1],
+    }
+
+    def of(relu: int, feature: int):
+        return certificate(network, property_, 2, 1, **given, split_relu=[relu], split_feature=[feature])
+
+    for relu, features in ((0, 2), (1, 3), (2, 1)):
+        for feature in range(features):
+            assert check_real(of(relu, feature), network, property_).counts.splits == 1
+        for feature in (-1, features, features + 1):
+            with pytest.raises(ProofError, match="names a feature that is not there"):
+                check_real(of(relu, feature), network, property_)
+    for relu in (-1, 3, 4):
+        with pytest.raises(ProofError, match="names a ReLU that is not there"):
+            check_real(of(relu, 0), network, property_)
+
+
+def test_lemmas_only_ever_cut():
+    rng = np.random.default_rng(3)
+    evaluation = Evaluation(read_network(perceptron(rng), 3, Float64(), "n"), Float64())
+    cells = evaluation.root(-np.ones(3), np.ones(3))
+    node = evaluation.operands[1]
+    low, high = cells.low[1][0, 2], cells.high[1][0, 2]
+    for sign, end, expected in (
+        (1, high + 1, (low, high)),
+        (1, high - 0.25, (low, high - 0.25)),
+        (-1, low - 1, (low, high)),
+        (-1, low + 0.25, (low + 0.25, high)),
+    ):
+        found = applied(cells, [(Lemma(node, 2, sign, end), 1)])
+        assert (found.low[1][0, 2], found.high[1][0, 2]) == expected
+        for k, (one, other) in enumerate(zip((*found.low, *found.high), (*cells.low, *cells.high), strict=True)):
+            same = one == other
+            if k % 2 == 1:
+                same[0, 2] = True
+            assert same.all()
+        # The cells that they were cut from are as they were.
+        assert (cells.low[1][0, 2], cells.high[1][0, 2]) == (low, high)
+        assert found.size is cells.size and found.lower is cells.lower and found.upper is cells.upper
+    both = applied(cells, [(Lemma(node, 2, 1, high - 0.5), 1), (Lemma(node, 2, 1, high - 0.25), 1)])
+    assert both.high[1][0, 2] == high - 0.5
+
+
+def witnessed(network: bytes, asserts: str, xs: list[tuple[int, int, int]], arithmetic="float64"):
+    """The check of the claim that an input, numerators by powers of two and of ten, meets what is asserted."""
+    inputs = len(xs)
+    declared = "".join(f"(declare-const X_{i} Real)" for i in range(inputs)) + "(declare-const Y_0 Real)"
+    box = "".join(f"(assert (>= X_{i} -9))(assert (<= X_{i} 9))" for i in range(inputs))
+    property_ = (declared + box + asserts).encode()
+    limbs: list[int] = []
+    counts = []
+    for numerator, _, _ in xs:
+        sign, rest = (-1 if numerator < 0 else 1), abs(numerator)
+        parts = []
+        while rest:
+            parts.append(sign * (rest & ((1 << 48) - 1)))
+            rest >>= 48
+        limbs += parts
+        counts.append(len(parts))
+    evidence = certificate(
+        network,
+        property_,
+        inputs,
+        1,
+        "sat",
+        witness=limbs,
+        witness_limbs=counts,
+        witness_two=[two for _, two, _ in xs],
+        witness_ten=[ten for _, _, ten in xs],
+    )
+    return check_real(evidence, network, property_, arithmetic=arithmetic)
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+def test_what_is_asked_of_inputs_alone_is_asked_exactly(arithmetic):
+    made = Builder([1, 2])
+    network = made.bytes(made.node("Relu", made.node("MatMul", "x", made.constant([[1.0], [1.0]]))))
+    tenth, third = (1, 0, 1), (333333333333333333333, 0, 21)
+    # 2 x_0 - 3 x_1 at (1/10, 0.333...): 0.2 - 0.999... exactly.
+    value = "-0.799999999999999999999"
+    for comparison, threshold, is_met in (
+        (">=", value, True),
+        (">", value, False),
+        ("<=", value, True),
+        ("<", value, False),
+        (">", "-0.8", True),
+        (">=", "-0.799999999999999999998", False),
+        ("<", "-0.79", True),
+        ("=", value, True),
+    ):
+        text = f"(assert ({comparison} (- (* 2 X_0) (* 3 X_1)) {threshold}))(assert (>= Y_0 0))"
+        # Of an output that is not negative by intervals a bound of 0 is no proof in float64.
+        text = text.replace("(>= Y_0 0)", "(>= Y_0 -1)")
+        if is_met:
+            assert witnessed(network, text, [tenth, third], arithmetic).part == 0
+        else:
+            with pytest.raises(ProofError, match="not shown to meet a case"):
+                witnessed(network, text, [tenth, third], arithmetic)
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+def test_witnesses_are_the_numbers_that_they_are(arithmetic):
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0]])))
+    for x, text in (
+        ((5, 0, 0), "5"),
+        ((-5, 0, 0), "-5"),
+        ((0, 0, 0), "0"),
+        ((-3, 2, 0), "-0.75"),
+        ((7, 3, 1), "0.0875"),
+        ((12345678901234567890123456789, 0, 28), "1.2345678901234567890123456789"),
+        (
+            (-(2**100 + 1), 100, 0),
+            "-" + str((2**100 + 1) * 5**100).zfill(101)[:-100] + "." + str((2**100 + 1) * 5**100)[-100:],
+        ),
+    ):
+        exact = f"(assert (= X_0 {text}))(assert (>= Y_0 -9.5))"
+        assert witnessed(network, exact, [x], arithmetic).part == 0
+        other = exact.replace("(= X_0 ", "(= (* 3 X_0) ")
+        if x[0]:
+            with pytest.raises(ProofError, match="none of the property's boxes"):
+                witnessed(network, other, [x], arithmetic)
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+def test_a_witness_meets_all_of_one_case(arithmetic):
+    # y = x; at 1/2, of several boxes and cases, each by itself.
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0]])))
+    half = [(1, 1, 0)]
+
+    def part(text: str) -> int | None:
+        try:
+            return witnessed(network, text, half, arithmetic).part
+        except ProofError:
+            return None
+
+    assert part("(assert (>= Y_0 0.25))(assert (<= Y_0 0.75))") == 0
+    assert part("(assert (>= Y_0 0.25))(assert (<= Y_0 0.375))") is None
+    assert part("(assert (or (>= Y_0 0.75) (<= Y_0 0.25)))") is None
+    assert part("(assert (or (>= Y_0 0.75) (<= Y_0 0.625)))") == 0
+    assert part("(assert (or (and (>= X_0 1) (>= Y_0 0)) (and (<= X_0 1) (>= Y_0 0.25))))") == 1
+    assert (
+        part("(assert (or (and (>= X_0 0) (>= Y_0 3)) (and (<= X_0 1) (>= Y_0 3)) (and (<= X_0 2) (>= Y_0 0.25))))")
+        == 2
+    )
+    # Of inputs and outputs together: y - x is 0, y + x is 1.
+    assert part("(assert (>= (- Y_0 X_0) -0.001))") == 0 and part("(assert (>= (- Y_0 X_0) 0.001))") is None
+    assert part("(assert (>= (+ Y_0 X_0) 0.999))") == 0 and part("(assert (>= (+ Y_0 X_0) 1.001))") is None
+    assert part("(assert (<= (+ Y_0 (* 2 X_0)) 1.501))") == 0 and part("(assert (<= (+ Y_0 (* 2 X_0)) 1.499))") is None
+    # What is attained is shown by fractions, where it is enough.
+    attained = part("(assert (>= Y_0 0.5))")
+    assert attained == (0 if arithmetic == "rational" else None)
+    assert part("(assert (> Y_0 0.5))") is None
+    # No constraint at all is met.
+    assert part("") == 0

@@ -14,7 +14,7 @@ import torch
 from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.errors import QueryError
 from netproof.formats.onnx.read import read_onnx
 from netproof.graph.budget import Budget
@@ -113,7 +113,7 @@ def test_ranges_of_any_activation_are_split(kind, seed):
 
 @pytest.mark.parametrize("stable", [False, True])
 def test_nothing_to_choose(stable):
-    """Many inputs and no open neuron: what the bound leaves open is no search, and no failure."""
+    """Many inputs and no unstable neuron: what the bound leaves open is no search, and no failure."""
     builder = GraphBuilder(Arithmetic.REAL, (12,))
     at = builder.add("one", Linear(double([[0.1] * 12]), double([100.0])), builder.input)
     if stable:
@@ -185,7 +185,7 @@ def test_what_was_not_reached_is_left_open(monkeypatch):
     # Affine on the box, so that there is nothing to split; attained are 2.5, 2.0, 1.5, 2.75.
     condition = tuple(Conjunction(double([[1.0]]), double([t])) for t in (0.5, 1.0, 1.5, 0.25))
     region = box_region(graph, double([[-1.0]]), double([[1.0]]))
-    search = range_split.RangeSplit(Problem(graph, Constraints.of(graph, condition), None, 1 << 20))
+    search = range_split.RangeSplit(Problem(graph, Conditions.of(graph, condition), None, 1 << 20))
     found = search.run(region, torch.arange(4), math.inf)
     assert found.verdict is Verdict.UNKNOWN and found.left.tolist() == [0, 1, 2, 3]
     assert found.bound >= 2.75
@@ -222,7 +222,7 @@ def test_many_cases_and_nothing_to_choose():
     lower = double([-1.0] * 12)
     asked = Query(network_of(builder.build()), lower, -lower, condition)
     result = verify(asked, Settings(timeout=30.0, attack=False))
-    assert result.verdict is Verdict.UNKNOWN and "without open features" in result.reason
+    assert result.verdict is Verdict.UNKNOWN and "without unstable neurons" in result.reason
 
 
 def overflowing(scale, inputs=2, depth=5, activation=None):
@@ -297,7 +297,7 @@ def test_a_search_that_may_still_bring_values_down_is_begun():
     one = torch.ones(12).double()
     asked = query(graph, -one, one, [[1.0, 1.0]], [1e300])
     region = box_region(graph, -one[None], one[None])
-    constraints = Constraints.of(graph, asked.condition)
+    constraints = Conditions.of(graph, asked.condition)
     rounding = Rounding.of(graph, region)
     case = torch.arange(1)
     assert not bool(torch.isfinite(rounding.magnitude[-1]).any()) and not bool(
@@ -319,7 +319,7 @@ def test_mixtures_of_many_constraints_err_by_no_more_than_is_said(constraints):
     # y_0 = 1 meets each of them, with nothing to spare.
     asked = Query(network_of(graph), one, one, (Conjunction(rows, rows[:, 0].clone()),))
     assert asked.admits([Fraction(1)] * 2, [Fraction(1)] * 2)
-    made = Constraints.of(graph, asked.condition)
+    made = Conditions.of(graph, asked.condition)
     case, weight = torch.zeros(1, dtype=torch.int64), torch.ones(1, constraints, dtype=torch.float64)
     mixed = made.mixed(case, weight)
     rounding = Rounding.of(graph, box_region(graph, one[None], one[None]))

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.bounds.region import Region
-from netproof.conditions.cases import Cases, LinearCases, OrderCases, cases_of
+from netproof.conditions.conditions import Conditions
+from netproof.conditions.order import OrderConditions, conditions_of
 from netproof.query import Conjunction
 from soundness.random_networks import floats
 from soundness.regions import Situation, random_situation
@@ -29,7 +30,7 @@ class Asked:
     """A situation whose row ``b`` is asked ``case[b]``; ``truth`` (``[cases, N]``) is where the cases hold."""
 
     at: Situation
-    cases: Cases
+    cases: Conditions
     case: torch.Tensor
     truth: Bools
 
@@ -55,8 +56,8 @@ def orders(random: np.random.Generator, **network: Any) -> Asked:
         row[0, rival], row[0, label] = 1, -1
         conjunctions.append(Conjunction(row, torch.tensor([float(r)], dtype=torch.float64)))
         truth.append(at.nodes[-1][:, rival] - at.nodes[-1][:, label] >= r)
-    cases = cases_of(at.graph, conjunctions)
-    assert isinstance(cases, OrderCases) and len(cases) == 6
+    cases = conditions_of(at.graph, conjunctions)
+    assert isinstance(cases, OrderConditions) and len(cases) == 6
     return Asked(at, cases, torch.from_numpy(random.integers(0, 6, len(at.region))), np.array(truth))
 
 
@@ -69,8 +70,8 @@ def linears(random: np.random.Generator) -> Asked:
         level = rows @ at.nodes[-1][random.integers(len(at.points))] + random.integers(-1, 2, len(rows))
         conjunctions.append(Conjunction(floats(rows), floats(level)))
         truth.append((at.nodes[-1] @ rows.T >= level).all(1))
-    cases = cases_of(at.graph, conjunctions)
-    assert isinstance(cases, LinearCases) and len(cases) == 5
+    cases = conditions_of(at.graph, conjunctions)
+    assert isinstance(cases, Conditions) and len(cases) == 5
     return Asked(at, cases, torch.from_numpy(random.integers(0, 5, len(at.region))), np.array(truth))
 
 
@@ -150,7 +151,7 @@ def test_a_single_level_says_it_all(seed: int) -> None:
         row, region = asked.cases.roots(asked.case, asked.at.region)
         region = asked.cases.tighten(asked.case[row], region)
         staircase = asked.at.graph.activation(len(asked.at.graph.nodes) - 1)
-        assert isinstance(asked.cases, OrderCases)
+        assert isinstance(asked.cases, OrderConditions)
         label = asked.cases.label[asked.case[row]][:, None]
         low, high = region.range_lower[-1].gather(1, label), region.range_upper[-1].gather(1, label)
         single = ((low <= high) & (staircase.evaluate(low) == staircase.evaluate(high)))[:, 0].numpy()
@@ -199,7 +200,7 @@ def test_the_step_that_order_cases_ask_for_suffices(seed: int) -> None:
     for _ in range(NETWORKS):
         asked = orders(random)
         cases, value = asked.cases, floats(asked.at.nodes[-2])
-        assert isinstance(cases, OrderCases)
+        assert isinstance(cases, OrderConditions)
         number = torch.arange(len(cases))
         deficiency = cases.deficiency(value[None].expand(len(cases), -1, -1), number)
         final = asked.at.net.layers[-1].steps
@@ -235,22 +236,22 @@ def test_which_form_a_condition_takes() -> None:
     def form(at: Situation, row: list[float], level: float, more: int = 0) -> type:
         padded = torch.zeros(1 + more, at.graph.output.size, dtype=torch.float64)
         padded[:, : len(row)] = torch.tensor(row, dtype=torch.float64)
-        return type(cases_of(at.graph, [Conjunction(padded, torch.full((1 + more,), level, dtype=torch.float64))]))
+        return type(conditions_of(at.graph, [Conjunction(padded, torch.full((1 + more,), level, dtype=torch.float64))]))
 
-    assert form(shared, [1, -1], 0) is OrderCases
-    assert form(shared, [-1, 1], -3) is OrderCases
-    assert form(shared, [2, -2], 0) is LinearCases
-    assert form(shared, [1, 1], 0) is LinearCases
-    assert form(shared, [1, 0], 0) is LinearCases
-    assert form(shared, [1, -1], 0, more=1) is LinearCases
-    assert form(general, [1, -1], 0) is LinearCases
-    assert form(bare, [1, -1], 0) is LinearCases
-    assert len(cases_of(shared.graph, [])) == 0
+    assert form(shared, [1, -1], 0) is OrderConditions
+    assert form(shared, [-1, 1], -3) is OrderConditions
+    assert form(shared, [2, -2], 0) is Conditions
+    assert form(shared, [1, 1], 0) is Conditions
+    assert form(shared, [1, 0], 0) is Conditions
+    assert form(shared, [1, -1], 0, more=1) is Conditions
+    assert form(general, [1, -1], 0) is Conditions
+    assert form(bare, [1, -1], 0) is Conditions
+    assert len(conditions_of(shared.graph, [])) == 0
 
 
 def test_whole_region_stays_whole_without_a_case() -> None:
     at = random_situation(np.random.default_rng(9), final="shared")
     none = at.region.take(torch.arange(0))
-    cases = cases_of(at.graph, [])
+    cases = conditions_of(at.graph, [])
     row, region = cases.roots(torch.arange(0), none)
     assert len(row) == 0 and isinstance(region, Region) and len(region) == 0

@@ -21,7 +21,7 @@ from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
@@ -31,6 +31,8 @@ from netproof.search.real.cells import CellSearch
 from netproof.search.real.decide import verify_real
 from netproof.search.real.input_split import InputSplit
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import leaf_solver
+from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.range_split import RangeSplit
 from netproof.search.real.relu_split import ReluSplit
 from netproof.search.real.rounds import Rounds
@@ -249,6 +251,10 @@ def search(strategy: str, problem: Problem, region: Region):
     if strategy == "signs":
         dual = SignDual.of(problem.graph, region)
         return ReluSplit(problem, dual, Rounding.of(problem.graph, region)).run(case, deadline)
+    if strategy == "programs":
+        dual = SignDual.of(problem.graph, region)
+        with leaf_solver(1 << 28) as solver:
+            return ProgramSplit(problem, dual, Rounding.of(problem.graph, region), solver).run(case, deadline)
     if strategy == "ranges":
         return RangeSplit(problem).run(region, case, deadline)
     if strategy == "boxes":
@@ -265,7 +271,7 @@ def recorded(strategy: str, seed: int, activation=None):
     beyond = 0.1 if strategy != "ranges" else 0.6 if isinstance(activation, Sigmoid) else 0.25
     graph, region, points, condition = prepared(seed, activation, radius, sizes, beyond)
     journal = Journal()
-    problem = Problem(graph, Constraints.of(graph, condition), None, 1 << 28, record=journal)
+    problem = Problem(graph, Conditions.of(graph, condition), None, 1 << 28, record=journal)
     found = search(strategy, problem, region)
     return found, Reading(graph, problem.constraints, journal, points)
 
@@ -275,7 +281,7 @@ def kinds(activation):
 
 
 WAYS = [
-    *((name, None) for name in ("signs", "rounds", "cells", "single cells", "boxes")),
+    *((name, None) for name in ("signs", "programs", "rounds", "cells", "single cells", "boxes")),
     *kinds(Clip(0.0, 1.0)),
     *kinds(Sigmoid()),
     ("ranges", ReLU()),
@@ -299,7 +305,7 @@ def test_the_record_covers_the_region_and_refutes_every_leaf(strategy, activatio
     assert sum(reading.seen.values()) > 0 and reading.journal.bytes > 0
 
 
-@pytest.mark.parametrize("strategy", ["signs", "ranges", "boxes"])
+@pytest.mark.parametrize("strategy", ["signs", "programs", "ranges", "boxes"])
 def test_a_record_without_one_of_its_leaves_is_noticed(strategy):
     seen = 0
     for seed in range(6):
@@ -328,7 +334,7 @@ def test_the_record_of_a_whole_query_covers_every_case(inputs, activation):
     asked = Query(network_of(graph), region.lower[0], region.upper[0], (easy, *condition))
     result = verify_real(asked, Settings(timeout=600.0, attack=False), journal)
     assert result.verdict is Verdict.UNSAT and len(journal.common) >= 2
-    reading = Reading(graph, Constraints.of(graph, asked.condition), journal, points)
+    reading = Reading(graph, Conditions.of(graph, asked.condition), journal, points)
     for case in range(3):
         reading.check(case)
     # Ranges that hold on all of the box were found in turn, each inside of those before.
@@ -340,7 +346,7 @@ def test_the_record_of_a_whole_query_covers_every_case(inputs, activation):
 
 def test_nothing_is_kept_where_nothing_is_recorded():
     graph, region, _, condition = prepared(0, sizes=(2, 6, 6, 2))
-    problem = Problem(graph, Constraints.of(graph, condition), None, 1 << 28)
+    problem = Problem(graph, Conditions.of(graph, condition), None, 1 << 28)
     boxes = InputSplit(problem)
     boxes.run(region, torch.arange(2), math.inf)
     assert boxes._record is None and boxes._tree._record is None

@@ -13,14 +13,14 @@ import torch
 from netproof import Verdict
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import Region, box_region, propagate_intervals
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.query import Conjunction
-from netproof.search.real.leaf import Leaf, leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import Leaf, leaf_solver
+from netproof.search.real.programs.straight import RangeLeaves
 from netproof.search.real.range_split import RangeSplit
-from netproof.search.real.straight import RangeLeaves
 from netproof.solvers.highs.solve import HighsProcess
 from soundness.real_networks import double, evaluate, kinks, random_graph, rational
 from soundness.test_leaves import LIES, Liar
@@ -53,8 +53,8 @@ def piece_around(graph, region: Region, x: torch.Tensor) -> Region:
     return region
 
 
-def constraints_of(graph, *thresholds: float) -> Constraints:
-    return Constraints.of(graph, tuple(Conjunction(double([[1.0]]), double([t])) for t in thresholds))
+def constraints_of(graph, *thresholds: float) -> Conditions:
+    return Conditions.of(graph, tuple(Conjunction(double([[1.0]]), double([t])) for t in thresholds))
 
 
 def later() -> float:

@@ -19,6 +19,7 @@ from netproof.errors import InputError
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.read import Deployed, read_deployed
 from netproof.graph.budget import Budget
+from netproof.network import Kept
 from netproof.query import Conjunction, Query
 from netproof.search.integer import engine
 
@@ -68,7 +69,7 @@ def test_every_verdict_is_what_all_points_say(runtime, tmp_path):
         coefficients[[first, second]] = 1, -1
         margins = scores @ coefficients
         # Just reached, and just not; of what is given to a softmax, where there is one.
-        network = replace(deployed.network, order_only=False, same_class=None)
+        network = replace(deployed.network, kept=Kept.VALUES)
         for threshold in (int(margins.max()), int(margins.max()) + 1):
             result = verify(asked(network, points, coefficients, threshold), settings)
             expected = Verdict.SAT if bool((margins >= threshold).any()) else Verdict.UNSAT
@@ -101,7 +102,7 @@ def test_little_memory_decides_the_same(tmp_path, monkeypatch):
         path.write_bytes(RandomNetwork(seed, ("conv", "add")).bytes())
         network = netproof.load(path)
         image = torch.randint(-128, 128, (network.inputs,), generator=torch.Generator().manual_seed(seed)).double()
-        if network.same_class is False:
+        if network.kept is Kept.NOTHING:
             continue
         query = netproof.robustness(network, image, int(network.classify(image)), 1 + seed % 3)
         expected = verify(query, Settings(timeout=8))

@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "formats": _QUERIES | {"property"},
     "certificate": _QUERIES | {"formats", "property", "local_robustness", "perturbations", "inference"},
     "bounds": _GRAPHS | {"effort"},
-    "conditions": _QUERIES | {"property", "bounds"},
+    "conditions": _QUERIES | {"property", "bounds", "effort"},
     "attack": _BOUNDS,
     "exact": _QUERIES | {"settings", "bounds"},
     "search": _ENGINE - {"search"},

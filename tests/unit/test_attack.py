@@ -12,7 +12,8 @@ import torch
 from netproof.attack import corners
 from netproof.attack.align import align, can_align
 from netproof.attack.corners import corner_search, surrogate_values
-from netproof.conditions.cases import Cases, cases_of
+from netproof.conditions.conditions import Conditions
+from netproof.conditions.order import conditions_of
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
@@ -23,7 +24,7 @@ from soundness.random_networks import RandomNetwork, floats, random_box, random_
 FINAL = ("shift", "shared", "general", None)
 
 
-def draw(seed: int) -> tuple[RandomNetwork, Cases, np.ndarray, torch.Tensor, torch.Tensor]:
+def draw(seed: int) -> tuple[RandomNetwork, Conditions, np.ndarray, torch.Tensor, torch.Tensor]:
     """A network, cases on it that some inputs meet, where they hold (``[cases, points]``), and a box."""
     random = np.random.default_rng(seed)
     final = FINAL[seed % len(FINAL)]
@@ -40,7 +41,7 @@ def draw(seed: int) -> tuple[RandomNetwork, Cases, np.ndarray, torch.Tensor, tor
         conditions.append(Conjunction(floats(rows), floats(level)))
         truth.append((y @ rows.T >= level).all(1))
     low, high = random_box(random, net)
-    return net, cases_of(net.graph(), conditions), np.array(truth), floats(low).float(), floats(high).float()
+    return net, conditions_of(net.graph(), conditions), np.array(truth), floats(low).float(), floats(high).float()
 
 
 def where(net: RandomNetwork, x: torch.Tensor) -> list[int]:
@@ -70,7 +71,7 @@ def test_corner_search_finds_what_a_corner_has() -> None:
         row = np.zeros((1, y.shape[1]), np.int64)
         row[0, random.integers(y.shape[1])] = 1
         level = (y @ row.T).max(0)
-        cases = cases_of(net.graph(), [Conjunction(floats(row), floats(level))])
+        cases = conditions_of(net.graph(), [Conjunction(floats(row), floats(level))])
         x = corner_search(
             net.graph().to(torch.float32), cases, floats(net.lower).float(), floats(net.upper).float(),
             torch.zeros(8, dtype=torch.int64), torch.Generator().manual_seed(seed),

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from netproof.effort import bounding, integer, questions, real
+from netproof.effort import bounding, envelope, integer, questions, real
 from netproof.graph.budget import Budget
 
 MIB = 1 << 20
@@ -53,8 +53,9 @@ PINNED = {
         "root_rows": 1024,
         "goal": -0.01,
         "ahead": 20,
+        "ahead_with_envelopes": 44,
         "steps": 4,
-        "steps_with_envelopes": 20,
+        "steps_with_envelopes": 12,
         "level": 16,
         "level_with_envelopes": 4,
         "long": 128,
@@ -63,11 +64,13 @@ PINNED = {
         "first_dive": 16,
         "parts": 8,
         "bounded": Budget(256 * MIB, whole=True),
+        "tensors": 24,
     },
     "INTEGER_ATTACK": {
         "starts_per_case": 32,
         "most_starts": 512,
         "corners": Budget(384 * MIB, whole=True, size=4),
+        "corner_tensors": 3,
         "replayed": Budget(256 * MIB, whole=True),
         "align_starts": 8,
         "align_chains": 32,
@@ -91,9 +94,48 @@ PINNED = {
         "memory": 1073741824,
         "failures": 2,
     },
+    "ENUMERATION": {
+        "inputs": 1024,
+        "numbers": 1 << 23,
+        "compared": 64,
+    },
+    "ENVELOPE": {
+        "root": (envelope.Schedule(60, 0.5, 0.95, -0.01),),
+        "below": (envelope.Schedule(60, 0.3, 0.95, -0.01), envelope.Schedule(60, 0.06, 0.96, -0.01)),
+        "promising": 0.3,
+        "step": 0.5,
+        "momentum": 0.7,
+        "every": 10,
+        "improved": 8,
+        "evaluated": 16,
+        "least_unit": 0.01,
+        "softness": 0.125,
+        "length": 0.05,
+        "rates": bounding.Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.2),
+        "most_weights": 1 << 20,
+        "most_levels": 256,
+    },
+    "ORDER": {
+        "price": 8.0,
+        "directions": (*((1.0, 1.0),) * 4, (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0)),
+    },
+    "PROGRAM": {
+        "most_features": 160,
+        "most_goals": 64,
+        "largest_program": 32768,
+        "look_ahead": 10,
+        "at_once": 8,
+        "tolerance": 1e-08,
+        "seconds": 10.0,
+    },
     "PARTS": {
         "least_share": 0.1,
         "again": 2.0,
+    },
+    "RADIUS": {
+        "again": 1.5,
+        "first_share": 256,
+        "steps": 4,
     },
     "RANGE": {
         "root_steps": 60,
@@ -232,7 +274,7 @@ PINNED = {
 
 
 def values() -> dict[str, object]:
-    modules = (questions, integer, real, bounding)
+    modules = (questions, integer, envelope, real, bounding)
     named = {name: value for module in modules for name, value in vars(module).items() if name.isupper()}
     return {**named, "Effort": integer.Effort()}
 

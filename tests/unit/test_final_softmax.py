@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import netproof
+from netproof.network import Kept
 from netproof.property import Box, LinearConstraint, Property, PropertyPart
 from onnx_models import model, node, run_onnxruntime, save
 
@@ -32,7 +33,7 @@ def asked(network, outputs, threshold):
 @pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
 def test_thresholds(operator, tmp_path):
     known = network(tmp_path, operator)
-    assert known.order_only
+    assert known.kept is Kept.ORDER
     whole = known.complete
     x = np.random.default_rng(1).random((200, 3)).astype(np.float32)
     theirs = np.array(run_onnxruntime(known.content, [row[None] for row in x]))
@@ -57,6 +58,6 @@ def test_order_is_asked_of_the_operands_all_the_same(tmp_path):
 
 def test_a_softmax_of_many_outputs_is_left_out_for_good(tmp_path):
     known = network(tmp_path, classes=300)
-    assert known.order_only and known.complete is None
+    assert known.kept is Kept.ORDER and known.complete is None
     with pytest.raises(netproof.NetproofError, match="softmax"):
         asked(known, {0: 1}, math.pi)

@@ -19,6 +19,7 @@ from netproof.formats import ledger
 from netproof.formats.onnx.read import OPERATORS, read_onnx
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic
+from netproof.network import Kept
 from onnx_models import assert_agrees, model, node, random_inputs, run_onnxruntime, save
 
 
@@ -55,7 +56,7 @@ def test_network_of_real_numbers(tmp_path):
     assert torch.equal(
         weight, torch.from_numpy(floats(3, 4).astype(np.float32)).double().T
     )  # exactly, not rounded again
-    assert (network.notes, network.order_only, network.scheme) == ((), False, {})
+    assert (network.notes, network.kept, network.scheme) == ((), Kept.VALUES, {})
 
 
 def test_gzip_is_the_same_network(tmp_path):
@@ -111,12 +112,12 @@ def test_final_softmax_is_left_out_and_said(tmp_path):
     for operator, opset, shape in (("Softmax", 13, (1, 3)), ("LogSoftmax", 13, (1, 3)), ("Softmax", 9, (1, 3))):
         nodes = [node("Gemm", ["x", "w"], ["g"]), node(operator, ["g"], axis=1)]
         network = read_onnx(save(tmp_path / "net.onnx", model(nodes, shape, {"w": floats(3, 4)}, opset=opset)))
-        assert network.order_only and operator in network.notes[0]
+        assert network.kept is Kept.ORDER and operator in network.notes[0]
         assert [n.operator.name for n in network.graph.nodes] == ["input", "linear"]
     within = [node("Softmax", ["x"], ["s"]), node("Gemm", ["s", "w"])]
-    assert not read_onnx(save(tmp_path / "in.onnx", model(within, (1, 3), {"w": floats(3, 4)}))).order_only
+    assert read_onnx(save(tmp_path / "in.onnx", model(within, (1, 3), {"w": floats(3, 4)}))).kept is Kept.VALUES
     rows = [node("Softmax", ["x"])]
-    assert not read_onnx(save(tmp_path / "rows.onnx", model(rows, (2, 3)))).order_only
+    assert read_onnx(save(tmp_path / "rows.onnx", model(rows, (2, 3)))).kept is Kept.VALUES
 
 
 def test_external_data_beside_the_network(tmp_path):
@@ -363,7 +364,7 @@ def test_two_opsets_at_once(tmp_path):
     # The axes of a softmax are others from opset 13 on, those of a reduction an operand.
     softmax = model([node("Softmax", ["x"], axis=1)], (1, 3, 1), opset=13)
     softmax.opset_import.append(helper.make_opsetid("", 11))
-    assert read_onnx(save(tmp_path / "net.onnx", softmax)).order_only
+    assert read_onnx(save(tmp_path / "net.onnx", softmax)).kept is Kept.ORDER
     flat = model([node("BatchNormalization", ["x", *"gbmv"])], (1, 3), {n: floats(3) ** 2 for n in "gbmv"}, opset=15)
     flat.opset_import.append(helper.make_opsetid("", 14))
     assert read_onnx(save(tmp_path / "net.onnx", flat)).outputs == 3

@@ -16,6 +16,7 @@ from netproof.errors import InputError
 from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.evaluate import evaluate
 from netproof.formats.onnx.read import read_deployed
+from netproof.network import Kept
 from onnx_models import assert_agrees
 from quantized_models import MICROSOFT, Model, dense
 
@@ -41,7 +42,7 @@ def refused(path: Path, *parts: str, runtime: str | None = None) -> None:
 def test_the_rule_is_in_the_network(tmp_path):
     path = dense().save(tmp_path / "n.onnx")
     network = netproof.load(path)
-    assert network.runtime == "onnxruntime" and network.content == path.read_bytes() and not network.order_only
+    assert network.runtime == "onnxruntime" and network.content == path.read_bytes() and network.kept is Kept.VALUES
     assert (float(network.lower[0]), float(network.upper[0])) == (0, 255)
     assert netproof.load(path, runtime="integer-ideal").runtime == "integer-ideal"
     signed = netproof.load(dense(kind="int8").save(tmp_path / "s.onnx"))
@@ -90,16 +91,16 @@ def test_a_softmax_at_the_end_is_left_out(tmp_path):
     model.nodes[-1].output[0] = "scores"
     model.node("Softmax", ["scores"], "y")
     network = netproof.load(model.save(tmp_path / "n.onnx"))
-    assert network.order_only and network.same_class is True
+    assert network.kept is Kept.CLASS
     small = dense()
     small.nodes[-1].output[0] = "scores"
     small.node(
         "QLinearSoftmax", ["scores", *small.how(2.0**-3, 77), *small.how(1 / 256, 0)], "y", MICROSOFT, axis=1, opset=13
     )
     network = netproof.load(small.save(tmp_path / "s.onnx"))
-    assert network.order_only and network.same_class is True
+    assert network.kept is Kept.CLASS
     small.nodes[-1].input[1] = small.constant(np.float32(2.0**-20))
-    assert netproof.load(small.save(tmp_path / "s.onnx")).same_class is False
+    assert netproof.load(small.save(tmp_path / "s.onnx")).kept is Kept.NOTHING
 
 
 def test_floats_between_elementwise_operators_are_computed_as_they_are(tmp_path):

@@ -23,6 +23,7 @@ from netproof.bounds.region import box_region, node_intervals
 from netproof.errors import FormatError
 from netproof.formats.onnx.arithmetic import exactly
 from netproof.formats.onnx.read import read_onnx
+from netproof.network import Kept
 from onnx_models import assert_agrees, model, node, random_inputs, run_onnxruntime, save
 
 
@@ -99,11 +100,11 @@ def test_softmax_that_is_only_renamed_or_reshaped(tmp_path):
     for nodes in after:
         made = model([node("Softmax", ["x"], ["s"]), *nodes], (1, 3), constants)
         network = read_onnx(save(tmp_path / "net.onnx", made))
-        assert network.order_only and len(network.graph.nodes) == 1
+        assert network.kept is Kept.ORDER and len(network.graph.nodes) == 1
     for nodes in ([node("Neg", ["s"])], [node("Transpose", ["s"])], [node("Add", ["s", "x"])]):
         made = model([node("Softmax", ["x"], ["s"]), *nodes], (1, 3))
         network = read_onnx(save(tmp_path / "net.onnx", made))
-        assert not network.order_only and len(network.graph.nodes) > 4
+        assert network.kept is Kept.VALUES and len(network.graph.nodes) > 4
 
 
 # -- parts of a model

@@ -14,6 +14,7 @@ from netproof.formats.load import load
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.read import read_deployed
 from netproof.local_robustness import robustness
+from netproof.network import Kept
 from netproof.query import Conjunction, Query
 from tflite_files import TFLiteFile
 
@@ -113,7 +114,7 @@ def test_a_final_softmax_is_left_out_and_told(read):
     z = file.tensor((1, 2), 1 / 256, -128)
     file.operator("SOFTMAX", [y], [z], {0: ("f", 1.0)})
     deployed = read(file.bytes(x, z))
-    assert deployed.network.order_only and "softmax" in deployed.network.notes[0]
+    assert deployed.network.kept is not Kept.VALUES and "softmax" in deployed.network.notes[0]
     found = evaluate(deployed, np.array([[0, 0, 0], [100, 0, 0]], np.int8))
     assert found.tensors[-1].operator == "SOFTMAX" and found.outputs.tolist() != found.scores.tolist()
     assert found.classes.tolist() == found.outputs.argmax(1).tolist()
@@ -131,7 +132,7 @@ def test_what_a_softmax_in_codes_leaves_to_ask_about(beta, asks, read):
     compared = Conjunction(row, torch.zeros(1, dtype=torch.float64))
     with pytest.raises(QueryError, match=f"asks about {asks}.*one code.*cut the softmax off"):
         Query(network, image, image, (compared,))
-    if network.same_class:
+    if network.kept is Kept.CLASS:
         assert robustness(network, image, int(network.classify(image)), 1).sample is not None
     else:
         with pytest.raises(QueryError, match="asks about its class"):

@@ -15,7 +15,7 @@ from netproof import Verdict
 from netproof.bounds.boxes import refine_with_account
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.effort.real import BOX
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Arithmetic, GraphBuilder
@@ -40,7 +40,7 @@ def tent(threshold: float, cases: int = 1):
     one = torch.ones(1, 2, dtype=torch.float64)
     region = box_region(graph, -one, one)
     condition = (Conjunction(torch.ones(1, 1, dtype=torch.float64), torch.tensor([threshold], dtype=torch.float64)),)
-    constraints = Constraints.of(graph, condition * cases)
+    constraints = Conditions.of(graph, condition * cases)
     return InputSplit(Problem(graph, constraints, None, 1 << 20)), region
 
 

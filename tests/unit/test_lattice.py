@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from netproof.attack.lattice import descend, round_near
-from netproof.conditions.cases import Cases, cases_of
+from netproof.conditions.conditions import Conditions
+from netproof.conditions.order import conditions_of
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.linear import Linear
@@ -18,7 +19,7 @@ from soundness.random_networks import floats
 from unit.test_attack import draw, where
 
 
-def polytope(seed: int, slack: int) -> tuple[Graph, Cases, torch.Tensor, torch.Tensor, torch.Tensor]:
+def polytope(seed: int, slack: int) -> tuple[Graph, Conditions, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Ranges of a linear layer around an integer point: the graph, its one case, the box, a real point inside."""
     random = np.random.default_rng(seed)
     inputs, rows = 24, 6
@@ -34,7 +35,7 @@ def polytope(seed: int, slack: int) -> tuple[Graph, Cases, torch.Tensor, torch.T
     ends = floats(np.concatenate([center - slack, -center - slack]))
     graph = builder.build()
     low = torch.zeros(inputs)
-    return graph, cases_of(graph, [Conjunction(both, ends)]), low, low + 4, torch.from_numpy(point)[None].float()
+    return graph, conditions_of(graph, [Conjunction(both, ends)]), low, low + 4, torch.from_numpy(point)[None].float()
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -13,12 +13,12 @@ import torch
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.region import Region
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
-from netproof.search.real import leaf
-from netproof.search.real.leaf import SignLeaves, leaf_solver
+from netproof.search.real.programs import leaf
+from netproof.search.real.programs.leaf import SignLeaves, leaf_solver
 from netproof.solvers.highs.model import Solution, Status
 from netproof.solvers.highs.solve import SolverError
 
@@ -56,8 +56,8 @@ def programs(*answers, scale=1.0):
     loose = torch.full((1, 4), 9.0).double()
     region = Region(*ends, (-loose,), (loose,))
     rows = torch.tensor([[1.0, 0.0, -1.0, 0.0], [-1.0, 0.0, 2.0, 0.0]]).double() * scale
-    constraints = Constraints(
-        torch.stack([rows, -rows]), None, torch.tensor([[0.5, -1.0], [0.0, 0.0]]).double() * scale, len(graph.nodes) - 1
+    constraints = Conditions(
+        graph, torch.stack([rows, -rows]), None, torch.tensor([[0.5, -1.0], [0.0, 0.0]]).double() * scale
     )
     solver = Solver(*answers)
     return SignLeaves(SignDual.of(graph, region), Rounding.of(graph, region), constraints, solver), solver

@@ -211,6 +211,7 @@ def test_radius_0_is_the_point_alone(trained):
         ({"clip": (0, 1)}, "the image has values outside clip, 1 to 3", "scale * value"),
         ({"clip": (2, 9)}, "the image has values outside clip, 1 to 3", "scale * value"),
         ({"clip": (0, "b")}, "clip is b", "1/255"),
+        ({"clip": (9, 1)}, "clip is from 9 to 1, which nothing is between", "least value first"),
     ],
 )
 def test_what_is_refused(given, problem, hint):

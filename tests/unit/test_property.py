@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
-from netproof.network import Network
+from netproof.network import Kept, Network
 from netproof.operators.affine.linear import Linear
 from netproof.property import Box, LinearConstraint, Property, PropertyPart, float_above, float_below
 
@@ -141,7 +141,7 @@ def test_other_sizes_than_the_network(inputs, outputs, message):
 
 
 def test_without_its_softmax_a_network_answers_comparisons_only():
-    order = replace(network(), order_only=True)
+    order = replace(network(), kept=Kept.ORDER)
     assert property_of((constraint((0, "1"), (1, "-1")), constraint((0, "-3"), (1, "3")))).queries(order)
     for wrong in (
         constraint((0, "1"), at_least="0.5"),

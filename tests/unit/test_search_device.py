@@ -21,7 +21,7 @@ from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region, box_region
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.device import CPU, check_device, find_device, plain_products
 from netproof.errors import InputError
 from netproof.formats.onnx.read import read_onnx
@@ -84,7 +84,7 @@ def asked(graph, seed, shift=0.0, several=True, radius=0.3):
     threshold = rows @ y + shift
     cases = [Conjunction(rows if several else rows[:1], threshold if several else threshold[:1])]
     cases.append(Conjunction(-rows[:1], threshold[:1] * 0 + float(-rows[0] @ y) + shift))
-    return region, Constraints.of(graph, cases)
+    return region, Conditions.of(graph, cases)
 
 
 def pieces(found):
@@ -228,7 +228,7 @@ def query(network, gap):
 
 def test_attacks_find_the_same_witness(network):
     asked_ = query(network, 1.0)
-    constraints = Constraints.of(network.graph, asked_.condition)
+    constraints = Conditions.of(network.graph, asked_.condition)
 
     def ask(device):
         attack = FloatAttack(asked_, constraints, 0, device)

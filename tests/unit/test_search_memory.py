@@ -11,7 +11,7 @@ from netproof import Conjunction, Query, Settings, Verdict, verify
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.region import box_region
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.errors import InputError
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.network import Network
@@ -70,7 +70,7 @@ def test_a_query_that_needs_more_is_refused_before_it_starts():
 def test_a_search_ends_at_its_limit(activation):
     asked = query(24, threshold=0.6, activation=activation)
     made = asked.network.graph
-    constraints = Constraints.of(made, asked.condition)
+    constraints = Conditions.of(made, asked.condition)
     region = box_region(made, asked.lower[None], asked.upper[None])
     case = torch.zeros(1, dtype=torch.int64)
     problem = Problem(made, constraints, None, 1)

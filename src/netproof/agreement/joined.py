@@ -13,7 +13,7 @@ from torch import Tensor
 from netproof.errors import InputError, QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.merge_equal import merge_equal
-from netproof.network import Network
+from netproof.network import Kept, Network
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.query import Conjunction, Query
 
@@ -51,7 +51,7 @@ def check_comparable(first: Network, second: Network, agreement: Agreement) -> N
             raise InputError(
                 network.path, "computes with floats, and only networks of integers are compared", "quantize it"
             )
-        if agreement.within is None and network.same_class is False:
+        if agreement.within is None and network.kept is Kept.NOTHING:
             raise InputError(
                 network.path,
                 "its final softmax was left out, and can give one code to different operands",

@@ -16,6 +16,7 @@ from torch import Tensor
 from netproof.asking.reach import Unit
 from netproof.errors import InputError
 from netproof.formats.images.pictures import Pictures, read_pictures
+from netproof.formats.images.samples import as_codes, check_index
 from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import distance, exact_number, robustness
 from netproof.network import Network
@@ -114,6 +115,7 @@ class Images:
             prepared.check_integer(network)
             unit = Unit(int((network.upper - network.lower).max()))
         else:
+            _check_clip(prepared.clip)
             unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
         if pictures.labels is not None and len(pictures.labels) < len(pictures):
             problem = f"has {len(pictures.labels)} labels for {len(pictures)} images"
@@ -127,26 +129,16 @@ class Images:
 
     def check(self, index: int) -> None:
         """Make sure that there is such an image; raises :class:`InputError`."""
-        held = len(self)
-        if not 0 <= index < held:
-            problem = f"there is no sample {index}: {self.pictures.source} holds {held} images"
-            raise InputError("--index", problem, f"give 0 to {held - 1}")
+        check_index(index, len(self), self.pictures.source)
 
     def label(self, index: int) -> int:
         """The class of an image: its label, or what the network takes it for where there is none."""
         return self._predicted(index) if self.labels is None else int(self.labels[index])
 
     def image(self, index: int) -> NDArray[Any]:
-        """An image in the network's order of axes, as its source has it; codes of a network over signed integers.
-
-        Bytes, 0 to 255, are pixels: where an input's codes are signed, pixel 0 is the least of them.
-        """
+        """An image in the network's order of axes, as its source has it; of a network of integers its codes."""
         found = self.form.arranged(self.pictures.values[index], self.pictures.axes, self.pictures.source)
-        if self.network.graph.arithmetic is Arithmetic.INTEGER:
-            if found.dtype == np.uint8:
-                return found.astype(np.int64) + min(int(self.network.lower.min()), 0)
-            return found
-        return found
+        return as_codes(found, self.network) if self.network.graph.arithmetic is Arithmetic.INTEGER else found
 
     def query(
         self, index: int, radius: int | Fraction, *, target: int | None = None, top: int = 1, name: str = ""
@@ -233,6 +225,16 @@ class Images:
         sample = robustness(self.network, self.image(index), 0, 0, **self.arguments, name=f"sample {index}").sample
         assert sample is not None
         return sample.image.to(torch.float64)
+
+
+def _check_clip(clip: tuple[str, str] | None) -> None:
+    """Refuse ends of which the first is above the second; what is no number is refused where it is used."""
+    if clip is None:
+        return
+    low, high = (exact_number(end) for end in clip)
+    if low is not None and high is not None and low > high:
+        problem = f"is '{clip[0][:40]},{clip[1][:40]}', which nothing is between"
+        raise InputError("--clip", problem, f"give the least value first: {clip[1][:40]},{clip[0][:40]}")
 
 
 def _unit(prepared: Preparation, *, grey: bool) -> Unit:

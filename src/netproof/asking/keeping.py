@@ -13,7 +13,7 @@ from netproof.query import Question, Result
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class Answered:
     """What became of one image, or of the property, of a promise.
 
     Attributes
@@ -41,15 +41,15 @@ class Kept:
         return 0.0 if self.result is None else self.result.seconds
 
 
-def keep(promise: Promise) -> Iterator[Kept]:
+def keep(promise: Promise) -> Iterator[Answered]:
     """Verify a promise, image by image; what cannot be asked is one that failed."""
     try:
         yield from _kept(promise)
     except NetproofError as error:
-        yield Kept(promise, promise.name, "error", str(error), None)
+        yield Answered(promise, promise.name, "error", str(error), None)
 
 
-def _kept(promise: Promise) -> Iterator[Kept]:
+def _kept(promise: Promise) -> Iterator[Answered]:
     from netproof.device import check_device
     from netproof.formats.load import load
     from netproof.search.verify import verify
@@ -61,7 +61,7 @@ def _kept(promise: Promise) -> Iterator[Kept]:
 
         question: Question = read_vnnlib(promise.property).question(network)
         result = verify(question, promise.settings)
-        yield Kept(promise, promise.name, result.verdict.value, result.reason or promise.property.name, result)
+        yield Answered(promise, promise.name, result.verdict.value, result.reason or promise.property.name, result)
         return
     assert promise.source is not None
     images = Images.read(promise.source, promise.prepared, network)
@@ -72,4 +72,6 @@ def _kept(promise: Promise) -> Iterator[Kept]:
         for index in indices
     ]
     for query, result in zip(queries, verify(queries, promise.settings), strict=True):
-        yield Kept(promise, query.name, result.verdict.for_robustness, result.reason or f"radius {reach.words}", result)
+        yield Answered(
+            promise, query.name, result.verdict.for_robustness, result.reason or f"radius {reach.words}", result
+        )

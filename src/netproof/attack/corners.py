@@ -13,9 +13,6 @@ from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation, Affine
 
-#: of all nodes, that a step keeps: their values, what they are handed, slopes
-_TENSORS = 3
-
 
 class Goal(Protocol):
     """What an attack tries to bring about at the outputs."""
@@ -63,7 +60,7 @@ def corner_search(
     coin = torch.rand(batch, lower.numel(), generator=generator, dtype=lower.dtype)
     x = torch.where(coin < 0.5, lower, upper)
     # Starts know nothing of one another: of a large graph only so many are kept in memory at a time.
-    size = INTEGER_ATTACK.corners.rows(graph, _TENSORS)
+    size = INTEGER_ATTACK.corners.rows(graph, INTEGER_ATTACK.corner_tensors)
     for start in range(0, batch, size):
         part = slice(start, start + size)
         pull = goal.gradient(case[part], torch.arange(start, min(start + size, batch)))

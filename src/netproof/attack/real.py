@@ -9,7 +9,7 @@ from torch import Tensor
 
 from netproof.attack.gradient import ascend
 from netproof.attack.replay import Replayer
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.effort.real import REAL_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
@@ -26,7 +26,7 @@ class FloatAttack:
     device : where the network is evaluated on the way; what is found is replayed on the CPU
     """
 
-    def __init__(self, query: Query, constraints: Constraints, seed: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, query: Query, constraints: Conditions, seed: int, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
         self._graph: Graph = query.network.graph.to(torch.float32, device)
         self._constraints = constraints.to(torch.float32, device)

@@ -139,7 +139,8 @@ class Replayer:
         if not all(np.isfinite(value).all() for value in values):
             return None
         narrow = all(value.dtype in (np.float16, np.float32) for value in values)
-        return np.concatenate([value.astype(np.float32 if narrow else np.float64) for value in values])
+        joined: NDArray[np.floating[Any]] = np.concatenate(values).astype(np.float32 if narrow else np.float64)
+        return joined
 
     def _session(self, content: bytes) -> Any:
         if content not in self._sessions:

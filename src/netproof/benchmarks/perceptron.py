@@ -37,7 +37,7 @@ class SampleFiles:
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleBlock:
     """Samples ``start`` to ``stop - 1``, perturbed by ``radius`` grey levels."""
 
     start: int
@@ -64,7 +64,7 @@ FASHION_MNIST = SampleFiles(
 )
 
 #: MNIST samples by radius, the same in AAAI 2021 and in ASE 2022
-MNIST_BLOCKS = (Samples(0, 100, 1), Samples(100, 200, 2), Samples(200, 300, 3), Samples(300, 400, 4))
+MNIST_BLOCKS = (SampleBlock(0, 100, 1), SampleBlock(100, 200, 2), SampleBlock(200, 300, 3), SampleBlock(300, 400, 4))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class PerceptronBenchmark(Benchmark):
     images: SampleFiles
     network: str
     bits: int
-    blocks: tuple[Samples, ...] = MNIST_BLOCKS
+    blocks: tuple[SampleBlock, ...] = MNIST_BLOCKS
     authors: str = ""
     table: str = ""
 
@@ -188,7 +188,7 @@ BENCHMARKS = (
         images=FASHION_MNIST,
         network="qnn/fashion-mnist_mlp.h5",
         bits=6,
-        blocks=(Samples(0, 100, 1), Samples(100, 200, 2), Samples(200, 250, 3), Samples(300, 350, 4)),
+        blocks=(SampleBlock(0, 100, 1), SampleBlock(100, 200, 2), SampleBlock(200, 250, 3), SampleBlock(300, 350, 4)),
         authors="AAAI 2021",
         table="qnn/published-aaai2021.csv",
     ),

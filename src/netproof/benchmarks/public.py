@@ -21,7 +21,7 @@ from netproof.formats.images.archives import cifar, tiny_imagenet
 
 @dataclass(frozen=True)
 class PublicFile:
-    """One file.
+    """A public file, where it is, and by which hash it is known.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class PublicFile:
 
 @dataclass(frozen=True)
 class Collection:
-    """Files that belong together.
+    """Files that are fetched together.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""CROWN on many boxes at once: every box has its own ranges, and only its own open features are bounded.
+"""CROWN on many boxes at once: every box has its own ranges, and only its own unstable features are bounded.
 
 Rows are arranged ``[B, R, n]``, ``R`` objectives for each of ``B`` boxes, so that the lines of a box are stored once
 and broadcast. Otherwise this is :func:`netproof.bounds.crown.crown_lines`.
@@ -43,7 +43,7 @@ def box_lines(relaxation: Relaxation, objective: Objective, rounding: Rounding |
 
 
 def refine_with_account(graph: Graph, region: Region, known: Rounding | None = None) -> tuple[Region, Rounding]:
-    """Tighten the ranges of every box's open features layer by layer, and account for rounding on the refined region.
+    """Tighten the ranges of every box's unstable features layer by layer, and account for rounding on the refined region.
 
     With ``known``, the account of a region that holds this one, nothing is accounted for anew, and that is handed back.
     """
@@ -63,7 +63,7 @@ def refine_with_account(graph: Graph, region: Region, known: Rounding | None = N
         if not most:
             continue
         rounding = rounding.up_to(graph, region, operand)
-        # Boxes with open features only, each with as many objectives as the most open one has features.
+        # Boxes with unstable features only, each with as many objectives as the most open one has features.
         rows = count.nonzero()[:, 0]
         part = region.take(rows)
         chosen, feature = is_open[rows].to(torch.int8).topk(most, 1)

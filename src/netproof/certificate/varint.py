@@ -33,7 +33,7 @@ def _encode(values: Integers) -> bytes:
     shifts = np.arange(0, 7 * width, 7, dtype=np.uint64)
     rest = zigzag[:, None] >> shifts
     digits = (rest & np.uint64(0x7F)).astype(np.uint8)
-    digits[:, :-1] |= (rest[:, 1:] > 0).astype(np.uint8) << 7
+    digits[:, :-1] |= (rest[:, 1:] > 0).astype(np.uint8) << np.uint8(7)
     used = rest > 0
     used[:, 0] = True
     data: bytes = digits[used].tobytes()

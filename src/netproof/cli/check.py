@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
+from netproof.cli.arguments.help import WIDTHS
+from netproof.cli.arguments.unwanted import refuse
 from netproof.cli.terminal.evidence import RealCheck, check_float
 from netproof.errors import CertificateError, InputError, ProofError
 
@@ -28,23 +30,29 @@ Images = Annotated[
     Path | None, typer.Option("--images", metavar="FILE", help="Images (IDX), to confirm which sample it is about.")
 ]
 Labels = Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Their labels (IDX).")]
-Index = Annotated[int | None, typer.Option("--index", metavar="I", help="Which sample it has to be about, from 0.")]
+Index = Annotated[int | None, typer.Option("--index", metavar="I", help="Which sample, from 0 (default: any).")]
 Property_ = Annotated[
     Path | None,
-    typer.Option("--property", metavar="FILE", help="Which property (VNN-LIB) it has to answer, part by part."),
+    typer.Option("--property", metavar="FILE", help="Which property, in VNN-LIB (default: any)."),
 ]
-Eps = Annotated[int | None, typer.Option("--eps", metavar="E", help="Which radius it has to be about.")]
+Eps = Annotated[int | None, typer.Option("--eps", metavar="E", help="Which radius, in grey levels (default: any).")]
 _ASKED = "width it has to read the network with (default: any)."
-Bits = Annotated[int | None, typer.Option("--bits", metavar="N", help=f"Which {_ASKED}")]
-InputBits = Annotated[int | None, typer.Option("--input-bits", metavar="N", help=f"Which input {_ASKED}")]
-WeightIntegerBits = Annotated[int | None, typer.Option("--weight-integer-bits", metavar="N", help="As --bits.")]
-BiasIntegerBits = Annotated[int | None, typer.Option("--bias-integer-bits", metavar="N", help="As --bits.")]
+Bits = Annotated[int | None, typer.Option("--bits", metavar="N", help=f"Which {_ASKED}", rich_help_panel=WIDTHS)]
+InputBits = Annotated[
+    int | None, typer.Option("--input-bits", metavar="N", help=f"Which input {_ASKED}", rich_help_panel=WIDTHS)
+]
+WeightIntegerBits = Annotated[
+    int | None, typer.Option("--weight-integer-bits", metavar="N", help="As --bits.", rich_help_panel=WIDTHS)
+]
+BiasIntegerBits = Annotated[
+    int | None, typer.Option("--bias-integer-bits", metavar="N", help="As --bits.", rich_help_panel=WIDTHS)
+]
 Arithmetic = Annotated[
     str | None,
     typer.Option(
         "--arithmetic",
         metavar="NAME",
-        help="Of certificates about float networks: float64 (with an error term), arb (balls; the extra 'arb') or rational.",
+        help="Of float networks: float64 (default: with an error term), arb (extra 'arb') or rational.",
     ),
 ]
 Report = Annotated[
@@ -58,9 +66,11 @@ Requirement = Annotated[
 ]
 CheckTimeout = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="S", help="Of certificates about float networks: stop after S seconds."),
+    typer.Option("--timeout", metavar="S", help="Of float networks: seconds (default: no limit)."),
 ]
-ActivationIntegerBits = Annotated[int | None, typer.Option("--activation-integer-bits", metavar="N", help="As --bits.")]
+ActivationIntegerBits = Annotated[
+    int | None, typer.Option("--activation-integer-bits", metavar="N", help="As --bits.", rich_help_panel=WIDTHS)
+]
 
 
 def check(
@@ -111,7 +121,7 @@ def check(
             certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
         )
         return check_float(evidence, wanted)
-    _refuse(
+    refuse(
         {"--arithmetic": arithmetic, "--timeout": timeout, "--report": report},
         f"is for float networks, and {certificate} is about one of integers, which is checked exactly",
     )
@@ -144,7 +154,7 @@ def check(
         from netproof.cli.sets.check import check_one
 
         unfit = {"--property": property_, "--eps": eps} | {f"--{name}": width for name, width in widths.items()}
-        _refuse(unfit, "is not what a certificate of a set states")
+        refuse(unfit, "is not what a certificate of a set states")
         return check_one(evidence, certificate, network, samples, index, as_json)
     content = (
         evidence
@@ -185,13 +195,6 @@ def check(
     else:
         typer.echo(_render_text(checked, certificate, index, property_))
     return 0
-
-
-def _refuse(options: Mapping[str, object], why: str) -> None:
-    """Refuse (:class:`InputError`) the first of some options that is given."""
-    for option, value in options.items():
-        if value is not None:
-            raise InputError(option.replace("_", "-"), why, "leave it out")
 
 
 def check_file(network: Path, stated: str, certificate: Path) -> None:

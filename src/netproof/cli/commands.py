@@ -10,6 +10,8 @@ from typing import Annotated, Protocol
 
 import typer
 
+from netproof.cli.arguments.help import CommandGroup
+
 #: where each command is, in the order of the help; groups are called ``app``
 _COMMANDS = {
     "verify": "netproof.cli.verify:verify",
@@ -17,6 +19,7 @@ _COMMANDS = {
     "robust": "netproof.cli.robust:robust",
     "radius": "netproof.cli.radius:radius",
     "check": "netproof.cli.check:check",
+    "certify": "netproof.cli.evidence.certify:certify",
     "report": "netproof.cli.report:report",
     "check-all": "netproof.cli.project.check_all:check_all",
     "inspect": "netproof.cli.inspect:inspect",
@@ -58,7 +61,7 @@ def command(debug: Callable[[Path], None], arguments: Sequence[str] = ()) -> Com
 
     Where the arguments begin with a command, it is the only one that is imported.
     """
-    app = typer.Typer(
+    app = CommandGroup(
         rich_markup_mode=None,
         add_completion=True,
         pretty_exceptions_enable=False,

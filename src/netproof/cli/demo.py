@@ -14,7 +14,7 @@ from netproof.cli.arguments import options as o
 if TYPE_CHECKING:
     from netproof.demo.digits import Digits
     from netproof.demo.residual import ResidualReport
-    from netproof.demo.run import DemoReport, ExactRadius, RadiusRow
+    from netproof.demo.run import AtRadius, DemoReport, ExactRadius
 
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder for what the demo writes; made where there is none.")
@@ -53,7 +53,7 @@ class _Printer:
             f"Of {len(digits)} digits it was not trained on, it gets {digits.right} right."
         )
 
-    def row(self, row: RadiusRow) -> None:
+    def row(self, row: AtRadius) -> None:
         if not self._rows:
             typer.echo(
                 f"\nThe first {len(row.verdicts)} of them: can the answer change where every pixel may move by up to "

@@ -27,7 +27,7 @@ Limit = Annotated[
 Accuracy = Annotated[
     str | None,
     typer.Option(
-        "--accuracy", metavar="A", help="Float networks: between proof and witness (a tenth of a grey level)."
+        "--accuracy", metavar="A", help="Float networks: between proof and witness (default: 0.1 grey levels)."
     ),
 ]
 

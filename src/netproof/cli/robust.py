@@ -18,17 +18,15 @@ if TYPE_CHECKING:
     from netproof.query import Query, Result
     from netproof.settings import Settings
 
-Eps = Annotated[
-    str | None, typer.Option("--eps", metavar="E", help="How far values move: grey levels (2, 2grey) or 2/255, 0.01.")
-]
+Eps = Annotated[str | None, typer.Option("--eps", metavar="E", help="Radius: grey levels (2, 2grey), 2/255 or 0.01.")]
 Target = Annotated[
     int | None, typer.Option("--target", metavar="K", help="Can the class become K? (default: any other)")
 ]
-Top = Annotated[int, typer.Option("--top", metavar="N", help="Can the label leave the first N classes?")]
+Top = Annotated[int, typer.Option("--top", metavar="N", help="Can the label leave the first N?")]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes, of several images.")]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Keep the results there, and go on with them: 'netproof report'."),
+    typer.Option("--out", metavar="DIR", help="Keep the results, and go on with them ('report')."),
 ]
 WitnessPath = Annotated[
     Path | None, typer.Option("--witness", metavar="FILE", help="Write the witness, if there is one, as JSON.")
@@ -41,9 +39,7 @@ CertificatePath = Annotated[
 ]
 FailOn = Annotated[
     str | None,
-    typer.Option(
-        "--fail-on", metavar="VERDICT,...", help="Exit with 1 at any of these, vulnerable,timeout for instance."
-    ),
+    typer.Option("--fail-on", metavar="VERDICT,...", help="Exit with 1 at any of these: vulnerable,timeout."),
 ]
 
 
@@ -100,8 +96,7 @@ def robust(
 ) -> None:
     """Is an image robust at one radius? Of several: a table.
 
-    Asks whether its class can change when every pixel moves by at most E, or when something else may happen to it: a change of
-    brightness, a shift, few pixels, a patch. Exits with 0 whatever the answer is (but --fail-on), 2 where there is none because of the input.
+    Can its class change when every pixel moves by at most E, or when something else happens to it (--brightness, --patch ...)?
     """
     from netproof.cli.arguments.fail_on import failing
     from netproof.cli.terminal.output import check_writable

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netproof.cli.arguments import options as o
+from netproof.cli.arguments.unwanted import refuse
 from netproof.errors import InputError, NoEvidenceError, TimeLimitError
 
 if TYPE_CHECKING:
     from netproof.network import Network
-    from netproof.query import Result
+    from netproof.query import Question, Result
+    from netproof.settings import Settings
 
 #: seconds that a search gets where reading took all of its time: it looks at the clock before anything else
 _LEAST_TIME = 1e-3
@@ -87,10 +89,6 @@ def verify(
 
     Prints sat (there is one, and it was replayed), unsat (there is none, over the real numbers), timeout or unknown. Exits with 0 whatever the answer is, 2 where there is none because of the input. With --network, QUERY is a VNN-LIB 2.0 query, and what is printed is what its standard says: sat, unsat, unknown or timed-out, and behind sat the values of all variables.
     """
-    from netproof.cli.arguments.fail_on import failing
-    from netproof.cli.terminal.output import print_json
-    from netproof.cli.terminal.tracing import traced
-
     begun = time.monotonic()
     if networks:
         elsewhere = {
@@ -104,13 +102,20 @@ def verify(
             "--fail-on": fail_on,
             "--json": as_json or None,
         }
-        _by_contract(network, networks, elsewhere, folder, begun, timeout, seed, engine, threads, memory, device)
+        refuse(elsewhere, "is given together with --network", "verify")
+        from netproof.cli.contract.ask import answer, networks_of
+
+        files = networks_of(networks)
+        settings = o.settings_of(timeout, seed, engine, memory=memory, device=device)
+        o.use_threads(threads)
+        answer(network, files, settings, folder, begun)
         return
     if folder is not None:
         raise InputError("--serialise-assignments", "is given without --network", "name the query's networks")
     if property_ is None:
         raise InputError("verify", "no property is given", "give NETWORK PROPERTY, or QUERY --network NAME=FILE")
 
+    from netproof.cli.arguments.fail_on import failing
     from netproof.formats.vnnlib.text import is_later
 
     fails = failing(fail_on)
@@ -128,70 +133,104 @@ def verify(
             "--fail-on": fail_on,
             "--json": as_json or None,
         }
-        _refuse(elsewhere, f"is given for {property_}, a query in VNN-LIB 2.0")
+        refuse(elsewhere, f"is given for {property_}, a query in VNN-LIB 2.0", "verify")
         from netproof.cli.contract.ask import answer_to
 
         answer_to(network, property_, settings, witness, competition, begun)
         return
+    asked = _Asked(network, property_, runtime, o.shapes_of(shapes), settings, certificate, trace)
+    model, question, result = _answered(asked)
+    _write(result, witness, competition)
+    without = _certified(asked, question, result)
+    if as_json:
+        _print_json(asked, model, result, without)
+    else:
+        typer.echo(_render_text(result, settings.timeout, witness, model.computed_by))
+        if certificate is not None:
+            typer.echo(f"  {_on_evidence(asked, certificate, without)}")
+    if result.verdict.value in fails:
+        raise typer.Exit(1)
 
+
+@dataclass(frozen=True)
+class _Asked:
+    """A network and a property, and what is wanted of the answer."""
+
+    network: Path
+    property: Path
+    runtime: str | None
+    shapes: dict[str, tuple[int, ...]] | None
+    settings: Settings
+    certificate: Path | None
+    trace: Path | None
+
+
+def _answered(asked: _Asked) -> tuple[Network, Question | None, Result]:
+    """The network, the question, and its answer; no question where all of the time went into reading it."""
     from netproof.certificate.certifiable import check_certifiable
+    from netproof.cli.terminal.tracing import traced
     from netproof.device import check_device
     from netproof.formats.load import load
     from netproof.formats.vnnlib.read import read_vnnlib
-    from netproof.graph.graph import Arithmetic
     from netproof.result import Result, Verdict
     from netproof.search.verify import verify as verify_question
 
-    limit, begun = settings.timeout, time.monotonic()
-    model = load(network, runtime=runtime, shapes=o.shapes_of(shapes))
+    settings, begun = asked.settings, time.monotonic()
+    deadline = begun + settings.timeout
+    model = load(asked.network, runtime=asked.runtime, shapes=asked.shapes)
     check_device(settings.device, model)
-    real = model.graph.arithmetic is Arithmetic.REAL
-    if certificate is not None:
+    if asked.certificate is not None:
         check_certifiable(model, "--certificate")
-    question = None
     try:
         # The time that reading takes is part of the limit.
-        question = read_vnnlib(property_, deadline=begun + limit).question(model)
+        question = read_vnnlib(asked.property, deadline=deadline).question(model)
     except TimeLimitError:
-        result = Result(
-            Verdict.TIMEOUT, time.monotonic() - begun, "reading", reason="the limit was reached while reading"
-        )
-    else:
-        left = max(begun + limit - time.monotonic(), _LEAST_TIME)
-        with traced(trace):
-            result = verify_question(question, replace(settings, timeout=left))
-    _write(result, witness, competition)
-    decided = question is not None and result.verdict in (Verdict.SAT, Verdict.UNSAT)
-    # Of a property that is false by itself there is nothing that a proof could say.
-    false = question is not None and not question.parts[0].condition
-    certified = certificate is not None and decided and not false
-    none = "the property is false whatever a network computes" if false else "only 'sat' and 'unsat' have evidence"
-    if certificate is not None and question is not None and certified:
-        from netproof.runs.certify import write_certificate, write_evidence
+        reason = "the limit was reached while reading"
+        return model, None, Result(Verdict.TIMEOUT, time.monotonic() - begun, "reading", reason=reason)
+    left = max(deadline - time.monotonic(), _LEAST_TIME)
+    with traced(asked.trace):
+        return model, question, verify_question(question, replace(settings, timeout=left))
 
-        if real:
-            try:
-                write_evidence(certificate, network, property_, question, result)
-            except NoEvidenceError as error:
-                certified, none = False, error.problem
-        else:
-            write_certificate(certificate, question, result)
-    if as_json:
-        document = _to_json(model, property_, result)
-        missing = {"no_certificate": none} if certificate is not None and not certified else {}
-        print_json(document | {"certificate": str(certificate) if certified else None} | missing)
-    else:
-        typer.echo(_render_text(result, limit, witness, model.computed_by))
-        if certificate is not None and not certified:
-            typer.echo(f"  no certificate: {none}")
-        elif certificate is not None:
-            size = certificate.stat().st_size
-            typer.echo(
-                f"  certificate written to {certificate} ({size} bytes): "
-                f"netproof check {certificate} --network {network} --property {property_}"
-            )
-    if result.verdict.value in fails:
-        raise typer.Exit(1)
+
+def _certified(asked: _Asked, question: Question | None, result: Result) -> str:
+    """Write the evidence that is wanted; why there is none, empty where there is or none is wanted."""
+    from netproof.graph.graph import Arithmetic
+    from netproof.result import Verdict
+    from netproof.runs.certify import write_certificate, write_evidence
+
+    if asked.certificate is None:
+        return ""
+    if question is not None and not question.parts[0].condition:
+        # There is nothing that a proof could say.
+        return "the property is false whatever a network computes"
+    if question is None or result.verdict not in (Verdict.SAT, Verdict.UNSAT):
+        return "only 'sat' and 'unsat' have evidence"
+    if question.parts[0].network.graph.arithmetic is not Arithmetic.REAL:
+        write_certificate(asked.certificate, question, result)
+        return ""
+    try:
+        write_evidence(asked.certificate, asked.network, asked.property, question, result)
+    except NoEvidenceError as error:
+        return error.problem
+    return ""
+
+
+def _on_evidence(asked: _Asked, certificate: Path, without: str) -> str:
+    """One line on the certificate that is wanted."""
+    if without:
+        return f"no certificate: {without}"
+    return (
+        f"certificate written to {certificate} ({certificate.stat().st_size} bytes): "
+        f"netproof check {certificate} --network {asked.network} --property {asked.property}"
+    )
+
+
+def _print_json(asked: _Asked, model: Network, result: Result, without: str) -> None:
+    from netproof.cli.terminal.output import print_json
+
+    written = None if without or asked.certificate is None else str(asked.certificate)
+    document = _to_json(model, asked.property, result) | {"certificate": written}
+    print_json(document | ({"no_certificate": without} if without else {}))
 
 
 def _check_writable(files: Mapping[str, Path | None]) -> None:
@@ -201,36 +240,6 @@ def _check_writable(files: Mapping[str, Path | None]) -> None:
     for option, file in files.items():
         if file is not None:
             check_writable(file, option)
-
-
-def _refuse(options: Mapping[str, object], why: str) -> None:
-    """Refuse (:class:`InputError`) the first of some options that is given."""
-    for name, value in options.items():
-        if value is not None:
-            raise InputError("verify", f"{name} {why}", "leave one of them out")
-
-
-def _by_contract(
-    query: Path,
-    networks: list[str],
-    elsewhere: Mapping[str, object],
-    folder: Path | None,
-    begun: float,
-    timeout: float | None,
-    seed: int | None,
-    engine: str | None,
-    threads: int | None,
-    memory: float | None,
-    device: str | None,
-) -> None:
-    """Answer as the standard of VNN-LIB 2.0 wants it; ``elsewhere`` are options that have no place there."""
-    from netproof.cli.contract.ask import answer, networks_of
-
-    _refuse(elsewhere, "is given together with --network")
-    files = networks_of(networks)
-    settings = o.settings_of(timeout, seed, engine, memory=memory, device=device)
-    o.use_threads(threads)
-    answer(query, files, settings, folder, begun)
 
 
 def _write(result: Result, witness: Path | None, competition: Path | None) -> None:

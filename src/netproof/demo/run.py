@@ -34,7 +34,7 @@ SETTINGS = Settings(timeout=10.0)
 
 
 @dataclass(frozen=True)
-class RadiusRow:
+class AtRadius:
     """One row of the table: what became of the samples at one radius.
 
     ``seconds`` is wall time, ``median_ms`` the median over the queries of correctly classified samples.
@@ -78,7 +78,7 @@ class DemoReport:
     """Everything the demo found out."""
 
     digits: Digits
-    rows: tuple[RadiusRow, ...]
+    rows: tuple[AtRadius, ...]
     exact: tuple[ExactRadius, ...]
     example: ExactRadius | None
     picture: Path | None
@@ -119,7 +119,7 @@ class Watcher(Protocol):
 
     def loaded(self, digits: Digits) -> None: ...
 
-    def row(self, row: RadiusRow) -> None: ...
+    def row(self, row: AtRadius) -> None: ...
 
     def exact(self, found: ExactRadius) -> None: ...
 
@@ -136,7 +136,7 @@ class _Silent:
     def loaded(self, digits: Digits) -> None:
         pass
 
-    def row(self, row: RadiusRow) -> None:
+    def row(self, row: AtRadius) -> None:
         pass
 
     def exact(self, found: ExactRadius) -> None:
@@ -184,7 +184,7 @@ def run_demo(out: Path, watcher: Watcher | None = None) -> DemoReport:
     return report
 
 
-def verify_at(digits: Digits, radius: int, samples: Sequence[int], settings: Settings = SETTINGS) -> RadiusRow:
+def verify_at(digits: Digits, radius: int, samples: Sequence[int], settings: Settings = SETTINGS) -> AtRadius:
     """Verify the samples at one radius, as one batch."""
     start = time.perf_counter()
     queries = [
@@ -194,7 +194,7 @@ def verify_at(digits: Digits, radius: int, samples: Sequence[int], settings: Set
     results = list(verify(queries, settings))
     verdicts = [result.verdict for result in results]
     times = [result.seconds for result in results if result.verdict is not Verdict.MISCLASSIFIED]
-    return RadiusRow(
+    return AtRadius(
         radius=radius,
         robust=verdicts.count(Verdict.UNSAT),
         vulnerable=verdicts.count(Verdict.SAT),
@@ -206,7 +206,7 @@ def verify_at(digits: Digits, radius: int, samples: Sequence[int], settings: Set
     )
 
 
-def pick_samples(rows: Sequence[RadiusRow]) -> list[int]:
+def pick_samples(rows: Sequence[AtRadius]) -> list[int]:
     """Samples whose exact radius says most: those that turn from one row of the table to the next.
 
     For each radius, the first two samples that are vulnerable there and robust at the radius before.

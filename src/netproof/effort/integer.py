@@ -35,7 +35,8 @@ class IntegerEffort:
     ----------
     root_rows : output cases bounded at once at the root
     goal : a bound this far below 0 in floating point is worth the exact evaluation
-    ahead : subproblems that alignments may be ahead of the search, which they otherwise follow: the first comes after about ten
+    ahead, ahead_with_envelopes : subproblems that alignments may be ahead of the search, which they otherwise follow; with envelopes
+        the first comes after eight, the second where most proofs have ended
     steps, steps_with_envelopes : of alignment that take about as long as a subproblem, without envelopes and with them
     level, level_with_envelopes : subproblems that take about as long as a level of a dive
     long : subproblems after which a search on a box of few points is ended by evaluating all of them
@@ -45,14 +46,16 @@ class IntegerEffort:
     first_dive : subproblems beyond the root after which dives begin, without waiting for a restart, where there are envelopes:
         subproblems are few then
     parts : into how many subproblems those that are bounded at once are split together, at least, where there are envelopes
-    bounded : what subproblems that are bounded at a time may keep in memory
+    bounded, tensors : what subproblems that are bounded at a time may keep in memory, and how many tensors of all nodes each takes:
+        ranges, hulls, multipliers, and what they are improved with
     """
 
     root_rows: int = 1024
     goal: float = -0.01
     ahead: float = 20
+    ahead_with_envelopes: float = 44
     steps: int = 4
-    steps_with_envelopes: int = 20
+    steps_with_envelopes: int = 12
     level: float = 16
     level_with_envelopes: float = 4
     long: int = 128
@@ -61,6 +64,7 @@ class IntegerEffort:
     first_dive: float = 16
     parts: int = 8
     bounded: Budget = Budget(256 << 20, whole=True)
+    tensors: int = 24
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class IntegerAttackEffort:
     Attributes
     ----------
     starts_per_case, most_starts : starting points of the attack that goes from corner to corner
-    corners : what a step of it may keep in memory
+    corners, corner_tensors : what a step of it may keep in memory, and how many tensors of all nodes that is for each: their
+        values, what they are handed, slopes
     replayed : and what replaying points may
     align_starts, align_chains : distinct corners that alignment starts from, and chains it runs
     align_steps, align_doublings : annealing steps until staircases are hard, at first, and how often later rounds have twice as many
@@ -106,6 +111,7 @@ class IntegerAttackEffort:
     starts_per_case: int = 32
     most_starts: int = 512
     corners: Budget = Budget(384 << 20, whole=True, size=4)
+    corner_tensors: int = 3
     replayed: Budget = Budget(256 << 20, whole=True)
     align_starts: int = 8
     align_chains: int = 32
@@ -119,6 +125,27 @@ class IntegerAttackEffort:
     proposals: int = 48
     whole: float = 0.02
     tenure: int = 10
+
+
+@dataclass(frozen=True)
+class OrderEffort:
+    """Conditions on the order of outputs of one staircase (:mod:`netproof.conditions.order`).
+
+    Attributes
+    ----------
+    price : of a range of an output to start multipliers from, relative to the difference of the two pre-activations; with prices
+        two Fashion-MNIST queries took 33 and 561 subproblems that were open after 43,000 (docs/benchmarks.md)
+    directions : weights of rival and label in an attack's objective; different starts take different ones in turns
+    """
+
+    price: float = 8.0
+    directions: tuple[tuple[float, float], ...] = (
+        *((1.0, 1.0),) * 4,
+        (1.0, 0.5),
+        (0.5, 1.0),
+        (1.0, 0.0),
+        (0.0, 1.0),
+    )
 
 
 @dataclass(frozen=True)
@@ -138,4 +165,5 @@ class BranchingEffort:
 INTEGER = IntegerEffort()
 DIVE = DiveEffort()
 INTEGER_ATTACK = IntegerAttackEffort()
+ORDER = OrderEffort()
 BRANCHING = BranchingEffort()

@@ -1,4 +1,4 @@
-"""How much work questions of several parts are worth; see :mod:`netproof.effort`."""
+"""How much work questions of several parts, of many inputs and about radii are worth; see :mod:`netproof.effort`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,37 @@ class PartsEffort:
 
 
 @dataclass(frozen=True)
+class EnumerationEffort:
+    """Finite sets, input by input (:mod:`netproof.search.enumeration`).
+
+    Attributes
+    ----------
+    inputs, numbers : inputs that are made at a time, and how many numbers they may have together
+    compared : about so many of a set are evaluated by the graph itself as well
+    """
+
+    inputs: int = 1024
+    numbers: int = 1 << 23
+    compared: int = 64
+
+
+@dataclass(frozen=True)
+class RadiusEffort:
+    """Largest radii (:mod:`netproof.search.radius`, :mod:`netproof.search.bracket`).
+
+    Attributes
+    ----------
+    again : a radius that was not decided is tried again with so many times as much time
+    first_share : over the real numbers the first radius asked about is one in so many of the largest
+    steps : of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
+    """
+
+    again: float = 1.5
+    first_share: int = 256
+    steps: int = 4
+
+
+@dataclass(frozen=True)
 class TogetherEffort:
     """Parts about real networks that are bounded side by side before any is asked by itself.
 
@@ -34,4 +65,6 @@ class TogetherEffort:
 
 
 PARTS = PartsEffort()
+ENUMERATION = EnumerationEffort()
+RADIUS = RadiusEffort()
 TOGETHER = TogetherEffort()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ImageSource:
+class TableImages:
     """Where images come from: the arguments of :func:`netproof.formats.images.sources.read_image_set`."""
 
     path: Path
@@ -55,7 +55,7 @@ class ImageTable(Benchmark):
 
     paths: Mapping[str, Path]
     normalizations: Mapping[str, Normalization]
-    source: ImageSource
+    source: TableImages
     seed: int
     indices: tuple[int, ...]
     digest: str

@@ -61,7 +61,7 @@ class Recorded(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """The instance's."""
+        """The instance's name."""
 
     @abstractmethod
     def line(self) -> str:

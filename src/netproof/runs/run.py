@@ -65,26 +65,11 @@ def run_benchmark(
     InputError : missing or unusable data, a device that is not there, a folder that holds something else, or that is in
         use or cannot be written to while there is something left to write
     """
-    if jobs < 1:
-        raise InputError("--jobs", f"the number of processes is {jobs}", "give 1 or more")
-    most = _JOBS_PER_CORE * available_cores()
-    if jobs > most:
-        raise InputError(
-            "--jobs", f"the number of processes is {jobs}", f"give at most {most}, {_JOBS_PER_CORE} for each core"
-        )
-    if scheduler is not None:
-        from netproof.runs.scheduler import check_scheduler
-
-        check_scheduler(scheduler)
-        if job.certifying is not None:
-            problem = "workers on other machines would write certificates there"
-            raise InputError("--scheduler", problem, "leave --certificates and --check out, or run it here")
+    check_jobs(jobs)
+    _check(job, scheduler)
     if job.certifying is not None:
         job = replace(job, settings=replace(job.settings, proofs=True))
     benchmark, data, settings = job.benchmark, job.data, job.settings
-    if settings.device not in ("cpu", "auto") and benchmark.certifiable:
-        problem = f"the networks of {benchmark.name} are integer networks, which are searched on the CPU alone"
-        raise InputError("--device", problem, "leave it out, or give auto")
     begin = time.monotonic()
     instances = benchmark.instances(data)
     chosen = benchmark.select(instances, only)
@@ -122,6 +107,31 @@ def run_benchmark(
                     yield RunStep(results.append(outcome.row, outcome.witness), outcome.certified)
         finally:
             results.ended(time.monotonic() - begin)
+
+
+def check_jobs(jobs: int) -> None:
+    """Raise :class:`InputError` for a number of processes that this machine is not for."""
+    if jobs < 1:
+        raise InputError("--jobs", f"the number of processes is {jobs}", "give 1 or more")
+    most = _JOBS_PER_CORE * available_cores()
+    if jobs > most:
+        raise InputError(
+            "--jobs", f"the number of processes is {jobs}", f"give at most {most}, {_JOBS_PER_CORE} for each core"
+        )
+
+
+def _check(job: Job, scheduler: str | None) -> None:
+    """Raise :class:`InputError` for what is asked for and cannot be."""
+    if scheduler is not None:
+        from netproof.runs.scheduler import check_scheduler
+
+        check_scheduler(scheduler)
+        if job.certifying is not None:
+            problem = "workers on other machines would write certificates there"
+            raise InputError("--scheduler", problem, "leave --certificates and --check out, or run it here")
+    if job.settings.device not in ("cpu", "auto") and job.benchmark.certifiable:
+        problem = f"the networks of {job.benchmark.name} are integer networks, which are searched on the CPU alone"
+        raise InputError("--device", problem, "leave it out, or give auto")
 
 
 def _finished(job: Job, folder: Path, record: RunRecord, names: set[str], chosen: tuple[Instance, ...]) -> bool:

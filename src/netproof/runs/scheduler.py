@@ -80,8 +80,9 @@ def _connected(tcp: str, address: str) -> Client:
 
     from distributed import Client
 
-    # What it says while it retries is said once, below.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # What it says while it retries is said once, below; of results that went with their worker its tasks leave exceptions behind.
+    for name in ("distributed", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(tcp, timeout=_CONNECT, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -14,19 +14,16 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from netproof.effort.questions import RADIUS
 from netproof.errors import QueryError
 from netproof.local_robustness import Number, distance, exact_number, robustness
 from netproof.network import Network
-from netproof.query import Query, Verdict, Witness
+from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.radius import RadiusResult
 from netproof.search.verify import verify
 from netproof.settings import Settings
 
 _LEVELS = 255
-#: the first radius asked about is such a share of the largest
-_FIRST = 256
-#: steps of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
-_STEPS = 4
 #: radii on the grid of the accuracy, at the most
 _MOST_STEPS = 1 << 40
 
@@ -49,7 +46,7 @@ def bracketed_radius(
     """
     begun = time.monotonic()
     accuracy, widest, whole = _extents(image, *ends, arguments)
-    step = accuracy / _STEPS
+    step = accuracy / RADIUS.steps
     steps = math.ceil(widest / step)
 
     def query(number: int) -> Query:
@@ -67,40 +64,28 @@ def bracketed_radius(
         return RadiusResult(-1, first.witness, Fraction(0), True, time.monotonic() - begun, 1)
     if first.verdict is not Verdict.UNSAT:
         return RadiusResult(-1, None, None, False, time.monotonic() - begun, 1, first.reason or "no answer in time")
-    proof, queries, undecided = first, 1, ""
-    witness: Witness | None = None
-    known = _Known(step, steps)
+    known, queries = _Known(step, steps, first), 1
     while not known.within(accuracy):
         remaining = settings.timeout - (time.monotonic() - begun)
         number = known.next
         if remaining <= 0 or number is None:
-            undecided = undecided or "the time limit was reached"
+            known.undecided = known.undecided or "the time limit was reached"
             break
         queries += 1
-        result = verify(query(number), replace(settings, timeout=remaining / 2))
-        if result.verdict is Verdict.UNSAT:
-            proof = result if number > known.proved else proof
-            known.proved = max(known.proved, number)
-        elif result.verdict is Verdict.SAT and result.witness is not None:
-            at = far(result.witness)
-            if known.refuted is None or at < known.refuted:
-                known.refuted, witness = at, result.witness
-        else:
-            known.open.append(number)
-            undecided = result.reason or "no answer in time"
-    largest = min(known.proved * step, widest)
+        known.learn(number, verify(query(number), replace(settings, timeout=remaining / 2)), far)
     exact = known.within(accuracy) if known.refuted is not None else whole and known.proved == steps
+    undecided = known.undecided
     if not exact and known.refuted is None and known.proved == steps:
         undecided = f"only radii up to {widest} were looked at"
     return RadiusResult(
-        largest,
-        witness,
+        min(known.proved * step, widest),
+        known.witness,
         known.refuted,
         exact,
         time.monotonic() - begun,
         queries,
         "" if exact else undecided,
-        proof if settings.proofs else None,
+        known.proof if settings.proofs else None,
     )
 
 
@@ -112,17 +97,36 @@ class _Known:
     ----------
     step : between two numbers
     steps : the largest number
+    proof : the result at ``proved``
     proved : the largest number with a proof
     refuted : the smallest radius with a witness
+    witness : that one
+    undecided : why the last one was not decided that was not
     open : numbers that were not decided. At the very end of what is robust, where outputs are equal, there may be neither a
         proof nor a witness in float32, however long one looks, so that radii beyond are asked about, too
     """
 
     step: Fraction
     steps: int
+    proof: Result
     proved: int = 0
     refuted: Fraction | None = None
+    witness: Witness | None = None
+    undecided: str = ""
     open: list[int] = field(default_factory=list)
+
+    def learn(self, number: int, result: Result, far: Callable[[Witness], Fraction]) -> None:
+        """Take down an answer; ``far`` says at which radius a witness lies."""
+        if result.verdict is Verdict.UNSAT:
+            if number > self.proved:
+                self.proved, self.proof = number, result
+        elif result.verdict is Verdict.SAT and result.witness is not None:
+            at = far(result.witness)
+            if self.refuted is None or at < self.refuted:
+                self.refuted, self.witness = at, result.witness
+        else:
+            self.open.append(number)
+            self.undecided = result.reason or "no answer in time"
 
     def within(self, accuracy: Fraction) -> bool:
         """Whether nothing is left to be asked."""
@@ -136,7 +140,7 @@ class _Known:
         end = self.steps + 1 if self.refuted is None else min(self.steps + 1, math.ceil(self.refuted / self.step))
         tried = sorted(number for number in self.open if self.proved < number < end)
         if not tried and self.refuted is None:
-            return min(max(2 * self.proved, self.steps // _FIRST, 1), self.steps)
+            return min(max(2 * self.proved, self.steps // RADIUS.first_share, 1), self.steps)
         first = tried[0] if tried else end
         if self.proved + 1 < first:
             return (self.proved + first) // 2

@@ -8,18 +8,13 @@ import time
 import numpy as np
 import torch
 
+from netproof.effort.questions import ENUMERATION
 from netproof.inference.plan import plan_of
 from netproof.perturbations.asked import SetQuery
 from netproof.query import Result, Verdict, Witness
 from netproof.settings import Settings
 
 _LOG = logging.getLogger(__name__)
-#: inputs that are made at a time
-_AT_ONCE = 1024
-#: bytes that they may take
-_BYTES = 1 << 26
-#: about so many of them are evaluated by the graph itself as well
-_COMPARED = 64
 
 
 def enumerate_set(query: SetQuery, settings: Settings) -> Result:
@@ -38,10 +33,10 @@ def enumerate_set(query: SetQuery, settings: Settings) -> Result:
     network, image, count = query.network, query.image, query.count
     near = plan_of(network.graph, network.lower, network.upper, network.path).near(image.values)
     done, random = 0, np.random.default_rng(0)
-    size = max(1, min(_AT_ONCE, _BYTES // (8 * network.inputs)))
+    size = max(1, min(ENUMERATION.inputs, ENUMERATION.numbers // network.inputs))
     for inputs in query.perturbation.inputs(image, size):
         outputs = near.outputs(inputs)
-        drawn = random.random(len(inputs)) < min(1.0, _COMPARED / max(1, count))
+        drawn = random.random(len(inputs)) < min(1.0, ENUMERATION.compared / max(1, count))
         if drawn.any():
             again = network.graph.evaluate(torch.from_numpy(inputs[drawn]).to(network.lower.dtype)).numpy()
             if not np.array_equal(again, outputs[drawn]):

@@ -10,6 +10,7 @@ from fractions import Fraction
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from netproof.effort.questions import RADIUS
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
@@ -21,8 +22,6 @@ from netproof.settings import Settings
 
 #: seconds for one image over the real numbers, where nothing is said: the last bit of a radius can take for ever
 REAL_TIMEOUT = 60.0
-#: what was not decided is tried again with so many times as much time
-_AGAIN = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +202,7 @@ class _Bracket:
             return radius, remaining if radius == smallest else remaining / 2
         if max(tried) + 1 < self.refuted:
             return (max(tried) + self.refuted) // 2, remaining / 2
-        return (smallest, remaining) if remaining > _AGAIN * self._tried[smallest] else None
+        return (smallest, remaining) if remaining > RADIUS.again * self._tried[smallest] else None
 
 
 def _checked(limit: Number) -> int:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from netproof.result import Verdict, Witness
+from netproof.rows import Slots
 from netproof.search.outcome import Outcome
 from netproof.search.recorder import Recorder
 from netproof.search.trace import tell
@@ -45,6 +46,8 @@ class Batch(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, rows: Tensor) -> Self: ...
+
+    def written(self, rows: Tensor, other: Self) -> Self: ...
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self: ...
@@ -78,6 +81,7 @@ class Tree(ABC, Generic[B]):
         self._stuck = stuck
         self._memory = memory
         self._record = record
+        #: as they were added
         self._open: list[B] = []
         #: cases and bounds of subproblems that stay open whatever else is done
         self._aside: list[tuple[Tensor, Tensor]] = []
@@ -88,11 +92,12 @@ class Tree(ABC, Generic[B]):
     @property
     def bound(self) -> float:
         """The largest bound of any open subproblem; ``-inf`` where none is open."""
-        return max((float(part.value.max()) for part in self._open), default=-math.inf)
+        return max((float(value.max()) for _, value in self._columns()), default=-math.inf)
 
-    def total(self, size: Callable[[B], float]) -> float:
-        """How large the open subproblems are together, by a measure of batches."""
-        return sum(map(size, self._open))
+    @property
+    def bytes(self) -> int:
+        """What the open subproblems occupy."""
+        return sum(batch.bytes for batch in self._open)
 
     def add(self, batch: B) -> None:
         if len(batch):
@@ -141,9 +146,13 @@ class Tree(ABC, Generic[B]):
                 return ended
         return self.stuck() or Outcome(Verdict.UNSAT, self.count)
 
+    def _columns(self) -> list[tuple[Tensor, Tensor]]:
+        """Cases and bounds of all that is open, part by part, none of which is empty."""
+        return [(part.case, part.value) for part in self._open]
+
     def _standing(self) -> dict[str, object]:
         """How far the search is, for whoever listens."""
-        parts = [part.case for part in self._open]
+        parts = [case for case, _ in self._columns()]
         bound = self.bound
         return {
             "subproblems": self.count,
@@ -162,7 +171,7 @@ class Tree(ABC, Generic[B]):
             return self.undecided(Verdict.TIMEOUT, "the time limit was reached")
         # What a search begins with is there anyway.
         others = self.beside() + (0 if self._record is None else self._record.bytes)
-        if self.count and others + self.total(lambda batch: batch.bytes) > self._memory:
+        if self.count and others + self.bytes > self._memory:
             return self.undecided(Verdict.UNKNOWN, "the memory limit was reached")
         return None
 
@@ -172,7 +181,7 @@ class Tree(ABC, Generic[B]):
 
     def undecided(self, verdict: Verdict, reason: str) -> Outcome:
         """The outcome with what is open, and what was put aside."""
-        parts = [*((part.case, part.value) for part in self._open), *self._aside]
+        parts = [*self._columns(), *self._aside]
         bounds = [float(value.max()) for _, value in parts if len(value)]
         left = torch.unique(torch.cat([case for case, _ in parts])) if parts else torch.zeros(0, dtype=torch.int64)
         return Outcome(verdict, self.count, bound=max(bounds, default=-math.inf), reason=reason, left=left)
@@ -181,29 +190,55 @@ class Tree(ABC, Generic[B]):
 class WorstFirst(Tree[B]):
     """The largest bounds first: what is open tells how far the search is from its end."""
 
+    def __init__(self, memory: int, record: Recorder[Any] | None = None, stuck: str = "") -> None:
+        super().__init__(memory, record, stuck)
+        #: what was added before, where there was more than a step takes; slots from the largest bound to the smallest
+        self._rest: Slots[B] = Slots()
+        self._order = torch.zeros(0, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self._rest) + super().__len__()
+
+    @property
+    def bytes(self) -> int:
+        """What the open subproblems occupy."""
+        return self._rest.bytes + super().bytes
+
+    def _columns(self) -> list[tuple[Tensor, Tensor]]:
+        if not len(self._rest):
+            return super()._columns()
+        rows = self._rest.by_slot
+        return [(rows.case[self._order], rows.value[self._order]), *super()._columns()]
+
     def pop(self, count: int) -> B:
         """Remove and return the (at most) ``count`` subproblems with the largest bounds."""
-        whole = self._joined()
-        self._open = []
-        if len(whole) <= count:
-            return whole
-        order = whole.value.argsort(descending=True, stable=True)
-        self._open = [whole.take(order[count:])]
-        return whole.take(order[:count])
+        if len(self) <= count:
+            parts = [self._rest.read(self._order), *self._open] if len(self._rest) else self._open
+            self._rest, self._order, self._open = Slots(), self._order[:0], []
+            return parts[0] if len(parts) == 1 else type(parts[0]).concatenate(parts)
+        order = self._sorted()
+        first, self._order = order[:count], order[count:]
+        batch = self._rest.read(first)
+        self._rest.remove(first)
+        return batch
 
     def peek(self, count: int) -> B:
         """The (at most) ``count`` subproblems with the largest bounds, which stay."""
-        whole = self._joined()
-        return whole.take(whole.value.argsort(descending=True, stable=True)[:count])
+        return self._rest.read(self._sorted()[:count])
 
-    def _joined(self) -> B:
-        if len(self._open) > 1:
-            self._open = [type(self._open[0]).concatenate(self._open)]
-        return self._open[0]
+    def _sorted(self) -> Tensor:
+        """Slots of all that is open, the largest bounds first, then what came first. The order that is kept stays as it is."""
+        self._order = torch.cat([self._order, *(self._rest.add(batch) for batch in self._open)])
+        self._open = []
+        return self._order[self._rest.by_slot.value[self._order].argsort(descending=True, stable=True)]
 
 
 class DepthFirst(Tree[B]):
     """The newest first, which keeps few open: where all have to be refuted, in any order."""
+
+    def total(self, size: Callable[[B], float]) -> float:
+        """How large the open subproblems are together, by a measure of batches."""
+        return sum(map(size, self._open))
 
     def pop(self, count: int) -> B:
         """Remove and return the newest batches as far as they are ``count`` subproblems together, or some of one."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from netproof.errors import InputError
 from netproof.formats.onnx.read import unsimplified_graph
-from netproof.graph.graph import Graph, Node
+from netproof.graph.graph import Graph
 from netproof.operators.affine.batch_norm import BatchNorm
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.convolution import Convolution
@@ -230,13 +230,3 @@ def _batch_norm(before: BatchNorm, gain: Tensor, bias: Tensor, mean: Tensor, var
         variance=variance,
         epsilon=before.epsilon,
     )
-
-
-def node_names(nodes: tuple[Node, ...]) -> list[str]:
-    """The names of nodes, made different from each other where the file's are not."""
-    taken: dict[str, int] = {}
-    names = []
-    for node in nodes:
-        taken[node.name] = taken.get(node.name, 0) + 1
-        names.append(node.name if taken[node.name] == 1 else f"{node.name}.{taken[node.name]}")
-    return names

@@ -11,10 +11,7 @@ from netproof.bounds.dual import DualPoint, relaxed_values
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-
-#: length of the first step in units of each layer, and by how much steps shrink
-_STEP, _DECAY = 0.05, 0.95
-_FIRST_MOMENT, _SECOND_MOMENT = 0.9, 0.99
+from netproof.effort.envelope import ENVELOPE
 
 
 class Above:
@@ -44,7 +41,7 @@ class Above:
         size = torch.zeros_like(rise) if v is None else v.pow(2).mean(-1, keepdim=True).sqrt()
         direct = objective.coefficients.get(self._graph.nodes[index].operands[0])
         price = torch.zeros_like(size) if direct is None else direct.abs().amax(-1, keepdim=True)
-        return _STEP * torch.where(size > 0, size * rise / run.amax(-1, keepdim=True), price)
+        return ENVELOPE.length * torch.where(size > 0, size * rise / run.amax(-1, keepdim=True), price)
 
     def take(self, rows: Tensor) -> None:
         """Go on with some rows."""
@@ -60,8 +57,9 @@ class Above:
         """
         values = relaxed_values(point)
         self._steps += 1
-        shrink = _DECAY ** (self._steps - 1)
-        first_bias, second_bias = 1 - _FIRST_MOMENT**self._steps, 1 - _SECOND_MOMENT**self._steps
+        rates = ENVELOPE.rates
+        shrink = rates.shrink ** (self._steps - 1)
+        first_bias, second_bias = 1 - rates.first**self._steps, 1 - rates.second**self._steps
         made = list(self.s)
         for k in range(1, len(made)):
             conjugate, v, s = point.conjugates[k], point.v[k], made[k]
@@ -72,8 +70,8 @@ class Above:
             # phi(0, 0) is attained on the whole range, so any of it may be subtracted.
             nearest = torch.minimum(torch.maximum(at, low), high)
             slope = (at - torch.where((v == 0) & (s == 0), nearest, conjugate.argument)) * self._units[k]
-            first = self._first[k].mul_(_FIRST_MOMENT).add_(slope, alpha=1 - _FIRST_MOMENT)
-            second = self._second[k].mul_(_SECOND_MOMENT).addcmul_(slope, slope, value=1 - _SECOND_MOMENT)
-            change = (first / first_bias) / ((second / second_bias).sqrt() + 1e-12)
+            first = self._first[k].mul_(rates.first).add_(slope, alpha=1 - rates.first)
+            second = self._second[k].mul_(rates.second).addcmul_(slope, slope, value=1 - rates.second)
+            change = (first / first_bias) / ((second / second_bias).sqrt() + rates.tiny)
             made[k] = s - shrink * self._units[k] * change
         self.s = tuple(made)

@@ -68,7 +68,7 @@ class EnvelopePoint(Rows):
 
     @property
     def phi(self) -> Tensor:
-        """``[B, m]``."""
+        """``phi_j`` of every neuron, ``[B, m]``."""
         return self.levels.gather(-1, self.level[..., None])[..., 0]
 
 

@@ -15,14 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from netproof.effort.envelope import ENVELOPE
 from netproof.graph.graph import Arithmetic, Graph
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.base import Affine
-
-#: larger layers (weights of all neurons) are left to one multiplier per neuron
-_MOST_WEIGHTS = 1 << 20
-#: so are staircases of more levels
-_MOST_LEVELS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +81,12 @@ def first_layer(graph: Graph) -> FirstLayer | None:
         return None
     node = graph.activations[0]
     staircase = graph.activation(node)
-    if not isinstance(staircase, Staircase) or staircase.step is None or not 1 <= staircase.levels <= _MOST_LEVELS:
+    if not isinstance(staircase, Staircase) or staircase.step is None:
+        return None
+    if not 1 <= staircase.levels <= ENVELOPE.most_levels:
         return None
     size, inputs = graph.nodes[node].size, graph.input.size
-    if size * inputs > _MOST_WEIGHTS or not _only_way(graph, node):
+    if size * inputs > ENVELOPE.most_weights or not _only_way(graph, node):
         return None
     rows, bias = torch.eye(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
     at = graph.nodes[node].operands[0]

@@ -27,26 +27,9 @@ from netproof.bounds.envelope.layer import LayerBox
 from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.objective import Objective
 from netproof.bounds.relaxation import Relaxation
+from netproof.effort.envelope import ENVELOPE, Schedule
 from netproof.operators.hulls.hull import Conjugate
 from netproof.rows import Rows
-
-#: length of a step in widths, and how much of the last one is carried on
-_STEP, _MOMENTUM = 0.5, 0.7
-#: steps from one evaluation of the bound to the next
-_EVERY = 10
-#: rows at once, so that the prices stay in the cache
-_AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How many steps, and the widths of the smoothing, in units of what a step of the staircase pays: the first, and
-    by how much it shrinks from step to step. A row is done where its bound is below ``goal``."""
-
-    steps: int
-    width: float
-    shrink: float
-    goal: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +60,16 @@ def improve(
 ) -> Envelopes:
     """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers ``s`` above the first layer.
 
-    What a schedule leaves open begins the next one at its best multipliers.
+    What a schedule leaves open begins the next one at its best multipliers, where it is promising.
     """
     parts = []
-    for rows in torch.split(torch.arange(len(objective)), _AT_ONCE):
+    for rows in torch.split(torch.arange(len(objective)), ENVELOPE.improved):
         relaxed, asked = relaxation.take(rows), objective.take(rows)
-        found = _Run(relaxed, box, asked, prices[rows], [m[rows] for m in s]).go(schedules[0])
+        run = _Run(relaxed, box, asked, prices[rows], [m[rows] for m in s])
+        most = ENVELOPE.promising * run.start
+        found = run.go(schedules[0])
         for schedule in schedules[1:]:
-            left = (found.value >= schedule.goal).nonzero()[:, 0]
+            left = ((found.value >= schedule.goal) & (found.value <= most)).nonzero()[:, 0]
             if not len(left):
                 break
             best = found.take(left)
@@ -95,7 +80,12 @@ def improve(
 
 
 class _Run:
-    """The steps of a few rows."""
+    """The steps of a few rows.
+
+    Attributes
+    ----------
+    start : ``[B]``, the bounds that they begin with
+    """
 
     def __init__(
         self,
@@ -115,8 +105,9 @@ class _Run:
         short, point = self._evaluate(s)
         unit = (point.received / self._box.layer.step).abs()
         #: what a step of the staircase pays; neurons that pay next to nothing move with the others
-        self._unit = torch.maximum(unit, 1e-2 * unit.amax(-1, keepdim=True)).clamp(min=1e-9)
+        self._unit = torch.maximum(unit, ENVELOPE.least_unit * unit.amax(-1, keepdim=True)).clamp(min=1e-9)
         self._weight = (self._unit @ self._box.reach).clamp(min=1e-9)
+        self.start = point.value
         self._above = Above(relaxation, objective, s, point.above)
         self._middle = middle = torch.full_like(point.above.x, 0.5)
         self._best = Envelopes(short, tuple(m.clone() for m in s), point.value.clone(), middle)
@@ -128,7 +119,7 @@ class _Run:
         for count in range(schedule.steps):
             self._step(width)
             width *= schedule.shrink
-            if count % _EVERY == _EVERY - 1 or count == schedule.steps - 1:
+            if count % ENVELOPE.every == ENVELOPE.every - 1 or count == schedule.steps - 1:
                 short, point = self._evaluate(self._above.s)
                 self._keep(short, point)
                 running = (self._best.value[self._rows] >= schedule.goal).nonzero()[:, 0]
@@ -203,7 +194,7 @@ class _Run:
         rise_level = _levels(box, start) + (rise_at - start) / layer.step
         rise = c * (base + rise_level) - rise_cost - (slope + self._rise) * (rise_at - rise_a)
         usable = (stop >= start) & torch.where(up, stop > stay_at, start < stay_at)
-        share = torch.sigmoid((rise - stay) / (wide * self._total / 8))
+        share = torch.sigmoid((rise - stay) / (wide * self._total * ENVELOPE.softness))
         share = torch.where(usable, share, 0.0)
         image = base + torch.lerp(stay_level, torch.where(usable, rise_level, 0.0), share)
         self._stay = _corrected(self._stay, stay_a, low, high, wide / self._total)
@@ -213,9 +204,10 @@ class _Run:
         y = (pull / (width * self._weight) + 0.5).clamp_(0, 1)
         self._middle = y
         z = torch.lerp(stay_z, rise_z, share[..., None], out=stay_z)
-        z.sub_(0.5).addcmul_(sign, (y - 0.5)[:, None], value=-1)
-        new = torch.addcmul(self._prices, (_STEP * wide)[..., None], z)
-        torch.lerp(self._last, new, 1 + _MOMENTUM, out=self._last)
+        # z less y, or less 1 - y where the corner that the neuron measures from is the upper end
+        z.addcmul_(sign, (0.5 - y)[:, None]).sub_(0.5)
+        new = z.mul_((ENVELOPE.step * wide)[..., None]).add_(self._prices)
+        torch.lerp(self._last, new, 1 + ENVELOPE.momentum, out=self._last)
         self._prices, self._last = self._last, new
         conjugate = Conjugate(stay, stay_at, image)
         conjugates = (conjugate, *above.conjugates[1:])
@@ -224,9 +216,11 @@ class _Run:
     def _copy(self, price: Tensor, wide: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A smoothed copy at marginal prices, how far it goes, and what that costs."""
         inverse = 1 / wide
-        z = torch.addcmul((price * inverse + 0.5)[..., None], self._prices, -inverse[..., None]).clamp_(0, 1)
+        z = self._prices * -inverse[..., None]
+        z.add_((price * inverse + 0.5)[..., None]).clamp_(0, 1)
         moved = z * self._box.reach
-        return z, moved.sum(-1), torch.linalg.vecdot(moved, self._prices)
+        way = moved.sum(-1)
+        return z, way, moved.mul_(self._prices).sum(-1)
 
 
 def _levels(box: LayerBox, a: Tensor) -> Tensor:

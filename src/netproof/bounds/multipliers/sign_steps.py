@@ -1,4 +1,4 @@
-"""Alpha- and beta-CROWN: Adam on the multipliers of open features."""
+"""Alpha- and beta-CROWN: Adam on the multipliers of unstable features."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The dual bound of a piecewise linear graph, with multipliers for open features only.
+"""The dual bound of a piecewise linear graph, with multipliers for unstable features only.
 
 On a small box most features of ReLU layers are affine: their best multiplier is ``slope * v``, and ``phi`` is 0 there.
 What is left to choose, to split and to remember is a few hundred numbers among ten thousand. The parametrization is
-that of alpha- and beta-CROWN (Xu et al., ICLR 2021; Wang et al., NeurIPS 2021): at an open feature
+that of alpha- and beta-CROWN (Xu et al., ICLR 2021; Wang et al., NeurIPS 2021): at an unstable feature
 
     s = chord * v  where v points to the chord,   s = alpha * v  elsewhere,   alpha between the two slopes,
 
@@ -48,16 +48,16 @@ def is_piecewise_linear(graph: Graph, region: Region) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class SignDual:
-    """The open features of a one-row region and how to bound objectives on its parts.
+    """The unstable features of a one-row region and how to bound objectives on its parts.
 
     Attributes
     ----------
     relaxation : in one dtype, on one device
-    index : per activation the open features, ``[m_k]``
-    closed : per activation the slope of every closed feature (anything at open ones), ``[n_k]``
-    lower, upper : ranges of the open features of all activations, one after the other, ``[m]``
+    index : per activation the unstable features, ``[m_k]``
+    closed : per activation the slope of every stable feature (anything at unstable ones), ``[n_k]``
+    lower, upper : ranges of the unstable features of all activations, one after the other, ``[m]``
     left, right : slopes of the two pieces, ``[m]``
-    sizes : numbers of open features per activation
+    sizes : numbers of unstable features per activation
     """
 
     relaxation: Relaxation
@@ -121,7 +121,7 @@ class SignDual:
         )
 
     def part(self, side: Int8[Tensor, " m"]) -> Region:
-        """The region cut to sides of open features, ``[m]`` int8."""
+        """The region cut to sides of unstable features, ``[m]`` int8."""
         ends = list(itertools.accumulate(self.sizes, initial=0))
         region = self.region
         for k, which in enumerate(self.index):
@@ -133,7 +133,7 @@ class SignDual:
         return region
 
     def chords(self) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
-        """Slope and value at 0 of the line over each open range, ``[m]``."""
+        """Slope and value at 0 of the line over each unstable range, ``[m]``."""
         low, high = self.left * self.lower, self.right * self.upper
         slope = (high - low) / (self.upper - self.lower)
         return slope, high - slope * self.upper
@@ -171,7 +171,7 @@ class SignDual:
         Parameters
         ----------
         objective : ``B`` rows
-        side : ``[B, m]`` int8, the part: ``WHOLE``, ``LEFT`` or ``RIGHT`` for every open feature
+        side : ``[B, m]`` int8, the part: ``WHOLE``, ``LEFT`` or ``RIGHT`` for every unstable feature
         alpha : ``[B, m]``, slopes of lower lines; brought between the two slopes
         beta : ``[B, m]``, of at least 0; brought there, and used only where a feature is split
         rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
@@ -204,7 +204,7 @@ class SignDual:
 
 @dataclass(frozen=True, eq=False)
 class SignPoint:
-    """A bound: ``value`` ``[B]``, what arrived at open features ``v`` ``[B, m]``, the form in the input ``[B, n]``."""
+    """A bound: ``value`` ``[B]``, what arrived at unstable features ``v`` ``[B, m]``, the form in the input ``[B, n]``."""
 
     value: Float[Tensor, " B"]
     v: Float[Tensor, "#B m"]

@@ -1,4 +1,4 @@
-"""Which open feature to split: by what a split could gain, and by trying the best few."""
+"""Which unstable feature to split: by what a split could gain, and by trying the best few."""
 
 from __future__ import annotations
 

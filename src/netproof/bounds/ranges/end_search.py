@@ -20,8 +20,9 @@ from netproof.bounds.multipliers.sign_steps import optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
-from netproof.bounds.ranges.leaves import Leaves, Pool
+from netproof.bounds.ranges.leaves import Leaves
 from netproof.effort.bounding import END
+from netproof.rows import Slots
 
 
 class EndSearch:
@@ -33,7 +34,7 @@ class EndSearch:
     ----------
     dual : of the graph and the region, float64
     lower, upper : ``[n]``, float64, ranges of the outputs that are known to hold
-    side : ``[m]`` int8, the part of the region that is meant, by sides of its open features; None for all of it
+    side : ``[m]`` int8, the part of the region that is meant, by sides of its unstable features; None for all of it
     memory : bytes that parts waiting to be split may occupy; beyond, the search rests
     device : where multipliers are optimized and splits are chosen; all else is done, and kept, on the CPU
 
@@ -66,7 +67,7 @@ class EndSearch:
         self.bound = torch.cat([upper, -lower])
         self.attained = torch.full_like(self.bound, -torch.inf)
         self.count = 0
-        self._pool = Pool(len(self._dual))
+        self._open: Slots[Leaves] = Slots()
         #: the largest bound of parts that were put aside
         self._floor = torch.full_like(self.bound, -torch.inf)
         self._started = torch.zeros(2 * n, dtype=torch.bool)
@@ -111,13 +112,13 @@ class EndSearch:
             if not len(waiting) or self._resting(deadline):
                 return
             picked = slots[waiting[_worst(owner[waiting], value[waiting], max(1, self._rows // 2))]]
-            batch = self._pool.read(picked)
-            self._pool.remove(picked)
+            batch = self._open.read(picked)
+            self._open.remove(picked)
             self._spent.index_add_(0, batch.owner, torch.ones_like(batch.owner))
             self._split(batch, target, deadline)
 
     def _resting(self, deadline: float) -> bool:
-        return not len(self._pool) or self._pool.bytes > self._memory or time.monotonic() >= deadline
+        return not len(self._open) or self._open.bytes > self._memory or time.monotonic() >= deadline
 
     def _target(self) -> Tensor:
         """Parts bounded by this are good enough: the sign is known, or the end is almost attained."""
@@ -141,7 +142,7 @@ class EndSearch:
             rows = len(part), len(self._dual32)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
-            self._pool.push(self._bound(whole, END.root_steps, self._target(), deadline))
+            self._open.add(self._bound(whole, END.root_steps, self._target(), deadline))
         self._started[end] = True
         self._settle()
         self._begun[end] = self.bound[end]
@@ -151,20 +152,22 @@ class EndSearch:
 
         Returns the targets, and slots, owners and values of the parts that are left.
         """
-        slots, owner, value = self._pool.waiting()
+        slots = self._open.slots
+        rows = self._open.by_slot
+        owner, value = rows.owner[slots], rows.value[slots]
         worst = self._floor.scatter_reduce(0, owner, value, "amax")
         self.bound = torch.where(self._started, torch.minimum(self.bound, worst), self.bound)
         open_ = (value > self._target()[owner]) & ~self.closed[owner]
         done = ~open_
         self._put_aside(owner[done], value[done])
-        self._pool.remove(slots[done])
+        self._open.remove(slots[done])
         return self._target(), slots[open_], owner[open_], value[open_]
 
     def _put_aside(self, owner: Tensor, value: Tensor) -> None:
         self._floor = self._floor.scatter_reduce(0, owner, value, "amax")
 
     def _split(self, batch: Leaves, target: Tensor, deadline: float) -> None:
-        """Bound both halves of every part; what parts without an open feature are bounded by is final."""
+        """Bound both halves of every part; what parts without an unstable feature are bounded by is final."""
         owner, goal = self._asked(batch.owner, target)
 
         def objective(rows: Tensor) -> Objective:
@@ -187,7 +190,7 @@ class EndSearch:
             one.side[at] = half
             one.beta[at] = 0.0
             halves.append(one)
-        self._pool.push(self._bound(Leaves.concatenate(halves), END.steps, target, deadline))
+        self._open.add(self._bound(Leaves.concatenate(halves), END.steps, target, deadline))
 
     def _bound(self, leaves: Leaves, steps: int, target: Tensor, deadline: float) -> Leaves:
         """The same parts with better multipliers, and what these prove."""

@@ -53,7 +53,7 @@ def refine_ranges(
     deadline: float = math.inf,
     propagate: Propagate = propagate_intervals,
 ) -> Region:
-    """Tighten the ranges of open features layer by layer: rigorous in real arithmetic, rows one by one.
+    """Tighten the ranges of unstable features layer by layer: rigorous in real arithmetic, rows one by one.
 
     A range has two ends, but a feature whose sign is settled by one of them needs no more: the end nearer to settling
     it is bounded first, the other one only where that was not enough, or where it is so far out that the error of rounding

@@ -1,4 +1,4 @@
-"""Ranges by alpha-CROWN: every bound of an open feature with slopes of its own (Xu et al., ICLR 2021)."""
+"""Ranges by alpha-CROWN: every bound of an unstable feature with slopes of its own (Xu et al., ICLR 2021)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SlopedEnds(Rows):
     k : of all rows, the activation
     feature, upper : ``[N]``, the feature, and whether the upper end
     open : of every activation the features that are open, ``[m_k]``
-    slope : ``[N, open features]`` float32, of the lower lines of all of them, one activation after the other
+    slope : ``[N, unstable features]`` float32, of the lower lines of all of them, one activation after the other
     """
 
     k: int

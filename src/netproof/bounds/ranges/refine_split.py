@@ -95,7 +95,7 @@ class SplitRefiner:
 
 
 def sides_of(dual: SignDual, cell: Sequence[Side], kept: Sequence[tuple[int, Tensor]] | None = None) -> Tensor:
-    """The cell as sides of open features, ``[m]`` int8; features that are not open are left out.
+    """The cell as sides of unstable features, ``[m]`` int8; stable ones are left out.
 
     ``kept`` has the original number of every activation and the original indices of its features, where some have been
     dropped.

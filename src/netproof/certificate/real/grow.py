@@ -136,6 +136,7 @@ class Grower:
         widest = max(node.size for node in self._evaluation.network.nodes)
         self._batch = max(1, min(_BATCH, _NUMBERS // (min(self._inputs, _FORMS) * widest)))
         self.beyond = 0
+        self._known: dict[tuple[object, ...], tuple[list[Wish], list[Wish]]] = {}
 
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
         """Grow trees from their roots; raises :class:`NoEvidenceError` where one does not close."""
@@ -166,13 +167,13 @@ class Grower:
 
     def _close(self, seeds: list[Seed], cells: Cells) -> None:
         """Make leaves of seeds, or splits where no bound does."""
-        left = np.arange(len(seeds))
+        left: NDArray[np.int64] = np.arange(len(seeds))
         for rule in (0, FORMS, BOTH) if self._inputs <= _FORMS else (0, CROWN):
             wanted = np.array([i for i in left.tolist() if self._starts(seeds[i]) <= rule], np.int64)
             if not len(wanted):
                 continue
             mine = cells.take(wanted)
-            mine = self._evaluation.derive(mine, rule) if rule else mine
+            mine = self._evaluation.derive(mine, rule, sized=True) if rule else mine
             empty = mine.empty
             for i in wanted[empty].tolist():
                 seeds[i].rule = rule
@@ -188,6 +189,8 @@ class Grower:
         """The first rule that is worth trying."""
         if self._inputs > _FORMS:
             return 0
+        if seed.beyond:
+            return BOTH
         known = {self._trace.ranges.get(claim.trace) for claim in seed.claims if claim.trace is not None}
         if not known:
             return FORMS
@@ -229,9 +232,8 @@ class Grower:
         """What may refute a claim on a cell, the likeliest first."""
         refutation = None if claim.trace is None else self._trace.refuted.get(claim.trace)
         refutation = refutation or claim.last
-        plain = [Wish(weight) for weight in self._weights(claim, refutation)]
+        plain, flat = self._plain(claim, refutation)
         if refutation is None or refutation.slope is None or refutation.added is None:
-            flat = [Wish(wish.weight, flat=True) for wish in plain]
             return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else [*plain, *flat]
         weight = plain[0].weight
         scale = 0.0 if refutation.weight is None else float(self._places[claim.goal].weights(refutation.weight).max())
@@ -244,9 +246,19 @@ class Grower:
         low = np.concatenate([x[row] for x in cells.low])[numbers]
         high = np.concatenate([x[row] for x in cells.high])[numbers]
         rule = (low + high > 0) * 1.0
+        slope = np.where(np.isnan(slope), rule, slope)
         matters = (low < 0) & (high > 0) & (slope != rule) | (added != 0)
         mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
         return [*plain[:1], mine] if not (added != 0).any() else [mine]
+
+    def _plain(self, claim: Claim, refutation: Refutation | None) -> tuple[list[Wish], list[Wish]]:
+        """Wishes without slopes, with multipliers by the rule and without any; equal ones are the same."""
+        weight = None if refutation is None or refutation.weight is None else refutation.weight.tobytes()
+        key = claim.goal, claim.trace is None, weight
+        if key not in self._known:
+            weights = self._weights(claim, refutation)
+            self._known[key] = [Wish(one) for one in weights], [Wish(one, flat=True) for one in weights]
+        return self._known[key]
 
     def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
         """Weights of the goal's constraints."""
@@ -278,12 +290,12 @@ class Grower:
         best = gaps.argmax(1)
         for row, (seed, number) in enumerate(zip(seeds, best.tolist(), strict=True)):
             if not gaps[row, number] > 0:
-                raise NoEvidenceError(self._source, "a cell without open features stays open")
+                raise NoEvidenceError(self._source, "a cell without unstable neurons stays open")
             k = int(np.searchsorted(self._begin, number, side="right")) - 1
             seed.kind, seed.split = SPLIT, (k, number - int(self._begin[k]), 0.0)
 
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
-        """By how much CROWN's lines miss every open feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
+        """By how much CROWN's lines miss every unstable feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
         watching = _Watching(self._evaluation.network, self._evaluation.numbers)
         rows = [self._wishes(seed, seed.claims[0], cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
         prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source, math.inf)
@@ -334,6 +346,14 @@ class Grower:
         none = np.zeros(len(seeds), np.int64)
         relu, feature, point, exponent = (np.array(x, np.int64) for x in zip(*splits, strict=True))
         return Forest(none, none, none, none, none, relu, feature, point, exponent)
+
+
+def staged(evaluation: Evaluation, cells: Cells, arrays: dict[str, list[int]]) -> Cells:
+    """A part's cell with the ranges of the rules that are used on the whole of it, which go into ``arrays``."""
+    for rule in (FORMS, CROWN) if evaluation.network.inputs <= _FORMS else (CROWN,):
+        cells = evaluation.derive(cells, rule)
+        arrays["stage"].append(rule)
+    return cells
 
 
 def split_of(seed: Seed) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective
 from netproof.certificate.checker.real.check import applied
@@ -76,14 +77,14 @@ def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
     return found
 
 
-def _row(numbers: np.ndarray, slope: Floats, rule: Floats, digits: int, width: int) -> Row:
+def _row(numbers: NDArray[np.int64], slope: Floats, rule: Floats, digits: int, width: int) -> Row:
     rounded = np.rint(slope * 2.0**digits) / 2.0**digits
     new = rounded != rule
     return Wish(np.zeros(width), False, numbers[new], rounded[new], np.zeros(int(new.sum()))).rounded(digits)
 
 
 def _values(
-    evaluation: Evaluation, cells: Cells, k: int, feature: np.ndarray, sign: np.ndarray, made: list[Row]
+    evaluation: Evaluation, cells: Cells, k: int, feature: NDArray[np.int64], sign: Floats, made: list[Row]
 ) -> Floats:
     """Upper bounds of ``sign a`` by rows."""
     node = evaluation.operands[k]

@@ -20,9 +20,7 @@ from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
 from netproof.certificate.checker.real.tree import Case
 from netproof.certificate.real.contents import (
-    CROWN,
     EXPONENTS,
-    FORMS,
     LIMB,
     MOST_LIMBS,
     NAMES,
@@ -31,7 +29,7 @@ from netproof.certificate.real.contents import (
     RealCertificate,
     arrays_of,
 )
-from netproof.certificate.real.grow import Claim, Grower, Maker, Places, Seed, written
+from netproof.certificate.real.grow import Claim, Grower, Maker, Places, Seed, staged, written
 from netproof.certificate.real.lemmas import add_lemmas
 from netproof.certificate.real.rows import RowTable, arrays_of_rows
 from netproof.errors import FormatError, NoEvidenceError, ProofError
@@ -39,8 +37,6 @@ from netproof.property import LinearConstraint
 from netproof.query import Query, Question, Result, Verdict
 from netproof.result import Trace
 
-#: where a network has more inputs, no linear forms are carried through it
-_FORMS = 64
 Key = tuple[object, ...]
 
 
@@ -171,10 +167,7 @@ class _Part:
         cells = root_of(self._evaluation, self._part)
         arrays: dict[str, list[int]] = {name: [] for name in NAMES if not name.startswith(("witness", "row"))}
         if any(means != "intervals" for means in self._used()):
-            rules = (FORMS, CROWN) if self._evaluation.network.inputs <= _FORMS else (CROWN,)
-            for rule in rules:
-                cells = self._evaluation.derive(cells, rule)
-                arrays["stage"].append(rule)
+            cells = staged(self._evaluation, cells, arrays)
             cells = add_lemmas(self._maker, cells, self._trace.ends, arrays)
         arrays["cases"], arrays["stages"] = [len(self._cases)], [len(arrays["stage"])]
         for name, values in self._trees(cells).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ class Row:
     slope: Integers
     added: Integers
 
-    @property
+    @cached_property
     def key(self) -> tuple[object, ...]:
         """Equal for equal rows."""
         return (self.exponent, self.flat, self.mu, self.feature.tobytes(), self.slope.tobytes(), self.added.tobytes())
@@ -40,15 +41,20 @@ class Wish:
     slope: Floats | None = None
     added: Floats | None = None
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether a row of few digits is all that it takes."""
         return self.feature is None and int((self.weight > 0).sum()) <= 1
 
+    @cached_property
+    def _plain(self) -> Row:
+        return self._rounded(0)
+
     def rounded(self, exponent: int) -> Row:
         """The row with so many binary digits after the point; features that then say nothing new are left out."""
-        if self.is_plain:
-            exponent = 0
+        return self._plain if self.is_plain else self._rounded(exponent)
+
+    def _rounded(self, exponent: int) -> Row:
         unit = 2.0**exponent
         mu = tuple(int(w) for w in np.rint(self.weight * unit))
         if self.feature is None or self.slope is None or self.added is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netproof.cli.arguments.help import ARCHIVES, VALUES
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,35 +31,68 @@ LabelsPath = Annotated[
     Path | None, typer.Option("--labels", metavar="FILE", help="Their labels: IDX, .npy or text (else --label).")
 ]
 Label = Annotated[
-    int | None, typer.Option("--label", metavar="K", help="Label of all images (default: the network's own class).")
+    int | None, typer.Option("--label", metavar="K", help="Label of all images (default: the network's class).")
 ]
 Indices = Annotated[
-    list[int] | None, typer.Option("--index", metavar="I", help="Which image, from 0; repeat for several.")
+    list[int] | None, typer.Option("--index", metavar="I", help="Which image, from 0 (default: the only one).")
 ]
 Every = Annotated[bool, typer.Option("--all", help="All images.")]
-Split = Annotated[str, typer.Option("--split", metavar="PART", help="Part of an archive: test or train.")]
-Crop = Annotated[int | None, typer.Option("--crop", metavar="N", help="Keep the centre of NxN pixels.")]
+Split = Annotated[
+    str, typer.Option("--split", metavar="PART", help="Part of an archive: test or train.", rich_help_panel=ARCHIVES)
+]
+Crop = Annotated[
+    int | None,
+    typer.Option("--crop", metavar="N", help="Keep the centre of NxN pixels (default: all).", rich_help_panel=ARCHIVES),
+]
 Unchecked = Annotated[
-    bool, typer.Option("--unchecked", help="Take archives of another SHA-256 than the published ones'.")
+    bool,
+    typer.Option(
+        "--unchecked", help="Take archives of another SHA-256 than the published ones'.", rich_help_panel=ARCHIVES
+    ),
 ]
 Layout = Annotated[
     str | None,
-    typer.Option("--layout", metavar="ORDER", help="Colours of a flat input: chw or hwc (else by its shape)."),
+    typer.Option(
+        "--layout",
+        metavar="ORDER",
+        help="Colours of a flat input: chw or hwc (default: its shape's).",
+        rich_help_panel=VALUES,
+    ),
 ]
 Scale = Annotated[
-    str | None, typer.Option("--scale", metavar="F", help="Float networks: values times F (8-bit: 1/255, else 1).")
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="F",
+        help="Float networks: values times F (default: 8-bit 1/255, else 1).",
+        rich_help_panel=VALUES,
+    ),
 ]
 Mean = Annotated[
-    str | None, typer.Option("--mean", metavar="M,...", help="Float networks: then minus M, per channel (default: 0).")
+    str | None,
+    typer.Option(
+        "--mean",
+        metavar="M,...",
+        help="Float networks: then minus M, per channel (default: 0).",
+        rich_help_panel=VALUES,
+    ),
 ]
 Std = Annotated[
-    str | None, typer.Option("--std", metavar="S,...", help="Float networks: then divided by S (default: 1).")
+    str | None,
+    typer.Option(
+        "--std", metavar="S,...", help="Float networks: then divided by S (default: 1).", rich_help_panel=VALUES
+    ),
 ]
 Clip = Annotated[
     str | None,
-    typer.Option("--clip", metavar="L,H", help="Float networks: cut scaled values to L..H (8-bit: all pixels)."),
+    typer.Option(
+        "--clip",
+        metavar="L,H",
+        help="Float networks: scaled values in L..H (default: 8-bit all pixels).",
+        rich_help_panel=VALUES,
+    ),
 ]
-Norm = Annotated[str, typer.Option("--norm", metavar="NAME", help="How changes are measured: linf, the largest.")]
+Norm = Annotated[str, typer.Option("--norm", metavar="NAME", help="How changes are measured.")]
 
 
 def check_norm(norm: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netproof.cli.arguments.help import ARCHIVES, VALUES
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,17 +26,29 @@ Images = Annotated[
 ]
 Labels = Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Labels, of IDX images.")]
 Crop = Annotated[
-    int | None, typer.Option("--crop", metavar="N", help="Keep the centre of NxN (default of TinyImageNet: 56).")
+    int | None,
+    typer.Option(
+        "--crop", metavar="N", help="Keep the centre of NxN (default of TinyImageNet: 56).", rich_help_panel=ARCHIVES
+    ),
 ]
 Unchecked = Annotated[
-    bool, typer.Option("--unchecked", help="Take archives of another SHA-256 than the published ones'.")
+    bool,
+    typer.Option(
+        "--unchecked", help="Take archives of another SHA-256 than the published ones'.", rich_help_panel=ARCHIVES
+    ),
 ]
 Radius = Annotated[
     str, typer.Option("--radius", metavar="R", help="Of pixels in [0, 1]; a decimal or a fraction.", show_default=True)
 ]
-Mean = Annotated[str | None, typer.Option("--mean", metavar="M,...", help=f"Mean per channel ({_RECIPE}; else 0).")]
+Mean = Annotated[
+    str | None,
+    typer.Option("--mean", metavar="M,...", help=f"Mean per channel ({_RECIPE}; else 0).", rich_help_panel=VALUES),
+]
 Std = Annotated[
-    str | None, typer.Option("--std", metavar="S,...", help=f"Standard deviation per channel ({_RECIPE}; else 1).")
+    str | None,
+    typer.Option(
+        "--std", metavar="S,...", help=f"Standard deviation per channel ({_RECIPE}; else 1).", rich_help_panel=VALUES
+    ),
 ]
 
 

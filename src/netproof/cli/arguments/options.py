@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netproof.cli.arguments.help import SEARCH, WIDTHS
 from netproof.errors import InputError
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
     from netproof.formats.fixed_point import FixedPoint
 
-_WIDTHS = "Bit widths"
 _SCHEME = "default: the AAAI 2021 scheme's"
 
-NetworkPath = Annotated[
-    Path, typer.Argument(metavar="NETWORK", help="The network: ONNX, TensorFlow Lite, or Keras HDF5 weights.")
-]
+NetworkPath = Annotated[Path, typer.Argument(metavar="NETWORK", help="ONNX, TensorFlow Lite, or Keras HDF5 weights.")]
 ImagesPath = Annotated[Path, typer.Option("--images", metavar="FILE", help="Images, IDX (plain or .gz) or .npy.")]
 LabelsPath = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Their labels, IDX (plain or .gz) or .npy.")]
 Runtime = Annotated[
     str | None,
     typer.Option(
-        "--runtime", metavar="RULE", help="Whose integers a quantized file stands for (default: tflm; onnxruntime)."
+        "--runtime",
+        metavar="RULE",
+        help="Whose integers a quantized file stands for (default: tflm; onnxruntime).",
+        rich_help_panel=SEARCH,
     ),
 ]
 Shapes = Annotated[
@@ -37,42 +38,78 @@ Shapes = Annotated[
     ),
 ]
 Bits = Annotated[
-    int | None, typer.Option("--bits", metavar="N", help=f"Width of weights, biases, activations ({_SCHEME}, 6).")
+    int | None,
+    typer.Option(
+        "--bits", metavar="N", help=f"Width of weights, biases, activations ({_SCHEME}, 6).", rich_help_panel=WIDTHS
+    ),
 ]
 InputBits = Annotated[
-    int | None, typer.Option("--input-bits", metavar="N", help=f"Width of an input value ({_SCHEME}, 8).")
+    int | None,
+    typer.Option("--input-bits", metavar="N", help=f"Width of an input value ({_SCHEME}, 8).", rich_help_panel=WIDTHS),
 ]
 WeightIntegerBits = Annotated[
-    int | None, typer.Option("--weight-integer-bits", metavar="N", help=f"Integer bits of weights ({_SCHEME}, 1).")
+    int | None,
+    typer.Option(
+        "--weight-integer-bits", metavar="N", help=f"Integer bits of weights ({_SCHEME}, 1).", rich_help_panel=WIDTHS
+    ),
 ]
 BiasIntegerBits = Annotated[
-    int | None, typer.Option("--bias-integer-bits", metavar="N", help=f"Integer bits of biases ({_SCHEME}, 2).")
+    int | None,
+    typer.Option(
+        "--bias-integer-bits", metavar="N", help=f"Integer bits of biases ({_SCHEME}, 2).", rich_help_panel=WIDTHS
+    ),
 ]
 ActivationIntegerBits = Annotated[
     int | None,
-    typer.Option("--activation-integer-bits", metavar="N", help=f"Integer bits of activations ({_SCHEME}, 2)."),
+    typer.Option(
+        "--activation-integer-bits",
+        metavar="N",
+        help=f"Integer bits of activations ({_SCHEME}, 2).",
+        rich_help_panel=WIDTHS,
+    ),
 ]
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds for one query (default: 600).")]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of every random choice (default: 0).")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="Seed of every random choice (default: 0).", rich_help_panel=SEARCH),
+]
 Engine = Annotated[
     str | None,
-    typer.Option("--engine", metavar="NAME", help="auto, bab (search), smt (bit-vectors) or milp (default: auto)."),
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="auto, bab (search), smt (bit-vectors) or milp (default: auto).",
+        rich_help_panel=SEARCH,
+    ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="Processor threads to use (default: 1).")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", help="Processor threads to use (default: 1).", rich_help_panel=SEARCH),
+]
 Memory = Annotated[
-    float | None, typer.Option("--memory", metavar="GIB", help="Memory for one query, in GiB (default: 2).")
+    float | None,
+    typer.Option("--memory", metavar="GIB", help="Memory for one query, in GiB (default: 2).", rich_help_panel=SEARCH),
 ]
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", metavar="NAME", help="Where float networks are searched: cpu, cuda, cuda:N or auto (default: cpu)."
+        "--device",
+        metavar="NAME",
+        help="Where float networks are searched: cpu, cuda, cuda:N or auto (default: cpu).",
+        rich_help_panel=SEARCH,
     ),
 ]
 TrainingDevice = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.")
+    str,
+    typer.Option(
+        "--device", metavar="NAME", help="Where PyTorch computes: cpu, cuda, cuda:N or auto.", rich_help_panel=SEARCH
+    ),
 ]
 Trace = Annotated[
-    Path | None, typer.Option("--trace", metavar="FILE", help="Write there how the search goes on, as JSON lines.")
+    Path | None,
+    typer.Option(
+        "--trace", metavar="FILE", help="Write there how the search goes on, as JSON lines.", rich_help_panel=SEARCH
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DataFolder = Annotated[

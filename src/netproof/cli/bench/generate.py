@@ -10,6 +10,7 @@ import typer
 
 from netproof.cli.arguments import image_options as i
 from netproof.cli.arguments import options as o
+from netproof.cli.arguments.help import ARCHIVES
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ _Number = TypeVar("_Number", int, float)
 _RECIPE = "default for the published networks: theirs"
 
 Networks = Annotated[list[Path], typer.Argument(metavar="NETWORK...", help="Networks in ONNX, of one input.")]
-Split = Annotated[str, typer.Option("--split", metavar="PART", help="Which part of an archive: test or train.")]
+Split = Annotated[
+    str,
+    typer.Option("--split", metavar="PART", help="Which part of an archive: test or train.", rich_help_panel=ARCHIVES),
+]
 Count = Annotated[
     list[int] | None,
     typer.Option(
@@ -46,7 +50,7 @@ Filters = Annotated[
     str | None, typer.Option("--filters", metavar="NAME,...", help="Filters of the selection (default: all).")
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", metavar="N", help="Filter the first N images of the shuffled order only.")
+    int | None, typer.Option("--limit", metavar="N", help="Filter the first N images, shuffled (default: all).")
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the benchmark.")]
 

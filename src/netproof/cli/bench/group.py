@@ -10,6 +10,7 @@ import typer
 from netproof.cli.arguments import options as o
 from netproof.cli.arguments.groups import command_group
 from netproof.cli.bench.export import export
+from netproof.cli.bench.follow import Followed
 from netproof.cli.bench.generate import generate
 from netproof.cli.bench.radius import radius, show_radii
 from netproof.cli.bench.scale import scale
@@ -131,46 +132,24 @@ def run(
     folder = out or Path("results") / Path(benchmark.name).name
     benchmark.check(folders)  # first things first: without its files there is no run
     published = _published(benchmark, folders)
-    recorded = 0
-    written: list[Certified] = []
-
-    def standing() -> str:
-        return f": {recorded} more instances are on record in {folder}; run the same command again to go on"
-
+    followed = Followed(folder, "instances")
     # Before the signals get another meaning: nothing is under way yet that would have to be put in order.
     o.use_threads(1)
 
-    from netproof.cli.terminal.progress import counted
     from netproof.runs.certify import Certifying
     from netproof.runs.job import Job
-    from netproof.runs.run import RunStep, Start, run_benchmark
+    from netproof.runs.run import run_benchmark
 
-    with stoppable(standing):
+    with stoppable(followed.standing):
         certifying = None
         if certificates is not None or check:
             certifying = Certifying((certificates or folder / "certificates").absolute(), check)
         events = run_benchmark(
             Job(benchmark, folders, settings, certifying), folder, jobs=jobs, only=only, scheduler=scheduler
         )
-        start = next(events)
-        assert isinstance(start, Start)
-        before = start.chosen - start.pending
-        typer.echo(
-            f"{benchmark.name}: {start.pending} instances to answer"
-            + (f", {before} answered before" if before else "")
-            + f"; results in {folder}",
-            err=True,
-        )
-        if start.pending:
-            with counted(benchmark.name, start.pending) as count:
-                for event in events:
-                    assert isinstance(event, RunStep)
-                    count(event.row.verdict)
-                    recorded += 1
-                    written += event.certified
-        events.close()
+        followed.through(events, benchmark.name)
     if certifying is not None:
-        typer.echo(_certified(written, certifying), err=True)
+        typer.echo(_certified(followed.certified, certifying), err=True)
     _present(benchmark, folders, folder, published, as_json=as_json, whole=False)
 
 

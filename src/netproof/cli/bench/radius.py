@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
+from netproof.cli.bench.follow import Followed
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,20 +102,14 @@ def radius(
         width is not None
         for width in (bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     )
-    recorded = 0
-    written: list[Certified] = []
-
-    def standing() -> str:
-        return f": {recorded} more images are on record in {folder}; run the same command again to go on"
-
+    followed = Followed(folder, "images")
     # Before the signals get another meaning: nothing is under way yet that would have to be put in order.
     o.use_threads(1)
     asked, model = _asked(name, images, labels, widths if given else None, runtime, DataFolders.locate(data))
 
-    from netproof.cli.terminal.progress import counted
     from netproof.runs.certify import Certifying
     from netproof.runs.radii.job import RadiusJob
-    from netproof.runs.run import RunStep, Start, run_benchmark
+    from netproof.runs.run import run_benchmark
 
     certifying = None
     if certificates is not None or check:
@@ -122,28 +117,12 @@ def radius(
 
         check_certifiable(model, "--certificates" if certificates is not None else "--check")
         certifying = Certifying((certificates or folder / "certificates").absolute(), check)
-    with stoppable(standing):
+    with stoppable(followed.standing):
         job = RadiusJob(asked, DataFolders(()), settings, certifying)
         events = run_benchmark(job, folder, jobs=jobs, only=samples)
-        start = next(events)
-        assert isinstance(start, Start)
-        before = start.chosen - start.pending
-        typer.echo(
-            f"radii: {start.pending} images to answer"
-            + (f", {before} answered before" if before else "")
-            + f"; results in {folder}",
-            err=True,
-        )
-        if start.pending:
-            with counted("radii", start.pending) as count:
-                for event in events:
-                    assert isinstance(event, RunStep)
-                    count(event.row.verdict)
-                    recorded += 1
-                    written += event.certified
-        events.close()
+        followed.through(events, "radii")
     if certifying is not None:
-        typer.echo(_certified(written, certifying), err=True)
+        typer.echo(_certified(followed.certified, certifying), err=True)
     _present(asked, folder, samples, plot, as_json=as_json)
 
 

@@ -45,7 +45,7 @@ def table(
     """
     from netproof.benchmarks.data import DataFolders
     from netproof.cli.terminal.stop import stoppable
-    from netproof.making.image_table import ImageSource, ImageTable, check_readable, image_digest, sample
+    from netproof.making.image_table import ImageTable, TableImages, check_readable, image_digest, sample
 
     eps = i.radius_of(radius)
     settings = o.settings_of(timeout, seed)
@@ -53,7 +53,7 @@ def table(
     if len(paths) != len(networks):
         raise InputError(networks[0], "two networks have one name", "rename one of them")
     check_readable(paths)
-    source = ImageSource(images, labels, split, crop, not unchecked)
+    source = TableImages(images, labels, split, crop, not unchecked)
     found = source.read()
     channels = found.images.shape[1]
     normalizations = {name: i.normalization_of(name, channels, mean, std) for name in paths}

@@ -11,7 +11,7 @@ from netproof.cli.arguments import options as o
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
-    from netproof.asking.keeping import Kept
+    from netproof.asking.keeping import Answered
 
 Config = Annotated[
     Path | None,
@@ -54,7 +54,7 @@ def check_all(
 
     from netproof.asking.keeping import keep
 
-    found: list[Kept] = []
+    found: list[Answered] = []
     for promise in promises:
         if wanted and promise.name not in wanted:
             continue
@@ -76,7 +76,7 @@ def check_all(
         raise typer.Exit(1)
 
 
-def _line(kept: Kept) -> str:
+def _line(kept: Answered) -> str:
     from netproof.report.text import seconds_text
 
     mark = "kept  " if kept.holds else "BROKEN"
@@ -84,7 +84,7 @@ def _line(kept: Kept) -> str:
     return f"{mark}  {kept.name}{required}: {kept.verdict} ({kept.said}), {seconds_text(kept.seconds)}"
 
 
-def _document(kept: Kept) -> dict[str, object]:
+def _document(kept: Answered) -> dict[str, object]:
     return {
         "name": kept.name,
         "promise": kept.promise.name,
@@ -97,7 +97,7 @@ def _document(kept: Kept) -> dict[str, object]:
     }
 
 
-def _write_junit(path: Path, found: list[Kept]) -> None:
+def _write_junit(path: Path, found: list[Answered]) -> None:
     from netproof.files.opened import write_bytes
     from netproof.report.exports.junit import Case, junit
 

@@ -29,8 +29,10 @@ Against = Annotated[
 Within = Annotated[
     int | None, typer.Option("--within", metavar="N", help="All outputs within N, instead of the same class.")
 ]
-Index = Annotated[int | None, typer.Option("--index", metavar="I", help="Around which of the inputs, from 0.")]
-Eps = Annotated[int | None, typer.Option("--eps", metavar="E", help="All values move by at most E: a box.")]
+Index = Annotated[
+    int | None, typer.Option("--index", metavar="I", help="Around which input, from 0 (default: all of them).")
+]
+Eps = Annotated[int | None, typer.Option("--eps", metavar="E", help="All values move by at most E levels: a box.")]
 Save = Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the witness as .npy.")]
 #: inputs that the text names one by one
 _SHOWN = 20

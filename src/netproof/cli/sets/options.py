@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netproof.cli.arguments.help import CHANGES
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,40 +17,50 @@ if TYPE_CHECKING:
 
 Brightness = Annotated[
     int | None,
-    typer.Option("--brightness", metavar="B", help="Every value lighter or darker by at most B."),
+    typer.Option(
+        "--brightness", metavar="B", help="Every value lighter or darker by at most B levels.", rich_help_panel=CHANGES
+    ),
 ]
 Contrast = Annotated[
     int | None,
-    typer.Option("--contrast", metavar="P", help="Contrast changed by at most P percent."),
+    typer.Option("--contrast", metavar="P", help="Contrast changed by at most P percent.", rich_help_panel=CHANGES),
 ]
 Shift = Annotated[
     str | None,
-    typer.Option("--shift", metavar="RxC", help="Moved by at most R rows, C columns (3x0: in time)."),
+    typer.Option(
+        "--shift", metavar="RxC", help="Moved by at most R rows, C columns (3x0: in time).", rich_help_panel=CHANGES
+    ),
 ]
 Pixels = Annotated[
     int | None,
-    typer.Option("--pixels", metavar="K", help="Any K values move, by --eps or to anything."),
+    typer.Option("--pixels", metavar="K", help="Any K values move, by --eps or to anything.", rich_help_panel=CHANGES),
 ]
-Stuck = Annotated[bool, typer.Option("--stuck", help="Any one value becomes anything: --pixels 1.")]
+Stuck = Annotated[
+    bool, typer.Option("--stuck", help="Any one value becomes anything: --pixels 1.", rich_help_panel=CHANGES)
+]
 Patch = Annotated[
     str | None,
-    typer.Option("--patch", metavar="RxC", help="All values of a block, by --eps or to anything."),
+    typer.Option(
+        "--patch", metavar="RxC", help="All values of a block, by --eps or to anything.", rich_help_panel=CHANGES
+    ),
 ]
 Cover = Annotated[
     str | None,
-    typer.Option("--cover", metavar="RxC", help="A block becomes one value, whichever."),
+    typer.Option("--cover", metavar="RxC", help="A block becomes one value, whichever.", rich_help_panel=CHANGES),
 ]
 At = Annotated[
     str | None,
-    typer.Option("--at", metavar="R,C", help="Where the block is (default: anywhere)."),
+    typer.Option("--at", metavar="R,C", help="Where the block is (default: anywhere).", rich_help_panel=CHANGES),
 ]
 Inputs = Annotated[
     str | None,
-    typer.Option("--inputs", metavar="I,...", help="These inputs, from 0, by --eps or to anything."),
+    typer.Option(
+        "--inputs", metavar="I,...", help="These inputs, from 0, by --eps or to anything.", rich_help_panel=CHANGES
+    ),
 ]
 Box = Annotated[
     tuple[Path, Path] | None,
-    typer.Option("--box", metavar="LOWER UPPER", help="Between two inputs (.npy)."),
+    typer.Option("--box", metavar="LOWER UPPER", help="Between two inputs (.npy).", rich_help_panel=CHANGES),
 ]
 
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from netproof.errors import InputError
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from netproof.asking.benchmark import ImageQuestions
     from netproof.asking.reach import Reach
@@ -35,16 +33,12 @@ def answer_all(
     Raises :class:`InputError` as a run of a benchmark does.
     """
     from netproof.asking.benchmark import ImageQuestions
-    from netproof.cli.arguments.networks import network_document
-    from netproof.cli.terminal.output import print_json
     from netproof.cli.terminal.stop import stoppable
     from netproof.graph.graph import Arithmetic
     from netproof.report.text import seconds_text
-    from netproof.runs.machine import available_cores
+    from netproof.runs.run import check_jobs
 
-    most = 8 * available_cores()
-    if not 1 <= jobs <= most:
-        raise InputError("--jobs", f"the number of processes is {jobs}", f"give 1 to {most}")
+    check_jobs(jobs)
     integer = asked.network.graph.arithmetic is Arithmetic.INTEGER and not asked.network.runtime
     benchmark = ImageQuestions(
         asked.path.absolute(), asked.widths, asked.runtime, asked.source, asked.prepared,
@@ -69,24 +63,38 @@ def answer_all(
             if not as_json:
                 how = row.method or row.evidence[:60]
                 typer.echo(f"{index:>8}  {labels[index]:>5}  {row.verdict:<13}  {seconds_text(row.seconds):>9}  {how}")
-    counts = Counter(row.verdict for row in rows.values())
     if as_json:
-        found = [
-            {
-                "index": index, "label": labels[index], "verdict": rows[index].verdict,
-                "seconds": round(rows[index].seconds, 6), "method": rows[index].method, "evidence": rows[index].evidence,
-            }
-            for index in asked.indices
-        ]  # fmt: skip
-        network = network_document(asked.network)
-        print_json({"network": network, "radius_in_words": reach.words, "counts": dict(counts), "samples": found})
+        _print_json(asked, reach, rows, labels)
     else:
-        tally = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-        spent = seconds_text(sum(row.seconds for row in rows.values()))
-        typer.echo(f"{len(rows)} images, radius {reach.words}: {tally}; sum of times {spent}")
-        if out is not None:
-            typer.echo(f"kept in {out}; a page of it: netproof report {out}", err=True)
+        _print_sums(reach, rows, out)
     return [row.verdict for row in rows.values()]
+
+
+def _print_json(asked: Asked, reach: Reach, rows: Mapping[int, Row], labels: Mapping[int, int]) -> None:
+    from netproof.cli.arguments.networks import network_document
+    from netproof.cli.terminal.output import print_json
+
+    found = [
+        {
+            "index": index, "label": labels[index], "verdict": rows[index].verdict,
+            "seconds": round(rows[index].seconds, 6), "method": rows[index].method, "evidence": rows[index].evidence,
+        }
+        for index in asked.indices
+    ]  # fmt: skip
+    counts = Counter(row.verdict for row in rows.values())
+    network = network_document(asked.network)
+    print_json({"network": network, "radius_in_words": reach.words, "counts": dict(counts), "samples": found})
+
+
+def _print_sums(reach: Reach, rows: Mapping[int, Row], out: Path | None) -> None:
+    from netproof.report.text import seconds_text
+
+    counts = Counter(row.verdict for row in rows.values())
+    tally = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    spent = seconds_text(sum(row.seconds for row in rows.values()))
+    typer.echo(f"{len(rows)} images, radius {reach.words}: {tally}; sum of times {spent}")
+    if out is not None:
+        typer.echo(f"kept in {out}; a page of it: netproof report {out}", err=True)
 
 
 def _rows(benchmark: ImageQuestions, asked: Asked, settings: Settings, jobs: int, out: Path | None) -> Iterator[Row]:

@@ -12,6 +12,7 @@ import typer
 
 from netproof.cli.arguments import image_options as i
 from netproof.cli.arguments import options as o
+from netproof.cli.arguments.help import LEARNING
 from netproof.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,29 +46,72 @@ ValidationLabels = Annotated[
 Name = Annotated[
     str | None, typer.Option("--name", metavar="WORD", help="Of the files written (default: the network's own).")
 ]
-Plain = Annotated[bool, typer.Option("--plain", help="Train at the images alone: no bound, no adversarial points.")]
+Plain = Annotated[
+    bool,
+    typer.Option(
+        "--plain", help="Train at the images alone: no bound, no adversarial points.", rich_help_panel=LEARNING
+    ),
+]
 Epochs = Annotated[int, typer.Option("--epochs", metavar="N", help="Passes over the images.")]
 Warmup = Annotated[
-    float | None, typer.Option("--warmup", metavar="N", help="Epochs of plain training to begin with (default: 5 %).")
+    float | None,
+    typer.Option(
+        "--warmup", metavar="N", help="Epochs of plain training to begin with (default: 5 %).", rich_help_panel=LEARNING
+    ),
 ]
 Ramp = Annotated[
-    float | None, typer.Option("--ramp", metavar="N", help="Epochs over which the radius grows (default: 40 %).")
+    float | None,
+    typer.Option(
+        "--ramp", metavar="N", help="Epochs over which the radius grows (default: 40 %).", rich_help_panel=LEARNING
+    ),
 ]
 Kappa = Annotated[
-    str, typer.Option("--kappa", metavar="A,B", help="First and last weight of the loss at the images themselves.")
+    str,
+    typer.Option(
+        "--kappa",
+        metavar="A,B",
+        help="First and last weight of the loss at the images themselves.",
+        rich_help_panel=LEARNING,
+    ),
 ]
 Beta = Annotated[
-    str, typer.Option("--beta", metavar="A,B", help="First and last share of CROWN-IBP in the bound; the rest is IBP.")
+    str,
+    typer.Option(
+        "--beta",
+        metavar="A,B",
+        help="First and last share of CROWN-IBP in the bound; the rest is IBP.",
+        rich_help_panel=LEARNING,
+    ),
 ]
 Adversarial = Annotated[
-    float, typer.Option("--adversarial", metavar="S", help="Share of adversarial points in the loss at the images.")
+    float,
+    typer.Option(
+        "--adversarial",
+        metavar="S",
+        help="Share of adversarial points in the loss at the images.",
+        rich_help_panel=LEARNING,
+    ),
 ]
 AttackSteps = Annotated[
-    int, typer.Option("--attack-steps", metavar="N", help="Steps of gradient ascent to an adversarial point.")
+    int,
+    typer.Option(
+        "--attack-steps",
+        metavar="N",
+        help="Steps of gradient ascent to an adversarial point.",
+        rich_help_panel=LEARNING,
+    ),
 ]
-Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.")]
-LearningRate = Annotated[float, typer.Option("--learning-rate", metavar="R", help="Of Adam; a tenth of it at the end.")]
-Augment = Annotated[bool, typer.Option("--augment", help="Shift images by up to 4 pixels, and mirror half of them.")]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.", rich_help_panel=LEARNING)]
+LearningRate = Annotated[
+    float,
+    typer.Option("--learning-rate", metavar="R", help="Of Adam; a tenth of it at the end.", rich_help_panel=LEARNING),
+]
+Augment = Annotated[
+    bool,
+    typer.Option(
+        "--augment", help="Shift images by up to 4 pixels, and mirror half of them.", rich_help_panel=LEARNING
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of checkpoint, log and networks.")]
 
 

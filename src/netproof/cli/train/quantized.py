@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
-from netproof.errors import ExactnessError, InputError
+from netproof.cli.arguments.help import LEARNING
+from netproof.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from netproof.training.quantized.networks import QuantizedNetwork
     from netproof.training.quantized.train import Epoch
 
-_CHECKPOINT, _ONNX, _KERAS = "checkpoint.pt", "network.onnx", "network.h5"
+_CHECKPOINT = "checkpoint.pt"
 
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="perceptron or residual.")]
 Images = Annotated[
@@ -42,13 +43,21 @@ Channels = Annotated[
 Blocks = Annotated[
     str, typer.Option("--blocks", metavar="N,...", help="Blocks of a residual network's stages.", show_default=True)
 ]
+Deploy = Annotated[
+    bool,
+    typer.Option(
+        "--deploy", help="Activations of 8 bits, and TensorFlow Lite and QDQ files of the same integers, too."
+    ),
+]
 Radius = Annotated[
     float,
     typer.Option("--radius", metavar="R", help="Grey levels that interval bounds are trained to withstand (0: none)."),
 ]
 Epochs = Annotated[int, typer.Option("--epochs", metavar="N", help="Passes over the images.")]
-Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.")]
-LearningRate = Annotated[float, typer.Option("--learning-rate", metavar="R", help="Of Adam; it falls to 0.")]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Images per step.", rich_help_panel=LEARNING)]
+LearningRate = Annotated[
+    float, typer.Option("--learning-rate", metavar="R", help="Of Adam; it falls to 0.", rich_help_panel=LEARNING)
+]
 
 
 def quantized(
@@ -62,6 +71,7 @@ def quantized(
     hidden: Hidden = "64",
     channels: Channels = "8,16",
     blocks: Blocks = "1,1",
+    deploy: Deploy = False,
     bits: o.Bits = None,
     input_bits: o.InputBits = None,
     weight_integer_bits: o.WeightIntegerBits = None,
@@ -78,8 +88,8 @@ def quantized(
 ) -> None:
     """Train a fixed-point network whose integers netproof verifies bit for bit.
 
-    Weights, biases and activations have --bits bits (2 to 8), images are taken as the grey levels they are. The same command
-    again goes on where it was stopped, and arrives at the same network.
+    Weights, biases and activations have --bits bits (2 to 8), images are taken as the grey levels they are. With --deploy runtimes
+    compute these integers. The same command again goes on where it was stopped, and arrives at the same network.
     """
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     sizes = {"perceptron": [_numbers("--hidden", hidden, least=0)]}
@@ -96,6 +106,7 @@ def quantized(
     from netproof.files.lock import FolderLock
     from netproof.formats.images.sources import read_image_set
     from netproof.training.limits import enough_memory
+    from netproof.training.quantized.files import compare_files, write_files
     from netproof.training.quantized.train import QuantizedTraining, train_quantized
 
     training = QuantizedTraining(epochs, batch, learning_rate, radius, 0 if seed is None else seed, device)
@@ -122,7 +133,7 @@ def quantized(
                 display.show(done, text, title=f"epoch {done}/{epochs}", due=done == epochs)
 
             network = train_quantized(
-                _maker(kind, sizes[kind], found, widths),
+                _maker(kind, sizes[kind], found, widths, deploy=deploy),
                 found.images,
                 found.labels,
                 training,
@@ -130,7 +141,8 @@ def quantized(
                 resume=True,
                 progress=show,
             )
-            written = _written(network, kind, out, [found] if judged is None else [found, judged])
+            written = write_files(network, out)
+            compare_files(network, out, [part.images for part in (found, judged) if part is not None])
     finally:
         lock.release()
     shares = [None if part is None else _accuracy(network, part) for part in (found, judged)]
@@ -151,7 +163,8 @@ def quantized(
     typer.echo(f"{len(found)} images trained on: {shares[0]:.1%} classified correctly")
     if judged is not None:
         typer.echo(f"{len(judged)} images of {judged.source}: {shares[1]:.1%} classified correctly")
-    typer.echo(f"the file computes the integers of the training, bit for bit, on all {count} images")
+    whose = "every file computes" if deploy else "the file computes"
+    typer.echo(f"{whose} the integers of the training, bit for bit, on all {count} images")
 
 
 def _numbers(option: str, text: str, least: int = 1) -> list[int]:
@@ -166,11 +179,18 @@ def _numbers(option: str, text: str, least: int = 1) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _maker(kind: str, sizes: list[list[int]], images: ImageSet, widths: FixedPoint) -> Callable[[], QuantizedNetwork]:
+def _maker(
+    kind: str, sizes: list[list[int]], images: ImageSet, widths: FixedPoint, *, deploy: bool
+) -> Callable[[], QuantizedNetwork]:
+    from netproof.training.quantized.deployed import deployed_perceptron, deployed_residual
     from netproof.training.quantized.networks import perceptron, residual
 
     channels, rows, columns = images.images.shape[1:]
     shape, classes = (channels, rows, columns), len(images.classes)
+    if deploy:
+        if kind == "perceptron":
+            return lambda: deployed_perceptron(shape, sizes[0], classes, widths)
+        return lambda: deployed_residual(shape, sizes[0], sizes[1], classes, widths)
     if kind == "perceptron":
         return lambda: perceptron(shape, sizes[0], classes, widths)
     return lambda: residual(shape, sizes[0], sizes[1], classes, widths)
@@ -196,31 +216,6 @@ def _check_validation(judged: ImageSet, found: ImageSet, widths: FixedPoint) -> 
     else:
         return
     raise InputError(judged.source, problem, hint)
-
-
-def _written(network: QuantizedNetwork, kind: str, out: Path, judged: list[ImageSet]) -> list[Path]:
-    """Write the network, and make sure that what was written computes what was trained."""
-    import torch
-
-    from netproof.formats.onnx.read import read_onnx
-    from netproof.training.quantized.train import integer_outputs
-
-    network.write_onnx(out / _ONNX)
-    graph = read_onnx(out / _ONNX).graph
-    for images in judged:
-        for start in range(0, len(images), _BATCH):
-            part = images.images[start : start + _BATCH]
-            read = graph.evaluate(torch.from_numpy(part.reshape(len(part), -1).astype(float))).to(torch.int64).numpy()
-            if bool((read != integer_outputs(network, part)).any()):
-                raise ExactnessError(out / _ONNX, "computes other integers than the training", "report this defect")
-    if kind == "perceptron":
-        network.write_keras_h5(out / _KERAS)
-        return [out / _ONNX, out / _KERAS]
-    return [out / _ONNX]
-
-
-#: images compared at once
-_BATCH = 500
 
 
 def _accuracy(network: QuantizedNetwork, images: ImageSet) -> float:

@@ -224,7 +224,9 @@ class Encoder:
 
     def _used(self, goal: Mapping[int, Floats]) -> dict[int, NDArray[np.bool_]]:
         """Which features of each activation the constraints depend on."""
-        used = {i: np.zeros(self.graph.nodes[i].size, np.bool_) for i in (0, *self.graph.activations)}
+        used: dict[int, NDArray[np.bool_]] = {
+            i: np.zeros(self.graph.nodes[i].size, np.bool_) for i in (0, *self.graph.activations)
+        }
         for node, matrix in goal.items():
             used[node] |= (matrix != 0).any(0)
         for index in reversed(self.graph.activations):
@@ -342,7 +344,9 @@ def _collect(
     row: Mapping[int, Floats | None], values: Mapping[int, _Value], feature: int = 0
 ) -> tuple[NDArray[np.int64], Floats, float]:
     """Columns, coefficients and constant of a linear form; None stands for ``feature`` of the node itself."""
-    columns, coefficients, constant = [np.empty(0, np.int64)], [np.empty(0)], 0.0
+    columns: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    coefficients: list[Floats] = [np.empty(0)]
+    constant = 0.0
     for node, given in row.items():
         value = values[node]
         part = np.zeros(len(value.column)) if given is None else given

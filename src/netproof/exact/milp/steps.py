@@ -54,7 +54,7 @@ class StepEncoding:
 
     @property
     def top(self) -> float:
-        """``f(u)``"""
+        """The value at the upper end of the range, ``f(u)``."""
         return self.base + float(self.jump.sum())
 
     def at(self, argument: float) -> float:

@@ -44,7 +44,7 @@ _COMMUTATIVE = frozenset({Op.AND, Op.OR, Op.EQUAL, Op.ADD, Op.MULTIPLY, Op.MASK}
 
 
 class Term(NamedTuple):
-    """One term.
+    """An operator and the earlier terms that it is applied to.
 
     Attributes
     ----------

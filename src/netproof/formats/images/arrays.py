@@ -18,7 +18,11 @@ from netproof.files.opened import read_bytes, read_raw
 _MAGIC = b"\x93NUMPY"
 #: bytes that one array of an archive unpacks to, at the most, and arrays that an archive holds
 _MOST_BYTES, _MOST_ARRAYS = 1 << 30, 1000
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_read_magic: Any = np.lib.format.read_magic  # which NumPy before 2.3 gives no types
+_HEADERS: dict[tuple[int, int], Any] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_whole_numbers(path: str | Path) -> NDArray[np.integer[Any]]:
@@ -40,7 +44,7 @@ def numbers(source: str | Path, data: bytes) -> NDArray[Any]:
     try:
         if not data.startswith(_MAGIC):
             raise ValueError("no NumPy array")
-        shape, fortran, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
+        shape, fortran, dtype = _HEADERS[_read_magic(stream)](stream)
     except (ValueError, KeyError, TypeError, SyntaxError, EOFError, RecursionError, MemoryError):
         raise FormatError(source, "is no array in NumPy's format (.npy)", "write it with numpy.save") from None
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
@@ -52,7 +56,8 @@ def numbers(source: str | Path, data: bytes) -> NDArray[Any]:
         )
     flat = np.frombuffer(data, dtype, offset=stream.tell())
     array = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
-    return array.astype(dtype.newbyteorder("="))
+    native: NDArray[Any] = array.astype(dtype.newbyteorder("="))
+    return native
 
 
 def archived(path: str | Path, wanted: Sequence[str], *, alone: bool = True) -> NDArray[Any] | None:

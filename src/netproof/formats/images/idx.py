@@ -18,10 +18,15 @@ from netproof.files.opened import read_bytes
 _UINT8 = 0x08
 
 
+def is_idx(data: bytes) -> bool:
+    """Whether this is how an IDX file begins."""
+    return len(data) >= 4 and data[:2] == b"\0\0"
+
+
 def read_idx(path: str | Path) -> NDArray[np.uint8]:
     """The array in an IDX file of unsigned bytes; raises :class:`FormatError`."""
     data = read_bytes(path, "IDX file")
-    if len(data) < 4 or data[:2] != b"\0\0":
+    if not is_idx(data):
         raise FormatError(path, "is not an IDX file (wrong magic number)", "give an idx1 or idx3 file, plain or gzip")
     if data[2] != _UINT8:
         raise FormatError(path, f"holds IDX type 0x{data[2]:02x}, not unsigned bytes (0x08)", "convert it to uint8")

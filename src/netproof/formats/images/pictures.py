@@ -14,24 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import FormatError, InputError
-from netproof.files.opened import read_bytes
-from netproof.formats.images.archives.cifar import read_cifar
-from netproof.formats.images.archives.tiny_imagenet import read_tiny_imagenet
+from netproof.files.opened import read_bytes, read_start
 from netproof.formats.images.arrays import archived, numbers, read_whole_numbers
 from netproof.formats.images.decode import decode_image
-from netproof.formats.images.digits import NAME as DIGITS
-from netproof.formats.images.digits import read_digits
-from netproof.formats.images.folder import SUFFIXES, read_image_folder
-from netproof.formats.images.idx import read_idx, read_labels
-from netproof.formats.images.set import ImageSet, crop_window
-from netproof.formats.images.sources import SPLITS
+from netproof.formats.images.folder import SUFFIXES
+from netproof.formats.images.idx import is_idx, read_idx, read_labels
+from netproof.formats.images.set import crop_window
+from netproof.formats.images.sources import SPLITS, is_labelled, read_labelled
 
 #: names of arrays in a ``.npz`` file, the first that is there
 _IMAGES = ("images", "inputs", "x_test", "x", "X", "data")
 _LABELS = ("labels", "y_test", "y", "targets", "label")
-#: what scikit-learn's digits are enlarged to by default, and the centre of TinyImageNet's images
-_DIGITS_SIZE, _TINY_CROP = 32, 56
 _FILE_LIMIT = 1 << 26
+_KINDS = "give IDX, PNG, JPEG, BMP or PNM, .npy, .npz, a folder of images, or the archive of CIFAR or TinyImageNet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +88,10 @@ def read_pictures(
     path = Path(path)
     if split not in SPLITS:
         raise InputError("--split", f"is '{split}'", f"give {' or '.join(SPLITS)}")
-    found = _labelled(path, channels, size, split, crop, check)
-    if found is not None:
+    if is_labelled(path) and not (path.is_dir() and _is_flat(path)):
         if labels is not None:
             raise InputError(labels, f"{path} has labels of its own", "leave --labels out")
+        found = read_labelled(path, split=split, crop=crop, check=check, channels=channels, size=size)
         if not len(found):
             raise InputError(found.source, "holds no images", "give others")
         numbered = path.is_dir() and all(name.isascii() and name.isdigit() for name in found.classes)
@@ -122,27 +117,6 @@ def read_pictures(
     return Pictures(values, own, axes, str(path))
 
 
-def _labelled(
-    path: Path, channels: int | None, size: tuple[int, int] | None, split: str, crop: int | None, check: bool
-) -> ImageSet | None:
-    """The images of a source that has labels of its own; None for any other."""
-    name = path.name.lower()
-    if str(path) == DIGITS:
-        if size is not None and size[0] != size[1]:
-            raise InputError(DIGITS, f"are square, the network takes {size[0]}x{size[1]} pixels", "give other images")
-        found = read_digits(split, size=_DIGITS_SIZE if size is None else size[0])
-        return found if crop is None else found.cropped(crop)
-    if path.is_dir():
-        return None if _is_flat(path) else read_image_folder(path, crop=crop, channels=channels or 3)
-    if name.endswith((".tar.gz", ".tgz")):
-        found = read_cifar(path, "train" if split == "train" else "test", check=check)
-        return found if crop is None else found.cropped(crop)
-    if name.endswith(".zip"):
-        kept = _TINY_CROP if crop is None else crop
-        return read_tiny_imagenet(path, "train" if split == "train" else "val", crop=kept, check=check)
-    return None
-
-
 def _unlabelled(path: Path, channels: int | None) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
     """Images, labels if the source has any, and axes."""
     suffix = path.suffix.lower()
@@ -160,6 +134,9 @@ def _unlabelled(path: Path, channels: int | None) -> tuple[NDArray[Any], NDArray
         if labels is not None and labels.dtype.kind not in "iu":
             raise FormatError(path, f"its labels are of type {labels.dtype}", "give whole numbers")
         return _batch(path, images), None if labels is None else labels.reshape(-1).astype(np.int64), ""
+    # Neither a folder nor a known ending: whoever has a file of another kind is told which there are.
+    if not is_idx(read_start(path, "file or folder of images", 4)):
+        raise FormatError(path, "is no file of images of a kind that is known", _KINDS)
     images = read_idx(path)
     if images.ndim < 2:
         raise FormatError(path, "has 1 dimension(s), images have 3", "give the images file (idx3)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netproof.errors import InputError
 
@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from netproof.network import Network
+
+
+def check_index(index: int, held: int, source: str | Path) -> None:
+    """Raise :class:`InputError` where there is no image of this number."""
+    if not 0 <= index < held:
+        raise InputError(
+            "--index", f"there is no sample {index}: {source} holds {held} images", f"give 0 to {held - 1}"
+        )
+
+
+def as_codes(image: NDArray[Any], network: Network) -> NDArray[Any]:
+    """An image as a network of integers takes it: bytes, 0 to 255, are pixels.
+
+    Where an input's codes are signed, pixel 0 is the least of them.
+    """
+    import numpy as np
+
+    return image.astype(np.int64) + min(int(network.lower.min()), 0) if image.dtype == np.uint8 else image
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,25 +69,16 @@ class Samples:
 
     def check(self, index: int) -> None:
         """Make sure that there is such a sample."""
-        held = len(self.images)
-        if not 0 <= index < held:
-            raise InputError(
-                "--index", f"there is no sample {index}: {self.path} holds {held} images", f"give 0 to {held - 1}"
-            )
+        check_index(index, len(self.images), self.path)
 
     def label(self, index: int) -> int:
         return int(self.labels[index])
 
     def image(self, index: int, network: Network) -> Tensor:
-        """An image as the network's input, a tensor of its own.
-
-        Bytes, 0 to 255, are pixels: where an input's codes are signed, pixel 0 is the least of them.
-        """
-        import numpy as np
+        """An image as the network's input, a tensor of its own (float64); see :func:`as_codes`."""
         import torch
 
-        image = torch.from_numpy(self.images[index].astype(np.float64))
-        return image + min(float(network.lower.min()), 0.0) if self.images.dtype == np.uint8 else image
+        return torch.from_numpy(as_codes(self.images[index], network).astype("float64"))
 
     def check_size(self, network: Network) -> None:
         """Make sure that the images are of the size the network takes."""

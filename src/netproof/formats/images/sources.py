@@ -1,4 +1,4 @@
-"""One door for every kind of image data: the kind is told by what the path is called, or that it is a folder."""
+"""Images with labels for training and for benchmarks: what kind a path is, is told by its name, or by being a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from netproof.formats.images.set import ImageSet
 
 #: how the two parts of a data set can be called
 SPLITS = ("train", "test")
-_TINY_IMAGENET_CROP = 56
+#: how the names of archives end
+_CIFAR, _TINY_IMAGENET = (".tar.gz", ".tgz"), ".zip"
+#: what scikit-learn's digits are enlarged to by default, and the centre of TinyImageNet's images
+_DIGITS_SIZE, _TINY_IMAGENET_CROP = 32, 56
 
 
 def read_image_set(
@@ -46,25 +49,47 @@ def read_image_set(
     path = Path(path)
     if split not in SPLITS:
         raise InputError("the split", f"is '{split}'", f"give {' or '.join(SPLITS)}")
-    name = path.name.lower()
-    digits = str(path) == DIGITS
-    kind = next((suffix for suffix in (".tar.gz", ".tgz", ".zip") if name.endswith(suffix)), "")
-    if (kind or digits or path.is_dir()) and labels is not None:
-        raise InputError(labels, f"{path} has labels of its own", "leave the labels out")
-    if digits:
-        found = read_digits(split)
-        return found if crop is None else found.cropped(crop)
-    if path.is_dir():
-        return read_image_folder(path, crop=crop)
-    if kind == ".zip":
-        size = _TINY_IMAGENET_CROP if crop is None else crop
-        return read_tiny_imagenet(path, "train" if split == "train" else "val", crop=size, check=check)
-    if kind:
-        found = read_cifar(path, "train" if split == "train" else "test", check=check)
+    if is_labelled(path):
+        if labels is not None:
+            raise InputError(labels, f"{path} has labels of its own", "leave the labels out")
+        return read_labelled(path, split=split, crop=crop, check=check)
+    if labels is None:
+        raise InputError(path, "comes without labels", "give an archive, a folder, or IDX images with IDX labels")
+    found = _read_idx(path, labels)
+    return found if crop is None else found.cropped(crop)
+
+
+def is_labelled(path: Path) -> bool:
+    """Whether sources of this kind have labels of their own: scikit-learn's digits, folders of classes, archives."""
+    return str(path) == DIGITS or path.is_dir() or path.name.lower().endswith((*_CIFAR, _TINY_IMAGENET))
+
+
+def read_labelled(
+    path: Path,
+    *,
+    split: str,
+    crop: int | None,
+    check: bool,
+    channels: int | None = None,
+    size: tuple[int, int] | None = None,
+) -> ImageSet:
+    """The images of a source that has labels of its own (:func:`is_labelled`).
+
+    Arguments and errors are those of :func:`read_image_set`; ``channels`` (1 or 3) and ``size`` (rows and columns) are what is
+    wanted of images that are decoded or drawn.
+    """
+    training = split == "train"
+    if str(path) == DIGITS:
+        if size is not None and size[0] != size[1]:
+            raise InputError(DIGITS, f"are square, the network takes {size[0]}x{size[1]} pixels", "give other images")
+        found = read_digits(split, size=_DIGITS_SIZE if size is None else size[0])
+    elif path.is_dir():
+        return read_image_folder(path, crop=crop, channels=channels or 3)
+    elif path.name.lower().endswith(_TINY_IMAGENET):
+        kept = _TINY_IMAGENET_CROP if crop is None else crop
+        return read_tiny_imagenet(path, "train" if training else "val", crop=kept, check=check)
     else:
-        if labels is None:
-            raise InputError(path, "comes without labels", "give an archive, a folder, or IDX images with IDX labels")
-        found = _read_idx(path, labels)
+        found = read_cifar(path, "train" if training else "test", check=check)
     return found if crop is None else found.cropped(crop)
 
 

@@ -82,37 +82,15 @@ def read_keras_h5(path: str | Path, widths: FixedPoint | None = None) -> Network
 
 
 def _layers_of(file: Hdf5File) -> list[DenseLayer]:
-    path, inside, root = file.path, "", file.root
-    stated = [name for name in root.attrs if name.startswith("layer_names")]
-    if "model_weights" in file.groups:
-        if stated:
-            raise FormatError(path, "lists layers both at its top and under 'model_weights'", "save the weights again")
-        inside, root = "model_weights/", file.groups["model_weights"]
-        beside = [name for name in file.root if name not in ("model_weights", *_BESIDE_WEIGHTS)]
-        if beside:
-            raise FormatError(path, f"holds '{printable(beside[0])}' beside its weights", "save the model again")
-    if not any(name.startswith("layer_names") for name in root.attrs):
-        raise FormatError(path, "has no attribute 'layer_names'", "give weights that Keras saved as HDF5")
+    path, (inside, root) = file.path, _place_of_weights(file)
     names = file.names(root, "layer_names")
     _check_distinct(path, names, "layer")
     numbers, unread = 0, set(file.tensors)
     unread -= {name for name in unread if name.startswith(tuple(f"{other}/" for other in _BESIDE_WEIGHTS)) and inside}
     layers: list[DenseLayer] = []
     for name in names:
-        group = file.groups.get(f"{inside}{name}") if name else None
         shown = printable(name)
-        if group is None:
-            raise FormatError(path, f"its layer '{shown}' is named and not there", "download or copy it again")
-        weights = file.names(group, "weight_names")
-        _check_distinct(path, weights, f"weight of layer '{shown}'")
-        places = [f"{inside}{name}/{weight}" for weight in weights]
-        for place, weight in zip(places, weights, strict=True):
-            if place not in file.tensors:
-                raise FormatError(
-                    path,
-                    f"layer '{shown}': its weight '{printable(weight)}' is named and not there",
-                    "download or copy it again",
-                )
+        places = _places_of(file, inside, name)
         tensors = [file.tensors[place] for place in places]
         unread -= set(places)
         if not tensors:
@@ -135,6 +113,43 @@ def _layers_of(file: Hdf5File) -> list[DenseLayer]:
     if all(layer.kernel is None for layer in layers):
         raise FormatError(path, "has no dense layer", "give the weights of a multi-layer perceptron")
     return layers
+
+
+def _place_of_weights(file: Hdf5File) -> tuple[str, h5py.Group]:
+    """Where the layers are: the beginning of their names, and the group that lists them."""
+    inside, root = "", file.root
+    stated = [name for name in root.attrs if name.startswith("layer_names")]
+    if "model_weights" in file.groups:
+        if stated:
+            raise FormatError(
+                file.path, "lists layers both at its top and under 'model_weights'", "save the weights again"
+            )
+        inside, root = "model_weights/", file.groups["model_weights"]
+        beside = [name for name in file.root if name not in ("model_weights", *_BESIDE_WEIGHTS)]
+        if beside:
+            raise FormatError(file.path, f"holds '{printable(beside[0])}' beside its weights", "save the model again")
+    if not any(name.startswith("layer_names") for name in root.attrs):
+        raise FormatError(file.path, "has no attribute 'layer_names'", "give weights that Keras saved as HDF5")
+    return inside, root
+
+
+def _places_of(file: Hdf5File, inside: str, name: str) -> list[str]:
+    """Where the tensors of a layer are, by its name."""
+    group = file.groups.get(f"{inside}{name}") if name else None
+    shown = printable(name)
+    if group is None:
+        raise FormatError(file.path, f"its layer '{shown}' is named and not there", "download or copy it again")
+    weights = file.names(group, "weight_names")
+    _check_distinct(file.path, weights, f"weight of layer '{shown}'")
+    places = [f"{inside}{name}/{weight}" for weight in weights]
+    for place, weight in zip(places, weights, strict=True):
+        if place not in file.tensors:
+            raise FormatError(
+                file.path,
+                f"layer '{shown}': its weight '{printable(weight)}' is named and not there",
+                "download or copy it again",
+            )
+    return places
 
 
 def _check_distinct(path: Path, names: list[str], what: str) -> None:

@@ -19,6 +19,7 @@ from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.nodes.formulas import Formulas
 from netproof.formats.onnx.tensors import read_tensor
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.network import Kept
 from netproof.operators.affine.batch_norm import BatchNorm
 from netproof.operators.affine.select import Select
 from netproof.operators.base import Affine, Operator
@@ -82,7 +83,7 @@ class Translation:
     around : the files beside it
     types : of the file's values, as ONNX numbers them, as far as they are known
     sizes : the largest magnitudes of integers that depend on the input, by the names of the file
-    notes, order_only : see :class:`netproof.network.Network`
+    notes, kept : see :class:`netproof.network.Network`
     made_by : the ONNX operator that gave each operator of the graph, by the ``id`` of the latter
     rounded : operators whose numbers are rounded, by what they were made of
     formulas : what is known of nodes that are functions of one other
@@ -96,7 +97,7 @@ class Translation:
     around: Surroundings
     types: dict[str, int]
     notes: list[str] = field(default_factory=list)
-    order_only: bool = False
+    kept: Kept = Kept.VALUES
     made_by: dict[int, str] = field(default_factory=dict)
     rounded: dict[Hashable, Operator] = field(default_factory=dict)
     formulas: Formulas = field(default_factory=Formulas)

@@ -133,7 +133,7 @@ def network_of(
         lower=-unbounded,
         upper=unbounded,
         notes=tuple(translation.notes),
-        order_only=translation.order_only,
+        kept=translation.kept,
         content=content,
         left_out=translation.left_out,
     )
@@ -170,7 +170,7 @@ def _agreed(path: Path, files: list[OnnxFile], around: Surroundings) -> tuple[Tr
     translation, graph = _graph_of(path, files[-1], around)
     for other in files[:-1]:
         again, second = _graph_of(path, other, around)
-        if not same_graph(graph, second) or again.order_only != translation.order_only:
+        if not same_graph(graph, second) or again.kept != translation.kept:
             raise _ambiguous(path, files)
     return translation, graph
 

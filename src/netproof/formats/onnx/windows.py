@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from netproof.formats.onnx.arithmetic import per_channel
 from netproof.formats.onnx.call import Call, NodeError, Translate, Value, Variable, tensor_of
@@ -90,12 +91,12 @@ class Windows:
     def _reach(self, axis: int) -> int:
         return self.dilation[axis] * (self.kernel[axis] - 1) + 1
 
-    def positions(self, axis: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    def positions(self, axis: int) -> NDArray[np.int64]:
         """``[windows, kernel]``: which entry of the axis each place of each window is; out of range in the padding."""
         starts = np.arange(self.counts[axis]) * self.stride[axis] - self.padding[axis][0]
         return starts[:, None] + np.arange(self.kernel[axis])[None] * self.dilation[axis]
 
-    def inside(self, axis: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    def inside(self, axis: int) -> NDArray[np.bool_]:
         """``[windows, kernel]``: which places are none of the padding."""
         positions = self.positions(axis)
         return (positions >= 0) & (positions < self.value.shape[axis + 2])
@@ -120,9 +121,7 @@ def _max_pool(call: Call) -> Value:
     return value
 
 
-def maximum_along(
-    call: Call, value: Variable, axis: int, places: np.ndarray[tuple[int, int], np.dtype[np.int64]], part: str
-) -> Variable:
+def maximum_along(call: Call, value: Variable, axis: int, places: NDArray[np.int64], part: str) -> Variable:
     """The maximum of ``places[i]`` along an axis, for every ``i``, by halves: ``max(a, b) = a + relu(b - a)``."""
     kernel = places.shape[1]
     if kernel == 1:

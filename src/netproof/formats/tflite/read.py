@@ -36,7 +36,7 @@ from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
-from netproof.network import Network
+from netproof.network import Kept, Network
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 
@@ -249,7 +249,9 @@ class _Reader:
         high = torch.full_like(low, float(LARGEST))
         check_exact(graph, low, high, str(self._path))
         notes = list(translation.notes)
+        kept = Kept.VALUES
         if softmax is not None:
+            kept = Kept.CLASS if keeps_the_class(softmax[0], size) else Kept.NOTHING
             notes.insert(0, "the final softmax is left out: outputs and classes are those of its operand")
         notes += self._edges()
         network = Network(
@@ -259,8 +261,7 @@ class _Reader:
             lower=low,
             upper=high,
             notes=tuple(notes),
-            order_only=softmax is not None,
-            same_class=None if softmax is None else keeps_the_class(softmax[0], size),
+            kept=kept,
             content=self._data,
             runtime=translation.runtime.name,
         )

@@ -123,7 +123,7 @@ def combination_of(values: Whole, low: tuple[int, int], ratio: tuple[float, floa
     a = np.arange(low[0], low[0] + n)[:, None]
     b = np.arange(low[1], low[1] + m)[None]
     for first, second in _factors(ratio):
-        sums = (first * a + second * b).reshape(-1)
+        sums: Whole = (first * a + second * b).reshape(-1)
         order = np.argsort(sums, kind="stable")
         sums, image = sums[order], values.reshape(-1)[order]
         steps = np.diff(image)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from netproof.graph.graph import Graph
 from netproof.graph.passes.bypass_concatenate import bypass_concatenate
 from netproof.graph.passes.compose_select import linear_of_select, select_of_select
+from netproof.graph.passes.constants import fold_constants
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.drop_identity import drop_identity
-from netproof.graph.passes.constants import fold_constants
 from netproof.graph.passes.fold_scale import scale_after, scale_before
 from netproof.graph.passes.merge import merge
 from netproof.graph.passes.merge_equal import merge_equal

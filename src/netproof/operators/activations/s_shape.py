@@ -72,9 +72,7 @@ class SShape(Activation):
         self, near: Float[Tensor, "*#S"], lower: Float[Tensor, "*#S"], upper: Float[Tensor, "*#S"]
     ) -> Float[Tensor, "*S"]:
         """``near``, but at least a tenth of the range away from its ends; NaN on a range of no width."""
-        margin = (upper - lower) / 10
-        point = torch.maximum(torch.minimum(near, upper - margin), lower + margin)
-        return torch.where((lower < point) & (point < upper), point, torch.nan)
+        return split_inside(near, lower, upper)
 
     def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:
         """The function itself: it is smooth."""
@@ -183,3 +181,10 @@ class SShapeHull(Rows, Hull):
             whole = v * self.height(v, outside) - s * outside >= cut
             ends.append(torch.where(whole, outside, outer))
         return torch.where(some, ends[0], torch.inf), torch.where(some, ends[1], -torch.inf)
+
+
+def split_inside(near: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """``near``, but at least a tenth of the range away from its ends; NaN on a range of no width."""
+    margin = (upper - lower) / 10
+    point = torch.maximum(torch.minimum(near, upper - margin), lower + margin)
+    return torch.where((lower < point) & (point < upper), point, torch.nan)

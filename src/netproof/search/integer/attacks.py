@@ -8,7 +8,7 @@ from torch import Tensor
 from netproof.attack.align import align, can_align, first_layer, tail
 from netproof.attack.corners import corner_search, surrogate_values
 from netproof.attack.lattice import descend, round_near
-from netproof.conditions.cases import Cases
+from netproof.conditions.conditions import Conditions
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.query import Query, Witness
@@ -27,7 +27,7 @@ class Attacker:
     seed : of the random starts
     """
 
-    def __init__(self, query: Query, presolved: Presolved, cases: Cases, seed: int) -> None:
+    def __init__(self, query: Query, presolved: Presolved, cases: Conditions, seed: int) -> None:
         self._query = query
         self._presolved = presolved
         self._cases = cases
@@ -35,6 +35,8 @@ class Attacker:
         self._lower = presolved.region.lower[0].float()
         self._upper = presolved.region.upper[0].float()
         self._generator = torch.Generator().manual_seed(seed)
+        # Of its own, so that alignments are the same however often points near others were looked for.
+        self._rounding = torch.Generator().manual_seed(seed)
         self._starts: tuple[Tensor, Tensor] | None = None
         self._rounds = 0
         self._replayed = INTEGER_ATTACK.replayed.rows(query.network.graph, 1)
@@ -103,7 +105,7 @@ class Attacker:
         linear = first_layer(self._graph)
         case = case.repeat_interleave(INTEGER_ATTACK.roundings)
         rounded = x.to(self._lower.dtype).repeat_interleave(INTEGER_ATTACK.roundings, 0)
-        rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._generator)
+        rounded = round_near(linear.weight, self._lower, self._upper, rounded, self._rounding)
         deficiency = self._cases.deficiency(tail(self._graph, linear.forward(rounded)[:, None], 1.0), case)[:, 0]
         hits = (deficiency <= 0).nonzero()[:, 0]
         if len(hits):
@@ -118,7 +120,7 @@ class Attacker:
             self._upper,
             rounded[best],
             case[best],
-            self._generator,
+            self._rounding,
             INTEGER_ATTACK.descent_steps,
             deadline,
         )

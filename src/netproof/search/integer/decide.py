@@ -18,8 +18,10 @@ from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.cases import Cases, cases_of, tighten_by_cases
+from netproof.conditions.conditions import Conditions
+from netproof.conditions.order import conditions_of
 from netproof.effort.integer import INTEGER
+from netproof.graph.graph import Graph
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.engine import Search
@@ -129,14 +131,35 @@ def _prove(proved: list[tuple[int, Query, ProofLog]]) -> dict[int, Arrays]:
 def _root(
     asked: list[tuple[int, Query]], *, proofs: bool, deadline: float = math.inf
 ) -> tuple[list[_Decided], list[_Open]]:
-    """Bound every case of every query once, with CROWN, in one batch."""
-    decided: list[_Decided] = []
+    """Bound every case of every query once, with CROWN, in one batch; what that leaves again, with tightened ranges.
+
+    Ranges take two bounds for every feature, so they are worth it only where those by intervals do not suffice.
+    """
     graph = asked[0][1].network.graph
-    logs = [ProofLog(graph) for _ in asked] if proofs else None
     regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
-    if len(graph.activations) > 2 or loose_activations(graph):
-        listener = None if logs is None else _Distributor(logs)
-        regions = tighten_ranges(graph, regions, listener=listener, deadline=deadline)
+    decided, left = _bounded(asked, regions, _logs(graph, asked, proofs=proofs))
+    if not left or not (len(graph.activations) > 2 or loose_activations(graph)):
+        return decided, left
+    open_ones = {item.position for item in left}
+    rows = [i for i, (position, _) in enumerate(asked) if position in open_ones]
+    # New records: what was tried in vain is no part of a proof.
+    asked = [asked[i] for i in rows]
+    logs = _logs(graph, asked, proofs=proofs)
+    listener = None if logs is None else _Distributor(logs)
+    regions = tighten_ranges(graph, regions.take(torch.tensor(rows)), listener=listener, deadline=deadline)
+    more, left = _bounded(asked, regions, logs)
+    return decided + more, left
+
+
+def _logs(graph: Graph, asked: Sequence[tuple[int, Query]], *, proofs: bool) -> list[ProofLog] | None:
+    return [ProofLog(graph) for _ in asked] if proofs else None
+
+
+def _bounded(
+    asked: list[tuple[int, Query]], regions: Region, logs: list[ProofLog] | None
+) -> tuple[list[_Decided], list[_Open]]:
+    """What CROWN decides in these regions, one for each query, and what it leaves."""
+    decided: list[_Decided] = []
     owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)
     number = torch.tensor([j for _, q in asked for j in range(len(q.condition))], dtype=torch.int64)
     refuted, maximizers = _bound_cases(asked, regions, owner, number, logs)
@@ -175,11 +198,11 @@ def _bound_cases(
 ) -> tuple[Tensor, Tensor]:
     """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``."""
     graph = asked[0][1].network.graph
-    cases = cases_of(graph, [c for _, q in asked for c in q.condition])
+    cases = conditions_of(graph, [c for _, q in asked for c in q.condition])
     everything = torch.arange(len(cases))
     case, region = cases.roots(everything, regions.take(owner))
     node = torch.zeros_like(case) if logs is None else _roots(logs, cases, case, region, owner, number)
-    rows, region = tighten_by_cases(graph, cases, case, region)
+    rows, region = cases.confined(case, region)
     case, node = case[rows], node[rows]
     refuted = torch.ones(len(cases), dtype=torch.bool)
     maximizers = regions.lower[owner].clone()
@@ -199,7 +222,7 @@ def _bound_cases(
 
 
 def _roots(
-    logs: Sequence[ProofLog], cases: Cases, case: Tensor, region: Region, owner: Tensor, number: Tensor
+    logs: Sequence[ProofLog], cases: Conditions, case: Tensor, region: Region, owner: Tensor, number: Tensor
 ) -> Tensor:
     """The nodes of root rows, each in its query's log."""
     windows = cases.windows(case, region)

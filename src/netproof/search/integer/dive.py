@@ -18,7 +18,7 @@ from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver
 from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.cases import Cases, tighten_by_cases
+from netproof.conditions.conditions import Conditions
 from netproof.effort.integer import DIVE
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split, program_candidates, split_regions, upper_half
@@ -44,7 +44,7 @@ class Diver:
     def __init__(
         self,
         graph: Graph,
-        cases: Cases,
+        cases: Conditions,
         solver: InteriorSolver,
         attacker: Attacker,
         iterations: int,
@@ -83,7 +83,7 @@ class Diver:
         region, self._region = self._region, None
         if region is None:
             return None
-        rows, region = tighten_by_cases(self._graph, self._cases, self._case, region)
+        rows, region = self._cases.confined(self._case, region)
         if not len(rows):
             return None
         case, start = self._case[rows], [part[rows] for part in self._start]

@@ -24,7 +24,8 @@ from netproof.bounds.ranges.reduce import reduce_ranges
 from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.cases import Cases, cases_of, linear_cases, order_cases, tighten_by_cases
+from netproof.conditions.conditions import Conditions
+from netproof.conditions.order import conditions_of, order_conditions
 from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict, Witness
@@ -63,10 +64,6 @@ class _Bounded(Rows):
     envelopes: Enveloped | None = None
 
 
-#: of all nodes, that bounding a subproblem takes: ranges, hulls, multipliers, and what they are improved with
-_TENSORS = 24
-
-
 class Search:
     """One query's branch and bound.
 
@@ -101,9 +98,11 @@ class Search:
         # Searching in float32 is faster; every decision is made in float64 on the graph itself.
         self._graph32 = self._graph.to(torch.float32)
         # Outputs that are left may share a staircase where all of the query's do not; a proof is told on its own graph.
-        in_order = order_cases(query.network.graph, conditions) is not None
-        form = cases_of if in_order else linear_cases
-        self._cases: Cases = form(self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions])
+        in_order = order_conditions(query.network.graph, conditions) is not None
+        form = conditions_of if in_order else Conditions.of
+        self._cases: Conditions = form(
+            self._graph, [Conjunction(c.coefficients[:, kept], c.threshold) for c in conditions]
+        )
         self._attacker = Attacker(query, self._presolved, self._cases, settings.seed)
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._tree: WorstFirst[Subproblems] = WorstFirst(settings.memory, log)
@@ -126,7 +125,7 @@ class Search:
             pool = self._enveloper.pool
             self._tree.beside = lambda: pool.bytes
         #: subproblems whose tensors are in memory at a time
-        self._rows = INTEGER.bounded.rows(self._graph, _TENSORS)
+        self._rows = INTEGER.bounded.rows(self._graph, INTEGER.tensors)
         self._deadline = math.inf
 
     def attack(self) -> Witness | None:
@@ -224,7 +223,7 @@ class Search:
         if not len(case):
             return None
         roots = self._root(case, region)
-        rows, shrunk = tighten_by_cases(self._graph, self._cases, roots.case, roots.region)
+        rows, shrunk = self._cases.confined(roots.case, roots.region)
         roots = replace(roots.take(rows), region=shrunk)
         parts = []
         for row in torch.arange(len(roots)):
@@ -289,15 +288,23 @@ class Search:
             return self._process(batch.take(inherited)) if found is None else found
         self._tree.count += len(batch)
         self._spent += torch.bincount(batch.case, minlength=len(self._cases))
-        rows, region = tighten_by_cases(self._graph, self._cases, batch.case, batch.region)
+        rows, region = self._cases.confined(batch.case, batch.region)
         batch = replace(self._left(batch, rows), region=region)
         if not len(rows):
             return None
-        bounded = self._refute(batch, root)
+        enveloper = self._enveloper if region.lower.shape[0] == 1 else None
+        bounded = self._refute(batch, root, enveloped=enveloper is not None)
         found = self._replay(bounded)
-        if found is None and self._enveloper is not None and len(bounded.batch) and region.lower.shape[0] == 1:
-            bounded = self._refute_by_envelopes(bounded, self._enveloper)
+        if found is None and enveloper is not None and len(bounded.batch):
+            bounded = self._refute_by_envelopes(bounded, enveloper)
             found = self._replay(bounded)
+        if found is None and bounded.program is None and self._interior is not None and len(bounded.batch):
+            # What envelopes leave open at a root.
+            program, _, rows = self._program(bounded.batch, bounded.batch.parameters.beta, self._interior)
+            bounded = replace(bounded, program=program).take(rows)
+            found = self._replay(bounded)
+        if found is None:
+            found = self._near(bounded, descending=root)
         if found is not None or not len(bounded.batch):
             return found
         # Where the box is a single point, the replay has settled it.
@@ -333,18 +340,40 @@ class Search:
             points.append(bounded.envelopes.middle.round())
         return self._attacker.replay(torch.cat(points))
 
-    def _refute(self, batch: Subproblems, root: bool) -> _Bounded:
-        """Improve multipliers and keep the subproblems whose exact bound is not negative."""
+    def _near(self, bounded: _Bounded, *, descending: bool) -> Tensor | None:
+        """A witness near the linear programs' points, which have few inputs that are no whole numbers."""
+        if not self._settings.attack or bounded.program is None or not len(bounded.batch):
+            return None
+        best = bounded.program.value.argsort(descending=True)[: DIVE.beam]
+        x, case = bounded.program.x[best], bounded.batch.case[best]
+        return self._attacker.near(x, case, self._deadline, descending=descending)
+
+    def _refute(self, batch: Subproblems, root: bool, *, enveloped: bool) -> _Bounded:
+        """Improve multipliers and keep the subproblems whose exact bound is not negative.
+
+        Where envelopes follow at a root, CROWN is all they need to begin with: they close most of what this and the linear
+        program would have closed, and in less time.
+        """
         if bool((batch.prices >= 0).any()) and self._interior is not None:
             # What their parents' envelopes left of multipliers is where the program starts from.
             return self._refute_by_program(batch, list(batch.parameters.beta), self._interior)
-        bounded = self._refute_first_order(batch, root)
-        if self._interior is None or not len(bounded.batch):
+        bounded = self._refute_first_order(batch, root, enveloped=enveloped)
+        if self._interior is None or not len(bounded.batch) or (root and enveloped):
             return bounded
         return self._refute_by_program(bounded.batch, bounded.point.s, self._interior)
 
     def _refute_by_program(self, batch: Subproblems, s: Sequence[Tensor | None], interior: InteriorSolver) -> _Bounded:
         """What the linear program leaves open of subproblems."""
+        program, exact, rows = self._program(batch, s, interior)
+        if not bool((batch.prices >= 0).any()):
+            zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
+            batch = replace(batch, parameters=Parameters(zeros, tuple(m.float() for m in program.s)))
+        return _Bounded(self._left(batch, rows), exact.take(rows), program.take(rows))
+
+    def _program(
+        self, batch: Subproblems, s: Sequence[Tensor | None], interior: InteriorSolver
+    ) -> tuple[InteriorResult, DualPoint, Tensor]:
+        """The linear programs of subproblems from multipliers ``s``, the bounds at theirs, and the rows these leave open."""
         relaxation = Relaxation(self._graph, batch.region)
         objective = self._cases.objective(batch.case, batch.region)
         start = [
@@ -353,11 +382,7 @@ class Search:
         ]
         program = interior.solve(relaxation, objective, start, self._effort.iterations, INTEGER.goal)
         exact, _ = evaluate_exact(relaxation, objective, program.s)
-        rows = self._still_open(batch, exact)
-        if not bool((batch.prices >= 0).any()):
-            zeros = tuple(torch.zeros_like(m, dtype=torch.float32) for m in program.s)
-            batch = replace(batch, parameters=Parameters(zeros, tuple(m.float() for m in program.s)))
-        return _Bounded(self._left(batch, rows), exact.take(rows), program.take(rows))
+        return program, exact, self._still_open(batch, exact)
 
     def _refute_by_envelopes(self, bounded: _Bounded, enveloper: Enveloper) -> _Bounded:
         """What envelopes leave open of subproblems, all of which have their parents' prices to start from, or none.
@@ -384,8 +409,8 @@ class Search:
         found = found.take(rows)
         return _Bounded(batch.take(rows), found.point.above, program, found)
 
-    def _refute_first_order(self, batch: Subproblems, root: bool) -> _Bounded:
-        """The better of CROWN's and the parent's multipliers, improved by first-order steps."""
+    def _refute_first_order(self, batch: Subproblems, root: bool, *, enveloped: bool) -> _Bounded:
+        """The better of CROWN's and the parent's multipliers, improved by first-order steps where no envelopes follow."""
         region, objective = batch.region, self._cases.objective(batch.case, batch.region)
         region32 = region.to(torch.float32)
         work = Relaxation(self._graph32, region32), objective.to(torch.float32)
@@ -393,7 +418,7 @@ class Search:
         if root:
             for price in self._cases.prices(batch.case, region32):
                 start = better(start, crown_parameters(*work, price))
-            steps = self._effort.root_steps
+            steps = 0 if enveloped else self._effort.root_steps
         else:
             inherited = evaluate_dual(*work, batch.parameters.multipliers()).value
             start = better(start, (batch.parameters, inherited))

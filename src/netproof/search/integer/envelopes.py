@@ -12,23 +12,15 @@ from netproof.bounds.envelope.bound import EnvelopePoint
 from netproof.bounds.envelope.exact import evaluate_envelopes_exact
 from netproof.bounds.envelope.layer import FirstLayer
 from netproof.bounds.envelope.reduce import reduce_ranges_by_envelopes
-from netproof.bounds.envelope.steps import Schedule, improve
+from netproof.bounds.envelope.steps import improve
 from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.cases import Cases
-from netproof.effort.integer import INTEGER
+from netproof.conditions.conditions import Conditions
+from netproof.effort.envelope import ENVELOPE
 from netproof.graph.graph import Graph
 from netproof.rows import Rows
 from netproof.search.branching import Split, input_split, program_candidates
-
-#: steps at a root
-ROOT = (Schedule(60, 0.5, 0.95, INTEGER.goal),)
-#: steps in a subproblem, which begins where its parent ended; wide smoothing forgets that, and on its own stays above bounds
-#: that are small already, so that what it leaves open is gone over again
-BELOW = (Schedule(60, 0.3, 0.95, INTEGER.goal), Schedule(60, 0.06, 0.96, INTEGER.goal))
-#: rows evaluated at once, which bounds the memory for it
-_AT_ONCE = 16
 
 
 class PricePool:
@@ -96,7 +88,7 @@ class Enveloper:
     cases : its cases
     """
 
-    def __init__(self, graph: Graph, light: Graph, layer: FirstLayer, cases: Cases) -> None:
+    def __init__(self, graph: Graph, light: Graph, layer: FirstLayer, cases: Conditions) -> None:
         self._graph, self._light, self._cases = graph, light, cases
         self._layer, self._light_layer = layer, layer.to(torch.float32)
         self.pool = PricePool()
@@ -116,7 +108,7 @@ class Enveloper:
         prices : those of the rows' parents; None starts from one multiplier per neuron
         """
         parts = []
-        for rows in torch.split(torch.arange(len(case)), _AT_ONCE):
+        for rows in torch.split(torch.arange(len(case)), ENVELOPE.evaluated):
             some = None if prices is None else prices.take(rows)
             parts.append(self._bound(case[rows], region.take(rows), [m[rows] for m in s], some))
         return Enveloped.concatenate(parts)
@@ -140,7 +132,7 @@ class Enveloper:
             objective.to(torch.float32),
             start,
             [m.float() for m in s],
-            ROOT if prices is None else BELOW,
+            ENVELOPE.root if prices is None else ENVELOPE.below,
         )
         box = self._layer.on_box(region.lower, region.upper)
         relaxation = Relaxation(self._graph, region)

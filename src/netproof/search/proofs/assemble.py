@@ -22,7 +22,6 @@ from netproof.bounds.envelope.layer import first_layer
 from netproof.bounds.envelope.reduce import envelope_cuts_hold
 from netproof.bounds.ranges.reduce import cuts_hold
 from netproof.bounds.region import Region, box_region, propagate_intervals
-from netproof.conditions.cases import tighten_by_cases
 from netproof.query import Query
 from netproof.rows import Rows
 from netproof.search.branching import Split, split_regions
@@ -202,7 +201,7 @@ class _Assembly:
         rows, regions = [], []
         for mine, cases, number in self._forms.of(part.case):
             whole = part.region if len(mine) == len(part) else part.region.take(mine)
-            alive, region = tighten_by_cases(self._graph, cases, number, whole)
+            alive, region = cases.confined(number, whole)
             rows.append(mine[alive])
             regions.append(region)
         if len(rows) == 1:
@@ -369,7 +368,7 @@ class _Assembly:
                     return proves(some[which], point)
 
                 part = region.take(some)
-                about = (self._graph, cases, number[at], constraint[some], part, rows[some])
+                about = (cases, number[at], constraint[some], part, rows[some])
                 if bool(priced[some[0]]):
                     assert self._layer is not None
                     given = torch.stack([self._prices(prices[i]) for i in some.tolist()])

@@ -19,8 +19,7 @@ from netproof.bounds.envelope.exact import evaluate_envelopes_exact
 from netproof.bounds.envelope.layer import LayerBox
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.cases import Cases
-from netproof.graph.graph import Graph
+from netproof.conditions.conditions import Conditions
 
 #: bits of the largest multiplier of a row, tried in turn before the row is taken as it is
 LEAF_BITS, CUT_BITS = (6, 9, 13, 20), (10, 16, 24)
@@ -71,8 +70,7 @@ def refutes(rows: Tensor, point: DualPoint | EnvelopePoint) -> Tensor:
 
 
 def round_rows(
-    graph: Graph,
-    cases: Cases,
+    cases: Conditions,
     case: Tensor,
     constraint: Tensor,
     region: Region,
@@ -110,9 +108,7 @@ def round_rows(
             prices = (priced[0], (priced[1][left] * torch.exp2(exponent)[:, None, None]).round())
         # Any positive multiple of a row proves what the row proves.
         exponent = exponent.clamp(min=0)
-        ok = _evaluate(
-            graph, cases, case[left], constraint[left], region.take(left), scaled, exponent, left, proves, prices
-        )
+        ok = _evaluate(cases, case[left], constraint[left], region.take(left), scaled, exponent, left, proves, prices)
         units = None if prices is None else prices[1][ok].to(torch.int32)
         proved = Rounded(scaled[ok].to(torch.int64), exponent[ok].to(torch.int64), ok[ok], units)
         result.put(left[ok], proved)
@@ -121,8 +117,7 @@ def round_rows(
 
 
 def _evaluate(
-    graph: Graph,
-    cases: Cases,
+    cases: Conditions,
     case: Tensor,
     constraint: Tensor,
     region: Region,
@@ -133,13 +128,13 @@ def _evaluate(
     priced: tuple[LayerBox, Tensor] | None,
 ) -> Tensor:
     values = scaled * torch.exp2(-exponent)[:, None]
-    sizes = [graph.nodes[i].size for i in graph.activations]
+    sizes = [cases.graph.nodes[i].size for i in cases.graph.activations]
     weight, s = values[:, 0], torch.split(values[:, 1:], sizes, 1) if sizes else ()
     objective = cases.weighted(case, constraint, weight, region)
     usable = torch.isfinite(objective.constant) & (weight >= 0) & (scaled.abs() < _LARGEST).all(1)
     objective = objective.with_constant(torch.where(usable, objective.constant, 0.0))
     point: DualPoint | EnvelopePoint
-    relaxation = Relaxation(graph, region)
+    relaxation = Relaxation(cases.graph, region)
     if priced is None:
         point, grid = evaluate_exact(relaxation, objective, list(s))
     else:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netproof.conditions.cases import Cases, linear_cases, order_cases
+from netproof.conditions.conditions import Conditions
+from netproof.conditions.order import order_conditions
 from netproof.query import Query
 from netproof.search.branching import Split
 from netproof.search.proofs.log import CutRecords, ProofLog, RecordedPrices
@@ -135,17 +136,17 @@ class CaseForms:
             dtype=torch.bool,
         )
         self._number = torch.zeros(len(conditions), dtype=torch.int64)
-        self._cases: dict[bool, Cases] = {}
+        self._cases: dict[bool, Conditions] = {}
         for form in (False, True):
             mine = (self.is_order == form).nonzero()[:, 0]
             if len(mine):
                 chosen = [conditions[i] for i in mine.tolist()]
-                cases = order_cases(graph, chosen) if form else linear_cases(graph, chosen)
+                cases = order_conditions(graph, chosen) if form else Conditions.of(graph, chosen)
                 assert cases is not None
                 self._number[mine] = torch.arange(len(mine))
                 self._cases[form] = cases
 
-    def of(self, case: Tensor) -> Iterator[tuple[Tensor, Cases, Tensor]]:
+    def of(self, case: Tensor) -> Iterator[tuple[Tensor, Conditions, Tensor]]:
         """The rows of a batch by form: rows (indices), the cases of that form, their numbers there."""
         for form, cases in self._cases.items():
             rows = (self.is_order[case] == form).nonzero()[:, 0]

@@ -50,7 +50,7 @@ class Grounds(Rows):
     means : of all rows
     weight : ``[N, m]`` float64, of the constraints of each row's case; None where the means needs none
     s : of ``MULTIPLIERS`` ``[N, n_k]`` for each activation, None where the objective does not reach; of ``SIGNS`` the slopes
-        and the multipliers ``[N, open features]``; float64
+        and the multipliers ``[N, unstable features]``; float64
     """
 
     means: Means

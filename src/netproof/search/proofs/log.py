@@ -17,7 +17,7 @@ from torch import Tensor
 from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.ranges.tighten import RangeCuts
 from netproof.bounds.region import Region
-from netproof.conditions.cases import ObjectiveParts, Windows
+from netproof.conditions.conditions import ObjectiveParts, Windows
 from netproof.graph.graph import Graph
 from netproof.search.branching import Split
 from netproof.search.integer.presolve import Presolved
@@ -87,7 +87,7 @@ class Splits:
 @dataclass(frozen=True, eq=False)
 class Multiplied:
     """What refutes nodes ``[N]``: multipliers of activations (None where there are none),
-    :meth:`netproof.conditions.cases.Cases.objective_parts` there, and prices of the first layer, if any."""
+    :meth:`netproof.conditions.conditions.Conditions.objective_parts` there, and prices of the first layer, if any."""
 
     s: Sequence[Tensor | None]
     parts: ObjectiveParts
@@ -141,11 +141,11 @@ class ProofLog:
         return torch.arange(self.count - count, self.count)
 
     def root(self, case: Tensor, window: Windows | None, first: Tensor | None = None) -> Tensor:
-        """Nodes for the rows of :meth:`netproof.conditions.cases.Cases.roots`, each case's joined by splits of the range
+        """Nodes for the rows of :meth:`netproof.conditions.conditions.Conditions.roots`, each case's joined by splits of the range
         that was cut.
 
         ``window`` says how they were cut, if cases are in order form. ``first`` is
-        :meth:`netproof.conditions.cases.Cases.first_alike`: only a case's lowest row asks the same as another's.
+        :meth:`netproof.conditions.conditions.Conditions.first_alike`: only a case's lowest row asks the same as another's.
         """
         nodes = self.nodes(len(case))
         numbers = [self._cases[c] for c in case.tolist()]

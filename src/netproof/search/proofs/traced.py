@@ -27,19 +27,19 @@ def trace_of(graph: Graph, journal: Journal) -> Trace:
         parts = (entry.node, entry.split.k, entry.split.feature, entry.split.point, entry.lower, entry.upper)
         for node, *split in zip(*(part.tolist() for part in parts), strict=True):
             splits[node] = (split[0], split[1], split[2], split[3], split[4])
-    open_features: dict[int, NDArray[np.int64]] = {}
+    unstable: dict[int, NDArray[np.int64]] = {}
     for nodes, region in journal.begun:
         mine = _open(region, 0, sizes)
-        open_features.update((node, mine) for node in nodes.tolist())
+        unstable.update((node, mine) for node in nodes.tolist())
     ranges: dict[int, str] = {}
     for reduced in journal.reduced:
         for row, node in enumerate(reduced.node.tolist()):
             ranges[node] = reduced.by.means.value
             if reduced.by.means is Means.SPLITS:
-                open_features[node] = _open(reduced.region, row, sizes)
+                unstable[node] = _open(reduced.region, row, sizes)
     common = tuple(means.value for means, _ in journal.common)
     ends = tuple(_sloped(one, sizes) for one in journal.slopes)
-    return Trace(sizes, dict(journal.roots), splits, refuted, open_features, ranges, common, ends)
+    return Trace(sizes, dict(journal.roots), splits, refuted, unstable, ranges, common, ends)
 
 
 def _sloped(ends: SlopedEnds, sizes: tuple[int, ...]) -> Ends:

@@ -26,8 +26,8 @@ from netproof.query import Verdict
 from netproof.rows import Rows
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means, split_cases
-from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import leaf_solver
 from netproof.search.real.relu_split import ReluSplit, sign_split
 from netproof.search.tree import DepthFirst
 from netproof.solvers.highs.solve import HighsProcess
@@ -196,7 +196,7 @@ class CellSearch:
 
     @staticmethod
     def _arriving(dual: SignDual, objective: Objective, side: Tensor) -> Tensor:
-        """What arrives at every open feature by CROWN's choice, ``[B, m]``."""
+        """What arrives at every unstable feature by CROWN's choice, ``[B, m]``."""
         rows = len(objective)
         alpha = dual.crown_alpha().expand(rows, -1)
         return dual.bound(objective, side.expand(rows, -1), alpha, torch.zeros_like(alpha)).v

@@ -19,7 +19,7 @@ from netproof.bounds.ranges.forms import form_ranges, varying_inputs
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once, unstable_features
 from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.device import find_device, plain_products
 from netproof.effort.bounding import REFINE
 from netproof.effort.real import REAL, TOUCH
@@ -77,7 +77,7 @@ def _decide(
     graph = _with_own_output(query.network.graph)
     if not query.condition:
         return Outcome(Verdict.UNSAT, 0), "evaluation"
-    constraints = Constraints.of(graph, query.condition)
+    constraints = Conditions.of(graph, query.condition)
     region = box_region(graph, query.lower[None], query.upper[None])
     rounding = Rounding.of(graph, region)
     roots = _Roots(record, region)
@@ -152,7 +152,7 @@ class _Roots:
 
 
 def _left_by_intervals(
-    graph: Graph, region: Region, constraints: Constraints, rounding: Rounding, cases: Tensor, roots: _Roots
+    graph: Graph, region: Region, constraints: Conditions, rounding: Rounding, cases: Tensor, roots: _Roots
 ) -> Tensor:
     """Those of the cases that intervals leave open, single constraint by single constraint."""
     left = []
@@ -166,7 +166,7 @@ def _left_by_intervals(
     return torch.cat(left)
 
 
-def _hopeful(query: Query, graph: Graph, constraints: Constraints, case: Tensor, rounding: Rounding) -> Tensor:
+def _hopeful(query: Query, graph: Graph, constraints: Conditions, case: Tensor, rounding: Rounding) -> Tensor:
     """Which cases might be refuted, as far as the size of values goes: ``[B]`` bool.
 
     Where there is no finite bound on the region, ``rounding``, there can be some on its parts, whose values are smaller. But
@@ -217,7 +217,7 @@ def _open_count(graph: Graph, region: Region) -> int:
 
 def _root(
     relaxation: Relaxation,
-    constraints: Constraints,
+    constraints: Conditions,
     rounding: Rounding,
     cases: Tensor,
     deadline: float,

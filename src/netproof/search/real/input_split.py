@@ -1,7 +1,7 @@
 """Branch and bound over the input box, for networks with few inputs (Wang et al., USENIX Security 2018).
 
 Boxes are bounded in batches by CROWN with ranges of their own, and split in half where their bounds depend most on
-an input. With very few inputs boxes are cheap, and one with many open features is split at once. With more inputs it
+an input. With very few inputs boxes are cheap, and one with many unstable features is split at once. With more inputs it
 would take too many halvings until linear forms alone are tight: the ranges of every box are refined, on top of those
 that its parent knew.
 """
@@ -141,7 +141,7 @@ class InputSplit:
             part = left.take(rows)
             region, refined = refine_with_account(graph, part.region, rounding if self._negligible else None)
             parts.append(self._close(self._cut(part, region, Means.CROWN), refined))
-        # Boxes with many open features have too many objectives to be bounded side by side.
+        # Boxes with many unstable features have too many objectives to be bounded side by side.
         for row in many.nonzero():
             part = left.take(row)
             region = refine_ranges(graph, part.region, deadline, form_ranges)

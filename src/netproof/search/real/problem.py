@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from netproof.attack.real import FloatAttack
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.graph.graph import Graph
 from netproof.search.proofs.journal import Journal
 from netproof.search.real.touch import Touch
@@ -30,7 +30,7 @@ class Problem:
     """
 
     graph: Graph
-    constraints: Constraints
+    constraints: Conditions
     attack: FloatAttack | None
     memory: int
     device: torch.device | str = "cpu"

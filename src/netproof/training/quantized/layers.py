@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from netproof.formats.onnx.writing.integer import IntegerOnnxWriter
+from netproof.formats.integer_writer import IntegerWriter
 
 #: lower and upper ends
 Ends = tuple[Tensor, Tensor]
@@ -60,7 +60,7 @@ class QuantizedLayer(nn.Module, ABC):
         """A range of the value where every operand is in a range; gradients flow as they do forwards."""
 
     @abstractmethod
-    def write(self, writer: IntegerOnnxWriter, name: str, *x: str) -> str:
+    def write(self, writer: IntegerWriter, name: str, *x: str) -> str:
         """Append the layer to a file; returns the name of its value."""
 
 
@@ -113,8 +113,12 @@ class QuantizedAffine(QuantizedLayer):
         return center - radius, center + radius
 
 
+#: rows above and below, columns on the left and on the right
+Padding = tuple[int, int, int, int]
+
+
 class QuantizedConvolution(QuantizedAffine):
-    """``[B, inputs, H, W]`` to accumulators ``[B, channels, H', W']``, zero padding of half the kernel."""
+    """``[B, inputs, H, W]`` to accumulators ``[B, channels, H', W']``, zero padding of half the kernel or as given."""
 
     def __init__(
         self,
@@ -124,6 +128,7 @@ class QuantizedConvolution(QuantizedAffine):
         stride: int,
         *,
         gain: float = 1.0,
+        padding: Padding | None = None,
         bits: int,
         weight_fraction: int,
         bias_fraction: int,
@@ -131,12 +136,16 @@ class QuantizedConvolution(QuantizedAffine):
     ) -> None:
         weight = torch.randn(channels, inputs, kernel, kernel) * gain * (2 / (inputs * kernel**2)) ** 0.5
         super().__init__(weight, channels, bits, weight_fraction, bias_fraction, bias_shift)
-        self._stride, self._padding = stride, kernel // 2
+        half = kernel // 2
+        self._stride, self._padding = stride, padding or (half, half, half, half)
 
     def apply_integers(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return functional.conv2d(x, weight, bias, self._stride, self._padding)
+        top, bottom, left, right = self._padding
+        if (top, left) == (bottom, right):
+            return functional.conv2d(x, weight, bias, self._stride, (top, left))
+        return functional.conv2d(functional.pad(x, (left, right, top, bottom)), weight, bias, self._stride)
 
-    def write(self, writer: IntegerOnnxWriter, name: str, *x: str) -> str:
+    def write(self, writer: IntegerWriter, name: str, *x: str) -> str:
         weight, bias = map(array_of, self.integers())
         return writer.convolution(name, x[0], weight, bias, stride=self._stride, padding=self._padding)
 
@@ -170,7 +179,7 @@ class QuantizedLinear(QuantizedAffine):
         lead = torch.einsum("bri,bi->br", difference, center) + bias - bias[labels][:, None]
         return lead + torch.einsum("bri,bi->br", difference.abs(), radius)
 
-    def write(self, writer: IntegerOnnxWriter, name: str, *x: str) -> str:
+    def write(self, writer: IntegerWriter, name: str, *x: str) -> str:
         weight, bias = map(array_of, self.integers())
         return writer.linear(name, writer.flatten(f"{name}.flat", x[0]), weight, bias)
 
@@ -202,7 +211,7 @@ class Requantization(QuantizedLayer):
     def bounds(self, *x: Ends) -> Ends:
         return self._levels(x[0][0]), self._levels(x[0][1])
 
-    def write(self, writer: IntegerOnnxWriter, name: str, *x: str) -> str:
+    def write(self, writer: IntegerWriter, name: str, *x: str) -> str:
         return writer.requantize(name, x[0], self._shift, self._low, self._high)
 
 
@@ -219,7 +228,7 @@ class Shift(QuantizedLayer):
     def bounds(self, *x: Ends) -> Ends:
         return self.forward(x[0][0]), self.forward(x[0][1])
 
-    def write(self, writer: IntegerOnnxWriter, name: str, *x: str) -> str:
+    def write(self, writer: IntegerWriter, name: str, *x: str) -> str:
         return writer.shifted(name, x[0], self._shift)
 
 
@@ -232,5 +241,5 @@ class Addition(QuantizedLayer):
     def bounds(self, *x: Ends) -> Ends:
         return x[0][0] + x[1][0], x[0][1] + x[1][1]
 
-    def write(self, writer: IntegerOnnxWriter, name: str, *x: str) -> str:
+    def write(self, writer: IntegerWriter, name: str, *x: str) -> str:
         return writer.add(name, *x)

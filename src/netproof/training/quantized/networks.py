@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from netproof.errors import InputError
 from netproof.files.opened import write_bytes
 from netproof.formats.fixed_point import FixedPoint
+from netproof.formats.integer_writer import IntegerWriter
 from netproof.formats.keras.write import write_keras_h5
 from netproof.formats.onnx.writing.integer import IntegerOnnxWriter
 from netproof.training.limits import check_depth
@@ -36,6 +38,17 @@ from netproof.training.quantized.layers import (
 
 #: 8 bits hold a weight in ONNX, and an activation
 _MOST_BITS = 8
+#: outputs between -2 and 2 are too flat for a softmax
+_SHARPNESS = 6.0
+
+
+class AffineWidths(TypedDict):
+    """What :class:`netproof.training.quantized.layers.QuantizedAffine` takes of a scheme."""
+
+    bits: int
+    weight_fraction: int
+    bias_fraction: int
+    bias_shift: int
 
 
 class QuantizedNetwork(nn.Module):
@@ -51,11 +64,12 @@ class QuantizedNetwork(nn.Module):
     ----------
     fraction : fractional bits of the outputs
     largest_output : what an output saturates at; None for accumulators, which do not
+    sharpness : the loss takes so many times the outputs
     """
 
     def __init__(self, name: str, input_shape: tuple[int, int, int], widths: FixedPoint) -> None:
         super().__init__()
-        check_widths(widths)
+        self.check_widths(widths)
         self.name, self.input_shape, self.widths = name, input_shape, widths
         self.layers = nn.ModuleList()
         #: the operands of each layer: 0 is the input, layer ``i`` is ``i + 1``
@@ -63,6 +77,24 @@ class QuantizedNetwork(nn.Module):
         self._names: list[str] = []
         self.fraction = widths.input_bits
         self.largest_output: int | None = None
+        self.sharpness = 1.0
+
+    @staticmethod
+    def check_widths(widths: FixedPoint) -> None:
+        """Refuse widths that cannot be trained; raises :class:`InputError`."""
+        if widths.bits > _MOST_BITS or widths.input_bits > _MOST_BITS:
+            raise InputError("bit widths", "a width is above 8", "networks of at most 8 bits are trained")
+        weight = widths.bits - widths.weight_integer_bits
+        activation = widths.bits - widths.activation_integer_bits
+        bias = widths.bits - widths.bias_integer_bits
+        for what, fraction in (("input", widths.input_bits), ("activation", activation)):
+            if fraction + weight < max(activation, bias):
+                raise InputError(
+                    "bit widths",
+                    f"the accumulator of an {what} has {fraction + weight} fractional bits, its result {activation} and "
+                    f"its bias {bias}",
+                    "give more input bits, or fewer fractional bits elsewhere",
+                )
 
     # -- building
 
@@ -77,7 +109,7 @@ class QuantizedNetwork(nn.Module):
         self._names.append(name)
         return self.last
 
-    def affine(self, fraction: int) -> dict[str, int]:
+    def affine(self, fraction: int) -> AffineWidths:
         """The widths of an affine layer of operands with so many fractional bits."""
         widths = self.widths
         weight_fraction = widths.bits - widths.weight_integer_bits
@@ -128,6 +160,11 @@ class QuantizedNetwork(nn.Module):
         """Fractional bits of the last accumulators."""
         return self.activation_fraction + self.widths.bits - self.widths.weight_integer_bits
 
+    @property
+    def is_perceptron(self) -> bool:
+        """Whether all its affine layers are linear ones."""
+        return not any(isinstance(layer, QuantizedConvolution) for layer in self.layers)
+
     def confine(self) -> None:
         """Bring all parameters back to what their bits can hold."""
         for layer in self.layers:
@@ -138,7 +175,10 @@ class QuantizedNetwork(nn.Module):
 
     def onnx(self) -> bytes:
         """The network as ONNX integers; the same parameters give the same bytes."""
-        writer = IntegerOnnxWriter(self.name, self.input_shape, (1 << self.widths.input_bits) - 1)
+        return self.written_by(IntegerOnnxWriter(self.name, self.input_shape, (1 << self.widths.input_bits) - 1))
+
+    def written_by(self, writer: IntegerWriter) -> bytes:
+        """The file that a writer makes of the layers."""
         names = [writer.input]
         for layer, name, operands in zip(self.layers, self._names, self._operands, strict=True):
             assert isinstance(layer, QuantizedLayer)
@@ -170,23 +210,6 @@ class QuantizedNetwork(nn.Module):
         return {"network": self.name, "input shape": "x".join(map(str, self.input_shape)), **asdict(self.widths)}
 
 
-def check_widths(widths: FixedPoint) -> None:
-    """Refuse widths that cannot be trained; raises :class:`InputError`."""
-    if widths.bits > _MOST_BITS or widths.input_bits > _MOST_BITS:
-        raise InputError("bit widths", "a width is above 8", "networks of at most 8 bits are trained")
-    weight = widths.bits - widths.weight_integer_bits
-    activation = widths.bits - widths.activation_integer_bits
-    bias = widths.bits - widths.bias_integer_bits
-    for what, fraction in (("input", widths.input_bits), ("activation", activation)):
-        if fraction + weight < max(activation, bias):
-            raise InputError(
-                "bit widths",
-                f"the accumulator of an {what} has {fraction + weight} fractional bits, its result {activation} and "
-                f"its bias {bias}",
-                "give more input bits, or fewer fractional bits elsewhere",
-            )
-
-
 def perceptron(
     input_shape: tuple[int, int, int], hidden: Sequence[int], classes: int, widths: FixedPoint
 ) -> QuantizedNetwork:
@@ -203,6 +226,7 @@ def perceptron(
     shift = fraction + widths.bits - widths.weight_integer_bits - network.activation_fraction
     network.append("outputs", Requantization(shift, low, high, saturating=False), value)
     network.fraction, network.largest_output = network.activation_fraction, high
+    network.sharpness = _SHARPNESS
     return network
 
 

@@ -27,8 +27,6 @@ from netproof.training.checkpoint import Plain, read_checkpoint, restore, write_
 from netproof.training.limits import LARGEST_BATCH, LARGEST_RATE, check_size, enough_memory
 from netproof.training.quantized.networks import QuantizedNetwork
 
-#: outputs between -2 and 2 are too flat for a softmax
-_SHARPNESS = 6.0
 #: gradients of a batch are cut to this norm
 _LARGEST_GRADIENT = 5.0
 #: shares of the training before the radius grows, and until it has its full size
@@ -185,7 +183,7 @@ class _Run:
         radius = grown * self._training.radius
         network = self._network
         outputs = network(x)
-        sharpness = _SHARPNESS if network.largest_output is not None else 1.0
+        sharpness = network.sharpness
         loss = functional.cross_entropy(outputs * (sharpness / 2.0**network.fraction), y)
         if network.largest_output is not None:
             # Outputs that saturate are equal, and equal outputs count as the lower class.

@@ -21,8 +21,8 @@ from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-#: numbers of an array that is worked on at once, and of the linear forms of cells
-_AT_ONCE, _FORMS = 1 << 20, 1 << 26
+#: numbers of an array that is worked on at once, few enough for a processor's cache, and of the linear forms of cells
+_AT_ONCE, _FORMS = 1 << 16, 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +149,8 @@ class Evaluation:
         whole = Cells(lower[None], upper[None], tuple(-x for x in endless), endless, ())
         return self.derive(whole, INTERVALS)
 
-    def derive(self, cells: Cells, rule: int) -> Cells:
-        """The cells with the ranges that a rule leaves."""
+    def derive(self, cells: Cells, rule: int, *, sized: bool = False) -> Cells:
+        """The cells with the ranges that a rule leaves; with their sizes as they are where they are ``sized``."""
         if rule in (FORMS, BOTH):
             most = max(1, _FORMS // (self.network.inputs * sum(node.size for node in self.network.nodes)))
             few = (np.arange(at, min(at + most, len(cells))) for at in range(0, len(cells), most))
@@ -160,16 +160,18 @@ class Evaluation:
         low, high = list(cells.low), list(cells.high)
         middle, reach = _middle(cells.lower, cells.upper)
         middles, reaches = [self.numbers.load(middle)], [self.numbers.load(reach)]
-        sizes = [_largest(cells.lower, cells.upper)]
+        # What no value exceeds in a cell none exceeds in its parts.
+        sizes = list(cells.size) if sized else [_largest(cells.lower, cells.upper)]
         k = 0
-        for node, absolute in zip(self.network.nodes[1:], self._absolute[1:], strict=True):
+        for i, (node, absolute) in enumerate(zip(self.network.nodes, self._absolute, strict=True)):
             if node.operator is not None and absolute is not None:
-                value, radius, size = self._affine(
-                    node.operator, absolute, *([one[i] for i in node.operands] for one in (middles, reaches, sizes))
-                )
+                if not sized:
+                    sizes.append(self._size(node.operator, absolute, [sizes[j] for j in node.operands]))
+                those, around = ([one[j] for j in node.operands] for one in (middles, reaches))
+                value, radius = self._affine(node.operator, absolute, those, around, sizes[i])
                 middles.append(value)
                 reaches.append(radius)
-                sizes.append(size)
+            if node.operator is not None or not i:
                 continue
             (operand,) = node.operands
             middle, reach = middles[operand], reaches[operand]
@@ -179,29 +181,33 @@ class Evaluation:
             if rule in (CROWN, BOTH):
                 known = replace(cells, low=tuple(low), high=tuple(high), size=tuple(sizes))
                 low[k], high[k] = self._refined(known, k, operand)
-            sizes[operand] = np.maximum(sizes[operand], _largest(low[k], high[k]))
             ends = np.maximum(low[k], 0.0), np.maximum(high[k], 0.0)
             middle, reach = _middle(*ends)
             middles.append(self.numbers.load(middle))
             reaches.append(self.numbers.load(reach))
-            sizes.append(_largest(*ends))
+            if not sized:
+                sizes[operand] = np.maximum(sizes[operand], _largest(low[k], high[k]))
+                sizes.append(_largest(*ends))
             k += 1
-        return replace(cells, low=tuple(low), high=tuple(high), size=tuple(sizes))
+        size = cells.size if sized else tuple(sizes)
+        return replace(cells, low=tuple(low), high=tuple(high), size=size)
+
+    def _size(self, operator: Affine, absolute: Affine, sizes: list[Floats]) -> Floats:
+        """The size of an affine map's value."""
+        if self.numbers.exact:
+            return np.zeros((1, operator.size))
+        size, own = absolute.forward(*sizes), operator.offset_size
+        size = (size if own is None else size + own) * (1 + 4 * gamma(operator.terms + 16)) + TINY
+        return np.where(size < LARGEST, size, np.inf)
 
     def _affine(
-        self, operator: Affine, absolute: Affine, middles: list[Array], reaches: list[Array], sizes: list[Floats]
-    ) -> tuple[Array, Array, Floats]:
-        """Middle, reach and size of an affine map's value."""
-        offset, own = operator.offset, operator.offset_size
+        self, operator: Affine, absolute: Affine, middles: list[Array], reaches: list[Array], size: Floats
+    ) -> tuple[Array, Array]:
+        """Middle and reach of an affine map's value of a size."""
         value, reach = operator.forward(*middles), absolute.forward(*reaches)
-        value = value if offset is None else value + offset
-        if self.numbers.exact:
-            return value, reach, np.zeros((1, operator.size))
-        size = absolute.forward(*sizes)
-        error = gamma(operator.terms + 16)
-        size = (size if own is None else size + own) * (1 + 4 * error) + TINY
-        size = np.where(size < LARGEST, size, np.inf)
-        return value, reach + (4 * error * size + TINY), size
+        value = value if operator.offset is None else value + operator.offset
+        error = 0 if self.numbers.exact else 4 * gamma(operator.terms + 16) * size + TINY
+        return value, reach + error
 
     def _refined(self, cells: Cells, k: int, operand: int) -> tuple[Floats, Floats]:
         """The ranges of one ReLU with both ends of those that hold 0 bounded by CROWN."""
@@ -350,40 +356,41 @@ class Evaluation:
         """Multipliers ``[R, n]`` and the sum over features of ``max { v max(a, 0) - s a : a in the range }``, ``[R]``."""
         del k
         numbers, (low, high) = self.numbers, ends
-        active = low >= 0
-        is_open = ~active & (high > 0)
-        if numbers.exact or flat is not None:
-            columns = np.arange(v.shape[1])
-        else:
-            # Where the function is one line and nothing is added the multiplier is the line's, and the maximum 0.
-            extra = is_open if added is None else is_open | (added != 0)
-            columns = np.flatnonzero(extra.any(0))
+        is_open = (low < 0) & (high > 0)
         near = numbers.near(v)
-        s = np.where(active, near, 0.0)
-        if not len(columns):
-            return s, np.zeros(len(v))
-        first, last, some, line = low[:, columns], high[:, columns], near[:, columns], is_open[:, columns]
-        piece = active[:, columns] * 1.0
-        chord = np.where(line, last / np.where(line, last - first, 1.0), piece)
-        below = np.where(line, (first + last > 0) * 1.0, piece)
+        # Where the function is one line and nothing is added the multiplier is the line's, and the maximum 0.
+        plain = not numbers.exact and flat is None and added is None
+        columns = np.flatnonzero(is_open.any(0)) if plain else np.arange(v.shape[1])
+        s = None
+        if 2 * len(columns) < v.shape[1]:
+            s = np.where(low >= 0, near, 0.0)
+            low, high, is_open = low[:, columns], high[:, columns], is_open[:, columns]
+            v, near, given = v[:, columns], near[:, columns], None if given is None else given[:, columns]
+        # With ends of 0 in the place of those beyond it: the lines of all three kinds of features at once.
+        first, last = np.minimum(low, 0.0), np.maximum(high, 0.0)
+        chord = last / (last - first + TINY)
+        below = (low + high > 0) * 1.0
         if given is not None:
-            chosen = given[:, columns]
-            below = np.where(line & ~np.isnan(chosen), chosen, below)
-        part = np.where(some >= 0, chord, below) * some
+            below = np.where(is_open & ~np.isnan(given), given, below)
+        rising = np.maximum(near, 0.0)
+        part = chord * rising + below * (near - rising)
+        if plain:
+            best = np.maximum(np.maximum(-part * first, (v - part) * last), 0.0).sum(1)
+            if s is None:
+                return part, best
+            s[:, columns] = part
+            return s, best
         if flat is not None:
             part = np.where(flat[:, None], 0.0, part)
         if added is not None:
-            part = part + added[:, columns]
-        s[:, columns] = part
-        mine = v[:, columns] if len(columns) < v.shape[1] else v
-        taken = numbers.load(part)
-        best = None
-        for corner in (first, last, np.minimum(np.maximum(first, 0.0), last)):
+            part = part + added
+        taken, best = numbers.load(part), None
+        for corner in (low, high, np.minimum(np.maximum(low, 0.0), high)):
             a, h = numbers.load(corner), numbers.load(np.maximum(corner, 0.0))
-            here = mine * h - taken * a
+            here = v * h - taken * a
             best = here if best is None else numbers.maximum(best, here)
         assert best is not None
-        return numbers.load(s), best.sum(1)
+        return taken, best.sum(1)
 
     def _box(self, v: Array, lower: Floats, upper: Floats) -> Array:
         """``max v . x`` over boxes."""
@@ -424,4 +431,5 @@ def _middle(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
 
 def _largest(lower: Floats, upper: Floats) -> Floats:
     """A little more than the absolute values in intervals; nothing below 2^-500."""
-    return np.maximum(np.maximum(abs(lower), abs(upper)), TINY) * (1 + 2.0**-40)
+    largest: Floats = np.maximum(np.maximum(abs(lower), abs(upper)), TINY) * (1 + 2.0**-40)
+    return largest

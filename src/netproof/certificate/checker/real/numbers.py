@@ -119,7 +119,7 @@ class Rational:
         try:
             return float(value)
         except OverflowError:
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf
 
     @staticmethod
     def _array(items: list[Any], shape: tuple[int, ...]) -> Array:

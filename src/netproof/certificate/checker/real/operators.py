@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 #: convolutions with at most so many pairs of inputs and outputs are taken as matrices
-_DENSE = 1 << 21
+_DENSE = 1 << 18
 
 
 class Numbers(Protocol):

@@ -16,10 +16,11 @@ from fractions import Fraction
 from netproof.errors import FormatError
 
 #: white space and the ends of lines are those of SMT-LIB (section 3.1), digits those of ASCII
-_TOKEN = re.compile(r"[ \t\r\n]+|;[^\r\n]*|([()])|([^ \t\r\n();|\"]+)")
+_TOKEN = re.compile(r"[ \t\r\n]+|;[^\r\n]*|([()])|([^ \t\r\n();|\"]+)|(.)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 _NAME = re.compile(r"([XY])_(0|[1-9]\d{0,7})", re.ASCII)
 _DEEPEST, _MOST, _LONGEST = 64, 1 << 20, 1 << 26
+_ZERO, _ONE = Fraction(0), Fraction(1)
 #: of numerators and denominators of products
 _BITS = 1 << 14
 #: ends of the boxes of all clauses
@@ -110,27 +111,28 @@ def _read(text: str) -> Asked:
         clauses = _products(clauses, found)
     if 2 * sizes["X"] * len(clauses) > _ENDS:
         raise _FaultError("so many boxes")
-    parts: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], list[tuple[Constraint, ...]]] = {}
     ends = _Ends([None] * sizes["X"], [None] * sizes["X"])
     shared = ends.boxed(common)
-    for clause in clauses:
+    # Boxes differ where clauses name single inputs, and nowhere else.
+    parts: dict[tuple[object, ...], tuple[_Ends, list[tuple[Constraint, ...]]]] = {}
+    for clause in clauses if not ends.crossed(range(sizes["X"])) else ():
         own = _Ends(list(ends.lower), list(ends.upper)) if clause else ends
         rest = own.boxed(clause)
-        if own.crossed:
+        named = sorted({c.inputs[0][0] for c in clause if len(c.inputs) == 1 and not c.outputs})
+        if own.crossed(named):
             continue  # no input is in that box
-        parts.setdefault(own.box, []).append((*shared, *rest))
-    found_parts = tuple(Part(*box, tuple(cases)) for box, cases in parts.items())
+        differs = [i for i in named if (own.lower[i], own.upper[i]) != (ends.lower[i], ends.upper[i])]
+        box = tuple((i, own.lower[i], own.upper[i]) for i in differs)
+        parts.setdefault(box, (own, []))[1].append((*shared, *rest))
+    found_parts = tuple(Part(*own.box, tuple(cases)) for own, cases in parts.values())
     return Asked(sizes["X"], sizes["Y"], found_parts)
 
 
 def _statements(text: str) -> Iterator[list[Item]]:
     stack: list[list[Item]] = []
-    at = 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise _FaultError(f"the character {text[at]!r}")
-        at = match.end()
+    for match in _TOKEN.finditer(text):
+        if match[3]:
+            raise _FaultError(f"the character {match[3]!r}")
         if match[1] == "(":
             stack.append([])
             if len(stack) > _DEEPEST:
@@ -178,21 +180,22 @@ def _clauses(item: Item, sizes: dict[str, int]) -> list[tuple[Constraint, ...]]:
     if head not in ("<=", ">=", "<", ">", "=") or len(rest) != 2:
         raise _FaultError(f"the formula '{head[:40]}'")
     left, right = (_linear(part, sizes) for part in rest)
-    below, above = _at_least(right, left, head == "<"), _at_least(left, right, head == ">")
     if head == "=":
-        return [(below, above)]
-    return [(below if head in ("<=", "<") else above,)]
+        return [(_at_least(right, left, strict=False), _at_least(left, right, strict=False))]
+    if head in ("<=", "<"):
+        left, right = right, left
+    return [(_at_least(left, right, strict=head in ("<", ">")),)]
 
 
-def _at_least(left: Term, right: Term, strict: bool) -> Constraint:
+def _at_least(left: Term, right: Term, *, strict: bool) -> Constraint:
     """``left >= right``."""
     rest = dict(left[0])
     for name, value in right[0].items():
-        rest[name] = rest.get(name, Fraction(0)) - value
+        rest[name] = rest[name] - value if name in rest else -value
     inputs, outputs = (
         tuple(sorted((i, value) for (letter, i), value in rest.items() if letter == which and value)) for which in "XY"
     )
-    return Constraint(inputs, outputs, right[1] - left[1], strict)
+    return Constraint(inputs, outputs, right[1] - left[1] if left[1] else right[1], strict)
 
 
 def _linear(item: Item, sizes: dict[str, int]) -> Term:
@@ -201,7 +204,7 @@ def _linear(item: Item, sizes: dict[str, int]) -> Term:
         if match is not None:
             if int(match[2]) >= sizes[match[1]]:
                 raise _FaultError(f"'{item[:40]}', which is not declared")
-            return {(match[1], int(match[2])): Fraction(1)}, Fraction(0)
+            return {(match[1], int(match[2])): _ONE}, _ZERO
         number = _NUMBER.fullmatch(item)
         if number is None or len(item) > 1000:
             raise _FaultError(f"'{item[:40]}'")
@@ -248,7 +251,7 @@ class _Ends:
                 rest.append(constraint)
                 continue
             ((i, c),) = constraint.inputs
-            end = constraint.threshold / c
+            end = constraint.threshold if c == 1 else constraint.threshold / c
             low, high = self.lower[i], self.upper[i]
             if c > 0:
                 self.lower[i] = end if low is None else max(low, end)
@@ -258,10 +261,9 @@ class _Ends:
                 rest.append(constraint)
         return tuple(rest)
 
-    @property
-    def crossed(self) -> bool:
-        """Whether an end is beyond the other one."""
-        pairs = zip(self.lower, self.upper, strict=True)
+    def crossed(self, which: Sequence[int]) -> bool:
+        """Whether an end of one of these inputs is beyond the other one."""
+        pairs = ((self.lower[i], self.upper[i]) for i in which)
         return any(low is not None and high is not None and low > high for low, high in pairs)
 
     @property

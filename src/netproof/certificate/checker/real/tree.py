@@ -180,8 +180,8 @@ class Prover:
         self._bytes = 8 * (2 * (network.inputs + sum(network.sizes)) + total)
         self._rows = max(1, _AT_ONCE // total)
 
-    def derive(self, cells: Cells, rule: int) -> Cells:
-        """Cells with the ranges that a rule leaves."""
+    def derive(self, cells: Cells, rule: int, *, sized: bool = False) -> Cells:
+        """Cells with the ranges that a rule leaves, and with their sizes as they are where they are ``sized``."""
         self.counts.used(rule, len(cells))
         most = len(cells)
         if rule in (FORMS, BOTH):
@@ -192,7 +192,8 @@ class Prover:
         parts = []
         for at in range(0, len(cells), max(1, most)):
             self._look()
-            parts.append(self.evaluation.derive(cells.take(np.arange(at, min(at + most, len(cells)))), rule))
+            some = cells.take(np.arange(at, min(at + most, len(cells))))
+            parts.append(self.evaluation.derive(some, rule, sized=sized))
         return Cells.join(parts) if parts else cells
 
     def prove(self, root: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str) -> None:
@@ -250,7 +251,7 @@ class Prover:
         for which in np.unique(rule).tolist():
             mine = np.flatnonzero(rule == which)
             part = cells.take(mine)
-            parts.append(self.derive(part, which) if which else part)
+            parts.append(self.derive(part, which, sized=True) if which else part)
             order.append(mine)
         return self._alive(node[np.concatenate(order)], Cells.join(parts))
 

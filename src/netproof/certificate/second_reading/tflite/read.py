@@ -143,7 +143,7 @@ class _Reader:
         weight = self._constant(operation, 1, "<i1").data
         assert weight is not None
         dilation = (operation.option(5, "i", 1), operation.option(4, "i", 1))
-        windows = self._windows(operation, value, weight.shape[1:3], dilation)
+        windows = self._windows(operation, value, (weight.shape[1], weight.shape[2]), dilation)
         numbers, bias = weight.astype(np.float64), self._bias(operation, len(weight))
         if numbers.shape[3] != windows.channels:
             raise UnknownFormError("a convolution in groups")
@@ -160,7 +160,7 @@ class _Reader:
         weight = self._constant(operation, 1, "<i1").data
         assert weight is not None
         dilation = (operation.option(6, "i", 1), operation.option(5, "i", 1))
-        windows = self._windows(operation, value, weight.shape[1:3], dilation)
+        windows = self._windows(operation, value, (weight.shape[1], weight.shape[2]), dilation)
         outputs = weight.shape[3]
         numbers, bias = weight[0].astype(np.float64), self._bias(operation, outputs)
         of = np.arange(outputs) // (outputs // windows.channels)

@@ -159,13 +159,53 @@ def parse_onnx(
         handled; what changes the meaning of a graph and is not understood (functions, sparse tensors, quantization)
     """
     model = model_of(path, data)
+    opsets = _opsets(path, model, ledger)
+    _check_parts(path, model)
+    model = inlined(path, model, ledger)
     graph = model.graph
-    if not graph.node or not model.opset_import:
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    known = FLOATS | _INTEGERS if integers else FLOATS
+    inputs = _inputs(path, graph, constants, known, shapes or {}, several=bool(wanted))
+    check_names(path, graph.node)
+    results = tuple(wanted) or (graph.output[0].name,)
+    nodes = _order(path, graph, {one.name for one in inputs}, results, constants)
+    given = {name: tensor.data_type for name, tensor in constants.items()} | {one.name: one.type for one in inputs}
+    files = []
+    for opset in opsets:
+        for node in nodes:
+            check_form(path, node, opset)
+        files.append(
+            OnnxFile(
+                opset,
+                inputs,
+                results,
+                constants,
+                nodes,
+                {entry.key: entry.value for entry in model.metadata_props},
+                check_types(path, nodes, given, opset),
+                _declared(graph),
+                _uses(graph),
+                len(graph.node) - len(nodes),
+                {
+                    one.tensor_name: entry.value
+                    for one in graph.quantization_annotation
+                    for entry in one.quant_parameter_tensor_names
+                },
+                _domains(model),
+            )
+        )
+    return files
+
+
+def _opsets(path: Path, model: onnx.ModelProto, ledger: Ledger) -> list[int]:
+    """The versions of the standard operators that a model states, all of them in range."""
+    nodes = len(model.graph.node)
+    if not nodes or not model.opset_import:
         raise FormatError(path, "is no ONNX model: it has no nodes or names no opset", "export it again")
     try:
-        ledger.nodes(len(graph.node))
+        ledger.nodes(nodes)
     except ExhaustedError as no:
-        raise FormatError(path, f"has {len(graph.node)} nodes, more than can be handled", no.hint) from None
+        raise FormatError(path, f"has {nodes} nodes, more than can be handled", no.hint) from None
     opsets = sorted({entry.version for entry in model.opset_import if entry.domain in STANDARD})
     for opset in opsets or [0]:
         if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
@@ -174,69 +214,49 @@ def parse_onnx(
                 f"uses opset {opset}; netproof reads {OLDEST_OPSET} to {NEWEST_OPSET}",
                 "export it for one of these, or convert it with onnx.version_converter",
             )
-    _check_parts(path, model)
-    model = inlined(path, model, ledger)
-    graph = model.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
+    return opsets
+
+
+def _inputs(
+    path: Path,
+    graph: onnx.GraphProto,
+    constants: Mapping[str, onnx.TensorProto],
+    known: dict[int, str],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    several: bool,
+) -> tuple[Given, ...]:
+    """What a graph is given that is no constant; one input and one output, unless there may be several."""
     inputs = [value for value in graph.input if value.name not in constants]
     for what, values in (("input", inputs), ("output", list(graph.output))):
-        if not values or (len(values) != 1 and not wanted):
+        if not values or (len(values) != 1 and not several):
             names = ", ".join(f"'{printable(value.name)}'" for value in values[:4])
             raise FormatError(
                 path, f"has {len(values)} {what}s{': ' + names if names else ''}", f"export it with one {what}"
             )
-    check_names(path, graph.node)
-    results = tuple(wanted) or (graph.output[0].name,)
-    nodes = _order(path, graph, {value.name for value in inputs}, results, constants)
-    known = FLOATS | _INTEGERS if integers else FLOATS
-    takes = tuple(
-        Given(
-            value.name,
-            _input_shape(path, value, known, (shapes or {}).get(value.name)),
-            value.type.tensor_type.elem_type,
-        )
+    return tuple(
+        Given(value.name, _input_shape(path, value, known, shapes.get(value.name)), value.type.tensor_type.elem_type)
         for value in inputs
     )
-    given = {name: tensor.data_type for name, tensor in constants.items()} | {value.name: value.type for value in takes}
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    uses = _uses(graph)
-    annotations = {
-        one.tensor_name: entry.value
-        for one in graph.quantization_annotation
-        for entry in one.quant_parameter_tensor_names
+
+
+def _declared(graph: onnx.GraphProto) -> dict[str, int]:
+    """The types that outputs are said to have, as :attr:`OnnxFile.declared` has them."""
+    return {
+        output.name: output.type.tensor_type.elem_type
+        if output.type.WhichOneof("value") in (None, "tensor_type")
+        else -1
+        for output in graph.output
     }
+
+
+def _domains(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """The versions of operators that are not standard, by domain."""
     domains: dict[str, tuple[int, ...]] = {}
     for entry in model.opset_import:
         if entry.domain not in STANDARD:
             domains[entry.domain] = (*domains.get(entry.domain, ()), int(entry.version))
-    files = []
-    for opset in opsets:
-        for node in nodes:
-            check_form(path, node, opset)
-        types = check_types(path, nodes, given, opset)
-        stated = {
-            output.name: output.type.tensor_type.elem_type
-            if output.type.WhichOneof("value") in (None, "tensor_type")
-            else -1
-            for output in graph.output
-        }
-        files.append(
-            OnnxFile(
-                opset,
-                takes,
-                results,
-                constants,
-                nodes,
-                metadata,
-                types,
-                stated,
-                uses,
-                len(graph.node) - len(nodes),
-                annotations,
-                domains,
-            )
-        )
-    return files
+    return domains
 
 
 def _uses(graph: onnx.GraphProto) -> Counter[str]:

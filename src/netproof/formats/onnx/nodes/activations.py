@@ -13,6 +13,7 @@ from netproof.formats.onnx.nodes.formulas import Formulas
 from netproof.formats.onnx.nodes.norms import softmax
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
+from netproof.network import Kept
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
@@ -104,7 +105,7 @@ def _softmax(call: Call) -> Value:
     axes = range(axis, rank) if call.opset < 13 else [axis]
     if not call.final or math.prod(value.shape[one] for one in axes) != value.size:
         return softmax(call, value, axes, logarithm=call.operator == "LogSoftmax")
-    call.translation.order_only = True
+    call.translation.kept = Kept.ORDER
     if value.size <= _SMALL:
         call.translation.left_out = _alone(call, value, axes)
     call.translation.notes.append(

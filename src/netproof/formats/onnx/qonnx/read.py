@@ -36,7 +36,7 @@ from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
-from netproof.network import Network
+from netproof.network import Kept, Network
 from netproof.operators.affine.scale import Scale
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ class _Reader:
             lower=low,
             upper=high,
             notes=tuple(self._notes),
-            order_only=self._softmax,
+            kept=Kept.ORDER if self._softmax else Kept.VALUES,
             content=self._data,
             runtime=IDEAL.name,
         )

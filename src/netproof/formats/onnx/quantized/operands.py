@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, NodeError
-from netproof.formats.onnx.quantized.values import ENDS, INT32, UINT8, Dequantized, Quantization
+from netproof.formats.onnx.quantized.values import ENDS, INT32, Dequantized, Quantization
 
 FLOAT = 1
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -87,8 +87,3 @@ def constant(call: Call, number: int, scale: int, zero: int, axis: int) -> Dequa
     shape = tuple(along)
     numbers = ((raw - zero_points.reshape(shape)).astype(np.float32) * found.reshape(shape)).astype(np.float32)
     return Dequantized(numbers.astype(np.float64), raw, found, zero_points, axis, kind)
-
-
-def uint8_unless(kind: int) -> int:
-    """The type of codes where nothing tells it."""
-    return kind or UINT8

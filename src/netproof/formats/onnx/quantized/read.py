@@ -46,7 +46,7 @@ from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
-from netproof.network import Network
+from netproof.network import Kept, Network
 from netproof.operators.affine.scale import Scale
 
 if TYPE_CHECKING:
@@ -411,11 +411,12 @@ def _deployed(
     size = graph.input.size
     low, high = _ends(size, kind)
     check_exact(graph, low, high, str(path))
-    same = None
+    kept = Kept.VALUES
     notes = []
     if scale is not None:
         notes.append("the final softmax is left out: outputs and classes are those of its operand")
         same = keeps_the_class(softmax, codes.size) if softmax is not None else scale >= _LEAST_STEP
+        kept = Kept.CLASS if same else Kept.NOTHING
     if reader.input is not None:
         notes.append(f"the file takes floats and quantizes them first: inputs are its codes, {_words(reader.input)}")
     plain = output.how if isinstance(output, Real) else None
@@ -428,8 +429,7 @@ def _deployed(
         lower=low,
         upper=high,
         notes=tuple(notes),
-        order_only=scale is not None,
-        same_class=same,
+        kept=kept,
         content=data,
         runtime=reader.rule.name,
         processors=reader.processors.differences() if reader.rule.fused else None,

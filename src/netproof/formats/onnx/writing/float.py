@@ -73,12 +73,12 @@ class OnnxWriter(OnnxModel):
 
     def model(self, output: str, outputs: int) -> bytes:
         """The model whose result is the value ``output``, ``[1, outputs]``."""
-        return self._model(output, [1, outputs])
+        return self.model_of(output, [1, outputs])
 
     def constant(self, name: str, array: NDArray[np.floating]) -> str:
         """An array as float32; its name."""
-        return self._constant(name, array, FLOAT)
+        return self.stored(name, array, FLOAT)
 
     def integers(self, name: str, values: Sequence[int]) -> str:
         """A list of int64; its name."""
-        return self._constant(name, np.array(values), INT64)
+        return self.stored(name, np.array(values), INT64)

@@ -7,6 +7,7 @@ file bit for bit as :mod:`netproof.formats.onnx.integer` reads it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from netproof.formats.onnx.integer import INPUT_RANGE
 from netproof.formats.onnx.writing.model import INT8, INT32, UINT8, OnnxModel
 
 #: NumPy's types of the constants
-_TYPES = {INT8: np.int8, INT32: np.int32}
+_TYPES: dict[int, type[np.signedinteger[Any]]] = {INT8: np.int8, INT32: np.int32}
 
 
 class IntegerOnnxWriter(OnnxModel):
@@ -43,11 +44,15 @@ class IntegerOnnxWriter(OnnxModel):
         bias: NDArray[np.int64],
         *,
         stride: int = 1,
-        padding: int = 0,
+        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> str:
-        """Cross-correlation of 8-bit values with ``weight`` ``[C_out, C_in, k, k]``, then ``bias`` ``[C_out]`` added."""
+        """Cross-correlation of 8-bit values with ``weight`` ``[C_out, C_in, k, k]``, then ``bias`` ``[C_out]`` added.
+
+        ``padding`` is that of rows above and below, of columns on the left and on the right.
+        """
+        top, bottom, left, right = padding
         operands = [x, self._whole(f"{name}.weight", weight, INT8)]
-        shape = {"kernel_shape": list(weight.shape[2:]), "pads": [padding] * 4, "strides": [stride] * 2}
+        shape = {"kernel_shape": list(weight.shape[2:]), "pads": [top, left, bottom, right], "strides": [stride] * 2}
         products = self.node("ConvInteger", f"{name}.products", operands, **shape)
         return self.add(name, products, self._whole(f"{name}.bias", bias.reshape(1, -1, 1, 1), INT32))
 
@@ -77,7 +82,7 @@ class IntegerOnnxWriter(OnnxModel):
 
     def model(self, output: str, outputs: int) -> bytes:
         """The model whose result is the value ``output``, ``[batch, outputs]``."""
-        return self._model(output, ["batch", outputs], {INPUT_RANGE: f"0 {self._largest_input}"})
+        return self.model_of(output, ["batch", outputs], {INPUT_RANGE: f"0 {self._largest_input}"})
 
     def _number(self, value: int) -> str:
         return self._whole(f"number.{value}", np.array(value), INT32)
@@ -86,4 +91,4 @@ class IntegerOnnxWriter(OnnxModel):
         """Store whole numbers, which have to be within the type's."""
         if array.size and not np.iinfo(_TYPES[kind]).min <= array.min() <= array.max() <= np.iinfo(_TYPES[kind]).max:
             raise ValueError(f"'{name}' has numbers beyond its type")
-        return self._constant(name, array, kind)
+        return self.stored(name, array, kind)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: ONNX's numbers of types
 FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7
 #: how each is stored
-_STORED = {FLOAT: "<f4", INT8: "i1", INT32: "<i4", INT64: "<i8"}
+_STORED = {FLOAT: "<f4", UINT8: "u1", INT8: "i1", INT32: "<i4", INT64: "<i8"}
 #: the first opset whose operators mean what today's mean, and the format version that goes with it
 _OPSET, _IR_VERSION = 13, 7
 
@@ -51,7 +51,7 @@ class OnnxModel:
     def flatten(self, name: str, x: str) -> str:
         return self.node("Flatten", name, [x], axis=1)
 
-    def _constant(self, name: str, array: NDArray[Any], kind: int) -> str:
+    def stored(self, name: str, array: NDArray[Any], kind: int) -> str:
         """Store an array, once per name; its name."""
         from onnx import helper
 
@@ -60,7 +60,16 @@ class OnnxModel:
             self._constants[name] = helper.make_tensor(name, kind, data.shape, data.tobytes(), raw=True)
         return name
 
-    def _model(self, output: str, shape: Sequence[int | str], properties: Mapping[str, str] | None = None) -> bytes:
+    def scalar(self, name: str, number: float, kind: int) -> str:
+        """Store one number without axes, once per name; its name."""
+        from onnx import helper
+
+        if name not in self._constants:
+            raw = np.array(number, _STORED[kind]).tobytes()
+            self._constants[name] = helper.make_tensor(name, kind, [], raw, raw=True)
+        return name
+
+    def model_of(self, output: str, shape: Sequence[int | str], properties: Mapping[str, str] | None = None) -> bytes:
         """The model whose result is the value ``output``."""
         from onnx import helper
 

@@ -84,7 +84,8 @@ def averaged_in_fixed_point(sums: Whole, count: int, operand: np.float32, output
     """MEAN by TensorFlow Lite's reference kernel, and Micro's: the number of summands divides the multiplier, rounded down."""
     (multiplier,), (exponent,) = (part.tolist() for part in multipliers(np.array([float(operand) / float(output)])))
     left = min(count.bit_length() - 1, 32, 31 + exponent)
-    return scaled_twice_rounded(sums, np.int64((multiplier << left) // count), np.int64(exponent - left))
+    divided, shift = np.asarray((multiplier << left) // count), np.asarray(exponent - left)
+    return scaled_twice_rounded(sums, divided, shift)
 
 
 #: a real number divided by the scale, in float32, and the zero point, to a code: the one that stands for 6 in ReLU6

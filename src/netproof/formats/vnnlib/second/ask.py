@@ -29,7 +29,7 @@ from netproof.formats.vnnlib.second.read import read_statement
 from netproof.formats.vnnlib.second.stated import StatedQuery
 from netproof.formats.vnnlib.second.types import arithmetic_of, largest_number
 from netproof.host import on_own_terms
-from netproof.network import Feed, Member, Network
+from netproof.network import Feed, Kept, Member, Network
 from netproof.property import LinearConstraint, Property
 
 
@@ -109,7 +109,7 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
         notes=tuple(dict.fromkeys(note for model in models for note in model.values.notes)),
         members=members,
         as_stored=product.as_stored,
-        order_only=whole is not None,
+        kept=Kept.VALUES if whole is None else Kept.ORDER,
         left_out=None if whole is None else whole.left_out,
     )
     question = Property(
@@ -158,7 +158,7 @@ def _ends_in_softmax(models: Sequence[Model], inputs: _Inputs, formulas: Sequenc
     if types.isdisjoint(("Softmax", "LogSoftmax")):
         return None
     network = network_of(model.path, model.values.content)
-    return network if network.order_only and network.outputs == model.results[0].size else None
+    return network if network.kept is Kept.ORDER and network.outputs == model.results[0].size else None
 
 
 class _Inputs:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netproof.operators.activations.curves.curve import CONCAVE, CONVEX, Curve
+from netproof.operators.activations.s_shape import split_inside
 from netproof.operators.hulls.curve_hull import CurveHull
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ class Periodic(Curve):
         self, near: Float[Tensor, "*#S"], lower: Float[Tensor, "*#S"], upper: Float[Tensor, "*#S"]
     ) -> Float[Tensor, "*S"]:
         """``near``, but at least a tenth of the range away from its ends; NaN on a range of no width."""
-        margin = (upper - lower) / 10
-        point = torch.maximum(torch.minimum(near, upper - margin), lower + margin)
-        return torch.where((lower < point) & (point < upper), point, torch.nan)
+        return split_inside(near, lower, upper)
 
     def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> CurveHull:
         hull = super().hull(lower, upper)

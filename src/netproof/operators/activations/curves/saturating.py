@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Saturating(Curve):
-    """Base of these functions."""
+    """Base of functions that rise from one limit to another."""
 
     breaks = (0.0,)
     bends = (CONVEX, CONCAVE)

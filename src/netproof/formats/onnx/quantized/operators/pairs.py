@@ -221,9 +221,9 @@ def _with_constant(
     shape = np.broadcast_shapes(value.shape, constant.shape)
     if shape != value.shape:
         raise NodeError(f"a constant of shape {constant.shape} with a value {value.shape}", "export the network again")
-    if constant.codes.size == 1:
-        numbers, places = constant.codes.reshape(1), np.zeros(1, np.intp)
-    else:
+    numbers: NDArray[Any] = constant.codes.reshape(-1)
+    places: NDArray[np.intp] = np.zeros(1, np.intp)
+    if constant.codes.size != 1:
         spread = np.broadcast_to(constant.codes, shape).reshape(-1)
         numbers, places = np.unique(spread, return_inverse=True)
     rows, columns = np.broadcast_arrays(numbers[:, None], (_CODES + value.ends[0])[None])

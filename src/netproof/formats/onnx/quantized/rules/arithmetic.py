@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 Whole = NDArray[np.int64]
 Singles = NDArray[np.float32]
+Numbers = NDArray[Any] | np.floating[Any]
 
 
-def fused(a: NDArray[Any], b: NDArray[Any], c: NDArray[Any]) -> Singles:
+def fused(a: Numbers, b: Numbers, c: Numbers) -> Singles:
     """``a * b + c`` of float32 numbers with one rounding, as one instruction (FMA) computes it.
 
     The product is exact in float64. Its sum with ``c`` is taken there with the last bit made odd where bits are lost (S. Boldo
@@ -33,7 +34,7 @@ def fused(a: NDArray[Any], b: NDArray[Any], c: NDArray[Any]) -> Singles:
     return odd.astype(np.float32)
 
 
-def nearest(values: NDArray[Any]) -> NDArray[np.float64]:
+def nearest(values: Numbers) -> NDArray[np.float64]:
     """The nearest whole number, halves to the even one."""
     return np.rint(np.asarray(values, np.float64))
 

@@ -1,13 +1,7 @@
-"""Output cases: the disjuncts of a query in the form the bound refutes them.
+"""Conditions on outputs that leave one staircase: their order is carried to the pre-activations.
 
-A case turns a region into an objective that is at least 0 wherever the disjunct holds; a bound
-below 0 therefore refutes the disjunct on the region. A case may also cut the region's ranges, because
-the disjunct implies them.
-
-* :class:`LinearCases`: constraints ``C y >= r``, as they stand.
-* :class:`OrderCases`: ``y_k >= y_j + r`` where both outputs leave the *same* staircase. Bounding
-  the two outputs apart is loose where they saturate; monotonicity carries the order to the
-  pre-activations ``a_k, a_j`` instead, level by level.
+``y_k >= y_j + r`` where both outputs leave the *same* staircase. Bounding the two outputs apart is loose where they saturate;
+monotonicity carries the order to the pre-activations ``a_k, a_j`` instead, level by level.
 """
 
 from __future__ import annotations
@@ -16,127 +10,26 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.objective import Objective
-from netproof.bounds.region import Region, node_intervals, propagate_intervals
+from netproof.bounds.region import Region
+from netproof.conditions.conditions import Conditions, ObjectiveParts, Windows
+from netproof.effort.integer import ORDER
 from netproof.graph.graph import Graph
 from netproof.operators.activations.staircase import Staircase
-from netproof.operators.base import Activation
 from netproof.query import Conjunction
-from netproof.rows import Rows
-
-#: relative to the difference of the two pre-activations
-_PRICE = 8.0
-#: weights of rival and label in an attack's objective; different starts take different ones
-_DIRECTIONS = ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0))
 
 
-@dataclass(frozen=True, eq=False)
-class ObjectiveParts(Rows):
-    """An objective in terms of what the case says and of the final activation's ranges.
-
-    Attributes
-    ----------
-    weight : ``[B]``, of the case's constraint (or the order form's difference)
-    constraint : ``[B]`` int64, which of the case's constraints
-    shift : ``[B, n_output]`` or None, what the objective adds to the multipliers of the final activation
-    """
-
-    weight: Tensor
-    constraint: Tensor
-    shift: Tensor | None
+def conditions_of(graph: Graph, conjunctions: Sequence[Conjunction]) -> Conditions:
+    """The conjunctions, numbered in the given order: in order form where all of them have it, else as they stand."""
+    in_order = order_conditions(graph, conjunctions)
+    return Conditions.of(graph, conjunctions) if in_order is None else in_order
 
 
-@dataclass(frozen=True, eq=False)
-class Windows(Rows):
-    """Pieces of the range of one output feature each: the feature and the piece's lower end, ``[B]`` each."""
-
-    feature: Tensor
-    lower: Tensor
-
-
-class Cases(Protocol):
-    """The cases of one or more queries on one network; a row names its case by its number."""
-
-    def __len__(self) -> int: ...
-
-    def roots(self, case: Tensor, region: Region) -> tuple[Tensor, Region]:
-        """Split rows that must be split before anything else.
-
-        Returns the row that each new row comes from, and the new rows' region; together they
-        cover everything of the old ones.
-        """
-        ...
-
-    def windows(self, case: Tensor, region: Region) -> Windows | None:
-        """How :meth:`roots` has cut the rows that it returned; None where it never cuts."""
-        ...
-
-    def first_alike(self, case: Tensor, region: Region) -> Tensor:
-        """For rows that all come from one query's root: the first row (index) that asks the same as each."""
-        ...
-
-    def tighten(self, case: Tensor, region: Region) -> Region:
-        """Cut off ranges in which the case cannot hold; rows may come back empty."""
-        ...
-
-    def objective(self, case: Tensor, region: Region) -> Objective:
-        """An objective that is at least 0 wherever the case holds on the (nonempty) region."""
-        ...
-
-    def objective_parts(self, case: Tensor, region: Region) -> ObjectiveParts:
-        """What :meth:`objective` consists of."""
-        ...
-
-    def weighted(self, case: Tensor, constraint: Tensor, weight: Tensor, region: Region) -> Objective:
-        """``weight >= 0`` (``[B]``) times one constraint of the case as the objective, infinite where that says nothing."""
-        ...
-
-    def prices(self, case: Tensor, region: Region) -> list[Tensor]:
-        """Multipliers of the final activation's ranges worth starting from: ``[B, n_output]`` each."""
-        ...
-
-    def splittable(self, case: Tensor) -> Tensor | None:
-        """Features of a final activation worth splitting, ``[B, n_output]`` bool; None for all."""
-        ...
-
-    def gradient(self, case: Tensor, start: Tensor) -> dict[int, Tensor]:
-        """For attacks: a direction of improvement in node values, varied with ``start`` (``[B]``)."""
-        ...
-
-    def deficiency(self, value: Tensor, case: Tensor) -> Tensor:
-        """For attacks: how far ``value`` ``[B, M, n]`` (the output, or the operand of a final
-        activation) is from meeting case ``case[b]``: ``[B, M]``, 0 where it meets it."""
-        ...
-
-
-def tighten_by_cases(graph: Graph, cases: Cases, case: Tensor, region: Region) -> tuple[Tensor, Region]:
-    """Propagate ranges forwards and from the case backwards; leave out what has become empty.
-
-    Returns the rows that are left (indices) and their region.
-    """
-    row = torch.arange(len(case))
-    for step in (cases.tighten, None) * 2:
-        region = propagate_intervals(graph, region) if step is None else step(case[row], region)
-        alive = ~region.empty()
-        if not bool(alive.all()):
-            row, region = row[alive], region.take(alive)
-        if not len(row):
-            break
-    return row, region
-
-
-def cases_of(graph: Graph, conjunctions: Sequence[Conjunction]) -> Cases:
-    """Number the conjunctions in the given order and choose their form."""
-    order = order_cases(graph, conjunctions)
-    return linear_cases(graph, conjunctions) if order is None else order
-
-
-def order_cases(graph: Graph, conjunctions: Sequence[Conjunction]) -> OrderCases | None:
+def order_conditions(graph: Graph, conjunctions: Sequence[Conjunction]) -> OrderConditions | None:
     """The conjunctions in order form, if all of them (and at least one) have it: ``y_rival - y_label >= margin``
     for outputs that leave the same staircase."""
     staircase = graph.output.operator
@@ -154,89 +47,12 @@ def order_cases(graph: Graph, conjunctions: Sequence[Conjunction]) -> OrderCases
     fits = (ones.sum(1) == 1) & (minus.sum(1) == 1) & ((rows != 0).sum(1) == 2) & (margin == margin.round())
     if not bool(fits.all()):
         return None
-    return OrderCases(graph, ones.to(torch.int8).argmax(1), minus.to(torch.int8).argmax(1), margin.to(torch.int64))
-
-
-def linear_cases(graph: Graph, conjunctions: Sequence[Conjunction]) -> LinearCases:
-    """The conjunctions as they stand."""
-    height = max((len(c.threshold) for c in conjunctions), default=1)
-    coefficients = torch.zeros(len(conjunctions), height, graph.output.size, dtype=torch.float64)
-    threshold = torch.zeros(len(conjunctions), height, dtype=torch.float64)
-    for i, c in enumerate(conjunctions):
-        # A conjunction with fewer constraints than the others has its last one repeated.
-        rows = torch.arange(height).clamp(max=len(c.threshold) - 1)
-        coefficients[i], threshold[i] = c.coefficients[rows], c.threshold[rows]
-    return LinearCases(graph, coefficients, threshold)
+    rival, label = (which.to(torch.int8).argmax(1) for which in (ones, minus))
+    return OrderConditions(graph, rows[:, None], None, margin[:, None], rival, label, margin.to(torch.int64))
 
 
 @dataclass(frozen=True, eq=False)
-class LinearCases:
-    """``coefficients @ y >= threshold`` on the outputs: ``[N, m, n_output]`` and ``[N, m]``.
-
-    On each region the constraint that interval arithmetic finds hardest to meet is the objective.
-    """
-
-    graph: Graph
-    coefficients: Tensor
-    threshold: Tensor
-
-    def __len__(self) -> int:
-        return self.threshold.shape[0]
-
-    def roots(self, case: Tensor, region: Region) -> tuple[Tensor, Region]:
-        return torch.arange(len(case)), region
-
-    def windows(self, case: Tensor, region: Region) -> Windows | None:
-        return None
-
-    def first_alike(self, case: Tensor, region: Region) -> Tensor:
-        return torch.arange(len(case))
-
-    def tighten(self, case: Tensor, region: Region) -> Region:
-        return region
-
-    def objective(self, case: Tensor, region: Region) -> Objective:
-        coefficients, threshold = self.coefficients[case], self.threshold[case]
-        output = len(self.graph.nodes) - 1
-        coefficients, threshold = coefficients.to(region.lower.dtype), threshold.to(region.lower.dtype)
-        rows, hardest = torch.arange(len(case)), self._hardest(coefficients, threshold, region)
-        return Objective({output: coefficients[rows, hardest]}, -threshold[rows, hardest])
-
-    def objective_parts(self, case: Tensor, region: Region) -> ObjectiveParts:
-        dtype = region.lower.dtype
-        hardest = self._hardest(self.coefficients[case].to(dtype), self.threshold[case].to(dtype), region)
-        return ObjectiveParts(torch.ones(len(case), dtype=dtype), hardest, None)
-
-    def weighted(self, case: Tensor, constraint: Tensor, weight: Tensor, region: Region) -> Objective:
-        coefficients, threshold = self.coefficients[case, constraint], self.threshold[case, constraint]
-        return Objective({len(self.graph.nodes) - 1: weight[:, None] * coefficients}, -weight * threshold)
-
-    def _hardest(self, coefficients: Tensor, threshold: Tensor, region: Region) -> Tensor:
-        if threshold.shape[1] == 1:
-            return torch.zeros(len(threshold), dtype=torch.int64)
-        low, high = node_intervals(self.graph, region)[-1]
-        reach = (coefficients * torch.where(coefficients > 0, high[:, None], low[:, None])).sum(-1) - threshold
-        return reach.argmin(1)
-
-    def prices(self, case: Tensor, region: Region) -> list[Tensor]:
-        return []
-
-    def splittable(self, case: Tensor) -> Tensor | None:
-        return None
-
-    def gradient(self, case: Tensor, start: Tensor) -> dict[int, Tensor]:
-        constraint = start % self.threshold.shape[1]
-        return {len(self.graph.nodes) - 1: self.coefficients[case, constraint]}
-
-    def deficiency(self, value: Tensor, case: Tensor) -> Tensor:
-        output = self.graph.output.operator
-        y = output.evaluate(value) if isinstance(output, Activation) else value
-        missing = self.threshold[case][:, None].to(y.dtype) - y @ self.coefficients[case].transpose(1, 2).to(y.dtype)
-        return missing.clamp(min=0).sum(-1)
-
-
-@dataclass(frozen=True, eq=False)
-class OrderCases:
+class OrderConditions(Conditions):
     """``y_rival >= y_label + margin`` for outputs of one staircase with thresholds ``T[1..K]``.
 
     Let ``i`` be the level of the label, ``T[i] <= a_label < T[i + 1]``, with ``T[j] = -inf`` for
@@ -247,16 +63,12 @@ class OrderCases:
         a_rival - a_label >= min over i in the window of  T[i + margin] - T[i + 1] + 1,
 
     and on a single level the first two are the whole truth, so that splitting windows is complete.
-    All three tensors are ``[N]`` int64.
+    All three tensors are ``[N]`` int64, and say the same as the constraints.
     """
 
-    graph: Graph
     rival: Tensor
     label: Tensor
     margin: Tensor
-
-    def __len__(self) -> int:
-        return self.rival.shape[0]
 
     def roots(self, case: Tensor, region: Region) -> tuple[Tensor, Region]:
         # Up to level -margin nothing is asked of the rival, and at level K nothing bounds the
@@ -367,8 +179,8 @@ class OrderCases:
     def prices(self, case: Tensor, region: Region) -> list[Tensor]:
         # Where outputs saturate, a range that the case implies can be what refutes it: the label
         # would have to leave the top, or the rival the bottom. A high price makes that the objective.
-        label = torch.zeros_like(region.range_lower[-1]).scatter_(1, self.label[case][:, None], -_PRICE)
-        rival = torch.zeros_like(region.range_lower[-1]).scatter_(1, self.rival[case][:, None], _PRICE)
+        label = torch.zeros_like(region.range_lower[-1]).scatter_(1, self.label[case][:, None], -ORDER.price)
+        rival = torch.zeros_like(region.range_lower[-1]).scatter_(1, self.rival[case][:, None], ORDER.price)
         return [label, rival]
 
     def splittable(self, case: Tensor) -> Tensor | None:
@@ -376,7 +188,7 @@ class OrderCases:
         return mask.scatter_(1, self.label[case][:, None], True)
 
     def gradient(self, case: Tensor, start: Tensor) -> dict[int, Tensor]:
-        weights = torch.tensor(_DIRECTIONS, dtype=self._thresholds.dtype)[start % len(_DIRECTIONS)]
+        weights = torch.tensor(ORDER.directions, dtype=self._thresholds.dtype)[start % len(ORDER.directions)]
         direction = torch.zeros(len(case), self.graph.output.size, dtype=weights.dtype)
         direction.scatter_add_(1, self.rival[case][:, None], weights[:, :1])
         direction.scatter_add_(1, self.label[case][:, None], -weights[:, 1:])

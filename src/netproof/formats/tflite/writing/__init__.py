@@ -1,0 +1,1 @@
+"""Writing TensorFlow Lite files."""
