@@ -43,6 +43,16 @@ def behind(kind: str, shape, constant, **attributes) -> bytes:
     return made.bytes(made.node(kind, made.constant(constant), "x", **attributes))
 
 
+def added(network: bytes, constant) -> bytes:
+    """The same with a constant added to the end, whose shape has to be that of the value."""
+    model = onnx.load_model_from_string(network)
+    (last,) = model.graph.output
+    model.graph.initializer.append(onnx.numpy_helper.from_array(constant, "added"))
+    model.graph.node.append(helper.make_node("Add", [last.name, "added"], ["sum"]))
+    last.name = "sum"
+    return model.SerializeToString()
+
+
 def integers(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
@@ -99,6 +109,15 @@ READ: dict[str, Callable[[], bytes]] = {
     "matrix of a vector": lambda: one("MatMul", [3], some(3, 2)),
     "matrix of rows": lambda: one("MatMul", [1, 2, 3], some(3, 4)),
     "matrix in front of a vector": lambda: behind("MatMul", [3], some(2, 3)),
+    "matrix in front of a vector, and a sum": lambda: added(behind("MatMul", [3], some(2, 3)), some(2)),
+    "matrix of a vector, and a sum": lambda: added(one("MatMul", [3], some(3, 2)), some(2)),
+    "matrix in front of columns, and a sum": lambda: added(behind("MatMul", [1, 3], some(2, 1)), some(2, 1)),
+    "gemm, and a sum": lambda: added(one("Gemm", [1, 3], some(3, 2)), some(1, 2)),
+    "conv, and a sum": lambda: added(one("Conv", [1, 1, 3, 3], some(2, 1, 2, 2)), some(1, 2, 1, 2)),
+    "conv in one dimension, and a sum": lambda: added(one("Conv", [1, 1, 3], some(2, 1, 2)), some(1, 2, 2)),
+    "average, and a sum": lambda: added(one("AveragePool", [1, 2, 3, 3], kernel_shape=[2, 2]), some(1, 2, 1, 2)),
+    "normalization, and a sum": lambda: added(normalization([1, 3, 2], 3), some(1, 3, 1)),
+    "transpose, and a sum": lambda: added(one("Transpose", [1, 2, 3]), some(3, 2, 1)),
     "matrix in front of columns": lambda: behind("MatMul", [1, 3], some(2, 1)),
     "matrix in front of rows": lambda: behind("MatMul", [1, 3, 4], some(2, 3)),
     **{

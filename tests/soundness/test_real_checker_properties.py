@@ -262,7 +262,7 @@ def test_variables_are_declared_from_0_on(declared):
         read_property(declared.encode(), "p")
 
 
-@pytest.mark.parametrize("name", ["X_0", "X_01", "x_1", "Z_1", "X_123456789", "X_", "X_+1"])
+@pytest.mark.parametrize("name", ["X_0", "X_01", "x_1", "Z_1", "X_123456789", "X_", "X_+1", "X_1\u0662"])
 def test_names_that_are_none_or_there_already(name):
     with pytest.raises(FormatError, match="a declaration"):
         read_property(f"(declare-const X_0 Real)(declare-const {name} Real)(declare-const Y_0 Real)".encode(), "p")

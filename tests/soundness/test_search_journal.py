@@ -31,6 +31,8 @@ from netproof.search.real.cells import CellSearch
 from netproof.search.real.decide import verify_real
 from netproof.search.real.input_split import InputSplit
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import leaf_solver
+from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.range_split import RangeSplit
 from netproof.search.real.relu_split import ReluSplit
 from netproof.search.real.rounds import Rounds
@@ -249,6 +251,10 @@ def search(strategy: str, problem: Problem, region: Region):
     if strategy == "signs":
         dual = SignDual.of(problem.graph, region)
         return ReluSplit(problem, dual, Rounding.of(problem.graph, region)).run(case, deadline)
+    if strategy == "programs":
+        dual = SignDual.of(problem.graph, region)
+        with leaf_solver(1 << 28) as solver:
+            return ProgramSplit(problem, dual, Rounding.of(problem.graph, region), solver).run(case, deadline)
     if strategy == "ranges":
         return RangeSplit(problem).run(region, case, deadline)
     if strategy == "boxes":
@@ -275,7 +281,7 @@ def kinds(activation):
 
 
 WAYS = [
-    *((name, None) for name in ("signs", "rounds", "cells", "single cells", "boxes")),
+    *((name, None) for name in ("signs", "programs", "rounds", "cells", "single cells", "boxes")),
     *kinds(Clip(0.0, 1.0)),
     *kinds(Sigmoid()),
     ("ranges", ReLU()),
@@ -299,7 +305,7 @@ def test_the_record_covers_the_region_and_refutes_every_leaf(strategy, activatio
     assert sum(reading.seen.values()) > 0 and reading.journal.bytes > 0
 
 
-@pytest.mark.parametrize("strategy", ["signs", "ranges", "boxes"])
+@pytest.mark.parametrize("strategy", ["signs", "programs", "ranges", "boxes"])
 def test_a_record_without_one_of_its_leaves_is_noticed(strategy):
     seen = 0
     for seed in range(6):

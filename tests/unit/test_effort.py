@@ -52,9 +52,10 @@ PINNED = {
     "INTEGER": {
         "root_rows": 1024,
         "goal": -0.01,
-        "ahead": 22,
+        "ahead": 20,
+        "ahead_with_envelopes": 44,
         "steps": 4,
-        "steps_with_envelopes": 20,
+        "steps_with_envelopes": 12,
         "level": 16,
         "level_with_envelopes": 4,
         "long": 128,
@@ -101,6 +102,7 @@ PINNED = {
     "ENVELOPE": {
         "root": (envelope.Schedule(60, 0.5, 0.95, -0.01),),
         "below": (envelope.Schedule(60, 0.3, 0.95, -0.01), envelope.Schedule(60, 0.06, 0.96, -0.01)),
+        "promising": 0.3,
         "step": 0.5,
         "momentum": 0.7,
         "every": 10,
@@ -116,6 +118,15 @@ PINNED = {
     "ORDER": {
         "price": 8.0,
         "directions": (*((1.0, 1.0),) * 4, (1.0, 0.5), (0.5, 1.0), (1.0, 0.0), (0.0, 1.0)),
+    },
+    "PROGRAM": {
+        "most_features": 160,
+        "most_goals": 64,
+        "largest_program": 32768,
+        "look_ahead": 10,
+        "at_once": 8,
+        "tolerance": 1e-08,
+        "seconds": 10.0,
     },
     "PARTS": {
         "least_share": 0.1,

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from netproof.errors import InputError
+from netproof.certificate.second_reading.compare import check_known
+from netproof.errors import CertificateError, InputError
 from netproof.network import Network
 
 
 def check_certifiable(network: Network, source: str) -> None:
-    """Raise :class:`InputError` for a network that no certificate can be about: one whose file has no second reader."""
-    if network.runtime and network.content[4:8] != b"TFL3":
+    """Raise :class:`InputError` for a network that no certificate can be about: one whose file is not read a second time.
+
+    Asked of networks as deployed alone; other files are compared when a certificate is checked.
+    """
+    if not network.runtime:
+        return
+    try:
+        check_known(network)
+    except CertificateError as error:
         raise InputError(
             source,
-            f"{network.path} is read as '{network.runtime}' computes it, and such verdicts have no certificates yet",
+            f"{network.path} {error.problem}, so that no certificate can be about it",
             "leave it out; a witness is replayed before it is reported",
-        )
+        ) from None

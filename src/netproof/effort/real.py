@@ -124,7 +124,7 @@ class SignEffort:
 
 @dataclass(frozen=True)
 class LeafEffort:
-    """Linear programs of leaves (:mod:`netproof.search.real.leaf`).
+    """Linear programs of leaves (:mod:`netproof.search.real.programs.leaf`).
 
     Attributes
     ----------
@@ -144,6 +144,29 @@ class LeafEffort:
     seconds: float = 10.0
     memory: int = 1 << 30
     failures: int = 2
+
+
+@dataclass(frozen=True)
+class ProgramEffort:
+    """Linear programs of all subproblems (:mod:`netproof.search.real.programs.split`), on small networks.
+
+    Attributes
+    ----------
+    most_features, most_goals, largest_program : open features, constraints of all cases, and numbers of a program that are still
+        few enough
+    look_ahead : features that are tried out for a split
+    at_once : subproblems whose halves are bounded together
+    tolerance : by how much HiGHS may miss a row or a reduced cost
+    seconds : the longest that the programs of one step may take
+    """
+
+    most_features: int = 160
+    most_goals: int = 64
+    largest_program: int = 1 << 15
+    look_ahead: int = 10
+    at_once: int = 8
+    tolerance: float = 1e-8
+    seconds: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -239,6 +262,7 @@ BOXES = BoxesEffort()
 RANGE = RangeEffort()
 SIGN = SignEffort()
 LEAF = LeafEffort()
+PROGRAM = ProgramEffort()
 TOUCH = TouchEffort()
 ROUND = RoundEffort()
 CELL = CellEffort()

@@ -79,7 +79,8 @@ class CodesWriter(ABC):
     def weight_scale(self) -> np.float32:
         """Of the weights as they are written."""
         power = np.float32(2.0 ** -(self._weight_fraction + 1))
-        return np.float32(np.nextafter(power, np.float32(0))) if self.nudged else power
+        below: np.float32 = np.nextafter(power, np.float32(0))
+        return below if self.nudged else power
 
     # -- layers
 

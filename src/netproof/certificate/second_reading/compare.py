@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from netproof.certificate.checker.evaluate import ExactNetwork
 from netproof.certificate.second_reading.keras import read_keras
 from netproof.certificate.second_reading.onnx import read_onnx
 from netproof.certificate.second_reading.pairs import combined
+from netproof.certificate.second_reading.quantized.read import read_quantized
 from netproof.certificate.second_reading.reading import Floats, Part, Reading, UnknownFormError, stepped
 from netproof.certificate.second_reading.tflite.read import read_tflite
 from netproof.errors import CertificateError
@@ -49,6 +50,8 @@ _HINT = "do not trust a verdict on this file, and report it"
 
 #: what was said of networks that were compared: a network does not change, and certificates come by the hundred
 _CONFIRMED: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
+#: those that were read a second time
+_KNOWN: WeakSet[Network] = WeakSet()
 
 
 def confirm(network: Network) -> str:
@@ -67,13 +70,20 @@ def confirm(network: Network) -> str:
     return _CONFIRMED[network]
 
 
+def check_known(network: Network) -> None:
+    """Raise :class:`CertificateError` where the second reader does not know a network's file, which is not compared yet."""
+    if network.content and network not in _CONFIRMED and network not in _KNOWN:
+        _read(network)
+        _KNOWN.add(network)
+
+
 def _read(network: Network) -> Reading:
     data = network.content
     try:
         if data[4:8] == _TFLITE:
             return read_tflite(data, network.runtime)
         if network.runtime:
-            raise UnknownFormError(f"the rule '{network.runtime}' for such a file")
+            return read_quantized(data, network.runtime)
         return read_keras(data, network.scheme) if data.startswith(_HDF5) else read_onnx(data)
     except UnknownFormError as unknown:
         detail = str(unknown)

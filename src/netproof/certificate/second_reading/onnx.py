@@ -59,7 +59,7 @@ class _Reader:
         tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         for node in model.graph.node:
             if node.op_type == "Constant":
-                tensors[node.output[0]] = _attributes(node)["value"]
+                tensors[node.output[0]] = attributes(node)["value"]
         if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors.values()):
             raise UnknownFormError("numbers in other files")
         self._constants: dict[str, NDArray[Any]] = {n: numpy_helper.to_array(t) for n, t in tensors.items()}
@@ -77,7 +77,7 @@ class _Reader:
                 low, high = map(int, entry.value.split())
         reading.add_input(math.prod(shape), low, high)
         values = {source.name: _Value(0, shape, kind.elem_type)}
-        for node in _needed(graph, {source.name, *self._constants}):
+        for node in needed(graph, {source.name, *self._constants}):
             made = self._value(node, [values.get(name) for name in node.input])
             self._check_type(made, node)
             values[node.output[0]] = made
@@ -145,7 +145,7 @@ class _Reader:
         if array.size == 1 and array.ndim <= len(value.shape):
             return value.after("add", int(array.reshape(-1).item()))
         added = np.broadcast_to(array, value.shape).reshape(-1).astype(np.float64)
-        part = self._reading.add_map(_plus(added), self._part(value))
+        part = self._reading.add_map(plus(added), self._part(value))
         return _Value(part, value.shape, value.kind)
 
     def _multiply(self, node: Any, operands: list[_Value | None]) -> _Value:
@@ -153,7 +153,7 @@ class _Reader:
         return _first(operands).after("multiply", self._positive(node, at))
 
     def _cast(self, node: Any, operands: list[_Value | None]) -> _Value:
-        value, kind = _first(operands), _attributes(node)["to"]
+        value, kind = _first(operands), attributes(node)["to"]
         if kind not in _TYPES:
             raise UnknownFormError(f"a cast to type {kind}")
         if kind == _INT32:
@@ -175,27 +175,27 @@ class _Reader:
         self._check_zero_points(node)
         if value.kind == _INT32 or len(value.shape) != 2 or value.shape[0] != 1 or weight.ndim != 2:
             raise UnknownFormError(f"a product of {value.shape} and {weight.shape}")
-        part = self._reading.add_map(_matrix(weight), self._part(value))
+        part = self._reading.add_map(matrix(weight), self._part(value))
         return _Value(part, (1, weight.shape[1]), _INT32)
 
     def _convolution(self, node: Any, operands: list[_Value | None]) -> _Value:
         value, weight = _first(operands), self._constant(node, 1).astype(np.float64)
         self._check_zero_points(node)
-        stated, axes = _attributes(node), weight.ndim - 2
+        stated, axes = attributes(node), weight.ndim - 2
         if value.kind == _INT32 or len(value.shape) != weight.ndim or axes < 1:
             raise UnknownFormError(f"a convolution of {value.shape} by {weight.shape}")
         stride, dilation = stated.get("strides", [1] * axes), stated.get("dilations", [1] * axes)
         kernel = weight.shape[2:]
-        pads = _pads(stated, value.shape[2:], kernel, stride, dilation)
+        pads = pads_of(stated, value.shape[2:], kernel, stride, dilation)
         groups = stated.get("group", 1)
         if stated.get("kernel_shape", list(kernel)) != list(kernel) or groups * weight.shape[1] != value.shape[1]:
             raise UnknownFormError("a convolution whose shapes do not fit")
-        map_, shape = _correlation(weight, value.shape, stride, dilation, pads, groups)
+        map_, shape = correlation_of(weight, value.shape, stride, dilation, pads, groups)
         return _Value(self._reading.add_map(map_, self._part(value)), shape, _INT32)
 
     def _reshaped(self, node: Any, operands: list[_Value | None]) -> _Value:
         value, target = _first(operands), self._constant(node, 1).tolist()
-        keeps = not _attributes(node).get("allowzero", 0)
+        keeps = not attributes(node).get("allowzero", 0)
         shape = [value.shape[i] if not extent and keeps else extent for i, extent in enumerate(target)]
         return replace(value, shape=np.empty(value.shape, bool).reshape(shape).shape)
 
@@ -212,14 +212,14 @@ class _Reader:
                 shift, one = steps(np.array([0, 1], dtype=object))
                 size = self._reading.parts[value.part].size
                 self._made[key] = self._reading.add_map(
-                    _plus(np.full(size, float(shift)), float(one - shift)), value.part
+                    plus(np.full(size, float(shift)), float(one - shift)), value.part
                 )
             else:
                 self._made[key] = self._reading.add_steps(steps, value.part)
         return self._made[key]
 
 
-def _needed(graph: Any, given: set[str]) -> list[Any]:
+def needed(graph: Any, given: set[str]) -> list[Any]:
     """The nodes that the output depends on, each after those whose results it takes."""
     makers = {name: node for node in graph.node for name in node.output if name}
     order: list[Any] = []
@@ -238,7 +238,8 @@ def _needed(graph: Any, given: set[str]) -> list[Any]:
     return order
 
 
-def _attributes(node: Any) -> dict[str, Any]:
+def attributes(node: Any) -> dict[str, Any]:
+    """The attributes of a node, as Python has them."""
     from onnx import helper
 
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -252,7 +253,7 @@ def _first(operands: list[_Value | None]) -> _Value:
 
 def _flattened(node: Any, operands: list[_Value | None]) -> _Value:
     value = _first(operands)
-    axis = _attributes(node).get("axis", 1)
+    axis = attributes(node).get("axis", 1)
     return replace(value, shape=(math.prod(value.shape[:axis]), math.prod(value.shape[axis:])))
 
 
@@ -285,14 +286,18 @@ def _of_both(sign: int) -> Map:
     return both
 
 
-def _plus(added: Floats, factor: float = 1.0) -> Map:
-    def plus(operands: Sequence[Floats], absolute: bool) -> Floats:
+def plus(added: Floats, factor: float = 1.0) -> Map:
+    """``factor x + added``."""
+
+    def shifted(operands: Sequence[Floats], absolute: bool) -> Floats:
         return factor * operands[0] + (0 if absolute else added)
 
-    return plus
+    return shifted
 
 
-def _matrix(weight: Floats) -> Map:
+def matrix(weight: Floats) -> Map:
+    """``x W`` of one row."""
+
     def product(operands: Sequence[Floats], absolute: bool) -> Floats:
         result: Floats = operands[0] @ (np.abs(weight) if absolute else weight)
         return result
@@ -300,7 +305,7 @@ def _matrix(weight: Floats) -> Map:
     return product
 
 
-def _pads(
+def pads_of(
     stated: dict[str, Any],
     extents: Sequence[int],
     kernel: Sequence[int],
@@ -324,7 +329,7 @@ def _pads(
     return both
 
 
-def _correlation(
+def correlation_of(
     weight: Floats,
     shape: tuple[int, ...],
     stride: Sequence[int],

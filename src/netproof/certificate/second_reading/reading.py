@@ -86,6 +86,8 @@ class Reading:
 
     def add_pair(self, function: Pairwise, first: int, second: int) -> int:
         """Append a function of the features of two parts, one by one."""
+        if first == second:
+            raise UnknownFormError("a function of a value and itself")
         ends = [(int(self.parts[i].low.min()), int(self.parts[i].high.max())) for i in (first, second)]
         (a, b), (c, d) = ends
         if (b - a + 1) * (d - c + 1) > _MOST_PAIRS:

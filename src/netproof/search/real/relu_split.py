@@ -22,8 +22,8 @@ from netproof.rows import Rows
 from netproof.search.branching import Split
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means
-from netproof.search.real.leaf import Leaf, SignLeaves, leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import SignEnds, leaf_solver
 from netproof.search.tree import WorstFirst
 from netproof.solvers.highs.solve import HighsProcess
 
@@ -66,11 +66,10 @@ class ReluSplit:
         self._constraints = constraints
         self._constraints32 = constraints.to(torch.float32, problem.device)
         self._attack = problem.attack
-        self._touch = problem.touch
         self._record = problem.record
         self._batch = SIGN.batch.rows(dual.graph, SIGN.tensors, memory)
         self._tree: WorstFirst[Open] = WorstFirst(memory, problem.record, stuck=_STUCK)
-        self._leaves = SignLeaves(dual, rounding, constraints, solver or leaf_solver(memory))
+        self._ends = SignEnds(problem, dual, rounding, solver or leaf_solver(memory))
         #: whether any leaf that stays open might be closed by other means
         self._hopeful = False
 
@@ -137,37 +136,15 @@ class ReluSplit:
             if time.monotonic() >= deadline:
                 self._tree.add(leaves.take(torch.arange(row, len(leaves))))
                 return None
-            leaf = self._leaves.bound(int(leaves.case[row]), leaves.side[row], deadline)
-            if leaf.value < 0:
-                self._refuted(leaves, row, Means.SIGNS, leaf)
+            node = None if leaves.node is None else leaves.node[row : row + 1]
+            end = self._ends.close(int(leaves.case[row]), leaves.side[row], node, deadline)
+            if end is None:
                 continue
-            if self._touches(leaves, row, deadline):
-                self._refuted(leaves, row, Means.FRACTIONS)
-                continue
-            if self._attack is not None and leaf.point is not None:
-                witness = self._attack.try_points(leaf.point[None], leaves.case[row : row + 1])
-                if witness is not None:
-                    return witness
+            if end.witness is not None:
+                return end.witness
             self._tree.put_aside(leaves.case[row : row + 1], leaves.value[row : row + 1])
-            self._hopeful = self._hopeful or not leaf.hopeless
+            self._hopeful = self._hopeful or not end.hopeless
         return None
-
-    def _refuted(self, leaves: Open, row: int, means: Means, leaf: Leaf | None = None) -> None:
-        """Take down that a leaf is refuted, by the multipliers of its program where these did."""
-        if self._record is None or leaves.node is None:
-            return
-        if leaf is None or leaf.weight is None or leaf.beta is None:
-            by = Grounds(means)
-        else:
-            by = Grounds(means, leaf.weight[None], (torch.zeros_like(leaf.beta)[None], leaf.beta[None]))
-        self._record.leaf(leaves.node[row : row + 1], by)
-
-    def _touches(self, leaves: Open, row: int, deadline: float) -> bool:
-        """Whether a leaf is refuted by a bound of exactly 0."""
-        if self._touch is None:
-            return False
-        region = self._dual.part(leaves.side[row])
-        return self._touch.refutes(region, 0, [int(leaves.case[row])], deadline)[0]
 
     def _is_hopeless(self, first: float, rows: int, begun: float, grace: float, deadline: float) -> bool:
         """Whether the bound will not fall to 0 in time, if every doubling of the subproblems takes about the same off it."""

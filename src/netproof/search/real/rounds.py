@@ -26,8 +26,9 @@ from netproof.query import Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Means
 from netproof.search.real.cells import CellSearch
-from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import leaf_solver
+from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.relu_split import ReluSplit
 
 
@@ -48,6 +49,9 @@ class Rounds:
         some = len(SignDual.of(graph, region)) > 0
         found = self._search(region, case, deadline, ROUND.easy if some else None)
         if _is_over(found, deadline) or not some:
+            return found
+        found = self._by_programs(region, found, deadline)
+        if _is_over(found, deadline):
             return found
         begun = time.monotonic()
         until = begun + ROUND.alpha_share * (deadline - begun)
@@ -79,6 +83,14 @@ class Rounds:
         cells = CellSearch(self._problem, self._solver)
         seconds = ROUND.cell_share * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
+
+    def _by_programs(self, region: Region, found: Outcome, deadline: float) -> Outcome:
+        """For small networks: linear programs of all subproblems, to the end."""
+        dual = SignDual.of(self._problem.graph, region)
+        if not ProgramSplit.is_for(dual, self._problem.constraints):
+            return found
+        search = ProgramSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
+        return self._after(found, search.run(_left(found), deadline))
 
     def _in_one_round(self, region: Region, found: Outcome, deadline: float) -> Outcome:
         """For large networks: a search as long as it gets on, one long round, and a search for the rest of the time."""

@@ -15,7 +15,7 @@ from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.ranges.forms import form_ranges, varying_inputs
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
-from netproof.conditions.constraints import Constraints
+from netproof.conditions.conditions import Conditions
 from netproof.effort.real import BOXES
 from netproof.graph.graph import Graph
 from netproof.query import Query
@@ -65,7 +65,7 @@ class _Together:
 
     def __init__(self, graph: Graph, queries: Sequence[Query], size: int) -> None:
         self._graph, self._queries, self._size = graph, queries, size
-        self._constraints = Constraints.of(graph, [c for q in queries for c in q.condition])
+        self._constraints = Conditions.of(graph, [c for q in queries for c in q.condition])
         self._cases = torch.tensor([len(q.condition) for q in queries])
         #: the number of each query's first case
         self._first = self._cases.cumsum(0) - self._cases

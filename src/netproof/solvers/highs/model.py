@@ -68,6 +68,31 @@ class Solution:
     nodes: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Linear programs that differ in the ends of some columns and rows.
+
+    Attributes
+    ----------
+    model : with any ends there
+    columns, rows : numbers of those columns ``[c]`` and rows ``[r]``
+    """
+
+    model: Model
+    columns: Indices
+    rows: Indices
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One program of a family: ends ``[c]`` of its columns, and ``[r]`` of its rows."""
+
+    lower: Floats
+    upper: Floats
+    row_lower: Floats
+    row_upper: Floats
+
+
 class ModelBuilder:
     """Collects columns and rows."""
 

@@ -8,12 +8,13 @@ reason for this one.)
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from types import TracebackType
 
 from netproof.processes.child import Child, ChildError
-from netproof.solvers.highs.model import Model, Solution, Status
-from netproof.solvers.highs.worker import Request
+from netproof.solvers.highs.model import Family, Member, Model, Solution, Status
+from netproof.solvers.highs.worker import Request, Turn
 
 #: seconds the solver may overrun its own limit before its process is ended
 _GRACE = 0.5
@@ -36,6 +37,8 @@ class HighsProcess:
     def __init__(self, memory: int) -> None:
         self._memory = memory
         self._child: Child | None = None
+        #: the one whose members the child can be asked for
+        self._family: Family | None = None
 
     def __enter__(self) -> HighsProcess:
         return self
@@ -62,16 +65,39 @@ class HighsProcess:
         left = deadline - time.monotonic()
         if left <= 0:
             return Solution(Status.TIME)
+        answer = self._asked(Request(model, relaxed, left, tolerance), deadline)
+        return answer if isinstance(answer, Solution) else Solution(Status.TIME)
+
+    def solve_all(
+        self, family: Family, members: Sequence[Member], deadline: float, *, tolerance: float | None = None
+    ) -> list[Solution]:
+        """The solver's word on linear programs of one family, as :meth:`solve`.
+
+        Each is solved from the basis that the one before it ended with, those of the call before included; what the
+        solver finds of several optimal solutions depends on that.
+        """
+        left = deadline - time.monotonic()
+        if left > 0:
+            known = self._child is not None and self._family is family
+            turn = Turn(members, left, None if known else family, tolerance)
+            answer = self._asked(turn, deadline)
+            if answer is not None:
+                assert isinstance(answer, list)
+                self._family = family
+                return answer
+        return [Solution(Status.TIME)] * len(members)
+
+    def _asked(self, request: Request | Turn, deadline: float) -> object:
+        """The child's answer, None where there is none in time."""
         child = self._child or self._started()
         #: not there any more where it does not answer: the next model has a new one
         self._child = None
         try:
-            answer = child.ask(Request(model, relaxed, left, tolerance), deadline + _GRACE)
+            answer = child.ask(request, deadline + _GRACE)
         except TimeoutError:
-            return Solution(Status.TIME)
+            return None
         except ChildError as death:
             raise SolverError(_cause(death)) from None
-        assert isinstance(answer, Solution)
         self._child = child
         return answer
 
@@ -82,6 +108,7 @@ class HighsProcess:
             self._child = None
 
     def _started(self) -> Child:
+        self._family = None
         if find_spec("highspy") is None:
             raise SolverError("HiGHS is missing: install highspy")
         try:

@@ -167,8 +167,8 @@ class Evaluation:
             if node.operator is not None and absolute is not None:
                 if not sized:
                     sizes.append(self._size(node.operator, absolute, [sizes[j] for j in node.operands]))
-                parts = ([one[j] for j in node.operands] for one in (middles, reaches))
-                value, radius = self._affine(node.operator, absolute, *parts, sizes[i])
+                those, around = ([one[j] for j in node.operands] for one in (middles, reaches))
+                value, radius = self._affine(node.operator, absolute, those, around, sizes[i])
                 middles.append(value)
                 reaches.append(radius)
             if node.operator is not None or not i:

@@ -3,7 +3,7 @@
 Where no feature is open any more, every value is an affine function of the input, and weights of constraints and
 multipliers of splits are all there is to choose: the dual of a linear program (Wang et al., *Beta-CROWN*, NeurIPS 2021,
 section 3). Splits are signs of features (:class:`SignLeaves`), or ends of ranges
-(:class:`netproof.search.real.straight.RangeLeaves`). Adam comes close to its solution, HiGHS finds it. What HiGHS says decides nothing: its dual values are
+(:class:`netproof.search.real.programs.straight.RangeLeaves`). Adam comes close to its solution, HiGHS finds it. What HiGHS says decides nothing: its dual values are
 multipliers like any others, and the bound that they give is evaluated with all rounding accounted for; its point is
 tried as a witness.
 
@@ -33,6 +33,9 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.conditions.conditions import Conditions
 from netproof.effort.real import LEAF
+from netproof.result import Witness
+from netproof.search.proofs.journal import Grounds, Means
+from netproof.search.real.problem import Problem
 from netproof.solvers.highs.model import Floats, Model, Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
 
@@ -237,6 +240,56 @@ class SignLeaves(LeafPrograms[Tensor]):
                 parts.append(self._lines(Objective({node: c}, torch.zeros(len(some), dtype=torch.float64)), part))
             begin += len(which)
         return self._needed(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenEnd:
+    """A leaf that stays open: a witness where one was found, and whether asking for its program again is of no use."""
+
+    witness: Witness | None
+    hopeless: bool
+
+
+class SignEnds:
+    """Closes the leaves of a search over signs, and takes down by what.
+
+    Parameters
+    ----------
+    problem, dual, rounding : what is searched, the open features of the root region, and the account of that
+    solver : where programs are solved
+    """
+
+    def __init__(self, problem: Problem, dual: SignDual, rounding: Rounding, solver: HighsProcess) -> None:
+        self._problem, self._dual = problem, dual
+        self._leaves = SignLeaves(dual, rounding, problem.constraints, solver)
+
+    def close(self, case: int, side: Tensor, node: Tensor | None, deadline: float) -> OpenEnd | None:
+        """What is left of a leaf, sides ``[m]`` int8 of which none is ``WHOLE``; None where it is refuted.
+
+        ``node``, ``[1]``, is its node in the record, if there is one.
+        """
+        leaf = self._leaves.bound(case, side, deadline)
+        if leaf.value < 0:
+            self._take_down(node, Means.SIGNS, leaf)
+            return None
+        touch, attack = self._problem.touch, self._problem.attack
+        if touch is not None and touch.refutes(self._dual.part(side), 0, [case], deadline)[0]:
+            self._take_down(node, Means.FRACTIONS)
+            return None
+        witness = None
+        if attack is not None and leaf.point is not None:
+            witness = attack.try_points(leaf.point[None], torch.tensor([case]))
+        return OpenEnd(witness, leaf.hopeless)
+
+    def _take_down(self, node: Tensor | None, means: Means, leaf: Leaf | None = None) -> None:
+        """A leaf is refuted, by the multipliers of its program where these did it."""
+        if self._problem.record is None or node is None:
+            return
+        if leaf is None or leaf.weight is None or leaf.beta is None:
+            by = Grounds(means)
+        else:
+            by = Grounds(means, leaf.weight[None], (torch.zeros_like(leaf.beta)[None], leaf.beta[None]))
+        self._problem.record.leaf(node, by)
 
 
 def _program(margins: Lines, signs: Lines, *, elastic: bool = False) -> Model:

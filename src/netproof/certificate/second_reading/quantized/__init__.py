@@ -1,0 +1,1 @@
+"""Second reader of quantized ONNX networks."""
