@@ -66,7 +66,7 @@ Requirement = Annotated[
 ]
 CheckTimeout = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="S", help="Of float networks: seconds (default: no limit)."),
+    typer.Option("--timeout", metavar="S", help="Of float networks and of sets: seconds (default: no limit)."),
 ]
 ActivationIntegerBits = Annotated[
     int | None, typer.Option("--activation-integer-bits", metavar="N", help="As --bits.", rich_help_panel=WIDTHS)
@@ -121,8 +121,11 @@ def check(
             certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
         )
         return check_float(evidence, wanted)
+    from netproof.certificate.sets import SetCertificate
+
+    finite = isinstance(evidence, SetCertificate)
     refuse(
-        {"--arithmetic": arithmetic, "--timeout": timeout, "--report": report},
+        {"--arithmetic": arithmetic, "--report": report} | ({} if finite else {"--timeout": timeout}),
         f"is for float networks, and {certificate} is about one of integers, which is checked exactly",
     )
     given = [option is not None for option in (images, labels, index)]
@@ -141,7 +144,6 @@ def check(
     from netproof.certificate.bundle import Bundle
     from netproof.certificate.checker.check import check as check_certificate
     from netproof.certificate.contents import Certificate
-    from netproof.certificate.sets import SetCertificate
 
     widths = {
         "bits": bits,
@@ -155,7 +157,7 @@ def check(
 
         unfit = {"--property": property_, "--eps": eps} | {f"--{name}": width for name, width in widths.items()}
         refuse(unfit, "is not what a certificate of a set states")
-        return check_one(evidence, certificate, network, samples, index, as_json)
+        return check_one(evidence, certificate, network, samples, index, timeout=timeout, as_json=as_json)
     content = (
         evidence
         if isinstance(evidence, Certificate)
