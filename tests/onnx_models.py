@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -67,6 +68,23 @@ def run_onnxruntime(data: bytes, inputs: Sequence[NDArray[np.float32]]) -> list[
     )
     (name,) = [value.name for value in session.get_inputs()]
     return [session.run(None, {name: x})[0].astype(np.float64).reshape(-1) for x in inputs]
+
+
+def integer_session(data: bytes, options: Any = None) -> Any:
+    """A session of onnxruntime on a model of integers.
+
+    The test is skipped where the installed version has no kernel for it: ``ConvInteger`` of signed weights is not in 1.23, the last
+    one for Python 3.10.
+    """
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
+
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except NoKernel as error:
+        if "ConvInteger" not in str(error):
+            raise
+        pytest.skip(f"onnxruntime {onnxruntime.__version__} has no kernel for ConvInteger of these types")
 
 
 def run_netproof(network: Network, inputs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:

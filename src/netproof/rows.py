@@ -66,25 +66,25 @@ class Rows:
         fields = self.__dataclass_fields__
         return type(self)(*(replaced(getattr(self, name), getattr(other, name)) for name in fields))
 
-    def write(self, rows: Tensor, other: Self) -> None:
-        """Put other rows in the place of those with indices ``rows``, in these very tensors."""
+    def written(self, rows: Tensor, other: Self) -> Self:
+        """As :meth:`put`, in these very tensors, which are changed."""
 
-        def written(part: Any, new: Any) -> None:
+        def changed(part: Any, new: Any) -> Any:
             if (part is None) != (new is None):
                 raise ValueError("batches of which one has what the other has not")
             if isinstance(part, Tensor):
                 part[rows] = new
-            elif isinstance(part, Rows):
-                part.write(rows, new)
-            elif isinstance(part, (tuple, list)):
-                for one, its in zip(part, new, strict=True):
-                    written(one, its)
-            elif isinstance(part, Mapping):
-                for key, one in part.items():
-                    written(one, new[key])
+                return part
+            if isinstance(part, Rows):
+                return part.written(rows, new)
+            if isinstance(part, (tuple, list)):
+                return _like(part, [changed(one, its) for one, its in zip(part, new, strict=True)])
+            if isinstance(part, Mapping):
+                return {key: changed(one, new[key]) for key, one in part.items()}
+            return part
 
-        for name in self.__dataclass_fields__:
-            written(getattr(self, name), getattr(other, name))
+        fields = self.__dataclass_fields__
+        return type(self)(*(changed(getattr(self, name), getattr(other, name)) for name in fields))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -145,7 +145,7 @@ class Movable(Protocol):
 
     def take(self, rows: Tensor) -> Self: ...
 
-    def write(self, rows: Tensor, other: Self) -> None: ...
+    def written(self, rows: Tensor, other: Self) -> Self: ...
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self: ...
@@ -195,7 +195,7 @@ class Slots(Generic[K]):
             self._used = torch.cat([self._used, torch.zeros(more, dtype=torch.bool)])
         slots = (~self._used).nonzero()[: len(batch), 0]
         if len(batch):
-            self.by_slot.write(slots, batch)
+            self._store = self.by_slot.written(slots, batch)
         self._used[slots] = True
         self._count += len(batch)
         return slots

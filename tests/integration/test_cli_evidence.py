@@ -129,3 +129,32 @@ def test_a_verdict_without_evidence_stands(cli, files):
 def test_options_of_float_networks_are_refused_for_others(cli, files, tmp_path):
     ran = cli("check", files / "high.vnnlib", "--network", files / "net.onnx", "--arithmetic", "arb")
     assert_refused(ran, "is not a certificate")
+
+
+def certify(cli, files, leaves, *options, name="high"):
+    path = files / "leaves.json"
+    path.write_text(json.dumps({"format": "netproof-leaves-1", "leaves": leaves}))
+    return cli(
+        "certify", path, "--network", files / "net.onnx", "--property", files / f"{name}.vnnlib", "--out",
+        files / "made.npcert", *options,
+    )  # fmt: skip
+
+
+def test_leaves_of_another_tool_become_a_certificate(cli, files):
+    leaves = [{"splits": [[1, 0, side]], "slopes": [[1, 1, 0.5]]} for side in ("<=", ">=")]
+    ran = certify(cli, files, leaves)
+    assert ran.code == 0 and ran.out.endswith("bytes, 2 leaves of the 2 given\n") and not ran.err
+    assert check(cli, files, files / "made.npcert").code == 0
+    document = json.loads(certify(cli, files, leaves, "--json").out)
+    assert document["leaves_given"] == document["leaves"] == 2 and document["bytes"] > 500
+    ran = certify(cli, files, leaves, name="held")
+    assert ran.code == 1 and ran.out.startswith("no certificate: ") and len(ran.out.splitlines()) == 1
+    assert json.loads(certify(cli, files, leaves, "--json", name="held").out)["certificate"] is None
+    assert "time" in certify(cli, files, leaves, "--timeout", "1e-9").out
+
+
+def test_leaves_that_cannot_be_used_are_refused(cli, files):
+    assert_refused(certify(cli, files, [{"splits": [[7, 0, "<="]]}]), "leaves.json", "ReLU 7")
+    assert_refused(certify(cli, files, [{"splits": [[1, 0, "<"]]}]), "leaf 0")
+    assert_refused(certify(cli, files, [{}], "--timeout", "0"), "--timeout")
+    assert_refused(certify(cli, files, [{"part": 3}]), "part or case")

@@ -123,6 +123,7 @@ def test_docstrings_become_what_the_site_expects(monkeypatch):
         "robust",
         "radius",
         "check",
+        "certify",
         "report",
         "check-all",
         "bench watch",

@@ -6,8 +6,8 @@
 ``FILE`` is below ``src/netproof``: a file or a folder; without one, all of ``ROOMS``. Three steps. Every test runs once
 under coverage, which says what lines it runs and how long it takes (kept in ``DIR/reach.json`` until that is deleted). All
 tests are collected in one process, which forks for every mutant; the child swaps the code of the function that the
-mutant is of, and runs the tests that reach its line, quickest first, until one fails. What is no function's code is
-tried by assigning it again, or in a new process. Results are appended to ``DIR/results.jsonl``, so that a run can be interrupted and
+mutant is of, and runs the tests that reach its line, quickest first, until one fails. What is no function's code, or
+cannot be swapped, is tried by assigning it again, or in a new process. Results are appended to ``DIR/results.jsonl``, so that a run can be interrupted and
 goes on where it was; ``--again`` tries survivors again. Of tests beyond the budget, the slowest are left out.
 ``--sample`` takes so many mutants of each file, which ``--seed`` draws; the table is then about those.
 
@@ -154,7 +154,8 @@ class Trial:
         test = os.read(reading, 1 << 12).decode()
         os.close(reading)
         if status == _BROKEN:
-            raise RuntimeError(f"{mutant.path}:{mutant.line}: cannot be tried: {mutant.after}")
+            # As where a function no longer uses what a function around it gives it: its code cannot be swapped alone.
+            return _try_afresh(mutant, names, seconds)
         if status in (-signal.SIGXCPU, None):
             return Outcome(mutant, TIME)
         if status == 0 and not test:

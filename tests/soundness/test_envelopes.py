@@ -12,6 +12,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import crown, evaluate_dual, given
+from netproof.bounds.envelope import steps
 from netproof.bounds.envelope.bound import EnvelopePoint, evaluate_envelopes
 from netproof.bounds.envelope.exact import evaluate_envelopes_exact
 from netproof.bounds.envelope.knapsack import Knapsack
@@ -318,3 +319,25 @@ def test_a_second_schedule_goes_on_where_the_first_ended(seed: int) -> None:
         assert (twice.value <= once.value + 1e-6 * (1 + once.value.abs())).all()
         exact, _ = evaluate_envelopes_exact(relaxation, box, objective, twice.s, twice.prices.values(torch.float64))
         assert (exact.value.numpy() >= at.largest(objective)).all()
+
+
+def test_what_gains_little_is_not_gone_over_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(37)
+    first, second = Schedule(20, 0.5, 0.93, -1e9), Schedule(20, 0.05, 0.95, -1e9)
+    fewer = 0
+    for _ in range(6):
+        at, box = shared_situation(random)
+        relaxation, objective = Relaxation(at.graph, at.region), random_objective(random, at)
+        start = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
+        s = [torch.zeros_like(r) if m is None else m for m, r in zip(start.s, at.region.range_lower, strict=True)]
+        prices = s[0][..., None].expand(-1, -1, box.reach.shape[1]).contiguous()
+        at_first = improve(relaxation, box, objective, prices, s, [Schedule(0, 0.5, 0.93, -1e9)])
+        once = improve(relaxation, box, objective, prices, s, [first])
+        twice = improve(relaxation, box, objective, prices, s, [first, second])
+        left = once.value > steps._PROMISING * at_first.value
+        assert torch.equal(twice.value[left], once.value[left])
+        monkeypatch.setattr(steps, "_PROMISING", torch.inf)
+        everywhere = improve(relaxation, box, objective, prices, s, [first, second])
+        monkeypatch.undo()
+        fewer += int((everywhere.value[left] < once.value[left]).sum())
+    assert fewer > 3

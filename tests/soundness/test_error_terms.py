@@ -30,7 +30,7 @@ from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.operators.hulls.kink_hull import KinkHull
 from netproof.search.real import decide as verify_real
-from netproof.search.real.leaf import SignLeaves
+from netproof.search.real.programs.leaf import SignLeaves
 from netproof.solvers.highs.solve import HighsProcess
 from onnx_models import model, node, save
 from soundness.random_networks import random_network

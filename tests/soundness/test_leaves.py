@@ -18,9 +18,10 @@ from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.region import box_region
 from netproof.conditions.conditions import Conditions
 from netproof.formats.onnx.read import read_onnx
-from netproof.search.real import leaf, relu_split
-from netproof.search.real.leaf import Leaf, SignLeaves, leaf_solver
+from netproof.search.real import relu_split
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs import leaf
+from netproof.search.real.programs.leaf import Leaf, SignLeaves, leaf_solver
 from netproof.search.real.relu_split import ReluSplit
 from netproof.solvers.highs.model import Solution, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError

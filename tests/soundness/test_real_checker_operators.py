@@ -43,6 +43,16 @@ def behind(kind: str, shape, constant, **attributes) -> bytes:
     return made.bytes(made.node(kind, made.constant(constant), "x", **attributes))
 
 
+def added(network: bytes, constant) -> bytes:
+    """The same with a constant added to the end, whose shape has to be that of the value."""
+    model = onnx.load_model_from_string(network)
+    (last,) = model.graph.output
+    model.graph.initializer.append(onnx.numpy_helper.from_array(constant, "added"))
+    model.graph.node.append(helper.make_node("Add", [last.name, "added"], ["sum"]))
+    last.name = "sum"
+    return model.SerializeToString()
+
+
 def integers(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
@@ -99,6 +109,15 @@ READ: dict[str, Callable[[], bytes]] = {
     "matrix of a vector": lambda: one("MatMul", [3], some(3, 2)),
     "matrix of rows": lambda: one("MatMul", [1, 2, 3], some(3, 4)),
     "matrix in front of a vector": lambda: behind("MatMul", [3], some(2, 3)),
+    "matrix in front of a vector, and a sum": lambda: added(behind("MatMul", [3], some(2, 3)), some(2)),
+    "matrix of a vector, and a sum": lambda: added(one("MatMul", [3], some(3, 2)), some(2)),
+    "matrix in front of columns, and a sum": lambda: added(behind("MatMul", [1, 3], some(2, 1)), some(2, 1)),
+    "gemm, and a sum": lambda: added(one("Gemm", [1, 3], some(3, 2)), some(1, 2)),
+    "conv, and a sum": lambda: added(one("Conv", [1, 1, 3, 3], some(2, 1, 2, 2)), some(1, 2, 1, 2)),
+    "conv in one dimension, and a sum": lambda: added(one("Conv", [1, 1, 3], some(2, 1, 2)), some(1, 2, 2)),
+    "average, and a sum": lambda: added(one("AveragePool", [1, 2, 3, 3], kernel_shape=[2, 2]), some(1, 2, 1, 2)),
+    "normalization, and a sum": lambda: added(normalization([1, 3, 2], 3), some(1, 3, 1)),
+    "transpose, and a sum": lambda: added(one("Transpose", [1, 2, 3]), some(3, 2, 1)),
     "matrix in front of columns": lambda: behind("MatMul", [1, 3], some(2, 1)),
     "matrix in front of rows": lambda: behind("MatMul", [1, 3, 4], some(2, 3)),
     **{
@@ -197,6 +216,10 @@ def elsewhere(model: onnx.ModelProto) -> None:
     tensor.external_data.add(key="location", value="weights.bin")
 
 
+def values_elsewhere_by_place(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+
+
 def values_elsewhere_by_name(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].external_data.add(key="location", value="weights.bin")
 
@@ -280,6 +303,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a second result": (lambda: changed(PLAIN, second_output), "several outputs of Relu"),
     "a mask that is used": (lambda: changed(one("Dropout", [1, 3]), mask_used), "'mask' is used before"),
     "values elsewhere": (lambda: changed(SCALED, elsewhere), "beside the model"),
+    "values elsewhere, by their place": (lambda: changed(SCALED, values_elsewhere_by_place), "beside the model"),
     "values elsewhere, by name": (lambda: changed(SCALED, values_elsewhere_by_name), "beside the model"),
     "halves": (lambda: one("Mul", [1, 3], np.ones(3, np.float16)), "constants of type 10"),
     "a constant that is infinite": (lambda: one("Mul", [1, 3], np.float32(np.inf)), "not finite"),
@@ -431,6 +455,18 @@ def test_constants_that_are_listed_as_inputs():
     assert read(listed).outputs == 3
     first = changed(listed, lambda m: (m.graph.input.append(m.graph.input[0]), m.graph.input.__delitem__(0)))
     assert read(first).outputs == 3
+
+
+def test_whole_numbers_are_read_in_two_types():
+    for kind, is_read in ((np.int32, True), (np.int64, True), (np.int16, False), (np.uint8, False), (np.bool_, False)):
+        network = changed(
+            PLAIN, lambda m, kind=kind: m.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, kind), "i"))
+        )
+        if is_read:
+            assert read(network).outputs == 3
+        else:
+            with pytest.raises(FormatError, match="constants of type"):
+                read(network)
 
 
 def test_a_mask_that_nobody_asks_for():

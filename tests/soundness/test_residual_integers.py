@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
@@ -24,6 +23,7 @@ from netproof.query import Query
 from netproof.search.integer.presolve import presolve
 from netproof.search.verify import verify
 from netproof.settings import Settings
+from onnx_models import integer_session
 from soundness.random_networks import floats
 from soundness.residual_networks import Residual, random_residual, truth
 
@@ -58,7 +58,7 @@ def test_the_file_is_read_as_it_is_computed(tmp_path: Path, seed: int) -> None:
         assert (network.lower == 0).all() and (network.upper == net.largest).all()
         assert torch.equal(network.graph.evaluate(floats(points)), floats(expected))
         images = points.reshape(-1, *net.shape).astype(np.uint8)
-        runtime = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        runtime = integer_session(path.read_bytes())
         assert (runtime.run(None, {"input": images})[0] == expected).all()
 
 

@@ -30,9 +30,9 @@ from netproof.search.proofs.journal import Journal, Means
 from netproof.search.real.cells import CellSearch
 from netproof.search.real.decide import verify_real
 from netproof.search.real.input_split import InputSplit
-from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
-from netproof.search.real.programs import ProgramSplit
+from netproof.search.real.programs.leaf import leaf_solver
+from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.range_split import RangeSplit
 from netproof.search.real.relu_split import ReluSplit
 from netproof.search.real.rounds import Rounds

@@ -17,10 +17,10 @@ from netproof.conditions.conditions import Conditions
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.query import Conjunction
-from netproof.search.real.leaf import Leaf, leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import Leaf, leaf_solver
+from netproof.search.real.programs.straight import RangeLeaves
 from netproof.search.real.range_split import RangeSplit
-from netproof.search.real.straight import RangeLeaves
 from netproof.solvers.highs.solve import HighsProcess
 from soundness.real_networks import double, evaluate, kinks, random_graph, rational
 from soundness.test_leaves import LIES, Liar

@@ -15,6 +15,7 @@ import torch
 import netproof
 from conftest import random_layers, write_keras_h5
 from netproof import Brightness, Pixels
+from netproof.certificate.certifiable import check_certifiable
 from netproof.certificate.checker import sets as checker
 from netproof.certificate.sets import SetCertificate, is_set_document, set_certificate_from, set_certificate_of
 from netproof.errors import CertificateError, InputError, ProofError, QueryError
@@ -98,7 +99,7 @@ def test_networks_that_nobody_reads_again_have_no_certificates(network: Network)
     deployed = replace(network, runtime="somewhere")
     query = asked(deployed, Brightness(1))
     result: Result = netproof.verify(query)
-    with pytest.raises(InputError, match="have no certificates yet"):
+    with pytest.raises(InputError, match="no certificate can be about it"):
         set_certificate_of(query, result)
 
 
@@ -200,11 +201,27 @@ def refused(certificate: SetCertificate, network: Network, problem: str, kind: A
 def test_what_is_true_is_accepted(network: Network, robust: SetCertificate, broken: SetCertificate) -> None:
     found = netproof.check_set(robust, network)
     assert (found.evaluated, found.compared, found.certificate) == (3, 3, robust)
-    assert found.query.name == "n" and found.query.label == robust.label and found.seconds > 0
+    assert found.query.name == "n" and found.query.label == robust.label and 0 < found.seconds < 60
     assert "affine maps" in found.second_reading
     found = netproof.check_set(broken, network)
     assert (found.evaluated, found.compared, found.certificate) == (1, 1, broken) and "affine" in found.second_reading
+    assert 0 < found.seconds < 60
     assert netproof.check_set(replace(robust, name=""), network).query.name == "set"
+
+
+def test_a_file_is_taken_for_what_is_in_it(network: Network, robust: SetCertificate, tmp_path: Path) -> None:
+    path = tmp_path / "certificate"
+    path.write_bytes(robust.encoded())
+    assert netproof.check_set(path, network).evaluated == netproof.check_set(str(path), network).evaluated == 3
+    path.write_bytes(robust.encoded().replace(b'"count":3', b'"count":4'))
+    with pytest.raises(CertificateError) as error:
+        netproof.check_set(path, network)
+    assert error.value.source == str(path)
+    query = netproof.robustness(network, torch.tensor(IMAGE), robust.label, 0)
+    certificate = netproof.certificate_of(query, netproof.verify(query, netproof.Settings(proofs=True)))
+    netproof.write_certificate(path, certificate)
+    with pytest.raises(CertificateError, match="is not about a finite set"):
+        netproof.check_set(path, network)
 
 
 def test_a_certificate_is_about_its_network_alone(network: Network, robust: SetCertificate, tmp_path: Path) -> None:
@@ -255,6 +272,43 @@ def test_a_witness_is_in_the_set_and_of_another_class(network: Network, broken: 
     refused(replace(broken, witness=IMAGE), network, f"the witness has class {broken.label} as well")
     # A set that looks at the range by itself does not, where it only moves what it is asked about.
     assert netproof.check_set(broken, network).evaluated == 1
+
+
+def test_a_witness_may_be_at_an_end_of_the_range(network: Network) -> None:
+    # Of all images of two values out of three at their ends some are of another class, with either end among them.
+    ends = [(0, int(end)) for end in network.upper.tolist()]
+    seen = set()
+    for place in range(3):
+        for end in ends[place]:
+            for other in range(ends[(place + 1) % 3][1] + 1):
+                x = list(IMAGE)
+                x[place], x[(place + 1) % 3] = end, other
+                if label_of(network, tuple(x)) != label_of(network):
+                    query = asked(network, Pixels(2))
+                    made = set_certificate_of(query, netproof.verify(query))
+                    netproof.check_set(replace(made, witness=tuple(x)), network)
+                    seen.add(end == 0)
+                    break
+    assert seen == {True, False}
+
+
+def test_a_witness_of_one_value_belongs_to_a_claim_as_any_other_does(robust: SetCertificate) -> None:
+    document = json.loads(robust.encoded()) | {"image": [5]}
+    for claim, witness, fits in (("sat", [6], True), ("unsat", [6], False), ("unsat", [], True), ("sat", [], False)):
+        if fits:
+            assert read(document | {"claim": claim, "witness": witness}).witness == tuple(witness)
+        else:
+            with pytest.raises(CertificateError, match="do not belong together"):
+                read(document | {"claim": claim, "witness": witness})
+
+
+def test_networks_that_are_read_again(network: Network) -> None:
+    # Without a runtime it is the check of a certificate that reads a file again; with one it has to be known before.
+    check_certifiable(replace(network, content=b"TFL3"), "c")
+    for content in (b"\x1c\0\0\0TFL3\0", b"\x1c\0\0\0TFL2\0", b"TFL3", b"\x89HDF\r\n\x1a\n"):
+        with pytest.raises(InputError, match="no certificate can be about it") as error:
+            check_certifiable(replace(network, content=content, runtime="tflm"), "c")
+        assert str(error.value).isprintable() and error.value.source == "c"
 
 
 def test_a_witness_beyond_the_range_is_none(network: Network, broken: SetCertificate, monkeypatch: Any) -> None:

@@ -52,9 +52,10 @@ PINNED = {
     "INTEGER": {
         "root_rows": 1024,
         "goal": -0.01,
-        "ahead": 22,
+        "ahead": 20,
+        "ahead_with_envelopes": 44,
         "steps": 4,
-        "steps_with_envelopes": 20,
+        "steps_with_envelopes": 12,
         "level": 16,
         "level_with_envelopes": 4,
         "long": 128,
@@ -101,6 +102,7 @@ PINNED = {
     "ENVELOPE": {
         "root": (envelope.Schedule(60, 0.5, 0.95, -0.01),),
         "below": (envelope.Schedule(60, 0.3, 0.95, -0.01), envelope.Schedule(60, 0.06, 0.96, -0.01)),
+        "promising": 0.3,
         "step": 0.5,
         "momentum": 0.7,
         "every": 10,

@@ -23,6 +23,7 @@ from netproof.formats.onnx.read import read_onnx
 from netproof.graph.graph import Arithmetic
 from netproof.operators.activations.staircase import Staircase
 from netproof.settings import Settings
+from onnx_models import integer_session
 
 SHAPE = (2, 3, 3)
 RANDOM = np.random.default_rng(4)
@@ -82,7 +83,7 @@ def agrees(folder: Path, made: onnx.ModelProto, largest: int = 20) -> netproof.N
             largest * RANDOM.integers(0, 2, (50, *SHAPE)),
         ]
     ).astype(np.uint8)
-    runtime = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    runtime = integer_session(path.read_bytes())
     expected = runtime.run(None, {"x": images})[0].reshape(len(images), -1).astype(np.int64)
     found = network.graph.evaluate(torch.from_numpy(images.reshape(len(images), -1)).double())
     assert (found.numpy() == expected).all()
@@ -196,7 +197,7 @@ def test_a_bias_after_a_reshape(tmp_path: Path, batch: int, shape: tuple[int, ..
     constants = {"shape": np.array(shape, np.int64), "columns": bias, "back": np.array([batch, 16], np.int64)}
     path = save(tmp_path, model(nodes, constants, shape=(batch, *SHAPE)))
     images = RANDOM.integers(0, 21, (batch, *SHAPE)).astype(np.uint8)
-    runtime = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    runtime = integer_session(path.read_bytes())
     found = netproof.load(path).graph.evaluate(torch.from_numpy(images.reshape(1, -1)).double())
     assert (found.numpy() == runtime.run(None, {"x": images})[0].reshape(1, -1)).all()
 

@@ -17,8 +17,8 @@ from netproof.conditions.conditions import Conditions
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
-from netproof.search.real import leaf
-from netproof.search.real.leaf import SignLeaves, leaf_solver
+from netproof.search.real.programs import leaf
+from netproof.search.real.programs.leaf import SignLeaves, leaf_solver
 from netproof.solvers.highs.model import Solution, Status
 from netproof.solvers.highs.solve import SolverError
 

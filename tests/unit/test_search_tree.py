@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from netproof.bounds.region import Region
 from netproof.rows import Rows, Slots
 from netproof.search.tree import DepthFirst, WorstFirst
 
@@ -104,3 +105,36 @@ def test_batches_that_do_not_fit_together_are_not_mixed() -> None:
     one = some([1], [1.0])
     with pytest.raises(ValueError, match="has what the other has not"):
         slots.add(Some(one.case, one.value, (one.inner[0], one.case)))
+
+
+@dataclass(frozen=True, eq=False)
+class Boxed(Rows):
+    case: Tensor
+    value: Tensor
+    region: Region
+
+    def __len__(self) -> int:
+        return len(self.case)
+
+
+def boxed(numbers: list[int], box: tuple[Tensor, Tensor]) -> Boxed:
+    case = torch.tensor(numbers)
+    ranges = case[:, None].expand(-1, 2).double()
+    return Boxed(case, case.double(), Region(*box, (ranges,), (ranges + 1,)))
+
+
+def test_a_box_that_all_share_stays_shared_while_all_share_it() -> None:
+    box = torch.zeros(1, 3).double(), torch.ones(1, 3).double()
+    slots: Slots[Boxed] = Slots()
+    slots.add(boxed([0, 1, 2], box))
+    slots.remove(torch.tensor([1]))
+    slots.add(boxed([3, 4], box))
+    assert slots.by_slot.region.lower is box[0] and slots.read(slots.slots).region.upper is box[1]
+    half = box[0].expand(2, -1).clone(), box[1].expand(2, -1) / 2
+    slots.remove(torch.tensor([0]))
+    added = slots.add(boxed([5, 6], half))
+    assert (box[0] == 0).all() and (box[1] == 1).all()
+    region = slots.read(slots.slots).region
+    ours = torch.isin(slots.slots, added)
+    assert (region.upper[ours] == 0.5).all() and (region.upper[~ours] == 1).all() and len(region.lower) == 5
+    assert torch.equal(region.range_upper[0][:, 0] - 1, slots.read(slots.slots).case.double())

@@ -12,19 +12,27 @@ from netproof.search.integer.work import Work
 def test_alignments_get_longer_and_take_as_long_as_subproblems(enveloped: bool) -> None:
     work = Work(enveloped, root=40)
     per = INTEGER.steps_with_envelopes if enveloped else INTEGER.steps
-    assert work.is_time_to_align(40) == (work.next_alignment.steps <= INTEGER.ahead * per)
+    ahead = INTEGER.ahead_with_envelopes if enveloped else INTEGER.ahead
+    assert work.is_time_to_align(40) == (work.next_alignment.steps <= ahead * per)
     taken = []
     for count in range(40, 40 + 20000):
         while work.is_time_to_align(count):
             taken.append(work.align())
-        assert sum(length.steps for length in taken) / per <= count - 40 + INTEGER.ahead
+        assert sum(length.steps for length in taken) / per <= count - 40 + ahead
     first, soft = INTEGER_ATTACK.align_steps, INTEGER_ATTACK.align_soft
     assert [length.hardening for length in taken[:9]] == [first * n for n in (2, 1, 4, 2, 8, 4, 8, 4, 8)][: len(taken)]
     for number, length in enumerate(taken):
         assert length.steps == (length.hardening if number % 2 else int(soft * length.hardening))
     assert work.rounds == len(taken) >= 6
     # none comes much later than it could
-    assert work.aligned + work.next_alignment.steps / per > 19999 + INTEGER.ahead
+    assert work.aligned + work.next_alignment.steps / per > 19999 + ahead
+
+
+def test_with_envelopes_the_first_alignment_follows_the_first_split() -> None:
+    work = Work(True, root=3)
+    assert not work.is_time_to_align(3) and work.is_time_to_align(3 + INTEGER.parts)
+    work.align()
+    assert not work.is_time_to_align(3 + 10 * INTEGER.parts)
 
 
 def test_dives_begin_late_and_have_their_share() -> None:

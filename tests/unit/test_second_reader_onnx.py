@@ -20,6 +20,7 @@ from netproof.certificate.second_reading.reading import Reading, stepped
 from netproof.errors import CertificateError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
+from onnx_models import integer_session
 
 SHAPE = (2, 5, 4)
 RANDOM = np.random.default_rng(8)
@@ -86,7 +87,7 @@ def agrees(made: onnx.ModelProto, shape: Sequence[int] = SHAPE) -> Reading:
     x = np.concatenate(images).astype(kind)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = integer_session(made.SerializeToString(), options)
     expected = [session.run(None, {"x": one[None]})[0].reshape(-1) for one in x]
     found = values(reading, x.reshape(len(x), -1))
     assert found[reading.output].tolist() == np.array(expected, np.float64).tolist()

@@ -118,20 +118,7 @@ def _toml(path: Path) -> dict[str, Any]:
 def _promise(path: Path, name: str, table: Mapping[str, Any]) -> Promise:
     place = f"{path}, [queries.{name}]"
     by_property = "property" in table
-    known = _EVERY if by_property else {**_EVERY, **_IMAGES}
-    for word, value in table.items():
-        kinds = known.get(word)
-        if kinds is None:
-            near = difflib.get_close_matches(word, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
-            why = ", of images, stands beside a property" if word in _IMAGES else " is not known"
-            raise FormatError(place, f"'{word}'{why}", hint)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            words = " or ".join(kind.__name__ for kind in kinds)
-            raise FormatError(place, f"'{word}' is {str(value)[:40]!r}", f"give {words}")
-    for word in ("network", *(("property",) if by_property else ("images", "eps"))):
-        if word not in table:
-            raise FormatError(place, f"has no '{word}'", "give a network, and images with eps, or a property")
+    _check_words(place, table, by_property=by_property)
     expected = EXPECTED[by_property]
     expect = table.get("expect", expected[0])
     if expect not in expected:
@@ -167,6 +154,24 @@ def _promise(path: Path, name: str, table: Mapping[str, Any]) -> Promise:
         target=table.get("target"),
         top=table.get("top", 1),
     )
+
+
+def _check_words(place: str, table: Mapping[str, Any], *, by_property: bool) -> None:
+    """Refuse words that are not known or not of their type, and a table without what every promise says."""
+    known = _EVERY if by_property else {**_EVERY, **_IMAGES}
+    for word, value in table.items():
+        kinds = known.get(word)
+        if kinds is None:
+            near = difflib.get_close_matches(word, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
+            why = ", of images, stands beside a property" if word in _IMAGES else " is not known"
+            raise FormatError(place, f"'{word}'{why}", hint)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            words = " or ".join(kind.__name__ for kind in kinds)
+            raise FormatError(place, f"'{word}' is {str(value)[:40]!r}", f"give {words}")
+    for word in ("network", *(("property",) if by_property else ("images", "eps"))):
+        if word not in table:
+            raise FormatError(place, f"has no '{word}'", "give a network, and images with eps, or a property")
 
 
 def _with(promise: Promise, **fields: Any) -> Promise:

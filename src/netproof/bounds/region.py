@@ -51,6 +51,20 @@ class Region(Rows):
             tuple(r[rows] for r in self.range_upper),
         )
 
+    def written(self, rows: Tensor, other: Region) -> Region:
+        """The same with other rows in the place of ``rows``, in these very tensors; a box that all share stays shared."""
+        lower, upper = self.lower, self.upper
+        shared = lower.shape[0] == 1 and bool(self.range_lower)
+        if not (shared and other.lower is lower and other.upper is upper):
+            if shared:
+                lower, upper = (end.expand(len(self), -1).clone() for end in (lower, upper))
+            lower[rows], upper[rows] = other.lower, other.upper
+        for part, new in zip(
+            (*self.range_lower, *self.range_upper), (*other.range_lower, *other.range_upper), strict=True
+        ):
+            part[rows] = new
+        return replace(self, lower=lower, upper=upper)
+
     @classmethod
     def concatenate(cls, parts: Sequence[Region]) -> Region:
         """The rows of several regions of the same graph; a box that all share stays shared."""

@@ -19,6 +19,7 @@ _COMMANDS = {
     "robust": "netproof.cli.robust:robust",
     "radius": "netproof.cli.radius:radius",
     "check": "netproof.cli.check:check",
+    "certify": "netproof.cli.evidence.certify:certify",
     "report": "netproof.cli.report:report",
     "check-all": "netproof.cli.project.check_all:check_all",
     "inspect": "netproof.cli.inspect:inspect",

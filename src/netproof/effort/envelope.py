@@ -35,6 +35,7 @@ class EnvelopeEffort:
     root : steps at a root
     below : steps in a subproblem, which begins where its parent ended; wide smoothing forgets that, and on its own stays above
         bounds that are small already, so that what it leaves open is gone over again
+    promising : a schedule goes over what the one before it left, where that brought the bound down to such a share
     step, momentum : the length of a step in widths, and how much of the last one is carried on
     every : steps from one evaluation of the bound to the next
     improved, evaluated : rows of a batch that steps are taken on at once, so that the prices stay in the cache, and that are
@@ -47,6 +48,7 @@ class EnvelopeEffort:
 
     root: tuple[Schedule, ...] = (Schedule(60, 0.5, 0.95),)
     below: tuple[Schedule, ...] = (Schedule(60, 0.3, 0.95), Schedule(60, 0.06, 0.96))
+    promising: float = 0.3
     step: float = 0.5
     momentum: float = 0.7
     every: int = 10

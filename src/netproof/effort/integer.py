@@ -35,7 +35,8 @@ class IntegerEffort:
     ----------
     root_rows : output cases bounded at once at the root
     goal : a bound this far below 0 in floating point is worth the exact evaluation
-    ahead : subproblems that alignments may be ahead of the search, which they otherwise follow: the first comes after eight
+    ahead, ahead_with_envelopes : subproblems that alignments may be ahead of the search, which they otherwise follow; with envelopes
+        the first comes after eight, the second where most proofs have ended
     steps, steps_with_envelopes : of alignment that take about as long as a subproblem, without envelopes and with them
     level, level_with_envelopes : subproblems that take about as long as a level of a dive
     long : subproblems after which a search on a box of few points is ended by evaluating all of them
@@ -51,9 +52,10 @@ class IntegerEffort:
 
     root_rows: int = 1024
     goal: float = -0.01
-    ahead: float = 22
+    ahead: float = 20
+    ahead_with_envelopes: float = 44
     steps: int = 4
-    steps_with_envelopes: int = 20
+    steps_with_envelopes: int = 12
     level: float = 16
     level_with_envelopes: float = 4
     long: int = 128

@@ -124,7 +124,7 @@ class SignEffort:
 
 @dataclass(frozen=True)
 class LeafEffort:
-    """Linear programs of leaves (:mod:`netproof.search.real.leaf`).
+    """Linear programs of leaves (:mod:`netproof.search.real.programs.leaf`).
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class LeafEffort:
 
 @dataclass(frozen=True)
 class ProgramEffort:
-    """Linear programs of all subproblems (:mod:`netproof.search.real.programs`), on small networks.
+    """Linear programs of all subproblems (:mod:`netproof.search.real.programs.split`), on small networks.
 
     Attributes
     ----------

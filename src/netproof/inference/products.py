@@ -150,15 +150,9 @@ def product_of(operator: object, staircase: Staircase, low: int, high: int) -> P
     # The whole range of every operand, padding included.
     above = size.clamp(min=0).sum(1) * high + size.clamp(max=0).sum(1) * low
     below = size.clamp(min=0).sum(1) * low + size.clamp(max=0).sum(1) * high
-    line: Line | Factor | None = line_of(channels_of, below, above, torch.float32)
-    fused = isinstance(line, Line) and line.half is None and bool(line.fits.all())
-    if not fused:
-        factor = _factor(staircase, each, bias, below, above)
-        line = factor
-        if factor is None or not bool(factor.fits.all()):
-            double = line_of(channels_of, below, above, torch.float64)
-            if factor is None or (double is not None and int(double.fits.sum()) >= int(factor.fits.sum())):
-                line = double
+    single = line_of(channels_of, below, above, torch.float32)
+    fused = single is not None and single.half is None and bool(single.fits.all())
+    line = single if fused else _behind(channels_of, _factor(staircase, each, bias, below, above), below, above)
     if line is None or float(line.fits.double().mean()) < _LEAST_PART:
         return None
     rest = None
@@ -191,6 +185,16 @@ def product_of(operator: object, staircase: Staircase, low: int, high: int) -> P
         return found if _holds(found, operator, staircase, high - low) else None
     except (RuntimeError, NotImplementedError, AttributeError, TypeError):
         return None  # another version of PyTorch, or another processor
+
+
+def _behind(channels_of: Staircase, factor: Factor | None, below: Tensor, above: Tensor) -> Line | Factor | None:
+    """How levels are found of sums that the kernel gives: by the factor, or by a line in float64 where it fits more channels."""
+    if factor is not None and bool(factor.fits.all()):
+        return factor
+    double = line_of(channels_of, below, above, torch.float64)
+    if factor is None or (double is not None and int(double.fits.sum()) >= int(factor.fits.sum())):
+        return double
+    return factor
 
 
 def _factor(staircase: Staircase, each: int, bias: Tensor, low: Tensor, high: Tensor) -> Factor | None:

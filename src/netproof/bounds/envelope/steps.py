@@ -60,14 +60,16 @@ def improve(
 ) -> Envelopes:
     """Lower the bounds of a batch from prices ``[B, m, n]`` and multipliers ``s`` above the first layer.
 
-    What a schedule leaves open begins the next one at its best multipliers.
+    What a schedule leaves open begins the next one at its best multipliers, where it is promising.
     """
     parts = []
     for rows in torch.split(torch.arange(len(objective)), ENVELOPE.improved):
         relaxed, asked = relaxation.take(rows), objective.take(rows)
-        found = _Run(relaxed, box, asked, prices[rows], [m[rows] for m in s]).go(schedules[0])
+        run = _Run(relaxed, box, asked, prices[rows], [m[rows] for m in s])
+        most = ENVELOPE.promising * run.start
+        found = run.go(schedules[0])
         for schedule in schedules[1:]:
-            left = (found.value >= schedule.goal).nonzero()[:, 0]
+            left = ((found.value >= schedule.goal) & (found.value <= most)).nonzero()[:, 0]
             if not len(left):
                 break
             best = found.take(left)
@@ -78,7 +80,12 @@ def improve(
 
 
 class _Run:
-    """The steps of a few rows."""
+    """The steps of a few rows.
+
+    Attributes
+    ----------
+    start : ``[B]``, the bounds that they begin with
+    """
 
     def __init__(
         self,
@@ -100,6 +107,7 @@ class _Run:
         #: what a step of the staircase pays; neurons that pay next to nothing move with the others
         self._unit = torch.maximum(unit, ENVELOPE.least_unit * unit.amax(-1, keepdim=True)).clamp(min=1e-9)
         self._weight = (self._unit @ self._box.reach).clamp(min=1e-9)
+        self.start = point.value
         self._above = Above(relaxation, objective, s, point.above)
         self._middle = middle = torch.full_like(point.above.x, 0.5)
         self._best = Envelopes(short, tuple(m.clone() for m in s), point.value.clone(), middle)

@@ -199,7 +199,7 @@ def _line(document: dict[str, object], limit: float) -> str:
     told = f"sample {document['index']} (label {document['label']}): {verdict}"
     witness = document["witness"]
     if isinstance(witness, dict):
-        told += f"; class {witness['class']} with {witness['changed']} values changed, by at most {witness['largest_change']}"
+        told += f"; class {witness['class']} with {_values(witness['changed'])} changed, by at most {witness['largest_change']}"
     elif verdict == "misclassified":
         told += f"; the network takes the image itself for class {document['prediction']}"
     elif verdict == "timeout":
@@ -211,3 +211,7 @@ def _line(document: dict[str, object], limit: float) -> str:
     if document.get("certificate"):
         told += f"\n  certificate written to {document['certificate']}"
     return told
+
+
+def _values(count: int) -> str:
+    return f"{count} value{'' if count == 1 else 's'}"

@@ -48,7 +48,8 @@ class Work:
 
     def is_time_to_align(self, count: int) -> bool:
         """Whether, with ``count`` subproblems bounded, alignments would not have had more than these by then, or little more."""
-        return count - self.root + INTEGER.ahead >= self.aligned + self._worth(self.next_alignment.steps)
+        ahead = INTEGER.ahead_with_envelopes if self.enveloped else INTEGER.ahead
+        return count - self.root + ahead >= self.aligned + self._worth(self.next_alignment.steps)
 
     def align(self) -> AlignmentLength:
         """Note that the next alignment begins."""

@@ -26,8 +26,8 @@ from netproof.query import Verdict
 from netproof.rows import Rows
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means, split_cases
-from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import leaf_solver
 from netproof.search.real.relu_split import ReluSplit, sign_split
 from netproof.search.tree import DepthFirst
 from netproof.solvers.highs.solve import HighsProcess

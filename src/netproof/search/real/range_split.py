@@ -30,9 +30,9 @@ from netproof.query import Witness
 from netproof.search.branching import Split, gap_candidates, split_regions
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means
-from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
-from netproof.search.real.straight import RangeLeaves
+from netproof.search.real.programs.leaf import leaf_solver
+from netproof.search.real.programs.straight import RangeLeaves
 from netproof.search.subproblems import Subproblems
 from netproof.search.tree import WorstFirst
 

@@ -22,8 +22,8 @@ from netproof.rows import Rows
 from netproof.search.branching import Split
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means
-from netproof.search.real.leaf import SignEnds, leaf_solver
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.leaf import SignEnds, leaf_solver
 from netproof.search.tree import WorstFirst
 from netproof.solvers.highs.solve import HighsProcess
 

@@ -26,9 +26,9 @@ from netproof.query import Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Means
 from netproof.search.real.cells import CellSearch
-from netproof.search.real.leaf import leaf_solver
 from netproof.search.real.problem import Problem
-from netproof.search.real.programs import ProgramSplit
+from netproof.search.real.programs.leaf import leaf_solver
+from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.relu_split import ReluSplit
 
 

@@ -3,7 +3,7 @@
 Where no feature is open any more, every value is an affine function of the input, and weights of constraints and
 multipliers of splits are all there is to choose: the dual of a linear program (Wang et al., *Beta-CROWN*, NeurIPS 2021,
 section 3). Splits are signs of features (:class:`SignLeaves`), or ends of ranges
-(:class:`netproof.search.real.straight.RangeLeaves`). Adam comes close to its solution, HiGHS finds it. What HiGHS says decides nothing: its dual values are
+(:class:`netproof.search.real.programs.straight.RangeLeaves`). Adam comes close to its solution, HiGHS finds it. What HiGHS says decides nothing: its dual values are
 multipliers like any others, and the bound that they give is evaluated with all rounding accounted for; its point is
 tried as a witness.
 

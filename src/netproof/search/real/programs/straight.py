@@ -1,6 +1,6 @@
 """Leaves of a search over ranges: parts of the region on which every activation is straight.
 
-What is left is a linear program (:mod:`netproof.search.real.leaf`), whose rows besides the constraints are the ends of ranges
+What is left is a linear program (:mod:`netproof.search.real.programs.leaf`), whose rows besides the constraints are the ends of ranges
 that splits have brought. Prices of the two ends of a range, ``p >= 0`` of the lower and ``q >= 0`` of the upper one, are
 multipliers ``s = slope v + p - q``.
 """
@@ -21,7 +21,7 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.conditions import Conditions
 from netproof.effort.real import LEAF
 from netproof.graph.graph import Graph
-from netproof.search.real.leaf import LeafPrograms, Lines
+from netproof.search.real.programs.leaf import LeafPrograms, Lines
 from netproof.solvers.highs.solve import HighsProcess
 
 
@@ -33,7 +33,7 @@ class RangeLeaves(LeafPrograms[Region]):
     Parameters
     ----------
     graph, region : the root region, of one row, float64
-    constraints, solver : as for :class:`netproof.search.real.leaf.LeafPrograms`
+    constraints, solver : as for :class:`netproof.search.real.programs.leaf.LeafPrograms`
     """
 
     def __init__(self, graph: Graph, region: Region, constraints: Conditions, solver: HighsProcess) -> None:
