@@ -108,7 +108,7 @@ class _Part:
                     terms = [
                         (_name(operand, column), matrix[j, column])
                         for operand, matrix in zip(node.operands, matrices, strict=True)
-                        for column in np.flatnonzero(matrix[j])
+                        for column in np.flatnonzero(matrix[j]).tolist()
                     ]
                     constant = Fraction(0) if offset is None else offset[j]
                     self.claim(f"(= {_name(i, j)} {_sum(terms, constant)})")
@@ -142,8 +142,9 @@ class _Part:
             trees.setdefault(tree, []).append(case)
         goals = list(trees.values())
         forest = forest_of(taken, [len(mine) for mine in goals], self._source)
-        for root in range(len(goals)) if known is not None else ():
-            self._walk(root, cells, known, forest, goals[root], prover)
+        if known is not None:
+            for root, mine in enumerate(goals):
+                self._walk(root, cells, known, forest, mine, prover)
         self.say("(pop 1)")
 
     def _walk(
