@@ -144,8 +144,8 @@ class _Part:
         goals = list(trees.values())
         forest = forest_of(taken, [len(mine) for mine in goals], self._source)
         if known is not None:
-            for root in range(len(goals)):
-                self._walk(root, cells, known, forest, goals[root], prover)
+            for root, mine in enumerate(goals):
+                self._walk(root, cells, known, forest, mine, prover)
         self.say("(pop 1)")
 
     def _walk(
