@@ -20,7 +20,7 @@ from netproof.errors import NoEvidenceError, ProofError
 from netproof.formats.load import load
 from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.result import Refutation
-from netproof.search.real.programs import ProgramSplit
+from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.verify import verify
 from soundness.real_evidence import perceptron, property_text, residual, run
 

@@ -29,6 +29,7 @@ from netproof.certificate.real.contents import (
     RealCertificate,
     arrays_of,
 )
+from netproof.certificate.real.ends import add_divided
 from netproof.certificate.real.grow import Claim, Grower, Maker, Places, Seed, staged, written
 from netproof.certificate.real.lemmas import add_lemmas
 from netproof.certificate.real.rows import RowTable, arrays_of_rows
@@ -170,6 +171,7 @@ class _Part:
         if any(means != "intervals" for means in self._used()):
             cells = staged(self._evaluation, cells, arrays)
             cells = add_lemmas(self._maker, cells, self._trace.ends, arrays)
+            cells = add_divided(self._maker, cells, self._trace.divided, arrays)
         arrays["cases"], arrays["stages"] = [len(self._cases)], [len(arrays["stage"])]
         for name, values in self._trees(cells).items():
             arrays[name] += values
