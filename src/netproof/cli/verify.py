@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netproof.cli.arguments import options as o
+from netproof.cli.arguments.help import SEARCH
 from netproof.cli.arguments.unwanted import refuse
 from netproof.errors import InputError, NoEvidenceError, TimeLimitError
 
@@ -62,6 +63,15 @@ CertificatePath = Annotated[
 FailOn = Annotated[
     str | None, typer.Option("--fail-on", metavar="VERDICT,...", help="Exit with 1 at any of these: sat,timeout.")
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Hand pieces to a Dask scheduler's workers: dask://HOST:PORT.",
+        rich_help_panel=SEARCH,
+    ),
+]
 
 
 def verify(
@@ -82,6 +92,7 @@ def verify(
     certificate: CertificatePath = None,
     competition: ResultPath = None,
     fail_on: FailOn = None,
+    scheduler: Scheduler = None,
     trace: o.Trace = None,
     as_json: o.Json = False,
 ) -> None:
@@ -100,6 +111,7 @@ def verify(
             "--competition": competition,
             "--trace": trace,
             "--fail-on": fail_on,
+            "--scheduler": scheduler,
             "--json": as_json or None,
         }
         refuse(elsewhere, "is given together with --network", "verify")
@@ -131,6 +143,7 @@ def verify(
             "--shape": shapes,
             "--trace": trace,
             "--fail-on": fail_on,
+            "--scheduler": scheduler,
             "--json": as_json or None,
         }
         refuse(elsewhere, f"is given for {property_}, a query in VNN-LIB 2.0", "verify")
@@ -138,7 +151,13 @@ def verify(
 
         answer_to(network, property_, settings, witness, competition, begun)
         return
-    asked = _Asked(network, property_, runtime, o.shapes_of(shapes), settings, certificate, trace)
+    if scheduler is not None:
+        from netproof.runs.scheduler.connection import check_scheduler
+
+        check_scheduler(scheduler)
+        if certificate is not None:
+            raise InputError("--scheduler", "pieces of a question leave no certificate", "leave --certificate out")
+    asked = _Asked(network, property_, runtime, o.shapes_of(shapes), settings, certificate, trace, scheduler)
     model, question, result = _answered(asked)
     _write(result, witness, competition)
     without = _certified(asked, question, result)
@@ -163,6 +182,7 @@ class _Asked:
     settings: Settings
     certificate: Path | None
     trace: Path | None
+    scheduler: str | None
 
 
 def _answered(asked: _Asked) -> tuple[Network, Question | None, Result]:
@@ -188,8 +208,14 @@ def _answered(asked: _Asked) -> tuple[Network, Question | None, Result]:
         reason = "the limit was reached while reading"
         return model, None, Result(Verdict.TIMEOUT, time.monotonic() - begun, "reading", reason=reason)
     left = max(deadline - time.monotonic(), _LEAST_TIME)
+    settings = replace(settings, timeout=left)
     with traced(asked.trace):
-        return model, question, verify_question(question, replace(settings, timeout=left))
+        if asked.scheduler is not None:
+            from netproof.runs.scheduler.question import Sources, decide_on_scheduler
+
+            sources = Sources.of(asked.network, asked.property, asked.runtime, asked.shapes, model.sha256)
+            return model, question, decide_on_scheduler(sources, question, asked.scheduler, settings)
+        return model, question, verify_question(question, settings)
 
 
 def _certified(asked: _Asked, question: Question | None, result: Result) -> str:

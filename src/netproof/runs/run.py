@@ -123,7 +123,7 @@ def check_jobs(jobs: int) -> None:
 def _check(job: Job, scheduler: str | None) -> None:
     """Raise :class:`InputError` for what is asked for and cannot be."""
     if scheduler is not None:
-        from netproof.runs.scheduler import check_scheduler
+        from netproof.runs.scheduler.connection import check_scheduler
 
         check_scheduler(scheduler)
         if job.certifying is not None:
@@ -150,7 +150,7 @@ def _outcomes(
     if not todo:
         return
     if scheduler is not None:
-        from netproof.runs.scheduler import solve_on_scheduler
+        from netproof.runs.scheduler.instances import solve_on_scheduler
 
         yield from solve_on_scheduler(job, todo, scheduler, hashes)
         return
