@@ -100,6 +100,29 @@ class Ends:
 
 
 @dataclass(frozen=True, eq=False)
+class DividedEnd:
+    """By which parts one end of a range of a network of real numbers was bounded.
+
+    Attributes
+    ----------
+    k, feature, upper : the activation, the feature, and whether the upper end
+    bound : of the end, or of its negative where it is the lower one
+    unstable : ``[m]``, the features whose sign was not known, all activations' one after the other
+    side : ``[P, m]`` int8, of each part the sides of features that were split, 0 for none
+    slope, added : ``[P, m]`` float32, slopes of lower lines and multipliers of splits
+    """
+
+    k: int
+    feature: int
+    upper: bool
+    bound: float
+    unstable: NDArray[np.int64]
+    side: NDArray[np.int8]
+    slope: NDArray[np.float32]
+    added: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
     """The record of the search on one query about a network of real numbers, in plain numbers: what evidence is made from.
 
@@ -114,7 +137,7 @@ class Trace:
     open : where ranges were found, from a node on, the features that these leave open
     ranges : by what ranges were found at nodes, by the name of the last means
     common : by what ranges of the whole box were found, one after the other
-    ends : those of them of which it is recorded how, one layer after the other
+    ends, divided : those of them of which it is recorded how, one layer after the other: by slopes, or by splits besides
     """
 
     sizes: tuple[int, ...]
@@ -125,6 +148,7 @@ class Trace:
     ranges: Mapping[int, str]
     common: tuple[str, ...]
     ends: tuple[Ends, ...] = ()
+    divided: tuple[DividedEnd, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,7 @@ def judge_hostile(seed: int, number: int, seconds: float) -> Outcome:
     regions: dict[str, object] = dict(float_data.claimed_ranges(graph, box, seconds))
     wrong = float_hostile.leaving(query, x, regions)
     figures: Counter[str] = Counter()
-    for trait in ("signs", "inputs", "rounds", "cells", "one round"):
+    for trait in ("signs", "inputs", "rounds", "programs", "cells", "one round"):
         verdict = ask(query, trait, min(seconds, 0.3))
         figures[verdict.value] += 1
         if verdict is Verdict.UNSAT:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from netproof.search.real import decide as verify_real
-from netproof.search.real import rounds
+from netproof.search.real import programs, rounds
 
 #: ways to run the engine on a random case, chosen by its number: attack or not, and what stands for the engine's choices
 TRAITS: dict[str, dict[str, Any]] = {
@@ -17,12 +17,20 @@ TRAITS: dict[str, dict[str, Any]] = {
     "signs": {"attack": False, "REAL.few_inputs": -1, "REAL.some_inputs": -1},
     "inputs": {"attack": False, "REAL.few_inputs": 1 << 30},
     "boxes": {"attack": False, "REAL.few_inputs": -1, "REAL.many_features": -1},
-    "rounds": {"attack": False, "REAL.few_inputs": -1, "REAL.some_inputs": -1, "ROUND.easy": 0},
+    "rounds": {
+        "attack": False,
+        "REAL.few_inputs": -1,
+        "REAL.some_inputs": -1,
+        "ROUND.easy": 0,
+        "PROGRAM.most_features": -1,
+    },
+    "programs": {"attack": False, "REAL.few_inputs": -1, "REAL.some_inputs": -1, "ROUND.easy": 0},
     "cells": {
         "attack": False,
         "REAL.few_inputs": -1,
         "REAL.some_inputs": -1,
         "ROUND.easy": 0,
+        "PROGRAM.most_features": -1,
         "ROUND.search_share": 0.0,
         "ROUND.worthwhile": -1.0,
     },
@@ -31,10 +39,11 @@ TRAITS: dict[str, dict[str, Any]] = {
         "REAL.few_inputs": -1,
         "REAL.some_inputs": -1,
         "ROUND.easy": 0,
+        "PROGRAM.most_features": -1,
         "ROUND.begin_share": -1.0,
     },
 }
-_MODULES = {"REAL": verify_real, "ROUND": rounds}
+_MODULES = {"REAL": verify_real, "ROUND": rounds, "PROGRAM": programs}
 
 
 @contextmanager

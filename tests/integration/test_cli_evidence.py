@@ -158,3 +158,14 @@ def test_leaves_that_cannot_be_used_are_refused(cli, files):
     assert_refused(certify(cli, files, [{"splits": [[1, 0, "<"]]}]), "leaf 0")
     assert_refused(certify(cli, files, [{}], "--timeout", "0"), "--timeout")
     assert_refused(certify(cli, files, [{"part": 3}]), "part or case")
+
+
+def test_a_proof_becomes_questions_for_solvers(cli, files):
+    arguments = ("--network", files / "net.onnx", "--property", files / "high.vnnlib", "--out", files / "proof.smt2")
+    ran = cli("export", "proof", proved(cli, files, "high"), *arguments)
+    assert ran.code == 0 and ran.out.endswith("each of which has to be answered 'unsat'\n")
+    text = (files / "proof.smt2").read_text()
+    assert "(set-logic QF_LRA)" in text and f": {text.count('(check-sat)')} questions" in ran.out
+    witness = proved(cli, files, "held")
+    arguments = ("--network", files / "net.onnx", "--property", files / "held.vnnlib", "--out", files / "proof.smt2")
+    assert_refused(cli("export", "proof", witness, *arguments), "witness")

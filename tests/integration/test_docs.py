@@ -136,6 +136,7 @@ def test_docstrings_become_what_the_site_expects(monkeypatch):
         "bench run",
         "bench show",
         "bench export",
+        "export proof",
         "export smtlib",
         "bench generate",
         "train quantized",

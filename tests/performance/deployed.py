@@ -50,10 +50,10 @@ def brightness(data: Path, count: int) -> None:
         say(f"brightness {most}: {dict(verdicts)}, {evaluated} inputs, {time.process_time() - start:.1f} s")
 
 
-def stuck(data: Path, count: int) -> None:
+def stuck(data: Path, count: int, first: int = 0) -> None:
     """One value of an image becomes anything, at every place."""
     network, images, labels = _images(data)
-    for index in range(count):
+    for index in range(first, count):
         start = time.process_time()
         asked = netproof.robustness_to(network, images[index], int(labels[index]), Pixels(1))
         result = netproof.verify(asked, Settings(timeout=3600))
@@ -122,13 +122,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="+", choices=list(TABLES))
     parser.add_argument("--images", type=int, default=20, help="images of 'stuck', inputs of the larger sets of 'wake'")
+    parser.add_argument("--first", type=int, default=0, help="the first image of 'stuck'")
     given = parser.parse_args()
     folder = os.environ.get("NETPROOF_DATA")
     if folder is None:
         say("NETPROOF_DATA is not set")
         return 2
     for name in given.tables:
-        TABLES[name](Path(folder), given.images)
+        if name == "stuck":
+            stuck(Path(folder), given.images, given.first)
+        else:
+            TABLES[name](Path(folder), given.images)
     return 0
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from netproof.bounds.region import Region
 from netproof.query import Verdict
 from netproof.search.branching import Split, split_regions, upper_half
-from netproof.search.integer.engine import Search
 from netproof.search.integer.envelopes import Enveloped, Enveloper
 from netproof.search.integer.points import all_points
+from netproof.search.integer.splits import Splitter
 from netproof.search.subproblems import Subproblems
 from netproof.search.verify import verify
 from netproof.settings import Settings
@@ -24,9 +24,9 @@ from soundness.random_networks import random_network, random_query, tight_query,
 BLIND = Settings(timeout=600.0, attack=False)
 
 
-def held(search: Search, region: Region, x: Tensor) -> Tensor:
+def held(splitter: Splitter, region: Region, x: Tensor) -> Tensor:
     """Which of the points ``[P, n]`` lie in which rows of a region, ``[B, P]`` bool."""
-    graph = search._graph
+    graph = splitter._graph
     values = graph.values(x)
     inside = ((x >= region.lower[:, None]) & (x <= region.upper[:, None])).all(-1).expand(len(region), -1).clone()
     for low, high, index in zip(region.range_lower, region.range_upper, graph.activations, strict=True):
@@ -40,19 +40,20 @@ def held(search: Search, region: Region, x: Tensor) -> Tensor:
 def test_every_point_is_in_exactly_one_part(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng([40, seed])
     seen: Counter[int] = Counter()
-    real = Search._branch_by_envelopes
+    real = Splitter.by_envelopes
 
-    def watched(search: Search, batch: Subproblems, found: Enveloped, enveloper: Enveloper) -> Subproblems:
-        children = real(search, batch, found, enveloper)
-        x = all_points(search._presolved.region)
-        before = held(search, batch.region, x)
-        parts = held(search, children.region, x).view(-1, *before.shape)
+    def watched(splitter: Splitter, batch: Subproblems, found: Enveloped, enveloper: Enveloper) -> Subproblems:
+        children = real(splitter, batch, found, enveloper)
+        box = Region(batch.region.lower.amin(0)[None], batch.region.upper.amax(0)[None], (), ())
+        x = all_points(box)
+        before = held(splitter, batch.region, x)
+        parts = held(splitter, children.region, x).view(-1, *before.shape)
         assert torch.equal(parts.sum(0), before.to(torch.int64))
         assert torch.equal(children.case.view(-1, len(batch)), batch.case.expand(len(parts), -1))
         seen[len(parts)] += 1
         return children
 
-    monkeypatch.setattr(Search, "_branch_by_envelopes", watched)
+    monkeypatch.setattr(Splitter, "by_envelopes", watched)
     for _ in range(10):
         net = random_network(
             random, layers=2, kinds=("shift", "equidistant"), final="shift", scale=int(random.choice([1, 8]))

@@ -158,7 +158,8 @@ def test_several_cases_share_one_family(monkeypatch):
     assert search(asked).verdict is Verdict.UNSAT
     conjunctions[1] = replace(conjunctions[1], threshold=double([largest - 1e-4] * 2))
     found = search(replace(asked, condition=tuple(conjunctions)))
-    assert found.verdict is Verdict.UNKNOWN and found.left is not None and found.left.tolist() == [1]
+    # Its program says that a point meets it: nothing else would refute it.
+    assert found.verdict is Verdict.UNKNOWN and found.left is None
 
 
 def test_relatives_remember_no_ends(monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from netproof.bounds.boxes import refine_with_account
+from netproof.bounds.deciding.evaluated import FLOAT_TYPES, deviations
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.ranges.forms import form_ranges, varying_inputs
 from netproof.bounds.ranges.quotients import is_held_quotient, refine_quotients
@@ -112,6 +113,14 @@ def test_a_denominator_of_no_sign_proves_nothing() -> None:
     wide = wide.with_range(k, torch.full((1, COUNT), -torch.inf).double(), torch.full((1, COUNT), torch.inf).double())
     found = refine_quotients(graph, wide, k, Rounding.of(graph, region))
     assert bool(torch.isinf(found.range_lower[k]).all() & torch.isinf(found.range_upper[k]).all())
+
+
+def test_nothing_is_known_of_how_a_runtime_computes_quotients() -> None:
+    # It may be a reciprocal and products, or a sum of many quotients.
+    graph = network(0)
+    zero = torch.zeros(INPUTS, dtype=torch.float64)
+    off, _ = deviations(graph, zero, zero, FLOAT_TYPES["float32"])
+    assert bool(torch.isinf(off).all())
 
 
 def test_inputs_that_hardly_vary_have_no_part_in_forms() -> None:

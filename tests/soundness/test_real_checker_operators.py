@@ -216,6 +216,10 @@ def elsewhere(model: onnx.ModelProto) -> None:
     tensor.external_data.add(key="location", value="weights.bin")
 
 
+def values_elsewhere_by_place(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+
+
 def values_elsewhere_by_name(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].external_data.add(key="location", value="weights.bin")
 
@@ -299,6 +303,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a second result": (lambda: changed(PLAIN, second_output), "several outputs of Relu"),
     "a mask that is used": (lambda: changed(one("Dropout", [1, 3]), mask_used), "'mask' is used before"),
     "values elsewhere": (lambda: changed(SCALED, elsewhere), "beside the model"),
+    "values elsewhere, by their place": (lambda: changed(SCALED, values_elsewhere_by_place), "beside the model"),
     "values elsewhere, by name": (lambda: changed(SCALED, values_elsewhere_by_name), "beside the model"),
     "halves": (lambda: one("Mul", [1, 3], np.ones(3, np.float16)), "constants of type 10"),
     "a constant that is infinite": (lambda: one("Mul", [1, 3], np.float32(np.inf)), "not finite"),
@@ -450,6 +455,18 @@ def test_constants_that_are_listed_as_inputs():
     assert read(listed).outputs == 3
     first = changed(listed, lambda m: (m.graph.input.append(m.graph.input[0]), m.graph.input.__delitem__(0)))
     assert read(first).outputs == 3
+
+
+def test_whole_numbers_are_read_in_two_types():
+    for kind, is_read in ((np.int32, True), (np.int64, True), (np.int16, False), (np.uint8, False), (np.bool_, False)):
+        network = changed(
+            PLAIN, lambda m, kind=kind: m.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, kind), "i"))
+        )
+        if is_read:
+            assert read(network).outputs == 3
+        else:
+            with pytest.raises(FormatError, match="constants of type"):
+                read(network)
 
 
 def test_a_mask_that_nobody_asks_for():

@@ -6,6 +6,7 @@ could take for something else are read as what they say, or refused.
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -155,6 +156,35 @@ def test_ends_of_inputs_are_the_innermost_and_strict_ones_are_kept():
     # An end that is the other one, too, is a box of one point.
     point = part_of("(assert (>= X_0 3))")
     assert point.lower[0] == point.upper[0] == 3
+
+
+def test_the_innermost_end_may_come_first_or_last():
+    lows, highs = ["(>= X_0 1)", "(>= X_0 2)", "(> X_0 0)"], ["(<= X_0 2.5)", "(< X_0 2.75)", "(<= X_0 3)"]
+    for low in itertools.permutations(lows):
+        for high in itertools.permutations(highs):
+            part = part_of("".join(f"(assert {one})" for one in (*low, *high)))
+            assert (part.lower[0], part.upper[0]) == (2, Fraction(5, 2)) and len(part.cases[0]) == 2
+            joined = part_of(f"(assert (and {' '.join(high)} {' '.join(low)}))")
+            assert (joined.lower, joined.upper) == (part.lower, part.upper)
+
+
+@pytest.mark.parametrize(
+    ("term", "coefficients", "constant"),
+    [
+        ("(* 2 (* 3 Y_0))", (6, 0), 0),
+        ("(* (* 3 Y_0) 2)", (6, 0), 0),
+        ("(* 2 (+ Y_0 (* 5 Y_1) 7))", (2, 10), 14),
+        ("(* 2 3 (- (* 0.5 Y_1)))", (0, -3), 0),
+        ("(- (* 4 Y_0) (* 3 Y_0) (* 3 Y_0) 5)", (-2, 0), -5),
+        ("(+ (- Y_0 2) (- 2 Y_1))", (1, -1), 0),
+        ("(* 2)", (0, 0), 2),
+        ("(+ Y_1)", (0, 1), 0),
+    ],
+)
+def test_terms_are_added_up(term, coefficients, constant):
+    (found,) = part_of(f"(assert (>= (+ X_0 X_1 {term}) 1))").cases[0]
+    assert found.outputs == tuple((i, Fraction(c)) for i, c in enumerate(coefficients) if c)
+    assert found.inputs == ((0, Fraction(1)), (1, Fraction(1))) and found.threshold == 1 - constant
 
 
 def test_parts_come_in_order_and_cases_with_their_box():

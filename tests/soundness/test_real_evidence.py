@@ -20,6 +20,7 @@ from netproof.errors import NoEvidenceError, ProofError
 from netproof.formats.load import load
 from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.result import Refutation
+from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.verify import verify
 from soundness.real_evidence import perceptron, property_text, residual, run
 
@@ -91,10 +92,25 @@ def test_evidence_of_searches_is_accepted(way, seed, tmp_path):
         assert (made.arrays["split_relu"] > 0).all() and len(made.arrays["row_slope"])
 
 
+@pytest.mark.parametrize("seed", [2, 4])
+def test_programs_of_all_subproblems_become_evidence(tmp_path, monkeypatch, seed):
+    monkeypatch.setattr("netproof.search.real.rounds.ROUND", replace(ROUND, easy=1))
+    found = []
+    run = ProgramSplit.run
+    monkeypatch.setattr(ProgramSplit, "run", lambda *given: found.append(run(*given)) or found[-1])
+    network, property_, question, result = a_search(tmp_path, "signs", seed)
+    assert result.verdict is Verdict.UNSAT and found[0].verdict is Verdict.UNSAT
+    made = decode(encode(evidence_of(network, property_, question, result)))
+    assert (made.arrays["split_relu"] > 0).all() and len(made.arrays["row_slope"])
+    for arithmetic in ("float64", "arb"):
+        check_real(made, network, property_, arithmetic=arithmetic)
+
+
 @pytest.mark.parametrize(("way", "seed"), [("signs", 2)])
 def test_slopes_of_ranges_become_lemmas(tmp_path, monkeypatch, way, seed):
     # With hardly any subproblems before ranges are refined, slopes are found for all of their ends.
     monkeypatch.setattr("netproof.search.real.rounds.ROUND", replace(ROUND, easy=1))
+    monkeypatch.setattr(ProgramSplit, "is_for", lambda *_: False)
     network, property_, question, result = a_search(tmp_path, way, seed)
     assert result.verdict is Verdict.UNSAT and result.trace is not None and result.trace.ends
     made = decode(encode(evidence_of(network, property_, question, result)))

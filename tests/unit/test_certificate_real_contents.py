@@ -96,6 +96,23 @@ def test_sizes_agree(name: str) -> None:
         assert fault_of(made("sat", **{name: [0]})).startswith(f"array '{name}' has 1 entries")
 
 
+def test_codes_are_the_numbers_of_the_format() -> None:
+    assert (contents.INTERVALS, contents.FORMS, contents.CROWN, BOTH, LEMMAS) == (1, 2, 3, 4, 5)
+    assert (EMPTY, LEAF, SPLIT) == (0, 1, 2) and (ROW_EXPONENTS, EXPONENTS, TENS, contents.LIMB) == (60, 1100, 400, 48)
+    assert contents.RULES == ("none", "intervals", "linear forms", "CROWN", "linear forms and CROWN")
+    assert contents.KINDS == ("empty", "leaf", "split")
+    for rule in (1, 2, 3, 4):
+        assert fault_of(made(stage=[rule, LEMMAS])) == ""
+
+
+def test_counts_may_be_none_or_one() -> None:
+    assert fault_of(made(cases=[3, 0])) == fault_of(made(cases=[0, 3])) == ""
+    assert fault_of(made(stages=[0, 2])) == ""
+    assert fault_of(made(stage=[LEMMAS, LEMMAS], lemma_count=[1, 1])) == ""
+    one = {name: PROOF[name][:1] for name in PROOF if name.startswith("lemma_")} | {"lemma_count": [1]}
+    assert fault_of(made(**one)) == ""
+
+
 def test_weights_are_as_many_for_every_row() -> None:
     assert fault_of(made(row_mu=[1, 0])) == "" and fault_of(made(row_mu=[])) == ""
     assert "row_mu" in fault_of(made(row_mu=[1, 0, 1]))
@@ -191,6 +208,8 @@ def test_trees_are_taken_level_by_level() -> None:
     for name, values in (("relu", [1, 2]), ("feature", [3, 4]), ("point", [5, 6]), ("exponent", [7, 8])):
         assert getattr(forest, name).tolist() == [values[0], 0, 0, values[1], 0, 0]
     assert list(taken.left()) == []
+    for field in ("kind", "rule", "owner", "child", "row", "rows", "relu", "feature", "point", "exponent"):
+        assert getattr(forest, field).dtype == np.int64
 
 
 def test_entries_are_taken_one_after_the_other() -> None:
@@ -237,7 +256,7 @@ def test_a_file_holds_all_of_a_certificate(claim: Any, tmp_path: Path) -> None:
         assert again.arrays[name].dtype == np.int64 and again.arrays[name].tolist() == certificate.arrays[name].tolist()
     path = tmp_path / "c"
     assert write(path, certificate) == len(data) and path.read_bytes() == data
-    assert version_of(data) == VERSION == 3 and version_of(data[:31]) == 0
+    assert version_of(data) == VERSION == 3 and version_of(data[:31]) == 0 and version_of(data[:32]) == 3
     assert encode(again) == data
 
 
@@ -348,6 +367,15 @@ def test_containers_are_what_they_state() -> None:
             unpack(data[:end], "f", (7,))
     with pytest.raises(CertificateError, match=r"has \d+ bytes where it states"):
         unpack(data + b"\0", "f", (7,))
+    with pytest.raises(CertificateError, match="has 32 bytes where it states"):
+        unpack(data[:32], "f", (7,))
+    with pytest.raises(CertificateError, match="is a certificate cut short"):
+        unpack(data[:31], "f", (7,))
+    assert not entries_of(found, 5, 0, "f", 0).flags.writeable
+    # Entries that all take as many bytes as an entry may.
+    widest = np.array([(1 << 53) - 1, -(1 << 53) + 1])
+    again = unpack(pack(7, b"", widest), "f", (7,))
+    assert again.body_length == 16 and entries_of(again, 2, 0, "f", 0).tolist() == widest.tolist()
     with pytest.raises(CertificateError, match="format version 7"):
         unpack(data, "f", (1, 2))
 
@@ -384,6 +412,14 @@ def test_bodies_end_where_they_are_said_to() -> None:
     ):
         with pytest.raises(CertificateError, match=r"damaged body|entries in"):
             body_of(wrong, length, entries)
+    for wrong, problem in (
+        (packed + b"\0", "something follows it"),
+        (packed[:-1], "it ends early"),
+        (zlib.compress(body[:2]), "it ends early"),
+        (b"", "it ends early"),
+    ):
+        with pytest.raises(CertificateError, match=problem):
+            body_of(wrong, 3, 3)
     # What a kilobyte unpacks to a gigabyte is never unpacked.
     with pytest.raises(CertificateError, match="longer than the 3 bytes stated"):
         body_of(zlib.compress(bytes(1 << 22)), 3, 3)

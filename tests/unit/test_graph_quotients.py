@@ -169,3 +169,12 @@ def test_what_one_operand_gives_is_read_from_it() -> None:
     found = {node.name: [direct.nodes[i].name for i in node.operands] for node in direct.nodes}
     assert found["one"] == ["z"] and found["two"] == ["outer"]
     assert bypass_concatenate(direct) is direct
+
+
+def test_nothing_times_what_may_have_no_value_is_no_constant() -> None:
+    builder = GraphBuilder(Arithmetic.REAL, (SIZE,))
+    inverse = builder.add("inverse", Power(-1.0), builder.input)
+    zero = torch.zeros(2, SIZE, dtype=torch.float64)
+    builder.add("out", Linear(zero, torch.ones(2, dtype=torch.float64)), inverse)
+    graph = builder.build()
+    assert fold_constants(graph) is graph

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +17,12 @@ from netproof.cli.terminal.evidence import RealCheck, check_float
 from netproof.errors import CertificateError, InputError, ProofError
 
 if TYPE_CHECKING:
+    from netproof.certificate.bundle import Bundle
     from netproof.certificate.checker.check import Checked
     from netproof.certificate.contents import Certificate
+    from netproof.certificate.witness import WitnessDocument
     from netproof.formats.fixed_point import FixedPoint
+    from netproof.formats.images.samples import Samples
     from netproof.query import Query
 
 _FAILED = 1
@@ -66,7 +70,7 @@ Requirement = Annotated[
 ]
 CheckTimeout = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="S", help="Of float networks: seconds (default: no limit)."),
+    typer.Option("--timeout", metavar="S", help="Of float networks and of sets: seconds (default: no limit)."),
 ]
 ActivationIntegerBits = Annotated[
     int | None, typer.Option("--activation-integer-bits", metavar="N", help="As --bits.", rich_help_panel=WIDTHS)
@@ -103,46 +107,11 @@ def check(
     """
     # PyTorch comes in here (use_threads says why).
     o.use_threads(None)
+    from netproof.certificate.real.contents import RealCertificate
+    from netproof.certificate.sets import SetCertificate
     from netproof.certificate.witness import read_evidence
-    from netproof.cli.arguments.networks import read_network
-    from netproof.cli.terminal.output import print_json
-    from netproof.formats.images.samples import Samples
 
     evidence = read_evidence(certificate)
-    from netproof.certificate.real.contents import RealCertificate
-
-    if isinstance(evidence, RealCertificate):
-        others = (images, labels, index, eps, bits, input_bits, weight_integer_bits, bias_integer_bits)
-        if any(option is not None for option in (*others, activation_integer_bits)):
-            raise InputError(
-                "check", f"{certificate} is about a float network, and takes no images or widths", "leave them out"
-            )
-        wanted = RealCheck(
-            certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
-        )
-        return check_float(evidence, wanted)
-    refuse(
-        {"--arithmetic": arithmetic, "--timeout": timeout, "--report": report},
-        f"is for float networks, and {certificate} is about one of integers, which is checked exactly",
-    )
-    given = [option is not None for option in (images, labels, index)]
-    if any(given) and not all(given):
-        raise InputError("--images, --labels, --index", "only some of them are given", "give all three, or none")
-    samples = None
-    if images is not None and labels is not None and index is not None:
-        samples = Samples.read(images, labels)
-        samples.check(index)
-    asked = None
-    if property_ is not None:
-        from netproof.formats.vnnlib.read import read_vnnlib
-
-        asked = read_vnnlib(property_)
-
-    from netproof.certificate.bundle import Bundle
-    from netproof.certificate.checker.check import check as check_certificate
-    from netproof.certificate.contents import Certificate
-    from netproof.certificate.sets import SetCertificate
-
     widths = {
         "bits": bits,
         "input_bits": input_bits,
@@ -150,36 +119,70 @@ def check(
         "bias_integer_bits": bias_integer_bits,
         "activation_integer_bits": activation_integer_bits,
     }
+    if isinstance(evidence, RealCertificate):
+        if any(option is not None for option in (images, labels, index, eps, *widths.values())):
+            raise InputError(
+                "check", f"{certificate} is about a float network, and takes no images or widths", "leave them out"
+            )
+        wanted = RealCheck(
+            certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
+        )
+        return check_float(evidence, wanted)
+    finite = isinstance(evidence, SetCertificate)
+    refuse(
+        {"--arithmetic": arithmetic, "--report": report} | ({} if finite else {"--timeout": timeout}),
+        f"is for float networks, and {certificate} is about one of integers, which is checked exactly",
+    )
+    samples = _samples(images, labels, index)
     if isinstance(evidence, SetCertificate):
         from netproof.cli.sets.check import check_one
 
         unfit = {"--property": property_, "--eps": eps} | {f"--{name}": width for name, width in widths.items()}
         refuse(unfit, "is not what a certificate of a set states")
-        return check_one(evidence, certificate, network, samples, index, as_json)
-    content = (
-        evidence
-        if isinstance(evidence, Certificate)
-        else evidence.parts[0]
-        if isinstance(evidence, Bundle)
-        else evidence.certificate
-    )
-    check_file(network, content.network_sha256, certificate)
+        return check_one(evidence, certificate, network, samples, index, timeout=timeout, as_json=as_json)
+    return _check_integers(evidence, _Asked(certificate, network, property_, samples, index, eps, widths), as_json)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What a certificate about a network of integers has to be about; None for whatever it says."""
+
+    certificate: Path
+    network: Path
+    property: Path | None
+    samples: Samples | None
+    index: int | None
+    eps: int | None
+    widths: Mapping[str, int | None]
+
+
+def _samples(images: Path | None, labels: Path | None, index: int | None) -> Samples | None:
+    """The images of the options, of which there are all or none."""
+    given = [option is not None for option in (images, labels, index)]
+    if any(given) and not all(given):
+        raise InputError("--images, --labels, --index", "only some of them are given", "give all three, or none")
+    if images is None or labels is None or index is None:
+        return None
+    from netproof.formats.images.samples import Samples
+
+    samples = Samples.read(images, labels)
+    samples.check(index)
+    return samples
+
+
+def _check_integers(evidence: Certificate | Bundle | WitnessDocument, asked: _Asked, as_json: bool) -> int:
+    """Check evidence about a network of integers, and print what it proves; the exit code."""
+    from netproof.certificate.bundle import Bundle
+    from netproof.certificate.contents import Certificate
+    from netproof.cli.terminal.output import print_json
+
+    certificate = asked.certificate
+    if isinstance(evidence, Certificate):
+        content = evidence
+    else:
+        content = evidence.parts[0] if isinstance(evidence, Bundle) else evidence.certificate
     try:
-        # Before all else: a proof of something else than what is asked is of no use.
-        _check_question(content, eps, widths, certificate)
-        model = read_network(network, widths_stated(content.scheme, certificate), content.runtime or None)
-        if samples is not None and index is not None:
-            samples.check_size(model)
-            _check_sample(
-                content,
-                samples.image(index, model).long().reshape(-1).tolist(),
-                samples.label(index),
-                index,
-                certificate,
-            )
-        checked = check_certificate(evidence, model, asked=asked)
-        if not checked.second_reading:
-            raise CertificateError(network, "was not kept by its reader, so that it cannot be read twice", "report it")
+        checked = _checked(evidence, content, asked)
     except ProofError as error:
         if as_json:
             print_json({"certificate": str(certificate), "proved": False, "reason": error.problem})
@@ -188,13 +191,39 @@ def check(
         return _FAILED
     except CertificateError as error:
         # The checker was given the content, not the file's name.
-        source = str(network) if error.source == str(network) else certificate
+        source = str(asked.network) if error.source == str(asked.network) else certificate
         raise CertificateError(source, error.problem, error.hint) from None
     if as_json:
-        print_json(_to_json(checked, certificate, index, property_))
+        print_json(_to_json(checked, certificate, asked.index, asked.property))
     else:
-        typer.echo(_render_text(checked, certificate, index, property_))
+        typer.echo(_render_text(checked, certificate, asked.index, asked.property))
     return 0
+
+
+def _checked(evidence: Certificate | Bundle | WitnessDocument, content: Certificate, asked: _Asked) -> Checked:
+    """What the checker says of evidence that is about what is asked; raises as it does."""
+    from netproof.certificate.checker.check import check as check_certificate
+    from netproof.cli.arguments.networks import read_network
+
+    certificate, index = asked.certificate, asked.index
+    stated = None
+    if asked.property is not None:
+        from netproof.formats.vnnlib.read import read_vnnlib
+
+        stated = read_vnnlib(asked.property)
+    check_file(asked.network, content.network_sha256, certificate)
+    # Before all else: a proof of something else than what is asked is of no use.
+    _check_question(content, asked.eps, asked.widths, certificate)
+    model = read_network(asked.network, widths_stated(content.scheme, certificate), content.runtime or None)
+    if asked.samples is not None and index is not None:
+        asked.samples.check_size(model)
+        image = asked.samples.image(index, model).long().reshape(-1).tolist()
+        _check_sample(content, image, asked.samples.label(index), index, certificate)
+    checked = check_certificate(evidence, model, asked=stated)
+    if not checked.second_reading:
+        problem = "was not kept by its reader, so that it cannot be read twice"
+        raise CertificateError(asked.network, problem, "report it")
+    return checked
 
 
 def check_file(network: Path, stated: str, certificate: Path) -> None:
@@ -223,7 +252,7 @@ def widths_stated(scheme: Mapping[str, int], certificate: Path) -> FixedPoint | 
     return FixedPoint(**scheme)
 
 
-def _check_question(content: Certificate, eps: int | None, widths: dict[str, int | None], certificate: Path) -> None:
+def _check_question(content: Certificate, eps: int | None, widths: Mapping[str, int | None], certificate: Path) -> None:
     from netproof.certificate.contents import RobustnessProperty
 
     for name, width in widths.items():

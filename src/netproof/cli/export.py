@@ -71,3 +71,35 @@ def smtlib(
         )
     write_text(out, exported(query, options, writer=f"netproof {netproof_version()}"))
     typer.echo(f"written to {out}")
+
+
+Certificate = Annotated[
+    Path, typer.Argument(metavar="CERTIFICATE", help="A certificate of unsat about a small float network.")
+]
+Network = Annotated[Path, typer.Option("--network", metavar="NETWORK", help="The network it is about.")]
+Property_ = Annotated[Path, typer.Option("--property", metavar="FILE", help="The property it is about.")]
+
+
+@app.command()
+def proof(certificate: Certificate, *, network: Network, property_: Property_, out: Out) -> None:
+    """Write a certificate about a float network as questions for solvers.
+
+    In logic QF_LRA, an SMT-LIB 2 script for any solver that works incrementally: every answer has to be unsat.
+    """
+    from netproof.certificate.checker.real.check import check_real
+    from netproof.certificate.real.contents import RealCertificate
+    from netproof.certificate.real.obligations import script_of
+    from netproof.certificate.witness import read_evidence
+    from netproof.cli.terminal.output import check_writable
+    from netproof.files.durable import write_text
+    from netproof.files.opened import read_bytes
+
+    check_writable(out, "--out")
+    evidence = read_evidence(certificate)
+    if not isinstance(evidence, RealCertificate):
+        raise InputError("export proof", f"{certificate} is about a network of integers", "use export smtlib")
+    files = read_bytes(network, "network file"), read_bytes(property_, "property file")
+    check_real(evidence, *files, source=str(certificate))
+    text, questions = script_of(evidence, *files, source=certificate.name)
+    write_text(out, text)
+    typer.echo(f"written to {out}: {questions} questions, each of which has to be answered 'unsat'")

@@ -31,6 +31,7 @@ from netproof.operators.activations.jumps.floor import Floor
 from netproof.operators.activations.jumps.step import Step
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.product import Product
+from netproof.operators.activations.quotient import Quotient
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
 from netproof.operators.activations.tanh import Tanh
@@ -139,7 +140,7 @@ def _activation(operator: Activation, off: Tensor, low: Tensor, high: Tensor, ki
     if isinstance(operator, Product):
         return _product(off, torch.maximum(low.abs(), high.abs()), size, kind)
     known = isinstance(operator, _CURVES) and operator != _DEVIATION
-    if isinstance(operator, Curve) and not known:
+    if isinstance(operator, Quotient) or (isinstance(operator, Curve) and not known):
         # What a graph has as one function a runtime may compute of several that cancel (1 + erf), or by another formula.
         return torch.full_like(off, torch.inf)
     if isinstance(operator, Curve):

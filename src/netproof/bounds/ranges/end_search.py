@@ -70,6 +70,8 @@ class EndSearch:
         self._open: Slots[Leaves] = Slots()
         #: the largest bound of parts that were put aside
         self._floor = torch.full_like(self.bound, -torch.inf)
+        self._done: list[Leaves] = []
+        self._left = 0
         self._started = torch.zeros(2 * n, dtype=torch.bool)
         #: the bound on the whole region, and the splits since
         self._begun = self.bound.clone()
@@ -77,9 +79,24 @@ class EndSearch:
         self._see((region.lower + region.upper) / 2)
 
     @property
+    def unstable(self) -> tuple[Tensor, ...]:
+        """Of every activation the features whose sign is not known."""
+        return self._dual.index
+
+    @property
     def closed(self) -> Tensor:
         """``[2 n]`` bool: ends of outputs whose sign is known."""
         return ((self.bound[: self._n] <= 0) | (self.bound[self._n :] <= 0)).repeat(2)
+
+    def keep(self, size: int) -> None:
+        """Keep so many bytes of parts that are done with, for :meth:`parts`."""
+        self._left = size
+
+    def parts(self) -> Leaves | None:
+        """What all bounds rest on, parts that cover the region for every end; None where not all of them were kept."""
+        if self._left <= 0 or not bool(self._started.any()):
+            return None
+        return Leaves.concatenate([*self._done, self._open.read(self._open.slots)])
 
     def tighten(self, wanted: Tensor, deadline: float) -> None:
         """Search for the ends of outputs ``wanted`` ``[n]`` bool, with more and more splits for each, or to the deadline."""
@@ -160,8 +177,14 @@ class EndSearch:
         open_ = (value > self._target()[owner]) & ~self.closed[owner]
         done = ~open_
         self._put_aside(owner[done], value[done])
+        if self._left > 0 and bool(done.any()):
+            self._keep(self._open.read(slots[done]))
         self._open.remove(slots[done])
         return self._target(), slots[open_], owner[open_], value[open_]
+
+    def _keep(self, leaves: Leaves) -> None:
+        self._left -= leaves.bytes
+        self._done = [*self._done, leaves] if self._left > 0 else []
 
     def _put_aside(self, owner: Tensor, value: Tensor) -> None:
         self._floor = self._floor.scatter_reduce(0, owner, value, "amax")
@@ -180,6 +203,8 @@ class EndSearch:
         if len(stuck):
             final = self._bound(stuck, END.leaf_steps, target, deadline)
             self._put_aside(final.owner, final.value)
+            if self._left > 0:
+                self._keep(final)
         rows = splittable.nonzero()[:, 0]
         if not len(rows):
             return

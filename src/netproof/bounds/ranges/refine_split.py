@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.end_search import EndSearch
+from netproof.bounds.ranges.leaves import Leaves
 from netproof.bounds.ranges.prefix import Prefix, prefix
 from netproof.bounds.ranges.refine import behind_activations
 from netproof.bounds.region import Region, propagate_intervals
@@ -26,6 +28,26 @@ class Side(NamedTuple):
     half: int
 
 
+@dataclass(frozen=True, eq=False)
+class SplitEnds:
+    """By which parts ends of ranges were bounded.
+
+    Attributes
+    ----------
+    k : of all ends, the activation
+    feature, upper, bound : ``[N]``, the feature, whether the upper end, and the bound of it or of its negative
+    unstable : numbers of activations with their features whose sign was not known, ``m`` in all
+    parts : of all ends, which their owners are
+    """
+
+    k: int
+    feature: Tensor
+    upper: Tensor
+    bound: Tensor
+    unstable: tuple[tuple[int, Tensor], ...]
+    parts: Leaves
+
+
 class SplitRefiner:
     """Ranges of a region of one row on a piecewise linear graph by splits, in one round or several.
 
@@ -36,6 +58,7 @@ class SplitRefiner:
     memory : bytes that parts waiting to be split may occupy, of all layers together
     layer_share : of the time left in a round, what one layer may take
     device : where the searches in float32 are done
+    listen : told what ends were bounded by, as far as that takes no more than a part of the memory
     """
 
     def __init__(
@@ -45,11 +68,12 @@ class SplitRefiner:
         memory: int = 1 << 30,
         layer_share: float = REFINE.layer_share,
         device: torch.device | str = "cpu",
+        listen: Callable[[SplitEnds], None] | None = None,
     ) -> None:
         self._graph = graph
         self._cell = cell
         self._layer_share = layer_share
-        self._device = device
+        self._device, self._listen = device, listen
         behind = behind_activations(graph)
         first = min((one.k + 1 for one in cell), default=0)
         self._layers = [k for k, i in enumerate(graph.activations) if k >= first and behind[graph.nodes[i].operands[0]]]
@@ -74,10 +98,25 @@ class SplitRefiner:
             share = max(self._layer_share, 1 / (len(self._layers) - place))
             search.tighten(torch.isin(part.feature, which), now + (until - now) * share)
             n = len(part.feature)
+            self._tell(k, part, search, torch.cat([high[0, part.feature], -low[0, part.feature]]))
             high[0, part.feature] = torch.minimum(high[0, part.feature], search.bound[:n])
             low[0, part.feature] = torch.maximum(low[0, part.feature], -search.bound[n:])
             region = propagate_intervals(graph, region.with_range(k, low, high))
         return region
+
+    def _tell(self, k: int, part: Prefix, search: EndSearch, known: Tensor) -> None:
+        """Tell by which parts the ends were bounded that are better than ``known``, ``[2 n]``."""
+        parts = None if self._listen is None else search.parts()
+        better = (search.bound < known).nonzero()[:, 0]
+        if self._listen is None or parts is None or not len(better):
+            return
+        number = torch.full((len(known),), -1)
+        number[better] = torch.arange(len(better))
+        parts = parts.take((number[parts.owner] >= 0).nonzero()[:, 0])
+        n = len(part.feature)
+        unstable = tuple((k, feature[which]) for (k, feature), which in zip(part.kept, search.unstable, strict=False))
+        parts = replace(parts, owner=number[parts.owner])
+        self._listen(SplitEnds(k, part.feature[better % n], better < n, search.bound[better], unstable, parts))
 
     def _search(self, region: Region, k: int, which: Tensor) -> tuple[Prefix, EndSearch]:
         """The search of the round before where nothing that it depends on has changed since, or a new one."""
@@ -90,6 +129,7 @@ class SplitRefiner:
         dual = SignDual.of(part.graph, part.region)
         side = sides_of(dual, [one for one in self._cell if one.k < k], part.kept) if self._cell else None
         search = EndSearch(dual, *known, side, self._memory, self._device)
+        search.keep(0 if self._listen is None else self._memory)
         self._kept[k] = part, search
         return part, search
 

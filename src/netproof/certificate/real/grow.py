@@ -69,10 +69,12 @@ class Seed:
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Of every weight in a record at which of its goal's constraints it is, and by what the search multiplied that."""
+    """Of every weight in a record at which of its goal's constraints it is, and by what the search multiplied that; or that the
+    goal is an end of a range, of which there is nothing to be weighed."""
 
     place: Integers
     scale: Floats
+    is_end: bool = False
 
     def weights(self, recorded: Floats) -> Floats:
         """Weights of the goal's constraints, all of them together."""
@@ -124,9 +126,12 @@ class Grower:
     goals : of the trees
     places : for each goal, what the weights of the record are about
     trace : the record
+    most : how many cells are split beyond the record, where that is not the usual number
     """
 
-    def __init__(self, maker: Maker, goals: Sequence[Goal], places: Sequence[Places], trace: Trace) -> None:
+    def __init__(
+        self, maker: Maker, goals: Sequence[Goal], places: Sequence[Places], trace: Trace, most: int | None = None
+    ) -> None:
         self._evaluation, self._table, self._width = maker.evaluation, maker.table, maker.width
         self._source, self._deadline = maker.source, maker.deadline
         self._goals, self._places, self._trace = goals, places, trace
@@ -136,6 +141,7 @@ class Grower:
         widest = max(node.size for node in self._evaluation.network.nodes)
         self._batch = max(1, min(_BATCH, _NUMBERS // (min(self._inputs, _FORMS) * widest)))
         self.beyond = 0
+        self._most = _MOST_BEYOND[self._inputs <= _FEW_INPUTS] if most is None else most
         self._known: dict[tuple[object, ...], tuple[list[Wish], list[Wish]]] = {}
 
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
@@ -241,7 +247,13 @@ class Grower:
         if len(numbers) != len(slope):
             return plain
         side = np.array([seed.sides.get(int(n), 0) for n in numbers], np.float64)
-        factor = scale if scale > 0 else float((added * abs(side)).max(initial=0.0)) or 1.0
+        factor = (
+            1.0
+            if self._places[claim.goal].is_end
+            else scale
+            if scale > 0
+            else float((added * abs(side)).max(initial=0.0)) or 1.0
+        )
         added = added * side / factor
         low = np.concatenate([x[row] for x in cells.low])[numbers]
         high = np.concatenate([x[row] for x in cells.high])[numbers]
@@ -263,6 +275,8 @@ class Grower:
     def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
         """Weights of the goal's constraints."""
         places = self._places[claim.goal]
+        if places.is_end:
+            return [np.zeros(1)]
         count = int(places.place.max()) + 1
         singles = [np.eye(count)[i] for i in range(min(count, 8))]
         others = singles if count == 1 else [*singles, np.ones(count)]
@@ -276,7 +290,7 @@ class Grower:
     def _choose(self, seeds: list[Seed], cells: Cells) -> None:
         """Splits of seeds that no bound closes, where the record has none."""
         self.beyond += len(seeds)
-        if self.beyond > _MOST_BEYOND[self._inputs <= _FEW_INPUTS] or any(seed.beyond >= _BEYOND for seed in seeds):
+        if self.beyond > self._most or any(seed.beyond >= _BEYOND for seed in seeds):
             raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
         if self._inputs <= _FEW_INPUTS:
             width = np.where(self._width_of_root > 0, self._width_of_root, np.inf)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netproof.certificate.real.contents import DEEPEST
 from netproof.errors import FormatError
@@ -43,6 +44,7 @@ class Leaf:
     slopes : of lower lines by ReLU (from 1) and feature
     multipliers : of the splits of features, of at least 0
     weights : of the case's constraints, of at least 0; none where that is left open
+    number : for whoever makes it
     """
 
     part: int
@@ -51,6 +53,7 @@ class Leaf:
     slopes: dict[tuple[int, int], float]
     multipliers: dict[tuple[int, int], float]
     weights: tuple[float, ...]
+    number: int = 0
 
 
 def read_leaves(path: str | Path) -> list[Leaf]:
@@ -160,7 +163,7 @@ class Trees:
         self._source = source
         self._splits: dict[int, tuple[int, int, float, int, int]] = {}
         self._refuted: dict[int, Refutation] = {}
-        self._open: dict[int, np.ndarray] = {}
+        self._open: dict[int, NDArray[Any]] = {}
         self._nodes = 0
 
     def root(self, leaves: Sequence[Leaf]) -> int:

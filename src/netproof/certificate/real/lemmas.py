@@ -20,7 +20,7 @@ from netproof.result import Ends
 #: binary digits of slopes that are tried, and of ends
 _DIGITS, _END = (3, 6, 10), 16
 #: the share of a range's width that a lemma has to gain, and that fewer digits may cost
-_WORTH, _COST = 0.02, 0.01
+_WORTH, _COST = 0.002, 0.001
 
 Arrays = dict[str, list[int]]
 

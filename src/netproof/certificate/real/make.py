@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation
-from netproof.certificate.checker.real.check import check_real, root_of
+from netproof.certificate.checker.real.check import root_of, witnessed
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
@@ -29,6 +29,7 @@ from netproof.certificate.real.contents import (
     RealCertificate,
     arrays_of,
 )
+from netproof.certificate.real.ends import add_divided
 from netproof.certificate.real.grow import Claim, Grower, Maker, Places, Seed, staged, written
 from netproof.certificate.real.lemmas import add_lemmas
 from netproof.certificate.real.rows import RowTable, arrays_of_rows
@@ -85,7 +86,8 @@ def evidence_of(
     )
     if claim == "sat":
         try:
-            check_real(certificate, network, property_, source=name)
+            with np.errstate(all="ignore"):
+                witnessed(certificate, asked, evaluation, name)
         except ProofError as error:
             raise NoEvidenceError(name, f"over the real numbers {error.problem}") from None
     return certificate
@@ -169,6 +171,7 @@ class _Part:
         if any(means != "intervals" for means in self._used()):
             cells = staged(self._evaluation, cells, arrays)
             cells = add_lemmas(self._maker, cells, self._trace.ends, arrays)
+            cells = add_divided(self._maker, cells, self._trace.divided, arrays)
         arrays["cases"], arrays["stages"] = [len(self._cases)], [len(arrays["stage"])]
         for name, values in self._trees(cells).items():
             arrays[name] += values

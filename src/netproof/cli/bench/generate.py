@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -16,6 +16,7 @@ from netproof.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netproof.making.folder import BenchmarkFolder
     from netproof.making.generate import Shuffled
     from netproof.making.recipes import Recipe
     from netproof.network import Network
@@ -81,18 +82,10 @@ def generate(
 
     The same seed gives the same files. Filtering goes on where it was stopped.
     """
-    from netproof.making.generate import (
-        Shuffled,
-        check_classes,
-        check_seed,
-        check_selected,
-        read_selected,
-        write_selected,
-    )
+    from netproof.making.generate import Shuffled, check_classes, check_seed, check_selected, read_selected
 
-    eps = i.radius_of(radius)
-    number = 0 if seed is None else seed
-    check_seed(number)
+    choice = _Choice(i.radius_of(radius), 0 if seed is None else seed, filters, limit)
+    check_seed(choice.seed)
     for option, each in (("--count", count), ("--timeout", timeout)):
         if each and (len(each) not in (1, len(networks)) or not all(0 < n < 1 << 31 for n in each)):
             raise InputError(
@@ -113,96 +106,107 @@ def generate(
     from netproof.formats.load import load
     from netproof.making.filters import filters_of
     from netproof.making.folder import BenchmarkFolder
-    from netproof.making.generate import generate as generate_properties
     from netproof.making.image_table import check_fit
 
     found = read_image_set(images, labels, split=split, crop=crop, check=not unchecked)
-    shuffled = Shuffled(found)
-    tasks: list[tuple[str, Network, Recipe, Sequence[int] | None]] = []
+    tasks: list[_Task] = []
     for place, (name, path) in enumerate(zip(names, networks, strict=True)):
         network = load(path)
         check_fit(network, found)
         check_classes(found, name, network.outputs)
-        filters_of(filters, network, number)
+        filters_of(filters, network, choice.seed)
         recipe = _recipe(name, found.images.shape[1], mean, std, title)
         recipe = replace(recipe, count=_nth(count, place, recipe.count), timeout=_nth(timeout, place, recipe.timeout))
         listed: Sequence[int] | None = None if selected is None else read_selected(selected / f"{name}_list.txt")
         check_selected(name, found, listed or ())
-        tasks.append((name, network, recipe, listed))
-    documents: list[dict[str, object]] = []
-    folder = BenchmarkFolder(out)
+        tasks.append(_Task(name, network, recipe, listed))
+    shuffled, folder = Shuffled(found), BenchmarkFolder(out)
     with FolderLock(out):
-        for name, network, recipe, listed in tasks:
-            if listed is not None:
-                chosen_from = listed
-            else:
-                chosen_from = _filtered(name, network, shuffled, recipe, eps, filters, number, limit, folder.path)
-                write_selected(folder.path / "selected_list" / f"{name}_list.txt", chosen_from)
-            made = list(
-                generate_properties(
-                    name,
-                    shuffled,
-                    chosen_from,
-                    recipe,
-                    radius=eps,
-                    seed=number,
-                    outputs=network.outputs,
-                    folder=folder.path,
-                )
-            )
-            folder.add_network(name, network.content)
-            folder.replace(name, made)
-            documents.append(
-                {
-                    "network": name,
-                    "selected": len(chosen_from),
-                    "properties": [each.property_file for each in made],
-                    "timeout": recipe.timeout,
-                    "mean": list(recipe.normalization.mean),
-                    "std": list(recipe.normalization.std),
-                }
-            )
-            if not as_json:
-                short = "" if len(made) == recipe.count else f" (fewer than the {recipe.count} asked for)"
-                typer.echo(
-                    f"{name}: {len(made)} properties{short} of {len(chosen_from)} selected images, {recipe.timeout:g} s each; "
-                    f"{i.normalization_text(recipe.normalization)}"
-                )
+        documents = [_made(task, shuffled, choice, folder, quiet=as_json) for task in tasks]
     if as_json:
-        print_json({"folder": str(out), "radius": eps, "seed": number, "networks": documents})
+        print_json({"folder": str(out), "radius": choice.radius, "seed": choice.seed, "networks": documents})
     else:
         typer.echo(f"written to {out}")
 
 
-def _filtered(
-    name: str,
-    network: Network,
-    images: Shuffled,
-    recipe: Recipe,
-    radius: float,
-    filters: str | None,
-    seed: int,
-    limit: int | None,
-    folder: Path,
-) -> list[int]:
+@dataclass(frozen=True)
+class _Choice:
+    """Which images are asked about, and in which box: ``radius`` of values from 0 to 1; filters and a limit as they are given."""
+
+    radius: float
+    seed: int
+    filters: str | None
+    limit: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """A network to make properties of; ``listed`` are the positions that were selected before, None where filters are to."""
+
+    name: str
+    network: Network
+    recipe: Recipe
+    listed: Sequence[int] | None
+
+
+def _made(task: _Task, images: Shuffled, choice: _Choice, folder: BenchmarkFolder, *, quiet: bool) -> dict[str, object]:
+    """Write the properties of one network, and say so; what JSON output says of them."""
+    from netproof.making.generate import generate as generate_properties
+    from netproof.making.generate import write_selected
+
+    name, recipe, positions = task.name, task.recipe, task.listed
+    if positions is None:
+        positions = _filtered(task, images, choice, folder.path)
+        write_selected(folder.path / "selected_list" / f"{name}_list.txt", positions)
+    made = list(
+        generate_properties(
+            name,
+            images,
+            positions,
+            recipe,
+            radius=choice.radius,
+            seed=choice.seed,
+            outputs=task.network.outputs,
+            folder=folder.path,
+        )
+    )
+    folder.add_network(name, task.network.content)
+    folder.replace(name, made)
+    if not quiet:
+        short = "" if len(made) == recipe.count else f" (fewer than the {recipe.count} asked for)"
+        typer.echo(
+            f"{name}: {len(made)} properties{short} of {len(positions)} selected images, {recipe.timeout:g} s each; "
+            f"{i.normalization_text(recipe.normalization)}"
+        )
+    return {
+        "network": name,
+        "selected": len(positions),
+        "properties": [each.property_file for each in made],
+        "timeout": recipe.timeout,
+        "mean": list(recipe.normalization.mean),
+        "std": list(recipe.normalization.std),
+    }
+
+
+def _filtered(task: _Task, images: Shuffled, choice: _Choice, folder: Path) -> list[int]:
     """The positions that no filter takes, from the record as far as they are on it."""
     from netproof.cli.terminal.progress import counted
     from netproof.cli.terminal.stop import stoppable
     from netproof.making.filters import filters_of
     from netproof.making.selection import SelectionRecord, conditions, select
 
-    chain = filters_of(filters, network, seed)
-    path = folder / "selected_list" / f"{name}_record.csv"
-    stated = conditions(images, radius, recipe.normalization, chain, network.sha256)
-    record = SelectionRecord(path, stated)
+    normalization, limit = task.recipe.normalization, choice.limit
+    chain = filters_of(choice.filters, task.network, choice.seed)
+    stated = conditions(images, choice.radius, normalization, chain, task.network.sha256)
+    record = SelectionRecord(folder / "selected_list" / f"{task.name}_record.csv", stated)
     total = len(images.images) if limit is None else min(limit, len(images.images))
     before = sum(position < total for position in record.judgements)
 
     def standing() -> str:
         return f": {len(record.judgements)} images are on record; run the same command again to go on"
 
-    with stoppable(standing), counted(f"{name}: images", total, before) as count:
-        for _, judgement in select(images, radius, recipe.normalization, chain, record, limit=limit):
+    with stoppable(standing), counted(f"{task.name}: images", total, before) as count:
+        for _, judgement in select(images, choice.radius, normalization, chain, record, limit=limit):
             count(judgement.value)
     return record.selected(limit)
 

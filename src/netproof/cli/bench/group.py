@@ -143,8 +143,10 @@ def run(
     benchmark.check(folders)  # first things first: without its files there is no run
     published = _published(benchmark, folders)
     followed = Followed(folder, "instances")
-    # Before the signals get another meaning: nothing is under way yet that would have to be put in order.
-    o.use_threads(1)
+    if (jobs == 1 and scheduler is None) or not benchmark.certifiable:
+        # Before the signals get another meaning: nothing is under way yet that would have to be put in order. Where other
+        # processes read the networks, this one has no use for PyTorch, which takes most of a start.
+        o.use_threads(1)
 
     from netproof.runs.certify import Certifying
     from netproof.runs.job import Job

@@ -79,18 +79,17 @@ def _mapped(operator: Affine, operands: list[_Known], size: int) -> _Known:
         last = values[0].new_zeros(1)
         value, error = (torch.cat([part, last])[operator.index] for part in (values[0], errors[0]))
         return _Known(value if operator.fill is None else torch.where(operator.index < 0, operator.fill, value), error)
-    unknown = [part.isnan().to(torch.float64) for part in values]
-    filled = [torch.nan_to_num(part, 0.0) for part in values]
-    # What an entry depends on that is not known; where nothing but 0 is there, what is left is the offset.
-    open_ = operator.forward_absolute(*unknown) != 0
-    terms = operator.forward_absolute(*(part.abs() for part in filled))
-    value = operator.forward(*filled)
+    if any(bool(part.isnan().any()) for part in values):
+        # Not even where only 0 times something unknown is added: that may have no value.
+        value = torch.full((size,), torch.nan, dtype=torch.float64)
+        return _Known(value, torch.zeros_like(value))
+    terms = operator.forward_absolute(*(part.abs() for part in values))
     off = operator.forward_absolute(*errors) + operator.offset_error()
     rounded = gamma(operator.terms()[0] + operator.roundings + len(operands) + 8) * (terms + operator.offset_absolute())
     # Told by what is there, since small numbers multiply to 0 as well.
-    there = operator.forward_absolute(*((part != 0).to(torch.float64) for part in filled)) != 0
+    there = operator.forward_absolute(*((part != 0).to(torch.float64) for part in values)) != 0
     error = torch.where(there | (off != 0), 2 * (off + rounded) + 2.0**-900, 0.0)
-    return _Known(torch.where(open_, torch.nan, value).expand(size), error.expand(size))
+    return _Known(operator.forward(*values).expand(size), error.expand(size))
 
 
 def _as_scale(known: _Known) -> tuple[Tensor, Tensor, int] | None:

@@ -15,7 +15,6 @@ from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, evaluate_dual
 from netproof.bounds.envelope.layer import first_layer
 from netproof.bounds.envelope.stored import StoredPrices
-from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
@@ -30,19 +29,12 @@ from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
 from netproof.query import Conjunction, Query, Verdict, Witness
 from netproof.rows import Rows
-from netproof.search.branching import (
-    Split,
-    gap_candidates,
-    input_split,
-    program_candidates,
-    split_regions,
-    upper_half,
-)
 from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.dive import Diver
 from netproof.search.integer.envelopes import Enveloped, Enveloper
 from netproof.search.integer.points import MOST_POINTS, all_points, points_in
 from netproof.search.integer.presolve import presolve
+from netproof.search.integer.splits import Splitter
 from netproof.search.integer.work import Work
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.log import CommonCuts, ConditionalCuts, Multiplied, ProofLog
@@ -126,6 +118,7 @@ class Search:
             self._tree.beside = lambda: pool.bytes
         #: subproblems whose tensors are in memory at a time
         self._rows = INTEGER.bounded.rows(self._graph, INTEGER.tensors)
+        self._splitter = Splitter(self._cases, self._effort.look_ahead, self._rows, log)
         self._deadline = math.inf
 
     def attack(self) -> Witness | None:
@@ -326,7 +319,10 @@ class Search:
             by = Multiplied(bounded.point.s, parts, prices)
             self._proof_log.reduction(bounded.batch.node, bounded.batch.region, region, by)
         batch = replace(bounded.batch, region=region, value=bounded.point.value)
-        self._tree.add(self._branch(batch, bounded))
+        if bounded.envelopes is not None and self._enveloper is not None:
+            self._tree.add(self._splitter.by_envelopes(batch, bounded.envelopes, self._enveloper))
+        else:
+            self._tree.add(self._splitter.by_bounds(batch, bounded.program, self._deadline))
         return None
 
     def _replay(self, bounded: _Bounded) -> Tensor | None:
@@ -452,71 +448,3 @@ class Search:
         if self._enveloper is not None:
             self._enveloper.pool.take(batch.prices[batch.prices >= 0])
         return replace(batch, prices=torch.full_like(batch.prices, -1))
-
-    def _branch(self, batch: Subproblems, bounded: _Bounded) -> Subproblems:
-        """Split every row in two, or in more where envelopes are used."""
-        if bounded.envelopes is not None and self._enveloper is not None:
-            return self._branch_by_envelopes(batch, bounded.envelopes, self._enveloper)
-        chosen = self._chosen(batch, bounded.program)
-        children = batch.take(torch.arange(len(batch)).repeat(2))
-        node = children.node if self._proof_log is None else self._proof_log.split(batch.node, chosen)
-        return replace(children, region=split_regions(self._graph, batch.region, chosen), node=node)
-
-    def _branch_by_envelopes(self, batch: Subproblems, found: Enveloped, enveloper: Enveloper) -> Subproblems:
-        """Split every row; the half that lies farther from where the neurons agree becomes a subproblem, the other is split again.
-
-        Several subproblems at once take little more time than two, and halves far from that input are mostly refuted.
-        """
-        a = enveloper.agreed(found)
-        chosen = enveloper.splits(batch.case, batch.region, found, a, max(1, INTEGER.parts // len(batch) - 1))
-        if all(bool((split.k >= 0).all()) for split in chosen):
-            batch = replace(batch, prices=enveloper.pool.put(found.stored, len(chosen) + 1))
-        rows, parts = torch.arange(len(batch)), []
-        for split in chosen:
-            node = batch.node.repeat(2) if self._proof_log is None else self._proof_log.split(batch.node, split)
-            regions = split_regions(self._graph, batch.region, split)
-            halves = replace(batch.take(rows.repeat(2)), region=regions, node=node)
-            above = upper_half(split, a)
-            parts.append(halves.take(rows + (1 - above) * len(batch)))
-            batch = halves.take(rows + above * len(batch))
-        return Subproblems.concatenate([*parts, batch])
-
-    def _chosen(self, batch: Subproblems, program: InteriorResult | None) -> Split:
-        """Where to split every row, at the program's point or (None) by a look-ahead."""
-        region = batch.region
-        objective = self._cases.objective(batch.case, region)
-        double = Parameters(
-            tuple(a.double() for a in batch.parameters.alpha), tuple(b.double() for b in batch.parameters.beta)
-        )
-        point = evaluate_dual(Relaxation(self._graph, region), objective, double.multipliers())
-        outputs = self._cases.splittable(batch.case)
-        if program is not None:
-            split, gap = program_candidates(self._graph, region, point.v, program.a, outputs, 1)
-        else:
-            split, gap = gap_candidates(point, outputs, self._effort.look_ahead)
-        usable = torch.isfinite(gap)
-        rows = usable[:, 0].nonzero()[:, 0]
-        best = split.at(torch.zeros_like(batch.case))
-        if split.k.shape[1] > 1 and len(rows):
-            picked = self._looked_ahead(batch.take(rows), double.take(rows), split.take(rows), usable[rows])
-            for whole, part in ((best.k, picked.k), (best.feature, picked.feature), (best.point, picked.point)):
-                whole[rows] = part
-        return best.where(usable[:, 0], input_split(region, point))
-
-    def _looked_ahead(self, batch: Subproblems, parameters: Parameters, split: Split, usable: Tensor) -> Split:
-        """Of each row's candidates the one with which the halves' bounds are smallest, at the row's own multipliers."""
-
-        def bound_halves(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-            tried = Split(*(part[row, column] for part in (split.k, split.feature, split.point)))
-            case = batch.case[row].repeat(2)
-            halves = self._cases.tighten(case, split_regions(self._graph, batch.region.take(row), tried))
-            alive = (~halves.empty()).nonzero()[:, 0]
-            remaining = halves.take(alive)
-            objective = self._cases.objective(case[alive], remaining)
-            start = parameters.take(row.repeat(2)[alive])
-            value = evaluate_dual(Relaxation(self._graph, remaining), objective, start.multipliers()).value
-            both = torch.zeros(2 * len(row), dtype=value.dtype)
-            both[alive] = value
-            return both[: len(row)], both[len(row) :]
-
-        return split.at(look_ahead(usable, bound_halves, self._rows, self._deadline).argmin(1))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.ranges.refine_alpha import SlopedEnds
+from netproof.bounds.ranges.refine_split import SplitEnds
 from netproof.bounds.region import Region
 from netproof.rows import Rows
 from netproof.search.branching import Split
@@ -87,7 +88,7 @@ class Journal:
     begun : nodes where searches began, and on which region of one row
     refuted, splits, reduced : nodes that were refuted, split, and got ranges of their own
     common : regions that hold the whole box, in the order in which their ranges were found, and how these were found
-    slopes : by which ends of such ranges were bounded, where that is recorded
+    slopes, divided : by which ends of such ranges were bounded, where that is recorded
     count : nodes so far
     bytes : what the record occupies
     """
@@ -100,6 +101,7 @@ class Journal:
         self.reduced: list[Reduced] = []
         self.common: list[tuple[Means, Region]] = []
         self.slopes: list[SlopedEnds] = []
+        self.divided: list[SplitEnds] = []
         self.count = 0
         self.bytes = 0
 
@@ -112,6 +114,11 @@ class Journal:
         """Ends of ranges that hold on all of the box were bounded by slopes."""
         self.slopes.append(ends)
         self.bytes += ends.bytes
+
+    def searched(self, ends: SplitEnds) -> None:
+        """Ends of ranges that hold on all of the box were bounded by splits of their own; what is said of an end last counts."""
+        self.divided.append(ends)
+        self.bytes += ends.parts.bytes
 
     def root(self, case: Tensor, region: Region) -> Tensor:
         """The search for cases ``[N]`` begins, or begins anew, on a region of one row: their nodes."""

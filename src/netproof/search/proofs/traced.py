@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from netproof.bounds.ranges.refine_alpha import SlopedEnds
+from netproof.bounds.ranges.refine_split import SplitEnds
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
-from netproof.result import Ends, Refutation, Trace
+from netproof.result import DividedEnd, Ends, Refutation, Trace
 from netproof.search.proofs.journal import Grounds, Journal, Means
 
 
@@ -39,7 +41,26 @@ def trace_of(graph: Graph, journal: Journal) -> Trace:
                 unstable[node] = _open(reduced.region, row, sizes)
     common = tuple(means.value for means, _ in journal.common)
     ends = tuple(_sloped(one, sizes) for one in journal.slopes)
-    return Trace(sizes, dict(journal.roots), splits, refuted, unstable, ranges, common, ends)
+    return Trace(
+        sizes, dict(journal.roots), splits, refuted, unstable, ranges, common, ends, _divided(journal.divided, sizes)
+    )
+
+
+def _divided(told: list[SplitEnds], sizes: tuple[int, ...]) -> tuple[DividedEnd, ...]:
+    """What was said of every end last, one layer after the other."""
+    begin = [0, *itertools.accumulate(sizes)]
+    found: dict[tuple[int, int, bool], DividedEnd] = {}
+    for ends in told:
+        numbers = np.concatenate([np.zeros(0, np.int64), *(begin[k] + which.numpy() for k, which in ends.unstable)])
+        order = ends.parts.owner.argsort(stable=True)
+        starts = torch.searchsorted(ends.parts.owner[order], torch.arange(len(ends.feature) + 1)).tolist()
+        side, slope, added = (part.numpy() for part in (ends.parts.side, ends.parts.alpha, ends.parts.beta))
+        listed = zip(ends.feature.tolist(), ends.upper.tolist(), ends.bound.tolist(), strict=True)
+        for n, (feature, upper, bound) in enumerate(listed):
+            rows = order[starts[n] : starts[n + 1]].numpy()
+            mine = side[rows], slope[rows], added[rows]
+            found[ends.k, feature, upper] = DividedEnd(ends.k, feature, upper, bound, numbers, *mine)
+    return tuple(found[key] for key in sorted(found))
 
 
 def _sloped(ends: SlopedEnds, sizes: tuple[int, ...]) -> Ends:

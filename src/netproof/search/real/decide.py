@@ -185,7 +185,7 @@ def _hopeful(query: Query, graph: Graph, constraints: Conditions, case: Tensor, 
 def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadline: float) -> tuple[Outcome, str]:
     """Decide the cases that the root leaves open."""
     graph = problem.graph
-    varying = int((query.lower < query.upper).sum())
+    varying = varying_inputs(region)
     before = 0
     boxes = varying <= REAL.few_inputs or (
         varying <= REAL.some_inputs and _open_count(graph, region) > REAL.many_features

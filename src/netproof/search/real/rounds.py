@@ -65,7 +65,8 @@ class Rounds:
         found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.search_share * seconds))
         if _is_over(found, deadline):
             return found
-        refiner = SplitRefiner(graph, memory=memory // 2, device=device)
+        searched = None if record is None else record.searched
+        refiner = SplitRefiner(graph, memory=memory // 2, device=device, listen=searched)
         share = ROUND.begin_share
         while seconds <= share * (deadline - time.monotonic()):
             before = _looseness(region)
@@ -101,7 +102,11 @@ class Rounds:
         seconds = ROUND.long_share * (deadline - time.monotonic())
         problem = self._problem
         refiner = SplitRefiner(
-            problem.graph, memory=problem.memory // 2, layer_share=ROUND.long_layer_share, device=problem.device
+            problem.graph,
+            memory=problem.memory // 2,
+            layer_share=ROUND.long_layer_share,
+            device=problem.device,
+            listen=None if problem.record is None else problem.record.searched,
         )
         region = refiner.refine(region, seconds)
         self._take_down(region, Means.SPLITS)

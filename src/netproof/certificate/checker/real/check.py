@@ -114,7 +114,7 @@ def check_real(
         part = -1
         try:
             if certificate.claim == "sat":
-                part = _witnessed(certificate, asked, evaluation, source)
+                part = witnessed(certificate, asked, evaluation, source)
             else:
                 _prove(certificate, asked, prover, source)
         except (OverflowError, ValueError, ZeroDivisionError, MemoryError) as error:
@@ -161,9 +161,9 @@ def _prove_part(taken: Taken, number: int, part: Part, prover: Prover, source: s
         if rule != LEMMAS:
             cells = prover.derive(cells, rule)
             continue
-        lemmas = _lemmas(taken, evaluation, source)
+        lemmas = lemmas_of(taken, evaluation, source)
         name = f"the lemmas of stage {place} of part {number}"
-        prover.prove(cells, _forest(taken, [1] * len(lemmas), source), [[goal] for goal, _ in lemmas], name)
+        prover.prove(cells, forest_of(taken, [1] * len(lemmas), source), [[goal] for goal, _ in lemmas], name)
         prover.counts.lemmas += len(lemmas)
         cells = applied(cells, lemmas)
     trees: dict[int, list[Goal]] = {}
@@ -172,10 +172,10 @@ def _prove_part(taken: Taken, number: int, part: Part, prover: Prover, source: s
     if list(trees) != list(range(len(trees))):
         raise ProofError(source, f"the trees of part {number} are not in order")
     goals = list(trees.values())
-    prover.prove(cells, _forest(taken, [len(mine) for mine in goals], source), goals, f"part {number}")
+    prover.prove(cells, forest_of(taken, [len(mine) for mine in goals], source), goals, f"part {number}")
 
 
-def _forest(taken: Taken, goals: list[int], source: str) -> Forest:
+def forest_of(taken: Taken, goals: list[int], source: str) -> Forest:
     try:
         return taken.forest(goals)
     except ValueError as error:
@@ -200,7 +200,7 @@ def applied(cells: Cells, lemmas: list[tuple[Lemma, int]]) -> Cells:
     return Cells(cells.lower, cells.upper, tuple(low), tuple(high), cells.size)
 
 
-def _lemmas(taken: Taken, evaluation: Evaluation, source: str) -> list[tuple[Lemma, int]]:
+def lemmas_of(taken: Taken, evaluation: Evaluation, source: str) -> list[tuple[Lemma, int]]:
     count = taken.one("lemma_count")
     names = ("lemma_relu", "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent")
     found = []
@@ -224,7 +224,7 @@ def witness_of(certificate: RealCertificate) -> list[Fraction]:
     return found
 
 
-def _witnessed(certificate: RealCertificate, asked: Asked, evaluation: Evaluation, source: str) -> int:
+def witnessed(certificate: RealCertificate, asked: Asked, evaluation: Evaluation, source: str) -> int:
     """The part of the property that a witness answers; raises :class:`ProofError` where it answers none."""
     x = witness_of(certificate)
     ends = np.array([-above(-value) for value in x]), np.array([above(value) for value in x])

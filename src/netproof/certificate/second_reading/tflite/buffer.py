@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from netproof.certificate.second_reading.reading import UnknownFormError
 
 #: what is read, by the schema's numbers
-_NAMES = {0: "ADD", 1: "AVERAGE_POOL_2D", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE", 9: "FULLY_CONNECTED",
-          22: "RESHAPE", 25: "SOFTMAX", 114: "QUANTIZE"}  # fmt: skip
-_KINDS = {0: "<f4", 2: "<i4", 9: "<i1"}
+_NAMES = {
+    0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE",
+    9: "FULLY_CONNECTED", 14: "LOGISTIC", 17: "MAX_POOL_2D", 18: "MUL", 19: "RELU", 21: "RELU6", 22: "RESHAPE",
+    25: "SOFTMAX", 28: "TANH", 34: "PAD", 39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 43: "SQUEEZE", 70: "EXPAND_DIMS",
+    114: "QUANTIZE",
+}  # fmt: skip
+_KINDS = {0: "<f4", 2: "<i4", 4: "<i8", 9: "<i1"}
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,55 @@ def of_sum(runtime: str, first: np.float32, second: np.float32, output: np.float
     return lambda a, b: _twice(_twice(a << 20, *left) + _twice(b << 20, *right), *both)
 
 
+def of_difference(runtime: str, first: np.float32, second: np.float32, output: np.float32) -> Callable[[int, int], int]:
+    """The rounding of a difference of two values with these scales."""
+    if runtime == "xnnpack":
+        added = of_sum(runtime, first, second, output)
+        return lambda a, b: added(a, -b)
+    twice = 2 * max(float(first), float(second))
+    left, right = _fixed(float(first) / twice), _fixed(float(second) / twice)
+    both = _fixed(twice / (2.0**20 * float(output)))
+    # Each operand is rounded before the difference is taken.
+    return lambda a, b: _twice(_twice(a << 20, *left) - _twice(b << 20, *right), *both)
+
+
+def of_pair_product(
+    runtime: str, first: np.float32, second: np.float32, output: np.float32
+) -> Callable[[int, int], int]:
+    """The rounding of a product of two values with these scales."""
+    one = of_product(runtime if runtime == "xnnpack" else "tflm", False, False, first, second, output)
+    return lambda a, b: one(a * b)
+
+
+def of_mean(runtime: str, count: int, input_: np.float32, output: np.float32) -> Round:
+    """The mean of ``count`` codes: the multiplier is shifted to the left as far as it may be, and divided, rounded down."""
+    if runtime == "xnnpack":
+        raise UnknownFormError("a mean as 'xnnpack' computes it")
+    whole, exponent = _fixed(float(input_) / float(output))
+    left = min(count.bit_length() - 1, 32, 31 + exponent)
+    divided = (whole << left) // count
+    return lambda value: _twice(value, divided, exponent - left)
+
+
+def of_curve(runtime: str, name: str, scale: np.float32) -> Round:
+    """A logistic function or hyperbolic tangent to the nearest code, the zero point of the result left out."""
+    if runtime not in ("xnnpack", "litert-ref"):
+        raise UnknownFormError(f"a {name} in the fixed-point numbers of '{runtime}'")
+
+    def of(code: int) -> int:
+        real = float(scale) * code
+        if name == "TANH":
+            value = 128 * math.tanh(real)
+        else:
+            value = 256 / (1 + math.exp(-real)) if real >= 0 else 256 * math.exp(real) / (1 + math.exp(real))
+        whole = math.floor(value)
+        if abs(value - whole - 0.5) < 1e-6:
+            raise UnknownFormError(f"a {name} next to a half")
+        return round(value)
+
+    return of
+
+
 def of_change(runtime: str, input_: np.float32, output: np.float32) -> Round:
     """The rounding of a value that is brought to another scale."""
     if runtime == "xnnpack":

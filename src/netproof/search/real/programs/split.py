@@ -67,6 +67,8 @@ class ProgramSplit:
         goals = constraints.single(every, torch.arange(constraints.width).repeat(len(constraints)))
         self._triangles = Triangles(dual, goals, constraints.width)
         self._ends = SignEnds(problem, dual, rounding, solver)
+        #: whether any leaf that stays open might be closed by other means
+        self._hopeful = False
         self._tree: DepthFirst[Parts] = DepthFirst(problem.memory, problem.record, stuck=_STUCK)
 
     @staticmethod
@@ -98,7 +100,8 @@ class ProgramSplit:
         witness = self._bound(root, self._solved(root, deadline))
         if witness is not None:
             return self._tree.sat(witness)
-        return self._tree.search(lambda batch: self._step(batch, deadline), PROGRAM.at_once, deadline)
+        found = self._tree.search(lambda batch: self._step(batch, deadline), PROGRAM.at_once, deadline)
+        return replace(found, left=None) if found.reason == _STUCK and not self._hopeful else found
 
     def _step(self, batch: Parts, deadline: float) -> Outcome | None:
         """Split subproblems and bound their halves; close those of which nothing is left to split."""
@@ -111,6 +114,7 @@ class ProgramSplit:
         return self._tree.stuck() if self._problem.attack is None else None  # no proof any more, and no witness
 
     def _close(self, leaves: Parts, deadline: float) -> Witness | None:
+        """Close subproblems with nothing left to split, put aside those that stay open; a witness if one is found."""
         for row in range(len(leaves)):
             node = None if leaves.node is None else leaves.node[row : row + 1]
             end = self._ends.close(int(leaves.case[row]), leaves.side[row], node, deadline)
@@ -118,6 +122,7 @@ class ProgramSplit:
                 return end.witness
             if end is not None:
                 self._tree.put_aside(leaves.case[row : row + 1], leaves.value[row : row + 1])
+                self._hopeful = self._hopeful or not end.hopeless
         return None
 
     def _branch(self, batch: Parts, deadline: float) -> Witness | None:

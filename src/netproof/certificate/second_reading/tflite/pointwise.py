@@ -1,0 +1,141 @@
+"""Operators of a second reading that take codes one by one or in pairs, and the mean of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netproof.certificate.second_reading.reading import Pairwise, Steps, UnknownFormError, Wholes
+from netproof.certificate.second_reading.tflite import rounding
+from netproof.certificate.second_reading.tflite.buffer import Operation, Tensor
+from netproof.certificate.second_reading.tflite.rounding import Round, limits
+from netproof.certificate.second_reading.tflite.values import Value, same_codes
+
+if TYPE_CHECKING:
+    from netproof.certificate.second_reading.tflite.read import Reader
+
+_RULES: dict[str, Callable[[str, np.float32, np.float32, np.float32], Pairwise]] = {
+    "ADD": rounding.of_sum, "SUB": rounding.of_difference, "MUL": rounding.of_pair_product,
+}  # fmt: skip
+
+
+def _pair(reader: Reader, operation: Operation, output: Tensor) -> Value:
+    """``ADD``, ``SUB`` or ``MUL`` of two values of the input, or of one and a constant."""
+    tensors = [reader.file.tensors[number] for number in operation.inputs]
+    if len(tensors) != 2 or any(len(tensor.scale) != 1 for tensor in tensors):
+        raise UnknownFormError(f"{operation.name} of tensors that are not two of one scale each")
+    rule = _RULES[operation.name](reader.runtime, tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
+    zero = output.zero[0]
+    low, high = limits(operation.option(0, "b"), reader.runtime, output.scale[0], zero)
+
+    def both(x: int, y: int) -> int:
+        return max(low - zero, min(high - zero, rule(x, y)))
+
+    known = [number in reader.values for number in operation.inputs]
+    if all(known):
+        return _of_values(reader, operation, output, both)
+    at = known.index(True)
+    value, constant = reader.value(operation, at), tensors[1 - at]
+    if constant.data is None or constant.kind != "<i1" or value.tensor.shape != output.shape:
+        raise UnknownFormError(f"a constant of {operation.name}")
+    numbers = constant.data.astype(np.int64) - constant.zero[0]
+    spread = np.broadcast_to(numbers, value.tensor.shape).reshape(-1)[value.order]
+    each = [_with(both, int(number), at) for number in _runs(spread)]
+    return _stepped(reader, value, output, each)
+
+
+def _of_values(reader: Reader, operation: Operation, output: Tensor, both: Pairwise) -> Value:
+    a, b = (reader.value(operation, number) for number in (0, 1))
+    if operation.name == "MUL" or not a.tensor.shape == b.tensor.shape == output.shape:
+        raise UnknownFormError(f"{operation.name} of two values that are multiplied, or of two shapes")
+    second = b.part
+    if not np.array_equal(a.order, b.order):
+        place = np.argsort(b.order)[a.order]
+        second = reader.reading.add_map(lambda x, absolute: x[0][:, place], second)
+    if operation.name == "SUB":
+        if second == a.part:
+            raise UnknownFormError("a value less itself")
+        negative = reader.reading.add_map(lambda x, absolute: x[0] if absolute else -x[0], second)
+        return Value(reader.reading.add_pair(lambda x, y: both(x, -y), a.part, negative), output, a.order)
+    return Value(reader.reading.add_pair(both, a.part, second), output, a.order)
+
+
+def _with(both: Pairwise, number: int, at: int) -> Round:
+    """The function of the operand ``at``, the other one being a number."""
+    return (lambda x: both(x, number)) if at == 0 else (lambda x: both(number, x))
+
+
+def _runs(numbers: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> list[int]:
+    """One number for each run of equal ones, where all runs are of one length; else one for each feature."""
+    if bool((numbers == numbers[0]).all()):
+        return [int(numbers[0])]
+    count = 1 + int(np.count_nonzero(np.diff(numbers)))
+    if not len(numbers) % count:
+        rows = numbers.reshape(count, -1)
+        if bool((rows == rows[:, :1]).all()):
+            return [int(number) for number in rows[:, 0]]
+    return [int(number) for number in numbers]
+
+
+def _stepped(reader: Reader, value: Value, output: Tensor, each: list[Round]) -> Value:
+    """Functions of codes that all rise, or all fall: these are taken of the negative code."""
+    part, zero = value.part, value.tensor.zero[0]
+    ends = -128 - zero, 127 - zero
+    falling = [one(ends[0]) > one(ends[1]) for one in each]
+    if any(falling):
+        if not all(one(ends[0]) >= one(ends[1]) for one in each):
+            raise UnknownFormError("functions of which some rise and some fall")
+        part = reader.reading.add_map(lambda x, absolute: x[0] if absolute else -x[0], part)
+        each = [_turned(one) for one in each]
+    return Value(reader.reading.add_steps([_steps(one) for one in each], part), output, value.order)
+
+
+def _turned(one: Round) -> Round:
+    return lambda x: one(-x)
+
+
+def _steps(one: Round) -> Steps:
+    def steps(values: Wholes) -> Wholes:
+        return np.array([one(int(value)) for value in values.tolist()], dtype=object)
+
+    return steps
+
+
+def _clip(reader: Reader, operation: Operation, output: Tensor) -> Value:
+    """``RELU`` and ``RELU6`` by themselves, which all runtimes clamp alike."""
+    value, zero = reader.value(operation, 0), output.zero[0]
+    same_codes(value.tensor, output)
+    activation = {"RELU": 1, "RELU6": 3}[operation.name]
+    low, high = limits(activation, "tflm", output.scale[0], zero)
+    return _stepped(reader, value, output, [lambda code: max(low - zero, min(high - zero, code))])
+
+
+def _mean(reader: Reader, operation: Operation, output: Tensor) -> Value:
+    """Over height and width."""
+    value = reader.with_channels_first(reader.value(operation, 0))
+    _, height, width, channels = value.tensor.shape
+    axes = reader.constant(operation, 1, "<i4").data
+    assert axes is not None
+    if sorted(int(axis) % 4 for axis in axes.reshape(-1)) != [1, 2] or output.size != channels:
+        raise UnknownFormError("a mean over other axes than height and width")
+    count = height * width
+    rule = rounding.of_mean(reader.runtime, count, value.tensor.scale[0], output.scale[0])
+    total = reader.reading.add_map(lambda x, _: x[0].reshape(len(x[0]), channels, count).sum(2), value.part)
+    return reader.stepped(total, [rule], output, 0, np.arange(channels))
+
+
+def _curve(reader: Reader, operation: Operation, output: Tensor) -> Value:
+    value, zero = reader.value(operation, 0), output.zero[0]
+    fixed = {"LOGISTIC": (2.0**-8, -128), "TANH": (2.0**-7, 0)}[operation.name]
+    if (float(output.scale[0]), zero) != fixed or value.tensor.shape != output.shape:
+        raise UnknownFormError(f"a {operation.name} of another result")
+    of = rounding.of_curve(reader.runtime, operation.name, value.tensor.scale[0])
+    return _stepped(reader, value, output, [lambda code: max(-128 - zero, min(127 - zero, of(code)))])
+
+
+POINTWISE: dict[str, Callable[[Reader, Operation, Tensor], Value]] = {
+    "ADD": _pair, "LOGISTIC": _curve, "MEAN": _mean, "MUL": _pair, "RELU": _clip, "RELU6": _clip, "SUB": _pair,
+    "TANH": _curve,
+}  # fmt: skip
