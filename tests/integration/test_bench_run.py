@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,6 +53,17 @@ def test_every_verdict_is_right(cli, tiny_data, tmp_path, jobs):
     assert "390 of 390 correctly classified samples decided" in ran.out
     assert "agrees on all 400" in ran.out
     assert "400/400" in ran.err and "\x1b" not in ran.err + ran.out
+
+
+def test_with_workers_the_command_itself_needs_no_pytorch(tiny_data, tmp_path):
+    code = "import sys; sys.modules['torch'] = None\nfrom netproof.cli.main import main; main()"
+    options = ("--data", tiny_data.folder, "--out", tmp_path, "--jobs", 2, "--only", "mnist-1?-eps-1", "--check")
+    command = [sys.executable, "-c", code, "bench", "run", "qnn-mnist", *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {name: row["verdict"] for name, row in rows(tmp_path).items()} == {
+        name: tiny_data.truth[name] for name in (f"mnist-{k}-eps-1" for k in range(10, 20))
+    }
 
 
 def test_results_file_and_record(cli, tiny_data, tmp_path):

@@ -18,10 +18,11 @@ from netproof.bounds.envelope.exact import evaluate_envelopes_exact
 from netproof.bounds.envelope.knapsack import Knapsack
 from netproof.bounds.envelope.layer import LayerBox, first_layer
 from netproof.bounds.envelope.reduce import envelope_cuts_hold, reduce_ranges_by_envelopes
-from netproof.bounds.envelope.steps import Schedule, improve
+from netproof.bounds.envelope.steps import improve
 from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.region import box_region
 from netproof.bounds.relaxation import Relaxation
+from netproof.effort.envelope import ENVELOPE, Schedule
 from soundness.random_networks import floats, random_box
 from soundness.regions import Situation, points_inside, random_multipliers, random_objective, random_situation
 
@@ -334,9 +335,9 @@ def test_what_gains_little_is_not_gone_over_again(monkeypatch: pytest.MonkeyPatc
         at_first = improve(relaxation, box, objective, prices, s, [Schedule(0, 0.5, 0.93, -1e9)])
         once = improve(relaxation, box, objective, prices, s, [first])
         twice = improve(relaxation, box, objective, prices, s, [first, second])
-        left = once.value > steps._PROMISING * at_first.value
+        left = once.value > ENVELOPE.promising * at_first.value
         assert torch.equal(twice.value[left], once.value[left])
-        monkeypatch.setattr(steps, "_PROMISING", torch.inf)
+        monkeypatch.setattr(steps, "ENVELOPE", replace(ENVELOPE, promising=torch.inf))
         everywhere = improve(relaxation, box, objective, prices, s, [first, second])
         monkeypatch.undo()
         fewer += int((everywhere.value[left] < once.value[left]).sum())

@@ -307,3 +307,13 @@ def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(netproof, "nonsense")
     with pytest.raises(ImportError):
         from netproof import nonsense  # noqa: F401
+
+
+@pytest.mark.parametrize("module", MODULES, ids=relative)
+def test_function_fits_in_a_head(module):
+    # Without its docstring and its signature, which are long where a command has many options.
+    for function in ast.walk(ast.parse(module.read_text())):
+        if isinstance(function, ast.FunctionDef):
+            body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+            lines = (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+            assert lines <= 75, f"{function.name} has {lines} lines: take what is a job of its own out of it"

@@ -61,6 +61,25 @@ def test_corner_search_ends_at_corners(seed: int, steps: int) -> None:
     where(net, x)
 
 
+def test_walks_that_stand_still_would_have_gone_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, real = [0], corners.surrogate_values
+
+    def counted(*given: object) -> list[torch.Tensor]:
+        taken[0] += 1
+        return real(*given)
+
+    monkeypatch.setattr(corners, "surrogate_values", counted)
+    for seed in range(12):
+        net, cases, _, low, high = draw(seed)
+        graph, case = net.graph().to(torch.float32), torch.arange(4).repeat_interleave(8)
+        ended = corner_search(graph, cases, low, high, case, torch.Generator().manual_seed(seed))
+        with monkeypatch.context() as patched:
+            patched.setattr(torch, "equal", lambda *given: False)
+            x = corner_search(graph, cases, low, high, case, torch.Generator().manual_seed(seed))
+        assert torch.equal(ended, x)
+    assert taken[0] < 0.95 * 12 * 2 * 50
+
+
 def test_corner_search_finds_what_a_corner_has() -> None:
     """One monotone layer: some corner has the largest output, and its sign pattern is the weights'."""
     random = np.random.default_rng(0)

@@ -639,3 +639,54 @@ def test_witness_document_that_is_unusable(changed):
 def test_json_that_is_no_witness(text):
     with pytest.raises(CertificateError):
         decode_witness(text.encode())
+
+
+def test_a_runtime_is_stated_where_there_is_one():
+    made = certificate(runtime="tflm")
+    data = encode(made)
+    assert decode(data).runtime == "tflm" and decode(encode(certificate())).runtime == ""
+    header, _ = parts(data)
+    assert json.loads(header)["network"]["runtime"] == "tflm"
+    assert "runtime" not in json.loads(parts(encode(certificate()))[0])["network"]
+    for wrong, problem in (("", "'runtime' is empty"), (None, "'runtime' is no text"), (7, "'runtime' is no text")):
+        with pytest.raises(CertificateError, match=problem):
+            decode(reheaded(lambda document, wrong=wrong: document["network"].update(runtime=wrong)))
+    assert decode(reheaded(lambda document: document["network"].update(runtime="x"))).runtime == "x"
+
+
+def test_a_later_version_is_stated_only_where_it_is_needed():
+    made = certificate()
+    header, body = parts(encode(made))
+    document = json.loads(header)
+    document["arrays"] += [[name, 0] for name in NAMES if name.startswith("price")]
+    later = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    packed = zlib.compress(body)
+    start = b"\x89NPCERT\n\2\0\0\0" + len(later).to_bytes(4, "little")
+    content = start + len(packed).to_bytes(8, "little") + len(body).to_bytes(8, "little") + later + packed
+    with pytest.raises(CertificateError, match="is of format version 2 without need"):
+        decode(content + hashlib.sha256(content).digest())
+
+
+def test_cut_nodes_may_have_no_cuts():
+    names = ("cut_activation", "cut_feature", "cut_side", "cut_end", "cut_row")
+    made = certificate(cut_count=[0], **{name: [int(name != "cut_side")] for name in names})
+    assert decode(encode(made)).arrays["cut_count"].tolist() == [0]
+
+
+def test_evidence_of_every_kind_is_told_by_its_bytes(tmp_path):
+    from netproof.certificate.real.contents import NAMES as REAL_NAMES
+    from netproof.certificate.real.contents import RealCertificate
+    from netproof.certificate.real.contents import arrays_of as real_arrays
+    from netproof.certificate.real.format import encode as encode_real
+
+    path = tmp_path / "evidence"
+    arrays = real_arrays(witness=[1], witness_limbs=[1], witness_two=[0], witness_ten=[0])
+    path.write_bytes(encode_real(RealCertificate("ab" * 32, "cd" * 32, 1, 1, "sat", arrays)))
+    found = read_evidence(path)
+    assert isinstance(found, RealCertificate) and set(found.arrays) == set(REAL_NAMES)
+    path.write_bytes(encode(certificate()))
+    assert isinstance(read_evidence(path), Certificate)
+    path.write_text(json.dumps({"format": "netproof-set-1"}))
+    with pytest.raises(CertificateError, match="its fields are not those") as error:
+        read_evidence(path)
+    assert error.value.source == str(path)

@@ -12,8 +12,8 @@ import torch
 
 from netproof.certificate.bundle import Bundle
 from netproof.certificate.contents import NAMES, BoxProperty, Certificate, RobustnessProperty
-from netproof.certificate.make import certificate_of
-from netproof.errors import QueryError
+from netproof.certificate.make import certificate_of, witness_document
+from netproof.errors import InputError, QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
 from netproof.operators.affine.linear import Linear
@@ -130,3 +130,63 @@ def test_every_part_of_a_question_is_certified() -> None:
     refused(asked, ended(Verdict.UNKNOWN, parts=(proved, proved)), "the result is unknown")
     assert one(asked, ended(Verdict.SAT, witness=WITNESS, part=1)).name == "r"
     assert one(Question(parts[:1], "one"), proved).name == "q"
+
+
+# -- networks as a runtime computes them, and witness documents
+
+
+def test_networks_that_nobody_reads_again_have_no_certificates() -> None:
+    deployed = replace(network(), runtime="tflm", content=b"what nobody knows")
+    with pytest.raises(InputError, match="no certificate can be about it"):
+        certificate_of(query(network=deployed), ended(Verdict.UNSAT, proof=PROOF))
+
+
+def test_a_runtime_is_part_of_what_a_certificate_is_about() -> None:
+    made = one(query(network=replace(network(), runtime="tflm")), ended(Verdict.SAT, witness=WITNESS))
+    assert made.runtime == "tflm" and one(query(), ended(Verdict.SAT, witness=WITNESS)).runtime == ""
+
+
+def test_a_witness_document_of_a_query() -> None:
+    asked = query()
+    document = witness_document(asked, WITNESS)
+    assert document == {
+        "format": "netproof-witness-1",
+        "netproof": document["netproof"],
+        "query": "q",
+        "network": {"file": "here", "sha256": "ab" * 32, "scheme": {"bits": 6}},
+        "arithmetic": "integer",
+        "shape": [2],
+        "lower": [1, 2],
+        "upper": [3, 4],
+        "input": [2, 3],
+        "output": [5, 5],
+    }
+    assert all(type(x) is int for name in ("lower", "upper", "input", "output") for x in document[name])  # type: ignore[attr-defined]
+    assert witness_document(query(network=replace(network(), runtime="tflm")), WITNESS)["runtime"] == "tflm"
+
+
+def test_a_witness_document_of_numbers_that_are_not_whole() -> None:
+    exact = Witness(
+        torch.tensor([1.5, 2.0]), torch.tensor([3.5, 3.5]), (Fraction(3, 2), Fraction(2) + Fraction(1, 2**70))
+    )
+    document = witness_document(query(), exact)
+    assert document["input"] == [1.5, 2.0] and document["output"] == [3.5, 3.5]
+    assert document["exact_input"] == ["1.5", "2." + str(Fraction(5**70, 1)).zfill(70)]
+    assert "exact_input" not in witness_document(query(), WITNESS)
+
+
+def test_a_witness_document_of_a_sample() -> None:
+    sample = Sample(torch.tensor([1, 3]), 0, 2)
+    document = witness_document(query(about=sample), Witness(torch.tensor([3, 3]), torch.tensor([6, 6])))
+    assert {name: document[name] for name in ("label", "radius", "class", "changed", "largest_change", "image")} == {
+        "label": 0,
+        "radius": 2,
+        "class": 0,
+        "changed": 1,
+        "largest_change": 2,
+        "image": [1, 3],
+    }
+    assert "lower" not in document and "upper" not in document
+    # One without a radius is a box around it.
+    bare = witness_document(query(about=replace(sample, radius=None)), WITNESS)
+    assert bare["lower"] == [1, 2] and "radius" not in bare and "image" not in bare

@@ -10,7 +10,8 @@ import torch
 
 import netproof
 from netproof.certificate.checker.check import check
-from netproof.certificate.checker.prices import Priced
+from netproof.certificate.checker.evaluate import ExactNetwork
+from netproof.certificate.checker.prices import FirstLayer, Priced
 from netproof.certificate.contents import PRICES, Certificate, arrays_of
 from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
@@ -147,3 +148,38 @@ def test_a_witness_has_no_prices(proved):
     claim = replace(certificate, claim="sat", arrays=arrays_of(**given, witness=image))
     with pytest.raises(CertificateError, match="price"):
         check(claim, network)
+
+
+def test_sizes_of_rows_with_prices_hold_every_term():
+    # What is handed to the first activation counts by the largest value there, what is handed to the input three times: at
+    # the lower end of the box, and on the way to the upper one.
+    builder = GraphBuilder(Arithmetic.INTEGER, (2,))
+    weight = torch.tensor([[2.0, -1.0], [1.0, 3.0]], dtype=torch.float64)
+    a = builder.add("a", Linear(weight, torch.tensor([1.0, -2.0], dtype=torch.float64)), builder.input)
+    thresholds = torch.tensor([[-3.0, 0.0, 4.0]] * 2, dtype=torch.float64)
+    f = builder.add("f", Staircase(thresholds, torch.tensor([-1.0, 5.0], dtype=torch.float64)), a)
+    last = torch.tensor([[1.0, 1.0]], dtype=torch.float64)
+    builder.add("y", Linear(last, torch.zeros(1, dtype=torch.float64)), f)
+    lower, upper = torch.tensor([-4.0, -6.0], dtype=torch.float64), torch.tensor([4.0, 6.0], dtype=torch.float64)
+    network = netproof.Network(builder.build(), "sizes", "ab" * 32, lower, upper)
+    net = ExactNetwork(network, "sizes")
+    region = net.whole(lower, upper)
+    layer = FirstLayer(network.graph, "sizes")
+    assert torch.equal(layer.weight, weight)
+    s = [torch.zeros(1, 2, dtype=torch.float64)]
+    for v in ((3.0, -(2.0**40)), (2.0**49, 1.0), (0.0, 5.0)):
+        given = torch.tensor([v], dtype=torch.float64)
+        for scale in (0.0, 7.0, -(2.0**30)):
+            prices = torch.full((1, 2, 2), scale, dtype=torch.float64)
+            priced = Priced(layer, region, prices)
+            # Twice the reach of an input's weight times the price, of each weight.
+            assert priced.size.item() == abs(scale) * (weight.abs() * (upper - lower)).sum().item()
+            found = net.backward(region, {0: (given, given.abs())}, s, priced)
+            assert found.size.item() == 3 * priced.size.item() + 3 * (given.abs() * upper).sum().item()
+            found = net.backward(region, {f: (given, given.abs())}, s, priced)
+            # Values of f are -1 to 2, and 5 to 8.
+            assert found.size.item() == 3 * priced.size.item() + abs(v[0]) * 2 + abs(v[1]) * 8
+            if not scale:
+                assert found.value.item() == max(v[0] * 2, -v[0]) + max(v[1] * 8, v[1] * 5)
+                found = net.backward(region, {0: (given, given.abs())}, s, priced)
+                assert found.value.item() == (given.abs() * upper).sum().item()

@@ -101,6 +101,8 @@ def test_codes_are_the_numbers_of_the_format() -> None:
     assert (EMPTY, LEAF, SPLIT) == (0, 1, 2) and (ROW_EXPONENTS, EXPONENTS, TENS, contents.LIMB) == (60, 1100, 400, 48)
     assert contents.RULES == ("none", "intervals", "linear forms", "CROWN", "linear forms and CROWN")
     assert contents.KINDS == ("empty", "leaf", "split")
+    for rule in (1, 2, 3, 4):
+        assert fault_of(made(stage=[rule, LEMMAS])) == ""
 
 
 def test_counts_may_be_none_or_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import pytest
 
@@ -290,6 +291,6 @@ def test_every_number_is_pinned_and_said_what_it_is():
     for value in values().values():
         kind = type(value)
         assert kind.__dataclass_params__.frozen
-        fields = kind.__doc__.split("Attributes\n    ----------\n")[1]
+        fields = inspect.getdoc(kind).split("Attributes\n----------\n")[1]
         said = {name.strip() for line in fields.splitlines() for name in line.partition(" : ")[0].split(",")}
         assert {field.name for field in dataclasses.fields(kind)} <= said

@@ -99,5 +99,7 @@ def _walk(
                 passed = (slope * v,)
             for operand, share in zip(node.operands, passed, strict=True):
                 received[operand] = received[operand] + share if operand in received else share
-        x = torch.where(received[0] > 0, upper, lower)
+        before, x = x, torch.where(received[0] > 0, upper, lower)
+        if widening == 0 and torch.equal(x, before):
+            break  # and would stay there
     return x

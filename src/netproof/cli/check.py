@@ -70,7 +70,7 @@ Requirement = Annotated[
 ]
 CheckTimeout = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="S", help="Of float networks: seconds (default: no limit)."),
+    typer.Option("--timeout", metavar="S", help="Of float networks and of sets: seconds (default: no limit)."),
 ]
 ActivationIntegerBits = Annotated[
     int | None, typer.Option("--activation-integer-bits", metavar="N", help="As --bits.", rich_help_panel=WIDTHS)
@@ -128,8 +128,9 @@ def check(
             certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
         )
         return check_float(evidence, wanted)
+    finite = isinstance(evidence, SetCertificate)
     refuse(
-        {"--arithmetic": arithmetic, "--timeout": timeout, "--report": report},
+        {"--arithmetic": arithmetic, "--report": report} | ({} if finite else {"--timeout": timeout}),
         f"is for float networks, and {certificate} is about one of integers, which is checked exactly",
     )
     samples = _samples(images, labels, index)
@@ -138,7 +139,7 @@ def check(
 
         unfit = {"--property": property_, "--eps": eps} | {f"--{name}": width for name, width in widths.items()}
         refuse(unfit, "is not what a certificate of a set states")
-        return check_one(evidence, certificate, network, samples, index, as_json)
+        return check_one(evidence, certificate, network, samples, index, timeout=timeout, as_json=as_json)
     return _check_integers(evidence, _Asked(certificate, network, property_, samples, index, eps, widths), as_json)
 
 

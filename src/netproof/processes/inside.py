@@ -5,6 +5,7 @@ Imports little: a solver's process is started for a query of milliseconds.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -22,6 +23,20 @@ _LOOK = 0.5
 _LONG = 1e9
 #: seconds of processor time that a process may overstay before the system tells it, and before it ends it
 _TOLD, _ENDED = 10, 15
+
+
+def start_pytorch(threads: int) -> None:
+    """Import PyTorch, for so many threads, where this program has not done so yet.
+
+    Nothing of what an import makes is garbage. Looking for it, now and at every collection to come, would take a third as
+    long as the import itself.
+    """
+    gc.disable()
+    import torch
+
+    gc.freeze()
+    gc.enable()
+    torch.set_num_threads(threads)
 
 
 def packed(message: object) -> tuple[bytes, bytes]:

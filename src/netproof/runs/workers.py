@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from netproof.benchmarks.base import Instance
 from netproof.errors import InputError, NetproofError
 from netproof.processes.child import ChildError
+from netproof.processes.inside import start_pytorch
 from netproof.processes.spawned import Spawned
 from netproof.runs.job import Answered, Job
 
@@ -144,10 +145,8 @@ def _bury(worker: _Worker, job: Job, shares: _Shares, death: ChildError, *, othe
 
 def _work(pipe: Connection, job: Job) -> None:
     """The worker's life."""
-    import torch
-
     # The processes are the parallelism: small matrices gain nothing from threads that wait for each other.
-    torch.set_num_threads(1)
+    start_pytorch(1)
     try:
         opened = job.benchmark.open(job.data)
     except InputError as error:

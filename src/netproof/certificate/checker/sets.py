@@ -8,6 +8,7 @@ at random.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -52,8 +53,13 @@ class CheckedSet:
 
 
 @on_own_terms
-def check_set(certificate: SetCertificate | str | PathLike[str], network: Network) -> CheckedSet:
-    """Check that a certificate of a finite set, or the file of one, proves its claim; raises as :func:`netproof.check`."""
+def check_set(
+    certificate: SetCertificate | str | PathLike[str], network: Network, *, timeout: float | None = None
+) -> CheckedSet:
+    """Check that a certificate of a finite set, or the file of one, proves its claim.
+
+    Raises as :func:`netproof.check`, and :class:`ProofError` after ``timeout`` seconds, where not all inputs were evaluated.
+    """
     begun = time.perf_counter()
     source = "certificate"
     if not isinstance(certificate, SetCertificate):
@@ -81,7 +87,7 @@ def check_set(certificate: SetCertificate | str | PathLike[str], network: Networ
     if certificate.claim == "sat":
         _replay(certificate, query, source)
         return CheckedSet(certificate, query, 1, 1, read_again, time.perf_counter() - begun)
-    evaluated, compared = _evaluate(query, source)
+    evaluated, compared = _evaluate(query, source, math.inf if timeout is None else begun + timeout)
     return CheckedSet(certificate, query, evaluated, compared, read_again, time.perf_counter() - begun)
 
 
@@ -96,7 +102,7 @@ def _replay(certificate: SetCertificate, query: SetQuery, source: str) -> None:
         raise ProofError(source, f"the witness has class {query.label} as well")
 
 
-def _evaluate(query: SetQuery, source: str) -> tuple[int, int]:
+def _evaluate(query: SetQuery, source: str, deadline: float) -> tuple[int, int]:
     network, image, label = query.network, query.image, query.label
     near = plan_of(network.graph, network.lower, network.upper, network.path).near(image.values)
     random = np.random.default_rng()  # not to be foreseen by whoever makes a certificate
@@ -104,6 +110,10 @@ def _evaluate(query: SetQuery, source: str) -> tuple[int, int]:
     evaluated = compared = 0
     size = max(1, min(_AT_ONCE, (1 << 26) // (8 * network.inputs)))
     for inputs in query.perturbation.inputs(image, size):
+        if time.perf_counter() >= deadline:
+            raise ProofError(
+                source, f"the time limit was reached; {evaluated} of {query.count} inputs have class {label}"
+            )
         outputs = near.outputs(inputs)
         classes = outputs.argmax(1)
         drawn = random.random(len(inputs)) < chance

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netproof.certificate.real.contents import DEEPEST
 from netproof.errors import FormatError
@@ -164,7 +165,7 @@ class Trees:
         self._source = source
         self._splits: dict[int, tuple[int, int, float, int, int]] = {}
         self._refuted: dict[int, Refutation] = {}
-        self._open: dict[int, np.ndarray] = {}
+        self._open: dict[int, NDArray[Any]] = {}
         self._nodes = self._steps = 0
 
     def root(self, leaves: Sequence[Leaf]) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation
 from netproof.certificate.checker.real.check import applied, forest_of, lemmas_of, root_of
@@ -65,7 +66,7 @@ def script_of(certificate: RealCertificate, network: bytes, property_: bytes, *,
 
 
 #: the ends of every ReLU's range that the script has established
-Known = tuple[list[np.ndarray], list[np.ndarray]]
+Known = tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]
 
 
 class _Part:
@@ -135,7 +136,7 @@ class _Part:
                     "--out", f"{self._source} has lemmas with trees of their own", "let 'netproof check' do it"
                 )
             cells = applied(cells, lemmas)
-        endless = [np.full(size, np.inf) for size in self._network.sizes]
+        endless: list[NDArray[np.float64]] = [np.full(size, np.inf) for size in self._network.sizes]
         known = self._establish(cells, ([-x for x in endless], endless))
         trees: dict[int, list[Sequence[Constraint]]] = {}
         for tree, case in zip(taken.take("tree", len(part.cases)).tolist(), part.cases, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 from pathlib import Path
@@ -200,12 +199,7 @@ def use_threads(threads: int | None) -> None:
     The matrices of small networks gain little from more threads, and where other work wants the
     cores, threads waiting for each other cost a hundredfold.
     """
-    check_threads(threads)
-    # Nothing of what an import makes is garbage. Looking for it, now and at every collection to come, would take a
-    # third as long as the import itself.
-    gc.disable()
-    import torch
+    from netproof.processes.inside import start_pytorch
 
-    gc.freeze()
-    gc.enable()
-    torch.set_num_threads(threads or 1)
+    check_threads(threads)
+    start_pytorch(threads or 1)

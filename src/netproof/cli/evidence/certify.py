@@ -19,7 +19,9 @@ Leaves = Annotated[
 Network = Annotated[Path, typer.Option("--network", metavar="NETWORK", help="The float network (ONNX) it was about.")]
 Property_ = Annotated[Path, typer.Option("--property", metavar="FILE", help="The property (VNN-LIB) it was about.")]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Write the certificate there.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Stop after S seconds.")]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="S", help="Stop after S seconds (default: no limit).")
+]
 
 
 def certify(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from netproof.errors import CertificateError, ProofError
+from netproof.errors import CertificateError, InputError, ProofError
 
 if TYPE_CHECKING:
     from netproof.certificate.checker.sets import CheckedSet
@@ -17,9 +18,18 @@ if TYPE_CHECKING:
 
 
 def check_one(
-    content: SetCertificate, path: Path, network: Path, samples: Samples | None, index: int | None, as_json: bool
+    content: SetCertificate,
+    path: Path,
+    network: Path,
+    samples: Samples | None,
+    index: int | None,
+    *,
+    timeout: float | None,
+    as_json: bool,
 ) -> int:
     """Replay a certificate, and say what it proves; the exit code."""
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise InputError("--timeout", f"is {timeout:g}", "give a number of seconds")
     from netproof.certificate.checker.sets import check_set
     from netproof.cli.arguments import options as o
     from netproof.cli.arguments.networks import read_network
@@ -33,7 +43,7 @@ def check_one(
         if samples is not None and index is not None:
             samples.check_size(model)
             _check_sample(content, samples.image(index, model).long().reshape(-1).tolist(), samples.label(index), index)
-        checked = check_set(content, model)
+        checked = check_set(content, model, timeout=timeout)
         if not checked.second_reading:
             raise CertificateError(network, "was not kept by its reader, so that it cannot be read twice", "report it")
     except ProofError as error:

@@ -6,6 +6,7 @@ M. Rocklin, "Dask: Parallel Computation with Blocked algorithms and Task Schedul
 from __future__ import annotations
 
 import asyncio
+import gc
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,19 @@ def ended(future: Future) -> Any:
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, it is looked at
         return error
     return error
+
+
+def prepare_worker() -> None:
+    """What a worker does before a task: PyTorch, once, on one thread."""
+    # Nothing of what an import makes is garbage, and a worker of Dask has much to look through for it.
+    gc.disable()
+    try:
+        import torch
+
+        gc.freeze()
+    finally:
+        gc.enable()
+    torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)

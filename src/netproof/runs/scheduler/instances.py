@@ -20,7 +20,15 @@ from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import InputError, NetproofError
 from netproof.runs.job import Answered, Job
-from netproof.runs.scheduler.connection import AGAIN, PASSING, Unusable, check_scheduler, connected, ended
+from netproof.runs.scheduler.connection import (
+    AGAIN,
+    PASSING,
+    Unusable,
+    check_scheduler,
+    connected,
+    ended,
+    prepare_worker,
+)
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -93,9 +101,7 @@ def _answers(
 
 def _answer(sent: bytes, share: Sequence[Instance]) -> list[Answered] | Unusable:
     """What a worker does: all of a share, at once."""
-    import torch
-
-    torch.set_num_threads(1)
+    prepare_worker()
     try:
         job, opened = _opened(sent)
     except InputError as error:

@@ -18,7 +18,7 @@ from netproof.errors import InputError, NetproofError
 from netproof.files.opened import read_raw
 from netproof.query import Question
 from netproof.result import Result, Verdict
-from netproof.runs.scheduler.connection import PASSING, Unusable, check_scheduler, connected, ended
+from netproof.runs.scheduler.connection import PASSING, Unusable, check_scheduler, connected, ended, prepare_worker
 from netproof.runs.scheduler.pieces import Piece, Pieces
 from netproof.search.trace import tell
 from netproof.search.verify import as_decided, confirmed
@@ -155,9 +155,7 @@ class _Search:
 
 def _decide(sent: bytes, piece: Piece, seconds: float) -> Result | Unusable:
     """What a worker does: one piece, for so long."""
-    import torch
-
-    torch.set_num_threads(1)
+    prepare_worker()
     try:
         question, settings = _read(sent)
         return next(as_decided([piece.of(question)], replace(settings, timeout=seconds)))[1]

@@ -1,0 +1,101 @@
+"""Ask a sample of published benchmarks, with limits of processor time, and compare with the published verdicts.
+
+    python tests/performance/sample.py BENCHMARK ... [--count N] [--seed N] [--seconds S] [--every] [--first I] [--last I]
+
+The sample is drawn by the seed, from the list in its order. The clock of this process is its processor time, so that a busy machine
+decides what an idle one decides. Reading is not within the limit, and is said. Ends with 1 where a verdict contradicts a
+published one. ``netproof bench run`` is what runs a whole list, resumable, by wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+import netproof
+from netproof.benchmarks.base import Instance, OpenBenchmark
+from netproof.benchmarks.data import DataFolders
+from netproof.benchmarks.registry import benchmark
+from netproof.errors import InputError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmarks", nargs="+")
+    parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--every", action="store_true", help="no sample: all instances")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--last", type=int)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    contradicted = 0
+    for name in options.benchmarks:
+        known, data = benchmark(name), DataFolders.locate()
+        every = list(known.instances(data))[options.first : options.last]
+        chosen = every
+        if not options.every:
+            numbers = random.Random(options.seed).sample(range(len(every)), min(options.count, len(every)))
+            chosen = [every[number] for number in sorted(numbers)]
+        contradicted += _ask(name, chosen, options.seconds)
+    return 1 if contradicted else 0
+
+
+def _ask(name: str, chosen: list[Instance], seconds: float) -> int:
+    known, data = benchmark(name), DataFolders.locate()
+    opened = known.open(data)
+    tally: Counter[str] = Counter()
+    contradicted = 0
+    for instance in chosen:
+        begun = time.process_time()
+        try:
+            question = opened.question(instance)
+        except InputError as error:
+            _say(f"{instance.name}: refused: {error}")
+            tally["refused"] += 1
+            continue
+        read = time.process_time() - begun
+        result = netproof.verify(question, netproof.Settings(timeout=seconds))
+        used, verdict, other = time.process_time() - begun - read, result.verdict.value, _published(opened, instance)
+        wrong = {verdict, other} == {"sat", "unsat"}
+        contradicted += wrong
+        tally[verdict] += 1
+        note = " WRONG" if wrong else ""
+        _say(
+            f"{instance.name}: {verdict}{note} (published {other or 'nothing'}), read {read:.1f} s, {used:.1f} s,"
+            f" {result.subproblems} subproblems"
+        )
+    _say(f"{name}: {len(chosen)} asked, {dict(tally)}, {contradicted} contradicted")
+    return contradicted
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _published(opened: OpenBenchmark, instance: Instance) -> str:
+    """What the table beside the list has, ``verdicts.csv`` with columns onnx, vnnlib and union; empty where there is none."""
+    sources = opened.sources(instance)
+    table = sources[1].parent.parent / "verdicts.csv" if sources else None
+    if sources is None or table is None or not table.is_file():
+        return ""
+    names = [path.name.removesuffix(".gz") for path in sources]
+    with table.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            if [Path(row["onnx"]).name, Path(row["vnnlib"]).name] == names:
+                return row["union"]
+    return ""
+
+
+if __name__ == "__main__":
+    time.monotonic = time.process_time  # type: ignore[assignment]
+    sys.exit(main())
