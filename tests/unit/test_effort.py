@@ -62,7 +62,7 @@ PINNED = {
         "long": 128,
         "dive_from": 4,
         "restart": 256,
-        "first_dive": 16,
+        "first_dive": 48,
         "parts": 8,
         "bounded": Budget(256 * MIB, whole=True),
         "tensors": 24,
