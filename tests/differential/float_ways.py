@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from netproof.search.real import decide as verify_real
-from netproof.search.real import programs, rounds
+from netproof.search.real import rounds
+from netproof.search.real.programs import split as programs
 
 #: ways to run the engine on a random case, chosen by its number: attack or not, and what stands for the engine's choices
 TRAITS: dict[str, dict[str, Any]] = {

@@ -204,7 +204,7 @@ def _written(writer: IntegerOnnxWriter, step: Step, name: str, names: Sequence[s
     if step.op == "linear":
         return writer.linear(name, x, *step.constants)
     if step.op == "convolution":
-        return writer.convolution(name, x, *step.constants, stride=o["stride"], padding=o["padding"])
+        return writer.convolution(name, x, *step.constants, stride=o["stride"], padding=(o["padding"],) * 4)
     if step.op == "add":
         return writer.add(name, *names)
     if step.op == "shifted":

@@ -17,10 +17,11 @@ import pytest
 from differential.evidence_campaign import Question, by_chance, damaged
 from netproof import Settings, Verdict
 from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.real.contents import LEAF
 from netproof.certificate.real.format import decode, encode
 from netproof.certificate.real.make import evidence_of
 from netproof.errors import NetproofError
-from soundness.real_evidence import certificate, perceptron
+from soundness.real_evidence import Builder, certificate, perceptron
 from soundness.test_real_evidence import asked, close_property
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,32 @@ def test_both_give_the_same_answer_to_certificates_by_chance(second):
                 assert limit or not mine
                 answers.append(mine)
     assert len(answers) > 150 and sum(answers) > 10
+
+
+def test_both_refuse_what_one_part_or_case_proves_of_another(second):
+    """By the same tree, row and place, of cases of which one has a witness; and of no constraints, which all inputs meet."""
+    made = Builder([1, 1])
+    network = made.bytes(made.node("MatMul", "x", made.constant([[1.0]])))
+    head = "(declare-const X_0 Real)(declare-const Y_0 Real)"
+    box = head + "(assert (>= X_0 0.0))(assert (<= X_0 1.0))"
+    parts = head + "(assert (or (and (>= X_0 0) (<= X_0 1) (>= Y_0 2)) (and (>= X_0 3) (<= X_0 4) (>= Y_0 {}))))"
+    two = {"kind": [LEAF] * 2, "rule": [0] * 2, "leaf_row": [0] * 2}
+    for text, given, is_true in (
+        (parts.format(5), {"cases": [1, 1], "tree": [0, 0], "stages": [0, 0], **two}, True),
+        (parts.format(3), {"cases": [1, 1], "tree": [0, 0], "stages": [0, 0], **two}, False),
+        (box + "(assert (or (>= Y_0 2) (>= Y_0 3)))", {"cases": [2], "tree": [0, 1], **two}, True),
+        (box + "(assert (or (>= Y_0 2) (>= Y_0 0.5)))", {"cases": [2], "tree": [0, 1], **two}, False),
+        (box + "(assert (or (>= Y_0 0.5) (>= Y_0 2)))", {"cases": [2], "tree": [0, 1], **two}, False),
+        (box, {}, False),
+        (box + "(assert (or (>= Y_0 2) (and)))", {"cases": [2], "tree": [0, 0], "leaf_row": [0, 0]}, False),
+        (box + "(assert (>= Y_0 2))", {}, True),
+        # White space that SMT-LIB does not have.
+        (box + "(assert\x0b(>= Y_0 2))", {}, False),
+        (box + "(assert (>=\x0cY_0 2))", {}, False),
+    ):
+        property_ = text.encode()
+        evidence = certificate(network, property_, 1, 1, **given)
+        assert second(encode(evidence), network, property_) == first(evidence, network, property_) == is_true, text
 
 
 def test_damaged_bytes_are_refused(second):

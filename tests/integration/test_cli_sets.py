@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from conftest import assert_refused
 from differential.tflite_maker import RandomNetwork
 from netproof.network import Kept
 from quantized_models import dense
@@ -163,3 +164,32 @@ def test_a_list_is_announced_as_one_row(cli, tiny_data, files):
     assert ": one row, whatever it was made of" in cli("robust", tiny_data.network, *given, "--shift", "0x1").out
     assert "one row" not in cli("robust", tiny_data.network, *given, "--brightness", "1").out
     assert "one row" not in cli(*asked(files, "--index", "0", "--shift", "1x0")).out
+
+
+def test_a_radius_in_l0_is_a_number_of_values(cli, tiny_data):
+    index, _ = tiny_data.first("robust")
+    asked = ("robust", tiny_data.network, "--images", tiny_data.images, "--labels", tiny_data.labels, "--index", index)
+    by_norm, by_set = (
+        json.loads(cli(*asked, *how, "--json").out) for how in (("--norm", "l0", "--eps", 1), ("--pixels", 1))
+    )
+    same = ("verdict", "set", "count", "evaluated", "witness")
+    assert {name: by_norm[name] for name in same} == {name: by_set[name] for name in same}
+    for eps in ("0", "-1", "1.5", "1/255", "one", "9" * 30):
+        assert_refused(cli(*asked, "--norm", "l0", "--eps", eps), "--eps", "--norm l0 counts values", "whole number")
+    assert_refused(cli(*asked, "--norm", "l0"), "--eps: is missing", "whole number")
+    assert_refused(cli(*asked, "--norm", "l0", "--eps", 1, "--pixels", 1), "--pixels", "one of the two")
+    for norm in ("l1", "l2"):
+        assert_refused(cli(*asked, "--norm", norm, "--eps", 1), f"'{norm}' is not decided", "give linf")
+    assert_refused(cli("radius", *asked[1:], "--norm", "l0"), "'l0' is not decided", "give linf")
+
+
+def test_l0_of_a_float_network_is_refused(cli, tmp_path):
+    import numpy as np
+    import torch
+
+    import netproof
+
+    netproof.from_torch(torch.nn.Sequential(torch.nn.Linear(4, 3)), (1, 4), path=tmp_path / "f.onnx")
+    np.save(tmp_path / "x.npy", np.zeros((1, 4), np.float32))
+    ran = cli("robust", tmp_path / "f.onnx", "--images", tmp_path / "x.npy", "--label", 0, "--norm", "l0", "--eps", 1)
+    assert_refused(ran, "--norm", "is a float network", "give linf")

@@ -94,6 +94,25 @@ def test_a_residual_network_from_training_to_checked_certificates(cli, bars, tmp
     assert ran.code == 0 and "(check-sat)" in script.read_text()
 
 
+def test_a_network_for_deployment_is_verified_in_its_files(cli, bars, tmp_path):
+    samples = ("--images", bars.images, "--labels", bars.labels)
+    given = ("--channels", "2", "--blocks", "1", "--deploy", *samples, "--epochs", 8, "--batch", 16, "--radius", 1)
+    ran = cli("train", "quantized", "residual", *given, "--out", tmp_path)
+    assert ran.code == 0 and "every file computes the integers of the training, bit for bit, on all 200" in ran.out, ran
+    files = [tmp_path / name for name in ("network.onnx", "network.tflite", "network-qdq.onnx")]
+    assert all(file.exists() for file in files) and str(files[2]) in ran.out
+    found = set()
+    for file in files:
+        proof = tmp_path / f"{file.stem}.npcert"
+        asked = cli("robust", file, *samples, "--index", 0, "--eps", 1, "--certificate", proof, "--json")
+        found.add(json.loads(asked.out)["verdict"])
+        assert cli("check", proof, "--network", file, *samples, "--index", 0, "--eps", 1).code == 0
+    assert len(found) == 1 and found <= {"robust", "vulnerable"}
+    assert_refused(
+        cli("train", "quantized", "perceptron", "--deploy", *samples, "--bits", 8, "--out", tmp_path / "b"), "7"
+    )
+
+
 def test_a_perceptron_in_both_formats(cli, bars, tmp_path):
     ran = cli(*PERCEPTRON, *bars.training, "--out", tmp_path)
     assert ran.code == 0 and "network.h5" in ran.out

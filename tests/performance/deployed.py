@@ -1,6 +1,6 @@
 """What can be decided about real networks as they are deployed: the tables of docs/deployed.md.
 
-    python -m performance.deployed brightness stuck wake anomaly --images 20     (in tests/, with $NETPROOF_DATA)
+    python -m performance.deployed brightness stuck wake jets anomaly --images 20     (in tests/, with $NETPROOF_DATA)
 
 Each table says how many inputs were evaluated and what processor time that took.
 """
@@ -13,8 +13,10 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 
 import netproof
 from netproof import Brightness, Inputs, Pixels, Settings
@@ -24,6 +26,10 @@ from netproof.inference.plan import plan_of
 from netproof.perturbations.asked import image_of
 
 _SEED = 7
+#: larger sets are boxes, for bounds
+_POINTS = 1 << 10
+#: inputs of jet tagging are multiples of 1/1024
+_JETS, _UNIT = 100, 1024
 
 
 def say(text: str) -> None:
@@ -72,23 +78,45 @@ def _spectrograms(data: Path) -> tuple[netproof.Network, np.ndarray, np.ndarray]
     return deployed.network, codes, labels
 
 
-def wake(data: Path, count: int) -> None:
+def wake(data: Path, timeout: float) -> None:
     """The wake word: inputs drawn at random, which move by at most 1 and by at most 4."""
     network, inputs, labels = _spectrograms(data)
     for moved in (1, 3, 10, 30):
         for by in (1, 4):
             start, verdicts, methods = time.process_time(), Counter[str](), Counter[str]()
             random = np.random.default_rng(_SEED)
-            taken = range(len(inputs) if moved <= 3 else count)
-            for index in taken:
+            for index in range(len(inputs)):
                 positions = tuple(int(i) for i in random.choice(network.inputs, moved, replace=False))
                 label = int(np.asarray(labels[index]).reshape(-1)[0])
-                asked = netproof.robustness_to(network, inputs[index], label, Inputs(positions, by), points=1 << 17)
-                result = netproof.verify(asked, Settings(timeout=60))
+                asked = netproof.robustness_to(network, inputs[index], label, Inputs(positions, by), points=_POINTS)
+                result = netproof.verify(asked, Settings(timeout=timeout))
                 verdicts[result.verdict.for_robustness] += 1
                 methods[result.method] += 1
             spent = time.process_time() - start
-            say(f"{moved} inputs by {by}: {len(taken)} inputs, {dict(verdicts)}, {dict(methods)}, {spent:.1f} s")
+            say(f"{moved} inputs by {by}: {dict(verdicts)}, {dict(methods)}, {spent:.1f} s")
+
+
+def jets(data: Path, timeout: float) -> None:
+    """Jet tagging: random inputs, all of which move."""
+    import onnx
+
+    model = onnx.load(data / "int8" / "qkeras_jettagging.onnx")
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "netproof.input_type", "FIXED<16,6>"
+    with TemporaryDirectory() as folder:
+        onnx.save(model, Path(folder) / "jets.onnx")
+        network = netproof.load(Path(folder) / "jets.onnx")
+    drawn = np.rint(np.random.default_rng(0).normal(0, 1, (_JETS, network.inputs)) * _UNIT)
+    inputs = np.clip(drawn, network.lower.numpy(), network.upper.numpy()).astype(np.int64)
+    for reach in (2, 8, 32):
+        start, verdicts, longest = time.process_time(), Counter[str](), 0.0
+        for values in inputs:
+            label, begun = int(network.classify(torch.from_numpy(values).double())), time.process_time()
+            result = netproof.verify(netproof.robustness(network, values, label, reach), Settings(timeout=timeout))
+            verdicts[result.verdict.for_robustness] += 1
+            longest = max(longest, time.process_time() - begun)
+        spent = time.process_time() - start
+        say(f"all inputs by {reach}: {dict(verdicts)}, {spent:.1f} s, the longest {longest:.1f} s")
 
 
 def anomaly(data: Path, count: int) -> None:
@@ -115,13 +143,14 @@ def anomaly(data: Path, count: int) -> None:
     )
 
 
-TABLES = {table.__name__: table for table in (brightness, stuck, wake, anomaly)}
+TABLES = {table.__name__: table for table in (brightness, stuck, wake, jets, anomaly)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="+", choices=list(TABLES))
-    parser.add_argument("--images", type=int, default=20, help="images of 'stuck', inputs of the larger sets of 'wake'")
+    parser.add_argument("--images", type=int, default=20, help="images of 'stuck'")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds for each question of 'wake' and 'jets'")
     parser.add_argument("--first", type=int, default=0, help="the first image of 'stuck'")
     given = parser.parse_args()
     folder = os.environ.get("NETPROOF_DATA")
@@ -131,6 +160,8 @@ def main() -> int:
     for name in given.tables:
         if name == "stuck":
             stuck(Path(folder), given.images, given.first)
+        elif name in ("wake", "jets"):
+            TABLES[name](Path(folder), given.timeout)
         else:
             TABLES[name](Path(folder), given.images)
     return 0

@@ -1,6 +1,6 @@
 """How large a page of ``netproof report`` is, and how soon a browser paints it.
 
-    python tests/performance/page.py PAGE.html ... [--repeat N] [--picture FILE.png]
+    python tests/performance/page.py PAGE.html ... [--repeat N] [--picture FILE.png] [--from ID] [--verdict WORD] [--slowest]
 
 Opens each page in a headless Chromium of its own, ``--repeat`` times, and prints the first paint and the first paint with content (W3C
 Paint Timing, in milliseconds from the start of navigation), and what the browser's console said. ``--picture`` keeps what is
@@ -13,6 +13,7 @@ import argparse
 import shutil
 import statistics
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -20,7 +21,16 @@ from playwright.sync_api import Browser, sync_playwright
 _PAINTS = "performance.getEntriesByType('paint').map(entry => [entry.name, entry.startTime])"
 
 
-def measured(browser: Browser, page: Path, picture: Path | None) -> tuple[dict[str, float], list[str]]:
+@dataclass(frozen=True)
+class View:
+    """What a picture shows: the element on top, one verdict or all, the slowest first or the page's order."""
+
+    place: str
+    verdict: str
+    slowest: bool
+
+
+def measured(browser: Browser, page: Path, picture: Path | None, view: View) -> tuple[dict[str, float], list[str]]:
     """Milliseconds until each paint, and what the console said."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     try:
@@ -32,6 +42,12 @@ def measured(browser: Browser, page: Path, picture: Path | None) -> tuple[dict[s
         opened.wait_for_function("performance.getEntriesByType('paint').length > 1")
         paints = dict(opened.evaluate(_PAINTS))
         if picture is not None:
+            if view.verdict:
+                opened.select_option("#verdict", view.verdict)
+            if view.slowest:
+                for _ in range(2):
+                    opened.get_by_role("button", name="seconds").click()
+            opened.evaluate("place => document.getElementById(place)?.scrollIntoView()", view.place)
             opened.screenshot(path=picture)
         return paints, said
     finally:
@@ -43,7 +59,11 @@ def main() -> int:
     parser.add_argument("pages", nargs="+", type=Path, metavar="PAGE.html")
     parser.add_argument("--repeat", type=int, default=3, help="how often each page is opened (default 3)")
     parser.add_argument("--picture", type=Path, metavar="FILE.png", help="keep what is seen of the last page")
+    parser.add_argument("--from", dest="place", default="", metavar="ID", help="of the element that is on top of it")
+    parser.add_argument("--verdict", default="", metavar="WORD", help="show those of one verdict on it")
+    parser.add_argument("--slowest", action="store_true", help="show the slowest first on it")
     options = parser.parse_args()
+    view = View(options.place, options.verdict, options.slowest)
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as play:
         for page in options.pages:
@@ -51,7 +71,7 @@ def main() -> int:
             for _ in range(options.repeat):
                 # A browser of its own: nothing is warm.
                 browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-                paints, told = measured(browser, page, options.picture)
+                paints, told = measured(browser, page, options.picture, view)
                 browser.close()
                 found.append(paints)
                 said += told

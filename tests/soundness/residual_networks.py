@@ -81,11 +81,15 @@ class Residual:
     def onnx(self) -> bytes:
         writer = IntegerOnnxWriter("residual", self.shape, self.largest)
         value = writer.requantize(
-            "a", writer.convolution("stem", "input", *self.stem, padding=1), self.steps[0][0], 0, self.steps[0][1]
+            "a",
+            writer.convolution("stem", "input", *self.stem, padding=(1, 1, 1, 1)),
+            self.steps[0][0],
+            0,
+            self.steps[0][1],
         )
-        inner = writer.convolution("first", value, *self.first, stride=self.stride, padding=1)
+        inner = writer.convolution("first", value, *self.first, stride=self.stride, padding=(1, 1, 1, 1))
         inner = writer.requantize("b", inner, self.steps[1][0], 0, self.steps[1][1])
-        inner = writer.convolution("second", inner, *self.second, padding=1)
+        inner = writer.convolution("second", inner, *self.second, padding=(1, 1, 1, 1))
         if isinstance(self.shortcut, int):
             other = writer.shifted("shortcut", value, self.shortcut)
         else:

@@ -19,7 +19,7 @@ from netproof.bounds.region import box_region
 from netproof.conditions.conditions import Conditions
 from netproof.operators.activations.abs import Abs
 from netproof.query import Conjunction
-from netproof.search.real import rounds
+from netproof.search.real import decide, rounds
 from netproof.search.real.problem import Problem
 from netproof.search.real.programs import split as programs
 from netproof.search.real.programs.leaf import leaf_solver
@@ -188,6 +188,27 @@ def test_nothing_is_read_from_a_solution_that_is_none():
     triangles = Triangles(dual, constraints.single(torch.tensor([0]), torch.tensor([0])), 1)
     proposal = triangles.propose([0], sides[:1], [Solution(Status.OTHER)])
     assert not bool(proposal.known.any()) and triangles.reached(Solution(Status.OTHER)) == np.inf
+
+
+def test_signs_are_split_however_few_inputs_there_are_where_boxes_do_not_close(monkeypatch):
+    generator = torch.Generator().manual_seed(3)
+    graph = random_graph(generator, (6, 12, 12, 2))
+    lower = torch.full((6,), -2.0, dtype=torch.float64)
+    x = lower + 4.0 * torch.rand(20000, 6, generator=generator).double()
+    top = float(graph.evaluate(x).amin(1).max())
+    ran = []
+    run = ProgramSplit.run
+    monkeypatch.setattr(ProgramSplit, "run", lambda *given: ran.append(run(*given)) or ran[-1])
+    monkeypatch.setattr(decide, "REAL", replace(decide.REAL, boxes_first=1))
+    rows = [[1.0, 0.0], [0.0, 1.0]]
+    within = verify(query(graph, lower, -lower, rows, top - 1e-6), Settings(timeout=FOREVER, attack=False))
+    assert within.verdict is not Verdict.UNSAT and ran
+    asked = query(graph, lower, -lower, rows, top + 1.0)
+    beyond = verify(asked, Settings(timeout=FOREVER, attack=False))
+    monkeypatch.setattr(decide, "REAL", replace(decide.REAL, boxes_first=1 << 30))
+    ran.clear()
+    boxes = verify(asked, Settings(timeout=FOREVER, attack=False))
+    assert not ran and beyond.verdict is boxes.verdict is Verdict.UNSAT
 
 
 def test_small_programs_only():

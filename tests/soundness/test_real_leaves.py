@@ -15,7 +15,7 @@ from netproof import Settings, Verdict
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.real.contents import LEAF, SPLIT
 from netproof.certificate.real.format import decode, encode
-from netproof.certificate.real.leaves import FORMAT, Split, _beyond, read_leaves
+from netproof.certificate.real.leaves import FORMAT, Leaf, Split, Trees, _beyond, read_leaves
 from netproof.certificate.real.outside import certificate_of_leaves
 from netproof.errors import FormatError, NoEvidenceError
 from netproof.search.verify import verify
@@ -138,6 +138,29 @@ def test_halves_take_what_belongs_to_them():
     wide, narrow = Split(1, 0, is_upper=False, point=2.0), Split(1, 0, is_upper=False, point=-2.0)
     assert _beyond((wide,), low) == () and _beyond((wide,), high) == (wide,)
     assert _beyond((narrow,), low) == (narrow,) and _beyond((narrow,), high) is None
+
+
+def test_leaves_that_stand_in_no_tree_take_no_time(monkeypatch):
+    monkeypatch.setattr("netproof.certificate.real.leaves._MOST_STEPS", 1 << 14)
+    leaves = [
+        Leaf(0, None, tuple(Split(1, 2 * i + j, is_upper=True, point=0.0) for j in range(2)), {}, {}, ())
+        for i in range(32)
+    ]
+    with pytest.raises(FormatError, match="in no tree"):
+        Trees((64,), 2, "leaves").root(leaves)
+    # A tree of the same leaves, one below the other, is none of these.
+    chained = [
+        Leaf(
+            0,
+            None,
+            (*(Split(1, j, is_upper=False, point=0.0) for j in range(i)), Split(1, i, is_upper=True, point=0.0)),
+            {},
+            {},
+            (),
+        )
+        for i in range(32)
+    ]
+    Trees((64,), 2, "leaves").root(chained)
 
 
 BAD = {

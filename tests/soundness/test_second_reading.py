@@ -316,9 +316,9 @@ def integers(folder: Path) -> Path:
     def whole(*shape: int) -> Any:
         return random.integers(-5, 6, shape)
 
-    x = made.convolution("first", "input", whole(2, 2, 3, 3), whole(2), stride=2, padding=1)
+    x = made.convolution("first", "input", whole(2, 2, 3, 3), whole(2), stride=2, padding=(1, 1, 1, 1))
     x = made.requantize("first.q", x, 3, 0, 7)
-    y = made.convolution("second", x, whole(2, 2, 3, 3), whole(2), padding=1)
+    y = made.convolution("second", x, whole(2, 2, 3, 3), whole(2), padding=(1, 1, 1, 1))
     y = made.add("sum", y, made.shifted("wide", x, 2))
     y = made.requantize("second.q", y, 2, 0, 7)
     y = made.node("Flatten", "flat", [y])

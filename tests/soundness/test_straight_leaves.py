@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from netproof import Verdict
+from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.ranges.refine import refine_ranges
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.conditions.conditions import Conditions
@@ -142,3 +143,45 @@ def test_programs_close_what_splits_do_not(monkeypatch):
     without = decided()
     assert all(now or not before for now, before in zip(with_programs, without, strict=True))
     assert sum(with_programs) > sum(without)
+
+
+class Idle:
+    """A solver that nothing is asked of here."""
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_a_value_that_is_attained_exactly_is_not_refuted_by_rounding(activation):
+    # On a box of one point the bound is the value there, and what rounding may have taken from it all that is between.
+    below_it = closer = 0
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        graph = random_graph(generator, (INPUTS, 5, 5, 1), activation=activation)
+        x = torch.randn(1, INPUTS, generator=generator).double() * 10.0 ** (seed % 7 - 3)
+        region = box_region(graph, x, x)
+        reached = evaluate(graph, rational(x[0]))[-1][0]
+        for multiple in (1.0, 3.0):
+            leaves = RangeLeaves(graph, region, constraints_of(graph, below(reached)), Idle())
+            beta = torch.rand(leaves._splits(region), generator=generator).double() * (multiple - 1)
+            weight = torch.tensor([multiple]).double()
+            value = leaves.evaluate(0, region, weight, beta)
+            assert value >= 0
+            bare = float(leaves.point(0, region, weight[None], beta).value)
+            below_it += bare < 0
+            # Both terms are there, that of the mixture and that of the bound itself, and no larger than rounding is.
+            mixing = float(
+                leaves._constraints.mixing_error(torch.tensor([0]), weight[None], Rounding.of(graph, region))
+            )
+            assert mixing > 0 and bare + mixing < value < bare + 1e-6
+            closer += value > 0
+    assert below_it >= 5 and closer == 120
+
+
+def test_programs_are_not_begun_without_time():
+    generator, graph, region = network(2, ACTIVATIONS[0])
+    x = region.lower[0] + torch.rand(INPUTS, generator=generator).double() * (region.upper[0] - region.lower[0])
+    part = piece_around(graph, region, x)
+    leaves = RangeLeaves(graph, region, constraints_of(graph, 0.0), Idle())
+    lines, numbers = leaves._lines_of_splits(part, later())
+    assert lines is not None and len(numbers) and numbers.unique().numel() == len(numbers)
+    assert leaves._lines_of_splits(part, time.monotonic() - 1.0)[0] is None
+    assert leaves.bound(0, part, time.monotonic() - 1.0).value == math.inf

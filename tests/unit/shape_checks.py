@@ -36,7 +36,10 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
+from netproof.operators.activations.held import Held
 from netproof.operators.activations.leaky_relu import LeakyReLU
+from netproof.operators.activations.product import Product
+from netproof.operators.activations.quotient import Quotient
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
 from netproof.operators.activations.staircase import Staircase
@@ -60,6 +63,9 @@ ACTIVATIONS: list[Activation] = [
     Clip(-1.0, 2.0),
     Sigmoid(),
     Tanh(),
+    Held(),
+    Product(),
+    Quotient(),
     Staircase(torch.tensor([[-9.0, 0.0, 4.0, 30.0]]).double(), torch.zeros(1).double()),
 ]
 ROWS = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -389,3 +390,15 @@ def test_no_input_is_left_out(network: Network, robust: SetCertificate, monkeypa
 
     monkeypatch.setattr(Brightness, "inputs", fewer)
     refused(robust, network, "the set has 2 inputs, not 3")
+
+
+def test_time_is_limited(network: Network, robust: SetCertificate, monkeypatch: Any) -> None:
+    with pytest.raises(ProofError, match=f"the time limit was reached; 0 of 3 inputs have class {robust.label}"):
+        netproof.check_set(robust, network, timeout=0.0)
+    assert netproof.check_set(robust, network, timeout=1e6).evaluated == 3
+    # It is looked at before every portion: the clock goes on by a second with each look.
+    monkeypatch.setattr(checker, "_AT_ONCE", 1)
+    clock = itertools.count()
+    monkeypatch.setattr(checker.time, "perf_counter", lambda: float(next(clock)))
+    with pytest.raises(ProofError, match="2 of 3 inputs"):
+        netproof.check_set(robust, network, timeout=3.0)

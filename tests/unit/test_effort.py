@@ -150,6 +150,7 @@ PINNED = {
         "quick": (4, 20),
         "long": (20, 60),
         "few_inputs": 8,
+        "boxes_first": 4096,
         "some_inputs": 64,
         "many_features": 400,
         "share_of_boxes": 0.5,

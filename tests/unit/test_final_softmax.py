@@ -61,3 +61,33 @@ def test_a_softmax_of_many_outputs_is_left_out_for_good(tmp_path):
     assert known.kept is Kept.ORDER and known.complete is None
     with pytest.raises(netproof.NetproofError, match="softmax"):
         asked(known, {0: 1}, math.pi)
+
+
+@pytest.mark.parametrize("boxes", [2, 5])
+def test_boxes_of_one_property_may_ask_about_order_and_about_shares(boxes, tmp_path):
+    known = network(tmp_path)
+    corners = np.array(np.meshgrid(*[[0, 1]] * 3)).reshape(3, -1).T.astype(np.float32)
+    shares = np.array([row for c in corners for row in run_onnxruntime(known.content, [c[None]])]).reshape(-1, 4)
+    box = Box((Fraction(0),) * 3, (Fraction(1),) * 3)
+
+    def part(outputs, threshold):
+        rows = tuple((k, Fraction(c)) for k, c in outputs.items())
+        return PropertyPart(box, ((LinearConstraint((), rows, Fraction(float(threshold))),),))
+
+    order = [part({0: 1, 1: -1}, 0), part({1: 1, 0: -1}, 0)]
+    highest, settings = shares[:, 1].max(), netproof.Settings(timeout=20)
+    for threshold, verdict in ((highest + 1e-3, netproof.Verdict.UNSAT), (highest - 1e-3, netproof.Verdict.SAT)):
+        # One point, and the order that it does not have.
+        point = corners[int(shares[:, 1].argmin())]
+        where = Box(tuple(map(Fraction, point.tolist())), tuple(map(Fraction, point.tolist())))
+        below = PropertyPart(where, order[int(shares[shares[:, 1].argmin(), 0] > shares[:, 1].min())].condition)
+        for parts in (
+            [below, *[part({1: 1}, threshold)] * (boxes - 1)],
+            [*[part({1: 1}, threshold)] * (boxes - 1), below],
+        ):
+            question = Property("asked", 3, known.outputs, tuple(parts)).question(known)
+            assert {one.network for one in question.parts} == {known, known.complete}
+            found = netproof.verify(question, settings)
+            assert found.verdict is verdict
+            if found.witness is not None:
+                assert float(found.witness.output[1]) >= threshold

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from netproof.conditions.conditions import Conditions
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
+from netproof.search.proofs.journal import Means
 from netproof.search.real.programs import leaf
-from netproof.search.real.programs.leaf import SignLeaves, leaf_solver
+from netproof.search.real.programs.leaf import Leaf, SignEnds, SignLeaves, leaf_solver
 from netproof.solvers.highs.model import Solution, Status
 from netproof.solvers.highs.solve import SolverError
 
@@ -242,3 +244,85 @@ def test_a_line_is_divided_by_the_largest_that_it_can_be():
 
 def test_a_solver_occupies_no_more_than_it_may():
     assert [leaf_solver(size)._memory for size in (1 << 20, 1 << 30, 1 << 40)] == [1 << 20, 1 << 30, 1 << 30]
+
+
+# -- what closes a leaf, and what is taken down of it
+
+
+class Remembered:
+    """Remembers what it was called with, by any method, and answers what it was told."""
+
+    def __init__(self, answer=None):
+        self.calls, self._answer = [], answer
+
+    def __getattr__(self, name):
+        def called(*arguments):
+            self.calls.append((name, *arguments))
+            return self._answer
+
+        return called
+
+
+def ends_of(bound, *, touch=None, attack=None, record=None):
+    """The ends of a search whose one leaf is as it is said to be."""
+    some, solver = programs()
+    problem = SimpleNamespace(constraints=some._constraints, touch=touch, attack=attack, record=record)
+    found = SignEnds(problem, some._dual, some._rounding, solver)
+    found._leaves = Remembered(bound)
+    return found
+
+
+NODE = torch.tensor([7])
+MULTIPLIERS = {"weight": torch.tensor([1.0, 0.5]).double(), "beta": torch.tensor([0.0, 2.0, 0.0, 1.0]).double()}
+
+
+def test_a_leaf_that_its_program_refutes_is_taken_down_with_its_multipliers():
+    record, touch, attack = Remembered(), Remembered(), Remembered()
+    ends = ends_of(Leaf(-0.5, **MULTIPLIERS), record=record, touch=touch, attack=attack)
+    assert ends.close(1, SIDE, NODE, 5.0) is None
+    assert ends._leaves.calls == [("bound", 1, SIDE, 5.0)] and not touch.calls and not attack.calls
+    ((name, node, by),) = record.calls
+    assert name == "leaf" and node is NODE and by.means is Means.SIGNS
+    assert by.weight.tolist() == [[1.0, 0.5]]
+    assert [part.tolist() for part in by.s] == [[[0.0] * 4], [[0.0, 2.0, 0.0, 1.0]]]
+
+
+def test_a_leaf_without_multipliers_is_taken_down_by_what_refutes_it_alone():
+    for given in ({}, {"weight": MULTIPLIERS["weight"]}, {"beta": MULTIPLIERS["beta"]}):
+        record = Remembered()
+        assert ends_of(Leaf(-0.5, **given), record=record).close(0, SIDE, NODE, 5.0) is None
+        ((_, _, by),) = record.calls
+        assert by.means is Means.SIGNS and by.weight is None and by.s == ()
+
+
+def test_nothing_is_taken_down_where_there_is_no_record_or_no_node():
+    assert ends_of(Leaf(-0.5, **MULTIPLIERS)).close(0, SIDE, NODE, 5.0) is None
+    record = Remembered()
+    assert ends_of(Leaf(-0.5, **MULTIPLIERS), record=record).close(0, SIDE, None, 5.0) is None
+    assert not record.calls
+
+
+def test_a_leaf_that_fractions_refute_is_taken_down_by_that():
+    record, touch, attack = Remembered(), Remembered((torch.tensor(True), None)), Remembered()
+    ends = ends_of(Leaf(0.0, point=torch.zeros(2), **MULTIPLIERS), record=record, touch=touch, attack=attack)
+    assert ends.close(1, SIDE, NODE, 5.0) is None
+    ((name, part, row, cases, deadline),) = touch.calls
+    assert (name, row, cases, deadline) == ("refutes", 0, [1], 5.0)
+    assert type(part) is type(ends._dual.part(SIDE)) and not attack.calls
+    ((_, node, by),) = record.calls
+    assert node is NODE and by.means is Means.FRACTIONS and by.weight is None
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, math.inf, math.nan])
+def test_a_leaf_that_nothing_refutes_stays_open(value):
+    point, witness = torch.tensor([0.5, 0.25]), object()
+    for touch in (None, Remembered((torch.tensor(False), None))):
+        record, attack = Remembered(), Remembered(witness)
+        ends = ends_of(Leaf(value, point, True, **MULTIPLIERS), record=record, touch=touch, attack=attack)
+        left = ends.close(1, SIDE, NODE, 5.0)
+        assert left.witness is witness and left.hopeless and not record.calls
+        ((name, points, cases),) = attack.calls
+        assert name == "try_points" and points.tolist() == [[0.5, 0.25]] and cases.tolist() == [1]
+    for given in ({"attack": None}, {"attack": Remembered(witness)}):
+        left = ends_of(Leaf(value, None if given["attack"] else point), **given).close(1, SIDE, NODE, 5.0)
+        assert left.witness is None and not left.hopeless

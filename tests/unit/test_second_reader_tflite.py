@@ -16,6 +16,7 @@ from differential.tflite_runtimes import NETWORKS
 from netproof.certificate.second_reading import compare
 from netproof.certificate.second_reading.compare import confirm
 from netproof.certificate.second_reading.pairs import combined
+from netproof.certificate.second_reading.reading import UnknownFormError
 from netproof.certificate.second_reading.tflite import rounding
 from netproof.errors import CertificateError, InputError
 from netproof.formats.load import load
@@ -208,3 +209,26 @@ def test_combinations_are_found():
     assert combined(3 * a + 5 * b + (np.arange(6) == 5), a, b) is None
     assert combined(a / 2, a, b) is None and combined(a, a, 2 * a) is None
     assert combined(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2))) is None
+
+
+def test_multipliers_at_the_end_of_their_range():
+    # Half of 2^32 and what rounds to it: the whole number stays below 2^31, and the exponent takes the rest.
+    assert rounding._fixed(0.5) == (1 << 30, 0) and rounding._fixed(1.0) == (1 << 30, 1)
+    assert rounding._fixed(1.0 - 2.0**-40) == (1 << 30, 1) and rounding._fixed(1.0 - 2.0**-31) == ((1 << 31) - 1, 0)
+    assert rounding._fixed(0.75 * 2.0**-31) == (3 << 29, -31) and rounding._fixed(0.75 * 2.0**-32) == (0, 0)
+
+
+@pytest.mark.parametrize("runtime", ["xnnpack", "tflm"])
+def test_codes_of_fused_activations_stay_codes(runtime):
+    for activation, scale, zero, expected in (
+        (0, 0.1, 5, (-128, 127)),
+        (1, 0.1, 5, (5, 127)),
+        (1, 0.1, -128, (-128, 127)),
+        (2, 0.1, 5, (-5, 15)),
+        (2, 0.001, 0, (-128, 127)),
+        (3, 0.1, 5, (5, 65)),
+        (3, 0.001, 0, (0, 127)),
+    ):
+        assert rounding.limits(activation, runtime, np.float32(scale), zero) == expected
+    with pytest.raises(UnknownFormError, match="activation 4"):
+        rounding.limits(4, runtime, np.float32(0.1), 0)

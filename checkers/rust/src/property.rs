@@ -38,8 +38,9 @@ fn words(text: &str) -> Result<Vec<Vec<Item>>, String> {
     // A comment ends with its line, which both characters end.
     for line in text.split(['\n', '\r']) {
         let line = line.split(';').next().unwrap_or("");
-        if !line.is_ascii() {
-            return Err("characters beyond ASCII".into());
+        // White space is what SMT-LIB says it is: Rust knows two more of ASCII.
+        if !line.is_ascii() || line.contains(['\x0b', '\x0c']) {
+            return Err("characters that SMT-LIB does not have".into());
         }
         let spaced = line.replace('(', " ( ").replace(')', " ) ");
         for word in spaced.split_whitespace() {

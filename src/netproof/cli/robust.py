@@ -104,7 +104,13 @@ def robust(
 
     settings = o.settings_of(timeout, seed, engine, proofs=certificate is not None, memory=memory, device=device)
     o.check_threads(threads)
-    a.check_norm(norm)
+    counted = norm == "l0"
+    pixels = a.values_changed(norm, eps, pixels)
+    if counted:
+        # The ball is the set of --pixels, to anything.
+        eps = None
+    else:
+        a.check_norm(norm)
     fails = failing(fail_on)
     named = sets.SetOptions(brightness, contrast, shift, pixels, stuck, patch, cover, at, inputs)
     named.check_place()
@@ -124,6 +130,8 @@ def robust(
     asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every)
 
     if by_set:
+        if counted and asked.network.graph.arithmetic.value == "real":
+            raise InputError("--norm", f"'l0' is not decided: {network} is a float network", "give linf")
         given = {"--target": target is not None, "--top": top != 1, "--witness": witness, "--picture": picture}
         given |= {"--out": out, "--trace": trace, "--jobs": jobs != 1}
         for option, stated in given.items():

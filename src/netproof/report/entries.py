@@ -20,6 +20,8 @@ from netproof.runs.radii.rows import EXACT, OPEN, RadiusRow
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import CERTIFICATE, Row
 from netproof.runs.table import FILE, header_line, read_rows, read_table
+from netproof.runs.traces import FOLDER
+from netproof.runs.traces import SUFFIX as TRACE
 
 _RADIUS = re.compile(r"eps[-_=](\d+(?:\.\d+)?(?:e-?\d+)?)|radius[-_= ](\d+(?:\.\d+)?(?:/\d+)?)")
 _FIELD = re.compile(r"(?:^|; )(limit|bound|reason)=(.*?)(?=; (?:limit|bound|reason)=|$)")
@@ -40,7 +42,7 @@ class Entry:
     published : the authors' verdict, empty where there is none
     requirements : what the instance is there for, as a table says
     radius : as the instance's name has it, of a run about radii the largest that was proved; empty where there is none
-    witness, certificate : files, None where there are none
+    witness, certificate, trace : files, None where there are none
     """
 
     instance: str
@@ -57,6 +59,7 @@ class Entry:
     radius: str
     witness: Path | None
     certificate: Path | None
+    trace: Path | None = None
 
     @property
     def contradicts(self) -> bool:
@@ -220,12 +223,14 @@ def _entry(
     fields = dict(_FIELD.findall(row.evidence)) if not row.decided else {}
     # A name is that of a file, and of none elsewhere.
     witness = folder / "witnesses" / f"{Path(name).name}.json"
+    trace = folder / FOLDER / f"{Path(name).name}{TRACE}"
     return Entry(
         name, instance.network, instance.group, row.verdict, row.seconds, row.method, row.evidence,
         _number(fields.get("bound")), fields.get("reason", "") if row.verdict != "error" else row.evidence,
         published, matched, said,
         witness if row.evidence.startswith("witnesses/") and witness.is_file() else None,
         _certificate(folder, name, row),
+        trace if trace.is_file() else None,
     )  # fmt: skip
 
 

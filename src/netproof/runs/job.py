@@ -13,6 +13,8 @@ from netproof.runs.rows import Recorded, Row
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netproof.query import Question, Result
 
 #: answers questions on one network, by their positions: :func:`netproof.search.verify.as_decided`, or one like it
@@ -42,6 +44,7 @@ class Job:
     settings : for each instance
     certifying : where to write certificates, if anywhere
     decide : what answers the queries (default: :func:`netproof.search.verify.as_decided`)
+    traces : where to write how searches go on, of questions that are answered one by one, if anywhere
     """
 
     benchmark: Benchmark
@@ -49,6 +52,7 @@ class Job:
     settings: Settings
     certifying: Certifying | None = None
     decide: Decide | None = None
+    traces: Path | None = None
 
     ROWS: ClassVar[type[Recorded]] = Row
 

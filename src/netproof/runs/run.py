@@ -99,6 +99,8 @@ def run_benchmark(
     with opened as results:
         if job.certifying is not None:
             _make(job.certifying.folder)
+        if job.traces is not None:
+            _make(job.traces)
         todo = pending(chosen, results.rows, settings.timeout, folder, job.certifying)
         yield Start(folder, len(chosen), len(todo))
         try:
@@ -129,6 +131,9 @@ def _check(job: Job, scheduler: str | None) -> None:
         if job.certifying is not None:
             problem = "workers on other machines would write certificates there"
             raise InputError("--scheduler", problem, "leave --certificates and --check out, or run it here")
+        if job.traces is not None:
+            problem = "workers on other machines would write traces there"
+            raise InputError("--scheduler", problem, "leave --traces out, or run it here")
     if job.settings.device not in ("cpu", "auto") and job.benchmark.certifiable:
         problem = f"the networks of {job.benchmark.name} are integer networks, which are searched on the CPU alone"
         raise InputError("--device", problem, "leave it out, or give auto")

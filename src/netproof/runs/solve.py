@@ -13,6 +13,7 @@ from netproof.errors import NetproofError, TimeLimitError
 from netproof.runs.certify import FAILURES, Certified, certify, certify_real
 from netproof.runs.job import Answered, Job
 from netproof.runs.rows import CERTIFICATE, Row, undecided_evidence
+from netproof.runs.traces import traced
 from netproof.settings import Settings
 
 if TYPE_CHECKING:
@@ -102,12 +103,13 @@ def _solve_batch(batch: list[_Asked], job: Job) -> Iterator[Answered]:
     # What is read quickly costs the others of its batch next to nothing.
     left = replace(job.settings, timeout=job.settings.timeout - max(asked.seconds for asked in batch))
     try:
-        for position, result in (job.decide or as_decided)([asked.question for asked in batch], left):
-            asked = waiting[position]
-            spent = replace(result, seconds=result.seconds + asked.seconds)
-            outcome = _outcome(asked.instance, asked.question, spent, job, asked.sources)
-            del waiting[position]
-            yield outcome
+        with traced(job.traces if len(batch) == 1 else None, batch[0].instance.name):
+            for position, result in (job.decide or as_decided)([asked.question for asked in batch], left):
+                asked = waiting[position]
+                spent = replace(result, seconds=result.seconds + asked.seconds)
+                outcome = _outcome(asked.instance, asked.question, spent, job, asked.sources)
+                del waiting[position]
+                yield outcome
     except NetproofError as error:
         reason = str(error)
     except Exception as error:  # noqa: BLE001 - hours of a run must not end with one instance's defect

@@ -245,6 +245,11 @@ def _ask_together(queries: list[tuple[int, Query]], settings: Settings) -> Itera
             yield position, _told(query, confirmed(query, result))
 
 
+def _of_one_file(one: Network, other: Network) -> bool:
+    """Whether two are one network, of one of which a softmax was left out that the other's question is about."""
+    return one is other or one.complete is other or other.complete is one
+
+
 def _decided(query: Query, decide: Decide, settings: Settings) -> Result:
     begun = time.monotonic()
     _begun(query)
@@ -332,7 +337,7 @@ def _ask(question: Question, decide: Decide, settings: Settings) -> Result:
                 undecided.append(position)
                 continue
             part = question.parts[position]
-            if part.network is not network:
+            if not _of_one_file(part.network, network):
                 # What engine it goes to was told by the first one's arithmetic.
                 raise QueryError(part.name, "is about another network than the first part", "ask it by itself")
             result = _decided(part, decide, replace(settings, timeout=share))

@@ -20,6 +20,8 @@ from netproof.result import Refutation, Trace
 
 FORMAT = "netproof-leaves-1"
 _LONGEST, _MOST_LEAVES, _MOST_NODES = 1 << 26, 1 << 20, 1 << 22
+#: splits that are gone through on the way to the trees; leaves of no tree take exponentially many
+_MOST_STEPS = 1 << 25
 _FIELDS = {"part", "case", "splits", "slopes", "multipliers", "weights"}
 _HINT = "see docs/certificates.md, 'Leaves of another tool'"
 
@@ -164,7 +166,7 @@ class Trees:
         self._splits: dict[int, tuple[int, int, float, int, int]] = {}
         self._refuted: dict[int, Refutation] = {}
         self._open: dict[int, NDArray[Any]] = {}
-        self._nodes = 0
+        self._nodes = self._steps = 0
 
     def root(self, leaves: Sequence[Leaf]) -> int:
         """The node of a tree of leaves."""
@@ -185,6 +187,9 @@ class Trees:
             if whole is not None:
                 self._refute(node, whole)
             elif mine:
+                self._steps += sum(len(splits) for _, splits in mine)
+                if self._steps > _MOST_STEPS:
+                    raise FormatError(self._source, "has leaves that stand in no tree of this size", _HINT)
                 named = Counter(place for _, splits in mine for place in {(s.relu, s.feature, s.point) for s in splits})
                 relu, feature, point = min(named, key=lambda place: (-named[place], place))
                 halves = self._node(), self._node()

@@ -101,11 +101,26 @@ def check_norm(norm: str) -> None:
         return
     problem = f"'{norm[:40]}' is not decided"
     if norm in ("l0", "l1", "l2"):
-        problem += ": boxes are, and its balls are none"
+        problem += " here: boxes are, and its balls are none"
         raise InputError(
             "--norm", problem, "give linf; what is robust there is robust in the l1 and l2 balls inside it"
         )
     raise InputError("--norm", problem, "give linf")
+
+
+def values_changed(norm: str, eps: str | None, pixels: int | None) -> int | None:
+    """How many values may become anything, as ``--pixels`` has it: what a radius in l0 counts, else ``pixels``.
+
+    Raises :class:`InputError` for a radius that is no number of values.
+    """
+    if norm != "l0":
+        return pixels
+    if pixels is not None:
+        raise InputError("--pixels", "--norm l0 counts values as well", "give one of the two")
+    if eps is None or not eps.isascii() or not eps.isdigit() or not 0 < int(eps[:9]) < 1 << 20 or len(eps) > 8:
+        problem = f"is {'missing' if eps is None else repr(eps[:40])}, and --norm l0 counts values"
+        raise InputError("--eps", problem, "give a whole number, 1 or more")
+    return int(eps)
 
 
 def source_of(

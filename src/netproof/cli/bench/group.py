@@ -9,6 +9,7 @@ import typer
 
 from netproof.cli.arguments import options as o
 from netproof.cli.arguments.groups import command_group
+from netproof.cli.arguments.help import SEARCH
 from netproof.cli.bench.export import export
 from netproof.cli.bench.follow import Followed
 from netproof.cli.bench.generate import generate
@@ -57,6 +58,14 @@ Certificates = Annotated[
 ]
 Check = Annotated[
     bool, typer.Option("--check", help="Check every certificate when it is written (default DIR: OUT/certificates).")
+]
+Traces = Annotated[
+    bool,
+    typer.Option(
+        "--traces",
+        help="Keep how searches of float networks go on, in OUT/traces (default: no).",
+        rich_help_panel=SEARCH,
+    ),
 ]
 RunFolderPath = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 'bench run' wrote.")]
 
@@ -113,6 +122,7 @@ def run(
     out: Out = None,
     certificates: Certificates = None,
     check: Check = False,
+    traces: Traces = False,
     as_json: o.Json = False,
 ) -> None:
     """Run a benchmark, or go on with one.
@@ -141,14 +151,15 @@ def run(
     from netproof.runs.certify import Certifying
     from netproof.runs.job import Job
     from netproof.runs.run import run_benchmark
+    from netproof.runs.traces import FOLDER
 
     with stoppable(followed.standing):
         certifying = None
         if certificates is not None or check:
             certifying = Certifying((certificates or folder / "certificates").absolute(), check)
-        events = run_benchmark(
-            Job(benchmark, folders, settings, certifying), folder, jobs=jobs, only=only, scheduler=scheduler
-        )
+        kept = (folder / FOLDER).absolute() if traces else None
+        job = Job(benchmark, folders, settings, certifying, traces=kept)
+        events = run_benchmark(job, folder, jobs=jobs, only=only, scheduler=scheduler)
         followed.through(events, benchmark.name)
     if certifying is not None:
         typer.echo(_certified(followed.certified, certifying), err=True)

@@ -13,9 +13,9 @@ from netproof.errors import FormatError, TimeLimitError
 from netproof.formats.vnnlib.tokens import Tokens
 from netproof.property import Box, LinearConstraint, PropertyPart
 
-#: beyond these a property is refused, because what is made of it would take more than some hundred megabytes:
+#: beyond these a property is refused, because what is made of it would take more than about a gigabyte:
 #: comparisons, in a file and in its normal form; boxes; inputs of all boxes together
-LARGEST_FORM = 1 << 19
+LARGEST_FORM = 1 << 20
 _MOST_BOXES = 1 << 16
 _LARGEST_BOXES = 1 << 23
 

@@ -69,7 +69,10 @@ class LinearReader:
     def __init__(self, tokens: Tokens, declared: dict[str, set[int]]) -> None:
         self._tokens = tokens
         self._declared = declared
+        #: what words were found to be: numbers of any size, those in the range of float64, declared variables
         self._numbers: dict[str, Fraction] = {}
+        self._in_range: dict[str, Fraction] = {}
+        self._variables: dict[str, tuple[str, int]] = {}
 
     def compared(self, head: str, left: LinearForm, right: LinearForm, at: int) -> Formula:
         """``left head right``; what equality and its opposite consist of is put together.
@@ -136,20 +139,28 @@ class LinearReader:
     def variable(self, at: int) -> tuple[str, int]:
         """The letter and the number of a declared variable; raises :class:`FormatError` where a word is none."""
         word = self._tokens.words[at]
+        known = self._variables.get(word)
+        if known is not None:
+            return known
         match = VARIABLE.match(word)
         if match is None:
             self._tokens.fail(at, f"{printable(word)} is neither a variable nor a number")
         letter, index = match.group(1), int(match.group(2))
         if index not in self._declared[letter]:
             self._tokens.fail(at, f"{word} is not declared")
+        self._variables[word] = letter, index
         return letter, index
 
     def number(self, at: int) -> Fraction:
         """A number within the range of float64; raises :class:`FormatError` where a word is none."""
+        word = self._tokens.words[at]
+        known = self._in_range.get(word)
+        if known is not None:
+            return known
         value = self._any_number(at)
         if abs(value) > _LARGEST:
-            word = printable(self._tokens.words[at])
-            self._tokens.fail(at, f"the number {word} is beyond the range of float64")
+            self._tokens.fail(at, f"the number {printable(word)} is beyond the range of float64")
+        self._in_range[word] = value
         return value
 
     def _any_number(self, at: int) -> Fraction:

@@ -173,6 +173,9 @@ class TermReader:
     def _value(self, expression: int | Nested) -> Value:
         if isinstance(expression, int):
             return self._word(expression)
+        comparison = self._of_two_words(expression)
+        if comparison is not None:
+            return comparison
         stack = [self._begun(expression)]
         value: Value | None = None
         while True:
@@ -186,6 +189,8 @@ class TermReader:
                 continue
             if isinstance(wanted, int):
                 value = self._word(wanted)
+            elif (comparison := self._of_two_words(wanted)) is not None:
+                value = comparison
             else:
                 stack.append(self._begun(wanted))
                 value = None
@@ -384,14 +389,26 @@ class TermReader:
 
     # -- comparisons
 
+    def _of_two_words(self, expression: Nested) -> Logic | None:
+        """A comparison of a variable and a number, as nearly all expressions are; None for any other."""
+        if len(expression) != 4 or self._bound or self._functions:
+            return None
+        start, operator, left, right = expression
+        if not (
+            isinstance(start, int) and isinstance(operator, int) and isinstance(left, int) and isinstance(right, int)
+        ):
+            return None
+        head = self._tokens.words[operator]
+        quick = self._linear.quick(head, left, right, start) if head in COMPARISONS else None
+        if quick is None:
+            return None
+        self._count(start)
+        self._count_comparison(start)
+        return Logic(quick, 2 if isinstance(quick, And) else 1, 0)
+
     def _compared(self, head: str, parts: Sequence[int | Nested], start: int) -> Steps:
         if len(parts) < 2:
             self._tokens.fail(start, f"'{head}' compares two expressions or more, here are {len(parts)}")
-        if len(parts) == 2 and not self._bound and not self._functions:
-            quick = self._linear.quick(head, parts[0], parts[1], start)
-            if quick is not None:
-                self._count_comparison(start)
-                return Logic(quick, 2 if isinstance(quick, And) else 1, 0)
         values = yield from self._all(parts)
         if isinstance(values[0], Logic):
             return self._equal_formulas(

@@ -13,17 +13,19 @@ from urllib.parse import quote
 
 from netproof.report.entries import Entry, RunReport
 from netproof.report.page.figures import cactus, histogram, scatter
+from netproof.report.page.searches import bound_over_time, phases, traces_of
 from netproof.report.page.witnesses import Thumbnails, thumbnails
 from netproof.report.summary import TYPES, type_of
 from netproof.report.text import seconds_text
 from netproof.runs.rows import Row
+from netproof.runs.traces import Trace
 from netproof.version import netproof_version
 
 #: characters that the pictures of a page may take; what is beyond is left to the files
 PICTURES = 1_200_000
 _COLUMNS = (
     ("instance", "text"), ("verdict", "text"), ("radius", "number"), ("seconds", "number"), ("method", "text"), ("published", "text"),
-    ("requirement", "text"), ("bound, reason", "text"), ("witness", "none"), ("evidence", "none"),
+    ("requirement", "text"), ("bound, reason", "text"), ("bound over time", "none"), ("witness", "none"), ("evidence", "none"),
 )  # fmt: skip
 
 
@@ -46,6 +48,7 @@ def page(report: RunReport, home: Path, other: Mapping[str, Row] | None = None, 
     )
     allowed = f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     title = f"{report.summary.benchmark}: {report.summary.decided} of {report.summary.total} decided"
+    traces = traces_of(report.entries)
     drawn = "".join(
         part
         for part in (cactus(report.entries, other), scatter(report.entries, other or {}), histogram(report.entries))
@@ -60,7 +63,8 @@ def page(report: RunReport, home: Path, other: Mapping[str, Row] | None = None, 
         f"{_head(report)}"
         + (f'<h2>Figures</h2><div class="figures">{drawn}</div>\n' if drawn else "")
         + _groups(report)
-        + _instances(report, home, pictures)
+        + phases(report.entries, traces)
+        + _instances(report, home, pictures, traces)
         + _conditions(report)
         + f"</main><script>{script}</script></body></html>\n"
     )
@@ -114,14 +118,19 @@ def _groups(report: RunReport) -> str:
     )
 
 
-def _instances(report: RunReport, home: Path, pictures: int) -> str:
+def _instances(report: RunReport, home: Path, pictures: int, traces: Mapping[str, Trace]) -> str:
     entries = report.entries
-    used = [place for place, (name, _) in enumerate(_COLUMNS) if _is_used(name, entries)]
+    over_time = {entry.instance: bound_over_time(traces.get(entry.instance)) for entry in entries}
+    used = [
+        place
+        for place, (name, _) in enumerate(_COLUMNS)
+        if (any(over_time.values()) if name == "bound over time" else _is_used(name, entries))
+    ]
     head = "".join(f'<th scope="col" data-kind="{_COLUMNS[n][1]}">{_COLUMNS[n][0]}</th>' for n in used)
     shown = _Pictures(pictures)
     body = []
     for entry in entries:
-        cells = list(_cells(entry, home, shown))
+        cells = list(_cells(entry, home, shown, over_time[entry.instance]))
         body.append(
             f'<tr data-verdict="{_kind(entry)}" data-group="{escape(entry.group)}">{"".join(cells[n] for n in used)}</tr>'
         )
@@ -153,7 +162,7 @@ def _is_used(column: str, entries: tuple[Entry, ...]) -> bool:
         "requirement": any(e.requirements for e in entries),
         "bound, reason": any(e.reason or e.bound is not None for e in entries),
         "witness": any(e.witness for e in entries),
-        "evidence": any(e.witness or e.certificate for e in entries),
+        "evidence": any(e.witness or e.certificate or e.trace for e in entries),
     }.get(column, True)
 
 
@@ -195,7 +204,7 @@ def _images(found: Thumbnails) -> str:
     return f'<div class="pictures">{images}</div><span class="quiet">{escape(found.said)}</span>'
 
 
-def _cells(entry: Entry, home: Path, pictures: _Pictures) -> Iterator[str]:
+def _cells(entry: Entry, home: Path, pictures: _Pictures, over_time: str) -> Iterator[str]:
     yield f'<td class="name">{escape(entry.instance)}</td>'
     yield f'<td><span class="verdict v-{_kind(entry)}">{escape(entry.verdict or "not run")}</span></td>'
     yield f'<td class="number">{escape(entry.radius)}</td>'
@@ -207,8 +216,9 @@ def _cells(entry: Entry, home: Path, pictures: _Pictures) -> Iterator[str]:
     yield f"<td>{escape(', '.join(entry.requirements))}</td>"
     bound = "" if entry.bound is None else f"{entry.bound:.4g}; "
     yield f"<td>{escape(bound + entry.reason)}</td>"
+    yield f"<td>{over_time}</td>"
     yield f"<td>{pictures.of(entry)}</td>"
-    links = [(entry.witness, "witness"), (entry.certificate, "certificate")]
+    links = [(entry.witness, "witness"), (entry.certificate, "certificate"), (entry.trace, "trace")]
     yield "<td>" + ", ".join(f'<a href="{_link(path, home)}">{word}</a>' for path, word in links if path) + "</td>"
 
 

@@ -129,7 +129,7 @@ class _Reader:
             if zero.size > 1:
                 spread[axis] = zero.size
             numbers = numbers - zero.astype(np.int64).reshape(spread)
-        return Known(numbers, scale.reshape(-1))
+        return Known(numbers, scale.reshape(-1), axis % max(codes.ndim, 1))
 
     def _codes(self, node: Any, number: int) -> tuple[Codes, How]:
         """A value that a QOperator takes."""
@@ -289,7 +289,7 @@ class _Reader:
 
     def _convolution(self, node: Any) -> Value:
         codes, how = self._real(node, 0)
-        weight = self._weight(node, 1)
+        weight = self._weight(node, 1, 0)
         return Open(self._closing(node, codes, how, weight, self._bias(node, 2, how, weight), self._correlated))
 
     def _gemm(self, node: Any) -> Value:
@@ -297,26 +297,29 @@ class _Reader:
         if stated.get("alpha", 1.0) != 1 or stated.get("beta", 1.0) != 1 or stated.get("transA", 0):
             raise UnknownFormError("a Gemm with factors, or of a transposed value")
         codes, how = self._real(node, 0)
-        weight = self._weight(node, 1)
+        weight = self._weight(node, 1, 0 if stated.get("transB", 0) else 1)
         bias = self._bias(node, 2, how, weight)
         turned = weight if stated.get("transB", 0) else Known(weight.codes.T, weight.scale)
         return Open(self._closing(node, codes, how, turned, bias, self._multiplied))
 
     def _product(self, node: Any) -> Value:
         codes, how = self._real(node, 0)
-        weight = self._weight(node, 1)
+        weight = self._weight(node, 1, 1)
         return Open(self._closing(node, codes, how, Known(weight.codes.T, weight.scale), None, self._multiplied))
 
-    def _weight(self, node: Any, number: int) -> Known:
+    def _weight(self, node: Any, number: int, axis: int) -> Known:
+        """A constant whose scales, where there are several, are along an axis."""
         value = self._values.get(node.input[number])
         if not isinstance(value, Known):
             raise UnknownFormError(f"weights of {node.op_type} that no DequantizeLinear gives")
+        if len(value.scale) > 1 and value.axis != axis:
+            raise UnknownFormError(f"weights of {node.op_type} with scales along another axis")
         return value
 
     def _bias(self, node: Any, number: int, how: How, weight: Known) -> Floats | None:
         if number >= len(node.input) or not node.input[number]:
             return None
-        value = self._weight(node, number)
+        value = self._weight(node, number, 0)
         if not bool((value.scale == (how.scale * weight.scale).astype(np.float32)).all()):
             raise UnknownFormError("a bias of another scale than its products")
         return value.codes.reshape(-1).astype(np.float64)

@@ -54,10 +54,11 @@ class Open:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A constant of codes: what they are less their zero points, and scales ``[1]`` or one for each channel."""
+    """A constant of codes: what they are less their zero points, and scales ``[1]`` or one for each entry of an axis."""
 
     codes: NDArray[np.int64]
     scale: NDArray[np.float32]
+    axis: int = 0
 
 
 Value = Codes | Real | Open | Known
