@@ -191,24 +191,24 @@ def test_nothing_is_read_from_a_solution_that_is_none():
 
 
 def test_signs_are_split_however_few_inputs_there_are_where_boxes_do_not_close(monkeypatch):
-    generator = torch.Generator().manual_seed(3)
-    graph = random_graph(generator, (6, 12, 12, 2))
-    lower = torch.full((6,), -2.0, dtype=torch.float64)
-    x = lower + 4.0 * torch.rand(20000, 6, generator=generator).double()
-    top = float(graph.evaluate(x).amin(1).max())
+    generator = torch.Generator().manual_seed(6)
+    graph = random_graph(generator, (5, 6, 6, 2))
+    lower = torch.full((5,), -2.0, dtype=torch.float64)
+    corners = torch.cartesian_prod(*[double([-2.0, 0.0, 2.0])] * 5)
+    least = graph.evaluate(corners).amin(1)
+    top, spread = float(least.max()), float(least.max() - least.min())
     ran = []
     run = ProgramSplit.run
     monkeypatch.setattr(ProgramSplit, "run", lambda *given: ran.append(run(*given)) or ran[-1])
+    rows, settings = [[1.0, 0.0], [0.0, 1.0]], Settings(timeout=FOREVER, attack=False)
+    asked = query(graph, lower, -lower, rows, top + spread / 8)
+    boxes = verify(asked, settings)
+    assert not ran and boxes.verdict is Verdict.UNSAT
+    monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
     monkeypatch.setattr(decide, "REAL", replace(decide.REAL, boxes_first=1))
-    rows = [[1.0, 0.0], [0.0, 1.0]]
-    within = verify(query(graph, lower, -lower, rows, top - 1e-6), Settings(timeout=FOREVER, attack=False))
-    assert within.verdict is not Verdict.UNSAT and ran
-    asked = query(graph, lower, -lower, rows, top + 1.0)
-    beyond = verify(asked, Settings(timeout=FOREVER, attack=False))
-    monkeypatch.setattr(decide, "REAL", replace(decide.REAL, boxes_first=1 << 30))
-    ran.clear()
-    boxes = verify(asked, Settings(timeout=FOREVER, attack=False))
-    assert not ran and beyond.verdict is boxes.verdict is Verdict.UNSAT
+    signs = verify(asked, settings)
+    assert signs.verdict is Verdict.UNSAT and [one.verdict for one in ran] == [Verdict.UNSAT]
+    assert verify(query(graph, lower, -lower, rows, top), settings).verdict is not Verdict.UNSAT
 
 
 def test_small_programs_only():
