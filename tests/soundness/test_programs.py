@@ -19,7 +19,7 @@ from netproof.bounds.region import box_region
 from netproof.conditions.conditions import Conditions
 from netproof.operators.activations.abs import Abs
 from netproof.query import Conjunction
-from netproof.search.real import rounds
+from netproof.search.real import decide, rounds
 from netproof.search.real.problem import Problem
 from netproof.search.real.programs import split as programs
 from netproof.search.real.programs.leaf import leaf_solver
@@ -188,6 +188,27 @@ def test_nothing_is_read_from_a_solution_that_is_none():
     triangles = Triangles(dual, constraints.single(torch.tensor([0]), torch.tensor([0])), 1)
     proposal = triangles.propose([0], sides[:1], [Solution(Status.OTHER)])
     assert not bool(proposal.known.any()) and triangles.reached(Solution(Status.OTHER)) == np.inf
+
+
+def test_signs_are_split_however_few_inputs_there_are_where_boxes_do_not_close(monkeypatch):
+    generator = torch.Generator().manual_seed(6)
+    graph = random_graph(generator, (5, 6, 6, 2))
+    lower = torch.full((5,), -2.0, dtype=torch.float64)
+    corners = torch.cartesian_prod(*[double([-2.0, 0.0, 2.0])] * 5)
+    least = graph.evaluate(corners).amin(1)
+    top, spread = float(least.max()), float(least.max() - least.min())
+    ran = []
+    run = ProgramSplit.run
+    monkeypatch.setattr(ProgramSplit, "run", lambda *given: ran.append(run(*given)) or ran[-1])
+    rows, settings = [[1.0, 0.0], [0.0, 1.0]], Settings(timeout=FOREVER, attack=False)
+    asked = query(graph, lower, -lower, rows, top + spread / 8)
+    boxes = verify(asked, settings)
+    assert not ran and boxes.verdict is Verdict.UNSAT
+    monkeypatch.setattr(rounds, "ROUND", replace(rounds.ROUND, easy=1))
+    monkeypatch.setattr(decide, "REAL", replace(decide.REAL, boxes_first=1))
+    signs = verify(asked, settings)
+    assert signs.verdict is Verdict.UNSAT and [one.verdict for one in ran] == [Verdict.UNSAT]
+    assert verify(query(graph, lower, -lower, rows, top), settings).verdict is not Verdict.UNSAT
 
 
 def test_small_programs_only():

@@ -18,6 +18,7 @@ from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.real.contents import SPLIT
 from netproof.certificate.real.format import decode, encode
 from netproof.certificate.real.make import evidence_of
+from netproof.effort.bounding import END
 from netproof.errors import ProofError
 from netproof.result import Trace
 from netproof.search.proofs.traced import _divided
@@ -39,7 +40,9 @@ def operands(network: bytes, x: np.ndarray) -> list[np.ndarray]:
     return [values[i] for i in model.operands]
 
 
-def test_parts_of_ends_become_lemmas_with_trees(tmp_path):
+def test_parts_of_ends_become_lemmas_with_trees(tmp_path, monkeypatch):
+    # It ends by the number of parts, on a machine of any speed.
+    monkeypatch.setattr("netproof.bounds.ranges.end_search.END", replace(END, last=16))
     rng = np.random.default_rng(3)
     network = perceptron(rng, (INPUTS, 10, 10, 10, 2))
     property_ = property_text([-REACH] * INPUTS, [REACH] * INPUTS, 2, [[((1.0, 0.0), 100.0)]])
@@ -49,7 +52,7 @@ def test_parts_of_ends_become_lemmas_with_trees(tmp_path):
     region = propagate_intervals(graph, box_region(graph, query.lower[None], query.upper[None]))
     region = refine_ranges(graph, region, math.inf, propagate_intervals)
     told = []
-    SplitRefiner(graph, listen=told.append).refine(region, 0.5)
+    SplitRefiner(graph, listen=told.append).refine(region, 600.0)
     sizes = tuple(graph.nodes[i].size for i in graph.activations)
     divided = _divided(told, sizes)
     assert divided and any(len(end.side) > 2 for end in divided)

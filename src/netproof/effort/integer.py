@@ -61,7 +61,7 @@ class IntegerEffort:
     long: int = 128
     dive_from: int = 4
     restart: int = 256
-    first_dive: float = 16
+    first_dive: float = 48
     parts: int = 8
     bounded: Budget = Budget(256 << 20, whole=True)
     tensors: int = 24

@@ -15,6 +15,8 @@ class RealEffort:
     ----------
     quick, long : restarts and steps of the attack before anything else, and of the one on what the root leaves open
     few_inputs : with at most so many inputs that vary, the box is split
+    boxes_first : of a network that is small enough for linear programs of all subproblems, signs are split where so many boxes have
+        not closed a good part
     some_inputs, many_features, share_of_boxes : with at most so many inputs and more than so many unstable features too, for
         this share of the time unless that closes a good part of the box
     least_memory : bytes that open subproblems may occupy in any case
@@ -23,6 +25,7 @@ class RealEffort:
     quick: tuple[int, int] = (4, 20)
     long: tuple[int, int] = (20, 60)
     few_inputs: int = 8
+    boxes_first: int = 4096
     some_inputs: int = 64
     many_features: int = 400
     share_of_boxes: float = 0.5

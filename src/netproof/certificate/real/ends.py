@@ -14,7 +14,6 @@ from netproof.certificate.checker.real.tree import Lemma
 from netproof.certificate.real.contents import INTERVALS, LEMMAS
 from netproof.certificate.real.grow import Claim, Grower, Maker, Places, Seed, dyadic, written
 from netproof.certificate.real.leaves import Leaf, Split, Trees
-from netproof.errors import NoEvidenceError
 from netproof.result import DividedEnd, Refutation
 
 #: binary digits of ends, and the share of a range's width that a lemma has to gain, and may lose
@@ -75,17 +74,9 @@ def _grown(maker: Maker, cells: Cells, lemmas: Sequence[Lemma], ends: Sequence[D
     roots = [trees.divided(end) for end in ends]
     seeds = [Seed([Claim(i, root)], ends[i].unstable, {}) for i, root in enumerate(roots)]
     places = [Places(np.zeros(1, np.int64), np.ones(1), is_end=True)] * len(lemmas)
-    try:
-        Grower(maker, lemmas, places, trees.trace(), _BEYOND * len(lemmas)).grow(cells, seeds)
-    except NoEvidenceError:
-        if len(lemmas) == 1:
-            return [None]
-        middle = len(lemmas) // 2
-        return [
-            *_grown(maker, cells, lemmas[:middle], ends[:middle]),
-            *_grown(maker, cells, lemmas[middle:], ends[middle:]),
-        ]
-    return seeds
+    grower = Grower(maker, lemmas, places, trees.trace(), _BEYOND)
+    grower.grow(cells, seeds)
+    return [None if i in grower.failed else seed for i, seed in enumerate(seeds)]
 
 
 class _Parts(Trees):

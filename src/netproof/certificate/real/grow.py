@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -126,11 +127,12 @@ class Grower:
     goals : of the trees
     places : for each goal, what the weights of the record are about
     trace : the record
-    most : how many cells are split beyond the record, where that is not the usual number
+    each : how many cells of every goal are split beyond the record before it is given up for itself, and put into ``failed``;
+        None where all of them have to be refuted
     """
 
     def __init__(
-        self, maker: Maker, goals: Sequence[Goal], places: Sequence[Places], trace: Trace, most: int | None = None
+        self, maker: Maker, goals: Sequence[Goal], places: Sequence[Places], trace: Trace, each: int | None = None
     ) -> None:
         self._evaluation, self._table, self._width = maker.evaluation, maker.table, maker.width
         self._source, self._deadline = maker.source, maker.deadline
@@ -141,7 +143,9 @@ class Grower:
         widest = max(node.size for node in self._evaluation.network.nodes)
         self._batch = max(1, min(_BATCH, _NUMBERS // (min(self._inputs, _FORMS) * widest)))
         self.beyond = 0
-        self._most = _MOST_BEYOND[self._inputs <= _FEW_INPUTS] if most is None else most
+        self._each = each
+        self._tried: Counter[int] = Counter()
+        self.failed: set[int] = set()
         self._known: dict[tuple[object, ...], tuple[list[Wish], list[Wish]]] = {}
 
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
@@ -156,7 +160,7 @@ class Grower:
                 rest = np.arange(self._batch, len(seeds))
                 stack.append((seeds[self._batch :], cells.take(rest)))
                 seeds, cells = seeds[: self._batch], cells.take(np.arange(self._batch))
-            alive = np.flatnonzero(~cells.empty)
+            alive = np.flatnonzero(~cells.empty & ~np.array([self._is_lost(seed) for seed in seeds], np.bool_))
             seeds, cells = [seeds[i] for i in alive.tolist()], cells.take(alive)
             at = [i for i, seed in enumerate(seeds) if not self._is_inner(seed)]
             if at:
@@ -289,8 +293,12 @@ class Grower:
 
     def _choose(self, seeds: list[Seed], cells: Cells) -> None:
         """Splits of seeds that no bound closes, where the record has none."""
+        if self._each is not None:
+            seeds, cells = self._hopeful(seeds, cells, self._each)
+            if not seeds:
+                return
         self.beyond += len(seeds)
-        if self.beyond > self._most or any(seed.beyond >= _BEYOND for seed in seeds):
+        if self.beyond > _MOST_BEYOND[self._inputs <= _FEW_INPUTS] or any(seed.beyond >= _BEYOND for seed in seeds):
             raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
         if self._inputs <= _FEW_INPUTS:
             width = np.where(self._width_of_root > 0, self._width_of_root, np.inf)
@@ -303,10 +311,27 @@ class Grower:
         gaps = self._gaps(seeds, cells)
         best = gaps.argmax(1)
         for row, (seed, number) in enumerate(zip(seeds, best.tolist(), strict=True)):
+            if not gaps[row, number] > 0 and self._each is not None:
+                self.failed.add(seed.claims[0].goal)
+                continue
             if not gaps[row, number] > 0:
                 raise NoEvidenceError(self._source, "a cell without unstable neurons stays open")
             k = int(np.searchsorted(self._begin, number, side="right")) - 1
             seed.kind, seed.split = SPLIT, (k, number - int(self._begin[k]), 0.0)
+
+    def _is_lost(self, seed: Seed) -> bool:
+        return bool(self.failed) and seed.claims[0].goal in self.failed
+
+    def _hopeful(self, seeds: list[Seed], cells: Cells, each: int) -> tuple[list[Seed], Cells]:
+        """The seeds whose goals are not given up, which have one goal each."""
+        for seed in seeds:
+            goal = seed.claims[0].goal
+            self._tried[goal] += 1
+            if self._tried[goal] > each:
+                self.failed.add(goal)
+        left = [i for i, seed in enumerate(seeds) if not self._is_lost(seed)]
+        self.beyond -= len(left)
+        return [seeds[i] for i in left], cells.take(np.array(left, np.int64))
 
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
         """By how much CROWN's lines miss every unstable feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""

@@ -13,7 +13,7 @@ from netproof.attack.real import FloatAttack
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.intervals import interval_bound
-from netproof.bounds.multipliers.signs import is_piecewise_linear
+from netproof.bounds.multipliers.signs import SignDual, is_piecewise_linear
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.forms import form_ranges, varying_inputs
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once, unstable_features
@@ -29,9 +29,10 @@ from netproof.query import Query, Result, Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Journal, Means, one_constraint
 from netproof.search.proofs.traced import trace_of
-from netproof.search.real.input_split import InputSplit
+from netproof.search.real.input_split import DO_NOT_CLOSE, InputSplit
 from netproof.search.real.memory import check_memory
 from netproof.search.real.problem import Problem
+from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.range_split import RangeSplit
 from netproof.search.real.rounds import Rounds
 from netproof.search.real.touch import Touch
@@ -192,9 +193,12 @@ def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadli
     )
     if boxes:
         now = time.monotonic()
-        until = math.inf if varying <= REAL.few_inputs else now + REAL.share_of_boxes * (deadline - now)
-        found = InputSplit(problem).run(region, case, deadline, until)
-        if until == math.inf or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
+        until, most = now + REAL.share_of_boxes * (deadline - now), math.inf
+        if varying <= REAL.few_inputs:
+            until, most = math.inf, REAL.boxes_first if _is_small(problem, region) else math.inf
+        found = InputSplit(problem).run(region, case, deadline, until, most)
+        only = until == math.inf and found.reason != DO_NOT_CLOSE
+        if only or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
             return _ended(found, deadline), "search"
         case, before = found.left, found.subproblems
     if not is_piecewise_linear(graph, region):
@@ -202,6 +206,13 @@ def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadli
     else:
         found = Rounds(problem).run(region, case, deadline)
     return _ended(replace(found, subproblems=before + found.subproblems), deadline), "search"
+
+
+def _is_small(problem: Problem, region: Region) -> bool:
+    """Whether linear programs of all subproblems are there for what boxes do not close."""
+    if not is_piecewise_linear(problem.graph, region):
+        return False
+    return ProgramSplit.is_for(SignDual.of(problem.graph, region), problem.constraints)
 
 
 def _ended(found: Outcome, deadline: float) -> Outcome:

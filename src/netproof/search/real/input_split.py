@@ -35,6 +35,9 @@ from netproof.search.proofs.journal import Grounds, Means, one_constraint, split
 from netproof.search.real.problem import Problem
 from netproof.search.tree import DepthFirst
 
+#: why a search ends that is to go on otherwise
+DO_NOT_CLOSE = "boxes do not close"
+
 
 @dataclass(frozen=True, eq=False)
 class Boxes(Rows):
@@ -80,10 +83,13 @@ class InputSplit:
         #: whether that account adds next to nothing to the bounds of the whole region, so that parts need none of their own
         self._negligible: bool | None = None
 
-    def run(self, region: Region, case: Tensor, deadline: float, patience: float = math.inf) -> Outcome:
+    def run(
+        self, region: Region, case: Tensor, deadline: float, patience: float = math.inf, most: float = math.inf
+    ) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``.
 
-        At ``patience`` it stops too, unless a quarter of the region is closed by then.
+        At ``patience``, and after ``most`` boxes, it stops too, for the reason :data:`DO_NOT_CLOSE`, unless a quarter of the region is
+        closed by then.
         """
         self._rounding = Rounding.of(self._graph, region)
         cases = torch.zeros(1, len(self._constraints), dtype=torch.bool)
@@ -96,8 +102,9 @@ class InputSplit:
         self._tree.add(Boxes(region, cases, infinite, torch.zeros(1, dtype=torch.float32), node))
 
         def judge() -> Outcome | None:
-            if time.monotonic() >= patience and self._tree.total(_volume) > 1 - BOX.worth:
-                return self._tree.undecided(Verdict.UNKNOWN, "boxes do not close")
+            late = time.monotonic() >= patience or self._tree.count >= most
+            if late and self._tree.total(_volume) > 1 - BOX.worth:
+                return self._tree.undecided(Verdict.UNKNOWN, DO_NOT_CLOSE)
             return None
 
         return self._tree.search(lambda batch: self._step(batch, deadline), self._batch, deadline, judge)
