@@ -199,7 +199,7 @@ def _written(writer: IntegerOnnxWriter, step: Step, name: str, names: Sequence[s
     o, x = step.options, names[0]
 
     def number(value: int) -> str:
-        return writer._constant(f"{name}.{value}", np.array(value), INT32)
+        return writer.stored(f"{name}.{value}", np.array(value), INT32)
 
     if step.op == "linear":
         return writer.linear(name, x, *step.constants)
@@ -219,7 +219,7 @@ def _written(writer: IntegerOnnxWriter, step: Step, name: str, names: Sequence[s
         operator = {"plus": "Add", "times": "Mul", "divide": "Div"}[step.op]
         return writer.node(operator, name, [x, number(o["by"])])
     if step.op == "reshape":
-        target = writer._constant(f"{name}.shape", np.array([1, -1]), 7)
+        target = writer.stored(f"{name}.shape", np.array([1, -1]), 7)
         return writer.node("Reshape", name, [x, target])
     if step.op in ("narrow", "widen"):
         return writer.node("Cast", name, [x], to=INT32 if step.op == "widen" else INT8 if o["signed"] else UINT8)

@@ -201,3 +201,18 @@ def test_parts_that_are_large_by_themselves_have_no_bound():
                 cells, np.zeros(1, np.int64), Objective({last: np.ones((1, 1))}, np.zeros(1))
             )
         assert found[0] == np.inf
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_first_sum_that_cancels_lies_in_its_range(rule):
+    # Nothing in front of it has a radius or an offset: what rounding leaves of numbers of the input's size is all there is.
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        half = rng.normal(size=16) * 10.0 ** rng.integers(0, 6, size=16)
+        rows = [np.concatenate([half, -half])[rng.permutation(32)] for _ in range(6)]
+        data = chain([[row.tolist() for row in rows], [[1.0] * 6]], [[0.0] * 6, [0.0]])
+        evaluation = Evaluation(read_network(data, 32, Float64(), "n"), Float64())
+        x = np.full(32, 0.1)
+        cells = evaluation.derive(evaluation.root(x, x), rule)
+        for low, value, high in zip(cells.low[0][0], exactly(data, x)[1], cells.high[0][0], strict=True):
+            assert Fraction(low) <= value <= Fraction(high)
