@@ -193,3 +193,16 @@ def test_l0_of_a_float_network_is_refused(cli, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((1, 4), np.float32))
     ran = cli("robust", tmp_path / "f.onnx", "--images", tmp_path / "x.npy", "--label", 0, "--norm", "l0", "--eps", 1)
     assert_refused(ran, "--norm", "is a float network", "give linf")
+
+
+def test_bytes_that_end_a_box_are_pixels_as_those_of_images_are(cli, files, tmp_path):
+    codes = np.load(files["images"])[0].astype(int)
+    low, high = np.maximum(codes - 2, -128), np.minimum(codes + 2, 127)
+    answers = []
+    for kind, zero in (("int64", 0), ("uint8", 128)):
+        ends = [tmp_path / f"{kind}-{name}.npy" for name in ("low", "high")]
+        for path, end in zip(ends, (low, high), strict=True):
+            np.save(path, (end + zero).astype(kind))
+        document = json.loads(cli(*asked(files, "--index", "0", "--box", *ends, "--json")).out)
+        answers.append((document["verdict"], document["witness"]))
+    assert answers[0] == answers[1]

@@ -209,3 +209,9 @@ def test_leaves_about_another_network_or_property_are_refused(tmp_path, leaf):
     path = written(tmp_path / "l.json", [leaf])
     with pytest.raises(FormatError):
         made_of(path, NETWORK, property_)
+
+
+def test_finding_the_tree_ends_at_the_deadline():
+    apart = [Leaf(0, None, (Split(1, feature, is_upper=True, point=0.0),), {}, {}, ()) for feature in range(40)]
+    with pytest.raises(NoEvidenceError, match="more time"):
+        Trees([40], 2, "leaves", deadline=0.0).root(apart)

@@ -255,7 +255,7 @@ def test_sets_beyond_number_are_not_begun(network: Network, robust: SetCertifica
     monkeypatch.setattr(checker, "MOST_POINTS", 3)
     netproof.check_set(robust, network)
     monkeypatch.setattr(checker, "MOST_POINTS", 2)
-    refused(robust, network, "states 3 inputs of a set of 3", CertificateError)
+    refused(robust, network, "is about 3 inputs, which is too many to evaluate", CertificateError)
 
 
 def test_an_image_of_another_class_has_no_class_to_keep(network: Network, robust: SetCertificate) -> None:
@@ -402,3 +402,9 @@ def test_time_is_limited(network: Network, robust: SetCertificate, monkeypatch: 
     monkeypatch.setattr(checker.time, "perf_counter", lambda: float(next(clock)))
     with pytest.raises(ProofError, match="2 of 3 inputs"):
         netproof.check_set(robust, network, timeout=3.0)
+
+
+def test_looking_for_a_witness_in_its_set_ends_at_the_time_limit(network: Network, broken: SetCertificate) -> None:
+    whole = replace(broken, perturbation=Brightness(1 << 20), count=(1 << 21) + 1)
+    with pytest.raises(ProofError, match="time limit"):
+        netproof.check_set(whole, network, timeout=1e-9)

@@ -17,7 +17,7 @@ from netproof.host import on_own_terms
 from netproof.inference.plan import Plan, plan_of
 from netproof.network import Network
 from netproof.perturbations.asked import image_of
-from netproof.perturbations.base import Perturbation
+from netproof.perturbations.base import Perturbation, number_in_words
 from netproof.result import Verdict
 from netproof.search.verify import verify
 from netproof.settings import Settings
@@ -121,7 +121,7 @@ class Pair:
                 return self._witness(inputs[broken[0]], "enumeration", done, begun)
             done += len(inputs)
             if time.monotonic() - begun > settings.timeout and done < count:
-                reason = f"the time limit was reached at input {done} of {count}"
+                reason = f"the time limit was reached at input {done} of {number_in_words(count)}"
                 return Agreed(Verdict.TIMEOUT, "enumeration", done, time.monotonic() - begun, reason)
         return Agreed(Verdict.UNSAT, "enumeration", done, time.monotonic() - begun)
 

@@ -13,7 +13,7 @@ from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import robustness
 from netproof.network import Network
 from netproof.perturbations.axes import channels_first
-from netproof.perturbations.base import Image, Perturbation
+from netproof.perturbations.base import Image, Perturbation, number_in_words
 from netproof.query import Query, Question, sample_of
 
 #: boxes of more points than that are left to bounds and search
@@ -108,7 +108,7 @@ def robustness_to(
     if found.count > MOST_POINTS:
         raise QueryError(
             name,
-            f"the set has {found.count} inputs, which is too many to evaluate the network at each",
+            f"the set has {number_in_words(found.count)} inputs, which is too many to evaluate the network at each",
             "let fewer values move, or by less; or name which ones do (--inputs, --patch at one place), which is a box",
         )
     return found

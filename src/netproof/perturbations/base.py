@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from netproof.errors import QueryError
 
 Whole = NDArray[np.int64]
+
+#: counts are exact up to that
+MANY = 1 << 128
+#: numbers of inputs that are looked at together
+_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +77,7 @@ class Perturbation(ABC):
 
     @abstractmethod
     def count(self, image: Image) -> int:
-        """How many inputs :meth:`inputs` gives; some of them can be equal."""
+        """How many inputs :meth:`inputs` gives; some of them can be equal. Of more than :data:`MANY` any number above that."""
 
     @abstractmethod
     def inputs(self, image: Image, size: int) -> Iterator[Whole]:
@@ -82,9 +87,13 @@ class Perturbation(ABC):
     def words(self) -> str:
         """What may happen, as in "... does not change the class"."""
 
-    def contains(self, image: Image, values: Whole) -> bool:
-        """Whether an input is one of the set."""
-        return any(bool((part == values).all(1).any()) for part in self.inputs(image, 1024))
+    def contains(self, image: Image, values: Whole, look: Callable[[], None] = lambda: None) -> bool:
+        """Whether an input is one of the set; where that takes long, ``look`` is called now and then, and may raise."""
+        for part in self.inputs(image, max(1, min(1024, _AT_ONCE // len(values)))):
+            look()
+            if bool((part == values).all(1).any()):
+                return True
+        return False
 
     def boxes(self, image: Image) -> list[tuple[Whole, Whole]] | None:
         """The set as boxes, each by its lower and upper ends ``[n]``; None where it is no union of few of them."""
@@ -96,6 +105,21 @@ def whole(name: str, value: object, least: int = 0, most: int = 1 << 31) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= int(value) <= most:
         raise QueryError("the set", f"{name} is {str(value)[:40]}", f"give a whole number from {least} to {most}")
     return int(value)
+
+
+def product(factors: Iterable[int]) -> int:
+    """A product of numbers of at least 1, or something above :data:`MANY` where it is."""
+    total = 1
+    for factor in factors:
+        total *= factor
+        if total > MANY:
+            break
+    return total
+
+
+def number_in_words(count: int) -> str:
+    """A number of inputs as messages say it."""
+    return str(count) if count <= MANY else "more than 2^128"
 
 
 def in_parts(rows: Iterator[Whole], size: int) -> Iterator[Whole]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from netproof.errors import QueryError
-from netproof.perturbations.base import Image, Perturbation, Whole, in_parts, whole
+from netproof.perturbations.base import MANY, Image, Perturbation, Whole, in_parts, product, whole
 from netproof.perturbations.box import points_of
 
 #: ends of boxes that are kept, of either kind
@@ -68,12 +68,18 @@ class Patch(Perturbation):
         return list(self._each(image))
 
     def count(self, image: Image) -> int:
-        return sum(int(np.prod((high - low + 1)[high > low].astype(object))) for low, high in self._each(image))
+        total = 0
+        for low, high in self._each(image):
+            total += product((high - low + 1)[high > low].tolist())
+            if total > MANY:
+                break
+        return total
 
     def inputs(self, image: Image, size: int) -> Iterator[Whole]:
         yield from in_parts((part for box in self._each(image) for part in points_of(*box, size)), size)
 
-    def contains(self, image: Image, values: Whole) -> bool:
+    def contains(self, image: Image, values: Whole, look: Callable[[], None] = lambda: None) -> bool:
+        del look
         return any(bool(((values >= low) & (values <= high)).all()) for low, high in self._each(image))
 
     def words(self) -> str:

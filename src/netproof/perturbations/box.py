@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from netproof.errors import QueryError
-from netproof.perturbations.base import Image, Perturbation, Whole, whole
+from netproof.perturbations.base import Image, Perturbation, Whole, product, whole
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,13 @@ class Inputs(Perturbation):
 
     def count(self, image: Image) -> int:
         ((low, high),) = self.boxes(image)
-        return int(np.prod((high - low + 1).astype(object)))
+        return product((high - low + 1).tolist())
 
     def inputs(self, image: Image, size: int) -> Iterator[Whole]:
         yield from points_of(*self.boxes(image)[0], size)
 
-    def contains(self, image: Image, values: Whole) -> bool:
+    def contains(self, image: Image, values: Whole, look: Callable[[], None] = lambda: None) -> bool:
+        del look
         ((low, high),) = self.boxes(image)
         return bool(((values >= low) & (values <= high)).all())
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from netproof.errors import QueryError
-from netproof.perturbations.base import Image, Perturbation, Whole, in_parts, whole
+from netproof.perturbations.base import MANY, Image, Perturbation, Whole, in_parts, whole
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,18 @@ class Pixels(Perturbation):
 
     def count(self, image: Image) -> int:
         # How many ways there are to move 0, 1, ..., most values: the elementary symmetric polynomials of their choices.
-        ways = [1] + [0] * self.most
+        ways = [1]
         reach = None if self.by is None else self.by
         low = image.low if reach is None else np.maximum(image.low, image.values - reach)
         high = image.high if reach is None else np.minimum(image.high, image.values + reach)
-        for choices in (high - low).tolist():
-            for moved in range(self.most, 0, -1):
+        # They only grow, and at least double with every value that can move, as long as that many may.
+        for choices in (extent for extent in (high - low).tolist() if extent):
+            if len(ways) <= self.most:
+                ways.append(0)
+            for moved in range(len(ways) - 1, 0, -1):
                 ways[moved] += ways[moved - 1] * choices
+            if sum(ways) > MANY:
+                break
         return sum(ways)
 
     def inputs(self, image: Image, size: int) -> Iterator[Whole]:
@@ -57,7 +62,8 @@ class Pixels(Perturbation):
 
         yield from in_parts(rows(), size)
 
-    def contains(self, image: Image, values: Whole) -> bool:
+    def contains(self, image: Image, values: Whole, look: Callable[[], None] = lambda: None) -> bool:
+        del look
         moved = np.flatnonzero(values != image.values)
         inside = bool(((values >= image.low) & (values <= image.high)).all())
         near = self.by is None or bool((np.abs(values - image.values) <= self.by).all())

@@ -25,6 +25,7 @@ from netproof.inference.plan import plan_of
 from netproof.local_robustness import robustness
 from netproof.network import Network
 from netproof.perturbations.asked import MOST_POINTS, SetQuery
+from netproof.perturbations.base import number_in_words
 
 _AT_ONCE = 1024
 #: about so many inputs are evaluated by the graph itself as well
@@ -79,23 +80,34 @@ def check_set(
         count = query.count
     except QueryError as error:
         raise CertificateError(source, f"is inconsistent: {error.problem}", "make it anew") from None
-    if count != certificate.count or count > MOST_POINTS:
+    if count > MOST_POINTS:
+        raise CertificateError(
+            source,
+            f"is about {number_in_words(count)} inputs, which is too many to evaluate",
+            "ask about a smaller set",
+        )
+    if count != certificate.count:
         raise CertificateError(source, f"states {certificate.count} inputs of a set of {count}", "make it anew")
     read_again = confirm(network)
     if center.misclassified:
         raise ProofError(source, f"the network takes the image itself for class {center.prediction}, not {query.label}")
+    deadline = math.inf if timeout is None else begun + timeout
     if certificate.claim == "sat":
-        _replay(certificate, query, source)
+        _replay(certificate, query, source, deadline)
         return CheckedSet(certificate, query, 1, 1, read_again, time.perf_counter() - begun)
-    evaluated, compared = _evaluate(query, source, math.inf if timeout is None else begun + timeout)
+    evaluated, compared = _evaluate(query, source, deadline)
     return CheckedSet(certificate, query, evaluated, compared, read_again, time.perf_counter() - begun)
 
 
-def _replay(certificate: SetCertificate, query: SetQuery, source: str) -> None:
+def _replay(certificate: SetCertificate, query: SetQuery, source: str, deadline: float) -> None:
+    def look() -> None:
+        if time.perf_counter() >= deadline:
+            raise ProofError(source, "the time limit was reached before the witness was found in the set")
+
     values = np.array(certificate.witness, np.int64)
     image = query.image
     inside = bool(((values >= image.low) & (values <= image.high)).all())
-    if not inside or not query.perturbation.contains(image, values):
+    if not inside or not query.perturbation.contains(image, values, look):
         raise ProofError(source, "the witness is not one of the set")
     x = torch.from_numpy(values).to(query.network.lower.dtype)
     if int(query.network.classify(x)) == query.label:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.real.contents import DEEPEST
-from netproof.errors import FormatError
+from netproof.errors import FormatError, NoEvidenceError
 from netproof.files.opened import read_bytes
 from netproof.result import Refutation, Trace
 
@@ -157,9 +158,11 @@ class Trees:
     ----------
     sizes : of the ReLUs
     source : how errors call the file
+    deadline : by ``time.monotonic()``
     """
 
-    def __init__(self, sizes: Sequence[int], inputs: int, source: str) -> None:
+    def __init__(self, sizes: Sequence[int], inputs: int, source: str, deadline: float = math.inf) -> None:
+        self._deadline = deadline
         self._sizes = (inputs, *sizes)
         self._begin = [0, *np.cumsum(sizes).tolist()]
         self._source = source
@@ -182,6 +185,8 @@ class Trees:
         root = self._node()
         stack = [(root, [(leaf, leaf.splits) for leaf in leaves])]
         while stack:
+            if time.monotonic() >= self._deadline:
+                raise NoEvidenceError(self._source, "writing it takes more time than it may")
             node, mine = stack.pop()
             whole = next((leaf for leaf, splits in mine if not splits), None)
             if whole is not None:

@@ -8,6 +8,7 @@ constraints over the rationals, in the logic QF_LRA.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -121,9 +122,8 @@ class _Part:
 
     def prove(self, taken: Taken, part: Part) -> None:
         """The stages of a part, and its trees."""
-        prover = Prover(
-            self._evaluation, Rows({name: np.zeros(0, np.int64) for name in _ROWS}, self._network.sizes), "", 0
-        )
+        none = Rows({name: np.zeros(0, np.int64) for name in _ROWS}, self._network.sizes)
+        prover = Prover(self._evaluation, none, self._source, math.inf)
         cells = root_of(self._evaluation, part)
         for _ in range(taken.one("stages")):
             rule = taken.one("stage")

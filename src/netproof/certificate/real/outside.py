@@ -75,7 +75,7 @@ def _add(maker: Maker, part: Part, leaves: Sequence[Leaf], arrays: dict[str, lis
     network = maker.evaluation.network
     before = len(arrays["stage"])
     cells = staged(maker.evaluation, root_of(maker.evaluation, part), arrays)
-    trees = Trees(network.sizes, network.inputs, maker.source)
+    trees = Trees(network.sizes, network.inputs, maker.source, maker.deadline)
     count = len(part.cases)
     if all(leaf.case is None for leaf in leaves):
         root, tree = trees.root(leaves), [0] * count

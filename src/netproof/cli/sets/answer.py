@@ -102,8 +102,9 @@ def _end(path: Path, model: Network) -> Tensor:
     import torch
 
     from netproof.formats.images.arrays import read_whole_numbers
+    from netproof.formats.images.samples import as_codes
 
-    values = read_whole_numbers(path).reshape(-1)
+    values = as_codes(read_whole_numbers(path).reshape(-1), model)
     if values.size != model.inputs:
         raise InputError(
             path, f"holds {values.size} numbers, the network takes {model.inputs}", "give one of its inputs"

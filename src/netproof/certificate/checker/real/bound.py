@@ -7,7 +7,7 @@ rounded outward, and are only ever made smaller.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,8 @@ Index = NDArray[np.int64]
 
 #: numbers of an array that is worked on at once, few enough for a processor's cache, and of the linear forms of cells
 _AT_ONCE, _FORMS = 1 << 16, 1 << 26
+#: the same of an exact arithmetic, in which each of them takes long
+_AT_ONCE_EXACTLY = 1 << 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +126,8 @@ class Evaluation:
 
     def __init__(self, network: RealNetwork, numbers: Float64 | Rational) -> None:
         self.network, self.numbers = network, numbers
+        #: called before every part of the work, and may raise
+        self.look: Callable[[], None] = lambda: None
         self._absolute = [None if n.operator is None else n.operator.absolute() for n in network.nodes]
         self.operands = network.operands
         #: which nodes have a ReLU before them
@@ -164,6 +168,7 @@ class Evaluation:
         sizes = list(cells.size) if sized else [_largest(cells.lower, cells.upper)]
         k = 0
         for i, (node, absolute) in enumerate(zip(self.network.nodes, self._absolute, strict=True)):
+            self.look()
             if node.operator is not None and absolute is not None:
                 if not sized:
                     sizes.append(self._size(node.operator, absolute, [sizes[j] for j in node.operands]))
@@ -235,7 +240,8 @@ class Evaluation:
         return found
 
     def _portions(self, rows: int) -> list[Index]:
-        most = max(1, _AT_ONCE // max(node.size for node in self.network.nodes))
+        at_once = _AT_ONCE_EXACTLY if self.numbers.exact else _AT_ONCE
+        most = max(1, at_once // max(node.size for node in self.network.nodes))
         return [np.arange(at, min(at + most, rows)) for at in range(0, rows, most)]
 
     def _forms(self, cells: Cells) -> Cells:
@@ -314,6 +320,7 @@ class Evaluation:
 
         k = len(network.relus)
         for i in range(len(network.nodes) - 1, 0, -1):
+            self.look()
             node = network.nodes[i]
             if i in objective.coefficients:
                 weighed += self._weigh(cells, cell, i, objective.coefficients[i])

@@ -174,6 +174,7 @@ class Prover:
         self.evaluation, self.rows, self.source, self.deadline = evaluation, rows, source, deadline
         self.counts = Counts()
         self._mixtures: dict[tuple[int, int], Mixture] = {}
+        evaluation.look = self._look
         network = evaluation.network
         total = sum(n.size for n in network.nodes)
         self._chunk = max(1, _AT_ONCE // (total * 2))
