@@ -102,3 +102,29 @@ def test_integers_below_the_limit_of_a_cast_are_what_a_runtime_has(tmp_path: Pat
     bounds = "(assert (>= X_0 1000.5))(assert (<= X_0 2000.5))(assert (<= Y_0 1999.5))"
     asked.write_text(f"(declare-const X_0 Real)(declare-const Y_0 Real){bounds}")
     assert verify(read_vnnlib(asked), Settings(timeout=5), network=read_onnx(path)).verdict is Verdict.UNSAT
+
+
+POLES = {
+    "reciprocal and ReLU": [node("Reciprocal", ["x"], ["r"]), node("Neg", ["r"], ["n"]), node("Relu", ["n"])],
+    "reciprocal of a reciprocal": [node("Reciprocal", ["x"], ["r"]), node("Reciprocal", ["r"])],
+    "logarithm and ReLU": [node("Log", ["x"], ["r"]), node("Relu", ["r"])],
+    "quotient and exponential": [node("Div", ["k", "x"], ["r"]), node("Neg", ["r"], ["n"]), node("Exp", ["n"])],
+    "quotient of two": [
+        node("Add", ["x", "k"], ["a"]), node("Div", ["a", "x"], ["r"]), node("Neg", ["r"], ["n"]), node("Relu", ["n"]),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", list(POLES))
+def test_where_a_runtime_goes_on_with_an_infinity_is_no_witness(tmp_path: Path, case: str) -> None:
+    nodes = POLES[case]
+    used = {name for one in nodes for name in one.input}
+    constants = {name: array for name, array in {"k": np.array([[1.0]])}.items() if name in used}
+    path = save(tmp_path / "m.onnx", model(nodes, [1, 1], constants))
+    asked = tmp_path / "p.vnnlib"
+    bounds = "(assert (>= X_0 0.0))(assert (<= X_0 0.0))(assert (<= Y_0 0.5))"
+    asked.write_text(f"(declare-const X_0 Real)(declare-const Y_0 Real){bounds}")
+    (y,) = run_onnxruntime(path.read_bytes(), [np.zeros((1, 1), np.float32)])
+    assert y[0] <= 0.5
+    result = verify(read_vnnlib(asked), Settings(timeout=5), network=read_onnx(path))
+    assert result.verdict is Verdict.UNKNOWN

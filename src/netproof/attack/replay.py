@@ -12,7 +12,12 @@ from torch import Tensor
 
 from netproof.bounds.region import box_region, node_intervals
 from netproof.errors import QueryError
+from netproof.graph.graph import Graph
 from netproof.network import Member
+from netproof.operators.activations.curves.exponentials import Log
+from netproof.operators.activations.curves.powers import Power
+from netproof.operators.activations.quotient import Quotient
+from netproof.operators.hulls.quotient_hull import keeps_sign
 from netproof.property import exact_condition, float_above, float_below
 from netproof.query import Query, Witness
 
@@ -76,7 +81,11 @@ class Replayer:
                 continue
             exact = self._inside(x)
             image = [Fraction(value) for value in y.tolist()]
-            if self._query.admits(exact, image) and (not bool(self._between.any()) or self._proved(exact)):
+            if (
+                self._query.admits(exact, image)
+                and self._has_value(exact)
+                and (not bool(self._between.any()) or self._proved(exact))
+            ):
                 return Witness(x, torch.from_numpy(y), tuple(exact))
         return None
 
@@ -101,12 +110,28 @@ class Replayer:
                 exact[i] = min(max(exact[i], lower[i]), upper[i])
         return exact
 
-    def _proved(self, x: list[Fraction]) -> bool:
-        """Whether the real outputs at a real input meet the condition, whatever they are within an enclosure."""
+    def _has_value(self, x: list[Fraction]) -> bool:
+        """Whether the network has a value at a real input: a runtime goes on with infinities where it has none."""
+        part = self._query.part
+        if part is not None and getattr(part.stated, "arithmetic", part.arithmetic) != "real":
+            return True  # of numbers of a type infinities are some
         graph = self._query.network.graph
+        gaps = [i for i in graph.activations if isinstance(graph.activation(i), Power | Log | Quotient)]
+        if not gaps:
+            return True
+        intervals = self._intervals(graph, x)
+        return not any(_may_lack(graph, i, *intervals[graph.nodes[i].operands[0]]) for i in gaps)
+
+    @staticmethod
+    def _intervals(graph: Graph, x: list[Fraction]) -> list[tuple[Tensor, Tensor]]:
+        """Enclosures of all nodes' values at a real input."""
         lower = torch.tensor([[float_below(value) for value in x]], dtype=torch.float64)
         upper = torch.tensor([[float_above(value) for value in x]], dtype=torch.float64)
-        low, high = node_intervals(graph, box_region(graph, lower, upper))[-1]
+        return node_intervals(graph, box_region(graph, lower, upper))
+
+    def _proved(self, x: list[Fraction]) -> bool:
+        """Whether the real outputs at a real input meet the condition, whatever they are within an enclosure."""
+        low, high = self._intervals(self._query.network.graph, x)[-1]
         if not bool((torch.isfinite(low) & torch.isfinite(high)).all()):
             return False
         ends = [Fraction(v) for v in low[0].tolist()], [Fraction(v) for v in high[0].tolist()]
@@ -153,6 +178,16 @@ class Replayer:
         except Exception as error:  # noqa: BLE001 - onnxruntime has no exception type of its own
             raise _refused(self._query, error) from None
         return results
+
+
+def _may_lack(graph: Graph, index: int, low: Tensor, high: Tensor) -> bool:
+    """Whether an activation may have no value somewhere on ranges of its operand."""
+    operator = graph.activation(index)
+    if isinstance(operator, Quotient):
+        return not bool(keeps_sign(low, high).all())
+    assert isinstance(operator, Power | Log)
+    undefined = operator.undefined(low, high)
+    return undefined is not None and bool(undefined.any())
 
 
 def _exact_box(query: Query) -> tuple[Sequence[Fraction], Sequence[Fraction]]:
