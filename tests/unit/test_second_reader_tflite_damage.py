@@ -1,0 +1,104 @@
+"""Single statements of TensorFlow Lite files that the second reader has to refuse, whatever the first one says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from netproof.certificate.second_reading.reading import UnknownFormError
+from netproof.certificate.second_reading.tflite import rounding
+from netproof.certificate.second_reading.tflite.read import read_tflite
+from tflite_files import TFLiteFile
+
+IMAGE = (1, 4, 4, 2)
+WINDOW = {0: ("b", 1), 1: ("i", 2), 2: ("i", 2), 3: ("i", 2), 4: ("i", 2), 5: ("b", 0)}
+
+
+def _whole(numbers, kind="int32"):
+    return np.array(numbers, kind)
+
+
+def _read(name, before, after, constants=(), options=None, *, scale=0.1, zero=3, kind="int8"):
+    file = TFLiteFile()
+    start = file.tensor(before, 0.1, 3)
+    known = [file.constant(array, size) for array, size in constants]
+    result = file.tensor(after, scale, zero, kind=kind)
+    file.operator(name, [start, *known], [result], options)
+    return read_tflite(file.bytes(start, result), "tflm")
+
+
+AXES, WIDTHS = [(_whole([1, 2]), None)], [(_whole([[0, 0], [1, 1], [1, 1], [0, 0]]), None)]
+TURN = [(_whole([0, 2, 1]), None)]
+WEIGHT = (np.ones((2, 3), np.int8), 0.01)
+BIAS = (_whole([1, 2]), 0.001)
+KERNEL = (np.ones((3, 2, 2, 2), np.int8), 0.01)
+SUMMAND = [(np.ones((1, 4), np.int8), 0.1)]
+RIGHT = {
+    "RESHAPE": ((1, 6), (1, 2, 3), [(_whole([1, 2, 3]), None)], None),
+    "EXPAND_DIMS": ((1, 6), (1, 1, 6), [(_whole([1]), None)], None),
+    "TRANSPOSE": ((1, 2, 3), (1, 3, 2), TURN, None),
+    "PAD": (IMAGE, (1, 6, 6, 2), WIDTHS, None),
+    "CONCATENATION": ((1, 4), (1, 4), (), {0: ("i", -1), 1: ("b", 0)}),
+    "MAX_POOL_2D": (IMAGE, (1, 2, 2, 2), (), WINDOW),
+    "AVERAGE_POOL_2D": (IMAGE, (1, 2, 2, 2), (), WINDOW),
+    "MEAN": (IMAGE, (1, 2), AXES, None),
+    "ADD": ((1, 4), (1, 4), SUMMAND, {0: ("b", 0)}),
+    "RELU": ((1, 4), (1, 4), (), None),
+    "FULLY_CONNECTED": ((1, 3), (1, 2), [WEIGHT, BIAS], {0: ("b", 0), 1: ("b", 0)}),
+    "CONV_2D": (IMAGE, (1, 2, 2, 3), [KERNEL], {0: ("b", 1), 1: ("i", 2), 2: ("i", 2), 3: ("b", 0)}),
+}
+MOVED, OTHER = "a value that is moved to another scale", "to another shape than that of its result"
+DAMAGED = [
+    *[(name, {"scale": 0.2}, MOVED) for name in RIGHT if name not in ("MEAN", "ADD", "FULLY_CONNECTED", "CONV_2D")],
+    *[(name, {"zero": 4}, MOVED) for name in RIGHT if name not in ("MEAN", "ADD", "FULLY_CONNECTED", "CONV_2D")],
+    *[(name, {"kind": "uint8"}, "not quantized to 8 bits") for name in RIGHT],
+    ("RESHAPE", {1: (1, 3, 2)}, "a reshape " + OTHER),
+    ("RESHAPE", {1: (1, 2, 4)}, "a reshape " + OTHER),
+    ("RESHAPE", {2: [(np.ones(3, np.int8), None)]}, "operand 1 of RESHAPE"),
+    ("EXPAND_DIMS", {2: [(_whole([2]), None)]}, "a reshape " + OTHER),
+    ("TRANSPOSE", {1: (1, 2, 3)}, "a TRANSPOSE " + OTHER),
+    ("PAD", {1: (1, 6, 5, 2)}, "a PAD " + OTHER),
+    ("PAD", {2: [*WIDTHS, *WIDTHS]}, "paddings of another form"),
+    ("PAD", {2: [(-WIDTHS[0][0], None)]}, "paddings of another form"),
+    ("PAD", {2: [(WIDTHS[0][0][1:], None)]}, "paddings of another form"),
+    ("CONCATENATION", {1: (1, 5)}, "a CONCATENATION " + OTHER),
+    ("CONCATENATION", {3: {0: ("i", 1), 1: ("b", 1)}}, "a CONCATENATION with an activation"),
+    ("MAX_POOL_2D", {1: (1, 2, 3, 2)}, "a MAX_POOL_2D " + OTHER),
+    ("MAX_POOL_2D", {3: {**WINDOW, 0: ("b", 2)}}, "padding 2"),
+    ("MAX_POOL_2D", {3: {**WINDOW, 5: ("b", 4)}}, "activation 4"),
+    ("AVERAGE_POOL_2D", {3: {**WINDOW, 5: ("b", 4)}}, "activation 4"),
+    ("MEAN", {2: [(_whole([1, 3]), None)]}, "a mean over other axes"),
+    ("MEAN", {1: (1, 3)}, "a mean over other axes"),
+    ("MEAN", {2: [(_whole([1, 2], "int64"), None)]}, "operand 1 of MEAN"),
+    ("ADD", {2: SUMMAND * 2}, "tensors that are not two"),
+    ("ADD", {2: [(SUMMAND[0][0], [0.1, 0.2])]}, "tensors that are not two"),
+    ("ADD", {2: [(_whole([[1] * 4]), 0.1)]}, "a constant of ADD"),
+    ("ADD", {1: (1, 5)}, "a constant of ADD"),
+    ("FULLY_CONNECTED", {3: {0: ("b", 0), 1: ("b", 1)}}, "shuffled weights"),
+    ("FULLY_CONNECTED", {2: [WEIGHT, (np.ones(2, np.int64), 0.001)]}, "operand 2 of FULLY_CONNECTED"),
+    ("FULLY_CONNECTED", {2: [(_whole(WEIGHT[0]), 0.01)]}, "operand 1 of FULLY_CONNECTED"),
+    ("FULLY_CONNECTED", {2: [(WEIGHT[0], [0.1] * 3)]}, "3 scales of 2 outputs"),
+    ("CONV_2D", {2: [(KERNEL[0][..., :1], 0.01)]}, "a convolution in groups"),
+    ("CONV_2D", {2: [(KERNEL[0], [0.01] * 2)]}, "2 scales of 3 outputs"),
+]
+
+
+@pytest.mark.parametrize("name", list(RIGHT))
+def test_right_files_are_read(name):
+    assert _read(name, *RIGHT[name]).parts
+
+
+@pytest.mark.parametrize("name, change, sentence", DAMAGED)
+def test_every_statement_that_is_damaged_is_refused(name, change, sentence):
+    stated = [change.get(k, part) for k, part in enumerate(RIGHT[name])]
+    with pytest.raises(UnknownFormError, match=sentence):
+        _read(name, *stated, **{key: value for key, value in change.items() if isinstance(key, str)})
+
+
+def test_ties_are_rounded_as_the_runtimes_do():
+    half = [np.float32(x) for x in (1, 0.5, 1)]
+    sums = (-3, -1, 1, 3, 5)
+    assert [rounding.of_product("xnnpack", True, False, *half)(x) for x in sums] == [-2, 0, 0, 2, 2]
+    assert [rounding.of_product("litert-ref", True, False, *half)(x) for x in sums] == [-2, -1, 1, 2, 3]
+    assert [rounding.of_product("tflm", True, False, *half)(x) for x in sums] == [-1, 0, 1, 2, 3]
+    assert [rounding.of_change("xnnpack", half[1], half[0])(x) for x in sums] == [-1, 0, 1, 2, 3]
