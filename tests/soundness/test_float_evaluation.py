@@ -241,7 +241,7 @@ def test_products_and_curves_hand_on_what_they_get():
     from netproof.operators.activations.curves.exponentials import Exp
     from netproof.operators.activations.curves.gates import Gelu
     from netproof.operators.activations.curves.powers import Power
-    from netproof.operators.activations.product import Product
+    from netproof.operators.activations.pairs.product import Product
     from netproof.operators.affine.block_linear import BlockLinear
 
     f = np.float32

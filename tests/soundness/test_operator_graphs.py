@@ -23,7 +23,7 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.formats.onnx.read import read_onnx
 from netproof.graph.crop import crop
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.operators.activations.product import Product
+from netproof.operators.activations.pairs.product import Product
 from netproof.operators.affine.select import Select
 from netproof.query import Verdict
 from onnx_models import model, save

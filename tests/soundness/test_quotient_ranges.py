@@ -19,7 +19,7 @@ from netproof.bounds.region import Region, box_region
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.network import Network
 from netproof.operators.activations.held import Held
-from netproof.operators.activations.quotient import Quotient
+from netproof.operators.activations.pairs.quotient import Quotient
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.select import Select

@@ -38,8 +38,8 @@ from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.held import Held
 from netproof.operators.activations.leaky_relu import LeakyReLU
-from netproof.operators.activations.product import Product
-from netproof.operators.activations.quotient import Quotient
+from netproof.operators.activations.pairs.product import Product
+from netproof.operators.activations.pairs.quotient import Quotient
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
 from netproof.operators.activations.staircase import Staircase

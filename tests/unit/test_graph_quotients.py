@@ -13,7 +13,7 @@ from netproof.graph.passes.constants import fold_constants
 from netproof.graph.passes.quotients import join_quotients
 from netproof.graph.passes.simplify import simplify
 from netproof.operators.activations.curves.powers import Power
-from netproof.operators.activations.product import Product
+from netproof.operators.activations.pairs.product import Product
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.linear import Linear

@@ -9,7 +9,7 @@ import torch
 
 from netproof.operators.activations.jumps.floor import Floor
 from netproof.operators.activations.jumps.step import Step
-from netproof.operators.activations.product import Product
+from netproof.operators.activations.pairs.product import Product
 from netproof.operators.hulls.pair_hull import paired
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from netproof.operators.activations.held import Held
-from netproof.operators.activations.quotient import Quotient
+from netproof.operators.activations.pairs.quotient import Quotient
 from netproof.operators.hulls.pair_hull import paired
 
 

@@ -16,7 +16,7 @@ from netproof.graph.graph import Graph
 from netproof.network import Member
 from netproof.operators.activations.curves.exponentials import Log
 from netproof.operators.activations.curves.powers import Power
-from netproof.operators.activations.quotient import Quotient
+from netproof.operators.activations.pairs.quotient import Quotient
 from netproof.operators.hulls.quotient_hull import keeps_sign
 from netproof.property import exact_condition, float_above, float_below
 from netproof.query import Query, Witness

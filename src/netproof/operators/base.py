@@ -140,7 +140,7 @@ class Part:
 class Activation(Operator):
     """One scalar function ``f``, applied elementwise; its node has exactly one operand ``a``.
 
-    A *coupled* one (:class:`netproof.operators.activations.product.Product`) is a function of pairs of features instead. Its
+    A *coupled* one (:class:`netproof.operators.activations.pairs.product.Product`) is a function of pairs of features instead. Its
     hull is one of pairs, too: what it says of one feature holds together with its neighbour, and not for another range
     of either alone.
     """

@@ -8,30 +8,29 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from netproof.result import Verdict, Witness
-from netproof.rows import Slots
+from netproof.rows import Movable, Slots
 from netproof.search.outcome import Outcome
 from netproof.search.recorder import Recorder
 from netproof.search.trace import tell
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 
-class Batch(Protocol):
+class Batch(Movable, Protocol):
     """Subproblems side by side, and what else there is of them.
 
     Attributes
     ----------
     case : the cases that are open in any of them, by their numbers
     value : ``[B]``, the best bound known of each
-    bytes : what they occupy
     """
 
     @property
@@ -39,18 +38,6 @@ class Batch(Protocol):
 
     @property
     def value(self) -> Tensor: ...
-
-    @property
-    def bytes(self) -> int: ...
-
-    def __len__(self) -> int: ...
-
-    def take(self, rows: Tensor) -> Self: ...
-
-    def written(self, rows: Tensor, other: Self) -> Self: ...
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Self]) -> Self: ...
 
 
 B = TypeVar("B", bound=Batch)

@@ -30,8 +30,8 @@ from netproof.operators.activations.curves.powers import Power
 from netproof.operators.activations.jumps.floor import Floor
 from netproof.operators.activations.jumps.step import Step
 from netproof.operators.activations.leaky_relu import LeakyReLU
-from netproof.operators.activations.product import Product
-from netproof.operators.activations.quotient import Quotient
+from netproof.operators.activations.pairs.product import Product
+from netproof.operators.activations.pairs.quotient import Quotient
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.activations.sigmoid import Sigmoid
 from netproof.operators.activations.tanh import Tanh

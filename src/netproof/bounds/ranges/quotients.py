@@ -20,7 +20,7 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.effort.bounding import QUOTIENT
 from netproof.graph.graph import Graph
 from netproof.operators.activations.held import Held
-from netproof.operators.activations.quotient import Quotient
+from netproof.operators.activations.pairs.quotient import Quotient
 from netproof.operators.affine.select import Select
 
 

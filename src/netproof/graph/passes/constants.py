@@ -15,7 +15,7 @@ from torch import Tensor
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.rounding import gamma
-from netproof.operators.activations.product import Product
+from netproof.operators.activations.pairs.product import Product
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select

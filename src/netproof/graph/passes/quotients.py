@@ -16,8 +16,8 @@ from netproof.graph.graph import Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.operators.activations.curves.powers import Power
 from netproof.operators.activations.held import Held
-from netproof.operators.activations.product import Product
-from netproof.operators.activations.quotient import Quotient
+from netproof.operators.activations.pairs.product import Product
+from netproof.operators.activations.pairs.quotient import Quotient
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.linear import Linear

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, NodeError, Shape, Variable
 from netproof.operators.activations.curves.powers import Power
-from netproof.operators.activations.product import Product
+from netproof.operators.activations.pairs.product import Product
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.scale import Scale

@@ -9,7 +9,7 @@ import torch
 from netproof.formats.vnnlib.second.polynomials import Monomial
 from netproof.graph.graph import GraphBuilder
 from netproof.operators.activations.curves.powers import Power
-from netproof.operators.activations.product import Product
+from netproof.operators.activations.pairs.product import Product
 from netproof.operators.affine.block_linear import BlockLinear
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.select import Select

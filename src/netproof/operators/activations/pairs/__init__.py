@@ -1,0 +1,1 @@
+"""Activations of pairs of neighbouring features: products and quotients of two values."""
