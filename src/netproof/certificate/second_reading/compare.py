@@ -111,6 +111,8 @@ class _Comparison:
     def __init__(self, network: Network, reading: Reading) -> None:
         self._network, self._reading = network, reading
         self._graph = network.graph
+        if isinstance(self._graph.output.operator, Activation):
+            reading.end_in_steps()
         self._net = ExactNetwork(network, network.path)
         self._random: np.random.Generator | None = None
         self._most = 0

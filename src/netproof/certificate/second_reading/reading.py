@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,8 @@ class Reading:
 
     parts: list[Part] = field(default_factory=list)
     output: int = 0
+    #: of an output that is another part and a number: these two
+    _sum: tuple[int, int] | None = None
 
     def add_input(self, size: int, low: int, high: int) -> int:
         self.parts.append(Part((), np.full(size, float(low)), np.full(size, float(high))))
@@ -100,6 +102,33 @@ class Reading:
         high = table[(of[0].high - a).astype(np.int64), (of[1].high - c).astype(np.int64)].astype(np.float64)
         self.parts.append(Part((first, second), low, high, pair=table, pair_low=(a, c)))
         return len(self.parts) - 1
+
+    def end(self, part: int, added: int) -> None:
+        """Let the output be ``part + added``, the number a whole one."""
+        self.output = self.add_map(lambda x, absolute: x[0] if absolute else x[0] + added, part)
+        self._sum = (part, added)
+
+    def end_in_steps(self) -> None:
+        """Let steps to which the output adds a number add it themselves: the same function with one part less."""
+        if self._sum is None:
+            return
+        part, added = self.parts[self._sum[0]], self._sum[1]
+        if not part.steps and part.pair is None:
+            return
+
+        def shifted(steps: Steps) -> Steps:
+            return lambda values: steps(values) + added
+
+        self.parts.append(
+            replace(
+                part,
+                low=part.low + added,
+                high=part.high + added,
+                steps=tuple(map(shifted, part.steps)),
+                pair=None if part.pair is None else part.pair + added,
+            )
+        )
+        self.output, self._sum = len(self.parts) - 1, None
 
     def needed(self) -> list[int]:
         """The parts that the output depends on, in order."""

@@ -84,7 +84,7 @@ class _Reader:
         codes = found.codes if isinstance(found, Real) else found
         if not isinstance(codes, Codes):
             raise UnknownFormError("an output that is not quantized")
-        self._reading.output = self._reading.add_map(plus(np.array(float(codes.offset))), codes.part)
+        self._reading.end(codes.part, codes.offset)
         return self._reading
 
     def _start(self, kind: int) -> Codes:

@@ -45,10 +45,10 @@ class Reader:
             tensor = _codes(file.tensors[operation.output])
             self.values[operation.output] = self._value(operation, tensor)
         last = self.values[result]
-        back, zero_out = np.argsort(last.order), float(last.tensor.zero[0])
-        self.reading.output = self.reading.add_map(
-            lambda x, absolute: x[0][:, back] if absolute else x[0][:, back] + zero_out, last.part
-        )
+        back, part = np.argsort(last.order), last.part
+        if not np.array_equal(back, np.arange(back.size)):
+            part = self.reading.add_map(lambda x, _: x[0][:, back], part)
+        self.reading.end(part, int(last.tensor.zero[0]))
         return self.reading
 
     def _value(self, operation: Operation, output: Tensor) -> Value:
