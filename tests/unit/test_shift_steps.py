@@ -102,7 +102,7 @@ def test_both_forms_are_compared_with_one_reading(monkeypatch: pytest.MonkeyPatc
     def compared(shift: float, reading: Reading) -> str:
         graph = pass_(graph_of([shift]))
         ends = tensor([-6.0, -6]), tensor([6.0, 6])
-        monkeypatch.setattr(compare, "_read", lambda network: reading)
+        monkeypatch.setattr(compare, "_read", lambda network, deadline=0.0: reading)
         return compare.confirm(Network(graph, "here", hashlib.sha256(b"it").hexdigest(), *ends, content=b"it"))
 
     assert compared(7, reading_of(7))

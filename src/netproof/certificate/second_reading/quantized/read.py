@@ -28,7 +28,7 @@ _NOTHING = ("Identity", "Dropout")
 _STANDARD = ("QuantizeLinear", "QLinearConv", "QLinearMatMul")
 
 
-def read_quantized(data: bytes, runtime: str) -> Reading:
+def read_quantized(data: bytes, runtime: str, deadline: float = math.inf) -> Reading:
     """The network in ``data`` by a rule, a final softmax left out; raises :class:`UnknownFormError`."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -39,15 +39,15 @@ def read_quantized(data: bytes, runtime: str) -> Reading:
         model = onnx.ModelProto.FromString(data)
     except DecodeError:
         raise UnknownFormError("no ONNX model") from None
-    return _Reader(model.graph, runtime).read()
+    return _Reader(model.graph, runtime, deadline).read()
 
 
 class _Reader:
-    def __init__(self, graph: Any, runtime: str) -> None:
+    def __init__(self, graph: Any, runtime: str, deadline: float = math.inf) -> None:
         from onnx import TensorProto, numpy_helper
 
         self._graph, self._runtime = graph, runtime
-        self._reading = Reading()
+        self._reading = Reading(deadline=deadline)
         tensors = {tensor.name: tensor for tensor in graph.initializer}
         for node in graph.node:
             if node.op_type == "Constant":
