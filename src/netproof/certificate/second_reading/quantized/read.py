@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.second_reading.onnx import attributes, correlation_of, matrix, needed, pads_of, plus
+from netproof.certificate.second_reading.qonnx.read import DOMAINS, read_qonnx
 from netproof.certificate.second_reading.quantized import rounding
 from netproof.certificate.second_reading.quantized.values import ENDS, Codes, How, Known, Open, Real, Value
 from netproof.certificate.second_reading.reading import Floats, Map, Reading, Steps, UnknownFormError, Wholes
@@ -39,6 +40,8 @@ def read_quantized(data: bytes, runtime: str, deadline: float = math.inf) -> Rea
         model = onnx.ModelProto.FromString(data)
     except DecodeError:
         raise UnknownFormError("no ONNX model") from None
+    if any(node.domain in DOMAINS for node in model.graph.node):
+        return read_qonnx(model, deadline)
     return _Reader(model.graph, runtime, deadline).read()
 
 
