@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from netproof.certificate.checker.real import network as reader
+from netproof.certificate.checker.real import values
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import Float64, Rational
@@ -157,6 +158,26 @@ READ: dict[str, Callable[[], bytes]] = {
     "normalization of rows": lambda: normalization([1, 3], 3, epsilon=0.25),
     "normalization in few numbers": lambda: normalization([1, 2, 3], 2, momentum=0.5, training_mode=0),
     "old normalization": lambda: normalization([1, 2, 3], 2, opset=7, epsilon=1e-3),
+    "absolute values": lambda: one("Abs", [1, 3]),
+    "leaky": lambda: one("LeakyRelu", [1, 3]),
+    **{f"leaky by {a}": lambda a=a: one("LeakyRelu", [1, 2, 3], alpha=a) for a in (0.1, 0.0, -0.5, 2.5, 1.0)},
+    **{
+        f"leaky by constants {shape}": lambda shape=shape: one("PRelu", [1, 2, 3], some(*shape))
+        for shape in ((), (1,), (2, 1), (1, 2, 3))
+    },
+    "clip": lambda: one("Clip", [1, 6], np.float32(-0.25), np.float32(0.5)),
+    "clip to a point": lambda: one("Clip", [1, 6], np.float32([0.25]), np.float32([0.25])),
+    "old clip": lambda: one("Clip", [1, 6], opset=10, min=-0.25, max=0.5),
+    "hard sigmoid": lambda: one("HardSigmoid", [1, 6]),
+    "hard sigmoid by numbers": lambda: one("HardSigmoid", [1, 6], alpha=1.5, beta=0.25),
+    "hard sigmoid that falls": lambda: one("HardSigmoid", [1, 6], alpha=-1.5, beta=0.25),
+    "maximum": lambda: one("MaxPool", [1, 2, 3, 4], kernel_shape=[2, 2]),
+    "maximum of three with strides": lambda: one("MaxPool", [1, 2, 5, 7], kernel_shape=[1, 3], strides=[2, 3]),
+    "maximum of all": lambda: one("MaxPool", [1, 1, 2, 3], kernel_shape=[2, 3], dilations=[1, 1]),
+    "maximum of one": lambda: one("MaxPool", [1, 2, 2, 2], kernel_shape=[1, 1], strides=[1, 2]),
+    "maximum in one dimension": lambda: one("MaxPool", [1, 2, 7], kernel_shape=[3], strides=[2], pads=[0, 0]),
+    "maximum that says no pads": lambda: one("MaxPool", [1, 1, 5, 4], kernel_shape=[3, 2], auto_pad="VALID"),
+    "maximum, and a sum": lambda: added(one("MaxPool", [1, 2, 3, 3], kernel_shape=[2, 2]), some(1, 2, 2, 2)),
     "dropout": lambda: one("Dropout", [1, 3]),
     "dropout with its share": lambda: one("Dropout", [1, 3], np.float32(0.5), seed=3),
     "old dropout": lambda: one("Dropout", [1, 3], opset=10, ratio=0.25),
@@ -387,6 +408,30 @@ REFUSED: dict[str, tuple[Any, ...]] = {
             "wide pads": {"pads": [0, (1 << 20) + 1]},
         }.items()
     },
+    "a clip of one end": (lambda: one("Clip", [1, 3], np.float32(0)), "without two ends"),
+    "a clip without its lower end": (lambda: one("Clip", [1, 3], None, np.float32(0)), "without two ends"),
+    "a clip of two lower ends": (lambda: one("Clip", [1, 3], np.float32([0, 1]), np.float32(2)), "without two ends"),
+    "a clip whose ends are exchanged": (lambda: one("Clip", [1, 3], np.float32(1), np.float32(0)), "exchanged"),
+    "a new clip in the old way": (lambda: one("Clip", [1, 3], min=0.0, max=1.0), "without two ends"),
+    "an old clip in the new way": (
+        lambda: one("Clip", [1, 3], np.float32(0), np.float32(1), opset=10, min=0.0, max=1.0), "constants alone"
+    ),
+    "a clip by NaN": (lambda: one("Clip", [1, 3], opset=10, min=float("nan"), max=1.0), "attribute 'min'"),
+    "a leaky slope without end": (lambda: one("LeakyRelu", [1, 3], alpha=float("inf")), "attribute 'alpha'"),
+    "slopes that make a value larger": (lambda: one("PRelu", [1, 3], some(2, 3)), "makes a value larger"),
+    "no slopes": (lambda: one("PRelu", [1, 3]), "TypeError"),
+    "slopes by an attribute": (lambda: one("PRelu", [1, 3], some(3), alpha=0.5), "attribute 'alpha' of PRelu"),
+    "a leaky slope of two": (lambda: one("LeakyRelu", [1, 3], some(3)), "constants alone"),
+    "a maximum with pads": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[0, 1]), "with pads"),
+    "a maximum with pads not stated": (
+        lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], auto_pad="SAME_UPPER"), "with pads"
+    ),
+    "a maximum that is rounded up": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "windows of a MaxPool"),
+    "a maximum by columns": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], storage_order=1), "windows of a MaxPool"),
+    "a maximum with dilations": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], dilations=[2]), "with dilations"),
+    "a maximum of no kernel": (lambda: one("MaxPool", [1, 1, 3]), "windows of a MaxPool"),
+    "a maximum over too much": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[4]), "windows of a MaxPool"),
+    "a maximum of a step of 0": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], strides=[0]), "windows of a MaxPool"),
     "an average that is rounded up": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "kernel"),
     "an average of no kernel": (lambda: one("AveragePool", [1, 1, 3]), "kernel of an AveragePool"),
     "an average over nothing": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[0]), "kernel of an AveragePool"),
@@ -491,6 +536,12 @@ def test_what_comes_of_the_input_alone_is_a_map_of_it():
     assert network.nodes[1].operator is not None and network.nodes[1].size == 3
 
 
+def limit(monkeypatch, widest: int, largest: int) -> None:
+    for module in (reader, values):
+        monkeypatch.setattr(module, "WIDEST", widest)
+    monkeypatch.setattr(values, "_LARGEST", largest)
+
+
 def test_sizes_end_where_they_are_said_to(monkeypatch):
     # Three values of 3, 5 and 3 numbers; the padding of a window counts as a value does.
     made = Builder([1, 3])
@@ -498,17 +549,15 @@ def test_sizes_end_where_they_are_said_to(monkeypatch):
         made.node("MatMul", made.node("MatMul", "x", made.constant(some(3, 5))), made.constant(some(5, 3)))
     )
     for widest, largest, is_read in ((5, 11, True), (4, 11, False), (5, 10, False), (5, 12, True), (6, 11, True)):
-        monkeypatch.setattr(reader, "_WIDEST", widest)
-        monkeypatch.setattr(reader, "_LARGEST", largest)
+        limit(monkeypatch, widest, largest)
         if is_read:
             assert read(network).outputs == 3
         else:
             with pytest.raises(FormatError, match="its size"):
                 read(network)
-    monkeypatch.setattr(reader, "_LARGEST", 1 << 20)
     conv = one("Conv", [1, 2, 3, 2], some(1, 2, 2, 2), pads=[1, 0, 2, 1])
     for widest in (36, 35):
-        monkeypatch.setattr(reader, "_WIDEST", widest)
+        limit(monkeypatch, widest, 1 << 20)
         if widest == 36:
             assert read(conv, 12).outputs == 10
         else:
@@ -517,7 +566,7 @@ def test_sizes_end_where_they_are_said_to(monkeypatch):
     # As many numbers of a kernel of ones.
     pool = one("AveragePool", [1, 2, 2, 3], kernel_shape=[2, 3])
     for widest in (12, 11):
-        monkeypatch.setattr(reader, "_WIDEST", widest)
+        limit(monkeypatch, widest, 1 << 20)
         if widest == 12:
             assert read(pool, 12).outputs == 2
         else:

@@ -52,9 +52,6 @@ class Float64:
         except OverflowError:
             return math.inf
 
-    def quotient(self, values: Array, divisor: int) -> Array:
-        return np.asarray(values / divisor)
-
     def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
         return np.asarray(scale / np.sqrt(variance + epsilon))
 
@@ -85,9 +82,6 @@ class Rational:
 
     def fraction(self, value: Fraction) -> Any:
         return value
-
-    def quotient(self, values: Array, divisor: int) -> Array:
-        return np.asarray(values / Fraction(divisor))
 
     def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
         found = []
@@ -155,9 +149,6 @@ class Ball(Rational):
 
     def fraction(self, value: Fraction) -> Any:
         return self._arb(value.numerator) / self._arb(value.denominator)
-
-    def quotient(self, values: Array, divisor: int) -> Array:
-        return np.asarray(values / self._arb(divisor))
 
     def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
         pairs = zip(scale.tolist(), variance.tolist(), strict=True)

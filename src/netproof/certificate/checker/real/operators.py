@@ -27,9 +27,6 @@ class Numbers(Protocol):
     def load(self, values: Array) -> Array:
         """The same numbers in this arithmetic."""
 
-    def quotient(self, values: Array, divisor: int) -> Array:
-        """Numbers of this arithmetic by a whole number."""
-
     def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
         """``scale / sqrt(variance + epsilon)`` of floats, in this arithmetic."""
 
