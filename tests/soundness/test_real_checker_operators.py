@@ -175,6 +175,11 @@ READ: dict[str, Callable[[], bytes]] = {
     "maximum of three with strides": lambda: one("MaxPool", [1, 2, 5, 7], kernel_shape=[1, 3], strides=[2, 3]),
     "maximum of all": lambda: one("MaxPool", [1, 1, 2, 3], kernel_shape=[2, 3], dilations=[1, 1]),
     "maximum of one": lambda: one("MaxPool", [1, 2, 2, 2], kernel_shape=[1, 1], strides=[1, 2]),
+    "maximum with pads": lambda: one("MaxPool", [1, 2, 3, 4], kernel_shape=[2, 3], pads=[1, 2, 0, 1], strides=[2, 1]),
+    "average that leaves pads out": lambda: one("AveragePool", [1, 2, 3, 4], kernel_shape=[2, 3], pads=[1, 2, 0, 1]),
+    "average that leaves pads out, in one dimension": lambda: one(
+        "AveragePool", [1, 1, 4], kernel_shape=[3], pads=[1, 2], strides=[2]
+    ),
     "maximum in one dimension": lambda: one("MaxPool", [1, 2, 7], kernel_shape=[3], strides=[2], pads=[0, 0]),
     "maximum that says no pads": lambda: one("MaxPool", [1, 1, 5, 4], kernel_shape=[3, 2], auto_pad="VALID"),
     "maximum, and a sum": lambda: added(one("MaxPool", [1, 2, 3, 3], kernel_shape=[2, 2]), some(1, 2, 2, 2)),
@@ -419,18 +424,22 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a clip by NaN": (lambda: one("Clip", [1, 3], opset=10, min=float("nan"), max=1.0), "attribute 'min'"),
     "a leaky slope without end": (lambda: one("LeakyRelu", [1, 3], alpha=float("inf")), "attribute 'alpha'"),
     "slopes that make a value larger": (lambda: one("PRelu", [1, 3], some(2, 3)), "makes a value larger"),
-    "no slopes": (lambda: one("PRelu", [1, 3]), "TypeError"),
+    "no slopes": (lambda: one("PRelu", [1, 3]), "ValueError"),
     "slopes by an attribute": (lambda: one("PRelu", [1, 3], some(3), alpha=0.5), "attribute 'alpha' of PRelu"),
     "a leaky slope of two": (lambda: one("LeakyRelu", [1, 3], some(3)), "constants alone"),
-    "a maximum with pads": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[0, 1]), "with pads"),
+    "a maximum of pads alone": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[2, 0]), "windows of a MaxPool"),
+    "a maximum of pads on one side": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[1]), "windows of a MaxPool"),
+    "a maximum without pads that has some": (
+        lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], auto_pad="VALID", pads=[1, 0]), "not stated"
+    ),
     "a maximum with pads not stated": (
-        lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], auto_pad="SAME_UPPER"), "with pads"
+        lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], auto_pad="SAME_UPPER"), "not stated"
     ),
     "a maximum that is rounded up": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "windows of a MaxPool"),
     "a maximum by columns": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], storage_order=1), "windows of a MaxPool"),
-    "a maximum with dilations": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], dilations=[2]), "with dilations"),
+    "a maximum with dilations": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], dilations=[2]), "windows of a MaxPool"),
     "a maximum of no kernel": (lambda: one("MaxPool", [1, 1, 3]), "windows of a MaxPool"),
-    "a maximum over too much": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[4]), "windows of a MaxPool"),
+    "a maximum over too much": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[4]), "ValueError"),
     "a maximum of a step of 0": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], strides=[0]), "windows of a MaxPool"),
     "an average that is rounded up": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "kernel"),
     "an average of no kernel": (lambda: one("AveragePool", [1, 1, 3]), "kernel of an AveragePool"),
@@ -441,8 +450,8 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "an average over too much": (
         lambda: one("AveragePool", [1, 1, 3], kernel_shape=[4097]), "kernel of an AveragePool"
     ),
-    "an average without its pads": (
-        lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], pads=[0, 1]), "leaves padding out"
+    "an average of pads alone": (
+        lambda: one("AveragePool", [1, 1, 3], kernel_shape=[1], pads=[0, 1]), "average over nothing"
     ),
     "an average of a constant": (lambda: constants_alone("AveragePool", some(1, 1, 3), kernel_shape=[1]), "constants"),
     "an average of a batch": (lambda: one("AveragePool", [3, 1, 1], kernel_shape=[1]), "one or two dimensions"),

@@ -202,8 +202,8 @@ class _Reader(Values):
 
     def leaky_by_constant(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         del attributes
-        value, slope = value_of(operands[:1], 1), operands[1:]
-        return self._bent(value, self._spread(*slope, value.shape))
+        value, (_, slope) = value_of(operands[:1], 1), operands
+        return self._bent(value, self._spread(slope, value.shape))
 
     def clip(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         ends = operands[1:] if self._opset >= 11 else [attributes.pop(name, np.zeros(0)) for name in ("min", "max")]
@@ -218,23 +218,30 @@ class _Reader(Values):
         return self._clipped(self._scaled(value_of(operands, 1), alpha, beta), 0.0, 1.0)
 
     def maximum(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
-        """A MaxPool without pads, by halves: ``max(a, b) = a + relu(b - a)``."""
+        """A MaxPool, by halves: ``max(a, b) = a + relu(b - a)``."""
         value, kernel = value_of(operands, 1), attributes.pop("kernel_shape", [])
-        strides = attributes.pop("strides", [1] * len(kernel))
-        plain = not any(attributes.pop(name, 0) for name in ("ceil_mode", "storage_order"))
-        if any(d != 1 for d in attributes.pop("dilations", ())):
-            raise UnknownError("a MaxPool with dilations")
-        if any(attributes.pop("pads", ())) or attributes.pop("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            raise UnknownError("a MaxPool with pads")
-        if not plain or {len(strides), len(kernel)} != {len(value.shape) - 2} or min(*kernel, *strides, 1) < 1:
+        rank, automatic = len(value.shape) - 2, attributes.pop("auto_pad", "NOTSET")
+        strides, pads = attributes.pop("strides", [1] * rank), attributes.pop("pads", [0] * 2 * rank)
+        others = [attributes.pop(name, 0) for name in ("ceil_mode", "storage_order")]
+        others += [dilation - 1 for dilation in attributes.pop("dilations", ())]
+        if any(others) or [len(kernel), len(strides), len(pads)] != [rank, rank, 2 * rank] or rank < 1:
             raise UnknownError("the windows of a MaxPool")
+        if min(*kernel, *strides) < 1 or not 0 <= min(pads) <= max(pads) < max(kernel) <= math.prod(kernel) <= 1 << 12:
+            raise UnknownError("the windows of a MaxPool")
+        if automatic not in ("NOTSET", "VALID") or (automatic == "VALID" and any(pads)):
+            raise UnknownError("padding that is not stated")
         grid = np.arange(math.prod(value.shape)).reshape(value.shape)
-        if any(k > extent for k, extent in zip(kernel, value.shape[2:], strict=True)) or math.prod(kernel) > 1 << 12:
+        around = [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)]
+        grid = np.pad(grid, around, constant_values=-1)
+        places = np.lib.stride_tricks.sliding_window_view(grid, kernel, tuple(range(2, rank + 2)))
+        steps = tuple(slice(None, None, s) for s in (1, 1, *strides))
+        places = places[steps]
+        places = places.reshape(*places.shape[: rank + 2], -1)
+        # In the place of padding something else of the window.
+        places = np.where(places < 0, places.max(-1, keepdims=True), places)
+        if (places < 0).any():
             raise UnknownError("the windows of a MaxPool")
-        axes = tuple(range(2, len(value.shape)))
-        places = np.lib.stride_tricks.sliding_window_view(grid, kernel, axes)
-        places = places[(slice(None), slice(None), *(slice(None, None, s) for s in strides))]
-        shape, index = places.shape[: len(value.shape)], places.reshape(-1, math.prod(kernel)).T
+        shape, index = places.shape[:-1], places.reshape(-1, math.prod(kernel)).T
         while len(index) > 1:
             half = (len(index) + 1) // 2
             first, second = (self._selected(value, part) for part in (index[:half], index[-half:]))
@@ -391,8 +398,6 @@ class _Reader(Values):
         value, kernel = value_of(operands, 1), attributes.pop("kernel_shape", [])
         if attributes.pop("ceil_mode", 0) or len(kernel) not in (1, 2) or min(kernel) < 1 or max(kernel) > 1 << 12:
             raise UnknownError("the kernel of an AveragePool")
-        if not attributes.pop("count_include_pad", 0) and any(attributes.get("pads", ())):
-            raise UnknownError("an AveragePool that leaves padding out")
         return self._averaged(value, kernel, attributes)
 
     def average_all(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
@@ -400,14 +405,18 @@ class _Reader(Values):
         return self._averaged(value, list(value.shape[2:]), attributes)
 
     def _averaged(self, value: Value, kernel: list[int], attributes: dict[str, Any]) -> Value:
-        channels = value.shape[1]
+        channels, counts_pads = value.shape[1], attributes.pop("count_include_pad", 0)
         if channels * math.prod(kernel) > WIDEST:
             raise UnknownError("its size")
         ones = self._numbers.load(np.ones((channels, 1, *kernel)))
         summed = self._windows(value, ones, None, channels, attributes.pop("dilations", None), attributes)
-        size = math.prod(summed.shape)
-        one, count = (self._numbers.load(np.full(size, float(n))) for n in (1, math.prod(kernel)))
-        return self._scaled(summed, one / count, roundings=2)
+        operator, load = self._nodes[summed.node].operator, self._numbers.load
+        count = load(np.full(math.prod(summed.shape), float(math.prod(kernel))))
+        if not counts_pads and operator is not None:
+            (count,) = operator.forward(load(np.ones((1, math.prod(value.shape)))))
+        if (count == 0).any():
+            raise UnknownError("an average over nothing")
+        return self._scaled(summed, load(np.ones(len(count))) / count, roundings=2)
 
     def normalize(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         """``scale (x - mean) / sqrt(variance + epsilon) + bias`` by channel."""

@@ -50,12 +50,10 @@ class Values:
         return self._add(None, (value.node,), value.shape, math.prod(value.shape))
 
     def _scaled(self, value: Value, scale: float | Array, shift: float | None = None, roundings: int = 0) -> Value:
-        size = math.prod(value.shape)
-        scale, move = (
-            x if isinstance(x, np.ndarray) else None if x is None else self._numbers.load(np.full(size, x))
-            for x in (scale, shift)
-        )
-        return self._affine(Scale(size, scale, move, roundings), [value], value.shape)
+        size, load = math.prod(value.shape), self._numbers.load
+        factor = scale if isinstance(scale, np.ndarray) else load(np.full(size, scale))
+        move = None if shift is None else load(np.full(size, shift))
+        return self._affine(Scale(size, factor, move, roundings), [value], value.shape)
 
     def _bent(self, value: Value, slope: Array) -> Value:
         """``slope x`` below 0 and ``x`` above, which is ``slope x + (1 - slope) relu(x)``."""
