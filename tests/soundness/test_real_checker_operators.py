@@ -428,7 +428,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "slopes by an attribute": (lambda: one("PRelu", [1, 3], some(3), alpha=0.5), "attribute 'alpha' of PRelu"),
     "a leaky slope of two": (lambda: one("LeakyRelu", [1, 3], some(3)), "constants alone"),
     "a maximum of pads alone": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[2, 0]), "windows of a MaxPool"),
-    "a maximum of pads on one side": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[1]), "windows of a MaxPool"),
+    "a maximum of pads on one side": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[1]), "strides, pads"),
     "a maximum without pads that has some": (
         lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], auto_pad="VALID", pads=[1, 0]), "not stated"
     ),
@@ -440,7 +440,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a maximum with dilations": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], dilations=[2]), "windows of a MaxPool"),
     "a maximum of no kernel": (lambda: one("MaxPool", [1, 1, 3]), "windows of a MaxPool"),
     "a maximum over too much": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[4]), "ValueError"),
-    "a maximum of a step of 0": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], strides=[0]), "windows of a MaxPool"),
+    "a maximum of a step of 0": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], strides=[0]), "strides, pads"),
     "an average that is rounded up": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "kernel"),
     "an average of no kernel": (lambda: one("AveragePool", [1, 1, 3]), "kernel of an AveragePool"),
     "an average over nothing": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[0]), "kernel of an AveragePool"),

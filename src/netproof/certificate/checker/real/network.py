@@ -14,7 +14,8 @@ import numpy as np
 
 from netproof.certificate.checker.real.constants import FLOATS, UnknownError, attribute_of, constant_of
 from netproof.certificate.checker.real.nodes import Node, RealNetwork
-from netproof.certificate.checker.real.operators import Array, Convolution, Dense, Numbers, Scale, Select, Sum, Windows
+from netproof.certificate.checker.real.numbers import Float64
+from netproof.certificate.checker.real.operators import Array, Convolution, Dense, Scale, Select, Sum, Windows
 from netproof.certificate.checker.real.values import WIDEST, Value, Values, shaped, value_of
 from netproof.errors import FormatError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _LEAST_FACTOR = 2.0**-400
 
 
-def read_network(data: bytes, inputs: int, numbers: Numbers, source: str) -> RealNetwork:
+def read_network(data: bytes, inputs: int, numbers: Float64, source: str) -> RealNetwork:
     """The network in the bytes of an ONNX file, asked about by ``inputs`` numbers.
 
     Where the file leaves the first dimension of the input open, that is a batch, of which one is meant.
@@ -50,33 +51,17 @@ def read_network(data: bytes, inputs: int, numbers: Numbers, source: str) -> Rea
 
 
 class _Reader(Values):
-    def __init__(self, model: onnx.ModelProto, inputs: int, numbers: Numbers) -> None:
+    def __init__(self, model: onnx.ModelProto, inputs: int, numbers: Float64) -> None:
         super().__init__(numbers)
         self._model, self._graph, self._inputs = model, model.graph, inputs
         self._operators: dict[str, Callable[[list[Any], dict[str, Any]], Value | Array]] = {
-            "Abs": self.absolute,
-            "Add": self.add,
-            "AveragePool": self.average,
-            "BatchNormalization": self.normalize,
-            "Clip": self.clip,
-            "Constant": self.constant,
-            "Conv": self.convolution,
-            "Dropout": self.dropout,
-            "Flatten": self.flatten,
-            "Gemm": self.gemm,
-            "GlobalAveragePool": self.average_all,
-            "HardSigmoid": self.hard_sigmoid,
-            "Identity": self.same,
-            "LeakyRelu": self.leaky,
-            "MatMul": self.matmul,
-            "MaxPool": self.maximum,
-            "Mul": self.multiply,
-            "PRelu": self.leaky_by_constant,
-            "Relu": self.relu,
-            "Reshape": self.reshape,
-            "Sub": self.subtract,
-            "Transpose": self.transpose,
-        }
+            "Abs": self.absolute, "Add": self.add, "AveragePool": self.average, "BatchNormalization": self.normalize,
+            "Clip": self.clip, "Constant": self.constant, "Conv": self.convolution, "Dropout": self.dropout,
+            "Flatten": self.flatten, "Gemm": self.gemm, "GlobalAveragePool": self.average_all,
+            "HardSigmoid": self.hard_sigmoid, "Identity": self.same, "LeakyRelu": self.leaky, "MatMul": self.matmul,
+            "MaxPool": self.maximum, "Mul": self.multiply, "PRelu": self.leaky_by_constant, "Relu": self.relu,
+            "Reshape": self.reshape, "Sub": self.subtract, "Transpose": self.transpose,
+        }  # fmt: skip
         self._opset = 0
         self._values: dict[str, Value | Array] = {}
 
@@ -220,16 +205,13 @@ class _Reader(Values):
     def maximum(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         """A MaxPool, by halves: ``max(a, b) = a + relu(b - a)``."""
         value, kernel = value_of(operands, 1), attributes.pop("kernel_shape", [])
-        rank, automatic = len(value.shape) - 2, attributes.pop("auto_pad", "NOTSET")
-        strides, pads = attributes.pop("strides", [1] * rank), attributes.pop("pads", [0] * 2 * rank)
+        rank = len(value.shape) - 2
+        strides, pads, dilations = self._frame(rank, attributes)
         others = [attributes.pop(name, 0) for name in ("ceil_mode", "storage_order")]
-        others += [dilation - 1 for dilation in attributes.pop("dilations", ())]
-        if any(others) or [len(kernel), len(strides), len(pads)] != [rank, rank, 2 * rank] or rank < 1:
+        most = math.prod(kernel) * math.prod(value.shape)
+        fits = len(kernel) == rank > 0 and min(kernel) > 0 and max(pads) < max(kernel) and most <= WIDEST
+        if any(others) or set(dilations) != {1} or not fits:
             raise UnknownError("the windows of a MaxPool")
-        if min(*kernel, *strides) < 1 or not 0 <= min(pads) <= max(pads) < max(kernel) <= math.prod(kernel) <= 1 << 12:
-            raise UnknownError("the windows of a MaxPool")
-        if automatic not in ("NOTSET", "VALID") or (automatic == "VALID" and any(pads)):
-            raise UnknownError("padding that is not stated")
         grid = np.arange(math.prod(value.shape)).reshape(value.shape)
         around = [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)]
         grid = np.pad(grid, around, constant_values=-1)
@@ -360,26 +342,32 @@ class _Reader(Values):
             if operands[2].shape != kernel.shape[:1]:
                 raise UnknownError("the bias of a convolution")
             bias = self._spread(operands[2], kernel.shape[:1])
-        groups, dilations = attributes.pop("group", 1), attributes.pop("dilations", None)
-        return self._windows(value, self._numbers.load(kernel), bias, groups, dilations, attributes)
+        return self._windows(value, self._numbers.load(kernel), bias, attributes.pop("group", 1), attributes)
 
-    def _windows(
-        self, value: Value, weight: Array, bias: Array | None, groups: int, dilations: Any, attributes: dict[str, Any]
-    ) -> Value:
-        """A convolution in one or two dimensions."""
-        rank = weight.ndim - 2
+    @staticmethod
+    def _frame(rank: int, attributes: dict[str, Any]) -> tuple[list[int], list[int], list[int]]:
+        """Strides, pads and dilations of windows."""
         # ONNX excludes both together, and runtimes then leave the pads.
         automatic = attributes.pop("auto_pad", "NOTSET")
         if automatic not in ("NOTSET", "VALID") or (automatic == "VALID" and any(attributes.get("pads", ()))):
             raise UnknownError("padding that is not stated")
-        strides, pads = attributes.pop("strides", [1] * rank), attributes.pop("pads", [0] * 2 * rank)
-        dilations = dilations or [1] * rank
+        strides, pads, dilations = (
+            attributes.pop(name, [usual] * count)
+            for name, usual, count in (("strides", 1, rank), ("pads", 0, 2 * rank), ("dilations", 1, rank))
+        )
+        wrong = [len(strides), len(dilations), len(pads)] != [rank, rank, 2 * rank]
+        if wrong or min(*strides, *dilations) < 1 or min(pads) < 0 or max(*strides, *dilations, *pads) > 1 << 20:
+            raise UnknownError("strides, pads or dilations of windows")
+        return strides, pads, dilations
+
+    def _windows(
+        self, value: Value, weight: Array, bias: Array | None, groups: int, attributes: dict[str, Any]
+    ) -> Value:
+        """A convolution in one or two dimensions."""
+        rank = weight.ndim - 2
         if len(value.shape) != rank + 2 or value.shape[0] != 1 or rank not in (1, 2) or groups < 1:
             raise UnknownError("windows in other than one or two dimensions")
-        if [len(strides), len(dilations), len(pads)] != [rank, rank, 2 * rank]:
-            raise UnknownError("strides, pads or dilations of windows")
-        if min(*strides, *dilations) < 1 or min(pads) < 0 or max(*strides, *dilations, *pads) > 1 << 20:
-            raise UnknownError("strides, pads or dilations of windows")
+        strides, pads, dilations = self._frame(rank, attributes)
         shape = value.shape[1:]
         if rank == 1:
             weight, shape = weight[:, :, None], (shape[0], 1, shape[1])
@@ -409,7 +397,7 @@ class _Reader(Values):
         if channels * math.prod(kernel) > WIDEST:
             raise UnknownError("its size")
         ones = self._numbers.load(np.ones((channels, 1, *kernel)))
-        summed = self._windows(value, ones, None, channels, attributes.pop("dilations", None), attributes)
+        summed = self._windows(value, ones, None, channels, attributes)
         operator, load = self._nodes[summed.node].operator, self._numbers.load
         count = load(np.full(math.prod(summed.shape), float(math.prod(kernel))))
         if not counts_pads and operator is not None:

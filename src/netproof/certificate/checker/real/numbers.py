@@ -70,7 +70,7 @@ class Float64:
         return np.where(np.isfinite(values) & np.isfinite(error), bound, np.inf)
 
 
-class Rational:
+class Rational(Float64):
     """Fractions, for small networks."""
 
     name = "rational"
@@ -99,10 +99,6 @@ class Rational:
 
     def near(self, values: Array) -> Array:
         return self._each(values, self._float, np.float64)
-
-    def maximum(self, first: Array, second: Array) -> Array:
-        larger: Array = np.maximum(first, second)
-        return larger
 
     def upper(self, values: Array, error: Array) -> Array:
         del error
@@ -174,9 +170,9 @@ class Ball(Rational):
         return self._each(values, end, np.float64)
 
 
-def arithmetic_of(name: str) -> Float64 | Rational:
+def arithmetic_of(name: str) -> Float64:
     """The arithmetic of a name; raises :class:`InputError` for others, and where a library is missing."""
-    kinds: dict[str, type[Float64 | Rational]] = {"float64": Float64, "rational": Rational, "arb": Ball}
+    kinds: dict[str, type[Float64]] = {"float64": Float64, "rational": Rational, "arb": Ball}
     if name not in kinds:
         raise InputError("--arithmetic", f"'{name[:40]}' is no arithmetic", f"give one of {', '.join(NAMES)}")
     return kinds[name]()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +17,6 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 #: convolutions with at most so many pairs of inputs and outputs are taken as matrices
 _DENSE = 1 << 18
-
-
-class Numbers(Protocol):
-    """What an arithmetic does with the floats of a file."""
-
-    exact: bool
-
-    def load(self, values: Array) -> Array:
-        """The same numbers in this arithmetic."""
-
-    def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
-        """``scale / sqrt(variance + epsilon)`` of floats, in this arithmetic."""
 
 
 class Affine:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.constants import UnknownError
 from netproof.certificate.checker.real.nodes import Node
-from netproof.certificate.checker.real.operators import Affine, Array, Numbers, Scale, Select, Sum
+from netproof.certificate.checker.real.numbers import Float64
+from netproof.certificate.checker.real.operators import Affine, Array, Scale, Select, Sum
 
 #: features of one value at most, a window's padding included, and of all values together
 WIDEST, _LARGEST = 1 << 24, 1 << 27
@@ -29,7 +30,7 @@ class Value:
 class Values:
     """The nodes so far."""
 
-    def __init__(self, numbers: Numbers) -> None:
+    def __init__(self, numbers: Float64) -> None:
         self._numbers = numbers
         self._nodes: list[Node] = []
         self._total = 0
