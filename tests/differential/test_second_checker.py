@@ -27,35 +27,6 @@ from soundness.test_real_evidence import asked, close_property
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def second(tmp_path_factory):
-    """Whether it accepts a certificate, given the bytes of all three files."""
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        pytest.skip("there is no Rust compiler")
-    folder = tmp_path_factory.mktemp("second")
-    built = subprocess.run(
-        [cargo, "build", "--release", "--offline", "--quiet"],
-        cwd=ROOT / "checkers" / "rust",
-        env={**os.environ, "CARGO_TARGET_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stderr
-    program = folder / "release" / "netproof-second-checker"
-
-    def accepts(made: bytes, network: bytes, property_: bytes) -> bool:
-        paths = [folder / name for name in ("c.npcert", "n.onnx", "p.vnnlib")]
-        for path, data in zip(paths, (made, network, property_), strict=True):
-            path.write_bytes(data)
-        done = subprocess.run([program, *paths], capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode in (0, 1, 2) and "panicked" not in done.stderr, done.stderr
-        return done.returncode == 0
-
-    return accepts
-
-
 def first(made, network: bytes, property_: bytes) -> bool:
     try:
         check_real(decode(encode(made)), network, property_, arithmetic="rational")

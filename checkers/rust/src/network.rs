@@ -3,10 +3,10 @@
 use crate::number::Dyadic;
 use std::collections::HashMap;
 
-type Fields<'a> = Vec<(u32, u64, &'a [u8])>;
+pub type Fields<'a> = Vec<(u32, u64, &'a [u8])>;
 
 /// The fields of a message: number, value (of integers and fixed numbers), bytes (of all others).
-fn fields(mut data: &[u8]) -> Result<Fields<'_>, String> {
+pub fn fields(mut data: &[u8]) -> Result<Fields<'_>, String> {
     let mut found = Vec::new();
     while !data.is_empty() {
         let key = varint(&mut data)?;
@@ -49,25 +49,26 @@ fn varint(data: &mut &[u8]) -> Result<u64, String> {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// How many numbers a shape holds, where that is no more than can be.
-fn size_of(dims: &[usize]) -> Result<usize, String> {
+pub fn size_of(dims: &[usize]) -> Result<usize, String> {
     let size = dims.iter().try_fold(1usize, |size, dim| size.checked_mul(*dim));
     size.filter(|size| *size <= 1 << 28).ok_or("a value is too large".to_string())
 }
 
 #[derive(Clone)]
-struct Tensor {
-    dims: Vec<usize>,
+pub struct Tensor {
+    pub dims: Vec<usize>,
     floats: Vec<f64>,
-    whole: Vec<i64>,
+    pub whole: Vec<i64>,
+    pub kind: u64,
     is_float: bool,
 }
 
-fn tensor(data: &[u8]) -> Result<(String, Tensor), String> {
+pub fn tensor(data: &[u8]) -> Result<(String, Tensor), String> {
     let (mut name, mut dims, mut kind, mut raw) = (String::new(), Vec::new(), 0, None);
     let (mut floats, mut whole) = (Vec::new(), Vec::new());
     for (number, value, bytes) in fields(data)? {
@@ -81,8 +82,8 @@ fn tensor(data: &[u8]) -> Result<(String, Tensor), String> {
             }
             2 => kind = value,
             4 => floats.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f64)),
-            7 if bytes.is_empty() => whole.push(value as i64),
-            7 => {
+            5 | 7 if bytes.is_empty() => whole.push(value as i64),
+            5 | 7 => {
                 let mut rest = bytes;
                 while !rest.is_empty() {
                     whole.push(varint(&mut rest)? as i64);
@@ -100,18 +101,27 @@ fn tensor(data: &[u8]) -> Result<(String, Tensor), String> {
             1 => floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f64).collect(),
             11 => floats = bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
             7 => whole = bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
+            6 => whole = bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as i64).collect(),
+            3 => whole = bytes.iter().map(|b| *b as i8 as i64).collect(),
+            2 => whole = bytes.iter().map(|b| *b as i64).collect(),
             _ => {}
         }
     }
     let size = size_of(&dims)?;
     let is_float = kind == 1 || kind == 11;
-    if (!is_float && kind != 7) || size != if is_float { floats.len() } else { whole.len() } {
+    let range = match kind {
+        2 => 0..=255,
+        3 => -128..=127,
+        6 => i32::MIN as i64..=i32::MAX as i64,
+        _ => i64::MIN..=i64::MAX,
+    };
+    if (!is_float && ![2, 3, 6, 7].contains(&kind)) || whole.iter().any(|x| !range.contains(x)) || size != if is_float { floats.len() } else { whole.len() } {
         return Err("a constant is of a type or size that is not known".into());
     }
     if floats.iter().any(|x| !x.is_finite()) {
         return Err("a constant is not finite".into());
     }
-    Ok((name, Tensor { dims, floats, whole, is_float }))
+    Ok((name, Tensor { dims, floats, whole, kind, is_float }))
 }
 
 /// A node of the network, by its operator and the positions of its operands.
@@ -138,13 +148,13 @@ enum Value {
     Node(usize, Vec<usize>),
 }
 
-struct Attributes {
-    whole: HashMap<String, i64>,
-    floats: HashMap<String, f32>,
-    tensors: HashMap<String, Tensor>,
+pub struct Attributes {
+    pub whole: HashMap<String, i64>,
+    pub floats: HashMap<String, f32>,
+    pub tensors: HashMap<String, Tensor>,
 }
 
-fn attributes(list: &[&[u8]]) -> Result<Attributes, String> {
+pub fn attributes(list: &[&[u8]]) -> Result<Attributes, String> {
     let mut found = Attributes { whole: HashMap::new(), floats: HashMap::new(), tensors: HashMap::new() };
     for data in list {
         let parts = fields(data)?;
@@ -309,7 +319,7 @@ impl Reader {
                 let (before, after) = shape.split_at_checked(axis).ok_or("the axis of a Flatten")?;
                 Ok(Value::Node(*at, vec![before.iter().product(), after.iter().product()]))
             }
-            ("Reshape", [Value::Node(at, shape), Value::Constant(target)]) if !target.is_float => {
+            ("Reshape", [Value::Node(at, shape), Value::Constant(target)]) if target.kind == 7 => {
                 if given.whole.remove("allowzero").unwrap_or(0) != 0 {
                     return Err("a Reshape that allows zeros".into());
                 }
