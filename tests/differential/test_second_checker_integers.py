@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from netproof.certificate.bundle import Bundle, encode_bundle
@@ -86,15 +85,14 @@ def verdict_of(certificate, network) -> str:
     return "accepted"
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_both_give_the_same_verdict(second_of_integers, tmp_path, monkeypatch, seed):
+def test_both_give_the_same_verdict(second_of_integers, tmp_path, monkeypatch):
     monkeypatch.setattr(random_certificates, "random_network", uniform)
     seen: Counter[str] = Counter()
-    for number, random in enumerate(batches(seed + 10, 14)):
+    for number, random in enumerate(batches(10, 40)):
         draft = random_draft(random)
         path = tmp_path / f"{number}.onnx"
         networks: dict[bytes, object] = {}
-        made = [("made", draft)] + [spoiled(random, draft) for _ in range(9)]
+        made = [("made", draft)] + [spoiled(random, draft) for _ in range(6)]
         for what, one in made:
             data = model_of(one.net)
             if data not in networks:
@@ -103,25 +101,16 @@ def test_both_give_the_same_verdict(second_of_integers, tmp_path, monkeypatch, s
             network = networks[data]
             certificate = replace(one.certificate(), network_sha256=network.sha256)
             mine = verdict_of(certificate, network)
-            assert second_of_integers(encode(certificate), data) == mine, (seed, number, what)
+            assert second_of_integers(encode(certificate), data) == mine, (number, what)
             seen[mine] += 1
             if mine == "accepted":
                 seen.update(f"kind {kind}" for kind in certificate.arrays["kind"].tolist())
                 seen.update(f"form {form}" for form in one.form)
                 seen["prices"] += len(certificate.arrays["price_row"])
                 seen["common"] += len(certificate.arrays["common"])
-    wanted = [
-        "accepted",
-        "rejected",
-        "unusable",
-        *(f"kind {k}" for k in range(5)),
-        "form 0",
-        "form 1",
-        "prices",
-        "common",
-    ]
+    wanted = ["rejected", "unusable", *(f"kind {k}" for k in range(5)), "form 0", "form 1", "prices", "common"]
     assert not [what for what in wanted if not seen[what]], seen
-    assert seen["accepted"] > 25
+    assert seen["accepted"] > 40
 
 
 def test_witnesses_bundles_and_what_is_about_other_files(second_of_integers, tmp_path, monkeypatch):
