@@ -58,8 +58,8 @@ class Question:
             )
             biases.append(rng.normal(size=after) * 10.0 ** float(rng.choice([0.0, -8.0, -16.0])))
         bends = [("Relu", {})] * 7 + [("Abs", {}), ("LeakyRelu", {"alpha": 0.1}), ("LeakyRelu", {"alpha": -2.5})]
-        bend, attributes = bends[int(rng.integers(10))]
-        self.network = chain(weights, biases, bend=bend, **attributes)
+        self.bend, attributes = bends[int(rng.integers(10))]
+        self.network = chain(weights, biases, bend=self.bend, **attributes)
         center = rng.normal(size=self.inputs)
         # A point, or a box whose best corner is known by trying all of them: bounds are attained there or not at all.
         reach = float(rng.choice([0.0, 2.0**-20, 2.0**-4]))

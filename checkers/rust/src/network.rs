@@ -25,6 +25,39 @@ pub fn fields(mut data: &[u8]) -> Result<Fields<'_>, String> {
     Ok(found)
 }
 
+/// The one field of a number, where there is one; twice it would be merged, or the last would count.
+pub fn only<'a>(parts: &Fields<'a>, number: u32) -> Result<Option<(u64, &'a [u8])>, String> {
+    let mut mine = parts.iter().filter(|f| f.0 == number).map(|f| (f.1, f.2));
+    match (mine.next(), mine.next()) {
+        (found, None) => Ok(found),
+        _ => Err("a field of the file is there twice".into()),
+    }
+}
+
+pub fn name_of(parts: &Fields) -> Result<String, String> {
+    Ok(only(parts, 1)?.map(|f| text(f.1)).unwrap_or_default())
+}
+
+/// The type and the extents of an input, those that are left open 0.
+pub fn shape_of(value: &Fields) -> Result<(u64, Vec<usize>), String> {
+    let kind = fields(only(value, 2)?.ok_or("an input without a type")?.1)?;
+    if kind.iter().any(|f| f.0 != 1 && f.0 != 6) {
+        return Err("an input that is no tensor".into());
+    }
+    let kind = fields(only(&kind, 1)?.ok_or("an input that is no tensor")?.1)?;
+    let mut dims = Vec::new();
+    if let Some((_, shape)) = only(&kind, 2)? {
+        for (_, _, dim) in fields(shape)? {
+            let parts = fields(dim)?;
+            if parts.iter().filter(|f| f.0 < 3).count() > 1 {
+                return Err("a field of the file is there twice".into());
+            }
+            dims.push(only(&parts, 1)?.map_or(0, |f| f.0) as usize);
+        }
+    }
+    Ok((only(&kind, 1)?.map_or(0, |f| f.0), dims))
+}
+
 fn taken<'a>(data: &mut &'a [u8], count: usize) -> Result<&'a [u8], String> {
     if count > data.len() {
         return Err("is no ONNX model".into());
@@ -158,21 +191,25 @@ pub fn attributes(list: &[&[u8]]) -> Result<Attributes, String> {
     let mut found = Attributes { whole: HashMap::new(), floats: HashMap::new(), tensors: HashMap::new() };
     for data in list {
         let parts = fields(data)?;
-        let name = parts.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
-        for (number, value, bytes) in parts {
-            match number {
-                1 | 13 | 20 => {}
-                2 => {
-                    found.floats.insert(name.clone(), f32::from_le_bytes(bytes.try_into().map_err(|_| "is no ONNX model")?));
-                }
-                3 => {
-                    found.whole.insert(name.clone(), value as i64);
-                }
-                5 => {
-                    found.tensors.insert(name.clone(), tensor(bytes)?.1);
-                }
-                _ => return Err(format!("the attribute '{name}' is not known")),
+        let name = name_of(&parts)?;
+        let stated = only(&parts, 20)?.map_or(0, |f| f.0);
+        let values: Vec<_> = parts.iter().filter(|f| ![1, 13, 20].contains(&f.0)).collect();
+        let known = [&found.whole.contains_key(&name), &found.floats.contains_key(&name), &found.tensors.contains_key(&name)];
+        let [(number, value, bytes)] = values[..] else { return Err(format!("the attribute '{name}' is not one value")) };
+        if known.contains(&&true) {
+            return Err(format!("the attribute '{name}' is there twice"));
+        }
+        match (number, stated) {
+            (2, 1) => {
+                found.floats.insert(name, f32::from_le_bytes((*bytes).try_into().map_err(|_| "is no ONNX model")?));
             }
+            (3, 2) => {
+                found.whole.insert(name, *value as i64);
+            }
+            (5, 4) => {
+                found.tensors.insert(name, tensor(bytes)?.1);
+            }
+            _ => return Err(format!("the attribute '{name}' is not known")),
         }
     }
     Ok(found)
@@ -183,44 +220,39 @@ pub fn read(data: &[u8], inputs: usize) -> Result<Network, String> {
     let mut versions = Vec::new();
     for (_, _, bytes) in model.iter().filter(|f| f.0 == 8) {
         let parts = fields(bytes)?;
-        let domain = parts.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
+        let domain = name_of(&parts)?;
         if domain.is_empty() || domain == "ai.onnx" {
-            versions.push(parts.iter().find(|f| f.0 == 2).map_or(0, |f| f.1));
+            versions.push(only(&parts, 2)?.map_or(0, |f| f.0));
         }
     }
     if versions.len() != 1 || !(7..=24).contains(&versions[0]) || model.iter().any(|f| f.0 == 20 || f.0 == 25) {
         return Err("the operator sets of the network are not known".into());
     }
-    let graph = fields(model.iter().find(|f| f.0 == 7).ok_or("is no ONNX model")?.2)?;
+    let graph = fields(only(&model, 7)?.ok_or("is no ONNX model")?.1)?;
     let mut values: HashMap<String, Value> = HashMap::new();
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 5) {
         let (name, constant) = tensor(bytes)?;
-        values.insert(name, Value::Constant(constant));
+        if values.insert(name, Value::Constant(constant)).is_some() {
+            return Err("a name is given twice".into());
+        }
     }
     let mut reader = Reader { nodes: vec![Node::Input], sizes: vec![inputs] };
     let mut given = 0;
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 11) {
         let parts = fields(bytes)?;
-        let name = parts.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
+        let name = name_of(&parts)?;
         if values.contains_key(&name) {
             continue;
         }
         given += 1;
-        let kind = parts.iter().find(|f| f.0 == 2).ok_or("an input without a type")?.2;
-        let kind = fields(kind)?.into_iter().find(|f| f.0 == 1).ok_or("an input that is no tensor")?.2;
-        let mut dims = Vec::new();
-        for (_, _, shape) in fields(kind)?.into_iter().filter(|f| f.0 == 2) {
-            for (_, _, dim) in fields(shape)? {
-                dims.push(fields(dim)?.iter().find(|f| f.0 == 1).map_or(0, |f| f.1) as usize);
-            }
+        let (kind, mut dims) = shape_of(&parts)?;
+        if kind != 1 && kind != 11 {
+            return Err("an input that is neither float32 nor float64".into());
         }
         if let Some(first) = dims.first_mut() {
             if *first == 0 || *first > 1 << 40 {
                 *first = 1;
             }
-        }
-        if size_of(&dims)? != inputs && !dims.is_empty() {
-            dims[0] = 1;
         }
         if size_of(&dims)? != inputs {
             return Err("the network takes another number of inputs".into());
@@ -234,7 +266,7 @@ pub fn read(data: &[u8], inputs: usize) -> Result<Network, String> {
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 1) {
         reader.node(bytes, &mut values)?;
     }
-    let name = fields(outputs[0].2)?.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
+    let name = name_of(&fields(outputs[0].2)?)?;
     match values.get(&name) {
         Some(Value::Node(last, _)) => reader.needed(*last),
         _ => Err("the output does not depend on the input".into()),

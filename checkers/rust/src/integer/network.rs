@@ -1,6 +1,6 @@
 //! Fully connected networks of integers from ONNX: products, sums, and staircases between them.
 
-use crate::network::{attributes, fields, size_of, tensor, text, Attributes, Tensor};
+use crate::network::{attributes, fields, name_of, only, shape_of, size_of, tensor, text, Attributes, Tensor};
 use std::collections::HashMap;
 
 pub type Whole = i128;
@@ -160,17 +160,15 @@ pub fn read(data: &[u8]) -> Result<Network, String> {
     let mut versions = Vec::new();
     for (_, _, bytes) in model.iter().filter(|f| f.0 == 8) {
         let parts = fields(bytes)?;
-        let domain = parts.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
+        let domain = name_of(&parts)?;
         if domain.is_empty() || domain == "ai.onnx" {
-            versions.push(parts.iter().find(|f| f.0 == 2).map_or(0, |f| f.1));
+            versions.push(only(&parts, 2)?.map_or(0, |f| f.0));
         }
     }
     if versions.len() != 1 || !(10..=24).contains(&versions[0]) || model.iter().any(|f| f.0 == 20 || f.0 == 25) {
         return Err("the operator sets of the network are not known".into());
     }
-    let graphs: Vec<_> = model.iter().filter(|f| f.0 == 7).collect();
-    let [graph] = graphs[..] else { return Err("is no ONNX model".into()) };
-    let graph = fields(graph.2)?;
+    let graph = fields(only(&model, 7)?.ok_or("is no ONNX model")?.1)?;
     let mut constants: HashMap<String, Tensor> = HashMap::new();
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 5) {
         let (name, constant) = tensor(bytes)?;
@@ -181,21 +179,15 @@ pub fn read(data: &[u8]) -> Result<Network, String> {
     let mut given = Vec::new();
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 11) {
         let parts = fields(bytes)?;
-        let name = parts.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
+        let name = name_of(&parts)?;
         if !constants.contains_key(&name) {
-            let kind = parts.iter().find(|f| f.0 == 2).ok_or("an input without a type")?.2;
-            given.push((name, fields(kind)?.into_iter().find(|f| f.0 == 1).ok_or("an input that is no tensor")?.2));
+            given.push((name, shape_of(&parts)?));
         }
     }
-    let [(name, kind)] = &given[..] else { return Err("the network has more than one input".into()) };
-    let parts = fields(kind)?;
-    let kind = parts.iter().find(|f| f.0 == 1).map_or(0, |f| f.1);
-    let mut shape = Vec::new();
-    for (_, _, dims) in parts.iter().filter(|f| f.0 == 2) {
-        for (_, _, dim) in fields(dims)? {
-            let extent = fields(dim)?.iter().find(|f| f.0 == 1).map_or(0, |f| f.1) as usize;
-            shape.push(if extent == 0 && shape.is_empty() { 1 } else { extent });
-        }
+    let [(name, (kind, shape))] = &given[..] else { return Err("the network has more than one input".into()) };
+    let (kind, mut shape) = (*kind, shape.clone());
+    if let Some(first) = shape.first_mut().filter(|extent| **extent == 0) {
+        *first = 1;
     }
     let size = size_of(&shape)?;
     if size == 0 || kind == 6 {
@@ -204,9 +196,9 @@ pub fn read(data: &[u8]) -> Result<Network, String> {
     let (mut least, mut largest) = range_of(kind)?;
     for (_, _, bytes) in model.iter().filter(|f| f.0 == 14) {
         let entry = fields(bytes)?;
-        let part = |number: u32| entry.iter().find(|f| f.0 == number).map(|f| text(f.2)).unwrap_or_default();
-        if part(1) == "netproof.input_range" {
-            let stated: Vec<Whole> = part(2).split(' ').map(|w| w.parse().map_err(|_| "the range of inputs")).collect::<Result<_, _>>()?;
+        if name_of(&entry)? == "netproof.input_range" {
+            let stated = only(&entry, 2)?.map(|f| text(f.1)).unwrap_or_default();
+            let stated: Vec<Whole> = stated.split(' ').map(|w| w.parse().map_err(|_| "the range of inputs")).collect::<Result<_, _>>()?;
             match stated[..] {
                 [low, high] if least <= low && low <= high && high <= largest => (least, largest) = (low, high),
                 _ => return Err("the range of inputs".into()),
@@ -220,7 +212,7 @@ pub fn read(data: &[u8]) -> Result<Network, String> {
     }
     let outputs: Vec<_> = graph.iter().filter(|f| f.0 == 12).collect();
     let [output] = outputs[..] else { return Err("the network has more than one output".into()) };
-    let name = fields(output.2)?.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
+    let name = name_of(&fields(output.2)?)?;
     let last = values.get(&name).ok_or("the output does not depend on the input")?.clone();
     let last = reader.part(&last)?;
     Ok(reader.needed(last, least, largest))
