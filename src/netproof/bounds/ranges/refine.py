@@ -20,8 +20,8 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.effort.bounding import REFINE
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
+from netproof.graph.loose import improvable
 from netproof.operators.affine.select import Select
-from netproof.operators.base import Activation
 
 
 def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
@@ -33,14 +33,6 @@ def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
 def rows_at_once(graph: Graph, budget: Budget = REFINE.batch) -> int:
     """How many rows to bound at once within a budget."""
     return budget.rows(graph, REFINE.tensors)
-
-
-def behind_activations(graph: Graph) -> list[bool]:
-    """Per node whether its value depends on an activation; where it does not, intervals cannot be improved."""
-    behind = [False]
-    for node in graph.nodes[1:]:
-        behind.append(isinstance(node.operator, Activation) or any(behind[i] for i in node.operands))
-    return behind
 
 
 #: what cuts the ranges of deeper layers to those found for the layers above them
@@ -88,7 +80,7 @@ def refine_layer(
     ``threads`` is how many batches are bounded at a time, by default as many as PyTorch would use.
     """
     operand = graph.nodes[graph.activations[k]].operands[0]
-    if not behind_activations(graph)[operand]:
+    if not improvable(graph)[operand]:
         return region
     if is_held_quotient(graph, k):
         return region if time.monotonic() >= deadline else refine_quotients(graph, region, k, rounding)
