@@ -107,7 +107,7 @@ def test_a_range_has_both_ends_refined_unless_one_settles_its_sign(seed):
 
 
 def test_threads_change_nothing(monkeypatch):
-    monkeypatch.setattr(refine, "rows_at_once", lambda graph: 2)
+    monkeypatch.setattr(refine, "rows_at_once", lambda graph, **_: 2)
     _, graph, lower, upper = cases(20)
     region = box_region(graph, lower, upper)
     rounding = Rounding.of(graph, region)

@@ -173,6 +173,38 @@ class RefineEffort:
 
 
 @dataclass(frozen=True)
+class CondensedEffort:
+    """Sums of images as one linear map (:mod:`netproof.bounds.condensed`).
+
+    Attributes
+    ----------
+    share : so many images at least for each sum, and for each feature they are made of
+    """
+
+    share: int = 4
+
+
+@dataclass(frozen=True)
+class NarrowEffort:
+    """Ranges of many features through the lines of few (:mod:`netproof.bounds.narrow`).
+
+    Attributes
+    ----------
+    share : a node is narrow that has no more than one feature for so many
+    terms : features of it that may be added up
+    batch, tensors : lines found at once, and float64 tensors of the largest node that each needs
+    bytes, most_bytes : what sums of lines may occupy at once, and all lines together
+    """
+
+    share: int = 8
+    terms: int = 4
+    batch: Budget = Budget(32 << 20, least=8)
+    tensors: int = 6
+    bytes: int = 32 << 20
+    most_bytes: int = 256 << 20
+
+
+@dataclass(frozen=True)
 class QuotientEffort:
     """Ranges of quotients (:mod:`netproof.bounds.ranges.quotients`).
 
@@ -212,5 +244,7 @@ SCORE = ScoreEffort()
 END = EndEffort()
 TIGHTEN = TightenEffort()
 REFINE = RefineEffort()
+CONDENSED = CondensedEffort()
+NARROW = NarrowEffort()
 QUOTIENT = QuotientEffort()
 RATIONAL = RationalEffort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.narrow import Narrow, ranges_through
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.quotients import is_held_quotient, refine_quotients
 from netproof.bounds.ranges.tiles import Tile, cut, groups
@@ -21,7 +23,9 @@ from netproof.effort.bounding import REFINE
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
 from netproof.graph.loose import improvable
+from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.select import Select
+from netproof.operators.base import Activation
 
 
 def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
@@ -30,9 +34,9 @@ def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
     return ~torch.isnan(graph.activation(graph.activations[k]).split_point((low + high) / 2, low, high))
 
 
-def rows_at_once(graph: Graph, budget: Budget = REFINE.batch) -> int:
-    """How many rows to bound at once within a budget."""
-    return budget.rows(graph, REFINE.tensors)
+def rows_at_once(graph: Graph, budget: Budget = REFINE.batch, widest: int | None = None) -> int:
+    """How many rows to bound at once within a budget; ``widest`` as in :meth:`netproof.graph.budget.Budget.rows`."""
+    return budget.rows(graph, REFINE.tensors, widest=widest)
 
 
 #: what cuts the ranges of deeper layers to those found for the layers above them
@@ -84,6 +88,11 @@ def refine_layer(
         return region
     if is_held_quotient(graph, k):
         return region if time.monotonic() >= deadline else refine_quotients(graph, region, k, rounding)
+    narrow = Narrow.of(graph, operand) if len(region) == 1 and time.monotonic() < deadline else None
+    found = None if narrow is None else ranges_through(graph, region, narrow, rounding)
+    if found is not None:
+        low, high = torch.maximum(region.range_lower[k], found[0]), torch.minimum(region.range_upper[k], found[1])
+        return region.with_range(k, low, high)
     ends = _Ends(graph, region, k, rounding, threads or torch.get_num_threads())
     row, feature = ends.open.nonzero(as_tuple=True)
     if not len(row) or time.monotonic() >= deadline:
@@ -104,11 +113,13 @@ class _Ends:
         self.low, self.high = region.range_lower[k].clone(), region.range_upper[k].clone()
         #: which lower and which upper ends have been bounded
         self._done = torch.zeros(2, *self.low.shape, dtype=torch.bool)
+        self._known = _copies(graph, region, graph.nodes[graph.activations[k]].operands[0])
 
     @property
     def open(self) -> Tensor:
-        """:func:`unstable_features` of the ranges as they are by now."""
-        return unstable_features(self._graph, self._region.with_range(self._k, self.low, self.high), self._k)
+        """:func:`unstable_features` of the ranges as they are by now, but for those of which bounds can say no more."""
+        region = self._region.with_range(self._k, self.low, self.high)
+        return unstable_features(self._graph, region, self._k) & ~self._known
 
     def far(self) -> tuple[Tensor, Tensor, Tensor]:
         """Ends far beyond what else is known of the layer's values, for :meth:`improve`.
@@ -140,7 +151,7 @@ class _Ends:
         whole = None
         if len(parts) == 1:
             whole = Tile(Relaxation(graph, region), rounding, torch.arange(graph.nodes[operand].size), operand)
-            parts = list(torch.split(parts[0], rows_at_once(graph)))
+            parts = list(torch.split(parts[0], rows_at_once(graph, widest=whole.relaxation.widest)))
 
         def bound(which: Tensor) -> Tensor:
             mine = row[which], feature[which], sign[which]
@@ -155,6 +166,24 @@ class _Ends:
         value, pair, up = found[of], everywhere[:2], everywhere[2]
         self.high[pair] = torch.where(up, torch.minimum(self.high[pair], value), self.high[pair])
         self.low[pair] = torch.where(up, self.low[pair], torch.maximum(self.low[pair], -value))
+
+
+def _copies(graph: Graph, region: Region, node: int) -> Tensor:
+    """Which features of a node are single images of an activation both ends of whose ranges have been bounded: ``[B, n]`` bool.
+
+    Such an image's interval is exact for the range, and a line's bound, as one on that range, no smaller.
+    """
+    operator = graph.nodes[node].operator
+    if isinstance(operator, Concatenate):
+        return torch.cat([_copies(graph, region, operand) for operand in graph.nodes[node].operands], 1)
+    if isinstance(operator, Select):
+        taken = _copies(graph, region, graph.nodes[node].operands[0])[:, operator.index.clamp(min=0)]
+        return taken & (operator.index >= 0)
+    if isinstance(operator, Activation) and not operator.coupled:
+        k = bisect_left(graph.activations, node)
+        # What is open still had both ends bounded; of what is settled one may have been enough.
+        return unstable_features(graph, region, k)
+    return torch.zeros(len(region), graph.nodes[node].size, dtype=torch.bool)
 
 
 def _once(graph: Graph, node: int, row: Tensor, feature: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,7 +217,8 @@ def bound_tile(tile: Tile, row: Tensor, feature: Tensor, sign: Tensor, deadline:
     """:func:`bound_features` of pairs that a tile holds, infinite for those that time did not allow."""
     at = torch.searchsorted(tile.features, feature)
     found = torch.full((len(row),), torch.inf, dtype=tile.relaxation.region.lower.dtype)
-    for part in torch.split(torch.arange(len(row)), rows_at_once(tile.relaxation.graph)):
+    relaxation = tile.relaxation
+    for part in torch.split(torch.arange(len(row)), rows_at_once(relaxation.graph, widest=relaxation.widest)):
         if time.monotonic() >= deadline:
             break
         found[part] = bound_features(tile, row[part], at[part], sign[part])
