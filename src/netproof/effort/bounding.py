@@ -41,6 +41,26 @@ class RangeStepEffort:
 
 
 @dataclass(frozen=True)
+class LineStepEffort:
+    """Steps on lines of activations of every kind (:mod:`netproof.bounds.multipliers.lines`).
+
+    Attributes
+    ----------
+    length : of the first step, of a way of 1 from one line to the other
+    steps, range_steps : for a bound of cases, and for an end of a range
+    rates : of the steps
+    batch, tensors : ends of ranges bounded at once, and tensors of all features that each needs
+    """
+
+    length: float = 0.1
+    steps: int = 12
+    range_steps: int = 8
+    batch: Budget = Budget(96 << 20, most=64, whole=True)
+    tensors: int = 10
+    rates: Rates = Rates(first=0.9, second=0.999, shrink=0.97, tiny=1e-12)
+
+
+@dataclass(frozen=True)
 class SignStepEffort:
     """Steps on slopes and multipliers of signs (:mod:`netproof.bounds.multipliers.sign_steps`).
 
@@ -237,6 +257,7 @@ class RationalEffort:
 
 
 RANGE_STEPS = RangeStepEffort()
+LINE_STEPS = LineStepEffort()
 SIGN_STEPS = SignStepEffort()
 MIXTURE = MixtureEffort()
 INTERIOR = InteriorEffort()

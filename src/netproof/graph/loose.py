@@ -1,8 +1,14 @@
-"""Where intervals are looser than what a graph computes: several affine maps that they look at one by one."""
+"""Which ranges are worth bounding: where intervals are looser than what a graph computes, and what outputs depend on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
 from netproof.graph.graph import Graph
+from netproof.graph.pass_back import pass_back
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
@@ -45,4 +51,21 @@ def improvable(graph: Graph) -> list[bool]:
     for node, loose in zip(graph.nodes, loose_nodes(graph), strict=True):
         behind = bool(node.operands) and not isinstance(node.operator, Affine)
         found.append(behind or loose or any(found[i] for i in node.operands))
+    return found
+
+
+def reached(graph: Graph, outputs: Tensor) -> list[Tensor]:
+    """Of every activation's operand the features that outputs ``[n]`` bool depend on: ``[n_k]`` bool each."""
+    found = [torch.zeros(graph.nodes[index].size, dtype=torch.bool) for index in graph.activations]
+
+    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor | None]:
+        operator = graph.nodes[index].operator
+        # What is passed back are zeros and ones: sums of sizes, over many layers, could be beyond any number.
+        if isinstance(operator, Affine):
+            return [(share > 0).double() for share in operator.adjoint_absolute(v)]
+        features = graph.activation(index).closed((v[0] > 0).nonzero()[:, 0], v.shape[1])
+        found[k][features] = True
+        return [found[k].double()[None]]
+
+    pass_back(graph, {len(graph.nodes) - 1: outputs.double()[None]}, hand_on)
     return found
