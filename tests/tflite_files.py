@@ -22,8 +22,8 @@ OPTIONS = {
 KINDS = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
 VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "SOFTMAX": 2, "ADD": 2, "SUB": 2, "MUL": 2}
 
-#: a field's number to struct's letter and its value
-Fields = dict[int, tuple[str, float]]
+#: a field's number to struct's letter and its value; "v" is a list of integers of 32 bits
+Fields = dict[int, tuple[str, object]]
 
 
 @dataclass
@@ -102,7 +102,8 @@ class TFLiteFile:
         ends = [_numbers(b, part, "i") for part in (inputs, outputs)]
         fields = {0: ("I", names.index(name)), 1: ("o", ends[0]), 2: ("o", ends[1])}
         if name in OPTIONS:
-            fields |= {3: ("B", OPTIONS[name]), 4: ("o", _table(b, options))}
+            lists = {k: ("o", _numbers(b, numbers, "i")) for k, (kind, numbers) in options.items() if kind == "v"}
+            fields |= {3: ("B", OPTIONS[name]), 4: ("o", _table(b, options | lists))}
         return _table(b, fields)
 
 
