@@ -40,7 +40,7 @@ class TFLiteFile:
     def tensor(
         self, shape: Sequence[int], scale: object = 1.0, zero: object = 0, *, kind: str = "int8", **more: object
     ) -> int:
-        """A tensor; ``more`` has ``axis``, ``data`` (an array), ``buffer``, ``name``, ``signature``."""
+        """A tensor; ``more`` has ``axis``, ``data`` (an array), ``buffer``, ``name``, ``signature``, ``variable``, ``sparse``, ``details``."""
         self.tensors.append({"shape": list(shape), "kind": kind, "scale": scale, "zero": zero, **more})
         return len(self.tensors) - 1
 
@@ -90,7 +90,11 @@ class TFLiteFile:
             if len(zeros) == 1:
                 zeros = np.repeat(zeros, len(scales))
             parts = {2: ("o", _numbers(b, scales.tolist(), "f")), 3: ("o", _numbers(b, zeros.tolist(), "q"))}
-            fields[4] = ("o", _table(b, parts | {6: ("i", tensor.get("axis", 0))}))
+            fields[4] = ("o", _table(b, parts | {4: ("B", tensor.get("details", 0)), 6: ("i", tensor.get("axis", 0))}))
+        if tensor.get("variable"):
+            fields[5] = ("B", 1)
+        if tensor.get("sparse"):
+            fields[6] = ("o", _table(b, {}))
         if "signature" in tensor:
             fields[7] = ("o", _numbers(b, tensor["signature"], "i"))
         return _table(b, fields)

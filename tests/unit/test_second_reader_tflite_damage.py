@@ -118,6 +118,18 @@ DAMAGED = [
 ]
 
 
+MOST = dict.fromkeys(("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"), 3)
+MOST |= dict.fromkeys(("RESHAPE", "EXPAND_DIMS", "TRANSPOSE", "PAD", "MEAN", "ADD", "SUB", "MUL"), 2)
+MOST |= dict.fromkeys(("SQUEEZE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "RELU", "RELU6", "QUANTIZE", "LOGISTIC", "TANH"), 1)
+
+
+@pytest.mark.parametrize("name", list(MOST))
+def test_an_operand_too_many_is_refused(name):
+    before, after, known, options = RIGHT.get(name, ((1, 4), (1, 4), (), None))
+    with pytest.raises(UnknownFormError, match=f"{name} of {MOST[name] + 1} operands"):
+        _read(name, before, after, [*known, *SUMMAND * 3][: MOST[name]], options)
+
+
 @pytest.mark.parametrize("name", list(RIGHT))
 def test_right_files_are_read(name):
     assert _read(name, *RIGHT[name]).parts
@@ -138,6 +150,13 @@ WHOLE = {
     "rows": "a SOFTMAX of several rows",
     "options": "FULLY_CONNECTED with the options of another",
     "version": "another version of the schema",
+    "variable": "a variable, sparse",
+    "sparse": "a variable, sparse",
+    "details": "quantized in a way of its own",
+    "two rows": "with one scale, for one input",
+    "no axes": "with one scale, for one input",
+    "softmax inside": "SOFTMAX inside a network",
+    "narrow": "a FULLY_CONNECTED of several rows",
 }
 
 
@@ -160,6 +179,16 @@ def test_files_that_are_damaged_as_a_whole_are_refused(change, monkeypatch):
         file.operators.insert(1, ("RELU", [x], [weight], {}))
     elif change == "options":
         monkeypatch.setitem(tflite_files.OPTIONS, "FULLY_CONNECTED", 1)
+    elif change in ("variable", "sparse", "details"):
+        file.tensors[y][change] = 1
+    elif change == "two rows":
+        file.tensors[x]["shape"] = (2, 2)
+    elif change == "no axes":
+        file.tensors[x]["shape"] = ()
+    elif change == "softmax inside":
+        z = file.operator("FULLY_CONNECTED", [z, weight], [file.tensor(shape, 0.1, 3)])
+    elif change == "narrow":
+        file.tensors[x]["shape"] = (1, 2)
     elif change == "version":
         file.version = 4
     with pytest.raises(UnknownFormError, match=WHOLE[change]):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from netproof.certificate.second_reading.compare import confirm
+from netproof.certificate.second_reading.tflite.read import read_tflite
 from netproof.errors import CertificateError, InputError
 from netproof.formats.load import load
 from tflite_files import TFLiteFile
@@ -41,6 +42,13 @@ def _depthwise(padding, result, activation):
     return _of_image("DEPTHWISE_CONV_2D", _bytes(1, 3, 2, 4), [0.02, 0.01, 0.003, 0.01], 3, (1, *result, 4), options)
 
 
+def _average_of_three():
+    file = TFLiteFile()
+    x = file.tensor((1, 3, 3, 1), 0.05, 9)
+    options = {0: VALID, 1: ("i", 1), 2: ("i", 1), 3: ("i", 3), 4: ("i", 1), 5: NONE}
+    return file, x, file.operator("AVERAGE_POOL_2D", [x], [file.tensor((1, 3, 1, 1), 0.05, 9)], options)
+
+
 def _windows(name, padding, result, activation, kernel=(3, 2)):
     options = {0: padding, 1: ("i", 1), 2: ("i", 2), 3: ("i", kernel[1]), 4: ("i", kernel[0]), 5: activation}
     return _of_image(name, None, (), 0, (1, *result, 2), options)
@@ -55,6 +63,13 @@ def _dense(scales, activation, before=(1, 3)):
     ]
     options = {0: activation, 1: ("b", 0)}
     return file, x, file.operator("FULLY_CONNECTED", [x, *known], [file.tensor((1, 2), 0.07, 4)], options)
+
+
+def _dense_near_a_half(*more):
+    """Sums of 129 and -129 are rounded otherwise where scales are multiplied in float32: in some builds, for one scale."""
+    file = TFLiteFile()
+    x, w = file.tensor((1, 3), 0.9445666, 0), file.constant(_bytes(2, 3), [0.2340162, *more])
+    return file, x, file.operator("FULLY_CONNECTED", [x, w], [file.tensor((1, 2), 0.6912645)], {0: NONE, 1: ("b", 0)})
 
 
 def _dense_of_image():
@@ -127,10 +142,13 @@ FORMS = {
     "average, VALID": (lambda: _windows("AVERAGE_POOL_2D", VALID, (2, 3), RELU), {}),
     "average, SAME": (lambda: _windows("AVERAGE_POOL_2D", SAME, (3, 4), NONE), {}),
     "average, even": (lambda: _windows("AVERAGE_POOL_2D", VALID, (2, 3), NONE, (2, 2)), {}),
+    "average, three": (_average_of_three, {}),
     "largest, SAME": (lambda: _windows("MAX_POOL_2D", SAME, (3, 4), NONE), {}),
     "largest, VALID": (lambda: _windows("MAX_POOL_2D", VALID, (2, 3), RELU6), {}),
     "dense": (lambda: _dense([0.01], RELU6), {}),
     "dense, per channel": (lambda: _dense([0.01, 0.02], NONE), {}),
+    "dense, a scale near a half": (_dense_near_a_half, {}),
+    "dense, scales near a half": (lambda: _dense_near_a_half(0.1), {}),
     "dense of an image": (_dense_of_image, {}),
     "reshape": (lambda: _moved("RESHAPE", IMAGE, (1, 8, 5), [1, -1, 5]), {}),
     "reshape by an option": (lambda: _moved("RESHAPE", (1, 6), (1, 2, 3), None, {0: ("v", [1, 2, 3])}), {}),
@@ -178,3 +196,23 @@ def test_every_form_is_read_alike(form, tmp_path):
                 confirm(load(path, runtime=runtime))
         else:
             assert "step functions at every threshold" in confirm(load(path, runtime=runtime)), runtime
+            _check_ranges(read_tflite(path.read_bytes(), runtime))
+
+
+def _check_ranges(reading):
+    """Ranges of affine maps from their coefficients, one by one; those of maxima are smaller."""
+    for part in reading.parts:
+        if part.map is None:
+            continue
+        operands = [reading.parts[i] for i in part.operands]
+        zeros = [np.zeros((1, one.size)) for one in operands]
+        low = high = offset = part.map(zeros, False)[0]
+        for k, one in enumerate(operands):
+            each = [np.repeat(zero, one.size, 0) for zero in zeros]
+            each[k] = np.eye(one.size)
+            factors = part.map(each, False) - offset
+            ends = factors * one.low[:, None], factors * one.high[:, None]
+            low, high = low + np.minimum(*ends).sum(0), high + np.maximum(*ends).sum(0)
+        smaller = len(operands) == 2
+        assert np.array_equal(part.low, low) or (smaller and (part.low >= low).all())
+        assert np.array_equal(part.high, high) or (smaller and (part.high <= high).all())
