@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -202,3 +204,21 @@ def test_ties_are_rounded_as_the_runtimes_do():
     assert [rounding.of_product("litert-ref", True, False, *half)(x) for x in sums] == [-2, -1, 1, 2, 3]
     assert [rounding.of_product("tflm", True, False, *half)(x) for x in sums] == [-1, 0, 1, 2, 3]
     assert [rounding.of_change("xnnpack", half[1], half[0])(x) for x in sums] == [-1, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name, real", [("TANH", math.atanh(0.5 / 128)), ("LOGISTIC", math.log(128.5 / 127.5))])
+def test_curves_next_to_a_half_are_refused(name, real):
+    of = rounding.of_curve("litert-ref", name, np.float32(real))
+    assert of(0) == {"TANH": 0, "LOGISTIC": 128}[name]
+    with pytest.raises(UnknownFormError, match=f"{name} next to a half"):
+        of(1)
+
+
+def test_two_values_of_two_shapes_are_not_added():
+    file = TFLiteFile()
+    x = file.tensor((1, 4), 0.1, 3)
+    y = file.operator("RESHAPE", [x, file.constant(_whole([1, 1, 4]))], [file.tensor((1, 1, 4), 0.1, 3)])
+    z = file.operator("RELU", [x], [file.tensor((1, 4), 0.1, 3)])
+    total = file.operator("ADD", [y, z], [file.tensor((1, 1, 4), 0.2, 3)], {0: ("b", 0)})
+    with pytest.raises(UnknownFormError, match="of two shapes"):
+        read_tflite(file.bytes(x, total), "tflm")
