@@ -158,11 +158,13 @@ class Rounding:
 
     def weigh(self, node: int, source: Float64[Tensor, "*B n"]) -> Float64[Tensor, "*B"]:
         """What a source ``[B, n]`` (or ``[B, R, n]``) at a node adds to the error: ``[B]``."""
+        return source.abs() @ self.price(node)
+
+    def price(self, node: int) -> Float64[Tensor, " n"]:
+        """What a source of 1 at each feature of a node adds to the error: ``[n]``."""
         price = self.gamma * _PASSES * self.magnitude[node]
         off = self.offset[node]
-        if off is not None:
-            price = price + off * (1 + 2 * self.gamma)
-        return source.abs() @ price
+        return price if off is None else price + off * (1 + 2 * self.gamma)
 
     def total(
         self, value: Float64[Tensor, "*#B"], constant: Float64[Tensor, "*#B"], weighed: Float64[Tensor, "*#B"]
