@@ -14,7 +14,6 @@ from netproof.bounds.backward import Lines
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.refine import behind_activations
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
 from netproof.errors import InputError
@@ -97,7 +96,10 @@ class Difference:
         meant = _meant(builder, "what outputs stand for", integer.outputs, outputs, whole, integer.path)
         builder.add("difference", Sum((1, -1)), meant, floats)
         self.graph = builder.build()
-        behind = behind_activations(self.graph)
+        behind: list[bool] = []
+        for i, node in enumerate(self.graph.nodes):
+            behind.append(i in self.graph.activations or any(behind[operand] for operand in node.operands))
+        #: where nothing is in front of an activation but affine maps, no bound is better than its interval
         self._refined = [k for k, i in enumerate(self.graph.activations) if behind[self.graph.nodes[i].operands[0]]]
 
     def bounded(self, low: Whole, high: Whole) -> Lines:
