@@ -55,6 +55,8 @@ class RangeSplit:
         self._solver = leaf_solver(memory)
         self._leaves: RangeLeaves | None = None
         self._record = problem.record
+        # With products, free multipliers are at a kink of the bound in each of them, and steps gain nothing.
+        self._coupled = any(graph.activation(index).coupled for index in graph.activations)
         self._batch = RANGE.batch.rows(graph, RANGE.tensors, memory)
         self._tree: WorstFirst[Subproblems] = WorstFirst(
             memory, problem.record, stuck="a subproblem that cannot be split stays open"
@@ -225,7 +227,7 @@ class RangeSplit:
         leaned, value, _ = leaning(relaxation, objective, Until(LINE_STEPS.steps, -1e-5))
         own = evaluate_dual(relaxation, objective, known.multipliers()).value
         parameters, _ = better((leaned, value), (known, own))
-        if not steps:
+        if not steps or self._coupled:
             return parameters
         return optimize(relaxation, objective, parameters, Until(steps, -1e-5))[0].to(torch.float32)
 
