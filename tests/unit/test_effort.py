@@ -248,7 +248,7 @@ PINNED = {
         "batch": Budget(32 * MIB, least=8),
         "tensors": 6,
         "bytes": 32 * MIB,
-        "most_bytes": 256 * MIB,
+        "most_bytes": 64 * MIB,
     },
     "QUOTIENT": {
         "most": 16,

@@ -223,7 +223,7 @@ class NarrowEffort:
     batch: Budget = Budget(32 << 20, least=8)
     tensors: int = 6
     bytes: int = 32 << 20
-    most_bytes: int = 256 << 20
+    most_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True)
