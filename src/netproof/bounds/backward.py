@@ -30,6 +30,20 @@ if TYPE_CHECKING:
 Activate = Callable[[int, Tensor], tuple[Tensor | None, Tensor | None]]
 
 
+class Beside:
+    """What an activation hands on past its operand.
+
+    Attributes
+    ----------
+    shares : coefficients ``[B, n]`` of values of nodes before it, by their indices
+    error : ``[B]``, what rounding can have taken from these and from what is added with them
+    """
+
+    def __init__(self) -> None:
+        self.shares: dict[int, Tensor] = {}
+        self.error: Tensor | None = None
+
+
 class Lines(NamedTuple):
     """Upper bounds of objectives that are affine in the input: ``coefficients . x + constant``, and on the box.
 
@@ -65,6 +79,7 @@ def bound_backwards(
     rounding: Rounding | None = None,
     *,
     maximum: Callable[[Tensor, Tensor, Region], Tensor] = box_maximum,
+    beside: Beside | None = None,
 ) -> Lines:
     """Bound objectives from above at the multipliers that ``activate`` gives.
 
@@ -77,6 +92,7 @@ def bound_backwards(
     rounding : of a region that holds this one, everything float64: the value is then an upper bound in real
         arithmetic. None leaves it as good as the dtype
     maximum : of ``v . x + constant`` over the box, called like :func:`box_maximum`
+    beside : filled by ``activate`` where an activation hands on to other nodes than its operand
     """
     graph, region = relaxation.graph, relaxation.region
     value = constant = objective.constant
@@ -97,9 +113,12 @@ def bound_backwards(
             value = value + added
         if rounding is not None and s is not None:
             weighed = weighed + rounding.weigh(node.operands[0], s)
+        if rounding is not None and beside is not None and beside.error is not None:
+            weighed = weighed + beside.error
+            beside.error = None
         return (s,)
 
-    v = pass_back(graph, objective.coefficients, hand_on)
+    v = pass_back(graph, objective.coefficients, hand_on, None if beside is None else beside.shares)
     if v is None:
         # Nothing depends on the input but through ranges that activations have turned into numbers already.
         shape = (max(value.shape[0], len(region)), *value.shape[1:])

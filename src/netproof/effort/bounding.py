@@ -55,6 +55,31 @@ class SignStepEffort:
 
 
 @dataclass(frozen=True)
+class PlaneEffort:
+    """Upper planes of neurons (:mod:`netproof.bounds.multipliers.planes`).
+
+    Attributes
+    ----------
+    steps : on prices, at the root of a search
+    slopes, weights, prices : lengths of the first steps of slopes, weights of constraints, and prices
+    ends : the share of the chord's prices of the ends of ranges to begin with, behind the first layer
+    rates : of the steps
+    largest, entries : numbers of a dense matrix of an activation's features, and entries that are not 0, that are still few enough
+    rows : planes whose offsets are made certain side by side
+    """
+
+    steps: int = 60
+    slopes: float = 0.1
+    weights: float = 0.1
+    prices: float = 0.03
+    ends: float = 1.0
+    rates: Rates = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
+    largest: int = 1 << 24
+    entries: int = 1 << 20
+    rows: int = 256
+
+
+@dataclass(frozen=True)
 class MixtureEffort:
     """Weights of the constraints of a conjunction (:mod:`netproof.bounds.multipliers.mixture`).
 
@@ -206,6 +231,7 @@ class RationalEffort:
 
 RANGE_STEPS = RangeStepEffort()
 SIGN_STEPS = SignStepEffort()
+PLANE = PlaneEffort()
 MIXTURE = MixtureEffort()
 INTERIOR = InteriorEffort()
 SCORE = ScoreEffort()

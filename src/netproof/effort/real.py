@@ -225,6 +225,20 @@ class RoundEffort:
 
 
 @dataclass(frozen=True)
+class PlanedEffort:
+    """Searches with planes (:mod:`netproof.bounds.multipliers.planes`) that are good for one case.
+
+    Attributes
+    ----------
+    cases : where more are open, they are searched together and without planes
+    easy : subproblems for each case of a search without planes that comes before
+    """
+
+    cases: int = 12
+    easy: int = 60
+
+
+@dataclass(frozen=True)
 class CellEffort:
     """Cells (:mod:`netproof.search.real.cells`), chosen on the same networks as rounds.
 
@@ -268,5 +282,6 @@ LEAF = LeafEffort()
 PROGRAM = ProgramEffort()
 TOUCH = TouchEffort()
 ROUND = RoundEffort()
+PLANED = PlanedEffort()
 CELL = CellEffort()
 REAL_ATTACK = RealAttackEffort()

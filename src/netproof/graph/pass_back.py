@@ -11,7 +11,10 @@ from netproof.operators.base import Affine
 
 
 def pass_back(
-    graph: Graph, coefficients: Mapping[int, Tensor], hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]]
+    graph: Graph,
+    coefficients: Mapping[int, Tensor],
+    hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]],
+    beside: dict[int, Tensor] | None = None,
 ) -> Tensor | None:
     """Pass coefficients of node values backwards to the input: what every backward pass has in common.
 
@@ -21,6 +24,7 @@ def pass_back(
     hand_on : called with a node's index, how many activations stand before it, and all that the node received;
         returns what it hands to each of its operands, None for nothing. Called from the last node on, for nodes that
         received something.
+    beside : where ``hand_on`` leaves what else it hands on, by the index of a node before its own; emptied after each call
 
     Returns
     -------
@@ -41,4 +45,8 @@ def pass_back(
             if share is None:
                 continue
             received[operand] = received[operand] + share if operand in received else share
+        if beside:
+            for operand, share in beside.items():
+                received[operand] = received[operand] + share if operand in received else share
+            beside.clear()
     return received.get(0)
