@@ -60,20 +60,23 @@ class PlaneEffort:
 
     Attributes
     ----------
-    steps : on prices, at the root of a search
-    slopes, weights, prices : lengths of the first steps of slopes, weights of constraints, and prices
-    ends : the share of the chord's prices of the ends of ranges to begin with, behind the first layer
+    steps : on prices, at the root of a search and whenever they are chosen anew
+    prices : length of the first step of prices
     rates : of the steps
+    worth : the share of a root's bound that planes have to take off to be used
+    parts, first, growth : prices are chosen anew for so many of the worst open parts when so many have been bounded, and then
+        each time when there are so many times as many
     largest, entries : numbers of a dense matrix of an activation's features, and entries that are not 0, that are still few enough
     rows : planes whose offsets are made certain side by side
     """
 
     steps: int = 60
-    slopes: float = 0.1
-    weights: float = 0.1
     prices: float = 0.03
-    ends: float = 1.0
     rates: Rates = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
+    worth: float = 0.05
+    parts: int = 32
+    first: int = 1024
+    growth: float = 2.0
     largest: int = 1 << 24
     entries: int = 1 << 20
     rows: int = 256

@@ -60,6 +60,10 @@ class Sparse:
     def to(self, dtype: torch.dtype, device: torch.device) -> Sparse:
         return Sparse(self.row.to(device), self.column.to(device), self.value.to(device, dtype), self.shape)
 
+    def dense(self) -> Float[Tensor, "m n"]:
+        place = self.row * self.shape[1] + self.column
+        return self.value.new_zeros(self.shape[0] * self.shape[1]).index_add(0, place, self.value).view(self.shape)
+
     def rows(self, rows: Int64[Tensor, " r"]) -> Float[Tensor, "r n"]:
         """Some rows, dense; ``rows`` are consecutive."""
         begin, end = torch.searchsorted(self.row, torch.stack([rows[0], rows[-1] + 1])).tolist()

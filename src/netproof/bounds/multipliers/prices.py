@@ -14,44 +14,68 @@ from netproof.bounds.backward import bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.adam import ByAutograd, Until, minimize
 from netproof.bounds.multipliers.planes import Planes, Sparse
-from netproof.bounds.multipliers.sign_steps import Mixed
-from netproof.bounds.multipliers.signs import SignDual
+from netproof.bounds.multipliers.sign_steps import Choice, Mixed, optimize_signs
+from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
-from netproof.effort.bounding import PLANE
+from netproof.effort.bounding import PLANE, SIGN_STEPS
 from netproof.graph.graph import Graph
 from netproof.graph.pass_back import pass_back
 from netproof.operators.base import Affine
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float64
+    from jaxtyping import Float, Float64, Int8
 
 
-def planed(dual: SignDual, dual32: SignDual, mixed: Mixed, width: int, rounding: Rounding, until: Until) -> SignDual:
-    """The dual with planes that are good for one objective.
+class Pricing:
+    """Planes of one region, again and again for other parts of it, each time from the prices of the time before.
 
     Parameters
     ----------
     dual : of a region of one row, float64, without planes
-    dual32 : the same, where prices are chosen
-    mixed : the objective under weights ``[1, width]`` of its constraints, in float32
     rounding : of the region
+    device : where prices are chosen, in float32
 
-    Returns
-    -------
-    ``dual`` itself where no activation is fit for planes
+    Attributes
+    ----------
+    gain : the share of the bound by chords that planes took off when they were chosen first; None before
     """
-    made = {k: _MadeOf.of(dual, k) for k, which in enumerate(dual.index) if len(which)}
-    layers = {k: one.to(torch.float32, dual32.device) for k, one in made.items() if one is not None}
-    if not layers:
-        return dual
-    found, _ = minimize(_Prices(dual32, mixed, width, layers), PLANE.rates, until)
-    planes = {}
-    for place, k in enumerate(layers):
-        price, p, q = (part[0].to("cpu", torch.float64) for part in found[2 + 3 * place : 5 + 3 * place])
-        whole = _whole(dual, k, _priced(made[k], price), p, q, rounding)
-        if whole is not None:
-            planes[k] = whole
-    return replace(dual, planes=planes)
+
+    def __init__(self, dual: SignDual, rounding: Rounding, device: torch.device | str = "cpu") -> None:
+        self._dual, self._rounding = dual, rounding
+        self._dual32 = dual.to(torch.float32, device)
+        made = {k: _MadeOf.of(dual, k) for k, which in enumerate(dual.index) if len(which)}
+        self._made = {k: one for k, one in made.items() if one is not None}
+        self._layers = {k: one.to(torch.float32, self._dual32.device) for k, one in self._made.items()}
+        self._prices = [part for one in self._layers.values() for part in one.start()]
+        self.gain: float | None = None
+
+    def __len__(self) -> int:
+        """How many activations get planes."""
+        return len(self._made)
+
+    def fit(self, mixed: Mixed, side: Int8[Tensor, "B m"], start: Choice, until: Until) -> SignDual:
+        """The dual with planes for which the bounds of some parts are small, as far as they are above 0, all together.
+
+        Parameters
+        ----------
+        mixed : the objective of rows under weights of their constraints, in float32 on the device
+        side : the parts
+        start : multipliers of theirs to begin with
+        """
+        run = _Prices(self._dual32, mixed, side, start, self._layers, self._prices)
+        found, value = minimize(run, PLANE.rates, until)
+        if self.gain is None:
+            chords = optimize_signs(self._dual32, mixed, side, start, replace(until, steps=until.steps // 2))[1]
+            before = float(chords.clamp(min=0).sum())
+            self.gain = 1 - float(value.clamp(min=0)) / before if before > 0 else 1.0
+        self._prices = found[3:]
+        planes = {}
+        for place, (k, made) in enumerate(self._made.items()):
+            price, p, q = (part[0].to("cpu", torch.float64) for part in self._prices[3 * place : 3 * place + 3])
+            whole = _whole(self._dual, k, _priced(made, price), p, q, self._rounding)
+            if whole is not None:
+                planes[k] = whole
+        return replace(self._dual, planes=planes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +138,13 @@ class _MadeOf:
             moved(self.radius),
         )
 
-    def chord(self) -> Tensor:
+    def start(self) -> list[Tensor]:
+        """Prices of chords, ``[1, ...]`` each. Over a box alone they need none of the ends of ranges."""
         low, high = self.left * self.lower, self.right * self.upper
-        return (high - low) / (self.upper - self.lower)
+        chord = (high - low) / (self.upper - self.lower)
+        share = 0.0 if list(self.weights) == [0] else 1.0
+        rows = torch.cat([one.row for one in self.weights.values()])
+        return [chord[rows][None], (self.right - chord)[None] * share, (chord - self.left)[None] * share]
 
     def offset(self, price: Tensor, p: Tensor, q: Tensor) -> Tensor:
         """The largest values of the neurons above the planes, as far as prices of their ends tell, without an account of rounding."""
@@ -138,8 +166,7 @@ def _parts(weights: dict[int, Sparse], price: Tensor) -> Sequence[Tensor]:
     return torch.split(price, [len(one.value) for one in weights.values()])
 
 
-def _priced(made: _MadeOf | None, price: Tensor) -> dict[int, Sparse]:
-    assert made is not None
+def _priced(made: _MadeOf, price: Tensor) -> dict[int, Sparse]:
     parts = _parts(made.weights, price)
     return {
         node: one.with_values(mine * one.value) for (node, one), mine in zip(made.weights.items(), parts, strict=True)
@@ -179,50 +206,61 @@ def _box(dual: SignDual, node: int) -> tuple[Tensor, Tensor]:
 
 
 class _Trial(Planes):
-    """Planes of one row whose prices may still change."""
+    """Planes whose prices may still change."""
 
     def __init__(self, made: _MadeOf, price: Tensor, p: Tensor, q: Tensor) -> None:
-        self._made = _priced(made, price)
+        self._matrices = _priced(made, price)
         self.offset, self.size = made.offset(price, p, q), None
 
     def shares(self, v: Tensor) -> dict[int, Tensor]:
-        """Of one row."""
-        return {
-            node: v.new_zeros(one.shape[1]).index_add(0, one.column, v[0, one.row] * one.value)[None]
-            for node, one in self._made.items()
-        }
+        if len(v) == 1:
+            return {
+                node: v.new_zeros(one.shape[1]).index_add(0, one.column, v[0, one.row] * one.value)[None]
+                for node, one in self._matrices.items()
+            }
+        # Gradients of entries are sums over rows, which a product with the whole matrix takes at once.
+        return {node: v @ one.dense() for node, one in self._matrices.items()}
 
 
 class _Prices(ByAutograd):
-    """Slopes of lower lines, weights of constraints, and of every layer prices of its planes and of the ends of its ranges."""
+    """What every part chooses for itself, and of every layer prices of its planes and of the ends of its ranges: all of it one row."""
 
-    def __init__(self, dual: SignDual, mixed: Mixed, width: int, layers: dict[int, _MadeOf]) -> None:
+    def __init__(
+        self,
+        dual: SignDual,
+        mixed: Mixed,
+        side: Tensor,
+        start: Choice,
+        layers: dict[int, _MadeOf],
+        prices: Sequence[Tensor],
+    ) -> None:
         self._dual, self._mixed, self._layers = dual, mixed, layers
-        self._row = torch.zeros(1, dtype=torch.int64, device=dual.device)
-        self._side = torch.zeros(1, len(dual), dtype=torch.int8, device=dual.device)
-        parameters = [dual.crown_alpha()[None].clone(), dual.lower.new_zeros(1, width)]
-        for made in layers.values():
-            chord = made.chord()
-            share = 0.0 if list(made.weights) == [0] else PLANE.ends
-            rows = torch.cat([one.row for one in made.weights.values()])
-            parameters += [chord[rows][None], (made.right - chord)[None] * share, (chord - made.left)[None] * share]
-        super().__init__(parameters, [PLANE.slopes, PLANE.weights, *[PLANE.prices] * (len(parameters) - 2)])
+        self._side, self._rows = side.to(dual.device), torch.arange(len(side), device=dual.device)
+        own = [part.to(dual.device).reshape(1, -1) for part in start.to(torch.float32).parts]
+        super().__init__([*own, *prices], [*SIGN_STEPS.lengths, *[PLANE.prices] * len(prices)])
+
+    def needed(self) -> Sequence[bool]:
+        return [True, bool((self._side != WHOLE).any()), self.parameters[2].shape[1] > len(self._rows)] + [True] * (
+            len(self.parameters) - 3
+        )
 
     def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
-        alpha, theta, *prices = parameters
+        alpha, beta, theta = (part.view(len(self._rows), -1) for part in parameters[:3])
+        prices = [part[0] for part in parameters[3:]]
         trial: dict[int, Planes] = {
-            k: _Trial(made, *(part[0] for part in prices[3 * place : 3 * place + 3]))
-            for place, (k, made) in enumerate(self._layers.items())
+            k: _Trial(made, *prices[3 * place : 3 * place + 3]) for place, (k, made) in enumerate(self._layers.items())
         }
-        objective = self._mixed(self._row, torch.softmax(theta, -1))
-        return replace(self._dual, planes=trial).bound(objective, self._side, alpha, torch.zeros_like(alpha)).value
+        objective = self._mixed(self._rows, torch.softmax(theta, -1))
+        value = replace(self._dual, planes=trial).bound(objective, self._side, alpha, beta).value
+        return value.clamp(min=0).sum()[None] if len(value) > 1 else value
 
     def project(self) -> None:
-        alpha, theta, *prices = self.parameters
-        alpha = torch.minimum(torch.maximum(alpha, self._dual.left), self._dual.right)
+        alpha, beta, theta, *prices = self.parameters
+        rows = alpha.view(len(self._rows), -1)
+        alpha = torch.minimum(torch.maximum(rows, self._dual.left), self._dual.right).view(1, -1)
         for place in range(0, len(prices), 3):
             prices[place + 1], prices[place + 2] = prices[place + 1].clamp(min=0), prices[place + 2].clamp(min=0)
-        self.parameters = [alpha, theta, *prices]
+        self.parameters = [alpha, beta.clamp(min=0), theta, *prices]
 
 
 def _whole(

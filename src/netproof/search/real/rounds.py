@@ -13,20 +13,16 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.multipliers.adam import Until
-from netproof.bounds.multipliers.prices import planed
+from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
-from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
-from netproof.conditions.conditions import Conditions
 from netproof.effort.bounding import PLANE
 from netproof.effort.real import PLANED, ROUND
 from netproof.query import Verdict
@@ -45,6 +41,8 @@ class Rounds:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._solver = leaf_solver(problem.memory)
+        #: what a certificate holds are ranges and their chords
+        self._planes = problem.record is None
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -124,8 +122,8 @@ class Rounds:
     ) -> Outcome:
         dual, rounding = SignDual.of(self._problem.graph, region), Rounding.of(self._problem.graph, region)
         search = ReluSplit(self._problem, dual, rounding, self._solver)
-        # Planes take a second for every case. What a certificate holds are ranges and their chords.
-        if most is not None or self._problem.record is not None or len(case) > PLANED.cases:
+        # Planes take a second for every case.
+        if most is not None or not self._planes or len(case) > PLANED.cases:
             return search.run(case, deadline, most, grace=grace)
         found = search.run(case, deadline, PLANED.easy * len(case), grace=grace)
         if _is_over(found, deadline):
@@ -134,20 +132,26 @@ class Rounds:
 
     def _one_by_one(self, dual: SignDual, rounding: Rounding, case: Tensor, deadline: float, grace: float) -> Outcome:
         """Every case by a search of its own, with planes that are good for it, the hardest first, to the first one that is not refuted."""
-        constraints = self._problem.constraints.to(torch.float32, self._problem.device)
-        dual32 = dual.to(torch.float32, self._problem.device)
-        count, left = 0, case[_by_bounds(dual32, constraints, case)]
+        count, left = 0, case[self._by_bounds(dual, case)]
         while len(left):
-            one = left[:1]
-            mixed = partial(_mixed, constraints, one.to(dual32.device))
-            until = Until(PLANE.steps, -math.inf, deadline)
-            planes = planed(dual, dual32, mixed, constraints.width, rounding, until)
-            found = ReluSplit(self._problem, planes, rounding, self._solver).run(one, deadline, grace=grace)
+            pricing = Pricing(dual, rounding, self._problem.device)
+            search = ReluSplit(self._problem, dual, rounding, self._solver, pricing)
+            found = search.run(left[:1], deadline, grace=grace)
             count += found.subproblems
             if found.verdict is not Verdict.UNSAT:
+                # Smaller ranges leave still less to planes.
+                self._planes = pricing.gain is None or pricing.gain >= PLANE.worth
                 return replace(found, subproblems=count, left=None if found.left is None else left)
             left = left[1:]
         return Outcome(Verdict.UNSAT, count)
+
+    def _by_bounds(self, dual: SignDual, case: Tensor) -> Tensor:
+        """The order of cases by their bounds on the region, the largest first."""
+        constraints, rows = self._problem.constraints, len(case)
+        weight = torch.full((rows, constraints.width), 1.0 / constraints.width, dtype=torch.float64)
+        alpha, side = dual.crown_alpha()[None], torch.zeros(rows, len(dual), dtype=torch.int8)
+        value = dual.bound(constraints.mixed(case, weight), side, alpha, torch.zeros_like(alpha)).value
+        return value.argsort(descending=True, stable=True)
 
     def _take_down(self, region: Region, means: Means) -> None:
         """Record ranges of the whole region."""
@@ -165,21 +169,6 @@ class Rounds:
 def _is_over(found: Outcome, deadline: float) -> bool:
     """Whether a search ended with a verdict, or for want of something that more time would not give."""
     return found.verdict in (Verdict.SAT, Verdict.UNSAT) or found.left is None or time.monotonic() >= deadline
-
-
-def _mixed(constraints: Conditions, case: Tensor, rows: Tensor, weight: Tensor) -> Objective:
-    """The objective of one case, whatever the rows."""
-    return constraints.mixed(case.expand(len(rows)), weight)
-
-
-def _by_bounds(dual: SignDual, constraints: Conditions, case: Tensor) -> Tensor:
-    """The order of cases by their bounds on the region, the largest first."""
-    here = case.to(dual.device)
-    weight = dual.lower.new_full((len(case), constraints.width), 1.0 / constraints.width)
-    alpha = dual.crown_alpha()[None]
-    side = torch.zeros(len(case), len(dual), dtype=torch.int8, device=dual.device)
-    value = dual.bound(constraints.mixed(here, weight), side, alpha, torch.zeros_like(alpha)).value
-    return value.argsort(descending=True, stable=True).cpu()
 
 
 def _looseness(region: Region) -> float:
