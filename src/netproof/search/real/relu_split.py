@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -57,6 +58,7 @@ class ReluSplit:
     rounding : of that region
     solver : for leaves, where other searches have one already
     pricing : of planes in place of chords, chosen for the cases at the root and anew for what stays open
+    beside : another search that keeps open subproblems in the same memory
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class ReluSplit:
         rounding: Rounding,
         solver: HighsProcess | None = None,
         pricing: Pricing | None = None,
+        beside: ReluSplit | None = None,
     ) -> None:
         constraints, memory = problem.constraints, problem.memory
         self._dual = dual
@@ -80,6 +83,8 @@ class ReluSplit:
         self._ends = SignEnds(problem, dual, rounding, solver or leaf_solver(memory))
         #: whether any leaf that stays open might be closed by other means
         self._hopeful = False
+        if beside is not None:
+            self._tree.beside = lambda: beside._tree.bytes
         self._pricing = pricing
         #: prices are chosen anew when so many subproblems have been bounded
         self._priced_at: float = PLANE.first if pricing is not None else math.inf
@@ -128,6 +133,18 @@ class ReluSplit:
                 return self._tree.undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
             return None
 
+        return self._searched(deadline, judge)
+
+    def go_on(self, deadline: float) -> Outcome:
+        """Go on with what :meth:`run` left open, to its end or to the deadline."""
+        return self._searched(deadline, lambda: None)
+
+    @property
+    def bound(self) -> float:
+        """The largest bound of what is open."""
+        return self._tree.bound
+
+    def _searched(self, deadline: float, judge: Callable[[], Outcome | None]) -> Outcome:
         found = self._tree.search(lambda batch: self._step(batch, deadline), self._batch, deadline, judge)
         return replace(found, left=None) if found.reason == _STUCK and not self._hopeful else found
 

@@ -43,6 +43,8 @@ class Rounds:
         self._solver = leaf_solver(problem.memory)
         #: what a certificate holds are ranges and their chords
         self._planes = problem.record is None
+        #: the search with planes that stood best when it was given up for better ranges, and its case
+        self._kept: tuple[ReluSplit, int] | None = None
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -86,6 +88,8 @@ class Rounds:
             falling = bound is not None and found.bound is not None and found.bound < ROUND.falling * bound
             share = ROUND.falling_share if falling else ROUND.round_share
             seconds *= ROUND.round_growth
+        if self._kept is not None and self._planes:
+            return self._after(found, self._go_on(region, _left(found), deadline))
         cells = CellSearch(self._problem, self._solver)
         seconds = ROUND.cell_share * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
@@ -104,7 +108,8 @@ class Rounds:
         found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.grace_share * left))
         if _is_over(found, deadline):
             return found
-        seconds = ROUND.long_share * (deadline - time.monotonic())
+        share = ROUND.long_share if self._kept is None else PLANED.long_share
+        seconds = share * (deadline - time.monotonic())
         problem = self._problem
         refiner = SplitRefiner(
             problem.graph,
@@ -135,15 +140,34 @@ class Rounds:
         count, left = 0, case[self._by_bounds(dual, case)]
         while len(left):
             pricing = Pricing(dual, rounding, self._problem.device)
-            search = ReluSplit(self._problem, dual, rounding, self._solver, pricing)
+            kept = None if self._kept is None else self._kept[0]
+            search = ReluSplit(self._problem, dual, rounding, self._solver, pricing, kept)
             found = search.run(left[:1], deadline, grace=grace)
             count += found.subproblems
             if found.verdict is not Verdict.UNSAT:
                 # Smaller ranges leave still less to planes.
                 self._planes = pricing.gain is None or pricing.gain >= PLANE.worth
+                if self._planes and (self._kept is None or search.bound < self._kept[0].bound):
+                    self._kept = search, int(left[0])
                 return replace(found, subproblems=count, left=None if found.left is None else left)
             left = left[1:]
         return Outcome(Verdict.UNSAT, count)
+
+    def _go_on(self, region: Region, case: Tensor, deadline: float) -> Outcome:
+        """To the end with the search that stood best, then with what else is open."""
+        assert self._kept is not None
+        search, first = self._kept
+        if first not in case.tolist():
+            return self._search(region, case, deadline)
+        before, found = search.count, search.go_on(deadline)
+        found = replace(found, subproblems=found.subproblems - before)
+        rest = case[case != first]
+        if found.verdict is not Verdict.UNSAT:
+            return replace(found, left=None if found.left is None else case)
+        if not len(rest):
+            return found
+        self._kept = None
+        return self._after(found, self._search(region, rest, deadline))
 
     def _by_bounds(self, dual: SignDual, case: Tensor) -> Tensor:
         """The order of cases by their bounds on the region, the largest first."""
