@@ -70,10 +70,28 @@ def test_the_page_shows_where_time_went(cli, run, tmp_path):
     assert cli("report", run, "--out", tmp_path / "page.html").code == 0
     page = (tmp_path / "page.html").read_text()
     assert 'id="phases"' in page and "Time by phase" in page and page.count(".jsonl") == 2
-    # A line for the search, and none where there was none.
+    # A line where two bounds were kept, which how fast the machine is decides, and none where there was no search.
     sparks = re.findall(r'<svg class="spark".*?</svg>', page)
-    steps = sum(line["event"] == "step" for lines in traces(run).values() for line in lines)
-    assert len(sparks) == (1 if steps > 1 else 0) and all("subproblems" in spark for spark in sparks)
+    kept = [
+        sum(line["event"] == "step" and line.get("bound") is not None for line in lines)
+        for lines in traces(run).values()
+    ]
+    assert len(sparks) == sum(bounds > 1 for bounds in kept) and all("subproblems" in spark for spark in sparks)
+
+
+def test_a_traced_search_is_drawn_on_the_page(cli, run, tmp_path):
+    """Whatever the search of this machine reached: its trace replaced by one of twenty steps."""
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    close = next((copy / "traces").glob("*close*.jsonl"))
+    steps = [{"at": 1 + i / 10, "event": "step", "subproblems": 8 * i, "bound": 2 - i / 10} for i in range(20)]
+    lines = [{"at": 0.5, "event": "query"}, {"at": 1.0, "event": "search"}, *steps, {"at": 3.0, "event": "result"}]
+    close.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert cli("report", copy, "--out", tmp_path / "page.html").code == 0
+    (spark,) = re.findall(r'<svg class="spark".*?</svg>', (tmp_path / "page.html").read_text())
+    assert "152 subproblems" in spark
 
 
 def test_no_trace_is_no_page_without_one(cli, run, tmp_path):

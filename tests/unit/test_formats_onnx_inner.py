@@ -65,6 +65,49 @@ def test_functions_that_are_refused(tmp_path):
     refused(save(tmp_path / "missing.onnx", made), "(Missing of 1x3) is an unknown operator of domain 'local'")
 
 
+def bent(attribute="slope", **stated):
+    """A node whose attribute is one of the function around it."""
+    made = helper.make_node("LeakyRelu", ["a"], ["b"], **stated)
+    made.attribute.append(onnx.AttributeProto(name="alpha", ref_attr_name=attribute, type=onnx.AttributeProto.FLOAT))
+    return made
+
+
+def test_defaults_of_what_a_call_leaves_out(tmp_path):
+    """Left out, an attribute is the function's default, not that of the operator inside (0.01)."""
+    bend = function("Bend", [bent()])
+    bend.attribute_proto.append(helper.make_attribute("slope", 0.3))
+    outer = function("Outer", [call("Bend", ["a"], ["b"])])
+    other = function("Other", [call("Bend", ["a"], ["b"])])
+    other.node[0].attribute.append(
+        onnx.AttributeProto(name="slope", ref_attr_name="steep", type=onnx.AttributeProto.FLOAT)
+    )
+    inputs = [*random_inputs((1, 3)), np.full((1, 3), -1.0, np.float32)]
+    for nodes in (
+        [call("Bend", ["x"], ["y"])],
+        [call("Bend", ["x"], ["y"], slope=0.7)],
+        [call("Outer", ["x"], ["y"])],
+    ):
+        assert_agrees(save(tmp_path / "net.onnx", with_functions(nodes, [bend, outer])), inputs)
+    other.attribute_proto.append(helper.make_attribute("steep", 0.6))
+    made = with_functions([call("Other", ["x"], ["y"])], [bend, other])
+    assert_agrees(save(tmp_path / "handed on.onnx", made), inputs)
+    # Whether the inner default holds depends on whether there is anything to hand on.
+    del other.attribute_proto[:]
+    other.attribute.append("steep")
+    made = with_functions([call("Other", ["x"], ["y"], steep=0.5)], [bend, other])
+    refused(save(tmp_path / "perhaps.onnx", made), "'Bend' hands on the attribute 'steep', which need not be there")
+
+
+def test_overloads_of_a_function(tmp_path):
+    first, second = (function("Some", [node(name, ["a"], ["b"])]) for name in ("Relu", "Neg"))
+    first.overload, second.overload = "first", "second"
+    for wanted in ("first", "second"):
+        made = with_functions([call("Some", ["x"], ["y"])], [first, second])
+        made.graph.node[0].overload = wanted
+        made.ir_version = 10
+        assert_agrees(save(tmp_path / "net.onnx", made), random_inputs((1, 3)))
+
+
 def branching(condition_nodes, constants, then, otherwise, opset=13):
     """A model whose output is that of a branch."""
 

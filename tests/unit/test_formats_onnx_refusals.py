@@ -53,6 +53,17 @@ def by_reference(made: onnx.NodeProto) -> None:
     made.attribute[0].ref_attr_name = "elsewhere"
 
 
+def test_a_value_declared_as_another_type(tmp_path: Path) -> None:
+    made = model([node("Relu", ["x"], ["a"]), node("Neg", ["a"])], (1, 3))
+    made.graph.value_info.append(helper.make_tensor_value_info("a", TensorProto.DOUBLE, [1, 3]))
+    refused(save(tmp_path / "net.onnx", made), "its value 'a' is declared as another type than it is")
+    # A shape that is wrong runtimes only warn of, and one that says nothing is no statement.
+    made.graph.value_info[0].CopyFrom(helper.make_tensor_value_info("a", TensorProto.FLOAT, [1, 7]))
+    assert_agrees(save(tmp_path / "shape.onnx", made), random_inputs((1, 3)))
+    made.graph.value_info[0].ClearField("type")
+    assert_agrees(save(tmp_path / "silent.onnx", made), random_inputs((1, 3)))
+
+
 # -- the form of a node
 
 

@@ -139,7 +139,7 @@ class Planes:
         (:mod:`netproof.bounds.deciding.rounding`), off by the rounding of their sums besides.
         """
         assert self.size is not None
-        return v @ (2 * rounding.price * self.size + 2 * gamma(len(self.size) + 8) * self.size)
+        return v @ (2 * rounding.unit * self.size + 2 * gamma(len(self.size) + 8) * self.size)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Planes:
         onto = {node: one.to(dtype, device) for node, one in self.onto.items()}

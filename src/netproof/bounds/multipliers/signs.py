@@ -197,9 +197,8 @@ class SignDual:
         offset = torch.where(split, 0.0, offset)
         ends = list(itertools.accumulate(self.sizes, initial=0))
         arriving = [above.new_zeros(len(above), size) for size in self.sizes]
-        beside = Beside() if self.planes else None
 
-        def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | None]:
+        def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | Beside | None]:
             which, mine = self.index[k], slice(ends[k], ends[k + 1])
             s = v * self.closed[k]
             if not len(which):
@@ -207,17 +206,16 @@ class SignDual:
             open_v = v.index_select(1, which)
             arriving[k] = open_v
             up, down = open_v.clamp(min=0), open_v.clamp(max=0)
-            if beside is not None and k in self.planes:
+            if k in self.planes:
                 planes, planed = self.planes[k], torch.where(split[:, mine], 0.0, up)
                 open_s = (up - planed) * above[:, mine] + down * below[:, mine] + added[:, mine]
-                beside.shares.update(planes.shares(planed))
-                if rounding is not None:
-                    beside.error = planes.error(planed, rounding)
-                return s.index_copy(1, which, open_s), feature_product(planed, planes.offset)
+                error = None if rounding is None else planes.error(planed, rounding)
+                past = Beside(feature_product(planed, planes.offset), planes.shares(planed), error)
+                return s.index_copy(1, which, open_s), past
             open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
             return s.index_copy(1, which, open_s), feature_sum(up * offset[:, mine])
 
-        lines = bound_backwards(self.relaxation, objective, activate, rounding, beside=beside)
+        lines = bound_backwards(self.relaxation, objective, activate, rounding)
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
         return SignPoint(lines.value, v, lines.coefficients)
 

@@ -19,11 +19,8 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.effort.bounding import TIGHTEN
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
+from netproof.graph.loose import loose_activations
 from netproof.operators.affine.linear import Linear
-from netproof.operators.affine.scale import Scale
-from netproof.operators.affine.select import Select
-from netproof.operators.affine.sum import Sum
-from netproof.operators.base import Affine
 from netproof.rows import Rows
 
 
@@ -56,30 +53,6 @@ class RangeCuts(Rows):
 
 #: what tells a caller of the cuts made; all cuts of one activation refer to the region before them
 Listener = Callable[[RangeCuts], None]
-
-
-def loose_activations(graph: Graph) -> frozenset[int]:
-    """Numbers of the activations before which intervals are looser than the affine maps taken together.
-
-    These mix the features of a node twice in a row, or take one node on two ways (``x - x``).
-    """
-    #: per node, the largest number of ways from an activation or the input, and of maps on a way that mix features
-    ways: list[dict[int, int]] = []
-    mixed: list[int] = []
-    for i, node in enumerate(graph.nodes):
-        if not isinstance(node.operator, Affine):
-            ways.append({i: 1})
-            mixed.append(0)
-            continue
-        total: dict[int, int] = {}
-        for operand in node.operands:
-            for source, count in ways[operand].items():
-                total[source] = min(total.get(source, 0) + count, 2)
-        ways.append(total)
-        mixes = not isinstance(node.operator, Scale | Select | Sum)
-        mixed.append(max(mixed[operand] for operand in node.operands) + mixes)
-    before = [graph.nodes[index].operands[0] for index in graph.activations]
-    return frozenset(k for k, i in enumerate(before) if mixed[i] > 1 or max(ways[i].values()) > 1)
 
 
 def tighten_ranges(

@@ -36,6 +36,7 @@ from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
+from netproof.graph.passes.shift_steps import shift_steps
 from netproof.network import Kept, Network
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
@@ -244,7 +245,7 @@ class _Reader:
             one, shift = (torch.tensor([float(n)], dtype=torch.float64) for n in (1, zero_of(tensor)))
             node = self._builder.add("output/codes", Scale(size, one, shift), node)
         whole = self._builder.build()
-        graph = merge_equal(drop_dead(whole, node))
+        graph = merge_equal(shift_steps(drop_dead(whole, node)))
         low = torch.full((self._input.size,), float(LEAST), dtype=torch.float64)
         high = torch.full_like(low, float(LARGEST))
         check_exact(graph, low, high, str(self._path))

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import crown, evaluate_dual
-from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten_ranges
+from netproof.bounds.ranges.tighten import RangeCuts, tighten_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of
 from netproof.effort.integer import INTEGER
 from netproof.graph.graph import Graph
+from netproof.graph.loose import loose_activations
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.engine import Search

@@ -20,13 +20,14 @@ from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver,
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.reduce import reduce_ranges
-from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
+from netproof.bounds.ranges.tighten import tighten_by_program
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of, order_conditions
 from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
+from netproof.graph.loose import loose_activations
 from netproof.query import Conjunction, Query, Verdict, Witness
 from netproof.rows import Rows
 from netproof.search.integer.attacks import Attacker

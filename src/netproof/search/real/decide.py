@@ -24,6 +24,7 @@ from netproof.device import find_device, plain_products
 from netproof.effort.bounding import REFINE
 from netproof.effort.real import REAL, TOUCH
 from netproof.graph.graph import Graph, GraphBuilder
+from netproof.graph.loose import reached
 from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict
 from netproof.search.outcome import Outcome
@@ -92,7 +93,8 @@ def _decide(
             return Outcome(Verdict.SAT, 0, witness), "attack"
     propagate = form_ranges if varying_inputs(region) <= REFINE.few_inputs else propagate_intervals
     region = propagate(graph, region)
-    region = refine_ranges(graph, region, deadline, propagate)
+    asked = (constraints.outputs != 0).flatten(0, -2).any(0)
+    region = refine_ranges(graph, region, deadline, propagate, reached(graph, asked))
     roots = _Roots(record, region, Means.CROWN)
     rounding = Rounding.of(graph, region)
     case = _root(Relaxation(graph, region), constraints, rounding, case, deadline, roots)

@@ -6,6 +6,7 @@ them; ``order`` says where in the file's tensor each feature is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,15 +19,15 @@ from netproof.certificate.second_reading.tflite.rounding import Round, limits, o
 from netproof.certificate.second_reading.tflite.values import Order, Value, Windows, channels_first, flat, same_codes
 
 
-def read_tflite(data: bytes, runtime: str) -> Reading:
+def read_tflite(data: bytes, runtime: str, deadline: float = math.inf) -> Reading:
     """The network in ``data`` as a runtime computes it, a final softmax left out; raises :class:`UnknownFormError`."""
-    return Reader(opened(data), runtime).read()
+    return Reader(opened(data), runtime, deadline).read()
 
 
 class Reader:
-    def __init__(self, file: File, runtime: str) -> None:
+    def __init__(self, file: File, runtime: str, deadline: float = math.inf) -> None:
         self.file, self.runtime = file, runtime
-        self.reading = Reading()
+        self.reading = Reading(deadline=deadline)
         self.values: dict[int, Value] = {}
 
     def read(self) -> Reading:
@@ -45,10 +46,10 @@ class Reader:
             tensor = _codes(file.tensors[operation.output])
             self.values[operation.output] = self._value(operation, tensor)
         last = self.values[result]
-        back, zero_out = np.argsort(last.order), float(last.tensor.zero[0])
-        self.reading.output = self.reading.add_map(
-            lambda x, absolute: x[0][:, back] if absolute else x[0][:, back] + zero_out, last.part
-        )
+        back, part = np.argsort(last.order), last.part
+        if not np.array_equal(back, np.arange(back.size)):
+            part = self.reading.add_map(lambda x, _: x[0][:, back], part)
+        self.reading.end(part, int(last.tensor.zero[0]))
         return self.reading
 
     def _value(self, operation: Operation, output: Tensor) -> Value:

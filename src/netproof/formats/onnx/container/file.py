@@ -174,6 +174,8 @@ def parse_onnx(
     for opset in opsets:
         for node in nodes:
             check_form(path, node, opset)
+        types = check_types(path, nodes, given, opset)
+        _check_stated(path, graph, types)
         files.append(
             OnnxFile(
                 opset,
@@ -182,7 +184,7 @@ def parse_onnx(
                 constants,
                 nodes,
                 {entry.key: entry.value for entry in model.metadata_props},
-                check_types(path, nodes, given, opset),
+                types,
                 _declared(graph),
                 _uses(graph),
                 len(graph.node) - len(nodes),
@@ -248,6 +250,19 @@ def _declared(graph: onnx.GraphProto) -> dict[str, int]:
         else -1
         for output in graph.output
     }
+
+
+def _check_stated(path: Path, graph: onnx.GraphProto, types: Mapping[str, int]) -> None:
+    """Refuse a value inside that is said to be of another type than it is, as runtimes do."""
+    outputs = {value.name for value in graph.output}  # these say so themselves
+    for value in graph.value_info:
+        stated = value.type.tensor_type.elem_type
+        if stated and value.name not in outputs and types.get(value.name, stated) not in (0, stated):
+            raise FormatError(
+                path,
+                f"its value '{printable(value.name)}' is declared as another type than it is",
+                "export the network again",
+            )
 
 
 def _domains(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:

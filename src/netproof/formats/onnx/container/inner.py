@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: how deep functions may call functions, and branches lie in branches
 _DEEPEST = 32
+#: domain, name and overload of a function
+_Key = tuple[str, str, str]
 
 
 def inlined(path: Path, model: onnx.ModelProto, ledger: Ledger) -> onnx.ModelProto:
@@ -28,15 +30,15 @@ def inlined(path: Path, model: onnx.ModelProto, ledger: Ledger) -> onnx.ModelPro
         return model
     import onnx.inliner
 
-    functions = {}
+    functions: dict[_Key, onnx.FunctionProto] = {}
     for function in model.functions:
-        key = (function.domain, function.name)
+        key = _key(function, function.name)
         if key in functions:
             raise FormatError(path, f"defines the function '{printable(function.name)}' twice", "export it again")
         functions[key] = function
-    sizes: dict[tuple[str, str], int] = {}
+    sizes: dict[_Key, int] = {}
 
-    def size(key: tuple[str, str], depth: int) -> int:
+    def size(key: _Key, depth: int) -> int:
         """How many nodes a call becomes."""
         if depth > _DEEPEST:
             raise FormatError(
@@ -45,27 +47,66 @@ def inlined(path: Path, model: onnx.ModelProto, ledger: Ledger) -> onnx.ModelPro
         if key not in sizes:
             nodes = functions[key].node
             sizes[key] = sum(
-                size(k, depth + 1) if (k := (n.domain, n.op_type)) in functions else 1 for n in every_node(nodes)
+                size(k, depth + 1) if (k := _key(n, n.op_type)) in functions else 1 for n in every_node(nodes)
             )
         return sizes[key]
 
-    called = [(node.domain, node.op_type) for node in every_node(model.graph.node)]
+    called = [_key(node, node.op_type) for node in every_node(model.graph.node)]
     try:
         ledger.nodes(sum(size(key, 0) for key in called if key in functions))
+        stated = _with_defaults(path, model, functions, ledger)
     except ExhaustedError as no:
         raise FormatError(path, "its functions become more nodes than can be handled", no.hint) from None
     try:
-        whole = onnx.inliner.inline_local_functions(model)
+        whole = onnx.inliner.inline_local_functions(stated)
     except Exception as error:  # noqa: BLE001 - of the C++ code behind it, without a type of its own
         detail = printable(" ".join(str(error).split())[:120])
         raise FormatError(
             path, f"its functions cannot be put in place of their calls ({detail})", "export it again"
         ) from None
-    left = next((node for node in every_node(whole.graph.node) if (node.domain, node.op_type) in functions), None)
+    left = next((node for node in every_node(whole.graph.node) if _key(node, node.op_type) in functions), None)
     if left is not None:
         problem = f"its function '{printable(left.op_type)}' is for another opset than the model"
         raise FormatError(path, problem, "inline its functions before export")
     return whole
+
+
+def _key(owner: onnx.NodeProto | onnx.FunctionProto, name: str) -> _Key:
+    """What a call and the function that it calls have in common."""
+    return owner.domain, name, getattr(owner, "overload", "")
+
+
+def _with_defaults(
+    path: Path, model: onnx.ModelProto, functions: dict[_Key, onnx.FunctionProto], ledger: Ledger
+) -> onnx.ModelProto:
+    """The model with every attribute that a call leaves out, and its function has a default for, stated at the call.
+
+    The inliner of the package ``onnx`` knows nothing of these defaults, and leaves the attribute out.
+    """
+    import onnx
+
+    if not any(function.attribute_proto for function in functions.values()):
+        return model
+    stated = onnx.ModelProto()
+    stated.CopyFrom(model)
+    callers = [(stated.graph.node, set()), *((one.node, set(one.attribute)) for one in stated.functions)]
+    for nodes, needless in callers:
+        for node in every_node(nodes):
+            function = functions.get(_key(node, node.op_type))
+            given = {attribute.name: attribute for attribute in node.attribute}
+            for default in function.attribute_proto if function is not None else ():
+                own = given.get(default.name)
+                if own is None:
+                    ledger.allocate(default.ByteSize())
+                    node.attribute.append(default)
+                elif own.ref_attr_name in needless:
+                    raise FormatError(
+                        path,
+                        f"a call of its function '{printable(node.op_type)}' hands on the attribute "
+                        f"'{printable(own.ref_attr_name)}', which need not be there, in place of a default",
+                        "inline its functions before export",
+                    )
+    return stated
 
 
 def every_node(nodes: Iterable[onnx.NodeProto], depth: int = 0) -> Iterator[onnx.NodeProto]:

@@ -46,6 +46,7 @@ from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
+from netproof.graph.passes.shift_steps import shift_steps
 from netproof.network import Kept, Network
 from netproof.operators.affine.scale import Scale
 
@@ -406,7 +407,7 @@ def _deployed(
     elif node == 0:
         raise FormatError(path, "its output is its input", "export the network again")
     whole = builder.build()
-    graph = merge_equal(drop_dead(whole, node))
+    graph = merge_equal(shift_steps(drop_dead(whole, node)))
     kind = reader.input.kind if reader.input is not None else reader.start_kind
     size = graph.input.size
     low, high = _ends(size, kind)
