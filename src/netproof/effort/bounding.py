@@ -97,7 +97,7 @@ class PlaneEffort:
     parts: int = 32
     first: int = 1024
     growth: float = 2.0
-    largest: int = 1 << 24
+    largest: int = 1 << 23
     entries: int = 1 << 20
     rows: int = 256
 
