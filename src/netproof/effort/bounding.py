@@ -93,7 +93,7 @@ class PlaneEffort:
     steps: int = 60
     prices: float = 0.03
     rates: Rates = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
-    worth: float = 0.05
+    worth: float = 0.002
     parts: int = 32
     first: int = 1024
     growth: float = 2.0

@@ -63,11 +63,7 @@ class Pricing:
         start : multipliers of theirs to begin with
         """
         run = _Prices(self._dual32, mixed, side, start, self._layers, self._prices)
-        found, value = minimize(run, PLANE.rates, until)
-        if self.gain is None:
-            chords = optimize_signs(self._dual32, mixed, side, start, replace(until, steps=until.steps // 2))[1]
-            before = float(chords.clamp(min=0).sum())
-            self.gain = 1 - float(value.clamp(min=0)) / before if before > 0 else 1.0
+        found, _ = minimize(run, PLANE.rates, until)
         self._prices = found[3:]
         planes = {}
         for place, (k, made) in enumerate(self._made.items()):
@@ -75,7 +71,21 @@ class Pricing:
             whole = _whole(self._dual, k, _priced(made, price), p, q, self._rounding)
             if whole is not None:
                 planes[k] = whole
-        return replace(self._dual, planes=planes)
+        dual = replace(self._dual, planes=planes)
+        if self.gain is None:
+            own = Choice(*(part.view(len(side), -1) for part in found[:3]))
+            self.gain = self._gained(dual, mixed, side, (start, own), until)
+        return dual
+
+    def _gained(self, dual: SignDual, mixed: Mixed, side: Tensor, starts: tuple[Choice, Choice], until: Until) -> float:
+        """What planes take off bounds by chords, each with slopes of their own: steps on prices leave slopes behind."""
+        until = replace(until, steps=until.steps // 2)
+        bounds = []
+        for one, start in zip((self._dual32, dual.to(torch.float32, self._dual32.device)), starts, strict=True):
+            value = optimize_signs(one, mixed, side, start.to(torch.float32), until)[1]
+            bounds.append(float(value.clamp(min=0).sum()))
+        before, after = bounds
+        return 1 - after / before if before > 0 else 1.0
 
 
 @dataclass(frozen=True, eq=False)
