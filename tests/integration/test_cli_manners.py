@@ -321,6 +321,34 @@ def test_details_that_cannot_be_written_are_refused_first(cli, tmp_path, place, 
     assert_refused(cli("--debug", tmp_path / place, "bench", "list"), part, "--debug")
 
 
+def test_what_a_command_writes_takes_no_file_of_its_own_arguments(cli, tiny_data, monkeypatch, tmp_path):
+    """Not the network's, under whatever name, and not one that another option writes."""
+    network = tmp_path / "net.h5"
+    network.write_bytes((tiny_data.folder / "qnn" / "mnist_mlp.h5").read_bytes())
+    (tmp_path / "link").symlink_to(network)
+    arguments = ["robust", network, *sample(tiny_data)[1:]]
+    images = arguments[arguments.index("--images") + 1]
+    for option in ("--witness", "--certificate", "--trace"):
+        for place, named in ((network, "NETWORK"), (tmp_path / "link", "NETWORK"), (images, "--images")):
+            assert_refused(
+                cli(*arguments, option, place), f"is named by {named} as well, and {option} would overwrite it"
+            )
+    both = tmp_path / "one.json"
+    assert_refused(
+        cli(*arguments, "--witness", both, "--trace", tmp_path / "." / "one.json"), "is named by --trace as well"
+    )
+    for more in (
+        ["evaluate", network, network, "--out", network],
+        ["check", both, "--network", network, "--report", network],
+    ):
+        assert_refused(cli(*more), "")
+    # Which file is asked about is not known yet where --debug is read.
+    broken(monkeypatch, ZeroDivisionError("division by zero"))
+    assert "named by another argument as well, and not overwritten" in cli("--debug", network, *arguments).err
+    assert network.read_bytes() == (tiny_data.folder / "qnn" / "mnist_mlp.h5").read_bytes()
+    assert not both.exists()
+
+
 def test_a_broken_installation_is_one_line(tiny_data):
     code = "import sys; sys.modules['torch'] = None\nfrom netproof.cli.main import main; main()"
     command: Sequence[str] = [sys.executable, "-c", code, "robust", *map(str, sample(tiny_data))]

@@ -49,19 +49,25 @@ def report(
     """
     from netproof.benchmarks.data import DataFolders
     from netproof.cli.arguments.fail_on import failing
-    from netproof.cli.terminal.output import check_writable
+    from netproof.cli.terminal.output import check_writable, is_same_file
+    from netproof.errors import InputError
     from netproof.files.opened import write_bytes
     from netproof.report.entries import RunReport, read_requirements, read_times
     from netproof.report.exports.documents import report_cases, report_csv, report_document, report_markdown
     from netproof.report.exports.junit import FAILING
     from netproof.report.exports.junit import junit as junit_document
     from netproof.report.page.html import page
+    from netproof.runs.folder import RECORDS
 
     fails = failing(fail_on)
     files = {"--out": out, "--junit": junit, "--json": json_file, "--csv": csv, "--markdown": markdown}
     for option, path in files.items():
         if path is not None:
             check_writable(path, option)
+            if path.name in RECORDS and is_same_file(str(path.parent), folder):
+                raise InputError(
+                    path, f"is the run's own record, and {option} would overwrite it", "give it another name"
+                )
     required = () if requirements is None else read_requirements(requirements)
     other = None if against is None else read_times(against)
     found = RunReport.read(folder, DataFolders.locate(data), required)

@@ -18,6 +18,8 @@ from netproof.runs.record import FILE as RECORD_FILE
 from netproof.runs.record import RunRecord
 from netproof.runs.rows import Recorded, Row
 
+#: what every run has and nothing can make again
+RECORDS = (RECORD_FILE, table.FILE)
 _AGAIN = "free some space or fix the folder, then run the same command again: it resumes"
 
 

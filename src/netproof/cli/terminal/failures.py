@@ -71,9 +71,12 @@ def write_details(path: Path, error: BaseException, arguments: Sequence[str]) ->
     """Write down how an error came about; returns what to add to the message."""
     import platform
 
+    from netproof.cli.terminal.output import is_same_file
     from netproof.files.opened import write_bytes
     from netproof.version import netproof_version
 
+    if sum(is_same_file(argument, path) for argument in arguments) > 1:
+        return f" (--debug {path}: is named by another argument as well, and not overwritten)"
     head = f"netproof {netproof_version()}, Python {platform.python_version()}, {platform.platform()}\n{_line(arguments)}\n\n"
     text = head + "".join(traceback.format_exception(error))
     try:

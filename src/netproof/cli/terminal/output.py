@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -33,7 +35,15 @@ def check_folder(path: Path, option: str) -> None:
 
 
 def check_writable(path: Path, option: str) -> None:
-    """Refuse a place that cannot be written, before hours of work are spent; raises :class:`InputError`."""
+    """Refuse a place that cannot be written, or is another file of the command, before hours of work are spent.
+
+    Raises
+    ------
+    InputError : a folder, no folder around it, no permission; what another argument of the command names, which would be lost
+    """
+    other = _also_named(path, option)
+    if other:
+        raise InputError(path, f"is named by {other} as well, and {option} would overwrite it", "give it another name")
     folder = path.parent
     if path.is_dir():
         raise InputError(path, f"is a folder ({option})", "give the name of a file")
@@ -41,3 +51,37 @@ def check_writable(path: Path, option: str) -> None:
         raise InputError(path, f"cannot be written: there is no folder {folder}", f"make it, or change {option}")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise InputError(path, "cannot be written (no permission)", f"change {option}")
+
+
+def _also_named(path: Path, option: str) -> str:
+    """The argument of the running command, beside an option, that names this file too; empty where none does."""
+    # Typer keeps this function in click, or in a copy of its own, beside the base of its contexts.
+    place = typer.Context.__mro__[1].__module__.rpartition(".")[0]
+    context: Any = import_module(f"{place}.globals").get_current_context(silent=True)
+    named: list[str] = []
+    for parameter in context.command.params if context is not None else ():
+        if option in parameter.opts:
+            continue
+        label = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.name.rstrip("_").upper()
+        value = context.params.get(parameter.name)
+        named += [label for name in _names(value) if is_same_file(name, path)]
+    return named[0] if named else ""
+
+
+def _names(value: object) -> list[str]:
+    """What of a parameter's value may name a file; ``NAME=FILE`` names one behind the sign."""
+    if isinstance(value, (list, tuple)):
+        return [name for part in value for name in _names(part)]
+    if isinstance(value, Path):
+        return [str(value)]
+    if isinstance(value, str):
+        return [value, *value.split("=", 1)[1:]]
+    return []
+
+
+def is_same_file(name: str, path: Path) -> bool:
+    """Whether a name, which may be none of a file, and a path lead to one file, there already or not."""
+    try:
+        return path.samefile(name) if path.exists() else bool(name) and Path(name).resolve() == path.resolve()
+    except (OSError, ValueError, RuntimeError):
+        return False

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -54,7 +54,9 @@ def traced(path: Path | None) -> Iterator[None]:
         LOG.setLevel(before[0])
         LOG.propagate = before[1]
         if stream is not None and not stream.closed:
-            stream.close()
+            # What could not be written fails again here; that it did has been said.
+            with suppress(OSError):
+                stream.close()
 
 
 class _Handler(logging.Handler):
