@@ -26,9 +26,25 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+class Beside(NamedTuple):
+    """What an activation adds to a bound, where it hands on to other nodes than its operand as well.
+
+    Attributes
+    ----------
+    value : ``[B]``, added
+    shares : coefficients ``[B, n]`` of values of nodes before it, by their indices
+    error : ``[B]``, what rounding can have taken from both; None where none is accounted for
+    """
+
+    value: Tensor
+    shares: Mapping[int, Tensor]
+    error: Tensor | None
+
+
 #: What an activation does with what it received, by its number ``k`` and ``v_k``: its multipliers, shaped like ``v_k``
-#: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing).
-Activate = Callable[[int, Tensor], tuple[Tensor | None, Tensor | None]]
+#: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing), perhaps with
+#: what goes past its operand.
+Activate = Callable[[int, Tensor], tuple[Tensor | None, Tensor | Beside | None]]
 
 
 class Lines(NamedTuple):
@@ -103,14 +119,20 @@ def bound_backwards(
             value = value + operator.offset(v)
             return operator.adjoint(v)
         s, added = activate(k, v)
+        if isinstance(added, Beside):
+            beside.update(added.shares)
+            if added.error is not None:
+                weighed = weighed + added.error
+            added = added.value
         if added is not None:
             value = value + added
         if rounding is not None and s is not None:
             weighed = weighed + rounding.weigh(node.operands[0], s)
         return (s,)
 
+    beside: dict[int, Tensor] = {}
     past = {index: sums.chain.source for index, sums in jumps.items()}
-    v = pass_back(graph, objective.coefficients, hand_on, past)
+    v = pass_back(graph, objective.coefficients, hand_on, past, beside)
     if v is None:
         # Nothing depends on the input but through ranges that activations have turned into numbers already.
         shape = (max(value.shape[0], len(region)), *value.shape[1:])

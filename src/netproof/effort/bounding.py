@@ -77,6 +77,34 @@ class SignStepEffort:
 
 
 @dataclass(frozen=True)
+class PlaneEffort:
+    """Upper planes of neurons (:mod:`netproof.bounds.multipliers.planes`).
+
+    Attributes
+    ----------
+    steps : on prices, at the root of a search and whenever they are chosen anew
+    prices : length of the first step of prices
+    rates : of the steps
+    worth : the share of a root's bound that planes have to take off to be used
+    parts, first, growth : prices are chosen anew for so many of the worst open parts when so many have been bounded, and then
+        each time when there are so many times as many
+    largest, entries : numbers of a dense matrix of an activation's features, and entries that are not 0, that are still few enough
+    rows : planes whose offsets are made certain side by side
+    """
+
+    steps: int = 60
+    prices: float = 0.03
+    rates: Rates = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
+    worth: float = 0.002
+    parts: int = 32
+    first: int = 1024
+    growth: float = 2.0
+    largest: int = 1 << 23
+    entries: int = 1 << 20
+    rows: int = 256
+
+
+@dataclass(frozen=True)
 class MixtureEffort:
     """Weights of the constraints of a conjunction (:mod:`netproof.bounds.multipliers.mixture`).
 
@@ -261,6 +289,7 @@ class RationalEffort:
 RANGE_STEPS = RangeStepEffort()
 LINE_STEPS = LineStepEffort()
 SIGN_STEPS = SignStepEffort()
+PLANE = PlaneEffort()
 MIXTURE = MixtureEffort()
 INTERIOR = InteriorEffort()
 SCORE = ScoreEffort()

@@ -227,6 +227,22 @@ class RoundEffort:
 
 
 @dataclass(frozen=True)
+class PlanedEffort:
+    """Searches with planes (:mod:`netproof.bounds.multipliers.planes`) that are good for one case.
+
+    Attributes
+    ----------
+    cases : where more are open, they are searched together and without planes
+    easy : subproblems for each case of a search without planes that comes before
+    long_share : where planes help, the share of one long round of ranges on large networks
+    """
+
+    cases: int = 12
+    easy: int = 60
+    long_share: float = 0.15
+
+
+@dataclass(frozen=True)
 class CellEffort:
     """Cells (:mod:`netproof.search.real.cells`), chosen on the same networks as rounds.
 
@@ -270,5 +286,6 @@ LEAF = LeafEffort()
 PROGRAM = ProgramEffort()
 TOUCH = TouchEffort()
 ROUND = RoundEffort()
+PLANED = PlanedEffort()
 CELL = CellEffort()
 REAL_ATTACK = RealAttackEffort()

@@ -15,6 +15,7 @@ def pass_back(
     coefficients: Mapping[int, Tensor],
     hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]],
     past: Mapping[int, int] | None = None,
+    beside: dict[int, Tensor] | None = None,
 ) -> Tensor | None:
     """Pass coefficients of node values backwards to the input: what every backward pass has in common.
 
@@ -25,6 +26,7 @@ def pass_back(
         returns what it hands to each of its operands, None for nothing. Called from the last node on, for nodes that
         received something.
     past : nodes that hand to another one than their operands, one before these
+    beside : where ``hand_on`` leaves what else it hands on, by the index of a node before its own; emptied after each call
 
     Returns
     -------
@@ -46,4 +48,8 @@ def pass_back(
             if share is None:
                 continue
             received[operand] = received[operand] + share if operand in received else share
+        if beside:
+            for operand, share in beside.items():
+                received[operand] = received[operand] + share if operand in received else share
+            beside.clear()
     return received.get(0)
