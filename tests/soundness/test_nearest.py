@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from netproof import clock
 from netproof.attack.settle import settle
 from netproof.attack.signs import sign_walks
 from netproof.bounds.envelope.layer import first_layer
 from netproof.conditions.order import conditions_of
 from netproof.local_robustness import robustness
+from netproof.processes import clock
 from netproof.search.integer.nearest import Nearest
 from netproof.search.radius import largest_radius
 from netproof.settings import Settings

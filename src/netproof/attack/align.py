@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof import clock
 from netproof.attack.corners import Goal
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation, Affine
+from netproof.processes import clock
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from netproof import clock
 from netproof.attack.align import first_layer, tail
 from netproof.attack.corners import Goal
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
+from netproof.processes import clock
 
 
 def round_near(weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof import clock
 from netproof.attack.corners import Goal, surrogate_values
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation, Affine
+from netproof.processes import clock
 from netproof.rows import Rows
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof import clock
+from netproof.processes import clock
 
 #: bounds of the lower and of the upper halves, ``[n]`` each, of splitting rows ``[n]`` by their candidates in columns ``[n]``
 BoundHalves = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

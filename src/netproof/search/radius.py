@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from netproof import clock
 from netproof.effort.questions import RADIUS
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
 from netproof.local_robustness import Number, robustness, whole_number
 from netproof.network import Network
+from netproof.processes import clock
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.verify import refuted_quickly, verify, verify_attacked
 from netproof.settings import Settings

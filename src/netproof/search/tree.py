@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from netproof import clock
+from netproof.processes import clock
 from netproof.result import Verdict, Witness
 from netproof.rows import Movable, Slots
 from netproof.search.outcome import Outcome

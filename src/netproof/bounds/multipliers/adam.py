@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof import clock
 from netproof.effort.bounding import Rates
+from netproof.processes import clock
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof import clock
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, crown, evaluate_dual
 from netproof.bounds.multipliers.interior import InteriorSolver
@@ -21,6 +20,7 @@ from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
 from netproof.graph.loose import loose_activations
 from netproof.operators.affine.linear import Linear
+from netproof.processes import clock
 from netproof.rows import Rows
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from netproof import clock
 from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.errors import NetproofError
+from netproof.processes import clock
 from netproof.runs.certify import FAILURES, Certified, certify
 from netproof.runs.job import Answered, Job
 from netproof.runs.radii.evidence import Evidence, evidence_of

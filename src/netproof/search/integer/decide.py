@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from netproof import clock
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.ranges.tighten import RangeCuts, tighten_ranges
@@ -23,6 +22,7 @@ from netproof.conditions.order import conditions_of
 from netproof.effort.integer import INTEGER
 from netproof.graph.graph import Graph
 from netproof.graph.loose import loose_activations
+from netproof.processes import clock
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.engine import Search

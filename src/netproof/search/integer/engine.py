@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from netproof import clock
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, evaluate_dual
 from netproof.bounds.envelope.layer import first_layer
@@ -28,6 +27,7 @@ from netproof.conditions.order import conditions_of, order_conditions
 from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
 from netproof.graph.loose import loose_activations
+from netproof.processes import clock
 from netproof.query import Conjunction, Query, Verdict
 from netproof.rows import Rows
 from netproof.search.integer.attacks import Attacker

@@ -12,7 +12,6 @@ import math
 import torch
 from torch import Tensor
 
-from netproof import clock
 from netproof.attack.align import can_align, first_layer, tail
 from netproof.attack.lattice import round_near
 from netproof.attack.settle import settle
@@ -20,6 +19,7 @@ from netproof.attack.signs import Walked, received_by_first, sign_walks
 from netproof.bounds.envelope.layer import first_layer as staircase_layer
 from netproof.conditions.order import conditions_of
 from netproof.effort.integer import NEAREST
+from netproof.processes import clock
 from netproof.query import Query, Witness
 from netproof.search.integer.attacks import witness_of
 
