@@ -150,8 +150,8 @@ PINNED = {
     "RANGE": {
         "root_steps": 60,
         "steps": 25,
-        "weight_steps": 12,
         "lines_share": 0.7,
+        "weight_steps": 12,
         "look_ahead": 4,
         "batch": Budget(128 * MIB, least=2, most=128, whole=True),
         "tensors": 40,
@@ -239,6 +239,26 @@ PINNED = {
         "length": 0.5,
         "rates": bounding.Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12, compact=0.2),
     },
+    "CONDENSED": {
+        "share": 4,
+    },
+    "LINE_STEPS": {
+        "length": 0.1,
+        "steps": 12,
+        "range_steps": 8,
+        "layer_share": 0.4,
+        "rates": bounding.Rates(first=0.9, second=0.999, shrink=0.97, tiny=1e-12, compact=0.2),
+        "batch": Budget(96 * MIB, most=64, whole=True),
+        "tensors": 10,
+    },
+    "NARROW": {
+        "share": 8,
+        "terms": 4,
+        "batch": Budget(32 * MIB, least=8),
+        "tensors": 6,
+        "bytes": 32 * MIB,
+        "most_bytes": 64 * MIB,
+    },
     "QUOTIENT": {
         "most": 16,
         "numbers": 12,
@@ -255,25 +275,6 @@ PINNED = {
         "steps": 40,
         "kept": 24,
         "shrunk": 8,
-    },
-    "LINE_STEPS": {
-        "length": 0.1,
-        "steps": 12,
-        "range_steps": 8,
-        "rates": bounding.Rates(first=0.9, second=0.999, shrink=0.97, tiny=1e-12),
-        "batch": Budget(96 * MIB, most=64, whole=True),
-        "tensors": 10,
-    },
-    "CONDENSED": {
-        "share": 4,
-    },
-    "NARROW": {
-        "share": 8,
-        "terms": 4,
-        "batch": Budget(32 * MIB, least=8),
-        "tensors": 6,
-        "bytes": 32 * MIB,
-        "most_bytes": 256 * MIB,
     },
     "RATIONAL": {
         "numbers": 4000,
