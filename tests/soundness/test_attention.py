@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import mpmath
@@ -161,6 +162,7 @@ def test_differences_of_scores_have_the_ranges_of_both_together(radius):
     narrow = Narrow.of(graph, node)
     assert narrow is not None
     assert graph.nodes[narrow.node].name == "scores"
+    assert ranges_through(graph, region, narrow, Rounding.of(graph, region), -math.inf) is None
     found = ranges_through(graph, region, narrow, Rounding.of(graph, region))
     assert found is not None
     low, high = found

@@ -70,6 +70,15 @@ PINNED = {
     "INTEGER_ATTACK": {
         "starts_per_case": 32,
         "most_starts": 512,
+        "sign_widths": (20.0, 60.0, 6.0),
+        "sign_narrow": 0.7,
+        "sign_first": 0.5,
+        "sign_last": 0.05,
+        "settled": 200,
+        "settle_rounds": 12,
+        "settle_floor": 0.3,
+        "settle_slack": 600.0,
+        "settle_margin": 0.33,
         "corners": Budget(384 * MIB, whole=True, size=4),
         "corner_tensors": 3,
         "replayed": Budget(256 * MIB, whole=True),
@@ -141,6 +150,7 @@ PINNED = {
     "RANGE": {
         "root_steps": 60,
         "steps": 25,
+        "lines_share": 0.7,
         "weight_steps": 12,
         "look_ahead": 4,
         "batch": Budget(128 * MIB, least=2, most=128, whole=True),
@@ -229,6 +239,26 @@ PINNED = {
         "length": 0.5,
         "rates": bounding.Rates(first=0.8, second=0.95, shrink=0.9, tiny=1e-12, compact=0.2),
     },
+    "CONDENSED": {
+        "share": 4,
+    },
+    "LINE_STEPS": {
+        "length": 0.1,
+        "steps": 12,
+        "range_steps": 8,
+        "layer_share": 0.4,
+        "rates": bounding.Rates(first=0.9, second=0.999, shrink=0.97, tiny=1e-12, compact=0.2),
+        "batch": Budget(96 * MIB, most=64, whole=True),
+        "tensors": 10,
+    },
+    "NARROW": {
+        "share": 8,
+        "terms": 4,
+        "batch": Budget(32 * MIB, least=8),
+        "tensors": 6,
+        "bytes": 32 * MIB,
+        "most_bytes": 64 * MIB,
+    },
     "QUOTIENT": {
         "most": 16,
         "numbers": 12,
@@ -237,6 +267,14 @@ PINNED = {
     "RANGE_STEPS": {
         "length": 0.02,
         "rates": bounding.Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25),
+    },
+    "NEAREST": {
+        "cases": 9,
+        "first_steps": 12,
+        "starts": 8,
+        "steps": 40,
+        "kept": 24,
+        "shrunk": 8,
     },
     "RATIONAL": {
         "numbers": 4000,

@@ -61,8 +61,14 @@ class _Ends:
         relaxation = Relaxation(self._graph, region)
         relaxation32 = Relaxation(self._graph32, region.to(torch.float32, self._device))
         found = torch.full((len(first),), torch.inf, dtype=torch.float64)
-        for part in torch.split(torch.arange(len(first)), self._rows):
-            if time.monotonic() >= self._deadline:
+        portions = torch.split(torch.arange(len(first)), self._rows)
+        begun = time.monotonic()
+        for number, part in enumerate(portions):
+            now = time.monotonic()
+            # What would take most of the time is left alone, once the first portion has told how long it takes.
+            if now >= self._deadline or (
+                number == 1 and (now - begun) * len(portions) > LINE_STEPS.layer_share * (self._deadline - begun)
+            ):
                 break
             asked = first[part]
             c = torch.zeros(len(part), self._graph.nodes[node].size, dtype=torch.float64)

@@ -8,6 +8,8 @@ each difference.
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,16 +72,16 @@ class Narrow:
 
 
 def ranges_through(
-    graph: Graph, region: Region, narrow: Narrow, rounding: Rounding
+    graph: Graph, region: Region, narrow: Narrow, rounding: Rounding, deadline: float = math.inf
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]] | None:
-    """Lower and upper ends of all features, rigorous in real arithmetic; None where that takes too much memory.
+    """Lower and upper ends of all features, rigorous in real arithmetic; None where that takes too much memory or time.
 
     Parameters
     ----------
     region : of one row, float64
     rounding : of a region that holds this one, up to the narrower node at least
     """
-    lines = _lines(graph, region, narrow, rounding)
+    lines = _lines(graph, region, narrow, rounding, deadline)
     if lines is None:
         return None
     count = graph.nodes[narrow.node].size
@@ -87,8 +89,12 @@ def ranges_through(
     plus = torch.stack([index + count * (sign < 0) for sign, index in narrow.terms], 1)
     minus = torch.stack([index + count * (sign > 0) for sign, index in narrow.terms], 1)
     asked, of = torch.unique(torch.cat([plus, minus]).sort(1).values, dim=0, return_inverse=True)
-    upper = torch.cat([_together(part, lines, region) for part in torch.split(asked, lines.at_once)])[of]
-    size = len(plus)
+    found = []
+    for part in torch.split(asked, lines.at_once):
+        if time.monotonic() >= deadline:
+            return None
+        found.append(_together(part, lines, region))
+    upper, size = torch.cat(found)[of], len(plus)
     return -upper[size:], upper[:size]
 
 
@@ -107,7 +113,7 @@ class _Lines:
         return max(1, NARROW.bytes // (8 * 4 * max(1, self.coefficients.shape[1])))
 
 
-def _lines(graph: Graph, region: Region, narrow: Narrow, rounding: Rounding) -> _Lines | None:
+def _lines(graph: Graph, region: Region, narrow: Narrow, rounding: Rounding, deadline: float) -> _Lines | None:
     count, inputs = graph.nodes[narrow.node].size, graph.input.size
     if 2 * count * inputs * 8 > NARROW.most_bytes:
         return None
@@ -115,6 +121,8 @@ def _lines(graph: Graph, region: Region, narrow: Narrow, rounding: Rounding) -> 
     at_once = NARROW.batch.rows(graph, NARROW.tensors, widest=relaxation.widest)
     parts = []
     for which in torch.split(torch.arange(2 * count), at_once):
+        if time.monotonic() >= deadline:
+            return None
         c = torch.zeros(len(which), count, dtype=torch.float64)
         c[torch.arange(len(which)), which % count] = torch.where(which < count, 1.0, -1.0).double()
         parts.append(

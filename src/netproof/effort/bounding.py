@@ -48,6 +48,7 @@ class LineStepEffort:
     ----------
     length : of the first step, of a way of 1 from one line to the other
     steps, range_steps : for a bound of cases, and for an end of a range
+    layer_share : a layer is left out that would take more than this share of the time
     rates : of the steps
     batch, tensors : ends of ranges bounded at once, and tensors of all features that each needs
     """
@@ -55,6 +56,7 @@ class LineStepEffort:
     length: float = 0.1
     steps: int = 12
     range_steps: int = 8
+    layer_share: float = 0.4
     batch: Budget = Budget(96 << 20, most=64, whole=True)
     tensors: int = 10
     rates: Rates = Rates(first=0.9, second=0.999, shrink=0.97, tiny=1e-12)
@@ -221,7 +223,7 @@ class NarrowEffort:
     batch: Budget = Budget(32 << 20, least=8)
     tensors: int = 6
     bytes: int = 32 << 20
-    most_bytes: int = 256 << 20
+    most_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def refine_layer(graph: Graph, region: Region, k: int, rounding: Rounding, limit
     if is_held_quotient(graph, k):
         return region if time.monotonic() >= deadline else refine_quotients(graph, region, k, rounding)
     narrow = Narrow.of(graph, operand) if len(region) == 1 and time.monotonic() < deadline else None
-    found = None if narrow is None else ranges_through(graph, region, narrow, rounding)
+    found = None if narrow is None else ranges_through(graph, region, narrow, rounding, deadline)
     if found is not None:
         low, high = torch.maximum(region.range_lower[k], found[0]), torch.minimum(region.range_upper[k], found[1])
         return region.with_range(k, low, high)

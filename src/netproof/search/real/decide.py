@@ -93,8 +93,8 @@ def _decide(
             return Outcome(Verdict.SAT, 0, witness), "attack"
     propagate = form_ranges if varying_inputs(region) <= REFINE.few_inputs else propagate_intervals
     region = propagate(graph, region)
-    asked = (constraints.outputs != 0).flatten(0, -2).any(0)
-    region = refine_ranges(graph, region, deadline, propagate, reached(graph, asked))
+    wanted = reached(graph, (constraints.outputs != 0).flatten(0, -2).any(0))
+    region = refine_ranges(graph, region, deadline, propagate, wanted)
     roots = _Roots(record, region, Means.CROWN)
     rounding = Rounding.of(graph, region)
     case = _root(Relaxation(graph, region), constraints, rounding, case, deadline, roots)
@@ -112,6 +112,11 @@ def _decide(
         case = roots.left(case, touched, Means.FRACTIONS)
         if not len(case):
             return Outcome(Verdict.UNSAT, len(constraints)), "bound"
+    # A search that splits what is open is not to find anything there that nothing depends on.
+    idle = [~features for features in wanted]
+    if any(bool(features.any()) for features in idle):
+        region = refine_ranges(graph, region, deadline, propagate, idle)
+        _Roots(record, region, Means.CROWN)
     problem = Problem(graph, constraints, attack, settings.memory, device, touch, record)
     hopeful = _hopeful(query, graph, constraints, case, rounding)
     if bool(hopeful.all()):

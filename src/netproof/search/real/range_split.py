@@ -21,7 +21,7 @@ from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.lines import leaning
 from netproof.bounds.multipliers.mixture import crown_mixture
-from netproof.bounds.multipliers.ranges import Parameters, better, optimize
+from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.reduce import reduce_real_ranges
 from netproof.bounds.region import Region, propagate_intervals
@@ -55,6 +55,9 @@ class RangeSplit:
         self._solver = leaf_solver(memory)
         self._leaves: RangeLeaves | None = None
         self._record = problem.record
+        # With products, CROWN's multipliers are at a kink of the bound in each of them, and steps that leave them gain nothing:
+        # lines do instead.
+        self._coupled = any(graph.activation(index).coupled for index in graph.activations)
         self._batch = RANGE.batch.rows(graph, RANGE.tensors, memory)
         self._tree: WorstFirst[Subproblems] = WorstFirst(
             memory, problem.record, stuck="a subproblem that cannot be split stays open"
@@ -63,7 +66,7 @@ class RangeSplit:
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
         # What ranges were proved by is not recorded here, so that proofs do without.
-        if self._record is None:
+        if self._record is None and self._coupled:
             region, case = self._by_lines(region, case, deadline)
             if not len(case):
                 return Outcome(Verdict.UNSAT, self._tree.count)
@@ -222,10 +225,13 @@ class RangeSplit:
         region, objective = batch.region.to(torch.float32, self._device), objective.to(torch.float32, self._device)
         known = batch.parameters.to(torch.float32, self._device)
         relaxation = Relaxation(self._graph32, region)
-        leaned, value, _ = leaning(relaxation, objective, Until(LINE_STEPS.steps, -1e-5))
+        if self._coupled:
+            start = leaning(relaxation, objective, Until(LINE_STEPS.steps, -1e-5))[:2]
+        else:  # what free multipliers have come to on the way down is worth more than a few steps on lines
+            start = crown_parameters(relaxation, objective)
         own = evaluate_dual(relaxation, objective, known.multipliers()).value
-        parameters, _ = better((leaned, value), (known, own))
-        if not steps:
+        parameters, _ = better(start, (known, own))
+        if self._coupled:
             return parameters
         return optimize(relaxation, objective, parameters, Until(steps, -1e-5))[0].to(torch.float32)
 
