@@ -57,13 +57,13 @@ def verify(question):
 
 
 def test_both_give_the_same_answer_to_certificates_by_chance(second):
-    answers = []
-    for seed in range(85):
+    answers, seen = [], set()
+    for seed in range(60):
         rng = np.random.default_rng(seed)
         question = Question(rng)
-        # The second checker knows ReLUs alone.
-        if not question.is_short or question.bend != "Relu":
+        if not question.is_short:
             continue
+        seen.add(question.bend)
         for property_, limit in ((question.property, False), (question.easier, True)):
             made = certificate(question.network, property_, question.inputs, 1, **by_chance(rng, question))
             for one in (made, replace(made, arrays=damaged(rng, made).arrays)):
@@ -75,7 +75,7 @@ def test_both_give_the_same_answer_to_certificates_by_chance(second):
                 assert second(data, question.network, property_) == mine
                 assert limit or not mine
                 answers.append(mine)
-    assert len(answers) > 150 and sum(answers) > 10
+    assert len(answers) > 150 and sum(answers) > 10 and seen == {"Relu", "Abs", "LeakyRelu"}
 
 
 def test_both_refuse_what_one_part_or_case_proves_of_another(second):

@@ -11,12 +11,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from netproof.certificate.bundle import Bundle, encode_bundle
 from netproof.certificate.checker.check import check
-from netproof.certificate.format import arrays_of, encode
+from netproof.certificate.format import Certificate, arrays_of, encode
+from netproof.certificate.make import certificate_of
 from netproof.errors import CertificateError, ProofError
 from netproof.formats.load import load
+from netproof.search.verify import verify
+from netproof.settings import Settings
 from soundness import random_certificates
 from soundness.random_certificates import batches, random_draft, spoiled
-from soundness.random_networks import RandomNetwork, random_network
+from soundness.random_networks import RandomNetwork, random_network, tight_query
 
 
 def uniform(random: np.random.Generator, *, bits: int, final: str) -> RandomNetwork:
@@ -135,3 +138,19 @@ def test_witnesses_bundles_and_what_is_about_other_files(second_of_integers, tmp
         assert second_of_integers(encode(certificate), data + b"\0") == "unusable"
         assert second_of_integers(encode(draft.certificate()), data) == "unusable"
     assert seen["witness accepted"] > 1 and seen["witness rejected"] > 5, seen
+
+
+def test_certificates_of_searches_are_accepted(second_of_integers, tmp_path):
+    seen: Counter[str] = Counter()
+    for number, random in enumerate(batches(5, 16)):
+        net = uniform(random, bits=8, final="any")
+        data, path = model_of(net), tmp_path / f"{number}.onnx"
+        path.write_bytes(data)
+        query = tight_query(random, net, load(path))
+        result = verify(query, Settings(timeout=20.0, proofs=True, attack=bool(number % 2)))
+        made = certificate_of(query, result)
+        assert isinstance(made, Certificate)
+        assert second_of_integers(encode(made), data) == "accepted", number
+        seen[result.verdict.value] += 1
+        seen["trees"] += len(made.arrays["kind"])
+    assert seen["unsat"] > 4 and seen["sat"] > 2 and seen["trees"] > 10, seen

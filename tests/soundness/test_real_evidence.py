@@ -341,3 +341,19 @@ def test_splits_of_other_activations_are_followed(tmp_path, name):
         old_k, old_feature, old_point, *old_halves = result.trace.splits[node]
         upper = (after[k][:, feature] > point) == (halves == old_halves)
         assert (upper == (before[old_k][:, old_feature] > old_point)).all()
+
+
+def test_constraints_that_say_nothing_are_proved_by_themselves(tmp_path):
+    rng = np.random.default_rng(4)
+    network = perceptron(rng, (3, 6, 6, 2))
+    property_ = close_property(rng, network, 3, 2, 0.3, 3.0).decode()
+    # Beside the others a case that is false by itself, and one with something true by itself.
+    more = "(and (>= (* 0.0 Y_0) 1.0)) (and (>= (* 0.0 Y_1) -1.0) (>= Y_0 1000000.0)) "
+    data = property_.replace("(assert (or ", f"(assert (or {more}").encode()
+    question = asked(tmp_path, network, data)
+    result = verify(question, Settings(timeout=20.0, proofs=True))
+    assert result.verdict is Verdict.UNSAT
+    made = decode(encode(evidence_of(network, data, question, result)))
+    assert made.arrays["cases"].tolist() == [4]
+    check_real(made, network, data)
+    assert check_real(made, network, data, arithmetic="rational").counts.leaves > 0

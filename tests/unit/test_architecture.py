@@ -26,7 +26,7 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
+_GROUND = {"clock", "errors", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions", "effort"}
@@ -38,6 +38,7 @@ _ENGINE = _BOUNDS | {
 MAY_IMPORT: dict[str, set[str]] = {
     # the ground: nothing of netproof but errors
     "errors": set(),
+    "clock": set(),
     "host": {"errors"},
     "files": {"errors"},
     "processes": {"errors"},

@@ -70,6 +70,15 @@ PINNED = {
     "INTEGER_ATTACK": {
         "starts_per_case": 32,
         "most_starts": 512,
+        "sign_widths": (20.0, 60.0, 6.0),
+        "sign_narrow": 0.7,
+        "sign_first": 0.5,
+        "sign_last": 0.05,
+        "settled": 200,
+        "settle_rounds": 12,
+        "settle_floor": 0.3,
+        "settle_slack": 600.0,
+        "settle_margin": 0.33,
         "corners": Budget(384 * MIB, whole=True, size=4),
         "corner_tensors": 3,
         "replayed": Budget(256 * MIB, whole=True),
@@ -258,6 +267,14 @@ PINNED = {
     "RANGE_STEPS": {
         "length": 0.02,
         "rates": bounding.Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25),
+    },
+    "NEAREST": {
+        "cases": 9,
+        "first_steps": 12,
+        "starts": 8,
+        "steps": 40,
+        "kept": 24,
+        "shrunk": 8,
     },
     "RATIONAL": {
         "numbers": 4000,

@@ -379,6 +379,11 @@ impl Reader {
                 let size = shape.iter().product();
                 Ok(Value::Node(self.add(Node::Relu { of: *at }, size), shape.clone()))
             }
+            ("Abs", [Value::Node(at, shape)]) => self.bent(*at, shape, -1.0),
+            ("LeakyRelu", [Value::Node(at, shape)]) => {
+                let slope = given.floats.remove("alpha").unwrap_or(0.01f32) as f64;
+                self.bent(*at, shape, slope)
+            }
             ("Add" | "Sub", [Value::Node(a, first), Value::Node(b, second)]) if first == second => {
                 let sign = Dyadic::of(if kind == "Add" { 1.0 } else { -1.0 })?;
                 let size = first.iter().product();
@@ -433,6 +438,18 @@ impl Reader {
             }
             _ => Err(format!("the operator '{kind}' is not known, or not with such operands")),
         }
+    }
+
+    /// `slope x + (1 - slope) relu(x)`
+    fn bent(&mut self, of: usize, shape: &[usize], slope: f64) -> Result<Value, String> {
+        let (size, slope) = (shape.iter().product(), Dyadic::of(slope)?);
+        let zeros = || vec![Dyadic::zero(); size];
+        let rest = Dyadic::of(1.0)?.sub(&slope);
+        let line = self.add(Node::Shift { of, scale: slope, bias: zeros() }, size);
+        let bend = self.add(Node::Relu { of }, size);
+        let bend = self.add(Node::Shift { of: bend, scale: rest, bias: zeros() }, size);
+        let sum = Node::Sum { of: [line, bend], sign: Dyadic::of(1.0)? };
+        Ok(Value::Node(self.add(sum, size), shape.to_vec()))
     }
 
     fn dense(&mut self, of: usize, shape: &[usize], constant: &Tensor, transposed: bool, bias: Vec<f64>) -> Result<Value, String> {

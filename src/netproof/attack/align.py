@@ -7,12 +7,12 @@ with the staircases hardening from ramps to themselves on the way, finds such po
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from netproof import clock
 from netproof.attack.corners import Goal
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
@@ -63,7 +63,7 @@ def align(
 
     Each step proposes changes of single inputs and takes the first that the Metropolis rule
     accepts. Returns as soon as a chain's deficiency is 0 on the network itself, or when
-    ``time.monotonic()`` reaches ``deadline``.
+    ``clock.now()`` reaches ``deadline``.
     """
     linear = first_layer(graph)
     columns = linear.weight.T.contiguous()
@@ -78,7 +78,7 @@ def align(
     a = linear.forward(x)
     best = float("inf")
     for step in range(steps):
-        if time.monotonic() >= deadline:
+        if clock.now() >= deadline:
             break
         hardness = min(1.0, 1.15 * step / hardening)
         pick = torch.randint(len(free), (batch, INTEGER_ATTACK.proposals), generator=generator)

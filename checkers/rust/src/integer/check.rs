@@ -4,6 +4,7 @@ use crate::file::{Certificate, Stated};
 use crate::integer::bound::{bound, first_layer, Bound, Priced, Row};
 use crate::integer::network::{Network, Whole};
 use crate::integer::region::{Case, Region};
+use std::collections::BTreeMap;
 
 /// Points of one node, and of all.
 const POINTS: Whole = 4096;
@@ -17,9 +18,16 @@ pub struct Checker<'a> {
     lower: Vec<Whole>,
     upper: Vec<Whole>,
     cases: Vec<Case>,
-    rows: Vec<Row>,
+    /// features that rows have multipliers of, by activation and feature
+    kept: Vec<(usize, usize)>,
+    /// multipliers of constraints that a row has
+    height: usize,
+    /// of rows that have prices, their place among those
+    place: BTreeMap<usize, usize>,
     priced: Option<Priced>,
     points: Whole,
+    /// whether the network takes the image for another class than the property says
+    is_misclassified: bool,
     pub leaves: usize,
     pub cuts: usize,
 }
@@ -40,12 +48,15 @@ impl<'a> Checker<'a> {
             return Err("is about a network of another size".into());
         }
         let mut checker = Checker {
-            certificate, network, lower: Vec::new(), upper: Vec::new(), cases: Vec::new(), rows: Vec::new(), priced: None,
-            points: 0, leaves: 0, cuts: 0,
+            certificate, network, lower: Vec::new(), upper: Vec::new(), cases: Vec::new(), kept: Vec::new(), height: 0,
+            place: BTreeMap::new(), priced: None, points: 0, is_misclassified: false, leaves: 0, cuts: 0,
         };
         checker.property()?;
         if certificate.claim == "unsat" {
             checker.sizes()?;
+        }
+        if certificate.claim == "unsat" && !checker.is_misclassified {
+            checker.features()?;
             checker.forms()?;
             checker.multipliers()?;
         }
@@ -76,9 +87,7 @@ impl<'a> Checker<'a> {
                     return Err("states an image or a label that the network does not have".into());
                 }
                 let y = self.network.values(&image).pop().unwrap_or_default();
-                if (0..outputs).any(|k| if k < *label { y[k] >= y[*label] } else { y[k] > y[*label] }) {
-                    return Err("states an image that the network takes for another class".into());
-                }
+                self.is_misclassified = (0..outputs).any(|k| if k < *label { y[k] >= y[*label] } else { y[k] > y[*label] });
                 self.lower = image.iter().map(|x| (x - *radius as Whole).max(least)).collect();
                 self.upper = image.iter().map(|x| (x + *radius as Whole).min(largest)).collect();
                 for k in (0..outputs).filter(|k| k != label) {
@@ -153,12 +162,6 @@ impl<'a> Checker<'a> {
         for name in ["split_activation", "split_feature", "split_point"] {
             self.exactly(name, kinds(3))?;
         }
-        let size = |k: i64| if k == 0 { self.certificate.inputs } else { self.network.sizes[self.network.stairs[k as usize - 1]] };
-        for (activation, feature) in [("cut_activation", "cut_feature"), ("split_activation", "split_feature")] {
-            for (k, j) in of(activation).iter().zip(of(feature)) {
-                index(*j, size(*k))?;
-            }
-        }
         let (mut level, mut at, mut levels) = (self.cases.len(), 0, 0);
         while level > 0 {
             let kinds = of("kind").get(at..at + level).ok_or("has nodes that make no trees")?;
@@ -167,6 +170,18 @@ impl<'a> Checker<'a> {
         }
         if at != of("kind").len() || levels > DEEPEST {
             return Err("has nodes that make no trees".into());
+        }
+        Ok(())
+    }
+
+    /// Features that are there.
+    fn features(&self) -> Result<(), String> {
+        let of = |name: &str| self.certificate.array(name);
+        let size = |k: i64| if k == 0 { self.certificate.inputs } else { self.network.sizes[self.network.stairs[k as usize - 1]] };
+        for (activation, feature) in [("cut_activation", "cut_feature"), ("split_activation", "split_feature")] {
+            for (k, j) in of(activation).iter().zip(of(feature)) {
+                index(*j, size(*k))?;
+            }
         }
         Ok(())
     }
@@ -196,7 +211,6 @@ impl<'a> Checker<'a> {
         let sizes: Vec<usize> = self.network.stairs.iter().map(|at| self.network.sizes[*at]).collect();
         let counts = self.exactly("kept", sizes.len())?;
         let mut left = self.certificate.array("kept_feature");
-        let mut kept: Vec<(usize, usize)> = Vec::new();
         for (k, count) in counts.iter().enumerate() {
             let count = index(*count, left.len() + 1)?;
             let (mine, rest) = left.split_at(count);
@@ -204,29 +218,23 @@ impl<'a> Checker<'a> {
                 return Err("names features that are not in ascending order".into());
             }
             for feature in mine {
-                kept.push((k, index(*feature, sizes[k])?));
+                self.kept.push((k, index(*feature, sizes[k])?));
             }
             left = rest;
         }
         if !left.is_empty() {
             return Err("names features of no activation".into());
         }
-        let height = self.cases.iter().map(|case| case.rows.len()).max().unwrap_or(0);
+        self.height = self.cases.iter().map(|case| case.rows.len()).max().unwrap_or(0);
         let count = self.certificate.array("row_exponent").len();
-        let (mu, s) = (self.exactly("row_mu", count * height)?, self.exactly("row_s", count * kept.len())?);
-        for row in 0..count {
-            let mut all: Vec<Vec<Whole>> = sizes.iter().map(|size| vec![0; *size]).collect();
-            for ((k, j), value) in kept.iter().zip(&s[row * kept.len()..]) {
-                all[*k][*j] = *value as Whole;
-            }
-            self.rows.push(Row { mu: wide(&mu[row * height..(row + 1) * height]), s: all, prices: None });
-        }
+        self.exactly("row_mu", count * self.height)?;
+        self.exactly("row_s", count * self.kept.len())?;
         let (rows, inputs) = (self.certificate.array("price_row"), self.certificate.array("price_input"));
         if [rows, inputs].iter().any(|list| list.windows(2).any(|pair| pair[0] >= pair[1])) {
             return Err("names rows or inputs that are not in ascending order".into());
         }
-        let first: Vec<usize> = kept.iter().filter(|(k, _)| *k == 0).map(|(_, j)| *j).collect();
-        let given = self.exactly("price_difference", rows.len() * first.len() * inputs.len())?;
+        let first = self.kept.iter().filter(|(k, _)| *k == 0).count();
+        self.exactly("price_difference", rows.len() * first * inputs.len())?;
         if !rows.is_empty() {
             if sizes.is_empty() {
                 return Err("has prices of a network without activations".into());
@@ -234,21 +242,36 @@ impl<'a> Checker<'a> {
             let (weight, bias) = first_layer(&self.network)?;
             self.priced = Some(Priced { weight, bias });
         }
-        let mut given = given.iter();
-        for row in rows {
-            let row = &mut self.rows[*row as usize];
-            let mut prices: Vec<Vec<Whole>> = row.s[0].iter().map(|s| vec![*s; self.certificate.inputs]).collect();
-            for j in &first {
+        self.place = rows.iter().enumerate().map(|(place, row)| (*row as usize, place)).collect();
+        Ok(())
+    }
+
+    /// A row, made when it is wanted: many of them, with all their zeros, are more than a machine holds.
+    fn row(&self, number: usize) -> Row {
+        let of = |name: &str, width: usize, at: usize| &self.certificate.array(name)[at * width..(at + 1) * width];
+        let mut s: Vec<Vec<Whole>> = self.network.stairs.iter().map(|at| vec![0; self.network.sizes[*at]]).collect();
+        for ((k, j), value) in self.kept.iter().zip(of("row_s", self.kept.len(), number)) {
+            s[*k][*j] = *value as Whole;
+        }
+        let prices = self.place.get(&number).map(|place| {
+            let mut prices: Vec<Vec<Whole>> = s[0].iter().map(|s| vec![*s; self.certificate.inputs]).collect();
+            let (first, inputs) = (self.kept.iter().filter(|(k, _)| *k == 0), self.certificate.array("price_input"));
+            let width = first.clone().count() * inputs.len();
+            let mut given = of("price_difference", width, *place).iter();
+            for (_, j) in first {
                 for i in inputs {
                     prices[*j][*i as usize] += *given.next().unwrap_or(&0) as Whole;
                 }
             }
-            row.prices = Some(prices);
-        }
-        Ok(())
+            prices
+        });
+        Row { mu: wide(of("row_mu", self.height, number)), s, prices }
     }
 
     pub fn prove(&mut self) -> Result<(), String> {
+        if self.is_misclassified {
+            return Err("the network takes the image itself for another class".into());
+        }
         if self.certificate.claim == "sat" {
             let x = wide(self.certificate.array("witness"));
             if x.iter().zip(self.lower.iter().zip(&self.upper)).any(|(x, (l, u))| x < l || x > u) {
@@ -263,7 +286,7 @@ impl<'a> Checker<'a> {
     }
 
     fn refutes(&self, region: &Region, case: Option<&Case>, row: usize) -> Result<bool, String> {
-        match bound(&self.network, self.priced.as_ref(), region, case, &self.rows[row])? {
+        match bound(&self.network, self.priced.as_ref(), region, case, &self.row(row))? {
             Bound::Empty => Ok(true),
             Bound::At(value) => Ok(value < 0),
             Bound::None => Ok(false),

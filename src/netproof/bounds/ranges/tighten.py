@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from netproof import clock
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, crown, evaluate_dual
 from netproof.bounds.multipliers.interior import InteriorSolver
@@ -69,7 +69,7 @@ def tighten_ranges(
     CROWN with the ranges found so far. ``last=False`` leaves the graph's output activation out.
     The graph must be an integer graph: bounds are rounded to integers inwards. The first activation has its turn
     as well where intervals do not know what affine maps do together (:func:`loose_activations`). Stops early, with what has
-    been found, when ``time.monotonic()`` reaches ``deadline``.
+    been found, when ``clock.now()`` reaches ``deadline``.
     """
     final = len(graph.nodes) - 1
     at_once = max(1, TIGHTEN.batch.rows(graph, TIGHTEN.tensors) // 2)
@@ -77,7 +77,7 @@ def tighten_ranges(
     for k, index in enumerate(graph.activations):
         if (k == 0 and k not in loose) or (index == final and not last):
             continue
-        if time.monotonic() >= deadline:
+        if clock.now() >= deadline:
             break
         low, high = region.range_lower[k], region.range_upper[k]
         image_low, image_high = graph.activation(index).output_range(low, high)
@@ -86,7 +86,7 @@ def tighten_ranges(
             continue
         new_low, new_high = low.clone(), high.clone()
         for part in torch.split(torch.arange(len(row)), at_once):
-            if time.monotonic() >= deadline:
+            if clock.now() >= deadline:
                 break
             point = _directions(graph, region, graph.nodes[index].operands[0], row[part], feature[part])
             top, bottom = point.value.chunk(2)
@@ -115,7 +115,7 @@ def tighten_by_program(
     below. With it, the ranges of all hidden activations for those points only at which the
     objective ``required`` (one row, on the operand of the graph's final activation) is at least 0;
     the region may come back empty. Costs an interior point solve per direction: meant for roots.
-    Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. The graph
+    Stops early, with what has been found, when ``clock.now()`` reaches ``deadline``. The graph
     must have an interior solver (:func:`netproof.bounds.multipliers.interior.has_interior_solver`).
 
     Raises
@@ -144,7 +144,7 @@ def tighten_by_program(
             inside.range_upper[: len(used.activations)],
         )
         for part in torch.split(feature, TIGHTEN.program_rows // 2):
-            if time.monotonic() >= deadline:
+            if clock.now() >= deadline:
                 break
             point = _program_directions(solver, cut, operand, part, required is not None)
             top, bottom = point.value.chunk(2)

@@ -37,7 +37,7 @@ from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
 from netproof.graph.passes.shift_steps import shift_steps
-from netproof.network import Kept, Network
+from netproof.network import Kept, Meaning, Network
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 
@@ -265,6 +265,8 @@ class _Reader:
             kept=kept,
             content=self._data,
             runtime=translation.runtime.name,
+            input_meaning=_meaning(self._input),
+            output_meaning=_meaning(tensor),
         )
         # Values of dead operators are evaluated with the rest, so that every tensor can be shown.
         return Deployed(
@@ -289,6 +291,10 @@ class _Reader:
             codes = _codes(self._model.tensors[self._output])
             said.append(f"the file gives floats: outputs are the codes before that, {codes}")
         return said
+
+
+def _meaning(tensor: TensorInfo) -> Meaning:
+    return Meaning.of(float(scale_of(tensor)), zero_of(tensor))
 
 
 def _codes(tensor: TensorInfo) -> str:

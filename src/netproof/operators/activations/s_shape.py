@@ -80,7 +80,7 @@ class SShape(Activation):
         """The function itself: it is smooth."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         """The derivative of the function stretched by ``1 + widening``, which is larger where it saturates."""
         return self.derivative(a / (1 + widening))
 

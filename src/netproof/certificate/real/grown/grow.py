@@ -38,6 +38,8 @@ _LEAST_GAP = 1e-9
 _BEYOND, _MOST_BEYOND = 14, {True: 20_000, False: 400}
 #: the same where linear programs say what to split, and cells of which they are asked
 _BEYOND_BY_PROGRAMS, _MOST_PROGRAMS = 200, 2000
+#: where boxes can be split, the most ReLUs of a network whose programs are asked first, and splits before those of others are
+_AT_ONCE, _LATE = 64, 8
 
 
 @dataclass(eq=False)
@@ -210,25 +212,29 @@ class Grower:
 
     def _programmed(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """Close seeds by linear programs, or split them where their solutions are farthest from the network; those that are left."""
-        if self._programs is None:
+        first = self._inputs > _FEW_INPUTS or self._begin[-1] <= _AT_ONCE
+        mine = [i for i, seed in enumerate(seeds) if first or seed.beyond >= _LATE]
+        if self._programs is None or not mine:
             return seeds, cells
         rule = BOTH if self._inputs <= _FORMS else CROWN
-        refined = self._evaluation.derive(cells, rule, sized=True)
-        left = []
-        for i, seed in enumerate(seeds):
+        refined = self._evaluation.derive(cells.take(np.array(mine)), rule, sized=True)
+        left = [i for i in range(len(seeds)) if i not in mine]
+        for number, i in enumerate(mine):
+            seed = seeds[i]
             if time.monotonic() >= self._deadline:
                 raise NoEvidenceError(self._source, "writing it takes more time than it may")
             self._asked += 1
-            gap = None if self._asked > _MOST_PROGRAMS else self._solved(self._programs, seed, refined, i)
+            gap = None if self._asked > _MOST_PROGRAMS else self._solved(self._programs, seed, refined, number)
             seed.rule = rule if seed.kind == LEAF else 0
             if seed.kind == LEAF:
                 continue
             if gap is None or seed.beyond >= _BEYOND_BY_PROGRAMS:
                 left.append(i)
                 continue
-            number = int(gap.argmax())
-            k = int(np.searchsorted(self._begin, number, side="right")) - 1
-            seed.kind, seed.split = SPLIT, (k, number - int(self._begin[k]), 0.0)
+            widest = int(gap.argmax())
+            k = int(np.searchsorted(self._begin, widest, side="right")) - 1
+            seed.kind, seed.split = SPLIT, (k, widest - int(self._begin[k]), 0.0)
+        left.sort()
         return [seeds[i] for i in left], cells.take(np.array(left, np.int64))
 
     def _solved(self, programs: Programs, seed: Seed, cells: Cells, row: int) -> Floats | None:

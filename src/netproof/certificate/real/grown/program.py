@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: features of all ReLUs, and inputs, of the networks that are small, and what their solver may take
 _FEATURES, _INPUTS, _MEMORY = 400, 1024, 1 << 30
-#: seconds of one program at most
-_SECONDS = 5.0
+#: seconds of one program at most, and of all of a network
+_SECONDS, _ALL_SECONDS = 5.0, 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,7 @@ class Programs:
         self._evaluation = evaluation
         self._highs = HighsProcess(_MEMORY)
         self._forms: list[Floats] | None = None
+        self._spent = 0.0
 
     def __enter__(self) -> Programs:
         return self
@@ -109,11 +110,14 @@ class Programs:
             at = np.flatnonzero(total[1:])
             constant = float(mixture.constant) + total[0]
             model.row(np.append(at, least), np.append(-total[1 + at], 1.0), -math.inf, constant)
-        until = min(deadline, time.monotonic() + _SECONDS)
+        begun = time.monotonic()
+        until = min(deadline, begun + min(_SECONDS, _ALL_SECONDS - self._spent))
         try:
             found = self._highs.solve(model.build(), until, relaxed=True)
         except SolverError:
             return None
+        finally:
+            self._spent += time.monotonic() - begun
         if found.dual is None or found.status not in (Status.OPTIMAL, Status.INFEASIBLE):
             return None
         weight, multiplier = np.maximum(-found.dual[begin:], 0.0), -found.dual[:features]

@@ -47,7 +47,7 @@ from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
 from netproof.graph.passes.shift_steps import shift_steps
-from netproof.network import Kept, Network
+from netproof.network import Kept, Meaning, Network
 from netproof.operators.affine.scale import Scale
 
 if TYPE_CHECKING:
@@ -434,9 +434,15 @@ def _deployed(
         content=data,
         runtime=reader.rule.name,
         processors=reader.processors.differences() if reader.rule.fused else None,
+        input_meaning=_meaning(reader.input),
+        output_meaning=_meaning(output.how if isinstance(output, Real) else None),
     )
     result = Layer(source, "", codes.shape, codes.node, codes.offset, codes.kind)
     return Deployed(network, reader.rule, whole, node, tuple(reader.layers), result, source, reader.input, plain)
+
+
+def _meaning(how: Quantization | None) -> Meaning | None:
+    return None if how is None else Meaning.of(float(how.scale), how.zero)
 
 
 def _words(how: Quantization) -> str:

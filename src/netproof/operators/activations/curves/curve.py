@@ -200,7 +200,7 @@ class Curve(Activation):
         """The function itself: it is continuous."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         """The slope of the function stretched by ``1 + widening``, which is larger where it saturates."""
         return self.slope(a / (1 + widening), right=True)
 
