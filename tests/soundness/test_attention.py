@@ -184,6 +184,24 @@ def test_differences_of_scores_have_the_ranges_of_both_together(radius):
         assert top <= Fraction(float(high[feature]))
 
 
+def test_a_sum_of_lines_is_off_by_what_both_are_and_by_the_sum_itself():
+    """At a point a line's bound is its value there and its error: the sum's is that of both, and more by what adding rounds."""
+    graph = attention(10)
+    region = box_region(graph, *boxes(10, 0.0))
+    node = next(i for i, one in enumerate(graph.nodes) if one.name == "difference")
+    narrow, rounding = Narrow.of(graph, node), Rounding.of(graph, region)
+    assert narrow is not None
+    found = ranges_through(graph, region, narrow, rounding)
+    assert found is not None
+    eye = torch.eye(SCORES, dtype=torch.float64)
+    objective = Objective({narrow.node: torch.cat([eye, -eye])}, torch.zeros(2 * SCORES, dtype=torch.float64))
+    single = crown_lines(Relaxation(graph, region), objective, rounding).value
+    (_, second), (_, first) = sorted(narrow.terms, key=lambda term: term[0])
+    more = found[1] - (single[first] + single[SCORES + second])
+    size = graph.nodes[narrow.node].operator.weight.abs().sum(1)[first]
+    assert bool((more > 16 * torch.finfo(torch.float64).eps * size.clamp(max=1)).all())
+
+
 def test_images_are_not_bounded_again(monkeypatch):
     graph = attention(9)
     region = box_region(graph, *boxes(9, 0.2))
