@@ -276,6 +276,23 @@ PINNED = {
         "kept": 24,
         "shrunk": 8,
     },
+    "PLANE": {
+        "steps": 60,
+        "prices": 0.03,
+        "rates": bounding.Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-08),
+        "worth": 0.002,
+        "parts": 32,
+        "first": 1024,
+        "growth": 2.0,
+        "largest": 1 << 23,
+        "entries": 1 << 20,
+        "rows": 256,
+    },
+    "PLANED": {
+        "cases": 12,
+        "easy": 60,
+        "long_share": 0.15,
+    },
     "RATIONAL": {
         "numbers": 4000,
         "entries": 1 << 20,

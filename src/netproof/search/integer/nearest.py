@@ -81,7 +81,7 @@ class Nearest:
         return case.repeat_interleave(NEAREST.starts), torch.arange(NEAREST.starts).repeat(len(case))
 
     def _walk(self, lower: Tensor, upper: Tensor, case: Tensor, start: Tensor, steps: int, deadline: float) -> Walked:
-        coin = torch.rand(len(case), len(lower), generator=self._generator)
+        coin = torch.rand(len(case), len(lower), generator=self._generator, dtype=lower.dtype)
         x = torch.where(coin < 0.5, lower, upper)
         return sign_walks(self._graph, self._cases, lower, upper, case, start, x, steps, deadline)
 
