@@ -22,8 +22,8 @@ OPTIONS = {
 KINDS = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
 VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "SOFTMAX": 2, "ADD": 2, "SUB": 2, "MUL": 2}
 
-#: a field's number to struct's letter and its value
-Fields = dict[int, tuple[str, float]]
+#: a field's number to struct's letter and its value; "v" is a list of integers of 32 bits
+Fields = dict[int, tuple[str, object]]
 
 
 @dataclass
@@ -40,7 +40,7 @@ class TFLiteFile:
     def tensor(
         self, shape: Sequence[int], scale: object = 1.0, zero: object = 0, *, kind: str = "int8", **more: object
     ) -> int:
-        """A tensor; ``more`` has ``axis``, ``data`` (an array), ``buffer``, ``name``, ``signature``."""
+        """A tensor; ``more`` has ``axis``, ``data`` (an array), ``buffer``, ``name``, ``signature``, ``variable``, ``sparse``, ``details``."""
         self.tensors.append({"shape": list(shape), "kind": kind, "scale": scale, "zero": zero, **more})
         return len(self.tensors) - 1
 
@@ -90,7 +90,11 @@ class TFLiteFile:
             if len(zeros) == 1:
                 zeros = np.repeat(zeros, len(scales))
             parts = {2: ("o", _numbers(b, scales.tolist(), "f")), 3: ("o", _numbers(b, zeros.tolist(), "q"))}
-            fields[4] = ("o", _table(b, parts | {6: ("i", tensor.get("axis", 0))}))
+            fields[4] = ("o", _table(b, parts | {4: ("B", tensor.get("details", 0)), 6: ("i", tensor.get("axis", 0))}))
+        if tensor.get("variable"):
+            fields[5] = ("B", 1)
+        if tensor.get("sparse"):
+            fields[6] = ("o", _table(b, {}))
         if "signature" in tensor:
             fields[7] = ("o", _numbers(b, tensor["signature"], "i"))
         return _table(b, fields)
@@ -102,7 +106,8 @@ class TFLiteFile:
         ends = [_numbers(b, part, "i") for part in (inputs, outputs)]
         fields = {0: ("I", names.index(name)), 1: ("o", ends[0]), 2: ("o", ends[1])}
         if name in OPTIONS:
-            fields |= {3: ("B", OPTIONS[name]), 4: ("o", _table(b, options))}
+            lists = {k: ("o", _numbers(b, numbers, "i")) for k, (kind, numbers) in options.items() if kind == "v"}
+            fields |= {3: ("B", OPTIONS[name]), 4: ("o", _table(b, options | lists))}
         return _table(b, fields)
 
 

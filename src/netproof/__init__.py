@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from netproof.agreement.decide import Agreed, Compared, Pair
     from netproof.agreement.joined import Agreement
+    from netproof.agreement.twins import AgreedTwins, ComparedTwins, Twins
     from netproof.certificate.bundle import Bundle
     from netproof.certificate.bundle import write as write_certificate
     from netproof.certificate.checker.check import Checked, check
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agreed",
+    "AgreedTwins",
     "Agreement",
     "Answers",
     "AskedQuery",
@@ -64,6 +66,7 @@ __all__ = [
     "Checked",
     "CheckedSet",
     "Compared",
+    "ComparedTwins",
     "Conjunction",
     "Contrast",
     "Cover",
@@ -85,6 +88,7 @@ __all__ = [
     "SetQuery",
     "Settings",
     "Shift",
+    "Twins",
     "Verdict",
     "Witness",
     "__version__",
@@ -106,6 +110,7 @@ __all__ = [
 #: where each public name is defined
 _HOME = {
     "Agreed": "netproof.agreement.decide",
+    "AgreedTwins": "netproof.agreement.twins",
     "Agreement": "netproof.agreement.joined",
     "Answers": "netproof.search.answers",
     "AskedQuery": "netproof.formats.vnnlib.second.ask",
@@ -116,6 +121,7 @@ _HOME = {
     "Checked": "netproof.certificate.checker.check",
     "CheckedSet": "netproof.certificate.checker.sets",
     "Compared": "netproof.agreement.decide",
+    "ComparedTwins": "netproof.agreement.twins",
     "Conjunction": "netproof.query",
     "Contrast": "netproof.perturbations.levels",
     "Cover": "netproof.perturbations.blocks",
@@ -137,6 +143,7 @@ _HOME = {
     "SetQuery": "netproof.perturbations.asked",
     "Settings": "netproof.settings",
     "Shift": "netproof.perturbations.shift",
+    "Twins": "netproof.agreement.twins",
     "Verdict": "netproof.result",
     "Witness": "netproof.result",
     "certificate_of": "netproof.certificate.make",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from fractions import Fraction
 from functools import cached_property
 
 import torch
@@ -52,6 +53,19 @@ class Member:
     results: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What whole-numbered codes stand for: ``scale k + shift`` of a code ``k``, in exact numbers; ``scale`` is positive."""
+
+    scale: Fraction
+    shift: Fraction
+
+    @classmethod
+    def of(cls, scale: float, zero: int) -> Meaning:
+        """Of codes of a scale, which is the number that it is in the file, and a zero point."""
+        return cls(Fraction(scale), -Fraction(scale) * zero)
+
+
 class Kept(Enum):
     """What of the file's outputs the graph's are: a query may ask for no more.
 
@@ -89,6 +103,8 @@ class Network:
         inputs or outputs). What they give, one after the other, is what a witness has as its output; the graph's output
         is what constraints need of it
     left_out : what was left out of the graph at its end, where only the order of the outputs is the file's
+    input_meaning, output_meaning : what codes of a network of integers stand for, the same for all of them; None where the file
+        does not say
     as_stored : the graph of these models before it was simplified, operator by operator as they compute it
     """
 
@@ -106,6 +122,8 @@ class Network:
     members: tuple[Member, ...] = ()
     as_stored: Graph | None = None
     left_out: Graph | None = None
+    input_meaning: Meaning | None = None
+    output_meaning: Meaning | None = None
 
     @property
     def computed_by(self) -> str:

@@ -6,7 +6,8 @@ Every network has a witness, evaluated in fractions, so that no certificate of i
 Certificates are made in three ways: *damage* takes one that proves another property of the network, says it is about this one,
 and changes entries; *wrong* makes rows and splits by chance; *descent* chooses slopes and what is added so that the bound
 comes as close to 0 as it can. Weights are of up to 16 orders of magnitude, and some next to the smallest that there are. Prints counts, and exits with 1 where one was accepted, or
-the checker failed in any other way than by its own errors. With ``--second`` every tenth certificate goes through the checker in
+the checker failed in any other way than by its own errors. Of every network a few leaves are evaluated in float64 and in fractions,
+too: the fraction has to lie in the interval that the error term claims. With ``--second`` every tenth certificate goes through the checker in
 ``checkers/rust``, too. 500 networks are 10^5 damaged certificates and more than 10^4 of wrong claims.
 """
 
@@ -29,7 +30,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.checker.real.bound import Evaluation, Objective
+from netproof.certificate.checker.real.check import check_real, root_of
+from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.numbers import Float64, Rational
+from netproof.certificate.checker.real.property import read_property
+from netproof.certificate.checker.real.tree import Rows
 from netproof.certificate.real.contents import EMPTY, LEAF, LEMMAS, NAMES, SPLIT
 from netproof.certificate.real.format import decode, encode
 from netproof.errors import CertificateError, FormatError, ProofError
@@ -51,7 +57,9 @@ class Question:
                 rng.normal(size=(after, before)) * 10.0 ** (spread * (rng.random((after, before)) - 0.5)) * tiny
             )
             biases.append(rng.normal(size=after) * 10.0 ** float(rng.choice([0.0, -8.0, -16.0])))
-        self.network = chain(weights, biases)
+        bends = [("Relu", {})] * 7 + [("Abs", {}), ("LeakyRelu", {"alpha": 0.1}), ("LeakyRelu", {"alpha": -2.5})]
+        self.bend, attributes = bends[int(rng.integers(10))]
+        self.network = chain(weights, biases, bend=self.bend, **attributes)
         center = rng.normal(size=self.inputs)
         # A point, or a box whose best corner is known by trying all of them: bounds are attained there or not at all.
         reach = float(rng.choice([0.0, 2.0**-20, 2.0**-4]))
@@ -175,6 +183,38 @@ def damaged(rng: np.random.Generator, made):
     return replace(made, arrays=arrays)
 
 
+def leaves(rng: np.random.Generator, question: Question) -> list[tuple[Fraction, float, float]]:
+    """Bounds of rows by chance on parts of the box: in fractions, in float64, and what rounding may have taken from that."""
+    given = by_chance(rng, question)
+    (part,) = read_property(question.property, "property").parts
+    real, exact = (
+        Evaluation(read_network(question.network, question.inputs, numbers, "network"), numbers)
+        for numbers in (Float64(), Rational())
+    )
+    cells = real.derive(root_of(real, part), int(rng.integers(1, 5)))
+    # A half of the range of one ReLU, as below a split.
+    low = [one.copy() for one in cells.low]
+    k = int(rng.integers(len(low)))
+    j = int(rng.integers(low[k].shape[1]))
+    low[k][0, j] = low[k][0, j] / 2 + cells.high[k][0, j] / 2
+    cells = replace(cells, low=tuple(low))
+    if rng.random() < 0.5:
+        cells = real.derive(cells, int(rng.integers(1, 5)), sized=True)
+    rows, last = Rows(dict(question.claimed(given).arrays), question.sizes), len(real.network.nodes) - 1
+    found = []
+    for row in range(len(rows.exponent)):
+        values = []
+        for evaluation in (exact, real):
+            numbers = evaluation.numbers
+            constant = numbers.load(np.zeros(1))
+            constant[0] = numbers.fraction(-question.threshold)
+            objective = Objective({last: numbers.load(np.ones((1, 1)))}, constant)
+            values.append(evaluation.bound(cells, np.zeros(1, np.int64), objective, rows.slopes(np.array([row]))))
+        (value, _), (near, error) = values
+        found.append((value[0], float(near[0]), float(error[0])))
+    return found
+
+
 class Campaign:
     """Counts of what happened, and what should not have."""
 
@@ -182,6 +222,8 @@ class Campaign:
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.closest = np.inf
+        #: the largest part of an error term that was needed
+        self.needed = 0.0
         self._second = second
         self._folder = Path(tempfile.mkdtemp(prefix="netproof-campaign-"))
 
@@ -236,6 +278,20 @@ class Campaign:
             return
         self.wrong.append("bytes: damaged bytes were read")
 
+    def leaves(self, rng: np.random.Generator, question: Question) -> None:
+        """Bounds in fractions lie in the intervals of those in float64."""
+        with np.errstate(all="ignore"):
+            found = leaves(rng, question)
+        for exact, near, error in found:
+            if not (np.isfinite(near) and np.isfinite(error)):
+                self.counts["leaves without a bound"] += 1
+                continue
+            self.counts["leaves"] += 1
+            off = abs(exact - Fraction(near))
+            if off > Fraction(error):
+                self.wrong.append(f"leaf: {float(exact)} is not within {error} of {near}")
+            self.needed = max(self.needed, float(off / Fraction(error)))
+
     def _descent(self, question: Question):
         return lambda given: self.try_one("descent", question.claimed(given), question, "float64")
 
@@ -263,6 +319,8 @@ class Campaign:
             data = encode(good)
             for _ in range(100):
                 self.bytes_changed(rng, data)
+            for _ in range(2):
+                self.leaves(rng, question)
 
 
 def main() -> int:
@@ -277,7 +335,12 @@ def main() -> int:
     endless = given.networks is not None and given.seconds is None
     seconds = np.inf if endless else 60.0 if given.seconds is None else given.seconds
     campaign.run(seconds, sys.maxsize if given.networks is None else given.networks, given.seed)
-    found = {"counts": dict(campaign.counts), "closest": float(campaign.closest), "wrong": campaign.wrong}
+    found = {
+        "counts": dict(campaign.counts),
+        "closest": float(campaign.closest),
+        "needed": campaign.needed,
+        "wrong": campaign.wrong,
+    }
     if given.out is not None:
         given.out.write_text(json.dumps(found, indent=2) + "\n")
     sys.stdout.write(json.dumps(found, indent=2) + "\n")

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from differential.question_cells import TooMany, meeting_point
-from differential.question_formulas import comparisons, holds
+from differential.question_formulas import Compare, comparisons, holds
 from differential.question_integers import IntegerNetwork, random_integer_network
 from differential.question_properties import (
     INPUTS_SPOKEN_OF,
     NO_WHOLE,
     OUT_OF_RANGE,
+    TOO_LARGE,
     VALUES,
     Asked,
     Box,
@@ -231,9 +232,18 @@ def integer_case(seed: int, number: int) -> IntegerCase:
     refusable = asked.refusable | {word for _, word in found if word}
     if INPUTS_SPOKEN_OF in refusable:  # a comparison of one input moves an end of its box
         refusable |= {NO_WHOLE, OUT_OF_RANGE}
+    largest = max(map(_largest_term, comparisons(asked.formula)), default=0)
+    if largest * network.largest >= 2**40:  # outputs may reach further than inputs
+        refusable |= {TOO_LARGE}
     return IntegerCase(
         f"integer:{seed}:{number}", network, Asked(asked.parts, asked.formula, asked.text, frozenset(refusable))
     )
+
+
+def _largest_term(comparison: Compare) -> int:
+    """The largest factor or number of a comparison, scaled to integers."""
+    numbers = [comparison.right, *(factor for _, factor in comparison.terms)]
+    return int(max(map(abs, numbers)) * math.lcm(*(number.denominator for number in numbers)))
 
 
 def _integer_box(random: np.random.Generator, size: int, largest: int, most: int) -> tuple[Box, str]:

@@ -17,8 +17,8 @@ Point = tuple[Fraction, ...]
 Box = tuple[Point, Point]
 
 #: words of the sentences with which a question may be refused
-NO_WHOLE, INPUTS_SPOKEN_OF, OUT_OF_RANGE, VALUES = (
-    "no whole numbers", "speaks of the input", "leaves the network's input range", "asks for values",
+NO_WHOLE, INPUTS_SPOKEN_OF, OUT_OF_RANGE, VALUES, TOO_LARGE = (
+    "no whole numbers", "speaks of the input", "leaves the network's input range", "asks for values", "can reach 2^44",
 )  # fmt: skip
 
 

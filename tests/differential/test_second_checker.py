@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from differential.evidence_campaign import Question, by_chance, damaged
@@ -25,35 +26,6 @@ from soundness.real_evidence import Builder, certificate, perceptron
 from soundness.test_real_evidence import asked, close_property
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def second(tmp_path_factory):
-    """Whether it accepts a certificate, given the bytes of all three files."""
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        pytest.skip("there is no Rust compiler")
-    folder = tmp_path_factory.mktemp("second")
-    built = subprocess.run(
-        [cargo, "build", "--release", "--offline", "--quiet"],
-        cwd=ROOT / "checkers" / "rust",
-        env={**os.environ, "CARGO_TARGET_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stderr
-    program = folder / "release" / "netproof-second-checker"
-
-    def accepts(made: bytes, network: bytes, property_: bytes) -> bool:
-        paths = [folder / name for name in ("c.npcert", "n.onnx", "p.vnnlib")]
-        for path, data in zip(paths, (made, network, property_), strict=True):
-            path.write_bytes(data)
-        done = subprocess.run([program, *paths], capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode in (0, 1, 2) and "panicked" not in done.stderr, done.stderr
-        return done.returncode == 0
-
-    return accepts
 
 
 def first(made, network: bytes, property_: bytes) -> bool:
@@ -85,12 +57,13 @@ def verify(question):
 
 
 def test_both_give_the_same_answer_to_certificates_by_chance(second):
-    answers = []
+    answers, seen = [], set()
     for seed in range(60):
         rng = np.random.default_rng(seed)
         question = Question(rng)
         if not question.is_short:
             continue
+        seen.add(question.bend)
         for property_, limit in ((question.property, False), (question.easier, True)):
             made = certificate(question.network, property_, question.inputs, 1, **by_chance(rng, question))
             for one in (made, replace(made, arrays=damaged(rng, made).arrays)):
@@ -102,7 +75,7 @@ def test_both_give_the_same_answer_to_certificates_by_chance(second):
                 assert second(data, question.network, property_) == mine
                 assert limit or not mine
                 answers.append(mine)
-    assert len(answers) > 150 and sum(answers) > 10
+    assert len(answers) > 150 and sum(answers) > 10 and seen == {"Relu", "Abs", "LeakyRelu"}
 
 
 def test_both_refuse_what_one_part_or_case_proves_of_another(second):
@@ -157,3 +130,39 @@ def test_its_own_tests_pass(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_files_that_say_something_twice_are_refused(second):
+    """Protocol buffers merge what is there twice, or take the last: nothing of that is meant by a network."""
+    made = Builder([1, 1])
+    network = made.bytes(made.node("Gemm", "x", made.constant([[1.0]]), transB=1))
+    property_ = (
+        b"(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))(assert (>= Y_0 2))"
+    )
+    assert second(encode(certificate(network, property_, 1, 1)), network, property_)
+    model = onnx.load_model_from_string(network)
+
+    def changed(change) -> bytes:
+        other = onnx.ModelProto.FromString(network)
+        change(other)
+        return other.SerializeToString()
+
+    def twice(other) -> None:
+        other.graph.node[0].attribute.append(other.graph.node[0].attribute[0])
+
+    def of_a_type(other) -> None:
+        other.graph.node[0].attribute[0].type = onnx.AttributeProto.FLOAT
+
+    def two_values(other) -> None:
+        other.graph.node[0].attribute[0].f = 2.0
+
+    def two_initializers(other) -> None:
+        other.graph.initializer.append(other.graph.initializer[0])
+
+    def a_batch(other) -> None:
+        other.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+
+    merged = network + onnx.ModelProto(graph=onnx.GraphProto(name="again")).SerializeToString()
+    assert onnx.load_model_from_string(merged).graph.node == model.graph.node
+    for data in (merged, *map(changed, (twice, of_a_type, two_values, two_initializers, a_batch))):
+        assert not second(encode(certificate(data, property_, 1, 1)), data, property_)

@@ -171,11 +171,24 @@ def test_a_limit_leaves_an_interval_that_more_time_closes(cli, near, tmp_path, m
     import netproof.search.radius as module
 
     asked = ["bench", "radius", "qnn-mnist", "--data", near.folder, "--out", tmp_path / "out", "--samples", "1,2"]
-    real = module.verify
-    monkeypatch.setattr(module, "settle_quickly", lambda query, settings: (module.Verdict.UNKNOWN, None))
+    real = module.verify_attacked
+
+    class Blind:
+        """Attacks that find nothing."""
+
+        witness = None
+
+        def attack(self, radius, deadline):
+            return False
+
+        def learn(self, x):
+            pass
+
+    monkeypatch.setattr(module, "refuted_quickly", lambda query: False)
+    monkeypatch.setattr(module, "nearest_of", lambda query, settings: Blind())
     monkeypatch.setattr(
         module,
-        "verify",
+        "verify_attacked",
         lambda query, settings: (
             real(query, settings)
             if settings.timeout > 9

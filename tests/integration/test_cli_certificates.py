@@ -8,6 +8,7 @@ import json
 import pytest
 
 from conftest import assert_refused
+from onnx_models import model, node, save
 
 
 def sample(data, index, radius):
@@ -103,3 +104,62 @@ def test_a_proof_that_does_not_check_is_an_error(cli, tiny_data, tmp_path, monke
     out = tmp_path / "out"
     ran = cli("bench", "run", "qnn-mnist", "--data", tiny_data.folder, "--out", out, "--check")
     assert ran.code == 1 and "its certificate fails" in (out / "results.csv").read_text()
+
+
+@pytest.fixture
+def float_files(tmp_path):
+    """A float network without a final softmax, images for it, and their classes by the runtime."""
+    import numpy as np
+    import onnxruntime
+
+    random = np.random.default_rng(3)
+    nodes = [
+        node("Flatten", ["x"], ["a"]), node("Gemm", ["a", "w", "o"], ["b"]), node("Relu", ["b"], ["c"]),
+        node("Gemm", ["c", "v"], ["y"]),
+    ]  # fmt: skip
+    constants = {"w": random.normal(size=(6, 5)), "o": random.normal(size=5), "v": random.normal(size=(5, 3))}
+    network = save(tmp_path / "float.onnx", model(nodes, (1, 1, 2, 3), constants))
+    images = random.random((4, 1, 2, 3)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
+    labels = np.array([session.run(None, {"x": image[None]})[0].argmax() for image in images])
+    np.save(tmp_path / "images.npy", images)
+    np.save(tmp_path / "labels.npy", labels)
+    return network, ("--images", tmp_path / "images.npy", "--labels", tmp_path / "labels.npy", "--index", 0)
+
+
+def test_float_verdicts_come_with_what_was_asked(cli, float_files, tmp_path):
+    network, sample_ = float_files
+    file, stated = tmp_path / "e.npcert", tmp_path / "e.npcert.vnnlib"
+    for radius, verdict, claim in (("1/3000", "robust", "unsat"), ("7/2", "vulnerable", "sat")):
+        command = ("robust", network, *sample_, "--eps", radius, "--certificate", file)
+        ran = cli(*command)
+        assert ran.code == 0 and f": {verdict}" in ran.out, ran
+        assert f"netproof check {file} --network {network} --property {stated}" in ran.out
+        checked = cli("check", file, "--network", network, "--property", stated, "--arithmetic", "rational")
+        assert checked.code == 0 and checked.out.startswith(f"PROVED: {claim}"), checked
+        # Of another box it proves nothing.
+        stated.write_text(stated.read_text().replace("X_0 ", "X_1 ", 1))
+        assert cli("check", file, "--network", network, "--property", stated).code == 2
+    document = json.loads(cli(*command, "--json").out)
+    assert (document["certificate"], document["property"]) == (str(file), str(stated))
+    ran = cli("radius", network, *sample_, "--certificates", tmp_path / "all", "--limit", "1/2", "--accuracy", "1/8")
+    assert ran.code == 0 and ran.out.count("netproof check") == 2, ran
+    for one in sorted((tmp_path / "all").glob("*.npcert")):
+        assert cli("check", one, "--network", network, "--property", f"{one}.vnnlib").code == 0
+
+
+def test_a_float_verdict_without_evidence_says_why(cli, float_files, tmp_path):
+
+    network, sample_ = float_files
+    import onnx
+
+    loaded = onnx.load(str(network))
+    loaded.graph.node.append(node("Softmax", ["y"], ["z"]))
+    loaded.graph.output[0].name = "z"
+    onnx.save(loaded, str(network))
+    file = tmp_path / "e.npcert"
+    ran = cli("robust", network, *sample_, "--eps", "1/3000", "--certificate", file)
+    assert ran.code == 0 and "no certificate: " in ran.out and "Softmax" in ran.out, ran
+    assert not file.exists() and not (tmp_path / "e.npcert.vnnlib").exists()
+    document = json.loads(cli("robust", network, *sample_, "--eps", "1/3000", "--certificate", file, "--json").out)
+    assert document["certificate"] is None and "Softmax" in document["no_certificate"]

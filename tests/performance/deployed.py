@@ -26,8 +26,8 @@ from netproof.inference.plan import plan_of
 from netproof.perturbations.asked import image_of
 
 _SEED = 7
-#: larger sets are boxes, for bounds
-_POINTS = 1 << 10
+#: larger sets are boxes, for bounds; what these leave open is evaluated where it is no larger than this
+_POINTS, _MOST_POINTS = 1 << 10, 1 << 16
 #: inputs of jet tagging are multiples of 1/1024
 _JETS, _UNIT = 100, 1024
 
@@ -78,18 +78,30 @@ def _spectrograms(data: Path) -> tuple[netproof.Network, np.ndarray, np.ndarray]
     return deployed.network, codes, labels
 
 
-def wake(data: Path, timeout: float) -> None:
+def _decided(
+    network: netproof.Network, values: np.ndarray, label: int, inputs: Inputs, timeout: float
+) -> netproof.Result:
+    """By a bound and a search where there are many points, and by evaluating them where that leaves it open."""
+    settings = Settings(timeout=timeout)
+    result = netproof.verify(netproof.robustness_to(network, values, label, inputs, points=_POINTS), settings)
+    if result.verdict.decided or inputs.count(image_of(network, values)) > _MOST_POINTS:
+        return result
+    return netproof.verify(netproof.robustness_to(network, values, label, inputs, points=_MOST_POINTS), settings)
+
+
+def wake(data: Path, timeout: float, only: tuple[int, int] | None = None) -> None:
     """The wake word: inputs drawn at random, which move by at most 1 and by at most 4."""
     network, inputs, labels = _spectrograms(data)
     for moved in (1, 3, 10, 30):
         for by in (1, 4):
+            if only is not None and (moved, by) != only:
+                continue
             start, verdicts, methods = time.process_time(), Counter[str](), Counter[str]()
             random = np.random.default_rng(_SEED)
             for index in range(len(inputs)):
                 positions = tuple(int(i) for i in random.choice(network.inputs, moved, replace=False))
                 label = int(np.asarray(labels[index]).reshape(-1)[0])
-                asked = netproof.robustness_to(network, inputs[index], label, Inputs(positions, by), points=_POINTS)
-                result = netproof.verify(asked, Settings(timeout=timeout))
+                result = _decided(network, inputs[index], label, Inputs(positions, by), timeout)
                 verdicts[result.verdict.for_robustness] += 1
                 methods[result.method] += 1
             spent = time.process_time() - start
@@ -152,6 +164,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=20, help="images of 'stuck'")
     parser.add_argument("--timeout", type=float, default=60, help="seconds for each question of 'wake' and 'jets'")
     parser.add_argument("--first", type=int, default=0, help="the first image of 'stuck'")
+    parser.add_argument("--only", type=int, nargs=2, metavar=("INPUTS", "BY"), help="one row of 'wake'")
     given = parser.parse_args()
     folder = os.environ.get("NETPROOF_DATA")
     if folder is None:
@@ -160,8 +173,10 @@ def main() -> int:
     for name in given.tables:
         if name == "stuck":
             stuck(Path(folder), given.images, given.first)
-        elif name in ("wake", "jets"):
-            TABLES[name](Path(folder), given.timeout)
+        elif name == "wake":
+            wake(Path(folder), given.timeout, None if given.only is None else (given.only[0], given.only[1]))
+        elif name == "jets":
+            jets(Path(folder), given.timeout)
         else:
             TABLES[name](Path(folder), given.images)
     return 0

@@ -1,6 +1,7 @@
 """Ask a sample of published benchmarks, with limits of processor time, and compare with the published verdicts.
 
     python tests/performance/sample.py BENCHMARK ... [--count N] [--seed N] [--seconds S] [--every] [--first I] [--last I]
+        [--published VERDICT]
 
 The sample is drawn by the seed, from the list in its order. The clock of this process is its processor time, so that a busy machine
 decides what an idle one decides. Reading is not within the limit, and is said. Ends with 1 where a verdict contradicts a
@@ -35,12 +36,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--every", action="store_true", help="no sample: all instances")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int)
+    parser.add_argument("--published", help="only instances with this published verdict: sat, unsat or open")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     contradicted = 0
     for name in options.benchmarks:
         known, data = benchmark(name), DataFolders.locate()
         every = list(known.instances(data))[options.first : options.last]
+        if options.published:
+            opened = known.open(data)
+            every = [one for one in every if _published(opened, one) == options.published]
         chosen = every
         if not options.every:
             numbers = random.Random(options.seed).sample(range(len(every)), min(options.count, len(every)))

@@ -156,14 +156,14 @@ def loaded(network: bytes) -> onnx.ModelProto:
     return onnx.load_model_from_string(network)
 
 
-def chain(weights, biases, dtype=np.float64) -> bytes:
-    """Matrices one after the other with ReLUs in between."""
+def chain(weights, biases, dtype=np.float64, bend="Relu", **attributes) -> bytes:
+    """Matrices one after the other with ReLUs, or what else is one ReLU to the checker, in between."""
     made = Builder([1, len(weights[0][0])], dtype=dtype)
     at = "x"
     for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         at = made.node("Gemm", at, made.constant(weight), made.constant(bias), transB=1)
         if number < len(weights) - 1:
-            at = made.node("Relu", at)
+            at = made.node(bend, at, **attributes)
     return made.bytes(at)
 
 

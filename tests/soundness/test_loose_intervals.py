@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from netproof.bounds.ranges.tighten import loose_activations, tighten_ranges
+from netproof.bounds.boxes import refine_with_account
+from netproof.bounds.ranges.refine import refine_ranges
+from netproof.bounds.ranges.tighten import tighten_ranges
 from netproof.bounds.region import box_region
 from netproof.certificate.checker.check import check
 from netproof.certificate.make import certificate_of
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
+from netproof.graph.loose import loose_activations
 from netproof.network import Network
 from netproof.operators.activations.staircase import Staircase
+from netproof.operators.activations.tanh import Tanh
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.sum import Sum
@@ -104,3 +108,40 @@ def test_a_node_less_itself_is_nothing():
     lower = torch.zeros(1, 2, dtype=torch.float64)
     found = tighten_ranges(graph, box_region(graph, lower, lower + 5))
     assert bool((found.range_lower[1] == 0).all()) and bool((found.range_upper[1] == 0).all())
+
+
+@pytest.mark.parametrize("ways", ["twice", "twin", "apart"])
+def test_affine_maps_in_a_row_are_taken_together_over_the_real_numbers(ways):
+    """Before the first activation, too: there a bound is the very range of what the maps compute."""
+    generator = torch.Generator().manual_seed(0)
+
+    def mixing(before: int, after: int) -> Linear:
+        weight = torch.randn(after, before, generator=generator, dtype=torch.float64)
+        return Linear(weight, torch.randn(after, generator=generator, dtype=torch.float64))
+
+    builder = GraphBuilder(Arithmetic.REAL, (4,))
+    first = mixing(4, 6)
+    at = builder.add("first", first, builder.input)
+    weight, bias = first.weight, first.bias
+    if ways == "twice":
+        other = mixing(6, 6)
+        at = builder.add("second", other, at)
+        weight, bias = other.weight @ weight, other.weight @ bias + other.bias
+    else:
+        other = mixing(4, 6) if ways == "apart" else first
+        at = builder.add("sum", Sum((1, -1)), at, builder.add("other", other, builder.input))
+        weight, bias = weight - other.weight, bias - other.bias
+    if ways == "twin":  # nothing but the shift is left
+        shift = torch.tensor([0.5, -0.25, 0.0, 1.0, -1.0, 2.0], dtype=torch.float64)
+        at, bias = builder.add("shift", Scale(6, torch.ones(1).double(), shift), at), bias + shift
+    builder.add("bent", Tanh(), at)
+    graph = builder.build()
+    center = torch.randn(1, 4, generator=generator, dtype=torch.float64)
+    region = box_region(graph, center - 0.5, center + 0.5)
+    middle, reach = (weight @ center[0] + bias), 0.5 * weight.abs().sum(1)
+    assert bool((region.range_upper[0][0] - middle > 1.2 * reach).any())
+    for refined in (refine_ranges(graph, region), refine_with_account(graph, region)[0]):
+        low, high = refined.range_lower[0][0], refined.range_upper[0][0]
+        slack = 1e-9
+        assert bool((low <= middle - reach + 1e-15).all() and (high >= middle + reach - 1e-15).all())
+        assert bool((low >= middle - reach - slack).all() and (high <= middle + reach + slack).all())

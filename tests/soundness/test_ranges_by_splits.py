@@ -139,3 +139,18 @@ def test_prefixes_keep_what_offsets_and_weights_are_off_by():
     assert last.weight.tolist() == [[4.0, 6.0]]
     assert part.feature.tolist() == [1]
     assert [(k, features.tolist()) for k, features in part.kept] == [(0, [0, 2])]
+
+
+def test_a_search_without_time_starts_with_one_portion():
+    _, graph, region = prepared(3, (4, 8, 8, 6, 1))
+    part = prefix(graph, region, 2, torch.arange(6))
+    low, high = (end[2][0, part.feature] for end in (region.range_lower, region.range_upper))
+    search = EndSearch(SignDual.of(part.graph, part.region), low, high)
+    search._rows = 2
+    before, open_ends = search.bound.clone(), (~search.closed).nonzero()[:, 0]
+    assert len(open_ends) > 2
+    search.run(open_ends, 1, -math.inf)
+    assert search.count == 2
+    assert torch.equal(search.bound[open_ends[2:]], before[open_ends[2:]])
+    search.run(open_ends, 8, math.inf)
+    assert search.count > len(open_ends)  # the others had their turn

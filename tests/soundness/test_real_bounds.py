@@ -107,11 +107,13 @@ def test_a_range_has_both_ends_refined_unless_one_settles_its_sign(seed):
 
 
 def test_threads_change_nothing(monkeypatch):
-    monkeypatch.setattr(refine, "rows_at_once", lambda graph: 2)
+    monkeypatch.setattr(refine, "rows_at_once", lambda graph, **_: 2)
     _, graph, lower, upper = cases(20)
     region = box_region(graph, lower, upper)
     rounding = Rounding.of(graph, region)
-    alone, together = (refine.refine_layer(graph, region, 1, rounding, threads=threads) for threads in (1, 3))
+    alone, together = (
+        refine.refine_layer(graph, region, 1, rounding, refine.Limits(threads=threads)) for threads in (1, 3)
+    )
     assert bool((alone.range_upper[1] < region.range_upper[1]).any())
     for first, second in zip(
         (alone.range_lower, alone.range_upper), (together.range_lower, together.range_upper), strict=True

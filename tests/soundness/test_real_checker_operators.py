@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from netproof.certificate.checker.real import network as reader
+from netproof.certificate.checker.real import values
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import Float64, Rational
@@ -157,6 +158,31 @@ READ: dict[str, Callable[[], bytes]] = {
     "normalization of rows": lambda: normalization([1, 3], 3, epsilon=0.25),
     "normalization in few numbers": lambda: normalization([1, 2, 3], 2, momentum=0.5, training_mode=0),
     "old normalization": lambda: normalization([1, 2, 3], 2, opset=7, epsilon=1e-3),
+    "absolute values": lambda: one("Abs", [1, 3]),
+    "leaky": lambda: one("LeakyRelu", [1, 3]),
+    **{f"leaky by {a}": lambda a=a: one("LeakyRelu", [1, 2, 3], alpha=a) for a in (0.1, 0.0, -0.5, 2.5, 1.0)},
+    **{
+        f"leaky by constants {shape}": lambda shape=shape: one("PRelu", [1, 2, 3], some(*shape))
+        for shape in ((), (1,), (2, 1), (1, 2, 3))
+    },
+    "clip": lambda: one("Clip", [1, 6], np.float32(-0.25), np.float32(0.5)),
+    "clip to a point": lambda: one("Clip", [1, 6], np.float32([0.25]), np.float32([0.25])),
+    "old clip": lambda: one("Clip", [1, 6], opset=10, min=-0.25, max=0.5),
+    "hard sigmoid": lambda: one("HardSigmoid", [1, 6]),
+    "hard sigmoid by numbers": lambda: one("HardSigmoid", [1, 6], alpha=1.5, beta=0.25),
+    "hard sigmoid that falls": lambda: one("HardSigmoid", [1, 6], alpha=-1.5, beta=0.25),
+    "maximum": lambda: one("MaxPool", [1, 2, 3, 4], kernel_shape=[2, 2]),
+    "maximum of three with strides": lambda: one("MaxPool", [1, 2, 5, 7], kernel_shape=[1, 3], strides=[2, 3]),
+    "maximum of all": lambda: one("MaxPool", [1, 1, 2, 3], kernel_shape=[2, 3], dilations=[1, 1]),
+    "maximum of one": lambda: one("MaxPool", [1, 2, 2, 2], kernel_shape=[1, 1], strides=[1, 2]),
+    "maximum with pads": lambda: one("MaxPool", [1, 2, 3, 4], kernel_shape=[2, 3], pads=[1, 2, 0, 1], strides=[2, 1]),
+    "average that leaves pads out": lambda: one("AveragePool", [1, 2, 3, 4], kernel_shape=[2, 3], pads=[1, 2, 0, 1]),
+    "average that leaves pads out, in one dimension": lambda: one(
+        "AveragePool", [1, 1, 4], kernel_shape=[3], pads=[1, 2], strides=[2]
+    ),
+    "maximum in one dimension": lambda: one("MaxPool", [1, 2, 7], kernel_shape=[3], strides=[2], pads=[0, 0]),
+    "maximum that says no pads": lambda: one("MaxPool", [1, 1, 5, 4], kernel_shape=[3, 2], auto_pad="VALID"),
+    "maximum, and a sum": lambda: added(one("MaxPool", [1, 2, 3, 3], kernel_shape=[2, 2]), some(1, 2, 2, 2)),
     "dropout": lambda: one("Dropout", [1, 3]),
     "dropout with its share": lambda: one("Dropout", [1, 3], np.float32(0.5), seed=3),
     "old dropout": lambda: one("Dropout", [1, 3], opset=10, ratio=0.25),
@@ -387,6 +413,34 @@ REFUSED: dict[str, tuple[Any, ...]] = {
             "wide pads": {"pads": [0, (1 << 20) + 1]},
         }.items()
     },
+    "a clip of one end": (lambda: one("Clip", [1, 3], np.float32(0)), "without two ends"),
+    "a clip without its lower end": (lambda: one("Clip", [1, 3], None, np.float32(0)), "without two ends"),
+    "a clip of two lower ends": (lambda: one("Clip", [1, 3], np.float32([0, 1]), np.float32(2)), "without two ends"),
+    "a clip whose ends are exchanged": (lambda: one("Clip", [1, 3], np.float32(1), np.float32(0)), "exchanged"),
+    "a new clip in the old way": (lambda: one("Clip", [1, 3], min=0.0, max=1.0), "without two ends"),
+    "an old clip in the new way": (
+        lambda: one("Clip", [1, 3], np.float32(0), np.float32(1), opset=10, min=0.0, max=1.0), "constants alone"
+    ),
+    "a clip by NaN": (lambda: one("Clip", [1, 3], opset=10, min=float("nan"), max=1.0), "attribute 'min'"),
+    "a leaky slope without end": (lambda: one("LeakyRelu", [1, 3], alpha=float("inf")), "attribute 'alpha'"),
+    "slopes that make a value larger": (lambda: one("PRelu", [1, 3], some(2, 3)), "makes a value larger"),
+    "no slopes": (lambda: one("PRelu", [1, 3]), "ValueError"),
+    "slopes by an attribute": (lambda: one("PRelu", [1, 3], some(3), alpha=0.5), "attribute 'alpha' of PRelu"),
+    "a leaky slope of two": (lambda: one("LeakyRelu", [1, 3], some(3)), "constants alone"),
+    "a maximum of pads alone": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[2, 0]), "windows of a MaxPool"),
+    "a maximum of pads on one side": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], pads=[1]), "strides, pads"),
+    "a maximum without pads that has some": (
+        lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], auto_pad="VALID", pads=[1, 0]), "not stated"
+    ),
+    "a maximum with pads not stated": (
+        lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], auto_pad="SAME_UPPER"), "not stated"
+    ),
+    "a maximum that is rounded up": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "windows of a MaxPool"),
+    "a maximum by columns": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], storage_order=1), "windows of a MaxPool"),
+    "a maximum with dilations": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], dilations=[2]), "windows of a MaxPool"),
+    "a maximum of no kernel": (lambda: one("MaxPool", [1, 1, 3]), "windows of a MaxPool"),
+    "a maximum over too much": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[4]), "ValueError"),
+    "a maximum of a step of 0": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], strides=[0]), "strides, pads"),
     "an average that is rounded up": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "kernel"),
     "an average of no kernel": (lambda: one("AveragePool", [1, 1, 3]), "kernel of an AveragePool"),
     "an average over nothing": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[0]), "kernel of an AveragePool"),
@@ -396,8 +450,8 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "an average over too much": (
         lambda: one("AveragePool", [1, 1, 3], kernel_shape=[4097]), "kernel of an AveragePool"
     ),
-    "an average without its pads": (
-        lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], pads=[0, 1]), "leaves padding out"
+    "an average of pads alone": (
+        lambda: one("AveragePool", [1, 1, 3], kernel_shape=[1], pads=[0, 1]), "average over nothing"
     ),
     "an average of a constant": (lambda: constants_alone("AveragePool", some(1, 1, 3), kernel_shape=[1]), "constants"),
     "an average of a batch": (lambda: one("AveragePool", [3, 1, 1], kernel_shape=[1]), "one or two dimensions"),
@@ -491,6 +545,12 @@ def test_what_comes_of_the_input_alone_is_a_map_of_it():
     assert network.nodes[1].operator is not None and network.nodes[1].size == 3
 
 
+def limit(monkeypatch, widest: int, largest: int) -> None:
+    for module in (reader, values):
+        monkeypatch.setattr(module, "WIDEST", widest)
+    monkeypatch.setattr(values, "_LARGEST", largest)
+
+
 def test_sizes_end_where_they_are_said_to(monkeypatch):
     # Three values of 3, 5 and 3 numbers; the padding of a window counts as a value does.
     made = Builder([1, 3])
@@ -498,17 +558,15 @@ def test_sizes_end_where_they_are_said_to(monkeypatch):
         made.node("MatMul", made.node("MatMul", "x", made.constant(some(3, 5))), made.constant(some(5, 3)))
     )
     for widest, largest, is_read in ((5, 11, True), (4, 11, False), (5, 10, False), (5, 12, True), (6, 11, True)):
-        monkeypatch.setattr(reader, "_WIDEST", widest)
-        monkeypatch.setattr(reader, "_LARGEST", largest)
+        limit(monkeypatch, widest, largest)
         if is_read:
             assert read(network).outputs == 3
         else:
             with pytest.raises(FormatError, match="its size"):
                 read(network)
-    monkeypatch.setattr(reader, "_LARGEST", 1 << 20)
     conv = one("Conv", [1, 2, 3, 2], some(1, 2, 2, 2), pads=[1, 0, 2, 1])
     for widest in (36, 35):
-        monkeypatch.setattr(reader, "_WIDEST", widest)
+        limit(monkeypatch, widest, 1 << 20)
         if widest == 36:
             assert read(conv, 12).outputs == 10
         else:
@@ -517,7 +575,7 @@ def test_sizes_end_where_they_are_said_to(monkeypatch):
     # As many numbers of a kernel of ones.
     pool = one("AveragePool", [1, 2, 2, 3], kernel_shape=[2, 3])
     for widest in (12, 11):
-        monkeypatch.setattr(reader, "_WIDEST", widest)
+        limit(monkeypatch, widest, 1 << 20)
         if widest == 12:
             assert read(pool, 12).outputs == 2
         else:
@@ -558,17 +616,23 @@ def test_a_normalization_by_a_small_factor_is_read_down_to_where_it_could_vanish
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_convolutions_are_one_map_as_matrices_and_as_sums(groups, monkeypatch):
-    network = one(
-        "Conv", [1, 2, 4, 3], some(2, 2 // groups, 2, 2), some(2), group=groups, pads=[1, 0, 1, 1], strides=[2, 1]
-    )
-    first, second = read(network, 24).nodes[1].operator, read(network, 24).nodes[1].operator
-    assert isinstance(first, Convolution) and isinstance(second, Convolution)
-    assert (first._matrix is None) == (groups > 1)
-    monkeypatch.setattr("netproof.certificate.checker.real.operators._DENSE", 0)
-    assert second._matrix is None
-    v = RNG.normal(size=(3, first.size))
-    assert np.allclose(first.adjoint(v)[0], second.adjoint(v)[0], rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("pads", [(0, 0, 0, 0), (1, 0, 0, 2), (3, 1, 0, 0)])
+def test_convolutions_go_back_by_the_kernel_turned_around_as_by_sums(groups, pads, monkeypatch):
+    weight = RNG.normal(size=(4, 2 // groups, 2, 3))
+    first, second = (Convolution(weight, None, (2, 5, 6), Windows((1, 1), pads, (2, 1), groups)) for _ in range(2))
+    # A window that lies in the padding alone is not there in the other direction.
+    assert (first._back is None) == (pads[0] > 2)
+    second.__dict__["_back"] = None
+    v, x = RNG.normal(size=(3, first.size)), RNG.normal(size=(3, 2 * 5 * 6))
+    expected, onward = second.adjoint(v)[0], first.forward(x)
+    assert np.allclose((onward * v).sum(1), (expected * x).sum(1), rtol=1e-12)
+    # A few windows at a time.
+    monkeypatch.setattr("netproof.certificate.checker.real.operators._WINDOWS", 1)
+    for one_of_them in (first, second):
+        assert np.allclose(one_of_them.adjoint(v)[0], expected, rtol=1e-12, atol=1e-12)
+        assert np.allclose(one_of_them.forward(x), onward, rtol=1e-12, atol=1e-12)
+    exact = Convolution(Rational().load(weight), None, (2, 5, 6), first.windows)
+    assert np.allclose(np.array(exact.adjoint(Rational().load(v))[0], float), expected, rtol=1e-12, atol=1e-12)
 
 
 def maps() -> list[tuple[Affine, list[int]]]:
@@ -642,16 +706,3 @@ def test_scales_know_what_was_added_up_and_how_often_it_was_rounded():
         assert np.allclose(found, expected.repeat(2), rtol=1e-12)
     average = read(one("AveragePool", [1, 1, 2, 3], kernel_shape=[2, 3]), 6)
     assert [node.operator.terms for node in average.nodes[1:] if node.operator] == [2 * 3 + 2, 4]
-
-
-def test_convolutions_are_matrices_where_these_are_small(monkeypatch):
-    shape = (2, 4, 3)
-    made = [Convolution(some(3, 2, 2, 2).astype(np.float64), None, shape, Windows((1, 1), (0, 1, 0, 0), (1, 1), 1))] * 2
-    entries = made[0].size * 2 * 4 * 4
-    for most, is_matrix in ((entries, True), (entries - 1, False)):
-        monkeypatch.setattr("netproof.certificate.checker.real.operators._DENSE", most)
-        again = Convolution(made[0].weight, None, shape, made[0].windows)
-        assert (again._matrix is not None) == is_matrix
-    exact = Convolution(Rational().load(made[0].weight), None, shape, made[0].windows)
-    monkeypatch.setattr("netproof.certificate.checker.real.operators._DENSE", 1 << 21)
-    assert exact._matrix is None

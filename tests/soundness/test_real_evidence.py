@@ -5,15 +5,24 @@ And whatever a record says, nothing but what the checker accepts comes of it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from netproof import Settings, Verdict
+from netproof.certificate.checker.real.bound import Evaluation, Objective, Slopes
 from netproof.certificate.checker.real.check import check_real
+from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.numbers import Float64
+from netproof.certificate.checker.real.property import Constraint
+from netproof.certificate.checker.real.tree import Case
+from netproof.certificate.real.aligned import _operands_of_graph, _operands_of_network, aligned
 from netproof.certificate.real.contents import SPLIT
 from netproof.certificate.real.format import decode, encode
+from netproof.certificate.real.grown.program import Programs
 from netproof.certificate.real.make import evidence_of
 from netproof.effort.real import ROUND
 from netproof.errors import NoEvidenceError, ProofError
@@ -22,7 +31,7 @@ from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.result import Refutation
 from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.verify import verify
-from soundness.real_evidence import perceptron, property_text, residual, run
+from soundness.real_evidence import Builder, perceptron, property_text, residual, run
 
 
 def asked(tmp_path, network: bytes, property_: bytes):
@@ -137,7 +146,9 @@ def a_search(tmp_path, way="signs", seed=1):
 
 
 def test_a_record_that_says_too_little_makes_no_evidence(tmp_path, monkeypatch):
-    monkeypatch.setattr("netproof.certificate.real.grow._MOST_BEYOND", {True: 20, False: 20})
+    monkeypatch.setattr("netproof.certificate.real.grown.grow._MOST_BEYOND", {True: 20, False: 20})
+    # Programs of all cells would do without it, as below.
+    monkeypatch.setattr("netproof.certificate.real.grown.program._FEATURES", 0)
     network, property_, question, result = a_search(tmp_path, "signs", 2)
     trace = result.trace
     assert result.verdict is Verdict.UNSAT and trace is not None and len(trace.splits) > 3
@@ -230,3 +241,119 @@ def test_several_boxes_are_proved_one_after_the_other(tmp_path):
     made = evidence_of(network, property_, question, result)
     assert made.arrays["cases"].tolist() == [1, 1, 1, 1]
     assert len(check_real(made, network, property_).asked.parts) == 4
+
+
+@pytest.mark.parametrize("means", ["programs", "duals alone"])
+def test_programs_make_evidence_without_a_record(tmp_path, monkeypatch, means):
+    network, property_, question, result = a_search(tmp_path, "signs", 2)
+    assert result.verdict is Verdict.UNSAT and result.trace is not None
+    nothing = replace(result.trace, roots={}, splits={}, refuted={}, open={}, ends=(), divided=())
+    if means == "duals alone":
+        # No row but those of programs is tried.
+        monkeypatch.setattr("netproof.certificate.real.grown.grow.Grower._bound", lambda *_: None)
+    made = decode(encode(evidence_of(network, property_, question, replace(result, trace=nothing))))
+    assert SPLIT in made.arrays["kind"] and made.arrays["row_base"].any()
+    assert (made.arrays["row_base"] == 1).all() or means == "programs"
+    for arithmetic in ("float64", "arb"):
+        check_real(made, network, property_, arithmetic=arithmetic)
+
+
+def test_a_program_of_an_empty_cell_refutes_it(tmp_path):
+    # Of two ReLUs of one input either is above 1, and both are said to be below 0.
+    made = Builder([1, 1])
+    hidden = made.node("Relu", made.node("Gemm", "x", made.constant([[1.0, -1.0]]), made.constant([0.5, 0.5])))
+    network = read_network(made.bytes(made.node("MatMul", hidden, made.constant([[1.0], [1.0]]))), 1, Float64(), "n")
+    evaluation = Evaluation(network, Float64())
+    cell = evaluation.root(np.array([-2.0]), np.array([2.0]))
+    cell = replace(cell, high=(np.minimum(cell.high[0], -0.25),))
+    case = Case((Constraint((), ((0, Fraction(1)),), Fraction(-1000), strict=False),), 3)
+    with Programs(evaluation) as programs:
+        dual = programs.solved(cell, 0, case, 1, math.inf)
+    assert dual is not None and not dual.weight.any()
+    bounds = []
+    for sign in (1, -1):
+        slopes = Slopes((None,), (sign * dual.multiplier[None],), np.ones(1, bool))
+        bounds.append(evaluation.refutations(cell, np.zeros(1, np.int64), Objective({}, np.zeros(1)), slopes)[0])
+    assert min(bounds) < -0.1
+
+
+#: activations by ReLUs, and what the search knows as one of its own
+BENDS = {
+    "absolute": lambda made, at: made.node("Abs", at),
+    "leaky": lambda made, at: made.node("LeakyRelu", at, alpha=0.25),
+    "falling": lambda made, at: made.node("LeakyRelu", at, alpha=-0.5),
+    "by constants": lambda made, at: made.node("PRelu", at, made.constant(np.linspace(-1, 2, 6))),
+    "clip": lambda made, at: made.node("Clip", at, made.constant(-0.25), made.constant(0.75)),
+    "hard": lambda made, at: made.node("HardSigmoid", at, alpha=0.5, beta=0.25),
+    "equal": lambda made, at: made.node("Add", made.node("Relu", at), made.node("Relu", at)),
+    "dead": lambda made, at: made.node("Relu", made.node("Add", at, made.constant([9.0, -9.0, 0.0, 0.0, 9.0, 0.0]))),
+    "constant": lambda made, at: made.node(
+        "Relu", made.node("Mul", at, made.constant([1.0, 0.0, 1.0, 1.0, 0.0, 1.0]))
+    ),
+}  # fmt: skip
+
+
+def bent(rng, name: str, inputs: int) -> bytes:
+    made, size = Builder([1, inputs]), inputs
+    at = "x"
+    for _ in range(2):
+        weight, bias = rng.normal(size=(size, 6)) / size**0.5, rng.normal(size=6) * 0.3
+        at, size = BENDS[name](made, made.node("Gemm", at, made.constant(weight), made.constant(bias))), 6
+    return made.bytes(made.node("MatMul", at, made.constant(rng.normal(size=(6, 2)))))
+
+
+def refuted(tmp_path, name: str, inputs: int, seed: int):
+    """A network of such activations, and a property that is refuted, by as little to spare as sampling allows."""
+    network = bent(np.random.default_rng(seed), name, inputs)
+    for beyond in (0.02, 0.1, 0.4, 2.0, 10.0):
+        rng = np.random.default_rng(seed)
+        property_ = close_property(rng, network, inputs, 2, 1.5 if inputs == 2 else 0.2, beyond)
+        question = asked(tmp_path, network, property_)
+        result = verify(question, Settings(timeout=20.0, proofs=True))
+        if result.verdict is Verdict.UNSAT:
+            return network, property_, question, result
+    raise AssertionError(name)
+
+
+@pytest.mark.parametrize("inputs", [2, 18])
+@pytest.mark.parametrize("name", BENDS)
+def test_other_activations_have_evidence(tmp_path, name, inputs):
+    network, property_, question, result = refuted(tmp_path, name, inputs, 3)
+    made = decode(encode(evidence_of(network, property_, question, result)))
+    for arithmetic in ("float64", "arb"):
+        check_real(made, network, property_, arithmetic=arithmetic)
+
+
+@pytest.mark.parametrize("name", ["absolute", "leaky", "equal", "dead", "clip"])
+def test_splits_of_other_activations_are_followed(tmp_path, name):
+    for seed in range(10):
+        network, _, question, result = refuted(tmp_path, name, 18, seed)
+        if result.trace is not None and len(result.trace.splits) > 2:
+            break
+    (query,) = question.parts
+    graph, checked = query.network.graph, read_network(network, 18, Float64(), "n")
+    trace = aligned(result.trace, graph, checked, np.full(18, -1.0), np.full(18, 1.0))
+    assert trace.sizes == checked.sizes and len(trace.splits) == len(result.trace.splits)
+    # The halves are the same points of the input.
+    x = np.random.default_rng(1).normal(size=(50, 18))
+    before, after = _operands_of_graph(graph, x), _operands_of_network(checked, x)
+    for node, (k, feature, point, *halves) in trace.splits.items():
+        old_k, old_feature, old_point, *old_halves = result.trace.splits[node]
+        upper = (after[k][:, feature] > point) == (halves == old_halves)
+        assert (upper == (before[old_k][:, old_feature] > old_point)).all()
+
+
+def test_constraints_that_say_nothing_are_proved_by_themselves(tmp_path):
+    rng = np.random.default_rng(4)
+    network = perceptron(rng, (3, 6, 6, 2))
+    property_ = close_property(rng, network, 3, 2, 0.3, 3.0).decode()
+    # Beside the others a case that is false by itself, and one with something true by itself.
+    more = "(and (>= (* 0.0 Y_0) 1.0)) (and (>= (* 0.0 Y_1) -1.0) (>= Y_0 1000000.0)) "
+    data = property_.replace("(assert (or ", f"(assert (or {more}").encode()
+    question = asked(tmp_path, network, data)
+    result = verify(question, Settings(timeout=20.0, proofs=True))
+    assert result.verdict is Verdict.UNSAT
+    made = decode(encode(evidence_of(network, data, question, result)))
+    assert made.arrays["cases"].tolist() == [4]
+    check_real(made, network, data)
+    assert check_real(made, network, data, arithmetic="rational").counts.leaves > 0

@@ -478,7 +478,7 @@ def test_an_unknown_scheme(perceptron: Path) -> None:
 def test_a_file_is_compared_once_per_network(perceptron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = netproof.load(perceptron)
     words = confirm(network)
-    monkeypatch.setattr(compare, "_read", lambda network: pytest.fail("read again"))
+    monkeypatch.setattr(compare, "_read", lambda network, deadline=0.0: pytest.fail("read again"))
     assert confirm(network) == words
     with pytest.raises(BaseException, match="read again"):
         confirm(netproof.load(perceptron))

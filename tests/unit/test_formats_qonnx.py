@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import netproof
+from netproof.certificate.second_reading.compare import confirm
 from netproof.errors import InputError
 from netproof.formats.onnx.qonnx.rounding import ROUNDINGS, whole_at_least
 from netproof.formats.onnx.qonnx.values import shared_unit
@@ -38,6 +39,8 @@ def checked(
         assert [int(v) * unit for v in found] == expected.tolist()
         seen |= set(found)
     assert len(seen) > 2
+    if all(node.op_type != "MaxPool" for node in model.nodes):
+        assert "step functions at every threshold" in confirm(network)
     return network
 
 

@@ -257,6 +257,17 @@ def broken(change: str) -> bytes:
         file.operators[0] = ("FULLY_CONNECTED", [x, 1, 2], [-1], {})
     elif change == "twice":
         file.operators.append(file.operators[0])
+    elif change == "softmax, then something else":
+        # What a runtime gives is what the last operator does.
+        file.operators[:0] = [("FULLY_CONNECTED", [x, 1, 2], [z := file.tensor((1, 2), 0.25, 5)], {})]
+        file.operators[1:1] = [("SOFTMAX", [z], [y], {0: ("f", 1.0)})]
+    elif change == "given input":
+        file.operators.append(("RELU", [y], [x], {}))
+    elif change == "later":
+        file.operators.append(("RELU", [y], [file.tensor((1, 2), 0.25, 5)], {}))
+        file.operators.reverse()
+    elif change == "operands":
+        file.operators[0][1].append(2)
     elif change == "overflow":
         tensors[2]["data"] = np.array([2**31 - 1, 0], np.int32)
     elif change == "left":
@@ -299,7 +310,11 @@ REFUSED = {
     "results": "2 results",
     "no operand": "does not depend on the input",
     "no result": "result that is none",
-    "twice": "there already",
+    "twice": "both the result of operator 0 .* and the result of operator 1",
+    "softmax, then something else": "both the result of operator 1 .SOFTMAX. and the result of operator 2",
+    "given input": "both the input and the result of operator 1",
+    "later": "operator 0 .RELU. takes the result of operator 1 .FULLY_CONNECTED., which comes later",
+    "operands": "it has 4 operands",
     "overflow": "leave 32 bits",
     "left": "leaves 32 bits",
 }

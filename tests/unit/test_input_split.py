@@ -46,9 +46,9 @@ def tent(threshold: float, cases: int = 1):
 
 def count_looks(monkeypatch):
     """A clock that counts how often it is looked at: the machine's own says nothing about the work that was done."""
-    clock = SimpleNamespace(monotonic=itertools.count().__next__)
-    for module in (input_split, tree):
-        monkeypatch.setattr(module, "time", clock)
+    looks = itertools.count().__next__
+    monkeypatch.setattr(input_split, "time", SimpleNamespace(monotonic=looks))
+    monkeypatch.setattr(tree, "clock", SimpleNamespace(now=looks))
 
 
 @pytest.mark.parametrize("patience", [0.0, math.inf])

@@ -38,14 +38,22 @@ class Oracle:
         self.truth, self.quick, self.hard = truth, quick, hard
         self.asked: list[int] = []
         self.now = 0.0
-        monkeypatch.setattr(module, "settle_quickly", self.settle_quickly)
-        monkeypatch.setattr(module, "verify", self.verify)
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+        self.witness: Witness | None = None
+        monkeypatch.setattr(module, "refuted_quickly", lambda query: False)
+        monkeypatch.setattr(module, "nearest_of", lambda query, settings: self)
+        monkeypatch.setattr(module, "verify_attacked", self.verify)
+        monkeypatch.setattr(module.clock, "now", lambda: self.now)
 
-    def settle_quickly(self, query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
-        reach = sample_of(query).radius
-        assert reach is not None
-        return (Verdict.SAT, self._at(reach)) if reach >= self.quick else (Verdict.UNKNOWN, None)
+    def attack(self, radius: int, deadline: float) -> bool:
+        """As attacks do: a witness wherever there is a quick one."""
+        if radius < self.quick:
+            return False
+        self.witness = self._at(radius)
+        return True
+
+    def learn(self, x: torch.Tensor) -> None:
+        distance = int((x - IMAGE).abs().max())
+        assert distance > self.truth
 
     def verify(self, query: Query, settings: Settings) -> Result:
         reach = sample_of(query).radius

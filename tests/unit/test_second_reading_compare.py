@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from torch import Tensor
 from netproof.certificate.second_reading import compare
 from netproof.certificate.second_reading.compare import confirm
 from netproof.certificate.second_reading.reading import Floats, Map, Reading, Steps, Wholes
-from netproof.errors import CertificateError
+from netproof.errors import CertificateError, ProofError
+from netproof.formats.load import load
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.network import Network
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.linear import Linear
 from netproof.operators.affine.sum import Sum
+from quantized_models import dense
 
 Matrix = Sequence[Sequence[int]]
 IDENTITY = [[1, 0], [0, 1]]
@@ -27,7 +30,7 @@ IDENTITY = [[1, 0], [0, 1]]
 
 def said(monkeypatch: pytest.MonkeyPatch, graph: Graph, reading: Reading) -> str:
     """What is said of a network, inputs 0 to 9, whose file is read so the second time."""
-    monkeypatch.setattr(compare, "_read", lambda network: reading)
+    monkeypatch.setattr(compare, "_read", lambda network, deadline=0.0: reading)
     lower = torch.zeros(graph.input.size, dtype=torch.float64)
     return confirm(Network(graph, "here", hashlib.sha256(b"it").hexdigest(), lower, lower + 9, content=b"it"))
 
@@ -378,7 +381,7 @@ def test_steps_are_compared_with_each_other_where_few_values_reach_them(monkeypa
     ],
 )
 def test_errors_of_libraries_are_told_in_a_line(monkeypatch: pytest.MonkeyPatch, error: Exception, words: str) -> None:
-    def fail(data: bytes) -> Reading:
+    def fail(data: bytes, deadline: float) -> Reading:
         raise error
 
     monkeypatch.setattr(compare, "read_onnx", fail)
@@ -387,3 +390,27 @@ def test_errors_of_libraries_are_told_in_a_line(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(CertificateError) as raised:
         confirm(network)
     assert raised.value.problem.endswith(words) and raised.value.problem.isprintable()
+
+
+# -- time
+
+
+def test_every_step_of_a_second_reading_looks_at_the_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By a clock that goes on with each look: wherever the deadline falls, reading or comparing ends there."""
+    network = load(dense(1, inputs=4, outputs=3).save(tmp_path / "network.onnx"))
+    now, looks = 0.0, 0
+
+    def clock() -> float:
+        nonlocal looks, now
+        looks, now = looks + 1, now + 1
+        return now
+
+    monkeypatch.setattr("netproof.certificate.second_reading.reading.time.perf_counter", clock)
+    assert "step functions" in compare._Comparison(network, compare._read(network, 1e9)).run()
+    assert looks > 12
+    for deadline in range(1, looks + 1):
+        now = 0.0
+        with pytest.raises(ProofError, match="the time limit was reached while its file was read a second time"):
+            confirm(network, float(deadline))
+    now = 0.0
+    assert confirm(network, float(looks + 1))

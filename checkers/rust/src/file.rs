@@ -1,5 +1,7 @@
 //! Bytes: SHA-256 (FIPS 180-4), DEFLATE (RFC 1951), the container of certificates.
 
+use crate::json::Json;
+
 pub fn sha256(data: &[u8]) -> String {
     const K: [u32; 64] = [
         0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98,
@@ -219,92 +221,200 @@ pub fn read(path: &str) -> Result<Vec<u8>, String> {
     inflate(data.get(at..).ok_or("a gzip file that ends early")?, 1 << 30)
 }
 
+/// What is asked, as a header says it.
+pub enum Stated {
+    /// the SHA-256 of a property's file
+    Real { sha256: String },
+    Robustness { label: usize, radius: i64 },
+    /// numbers of constraints of the cases
+    Box { constraints: Vec<usize> },
+}
+
 /// What a certificate holds.
 pub struct Certificate {
     pub claim: String,
     pub network: String,
-    pub property: String,
+    pub stated: Stated,
     pub inputs: usize,
     pub outputs: usize,
-    arrays: Vec<(String, Vec<i64>)>,
+    arrays: Vec<(&'static str, Vec<i64>)>,
+}
+
+const REAL: [&str; 28] = [
+    "witness", "witness_limbs", "witness_two", "witness_ten", "cases", "tree", "stages", "stage", "lemma_count", "lemma_relu",
+    "lemma_feature", "lemma_side", "lemma_end", "lemma_exponent", "kind", "rule", "leaf_row", "split_relu", "split_feature",
+    "split_point", "split_exponent", "row_exponent", "row_base", "row_mu", "row_count", "row_feature", "row_slope", "row_added",
+];
+const WHOLE: [&str; 27] = [
+    "image", "lower", "upper", "coefficients", "threshold", "witness", "form", "kept", "kept_feature", "row_exponent", "row_mu",
+    "row_s", "common", "kind", "leaf_row", "cut_count", "cut_activation", "cut_feature", "cut_side", "cut_end", "cut_row",
+    "split_activation", "split_feature", "split_point", "price_row", "price_input", "price_difference",
+];
+
+/// The files of a bundle's parts; None where it is none.
+pub fn parts(data: &[u8]) -> Result<Option<Vec<&[u8]>>, String> {
+    if !data.starts_with(b"\x89NPPART\n") {
+        return Ok(None);
+    }
+    let end = data.len().checked_sub(32).filter(|end| *end >= 20).ok_or("is a bundle that ends early")?;
+    check_sum(data, end)?;
+    if number(data, 8, 4) != 1 {
+        return Err("is a bundle of another version".into());
+    }
+    let (mut at, mut found) = (20, Vec::new());
+    while at < end {
+        let length = if at + 8 <= end { number(data, at, 8) } else { usize::MAX };
+        at += 8;
+        if length > end.saturating_sub(at) {
+            return Err("has parts of other lengths than it states".into());
+        }
+        found.push(&data[at..at + length]);
+        at += length;
+    }
+    if found.len() != number(data, 12, 8) || found.len() < 2 {
+        return Err("has another number of parts than it states".into());
+    }
+    Ok(Some(found))
+}
+
+fn number(data: &[u8], at: usize, width: usize) -> usize {
+    data[at..at + width].iter().rev().fold(0usize, |n, b| (n << 8) | *b as usize)
+}
+
+fn check_sum(data: &[u8], end: usize) -> Result<(), String> {
+    let sum: String = data[end..].iter().map(|b| format!("{b:02x}")).collect();
+    if sha256(&data[..end]) != sum {
+        return Err("is damaged (its checksum is wrong)".into());
+    }
+    Ok(())
 }
 
 impl Certificate {
     pub fn array(&self, name: &str) -> &[i64] {
-        self.arrays.iter().find(|(mine, _)| mine == name).map_or(&[], |(_, values)| values)
+        self.arrays.iter().find(|(mine, _)| *mine == name).map_or(&[], |(_, values)| values)
     }
 
     pub fn parse(data: &[u8]) -> Result<Certificate, String> {
         if data.len() < 64 || &data[..8] != b"\x89NPCERT\n" {
             return Err("is not a certificate".into());
         }
-        let number = |at: usize, width: usize| data[at..at + width].iter().rev().fold(0usize, |n, b| (n << 8) | *b as usize);
-        if number(8, 4) != 3 {
-            return Err(format!("is of version {}, and this checker knows version 3", number(8, 4)));
+        let version = number(data, 8, 4);
+        if !(1..=3).contains(&version) {
+            return Err(format!("is of version {version}, and this checker knows versions 1 to 3"));
         }
-        let (header, packed, body) = (number(12, 4), number(16, 8), number(24, 8));
+        let (header, packed, body) = (number(data, 12, 4), number(data, 16, 8), number(data, 24, 8));
         if header > 1 << 20 || packed > data.len() || body > 1 << 28 || 32 + header + packed + 32 != data.len() {
             return Err("has other lengths than it states".into());
         }
         let end = data.len() - 32;
-        let sum: String = data[end..].iter().map(|b| format!("{b:02x}")).collect();
-        if sha256(&data[..end]) != sum {
-            return Err("is damaged (its checksum is wrong)".into());
-        }
+        check_sum(data, end)?;
         let text = std::str::from_utf8(&data[32..32 + header]).map_err(|_| "has a header that is no text")?;
         let bytes = inflate(data.get(34 + header..end).ok_or("has no body")?, body)?;
         if bytes.len() != body {
             return Err("has a body that ends early".into());
         }
-        let mut values = Vec::new();
-        let (mut value, mut shift) = (0u64, 0);
-        for byte in &bytes {
-            if shift > 49 {
-                return Err("has an entry of more than 8 bytes".into());
-            }
-            value |= ((byte & 127) as u64) << shift;
-            shift += 7;
-            if byte & 128 == 0 {
-                values.push((value >> 1) as i64 ^ -((value & 1) as i64));
-                (value, shift) = (0, 0);
-            }
-        }
-        let mut arrays = Vec::new();
-        let list = between(text, "\"arrays\":[", "],\"claim\"")?;
-        let mut rest = values.as_slice();
-        for pair in list.split("],[") {
-            let pair = pair.trim_matches(['[', ']']);
-            let (name, size) = pair.split_once(',').ok_or("has a header that is none")?;
-            let size: usize = size.parse().map_err(|_| "has a header that is none")?;
-            if size > rest.len() {
-                return Err("has fewer entries than it states".into());
-            }
-            arrays.push((name.trim_matches('"').to_string(), rest[..size].to_vec()));
-            rest = &rest[size..];
-        }
-        if shift != 0 || !rest.is_empty() {
-            return Err("has more entries than it states".into());
-        }
-        // The free texts before and after are escaped, so that no quotation mark of theirs ends a string.
-        let network = between(text, "\"network\":{\"sha256\":\"", "\"},\"producer\"")?;
-        let asked = text.rsplit_once("\"property\":{").ok_or("has a header that is none")?.1;
-        let count = |key: &str| -> Result<usize, String> {
-            let digits: String = between(asked, key, "")?.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().map_err(|_| "has a header that is none".to_string())
+        let names = match version {
+            1 => &WHOLE[..24],
+            2 => &WHOLE[..],
+            _ => &REAL[..],
         };
-        Ok(Certificate {
-            claim: between(text, "\"claim\":\"", "\",")?.to_string(),
-            network: network.to_string(),
-            property: between(asked, "\"sha256\":\"", "\"")?.to_string(),
-            inputs: count("\"inputs\":")?,
-            outputs: count("\"outputs\":")?,
-            arrays,
-        })
+        let (mut found, sizes) = head(&Json::canonical(text)?, names, version)?;
+        let values = entries(&bytes)?;
+        if sizes.iter().try_fold(0usize, |sum, size| sum.checked_add(*size)) != Some(values.len()) {
+            return Err("has another number of entries than it states".into());
+        }
+        let mut at = 0;
+        for (name, size) in names.iter().zip(&sizes) {
+            found.arrays.push((name, values[at..at + size].to_vec()));
+            at += size;
+        }
+        if version == 2 && ["price_row", "price_input", "price_difference"].iter().all(|name| found.array(name).is_empty()) {
+            return Err("is of version 2 without need".into());
+        }
+        Ok(found)
     }
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Result<&'a str, String> {
-    let start = text.find(before).ok_or("has a header that is none")? + before.len();
-    let length = if after.is_empty() { text.len() - start } else { text[start..].find(after).ok_or("has a header that is none")? };
-    Ok(&text[start..start + length])
+/// The entries of a body: zigzag, 7 bits a byte, no more bytes than needed.
+fn entries(bytes: &[u8]) -> Result<Vec<i64>, String> {
+    let mut values = Vec::new();
+    let (mut value, mut shift) = (0u64, 0);
+    for byte in bytes {
+        if shift > 49 || (shift > 0 && *byte == 0) {
+            return Err("has an entry of more bytes than it needs".into());
+        }
+        value |= ((byte & 127) as u64) << shift;
+        shift += 7;
+        if byte & 128 == 0 {
+            let entry = (value >> 1) as i64 ^ -((value & 1) as i64);
+            if entry.abs() >= 1 << 53 {
+                return Err("has an entry that is too large".into());
+            }
+            values.push(entry);
+            (value, shift) = (0, 0);
+        }
+    }
+    if shift != 0 {
+        return Err("has a body that ends early".into());
+    }
+    Ok(values)
+}
+
+/// A certificate without its arrays, and their sizes.
+fn head(document: &Json, names: &[&'static str], version: usize) -> Result<(Certificate, Vec<usize>), String> {
+    let none = || "has a header that is none".to_string();
+    let fields = document.fields(&["arithmetic", "arrays", "claim", "name", "network", "producer", "property"])?;
+    let claim = fields["claim"].text()?.to_string();
+    let arithmetic = if version == 3 { "real" } else { "integer" };
+    if fields["arithmetic"].text()? != arithmetic || !["unsat", "sat"].contains(&claim.as_str()) {
+        return Err(none());
+    }
+    fields["name"].text()?;
+    fields["producer"].text()?;
+    let mut sizes = Vec::new();
+    let list = fields["arrays"].list()?;
+    if list.len() != names.len() {
+        return Err(none());
+    }
+    for (pair, name) in list.iter().zip(names) {
+        match pair.list()? {
+            [mine, size] if mine.text()? == *name => sizes.push(size.count()?),
+            _ => return Err(none()),
+        }
+    }
+    let (inputs, outputs, network, stated);
+    if version == 3 {
+        let about = fields["property"].fields(&["inputs", "kind", "outputs", "sha256"])?;
+        network = fields["network"].fields(&["sha256"])?["sha256"].text()?.to_string();
+        (inputs, outputs) = (about["inputs"].count()?, about["outputs"].count()?);
+        if about["kind"].text()? != "vnnlib" {
+            return Err(none());
+        }
+        stated = Stated::Real { sha256: about["sha256"].text()?.to_string() };
+    } else {
+        let of = fields["network"].fields(&["inputs", "outputs", "scheme", "sha256"]).map_err(|_| "is about a network of a runtime")?;
+        if of["scheme"].fields(&[]).is_err() {
+            return Err("is about a network with bit widths, and this checker knows ONNX files of integers".into());
+        }
+        (inputs, outputs) = (of["inputs"].count()?, of["outputs"].count()?);
+        network = of["sha256"].text()?.to_string();
+        let about = &fields["property"];
+        stated = if let Ok(about) = about.fields(&["kind", "label", "radius"]) {
+            if about["kind"].text()? != "robustness" {
+                return Err(none());
+            }
+            Stated::Robustness { label: about["label"].count()?, radius: about["radius"].count()? as i64 }
+        } else {
+            let about = about.fields(&["constraints", "kind"])?;
+            let constraints = about["constraints"].list()?.iter().map(Json::count).collect::<Result<Vec<_>, _>>()?;
+            if about["kind"].text()? != "box" || constraints.contains(&0) {
+                return Err(none());
+            }
+            Stated::Box { constraints }
+        };
+    }
+    if inputs == 0 || outputs == 0 || network.len() != 64 || network.contains(|c: char| !c.is_ascii_digit() && !('a'..='f').contains(&c)) {
+        return Err(none());
+    }
+    Ok((Certificate { claim, network, stated, inputs, outputs, arrays: Vec::new() }, sizes))
 }

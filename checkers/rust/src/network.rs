@@ -3,10 +3,10 @@
 use crate::number::Dyadic;
 use std::collections::HashMap;
 
-type Fields<'a> = Vec<(u32, u64, &'a [u8])>;
+pub type Fields<'a> = Vec<(u32, u64, &'a [u8])>;
 
 /// The fields of a message: number, value (of integers and fixed numbers), bytes (of all others).
-fn fields(mut data: &[u8]) -> Result<Fields<'_>, String> {
+pub fn fields(mut data: &[u8]) -> Result<Fields<'_>, String> {
     let mut found = Vec::new();
     while !data.is_empty() {
         let key = varint(&mut data)?;
@@ -23,6 +23,39 @@ fn fields(mut data: &[u8]) -> Result<Fields<'_>, String> {
         found.push(((key >> 3) as u32, value, bytes));
     }
     Ok(found)
+}
+
+/// The one field of a number, where there is one; twice it would be merged, or the last would count.
+pub fn only<'a>(parts: &Fields<'a>, number: u32) -> Result<Option<(u64, &'a [u8])>, String> {
+    let mut mine = parts.iter().filter(|f| f.0 == number).map(|f| (f.1, f.2));
+    match (mine.next(), mine.next()) {
+        (found, None) => Ok(found),
+        _ => Err("a field of the file is there twice".into()),
+    }
+}
+
+pub fn name_of(parts: &Fields) -> Result<String, String> {
+    Ok(only(parts, 1)?.map(|f| text(f.1)).unwrap_or_default())
+}
+
+/// The type and the extents of an input, those that are left open 0.
+pub fn shape_of(value: &Fields) -> Result<(u64, Vec<usize>), String> {
+    let kind = fields(only(value, 2)?.ok_or("an input without a type")?.1)?;
+    if kind.iter().any(|f| f.0 != 1 && f.0 != 6) {
+        return Err("an input that is no tensor".into());
+    }
+    let kind = fields(only(&kind, 1)?.ok_or("an input that is no tensor")?.1)?;
+    let mut dims = Vec::new();
+    if let Some((_, shape)) = only(&kind, 2)? {
+        for (_, _, dim) in fields(shape)? {
+            let parts = fields(dim)?;
+            if parts.iter().filter(|f| f.0 < 3).count() > 1 {
+                return Err("a field of the file is there twice".into());
+            }
+            dims.push(only(&parts, 1)?.map_or(0, |f| f.0) as usize);
+        }
+    }
+    Ok((only(&kind, 1)?.map_or(0, |f| f.0), dims))
 }
 
 fn taken<'a>(data: &mut &'a [u8], count: usize) -> Result<&'a [u8], String> {
@@ -49,25 +82,26 @@ fn varint(data: &mut &[u8]) -> Result<u64, String> {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// How many numbers a shape holds, where that is no more than can be.
-fn size_of(dims: &[usize]) -> Result<usize, String> {
+pub fn size_of(dims: &[usize]) -> Result<usize, String> {
     let size = dims.iter().try_fold(1usize, |size, dim| size.checked_mul(*dim));
     size.filter(|size| *size <= 1 << 28).ok_or("a value is too large".to_string())
 }
 
 #[derive(Clone)]
-struct Tensor {
-    dims: Vec<usize>,
+pub struct Tensor {
+    pub dims: Vec<usize>,
     floats: Vec<f64>,
-    whole: Vec<i64>,
+    pub whole: Vec<i64>,
+    pub kind: u64,
     is_float: bool,
 }
 
-fn tensor(data: &[u8]) -> Result<(String, Tensor), String> {
+pub fn tensor(data: &[u8]) -> Result<(String, Tensor), String> {
     let (mut name, mut dims, mut kind, mut raw) = (String::new(), Vec::new(), 0, None);
     let (mut floats, mut whole) = (Vec::new(), Vec::new());
     for (number, value, bytes) in fields(data)? {
@@ -81,8 +115,8 @@ fn tensor(data: &[u8]) -> Result<(String, Tensor), String> {
             }
             2 => kind = value,
             4 => floats.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f64)),
-            7 if bytes.is_empty() => whole.push(value as i64),
-            7 => {
+            5 | 7 if bytes.is_empty() => whole.push(value as i64),
+            5 | 7 => {
                 let mut rest = bytes;
                 while !rest.is_empty() {
                     whole.push(varint(&mut rest)? as i64);
@@ -100,18 +134,27 @@ fn tensor(data: &[u8]) -> Result<(String, Tensor), String> {
             1 => floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f64).collect(),
             11 => floats = bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
             7 => whole = bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
+            6 => whole = bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as i64).collect(),
+            3 => whole = bytes.iter().map(|b| *b as i8 as i64).collect(),
+            2 => whole = bytes.iter().map(|b| *b as i64).collect(),
             _ => {}
         }
     }
     let size = size_of(&dims)?;
     let is_float = kind == 1 || kind == 11;
-    if (!is_float && kind != 7) || size != if is_float { floats.len() } else { whole.len() } {
+    let range = match kind {
+        2 => 0..=255,
+        3 => -128..=127,
+        6 => i32::MIN as i64..=i32::MAX as i64,
+        _ => i64::MIN..=i64::MAX,
+    };
+    if (!is_float && ![2, 3, 6, 7].contains(&kind)) || whole.iter().any(|x| !range.contains(x)) || size != if is_float { floats.len() } else { whole.len() } {
         return Err("a constant is of a type or size that is not known".into());
     }
     if floats.iter().any(|x| !x.is_finite()) {
         return Err("a constant is not finite".into());
     }
-    Ok((name, Tensor { dims, floats, whole, is_float }))
+    Ok((name, Tensor { dims, floats, whole, kind, is_float }))
 }
 
 /// A node of the network, by its operator and the positions of its operands.
@@ -138,31 +181,35 @@ enum Value {
     Node(usize, Vec<usize>),
 }
 
-struct Attributes {
-    whole: HashMap<String, i64>,
-    floats: HashMap<String, f32>,
-    tensors: HashMap<String, Tensor>,
+pub struct Attributes {
+    pub whole: HashMap<String, i64>,
+    pub floats: HashMap<String, f32>,
+    pub tensors: HashMap<String, Tensor>,
 }
 
-fn attributes(list: &[&[u8]]) -> Result<Attributes, String> {
+pub fn attributes(list: &[&[u8]]) -> Result<Attributes, String> {
     let mut found = Attributes { whole: HashMap::new(), floats: HashMap::new(), tensors: HashMap::new() };
     for data in list {
         let parts = fields(data)?;
-        let name = parts.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
-        for (number, value, bytes) in parts {
-            match number {
-                1 | 13 | 20 => {}
-                2 => {
-                    found.floats.insert(name.clone(), f32::from_le_bytes(bytes.try_into().map_err(|_| "is no ONNX model")?));
-                }
-                3 => {
-                    found.whole.insert(name.clone(), value as i64);
-                }
-                5 => {
-                    found.tensors.insert(name.clone(), tensor(bytes)?.1);
-                }
-                _ => return Err(format!("the attribute '{name}' is not known")),
+        let name = name_of(&parts)?;
+        let stated = only(&parts, 20)?.map_or(0, |f| f.0);
+        let values: Vec<_> = parts.iter().filter(|f| ![1, 13, 20].contains(&f.0)).collect();
+        let known = [&found.whole.contains_key(&name), &found.floats.contains_key(&name), &found.tensors.contains_key(&name)];
+        let [(number, value, bytes)] = values[..] else { return Err(format!("the attribute '{name}' is not one value")) };
+        if known.contains(&&true) {
+            return Err(format!("the attribute '{name}' is there twice"));
+        }
+        match (number, stated) {
+            (2, 1) => {
+                found.floats.insert(name, f32::from_le_bytes((*bytes).try_into().map_err(|_| "is no ONNX model")?));
             }
+            (3, 2) => {
+                found.whole.insert(name, *value as i64);
+            }
+            (5, 4) => {
+                found.tensors.insert(name, tensor(bytes)?.1);
+            }
+            _ => return Err(format!("the attribute '{name}' is not known")),
         }
     }
     Ok(found)
@@ -173,44 +220,39 @@ pub fn read(data: &[u8], inputs: usize) -> Result<Network, String> {
     let mut versions = Vec::new();
     for (_, _, bytes) in model.iter().filter(|f| f.0 == 8) {
         let parts = fields(bytes)?;
-        let domain = parts.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
+        let domain = name_of(&parts)?;
         if domain.is_empty() || domain == "ai.onnx" {
-            versions.push(parts.iter().find(|f| f.0 == 2).map_or(0, |f| f.1));
+            versions.push(only(&parts, 2)?.map_or(0, |f| f.0));
         }
     }
     if versions.len() != 1 || !(7..=24).contains(&versions[0]) || model.iter().any(|f| f.0 == 20 || f.0 == 25) {
         return Err("the operator sets of the network are not known".into());
     }
-    let graph = fields(model.iter().find(|f| f.0 == 7).ok_or("is no ONNX model")?.2)?;
+    let graph = fields(only(&model, 7)?.ok_or("is no ONNX model")?.1)?;
     let mut values: HashMap<String, Value> = HashMap::new();
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 5) {
         let (name, constant) = tensor(bytes)?;
-        values.insert(name, Value::Constant(constant));
+        if values.insert(name, Value::Constant(constant)).is_some() {
+            return Err("a name is given twice".into());
+        }
     }
     let mut reader = Reader { nodes: vec![Node::Input], sizes: vec![inputs] };
     let mut given = 0;
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 11) {
         let parts = fields(bytes)?;
-        let name = parts.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
+        let name = name_of(&parts)?;
         if values.contains_key(&name) {
             continue;
         }
         given += 1;
-        let kind = parts.iter().find(|f| f.0 == 2).ok_or("an input without a type")?.2;
-        let kind = fields(kind)?.into_iter().find(|f| f.0 == 1).ok_or("an input that is no tensor")?.2;
-        let mut dims = Vec::new();
-        for (_, _, shape) in fields(kind)?.into_iter().filter(|f| f.0 == 2) {
-            for (_, _, dim) in fields(shape)? {
-                dims.push(fields(dim)?.iter().find(|f| f.0 == 1).map_or(0, |f| f.1) as usize);
-            }
+        let (kind, mut dims) = shape_of(&parts)?;
+        if kind != 1 && kind != 11 {
+            return Err("an input that is neither float32 nor float64".into());
         }
         if let Some(first) = dims.first_mut() {
             if *first == 0 || *first > 1 << 40 {
                 *first = 1;
             }
-        }
-        if size_of(&dims)? != inputs && !dims.is_empty() {
-            dims[0] = 1;
         }
         if size_of(&dims)? != inputs {
             return Err("the network takes another number of inputs".into());
@@ -224,7 +266,7 @@ pub fn read(data: &[u8], inputs: usize) -> Result<Network, String> {
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 1) {
         reader.node(bytes, &mut values)?;
     }
-    let name = fields(outputs[0].2)?.iter().find(|f| f.0 == 1).map(|f| text(f.2)).unwrap_or_default();
+    let name = name_of(&fields(outputs[0].2)?)?;
     match values.get(&name) {
         Some(Value::Node(last, _)) => reader.needed(*last),
         _ => Err("the output does not depend on the input".into()),
@@ -309,7 +351,7 @@ impl Reader {
                 let (before, after) = shape.split_at_checked(axis).ok_or("the axis of a Flatten")?;
                 Ok(Value::Node(*at, vec![before.iter().product(), after.iter().product()]))
             }
-            ("Reshape", [Value::Node(at, shape), Value::Constant(target)]) if !target.is_float => {
+            ("Reshape", [Value::Node(at, shape), Value::Constant(target)]) if target.kind == 7 => {
                 if given.whole.remove("allowzero").unwrap_or(0) != 0 {
                     return Err("a Reshape that allows zeros".into());
                 }
@@ -336,6 +378,11 @@ impl Reader {
             ("Relu", [Value::Node(at, shape)]) => {
                 let size = shape.iter().product();
                 Ok(Value::Node(self.add(Node::Relu { of: *at }, size), shape.clone()))
+            }
+            ("Abs", [Value::Node(at, shape)]) => self.bent(*at, shape, -1.0),
+            ("LeakyRelu", [Value::Node(at, shape)]) => {
+                let slope = given.floats.remove("alpha").unwrap_or(0.01f32) as f64;
+                self.bent(*at, shape, slope)
             }
             ("Add" | "Sub", [Value::Node(a, first), Value::Node(b, second)]) if first == second => {
                 let sign = Dyadic::of(if kind == "Add" { 1.0 } else { -1.0 })?;
@@ -391,6 +438,18 @@ impl Reader {
             }
             _ => Err(format!("the operator '{kind}' is not known, or not with such operands")),
         }
+    }
+
+    /// `slope x + (1 - slope) relu(x)`
+    fn bent(&mut self, of: usize, shape: &[usize], slope: f64) -> Result<Value, String> {
+        let (size, slope) = (shape.iter().product(), Dyadic::of(slope)?);
+        let zeros = || vec![Dyadic::zero(); size];
+        let rest = Dyadic::of(1.0)?.sub(&slope);
+        let line = self.add(Node::Shift { of, scale: slope, bias: zeros() }, size);
+        let bend = self.add(Node::Relu { of }, size);
+        let bend = self.add(Node::Shift { of: bend, scale: rest, bias: zeros() }, size);
+        let sum = Node::Sum { of: [line, bend], sign: Dyadic::of(1.0)? };
+        Ok(Value::Node(self.add(sum, size), shape.to_vec()))
     }
 
     fn dense(&mut self, of: usize, shape: &[usize], constant: &Tensor, transposed: bool, bias: Vec<f64>) -> Result<Value, String> {

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netproof.agreement.joined import Agreement
-from netproof.inference.plan import Plan
 
 Whole = NDArray[np.int64]
 
@@ -22,6 +22,12 @@ _BATCH = 64
 _LEAST_PART = 1e-4
 #: after so many batches without a better one the search begins again
 _PATIENCE = 40
+
+
+class Evaluation(Protocol):
+    """What a network gives: outputs ``[N, n_output]`` of inputs ``[N, n_input]``, of both networks in one unit."""
+
+    def outputs(self, inputs: Whole) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Limits:
 
 
 def climb(
-    plans: tuple[Plan, Plan],
+    plans: tuple[Evaluation, Evaluation],
     box: tuple[Whole, Whole],
     start: Whole,
     agreement: Agreement,
@@ -77,7 +83,7 @@ def climb(
     return None, done
 
 
-def _lead(first: Whole, second: Whole, agreement: Agreement) -> NDArray[np.float64]:
+def _lead(first: NDArray[Any], second: NDArray[Any], agreement: Agreement) -> NDArray[np.float64]:
     """How far inputs are from disagreement, in outputs; smaller is nearer."""
     if agreement.within is not None:
         return np.asarray(-np.abs(first - second).max(1), np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class Agreement:
         if self.within is not None and not 0 <= self.within <= 1 << 40:
             raise QueryError("agreement", f"outputs within {self.within}", "give a whole number, 0 or more")
 
-    def broken(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def broken(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
         """For which of the inputs with these outputs, ``[N, n]`` each, it does not hold."""
         if self.within is None:
             return np.asarray(first.argmax(1) != second.argmax(1))

@@ -7,7 +7,6 @@ with the staircases hardening from ramps to themselves on the way, finds such po
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,7 @@ from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.affine.linear import Linear
 from netproof.operators.base import Activation, Affine
+from netproof.processes import clock
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def align(
 
     Each step proposes changes of single inputs and takes the first that the Metropolis rule
     accepts. Returns as soon as a chain's deficiency is 0 on the network itself, or when
-    ``time.monotonic()`` reaches ``deadline``.
+    ``clock.now()`` reaches ``deadline``.
     """
     linear = first_layer(graph)
     columns = linear.weight.T.contiguous()
@@ -78,7 +78,7 @@ def align(
     a = linear.forward(x)
     best = float("inf")
     for step in range(steps):
-        if time.monotonic() >= deadline:
+        if clock.now() >= deadline:
             break
         hardness = min(1.0, 1.15 * step / hardening)
         pick = torch.randint(len(free), (batch, INTEGER_ATTACK.proposals), generator=generator)

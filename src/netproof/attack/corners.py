@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Protocol
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation, Affine
+from netproof.processes import clock
 
 
 class Goal(Protocol):
@@ -54,7 +54,7 @@ def corner_search(
 
     From random corners, repeatedly step to the corner that the gradient points to. The slopes of
     the activations are widened far beyond where they are really nonzero, and narrowed as the
-    search goes on, so that saturated neurons still pull. Stops early when ``time.monotonic()`` reaches ``deadline``.
+    search goes on, so that saturated neurons still pull. Stops early when ``clock.now()`` reaches ``deadline``.
     """
     batch = case.shape[0]
     coin = torch.rand(batch, lower.numel(), generator=generator, dtype=lower.dtype)
@@ -80,7 +80,7 @@ def _walk(
     """The corners where walks from corners ``[B, n_input]`` end, pulled in directions of node values."""
     pull = {node: v.to(x.dtype) for node, v in pull.items()}
     for step in range(steps):
-        if time.monotonic() >= deadline:
+        if clock.now() >= deadline:
             break
         widening = max(0.0, 6.0 * (1 - step / (0.7 * steps)))
         values = surrogate_values(graph, x, 0.0)

@@ -9,8 +9,6 @@ it is an improvement or not, and does not take a step back for a while (tabu sea
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 
@@ -18,6 +16,7 @@ from netproof.attack.align import first_layer, tail
 from netproof.attack.corners import Goal
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
+from netproof.processes import clock
 
 
 def round_near(weight: Tensor, lower: Tensor, upper: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -66,7 +65,7 @@ def descend(
     """Points on which the goal's deficiency is 0, reached by steps of one from ``x`` ``[B, n]`` towards ``case``.
 
     ``x`` holds integers of the box. Returns ``[F, n]``, none where nothing was found within ``steps`` or
-    when ``time.monotonic()`` reaches ``deadline``. The graph must satisfy
+    when ``clock.now()`` reaches ``deadline``. The graph must satisfy
     :func:`netproof.attack.align.can_align`.
     """
     linear = first_layer(graph)
@@ -79,7 +78,7 @@ def descend(
     a = linear.forward(x)
     forbidden = torch.zeros(len(x), 2 * inputs, dtype=torch.float32)
     for step in range(steps):
-        if time.monotonic() >= deadline:
+        if clock.now() >= deadline:
             break
         deficiency = goal.deficiency(tail(graph, a[:, None], 1.0), case)[:, 0]
         if bool((deficiency <= 0).any()):

@@ -7,12 +7,13 @@ box, and the account of rounding are the same for all of them, and are here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from netproof.bounds.condensed import Condensed
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
@@ -25,9 +26,25 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+class Beside(NamedTuple):
+    """What an activation adds to a bound, where it hands on to other nodes than its operand as well.
+
+    Attributes
+    ----------
+    value : ``[B]``, added
+    shares : coefficients ``[B, n]`` of values of nodes before it, by their indices
+    error : ``[B]``, what rounding can have taken from both; None where none is accounted for
+    """
+
+    value: Tensor
+    shares: Mapping[int, Tensor]
+    error: Tensor | None
+
+
 #: What an activation does with what it received, by its number ``k`` and ``v_k``: its multipliers, shaped like ``v_k``
-#: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing).
-Activate = Callable[[int, Tensor], tuple[Tensor | None, Tensor | None]]
+#: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing), perhaps with
+#: what goes past its operand.
+Activate = Callable[[int, Tensor], tuple[Tensor | None, Tensor | Beside | None]]
 
 
 class Lines(NamedTuple):
@@ -65,6 +82,7 @@ def bound_backwards(
     rounding: Rounding | None = None,
     *,
     maximum: Callable[[Tensor, Tensor, Region], Tensor] = box_maximum,
+    condensed: Mapping[int, Condensed] | None = None,
 ) -> Lines:
     """Bound objectives from above at the multipliers that ``activate`` gives.
 
@@ -77,7 +95,9 @@ def bound_backwards(
     rounding : of a region that holds this one, everything float64: the value is then an upper bound in real
         arithmetic. None leaves it as good as the dtype
     maximum : of ``v . x + constant`` over the box, called like :func:`box_maximum`
+    condensed : sums, by node, that hand their share to what they are made of, past their activations
     """
+    jumps = condensed or {}
     graph, region = relaxation.graph, relaxation.region
     value = constant = objective.constant
     weighed = constant.new_zeros(()) if objective.error is None else objective.error
@@ -87,19 +107,32 @@ def bound_backwards(
 
     def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor | None]:
         nonlocal value, weighed
+        if index in jumps:
+            handed, constants, off = jumps[index].relax(v, rounding)
+            value = value + constants
+            if off is not None:
+                weighed = weighed + off
+            return (handed,)
         node = graph.nodes[index]
         operator = node.operator
         if isinstance(operator, Affine):
             value = value + operator.offset(v)
             return operator.adjoint(v)
         s, added = activate(k, v)
+        if isinstance(added, Beside):
+            beside.update(added.shares)
+            if added.error is not None:
+                weighed = weighed + added.error
+            added = added.value
         if added is not None:
             value = value + added
         if rounding is not None and s is not None:
             weighed = weighed + rounding.weigh(node.operands[0], s)
         return (s,)
 
-    v = pass_back(graph, objective.coefficients, hand_on)
+    beside: dict[int, Tensor] = {}
+    past = {index: sums.chain.source for index, sums in jumps.items()}
+    v = pass_back(graph, objective.coefficients, hand_on, past, beside)
     if v is None:
         # Nothing depends on the input but through ranges that activations have turned into numbers already.
         shape = (max(value.shape[0], len(region)), *value.shape[1:])

@@ -13,10 +13,11 @@ from netproof.bounds.backward import Lines, bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.quotients import is_held_quotient, refine_quotients
-from netproof.bounds.ranges.refine import behind_activations, unstable_features
+from netproof.bounds.ranges.refine import unstable_features
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
+from netproof.graph.loose import improvable
 
 
 def box_lines(relaxation: Relaxation, objective: Objective, rounding: Rounding | None = None) -> Lines:
@@ -47,11 +48,11 @@ def refine_with_account(graph: Graph, region: Region, known: Rounding | None = N
 
     With ``known``, the account of a region that holds this one, nothing is accounted for anew, and that is handed back.
     """
-    behind = behind_activations(graph)
+    better = improvable(graph)
     rounding = Rounding.begun(graph, region) if known is None else known
     for k, index in enumerate(graph.activations):
         operand = graph.nodes[index].operands[0]
-        if not behind[operand]:
+        if not better[operand]:
             continue
         if is_held_quotient(graph, k):
             rounding = rounding.up_to(graph, region, operand)

@@ -31,4 +31,4 @@ def crown_lines(
     def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor]:
         return hulls[k].relax(v)
 
-    return bound_backwards(relaxation, objective, activate, rounding)
+    return bound_backwards(relaxation, objective, activate, rounding, condensed=relaxation.condensed)

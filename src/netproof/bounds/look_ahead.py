@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from netproof.processes import clock
 
 #: bounds of the lower and of the upper halves, ``[n]`` each, of splitting rows ``[n]`` by their candidates in columns ``[n]``
 BoundHalves = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -22,7 +23,7 @@ class Tries:
     ----------
     width : candidates of each row
     at_once : splits that are bounded side by side
-    deadline : when ``time.monotonic()`` comes there, of rows not come to the most promising candidate is taken
+    deadline : when ``clock.now()`` comes there, of rows not come to the most promising candidate is taken
     """
 
     width: int
@@ -39,7 +40,7 @@ def look_ahead(
     ----------
     usable : ``[B, W]`` bool, which candidates there are, the most promising first
     at_once : how many splits are tried side by side; None for all of them
-    deadline : when ``time.monotonic()`` comes there no more are tried
+    deadline : when ``clock.now()`` comes there no more are tried
 
     Returns
     -------
@@ -48,7 +49,7 @@ def look_ahead(
     row, column = usable.nonzero(as_tuple=True)
     tried: list[Tensor] = []
     for some in torch.split(torch.arange(len(row), device=row.device), at_once or max(1, len(row))):
-        if time.monotonic() >= deadline:
+        if clock.now() >= deadline:
             break
         lower, upper = bound_halves(row[some], column[some])
         tried.append(lower.clamp(min=0) + upper.clamp(min=0))

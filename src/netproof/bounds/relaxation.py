@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from netproof.bounds.condensed import Condensed, chains
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.hull import Hull
@@ -43,6 +44,26 @@ class Relaxation(Rows):
             graph.activation(i).hull(low, high)
             for i, low, high in zip(graph.activations, region.range_lower, region.range_upper, strict=True)
         )
+
+    @cached_property
+    def condensed(self) -> dict[int, Condensed]:
+        """Of a single row, the sums that one map each can stand for (:mod:`netproof.bounds.condensed`), by node."""
+        if len(self) != 1:
+            return {}
+        found = {}
+        for index, chain in chains(self.graph).items():
+            one = Condensed.of(self.graph, index, chain, self.hulls[chain.k])
+            if one is not None:
+                found[index] = one
+        return found
+
+    @cached_property
+    def widest(self) -> int:
+        """The largest number of features that CROWN passes back at once."""
+        inside: set[int] = set()
+        for sums in self.condensed.values():
+            inside |= sums.chain.inside
+        return max(node.size for index, node in enumerate(self.graph.nodes) if index not in inside)
 
     def take(self, rows: Tensor) -> Relaxation:
         """The rows selected by an index or mask tensor."""

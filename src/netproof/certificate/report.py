@@ -8,10 +8,19 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 
-from netproof.certificate.checker.real.check import TRUSTED, RealChecked
+from netproof.certificate.checker.real.check import RealChecked
 from netproof.certificate.real.contents import RULES
 from netproof.version import netproof_version
 
+#: what has to be trusted, as reports say it
+_TRUSTED = (
+    "the checker's own reading of the network's file (certificate/checker/real/network.py, values.py and constants.py) and the package onnx, by which its bytes become a model",
+    "the checker's own reading of the property (certificate/checker/real/property.py)",
+    "the checker's evaluation and its argument (operators.py, bound.py, tree.py, numbers.py and check.py of the same folder; docs/certificates.md)",
+    "the arithmetic chosen: float64 by NumPy with rounding to nearest, or the balls of Arb, or the fractions of Python",
+    "how the file is unpacked (certificate/real/contents.py and format.py, container.py, varint.py)",
+    "SHA-256, by which certificate, network and property name each other",
+)
 #: what an arithmetic is, for who reads a report
 _ARITHMETICS = {
     "float64": "float64; an error term that covers every rounding was added to each bound before it was compared with 0",
@@ -61,7 +70,7 @@ def document_of(checked: RealChecked, files: Mapping[str, str], requirement: str
         "empty": counts.empty,
         "lemmas": counts.lemmas,
         "closest_bound": counts.closest if counts.leaves else None,
-        "trusted": list(TRUSTED),
+        "trusted": list(_TRUSTED),
         "seconds": round(checked.seconds, 6),
         "netproof": netproof_version(),
         "versions": {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from netproof.asking.images import Images
+    from netproof.cli.evidence.written import Written
     from netproof.search.radius import RadiusResult
 
 Certificates = Annotated[
@@ -107,16 +108,18 @@ def radius(
             model, found_images.image(one), found_images.label(one), settings, limit=reach, accuracy=step,
             **found_images.arguments,
         )  # fmt: skip
-        written = [] if certificates is None else _certify(found_images, one, found, certificates)
+        written = [] if certificates is None else _certify(found_images, one, found, certificates, network)
         if as_json:
-            documents.append(_to_json(found_images, one, found) | {"certificates": [str(path) for path in written]})
+            files = [str(one_of_them.path) for one_of_them in written if not one_of_them.without]
+            documents.append(_to_json(found_images, one, found) | {"certificates": files})
         else:
             # as they come: several samples can take minutes
             typer.echo(_render_text(found_images, one, found))
             if model.computed_by:
                 typer.echo(f"  {model.computed_by}")
-            for path in written:
-                typer.echo(f"  certificate: {path}")
+            for one_of_them in written:
+                said = one_of_them.property_ is not None or one_of_them.without
+                typer.echo(f"  {one_of_them.text}" if said else f"  certificate: {one_of_them.path}")
     if as_json:
         unit = found_images.unit.words
         stated = reach if reach is None or integer else str(reach)
@@ -125,10 +128,11 @@ def radius(
         typer.echo(f"radii {found_images.unit.words}; {found_images.words}")
 
 
-def _certify(images: Images, index: int, found: RadiusResult, folder: Path) -> list[Path]:
-    """Write the proof at the radius and the witness beyond; the files written."""
+def _certify(images: Images, index: int, found: RadiusResult, folder: Path, network: Path) -> list[Written]:
+    """Write the proof at the radius and the witness beyond."""
+    from netproof.cli.evidence.written import evidence_about
     from netproof.query import Result, Verdict
-    from netproof.runs.certify import SUFFIX, write_certificate
+    from netproof.runs.certify import SUFFIX
 
     evidence: list[tuple[int | Fraction, Result]] = []
     if found.proved is not None and found.proved.verdict is Verdict.UNSAT:
@@ -137,10 +141,10 @@ def _certify(images: Images, index: int, found: RadiusResult, folder: Path) -> l
         evidence.append((found.witness_radius, Result(Verdict.SAT, 0.0, "", witness=found.witness)))
     written = []
     for reach, result in evidence:
-        path = folder / f"sample-{index}-radius-{reach}{SUFFIX}"
+        number = str(reach).replace("/", "-")
+        path = folder / f"sample-{index}-radius-{number}{SUFFIX}"
         query = images.query(index, reach, name=f"sample {index}, radius {reach}")
-        write_certificate(path, query, result)
-        written.append(path)
+        written.append(evidence_about(path, network, query, result))
     return written
 
 

@@ -182,6 +182,7 @@ def _one(
 ) -> str:
     """Answer one image, print what was found, and give the verdict."""
     from netproof.cli.arguments.networks import network_document
+    from netproof.cli.evidence.written import evidence_about
     from netproof.cli.terminal.output import print_json
     from netproof.report.answer import Answer
     from netproof.search.verify import verify
@@ -195,18 +196,16 @@ def _one(
     notes = _written(answer.query, result, witness)
     if picture is not None and result.witness is not None:
         notes.append(_drawn(answer, picture))
-    certified = certificate is not None and answer.verdict in ("robust", "vulnerable")
-    if certificate is not None and certified:
-        from netproof.runs.certify import write_certificate
-
-        write_certificate(certificate, query, result)
+    wanted = certificate is not None and answer.verdict in ("robust", "vulnerable")
+    written = evidence_about(certificate, asked.path, query, result) if certificate is not None and wanted else None
     if as_json:
-        evidence = {"certificate": str(certificate) if certified else None}
-        print_json({**answer.document, "network": network_document(query.network), **evidence})
+        document = {**answer.document, "network": network_document(query.network)}
+        print_json(document | (written.document if written is not None else {"certificate": None}))
         return answer.verdict
     typer.echo("\n".join([answer.text, *notes]))
     if certificate is not None:
-        typer.echo(_certificate_text(certificate, certified, asked.path))
+        none = "no certificate: only 'robust' and 'vulnerable' have evidence"
+        typer.echo(f"  {none if written is None else written.text}")
     return answer.verdict
 
 
@@ -232,9 +231,3 @@ def _drawn(answer: object, path: Path) -> str:
     captions = Captions(f"class {answer.label}", "difference", f"class {answer.rival}")
     write_picture(draw_before_after(before, after, captions), path)
     return f"  drawn in {path}"
-
-
-def _certificate_text(path: Path, written: bool, network: Path) -> str:
-    if not written:
-        return "  no certificate: only 'robust' and 'vulnerable' have evidence"
-    return f"  certificate written to {path} ({path.stat().st_size} bytes): netproof check {path} --network {network}"

@@ -41,6 +41,28 @@ class RangeStepEffort:
 
 
 @dataclass(frozen=True)
+class LineStepEffort:
+    """Steps on lines of activations of every kind (:mod:`netproof.bounds.multipliers.lines`).
+
+    Attributes
+    ----------
+    length : of the first step, of a way of 1 from one line to the other
+    steps, range_steps : for a bound of cases, and for an end of a range
+    layer_share : a layer is left out that would take more than this share of the time
+    rates : of the steps
+    batch, tensors : ends of ranges bounded at once, and tensors of all features that each needs
+    """
+
+    length: float = 0.1
+    steps: int = 12
+    range_steps: int = 8
+    layer_share: float = 0.4
+    batch: Budget = Budget(96 << 20, most=64, whole=True)
+    tensors: int = 10
+    rates: Rates = Rates(first=0.9, second=0.999, shrink=0.97, tiny=1e-12)
+
+
+@dataclass(frozen=True)
 class SignStepEffort:
     """Steps on slopes and multipliers of signs (:mod:`netproof.bounds.multipliers.sign_steps`).
 
@@ -52,6 +74,34 @@ class SignStepEffort:
 
     lengths: tuple[float, float, float] = (0.1, 0.05, 0.1)
     rates: Rates = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
+
+
+@dataclass(frozen=True)
+class PlaneEffort:
+    """Upper planes of neurons (:mod:`netproof.bounds.multipliers.planes`).
+
+    Attributes
+    ----------
+    steps : on prices, at the root of a search and whenever they are chosen anew
+    prices : length of the first step of prices
+    rates : of the steps
+    worth : the share of a root's bound that planes have to take off to be used
+    parts, first, growth : prices are chosen anew for so many of the worst open parts when so many have been bounded, and then
+        each time when there are so many times as many
+    largest, entries : numbers of a dense matrix of an activation's features, and entries that are not 0, that are still few enough
+    rows : planes whose offsets are made certain side by side
+    """
+
+    steps: int = 60
+    prices: float = 0.03
+    rates: Rates = Rates(first=0.9, second=0.999, shrink=0.98, tiny=1e-8)
+    worth: float = 0.002
+    parts: int = 32
+    first: int = 1024
+    growth: float = 2.0
+    largest: int = 1 << 23
+    entries: int = 1 << 20
+    rows: int = 256
 
 
 @dataclass(frozen=True)
@@ -173,6 +223,38 @@ class RefineEffort:
 
 
 @dataclass(frozen=True)
+class CondensedEffort:
+    """Sums of images as one linear map (:mod:`netproof.bounds.condensed`).
+
+    Attributes
+    ----------
+    share : so many images at least for each sum, and for each feature they are made of
+    """
+
+    share: int = 4
+
+
+@dataclass(frozen=True)
+class NarrowEffort:
+    """Ranges of many features through the lines of few (:mod:`netproof.bounds.narrow`).
+
+    Attributes
+    ----------
+    share : a node is narrow that has no more than one feature for so many
+    terms : features of it that may be added up
+    batch, tensors : lines found at once, and float64 tensors of the largest node that each needs
+    bytes, most_bytes : what sums of lines may occupy at once, and all lines together
+    """
+
+    share: int = 8
+    terms: int = 4
+    batch: Budget = Budget(32 << 20, least=8)
+    tensors: int = 6
+    bytes: int = 32 << 20
+    most_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True)
 class QuotientEffort:
     """Ranges of quotients (:mod:`netproof.bounds.ranges.quotients`).
 
@@ -205,12 +287,16 @@ class RationalEffort:
 
 
 RANGE_STEPS = RangeStepEffort()
+LINE_STEPS = LineStepEffort()
 SIGN_STEPS = SignStepEffort()
+PLANE = PlaneEffort()
 MIXTURE = MixtureEffort()
 INTERIOR = InteriorEffort()
 SCORE = ScoreEffort()
 END = EndEffort()
 TIGHTEN = TightenEffort()
 REFINE = RefineEffort()
+CONDENSED = CondensedEffort()
+NARROW = NarrowEffort()
 QUOTIENT = QuotientEffort()
 RATIONAL = RationalEffort()

@@ -95,6 +95,13 @@ class IntegerAttackEffort:
     Attributes
     ----------
     starts_per_case, most_starts : starting points of the attack that goes from corner to corner
+    sign_widths : how wide slopes are at first, in steps of an activation; one walk after the other takes the next
+    sign_narrow : the share of a walk after which they are as they are
+    sign_first, sign_last : the length of a step, in parts of the box, at first and what is left of it at the end; one grey level at least
+    settled, settle_rounds : inputs that settle pre-activations, and rounds of least squares
+    settle_floor, settle_slack : inputs that are worth nothing move as if they were worth this share of the mean, and how much neurons may miss
+        their thresholds
+    settle_margin : what rounding the inputs may move a pre-activation by, in lengths of an input's column
     corners, corner_tensors : what a step of it may keep in memory, and how many tensors of all nodes that is for each: their
         values, what they are handed, slopes
     replayed : and what replaying points may
@@ -110,6 +117,15 @@ class IntegerAttackEffort:
 
     starts_per_case: int = 32
     most_starts: int = 512
+    sign_widths: tuple[float, ...] = (20.0, 60.0, 6.0)
+    sign_narrow: float = 0.7
+    sign_first: float = 0.5
+    sign_last: float = 0.05
+    settled: int = 200
+    settle_rounds: int = 12
+    settle_floor: float = 0.3
+    settle_slack: float = 600.0
+    settle_margin: float = 0.33
     corners: Budget = Budget(384 << 20, whole=True, size=4)
     corner_tensors: int = 3
     replayed: Budget = Budget(256 << 20, whole=True)
@@ -162,8 +178,29 @@ class BranchingEffort:
     larger: float = 0.1
 
 
+@dataclass(frozen=True)
+class NearestEffort:
+    """Attacks that look for the nearest witness (:mod:`netproof.search.integer.nearest`).
+
+    Attributes
+    ----------
+    cases, first_steps : conjunctions that are gone after, and steps of the short walks that choose them
+    starts, steps : walks towards each, and their steps
+    kept : walks that go on to smaller radii
+    shrunk : witnesses that are moved towards the image
+    """
+
+    cases: int = 9
+    first_steps: int = 12
+    starts: int = 8
+    steps: int = 40
+    kept: int = 24
+    shrunk: int = 8
+
+
 INTEGER = IntegerEffort()
 DIVE = DiveEffort()
 INTEGER_ATTACK = IntegerAttackEffort()
+NEAREST = NearestEffort()
 ORDER = OrderEffort()
 BRANCHING = BranchingEffort()

@@ -88,6 +88,7 @@ class RangeEffort:
     Attributes
     ----------
     root_steps, steps : on multipliers, at the root and in a subproblem
+    lines_share : the share of the time that ranges by lines may take, before anything is split
     weight_steps : on weights of constraints
     look_ahead : candidate splits tried out per subproblem
     batch, tensors : what one batch may occupy, and how many tensors of all features each row needs
@@ -95,6 +96,7 @@ class RangeEffort:
 
     root_steps: int = 60
     steps: int = 25
+    lines_share: float = 0.7
     weight_steps: int = 12
     look_ahead: int = 4
     batch: Budget = Budget(128 << 20, least=2, most=128, whole=True)
@@ -225,6 +227,22 @@ class RoundEffort:
 
 
 @dataclass(frozen=True)
+class PlanedEffort:
+    """Searches with planes (:mod:`netproof.bounds.multipliers.planes`) that are good for one case.
+
+    Attributes
+    ----------
+    cases : where more are open, they are searched together and without planes
+    easy : subproblems for each case of a search without planes that comes before
+    long_share : where planes help, the share of one long round of ranges on large networks
+    """
+
+    cases: int = 12
+    easy: int = 60
+    long_share: float = 0.15
+
+
+@dataclass(frozen=True)
 class CellEffort:
     """Cells (:mod:`netproof.search.real.cells`), chosen on the same networks as rounds.
 
@@ -268,5 +286,6 @@ LEAF = LeafEffort()
 PROGRAM = ProgramEffort()
 TOUCH = TouchEffort()
 ROUND = RoundEffort()
+PLANED = PlanedEffort()
 CELL = CellEffort()
 REAL_ATTACK = RealAttackEffort()

@@ -25,12 +25,13 @@ class Budget:
     whole: bool = False
     size: int = 8
 
-    def rows(self, graph: Graph, tensors: int, memory: int | None = None) -> int:
+    def rows(self, graph: Graph, tensors: int, memory: int | None = None, widest: int | None = None) -> int:
         """How many rows of a batch fit, each of which needs so many tensors of a graph's nodes.
 
-        ``memory`` is what there is for everything, in bytes: a batch has no more than half of it.
+        ``memory`` is what there is for everything, in bytes: a batch has no more than half of it. ``widest``
+        is how large the largest node is that a row needs, if it is not the graph's.
         """
         there = self.bytes if memory is None else min(self.bytes, memory // 2)
-        numbers = graph.features if self.whole else graph.widest
+        numbers = graph.features if self.whole else graph.widest if widest is None else widest
         fit = there // (self.size * tensors * numbers)
         return max(self.least, fit if self.most is None else min(self.most, fit))

@@ -11,7 +11,11 @@ from netproof.operators.base import Affine
 
 
 def pass_back(
-    graph: Graph, coefficients: Mapping[int, Tensor], hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]]
+    graph: Graph,
+    coefficients: Mapping[int, Tensor],
+    hand_on: Callable[[int, int, Tensor], Sequence[Tensor | None]],
+    past: Mapping[int, int] | None = None,
+    beside: dict[int, Tensor] | None = None,
 ) -> Tensor | None:
     """Pass coefficients of node values backwards to the input: what every backward pass has in common.
 
@@ -21,6 +25,8 @@ def pass_back(
     hand_on : called with a node's index, how many activations stand before it, and all that the node received;
         returns what it hands to each of its operands, None for nothing. Called from the last node on, for nodes that
         received something.
+    past : nodes that hand to another one than their operands, one before these
+    beside : where ``hand_on`` leaves what else it hands on, by the index of a node before its own; emptied after each call
 
     Returns
     -------
@@ -37,8 +43,13 @@ def pass_back(
             continue
         shares = hand_on(index, k, v)
         del v
-        for operand, share in zip(node.operands, shares, strict=True):
+        operands = node.operands if past is None or index not in past else (past[index],)
+        for operand, share in zip(operands, shares, strict=True):
             if share is None:
                 continue
             received[operand] = received[operand] + share if operand in received else share
+        if beside:
+            for operand, share in beside.items():
+                received[operand] = received[operand] + share if operand in received else share
+            beside.clear()
     return received.get(0)

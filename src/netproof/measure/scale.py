@@ -14,7 +14,7 @@ from torch import Tensor
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.refine import refine_layer, unstable_features
+from netproof.bounds.ranges.refine import Limits, refine_layer, unstable_features
 from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.crop import Crop
@@ -83,7 +83,7 @@ def measure_root(
         begun = _clock()
         before = int(unstable_features(graph, region, k).sum())
         rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
-        region = propagate_intervals(graph, refine_layer(graph, region, k, rounding, threads=threads))
+        region = propagate_intervals(graph, refine_layer(graph, region, k, rounding, Limits(threads=threads)))
         after = int(unstable_features(graph, region, k).sum())
         yield Layer(graph.nodes[index].name, graph.nodes[index].size, before, after, *_since(begun))
     begun = _clock()

@@ -188,8 +188,8 @@ class Activation(Operator):
         """A function between a continuous stand-in (``hardness`` 0) and ``f`` itself (1)."""
 
     @abstractmethod
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
-        """A slope to follow uphill: nonzero also where ``f`` is flat but within ``widening``
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
+        """A slope to follow uphill: nonzero also where ``f`` is flat but within ``widening`` (a number, or ``[B, 1]``)
         steps of where it is not."""
 
     @abstractmethod

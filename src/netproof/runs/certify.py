@@ -117,6 +117,36 @@ def write_evidence(
     return write(path, evidence, durable=durable)
 
 
+#: what is put behind a certificate's name for the property that it is about, where that had no file
+STATED = ".vnnlib"
+
+
+def write_stated_evidence(path: Path, network: str | Path, query: Query, result: Result) -> Path:
+    """Write the certificate of a decided query about a float network that no file asks, and the property beside it, whose path is returned.
+
+    Raises
+    ------
+    NoEvidenceError : none can be written, though the verdict stands; then nothing is
+    InputError : a file that cannot be read or written
+    """
+    from netproof.files.opened import write_bytes
+    from netproof.formats.vnnlib.exact import exact_vnnlib
+    from netproof.formats.vnnlib.read import read_vnnlib
+
+    if query.part is None:
+        raise NoEvidenceError(query.name, "its numbers are not known exactly")
+    title = f"asked by netproof {netproof_version()}"
+    text = exact_vnnlib(query.part, query.network.inputs, query.network.outputs, title=title)
+    property_ = path.with_name(path.name + STATED)
+    write_bytes(property_, text.encode(), durable=True)
+    try:
+        write_evidence(path, network, property_, read_vnnlib(property_).question(query.network), result)
+    except NoEvidenceError:
+        property_.unlink()
+        raise
+    return property_
+
+
 def certify_real(
     question: Question, result: Result, instance: str, wanted: Certifying, files: tuple[Path, Path], seconds: float
 ) -> Certified | str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -16,9 +16,13 @@ from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
 from netproof.local_robustness import Number, robustness, whole_number
 from netproof.network import Network
+from netproof.processes import clock
 from netproof.query import Query, Result, Verdict, Witness
-from netproof.search.verify import settle_quickly, verify
+from netproof.search.verify import refuted_quickly, verify, verify_attacked
 from netproof.settings import Settings
+
+if TYPE_CHECKING:
+    from netproof.search.integer.nearest import Nearest
 
 #: seconds for one image over the real numbers, where nothing is said: the last bit of a radius can take for ever
 REAL_TIMEOUT = 60.0
@@ -69,9 +73,9 @@ def largest_radius(
 
     Over the real numbers the witness is at most the accuracy beyond the proof.
 
-    Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all larger ones. CROWN and a
-    quick attack bracket ``r`` first. Complete queries go down from there: those that end with a witness are mostly
-    over soon, and the first that ends with a proof is the last one, as a rule the only search to its end.
+    Robustness is monotone in the radius, so a proof settles all smaller radii and a witness all larger ones. CROWN and
+    attacks bracket ``r`` first, attacks at ever smaller radii as long as they find something. Complete queries go down from
+    there, and the first that ends with a proof is the last one, as a rule the only search.
 
     Parameters
     ----------
@@ -103,10 +107,18 @@ def largest_radius(
     return _over_integers(network, image, label, settings, limit)
 
 
+def nearest_of(query: Query, settings: Settings) -> Nearest:
+    """Attacks on a sample, anywhere in a query's box."""
+    from netproof.search.integer.nearest import Nearest
+
+    return Nearest(query, settings.seed)
+
+
 def _over_integers(
     network: Network, image: ArrayLike | Tensor, label: int, settings: Settings, limit: Number | None
 ) -> RadiusResult:
-    begun = time.monotonic()
+    begun = clock.now()
+    deadline = begun + settings.timeout
     widest = int((network.upper - network.lower).max())
     furthest = widest if limit is None else min(_checked(limit), widest)
 
@@ -116,20 +128,16 @@ def _over_integers(
     start = query(0)
     assert start.sample is not None
     if start.misclassified:
-        return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
+        return RadiusResult(-1, None, None, True, clock.now() - begun, 1)
     known = _Bracket(start.sample.image, furthest + 1)
-    queries = 1
-    low, radius = 0, 1
-    while low + 1 < known.refuted:
-        queries += 1
-        known.learn(radius, *settle_quickly(query(radius), settings))
-        if radius < known.refuted:
-            low = radius
-        radius = min(2 * radius, furthest) if known.witness is None else (low + known.refuted) // 2
+    queries = 1 + _from_below(known, query)
+    attacks = nearest_of(query(furthest), settings) if settings.attack and furthest else None
+    if attacks is not None:
+        queries += _from_above(known, attacks, furthest, deadline)
     results: dict[int, Result] = {}
     undecided = ""
     while known.proved + 1 < known.refuted:
-        remaining = settings.timeout - (time.monotonic() - begun)
+        remaining = deadline - clock.now()
         if remaining <= 0:
             undecided = "the time limit was reached"
             break
@@ -138,10 +146,14 @@ def _over_integers(
             break
         radius, share = asked
         queries += 1
-        result = results[radius] = verify(query(radius), replace(settings, timeout=share))
+        decide = verify if attacks is None else verify_attacked
+        result = results[radius] = decide(query(radius), replace(settings, timeout=share))
         known.learn(radius, result.verdict, result.witness, share)
         if not result.verdict.decided:
             undecided = result.reason
+        elif result.witness is not None and attacks is not None:
+            attacks.learn(result.witness.input)
+            queries += _from_above(known, attacks, furthest, deadline)
     exact = known.proved + 1 == known.refuted and (known.witness is not None or known.proved >= widest)
     if not exact and not undecided:
         undecided = f"only radii up to {furthest} were looked at"
@@ -153,11 +165,46 @@ def _over_integers(
         known.witness,
         None if known.witness is None else known.refuted,
         exact,
-        time.monotonic() - begun,
+        clock.now() - begun,
         queries,
         "" if exact else undecided,
         results.get(known.proved),
     )
+
+
+def _from_below(known: _Bracket, query: Callable[[int], Query]) -> int:
+    """Learn the largest radius that CROWN proves; how many queries that took."""
+    queries, radius, beyond = 0, 1, known.refuted
+    while known.proved + 1 < beyond:
+        queries += 1
+        if refuted_quickly(query(radius)):
+            known.proved = radius
+        else:
+            beyond = radius
+        radius = min(2 * radius, known.refuted - 1) if beyond == known.refuted else (known.proved + beyond) // 2
+    return queries
+
+
+def _from_above(known: _Bracket, attacks: Nearest, furthest: int, deadline: float) -> int:
+    """Learn the smallest radius at which attacks find a witness; how many they were.
+
+    CROWN proves about half of the radius, as a rule, so that twice as much is where a first witness is looked for.
+    """
+    count, radius = 0, min(2 * known.proved + 2, furthest)
+    known.learn_witness(attacks.witness)
+    while known.witness is None and clock.now() < deadline:
+        count += 1
+        attacks.attack(radius, deadline)
+        known.learn_witness(attacks.witness)
+        if radius == furthest:
+            break
+        radius = min(radius + radius // 2, furthest)
+    while known.witness is not None and known.proved + 1 < known.refuted and clock.now() < deadline:
+        count += 1
+        if not attacks.attack(known.refuted - 1, deadline):
+            break
+        known.learn_witness(attacks.witness)
+    return count
 
 
 class _Bracket:
@@ -175,15 +222,20 @@ class _Bracket:
         """Take in the answer at a radius, of a complete query with its seconds."""
         if verdict is Verdict.UNSAT:
             self.proved = max(self.proved, radius)
-        elif verdict is Verdict.SAT and found is not None:
-            # A witness found at some radius may lie closer than that.
-            distance = int((found.input.to(self._pixels.dtype) - self._pixels).abs().max())
-            if distance < self.refuted:
-                self.refuted, self.witness = distance, found
+        elif verdict is Verdict.SAT:
+            self.learn_witness(found)
         elif seconds is not None:
             self._tried[radius] = seconds
         if seconds is not None:
             self._refutations = self._refutations + 1 if verdict is Verdict.SAT else 0
+
+    def learn_witness(self, found: Witness | None) -> None:
+        """Take in a witness, which may lie closer than the radius that was asked about."""
+        if found is None:
+            return
+        distance = int((found.input.to(self._pixels.dtype) - self._pixels).abs().max())
+        if distance < self.refuted:
+            self.refuted, self.witness = distance, found
 
     def next(self, remaining: float) -> tuple[int, float] | None:
         """The radius to ask about, and with how much of the seconds that remain; None where no more comes of it.

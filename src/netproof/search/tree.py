@@ -6,7 +6,6 @@ Every search of netproof is a strategy over one of these: it bounds what it is h
 from __future__ import annotations
 
 import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from netproof.processes import clock
 from netproof.result import Verdict, Witness
 from netproof.rows import Movable, Slots
 from netproof.search.outcome import Outcome
@@ -116,7 +116,7 @@ class Tree(ABC, Generic[B]):
         ----------
         step : bounds subproblems and adds the parts of those that stay open
         at_once : how many a step gets at most
-        deadline : of ``time.monotonic()``
+        deadline : of ``clock.now()``
         judge : asked before every step whether to go on
 
         Returns
@@ -154,7 +154,7 @@ class Tree(ABC, Generic[B]):
 
     def beyond_limits(self, deadline: float) -> Outcome | None:
         """How the search ends now, if its time is over or its memory used up."""
-        if time.monotonic() >= deadline:
+        if clock.now() >= deadline:
             return self.undecided(Verdict.TIMEOUT, "the time limit was reached")
         # What a search begins with is there anyway.
         others = self.beside() + (0 if self._record is None else self._record.bytes)

@@ -169,15 +169,21 @@ def decide_with(
             yield position, _ask(Question.of(question), _by(engine), settings)
 
 
-def settle_quickly(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
-    """What CROWN and a quick attack can tell of an integer query: a verdict, or ``unknown``."""
-    if query.misclassified:
-        return Verdict.MISCLASSIFIED, None
-    from netproof.search.integer import decide
+def refuted_quickly(query: Query) -> bool:
+    """Whether CROWN proves an integer query that is not misclassified ``unsat``."""
+    from netproof.search.integer.decide import refuted_quickly
 
-    verdict, witness = decide.settle_quickly(query, settings)
-    result = confirmed(query, Result(verdict, 0.0, "attack", witness=witness))
-    return result.verdict, result.witness
+    return refuted_quickly(query)
+
+
+def verify_attacked(query: Query, settings: Settings) -> Result:
+    """As :func:`verify`, for one integer query on which the attacks that come first have been made."""
+    from netproof.search.integer.decide import verify_integer
+
+    _begun(query)
+    if query.misclassified:
+        return _told(query, Result(Verdict.MISCLASSIFIED, 0.0, "evaluation"))
+    return _told(query, confirmed(query, next(iter(verify_integer([query], settings, attacked=True)))[1]))
 
 
 # Either search is a quarter of all modules, and no query needs both.

@@ -156,13 +156,20 @@ class Rounding:
         cropped = tuple(None if o is None else o[f] for o, (_, f) in zip(offset, pairs, strict=True))
         return Rounding(magnitude, cropped, self.gamma, self.total_magnitude)
 
+    @property
+    def unit(self) -> float:
+        """What a unit of a source's magnitude adds to the error."""
+        return self.gamma * _PASSES
+
     def weigh(self, node: int, source: Float64[Tensor, "*B n"]) -> Float64[Tensor, "*B"]:
         """What a source ``[B, n]`` (or ``[B, R, n]``) at a node adds to the error: ``[B]``."""
-        price = self.gamma * _PASSES * self.magnitude[node]
+        return source.abs() @ self.price(node)
+
+    def price(self, node: int) -> Float64[Tensor, " n"]:
+        """What a source of 1 at each feature of a node adds to the error: ``[n]``."""
+        price = self.unit * self.magnitude[node]
         off = self.offset[node]
-        if off is not None:
-            price = price + off * (1 + 2 * self.gamma)
-        return source.abs() @ price
+        return price if off is None else price + off * (1 + 2 * self.gamma)
 
     def total(
         self, value: Float64[Tensor, "*#B"], constant: Float64[Tensor, "*#B"], weighed: Float64[Tensor, "*#B"]

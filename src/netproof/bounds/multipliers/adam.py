@@ -7,7 +7,6 @@ row is kept. Rows whose bound is as low as it has to be leave the batch.
 from __future__ import annotations
 
 import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from netproof.effort.bounding import Rates
+from netproof.processes import clock
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -99,7 +99,7 @@ class Until:
     ----------
     steps : so many at most
     goal : a row with a bound below is done
-    deadline : of ``time.monotonic()``; no step begins that would not end before, with as much time again for what follows
+    deadline : of ``clock.now()``; no step begins that would not end before, with as much time again for what follows
     """
 
     steps: int
@@ -113,13 +113,13 @@ def minimize(
     """Lower the bounds of a batch; the best parameters of each row, shaped as they were, and the bounds there, ``[B]``."""
     best = [part.clone() for part in run.parameters]
     moments = _Moments(len(best))
-    begun = time.monotonic()
+    begun = clock.now()
     reached = run.bound(onward=until.steps > 0)
     value = torch.where(torch.isnan(reached), torch.inf, reached)
     rows = torch.arange(len(value), device=value.device)
     for step in range(until.steps):
         done = value[rows] < until.goal
-        count, ended = int(done.sum()), time.monotonic()
+        count, ended = int(done.sum()), clock.now()
         if count == len(rows) or ended + 2 * (ended - begun) >= until.deadline:
             break
         begun = ended

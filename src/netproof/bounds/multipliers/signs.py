@@ -14,20 +14,22 @@ choice of multipliers of :mod:`netproof.bounds.dual`, whose bound this is.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import bound_backwards
+from netproof.bounds.backward import Beside, bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.multipliers.planes import Planes
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.kink_hull import KinkHull
-from netproof.operators.sums import feature_sum
+from netproof.operators.sums import feature_product, feature_sum
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int8, Int64
@@ -58,6 +60,7 @@ class SignDual:
     lower, upper : ranges of the unstable features of all activations, one after the other, ``[m]``
     left, right : slopes of the two pieces, ``[m]``
     sizes : numbers of unstable features per activation
+    planes : of unstable features of some activations, in place of their chords
     """
 
     relaxation: Relaxation
@@ -67,6 +70,7 @@ class SignDual:
     upper: Float[Tensor, " m"]
     left: Float[Tensor, " m"]
     right: Float[Tensor, " m"]
+    planes: Mapping[int, Planes] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph, region: Region) -> SignDual:
@@ -83,8 +87,12 @@ class SignDual:
             upper.append(high[which])
             left.append(torch.full_like(lower[-1], hull.left))
             right.append(torch.full_like(lower[-1], hull.right))
-        parts = [torch.cat(part) if part else region.lower.new_zeros(0) for part in (lower, upper, left, right)]
-        return cls(Relaxation(graph, region), tuple(index), tuple(closed), *parts)
+
+        def whole(parts: list[Tensor]) -> Tensor:
+            return torch.cat(parts) if parts else region.lower.new_zeros(0)
+
+        relaxation = Relaxation(graph, region)
+        return cls(relaxation, tuple(index), tuple(closed), whole(lower), whole(upper), whole(left), whole(right))
 
     def __len__(self) -> int:
         return self.lower.shape[0]
@@ -117,7 +125,11 @@ class SignDual:
             self.relaxation.to(dtype, target),
             tuple(which.to(target) for which in self.index),
             tuple(map(moved, self.closed)),
-            *map(moved, (self.lower, self.upper, self.left, self.right)),
+            moved(self.lower),
+            moved(self.upper),
+            moved(self.left),
+            moved(self.right),
+            {k: planes.to(dtype, target) for k, planes in self.planes.items()},
         )
 
     def part(self, side: Int8[Tensor, " m"]) -> Region:
@@ -186,7 +198,7 @@ class SignDual:
         ends = list(itertools.accumulate(self.sizes, initial=0))
         arriving = [above.new_zeros(len(above), size) for size in self.sizes]
 
-        def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | None]:
+        def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | Beside | None]:
             which, mine = self.index[k], slice(ends[k], ends[k + 1])
             s = v * self.closed[k]
             if not len(which):
@@ -194,6 +206,12 @@ class SignDual:
             open_v = v.index_select(1, which)
             arriving[k] = open_v
             up, down = open_v.clamp(min=0), open_v.clamp(max=0)
+            if k in self.planes:
+                planes, planed = self.planes[k], torch.where(split[:, mine], 0.0, up)
+                open_s = (up - planed) * above[:, mine] + down * below[:, mine] + added[:, mine]
+                error = None if rounding is None else planes.error(planed, rounding)
+                past = Beside(feature_product(planed, planes.offset), planes.shares(planed), error)
+                return s.index_copy(1, which, open_s), past
             open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
             return s.index_copy(1, which, open_s), feature_sum(up * offset[:, mine])
 

@@ -153,13 +153,18 @@ class EndSearch:
         return (self.attained < 0) & (self._spent >= END.judged) & (needed > math.log2(1 + END.hope * most))
 
     def _start(self, end: Tensor, deadline: float) -> None:
-        """Bound ends on the whole region."""
+        """Bound ends on the whole region, as many of them as there is time for."""
         alpha = self._dual32.crown_alpha().cpu()
+        done = 0
         for part in torch.split(end, self._rows):
+            if done and time.monotonic() >= deadline:
+                break
+            done += len(part)
             rows = len(part), len(self._dual32)
             side, beta = self._side.expand(rows).clone(), torch.zeros(rows, dtype=torch.float32)
             whole = Leaves(part, side, alpha.expand(rows).clone(), beta, self.bound[part])
             self._open.add(self._bound(whole, END.root_steps, self._target(), deadline))
+        end = end[:done]
         self._started[end] = True
         self._settle()
         self._begun[end] = self.bound[end]

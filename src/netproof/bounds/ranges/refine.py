@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.narrow import Narrow, ranges_through
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.quotients import is_held_quotient, refine_quotients
 from netproof.bounds.ranges.tiles import Tile, cut, groups
@@ -20,6 +23,8 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.effort.bounding import REFINE
 from netproof.graph.budget import Budget
 from netproof.graph.graph import Graph
+from netproof.graph.loose import improvable
+from netproof.operators.affine.concatenate import Concatenate
 from netproof.operators.affine.select import Select
 from netproof.operators.base import Activation
 
@@ -30,17 +35,9 @@ def unstable_features(graph: Graph, region: Region, k: int) -> Tensor:
     return ~torch.isnan(graph.activation(graph.activations[k]).split_point((low + high) / 2, low, high))
 
 
-def rows_at_once(graph: Graph, budget: Budget = REFINE.batch) -> int:
-    """How many rows to bound at once within a budget."""
-    return budget.rows(graph, REFINE.tensors)
-
-
-def behind_activations(graph: Graph) -> list[bool]:
-    """Per node whether its value depends on an activation; where it does not, intervals cannot be improved."""
-    behind = [False]
-    for node in graph.nodes[1:]:
-        behind.append(isinstance(node.operator, Activation) or any(behind[i] for i in node.operands))
-    return behind
+def rows_at_once(graph: Graph, budget: Budget = REFINE.batch, widest: int | None = None) -> int:
+    """How many rows to bound at once within a budget; ``widest`` as in :meth:`netproof.graph.budget.Budget.rows`."""
+    return budget.rows(graph, REFINE.tensors, widest=widest)
 
 
 #: what cuts the ranges of deeper layers to those found for the layers above them
@@ -52,8 +49,11 @@ def refine_ranges(
     region: Region,
     deadline: float = math.inf,
     propagate: Propagate = propagate_intervals,
+    wanted: Sequence[Tensor] | None = None,
 ) -> Region:
     """Tighten the ranges of unstable features layer by layer: rigorous in real arithmetic, rows one by one.
+
+    ``wanted`` are the features of each activation ``[n_k]`` bool that anything depends on, all by default.
 
     A range has two ends, but a feature whose sign is settled by one of them needs no more: the end nearer to settling
     it is bounded first, the other one only where that was not enough, or where it is so far out that the error of rounding
@@ -66,33 +66,54 @@ def refine_ranges(
     rounding = Rounding.begun(graph, region)
     for k, index in enumerate(graph.activations):
         rounding = rounding.up_to(graph, region, graph.nodes[index].operands[0])
-        refined = refine_layer(graph, region, k, rounding, deadline)
+        refined = refine_layer(
+            graph, region, k, rounding, Limits(deadline, wanted=None if wanted is None else wanted[k])
+        )
         if refined is not region:
             region = propagate(graph, refined)
     return region
 
 
-def refine_layer(
-    graph: Graph,
-    region: Region,
-    k: int,
-    rounding: Rounding,
-    deadline: float = math.inf,
-    threads: int | None = None,
-) -> Region:
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """What refining a layer is limited to.
+
+    Attributes
+    ----------
+    deadline : of ``time.monotonic()``
+    threads : how many batches are bounded at a time, by default as many as PyTorch would use
+    wanted : ``[n]`` bool, the features that anything depends on; all by default
+    """
+
+    deadline: float = math.inf
+    threads: int | None = None
+    wanted: Tensor | None = None
+
+
+_NO_LIMITS = Limits()
+
+
+def refine_layer(graph: Graph, region: Region, k: int, rounding: Rounding, limits: Limits = _NO_LIMITS) -> Region:
     """:func:`refine_ranges` of the ``k``-th activation alone, over the ranges that are known above it.
 
     What follows from its ranges for those below is not worked out.
 
     ``rounding`` is of a region that holds this one, up to the activation's operand at least.
-    ``threads`` is how many batches are bounded at a time, by default as many as PyTorch would use.
     """
+    deadline, wanted = limits.deadline, limits.wanted
     operand = graph.nodes[graph.activations[k]].operands[0]
-    if not behind_activations(graph)[operand]:
+    if not improvable(graph)[operand]:
+        return region
+    if wanted is not None and not bool(wanted.any()):
         return region
     if is_held_quotient(graph, k):
         return region if time.monotonic() >= deadline else refine_quotients(graph, region, k, rounding)
-    ends = _Ends(graph, region, k, rounding, threads or torch.get_num_threads())
+    narrow = Narrow.of(graph, operand) if len(region) == 1 and time.monotonic() < deadline else None
+    found = None if narrow is None else ranges_through(graph, region, narrow, rounding, deadline)
+    if found is not None:
+        low, high = torch.maximum(region.range_lower[k], found[0]), torch.minimum(region.range_upper[k], found[1])
+        return region.with_range(k, low, high)
+    ends = _Ends(graph, region, k, rounding, limits)
     row, feature = ends.open.nonzero(as_tuple=True)
     if not len(row) or time.monotonic() >= deadline:
         return region
@@ -107,16 +128,20 @@ def refine_layer(
 class _Ends:
     """The ranges of the ``k``-th activation while their ends are bounded, ``low`` and ``high``, ``[B, n]``."""
 
-    def __init__(self, graph: Graph, region: Region, k: int, rounding: Rounding, threads: int) -> None:
-        self._graph, self._region, self._k, self._rounding, self._threads = graph, region, k, rounding, threads
+    def __init__(self, graph: Graph, region: Region, k: int, rounding: Rounding, limits: Limits) -> None:
+        self._graph, self._region, self._k, self._rounding = graph, region, k, rounding
+        self._threads, wanted = limits.threads or torch.get_num_threads(), limits.wanted
         self.low, self.high = region.range_lower[k].clone(), region.range_upper[k].clone()
         #: which lower and which upper ends have been bounded
         self._done = torch.zeros(2, *self.low.shape, dtype=torch.bool)
+        self._known = _copies(graph, region, graph.nodes[graph.activations[k]].operands[0])
+        self._idle = torch.zeros(self.low.shape[1], dtype=torch.bool) if wanted is None else ~wanted
 
     @property
     def open(self) -> Tensor:
-        """:func:`unstable_features` of the ranges as they are by now."""
-        return unstable_features(self._graph, self._region.with_range(self._k, self.low, self.high), self._k)
+        """:func:`unstable_features` of the ranges as they are by now, but for those of which bounds can say no more."""
+        region = self._region.with_range(self._k, self.low, self.high)
+        return unstable_features(self._graph, region, self._k) & ~self._known & ~self._idle
 
     def far(self) -> tuple[Tensor, Tensor, Tensor]:
         """Ends far beyond what else is known of the layer's values, for :meth:`improve`.
@@ -126,7 +151,7 @@ class _Ends:
         """
         activation = self._graph.activation(self._graph.activations[self._k])
         down, up = (end.abs() for end in activation.output_range(self.low, self.high))
-        upper, size = up >= down, torch.maximum(down, up)
+        upper, size = up >= down, torch.where(self._idle, 0.0, torch.maximum(down, up))
         bounded = torch.where(upper, self._done[1], self._done[0])
         known = torch.where(bounded, size, torch.minimum(down, up)).amax(1, keepdim=True)
         row, feature = (~bounded & (size > REFINE.far * known)).nonzero(as_tuple=True)
@@ -141,14 +166,14 @@ class _Ends:
         self._done[upper.long(), row, feature] = True
         # Factors of products are taken many times: what is one number has one bound.
         everywhere = (row, feature, upper)
-        first, of = _once(graph, operand, row, feature, upper)
+        first, of = single_ends(graph, operand, row, feature, upper)
         row, feature, upper = row[first], feature[first], upper[first]
         sign = torch.where(upper, 1.0, -1.0).to(self.low.dtype)
         parts = groups(graph, operand, feature)
         whole = None
         if len(parts) == 1:
             whole = Tile(Relaxation(graph, region), rounding, torch.arange(graph.nodes[operand].size), operand)
-            parts = list(torch.split(parts[0], rows_at_once(graph)))
+            parts = list(torch.split(parts[0], rows_at_once(graph, widest=whole.relaxation.widest)))
 
         def bound(which: Tensor) -> Tensor:
             mine = row[which], feature[which], sign[which]
@@ -165,7 +190,30 @@ class _Ends:
         self.low[pair] = torch.where(up, self.low[pair], torch.maximum(self.low[pair], -value))
 
 
-def _once(graph: Graph, node: int, row: Tensor, feature: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+def worth_bounding(graph: Graph, region: Region, k: int) -> Tensor:
+    """:func:`unstable_features`, but for those of which bounds can say no more than ranges above them do."""
+    return unstable_features(graph, region, k) & ~_copies(graph, region, graph.nodes[graph.activations[k]].operands[0])
+
+
+def _copies(graph: Graph, region: Region, node: int) -> Tensor:
+    """Which features of a node are single images of an activation both ends of whose ranges have been bounded: ``[B, n]`` bool.
+
+    Such an image's interval is exact for the range, and a line's bound, as one on that range, no smaller.
+    """
+    operator = graph.nodes[node].operator
+    if isinstance(operator, Concatenate):
+        return torch.cat([_copies(graph, region, operand) for operand in graph.nodes[node].operands], 1)
+    if isinstance(operator, Select):
+        taken = _copies(graph, region, graph.nodes[node].operands[0])[:, operator.index.clamp(min=0)]
+        return taken & (operator.index >= 0)
+    if isinstance(operator, Activation) and not operator.coupled:
+        k = bisect_left(graph.activations, node)
+        # What is open still had both ends bounded; of what is settled one may have been enough.
+        return unstable_features(graph, region, k)
+    return torch.zeros(len(region), graph.nodes[node].size, dtype=torch.bool)
+
+
+def single_ends(graph: Graph, node: int, row: Tensor, feature: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Of ends ``[P]`` of a node's features one for each number that is there several times, and for all of them which one it is."""
     operator = graph.nodes[node].operator
     every = torch.arange(len(row))
@@ -196,7 +244,8 @@ def bound_tile(tile: Tile, row: Tensor, feature: Tensor, sign: Tensor, deadline:
     """:func:`bound_features` of pairs that a tile holds, infinite for those that time did not allow."""
     at = torch.searchsorted(tile.features, feature)
     found = torch.full((len(row),), torch.inf, dtype=tile.relaxation.region.lower.dtype)
-    for part in torch.split(torch.arange(len(row)), rows_at_once(tile.relaxation.graph)):
+    relaxation = tile.relaxation
+    for part in torch.split(torch.arange(len(row)), rows_at_once(relaxation.graph, widest=relaxation.widest)):
         if time.monotonic() >= deadline:
             break
         found[part] = bound_features(tile, row[part], at[part], sign[part])

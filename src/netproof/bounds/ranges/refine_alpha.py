@@ -14,10 +14,11 @@ from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.refine import behind_activations, rows_at_once
+from netproof.bounds.ranges.refine import rows_at_once
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.effort.bounding import REFINE
 from netproof.graph.graph import Graph
+from netproof.graph.loose import improvable
 from netproof.rows import Rows
 
 
@@ -54,13 +55,13 @@ def refine_by_alpha(
 
     Slopes are found in float32 on ``device``; the ranges are rigorous, the error term that of the ranges above.
     """
-    behind = behind_activations(graph)
+    better = improvable(graph)
     at_once = rows_at_once(graph, REFINE.alpha_batch)
     rounding = Rounding.begun(graph, region)
     hidden = 0
     for k, index in enumerate(graph.activations):
         operand = graph.nodes[index].operands[0]
-        if not behind[operand]:
+        if not better[operand]:
             continue
         hidden += 1
         dual = SignDual.of(graph, region)

@@ -14,10 +14,10 @@ from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.ranges.end_search import EndSearch
 from netproof.bounds.ranges.leaves import Leaves
 from netproof.bounds.ranges.prefix import Prefix, prefix
-from netproof.bounds.ranges.refine import behind_activations
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.effort.bounding import REFINE
 from netproof.graph.graph import Graph
+from netproof.graph.loose import improvable
 
 
 class Side(NamedTuple):
@@ -74,9 +74,9 @@ class SplitRefiner:
         self._cell = cell
         self._layer_share = layer_share
         self._device, self._listen = device, listen
-        behind = behind_activations(graph)
+        better = improvable(graph)
         first = min((one.k + 1 for one in cell), default=0)
-        self._layers = [k for k, i in enumerate(graph.activations) if k >= first and behind[graph.nodes[i].operands[0]]]
+        self._layers = [k for k, i in enumerate(graph.activations) if k >= first and better[graph.nodes[i].operands[0]]]
         self._memory = memory // max(1, len(self._layers))
         self._kept: dict[int, tuple[Prefix, EndSearch]] = {}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,11 +18,9 @@ from netproof.bounds.relaxation import Relaxation
 from netproof.effort.bounding import TIGHTEN
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph
+from netproof.graph.loose import loose_activations
 from netproof.operators.affine.linear import Linear
-from netproof.operators.affine.scale import Scale
-from netproof.operators.affine.select import Select
-from netproof.operators.affine.sum import Sum
-from netproof.operators.base import Affine
+from netproof.processes import clock
 from netproof.rows import Rows
 
 
@@ -58,30 +55,6 @@ class RangeCuts(Rows):
 Listener = Callable[[RangeCuts], None]
 
 
-def loose_activations(graph: Graph) -> frozenset[int]:
-    """Numbers of the activations before which intervals are looser than the affine maps taken together.
-
-    These mix the features of a node twice in a row, or take one node on two ways (``x - x``).
-    """
-    #: per node, the largest number of ways from an activation or the input, and of maps on a way that mix features
-    ways: list[dict[int, int]] = []
-    mixed: list[int] = []
-    for i, node in enumerate(graph.nodes):
-        if not isinstance(node.operator, Affine):
-            ways.append({i: 1})
-            mixed.append(0)
-            continue
-        total: dict[int, int] = {}
-        for operand in node.operands:
-            for source, count in ways[operand].items():
-                total[source] = min(total.get(source, 0) + count, 2)
-        ways.append(total)
-        mixes = not isinstance(node.operator, Scale | Select | Sum)
-        mixed.append(max(mixed[operand] for operand in node.operands) + mixes)
-    before = [graph.nodes[index].operands[0] for index in graph.activations]
-    return frozenset(k for k, i in enumerate(before) if mixed[i] > 1 or max(ways[i].values()) > 1)
-
-
 def tighten_ranges(
     graph: Graph,
     region: Region,
@@ -96,7 +69,7 @@ def tighten_ranges(
     CROWN with the ranges found so far. ``last=False`` leaves the graph's output activation out.
     The graph must be an integer graph: bounds are rounded to integers inwards. The first activation has its turn
     as well where intervals do not know what affine maps do together (:func:`loose_activations`). Stops early, with what has
-    been found, when ``time.monotonic()`` reaches ``deadline``.
+    been found, when ``clock.now()`` reaches ``deadline``.
     """
     final = len(graph.nodes) - 1
     at_once = max(1, TIGHTEN.batch.rows(graph, TIGHTEN.tensors) // 2)
@@ -104,7 +77,7 @@ def tighten_ranges(
     for k, index in enumerate(graph.activations):
         if (k == 0 and k not in loose) or (index == final and not last):
             continue
-        if time.monotonic() >= deadline:
+        if clock.now() >= deadline:
             break
         low, high = region.range_lower[k], region.range_upper[k]
         image_low, image_high = graph.activation(index).output_range(low, high)
@@ -113,7 +86,7 @@ def tighten_ranges(
             continue
         new_low, new_high = low.clone(), high.clone()
         for part in torch.split(torch.arange(len(row)), at_once):
-            if time.monotonic() >= deadline:
+            if clock.now() >= deadline:
                 break
             point = _directions(graph, region, graph.nodes[index].operands[0], row[part], feature[part])
             top, bottom = point.value.chunk(2)
@@ -142,7 +115,7 @@ def tighten_by_program(
     below. With it, the ranges of all hidden activations for those points only at which the
     objective ``required`` (one row, on the operand of the graph's final activation) is at least 0;
     the region may come back empty. Costs an interior point solve per direction: meant for roots.
-    Stops early, with what has been found, when ``time.monotonic()`` reaches ``deadline``. The graph
+    Stops early, with what has been found, when ``clock.now()`` reaches ``deadline``. The graph
     must have an interior solver (:func:`netproof.bounds.multipliers.interior.has_interior_solver`).
 
     Raises
@@ -171,7 +144,7 @@ def tighten_by_program(
             inside.range_upper[: len(used.activations)],
         )
         for part in torch.split(feature, TIGHTEN.program_rows // 2):
-            if time.monotonic() >= deadline:
+            if clock.now() >= deadline:
                 break
             point = _program_directions(solver, cut, operand, part, required is not None)
             top, bottom = point.value.chunk(2)

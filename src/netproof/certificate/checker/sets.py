@@ -88,10 +88,10 @@ def check_set(
         )
     if count != certificate.count:
         raise CertificateError(source, f"states {certificate.count} inputs of a set of {count}", "make it anew")
-    read_again = confirm(network)
+    deadline = math.inf if timeout is None else begun + timeout
+    read_again = confirm(network, deadline)
     if center.misclassified:
         raise ProofError(source, f"the network takes the image itself for class {center.prediction}, not {query.label}")
-    deadline = math.inf if timeout is None else begun + timeout
     if certificate.claim == "sat":
         _replay(certificate, query, source, deadline)
         return CheckedSet(certificate, query, 1, 1, read_again, time.perf_counter() - begun)

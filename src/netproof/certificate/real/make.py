@@ -19,6 +19,7 @@ from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
 from netproof.certificate.checker.real.tree import Case
+from netproof.certificate.real.aligned import aligned
 from netproof.certificate.real.contents import (
     EXPONENTS,
     LIMB,
@@ -29,10 +30,12 @@ from netproof.certificate.real.contents import (
     RealCertificate,
     arrays_of,
 )
-from netproof.certificate.real.ends import add_divided
-from netproof.certificate.real.grow import Claim, Grower, Maker, Places, Seed, staged, written
-from netproof.certificate.real.lemmas import add_lemmas
-from netproof.certificate.real.rows import RowTable, arrays_of_rows
+from netproof.certificate.real.grown.ends import add_divided
+from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed, staged
+from netproof.certificate.real.grown.lemmas import add_lemmas
+from netproof.certificate.real.grown.program import Programs
+from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
+from netproof.certificate.real.grown.written import written
 from netproof.errors import FormatError, NoEvidenceError, ProofError
 from netproof.property import LinearConstraint
 from netproof.query import Query, Question, Result, Verdict
@@ -117,6 +120,13 @@ def _witness(numbers: Sequence[Fraction], name: str) -> dict[str, Integers]:
 def _proof(
     asked: Asked, evaluation: Evaluation, question: Question, result: Result, deadline: float
 ) -> dict[str, Integers]:
+    with Programs(evaluation) as programs:
+        return _proof_by(programs, asked, evaluation, question, result, deadline)
+
+
+def _proof_by(
+    programs: Programs, asked: Asked, evaluation: Evaluation, question: Question, result: Result, deadline: float
+) -> dict[str, Integers]:
     results = [result] if len(question.parts) == 1 else list(result.parts)
     if len(results) != len(question.parts):
         raise NoEvidenceError(question.name, "there is no record of every box")
@@ -133,7 +143,7 @@ def _proof(
         query, one = known[part.lower, part.upper]
         if one.trace is None:
             raise NoEvidenceError(question.name, "the search left no record")
-        made = _Part(part, query, one.trace, Maker(evaluation, table, width, query.name, deadline))
+        made = _Part(part, query, one.trace, Maker(evaluation, table, width, query.name, deadline, programs))
         for key, values in made.arrays().items():
             arrays.setdefault(key, []).extend(values)
     return arrays_of(**arrays, **arrays_of_rows(table.rows, width))
@@ -143,16 +153,23 @@ class _Part:
     """One part of a property, and the record of the search on it."""
 
     def __init__(self, part: Part, query: Query, trace: Trace, maker: Maker) -> None:
-        self._evaluation, self._part, self._trace, self._name = maker.evaluation, part, trace, query.name
+        self._evaluation, self._part, self._name = maker.evaluation, part, query.name
         self._maker = maker
         if trace.sizes != self._evaluation.network.sizes:
-            raise NoEvidenceError(self._name, "the search worked on a network of other ReLUs than the file's")
+            lower, upper = (np.array([float(end) for end in ends]) for ends in (part.lower, part.upper))
+            trace = aligned(trace, query.network.graph, self._evaluation.network, lower, upper)
+        self._trace = trace
         assert query.part is not None
         numbers = {_keys(case): number for number, case in enumerate(query.part.condition)}
         self._cases: list[int] = []
         self._places: list[Places] = []
         for case in part.cases:
-            number = numbers.get(_keys(case))
+            # What says nothing of the network, 0 >= t, a search does not look at, nor at cases in which that is false.
+            number = numbers.get(_keys([c for c in case if c.inputs or c.outputs]))
+            if number is None and any(not (c.inputs or c.outputs) and c.threshold > 0 for c in case):
+                self._cases.append(-1)
+                self._places.append(Places(np.arange(len(case)), np.ones(len(case))))
+                continue
             if number is None:
                 raise NoEvidenceError(self._name, "the checker reads other cases in the property than the search did")
             own = [_key(constraint) for constraint in case]

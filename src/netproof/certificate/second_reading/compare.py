@@ -18,6 +18,7 @@ probability of at least 1 - 2^-16). The last affine map must be the same, too, a
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary, WeakSet
@@ -31,9 +32,9 @@ from netproof.certificate.second_reading.keras import read_keras
 from netproof.certificate.second_reading.onnx import read_onnx
 from netproof.certificate.second_reading.pairs import combined
 from netproof.certificate.second_reading.quantized.read import read_quantized
-from netproof.certificate.second_reading.reading import Floats, Part, Reading, UnknownFormError, stepped
+from netproof.certificate.second_reading.reading import Floats, LateError, Part, Reading, UnknownFormError, stepped
 from netproof.certificate.second_reading.tflite.read import read_tflite
-from netproof.errors import CertificateError
+from netproof.errors import CertificateError, ProofError
 from netproof.network import Network
 from netproof.operators.base import Activation, Affine
 
@@ -54,19 +55,22 @@ _CONFIRMED: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
 _KNOWN: WeakSet[Network] = WeakSet()
 
 
-def confirm(network: Network) -> str:
+def confirm(network: Network, deadline: float = math.inf) -> str:
     """Compare a network with a second reading of its file; says what was compared, once per network.
 
     Raises :class:`CertificateError` where the two differ, and where the second reader does not know the file. A network
     that was made in memory has no file (:attr:`netproof.Network.content` is empty): nothing was read, so nothing is
-    compared, and the result is empty.
+    compared, and the result is empty. After ``deadline``, a time of :func:`time.perf_counter`, it raises :class:`ProofError`.
     """
     if not network.content:
         return ""
     if network not in _CONFIRMED:
         if hashlib.sha256(network.content).hexdigest() != network.sha256:
             raise CertificateError(network.path, "has another SHA-256 than the network read from it", "read it again")
-        _CONFIRMED[network] = _Comparison(network, _read(network)).run()
+        try:
+            _CONFIRMED[network] = _Comparison(network, _read(network, deadline)).run()
+        except LateError:
+            raise ProofError(network.path, "the time limit was reached while its file was read a second time") from None
     return _CONFIRMED[network]
 
 
@@ -77,14 +81,16 @@ def check_known(network: Network) -> None:
         _KNOWN.add(network)
 
 
-def _read(network: Network) -> Reading:
+def _read(network: Network, deadline: float = math.inf) -> Reading:
     data = network.content
     try:
         if data[4:8] == _TFLITE:
-            return read_tflite(data, network.runtime)
+            return read_tflite(data, network.runtime, deadline)
         if network.runtime:
-            return read_quantized(data, network.runtime)
-        return read_keras(data, network.scheme) if data.startswith(_HDF5) else read_onnx(data)
+            return read_quantized(data, network.runtime, deadline)
+        if data.startswith(_HDF5):
+            return read_keras(data, network.scheme, deadline)
+        return read_onnx(data, deadline)
     except UnknownFormError as unknown:
         detail = str(unknown)
     except (
@@ -111,6 +117,8 @@ class _Comparison:
     def __init__(self, network: Network, reading: Reading) -> None:
         self._network, self._reading = network, reading
         self._graph = network.graph
+        if isinstance(self._graph.output.operator, Activation):
+            reading.end_in_steps()
         self._net = ExactNetwork(network, network.path)
         self._random: np.random.Generator | None = None
         self._most = 0
@@ -136,6 +144,7 @@ class _Comparison:
         maps = steps = 0
         missing: CertificateError | None = None
         for index in self._reading.needed():
+            self._reading.look()
             part = self._reading.parts[index]
             if not part.operands:
                 values[index] = probes.atoms[0]
@@ -205,6 +214,7 @@ class _Comparison:
         for node in self._graph.nodes[1:]:
             operator = node.operator
             operands = [values[i] for i in node.operands]
+            self._reading.look()
             if isinstance(operator, Affine):
                 values.append(operator.forward(*operands))
             else:
@@ -267,11 +277,15 @@ class _Comparison:
         starts = sorted({*range(0, part.size, wide), *range(0, part.size, narrow)})
         points: dict[int, Floats] = {}
         for start, stop in zip(starts, [*starts[1:], part.size], strict=True):
+            self._reading.look()
             ends = float(operand.low[start:stop].min()), float(operand.high[start:stop].max())
             thresholds = stairs.threshold(torch.arange(stairs.levels + 2), torch.tensor(start)).numpy()
             met = np.unique(np.concatenate([thresholds, thresholds - 1, ends]))
             points[start] = met[(met >= ends[0]) & (met <= ends[1])]
-        expected = {at: stepped(part.steps[at // wide], met).astype(np.float64) for at, met in points.items()}
+        expected = {}
+        for at, met in points.items():
+            self._reading.look()
+            expected[at] = stepped(part.steps[at // wide], met).astype(np.float64)
         return self._same_values(k, points, expected)
 
     def _same_pairs(self, part: Part, k: int, factors: tuple[int, int] | None) -> bool:

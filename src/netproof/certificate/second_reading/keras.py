@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ _WIDTHS = ("bits", "input_bits", "weight_integer_bits", "bias_integer_bits", "ac
 _IDLE = ("InputLayer", "Flatten", "Dropout")
 
 
-def read_keras(data: bytes, widths: Mapping[str, int]) -> Reading:
+def read_keras(data: bytes, widths: Mapping[str, int], deadline: float = math.inf) -> Reading:
     """The network in ``data`` with these bit widths; raises :class:`UnknownFormError`."""
     import h5py
 
@@ -30,7 +31,7 @@ def read_keras(data: bytes, widths: Mapping[str, int]) -> Reading:
         layers = _layers(file)
         if "model_config" in file.attrs:
             _check_activations(json.loads(file.attrs["model_config"]), len(layers))
-    reading = Reading()
+    reading = Reading(deadline=deadline)
     at = reading.add_input(len(layers[0][0]), 0, 2**input_bits - 1)
     # How many binary places a value has, and the weights, biases and activations of every layer.
     places = input_bits

@@ -38,7 +38,7 @@ class _Value:
         return replace(self, steps=(*self.steps, step))
 
 
-def read_onnx(data: bytes) -> Reading:
+def read_onnx(data: bytes, deadline: float = math.inf) -> Reading:
     """The network in ``data``; raises :class:`UnknownFormError`."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -47,14 +47,14 @@ def read_onnx(data: bytes) -> Reading:
         model = onnx.ModelProto.FromString(data)
     except DecodeError:
         raise UnknownFormError("no ONNX model") from None
-    return _Reader(model).read(model)
+    return _Reader(model, deadline).read(model)
 
 
 class _Reader:
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, deadline: float = math.inf) -> None:
         from onnx import TensorProto, numpy_helper
 
-        self._reading = Reading()
+        self._reading = Reading(deadline=deadline)
         self._made: dict[tuple[int, tuple[tuple[Any, ...], ...]], int] = {}
         tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         for node in model.graph.node:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,10 @@ _MOST_PAIRS = 1 << 17
 
 class UnknownFormError(Exception):
     """A file that the second reader does not understand: says what in it."""
+
+
+class LateError(Exception):
+    """The time for a second reading is over."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +58,21 @@ class Part:
 
 @dataclass(eq=False)
 class Reading:
-    """Parts in topological order; part 0 is the input, ``output`` the one that is the network's result."""
+    """Parts in topological order; part 0 is the input, ``output`` the one that is the network's result.
+
+    After ``deadline``, a time of :func:`time.perf_counter`, no part is added: :class:`LateError`.
+    """
 
     parts: list[Part] = field(default_factory=list)
     output: int = 0
+    deadline: float = math.inf
+    #: of an output that is another part and a number: these two
+    _sum: tuple[int, int] | None = None
+
+    def look(self) -> None:
+        """Raise :class:`LateError` after the deadline."""
+        if time.perf_counter() >= self.deadline:
+            raise LateError
 
     def add_input(self, size: int, low: int, high: int) -> int:
         self.parts.append(Part((), np.full(size, float(low)), np.full(size, float(high))))
@@ -63,6 +80,7 @@ class Reading:
 
     def add_map(self, map_: Map, *operands: int) -> int:
         """Append an affine map; its range follows from those of its operands."""
+        self.look()
         of = [self.parts[i] for i in operands]
         twice = map_([(part.low + part.high)[None] for part in of], False)
         # The offset is in it once, and in what follows not at all.
@@ -74,6 +92,7 @@ class Reading:
 
     def add_steps(self, steps: Steps | Sequence[Steps], operand: int) -> int:
         """Append steps: one function for all features, or one for each channel."""
+        self.look()
         of, each = self.parts[operand], tuple(steps) if isinstance(steps, Sequence) else (steps,)
         low, high = (
             np.concatenate(
@@ -86,6 +105,7 @@ class Reading:
 
     def add_pair(self, function: Pairwise, first: int, second: int) -> int:
         """Append a function of the features of two parts, one by one."""
+        self.look()
         if first == second:
             raise UnknownFormError("a function of a value and itself")
         ends = [(int(self.parts[i].low.min()), int(self.parts[i].high.max())) for i in (first, second)]
@@ -100,6 +120,33 @@ class Reading:
         high = table[(of[0].high - a).astype(np.int64), (of[1].high - c).astype(np.int64)].astype(np.float64)
         self.parts.append(Part((first, second), low, high, pair=table, pair_low=(a, c)))
         return len(self.parts) - 1
+
+    def end(self, part: int, added: int) -> None:
+        """Let the output be ``part + added``, the number a whole one."""
+        self.output = self.add_map(lambda x, absolute: x[0] if absolute else x[0] + added, part)
+        self._sum = (part, added)
+
+    def end_in_steps(self) -> None:
+        """Let steps to which the output adds a number add it themselves: the same function with one part less."""
+        if self._sum is None:
+            return
+        part, added = self.parts[self._sum[0]], self._sum[1]
+        if not part.steps and part.pair is None:
+            return
+
+        def shifted(steps: Steps) -> Steps:
+            return lambda values: steps(values) + added
+
+        self.parts.append(
+            replace(
+                part,
+                low=part.low + added,
+                high=part.high + added,
+                steps=tuple(map(shifted, part.steps)),
+                pair=None if part.pair is None else part.pair + added,
+            )
+        )
+        self.output, self._sum = len(self.parts) - 1, None
 
     def needed(self) -> list[int]:
         """The parts that the output depends on, in order."""

@@ -203,10 +203,5 @@ class Asked:
     def check_certifiable(self, option: str) -> None:
         """Raise :class:`InputError` where verdicts on the network have no certificates."""
         from netproof.certificate.certifiable import check_certifiable
-        from netproof.graph.graph import Arithmetic
 
-        if self.network.graph.arithmetic is Arithmetic.REAL:
-            problem = f"{self.path} is a float network, whose certificates are about a property's file"
-            hint = "leave it out, or write the question as VNN-LIB: netproof verify NETWORK PROPERTY --certificate FILE"
-            raise InputError(option, problem, hint)
         check_certifiable(self.network, option)

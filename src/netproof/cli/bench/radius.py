@@ -35,7 +35,10 @@ Chosen = Annotated[
     str | None, typer.Option("--samples", metavar="LIST", help="Which images, from 0: 0-99,200 (default: all of them).")
 ]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Worker processes.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds for one image (default: 600).")]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="S", help="Seconds of processor time for one image (default: 600)."),
+]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder of the results (default: results/radii-NAME).")
 ]

@@ -1,7 +1,8 @@
-"""``netproof compare``: do two networks of integers agree, or one as two runtimes compute it?"""
+"""``netproof compare``: do two networks of integers agree, or one as two runtimes compute it, or one and its float twin?"""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netproof.agreement.decide import Agreed, Pair
+    from netproof.agreement.twins import AgreedTwins, Twins
     from netproof.network import Network
 
-Other = Annotated[Path | None, typer.Argument(metavar="[OTHER]", help="Another network of the same task.")]
+Other = Annotated[
+    Path | None, typer.Argument(metavar="[OTHER]", help="Another network of the same task, or the float twin.")
+]
 Inputs = Annotated[
     Path | None,
     typer.Option("--images", metavar="FILE", help="Inputs [batch, ...]: .npy, .npz, .csv, an image or IDX images."),
@@ -65,12 +69,11 @@ def compare(
     save: Save = None,
     as_json: o.Json = False,
 ) -> None:
-    """Do two networks of integers agree, or one as two runtimes compute it?
+    """Do two networks of integers agree, or one as two runtimes compute it, or one and its float twin?
 
     Over a list of inputs, differences are counted. Around one of them, in a box or a set, they are proved to be none, or an
-    input is found at which there is one.
+    input is found at which there is one. A float twin is given what the codes stand for, and computes over the real numbers.
     """
-    from netproof.agreement.decide import Pair
     from netproof.agreement.joined import Agreement
     from netproof.cli.arguments.networks import read_network
     from netproof.cli.terminal.output import check_writable, print_json
@@ -94,8 +97,9 @@ def compare(
         check_writable(save, "--save")
     o.use_threads(threads)
     first = read_network(network, None, runtime)
-    second = read_network(other or network, None, against if against is not None else runtime)
-    pair = Pair(first, second, Agreement(within))
+    second = _second(other or network, runtime, against)
+    pair = _pair(first, second, Agreement(within))
+    first = pair.first
     if box is not None:
         ends = _ends(box, first)
         document = _decided(pair, pair.on_box(ends, (ends[0] + ends[1]) // 2, settings))
@@ -116,7 +120,37 @@ def compare(
         typer.echo(_text(document))
 
 
-def _around(pair: Pair, image: NDArray[np.int64], named: sets.SetOptions, eps: int | None, settings: Any) -> Agreed:
+def _second(path: Path, runtime: str | None, against: str | None) -> Network:
+    """The second network: as the first one's runtime computes it, where it is one of integers and no other is named."""
+    from netproof.cli.arguments.networks import read_network
+    from netproof.graph.graph import Arithmetic
+
+    if against is not None or runtime is None:
+        return read_network(path, None, against)
+    try:
+        return read_network(path, None, runtime)
+    except InputError as refusal:
+        # A file of floats is no runtime's.
+        with contextlib.suppress(InputError):
+            if (plain := read_network(path, None)).graph.arithmetic is Arithmetic.REAL:
+                return plain
+        raise refusal from None
+
+
+def _pair(first: Network, second: Network, agreement: Any) -> Pair | Twins:
+    from netproof.agreement.decide import Pair
+    from netproof.agreement.twins import Twins
+    from netproof.graph.graph import Arithmetic
+
+    kinds = [network.graph.arithmetic for network in (first, second)]
+    if len(set(kinds)) == 1:
+        return Pair(first, second, agreement)
+    return Twins(*((first, second) if kinds[0] is Arithmetic.INTEGER else (second, first)), agreement)
+
+
+def _around(
+    pair: Pair | Twins, image: NDArray[np.int64], named: sets.SetOptions, eps: int | None, settings: Any
+) -> Agreed | AgreedTwins:
     import numpy as np
 
     from netproof.perturbations.asked import MOST_POINTS, POINTS, image_of
@@ -165,32 +199,44 @@ def _write(path: Path, witness: list[int], network: Network) -> None:
         np.save(stream, values.astype(np.int8) if values.min() >= -128 and values.max() <= 127 else values)
 
 
-def _about(pair: Pair) -> dict[str, Any]:
+def _about(pair: Pair | Twins) -> dict[str, Any]:
     from netproof.cli.arguments.networks import network_document
 
+    twins = _is_twins(pair) and pair.agreement.within is not None
     return {
         "networks": [network_document(one) for one in (pair.first, pair.second)],
-        "agreement": pair.agreement.words,
+        "agreement": pair.agreement.words + (" codes" if twins else ""),
         "within": pair.agreement.within,
     }
 
 
-def _counted(pair: Pair, inputs: NDArray[np.int64]) -> dict[str, Any]:
+def _is_twins(pair: Pair | Twins) -> bool:
+    from netproof.agreement.twins import Twins
+
+    return isinstance(pair, Twins)
+
+
+def _counted(pair: Pair | Twins, inputs: NDArray[np.int64]) -> dict[str, Any]:
     import numpy as np
 
     found = pair.compared(inputs)
+    doubtful = getattr(found, "doubtful", None)
     other = np.flatnonzero(found.classes[:, 0] != found.classes[:, 1])
-    return _about(pair) | {
-        "inputs": len(inputs),
-        "outputs_differ": int((found.largest > 0).sum()),
-        "largest_difference": int(found.largest.max()) if len(inputs) else 0,
-        "disagree": np.flatnonzero(found.broken).tolist(),
-        "other_class": other.tolist(),
-        "classes": found.classes[other].tolist(),
-    }
+    return (
+        _about(pair)
+        | {
+            "inputs": len(inputs),
+            "outputs_differ": int((found.largest > 0).sum()),
+            "largest_difference": found.largest.max().item() if len(inputs) else 0,
+            "disagree": np.flatnonzero(found.broken).tolist(),
+            "other_class": other.tolist(),
+            "classes": found.classes[other].tolist(),
+        }
+        | ({"doubtful": np.flatnonzero(doubtful).tolist()} if doubtful is not None else {})
+    )
 
 
-def _decided(pair: Pair, found: Agreed) -> dict[str, Any]:
+def _decided(pair: Pair | Twins, found: Agreed | AgreedTwins) -> dict[str, Any]:
     words = {"unsat": "agree", "sat": "differ"}
     return _about(pair) | {
         "verdict": words.get(found.verdict.value, found.verdict.value),
@@ -206,6 +252,8 @@ def _decided(pair: Pair, found: Agreed) -> dict[str, Any]:
 
 def _named(document: dict[str, Any]) -> list[str]:
     first, second = document["networks"]
+    if "real" in (first["arithmetic"], second["arithmetic"]):
+        return [f"{first['file']} by '{first['runtime']}'", f"its float twin {second['file']} over the real numbers"]
     if first["file"] == second["file"]:
         return [f"'{one['runtime'] or one['file']}'" for one in (first, second)]
     return [one["file"] + (f" by '{one['runtime']}'" if one["runtime"] else "") for one in (first, second)]
@@ -218,8 +266,13 @@ def _text(document: dict[str, Any]) -> str:
     if "verdict" not in document:
         lines = [
             f"{document['inputs']} inputs, {one} against {other}: outputs of {document['outputs_differ']} differ, by at most "
-            f"{document['largest_difference']}; {len(document['other_class'])} have another class"
+            f"{document['largest_difference']:.6g}{' codes' if 'doubtful' in document else ''}; "
+            f"{len(document['other_class'])} have another class"
         ]
+        if document.get("doubtful"):
+            lines.append(
+                f"  of {len(document['doubtful'])} rounding does not say whether they agree: {document['doubtful'][:_SHOWN]}"
+            )
         if document["within"] is not None:
             lines.append(f"  {len(document['disagree'])} have outputs further apart than {document['within']}")
         pairs = list(zip(document["other_class"], document["classes"], strict=True))

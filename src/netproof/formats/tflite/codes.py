@@ -40,6 +40,13 @@ OPTIONS = {
     "CONCATENATION": 10, "ADD": 11, "RESHAPE": 17, "MUL": 21, "MEAN": 27, "SUB": 28, "SQUEEZE": 30,
 }  # fmt: skip
 
+#: how many operands an operator takes at the most; of those that are not listed any number
+MOST_OPERANDS = {
+    "ADD": 2, "AVERAGE_POOL_2D": 1, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "EXPAND_DIMS": 2, "FULLY_CONNECTED": 3,
+    "LOGISTIC": 1, "MAX_POOL_2D": 1, "MEAN": 2, "MUL": 2, "PAD": 2, "QUANTIZE": 1, "RELU": 1, "RELU6": 1, "RESHAPE": 2,
+    "SOFTMAX": 1, "SQUEEZE": 1, "SUB": 2, "TANH": 1, "TRANSPOSE": 2,
+}  # fmt: skip
+
 #: activations that an operator may carry, as its options number them
 NONE, RELU, RELU_N1_TO_1, RELU6 = range(4)
 #: paddings

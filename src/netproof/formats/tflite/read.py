@@ -36,7 +36,8 @@ from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
-from netproof.network import Kept, Network
+from netproof.graph.passes.shift_steps import shift_steps
+from netproof.network import Kept, Meaning, Network
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.select import Select
 
@@ -244,7 +245,7 @@ class _Reader:
             one, shift = (torch.tensor([float(n)], dtype=torch.float64) for n in (1, zero_of(tensor)))
             node = self._builder.add("output/codes", Scale(size, one, shift), node)
         whole = self._builder.build()
-        graph = merge_equal(drop_dead(whole, node))
+        graph = merge_equal(shift_steps(drop_dead(whole, node)))
         low = torch.full((self._input.size,), float(LEAST), dtype=torch.float64)
         high = torch.full_like(low, float(LARGEST))
         check_exact(graph, low, high, str(self._path))
@@ -264,6 +265,8 @@ class _Reader:
             kept=kept,
             content=self._data,
             runtime=translation.runtime.name,
+            input_meaning=_meaning(self._input),
+            output_meaning=_meaning(tensor),
         )
         # Values of dead operators are evaluated with the rest, so that every tensor can be shown.
         return Deployed(
@@ -288,6 +291,10 @@ class _Reader:
             codes = _codes(self._model.tensors[self._output])
             said.append(f"the file gives floats: outputs are the codes before that, {codes}")
         return said
+
+
+def _meaning(tensor: TensorInfo) -> Meaning:
+    return Meaning.of(float(scale_of(tensor)), zero_of(tensor))
 
 
 def _codes(tensor: TensorInfo) -> str:

@@ -152,7 +152,29 @@ class _Parts:
         tables = graph.tables(3, _OPERATORS)
         self._ledger.nodes(len(tables))
         operators = tuple(self._operator(i, t, codes, len(tensors)) for i, t in enumerate(tables))
+        self._check_order(operators, inputs[0])
         return Model(tensors, operators, inputs[0], outputs)
+
+    def _check_order(self, operators: tuple[OperatorInfo, ...], start: int) -> None:
+        """Runtimes take operators one by one: a tensor given twice is what the last one gives, and before the first nothing."""
+        given = {start: "the input"}
+        for operator in operators:
+            for tensor in set(operator.outputs):
+                here = f"operator {operator.number} ({operator.name})"
+                if tensor in given:
+                    raise self._refused(
+                        f"has a tensor that is both {given[tensor]} and the result of {here}", "convert it again"
+                    )
+                given[tensor] = f"the result of {here}"
+        known = {start}
+        for operator in operators:
+            ahead = set(operator.inputs) & given.keys() - known
+            if ahead:
+                raise self._refused(
+                    f"operator {operator.number} ({operator.name}) takes {given[min(ahead)]}, which comes later",
+                    "convert it again",
+                )
+            known |= set(operator.outputs)
 
     def _refused(self, problem: str, hint: str) -> FormatError:
         return FormatError(self._path, problem, hint)

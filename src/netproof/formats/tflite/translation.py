@@ -18,7 +18,7 @@ from torch import Tensor
 
 from netproof.errors import FormatError
 from netproof.formats.ledger import Ledger
-from netproof.formats.tflite.codes import NONE, RELU, RELU6, RELU_N1_TO_1
+from netproof.formats.tflite.codes import MOST_OPERANDS, NONE, RELU, RELU6, RELU_N1_TO_1
 from netproof.formats.tflite.rules.products import Limit, limit_even
 from netproof.formats.tflite.rules.runtime import Runtime
 from netproof.formats.tflite.schema import Model, OperatorInfo, TensorInfo
@@ -181,6 +181,8 @@ class Call:
         self.final = final
         if len(info.outputs) != 1:
             raise OperatorError(f"it has {len(info.outputs)} results", "convert it again")
+        if self.inputs > MOST_OPERANDS.get(info.name, self.inputs):
+            raise OperatorError(f"it has {self.inputs} operands", "convert it again")
 
     @property
     def name(self) -> str:

@@ -49,7 +49,7 @@ class Abs(Activation):
         """The function itself: it is continuous."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         """Its slope, which is 0 nowhere; at 0 that of the right side."""
         return torch.where(a < 0, -1.0, 1.0).to(a.dtype)
 

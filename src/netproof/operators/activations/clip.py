@@ -74,7 +74,7 @@ class Clip(Activation):
         """The function itself: it is continuous."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         return widened_step(a - self.low, widening) * widened_step(self.high - a, widening)
 
     def select(self, features: Tensor, size: int) -> Clip:

@@ -49,7 +49,7 @@ class Held(Activation):
     def surrogate(self, a: Float[Tensor, "*S"], hardness: float) -> Float[Tensor, "*S"]:
         return a
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         return torch.ones_like(a)
 
     def select(self, features: Tensor, size: int) -> Held:

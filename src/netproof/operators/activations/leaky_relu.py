@@ -66,7 +66,7 @@ class LeakyReLU(Activation):
         """The function itself: it is continuous."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         return self.alpha + (1 - self.alpha) * widened_step(a, widening)
 
     def select(self, features: Tensor, size: int) -> LeakyReLU:

@@ -45,7 +45,7 @@ class ReLU(Activation):
         """The function itself: it is continuous."""
         return a.clamp(min=0)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         return widened_step(a, widening)
 
     def select(self, features: Tensor, size: int) -> ReLU:
@@ -60,8 +60,10 @@ def split_at_zero(lower: Tensor, upper: Tensor) -> Tensor:
     return torch.where((lower < 0) & (upper > 0), 0.0, torch.nan).to(lower.dtype)
 
 
-def widened_step(a: Tensor, widening: float) -> Tensor:
-    """1 for ``a > 0``, falling to 0 at ``a = -widening``."""
+def widened_step(a: Tensor, widening: float | Tensor) -> Tensor:
+    """1 for ``a > 0``, falling to 0 at ``a = -widening``, a number or ``[B, 1]``."""
+    if isinstance(widening, Tensor):
+        return torch.where(widening > 0, (1 + a / widening.clamp(min=1e-30)).clamp(0, 1), (a > 0).to(a.dtype))
     if widening <= 0:
         return (a > 0).to(a.dtype)
     return (1 + a / widening).clamp(0, 1)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _ULPS = 6
 #: halvings of the way from the maximum to an end, in search of where a cut is crossed
 _CROSSING_STEPS = 8
+#: tangents keep this part of a range away from its ends
+_MARGIN = 1e-4
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class SShape(Activation):
         """The function itself: it is smooth."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         """The derivative of the function stretched by ``1 + widening``, which is larger where it saturates."""
         return self.derivative(a / (1 + widening))
 
@@ -161,6 +163,12 @@ class SShapeHull(Rows, Hull):
 
     def slope(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"] | None = None) -> Float[Tensor, "*#S"]:
         return self._upper_boundary(v, (self.lower + self.upper) / 2 if at is None else at)[0]
+
+    def lean(self, v: Float[Tensor, "*#S"], t: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
+        # Not at an end itself: where the line goes to the end, the derivative there would be another one.
+        at = self.lower + (_MARGIN + (1 - 2 * _MARGIN) * t) * (self.upper - self.lower)
+        slope, height = self._upper_boundary(v, at)
+        return slope, height - slope * at
 
     def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         return self._upper_boundary(v, at)[1]

@@ -163,7 +163,7 @@ class Staircase(Activation):
             ramp = torch.where(count == self.levels, self.levels - 0.5 + (a - last + 0.5) / width_last, ramp)
         return base + torch.lerp(ramp, count, hardness).clamp(0, self.levels)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         if self.levels == 0:
             return torch.zeros_like(a)
         first, last = self._threshold(torch.ones_like(a)), self._threshold(torch.full_like(a, float(self.levels)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -28,7 +29,15 @@ class CurveHull(PolygonHull):
     Every bound by it is one of the function, to the rounding of :meth:`conjugate`: one in each product and one in their
     difference. Images may be infinite, where the function is not known to be bounded. A multiplier of 0 for a coefficient
     of 0 costs nothing even there.
+
+    Attributes
+    ----------
+    tangent : value and slope of the function at points; None where tangents are not known
+    bend : 1 where the function is convex on the whole range, -1 where it is concave, else 0
     """
+
+    tangent: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    bend: Tensor | None = None
 
     def take(self, rows: Tensor) -> CurveHull:
         return CurveHull(
@@ -36,7 +45,21 @@ class CurveHull(PolygonHull):
             self.upper_image[:, rows],
             self.lower_argument[:, rows],
             self.lower_image[:, rows],
+            self.tangent,
+            None if self.bend is None else self.bend[rows],
         )
+
+    def lean(self, v: Float[Tensor, "*#S"], t: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
+        above, below, top, bottom = self._lines
+        up = v >= 0
+        slope, offset = torch.where(up, above, below), torch.where(up, top, bottom)
+        if self.tangent is None or self.bend is None:
+            return slope, offset
+        low, high = self.upper_argument[0], self.upper_argument[-1]
+        at = low + t * (high - low)
+        value, tilt = self.tangent(at)
+        bent = torch.where(up, self.bend < 0, self.bend > 0) & torch.isfinite(value.detach() + tilt.detach())
+        return torch.where(bent, tilt, slope), torch.where(bent, value - tilt * at, offset)
 
     def conjugate(self, v: Float[Tensor, "*#S"], s: Float[Tensor, "*#S"]) -> Conjugate:
         found = super().conjugate(v, s)

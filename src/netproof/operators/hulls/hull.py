@@ -63,6 +63,15 @@ class Hull(ABC):
         s, value = repeated.relax(v.reshape(-1, features))
         return s.reshape(v.shape), value.reshape(rows, count)
 
+    def lean(self, v: Float[Tensor, "*#S"], t: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
+        """Slope and value at 0 of a line that bounds ``f`` on the side that ``v`` points to, one for each ``t`` in ``[0, 1]``.
+
+        Where the best line is not known beforehand, ``t`` says how it leans, from one end of the range to the other; elsewhere it
+        says nothing. Differentiable in ``t``, and as good as the dtype: a proposal for :meth:`conjugate`.
+        """
+        slope = self.slope(v)
+        return slope, torch.where(v >= 0, 1.0, -1.0) * self.conjugate(v.sign(), slope * v.sign()).value
+
     @abstractmethod
     def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         """Height of the hull above (``v >= 0``) or below (``v < 0``) the point ``at`` of the range."""

@@ -128,6 +128,13 @@ class KinkHull(Rows, Hull):
             return up * above[:, None] + down * below[:, None], value
         return up.mul_(above[:, None]).addcmul_(down, below[:, None]), value
 
+    def lean(self, v: Float[Tensor, "*#S"], t: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
+        above, below, offset = self._lines
+        both = (self.lower < 0) & (self.upper > 0)
+        chord = self._is_chord(v)
+        line = torch.where(both, self.left + t * (self.right - self.left), above)
+        return torch.where(chord, above if self.left <= self.right else below, line), torch.where(chord, offset, 0.0)
+
     def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         line = self._image(self.lower) + self._chord() * (at - self.lower)
         return torch.where(self._is_chord(v), line, self._image(at))

@@ -62,6 +62,17 @@ class ProductHull(PairHull):
         y, x = torch.where(known, y, 0.0), torch.where(known, x, 0.0)
         return y, x, -x * y, torch.where(known, gap, torch.inf)
 
+    def lean(self, v: Float[Tensor, "*#S"], t: Float[Tensor, "*#S"]) -> tuple[Float[Tensor, "*S"], Float[Tensor, "*S"]]:
+        """Between McCormick's two planes on a side; half of either is :attr:`plane`, moved by its gap."""
+        xl, xu, yl, yu = self.lower[..., 0::2], self.upper[..., 0::2], self.lower[..., 1::2], self.upper[..., 1::2]
+        share = t[..., 0::2]
+        up = v[..., 0::2] + v[..., 1::2] >= 0
+        # One plane touches at the ends x, y = a, b, the other one at c, d.
+        b, d = torch.where(up, yu, yl), torch.where(up, yl, yu)
+        of_x, of_y = d + share * (b - d), xu + share * (xl - xu)
+        constant = -(share * xl * b + (1 - share) * xu * d)
+        return 2 * paired(of_x, of_y), paired(constant, constant)
+
     def height(self, v: Float[Tensor, "*#S"], at: Float[Tensor, "*#S"]) -> Float[Tensor, "*S"]:
         x, y = at[..., 0::2], at[..., 1::2]
         xl, xu, yl, yu = self.lower[..., 0::2], self.upper[..., 0::2], self.lower[..., 1::2], self.upper[..., 1::2]

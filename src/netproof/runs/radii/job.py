@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from netproof.benchmarks.base import Instance, OpenBenchmark
 from netproof.errors import NetproofError
+from netproof.processes import clock
 from netproof.runs.certify import FAILURES, Certified, certify
 from netproof.runs.job import Answered, Job
 from netproof.runs.radii.evidence import Evidence, evidence_of
@@ -27,7 +28,8 @@ _LOG = logging.getLogger(__name__)
 class RadiusJob(Job):
     """A set of images, each asked about by a question of radius 0, and for each the largest radius at which it is robust.
 
-    ``settings.timeout`` is for all of an image's queries together.
+    ``settings.timeout`` is for all of an image's queries together, in processor time, so that a busy machine decides as much as
+    another.
     """
 
     ROWS: ClassVar[type[Recorded]] = RadiusRow
@@ -51,7 +53,8 @@ class RadiusJob(Job):
 
         query = benchmark.query(instance)
         sample, image = sample_of(query), int(instance.sample)
-        found = largest_radius(query.network, sample.image, sample.label, self.settings)
+        with clock.processor_time():
+            found = largest_radius(query.network, sample.image, sample.label, self.settings)
         evidence = evidence_of(query.network, sample, found, f"image {image}")
         certified: list[Certified] = []
         names: list[str] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,13 +14,15 @@ from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import crown, evaluate_dual
-from netproof.bounds.ranges.tighten import RangeCuts, loose_activations, tighten_ranges
+from netproof.bounds.ranges.tighten import RangeCuts, tighten_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of
 from netproof.effort.integer import INTEGER
 from netproof.graph.graph import Graph
+from netproof.graph.loose import loose_activations
+from netproof.processes import clock
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.engine import Search
@@ -33,26 +34,26 @@ _LOG = logging.getLogger(__name__)
 Arrays = Mapping[str, NDArray[np.int64]]
 
 
-def verify_integer(queries: Sequence[Query], settings: Settings) -> Iterator[tuple[int, Result]]:
+def verify_integer(
+    queries: Sequence[Query], settings: Settings, *, attacked: bool = False
+) -> Iterator[tuple[int, Result]]:
     """Decide queries on one network, none of them misclassified, yielding ``(position, result)`` as they are decided.
 
     They are bounded together at the root; the few that are left are searched one by one. ``settings.timeout`` applies to
-    each query, counting its share of shared work.
+    each query, counting its share of shared work. Where the queries were ``attacked`` before, searches leave out the attacks that they
+    begin with.
     """
     cases = max(len(queries[0].condition), 1)
     size = max(1, INTEGER.root_rows // cases)
     for start in range(0, len(queries), size):
         positions = range(start, min(start + size, len(queries)))
-        yield from _verify_chunk([(p, queries[p]) for p in positions], settings)
+        yield from _verify_chunk([(p, queries[p]) for p in positions], settings, attacked=attacked)
 
 
-def settle_quickly(query: Query, settings: Settings) -> tuple[Verdict, Witness | None]:
-    """What CROWN and a quick attack can tell of a query that is not misclassified: a verdict, or ``unknown``."""
-    decided, left = _root([(0, query)], proofs=False)
-    if decided:
-        return decided[0].verdict, decided[0].witness
-    witness = Search(query, left[0].region, left[0].cases, settings).attack() if settings.attack else None
-    return (Verdict.UNKNOWN if witness is None else Verdict.SAT), witness
+def refuted_quickly(query: Query) -> bool:
+    """Whether CROWN refutes all cases of a query that is not misclassified."""
+    decided, _ = _root([(0, query)], proofs=False)
+    return bool(decided) and decided[0].verdict is Verdict.UNSAT
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,22 +79,24 @@ class _Decided:
     log: ProofLog | None = None
 
 
-def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Iterator[tuple[int, Result]]:
-    begun = time.monotonic()
+def _verify_chunk(
+    queries: list[tuple[int, Query]], settings: Settings, *, attacked: bool
+) -> Iterator[tuple[int, Result]]:
+    begun = clock.now()
     # Queries of a batch have their limits one after the other.
     deadline = begun + settings.timeout * len(queries)
     decided, left = _root(queries, proofs=settings.proofs, deadline=deadline)
     proved = [(d.position, d.query, d.log) for d in decided if d.log is not None and d.verdict is Verdict.UNSAT]
     proofs = _prove(proved)
-    share = (time.monotonic() - begun) / len(queries)
+    share = (clock.now() - begun) / len(queries)
     for d in decided:
         method = "attack" if d.verdict is Verdict.SAT else "bound"
         proof = proofs.get(d.position)
         yield d.position, Result(d.verdict, share, method, d.subproblems, d.witness, proof=proof)
     for item in left:
-        begun = time.monotonic()
+        begun = clock.now()
         search = Search(item.query, item.region, item.cases, settings, log=item.log)
-        outcome = search.run(begun + max(settings.timeout - share, 0.0))
+        outcome = search.run(begun + max(settings.timeout - share, 0.0), attacked=attacked)
         proofs = {}
         if outcome.verdict is Verdict.UNSAT and item.log is not None:
             proofs = _prove([(item.position, item.query, item.log)])
@@ -101,7 +104,7 @@ def _verify_chunk(queries: list[tuple[int, Query]], settings: Settings) -> Itera
             item.position,
             Result(
                 outcome.verdict,
-                share + time.monotonic() - begun,
+                share + clock.now() - begun,
                 outcome.method,
                 len(item.query.condition) + outcome.subproblems,
                 outcome.witness,

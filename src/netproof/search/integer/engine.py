@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,14 +19,16 @@ from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver,
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.reduce import reduce_ranges
-from netproof.bounds.ranges.tighten import loose_activations, tighten_by_program
+from netproof.bounds.ranges.tighten import tighten_by_program
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of, order_conditions
 from netproof.effort.integer import DIVE, INTEGER, Effort
 from netproof.errors import ExactnessError
-from netproof.query import Conjunction, Query, Verdict, Witness
+from netproof.graph.loose import loose_activations
+from netproof.processes import clock
+from netproof.query import Conjunction, Query, Verdict
 from netproof.rows import Rows
 from netproof.search.integer.attacks import Attacker
 from netproof.search.integer.dive import Diver
@@ -121,15 +122,10 @@ class Search:
         self._splitter = Splitter(self._cases, self._effort.look_ahead, self._rows, log)
         self._deadline = math.inf
 
-    def attack(self) -> Witness | None:
-        """A witness, if the quickest attack finds one."""
-        found = self._attacker.corners(torch.arange(len(self._cases)), math.inf)
-        return None if found is None else self._attacker.witness(found)
-
-    def run(self, deadline: float) -> Outcome:
-        """Search until decided, or until ``time.monotonic()`` reaches ``deadline``."""
+    def run(self, deadline: float, *, attacked: bool = False) -> Outcome:
+        """Search until decided, or until ``clock.now()`` reaches ``deadline``; without the first attack where that was made."""
         case = torch.arange(len(self._cases))
-        if self._settings.attack:
+        if self._settings.attack and not attacked:
             found = self._attacker.corners(case, deadline)
             if found is not None:
                 return self._sat(found, "attack")
@@ -191,7 +187,7 @@ class Search:
             return None
         found = None
         while found is None and self._work.is_time_to_dive(self._tree.count, self._diver.share):
-            if time.monotonic() >= deadline:
+            if clock.now() >= deadline:
                 break
             if not self._diver.running:
                 if len(self._tree) < INTEGER.dive_from * DIVE.beam and self._enveloper is None:
@@ -262,7 +258,7 @@ class Search:
     def _process_roots(self, roots: Subproblems) -> Tensor | None:
         """As :meth:`_process`, of roots; of a large graph in parts, and what time does not allow stays open."""
         for rows in torch.split(torch.arange(len(roots)), self._rows):
-            if int(rows[0]) and time.monotonic() >= self._deadline:
+            if int(rows[0]) and clock.now() >= self._deadline:
                 self._tree.add(roots.take(torch.arange(int(rows[0]), len(roots))))
                 return None
             found = self._process(roots.take(rows) if len(rows) < len(roots) else roots, root=True)

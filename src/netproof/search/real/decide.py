@@ -24,6 +24,7 @@ from netproof.device import find_device, plain_products
 from netproof.effort.bounding import REFINE
 from netproof.effort.real import REAL, TOUCH
 from netproof.graph.graph import Graph, GraphBuilder
+from netproof.graph.loose import reached
 from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict
 from netproof.search.outcome import Outcome
@@ -92,7 +93,8 @@ def _decide(
             return Outcome(Verdict.SAT, 0, witness), "attack"
     propagate = form_ranges if varying_inputs(region) <= REFINE.few_inputs else propagate_intervals
     region = propagate(graph, region)
-    region = refine_ranges(graph, region, deadline, propagate)
+    wanted = reached(graph, (constraints.outputs != 0).flatten(0, -2).any(0))
+    region = refine_ranges(graph, region, deadline, propagate, wanted)
     roots = _Roots(record, region, Means.CROWN)
     rounding = Rounding.of(graph, region)
     case = _root(Relaxation(graph, region), constraints, rounding, case, deadline, roots)
@@ -110,6 +112,11 @@ def _decide(
         case = roots.left(case, touched, Means.FRACTIONS)
         if not len(case):
             return Outcome(Verdict.UNSAT, len(constraints)), "bound"
+    # A search that splits what is open is not to find anything there that nothing depends on.
+    idle = [~features for features in wanted]
+    if any(bool(features.any()) for features in idle):
+        region = refine_ranges(graph, region, deadline, propagate, idle)
+        _Roots(record, region, Means.CROWN)
     problem = Problem(graph, constraints, attack, settings.memory, device, touch, record)
     hopeful = _hopeful(query, graph, constraints, case, rounding)
     if bool(hopeful.all()):

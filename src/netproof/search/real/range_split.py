@@ -16,17 +16,20 @@ from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.dual import DualPoint, evaluate_dual
+from netproof.bounds.line_ranges import refine_by_lines
 from netproof.bounds.look_ahead import look_ahead
 from netproof.bounds.multipliers.adam import Until
+from netproof.bounds.multipliers.lines import leaning
 from netproof.bounds.multipliers.mixture import crown_mixture
 from netproof.bounds.multipliers.ranges import Parameters, better, crown_parameters, optimize
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.reduce import reduce_real_ranges
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
+from netproof.effort.bounding import LINE_STEPS
 from netproof.effort.real import RANGE
 from netproof.graph.graph import Graph
-from netproof.query import Witness
+from netproof.query import Verdict, Witness
 from netproof.search.branching import Split, gap_candidates, split_regions
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Means
@@ -52,6 +55,9 @@ class RangeSplit:
         self._solver = leaf_solver(memory)
         self._leaves: RangeLeaves | None = None
         self._record = problem.record
+        # With products, CROWN's multipliers are at a kink of the bound in each of them, and steps that leave them gain nothing:
+        # lines do instead.
+        self._coupled = any(graph.activation(index).coupled for index in graph.activations)
         self._batch = RANGE.batch.rows(graph, RANGE.tensors, memory)
         self._tree: WorstFirst[Subproblems] = WorstFirst(
             memory, problem.record, stuck="a subproblem that cannot be split stays open"
@@ -59,10 +65,21 @@ class RangeSplit:
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
+        # What ranges were proved by is not recorded here, so that proofs do without.
+        if self._record is None and self._coupled:
+            region, case = self._by_lines(region, case, deadline)
+            if not len(case):
+                return Outcome(Verdict.UNSAT, self._tree.count)
+        root = self._root(region, case)
+        with self._solver:
+            self._leaves = RangeLeaves(self._graph, region, self._constraints, self._solver)
+            return self._search(root, deadline)
+
+    def _root(self, region: Region, case: Tensor) -> Subproblems:
         rows = len(case)
         zeros = tuple(torch.zeros(rows, low.shape[1], dtype=torch.float32) for low in region.range_lower)
         infinite = torch.full((rows,), torch.inf, dtype=torch.float64)
-        root = Subproblems(
+        return Subproblems(
             case,
             region.take(torch.zeros(rows, dtype=torch.int64)),
             Parameters(zeros, zeros),
@@ -70,9 +87,25 @@ class RangeSplit:
             torch.zeros_like(case) if self._record is None else self._record.root(case, region),
             torch.full_like(case, -1),
         )
-        with self._solver:
-            self._leaves = RangeLeaves(self._graph, region, self._constraints, self._solver)
-            return self._search(root, deadline)
+
+    def _by_lines(self, region: Region, case: Tensor, deadline: float) -> tuple[Region, Tensor]:
+        """Better ranges, by lines for every end, and the cases that bounds by lines leave open, before and after."""
+        now = time.monotonic()
+        until = now + RANGE.lines_share * (deadline - now)
+        for ranges in (False, True):
+            if ranges:
+                region = refine_by_lines(self._graph, region, until, self._device)
+            left = []
+            for part in torch.split(case, self._batch):
+                if time.monotonic() >= deadline:
+                    left.append(part)
+                    continue
+                still, _ = self._bound(self._root(region, part), 0)
+                left.append(still.case)
+            case = torch.cat(left)
+            if not len(case):
+                break
+        return region, case
 
     def _search(self, root: Subproblems, deadline: float) -> Outcome:
         found = self._process(root, RANGE.root_steps, deadline)
@@ -192,9 +225,14 @@ class RangeSplit:
         region, objective = batch.region.to(torch.float32, self._device), objective.to(torch.float32, self._device)
         known = batch.parameters.to(torch.float32, self._device)
         relaxation = Relaxation(self._graph32, region)
-        start = crown_parameters(relaxation, objective)
+        if self._coupled:
+            start = leaning(relaxation, objective, Until(LINE_STEPS.steps, -1e-5))[:2]
+        else:  # what free multipliers have come to on the way down is worth more than a few steps on lines
+            start = crown_parameters(relaxation, objective)
         own = evaluate_dual(relaxation, objective, known.multipliers()).value
         parameters, _ = better(start, (known, own))
+        if self._coupled:
+            return parameters
         return optimize(relaxation, objective, parameters, Until(steps, -1e-5))[0].to(torch.float32)
 
     def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:

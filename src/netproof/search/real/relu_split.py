@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,10 +13,12 @@ from torch import Tensor
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.look_ahead import Tries
 from netproof.bounds.multipliers.adam import Until
+from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import LEFT, RIGHT, SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.ranges.branching import choose_split
+from netproof.effort.bounding import PLANE
 from netproof.effort.real import SIGN
 from netproof.query import Verdict, Witness
 from netproof.rows import Rows
@@ -54,10 +57,18 @@ class ReluSplit:
     dual : the unstable features of the root region, float64
     rounding : of that region
     solver : for leaves, where other searches have one already
+    pricing : of planes in place of chords, chosen for the cases at the root and anew for what stays open
+    beside : another search that keeps open subproblems in the same memory
     """
 
     def __init__(
-        self, problem: Problem, dual: SignDual, rounding: Rounding, solver: HighsProcess | None = None
+        self,
+        problem: Problem,
+        dual: SignDual,
+        rounding: Rounding,
+        solver: HighsProcess | None = None,
+        pricing: Pricing | None = None,
+        beside: ReluSplit | None = None,
     ) -> None:
         constraints, memory = problem.constraints, problem.memory
         self._dual = dual
@@ -72,6 +83,11 @@ class ReluSplit:
         self._ends = SignEnds(problem, dual, rounding, solver or leaf_solver(memory))
         #: whether any leaf that stays open might be closed by other means
         self._hopeful = False
+        if beside is not None:
+            self._tree.beside = lambda: beside._tree.bytes
+        self._pricing = pricing
+        #: prices are chosen anew when so many subproblems have been bounded
+        self._priced_at: float = PLANE.first if pricing is not None else math.inf
 
     @property
     def count(self) -> int:
@@ -105,6 +121,7 @@ class ReluSplit:
         if node is None and self._record is not None:
             node = self._record.root(case, self._dual.region)
         root = Open(case, side, choice, infinite, torch.zeros(rows, dtype=torch.int64), node)
+        self._price(root, deadline)
         witness = self._bound(root, SIGN.root_steps, deadline, root=True)
         if witness is not None:
             return self._tree.sat(witness)
@@ -116,11 +133,30 @@ class ReluSplit:
                 return self._tree.undecided(Verdict.UNKNOWN, "the search goes on elsewhere")
             return None
 
+        return self._searched(deadline, judge)
+
+    def go_on(self, deadline: float) -> Outcome:
+        """Go on with what :meth:`run` left open, to its end or to the deadline."""
+        return self._searched(deadline, lambda: None)
+
+    @property
+    def bound(self) -> float:
+        """The largest bound of what is open."""
+        return self._tree.bound
+
+    def _searched(self, deadline: float, judge: Callable[[], Outcome | None]) -> Outcome:
         found = self._tree.search(lambda batch: self._step(batch, deadline), self._batch, deadline, judge)
         return replace(found, left=None) if found.reason == _STUCK and not self._hopeful else found
 
     def _step(self, batch: Open, deadline: float) -> Outcome | None:
         """Split subproblems and bound their halves; close those by linear programs of which nothing is left to split."""
+        if self._tree.count >= self._priced_at:
+            self._tree.add(batch)
+            self._price(self._tree.peek(PLANE.parts), deadline)
+            # What is open is bounded once more before it is split.
+            witness = self._bound(self._tree.pop(len(self._tree)), SIGN.steps, deadline)
+            self._priced_at = PLANE.growth * self._tree.count
+            return None if witness is None else self._tree.sat(witness)
         is_leaf = batch.rounds >= SIGN.leaf_rounds
         witness = self._solve(batch.take(is_leaf), deadline)
         batch = batch.take(~is_leaf)
@@ -129,6 +165,22 @@ class ReluSplit:
         if witness is not None:
             return self._tree.sat(witness)
         return self._tree.stuck() if self._attack is None else None  # no proof any more, and no witness
+
+    def _price(self, parts: Open, deadline: float) -> None:
+        """Choose planes that are good for some subproblems, where there are any planes."""
+        if self._pricing is None:
+            return
+        case32 = parts.case.to(self._dual32.device)
+        planes = self._pricing.fit(
+            lambda rows, weight: self._constraints32.mixed(case32[rows], weight),
+            parts.side,
+            parts.choice,
+            Until(PLANE.steps, -math.inf, deadline),
+        )
+        if self._pricing.gain is not None and self._pricing.gain < PLANE.worth:
+            self._pricing, self._priced_at = None, math.inf
+            return
+        self._dual, self._dual32 = planes, planes.to(torch.float32, self._dual32.device)
 
     def _solve(self, leaves: Open, deadline: float) -> Witness | None:
         """Close leaves by linear programs, remember those that stay open; a witness if a program's point is one."""

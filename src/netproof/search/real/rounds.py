@@ -14,14 +14,17 @@ import math
 import time
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.multipliers.prices import Pricing
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.ranges.refine_alpha import refine_by_alpha
 from netproof.bounds.ranges.refine_split import SplitRefiner
 from netproof.bounds.region import Region
-from netproof.effort.real import ROUND
+from netproof.effort.bounding import PLANE
+from netproof.effort.real import PLANED, ROUND
 from netproof.query import Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Means
@@ -38,6 +41,10 @@ class Rounds:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._solver = leaf_solver(problem.memory)
+        #: what a certificate holds are ranges and their chords
+        self._planes = problem.record is None
+        #: the search with planes that stood best when it was given up for better ranges, and its case
+        self._kept: tuple[ReluSplit, int] | None = None
 
     def run(self, region: Region, case: Tensor, deadline: float) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``time.monotonic()`` reaches ``deadline``."""
@@ -81,6 +88,8 @@ class Rounds:
             falling = bound is not None and found.bound is not None and found.bound < ROUND.falling * bound
             share = ROUND.falling_share if falling else ROUND.round_share
             seconds *= ROUND.round_growth
+        if self._kept is not None and self._planes:
+            return self._after(found, self._go_on(region, _left(found), deadline))
         cells = CellSearch(self._problem, self._solver)
         seconds = ROUND.cell_share * (deadline - time.monotonic())
         return self._after(found, cells.run(region, _left(found), seconds, deadline))
@@ -99,7 +108,8 @@ class Rounds:
         found = self._after(found, self._search(region, _left(found), deadline, grace=ROUND.grace_share * left))
         if _is_over(found, deadline):
             return found
-        seconds = ROUND.long_share * (deadline - time.monotonic())
+        share = ROUND.long_share if self._kept is None else PLANED.long_share
+        seconds = share * (deadline - time.monotonic())
         problem = self._problem
         refiner = SplitRefiner(
             problem.graph,
@@ -115,9 +125,57 @@ class Rounds:
     def _search(
         self, region: Region, case: Tensor, deadline: float, most: int | None = None, grace: float = math.inf
     ) -> Outcome:
-        dual = SignDual.of(self._problem.graph, region)
-        search = ReluSplit(self._problem, dual, Rounding.of(self._problem.graph, region), self._solver)
-        return search.run(case, deadline, most, grace=grace)
+        dual, rounding = SignDual.of(self._problem.graph, region), Rounding.of(self._problem.graph, region)
+        search = ReluSplit(self._problem, dual, rounding, self._solver)
+        # Planes take a second for every case.
+        if most is not None or not self._planes or len(case) > PLANED.cases:
+            return search.run(case, deadline, most, grace=grace)
+        found = search.run(case, deadline, PLANED.easy * len(case), grace=grace)
+        if _is_over(found, deadline):
+            return found
+        return self._after(found, self._one_by_one(dual, rounding, _left(found), deadline, grace))
+
+    def _one_by_one(self, dual: SignDual, rounding: Rounding, case: Tensor, deadline: float, grace: float) -> Outcome:
+        """Every case by a search of its own, with planes that are good for it, the hardest first, to the first one that is not refuted."""
+        count, left = 0, case[self._by_bounds(dual, case)]
+        while len(left):
+            pricing = Pricing(dual, rounding, self._problem.device)
+            kept = None if self._kept is None else self._kept[0]
+            search = ReluSplit(self._problem, dual, rounding, self._solver, pricing, kept)
+            found = search.run(left[:1], deadline, grace=grace)
+            count += found.subproblems
+            if found.verdict is not Verdict.UNSAT:
+                # Smaller ranges leave still less to planes.
+                self._planes = pricing.gain is None or pricing.gain >= PLANE.worth
+                if self._planes and (self._kept is None or search.bound < self._kept[0].bound):
+                    self._kept = search, int(left[0])
+                return replace(found, subproblems=count, left=None if found.left is None else left)
+            left = left[1:]
+        return Outcome(Verdict.UNSAT, count)
+
+    def _go_on(self, region: Region, case: Tensor, deadline: float) -> Outcome:
+        """To the end with the search that stood best, then with what else is open."""
+        assert self._kept is not None
+        search, first = self._kept
+        if first not in case.tolist():
+            return self._search(region, case, deadline)
+        before, found = search.count, search.go_on(deadline)
+        found = replace(found, subproblems=found.subproblems - before)
+        rest = case[case != first]
+        if found.verdict is not Verdict.UNSAT:
+            return replace(found, left=None if found.left is None else case)
+        if not len(rest):
+            return found
+        self._kept = None
+        return self._after(found, self._search(region, rest, deadline))
+
+    def _by_bounds(self, dual: SignDual, case: Tensor) -> Tensor:
+        """The order of cases by their bounds on the region, the largest first."""
+        constraints, rows = self._problem.constraints, len(case)
+        weight = torch.full((rows, constraints.width), 1.0 / constraints.width, dtype=torch.float64)
+        alpha, side = dual.crown_alpha()[None], torch.zeros(rows, len(dual), dtype=torch.int8)
+        value = dual.bound(constraints.mixed(case, weight), side, alpha, torch.zeros_like(alpha)).value
+        return value.argsort(descending=True, stable=True)
 
     def _take_down(self, region: Region, means: Means) -> None:
         """Record ranges of the whole region."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.nodes import RealNetwork
-from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, Rational, gamma
+from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma
 from netproof.certificate.checker.real.operators import Affine, Array
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 
@@ -124,7 +124,7 @@ class Objective:
 class Evaluation:
     """A network in an arithmetic."""
 
-    def __init__(self, network: RealNetwork, numbers: Float64 | Rational) -> None:
+    def __init__(self, network: RealNetwork, numbers: Float64) -> None:
         self.network, self.numbers = network, numbers
         #: called before every part of the work, and may raise
         self.look: Callable[[], None] = lambda: None
@@ -255,6 +255,7 @@ class Evaluation:
         none, unit = np.zeros(1), 0 if numbers.exact else 2.0**-50
         k = 0
         for node, absolute in zip(self.network.nodes[1:], self._absolute[1:], strict=True):
+            self.look()
             if node.operator is not None and absolute is not None:
                 forms.append(self._affine_form(node.operator, absolute, [forms[i] for i in node.operands]))
                 continue

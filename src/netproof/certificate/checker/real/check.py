@@ -4,7 +4,7 @@ docs/certificates.md, *Networks over the real numbers*, says what has to hold; t
 
 *What has to be trusted* for an accepted certificate to be true:
 
-* that this room reads the network as it is meant (``network.py`` and ``constants.py``, by the protocol buffers of the package onnx) and the
+* that this room reads the network as it is meant (``network.py``, ``values.py`` and ``constants.py``, by the protocol buffers of the package onnx) and the
   property (``property.py``);
 * its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``bound.py`` (ranges, the bound, the account of
   rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module;
@@ -33,16 +33,6 @@ from netproof.certificate.checker.real.property import Asked, Constraint, Part, 
 from netproof.certificate.checker.real.tree import Case, Counts, Goal, Lemma, Prover, Rows
 from netproof.certificate.real.contents import LEMMAS, LIMB, Forest, RealCertificate, Taken, fault_of
 from netproof.errors import CertificateError, ProofError
-
-#: what has to be trusted, as reports say it
-TRUSTED = (
-    "the checker's own reading of the network's file (certificate/checker/real/network.py and constants.py) and the package onnx, by which its bytes become a model",
-    "the checker's own reading of the property (certificate/checker/real/property.py)",
-    "the checker's evaluation and its argument (operators.py, bound.py, tree.py, numbers.py and check.py of the same folder; docs/certificates.md)",
-    "the arithmetic chosen: float64 by NumPy with rounding to nearest, or the balls of Arb, or the fractions of Python",
-    "how the file is unpacked (certificate/real/contents.py and format.py, container.py, varint.py)",
-    "SHA-256, by which certificate, network and property name each other",
-)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def attribute_of(entry: onnx.AttributeProto) -> Any:
     kinds = onnx.AttributeProto
     if entry.type == kinds.INT:
         return entry.i
-    if entry.type == kinds.FLOAT:
+    if entry.type == kinds.FLOAT and math.isfinite(entry.f):
         return float(entry.f)
     if entry.type == kinds.INTS:
         return list(entry.ints)

@@ -7,45 +7,26 @@ not known is refused by name: operators, attributes, types, operator sets before
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netproof.certificate.checker.real.constants import FLOATS, UnknownError, attribute_of, constant_of
 from netproof.certificate.checker.real.nodes import Node, RealNetwork
-from netproof.certificate.checker.real.operators import (
-    Affine,
-    Array,
-    Convolution,
-    Dense,
-    Numbers,
-    Scale,
-    Select,
-    Sum,
-    Windows,
-)
+from netproof.certificate.checker.real.numbers import Float64
+from netproof.certificate.checker.real.operators import Array, Convolution, Dense, Scale, Select, Sum, Windows
+from netproof.certificate.checker.real.values import WIDEST, Value, Values, shaped, value_of
 from netproof.errors import FormatError
 
 if TYPE_CHECKING:
     import onnx
 
-#: features of one value at most, a window's padding included, and of all values together
-_WIDEST, _LARGEST = 1 << 24, 1 << 27
 #: factors below that could vanish in float64, which no error term accounts for
 _LEAST_FACTOR = 2.0**-400
 
 
-@dataclass(frozen=True, eq=False)
-class _Value:
-    """A node and the shape that ONNX gives it."""
-
-    node: int
-    shape: tuple[int, ...]
-
-
-def read_network(data: bytes, inputs: int, numbers: Numbers, source: str) -> RealNetwork:
+def read_network(data: bytes, inputs: int, numbers: Float64, source: str) -> RealNetwork:
     """The network in the bytes of an ONNX file, asked about by ``inputs`` numbers.
 
     Where the file leaves the first dimension of the input open, that is a batch, of which one is meant.
@@ -69,30 +50,20 @@ def read_network(data: bytes, inputs: int, numbers: Numbers, source: str) -> Rea
         raise
 
 
-class _Reader:
-    def __init__(self, model: onnx.ModelProto, inputs: int, numbers: Numbers) -> None:
-        self._model, self._graph, self._numbers, self._inputs = model, model.graph, numbers, inputs
-        self._operators: dict[str, Callable[[list[Any], dict[str, Any]], _Value | Array]] = {
-            "Add": self.add,
-            "AveragePool": self.average,
-            "BatchNormalization": self.normalize,
-            "Constant": self.constant,
-            "Conv": self.convolution,
-            "Dropout": self.dropout,
-            "Flatten": self.flatten,
-            "Gemm": self.gemm,
-            "GlobalAveragePool": self.average_all,
-            "Identity": self.same,
-            "MatMul": self.matmul,
-            "Mul": self.multiply,
-            "Relu": self.relu,
-            "Reshape": self.reshape,
-            "Sub": self.subtract,
-            "Transpose": self.transpose,
-        }
-        self._nodes: list[Node] = []
-        self._total = 0
-        self._values: dict[str, _Value | Array] = {}
+class _Reader(Values):
+    def __init__(self, model: onnx.ModelProto, inputs: int, numbers: Float64) -> None:
+        super().__init__(numbers)
+        self._model, self._graph, self._inputs = model, model.graph, inputs
+        self._operators: dict[str, Callable[[list[Any], dict[str, Any]], Value | Array]] = {
+            "Abs": self.absolute, "Add": self.add, "AveragePool": self.average, "BatchNormalization": self.normalize,
+            "Clip": self.clip, "Constant": self.constant, "Conv": self.convolution, "Dropout": self.dropout,
+            "Flatten": self.flatten, "Gemm": self.gemm, "GlobalAveragePool": self.average_all,
+            "HardSigmoid": self.hard_sigmoid, "Identity": self.same, "LeakyRelu": self.leaky, "MatMul": self.matmul,
+            "MaxPool": self.maximum, "Mul": self.multiply, "PRelu": self.leaky_by_constant, "Relu": self.relu,
+            "Reshape": self.reshape, "Sub": self.subtract, "Transpose": self.transpose,
+        }  # fmt: skip
+        self._opset = 0
+        self._values: dict[str, Value | Array] = {}
 
     def read(self) -> RealNetwork:
         graph = self._graph
@@ -101,6 +72,7 @@ class _Reader:
         own = [version for domain, version in sets.items() if domain in ("", "ai.onnx")]
         if len(self._model.opset_import) != len(sets) or len(own) != 1 or not 7 <= own[0] <= 24:
             raise UnknownError("its operator sets")
+        (self._opset,) = own
         if self._model.functions or graph.sparse_initializer or self._model.training_info:
             raise UnknownError("functions, sparse initializers or training information")
         for tensor in graph.initializer:
@@ -113,7 +85,7 @@ class _Reader:
         for node in graph.node:
             self._read_node(node)
         found = self._values.get(graph.output[0].name)
-        if not isinstance(found, _Value):
+        if not isinstance(found, Value):
             raise UnknownError("an output that does not depend on the input")
         return self._needed(found.node)
 
@@ -126,7 +98,7 @@ class _Reader:
             dims[0] = 1
         if any(d <= 0 for d in dims):
             raise UnknownError("an input of unknown size")
-        if math.prod(dims) != self._inputs or self._inputs > _WIDEST:
+        if math.prod(dims) != self._inputs or self._inputs > WIDEST:
             raise UnknownError(f"it takes another number of inputs than {self._inputs}")
         return tuple(dims)
 
@@ -147,22 +119,10 @@ class _Reader:
         relus = tuple(i for i, node in enumerate(nodes) if node.is_relu)
         return RealNetwork(tuple(nodes), relus)
 
-    def _define(self, name: str, value: _Value | Array) -> None:
+    def _define(self, name: str, value: Value | Array) -> None:
         if not name or name in self._values:
             raise UnknownError(f"the name '{name[:40]}' is given twice")
         self._values[name] = value
-
-    def _add(self, operator: Affine | None, operands: tuple[int, ...], shape: Sequence[int], size: int) -> _Value:
-        if math.prod(shape) != size:
-            raise UnknownError("a value of another size than its shape")
-        self._total += size
-        if size > _WIDEST or self._total > _LARGEST:
-            raise UnknownError("its size")
-        self._nodes.append(Node(operator, operands, size))
-        return _Value(len(self._nodes) - 1, tuple(shape))
-
-    def _affine(self, operator: Affine, values: Sequence[_Value], shape: Sequence[int]) -> _Value:
-        return self._add(operator, tuple(value.node for value in values), shape, operator.size)
 
     def _read_node(self, node: onnx.NodeProto) -> None:
         known = self._operators
@@ -191,13 +151,13 @@ class _Reader:
 
     # Operators: operands and attributes, of which each takes those it knows away.
 
-    def same(self, operands: list[Any], attributes: dict[str, Any]) -> _Value | Array:
+    def same(self, operands: list[Any], attributes: dict[str, Any]) -> Value | Array:
         del attributes
         (value,) = operands
-        found: _Value | Array = value
+        found: Value | Array = value
         return found
 
-    def dropout(self, operands: list[Any], attributes: dict[str, Any]) -> _Value | Array:
+    def dropout(self, operands: list[Any], attributes: dict[str, Any]) -> Value | Array:
         for name in ("ratio", "seed"):
             attributes.pop(name, None)
         if len(operands) > 2:
@@ -210,23 +170,80 @@ class _Reader:
         value: Array = attributes.pop("value")
         return value
 
-    def relu(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
+    def relu(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         del attributes
-        value = _value(operands, 1)
-        return self._add(None, (value.node,), value.shape, math.prod(value.shape))
+        return self._rectified(value_of(operands, 1))
 
-    def flatten(self, operands: list[Any], attributes: dict[str, Any]) -> _Value | Array:
+    # Other functions of straight pieces, by ReLUs.
+
+    def absolute(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        del attributes
+        value = value_of(operands, 1)
+        return self._bent(value, self._numbers.load(np.full(math.prod(value.shape), -1.0)))
+
+    def leaky(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        value, slope = value_of(operands, 1), np.float64(attributes.pop("alpha", float(np.float32(0.01))))
+        return self._bent(value, self._spread(slope, value.shape))
+
+    def leaky_by_constant(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        del attributes
+        value, (_, slope) = value_of(operands[:1], 1), operands
+        return self._bent(value, self._spread(slope, value.shape))
+
+    def clip(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        ends = operands[1:] if self._opset >= 11 else [attributes.pop(name, np.zeros(0)) for name in ("min", "max")]
+        # An end that is left out is the largest number of the type, which no account of rounding outlasts.
+        if len(ends) != 2 or any(isinstance(end, Value) or np.size(end) != 1 or np.ndim(end) > 1 for end in ends):
+            raise UnknownError("a Clip without two ends that are numbers")
+        value = value_of(operands[:1] if self._opset >= 11 else operands, 1)
+        return self._clipped(value, *(float(np.reshape(end, ())) for end in ends))
+
+    def hard_sigmoid(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        alpha, beta = attributes.pop("alpha", float(np.float32(0.2))), attributes.pop("beta", 0.5)
+        return self._clipped(self._scaled(value_of(operands, 1), alpha, beta), 0.0, 1.0)
+
+    def maximum(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        """A MaxPool, by halves: ``max(a, b) = a + relu(b - a)``."""
+        value, kernel = value_of(operands, 1), attributes.pop("kernel_shape", [])
+        rank = len(value.shape) - 2
+        strides, pads, dilations = self._frame(rank, attributes)
+        others = [attributes.pop(name, 0) for name in ("ceil_mode", "storage_order")]
+        most = math.prod(kernel) * math.prod(value.shape)
+        fits = len(kernel) == rank > 0 and min(kernel) > 0 and max(pads) < max(kernel) and most <= WIDEST
+        if any(others) or set(dilations) != {1} or not fits:
+            raise UnknownError("the windows of a MaxPool")
+        grid = np.arange(math.prod(value.shape)).reshape(value.shape)
+        around = [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)]
+        grid = np.pad(grid, around, constant_values=-1)
+        places = np.lib.stride_tricks.sliding_window_view(grid, kernel, tuple(range(2, rank + 2)))
+        steps = tuple(slice(None, None, s) for s in (1, 1, *strides))
+        places = places[steps]
+        places = places.reshape(*places.shape[: rank + 2], -1)
+        # In the place of padding something else of the window.
+        places = np.where(places < 0, places.max(-1, keepdims=True), places)
+        if (places < 0).any():
+            raise UnknownError("the windows of a MaxPool")
+        shape, index = places.shape[:-1], places.reshape(-1, math.prod(kernel)).T
+        while len(index) > 1:
+            half = (len(index) + 1) // 2
+            first, second = (self._selected(value, part) for part in (index[:half], index[-half:]))
+            rise = self._affine(Sum(first.shape[0], -1), [second, first], first.shape)
+            value = self._affine(Sum(first.shape[0], 1), [first, self._rectified(rise)], first.shape)
+            index = np.arange(value.shape[0]).reshape(half, -1)
+        return self._affine(Select(index.reshape(-1), math.prod(value.shape)), [value], shape)
+
+    def flatten(self, operands: list[Any], attributes: dict[str, Any]) -> Value | Array:
         axis = attributes.pop("axis", 1)
         (x,) = operands
         axis += len(x.shape) if axis < 0 else 0
         if not 0 <= axis <= len(x.shape):
             raise UnknownError("the axis of a Flatten")
-        return _shaped(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
+        return shaped(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
 
-    def reshape(self, operands: list[Any], attributes: dict[str, Any]) -> _Value | Array:
+    def reshape(self, operands: list[Any], attributes: dict[str, Any]) -> Value | Array:
         x, target = operands
         allow_zero = attributes.pop("allowzero", 0)
-        if isinstance(target, _Value) or target.dtype.kind != "i" or target.ndim != 1:
+        if isinstance(target, Value) or target.dtype.kind != "i" or target.ndim != 1:
             raise UnknownError("a Reshape by a shape that is no constant")
         dims = target.tolist()
         if not allow_zero:
@@ -237,72 +254,64 @@ class _Reader:
         size = math.prod(x.shape)
         if -1 in dims and (rest == 0 or size % rest):
             raise UnknownError("the shape of a Reshape")
-        return _shaped(x, tuple(size // rest if d == -1 else d for d in dims))
+        return shaped(x, tuple(size // rest if d == -1 else d for d in dims))
 
-    def transpose(self, operands: list[Any], attributes: dict[str, Any]) -> _Value | Array:
+    def transpose(self, operands: list[Any], attributes: dict[str, Any]) -> Value | Array:
         (x,) = operands
         order = attributes.pop("perm", list(reversed(range(len(x.shape)))))
         if sorted(order) != list(range(len(x.shape))):
             raise UnknownError("the order of a Transpose")
-        if not isinstance(x, _Value):
+        if not isinstance(x, Value):
             return np.transpose(x, order)
         size = math.prod(x.shape)
         index = np.transpose(np.arange(size).reshape(x.shape), order)
         return self._affine(Select(index.reshape(-1), size), [x], index.shape)
 
-    def add(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
+    def add(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         return self._add_or_subtract(operands, attributes, 1)
 
-    def subtract(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
+    def subtract(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         return self._add_or_subtract(operands, attributes, -1)
 
-    def _add_or_subtract(self, operands: list[Any], attributes: dict[str, Any], sign: int) -> _Value:
+    def _add_or_subtract(self, operands: list[Any], attributes: dict[str, Any], sign: int) -> Value:
         del attributes
         first, second = operands
-        if isinstance(first, _Value) and isinstance(second, _Value):
+        if isinstance(first, Value) and isinstance(second, Value):
             if first.shape != second.shape:
                 raise UnknownError("a sum of values of several shapes")
             return self._affine(Sum(math.prod(first.shape), sign), [first, second], first.shape)
-        if isinstance(first, _Value):
+        if isinstance(first, Value):
             shift = self._spread(second, first.shape)
             return self._affine(Scale(len(shift), None, shift if sign > 0 else -shift), [first], first.shape)
-        value = _value([second], 1)
+        value = value_of([second], 1)
         shift = self._spread(first, value.shape)
         scale = self._numbers.load(np.full(len(shift), float(sign)))
         return self._affine(Scale(len(shift), None if sign > 0 else scale, shift), [value], value.shape)
 
-    def multiply(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
+    def multiply(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         del attributes
-        values = [x for x in operands if isinstance(x, _Value)]
+        values = [x for x in operands if isinstance(x, Value)]
         if len(values) != 1 or len(operands) != 2:
             raise UnknownError("a product of two values, or of none")
-        (factor,) = (x for x in operands if not isinstance(x, _Value))
+        (factor,) = (x for x in operands if not isinstance(x, Value))
         scale = self._spread(factor, values[0].shape)
         return self._affine(Scale(len(scale), scale, None), values, values[0].shape)
 
-    def _spread(self, constant: Any, shape: tuple[int, ...]) -> Array:
-        """A constant in the shape of a value, flat."""
-        if isinstance(constant, _Value) or constant.dtype.kind != "f":
-            raise UnknownError("a constant that is none of floats")
-        if math.prod(constant.shape) == 0 or np.broadcast_shapes(constant.shape, shape) != shape:
-            raise UnknownError("a constant that makes a value larger")
-        return self._numbers.load(np.broadcast_to(constant, shape).reshape(-1))
-
     def _matrix(self, constant: Any) -> Array:
-        if isinstance(constant, _Value) or constant.dtype.kind != "f" or constant.ndim != 2 or not constant.size:
+        if isinstance(constant, Value) or constant.dtype.kind != "f" or constant.ndim != 2 or not constant.size:
             raise UnknownError("a product with what is no matrix")
         return self._numbers.load(constant)
 
-    def matmul(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
+    def matmul(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         del attributes
         first, second = operands
-        if isinstance(first, _Value):
+        if isinstance(first, Value):
             weight = self._matrix(second)
             if not first.shape or first.shape[-1] != weight.shape[0]:
                 raise UnknownError("a matrix that does not fit")
             dense = Dense(weight, None, math.prod(first.shape[:-1]))
             return self._affine(dense, [first], (*first.shape[:-1], weight.shape[1]))
-        value, weight = _value([second], 1), self._matrix(first)
+        value, weight = value_of([second], 1), self._matrix(first)
         shape = value.shape if len(value.shape) > 1 else (*value.shape, 1)
         if shape[-2] != weight.shape[1] or math.prod(shape[:-2]) != 1:
             raise UnknownError("a matrix that does not fit")
@@ -310,11 +319,11 @@ class _Reader:
         out = (*shape[:-2], weight.shape[0], shape[-1])
         return self._affine(dense, [value], out if len(value.shape) > 1 else out[:-1])
 
-    def gemm(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
+    def gemm(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         if attributes.pop("alpha", 1.0) != 1.0 or attributes.pop("beta", 1.0) != 1.0 or attributes.pop("transA", 0):
             raise UnknownError("a Gemm with factors")
         transposed = attributes.pop("transB", 0)
-        value, weight = _value(operands[:1], 1), self._matrix(operands[1])
+        value, weight = value_of(operands[:1], 1), self._matrix(operands[1])
         weight = np.ascontiguousarray(weight.T) if transposed else weight
         if len(value.shape) != 2 or value.shape[0] != 1 or value.shape[1] != weight.shape[0] or len(operands) > 3:
             raise UnknownError("a matrix that does not fit")
@@ -322,9 +331,9 @@ class _Reader:
         bias = self._spread(operands[2], shape) if len(operands) > 2 and operands[2].size else None
         return self._affine(Dense(weight, bias, 1), [value], shape)
 
-    def convolution(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
-        value, kernel = _value(operands[:1], 1), operands[1]
-        if isinstance(kernel, _Value) or kernel.dtype.kind != "f" or not kernel.size or len(operands) > 3:
+    def convolution(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        value, kernel = value_of(operands[:1], 1), operands[1]
+        if isinstance(kernel, Value) or kernel.dtype.kind != "f" or not kernel.size or len(operands) > 3:
             raise UnknownError("a convolution by what is no constant")
         if attributes.pop("kernel_shape", list(kernel.shape[2:])) != list(kernel.shape[2:]):
             raise UnknownError("the kernel of a convolution")
@@ -333,26 +342,32 @@ class _Reader:
             if operands[2].shape != kernel.shape[:1]:
                 raise UnknownError("the bias of a convolution")
             bias = self._spread(operands[2], kernel.shape[:1])
-        groups, dilations = attributes.pop("group", 1), attributes.pop("dilations", None)
-        return self._windows(value, self._numbers.load(kernel), bias, groups, dilations, attributes)
+        return self._windows(value, self._numbers.load(kernel), bias, attributes.pop("group", 1), attributes)
 
-    def _windows(
-        self, value: _Value, weight: Array, bias: Array | None, groups: int, dilations: Any, attributes: dict[str, Any]
-    ) -> _Value:
-        """A convolution in one or two dimensions."""
-        rank = weight.ndim - 2
+    @staticmethod
+    def _frame(rank: int, attributes: dict[str, Any]) -> tuple[list[int], list[int], list[int]]:
+        """Strides, pads and dilations of windows."""
         # ONNX excludes both together, and runtimes then leave the pads.
         automatic = attributes.pop("auto_pad", "NOTSET")
         if automatic not in ("NOTSET", "VALID") or (automatic == "VALID" and any(attributes.get("pads", ()))):
             raise UnknownError("padding that is not stated")
-        strides, pads = attributes.pop("strides", [1] * rank), attributes.pop("pads", [0] * 2 * rank)
-        dilations = dilations or [1] * rank
+        strides, pads, dilations = (
+            attributes.pop(name, [usual] * count)
+            for name, usual, count in (("strides", 1, rank), ("pads", 0, 2 * rank), ("dilations", 1, rank))
+        )
+        wrong = [len(strides), len(dilations), len(pads)] != [rank, rank, 2 * rank]
+        if wrong or min(*strides, *dilations) < 1 or min(pads) < 0 or max(*strides, *dilations, *pads) > 1 << 20:
+            raise UnknownError("strides, pads or dilations of windows")
+        return strides, pads, dilations
+
+    def _windows(
+        self, value: Value, weight: Array, bias: Array | None, groups: int, attributes: dict[str, Any]
+    ) -> Value:
+        """A convolution in one or two dimensions."""
+        rank = weight.ndim - 2
         if len(value.shape) != rank + 2 or value.shape[0] != 1 or rank not in (1, 2) or groups < 1:
             raise UnknownError("windows in other than one or two dimensions")
-        if [len(strides), len(dilations), len(pads)] != [rank, rank, 2 * rank]:
-            raise UnknownError("strides, pads or dilations of windows")
-        if min(*strides, *dilations) < 1 or min(pads) < 0 or max(*strides, *dilations, *pads) > 1 << 20:
-            raise UnknownError("strides, pads or dilations of windows")
+        strides, pads, dilations = self._frame(rank, attributes)
         shape = value.shape[1:]
         if rank == 1:
             weight, shape = weight[:, :, None], (shape[0], 1, shape[1])
@@ -361,42 +376,44 @@ class _Reader:
             (strides[0], strides[1]), (pads[0], pads[1], pads[2], pads[3]), (dilations[0], dilations[1]), groups
         )
         padded = shape[1] + pads[0] + pads[2], shape[2] + pads[1] + pads[3]
-        if shape[0] * math.prod(padded) > _WIDEST:
+        if shape[0] * math.prod(padded) > WIDEST:
             raise UnknownError("its size")
         operator = Convolution(weight, bias, (shape[0], shape[1], shape[2]), windows)
         out = operator.out_shape
         return self._affine(operator, [value], (1, *out) if rank == 2 else (1, out[0], out[2]))
 
-    def average(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
-        value, kernel = _value(operands, 1), attributes.pop("kernel_shape", [])
+    def average(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        value, kernel = value_of(operands, 1), attributes.pop("kernel_shape", [])
         if attributes.pop("ceil_mode", 0) or len(kernel) not in (1, 2) or min(kernel) < 1 or max(kernel) > 1 << 12:
             raise UnknownError("the kernel of an AveragePool")
-        if not attributes.pop("count_include_pad", 0) and any(attributes.get("pads", ())):
-            raise UnknownError("an AveragePool that leaves padding out")
         return self._averaged(value, kernel, attributes)
 
-    def average_all(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
-        value = _value(operands, 1)
+    def average_all(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        value = value_of(operands, 1)
         return self._averaged(value, list(value.shape[2:]), attributes)
 
-    def _averaged(self, value: _Value, kernel: list[int], attributes: dict[str, Any]) -> _Value:
-        channels = value.shape[1]
-        if channels * math.prod(kernel) > _WIDEST:
+    def _averaged(self, value: Value, kernel: list[int], attributes: dict[str, Any]) -> Value:
+        channels, counts_pads = value.shape[1], attributes.pop("count_include_pad", 0)
+        if channels * math.prod(kernel) > WIDEST:
             raise UnknownError("its size")
         ones = self._numbers.load(np.ones((channels, 1, *kernel)))
-        summed = self._windows(value, ones, None, channels, attributes.pop("dilations", None), attributes)
-        size = math.prod(summed.shape)
-        share = self._numbers.quotient(self._numbers.load(np.ones(size)), math.prod(kernel))
-        return self._affine(Scale(size, share, None, roundings=2), [summed], summed.shape)
+        summed = self._windows(value, ones, None, channels, attributes)
+        operator, load = self._nodes[summed.node].operator, self._numbers.load
+        count = load(np.full(math.prod(summed.shape), float(math.prod(kernel))))
+        if not counts_pads and operator is not None:
+            (count,) = operator.forward(load(np.ones((1, math.prod(value.shape)))))
+        if (count == 0).any():
+            raise UnknownError("an average over nothing")
+        return self._scaled(summed, load(np.ones(len(count))) / count, roundings=2)
 
-    def normalize(self, operands: list[Any], attributes: dict[str, Any]) -> _Value:
+    def normalize(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         """``scale (x - mean) / sqrt(variance + epsilon) + bias`` by channel."""
         epsilon = attributes.pop("epsilon", float(np.float32(1e-5)))
         attributes.pop("momentum", None)
         if attributes.pop("training_mode", 0) or attributes.pop("spatial", 1) != 1 or len(operands) != 5:
             raise UnknownError("a BatchNormalization that may be training")
-        value, channels = _value(operands[:1], 1), operands[0].shape[1]
-        if any(isinstance(x, _Value) or x.shape != (channels,) or x.dtype.kind != "f" for x in operands[1:]):
+        value, channels = value_of(operands[:1], 1), operands[0].shape[1]
+        if any(isinstance(x, Value) or x.shape != (channels,) or x.dtype.kind != "f" for x in operands[1:]):
             raise UnknownError("a BatchNormalization by what is no constant")
         scale, bias, mean, variance = (x.astype(np.float64) for x in operands[1:])
         if not (variance + epsilon > 0).all() or not (variance >= 0).all() or not epsilon >= 0:
@@ -421,16 +438,3 @@ class _Reader:
         if not math.prod(value.shape[:1]) == 1:
             raise UnknownError("a BatchNormalization of a batch")
         return self._affine(operator, [value], value.shape)
-
-
-def _value(operands: Sequence[Any], count: int) -> _Value:
-    """The one operand, which depends on the input."""
-    if len(operands) != count or not isinstance(operands[0], _Value):
-        raise UnknownError("an operator of constants alone")
-    return operands[0]
-
-
-def _shaped(x: _Value | Array, shape: tuple[int, ...]) -> _Value | Array:
-    if math.prod(x.shape) != math.prod(shape):
-        raise UnknownError("a shape of another size")
-    return x.reshape(shape) if isinstance(x, np.ndarray) else _Value(x.node, shape)

@@ -52,9 +52,6 @@ class Float64:
         except OverflowError:
             return math.inf
 
-    def quotient(self, values: Array, divisor: int) -> Array:
-        return np.asarray(values / divisor)
-
     def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
         return np.asarray(scale / np.sqrt(variance + epsilon))
 
@@ -73,7 +70,7 @@ class Float64:
         return np.where(np.isfinite(values) & np.isfinite(error), bound, np.inf)
 
 
-class Rational:
+class Rational(Float64):
     """Fractions, for small networks."""
 
     name = "rational"
@@ -85,9 +82,6 @@ class Rational:
 
     def fraction(self, value: Fraction) -> Any:
         return value
-
-    def quotient(self, values: Array, divisor: int) -> Array:
-        return np.asarray(values / Fraction(divisor))
 
     def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
         found = []
@@ -105,10 +99,6 @@ class Rational:
 
     def near(self, values: Array) -> Array:
         return self._each(values, self._float, np.float64)
-
-    def maximum(self, first: Array, second: Array) -> Array:
-        larger: Array = np.maximum(first, second)
-        return larger
 
     def upper(self, values: Array, error: Array) -> Array:
         del error
@@ -156,9 +146,6 @@ class Ball(Rational):
     def fraction(self, value: Fraction) -> Any:
         return self._arb(value.numerator) / self._arb(value.denominator)
 
-    def quotient(self, values: Array, divisor: int) -> Array:
-        return np.asarray(values / self._arb(divisor))
-
     def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
         pairs = zip(scale.tolist(), variance.tolist(), strict=True)
         return self._array([self._arb(s) / (self._arb(v) + self._arb(epsilon)).sqrt() for s, v in pairs], scale.shape)
@@ -183,9 +170,9 @@ class Ball(Rational):
         return self._each(values, end, np.float64)
 
 
-def arithmetic_of(name: str) -> Float64 | Rational:
+def arithmetic_of(name: str) -> Float64:
     """The arithmetic of a name; raises :class:`InputError` for others, and where a library is missing."""
-    kinds: dict[str, type[Float64 | Rational]] = {"float64": Float64, "rational": Rational, "arb": Ball}
+    kinds: dict[str, type[Float64]] = {"float64": Float64, "rational": Rational, "arb": Ball}
     if name not in kinds:
         raise InputError("--arithmetic", f"'{name[:40]}' is no arithmetic", f"give one of {', '.join(NAMES)}")
     return kinds[name]()

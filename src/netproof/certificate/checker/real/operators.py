@@ -9,29 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-#: convolutions with at most so many pairs of inputs and outputs are taken as matrices
-_DENSE = 1 << 18
-
-
-class Numbers(Protocol):
-    """What an arithmetic does with the floats of a file."""
-
-    exact: bool
-
-    def load(self, values: Array) -> Array:
-        """The same numbers in this arithmetic."""
-
-    def quotient(self, values: Array, divisor: int) -> Array:
-        """Numbers of this arithmetic by a whole number."""
-
-    def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
-        """``scale / sqrt(variance + epsilon)`` of floats, in this arithmetic."""
+#: numbers of windows that are laid side by side at once
+_WINDOWS = 1 << 20
 
 
 class Affine:
@@ -145,42 +130,45 @@ class Convolution(Affine):
 
     def forward(self, *xs: Array) -> Array:
         x, (channels, height, width), groups = xs[0], self.out_shape, self.groups
-        rows = len(x)
-        padded = np.zeros((rows, self.shape[0], *self.padded), x.dtype)
-        self._inside(padded)[...] = x.reshape(rows, *self.shape)
-        grouped = padded.reshape(rows, groups, -1, *self.padded)
-        kernel = self.weight.reshape(groups, channels // groups, *self.weight.shape[1:])
-        total = np.zeros((rows, groups, channels // groups, height * width), x.dtype)
-        for i, j, down, across in self._places():
-            total = total + kernel[..., i, j] @ grouped[..., down, across].reshape(rows, groups, -1, height * width)
-        return total.reshape(rows, -1)
+        kernel, places = self.weight.reshape(groups, channels // groups, -1), self._places()
+        # The windows of few rows at a time, side by side.
+        most, found = max(1, _WINDOWS // (kernel.shape[2] * groups * height * width)), []
+        for at in range(0, max(len(x), 1), most):
+            some = x[at : at + most]
+            padded = np.zeros((len(some), self.shape[0], *self.padded), x.dtype)
+            self._inside(padded)[...] = some.reshape(-1, *self.shape)
+            windows = np.empty((len(some), self.shape[0], len(places), height, width), x.dtype)
+            for place, (_, _, down, across) in enumerate(places):
+                windows[:, :, place] = padded[..., down, across]
+            products = kernel @ windows.reshape(len(some), groups, kernel.shape[2], height * width)
+            found.append(products.reshape(len(some), -1))
+        return np.concatenate(found)
 
     @cached_property
-    def _matrix(self) -> Array | None:
-        """The whole map as a matrix ``[out, in]``, where that is small: numbers of the kernel and zeros, which round nothing."""
-        (channels, height, width), (into, *_) = self.out_shape, self.shape
-        entries = self.size * into * self.padded[0] * self.padded[1]
-        if self.groups > 1 or self.weight.dtype == object or entries > _DENSE:
+    def _back(self) -> Convolution | None:
+        """The adjoint as a convolution by the kernel turned around, which it is where windows move one by one."""
+        (out, into, *kernel), groups = self.weight.shape, self.groups
+        turned = self.weight.reshape(groups, out // groups, into, *kernel)[..., ::-1, ::-1]
+        reach = [d * (k - 1) for d, k in zip(self.dilations, kernel, strict=True)]
+        top, left, bottom, right = (r - p for r, p in zip(reach * 2, self.pads, strict=True))
+        if self.strides != (1, 1) or min(top, left, bottom, right) < 0:
             return None
-        matrix = np.zeros((channels, height, width, into, *self.padded))
-        down, across = np.arange(height)[:, None], np.arange(width)[None]
-        for i, j, rows, columns in self._places():
-            places = rows.start + rows.step * down, columns.start + columns.step * across
-            matrix[:, down, across, :, places[0], places[1]] = self.weight[:, :, i, j]
-        return np.ascontiguousarray(self._inside(matrix)).reshape(self.size, -1)
+        weight = np.ascontiguousarray(np.swapaxes(turned, 1, 2)).reshape(self.shape[0], out // groups, *kernel)
+        return Convolution(
+            weight, None, self.out_shape, Windows((1, 1), (top, left, bottom, right), self.dilations, groups)
+        )
 
     def adjoint(self, v: Array) -> Sequence[Array]:
-        if self._matrix is not None:
-            return (v @ self._matrix,)
+        if self._back is not None:
+            return (self._back.forward(v),)
         (channels, height, width), groups, rows = self.out_shape, self.groups, len(v)
-        wide = v.reshape(rows, groups, channels // groups, height * width)
-        kernel = self.weight.reshape(groups, channels // groups, *self.weight.shape[1:])
-        padded = np.zeros((rows, groups, self.weight.shape[1], *self.padded), v.dtype)
-        for i, j, down, across in self._places():
-            part = np.swapaxes(kernel[..., i, j], -1, -2) @ wide
-            padded[..., down, across] += part.reshape(rows, groups, -1, height, width)
-        inside = self._inside(padded.reshape(rows, self.shape[0], *self.padded))
-        return (np.ascontiguousarray(inside).reshape(rows, -1),)
+        kernel, places = self.weight.reshape(groups, channels // groups, -1), self._places()
+        parts = np.swapaxes(kernel, 1, 2) @ v.reshape(rows, groups, channels // groups, height * width)
+        parts = parts.reshape(rows, self.shape[0], len(places), height, width)
+        padded = np.zeros((rows, self.shape[0], *self.padded), v.dtype)
+        for place, (_, _, down, across) in enumerate(places):
+            padded[..., down, across] += parts[:, :, place]
+        return (np.ascontiguousarray(self._inside(padded)).reshape(rows, -1),)
 
     def absolute(self) -> Affine:
         return Convolution(abs(self.weight), None, self.shape, self.windows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -12,14 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.bound import (
-    Cells,
-    Evaluation,
-    Floats,
-    Index,
-    Objective,
-    Slopes,
-)
+from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Index, Objective, Slopes
 from netproof.certificate.checker.real.property import Constraint
 from netproof.certificate.real.contents import BOTH, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
 from netproof.errors import ProofError
@@ -41,12 +35,8 @@ class Counts:
     empty: int = 0
     lemmas: int = 0
     given: int = 0
-    rules: dict[int, int] = field(default_factory=dict)
+    rules: Counter[int] = field(default_factory=Counter)
     closest: float = -math.inf
-
-    def used(self, rule: int, times: int) -> None:
-        """Count the use of a rule of ranges."""
-        self.rules[rule] = self.rules.get(rule, 0) + times
 
 
 class Goal(Protocol):
@@ -183,19 +173,11 @@ class Prover:
 
     def derive(self, cells: Cells, rule: int, *, sized: bool = False) -> Cells:
         """Cells with the ranges that a rule leaves, and with their sizes as they are where they are ``sized``."""
-        self.counts.used(rule, len(cells))
-        most = len(cells)
-        if rule in (FORMS, BOTH):
-            nodes = self.evaluation.network.nodes
-            most = _FORMS // (nodes[0].size * max(node.size for node in nodes))
-        if len(cells) and not most:
+        self.counts.rules[rule] += len(cells)
+        nodes = self.evaluation.network.nodes
+        if len(cells) and rule in (FORMS, BOTH) and nodes[0].size * max(node.size for node in nodes) > _FORMS:
             raise ProofError(self.source, "linear forms in so many inputs are not carried through such a network")
-        parts = []
-        for at in range(0, len(cells), max(1, most)):
-            self._look()
-            some = cells.take(np.arange(at, min(at + most, len(cells))))
-            parts.append(self.evaluation.derive(some, rule, sized=sized))
-        return Cells.join(parts) if parts else cells
+        return self.evaluation.derive(cells, rule, sized=sized)
 
     def prove(self, root: Cells, forest: Forest, goals: Sequence[Sequence[Goal]], name: str) -> None:
         """Raise :class:`ProofError` unless all goals, which each tree has some of, are refuted on all of a root cell."""

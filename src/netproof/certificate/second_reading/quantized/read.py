@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.second_reading.onnx import attributes, correlation_of, matrix, needed, pads_of, plus
+from netproof.certificate.second_reading.qonnx.read import DOMAINS, read_qonnx
 from netproof.certificate.second_reading.quantized import rounding
 from netproof.certificate.second_reading.quantized.values import ENDS, Codes, How, Known, Open, Real, Value
 from netproof.certificate.second_reading.reading import Floats, Map, Reading, Steps, UnknownFormError, Wholes
@@ -28,7 +29,7 @@ _NOTHING = ("Identity", "Dropout")
 _STANDARD = ("QuantizeLinear", "QLinearConv", "QLinearMatMul")
 
 
-def read_quantized(data: bytes, runtime: str) -> Reading:
+def read_quantized(data: bytes, runtime: str, deadline: float = math.inf) -> Reading:
     """The network in ``data`` by a rule, a final softmax left out; raises :class:`UnknownFormError`."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -39,15 +40,17 @@ def read_quantized(data: bytes, runtime: str) -> Reading:
         model = onnx.ModelProto.FromString(data)
     except DecodeError:
         raise UnknownFormError("no ONNX model") from None
-    return _Reader(model.graph, runtime).read()
+    if any(node.domain in DOMAINS for node in model.graph.node):
+        return read_qonnx(model, deadline)
+    return _Reader(model.graph, runtime, deadline).read()
 
 
 class _Reader:
-    def __init__(self, graph: Any, runtime: str) -> None:
+    def __init__(self, graph: Any, runtime: str, deadline: float = math.inf) -> None:
         from onnx import TensorProto, numpy_helper
 
         self._graph, self._runtime = graph, runtime
-        self._reading = Reading()
+        self._reading = Reading(deadline=deadline)
         tensors = {tensor.name: tensor for tensor in graph.initializer}
         for node in graph.node:
             if node.op_type == "Constant":
@@ -84,7 +87,7 @@ class _Reader:
         codes = found.codes if isinstance(found, Real) else found
         if not isinstance(codes, Codes):
             raise UnknownFormError("an output that is not quantized")
-        self._reading.output = self._reading.add_map(plus(np.array(float(codes.offset))), codes.part)
+        self._reading.end(codes.part, codes.offset)
         return self._reading
 
     def _start(self, kind: int) -> Codes:

@@ -18,6 +18,12 @@ _NAMES = {
     25: "SOFTMAX", 28: "TANH", 34: "PAD", 39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 43: "SQUEEZE", 70: "EXPAND_DIMS",
     114: "QUANTIZE",
 }  # fmt: skip
+#: the options that go with an operator, of those that have any
+_OPTIONS = {
+    "ADD": 11, "AVERAGE_POOL_2D": 5, "CONCATENATION": 10, "CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 8,
+    "MAX_POOL_2D": 5, "MEAN": 27, "MUL": 21, "RESHAPE": 17, "SOFTMAX": 9, "SQUEEZE": 30, "SUB": 28,
+}  # fmt: skip
+_VERSION = 3
 _KINDS = {0: "<f4", 2: "<i4", 4: "<i8", 9: "<i1"}
 
 
@@ -61,13 +67,14 @@ class Fields:
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A tensor: its shape, type, quantization and, of a constant, its numbers."""
+    """A tensor: its shape, type, quantization and, of a constant, its numbers; several scales lie along ``axis``."""
 
     shape: tuple[int, ...]
     kind: str
     scale: NDArray[np.float32]
     zero: tuple[int, ...]
     data: NDArray[Any] | None
+    axis: int = 0
 
     @property
     def size(self) -> int:
@@ -101,14 +108,16 @@ def opened(data: bytes) -> File:
     """The file in ``data``; raises :class:`UnknownFormError`, or whatever NumPy and struct raise of damaged ones."""
     model = Fields(data, int(struct.unpack_from("<I", data, 0)[0]))
     (graph,) = model.all_below(2)
+    if model.value(0, "I") != _VERSION or any(buffer.value(1, "Q") > 1 for buffer in model.all_below(4)):
+        raise UnknownFormError("another version of the schema, or constants behind the tables")
     buffers = [buffer.array(0, "<u1") for buffer in model.all_below(4)]
     codes = [max(code.value(0, "b"), code.value(3, "i")) for code in model.all_below(1)]
     tensors = [_tensor(table, buffers) for table in graph.all_below(0)]
     operations = [_operation(table, codes) for table in graph.all_below(3)]
     (first,), (last,) = graph.array(1, "<i4").tolist(), graph.array(2, "<i4").tolist()
-    if operations[0].name == "QUANTIZE" and tensors[first].kind == "<f4":
+    if operations[0].name == "QUANTIZE" and operations[0].inputs == (first,) and tensors[first].kind == "<f4":
         first, operations = operations[0].output, operations[1:]
-    if operations[-1].name == "DEQUANTIZE" and operations[-1].output == last:
+    if operations[-1].name == "DEQUANTIZE" and operations[-1].output == last and tensors[last].kind == "<f4":
         last, operations = operations[-1].inputs[0], operations[:-1]
     return File(tensors, operations, first, last)
 
@@ -121,10 +130,13 @@ def _tensor(table: Fields, buffers: list[NDArray[Any]]) -> Tensor:
     if number == 0 and len(raw):
         raise UnknownFormError("a constant in the buffer that stands for none")
     quantization = table.below(4)
+    if table.value(5, "B") or table.place(6) or (quantization is not None and quantization.value(4, "B")):
+        raise UnknownFormError("a tensor that is a variable, sparse, or quantized in a way of its own")
     scale = np.empty(0, np.float32) if quantization is None else quantization.array(2, "<f4")
     zero = () if quantization is None else tuple(quantization.array(3, "<i8").tolist())
     data = raw.view(kind).reshape(shape) if kind and len(raw) else None
-    return Tensor(shape, kind, scale, zero or (0,) * len(scale), data)
+    axis = 0 if quantization is None else quantization.value(6, "i")
+    return Tensor(shape, kind, scale, zero or (0,) * len(scale), data, axis)
 
 
 def _operation(table: Fields, codes: list[int]) -> Operation:
@@ -132,4 +144,7 @@ def _operation(table: Fields, codes: list[int]) -> Operation:
     if code not in _NAMES:
         raise UnknownFormError(f"operator {code} of TensorFlow Lite's schema")
     (output,) = table.array(2, "<i4").tolist()
-    return Operation(_NAMES[code], tuple(table.array(1, "<i4").tolist()), output, table.below(4))
+    name, options = _NAMES[code], table.below(4)
+    if options is not None and table.value(3, "B") != _OPTIONS.get(name, table.value(3, "B")):
+        raise UnknownFormError(f"{name} with the options of another operator")
+    return Operation(name, tuple(table.array(1, "<i4").tolist()), output, options)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from netproof.certificate.second_reading.reading import Map, UnknownFormError, Wholes
 from netproof.certificate.second_reading.tflite.buffer import Operation, Tensor
 from netproof.certificate.second_reading.tflite.rounding import limits
-from netproof.certificate.second_reading.tflite.values import Order, Value, channels_first, same_codes
+from netproof.certificate.second_reading.tflite.values import Order, Value, channels_first, check_shape, same_codes
 
 if TYPE_CHECKING:
     from netproof.certificate.second_reading.tflite.read import Reader
@@ -55,7 +55,7 @@ def _reshape(reader: Reader, operation: Operation, output: Tensor) -> Value:
     known = math.prod(extent for extent in asked if extent != -1)
     completed = tuple(extent if extent != -1 else output.size // max(1, known) for extent in asked)
     if value.tensor.size != output.size or completed != output.shape:
-        raise UnknownFormError("a reshape to another shape than that of its result")
+        raise UnknownFormError(f"{operation.name} with another shape than that of its result")
     return Value(value.part, output, value.order)
 
 
@@ -63,8 +63,7 @@ def _transpose(reader: Reader, operation: Operation, output: Tensor) -> Value:
     value, axes = reader.value(operation, 0), _numbers(reader, operation, 1).tolist()
     same_codes(value.tensor, output)
     source = np.arange(value.tensor.size).reshape(value.tensor.shape).transpose(axes)
-    if source.shape != output.shape:
-        raise UnknownFormError("a TRANSPOSE to another shape than that of its result")
+    check_shape(operation.name, output, source.shape)
     # Where in the result each element of the operand goes.
     goes = np.argsort(source.reshape(-1))
     return Value(value.part, output, goes[value.order])
@@ -73,12 +72,11 @@ def _transpose(reader: Reader, operation: Operation, output: Tensor) -> Value:
 def _pad(reader: Reader, operation: Operation, output: Tensor) -> Value:
     value, widths = reader.value(operation, 0), _numbers(reader, operation, 1)
     same_codes(value.tensor, output)
-    if len(operation.inputs) != 2 or widths.shape != (len(value.tensor.shape), 2) or bool((widths < 0).any()):
+    if widths.shape != (len(value.tensor.shape), 2) or bool((widths < 0).any()):
         raise UnknownFormError("paddings of another form")
     place = np.argsort(value.order).reshape(value.tensor.shape)
     index = np.pad(place, widths.tolist(), constant_values=-1)
-    if index.shape != output.shape:
-        raise UnknownFormError("a PAD to another shape than that of its result")
+    check_shape(operation.name, output, index.shape)
     order = channels_first(index.shape) if index.ndim == 4 else np.arange(index.size)
     return Value(reader.reading.add_map(_taken(index.reshape(-1)[order]), value.part), output, order)
 
@@ -91,8 +89,7 @@ def _concatenation(reader: Reader, operation: Operation, output: Tensor) -> Valu
         raise UnknownFormError("a CONCATENATION with an activation")
     places = np.arange(output.size).reshape(output.shape)
     joined = np.concatenate([np.empty(value.tensor.shape) for value in values], axis)
-    if joined.shape != output.shape:
-        raise UnknownFormError("a CONCATENATION to another shape than that of its result")
+    check_shape(operation.name, output, joined.shape)
     ends = np.cumsum([value.tensor.shape[axis] for value in values])
     orders = []
     for value, part in zip(values, np.split(places, ends[:-1].tolist(), axis), strict=True):
@@ -112,8 +109,7 @@ def _max_pool(reader: Reader, operation: Operation, output: Tensor) -> Value:
     value = reader.with_channels_first(reader.value(operation, 0))
     same_codes(value.tensor, output)
     windows = reader.windows(operation, value, (operation.option(4, "i"), operation.option(3, "i")), (1, 1))
-    if output.shape != (1, *windows.results, windows.channels):
-        raise UnknownFormError("a MAX_POOL_2D to another shape than that of its result")
+    check_shape(operation.name, output, windows.of_image(windows.channels))
     part = value.part
     index: NDArray[Any] = np.arange(value.tensor.size).reshape(windows.channels, *windows.extents)
     for axis in (0, 1):

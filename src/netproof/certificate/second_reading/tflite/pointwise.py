@@ -11,7 +11,7 @@ from netproof.certificate.second_reading.reading import Pairwise, Steps, Unknown
 from netproof.certificate.second_reading.tflite import rounding
 from netproof.certificate.second_reading.tflite.buffer import Operation, Tensor
 from netproof.certificate.second_reading.tflite.rounding import Round, limits
-from netproof.certificate.second_reading.tflite.values import Value, same_codes
+from netproof.certificate.second_reading.tflite.values import Value, check_shape, same_codes
 
 if TYPE_CHECKING:
     from netproof.certificate.second_reading.tflite.read import Reader
@@ -107,9 +107,17 @@ def _clip(reader: Reader, operation: Operation, output: Tensor) -> Value:
     """``RELU`` and ``RELU6`` by themselves, which all runtimes clamp alike."""
     value, zero = reader.value(operation, 0), output.zero[0]
     same_codes(value.tensor, output)
+    check_shape(operation.name, output, value.tensor.shape)
     activation = {"RELU": 1, "RELU6": 3}[operation.name]
     low, high = limits(activation, "tflm", output.scale[0], zero)
     return _stepped(reader, value, output, [lambda code: max(low - zero, min(high - zero, code))])
+
+
+def _change(reader: Reader, operation: Operation, output: Tensor) -> Value:
+    value = reader.value(operation, 0)
+    check_shape(operation.name, output, value.tensor.shape)
+    rule = rounding.of_change(reader.runtime, value.tensor.scale[0], output.scale[0])
+    return reader.stepped(value.part, [rule], output, 0, value.order)
 
 
 def _mean(reader: Reader, operation: Operation, output: Tensor) -> Value:
@@ -118,8 +126,9 @@ def _mean(reader: Reader, operation: Operation, output: Tensor) -> Value:
     _, height, width, channels = value.tensor.shape
     axes = reader.constant(operation, 1, "<i4").data
     assert axes is not None
-    if sorted(int(axis) % 4 for axis in axes.reshape(-1)) != [1, 2] or output.size != channels:
+    if sorted(int(axis) % 4 for axis in axes.reshape(-1)) != [1, 2]:
         raise UnknownFormError("a mean over other axes than height and width")
+    check_shape(operation.name, output, (1, 1, 1, channels) if operation.option(0, "b") else (1, channels))
     count = height * width
     rule = rounding.of_mean(reader.runtime, count, value.tensor.scale[0], output.scale[0])
     total = reader.reading.add_map(lambda x, _: x[0].reshape(len(x[0]), channels, count).sum(2), value.part)
@@ -129,13 +138,14 @@ def _mean(reader: Reader, operation: Operation, output: Tensor) -> Value:
 def _curve(reader: Reader, operation: Operation, output: Tensor) -> Value:
     value, zero = reader.value(operation, 0), output.zero[0]
     fixed = {"LOGISTIC": (2.0**-8, -128), "TANH": (2.0**-7, 0)}[operation.name]
-    if (float(output.scale[0]), zero) != fixed or value.tensor.shape != output.shape:
+    check_shape(operation.name, output, value.tensor.shape)
+    if (float(output.scale[0]), zero) != fixed:
         raise UnknownFormError(f"a {operation.name} of another result")
     of = rounding.of_curve(reader.runtime, operation.name, value.tensor.scale[0])
     return _stepped(reader, value, output, [lambda code: max(-128 - zero, min(127 - zero, of(code)))])
 
 
 POINTWISE: dict[str, Callable[[Reader, Operation, Tensor], Value]] = {
-    "ADD": _pair, "LOGISTIC": _curve, "MEAN": _mean, "MUL": _pair, "RELU": _clip, "RELU6": _clip, "SUB": _pair,
-    "TANH": _curve,
+    "ADD": _pair, "LOGISTIC": _curve, "MEAN": _mean, "MUL": _pair, "QUANTIZE": _change, "RELU": _clip,
+    "RELU6": _clip, "SUB": _pair, "TANH": _curve,
 }  # fmt: skip

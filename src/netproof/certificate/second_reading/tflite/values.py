@@ -61,6 +61,10 @@ class Windows:
             (missing[0] // 2, missing[1] // 2), (results[0], results[1]),
         )  # fmt: skip
 
+    def of_image(self, channels: int) -> tuple[int, ...]:
+        """The file's shape of what they make of an image, with so many channels."""
+        return (1, *self.results, channels)
+
     def patches(self, x: Floats) -> list[tuple[tuple[int, int], Floats]]:
         """For each place of the kernel what it meets, ``[B, channels, rows, columns]`` of the results."""
         image = x.reshape(len(x), self.channels, *self.extents)
@@ -93,6 +97,12 @@ def flat(image: object) -> Floats:
     """``[B, n]`` of ``[B, ...]``."""
     found = np.asarray(image, np.float64)
     return np.ascontiguousarray(found.reshape(len(found), -1))
+
+
+def check_shape(name: str, output: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a result that is stated to have another shape than it has."""
+    if output.shape != shape:
+        raise UnknownFormError(f"{name} with another shape than that of its result")
 
 
 def same_codes(one: Tensor, other: Tensor) -> None:

@@ -46,7 +46,8 @@ from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.merge_equal import merge_equal
-from netproof.network import Kept, Network
+from netproof.graph.passes.shift_steps import shift_steps
+from netproof.network import Kept, Meaning, Network
 from netproof.operators.affine.scale import Scale
 
 if TYPE_CHECKING:
@@ -406,7 +407,7 @@ def _deployed(
     elif node == 0:
         raise FormatError(path, "its output is its input", "export the network again")
     whole = builder.build()
-    graph = merge_equal(drop_dead(whole, node))
+    graph = merge_equal(shift_steps(drop_dead(whole, node)))
     kind = reader.input.kind if reader.input is not None else reader.start_kind
     size = graph.input.size
     low, high = _ends(size, kind)
@@ -433,9 +434,15 @@ def _deployed(
         content=data,
         runtime=reader.rule.name,
         processors=reader.processors.differences() if reader.rule.fused else None,
+        input_meaning=_meaning(reader.input),
+        output_meaning=_meaning(output.how if isinstance(output, Real) else None),
     )
     result = Layer(source, "", codes.shape, codes.node, codes.offset, codes.kind)
     return Deployed(network, reader.rule, whole, node, tuple(reader.layers), result, source, reader.input, plain)
+
+
+def _meaning(how: Quantization | None) -> Meaning | None:
+    return None if how is None else Meaning.of(float(how.scale), how.zero)
 
 
 def _words(how: Quantization) -> str:

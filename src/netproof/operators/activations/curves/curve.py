@@ -129,7 +129,19 @@ class Curve(Activation):
                 image = torch.where(unknown | image.isnan(), limit, image)
             sides.append((argument, image))
         (upper_argument, upper_image), (lower_argument, lower_image) = sides
-        return CurveHull(upper_argument, upper_image, lower_argument, lower_image)
+        convex, concave = torch.ones_like(lower, dtype=torch.bool), torch.ones_like(lower, dtype=torch.bool)
+        for number, bend in enumerate(bends):
+            some = ends[number] < ends[number + 1]
+            convex &= ~some | (torch.as_tensor(bend) == CONVEX)
+            concave &= ~some | (torch.as_tensor(bend) == CONCAVE)
+        for kink in self.kinks:
+            convex &= ~((lower < kink) & (kink < upper))
+            concave &= ~((lower < kink) & (kink < upper))
+        whole = convex.to(lower.dtype) - concave.to(lower.dtype)
+        return CurveHull(upper_argument, upper_image, lower_argument, lower_image, self._tangent, whole)
+
+    def _tangent(self, at: Tensor) -> tuple[Tensor, Tensor]:
+        return self.evaluate(at), self.slope(at, right=True)
 
     def _outer(self, a: Tensor, sign: int) -> Tensor:
         value = self.evaluate(a)
@@ -188,7 +200,7 @@ class Curve(Activation):
         """The function itself: it is continuous."""
         return self.evaluate(a)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         """The slope of the function stretched by ``1 + widening``, which is larger where it saturates."""
         return self.slope(a / (1 + widening), right=True)
 

@@ -75,7 +75,7 @@ class Floor(Activation):
         """The middle of the steps, and the steps."""
         return hardness * a.floor() + (1 - hardness) * (a - 0.5)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         return torch.ones_like(a)
 
     def select(self, features: Tensor, size: int) -> Floor:

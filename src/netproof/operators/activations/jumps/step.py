@@ -94,7 +94,7 @@ class Step(Activation):
         """``a / (1 + |a|)`` between the outer values, whatever the hardness."""
         return (self.above_zero + self.below_zero) / 2 + (self.above_zero - self.below_zero) / 2 * (a / (1 + a.abs()))
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         return (self.above_zero - self.below_zero) / 2 * (1 + a.abs() / (1 + widening)).pow(-2)
 
     def select(self, features: Tensor, size: int) -> Step:

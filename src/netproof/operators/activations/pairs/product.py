@@ -40,6 +40,6 @@ class Product(Pair):
     def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> ProductHull:
         return ProductHull(lower, upper)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         """The other factor, for both images of the pair together."""
         return 2 * paired(a[..., 1::2], a[..., 0::2])

@@ -42,7 +42,7 @@ class Quotient(Pair):
     def hull(self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]) -> QuotientHull:
         return QuotientHull(lower, upper)
 
-    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float) -> Float[Tensor, "*S"]:
+    def surrogate_slope(self, a: Float[Tensor, "*S"], widening: float | Tensor) -> Float[Tensor, "*S"]:
         """The derivatives, for both images of the pair together."""
         n, d = a[..., 0::2], a[..., 1::2]
         return 2 * paired(1 / d, -n / (d * d))

@@ -19,7 +19,9 @@ from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
 from netproof.certificate.checker.real.operators import Array
 from netproof.certificate.checker.real.tree import Goal, Prover, Rows
 from netproof.certificate.real.contents import BOTH, CROWN, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
-from netproof.certificate.real.rows import Row, RowTable, Wish, arrays_of_rows
+from netproof.certificate.real.grown.program import Dual, Programs
+from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
+from netproof.certificate.real.grown.written import split_of
 from netproof.errors import NoEvidenceError
 from netproof.result import Refutation, Trace
 
@@ -30,8 +32,14 @@ _BATCH, _NUMBERS = 512, 1 << 23
 #: where a network has more inputs, linear forms cost more than they tell, and boxes are not split
 _FEW_INPUTS = 16
 _FORMS = 64
+#: by how much a program's solution has to miss a ReLU for its range to be split
+_LEAST_GAP = 1e-9
 #: how often a cell is split beyond what a search did, and how many cells of a part, of boxes and of others
 _BEYOND, _MOST_BEYOND = 14, {True: 20_000, False: 400}
+#: the same where linear programs say what to split, and cells of which they are asked
+_BEYOND_BY_PROGRAMS, _MOST_PROGRAMS = 200, 2000
+#: where boxes can be split, the most ReLUs of a network whose programs are asked first, and splits before those of others are
+_AT_ONCE, _LATE = 64, 8
 
 
 @dataclass(eq=False)
@@ -88,13 +96,14 @@ class Places:
 @dataclass(frozen=True, eq=False)
 class Maker:
     """What trees are grown with: the network in float64, the rows so far and how many weights they have, how errors call
-    what was asked, and a deadline by ``time.monotonic()``."""
+    what was asked, a deadline by ``time.monotonic()``, and linear programs of the network's cells."""
 
     evaluation: Evaluation
     table: RowTable
     width: int
     source: str
     deadline: float
+    programs: Programs | None = None
 
 
 class _Watching(Evaluation):
@@ -136,6 +145,10 @@ class Grower:
     ) -> None:
         self._evaluation, self._table, self._width = maker.evaluation, maker.table, maker.width
         self._source, self._deadline = maker.source, maker.deadline
+        # Of ends of ranges many are tried, of which few are needed.
+        small = each is None and maker.programs is not None and maker.programs.are_small
+        self._programs = maker.programs if small else None
+        self._asked = 0
         self._goals, self._places, self._trace = goals, places, trace
         self._sizes = self._evaluation.network.sizes
         self._begin = np.cumsum([0, *self._sizes])
@@ -193,7 +206,68 @@ class Grower:
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
             if not len(left):
                 return
-        self._choose([seeds[i] for i in left.tolist()], cells.take(left))
+        seeds, cells = self._programmed([seeds[i] for i in left.tolist()], cells.take(left))
+        if seeds:
+            self._choose(seeds, cells)
+
+    def _programmed(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
+        """Close seeds by linear programs, or split them where their solutions are farthest from the network; those that are left."""
+        first = self._inputs > _FEW_INPUTS or self._begin[-1] <= _AT_ONCE
+        mine = [i for i, seed in enumerate(seeds) if first or seed.beyond >= _LATE]
+        if self._programs is None or not mine:
+            return seeds, cells
+        rule = BOTH if self._inputs <= _FORMS else CROWN
+        refined = self._evaluation.derive(cells.take(np.array(mine)), rule, sized=True)
+        left = [i for i in range(len(seeds)) if i not in mine]
+        for number, i in enumerate(mine):
+            seed = seeds[i]
+            if time.monotonic() >= self._deadline:
+                raise NoEvidenceError(self._source, "writing it takes more time than it may")
+            self._asked += 1
+            gap = None if self._asked > _MOST_PROGRAMS else self._solved(self._programs, seed, refined, number)
+            seed.rule = rule if seed.kind == LEAF else 0
+            if seed.kind == LEAF:
+                continue
+            if gap is None or seed.beyond >= _BEYOND_BY_PROGRAMS:
+                left.append(i)
+                continue
+            widest = int(gap.argmax())
+            k = int(np.searchsorted(self._begin, widest, side="right")) - 1
+            seed.kind, seed.split = SPLIT, (k, widest - int(self._begin[k]), 0.0)
+        left.sort()
+        return [seeds[i] for i in left], cells.take(np.array(left, np.int64))
+
+    def _solved(self, programs: Programs, seed: Seed, cells: Cells, row: int) -> Floats | None:
+        """Make a seed a leaf by the duals of programs; otherwise, gaps at open features of one that does not close."""
+        one = cells.take(np.array([row]))
+        gap = None
+        for claim in seed.claims:
+            count = int(self._places[claim.goal].place.max()) + 1
+            dual = programs.solved(cells, row, self._goals[claim.goal], count, self._deadline)
+            claim.row = -1 if dual is None else self._by_dual(claim, one, dual)
+            if claim.row < 0:
+                gap = None if dual is None else dual.gap
+                break
+        if all(claim.row >= 0 for claim in seed.claims):
+            seed.kind = LEAF
+            return None
+        for claim in seed.claims:
+            claim.row = -1
+        low, high = (np.concatenate([x[row] for x in part]) for part in (cells.low, cells.high))
+        gap = None if gap is None else np.where((low < 0) & (high > 0), gap, 0.0)
+        return gap if gap is not None and gap.max() > _LEAST_GAP else None
+
+    def _by_dual(self, claim: Claim, cell: Cells, dual: Dual) -> int:
+        """The number of a row of a program's dual, which refutes a claim on a cell; -1 where none does."""
+        numbers = np.flatnonzero(dual.multiplier)
+        none = np.zeros(len(numbers))
+        for sign in (1, -1):
+            wish = Wish(dual.weight, True, numbers, none, sign * dual.multiplier[numbers])
+            for digits in _DIGITS[1:]:
+                made = wish.rounded(digits)
+                if self._values([claim], cell, [made])[0] < 0:
+                    return self._table.number(made)
+        return -1
 
     def _starts(self, seed: Seed) -> int:
         """The first rule that is worth trying."""
@@ -263,7 +337,10 @@ class Grower:
         high = np.concatenate([x[row] for x in cells.high])[numbers]
         rule = (low + high > 0) * 1.0
         slope = np.where(np.isnan(slope), rule, slope)
-        matters = (low < 0) & (high > 0) & (slope != rule) | (added != 0)
+        # In ascending order, and without those that the network does not have.
+        matters = numbers.argsort(kind="stable")
+        named = ((low < 0) & (high > 0) & (slope != rule) | (added != 0)) & (numbers >= 0)
+        matters = matters[named[matters]]
         mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
         return [*plain[:1], mine] if not (added != 0).any() else [mine]
 
@@ -393,46 +470,3 @@ def staged(evaluation: Evaluation, cells: Cells, arrays: dict[str, list[int]]) -
         cells = evaluation.derive(cells, rule)
         arrays["stage"].append(rule)
     return cells
-
-
-def split_of(seed: Seed) -> tuple[int, int, int, int]:
-    """A seed's split as entries of arrays."""
-    assert seed.split is not None
-    k, feature, point = seed.split
-    return (k + 1, feature, *dyadic(point))
-
-
-def dyadic(value: float) -> tuple[int, int]:
-    """Whole numbers ``m`` and ``e`` of at least 0 with ``m 2^-e`` equal to a float."""
-    if abs(value) >= 2.0**53:
-        raise NoEvidenceError("a split", "a number is too large for a certificate")
-    numerator, denominator = value.as_integer_ratio()
-    return numerator, denominator.bit_length() - 1
-
-
-def written(roots: Sequence[Seed]) -> dict[str, list[int]]:
-    """The arrays of grown trees, level by level; subtrees of empty cells are left out."""
-    arrays: dict[str, list[int]] = {
-        name: []
-        for name in (
-            "kind", "rule", "leaf_row", "split_relu", "split_feature", "split_point", "split_exponent",
-        )
-    }  # fmt: skip
-    level = list(roots)
-    while level:
-        below: list[Seed] = []
-        for seed in level:
-            arrays["kind"].append(seed.kind)
-            arrays["rule"].append(seed.rule)
-            if seed.kind == LEAF:
-                arrays["leaf_row"].extend(claim.row for claim in seed.claims)
-            elif seed.kind == SPLIT:
-                assert seed.children is not None
-                entries = split_of(seed)
-                for name, value in zip(
-                    ("split_relu", "split_feature", "split_point", "split_exponent"), entries, strict=True
-                ):
-                    arrays[name].append(value)
-                below.extend(seed.children)
-        level = below
-    return arrays

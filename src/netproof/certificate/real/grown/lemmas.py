@@ -13,8 +13,9 @@ from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, O
 from netproof.certificate.checker.real.check import applied
 from netproof.certificate.checker.real.tree import Lemma, Rows
 from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS
-from netproof.certificate.real.grow import Maker, dyadic
-from netproof.certificate.real.rows import Row, Wish, arrays_of_rows
+from netproof.certificate.real.grown.grow import Maker
+from netproof.certificate.real.grown.rows import Row, Wish, arrays_of_rows
+from netproof.certificate.real.grown.written import dyadic
 from netproof.result import Ends
 
 #: binary digits of slopes that are tried, and of ends

@@ -13,6 +13,9 @@ from netproof.certificate.real.contents import Integers
 
 Floats = NDArray[np.float64]
 
+#: entries of a file are below 2^53
+_LARGEST = 2.0**52
+
 
 @dataclass(frozen=True, eq=False)
 class Row:
@@ -61,7 +64,7 @@ class Wish:
             none = np.zeros(0, np.int64)
             return Row(exponent, self.flat, mu, none, none, none)
         slope, added = (
-            np.rint(np.clip(part, -1e12, 1e12) * unit).astype(np.int64) for part in (self.slope, self.added)
+            np.rint(np.clip(part * unit, -_LARGEST, _LARGEST)).astype(np.int64) for part in (self.slope, self.added)
         )
         return Row(exponent, self.flat, mu, self.feature, slope, added)
 

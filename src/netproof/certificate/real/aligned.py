@@ -1,0 +1,189 @@
+"""The record of a search on a graph in terms of the ReLUs of a file.
+
+Readers merge what is equal, leave out what is constant and move factors; and activations of other kinds are ReLUs to the checker. What
+belongs together is found by the values at some points. Nobody has to believe it: a wrong match is a record that proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.certificate.checker.real.bound import Floats
+from netproof.certificate.checker.real.nodes import RealNetwork
+from netproof.graph.graph import Graph
+from netproof.operators.activations.clip import Clip
+from netproof.result import DividedEnd, Ends, Trace
+
+if TYPE_CHECKING:
+    from netproof.certificate.real.contents import Integers
+
+#: points at which values are compared, and by how much they may differ in parts of their size
+_POINTS, _CLOSE = 8, 1e-7
+#: the most features of either side
+_MOST = 1 << 16
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a split of a graph's feature is in the file: ReLU, feature, the point there, and whether the sides are exchanged."""
+
+    k: int
+    feature: int
+    point: float
+    is_turned: bool
+
+
+def aligned(trace: Trace, graph: Graph, network: RealNetwork, lower: Floats, upper: Floats) -> Trace:
+    """A record whose ReLUs are the network's; what has no counterpart there is left out of it. Ends ``[inputs]`` are the box's."""
+    sizes = tuple(graph.nodes[i].size for i in graph.activations)
+    if trace.sizes != sizes or sum(sizes) > _MOST or sum(network.sizes) > _MOST:
+        return Trace(network.sizes, {}, {}, {}, {}, {}, trace.common)
+    return _Aligned(trace, graph, network, lower, upper).trace()
+
+
+class _Aligned:
+    def __init__(self, trace: Trace, graph: Graph, network: RealNetwork, lower: Floats, upper: Floats) -> None:
+        self._old, self._graph, self._network = trace, graph, network
+        rng = np.random.default_rng(0)
+        near = lower + rng.random((_POINTS // 2, len(lower))) * (upper - lower)
+        # Within a small box many values are nearly proportional; away from it they are not.
+        away = lower / 2 + upper / 2 + rng.normal(size=near.shape) * (1 + abs(upper - lower))
+        x = np.concatenate([near, away])
+        self._operands = _operands_of_graph(graph, x)
+        self._begin = np.cumsum([0, *network.sizes])
+        owner = np.repeat(np.arange(len(network.sizes)), network.sizes)
+        found = _operands_of_network(network, x)
+        self._values = np.concatenate([np.zeros((len(x), 0)), *found], 1)
+        self._owner = owner
+        self._size = np.maximum(abs(self._values).max(0, initial=0.0), 1e-300)
+        # Sorted by one value, in parts of the size: what is close there is looked at.
+        self._key = self._values[0] / self._size
+        self._order = self._key.argsort(kind="stable")
+        self._sorted = self._key[self._order]
+        self._number = self._numbers()
+
+    def _match(self, values: Floats) -> tuple[int, float] | None:
+        """The number of the feature whose values are these, times a positive factor; and the factor."""
+        size = float(abs(values).max(initial=0.0))
+        if not (np.isfinite(size) and size > 0):
+            return None
+        key = values[0] / size
+        first, last = np.searchsorted(self._sorted, (key - _CLOSE, key + _CLOSE))
+        at = self._order[first:last]
+        off = abs(self._values[:, at] / self._size[at] - (values / size)[:, None]).max(0, initial=0.0)
+        close = at[off <= _CLOSE]
+        return (int(close.min()), float(self._size[close.min()]) / size) if len(close) else None
+
+    def _numbers(self) -> Integers:
+        """For every feature of the graph's activations the number of its operand in the file, -1 where there is none."""
+        found = [-1] * sum(self._old.sizes)
+        taken: set[int] = set()
+        at = 0
+        for k, size in enumerate(self._old.sizes):
+            for j in range(size):
+                match = self._match(self._operands[k][:, j])
+                if match is not None and match[0] not in taken:
+                    found[at + j] = match[0]
+                    taken.add(match[0])
+            at += size
+        return np.array(found, np.int64)
+
+    def _place(self, k: int, feature: int, point: float) -> _Place | None:
+        """Where a split is in the file."""
+        a = self._operands[k][:, feature]
+        activation = self._graph.nodes[self._graph.activations[k]].operator
+        tried = [(a, point, False)]
+        if isinstance(activation, Clip):
+            # As the checker reads it: low + relu(a - low), and high less what that is below it.
+            tried = [(a - point, 0.0, False), (point - np.maximum(a, activation.low), 0.0, True)]
+        for values, where, is_turned in tried:
+            match = self._match(values)
+            if match is not None:
+                relu = int(self._owner[match[0]])
+                return _Place(relu, match[0] - int(self._begin[relu]), where * match[1], is_turned)
+        return None
+
+    def trace(self) -> Trace:
+        """The record."""
+        old = self._old
+        splits = {}
+        for node, (k, feature, point, *halves) in old.splits.items():
+            place = _Place(k, feature, point, False) if k < 0 else self._place(k, feature, point)
+            if place is not None:
+                lower, upper = reversed(halves) if place.is_turned else halves
+                splits[node] = (place.k, place.feature, place.point, lower, upper)
+        return replace(
+            old,
+            sizes=self._network.sizes,
+            splits=splits,
+            open={node: self._number[numbers] for node, numbers in old.open.items()},
+            ends=tuple(made for ends in old.ends if (made := self._ends(ends)) is not None),
+            divided=self._divided(old.divided),
+        )
+
+    def _ends(self, ends: Ends) -> Ends | None:
+        begin = int(np.sum(self._old.sizes[: ends.k]))
+        number = self._number[begin + ends.feature]
+        kept = np.flatnonzero(number >= 0)
+        relus = set(self._owner[number[kept]].tolist())
+        if len(relus) != 1:
+            return None
+        (k,) = relus
+        there = self._number[ends.open]
+        columns = _ascending(there)
+        return Ends(
+            k, number[kept] - self._begin[k], ends.upper[kept], there[columns], ends.slope[np.ix_(kept, columns)]
+        )
+
+    def _divided(self, ends: Sequence[DividedEnd]) -> tuple[DividedEnd, ...]:
+        found = []
+        for end in ends:
+            number = int(self._number[int(np.sum(self._old.sizes[: end.k])) + end.feature])
+            there = self._number[end.unstable]
+            # Sides of what is not there would be forgotten.
+            if number < 0 or (there < 0).any():
+                continue
+            k, columns = int(self._owner[number]), _ascending(there)
+            found.append(
+                DividedEnd(
+                    k,
+                    number - int(self._begin[k]),
+                    end.upper,
+                    end.bound,
+                    there[columns],
+                    end.side[:, columns],
+                    end.slope[:, columns],
+                    end.added[:, columns],
+                )
+            )
+        return tuple(sorted(found, key=lambda end: end.k))
+
+
+def _ascending(numbers: Integers) -> Integers:
+    """The places of the numbers that are not -1, in ascending order."""
+    order = numbers.argsort(kind="stable")
+    return order[numbers[order] >= 0]
+
+
+def _operands_of_graph(graph: Graph, x: Floats) -> list[Floats]:
+    import torch
+
+    values = graph.values(torch.from_numpy(x))
+    return [values[graph.nodes[i].operands[0]].expand(len(x), -1).numpy() for i in graph.activations]
+
+
+def _operands_of_network(network: RealNetwork, x: Floats) -> list[Floats]:
+    values: list[NDArray[np.float64]] = [x]
+    for node in network.nodes[1:]:
+        operands = [values[i] for i in node.operands]
+        if node.operator is None:
+            values.append(np.maximum(operands[0], 0.0))
+            continue
+        value = np.asarray(node.operator.forward(*operands))
+        values.append(value if node.operator.offset is None else value + node.operator.offset)
+    return [values[i] for i in network.operands]

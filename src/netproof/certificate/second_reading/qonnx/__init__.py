@@ -1,0 +1,1 @@
+"""QONNX files, read a second time."""
