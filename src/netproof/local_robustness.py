@@ -30,6 +30,8 @@ Number: TypeAlias = int | float | Fraction | Decimal | str
 _DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
 _QUOTIENT = re.compile(r"[+-]?\d{1,40}\s*/\s*\d{1,40}", re.ASCII)
 _SIZE = "use images of the data set the network was trained on"
+#: scales, means and the like are between this and its reciprocal, or 0
+_LEAST = Fraction(1, 2**400)
 #: disjuncts of a condition on the first several classes; more are refused
 _MOST_CASES = 4096
 
@@ -252,7 +254,12 @@ def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Num
     if reach is None or reach < 0:
         problem = f"the radius is {radius}"
         raise QueryError(name, problem, 'give a number, 0 or more: 0.01, Fraction(2, 255) or "2/255"')
-    inputs, exact = pixels.around(reach)
+    try:
+        inputs, exact = pixels.around(reach)
+    except OverflowError:
+        raise QueryError(
+            name, "the network would be given values beyond float64", "check the image and scale"
+        ) from None
     lower, upper = exact.outer
     return Query(
         network=network,
@@ -382,6 +389,8 @@ def _stated(word: str, number: object, name: str) -> Fraction:
     exact = exact_number(number)
     if exact is None:
         raise QueryError(name, f"{word} is {number}", 'give a number: 0.5, Fraction(1, 255) or "1/255"')
+    if exact and not _LEAST <= abs(exact) <= 1 / _LEAST:
+        raise QueryError(name, f"{word} is {number}", "give a number between 2^-400 and 2^400, or 0")
     return exact
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from conftest import write_idx
+from netproof.asking.promises import read_promises
 from netproof.asking.reach import Unit, reach_of
 from netproof.errors import InputError
 from netproof.formats.images.pictures import read_pictures
@@ -223,6 +224,17 @@ def test_labels_that_do_not_fit(tmp_path, text, part):
     (tmp_path / "l.txt").write_text(text)
     with pytest.raises(InputError, match=part):
         read_pictures(images, tmp_path / "l.txt")
+
+
+def test_lists_that_windows_wrote(tmp_path):
+    """With a byte order mark, and lines that end in two characters."""
+    images = write_idx(tmp_path / "images", np.zeros((3, 2, 2), np.uint8))
+    (tmp_path / "l.txt").write_bytes(b"\xef\xbb\xbf1\r\n0\r\n2\r\n")
+    assert read_pictures(images, tmp_path / "l.txt").labels.tolist() == [1, 0, 2]
+    (tmp_path / "netproof.toml").write_bytes(
+        b'\xef\xbb\xbf[queries.one]\r\nnetwork = "net.onnx"\r\nproperty = "p.vnnlib"\r\nexpect = "sat"\r\n'
+    )
+    assert [promise.name for promise in read_promises(tmp_path / "netproof.toml")] == ["one"]
 
 
 def test_results_of_witnesses_are_whole_documents():

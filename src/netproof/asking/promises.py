@@ -109,7 +109,7 @@ def _toml(path: Path) -> dict[str, Any]:
         import tomli as tomllib
 
     try:
-        found: dict[str, Any] = tomllib.loads(read_bytes(path, "file of promises", limit=1 << 24).decode("utf-8"))
+        found: dict[str, Any] = tomllib.loads(read_bytes(path, "file of promises", limit=1 << 24).decode("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise FormatError(path, f"is no TOML ({' '.join(str(error).split())[:80]})", "mend that place") from None
     return found

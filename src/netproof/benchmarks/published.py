@@ -27,7 +27,7 @@ class Published:
 def read_published(path: str | Path) -> list[Published]:
     """The rows of a table of published verdicts; raises :class:`FormatError` naming the line."""
     try:
-        text = read_bytes(path, "table of published verdicts").decode("utf-8")
+        text = read_bytes(path, "table of published verdicts").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FormatError(path, "is not text", "give the CSV of published verdicts") from None
     lines = csv.reader(io.StringIO(text))

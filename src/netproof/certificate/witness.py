@@ -75,7 +75,7 @@ def _parsed(data: bytes, source: str) -> Any:
         raise CertificateError(source, f"is longer than {_LONGEST} bytes", _HINT)
     try:
         return json.loads(
-            data.decode("utf-8"),
+            data.decode("utf-8-sig"),
             object_pairs_hook=_object,
             parse_int=_integer,
             parse_float=_refuse,

@@ -160,7 +160,7 @@ def check_classes(images: ImageSet, network: str, outputs: int) -> None:
 
 def read_selected(path: str | Path) -> list[int]:
     """A list of selected positions, one per line; raises :class:`FormatError`."""
-    lines = read_bytes(path, "list of selected images", limit=1 << 24).decode("utf-8", "replace").split()
+    lines = read_bytes(path, "list of selected images", limit=1 << 24).decode("utf-8-sig", "replace").split()
     wrong = next((line for line in lines if not (line.isascii() and line.isdigit() and len(line) < 10)), None)
     if wrong is not None or not lines:
         problem = "selects nothing" if wrong is None else f"'{wrong[:20]}' is no position"

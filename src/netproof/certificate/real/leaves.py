@@ -63,7 +63,7 @@ def read_leaves(path: str | Path) -> list[Leaf]:
     """The leaves in a file; raises :class:`FormatError` for what is none, naming the leaf."""
     data = read_bytes(path, "file of leaves", limit=_LONGEST)
     try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse)
+        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise FormatError(path, "is no JSON document of leaves", _HINT) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT or set(document) != {"format", "leaves"}:

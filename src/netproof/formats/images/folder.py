@@ -72,7 +72,7 @@ def _classes(path: Path) -> list[str]:
         if not classes:
             raise FormatError(path, "has no folder in it", "give one folder of images per class")
         return classes
-    lines = read_bytes(listed, "list of classes", limit=1 << 20).decode("utf-8", "replace").splitlines()
+    lines = read_bytes(listed, "list of classes", limit=1 << 20).decode("utf-8-sig", "replace").splitlines()
     classes = [line.strip() for line in lines if line.strip()]
     if not classes or len(set(classes)) != len(classes):
         raise FormatError(listed, "lists no class, or one twice", "give one folder name per line")

@@ -183,7 +183,7 @@ def _labels(path: Path) -> NDArray[np.int64]:
         return read_whole_numbers(path).reshape(-1).astype(np.int64)
     if suffix not in (".txt", ".csv"):
         return read_labels(path).astype(np.int64)
-    lines = read_bytes(path, "list of labels", limit=_FILE_LIMIT).decode("utf-8", "replace").splitlines()
+    lines = read_bytes(path, "list of labels", limit=_FILE_LIMIT).decode("utf-8-sig", "replace").splitlines()
     found = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
