@@ -471,6 +471,9 @@ def test_external_data_that_are_no_file(tmp_path):
     (tmp_path / "net" / "c.bin").unlink()
     (tmp_path / "net" / "c.bin").mkdir()
     refused(path, "which is a folder, no external data of the network")
+    (tmp_path / "net" / "c.bin").rmdir()
+    (tmp_path / "net" / "c.bin").symlink_to("c.bin")
+    refused(path, "'c.bin', which cannot be read")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +76,7 @@ def report(
         out = folder / "report.html"
     written: list[tuple[Path, bytes]] = []
     if out is not None:
-        written.append((out, page(found, out.resolve().parent, other).encode("utf-8")))
+        written.append((out, page(found, Path(os.path.realpath(out)).parent, other).encode("utf-8")))
     if junit is not None:
         written.append((junit, junit_document(found.summary.benchmark, report_cases(found), fails or FAILING)))
     if json_file is not None:

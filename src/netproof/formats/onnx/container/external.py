@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -108,9 +109,9 @@ class Surroundings:
 
     def _open(self, location: str, what: str) -> bytes:
         place = PurePosixPath(location)
-        folder = self._path.parent.resolve()
+        folder = Path(os.path.realpath(self._path.parent))  # unlike resolve, of links in a circle as well
         odd = not location or place.is_absolute() or ".." in place.parts or "\\" in location or "\0" in location
-        target = folder if odd else (folder / location).resolve()  # a link may lead anywhere
+        target = folder if odd else Path(os.path.realpath(folder / location))  # a link may lead anywhere
         if odd or not target.is_relative_to(folder):
             raise FormatError(
                 self._path,

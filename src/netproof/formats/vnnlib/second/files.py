@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def files_of(statement: Statement, given: str | Path | Mapping[str, Path]) -> di
         other = declared.equal_to
         if other is not None and declared.name in files:
             path = files.pop(declared.name)
-            if path.resolve() != given.get(other, path).resolve():
+            if os.path.realpath(path) != os.path.realpath(given.get(other, path)):
                 problem = f"is given for {declared.name}, which equals {other} with another file"
                 raise InputError(path, problem, "give one file for both")
     return files
