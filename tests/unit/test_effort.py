@@ -268,7 +268,7 @@ PINNED = {
         "length": 0.02,
         "rates": bounding.Rates(first=0.9, second=0.99, shrink=0.95, tiny=1e-12, compact=0.25),
     },
-    "NEAREST": {
+    "APPROACH": {
         "cases": 9,
         "first_steps": 12,
         "starts": 8,

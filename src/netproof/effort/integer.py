@@ -179,14 +179,14 @@ class BranchingEffort:
 
 
 @dataclass(frozen=True)
-class NearestEffort:
-    """Attacks that look for the nearest witness (:mod:`netproof.search.integer.nearest`).
+class ApproachEffort:
+    """Sign walks and settled points (:mod:`netproof.attack.approach`).
 
     Attributes
     ----------
     cases, first_steps : conjunctions that are gone after, and steps of the short walks that choose them
     starts, steps : walks towards each, and their steps
-    kept : walks that go on to smaller radii
+    kept : walks whose ends are settled, and that go on to smaller radii
     shrunk : witnesses that are moved towards the image
     """
 
@@ -201,6 +201,6 @@ class NearestEffort:
 INTEGER = IntegerEffort()
 DIVE = DiveEffort()
 INTEGER_ATTACK = IntegerAttackEffort()
-NEAREST = NearestEffort()
+APPROACH = ApproachEffort()
 ORDER = OrderEffort()
 BRANCHING = BranchingEffort()

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from netproof.attack.align import align, can_align, first_layer, tail
+from netproof.attack.approach import Approach
 from netproof.attack.corners import corner_search, surrogate_values
 from netproof.attack.lattice import descend, round_near
 from netproof.conditions.conditions import Conditions
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
+from netproof.processes import clock
 from netproof.query import Query, Witness
 from netproof.search.integer.presolve import Presolved
 from netproof.search.integer.work import AlignmentLength
@@ -37,6 +39,7 @@ class Attacker:
         self._generator = torch.Generator().manual_seed(seed)
         # Of its own, so that alignments are the same however often points near others were looked for.
         self._rounding = torch.Generator().manual_seed(seed)
+        self._approach: Approach | None = None
         self._starts: tuple[Tensor, Tensor] | None = None
         self._rounds = 0
         self._replayed = INTEGER_ATTACK.replayed.rows(query.network.graph, 1)
@@ -63,6 +66,19 @@ class Attacker:
         )
         self._starts = (x, towards)
         return self.replay(x)
+
+    def approach(self, case: Tensor, deadline: float) -> Tensor | None:
+        """Sign walks towards the (distinct) open cases, and their ends settled at thresholds."""
+        if self._approach is None:
+            generator = torch.Generator().manual_seed(self._rounding.initial_seed())
+            self._approach = Approach(self._presolved.graph, self._cases, generator)
+        box = self._lower, self._upper
+        walked = self._approach.closest(*box, *self._approach.promising(*box, case, deadline), deadline)
+        found = self.replay(walked.x)
+        if found is not None or clock.now() >= deadline:
+            return found
+        settled = self._approach.settled(walked, *box)
+        return None if settled is None else self.replay(settled)
 
     def align(self, case: Tensor, length: AlignmentLength, deadline: float) -> Tensor | None:
         """Alignment towards the open cases (repeats allowed) from the corners that come closest."""

@@ -142,6 +142,10 @@ class Search:
             return self._sat(found, "bound")
         if not len(self._tree):
             return Outcome(Verdict.UNSAT, self._tree.count, method="bound")
+        if self._settings.attack and not attacked:
+            found = self._attacker.approach(torch.unique(self._tree.peek(len(self._tree)).case), deadline)
+            if found is not None:
+                return self._sat(found, "attack")
         self._work.root = self._tree.count
         return self._tree.search(
             lambda batch: self._step(batch, region, deadline),
