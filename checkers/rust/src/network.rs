@@ -215,8 +215,8 @@ pub fn attributes(list: &[&[u8]]) -> Result<Attributes, String> {
     Ok(found)
 }
 
-pub fn read(data: &[u8], inputs: usize) -> Result<Network, String> {
-    let model = fields(data)?;
+/// The graph of a model of one operator set from the first that is known to 24, without training and functions.
+pub fn graph_of<'a>(model: &Fields<'a>, first: u64) -> Result<Fields<'a>, String> {
     let mut versions = Vec::new();
     for (_, _, bytes) in model.iter().filter(|f| f.0 == 8) {
         let parts = fields(bytes)?;
@@ -225,10 +225,15 @@ pub fn read(data: &[u8], inputs: usize) -> Result<Network, String> {
             versions.push(only(&parts, 2)?.map_or(0, |f| f.0));
         }
     }
-    if versions.len() != 1 || !(7..=24).contains(&versions[0]) || model.iter().any(|f| f.0 == 20 || f.0 == 25) {
+    if versions.len() != 1 || !(first..=24).contains(&versions[0]) || model.iter().any(|f| f.0 == 20 || f.0 == 25) {
         return Err("the operator sets of the network are not known".into());
     }
-    let graph = fields(only(&model, 7)?.ok_or("is no ONNX model")?.1)?;
+    fields(only(model, 7)?.ok_or("is no ONNX model")?.1)
+}
+
+pub fn read(data: &[u8], inputs: usize) -> Result<Network, String> {
+    let model = fields(data)?;
+    let graph = graph_of(&model, 7)?;
     let mut values: HashMap<String, Value> = HashMap::new();
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 5) {
         let (name, constant) = tensor(bytes)?;

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.agreement.joined import Agreement
-
-Whole = NDArray[np.int64]
+from netproof.perturbations.base import Whole
 
 _BATCH = 64
 #: changes of a part of the inputs that moves: a half of them at first, one in the end

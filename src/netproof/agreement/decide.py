@@ -11,18 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from netproof.agreement.climb import Limits, climb
+from netproof.agreement.inputs import whole_inputs
 from netproof.agreement.joined import Agreement, check_comparable, disagreement, joined
-from netproof.errors import QueryError
 from netproof.host import on_own_terms
 from netproof.inference.plan import Plan, plan_of
 from netproof.network import Network
 from netproof.perturbations.asked import image_of
-from netproof.perturbations.base import Perturbation, number_in_words
+from netproof.perturbations.base import Perturbation, Whole, number_in_words
 from netproof.result import Verdict
 from netproof.search.verify import verify
 from netproof.settings import Settings
-
-Whole = NDArray[np.int64]
 
 #: bounds on two networks together are of no use beyond so many features, and take much memory
 _MOST_FEATURES = 40_000
@@ -81,26 +79,10 @@ class Pair:
     def plans(self) -> tuple[Plan, Plan]:
         return self._plans[0], self._plans[1]
 
-    def _inputs(self, values: ArrayLike | Tensor, count: int | None = None) -> Whole:
-        """Inputs ``[N, n_input]``, whole numbers that the networks take; raises :class:`QueryError` for others."""
-        size = self.first.inputs
-        given = np.asarray(values)
-        if given.dtype.kind not in "iuf" or given.size % size or (count is not None and given.size != count * size):
-            raise QueryError(
-                "agreement", f"inputs of shape {given.shape} for networks of {size} inputs", "give the networks' inputs"
-            )
-        found = given.reshape(-1, size)
-        low, high = self.first.lower.numpy(), self.first.upper.numpy()
-        if not bool(((found == np.round(found)) & (found >= low) & (found <= high)).all()):
-            raise QueryError(
-                "agreement", "an input is not one that the networks take", "give whole numbers in their range"
-            )
-        return found.astype(np.int64)
-
     @on_own_terms
     def compared(self, inputs: ArrayLike | Tensor) -> Compared:
         """Both networks on inputs ``[N, n_input]``; raises :class:`QueryError` for inputs that they do not take."""
-        inputs = self._inputs(inputs)
+        inputs = whole_inputs(self.first, inputs)
         first, second = (plan.outputs(inputs) for plan in self.plans)
         classes = np.stack([first.argmax(1), second.argmax(1)], 1)
         return Compared(classes, np.abs(first - second).max(1), self.agreement.broken(first, second))
@@ -109,7 +91,7 @@ class Pair:
     def on_set(self, image: ArrayLike | Tensor, perturbation: Perturbation, settings: Settings | None = None) -> Agreed:
         """Whether they agree at every input of a finite set around an image ``[n_input]``, by evaluating both at all."""
         settings, begun, done = settings or Settings(), time.monotonic(), 0
-        around = image_of(self.first, self._inputs(image, 1)[0])
+        around = image_of(self.first, whole_inputs(self.first, image, 1)[0])
         perturbation.check(around)
         count = perturbation.count(around)
         near = [plan.near(around.values) for plan in self.plans]
@@ -135,7 +117,7 @@ class Pair:
         """Whether they agree everywhere in a box of inputs, by looking for a witness and by bounds on both together."""
         settings, begun = settings or Settings(), time.monotonic()
         both = joined(self.first, self.second)
-        low, high, inside = (self._inputs(part, 1)[0] for part in (*box, start))
+        low, high, inside = (whole_inputs(self.first, part, 1)[0] for part in (*box, start))
         lower, upper = (torch.from_numpy(end.astype(np.float64)) for end in (low, high))
         # Refuses a box that is none before anything is looked for.
         query = disagreement(both, lower, upper, self.agreement, "agreement")

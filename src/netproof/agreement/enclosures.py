@@ -22,9 +22,9 @@ from netproof.network import Meaning, Network
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.sum import Sum
+from netproof.perturbations.base import Whole
 
 Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
 
 #: numbers of all nodes that are held at a time
 _NUMBERS = 1 << 23

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from netproof.agreement.climb import Limits, climb
 from netproof.agreement.enclosures import Difference, Enclosed
+from netproof.agreement.inputs import whole_inputs
 from netproof.agreement.joined import Agreement
 from netproof.errors import InputError, QueryError
 from netproof.graph.graph import Arithmetic
@@ -28,14 +29,13 @@ from netproof.inference.plan import plan_of
 from netproof.local_robustness import robustness
 from netproof.network import Kept, Meaning, Network
 from netproof.perturbations.asked import image_of
-from netproof.perturbations.base import Perturbation, number_in_words
+from netproof.perturbations.base import Perturbation, Whole, number_in_words
 from netproof.result import Verdict
 from netproof.search.verify import verify
 from netproof.settings import Settings
 
 Floats = NDArray[np.float64]
 Truths = NDArray[np.bool_]
-Whole = NDArray[np.int64]
 
 _AT_ONCE = 256
 #: inputs of a box that are evaluated one by one instead of being bounded
@@ -126,24 +126,10 @@ class Twins:
         largest = np.maximum(meant - low, high - meant) + off
         return codes, np.asarray(np.any(least > most, axis=1)), np.asarray(~np.all(largest <= most, axis=1))
 
-    def _whole(self, values: ArrayLike | Tensor, count: int | None = None) -> Whole:
-        given, size = np.asarray(values), self.first.inputs
-        low, high = self.first.lower.numpy(), self.first.upper.numpy()
-        if given.dtype.kind not in "iuf" or given.size % size or (count is not None and given.size != count * size):
-            raise QueryError(
-                "agreement", f"inputs of shape {given.shape} for {size} inputs", "give the networks' inputs"
-            )
-        found = given.reshape(-1, size)
-        if not bool(((found == np.round(found)) & (found >= low) & (found <= high)).all()):
-            raise QueryError(
-                "agreement", "an input is none that the network takes", "give whole numbers in their range"
-            )
-        return found.astype(np.int64)
-
     @on_own_terms
     def compared(self, inputs: ArrayLike | Tensor) -> ComparedTwins:
         """Both on inputs ``[N, n_input]`` in codes; raises :class:`QueryError` for inputs that they do not take."""
-        values = self._whole(inputs)
+        values = whole_inputs(self.first, inputs)
         classes, largest, broken, doubtful = [], [], [], []
         for start in range(0, len(values), _AT_ONCE):
             part = values[start : start + _AT_ONCE]
@@ -165,7 +151,7 @@ class Twins:
     ) -> AgreedTwins:
         """Whether they agree at every input of a finite set around an image ``[n_input]``, by evaluating both at all."""
         settings = settings or Settings()
-        around = image_of(self.first, self._whole(image, 1)[0])
+        around = image_of(self.first, whole_inputs(self.first, image, 1)[0])
         perturbation.check(around)
         count = perturbation.count(around)
         return self._enumerated(perturbation.inputs(around, _AT_ONCE), count, settings, time.monotonic())
@@ -201,7 +187,7 @@ class Twins:
         by itself, so that a box with several is open.
         """
         settings, begun = settings or Settings(), time.monotonic()
-        low, high, inside = (self._whole(part, 1)[0] for part in (*box, start))
+        low, high, inside = (whole_inputs(self.first, part, 1)[0] for part in (*box, start))
         if bool((low > high).any()):
             raise QueryError("agreement", "the box is empty", "give lower ends that are not above the upper ones")
         inside = np.clip(inside, low, high)

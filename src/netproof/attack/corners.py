@@ -84,22 +84,42 @@ def _walk(
             break
         widening = max(0.0, 6.0 * (1 - step / (0.7 * steps)))
         values = surrogate_values(graph, x, 0.0)
-        received = dict(pull)
-        for index in range(len(graph.nodes) - 1, 0, -1):
-            node = graph.nodes[index]
-            v = received.pop(index, None)
-            if v is None:
-                continue
-            if isinstance(node.operator, Affine):
-                passed = node.operator.adjoint(v)
-            else:
-                assert isinstance(node.operator, Activation)
-                first = index == graph.activations[0]
-                slope = node.operator.surrogate_slope(values[node.operands[0]], widening if first else 4 * widening)
-                passed = (slope * v,)
-            for operand, share in zip(node.operands, passed, strict=True):
-                received[operand] = received[operand] + share if operand in received else share
-        before, x = x, torch.where(received[0] > 0, upper, lower)
+        received = received_at(graph, 0, pull, values, widening, above=4 * widening)
+        before, x = x, torch.where(received > 0, upper, lower)
         if widening == 0 and torch.equal(x, before):
             break  # and would stay there
     return x
+
+
+def received_at(
+    graph: Graph,
+    target: int,
+    pull: dict[int, Tensor],
+    values: list[Tensor],
+    widening: float | Tensor,
+    *,
+    above: float | Tensor | None = None,
+) -> Tensor:
+    """What a node receives of a pull on nodes above it, ``[B, n]``, through slopes of activations that are widened.
+
+    Parameters
+    ----------
+    values : of all nodes
+    widening : of slopes, in steps of an activation, or ``[B, 1]``
+    above : that of all activations but the first, where it is another
+    """
+    received = dict(pull)
+    for index in range(len(graph.nodes) - 1, target, -1):
+        node = graph.nodes[index]
+        v = received.pop(index, None)
+        if v is None:
+            continue
+        if isinstance(node.operator, Affine):
+            passed = node.operator.adjoint(v)
+        else:
+            assert isinstance(node.operator, Activation)
+            width = widening if above is None or index == graph.activations[0] else above
+            passed = (node.operator.surrogate_slope(values[node.operands[0]], width) * v,)
+        for operand, share in zip(node.operands, passed, strict=True):
+            received[operand] = received[operand] + share if operand in received else share
+    return received.get(target, torch.zeros_like(values[target]))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netproof.attack.corners import Goal, surrogate_values
+from netproof.attack.corners import Goal, received_at, surrogate_values
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation, Affine
@@ -90,7 +90,7 @@ def _walk(
         if step:
             best, closest = _closest(graph, goal, case, soft, x, best, closest)
         narrowed = widest * max(0.0, 1 - step / (INTEGER_ATTACK.sign_narrow * steps))
-        received = _received(graph, pull, soft, narrowed)
+        received = received_at(graph, 0, pull, soft, narrowed)
         length = (width * (INTEGER_ATTACK.sign_first * left + INTEGER_ATTACK.sign_last)).ceil()
         x = torch.maximum(torch.minimum(torch.addcmul(x, length, received.sign()), upper), lower)
     best, closest = _closest(graph, goal, case, surrogate_values(graph, x, 0.0), x, best, closest)
@@ -128,24 +128,4 @@ def received_by_first(graph: Graph, pull: dict[int, Tensor], x: Tensor) -> Tenso
     """What the first activation receives of a pull on nodes at points ``[B, n]``, with slopes as they are: ``[B, m]``."""
     values = surrogate_values(graph, x, 0.0)
     pull = {node: v.to(x.dtype) for node, v in pull.items()}
-    return _received(graph, pull, values, 0.0, graph.activations[0])
-
-
-def _received(
-    graph: Graph, pull: dict[int, Tensor], values: list[Tensor], widening: float | Tensor, last: int = 0
-) -> Tensor:
-    """What a node receives of a pull on nodes above, past activations with slopes widened by so many of their steps."""
-    received = dict(pull)
-    for index in range(len(graph.nodes) - 1, last, -1):
-        node = graph.nodes[index]
-        v = received.pop(index, None)
-        if v is None:
-            continue
-        if isinstance(node.operator, Affine):
-            passed = node.operator.adjoint(v)
-        else:
-            assert isinstance(node.operator, Activation)
-            passed = (node.operator.surrogate_slope(values[node.operands[0]], widening) * v,)
-        for operand, share in zip(node.operands, passed, strict=True):
-            received[operand] = received[operand] + share if operand in received else share
-    return received.get(last, torch.zeros_like(values[last]))
+    return received_at(graph, graph.activations[0], pull, values, 0.0)

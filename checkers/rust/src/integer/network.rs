@@ -1,6 +1,6 @@
 //! Fully connected networks of integers from ONNX: products, sums, and staircases between them.
 
-use crate::network::{attributes, fields, name_of, only, shape_of, size_of, tensor, text, Attributes, Tensor};
+use crate::network::{attributes, fields, graph_of, name_of, only, shape_of, size_of, tensor, text, Attributes, Tensor};
 use std::collections::HashMap;
 
 pub type Whole = i128;
@@ -157,18 +157,7 @@ fn range_of(kind: u64) -> Result<(Whole, Whole), String> {
 
 pub fn read(data: &[u8]) -> Result<Network, String> {
     let model = fields(data)?;
-    let mut versions = Vec::new();
-    for (_, _, bytes) in model.iter().filter(|f| f.0 == 8) {
-        let parts = fields(bytes)?;
-        let domain = name_of(&parts)?;
-        if domain.is_empty() || domain == "ai.onnx" {
-            versions.push(only(&parts, 2)?.map_or(0, |f| f.0));
-        }
-    }
-    if versions.len() != 1 || !(10..=24).contains(&versions[0]) || model.iter().any(|f| f.0 == 20 || f.0 == 25) {
-        return Err("the operator sets of the network are not known".into());
-    }
-    let graph = fields(only(&model, 7)?.ok_or("is no ONNX model")?.1)?;
+    let graph = graph_of(&model, 10)?;
     let mut constants: HashMap<String, Tensor> = HashMap::new();
     for (_, _, bytes) in graph.iter().filter(|f| f.0 == 5) {
         let (name, constant) = tensor(bytes)?;

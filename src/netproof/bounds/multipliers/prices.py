@@ -18,9 +18,7 @@ from netproof.bounds.multipliers.sign_steps import Choice, Mixed, optimize_signs
 from netproof.bounds.multipliers.signs import WHOLE, SignDual
 from netproof.bounds.objective import Objective
 from netproof.effort.bounding import PLANE, SIGN_STEPS
-from netproof.graph.graph import Graph
-from netproof.graph.pass_back import pass_back
-from netproof.operators.base import Affine
+from netproof.graph.affine_maps import affine_map
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Int8
@@ -115,8 +113,8 @@ class _MadeOf:
         operand = graph.nodes[graph.activations[k]].operands[0]
         if len(which) * graph.widest > PLANE.largest:
             return None
-        matrix, bias = _matrices(graph, operand, which)
-        weights = {node: Sparse.of(one) for node, one in matrix.items()}
+        affine = affine_map(graph, operand, which)
+        weights = {node: Sparse.of(one) for node, one in affine.matrices.items()}
         if sum(len(one.value) for one in weights.values()) > PLANE.entries:
             return None
         ends = list(itertools.accumulate(dual.sizes, initial=0))
@@ -124,7 +122,7 @@ class _MadeOf:
         boxes = {node: _box(dual, node) for node in weights}
         return cls(
             weights,
-            bias,
+            affine.offset,
             dual.lower[mine],
             dual.upper[mine],
             dual.left[mine],
@@ -181,28 +179,6 @@ def _priced(made: _MadeOf, price: Tensor) -> dict[int, Sparse]:
     return {
         node: one.with_values(mine * one.value) for (node, one), mine in zip(made.weights.items(), parts, strict=True)
     }
-
-
-def _matrices(graph: Graph, operand: int, feature: Tensor) -> tuple[dict[int, Tensor], Tensor]:
-    """A node's features as affine functions of the input and of activations before it: per node ``[m, n]``, and ``[m]``."""
-    c = torch.zeros(len(feature), graph.nodes[operand].size, dtype=torch.float64)
-    c[torch.arange(len(feature)), feature] = 1.0
-    constant = torch.zeros(len(feature), dtype=torch.float64)
-    found: dict[int, Tensor] = {}
-
-    def hand_on(index: int, k: int, v: Tensor) -> Sequence[Tensor | None]:
-        nonlocal constant
-        operator = graph.nodes[index].operator
-        if isinstance(operator, Affine):
-            constant = constant + operator.offset(v)
-            return operator.adjoint(v)
-        found[index] = v
-        return (None,)
-
-    onto_input = pass_back(graph, {operand: c}, hand_on)
-    if onto_input is not None:
-        found[0] = onto_input
-    return found, constant
 
 
 def _box(dual: SignDual, node: int) -> tuple[Tensor, Tensor]:
