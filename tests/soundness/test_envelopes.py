@@ -17,10 +17,13 @@ from netproof.bounds.envelope.bound import EnvelopePoint, evaluate_envelopes
 from netproof.bounds.envelope.exact import evaluate_envelopes_exact
 from netproof.bounds.envelope.knapsack import Knapsack
 from netproof.bounds.envelope.layer import LayerBox, first_layer
+from netproof.bounds.envelope.ranges import are_worth_it, tighten_by_envelopes
 from netproof.bounds.envelope.reduce import envelope_cuts_hold, reduce_ranges_by_envelopes
 from netproof.bounds.envelope.steps import improve
 from netproof.bounds.envelope.stored import StoredPrices
-from netproof.bounds.region import box_region
+from netproof.bounds.objective import Objective
+from netproof.bounds.ranges.tighten import RangeCuts
+from netproof.bounds.region import Region, box_region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
 from netproof.effort.envelope import ENVELOPE, Schedule
 from soundness.random_networks import floats, random_box
@@ -342,3 +345,60 @@ def test_what_gains_little_is_not_gone_over_again(monkeypatch: pytest.MonkeyPatc
         monkeypatch.undo()
         fewer += int((everywhere.value[left] < once.value[left]).sum())
     assert fewer > 3
+
+
+@seeds
+def test_ranges_of_the_second_activation_lose_no_point(seed: int) -> None:
+    """They are attained as well, so that an end one further in would lose one."""
+    random = np.random.default_rng([15, seed])
+    tighter = attained = 0
+    for _ in range(40):
+        at, box = shared_situation(random, rows=1, layers=int(random.integers(2, 4)))
+        before = propagate_intervals(at.graph, at.region)
+        if not are_worth_it(at.graph, box.layer) or bool(before.empty()):
+            continue
+        cuts: list[RangeCuts] = []
+        after = tighten_by_envelopes(at.graph, box.layer, before, listener=cuts.append)
+        assert (at.holds(after) == at.inside).all()
+        ends = [e for e in cuts if len(e.feature)]
+        assert all(e.k == 1 and e.prices is not None and len(e.prices.exponent) == len(e.feature) for e in ends)
+        for cut in ends:
+            for row in range(len(cut.feature)):
+                assert_cut_holds(at, box, before, cut.take(torch.tensor([row])))
+        tighter += sum(len(e.feature) for e in ends)
+        if at.inside.any():
+            values = at.nodes[at.graph.nodes[at.graph.activations[1]].operands[0]][at.inside[0]]
+            attained += int((after.range_upper[1][0].numpy() == values.max(0)).sum())
+            attained += int((after.range_lower[1][0].numpy() == values.min(0)).sum())
+    assert tighter > 2 and attained > 9
+
+
+def assert_cut_holds(at: Situation, box: LayerBox, before: Region, cut: RangeCuts) -> None:
+    """What a cut says of itself: its multipliers and prices refute what it cuts off."""
+    feature, end = int(cut.feature), float(cut.end)
+    low, high = before.range_lower[1].clone(), before.range_upper[1].clone()
+    if bool(cut.lower):
+        high[0, feature] = end - 1
+    else:
+        low[0, feature] = end + 1
+    if bool((low > high).any()):
+        return  # the end lies beyond the other one: nothing is left, which the next propagation finds
+    zeros = {len(at.graph.nodes) - 1: torch.zeros(1, at.graph.output.size, dtype=torch.float64)}
+    objective = Objective(zeros, torch.zeros(1, dtype=torch.float64))
+    s = [part if len(part.shape) > 1 else part[None] for part in cut.s]
+    s += [torch.zeros_like(r) for r in before.range_lower[len(s) :]]
+    assert cut.prices is not None
+    relaxation = Relaxation(at.graph, before.with_range(1, low, high))
+    exact, _ = evaluate_envelopes_exact(relaxation, box, objective, s, cut.prices.values(torch.float64))
+    assert float(exact.value) < 0
+
+
+def test_ranges_by_envelopes_end_at_the_deadline_and_where_they_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng([16, 0])
+    at, box = shared_situation(random, rows=1, layers=2)
+    before = propagate_intervals(at.graph, at.region)
+    after = tighten_by_envelopes(at.graph, box.layer, before, deadline=0.0)
+    assert all(torch.equal(old, new) for old, new in zip(before.range_upper, after.range_upper, strict=True))
+    assert are_worth_it(at.graph, box.layer)
+    monkeypatch.setattr("netproof.bounds.envelope.ranges.ENVELOPE", replace(ENVELOPE, most_prices=1))
+    assert not are_worth_it(at.graph, box.layer)

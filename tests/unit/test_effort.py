@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import inspect
 
 import pytest
@@ -112,6 +113,8 @@ PINNED = {
     "ENVELOPE": {
         "root": (envelope.Schedule(60, 0.5, 0.95, -0.01),),
         "below": (envelope.Schedule(60, 0.3, 0.95, -0.01), envelope.Schedule(60, 0.06, 0.96, -0.01)),
+        "range_ends": envelope.Schedule(40, 0.5, 0.93, -math.inf),
+        "most_prices": 1 << 24,
         "promising": 0.3,
         "step": 0.5,
         "momentum": 0.7,

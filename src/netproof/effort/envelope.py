@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from netproof.effort.bounding import Rates
@@ -35,6 +36,8 @@ class EnvelopeEffort:
     root : steps at a root
     below : steps in a subproblem, which begins where its parent ended; wide smoothing forgets that, and on its own stays above
         bounds that are small already, so that what it leaves open is gone over again
+    range_ends : steps for an end of a range, whose bound has no goal
+    most_prices : of all ends of a layer's ranges together; beyond, steps take longer than what smaller ranges save
     promising : a schedule goes over what the one before it left, where that brought the bound down to such a share
     step, momentum : the length of a step in widths, and how much of the last one is carried on
     every : steps from one evaluation of the bound to the next
@@ -48,6 +51,8 @@ class EnvelopeEffort:
 
     root: tuple[Schedule, ...] = (Schedule(60, 0.5, 0.95),)
     below: tuple[Schedule, ...] = (Schedule(60, 0.3, 0.95), Schedule(60, 0.06, 0.96))
+    range_ends: Schedule = Schedule(40, 0.5, 0.93, goal=-math.inf)
+    most_prices: int = 1 << 24
     promising: float = 0.3
     step: float = 0.5
     momentum: float = 0.7

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, crown, evaluate_dual
+from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.multipliers.interior import InteriorSolver
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region, propagate_intervals
@@ -40,6 +41,7 @@ class RangeCuts(Rows):
     end : ``[N]``, the new end
     s : one ``[N, n_i]`` per activation of the graph
     weight : ``[N]``, 0 where nothing is required
+    prices : of the first layer, ``N`` rows (:mod:`netproof.bounds.envelope`); None where there are multipliers alone
     """
 
     k: int
@@ -49,6 +51,7 @@ class RangeCuts(Rows):
     end: Tensor
     s: tuple[Tensor, ...]
     weight: Tensor
+    prices: StoredPrices | None = None
 
 
 #: what tells a caller of the cuts made; all cuts of one activation refer to the region before them
@@ -96,7 +99,7 @@ def tighten_ranges(
             if listener is not None:
                 ends = torch.cat([new_high[at], new_low[at]])
                 better = torch.cat([new_high[at] < high[at], new_low[at] > low[at]])
-                listener(_cuts(point, k, row[part], feature[part], ends, better))
+                listener(range_cuts(point, k, row[part], feature[part], ends, better))
         region = propagate_intervals(graph, region.with_range(k, new_low, new_high))
     return region
 
@@ -106,12 +109,13 @@ def tighten_by_program(
     region: Region,
     required: Objective | None = None,
     *,
+    first: int = 1,
     deadline: float = math.inf,
     listener: Listener | None = None,
 ) -> Region:
     """Tighten a region of one row by linear programs, one for each direction of each pre-activation.
 
-    Without ``required`` the ranges of every activation after the first, by the program of the layers
+    Without ``required`` the ranges of every activation from number ``first`` on, by the program of the layers
     below. With it, the ranges of all hidden activations for those points only at which the
     objective ``required`` (one row, on the operand of the graph's final activation) is at least 0;
     the region may come back empty. Costs an interior point solve per direction: meant for roots.
@@ -127,7 +131,7 @@ def tighten_by_program(
     for k, index in enumerate(graph.activations):
         if bool(inside.empty()):
             break
-        if index == final if required is not None else k == 0:
+        if index == final if required is not None else k < first:
             continue
         operand = graph.nodes[index].operands[0]
         used = whole if required is not None else Graph(graph.arithmetic, graph.nodes[: index + 1])
@@ -154,7 +158,7 @@ def tighten_by_program(
             if listener is not None:
                 ends = torch.cat([high[part], low[part]])
                 better = torch.cat([high[part] < old_high, low[part] > old_low])
-                cuts = _cuts(point, k, torch.zeros_like(part), part, ends, better)
+                cuts = range_cuts(point, k, torch.zeros_like(part), part, ends, better)
                 listener(cuts if required is None else _weighted(cuts))
         inside = propagate_intervals(whole, inside.with_range(k, low[None], high[None]))
     if required is None:
@@ -197,7 +201,7 @@ def _with_requirement(graph: Graph, region: Region, required: Objective) -> tupl
     return widened, propagate_intervals(widened, constrained)
 
 
-def _cuts(point: DualPoint, k: int, row: Tensor, feature: Tensor, end: Tensor, better: Tensor) -> RangeCuts:
+def range_cuts(point: DualPoint, k: int, row: Tensor, feature: Tensor, end: Tensor, better: Tensor) -> RangeCuts:
     """The cuts that bounds of ``+a`` and then ``-a`` of features give, for those ends that are ``better``.
 
     The objective ``+-a_j`` becomes ``+-1`` more at the multiplier of ``a_j``: over what is cut off,

@@ -13,6 +13,7 @@ from torch import Tensor
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, evaluate_dual
 from netproof.bounds.envelope.layer import first_layer
+from netproof.bounds.envelope.ranges import are_worth_it, tighten_by_envelopes
 from netproof.bounds.envelope.stored import StoredPrices
 from netproof.bounds.multipliers.adam import Until
 from netproof.bounds.multipliers.interior import InteriorResult, InteriorSolver, has_interior_solver
@@ -102,9 +103,11 @@ class Search:
         self._proof_log = log
         # Of the last activation only the range matters. With several hidden layers envelopes of the first do not pay for
         # themselves, and what a certificate could not hold is not used for a proof.
-        used = len(self._graph.activations) == 2 and (log is None or first_layer(query.network.graph) is not None)
-        layer = first_layer(self._graph) if used else None
-        self._enveloper = None if layer is None else Enveloper(self._graph, self._graph32, layer, self._cases)
+        used = log is None or first_layer(query.network.graph) is not None
+        self._layer = first_layer(self._graph) if used else None
+        self._enveloper: Enveloper | None = None
+        if self._layer is not None and len(self._graph.activations) == 2:
+            self._enveloper = Enveloper(self._graph, self._graph32, self._layer, self._cases)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
             self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
@@ -135,8 +138,7 @@ class Search:
         if found is None and len(self._tree) and self._interior is not None and len(self._graph.activations) > 2:
             # Not closed at once: tighter ranges of the deeper layers are worth their price now.
             case = torch.unique(self._tree.pop(len(self._tree)).case)
-            listener = None if self._proof_log is None else CommonCuts(self._proof_log)
-            region = tighten_by_program(self._graph, region, deadline=deadline, listener=listener)
+            region = self._with_tighter_ranges(region, deadline)
             found = self._process_roots(self._root(case, region))
         if found is not None:
             return self._sat(found, "bound")
@@ -153,6 +155,15 @@ class Search:
             deadline,
             lambda: self._end_by_enumeration(region),
         )
+
+    def _with_tighter_ranges(self, region: Region, deadline: float) -> Region:
+        """The root's region with ranges of the deeper layers that hold whatever the case; by envelopes those of the second, if they apply."""
+        listener = None if self._proof_log is None else CommonCuts(self._proof_log)
+        first = 1
+        if self._layer is not None and are_worth_it(self._graph, self._layer):
+            region = tighten_by_envelopes(self._graph, self._layer, region, deadline=deadline, listener=listener)
+            first = 2
+        return tighten_by_program(self._graph, region, first=first, deadline=deadline, listener=listener)
 
     def _step(self, batch: Subproblems, region: Region, deadline: float) -> Outcome | None:
         """Bound a batch and split what stays open; attacks and restarts when it is time for them."""

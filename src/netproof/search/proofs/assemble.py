@@ -312,7 +312,8 @@ class _Assembly:
             left_out = _left_out(region, level, feature, lower, end)
             cases = case.expand(len(row))
             constraint = self._constraint(cases, cuts.constraint[row])
-            rounded = self._round(cases, constraint, left_out, cuts.rows[row], (CUT_BITS, refutes))
+            prices = [None if cuts.prices is None else cuts.prices.row(int(i)) for i in row]
+            rounded = self._round(cases, constraint, left_out, cuts.rows[row], (CUT_BITS, refutes), prices)
             proved = rounded.proved.nonzero()[:, 0]
             numbers = self._written[query].add_rows(rounded, proved, constraint)
             made += [

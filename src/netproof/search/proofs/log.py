@@ -263,6 +263,7 @@ class ProofLog:
                 torch.arange(len(node)),
                 rows,
                 constraint,
+                self._recorded(cuts.prices),
             )
         )
 
