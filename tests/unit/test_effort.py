@@ -64,6 +64,7 @@ PINNED = {
         "dive_from": 4,
         "restart": 256,
         "first_dive": 48,
+        "enveloped": 3,
         "parts": 8,
         "bounded": Budget(256 * MIB, whole=True),
         "tensors": 24,

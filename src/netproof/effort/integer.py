@@ -45,6 +45,7 @@ class IntegerEffort:
         takes longer
     first_dive : subproblems beyond the root after which dives begin, without waiting for a restart, where there are envelopes:
         subproblems are few then
+    enveloped : activations of a graph, the output's included, up to which subproblems are bounded by envelopes of the first
     parts : into how many subproblems those that are bounded at once are split together, at least, where there are envelopes
     bounded, tensors : what subproblems that are bounded at a time may keep in memory, and how many tensors of all nodes each takes:
         ranges, hulls, multipliers, and what they are improved with
@@ -62,6 +63,7 @@ class IntegerEffort:
     dive_from: int = 4
     restart: int = 256
     first_dive: float = 48
+    enveloped: int = 3
     parts: int = 8
     bounded: Budget = Budget(256 << 20, whole=True)
     tensors: int = 24

@@ -101,12 +101,15 @@ class Search:
         self._interior = InteriorSolver(self._graph) if has_interior_solver(self._graph) else None
         self._tree: WorstFirst[Subproblems] = WorstFirst(settings.memory, log)
         self._proof_log = log
-        # Of the last activation only the range matters. With several hidden layers envelopes of the first do not pay for
-        # themselves, and what a certificate could not hold is not used for a proof.
+        # Of the last activation only the range matters. With two hidden layers, too, envelopes of the first pay for themselves, since
+        # they make the ranges of the second; what a certificate could not hold is not used for a proof.
         used = log is None or first_layer(query.network.graph) is not None
         self._layer = first_layer(self._graph) if used else None
         self._enveloper: Enveloper | None = None
-        if self._layer is not None and len(self._graph.activations) == 2:
+        layers = len(self._graph.activations)
+        if self._layer is not None and (
+            layers == 2 or (layers <= INTEGER.enveloped and are_worth_it(self._graph, self._layer))
+        ):
             self._enveloper = Enveloper(self._graph, self._graph32, self._layer, self._cases)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
