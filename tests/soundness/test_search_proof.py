@@ -16,7 +16,7 @@ from netproof.certificate.format import decode, encode
 from netproof.certificate.make import certificate_of
 from netproof.conditions.conditions import Conditions
 from netproof.effort.integer import INTEGER
-from netproof.errors import QueryError
+from netproof.errors import ProofError, QueryError
 from netproof.local_robustness import robustness
 from netproof.query import Conjunction, Query, Result, Verdict, sample_of
 from netproof.search.integer.engine import Effort, Search
@@ -176,3 +176,36 @@ def test_without_a_proof_there_is_no_certificate() -> None:
         certificate_of(query, verify(query))
     with pytest.raises(QueryError, match="timeout"):
         certificate_of(query, Result(Verdict.TIMEOUT, 0.0, "search"))
+
+
+def test_ranges_by_envelopes_are_common_cuts_with_prices() -> None:
+    """An end that no value of the layer reaches is accepted, and one that cuts off a value is not."""
+    seen: Counter[str] = Counter()
+    random = np.random.default_rng([36, 0])
+    for _ in range(300):
+        net = random_network(random, layers=3, bits=6, kinds=("shift", "equidistant"), final="shared")
+        network = net.network()
+        query = tight_query(random, net, network)
+        result = verify(query, PROOFS)
+        if result.verdict is not Verdict.UNSAT:
+            continue
+        certificate = certificate_of(query, result)
+        arrays = certificate.arrays
+        common = range(int(arrays["common"].sum()))
+        priced = [i for i in common if arrays["cut_row"][i] in arrays["price_row"]]
+        if not priced:
+            continue
+        assert check(certificate, network).claim == "unsat"
+        values = net.nodes(net.points())[3]
+        for i in priced:
+            assert arrays["cut_activation"][i] == 2
+            feature, is_lower = values[:, arrays["cut_feature"][i]], arrays["cut_side"][i] == 0
+            ends = arrays["cut_end"].copy()
+            ends[i] = feature.min() + 1 if is_lower else feature.max() - 1
+            with pytest.raises(ProofError, match="common cuts"):
+                check(replace(certificate, arrays={**arrays, "cut_end": ends}), network)
+            seen["cuts"] += 1
+        seen["certificates"] += 1
+        if seen["certificates"] == 2:
+            break
+    assert seen["certificates"] == 2, seen
