@@ -360,6 +360,8 @@ def test_ranges_of_the_second_activation_lose_no_point(seed: int) -> None:
         cuts: list[RangeCuts] = []
         after = tighten_by_envelopes(at.graph, box.layer, before, listener=cuts.append)
         assert (at.holds(after) == at.inside).all()
+        assert all(bool((n >= o).all()) for o, n in zip(before.range_lower, after.range_lower, strict=True))
+        assert all(bool((n <= o).all()) for o, n in zip(before.range_upper, after.range_upper, strict=True))
         ends = [e for e in cuts if len(e.feature)]
         assert all(e.k == 1 and e.prices is not None and len(e.prices.exponent) == len(e.feature) for e in ends)
         for cut in ends:
