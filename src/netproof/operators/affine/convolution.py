@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn import grad as input_gradients
 
 from netproof.operators.affine.adjoint_by_fold import Pair, adjoint_by_fold
+from netproof.operators.affine.adjoint_by_phases import Phases, adjoint_by_phases
 from netproof.operators.affine.adjoint_by_place import adjoint_by_place
 from netproof.operators.affine.kernel_map import KernelMap, Window
 from netproof.operators.base import Shape
@@ -28,8 +29,8 @@ _TRANSPOSE = {1: input_gradients.conv1d_input, 2: input_gradients.conv2d_input, 
 
 #: products of places are faster in float64 where every place of the map has so many weights per tap
 _WEIGHTS_PER_PLACE = 64
-#: a fold is faster in float32 for a result with at most so many channels
-_FEW_CHANNELS = 4
+#: in float32 a fold is faster for a result with at most so many channels, and phases are with at most so many
+_FOLDED, _PHASED = 2, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +156,11 @@ class Convolution(KernelMap):
             if v.dtype == torch.float64 and not v.requires_grad:
                 if prod(self.sample_shape[1:]) * _WEIGHTS_PER_PLACE <= prod(self.weight.shape[:2]):
                     return (self._by(adjoint_by_place, v, self._taps),)
-            elif v.dtype == torch.float32 and self._even and self.input_shape[0] <= _FEW_CHANNELS:
-                return (self._by(adjoint_by_fold, v, self.weight),)
+            elif v.dtype == torch.float32 and self._even and self.input_shape[0] <= _PHASED:
+                if self.input_shape[0] > _FOLDED and set(self.dilation) == {1}:
+                    return (self._by_phases(v),)
+                if self.input_shape[0] <= _FOLDED:
+                    return (self._by(adjoint_by_fold, v, self.weight),)
         return (self._transpose(v, self.weight),)
 
     def _by(
@@ -174,6 +178,22 @@ class Convolution(KernelMap):
             (dilation[0], dilation[1]),
         )
         return x.reshape(len(v), -1)
+
+    def _by_phases(self, v: Tensor) -> Tensor:
+        """The adjoint for two axes, of ``[B, n]``."""
+        (rows, columns), (above, left) = self.stride, (pair[0] for pair in self.padding)
+        given = v.reshape(len(v), *self.sample_shape)
+        return adjoint_by_phases(given, self._phases, self.weight, (rows, columns), (above, left)).reshape(len(v), -1)
+
+    @cached_property
+    def _phases(self) -> Phases:
+        (height, width), (rows, columns), (above, left) = (
+            self.input_shape[1:],
+            self.stride,
+            (pair[0] for pair in self.padding),
+        )
+        down, across = self.sample_shape[1:]
+        return Phases.of(self.weight, (height, width), (rows, columns), (above, left), (down, across))
 
     @cached_property
     def _taps(self) -> Tensor:
