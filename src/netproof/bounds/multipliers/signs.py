@@ -194,7 +194,7 @@ class SignDual:
         sides = Sides.of(side, self.left, self.right)
         above = sides.whole * chord + sides.piece
         lower = lower_lines(alpha, beta, (self.left, self.right), sides)
-        both = [torch.split(part, self.sizes, 1) for part in (*lower, above, sides.whole * offset, *sides)]
+        both = [torch.split(part, list(self.sizes), 1) for part in (*lower, above, sides.whole * offset, *sides)]
         arriving = [above.new_zeros(len(above), size) for size in self.sizes]
 
         def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | Beside | None]:

@@ -66,7 +66,7 @@ class Phases:
         (top, left), (rows, columns), (down, across) = self.first, self.count, self.stride
         x = x[..., top : top + rows, left : left + columns]
         if self.stride != (1, 1):
-            x = x.unflatten(1, (-1, down, across)).permute(0, 1, 4, 2, 5, 3)
+            x = x.reshape(len(v), -1, down, across, rows, columns).permute(0, 1, 4, 2, 5, 3)
             x = x.reshape(len(v), -1, rows * down, columns * across)
         return x[..., : self.extents[0], : self.extents[1]]
 
