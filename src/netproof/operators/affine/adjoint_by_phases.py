@@ -71,6 +71,27 @@ class Phases:
         return x[..., : self.extents[0], : self.extents[1]]
 
 
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How the adjoint is made of a kernel of one place without padding: of all phases, the first alone is not 0.
+
+    Attributes
+    ----------
+    kernel : ``[C_in, C_out, 1, 1]``
+    stride, extents : as of :class:`Phases`
+    """
+
+    kernel: Tensor
+    stride: Pair
+    extents: Pair
+
+    def apply(self, v: Tensor) -> Tensor:
+        """``[B, C_out, h, w]`` to ``[B, C_in, H, W]``."""
+        x = v.new_zeros(len(v), len(self.kernel), *self.extents)
+        x[..., :: self.stride[0], :: self.stride[1]] = functional.conv2d(v, self.kernel)
+        return x
+
+
 @dataclass(frozen=True)
 class _Axis:
     """One axis: which tap each phase takes at which place of the new kernel, ``(phase, place, tap)``."""
@@ -98,7 +119,7 @@ class _Axis:
         return cls(pairs, most - least + 1, both, both - before, count)
 
 
-def adjoint_by_phases(v: Tensor, phases: Phases, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+def adjoint_by_phases(v: Tensor, phases: Phases | Spread, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
     """``A' v``, ``[B, C_out, h, w]`` to ``[B, C_in, H, W]``, differentiable in ``v`` alone."""
     return _ByPhases.apply(v, phases, weight, stride, padding)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -107,7 +128,7 @@ class _ByPhases(torch.autograd.Function):
     """Its own derivative is the convolution."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, phases: Phases, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    def forward(ctx: Any, v: Tensor, phases: Phases | Spread, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
         ctx.weight, ctx.arguments = weight, (stride, padding)
         return phases.apply(v)
 
