@@ -95,7 +95,7 @@ class Upper(NamedTuple):
 
 
 def hand_on(
-    v: Float[Tensor, "B n"], below: Float[Tensor, "#B m"], added: Float[Tensor, "#B m"], upper: Upper
+    v: Float[Tensor, "#B n"], below: Float[Tensor, "#B m"], added: Float[Tensor, "#B m"], upper: Upper
 ) -> tuple[Float[Tensor, "B n"], Float[Tensor, " B"], Float[Tensor, "B m"], Float[Tensor, "B m"]]:
     """Multipliers of an activation, what its chords add, what its planes are for, and what arrived at unstable features.
 

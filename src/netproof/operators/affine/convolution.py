@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn import grad as input_gradients
 
-from netproof.operators.affine.adjoint_by_fold import Pair, adjoint_by_fold
-from netproof.operators.affine.adjoint_by_phases import Phases, Spread, adjoint_by_phases
-from netproof.operators.affine.adjoint_by_place import adjoint_by_place
+from netproof.operators.affine.adjoints.fold import Pair, adjoint_by_fold
+from netproof.operators.affine.adjoints.phases import Phases, Spread, adjoint_by_phases
+from netproof.operators.affine.adjoints.places import adjoint_by_place
 from netproof.operators.affine.kernel_map import KernelMap, Window
 from netproof.operators.base import Shape
 
