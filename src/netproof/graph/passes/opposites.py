@@ -160,7 +160,7 @@ def _columns(reader: Node, units: Tensor, count: int, places: int) -> Tensor | N
     if operator.roundings:
         return None
     if isinstance(operator, Linear):
-        weight = operator.weight.view(len(operator.weight), count, places)
+        weight = operator.weight.reshape(len(operator.weight), count, places)
         return weight[:, units].movedim(1, 0).flatten(1)
     alone = operator.samples == operator.groups == 1
     if not alone or operator.input_shape[0] != count or prod(operator.input_shape[1:]) != places:
