@@ -255,6 +255,16 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a maximum of no kernel": (lambda: one("MaxPool", [1, 1, 3]), "windows of a MaxPool"),
     "a maximum over too much": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[4]), "ValueError"),
     "a maximum of a step of 0": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], strides=[0]), "strides, pads"),
+    "an average with dilations that it cannot have": (
+        lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], dilations=[2], opset=18), "'dilations' of an AveragePool"
+    ),
+    "an average of everything with pads": (
+        lambda: one("GlobalAveragePool", [1, 1, 3], pads=[1, 1]), "attribute 'pads' of GlobalAveragePool"
+    ),
+    "an average that counts pads twice": (
+        lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], pads=[1, 1], count_include_pad=2), "'count_include_pad'"
+    ),
+    "a matrix that is transposed twice": (lambda: one("Gemm", [1, 3], some(2, 3), transB=2), "attribute 'transB'"),
     "an average that is rounded up": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "kernel"),
     "an average of no kernel": (lambda: one("AveragePool", [1, 1, 3]), "kernel of an AveragePool"),
     "an average over nothing": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[0]), "kernel of an AveragePool"),
