@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -297,7 +297,7 @@ def _translated(
 
 def _translate_nodes(
     path: Path,
-    nodes: Sequence[onnx.NodeProto],
+    nodes: Iterable[onnx.NodeProto],
     constants: Mapping[str, onnx.TensorProto],
     translation: Translation,
     values: dict[str, Value],
@@ -313,14 +313,19 @@ def _translate_nodes(
             values[name] = Constant(read_tensor(path, constants[name], translation.around))
         return values[name]
 
-    for number, node in enumerate(nodes):
+    #: what stands behind a branch, and has a type only when that of the branch's results is known
+    late: set[str] = set()
+    for node in nodes:
         if node.op_type == "If" and node.domain in STANDARD:
             branch = _branch(path, node, value(node.input[0], node), depth)
             _count_branch(path, branch, translation)
             _translate_branch(path, node, branch, constants, translation, values, depth)
-            # What comes after it has types that depend on those of its results.
-            translation.types.update(check_types(path, nodes[number + 1 :], translation.types, translation.opset))
+            late.update(node.output)
             continue
+        if not late.isdisjoint(node.input):
+            types = {name: translation.types[name] for name in node.input if name in translation.types}
+            translation.types.update(check_types(path, [node], types, translation.opset))
+            late.update(node.output)
         operands = [value(name, node) if name else None for name in node.input]
         results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
         values.update(zip(node.output, results, strict=False))
