@@ -433,3 +433,12 @@ def test_a_normalization_by_a_small_factor_is_read_down_to_where_it_could_vanish
     for scale, variance in ((2.0**-401, 1.0), (2.0**-300, 2.0**202), (-(2.0**-401), 1.0)):
         with pytest.raises(FormatError, match="by a factor this small"):
             read(by(scale, variance), 1)
+
+
+def test_attributes_that_have_two_values_are_refused():
+    """Of which one is meant by the type; a reader that goes by another field reads another network."""
+    model = onnx.load_model_from_string(one("LeakyRelu", [1, 3], alpha=0.5))
+    read_network(model.SerializeToString(), 3, Float64(), "network")
+    model.graph.node[0].attribute[0].i = 1
+    with pytest.raises(FormatError, match="several values of the attribute 'alpha'"):
+        read_network(model.SerializeToString(), 3, Float64(), "network")

@@ -43,6 +43,8 @@ def attribute_of(entry: onnx.AttributeProto) -> Any:
     import onnx
 
     kinds = onnx.AttributeProto
+    if sum(one.name not in ("name", "type", "doc_string") for one, _ in entry.ListFields()) > 1:
+        raise UnknownError(f"several values of the attribute '{entry.name[:40]}'")
     # What else a switch would mean than 0 or 1, runtimes do not agree on.
     if entry.type == kinds.INT and (entry.name not in _SWITCHES or entry.i in (0, 1)):
         return entry.i
