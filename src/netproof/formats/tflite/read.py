@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.errors import FormatError
+from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.tflite import pointwise, products, shapes, windows
 from netproof.formats.tflite.codes import RELU, RELU6
 from netproof.formats.tflite.flatbuffer import DamagedError
+from netproof.formats.tflite.floats.read import is_of_floats, read_floats
 from netproof.formats.tflite.rules.runtime import Runtime, runtime_of
 from netproof.formats.tflite.rules.softmax import SoftmaxScales, keeps_the_class
 from netproof.formats.tflite.schema import Model, OperatorInfo, TensorInfo, damaged, read_model
@@ -113,8 +114,13 @@ class Deployed:
 
 
 def read_tflite(path: Path, runtime: str | None = None) -> Network:
-    """The network of a TensorFlow Lite file; raises as :func:`read_deployed`."""
-    return read_deployed(path, runtime).network
+    """The network of a TensorFlow Lite file, of codes or (over the real numbers) of floats; raises as :func:`read_deployed`."""
+    data, ledger, model = _model(path)
+    if not is_of_floats(model):
+        return _read(path, data, ledger, model, runtime).network
+    if runtime is not None:
+        raise InputError("runtime", f"none is known for {path}, a network of floats", "leave it out")
+    return read_floats(path, data, model)
 
 
 def read_deployed(path: Path, runtime: str | None = None) -> Deployed:
@@ -127,10 +133,18 @@ def read_deployed(path: Path, runtime: str | None = None) -> Deployed:
     InputError : a runtime of no known name
     ExactnessError : sums beyond 2**52
     """
-    rule = runtime_of(runtime)
+    data, ledger, model = _model(path)
+    return _read(path, data, ledger, model, runtime)
+
+
+def _model(path: Path) -> tuple[bytes, Ledger, Model]:
     data = read_bytes(path, "network file")
     ledger = Ledger(len(data))
-    model = read_model(path, data, ledger).between_codes()
+    return data, ledger, read_model(path, data, ledger).between_codes()
+
+
+def _read(path: Path, data: bytes, ledger: Ledger, model: Model, runtime: str | None) -> Deployed:
+    rule = runtime_of(runtime)
     try:
         return _Reader(path, data, model, rule, ledger).read()
     except ExhaustedError as exhausted:
