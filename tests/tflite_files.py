@@ -19,7 +19,7 @@ OPTIONS = {
     "CONCATENATION": 10, "ADD": 11, "RESHAPE": 17, "MUL": 21, "PAD": 22, "TRANSPOSE": 26, "MEAN": 27, "SUB": 28,
     "QUANTIZE": 89, "SQUEEZE": 30,
 }  # fmt: skip
-KINDS = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
+KINDS = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
 VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "SOFTMAX": 2, "ADD": 2, "SUB": 2, "MUL": 2}
 
 #: a field's number to struct's letter and its value; "v" is a list of integers of 32 bits

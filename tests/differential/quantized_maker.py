@@ -25,9 +25,9 @@ class Tensor:
 
 
 class RandomQuantized:
-    """A random network; ``form`` is ``"qoperator"`` or ``"qdq"``."""
+    """A random network; ``form`` is ``"qoperator"`` or ``"qdq"``; ``exact`` int8 has powers of two for scales."""
 
-    def __init__(self, seed: int, form: str) -> None:
+    def __init__(self, seed: int, form: str, *, exact_int8: bool = False) -> None:
         self.rng = np.random.default_rng([seed, form == "qdq"])
         self.form = form
         # onnxruntime on x86 fuses chains of int8 alone; a few are tried.
@@ -36,6 +36,8 @@ class RandomQuantized:
         self.constants: dict[str, np.ndarray] = {}
         self.count = 0
         self.exact = self.rng.random() < 0.3
+        if exact_int8:
+            self.kind, self.exact = "int8", True
         self.dequantized: dict[str, str] = {}
         self._make()
 

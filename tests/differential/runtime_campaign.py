@@ -25,6 +25,9 @@ from netproof.errors import InputError
 from netproof.formats.onnx.read import read_deployed as read_quantized
 from netproof.formats.tflite.read import read_deployed
 
+#: operators of random networks of 16-bit codes
+SIXTEEN = ("conv", "depthwise", "dense", "pad", "concat", "transpose", "max", "relu", "average", "quantize", "mean")
+
 
 def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
@@ -48,22 +51,23 @@ def real_networks(folder: Path, names: list[str], inputs: int) -> int:
     return wrong
 
 
-def random_files(first: int, count: int, inputs: int) -> int:
+def random_files(first: int, count: int, inputs: int, codes: str = "int8") -> int:
     """Random networks in every runtime; in how many of them something differs."""
+    kinds = SIXTEEN if codes == "int16" else ()
     elements: Counter[tuple[str, str]] = Counter()
     refused: Counter[str] = Counter()
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.tflite"
         for seed in range(first, first + count):
-            path.write_bytes(RandomNetwork(seed).bytes())
+            path.write_bytes(RandomNetwork(seed, kinds, codes).bytes())
             for runtime in RUNTIMES:
                 try:
                     deployed = read_deployed(path, runtime)
                 except InputError as refusal:
                     refused[f"{runtime}: {refusal.problem[:80]}"] += 1
                     continue
-                found = mismatches(deployed, mixed_inputs(deployed.input.shape[1:], inputs, seed))
+                found = mismatches(deployed, mixed_inputs(deployed.input.shape[1:], inputs, seed, codes))
                 for key, (_, number) in found.items():
                     elements[runtime, key.split()[1]] += number
                 differing = {key: counts for key, counts in found.items() if counts[0]}
@@ -74,7 +78,10 @@ def random_files(first: int, count: int, inputs: int) -> int:
         say(f"{runtime} {operator}: {number} elements")
     for reason, number in refused.most_common():
         say(f"refused {number} times: {reason}")
-    say(f"{count} files, {wrong} with a difference")
+    together = ", ".join(
+        f"{runtime} {sum(n for (name, _), n in elements.items() if name == runtime)}" for runtime in RUNTIMES
+    )
+    say(f"{codes}: {count} files, {wrong} with a difference; elements compared: {together}")
     return wrong
 
 
@@ -117,8 +124,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="seed of the first of them")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), help="real networks, by name; none for none")
     parser.add_argument("--formats", nargs="*", default=["tflite", "onnx"], help="formats of random networks")
+    parser.add_argument(
+        "--codes", nargs="*", default=["int8", "uint8", "int16"], help="of random TensorFlow Lite networks"
+    )
     given = parser.parse_args()
-    wrong = random_files(given.first, given.files, 12) if "tflite" in given.formats else 0
+    wrong = 0
+    if "tflite" in given.formats:
+        wrong += sum(random_files(given.first, given.files, 12, codes) for codes in given.codes)
     if "onnx" in given.formats:
         wrong += random_quantized(given.first, given.files, 24)
     if given.networks and "NETPROOF_DATA" in os.environ:

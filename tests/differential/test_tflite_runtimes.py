@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from differential.runtime_campaign import SIXTEEN
 from differential.tflite_maker import RandomNetwork
 from differential.tflite_runtimes import NETWORKS, RUNTIMES, computed, mismatches, mixed_inputs, needs
 from netproof.errors import InputError
@@ -51,6 +52,60 @@ def test_random_networks(runtime, tmp_path):
         assert not {key: counts for key, counts in found.items() if counts[0]}, seed
         compared |= {key.split()[1] for key in found}
     assert len(compared) >= 14
+
+
+@pytest.mark.parametrize(
+    ("runtime", "codes"), [("xnnpack", "uint8"), ("litert-ref", "uint8"), ("tflm", "int16"), ("litert-ref", "int16")]
+)
+def test_random_networks_of_other_codes(runtime, codes, tmp_path):
+    needs(runtime)
+    path = tmp_path / "network.tflite"
+    compared: set[str] = set()
+    for seed in range(24 if codes == "uint8" else 12):
+        path.write_bytes(RandomNetwork(seed, SIXTEEN if codes == "int16" else (), codes).bytes())
+        try:
+            deployed = read_deployed(path, runtime)
+        except InputError:
+            continue
+        found = mismatches(deployed, mixed_inputs(deployed.input.shape[1:], 8, seed, codes))
+        assert not {key: counts for key, counts in found.items() if counts[0]}, seed
+        compared |= {key.split()[1] for key in found}
+    assert {"CONV_2D", "FULLY_CONNECTED"} <= compared and len(compared) >= 8, compared
+
+
+def change(folder: Path, kinds: tuple[str, str], scales: tuple[float, float], zeros: tuple[int, int]) -> Path:
+    """A QUANTIZE of codes of one type to codes of another one."""
+    file = TFLiteFile()
+    x, y = (file.tensor((1, 256), s, z, kind=k) for k, s, z in zip(kinds, scales, zeros, strict=True))
+    file.operator("QUANTIZE", [x], [y])
+    path = folder / "change.tflite"
+    path.write_bytes(file.bytes(x, y))
+    return path
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_codes_are_brought_to_another_type(runtime, tmp_path):
+    needs(runtime)
+    zeros = {"int8": (-128, 3), "uint8": (0, 131), "int16": (0, 0)}
+    read = set()
+    for one in zeros:
+        for other in zeros:
+            unit = 2.0 ** (8 * ((one != "int16") - (other != "int16")))
+            for ratio, which in ((1.0, 0), (1.0, 1), (0.37, 1), (2.0, 0)):
+                path = change(
+                    tmp_path, (one, other), (0.25, 0.25 * ratio / unit), (zeros[one][which], zeros[other][which])
+                )
+                try:
+                    deployed = read_deployed(path, runtime)
+                except InputError as refusal:
+                    assert (
+                        "not known" in str(refusal) or "compare" in str(refusal) or "does not compute" in str(refusal)
+                    )
+                    continue
+                found = mismatches(deployed, mixed_inputs((256,), 4, 1, one))
+                assert not any(wrong for wrong, _ in found.values()), (one, other, ratio)
+                read.add((one, other))
+    assert {("int8", "int8"), ("uint8", "int8"), ("int8", "uint8")} <= read
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

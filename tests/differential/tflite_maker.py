@@ -26,9 +26,12 @@ class RandomNetwork:
     ----------
     seed : the same one gives the same file
     kinds : operators to draw from, by name; all by default
+    codes : type of the activations
     """
 
-    def __init__(self, seed: int, kinds: tuple[str, ...] = ()) -> None:
+    def __init__(self, seed: int, kinds: tuple[str, ...] = (), codes: str = "int8") -> None:
+        self.codes = codes
+        self.least, self.largest = (int(end) for end in (np.iinfo(codes).min, np.iinfo(codes).max))
         self.rng = np.random.default_rng(seed)
         self.file = TFLiteFile()
         self._kinds = kinds
@@ -39,15 +42,15 @@ class RandomNetwork:
         rng = self.rng
         shape = (1, *(int(rng.integers(2, 7)) for _ in range(2)), int(rng.integers(1, 4)))
         scale, zero = self._scale(), self._zero()
-        start = _Value(self.file.tensor(shape, scale, zero), shape, scale, zero)
+        start = _Value(self._tensor(shape, scale, zero), shape, scale, zero)
         value, made = start, 0
         while made < rng.integers(1, 5):
             value = self._step(value)
             made += 1
         if len(value.shape) == 4:
             value = self._dense(value)
-        if rng.random() < 0.3:
-            output = self.file.tensor(value.shape, 1 / 256, -128)
+        if rng.random() < 0.3 and self.codes != "int16":
+            output = self._tensor(value.shape, 1 / 256, self.least)
             beta = float(rng.choice([1.0, 0.5, 2.0]))
             self.file.operator("SOFTMAX", [value.number], [output], {0: ("f", beta)})
             return self.file.bytes(start.number, output)
@@ -60,7 +63,13 @@ class RandomNetwork:
         return float(2.0**exponent if self._ties else np.float32(2.0 ** (exponent + self.rng.random())))
 
     def _zero(self) -> int:
-        return int(self.rng.choice([-128, 127, 0, int(self.rng.integers(-128, 128))]))
+        if self.codes == "int16":
+            return 0
+        least, largest = self.least, self.largest
+        return int(self.rng.choice([least, largest, 0, int(self.rng.integers(least, largest + 1))]))
+
+    def _tensor(self, shape: tuple[int, ...], scale: float, zero: int) -> int:
+        return self.file.tensor(shape, scale, zero, kind=self.codes)
 
     def _near(self, scale: float) -> float:
         """A scale for what takes about so large steps."""
@@ -70,7 +79,7 @@ class RandomNetwork:
 
     def _activation(self, zero: int) -> tuple[str, float]:
         # With the largest code for a zero point an activation leaves nothing else.
-        return "b", float(self.rng.choice([0, 0, 1, 2, 3])) if zero < 120 else 0.0
+        return "b", float(self.rng.choice([0, 0, 1, 2, 3])) if zero < self.largest - 7 else 0.0
 
     # -- operators
 
@@ -90,6 +99,10 @@ class RandomNetwork:
 
     def _weights(self, shape: tuple[int, ...], channels: int, axis: int) -> tuple[int, np.ndarray]:
         rng = self.rng
+        if self.codes == "uint8":
+            array = rng.integers(0, 256, shape).astype(np.uint8)
+            scales = np.array([self._scale()], np.float32)
+            return self.file.constant(array, scales, int(rng.choice([0, 255, rng.integers(0, 256), 128]))), scales
         array = rng.integers(-127, 128, shape).astype(np.int8)
         if rng.random() < 0.2:
             array = np.where(rng.random(shape) < 0.5, -127, 127).astype(np.int8)
@@ -108,13 +121,13 @@ class RandomNetwork:
         terms = int(np.prod(kernel)) // channels
         spread = value.scale * float(scales.mean()) * 73 * 74 * np.sqrt(terms)
         scale, zero = self._near(spread / 50), self._zero()
-        bias = rng.integers(-2000, 2000, channels).astype(np.int32)
+        bias = rng.integers(-2000, 2000, channels).astype(np.int64 if self.codes == "int16" else np.int32)
         inputs = [value.number, number]
-        if name != "FULLY_CONNECTED" or rng.random() < 0.8:
+        if name != "FULLY_CONNECTED" or rng.random() < 0.8 or self.codes == "int16":
             inputs.append(self.file.constant(bias, (np.float32(value.scale) * scales).astype(np.float32), 0))
         else:
             inputs.append(-1)
-        output = self.file.tensor(shape, scale, zero)
+        output = self._tensor(shape, scale, zero)
         # The activation is drawn when the zero point is known.
         options = {n: self._activation(zero) if part == ("b", -1) else part for n, part in options.items()}
         self.file.operator(name, inputs, [output], options)
@@ -174,7 +187,7 @@ class RandomNetwork:
 
     def _same(self, name: str, value: _Value, inputs: list[int], options: dict, shape: tuple[int, ...]) -> _Value:
         """An operator whose result has its operand's quantization."""
-        output = self.file.tensor(shape, value.scale, value.zero)
+        output = self._tensor(shape, value.scale, value.zero)
         self.file.operator(name, [value.number, *inputs], [output], options)
         return _Value(output, shape, value.scale, value.zero)
 
@@ -217,13 +230,15 @@ class RandomNetwork:
     def _quantize(self, value: _Value) -> _Value:
         wide = 2.0 ** float(self.rng.integers(-7, 7)) if self.rng.random() < 0.2 else 1.0
         scale, zero = self._near(value.scale * wide), self._zero()
-        output = self.file.tensor(value.shape, scale, zero)
+        output = self._tensor(value.shape, scale, zero)
         self.file.operator("QUANTIZE", [value.number], [output])
         return _Value(output, value.shape, scale, zero)
 
     def _curve(self, value: _Value) -> _Value:
-        name, scale, zero = ("LOGISTIC", 1 / 256, -128) if self.rng.random() < 0.5 else ("TANH", 1 / 128, 0)
-        output = self.file.tensor(value.shape, scale, zero)
+        name, scale, zero = (
+            ("LOGISTIC", 1 / 256, self.least) if self.rng.random() < 0.5 else ("TANH", 1 / 128, self.least + 128)
+        )
+        output = self._tensor(value.shape, scale, zero)
         self.file.operator(name, [value.number], [output])
         return _Value(output, value.shape, scale, zero)
 
@@ -233,13 +248,13 @@ class RandomNetwork:
         shape = (1, 1, 1, value.shape[3]) if kept else (1, value.shape[3])
         same = self.rng.random() < 0.5
         scale, zero = (value.scale, value.zero) if same else (self._near(value.scale), self._zero())
-        output = self.file.tensor(shape, scale, zero)
+        output = self._tensor(shape, scale, zero)
         self.file.operator("MEAN", [value.number, axes], [output], {0: ("B", int(kept))})
         return _Value(output, shape, scale, zero)
 
     def _pair(self, name: str, value: _Value, other: int, scale: float) -> _Value:
         zero = self._zero()
-        output = self.file.tensor(value.shape, scale, zero)
+        output = self._tensor(value.shape, scale, zero)
         self.file.operator(name, [value.number, other], [output], {0: self._activation(zero)})
         return _Value(output, value.shape, scale, zero)
 
@@ -250,7 +265,7 @@ class RandomNetwork:
             return partner.number, partner.scale
         shape = value.shape if self.rng.random() < 0.3 else value.shape[-1:]
         scale = self._near(value.scale)
-        array = self.rng.integers(-128, 128, shape).astype(np.int8)
+        array = self.rng.integers(self.least, self.largest + 1, shape).astype(self.codes)
         return self.file.constant(array, scale, self._zero()), scale
 
     def _add(self, value: _Value) -> _Value:
@@ -263,6 +278,6 @@ class RandomNetwork:
 
     def _mul(self, value: _Value) -> _Value:
         scale = self._scale()
-        array = self.rng.integers(-128, 128, value.shape[-1:]).astype(np.int8)
-        other = self.file.constant(array, scale, int(self.rng.choice([-128, 127])))
+        array = self.rng.integers(self.least, self.largest + 1, value.shape[-1:]).astype(self.codes)
+        other = self.file.constant(array, scale, int(self.rng.choice([self.least, self.largest])))
         return self._pair("MUL", value, other, self._near(scale * value.scale * 100))

@@ -80,9 +80,18 @@ def computed(content: bytes, runtime: str, inputs: np.ndarray) -> list[np.ndarra
     return [np.stack(values) for values in found]
 
 
-def mixed_inputs(shape: tuple[int, ...], count: int, seed: int) -> np.ndarray:
-    """Inputs ``[count, ...]`` int8: uniform, around a level, the two end values, and smooth blocks, in turn."""
+def mixed_inputs(shape: tuple[int, ...], count: int, seed: int, kind: str = "int8") -> np.ndarray:
+    """Inputs ``[count, ...]`` of a type: uniform, around a level, the two end values, and smooth blocks, in turn."""
     rng = np.random.default_rng(seed)
+    if kind == "int16":
+        ends = np.iinfo(kind)
+        uniform = rng.integers(ends.min, ends.max + 1, (count, *shape))
+        around = np.rint(rng.normal(0, 2.0 ** rng.uniform(0, 15, (count, *(1 for _ in shape))), (count, *shape)))
+        corners = np.where(rng.random((count, *shape)) < 0.5, ends.min, ends.max)
+        which = rng.integers(0, 3, (count, *(1 for _ in shape)))
+        return np.clip(np.where(which == 0, uniform, np.where(which == 1, around, corners)), ends.min, ends.max).astype(
+            kind
+        )
     made = []
     for k in range(count):
         if k % 4 == 0:
@@ -96,8 +105,8 @@ def mixed_inputs(shape: tuple[int, ...], count: int, seed: int) -> np.ndarray:
             for axis, extent in enumerate(shape):
                 coarse = np.repeat(coarse, 4, axis).take(range(extent), axis)
             x = coarse + rng.integers(-8, 9, shape)
-        made.append(np.clip(x, -128, 127).astype(np.int8))
-    return np.stack(made)
+        made.append(np.clip(x, -128, 127).astype(np.int16))
+    return (np.stack(made) + (128 if kind == "uint8" else 0)).astype(kind)
 
 
 def mismatches(deployed: Deployed, inputs: np.ndarray, *, batch: int = 50) -> dict[str, tuple[int, int]]:

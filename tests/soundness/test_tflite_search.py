@@ -82,6 +82,44 @@ def test_every_verdict_is_what_all_points_say(runtime, tmp_path):
     assert min(found.values()) >= 3
 
 
+@pytest.mark.parametrize(("codes", "runtime"), [("uint8", "xnnpack"), ("int16", "tflm")])
+def test_every_verdict_about_other_codes_is_what_all_points_say(codes, runtime, tmp_path):
+    path = tmp_path / "network.tflite"
+    ends = np.iinfo(codes)
+    found = {Verdict.SAT: 0, Verdict.UNSAT: 0}
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        path.write_bytes(RandomNetwork(700 + seed, ("conv", "dense", "relu"), codes).bytes())
+        try:
+            deployed = read_deployed(path, runtime)
+        except InputError:
+            continue
+        center = rng.integers(ends.min // 2 + 5, ends.max // 2 - 5, deployed.network.inputs)
+        free = rng.choice(len(center), 2, replace=False)
+        points = np.repeat(center[None], 49, 0)
+        points[:, free] += np.array(list(itertools.product(range(-3, 4), repeat=2))) * (40 if codes == "int16" else 3)
+        corners = np.array(list(itertools.product(*(range(points[:, i].min(), points[:, i].max() + 1) for i in free))))
+        points = np.repeat(center[None], len(corners), 0)
+        points[:, free] = corners
+        points = points[:: max(1, len(points) // 400)] if codes == "int16" else points
+        scores = scores_of(deployed, points.astype(codes))
+        coefficients = np.zeros(scores.shape[1], int)
+        coefficients[:2] = 1, -1
+        margins = scores @ coefficients
+        network = replace(deployed.network, kept=Kept.VALUES)
+        # Above all points there is nothing (of 16 bits not all are looked at); what one of them attains is there.
+        for threshold in (int(margins.max()), int(margins.max()) + 1):
+            result = verify(asked(network, points, coefficients, threshold), Settings(timeout=20))
+            if result.verdict is Verdict.SAT:
+                assert result.witness is not None
+                witness = result.witness.input.numpy().astype(codes)[None]
+                assert (scores_of(deployed, witness) @ coefficients)[0] >= threshold
+            else:
+                assert threshold > margins.max() or result.verdict is not Verdict.UNSAT
+            found[result.verdict] = found.get(result.verdict, 0) + 1
+    assert found[Verdict.SAT] >= 3 and found[Verdict.UNSAT] >= 1, found
+
+
 @pytest.mark.skipif("NETPROOF_DATA" not in os.environ, reason="NETPROOF_DATA is not set")
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_whole_domain_of_hello_world(runtime):

@@ -18,6 +18,7 @@ from netproof.certificate.second_reading.compare import confirm
 from netproof.certificate.second_reading.pairs import combined
 from netproof.certificate.second_reading.reading import UnknownFormError
 from netproof.certificate.second_reading.tflite import rounding
+from netproof.certificate.second_reading.tflite.buffer import Tensor
 from netproof.errors import CertificateError, InputError
 from netproof.formats.load import load
 from netproof.formats.tflite.rules.pairs import PairScales
@@ -69,6 +70,24 @@ def test_all_other_operators_are_read_alike(runtime, tmp_path):
     missing = set(OTHERS) - set(found)
     # XNNPACK's mean is not known, and curves in fixed point are read once only.
     assert missing <= ({"mean"} if runtime == "xnnpack" else {"curve"}), missing
+
+
+@pytest.mark.parametrize("runtime", ["xnnpack", "litert-ref"])
+def test_codes_without_a_sign_are_read_alike(runtime, tmp_path):
+    path, found = tmp_path / "network.tflite", Counter()
+    for seed in range(30):
+        path.write_bytes(RandomNetwork(seed, codes="uint8").bytes())
+        try:
+            network = load(path, runtime=runtime)
+        except InputError:
+            continue
+        assert (network.lower.min(), network.upper.max()) == (0, 255)
+        try:
+            assert confirm(network)
+            found["read"] += 1
+        except CertificateError as refusal:
+            assert "cannot be read a second time" in str(refusal), (seed, refusal)
+    assert found["read"] >= 15
 
 
 @pytest.mark.skipif(DATA is None, reason="NETPROOF_DATA is not set")
@@ -218,6 +237,10 @@ def test_multipliers_at_the_end_of_their_range():
     assert rounding._fixed(0.75 * 2.0**-31) == (3 << 29, -31) and rounding._fixed(0.75 * 2.0**-32) == (0, 0)
 
 
+def _tensor(scale: float, zero: int) -> Tensor:
+    return Tensor((1, 1), "<i1", np.array([scale], np.float32), (zero,), None)
+
+
 @pytest.mark.parametrize("runtime", ["xnnpack", "tflm"])
 def test_codes_of_fused_activations_stay_codes(runtime):
     for activation, scale, zero, expected in (
@@ -229,6 +252,6 @@ def test_codes_of_fused_activations_stay_codes(runtime):
         (3, 0.1, 5, (5, 65)),
         (3, 0.001, 0, (0, 127)),
     ):
-        assert rounding.limits(activation, runtime, np.float32(scale), zero) == expected
+        assert rounding.limits(activation, runtime, _tensor(scale, zero)) == expected
     with pytest.raises(UnknownFormError, match="activation 4"):
-        rounding.limits(4, runtime, np.float32(0.1), 0)
+        rounding.limits(4, runtime, _tensor(0.1, 0))

@@ -21,6 +21,8 @@ Whole = NDArray[np.integer[Any]]
 Installed = Callable[[Whole], Whole]
 
 _IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".ppm", ".pgm")
+#: of codes of 8 bits; those of 16 are no pixels
+_LEAST_BYTE = -128
 #: numbers of a text file, at the most
 _MOST_NUMBERS = 1 << 24
 
@@ -144,16 +146,17 @@ def _by_graph(path: Path, source: Path, runtime: str | None) -> Evaluated:
 
 
 def _by_runtime(path: Path, source: Path, runtime: str | None) -> Evaluated:
-    from netproof.formats.tflite.evaluate import evaluate
+    from netproof.formats.tflite.evaluate import dtype_of, evaluate
     from netproof.formats.tflite.installed import outputs_of_installed
     from netproof.formats.tflite.read import read_deployed
 
     deployed = read_deployed(path, runtime)
-    codes = codes_of(source, deployed.input.shape, deployed.network).astype(np.int8)
+    kind = dtype_of(deployed.input)
+    codes = codes_of(source, deployed.input.shape, deployed.network).astype(kind)
     found = evaluate(deployed, codes)
 
     def installed(inputs: Whole) -> Whole:
-        return outputs_of_installed(deployed, inputs.astype(np.int8))
+        return outputs_of_installed(deployed, inputs.astype(kind))
 
     return Evaluated(deployed.network, codes, found.outputs, found.classes, found.tensors, installed)
 
@@ -189,7 +192,7 @@ def codes_of(source: Path, shape: tuple[int, ...], network: Network) -> Whole:
         )  # fmt: skip
     codes = inputs.reshape(len(inputs), *sample).astype(np.int64)
     least, largest = int(network.lower.min()), int(network.upper.max())
-    if inputs.dtype == np.uint8:
+    if inputs.dtype == np.uint8 and least >= _LEAST_BYTE:
         codes += min(least, 0)
     if int(codes.min()) < least or int(codes.max()) > largest:
         raise QueryError(

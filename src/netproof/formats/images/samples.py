@@ -27,11 +27,12 @@ def check_index(index: int, held: int, source: str | Path) -> None:
 def as_codes(image: NDArray[Any], network: Network) -> NDArray[Any]:
     """An image as a network of integers takes it: bytes, 0 to 255, are pixels.
 
-    Where an input's codes are signed, pixel 0 is the least of them.
+    Where an input's codes are signed, pixel 0 is the least of them. Codes of 16 bits are no pixels: bytes are taken as they are.
     """
     import numpy as np
 
-    return image.astype(np.int64) + min(int(network.lower.min()), 0) if image.dtype == np.uint8 else image
+    least = int(network.lower.min())
+    return image.astype(np.int64) + min(least, 0) if image.dtype == np.uint8 and least >= -128 else image
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,15 @@ _KINDS = {
 }  # fmt: skip
 
 #: element types of constants that are read, as NumPy calls them
-ELEMENTS = {"INT8": "<i1", "UINT8": "<u1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "FLOAT32": "<f4"}
+ELEMENTS = {
+    "INT8": "<i1",
+    "UINT8": "<u1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FLOAT16": "<f2",
+    "FLOAT32": "<f4",
+}
 
 #: which options table goes with an operator; operators that are not listed need none
 OPTIONS = {
@@ -43,7 +51,7 @@ OPTIONS = {
 #: how many operands an operator takes at the most; of those that are not listed any number
 MOST_OPERANDS = {
     "ADD": 2, "AVERAGE_POOL_2D": 1, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "EXPAND_DIMS": 2, "FULLY_CONNECTED": 3,
-    "LOGISTIC": 1, "MAX_POOL_2D": 1, "MEAN": 2, "MUL": 2, "PAD": 2, "QUANTIZE": 1, "RELU": 1, "RELU6": 1, "RESHAPE": 2,
+    "DEQUANTIZE": 1, "LOGISTIC": 1, "MAX_POOL_2D": 1, "MEAN": 2, "MUL": 2, "PAD": 2, "QUANTIZE": 1, "RELU": 1, "RELU6": 1, "RESHAPE": 2,
     "SOFTMAX": 1, "SQUEEZE": 1, "SUB": 2, "TANH": 1, "TRANSPOSE": 2,
 }  # fmt: skip
 

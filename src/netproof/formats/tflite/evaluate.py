@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from netproof.formats.tflite.codes import ELEMENTS
 from netproof.formats.tflite.read import Deployed
+from netproof.formats.tflite.schema import TensorInfo
+from netproof.formats.tflite.translation import zero_of
 
 #: numbers that are computed with at a time, of all tensors
 _AT_ONCE = 1 << 22
+
+
+def dtype_of(tensor: TensorInfo) -> np.dtype[Any]:
+    """The type of a tensor's codes."""
+    found: np.dtype[Any] = np.dtype(ELEMENTS[tensor.kind]).newbyteorder("=")
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +36,7 @@ class TensorValues:
 
     name: str
     operator: str
-    values: NDArray[np.int8]
+    values: NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +50,8 @@ class Evaluation:
     tensors : the output of every operator in turn
     """
 
-    outputs: NDArray[np.int8]
-    scores: NDArray[np.int8]
+    outputs: NDArray[np.integer[Any]]
+    scores: NDArray[np.integer[Any]]
     tensors: tuple[TensorValues, ...]
 
     @property
@@ -50,18 +60,18 @@ class Evaluation:
         return np.asarray(self.outputs.reshape(len(self.outputs), -1).argmax(1), np.int64)
 
 
-def evaluate(deployed: Deployed, inputs: NDArray[np.int8]) -> Evaluation:
+def evaluate(deployed: Deployed, inputs: NDArray[np.integer[Any]]) -> Evaluation:
     """Every tensor of a file on inputs ``[batch, ...]`` of its own shape and type, as its runtime computes them."""
     flat = torch.from_numpy(inputs.reshape(len(inputs), -1).astype(np.float64))
-    columns: list[list[NDArray[np.int8]]] = [[] for _ in range(len(deployed.layers) + 1)]
+    columns: list[list[NDArray[np.integer[Any]]]] = [[] for _ in range(len(deployed.layers) + 1)]
     batch = max(1, _AT_ONCE // sum(node.size for node in deployed.graph.nodes))
     for part in torch.split(flat, batch):
         values = deployed.graph.values(part)
         for layer, column in zip(deployed.layers, columns, strict=False):
-            codes = np.empty((len(part), len(layer.order)), np.int8)
+            codes = np.empty((len(part), len(layer.order)), dtype_of(layer.tensor))
             codes[:, layer.order] = (values[layer.node] + layer.zero).numpy()
             column.append(codes.reshape(len(part), *layer.shape[1:]))
-        columns[-1].append(values[deployed.output].numpy().astype(np.int8))
+        columns[-1].append(values[deployed.output].numpy().astype(dtype_of(deployed.result)))
     *found, scores = (np.concatenate(column) for column in columns)
     tensors = tuple(
         TensorValues(layer.name, layer.operator, values) for layer, values in zip(deployed.layers, found, strict=True)
@@ -69,6 +79,7 @@ def evaluate(deployed: Deployed, inputs: NDArray[np.int8]) -> Evaluation:
     if deployed.softmax is None:
         return Evaluation(scores.reshape(len(scores), *deployed.result.shape[1:]), scores, tensors)
     scales, tensor = deployed.softmax
-    outputs = deployed.runtime.softmax(scores.astype(np.int64), scales).astype(np.int8)
+    codes = deployed.runtime.softmax(scores.astype(np.int64), scales) - scales.zero + zero_of(tensor)
+    outputs = codes.astype(dtype_of(tensor))
     outputs = outputs.reshape(len(scores), *tensor.shape[1:])
     return Evaluation(outputs, scores, (*tensors, TensorValues(tensor.name, "SOFTMAX", outputs)))

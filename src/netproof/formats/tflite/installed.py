@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import InputError
+from netproof.formats.tflite.evaluate import dtype_of
 from netproof.formats.tflite.read import Deployed
 from netproof.formats.tflite.translation import scale_of, zero_of
 
@@ -18,7 +19,7 @@ _Array = NDArray[Any]
 _ARENA = 64 << 20
 
 
-def outputs_of_installed(deployed: Deployed, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+def outputs_of_installed(deployed: Deployed, inputs: _Array) -> _Array:
     """The outputs ``[batch, ...]`` that the runtime itself computes of inputs ``[batch, ...]``.
 
     Raises
@@ -48,7 +49,7 @@ def outputs_of_installed(deployed: Deployed, inputs: NDArray[np.int8]) -> NDArra
         return found
     tensor = deployed.result if deployed.softmax is None else deployed.softmax[1]
     codes = np.rint(found.astype(np.float64) / float(scale_of(tensor))) + zero_of(tensor)
-    return codes.astype(np.int8)
+    return codes.astype(dtype_of(tensor))
 
 
 def _litert(content: bytes, inputs: _Array) -> _Array:

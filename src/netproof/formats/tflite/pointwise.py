@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.tflite.rules.pairs import PairScales, Pairwise
+from netproof.formats.tflite.rules.pairs import PairScales, Pairwise, rescaled_in_fixed_point
 from netproof.formats.tflite.rules.products import limit_away
 from netproof.formats.tflite.rules.tables import Table
 from netproof.formats.tflite.schema import TensorInfo
 from netproof.formats.tflite.staircases import Whole, combination_of, staircase_of_table
 from netproof.formats.tflite.translation import (
-    LARGEST,
-    LEAST,
     Call,
     OperatorError,
     Translation,
     Value,
     clamp_of,
     clamped,
+    codes_of,
+    ends_of,
     quantized,
     renamed,
     scale_of,
@@ -29,8 +29,6 @@ from netproof.formats.tflite.translation import (
 )
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.sum import Sum
-
-_CODES = np.arange(LEAST, LARGEST + 1)
 
 
 def _pair(translation: Translation, call: Call, function: Pairwise, signs: tuple[int, int]) -> Value:
@@ -44,7 +42,7 @@ def _pair(translation: Translation, call: Call, function: Pairwise, signs: tuple
     if call.is_value(0) and call.is_value(1):
         return _of_values(translation, call, function, signs, scales, limits)
     number = 0 if call.is_value(0) else 1
-    constant = call.constant(1 - number, "INT8")
+    constant = call.constant(1 - number, call.output.kind)
     return _with_constant(translation, call, function, number, constant, scales, limits)
 
 
@@ -64,8 +62,9 @@ def _of_values(
     if signs[1] == 0:
         raise OperatorError("it multiplies two values of the input", "only constants are multiplied")
     b = translation.arranged(b, a.order)
-    offsets = (LEAST - zero_of(a.tensor), LEAST - zero_of(b.tensor))
-    left, right = (offset + np.arange(256) for offset in offsets)
+    translation.ledger.allocate(64 << 16)
+    left, right = (codes_of(v.tensor) - zero_of(v.tensor) for v in (a, b))
+    offsets = (int(left[0]), int(right[0]))
     values = clamped(function(left[:, None], right[None, :], scales), call.output, limits)
     ratio = (signs[0] * float(scales.first), signs[1] * float(scales.second))
     found = combination_of(values, offsets, ratio)
@@ -109,7 +108,7 @@ def _with_constant(
     # One function for each constant: of all features, or of each of them, in the order of the node.
     kept = constant.data.astype(np.int64) - zero_of(constant)
     spread = kept.reshape(1) if kept.size == 1 else np.broadcast_to(kept, value.shape).reshape(-1)[value.order]
-    codes = _CODES - zero_of(value.tensor)
+    codes = codes_of(value.tensor) - zero_of(value.tensor)
     numbers, places = np.unique(spread, return_inverse=True)
     rows, columns = np.broadcast_arrays(numbers[:, None], codes[None])
     first, second = (columns, rows) if number == 0 else (rows, columns)
@@ -118,11 +117,11 @@ def _with_constant(
 
 
 def _tabulated(translation: Translation, call: Call, value: Value, tables: Whole, places: NDArray[np.intp]) -> Value:
-    """A function of each feature's code: row ``places[i]`` of ``tables`` ``[m, 256]``; one place stands for all."""
+    """A function of each feature's code: row ``places[i]`` of ``tables`` ``[m, codes]``; one place stands for all."""
     places = _channels(places)
-    translation.ledger.allocate(8 * 256 * len(places))
+    translation.ledger.allocate(8 * tables.shape[1] * len(places))
     falling: NDArray[np.bool_] = np.any(np.diff(tables) < 0, axis=1)
-    low = LEAST - zero_of(value.tensor)
+    low = ends_of(value.tensor)[0] - zero_of(value.tensor)
     if bool(falling.any()):
         # The same functions of the negative argument.
         turned = falling[places]
@@ -131,7 +130,7 @@ def _tabulated(translation: Translation, call: Call, value: Value, tables: Whole
             raise OperatorError("it rises with some of its operand's features and falls with others", "split it in two")
         sign = Scale(len(value.order), _number(-1), _number(0))
         value = translation.affine(f"{call.name}/negative", sign, (value,), value.tensor, value.order)
-        low = -(low + 255)
+        low = -(low + tables.shape[1] - 1)
     found = staircase_of_table(tables[places], low)
     if found is None:
         raise OperatorError("it neither rises nor falls throughout", "only functions that keep an order are known")
@@ -188,9 +187,21 @@ def requantize(translation: Translation, call: Call) -> Value:
     _same_shape(call, value)
     ratio = float(scale_of(value.tensor) / scale_of(call.output))
     _check_ratio(translation, "its operand has", ratio, translation.runtime.rescalings)
-    codes = _CODES - zero_of(value.tensor)
-    rounded = translation.runtime.rescale(codes, scale_of(value.tensor), scale_of(call.output))
-    return _of_codes(translation, call, value, clamped(rounded, call.output, (LEAST, LARGEST)))
+    codes = codes_of(value.tensor) - zero_of(value.tensor)
+    same = value.tensor.kind == call.output.kind
+    if not same and translation.runtime.same_kind_only and not _is_turned(value.tensor, call.output):
+        raise OperatorError(
+            f"how '{translation.runtime.name}' brings codes of {value.tensor.kind} to {call.output.kind} of another scale is not known",
+            "quantize it again, or name another runtime",
+        )
+    rescale = translation.runtime.rescale if same else rescaled_in_fixed_point
+    rounded = rescale(codes, scale_of(value.tensor), scale_of(call.output))
+    return _of_codes(translation, call, value, clamped(rounded, call.output, ends_of(call.output)))
+
+
+def _is_turned(one: TensorInfo, other: TensorInfo) -> bool:
+    """Whether two tensors of int8 and uint8 have codes that differ by 128 throughout."""
+    return scale_of(one) == scale_of(other) and zero_of(one) - ends_of(one)[0] == zero_of(other) - ends_of(other)[0]
 
 
 def _of_codes(translation: Translation, call: Call, value: Value, table: Whole) -> Value:
@@ -211,13 +222,13 @@ def clipping(activation: int) -> Callable[[Translation, Call], Value]:
         low, high = clamp_of(activation, call.output, limit_away)
         zero = zero_of(call.output)
         same = renamed(value, call.output)
-        return _of_codes(translation, call, same, np.clip(_CODES, low, high) - zero)
+        return _of_codes(translation, call, same, np.clip(codes_of(call.output), low, high) - zero)
 
     return clip
 
 
 def logistic(translation: Translation, call: Call) -> Value:
-    return _curve(translation, call, translation.runtime.logistic, (1 / 256, LEAST))
+    return _curve(translation, call, translation.runtime.logistic, (1 / 256, -128))
 
 
 def tanh(translation: Translation, call: Call) -> Value:
@@ -225,14 +236,16 @@ def tanh(translation: Translation, call: Call) -> Value:
 
 
 def _curve(translation: Translation, call: Call, function: Table, result: tuple[float, int]) -> Value:
-    """A table of a function whose result has a scale and a zero point of its own."""
+    """A table of a function whose result has a scale and a zero point of its own; ``result`` has those of ``int8``."""
     value = call.value(0)
     _same_shape(call, value)
-    if (float(scale_of(call.output)), zero_of(call.output)) != result:
-        raise OperatorError(f"its result has not scale {result[0]} and zero point {result[1]}", "convert it again")
+    # Codes of uint8 are those of int8, counted from 128 below.
+    zero = result[1] + ends_of(call.output)[0] + 128
+    if (float(scale_of(call.output)), zero_of(call.output)) != (result[0], zero):
+        raise OperatorError(f"its result has not scale {result[0]} and zero point {zero}", "convert it again")
     if float(scale_of(value.tensor)) > 1 << 8:
         raise OperatorError("its operand has a scale above 256", "quantize it again")
-    codes = function(_CODES - zero_of(value.tensor), scale_of(value.tensor))
+    codes = function(codes_of(value.tensor) - zero_of(value.tensor), scale_of(value.tensor))
     if codes is None:
         raise OperatorError("a value lies so near a half that it depends on the C library", "name another runtime")
     return _of_codes(translation, call, value, codes - result[1])

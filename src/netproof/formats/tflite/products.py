@@ -18,18 +18,25 @@ from netproof.formats.tflite.rules.products import (
 from netproof.formats.tflite.schema import TensorInfo
 from netproof.formats.tflite.staircases import Whole, staircase_between
 from netproof.formats.tflite.translation import (
+    SUM_BITS,
     Call,
     OperatorError,
     Translation,
     Value,
     channels_first,
     clamped,
+    ends_of,
     scale_of,
+    zero_of,
 )
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.convolution import Convolution
 from netproof.operators.affine.linear import Linear
 
+#: bytes that finding one threshold of a channel takes
+_TEMPORARY = 96
+#: products of 16-bit codes with a scale of this or more are refused
+_LARGEST_WIDE = 2.0**6
 _Padding = tuple[tuple[int, int], ...]
 
 
@@ -49,10 +56,19 @@ def positive(*numbers: int) -> None:
         raise OperatorError(f"its strides, dilations or window {numbers} are no sizes", "convert it again")
 
 
+def _stored(call: Call) -> TensorInfo:
+    """The weights: of uint8 where activations are, of int8 elsewhere."""
+    return call.constant(1, "UINT8" if call.value(0).tensor.kind == "UINT8" else "INT8")
+
+
 def _weight(call: Call, axis: int, outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """The weights and their scales ``[1]`` or ``[outputs]``."""
-    tensor = call.constant(1, "INT8")
+    """The weights, less their zero point, and their scales ``[1]`` or ``[outputs]``."""
+    tensor = _stored(call)
     assert tensor.data is not None
+    if tensor.kind == "UINT8":
+        if len(tensor.scale) != 1:
+            raise OperatorError(f"its weights of uint8 have {len(tensor.scale)} scales", "quantize them per tensor")
+        return tensor.data.astype(np.float64) - zero_of(tensor), tensor.scale
     if bool((tensor.zero != 0).any()):
         raise OperatorError("its weights have a zero point that is not 0", "quantize them symmetrically")
     if len(tensor.scale) == 0 or (len(tensor.scale) > 1 and (tensor.axis != axis or len(tensor.scale) != outputs)):
@@ -61,12 +77,17 @@ def _weight(call: Call, axis: int, outputs: int) -> tuple[NDArray[np.float64], N
 
 
 def _bias(call: Call, outputs: int) -> Tensor:
+    wide = call.value(0).tensor.kind == "INT16"
     if call.operand(2) is None:
+        if wide:
+            raise OperatorError("no bias beside codes of int16, with which runtimes differ", "give it a bias of int64")
         return torch.zeros(outputs, dtype=torch.float64)
-    tensor = call.constant(2, "INT32")
+    tensor = call.constant(2, "INT64" if wide else "INT32")
     assert tensor.data is not None
     if tensor.size != outputs or bool((tensor.zero != 0).any()):
         raise OperatorError(f"its bias has shape {tensor.shape} for {outputs} channels", "convert it again")
+    if bool((np.abs(tensor.data.astype(np.float64)) >= 2.0 ** SUM_BITS[call.value(0).tensor.kind]).any()):
+        raise OperatorError("its bias is beyond what runtimes add up", "quantize it again")
     return torch.from_numpy(tensor.data.reshape(-1).astype(np.float64))
 
 
@@ -86,9 +107,17 @@ def _requantized(
             "quantize it again, or name another runtime",
         )
     reach = np.maximum(np.abs(low), np.abs(high))
+    wide = call.output.kind == "INT16"
+    if wide:
+        if not largest < _LARGEST_WIDE:
+            raise OperatorError(f"its scale is {largest:g}; known is below {_LARGEST_WIDE:g}", "quantize it again")
+        dense = call.info.name == "FULLY_CONNECTED"
+        rule = translation.runtime.wide_dense if dense else translation.runtime.wide
+        least, most = ends_of(call.output)
+        translation.ledger.allocate(_TEMPORARY * channels * (most - least))
     shifted = reach if rule not in (twice_rounded, twice_rounded_by_single) else reach << shifts_left(scales)
     # Before it is clamped, the scaled sum is a 32-bit integer as well.
-    if bool((shifted >= 1 << 31).any()) or bool((reach * scales.in_double() >= 1 << 31).any()):
+    if (not wide and bool((shifted >= 1 << 31).any())) or bool((reach * scales.in_double() >= 1 << 31).any()):
         raise OperatorError("a sum, scaled by more than 1, leaves 32 bits", "quantize it again")
     limits = call.fused(field, translation.runtime.limit)
 
@@ -100,7 +129,7 @@ def _requantized(
 
     found = staircase(rule)
     other = translation.runtime.alternative
-    if other is not None and call.info.name == "FULLY_CONNECTED" and len(scales.weight) == 1:
+    if other is not None and not wide and call.info.name == "FULLY_CONNECTED" and len(scales.weight) == 1:
         second = staircase(other)
         count = _differing(found, second)
         if count:
@@ -130,7 +159,7 @@ def convolution(translation: Translation, call: Call) -> Value:
     options = call.info.options
     stride = (options.integer(2, "i"), options.integer(1, "i"))
     dilation = (options.integer(5, "i", 1), options.integer(4, "i", 1))
-    shape = call.constant(1, "INT8").shape
+    shape = _stored(call).shape
     if len(shape) != 4 or shape[3] != channels:
         raise OperatorError(f"weights {shape} on {channels} channels", "known are convolutions of one group")
     weight, scale = _weight(call, 0, shape[0])
@@ -144,7 +173,7 @@ def depthwise(translation: Translation, call: Call) -> Value:
     options = call.info.options
     stride = (options.integer(2, "i"), options.integer(1, "i"))
     dilation = (options.integer(6, "i", 1), options.integer(5, "i", 1))
-    shape = call.constant(1, "INT8").shape
+    shape = _stored(call).shape
     if len(shape) != 4 or shape[0] != 1 or shape[3] % channels or options.integer(3, "i") * channels != shape[3]:
         raise OperatorError(f"weights {shape} with multiplier {options.integer(3, 'i')} on {channels} channels")
     weight, scale = _weight(call, 3, shape[3])
@@ -191,7 +220,7 @@ def fully_connected(translation: Translation, call: Call) -> Value:
     value, options = call.value(0), call.info.options
     if options.integer(1, "b"):
         raise OperatorError("its weights are shuffled", "convert it again")
-    weight, scale = _weight(call, 0, call.constant(1, "INT8").shape[0])
+    weight, scale = _weight(call, 0, _stored(call).shape[0])
     if weight.ndim != 2 or weight.shape[1] != value.tensor.size:
         raise OperatorError(f"weights {weight.shape} on {value.shape}", "known is one row, batch size 1")
     outputs = weight.shape[0]

@@ -11,22 +11,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.errors import FormatError
+from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.tflite import pointwise, products, shapes, windows
 from netproof.formats.tflite.codes import RELU, RELU6
 from netproof.formats.tflite.flatbuffer import DamagedError
-from netproof.formats.tflite.rules.runtime import Runtime, runtime_of
+from netproof.formats.tflite.floats.read import is_of_floats, read_floats
+from netproof.formats.tflite.rules.runtime import RUNTIMES, Runtime, runtime_of
 from netproof.formats.tflite.rules.softmax import SoftmaxScales, keeps_the_class
 from netproof.formats.tflite.schema import Model, OperatorInfo, TensorInfo, damaged, read_model
 from netproof.formats.tflite.translation import (
-    LARGEST,
-    LEAST,
     Call,
     OperatorError,
     Translation,
     Value,
+    ends_of,
     quantized,
     refusal,
     scale_of,
@@ -64,6 +64,11 @@ OPERATORS: dict[str, Callable[[Translation, Call], Value]] = {
     "TRANSPOSE": shapes.transpose,
 }
 _SOFTMAX = "SOFTMAX"
+#: operators that were compared on codes of int16
+_OF_16_BITS = frozenset(
+    ("AVERAGE_POOL_2D", "QUANTIZE", "MEAN", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED", "MAX_POOL_2D", "PAD", "RELU", "RELU6",
+     "RESHAPE", "SQUEEZE", "TRANSPOSE")
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +80,7 @@ class Layer:
     name, operator, shape : of the tensor, and of what gives it
     node : its features are codes less ``zero``
     order : ``[n]``, where each feature of the node lies in the tensor, flattened
+    tensor : as the file has it
     """
 
     name: str
@@ -83,6 +89,7 @@ class Layer:
     node: int
     zero: int
     order: NDArray[np.int64]
+    tensor: TensorInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +120,13 @@ class Deployed:
 
 
 def read_tflite(path: Path, runtime: str | None = None) -> Network:
-    """The network of a TensorFlow Lite file; raises as :func:`read_deployed`."""
-    return read_deployed(path, runtime).network
+    """The network of a TensorFlow Lite file, of codes or (over the real numbers) of floats; raises as :func:`read_deployed`."""
+    data, ledger, model = _model(path)
+    if not is_of_floats(model):
+        return _read(path, data, ledger, model, runtime).network
+    if runtime is not None:
+        raise InputError("runtime", f"none is known for {path}, a network of floats", "leave it out")
+    return read_floats(path, data, model)
 
 
 def read_deployed(path: Path, runtime: str | None = None) -> Deployed:
@@ -127,10 +139,18 @@ def read_deployed(path: Path, runtime: str | None = None) -> Deployed:
     InputError : a runtime of no known name
     ExactnessError : sums beyond 2**52
     """
-    rule = runtime_of(runtime)
+    data, ledger, model = _model(path)
+    return _read(path, data, ledger, model, runtime)
+
+
+def _model(path: Path) -> tuple[bytes, Ledger, Model]:
     data = read_bytes(path, "network file")
     ledger = Ledger(len(data))
-    model = read_model(path, data, ledger).between_codes()
+    return data, ledger, read_model(path, data, ledger).between_codes()
+
+
+def _read(path: Path, data: bytes, ledger: Ledger, model: Model, runtime: str | None) -> Deployed:
+    rule = runtime_of(runtime)
     try:
         return _Reader(path, data, model, rule, ledger).read()
     except ExhaustedError as exhausted:
@@ -174,7 +194,7 @@ class _Reader:
             value = self._call(info, values, final)
             values[info.outputs[0]] = value
             tensor = value.tensor
-            layers.append(Layer(tensor.name, info.name, tensor.shape, value.node, zero_of(tensor), value.order))
+            layers.append(Layer(tensor.name, info.name, tensor.shape, value.node, zero_of(tensor), value.order, tensor))
         if result not in values or result == self._model.input:
             raise FormatError(self._path, "its output does not depend on its input", "export the network again")
         return self._deployed(values[result], layers, softmax)
@@ -187,8 +207,9 @@ class _Reader:
         if zero:
             one, shift = (torch.tensor([float(number)], dtype=torch.float64) for number in (1, -zero))
             node = self._builder.add("input/less zero point", Scale(size, one, shift), node)
-        low = torch.full((size,), float(LEAST - zero), dtype=torch.float64)
-        return Value(node, tensor, np.arange(size), low, low + (LARGEST - LEAST))
+        least, largest = ends_of(tensor)
+        low = torch.full((size,), float(least - zero), dtype=torch.float64)
+        return Value(node, tensor, np.arange(size), low, low + (largest - least))
 
     def _where(self, info: OperatorInfo) -> str:
         return f"operator {info.number} ({info.name})"
@@ -203,7 +224,7 @@ class _Reader:
                     else "a softmax is known as the last operator only",
                     f"known are {', '.join(sorted([*OPERATORS, _SOFTMAX]))}",
                 )
-            quantized(self._model.tensors[info.outputs[0]] if info.outputs else self._input)
+            self._check_kinds(info, values)
             call = Call(self._translation, info, values, final)
             if info.outputs[0] in values or call.output.data is not None:
                 raise OperatorError("its result is there already", "convert it again")
@@ -216,6 +237,32 @@ class _Reader:
                 self._path, f"{self._where(info)} cannot be understood ({detail})", "convert it again"
             ) from None
 
+    def _check_kinds(self, info: OperatorInfo, values: dict[int, Value]) -> None:
+        """Refuse types with which an operator was not compared."""
+        runtime = self._translation.runtime
+        tensor = self._model.tensors[info.outputs[0]] if info.outputs else self._input
+        kind = quantized(tensor).kind
+        operands = [values[number].tensor for number in info.inputs if number in values]
+        if info.name == "QUANTIZE" and all((one.kind, kind) in runtime.conversions for one in operands):
+            return
+        for one in (*operands, tensor):
+            if one.kind not in runtime.kinds:
+                others = ", ".join(name for name, other in RUNTIMES.items() if one.kind in other.kinds)
+                raise OperatorError(
+                    f"tensor '{one.name}' is of {one.kind}, which '{runtime.name}' does not compute with here",
+                    f"name another runtime ({others})",
+                )
+            if one.kind != kind:
+                raise OperatorError(
+                    f"it takes {one.kind} and gives {kind}, which was not compared with '{runtime.name}'",
+                    "convert it again, or name another runtime",
+                )
+        if kind == "INT16" and info.name not in _OF_16_BITS:
+            raise OperatorError(
+                "how runtimes compute it on codes of int16 is not known here",
+                f"known are {', '.join(sorted(_OF_16_BITS))}",
+            )
+
     def _softmax(self, info: OperatorInfo, values: dict[int, Value]) -> tuple[Call, SoftmaxScales]:
         try:
             call = Call(self._translation, info, values, True)
@@ -223,11 +270,14 @@ class _Reader:
             beta = np.float32(info.options.number(0, "f"))
             if value.shape != output.shape or len(value.order) != value.shape[-1]:
                 raise OperatorError(f"a softmax of shape {value.shape}", "known is one row, batch size 1")
-            if not 0 < beta < np.inf or scale_of(output) != np.float32(1 / 256) or zero_of(output) != LEAST:
+            least = ends_of(output)[0]
+            self._check_kinds(info, values)
+            if not 0 < beta < np.inf or scale_of(output) != np.float32(1 / 256) or zero_of(output) != least:
                 raise OperatorError(
-                    "a softmax whose result has not scale 1/256 and zero point -128", "convert it again"
+                    f"a softmax whose result has not scale 1/256 and zero point {least}", "convert it again"
                 )
-            return call, SoftmaxScales(scale_of(value.tensor), beta, scale_of(output), zero_of(output))
+            # In the codes of int8, from which those of uint8 are 128 away.
+            return call, SoftmaxScales(scale_of(value.tensor), beta, scale_of(output), -128)
         except OperatorError as error:
             raise refusal(self._path, self._where(info), error) from None
 
@@ -246,8 +296,7 @@ class _Reader:
             node = self._builder.add("output/codes", Scale(size, one, shift), node)
         whole = self._builder.build()
         graph = merge_equal(shift_steps(drop_dead(whole, node)))
-        low = torch.full((self._input.size,), float(LEAST), dtype=torch.float64)
-        high = torch.full_like(low, float(LARGEST))
+        low, high = (torch.full((self._input.size,), float(end), dtype=torch.float64) for end in ends_of(self._input))
         check_exact(graph, low, high, str(self._path))
         notes = list(translation.notes)
         kept = Kept.VALUES

@@ -28,8 +28,12 @@ from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.select import Select
 from netproof.operators.base import Affine
 
-#: codes of 8 bits
-LEAST, LARGEST = -128, 127
+#: the least and the largest code of every element type that activations can have
+ENDS = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-(1 << 15), (1 << 15) - 1)}
+
+
+#: bits of the sums of products that runtimes keep, the sign left out
+SUM_BITS = {"INT8": 31, "UINT8": 31, "INT16": 47}
 
 
 class OperatorError(Exception):
@@ -72,18 +76,21 @@ class Value:
 
 
 def quantized(tensor: TensorInfo) -> TensorInfo:
-    """A tensor, once it is established that it holds codes of 8 bits with one scale."""
-    if tensor.kind != "INT8":
+    """A tensor, once it is established that it holds codes of 8 or 16 bits with one scale."""
+    if tensor.kind not in ENDS:
         raise OperatorError(
-            f"tensor '{tensor.name}' is of {tensor.kind}; known are int8 activations",
+            f"tensor '{tensor.name}' is of {tensor.kind}; known are activations of int8, uint8 and int16",
             "convert it with full integer quantization, inputs and outputs included",
         )
     if len(tensor.scale) != 1 or len(tensor.zero) != 1:
         raise OperatorError(f"tensor '{tensor.name}' has {len(tensor.scale)} scales", "quantize it per tensor")
-    if not LEAST <= int(tensor.zero[0]) <= LARGEST:
+    least, largest = ENDS[tensor.kind]
+    if not least <= int(tensor.zero[0]) <= largest:
         raise OperatorError(
             f"tensor '{tensor.name}' has the zero point {int(tensor.zero[0])}, no code", "quantize it again"
         )
+    if tensor.kind == "INT16" and tensor.zero[0]:
+        raise OperatorError(f"tensor '{tensor.name}' is of INT16 with a zero point that is not 0", "quantize it again")
     return tensor
 
 
@@ -94,6 +101,17 @@ def scale_of(tensor: TensorInfo) -> np.float32:
 
 def zero_of(tensor: TensorInfo) -> int:
     return int(quantized(tensor).zero[0])
+
+
+def ends_of(tensor: TensorInfo) -> tuple[int, int]:
+    """The least and the largest code of a tensor."""
+    return ENDS[quantized(tensor).kind]
+
+
+def codes_of(tensor: TensorInfo) -> NDArray[np.int64]:
+    """All codes of a tensor, in order."""
+    least, largest = ends_of(tensor)
+    return np.arange(least, largest + 1)
 
 
 def channels_first(shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -134,11 +152,12 @@ class Translation:
         return Value(node, tensor, order, center - radius, center + radius)
 
     def sums(self, name: str, operator: Affine, operand: Value, tensor: TensorInfo, order: NDArray[np.int64]) -> Value:
-        """The same of one value for a map that a runtime adds up in 32 bits: no part of a sum may leave them."""
+        """The same of one value for a map that a runtime adds up in 32 bits (48 of 16-bit codes): no part of a sum may leave them."""
         found = self.affine(name, operator, (operand,), tensor, order)
         largest = operator.forward_absolute(torch.maximum(operand.low.abs(), operand.high.abs()))
-        if float((largest + operator.offset_absolute()).max()) >= 2**31:
-            raise OperatorError("a sum can leave 32 bits, where runtimes differ", "use smaller weights")
+        bits = SUM_BITS[operand.tensor.kind]
+        if float((largest + operator.offset_absolute()).max()) >= 2.0**bits:
+            raise OperatorError(f"a sum can leave {bits + 1} bits, where runtimes differ", "use smaller weights")
         return found
 
     def steps(self, name: str, staircase: Staircase, operand: Value, tensor: TensorInfo) -> Value:
@@ -240,18 +259,19 @@ class Call:
 def clamp_of(activation: int, tensor: TensorInfo, limit: Limit) -> tuple[int, int]:
     """The codes that an activation leaves of a tensor's."""
     zero, scale = zero_of(tensor), scale_of(tensor)
+    least, largest = ends_of(tensor)
 
     def code(real: int) -> int:
-        return limit(np.clip(np.float32(real) / scale, np.float32(-1024), np.float32(1024)), zero)
+        return limit(np.clip(np.float32(real) / scale, np.float32(-(1 << 20)), np.float32(1 << 20)), zero)
 
     if activation == NONE:
-        return LEAST, LARGEST
+        return least, largest
     if activation == RELU:
-        return max(LEAST, code(0)), LARGEST
+        return max(least, code(0)), largest
     if activation == RELU6:
-        return max(LEAST, code(0)), min(LARGEST, code(6))
+        return max(least, code(0)), min(largest, code(6))
     if activation == RELU_N1_TO_1:
-        return max(LEAST, code(-1)), min(LARGEST, code(1))
+        return max(least, code(-1)), min(largest, code(1))
     raise OperatorError(f"it carries activation {activation}", "known are none, ReLU, ReLU6 and ReLU -1 to 1")
 
 
@@ -264,6 +284,8 @@ def clamped(rounded: Whole, tensor: TensorInfo, limits: tuple[int, int]) -> Whol
 def renamed(value: Value, tensor: TensorInfo, order: NDArray[np.int64] | None = None) -> Value:
     """The same node as another tensor of the file, of equal quantization."""
     same = quantized(tensor).scale[0] == value.tensor.scale[0] and zero_of(tensor) == zero_of(value.tensor)
+    if tensor.kind != value.tensor.kind:
+        raise OperatorError(f"its operand is of {value.tensor.kind}, its result of {tensor.kind}", "convert it again")
     if not same:
         raise OperatorError("its operand and its result have different scales or zero points", "convert it again")
     return replace(value, tensor=tensor, order=value.order if order is None else order)

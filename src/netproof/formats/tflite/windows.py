@@ -13,14 +13,14 @@ from netproof.formats.tflite.products import check_shape, padding_of, positive
 from netproof.formats.tflite.rules.products import limit_away
 from netproof.formats.tflite.staircases import Whole, staircase_between, staircase_of_table
 from netproof.formats.tflite.translation import (
-    LARGEST,
-    LEAST,
     Call,
     OperatorError,
     Translation,
     Value,
     channels_first,
     clamped,
+    codes_of,
+    ends_of,
     renamed,
     scale_of,
     zero_of,
@@ -97,8 +97,9 @@ def average_pool(translation: Translation, call: Call) -> Value:
     each = counts[:1] if same else np.tile(counts, channels)
     limits = call.fused(5, limit_away)
     zero = zero_of(call.output)
-    reach = 255 * int(counts.max())
-    translation.ledger.allocate(8 * len(np.unique(each)) * (2 * reach + 1) + 8 * 256 * len(each))
+    least, largest = ends_of(call.output)
+    reach = (largest - least) * int(counts.max())
+    translation.ledger.allocate(8 * len(np.unique(each)) * (2 * reach + 1) + 8 * (largest - least) * len(each))
     tables = {int(n): _mean_codes(np.arange(-reach, reach + 1), int(n), zero) for n in np.unique(each)}
     rows = {n: staircase_of_table(clamped(table, call.output, limits)[None], -reach) for n, table in tables.items()}
     return translation.steps(f"{call.name}/codes", _stacked(rows, each), total, call.output)
@@ -145,7 +146,7 @@ def mean(translation: Translation, call: Call) -> Value:
         raise OperatorError("its operand has more than 256 times the scale of its result", "quantize it again")
 
     def code(sums: Whole) -> Whole:
-        return clamped(average(sums, count, *scales), call.output, (LEAST, LARGEST))
+        return clamped(average(sums, count, *scales), call.output, ends_of(call.output))
 
     low, high = (np.array([int(end)]) for end in (total.low.min(), total.high.max()))
     return translation.steps(f"{call.name}/codes", staircase_between(code, low, high), total, call.output)
@@ -169,17 +170,18 @@ def max_pool(translation: Translation, call: Call) -> Value:
         index = np.arange(taken[0].size).reshape(taken.shape[1:])
     value = replace(value, tensor=call.output, order=channels_first(windows.shape))
     limits = call.fused(5, translation.runtime.limit)
-    if limits == (LEAST, LARGEST):
+    if limits == ends_of(call.output):
         return value
-    table = clamped(np.arange(LEAST, LARGEST + 1) - zero_of(call.output), call.output, limits)
-    staircase = staircase_of_table(table[None], LEAST - zero_of(call.output))
+    codes = codes_of(call.output) - zero_of(call.output)
+    staircase = staircase_of_table(clamped(codes, call.output, limits)[None], int(codes[0]))
     assert staircase is not None
     return translation.steps(f"{call.name}/codes", staircase, value, call.output)
 
 
 def _largest(translation: Translation, name: str, value: Value, index: NDArray[np.int64]) -> Value:
-    """The maxima of ``index[:, ...]``, by halves: ``max(a, b) = a + relu(b - a)``, the ReLU a staircase of 255 steps."""
-    steps = torch.arange(1, LARGEST - LEAST + 1, dtype=torch.float64)[None]
+    """The maxima of ``index[:, ...]``, by halves: ``max(a, b) = a + relu(b - a)``, the ReLU a staircase of as many steps as codes have."""
+    least, largest = ends_of(value.tensor)
+    steps = torch.arange(1, largest - least + 1, dtype=torch.float64)[None]
     relu = Staircase(steps, torch.zeros(1, dtype=torch.float64))
     for level in itertools.count():
         count = len(index)

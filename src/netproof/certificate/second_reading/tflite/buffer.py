@@ -24,7 +24,9 @@ _OPTIONS = {
     "MAX_POOL_2D": 5, "MEAN": 27, "MUL": 21, "RESHAPE": 17, "SOFTMAX": 9, "SQUEEZE": 30, "SUB": 28,
 }  # fmt: skip
 _VERSION = 3
-_KINDS = {0: "<f4", 2: "<i4", 4: "<i8", 9: "<i1"}
+_KINDS = {0: "<f4", 2: "<i4", 3: "<u1", 4: "<i8", 9: "<i1"}
+#: the least and the largest code of the types that values have
+_ENDS = {"<i1": (-128, 127), "<u1": (0, 255)}
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,13 @@ class Tensor:
     @property
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The least and the largest code; raises :class:`UnknownFormError`."""
+        if self.kind not in _ENDS:
+            raise UnknownFormError("a tensor of other codes than those of 8 bits")
+        return _ENDS[self.kind]
 
 
 @dataclass(frozen=True, eq=False)

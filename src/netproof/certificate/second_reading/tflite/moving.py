@@ -121,9 +121,9 @@ def _max_pool(reader: Reader, operation: Operation, output: Tensor) -> Value:
         taken = np.stack([np.take(index, places[:, k], axis + 1) for k in range(places.shape[1])])
         part = _largest(reader, part, taken.reshape(len(taken), -1))
         index = np.arange(taken[0].size).reshape(taken.shape[1:])
-    low, high = limits(operation.option(5, "b"), reader.runtime, output.scale[0], output.zero[0])
+    limited = limits(operation.option(5, "b"), reader.runtime, output)
     order = channels_first(output.shape)
-    if (low, high) == (-128, 127):
+    if limited == output.ends:
         return Value(part, output, order)
     return reader.stepped(part, [lambda number: number], output, operation.option(5, "b"), order)
 

@@ -28,7 +28,7 @@ def _pair(reader: Reader, operation: Operation, output: Tensor) -> Value:
         raise UnknownFormError(f"{operation.name} of tensors that are not two of one scale each")
     rule = _RULES[operation.name](reader.runtime, tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
     zero = output.zero[0]
-    low, high = limits(operation.option(0, "b"), reader.runtime, output.scale[0], zero)
+    low, high = limits(operation.option(0, "b"), reader.runtime, output)
 
     def both(x: int, y: int) -> int:
         return max(low - zero, min(high - zero, rule(x, y)))
@@ -38,7 +38,7 @@ def _pair(reader: Reader, operation: Operation, output: Tensor) -> Value:
         return _of_values(reader, operation, output, both)
     at = known.index(True)
     value, constant = reader.value(operation, at), tensors[1 - at]
-    if constant.data is None or constant.kind != "<i1" or value.tensor.shape != output.shape:
+    if constant.data is None or constant.kind != output.kind or value.tensor.shape != output.shape:
         raise UnknownFormError(f"a constant of {operation.name}")
     numbers = constant.data.astype(np.int64) - constant.zero[0]
     spread = np.broadcast_to(numbers, value.tensor.shape).reshape(-1)[value.order]
@@ -82,7 +82,7 @@ def _runs(numbers: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> list[int]
 def _stepped(reader: Reader, value: Value, output: Tensor, each: list[Round]) -> Value:
     """Functions of codes that all rise, or all fall: these are taken of the negative code."""
     part, zero = value.part, value.tensor.zero[0]
-    ends = -128 - zero, 127 - zero
+    ends = tuple(end - zero for end in value.tensor.ends)
     falling = [one(ends[0]) > one(ends[1]) for one in each]
     if any(falling):
         if not all(one(ends[0]) >= one(ends[1]) for one in each):
@@ -109,14 +109,16 @@ def _clip(reader: Reader, operation: Operation, output: Tensor) -> Value:
     same_codes(value.tensor, output)
     check_shape(operation.name, output, value.tensor.shape)
     activation = {"RELU": 1, "RELU6": 3}[operation.name]
-    low, high = limits(activation, "tflm", output.scale[0], zero)
+    low, high = limits(activation, "tflm", output)
     return _stepped(reader, value, output, [lambda code: max(low - zero, min(high - zero, code))])
 
 
 def _change(reader: Reader, operation: Operation, output: Tensor) -> Value:
     value = reader.value(operation, 0)
     check_shape(operation.name, output, value.tensor.shape)
-    rule = rounding.of_change(reader.runtime, value.tensor.scale[0], output.scale[0])
+    # Between int8 and uint8 the kernels of the library itself are at work everywhere.
+    runtime = reader.runtime if value.tensor.kind == output.kind else "tflm"
+    rule = rounding.of_change(runtime, value.tensor.scale[0], output.scale[0])
     return reader.stepped(value.part, [rule], output, 0, value.order)
 
 
@@ -137,12 +139,13 @@ def _mean(reader: Reader, operation: Operation, output: Tensor) -> Value:
 
 def _curve(reader: Reader, operation: Operation, output: Tensor) -> Value:
     value, zero = reader.value(operation, 0), output.zero[0]
-    fixed = {"LOGISTIC": (2.0**-8, -128), "TANH": (2.0**-7, 0)}[operation.name]
+    (least, largest), middle = output.ends, output.ends[0] + 128
+    fixed = {"LOGISTIC": (2.0**-8, least), "TANH": (2.0**-7, middle)}[operation.name]
     check_shape(operation.name, output, value.tensor.shape)
     if (float(output.scale[0]), zero) != fixed:
         raise UnknownFormError(f"a {operation.name} of another result")
     of = rounding.of_curve(reader.runtime, operation.name, value.tensor.scale[0])
-    return _stepped(reader, value, output, [lambda code: max(-128 - zero, min(127 - zero, of(code)))])
+    return _stepped(reader, value, output, [lambda code: max(least - zero, min(largest - zero, of(code)))])
 
 
 POINTWISE: dict[str, Callable[[Reader, Operation, Tensor], Value]] = {

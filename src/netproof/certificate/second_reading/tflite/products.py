@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +17,19 @@ if TYPE_CHECKING:
     from netproof.certificate.second_reading.tflite.read import Reader
 
 
+def _stored(reader: Reader, operation: Operation) -> Tensor:
+    """Constant weights of the type that the operand has: less their zero point, where they are bytes without a sign."""
+    if reader.value(operation, 0).tensor.kind == "<i1":
+        return reader.constant(operation, 1, "<i1")
+    weight = reader.tensor(operation, 1)
+    if weight is None or weight.data is None or weight.kind != "<u1" or not len(weight.scale) == len(weight.zero) == 1:
+        raise UnknownFormError(f"operand 1 of {operation.name}")
+    return replace(weight, data=weight.data.astype(np.int64) - weight.zero[0])
+
+
 def _weight(reader: Reader, operation: Operation, axes: int, axis: int) -> Tensor:
     """Constant weights; where they have several scales, these go along ``axis``."""
-    weight = reader.constant(operation, 1, "<i1")
+    weight = _stored(reader, operation)
     if len(weight.shape) != axes:
         raise UnknownFormError(f"weights of {len(weight.shape)} axes in {operation.name}")
     outputs = weight.shape[axis]
@@ -36,7 +47,7 @@ def _bias(reader: Reader, operation: Operation, outputs: int) -> Floats:
 
 
 def _product(reader: Reader, operation: Operation, value: Value, output: Tensor, map_: Map, activation: int) -> Value:
-    weight, dense = reader.constant(operation, 1, "<i1"), operation.name == "FULLY_CONNECTED"
+    weight, dense = _stored(reader, operation), operation.name == "FULLY_CONNECTED"
     rounds = [
         of_product(reader.runtime, dense, len(weight.scale) > 1, value.tensor.scale[0], scale, output.scale[0])
         for scale in weight.scale

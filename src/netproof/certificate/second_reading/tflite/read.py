@@ -46,7 +46,7 @@ class Reader:
         given = [operation.output for operation in file.operations]
         if len({*given, file.input}) <= len(given) or any(file.tensors[k].data is not None for k in given):
             raise UnknownFormError("a tensor that two operators give, or that is the input or a constant besides")
-        first = self.reading.add_input(start.size, -128, 127)
+        first = self.reading.add_input(start.size, *start.ends)
         zero = float(start.zero[0])
         less = self.reading.add_map(lambda x, absolute: x[0] if absolute else x[0] - zero, first)
         self.values[file.input] = Value(less, start, np.arange(start.size))
@@ -110,7 +110,7 @@ class Reader:
 
     def stepped(self, part: int, steps: Sequence[Round], output: Tensor, activation: int, order: Order) -> Value:
         zero = output.zero[0]
-        low, high = limits(activation, self.runtime, output.scale[0], zero)
+        low, high = limits(activation, self.runtime, output)
 
         def clamped(one: Round) -> Steps:
             def step(sums: Wholes) -> Wholes:
@@ -123,11 +123,11 @@ class Reader:
 
 
 def _codes(tensor: Tensor) -> Tensor:
+    least, largest = tensor.ends
     if (
-        tensor.kind != "<i1"
-        or len(tensor.scale) != 1
+        len(tensor.scale) != 1
         or len(tensor.zero) != 1
-        or not -128 <= tensor.zero[0] <= 127
+        or not least <= tensor.zero[0] <= largest
         or not tensor.shape
         or tensor.shape[0] != 1
     ):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from netproof.certificate.second_reading.reading import UnknownFormError
+from netproof.certificate.second_reading.tflite.buffer import Tensor
 
 #: a sum to a rounded result
 Round = Callable[[int], int]
@@ -127,8 +128,10 @@ def of_change(runtime: str, input_: np.float32, output: np.float32) -> Round:
     return lambda value: _twice(value, whole, exponent)
 
 
-def limits(activation: int, runtime: str, scale: np.float32, zero: int) -> tuple[int, int]:
-    """The least and the largest code that a fused activation leaves."""
+def limits(activation: int, runtime: str, output: Tensor) -> tuple[int, int]:
+    """The least and the largest code that a fused activation leaves of a tensor's."""
+    scale, zero = output.scale[0], output.zero[0]
+    least, largest = output.ends
     if activation not in (0, 1, 2, 3):
         raise UnknownFormError(f"activation {activation}")
 
@@ -139,6 +142,6 @@ def limits(activation: int, runtime: str, scale: np.float32, zero: int) -> tuple
         return int(math.copysign(math.floor(abs(float(quotient)) + 0.5), quotient)) + zero
 
     # In the schema's numbers: none, ReLU, ReLU from -1 to 1, ReLU6.
-    low = {0: -128, 1: code(0), 2: code(-1), 3: code(0)}[activation]
-    high = {0: 127, 1: 127, 2: code(1), 3: code(6)}[activation]
-    return max(-128, low), min(127, high)
+    low = {0: least, 1: code(0), 2: code(-1), 3: code(0)}[activation]
+    high = {0: largest, 1: largest, 2: code(1), 3: code(6)}[activation]
+    return max(least, low), min(largest, high)

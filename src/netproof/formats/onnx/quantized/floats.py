@@ -96,12 +96,33 @@ def _open(
         scales = (how.scale, weight.scale, result.scale)
         return products.requantized(reader.build, reader.rule, name, sums, scales, result, computed, last=last)
 
+    def unfused(result: Quantization, name: str, computed: int, clip: tuple[float, float]) -> Codes:
+        return _unrounded(reader, close, result, name, computed, clip)
+
     def fused(computed: int) -> bool:
         kinds = real.codes.computed, computed
         signed = weight.kind == INT8 if call.operator == "Gemm" else False
         return kinds[0] == kinds[1] and (kinds[0] != INT8 or signed)
 
-    return Open(-1, sums.shape, call.operator, close, fused)
+    exact = products.is_exact_in_floats(real.codes, how, weight, call.optional(2))
+    return Open(-1, sums.shape, call.operator, close, fused, unfused if exact else None)
+
+
+def _unrounded(
+    reader: Reader,
+    close: Callable[[Quantization, str, int], Codes],
+    result: Quantization,
+    name: str,
+    computed: int,
+    clip: tuple[float, float],
+) -> Codes:
+    """Codes of floats in which nothing was rounded: what a fused operator gives, where the quotient by the scale is exact too."""
+    if not products.is_exact(result.scale):
+        raise NodeError(
+            "onnxruntime on x86 does not fuse it here, and the scale of its result is no power of two",
+            "quantize activations to uint8, or with scales that are powers of two, or name the runtime 'integer-ideal'",
+        )
+    return reader.clipped(close(result, name, computed), result, clip, name)
 
 
 def _pair(product: bool) -> Callable[[Reader, Call], Value]:
@@ -260,7 +281,15 @@ def _average_everywhere(reader: Reader, call: Call) -> Value:
             reader.build, reader.rule, reader.processors, name, real.codes, (how, result), computed
         )
 
-    return Open(-1, shape, call.operator, close, lambda computed: real.codes.computed == computed)
+    def unfused(result: Quantization, name: str, computed: int, clip: tuple[float, float]) -> Codes:
+        return _unrounded(reader, close, result, name, computed, clip)
+
+    places = math.prod(real.shape[2:])
+    # A sum of floats that rounds nothing, and a quotient that does not either.
+    exact = products.is_exact(how.scale, np.float32(places)) and 255 * places < products.SINGLE
+    return Open(
+        -1, shape, call.operator, close, lambda computed: real.codes.computed == computed, unfused if exact else None
+    )
 
 
 def _largest(reader: Reader, call: Call) -> Value:

@@ -273,7 +273,7 @@ class Reader:
         clip = value.clip or (-math.inf, math.inf)
         if not self.rule.fused:
             codes = value.close(how, name, computed)
-            return self._clipped(codes, how, clip, name)
+            return self.clipped(codes, how, clip, name)
         without = is_without_effect(clip, how)
         if value.fused(computed) and without:
             return value.close(how, name, computed)
@@ -286,10 +286,12 @@ class Reader:
                 if value.fused(computed)
                 else "its codes are signed"
             ),
-            "quantize activations to uint8 with zero points that a clip needs, or name the runtime 'integer-ideal'",
+            "quantize activations to uint8 with zero points that a clip needs, or with scales that are powers of two, or name the "
+            "runtime 'integer-ideal'",
         )
 
-    def _clipped(self, codes: Codes, how: Quantization, clip: tuple[float, float], name: str) -> Codes:
+    def clipped(self, codes: Codes, how: Quantization, clip: tuple[float, float], name: str) -> Codes:
+        """Codes of what is clipped on the way to them."""
         ends = list(how.ends)
         for number, end in enumerate(clip):
             if math.isfinite(end):

@@ -71,6 +71,17 @@ def halves_even_in_single(acc: Whole, scales: ProductScales) -> Whole:
     return np.asarray(np.rint(value.astype(np.float64)), np.int64)
 
 
+def rounded_by_15_bits(acc: Whole, scales: ProductScales) -> Whole:
+    """Sums of products of 16-bit codes, 48 bits wide: a multiplier of 15 bits, rounded once, halves upwards.
+
+    ``MultiplyByQuantizedMultiplier`` of a 64-bit number, in TensorFlow Lite's kernels and Micro's.
+    """
+    multiplier, exponent = multipliers(scales.in_double())
+    reduced = np.where(multiplier < 0x7FFF0000, (multiplier + (1 << 15)) >> 16, 0x7FFF)
+    shift = (15 - exponent)[:, None]
+    return np.asarray((acc * reduced[:, None] + (np.int64(1) << (shift - 1))) >> shift)
+
+
 def shifts_left(scales: ProductScales) -> Whole:
     """``[C]``, by how many bits a sum is shifted to the left before the product: the result has to fit in 32 bits."""
     return np.maximum(multipliers(scales.in_double())[1], 0)

@@ -9,6 +9,8 @@ from netproof.formats.tflite.rules import pairs, products, softmax, tables
 
 #: the rule of a .tflite file where none is named: what the device computes
 DEFAULT = "tflm"
+_SIGNED = frozenset((one, other) for one in ("INT8", "INT16") for other in ("INT8", "INT16"))
+_BYTES = frozenset((one, other) for one in ("INT8", "UINT8") for other in ("INT8", "UINT8"))
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,16 @@ class Runtime:
     source : where its rule is from, and with which versions it was compared
     convolution, dense, dense_per_channel : the rounding of sums of products; ``dense`` is FULLY_CONNECTED's
     add, subtract, multiply : of two values
-    rescale : QUANTIZE of codes
+    rescale : QUANTIZE of codes to codes of the same type; of another one all take :func:`pairs.rescaled_in_fixed_point`
     average : MEAN over the places of an image, None where its integers are not known
     logistic, tanh : tables of LOGISTIC and TANH
     softmax : of a final SOFTMAX
     limit : the codes at which fused activations clamp; RELU6 by itself and AVERAGE_POOL_2D take halves away from 0 in all
     alternative : another rounding that builds of it have for FULLY_CONNECTED of one scale, None where there is none
+    wide, wide_dense : the rounding of sums of products of 16-bit codes; the second is FULLY_CONNECTED's
+    kinds : element types of activations with which it computes
+    conversions : from which of them to which QUANTIZE brings codes
+    same_kind_only : whether QUANTIZE between types is known only where int8 and uint8 stand for the same numbers
     largest_scale : products with a scale of this or more are refused: the runtime computes them by another kernel, or not
     pair_scales, product_scales, rescalings : the ratios of scales within which ``add`` and ``subtract`` hold (an operand's
         to the result's), ``multiply`` (the operands' product to it), and ``rescale``
@@ -48,6 +54,11 @@ class Runtime:
     softmax: softmax.Softmax
     limit: products.Limit = products.limit_away
     alternative: products.Rounding | None = None
+    wide: products.Rounding = products.rounded_by_15_bits
+    wide_dense: products.Rounding = products.rounded_by_15_bits
+    kinds: tuple[str, ...] = ("INT8", "INT16")
+    conversions: frozenset[tuple[str, str]] = _SIGNED | {("UINT8", "INT8"), ("INT8", "UINT8")}
+    same_kind_only: bool = False
     largest_scale: float = 2.0**20
     pair_scales: tuple[float, float] = (0.0, 2.0**16)
     product_scales: tuple[float, float] = (0.0, 2.0**14)
@@ -97,6 +108,9 @@ _RUNTIMES = (
         tables.tanh_rounded,
         softmax.softmax_by_table,
         limit=products.limit_even,
+        kinds=("INT8", "UINT8"),
+        conversions=_BYTES,
+        same_kind_only=True,
         largest_scale=256.0,
         pair_scales=(2.0**-10, 2.0**8),
         product_scales=(2.0**-16, 2.0**8),
@@ -112,6 +126,9 @@ _RUNTIMES = (
         logistic=tables.logistic_rounded,
         tanh=tables.tanh_rounded,
         alternative=None,
+        wide_dense=products.halves_away_in_double,
+        kinds=("INT8", "UINT8", "INT16"),
+        conversions=_SIGNED | _BYTES | {("UINT8", "INT16")},
     ),
 )
 RUNTIMES = {runtime.name: runtime for runtime in _RUNTIMES}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.onnx.call import Call, NodeError, tensor_of
+from netproof.formats.onnx.call import Call, Constant, NodeError, tensor_of
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.quantized.build import Build
 from netproof.formats.onnx.quantized.processors import Processors
@@ -22,6 +22,12 @@ from netproof.operators.affine.linear import Linear
 
 Whole = NDArray[np.int64]
 Singles = NDArray[np.float32]
+
+
+#: float32 holds all whole numbers below this
+SINGLE = 2.0**24
+#: scales between this and its inverse are far from where float32 ends
+_LEAST_UNIT = 2.0**-60
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +181,28 @@ def check_saturation(processors: Processors, name: str, operand: Codes, how: Qua
     up, down = two[:, -2:].clip(min=0).sum(1), two[:, :2].clip(max=0).sum(1)
     if bool((largest * up > 32767).any()) or bool((largest * down < -32768).any()):
         processors.saturating.append(printable(name))
+
+
+def is_exact_in_floats(operand: Codes, how: Quantization, weight: Weights, bias: object) -> bool:
+    """Whether float32 adds the products of dequantized codes up without rounding, in whatever order.
+
+    With scales that are powers of two every product, partial sum and bias is a whole number times one power of two; below 2^24 float32 holds
+    all of them.
+    """
+    units = np.asarray(how.scale * weight.scale, np.float64)
+    ends = np.concatenate([units, weight.scale.astype(np.float64), [float(how.scale)]])
+    if not is_exact(how.scale, *weight.scale) or bool((ends < _LEAST_UNIT).any() or (ends > 1 / _LEAST_UNIT).any()):
+        return False
+    size = np.abs(weight.values.reshape(len(weight.raw), -1)).sum(1)
+    largest = size * max(abs(end - how.zero) for end in (*operand.largest, how.zero))
+    if isinstance(bias, Dequantized):
+        largest = largest + np.abs(bias.codes.reshape(-1).astype(np.float64))
+    elif isinstance(bias, Constant):
+        added = np.asarray(bias.array, np.float64).reshape(-1) / units
+        if not bool((np.isfinite(added) & (added == np.rint(added))).all()):
+            return False
+        largest = largest + np.abs(added)
+    return bool((largest < SINGLE).all())
 
 
 def is_exact(*scales: np.float32) -> bool:

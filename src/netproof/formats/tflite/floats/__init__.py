@@ -1,0 +1,1 @@
+"""Networks of floats in TensorFlow Lite files, read by way of ONNX."""
