@@ -31,13 +31,14 @@ from netproof.certificate.real.contents import (
     arrays_of,
 )
 from netproof.certificate.real.grown.ends import add_divided
-from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed, staged
+from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed
 from netproof.certificate.real.grown.lemmas import add_lemmas
 from netproof.certificate.real.grown.program import Programs
 from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
+from netproof.certificate.real.grown.staged import staged
 from netproof.certificate.real.grown.written import written
 from netproof.errors import FormatError, NoEvidenceError, ProofError
-from netproof.property import LinearConstraint
+from netproof.property import Box, LinearConstraint
 from netproof.query import Query, Question, Result, Verdict
 from netproof.result import Trace
 
@@ -133,20 +134,26 @@ def _proof_by(
     known: dict[Key, tuple[Query, Result]] = {}
     for query, one in zip(question.parts, results, strict=True):
         if query.part is not None:
-            known[(query.part.box.lower, query.part.box.upper)] = query, one
+            known[_box(query.part.box)] = query, one
     width = max((len(case) for part in asked.parts for case in part.cases), default=1) or 1
     table = RowTable()
     arrays: dict[str, list[int]] = {"cases": [], "tree": [], "stages": [], "stage": []}
     for part in asked.parts:
-        if (part.lower, part.upper) not in known:
+        box = _box(part)
+        if box not in known:
             raise NoEvidenceError(question.name, "the checker reads other boxes in the property than the search did")
-        query, one = known[part.lower, part.upper]
+        query, one = known[box]
         if one.trace is None:
             raise NoEvidenceError(question.name, "the search left no record")
         made = _Part(part, query, one.trace, Maker(evaluation, table, width, query.name, deadline, programs))
         for key, values in made.arrays().items():
             arrays.setdefault(key, []).extend(values)
     return arrays_of(**arrays, **arrays_of_rows(table.rows, width))
+
+
+def _box(box: Part | Box) -> Key:
+    """Equal for equal boxes, and quickly compared, as fractions are not."""
+    return tuple((*(x.numerator for x in ends), *(x.denominator for x in ends)) for ends in (box.lower, box.upper))
 
 
 class _Part:
@@ -186,7 +193,7 @@ class _Part:
         cells = root_of(self._evaluation, self._part)
         arrays: dict[str, list[int]] = {name: [] for name in NAMES if not name.startswith(("witness", "row"))}
         if any(means != "intervals" for means in self._used()):
-            cells = staged(self._evaluation, cells, arrays)
+            cells = staged(self._evaluation, cells, arrays, self._trace.box)
             cells = add_lemmas(self._maker, cells, self._trace.ends, arrays)
             cells = add_divided(self._maker, cells, self._trace.divided, arrays)
         arrays["cases"], arrays["stages"] = [len(self._cases)], [len(arrays["stage"])]

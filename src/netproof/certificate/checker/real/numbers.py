@@ -33,7 +33,8 @@ def above(value: Fraction) -> float:
         near = value.numerator / value.denominator
     except OverflowError:
         return math.inf if value > 0 else -float(np.finfo(np.float64).max)
-    return math.nextafter(near, math.inf) if Fraction(near) < value else near
+    top, bottom = near.as_integer_ratio()
+    return math.nextafter(near, math.inf) if top * value.denominator < value.numerator * bottom else near
 
 
 class Float64:
