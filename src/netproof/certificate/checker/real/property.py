@@ -17,11 +17,11 @@ from typing import NamedTuple
 from netproof.errors import FormatError
 
 #: white space and the ends of lines are those of SMT-LIB (section 3.1), digits those of ASCII
-_TOKEN = re.compile(r"[ \t\r\n]+|;[^\r\n]*|([()])|([^ \t\r\n();|\"]+)|(.)", re.DOTALL)
+_TOKEN = re.compile(r"(?:[ \t\r\n]+|;[^\r\n]*)*(?:([()])|([^ \t\r\n();|\"]+)|(.)|\Z)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 _NAME = re.compile(r"([XY])_(0|[1-9]\d{0,7})", re.ASCII)
 _DEEPEST, _MOST, _LONGEST = 64, 1 << 20, 1 << 26
-_ZERO, _ONE = Fraction(0), Fraction(1)
+_ZERO, _ONE, _MINUS = Fraction(0), Fraction(1), Fraction(-1)
 #: of numerators and denominators of products
 _BITS = 1 << 14
 #: ends of the boxes of all clauses
@@ -134,7 +134,8 @@ def _read(text: str) -> Asked:
 def _statements(text: str) -> Iterator[list[Item]]:
     stack: list[list[Item]] = []
     for match in _TOKEN.finditer(text):
-        kind, token = match.lastindex, match[0]
+        kind = match.lastindex or 0
+        token = match[kind] if kind else ""
         if kind == 2:
             if not stack:
                 raise _FaultError("words outside of parentheses")
@@ -195,7 +196,7 @@ def _at_least(left: Term, right: Term, *, strict: bool) -> Constraint:
     """``left >= right``."""
     rest = dict(left[0])
     for name, value in right[0].items():
-        rest[name] = rest[name] - value if name in rest else -value
+        rest[name] = rest[name] - value if name in rest else _MINUS if value is _ONE else -value
     terms = sorted((letter, i, value) for (letter, i), value in rest.items() if value)
     inputs, outputs = (tuple((i, value) for letter, i, value in terms if letter == which) for which in "XY")
     return Constraint(inputs, outputs, right[1] - left[1] if left[1] else right[1], strict)
@@ -250,9 +251,16 @@ class _Ends:
                 rest.append(constraint)
                 continue
             ((i, c),) = constraint.inputs
-            end = constraint.threshold if c == 1 else -constraint.threshold if c == -1 else constraint.threshold / c
+            # Fractions are compared and divided slowly, and boxes have thousands of ends.
+            end = (
+                -constraint.threshold
+                if c is _MINUS
+                else constraint.threshold / c
+                if c is not _ONE
+                else constraint.threshold
+            )
             low, high = self.lower[i], self.upper[i]
-            if c > 0:
+            if c.numerator > 0:
                 self.lower[i] = end if low is None else max(low, end)
             else:
                 self.upper[i] = end if high is None else min(high, end)
