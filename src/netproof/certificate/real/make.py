@@ -91,7 +91,8 @@ def evidence_of(
     if claim == "sat":
         try:
             with np.errstate(all="ignore"):
-                witnessed(certificate, asked, evaluation, name)
+                assert result.witness is not None
+                witnessed(result.witness.numbers, asked, evaluation, name)
         except ProofError as error:
             raise NoEvidenceError(name, f"over the real numbers {error.problem}") from None
     return certificate
@@ -101,11 +102,11 @@ def _witness(numbers: Sequence[Fraction], name: str) -> dict[str, Integers]:
     limbs: list[int] = []
     counts, twos, tens = [], [], []
     for value in numbers:
-        rest, two, ten = value.denominator, 0, 0
+        rest, ten = value.denominator, 0
         while rest % 5 == 0:
             rest, ten = rest // 5, ten + 1
-        while rest % 2 == 0:
-            rest, two = rest // 2, two + 1
+        two = (rest & -rest).bit_length() - 1
+        rest >>= two
         numerator, before = abs(value.numerator) * 2 ** max(0, ten - two), len(limbs)
         while numerator:
             limbs.append((numerator & ((1 << LIMB) - 1)) * (1 if value > 0 else -1))

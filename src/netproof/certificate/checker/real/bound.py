@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma
-from netproof.certificate.checker.real.operators import Affine, Array
+from netproof.certificate.checker.real.operators import Array
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 
 Floats = NDArray[np.float64]
@@ -143,10 +143,8 @@ class Evaluation:
         """The cells with the ranges that a rule leaves; with their sizes as they are where they are ``sized``."""
         if rule in (FORMS, BOTH):
             most = max(1, _FORMS // (self.network.inputs * sum(node.size for node in self.network.nodes)))
-            few = (np.arange(at, min(at + most, len(cells))) for at in range(0, len(cells), most))
-            cells = (
-                Cells.join([self._forms(cells.take(some)) for some in few]) if len(cells) > most else self._forms(cells)
-            )
+            few = (np.arange(at, min(at + most, len(cells))) for at in range(0, max(1, len(cells)), most))
+            cells = Cells.join([self._forms(cells.take(some)) for some in few])
         low, high = list(cells.low), list(cells.high)
         none = np.zeros((1, 1))
         parts = [self._loaded(cells.lower, cells.upper)]
