@@ -25,6 +25,7 @@ from netproof.certificate.real.contents import CROWN, SPLIT
 from netproof.certificate.real.format import decode, encode
 from netproof.certificate.real.grown import staged
 from netproof.certificate.real.grown.program import Programs
+from netproof.certificate.real.grown.rows import RowTable
 from netproof.certificate.real.make import evidence_of
 from netproof.effort.real import ROUND
 from netproof.errors import NoEvidenceError, ProofError
@@ -187,8 +188,15 @@ def test_ranges_of_a_search_are_taken_where_the_checker_finds_them_and_nowhere_e
             continue
         other = taken([*box[:k], (box[k][0], narrow), *box[k + 1 :]])
         assert all((a == b).all() for a, b in zip((*other.low, *other.high), (*whole.low, *whole.high), strict=True))
-    # Whole certificates are the same as without.
+    # Whole certificates are the same as without, and where what was taken leaves trees open.
     made = evidence_of(network, property_, question, result)
+    with monkeypatch.context() as narrow:
+        narrow.setattr(staged, "_WIDER", 10.0)
+        narrow.setattr("netproof.certificate.real.grown.grow._MOST_BEYOND", {True: 0, False: 0})
+        narrow.setattr("netproof.certificate.real.grown.program._FEATURES", 0)
+        forgotten, forget = [], RowTable.forget
+        narrow.setattr(RowTable, "forget", lambda table, count: forgotten.append(forget(table, count)))
+        assert encode(evidence_of(network, property_, question, result)) == encode(made) and len(forgotten) == 1
     plain = evidence_of(network, property_, question, replace(result, trace=replace(result.trace, box=())))
     assert encode(made) == encode(plain)
 

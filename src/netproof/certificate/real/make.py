@@ -1,14 +1,17 @@
 """Evidence of verdicts about networks of real numbers: certificates, from what a search leaves.
 
-Whoever makes one need not be trusted. What is made here is what the checker's own evaluation accepts: roads of the search that
-leave more than the format can say yet, or ranges that its rules do not come to, end in a :class:`NoEvidenceError`, which says why.
+Whoever makes one need not be trusted. What is made here is what the checker's own evaluation accepts (on large networks with ranges
+of the whole box from the search's record, of which a sample was compared): roads of the search that leave more than the format can
+say yet, or ranges that its rules do not come to, end in a :class:`NoEvidenceError`, which says why.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -146,8 +149,17 @@ def _proof_by(
         query, one = known[box]
         if one.trace is None:
             raise NoEvidenceError(question.name, "the search left no record")
-        made = _Part(part, query, one.trace, Maker(evaluation, table, width, query.name, deadline, programs))
-        for key, values in made.arrays().items():
+        maker = Maker(evaluation, table, width, query.name, deadline, programs)
+        before = len(table.rows)
+        try:
+            made = _Part(part, query, one.trace, maker).arrays()
+        except NoEvidenceError:
+            if not one.trace.box or time.monotonic() >= deadline:
+                raise
+            # With ranges that the checker finds, not those that the search has found.
+            table.forget(before)
+            made = _Part(part, query, replace(one.trace, box=()), maker).arrays()
+        for key, values in made.items():
             arrays.setdefault(key, []).extend(values)
     return arrays_of(**arrays, **arrays_of_rows(table.rows, width))
 
