@@ -25,8 +25,7 @@ from netproof.certificate.real.contents import CROWN, SPLIT
 from netproof.certificate.real.format import decode, encode
 from netproof.certificate.real.grown import staged
 from netproof.certificate.real.grown.program import Programs
-from netproof.certificate.real.grown.rows import RowTable
-from netproof.certificate.real.make import evidence_of
+from netproof.certificate.real.make import _Part, evidence_of
 from netproof.effort.real import ROUND
 from netproof.errors import NoEvidenceError, ProofError
 from netproof.formats.load import load
@@ -188,26 +187,22 @@ def test_ranges_of_a_search_are_taken_where_the_checker_finds_them_and_nowhere_e
             continue
         other = taken([*box[:k], (box[k][0], narrow), *box[k + 1 :]])
         assert all((a == b).all() for a, b in zip((*other.low, *other.high), (*whole.low, *whole.high), strict=True))
-    # Whole certificates are the same as without; and there are some where what was taken leaves trees open.
-    made = evidence_of(network, property_, question, result)
-
-    def useless(evaluation, cells, arrays, known):
-        found = staged.staged(evaluation, cells, arrays, known)
-        if not known:
-            return found
-        low, high = (tuple(np.full(x.shape, end) for x in found.low) for end in (-1e3, 1e3))
-        return replace(found, low=low, high=high)
-
-    with monkeypatch.context() as narrow:
-        narrow.setattr("netproof.certificate.real.make.staged", useless)
-        narrow.setattr("netproof.certificate.real.grown.grow._MOST_BEYOND", {True: 0, False: 0})
-        narrow.setattr("netproof.certificate.real.grown.program._FEATURES", 0)
-        forgotten, forget = [], RowTable.forget
-        narrow.setattr(RowTable, "forget", lambda table, count: forgotten.append(forget(table, count)))
-        again = evidence_of(network, property_, question, result)
-        assert check_real(again, network, property_).counts.leaves and len(forgotten) == 1
+    # Whole certificates are the same as without.
     plain = evidence_of(network, property_, question, replace(result, trace=replace(result.trace, box=())))
-    assert encode(made) == encode(plain)
+    assert encode(evidence_of(network, property_, question, result)) == encode(plain)
+    # Trees that stay open on what was taken are grown anew, and nothing is left of them.
+    arrays = _Part.arrays
+
+    def failing(part):
+        made = arrays(part)
+        if part._trace.box:
+            raise NoEvidenceError("a part", "its trees stay open")
+        return made
+
+    monkeypatch.setattr(_Part, "arrays", failing)
+    assert encode(evidence_of(network, property_, question, result)) == encode(plain)
+    with pytest.raises(NoEvidenceError):
+        evidence_of(network, property_, question, result, deadline=0.0)
 
 
 @pytest.mark.parametrize("seed", [2, 4])
