@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from netproof.certificate.checker.real import property as reader
-from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
+from netproof.certificate.checker.real.property import _TOKEN, Asked, Constraint, Part, read_property
 from netproof.errors import FormatError
 
 X, Y = 2, 2
@@ -360,3 +360,9 @@ def test_no_more_cases_than_may_be(monkeypatch):
     monkeypatch.setattr(reader, "_ENDS", 11)
     with pytest.raises(FormatError, match="so many boxes"):
         asked(several)
+
+
+def test_comments_and_spaces_are_passed_over_piece_by_piece():
+    # A repetition of both in one match would take 70 bytes of memory for each of them.
+    pieces = [match[0] for match in _TOKEN.finditer(" ; a\n;b\r\n\t(or;c\n)")]
+    assert pieces == [" ", "; a", "\n", ";b", "\r\n\t", "(", "or", ";c", "\n", ")"]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from netproof.errors import FormatError
 
 #: white space and the ends of lines are those of SMT-LIB (section 3.1), digits those of ASCII
-_TOKEN = re.compile(r"(?:[ \t\r\n]+|;[^\r\n]*)*(?:([()])|([^ \t\r\n();|\"]+)|(.)|\Z)", re.DOTALL)
+_TOKEN = re.compile(r"[ \t\r\n]+|;[^\r\n]*|([()])|([^ \t\r\n();|\"]+)|(.)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 _NAME = re.compile(r"([XY])_(0|[1-9]\d{0,7})", re.ASCII)
 _DEEPEST, _MOST, _LONGEST = 64, 1 << 20, 1 << 26
@@ -134,8 +134,7 @@ def _read(text: str) -> Asked:
 def _statements(text: str) -> Iterator[list[Item]]:
     stack: list[list[Item]] = []
     for match in _TOKEN.finditer(text):
-        kind = match.lastindex or 0
-        token = match[kind] if kind else ""
+        kind, token = match.lastindex, match[0]
         if kind == 2:
             if not stack:
                 raise _FaultError("words outside of parentheses")
