@@ -138,6 +138,7 @@ class Trace:
     ranges : by what ranges were found at nodes, by the name of the last means
     common : by what ranges of the whole box were found, one after the other
     ends, divided : those of them of which it is recorded how, one layer after the other: by slopes, or by splits besides
+    box : of every activation both ends ``[n]`` of the ranges of the whole box as CROWN left them; empty where it was not asked
     """
 
     sizes: tuple[int, ...]
@@ -149,6 +150,7 @@ class Trace:
     common: tuple[str, ...]
     ends: tuple[Ends, ...] = ()
     divided: tuple[DividedEnd, ...] = ()
+    box: tuple[tuple[Floats, Floats], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -484,7 +484,7 @@ def test_witnesses_are_evaluated_over_the_real_numbers():
     [
         ("(assert (or (<= X_0 1) (>= X_0 0)))", "without a bound"),
         ("(assert (<= (* X_0 Y_0) 1))", "product of variables"),
-        ("(assert (<= X_1 1))", "not declared"),
+        ("(assert (<= X_1 1))", "'X_1'"),
         ("(assert (=> (<= X_0 1) (>= Y_0 1)))", "formula"),
         ("(assert (<= X_0 1e9999))", "1e9999"),
         ("(assert (<= X_0 1)", "not closed"),

@@ -152,10 +152,10 @@ def test_error_terms_hold_what_was_rounded(together):
         data, inputs = mixed(seed)
         evaluation = Seen(read_network(data, inputs, Float64(), "n"), Float64())
         center = rng.normal(size=inputs)
-        roots = [
-            evaluation.root(center * 10.0**e - 1e-3, center * 10.0**e + 1e-3) for e in (range(5) if together else [0])
-        ]
-        cells = Cells.join(roots)
+        at = np.array([center * 10.0**e for e in (range(5) if together else [0])])
+        endless = tuple(np.full((len(at), size), np.inf) for size in evaluation.network.sizes)
+        whole = Cells(at - 1e-3, at + 1e-3, tuple(-x for x in endless), endless, ())
+        cells = evaluation.derive(whole, INTERVALS)
         cell = rng.permutation(len(cells)).repeat(2)
         last = len(evaluation.network.nodes) - 1
         c = rng.normal(size=(len(cell), evaluation.network.outputs))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -196,8 +198,8 @@ def test_linear_forms_that_are_made_to_fill_the_memory_are_refused(monkeypatch):
 def test_linear_forms_of_few_cells_at_a_time_are_those_of_all(monkeypatch):
     rng = np.random.default_rng(3)
     evaluation = Evaluation(read_network(perceptron(rng), 3, Float64(), "n"), Float64())
-    roots = [evaluation.root(c - 0.1, c + 0.1) for c in rng.normal(size=(5, 3))]
-    cells = type(roots[0]).join(roots)
+    root, low = evaluation.root(np.full(3, -3.0), np.full(3, 3.0)), rng.normal(size=(5, 3))
+    cells = replace(root.take(np.zeros(5, np.int64)), lower=low - 0.1, upper=low + 0.1)
     whole = evaluation.derive(cells, BOTH)
     monkeypatch.setattr(bound, "_FORMS", 2 * 3 * sum(node.size for node in evaluation.network.nodes))
     parts = evaluation.derive(cells, BOTH)
@@ -493,10 +495,10 @@ def test_splits_name_what_is_there():
         for feature in range(features):
             assert check_real(of(relu, feature), network, property_).counts.splits == 1
         for feature in (-1, features, features + 1):
-            with pytest.raises(ProofError, match="names a feature that is not there"):
+            with pytest.raises(ProofError, match="names a ReLU or feature that is not there"):
                 check_real(of(relu, feature), network, property_)
     for relu in (-1, 3, 4):
-        with pytest.raises(ProofError, match="names a ReLU that is not there"):
+        with pytest.raises(ProofError, match="names a ReLU or feature that is not there"):
             check_real(of(relu, 0), network, property_)
 
 

@@ -48,10 +48,11 @@ def maps() -> list[tuple[Affine, list[int]]]:
         (Sum(4, 1), [4, 4]),
         (Sum(4, -1), [4, 4]),
         (Select(np.array([3, 0, 3, 1, 3, 3]), 5), [5]),
+        (Select(np.array([3, -1, 3, 1, -1, -1]), 5), [5]),
     ]
 
 
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(14))
 def test_every_map_counts_the_products_of_its_sums(number):
     operator, sizes = maps()[number]
     zeros = [np.zeros((sum(sizes), size)) for size in sizes]
@@ -73,7 +74,7 @@ def test_every_map_counts_the_products_of_its_sums(number):
     assert np.allclose(absolute.forward(*zeros), abs(matrix), rtol=1e-12)
 
 
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(14))
 def test_every_map_sizes_what_it_adds(number):
     operator, _ = maps()[number]
     if operator.offset is None:
@@ -95,7 +96,7 @@ def test_scales_know_what_was_added_up_and_how_often_it_was_rounded():
     factor = gain / np.sqrt(variance + float(np.float32(1e-5)))
     for found, expected in (
         (operator.scale, factor),
-        (operator.shift, bias - mean * factor),
+        (operator.offset, bias - mean * factor),
         (operator.offset_size, abs(bias) + abs(mean * factor)),
     ):
         assert np.allclose(found, expected.repeat(2), rtol=1e-12)

@@ -13,7 +13,23 @@ import pytest
 
 from netproof.certificate.checker.real.numbers import Float64, Rational
 from soundness.checker_models import RNG, added, behind, constants_by_node, folded, integers, normalization, one, some
-from soundness.real_evidence import run, values_of
+from soundness.real_evidence import Builder, run, values_of
+
+
+def joined_values(turn: int) -> bytes:
+    """A concatenation of values, one of them twice, and a constant between; everything behind it depends on where they are."""
+    made = Builder([1, 2, 2])
+    relu, twice = made.node("Relu", "x"), made.node("Mul", "x", made.constant(np.float32(2)))
+    parts = [relu, made.constant(some(1, 1, 2)), twice, relu]
+    joined = made.node("Concat", *parts[turn:], *parts[:turn], axis=1)
+    return made.bytes(made.node("Add", made.node("Relu", joined), made.constant(some(1, 7, 2))))
+
+
+def sliced_constant() -> bytes:
+    made = Builder([1, 3])
+    ends = [made.constant(np.array([k]), np.int64) for k in (1, 4, 1)]
+    return made.bytes(made.node("Add", "x", made.node("Slice", made.constant(some(1, 5)), *ends)))
+
 
 READ: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: one("Identity", [1, 3]),
@@ -122,6 +138,46 @@ READ: dict[str, Callable[[], bytes]] = {
     "maximum in one dimension": lambda: one("MaxPool", [1, 2, 7], kernel_shape=[3], strides=[2], pads=[0, 0]),
     "maximum that says no pads": lambda: one("MaxPool", [1, 1, 5, 4], kernel_shape=[3, 2], auto_pad="VALID"),
     "maximum, and a sum": lambda: added(one("MaxPool", [1, 2, 3, 3], kernel_shape=[2, 2]), some(1, 2, 2, 2)),
+    **{
+        f"concat at {axis}": lambda axis=axis: one("Concat", [1, 2, 3], some(1, 2, 3), some(1, 2, 3), axis=axis)
+        for axis in (0, 1, 2, -1, -3)
+    },
+    "concat of other extents": lambda: one("Concat", [1, 2, 3], some(1, 4, 3), axis=1),
+    "concat behind": lambda: behind("Concat", [1, 2, 3], some(1, 1, 3), axis=1),
+    "concat of one": lambda: one("Concat", [1, 2, 3], axis=1),
+    "concat of zeros": lambda: one("Concat", [1, 2, 3], np.zeros((1, 1, 3), np.float32), axis=1),
+    "concat of values": lambda: joined_values(0),
+    "concat of values behind others": lambda: joined_values(1),
+    **{
+        f"slice {starts} {ends} {rest}": lambda parts=(starts, ends, *rest): one(
+            "Slice", [1, 4, 5], *(integers(*part) for part in parts)
+        )
+        for starts, ends, rest in (
+            ((0,), (1,), ()),
+            ((0, 1), (1, 3), ()),
+            ((1,), (3,), ((1,),)),
+            ((-2,), (99,), ((-1,),)),
+            ((1,), (-1,), ((2,), (2,))),
+            ((0, -99), (1 << 40, 3), ((2, 1), (3, 1))),
+            ((0,), (1,), ((0,),)),
+        )
+    },
+    "slice without axes": lambda: one("Slice", [1, 4], integers(0, 1), integers(1, 4), None, integers(1, 2)),
+    "old slice": lambda: one("Slice", [1, 4, 5], opset=9, starts=[1, 0], ends=[3, 4], axes=[1, 2]),
+    "old slice without axes": lambda: one("Slice", [1, 4, 5], opset=9, starts=[0, 1], ends=[1, -1]),
+    "a constant sliced": sliced_constant,
+    **{
+        f"pad {mode}": lambda mode=mode: one("Pad", [1, 2, 3, 4], integers(0, 0, 1, 2, 0, 0, 2, 3), mode=mode)
+        for mode in ("constant", "edge", "reflect")
+    },
+    "pad": lambda: one("Pad", [1, 2, 3], integers(0, 1, 2, 1, 0, 1)),
+    "pad of nothing": lambda: one("Pad", [1, 2, 3], integers(0, 0, 0, 0, 0, 0)),
+    "pad by a number": lambda: one("Pad", [1, 2, 3], integers(0, 1, 2, 0, 0, 1), np.float32(1.5)),
+    "pad by a list of one": lambda: one("Pad", [1, 2, 3], integers(0, 1, 2, 0, 0, 1), np.float32([-1.5]), opset=11),
+    "pad of axes": lambda: one("Pad", [1, 2, 3], integers(1, 2, 3, 0), None, integers(-1, 1), opset=18),
+    "old pad": lambda: one("Pad", [1, 2, 3], opset=10, pads=[0, 0, 1, 0, 1, 2], value=0.75),
+    "old pad by an edge": lambda: one("Pad", [1, 2, 3], opset=10, pads=[0, 0, 1, 0, 1, 2], mode="edge"),
+    "pad, and a sum": lambda: added(one("Pad", [1, 2], integers(0, 1, 0, 1)), some(1, 4)),
     "dropout": lambda: one("Dropout", [1, 3]),
     "dropout with its share": lambda: one("Dropout", [1, 3], np.float32(0.5), seed=3),
     "old dropout": lambda: one("Dropout", [1, 3], opset=10, ratio=0.25),

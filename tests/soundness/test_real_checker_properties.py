@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from netproof.certificate.checker.real import property as reader
-from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
+from netproof.certificate.checker.real.property import _TOKEN, Asked, Constraint, Part, read_property
 from netproof.errors import FormatError
 
 X, Y = 2, 2
@@ -256,7 +256,7 @@ def test_what_says_nothing_is_passed_over(text):
         ("(assert (<= Y_0 (/ 1 2)))", "expression that is none"),
         ("(assert (<= (* Y_0 Y_1) 1))", "product of variables"),
         ("(assert (<= (* (+ Y_0 (- Y_0)) Y_1) 1))", "product of variables"),
-        ("(assert (<= Y_2 1))", "'Y_2', which is not declared"),
+        ("(assert (<= Y_2 1))", "'Y_2'"),
         ("(assert (<= Y_00 1))", "'Y_00'"),
         ("(assert (<= Y_-1 1))", "'Y_-1'"),
         ("(assert (<= Z_0 1))", "'Z_0'"),
@@ -360,3 +360,9 @@ def test_no_more_cases_than_may_be(monkeypatch):
     monkeypatch.setattr(reader, "_ENDS", 11)
     with pytest.raises(FormatError, match="so many boxes"):
         asked(several)
+
+
+def test_comments_and_spaces_are_passed_over_piece_by_piece():
+    # A repetition of both in one match would take 70 bytes of memory for each of them.
+    pieces = [match[0] for match in _TOKEN.finditer(" ; a\n;b\r\n\t(or;c\n)")]
+    assert pieces == [" ", "; a", "\n", ";b", "\r\n\t", "(", "or", ";c", "\n", ")"]

@@ -297,6 +297,62 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         lambda: one("BatchNormalization", [1, 3], *[some(3)] * 3, np.ones(3, np.float32), epsilon=-0.5), "variance"
     ),
     "a normalization of a batch": (lambda: normalization([3, 1], 1), "of a batch"),
+    "a concat without an axis": (lambda: one("Concat", [1, 3], some(1, 3)), "axis of a Concat"),
+    "a concat at an axis that is not there": (lambda: one("Concat", [1, 3], some(1, 3), axis=2), "axis of a Concat"),
+    "a concat at an axis before the first": (lambda: one("Concat", [1, 3], some(1, 3), axis=-3), "axis of a Concat"),
+    "a concat of other ranks": (lambda: one("Concat", [1, 3], some(3), axis=0), "axis of a Concat"),
+    "a concat of other extents": (lambda: one("Concat", [1, 3], some(2, 2), axis=1), "ValueError"),
+    "a concat of constants": (lambda: constants_alone("Concat", some(1, 3), axis=1), "constants alone"),
+    "a concat of whole numbers": (lambda: one("Concat", [1, 3], np.ones((1, 3), np.int64), axis=1), "none of floats"),
+    "a concat by a fraction": (lambda: one("Concat", [1, 3], some(1, 3), axis=1.0), "axis of a Concat"),
+    "a slice backwards": (
+        lambda: one("Slice", [1, 3], *(np.array([k]) for k in (2, -9, 1, -1))), "axes or steps of a Slice"
+    ),
+    "a slice by steps of 0": (
+        lambda: one("Slice", [1, 3], *(np.array([k]) for k in (0, 2, 1, 0))), "axes or steps of a Slice"
+    ),
+    "a slice of an axis twice": (
+        lambda: one("Slice", [1, 3], *(np.array(k) for k in ([0, 0], [1, 2], [1, -1]))), "axes or steps of a Slice"
+    ),
+    "a slice of an axis that is not there": (
+        lambda: one("Slice", [1, 3], *(np.array([k]) for k in (0, 1, 2))), "axes or steps of a Slice"
+    ),
+    "a slice of nothing": (lambda: one("Slice", [1, 3], *(np.array([k]) for k in (2, 2, 1))), "Slice of nothing"),
+    "a slice of too few ends": (lambda: one("Slice", [1, 3], np.array([0, 1]), np.array([1])), "ValueError"),
+    "a slice of too few steps": (
+        lambda: one("Slice", [1, 3], *(np.array(k) for k in ([0, 0], [1, 2], [0, 1], [1]))), "ValueError"
+    ),
+    "a slice by fractions": (lambda: one("Slice", [1, 3], some(1), np.array([1])), "no constant"),
+    "a slice by the input": (lambda: behind("Slice", [1], np.array([0, 1])), "no constant", 1),
+    "a slice in the old way": (lambda: one("Slice", [1, 3], starts=[0], ends=[1]), "ValueError"),
+    "a slice of lists of lists": (lambda: one("Slice", [1, 3], np.array([[0]]), np.array([[1]])), "no constant"),
+    "a pad that cuts": (lambda: one("Pad", [1, 3], np.array([0, -1, 0, 0])), "amounts of a Pad"),
+    "a pad of too few": (lambda: one("Pad", [1, 3], np.array([0, 1])), "axes of a Pad"),
+    "a pad beyond all": (lambda: one("Pad", [1, 3], np.array([0, 1 << 40, 0, 1 << 40])), "amounts of a Pad"),
+    "a pad of all axes beyond all": (
+        lambda: one("Pad", [1, 3], np.array([1 << 20, 1 << 20, 1 << 20, 1 << 20])), "amounts of a Pad"
+    ),
+    "a pad around": (lambda: one("Pad", [1, 3], np.array([0, 1, 0, 1]), mode="wrap", opset=19), "mode of a Pad"),
+    "a pad that reflects more than there is": (
+        lambda: one("Pad", [1, 3], np.array([0, 3, 0, 0]), mode="reflect"), "mode of a Pad"
+    ),
+    "a pad by two numbers": (lambda: one("Pad", [1, 3], np.array([0, 1, 0, 1]), some(2)), "no number"),
+    "a pad by whole numbers": (lambda: one("Pad", [1, 3], np.array([0, 1, 0, 1]), np.int64(1)), "no number"),
+    "a pad of an axis twice": (
+        lambda: one("Pad", [1, 3], np.array([1, 1, 1, 1]), None, np.array([1, -1]), opset=18), "amounts of a Pad"
+    ),
+    "a pad of an axis that is not there": (
+        lambda: one("Pad", [1, 3], np.array([1, 1]), None, np.array([2]), opset=18), "axes of a Pad"
+    ),
+    "an old pad in the new way": (lambda: one("Pad", [1, 3], np.array([0, 1, 0, 1]), opset=10), "constants alone"),
+    "an old slice in the new way": (
+        lambda: one("Slice", [1, 3], np.array([0]), np.array([1]), opset=9, starts=[0], ends=[1]), "ValueError"
+    ),
+    "a slice of more than four": (
+        lambda: one("Slice", [1, 3], *(np.array([k]) for k in (0, 1, 1, 1, 1))), "ValueError"
+    ),
+    "a new pad in the old way": (lambda: one("Pad", [1, 3], pads=[0, 1, 0, 1]), "axes of a Pad"),
+    "a pad of a constant": (lambda: constants_alone("Pad", some(1, 3), integers(0, 1, 0, 1)), "constants"),
 }  # fmt: skip
 
 

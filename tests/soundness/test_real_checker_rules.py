@@ -285,30 +285,25 @@ def test_objectives_may_be_about_any_node():
 # -- cells together
 
 
-def test_cells_that_are_joined_keep_their_sizes():
+def test_cells_that_are_joined_have_the_size_that_serves_all_of_them():
     _, _, evaluation, _ = cells_of(1, Float64())
-    roots = [evaluation.root(np.zeros(2), np.full(2, 10.0**i)) for i in range(4)]
-    for order in (roots, roots[::-1]):
-        joined = Cells.join(order)
-        assert len(joined) == 4
-        for i in range(len(evaluation.network.nodes)):
-            assert joined.size[i].shape == (4, evaluation.network.nodes[i].size)
-            for row, part in enumerate(order):
-                assert (joined.size[i][row] == part.size[i][0]).all()
-    # One size serves all that came of one cell, and no others.
-    twice = roots[0].take(np.zeros(2, np.int64))
-    assert all(len(one) == 1 for one in twice.size) and twice.size is roots[0].size
-    again = Cells.join([twice, roots[0].take(np.zeros(3, np.int64))])
-    assert len(again) == 5 and all(len(one) == 1 for one in again.size)
-    mixed = Cells.join([twice, roots[2]])
-    for i, one in enumerate(mixed.size):
-        assert (one[:2] == roots[0].size[i]).all() and (one[2] == roots[2].size[i][0]).all()
-    # Several rows of one tuple are put together row by row.
-    wide = Cells.join(roots)
-    double = Cells.join([wide, wide])
-    assert all((one == np.concatenate([part, part])).all() for one, part in zip(double.size, wide.size, strict=True))
-    some = wide.take(np.array([3, 1]))
-    assert all((one == part[[3, 1]]).all() for one, part in zip(some.size, wide.size, strict=True))
+    small, large = (evaluation.root(np.zeros(2), np.full(2, 10.0**i)) for i in range(2))
+    twice = small.take(np.zeros(2, np.int64))
+    assert all(len(one) == 1 for one in twice.size) and twice.size is small.size
+    again = Cells.join([twice, small.take(np.zeros(3, np.int64))])
+    assert len(again) == 5 and again.size is small.size
+    assert (again.lower == small.lower).all() and again.lower.shape == (5, 2)
+    # Values of one would be beyond the other's.
+    for parts in ([small, large], [twice, large], [small, evaluation.root(np.zeros(2), np.ones(2))]):
+        with pytest.raises(ValueError, match="several sizes"):
+            Cells.join(parts)
+    # What is found for several boxes together holds the values of all.
+    endless = tuple(np.full((2, size), np.inf) for size in evaluation.network.sizes)
+    several = Cells(np.zeros((2, 2)), np.array([[1.0, 1.0], [10.0, 10.0]]), tuple(-x for x in endless), endless, ())
+    found = evaluation.derive(several, 1)
+    assert all(len(one) == 1 for one in found.size)
+    for alone in (small, large):
+        assert all((one >= part * (1 - 1e-12)).all() for one, part in zip(found.size, alone.size, strict=True))
 
 
 def test_what_is_empty():

@@ -5,6 +5,7 @@ And whatever a record says, nothing but what the checker accepts comes of it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -20,10 +21,11 @@ from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Constraint
 from netproof.certificate.checker.real.tree import Case
 from netproof.certificate.real.aligned import _operands_of_graph, _operands_of_network, aligned
-from netproof.certificate.real.contents import SPLIT
+from netproof.certificate.real.contents import CROWN, SPLIT
 from netproof.certificate.real.format import decode, encode
+from netproof.certificate.real.grown import staged
 from netproof.certificate.real.grown.program import Programs
-from netproof.certificate.real.make import evidence_of
+from netproof.certificate.real.make import _Part, evidence_of
 from netproof.effort.real import ROUND
 from netproof.errors import NoEvidenceError, ProofError
 from netproof.formats.load import load
@@ -31,7 +33,7 @@ from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.result import Refutation
 from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.verify import verify
-from soundness.real_evidence import Builder, perceptron, property_text, residual, run
+from soundness.real_evidence import Builder, perceptron, property_text, residual, run, values_of
 
 
 def asked(tmp_path, network: bytes, property_: bytes):
@@ -68,7 +70,31 @@ def close_property(rng, network: bytes, inputs: int, outputs: int, radius: float
     return property_text(lower.tolist(), upper.tolist(), outputs, [first, second])
 
 
+def moved(rng: np.random.Generator) -> bytes:
+    """A network in which values are cut, put around with numbers, and set beside one another."""
+    made = Builder([1, 6])
+
+    def numbers(*values: int) -> str:
+        return made.constant(np.array(values), np.int64)
+
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((6, 6), (14, 8), (8, 2))]
+    first = made.node("Relu", made.node("MatMul", "x", made.constant(weights[0])))
+    cut = made.node("Slice", first, numbers(1), numbers(5), numbers(1))
+    around = made.node("Pad", "x", numbers(0, 1, 0, 0), made.constant(np.float32(0.25)))
+    joined = made.node(
+        "Concat",
+        around,
+        cut,
+        made.constant(np.float32([[0.5]])),
+        made.node("Slice", cut, numbers(0), numbers(2), numbers(1)),
+        axis=1,
+    )
+    second = made.node("Relu", made.node("MatMul", joined, made.constant(weights[1])))
+    return made.bytes(made.node("MatMul", second, made.constant(weights[2])))
+
+
 WAYS = {
+    "moved": (lambda rng: (moved(rng), 6, 2), 0.2, 0.3),
     "root": (lambda rng: (perceptron(rng, (3, 6, 6, 2)), 3, 2), 0.3, 3.0),
     "boxes": (lambda rng: (perceptron(rng, (2, 8, 8, 8, 2)), 2, 2), 2.0, 0.05),
     "signs": (lambda rng: (perceptron(rng, (12, 10, 10, 10, 2)), 12, 2), 0.1, 0.1),
@@ -99,6 +125,84 @@ def test_evidence_of_searches_is_accepted(way, seed, tmp_path):
         assert found[0].splits > 0 and (made.arrays["split_relu"] == 0).all()
     if way == "signs" and (made.arrays["kind"] == SPLIT).any():
         assert (made.arrays["split_relu"] > 0).all() and len(made.arrays["row_slope"])
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+def test_evidence_about_moved_values_is_none_of_what_they_reach(tmp_path, arithmetic):
+    # The same trees and rows about thresholds that a point attains.
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        network = moved(rng)
+        center = rng.normal(size=6).astype(np.float32).astype(np.float64)
+        top = float(values_of(network, center)[0])
+        lower, upper = (center - 0.01).tolist(), (center + 0.01).tolist()
+        beyond = property_text(lower, upper, 2, [[((1.0, 0.0), top + 5.0)]])
+        question = asked(tmp_path, network, beyond)
+        made = evidence_of(network, beyond, question, verify(question, Settings(timeout=20.0, proofs=True)))
+        assert check_real(made, network, beyond, arithmetic=arithmetic).counts.leaves >= 1
+        for below in (0.0, 1e-9, 0.5):
+            reached = property_text(lower, upper, 2, [[((1.0, 0.0), math.nextafter(top, -math.inf) - below)]])
+            false = replace(made, property_sha256=hashlib.sha256(reached).hexdigest())
+            with pytest.raises(ProofError):
+                check_real(false, network, reached, arithmetic=arithmetic)
+
+
+def test_ranges_of_a_search_are_taken_where_the_checker_finds_them_and_nowhere_else(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    network = residual(rng, normalized=False)
+    property_ = close_property(rng, network, 32, 2, 0.15, 0.15)
+    question = asked(tmp_path, network, property_)
+    result = verify(question, Settings(timeout=20.0, proofs=True))
+    assert result.verdict is Verdict.UNSAT and result.trace is not None
+    evaluation = Evaluation(read_network(network, 32, Float64(), "n"), Float64())
+    root = evaluation.root(*(np.array([float(end) for end in ends]) for ends in question.parts[0].part.box.outer))
+    whole, box = evaluation.derive(root, CROWN), result.trace.box
+    assert len(box) == len(whole.low)
+    monkeypatch.setattr(staged, "_MANY", 1)
+    monkeypatch.setattr(staged, "_SAMPLE", 10**6)
+
+    monkeypatch.setattr(staged, "FEW_INPUTS", 0)
+
+    def taken(known):
+        arrays = {"stage": []}
+        found = staged.staged(evaluation, root, arrays, known)
+        assert arrays["stage"] == [CROWN]
+        return found
+
+    # Wider than the checker's own by next to nothing, and with the same signs.
+    found = taken(box)
+    for a, b, c, d in zip(found.low, found.high, whole.low, whole.high, strict=True):
+        is_open = (c < 0) & (d > 0)
+        assert (((a < 0) & (b > 0)) == is_open).all()
+        assert (
+            (a <= c)[is_open].all()
+            and (d <= b)[is_open].all()
+            and (abs(a - c) + abs(b - d))[is_open].max(initial=0) < 1e-5
+        )
+    # An end that the rule does not come to: the checker's ranges are what is used.
+    for k in range(1, len(box)):
+        low, high = whole.low[k][0], whole.high[k][0]
+        narrow = np.where((low < 0) & (high > 0), high / 2, high)
+        if (narrow == high).all():
+            continue
+        other = taken([*box[:k], (box[k][0], narrow), *box[k + 1 :]])
+        assert all((a == b).all() for a, b in zip((*other.low, *other.high), (*whole.low, *whole.high), strict=True))
+    # Whole certificates are the same as without.
+    plain = evidence_of(network, property_, question, replace(result, trace=replace(result.trace, box=())))
+    assert encode(evidence_of(network, property_, question, result)) == encode(plain)
+    # Trees that stay open on what was taken are grown anew, and nothing is left of them.
+    arrays = _Part.arrays
+
+    def failing(part):
+        made = arrays(part)
+        if part._trace.box:
+            raise NoEvidenceError("a part", "its trees stay open")
+        return made
+
+    monkeypatch.setattr(_Part, "arrays", failing)
+    assert encode(evidence_of(network, property_, question, result)) == encode(plain)
+    with pytest.raises(NoEvidenceError):
+        evidence_of(network, property_, question, result, deadline=0.0)
 
 
 @pytest.mark.parametrize("seed", [2, 4])

@@ -124,6 +124,7 @@ class _Aligned:
             open={node: self._number[numbers] for node, numbers in old.open.items()},
             ends=tuple(made for ends in old.ends if (made := self._ends(ends)) is not None),
             divided=self._divided(old.divided),
+            box=(),
         )
 
     def _ends(self, ends: Ends) -> Ends | None:

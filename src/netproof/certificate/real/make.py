@@ -1,14 +1,17 @@
 """Evidence of verdicts about networks of real numbers: certificates, from what a search leaves.
 
-Whoever makes one need not be trusted. What is made here is what the checker's own evaluation accepts: roads of the search that
-leave more than the format can say yet, or ranges that its rules do not come to, end in a :class:`NoEvidenceError`, which says why.
+Whoever makes one need not be trusted. What is made here is what the checker's own evaluation accepts (on large networks with ranges
+of the whole box from the search's record, of which a sample was compared): roads of the search that leave more than the format can
+say yet, or ranges that its rules do not come to, end in a :class:`NoEvidenceError`, which says why.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -31,13 +34,14 @@ from netproof.certificate.real.contents import (
     arrays_of,
 )
 from netproof.certificate.real.grown.ends import add_divided
-from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed, staged
+from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed
 from netproof.certificate.real.grown.lemmas import add_lemmas
 from netproof.certificate.real.grown.program import Programs
 from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
+from netproof.certificate.real.grown.staged import staged
 from netproof.certificate.real.grown.written import written
 from netproof.errors import FormatError, NoEvidenceError, ProofError
-from netproof.property import LinearConstraint
+from netproof.property import Box, LinearConstraint
 from netproof.query import Query, Question, Result, Verdict
 from netproof.result import Trace
 
@@ -90,7 +94,8 @@ def evidence_of(
     if claim == "sat":
         try:
             with np.errstate(all="ignore"):
-                witnessed(certificate, asked, evaluation, name)
+                assert result.witness is not None
+                witnessed(result.witness.numbers, asked, evaluation, name)
         except ProofError as error:
             raise NoEvidenceError(name, f"over the real numbers {error.problem}") from None
     return certificate
@@ -100,11 +105,11 @@ def _witness(numbers: Sequence[Fraction], name: str) -> dict[str, Integers]:
     limbs: list[int] = []
     counts, twos, tens = [], [], []
     for value in numbers:
-        rest, two, ten = value.denominator, 0, 0
+        rest, ten = value.denominator, 0
         while rest % 5 == 0:
             rest, ten = rest // 5, ten + 1
-        while rest % 2 == 0:
-            rest, two = rest // 2, two + 1
+        two = (rest & -rest).bit_length() - 1
+        rest >>= two
         numerator, before = abs(value.numerator) * 2 ** max(0, ten - two), len(limbs)
         while numerator:
             limbs.append((numerator & ((1 << LIMB) - 1)) * (1 if value > 0 else -1))
@@ -133,20 +138,35 @@ def _proof_by(
     known: dict[Key, tuple[Query, Result]] = {}
     for query, one in zip(question.parts, results, strict=True):
         if query.part is not None:
-            known[(query.part.box.lower, query.part.box.upper)] = query, one
+            known[_box(query.part.box)] = query, one
     width = max((len(case) for part in asked.parts for case in part.cases), default=1) or 1
     table = RowTable()
     arrays: dict[str, list[int]] = {"cases": [], "tree": [], "stages": [], "stage": []}
     for part in asked.parts:
-        if (part.lower, part.upper) not in known:
+        box = _box(part)
+        if box not in known:
             raise NoEvidenceError(question.name, "the checker reads other boxes in the property than the search did")
-        query, one = known[part.lower, part.upper]
+        query, one = known[box]
         if one.trace is None:
             raise NoEvidenceError(question.name, "the search left no record")
-        made = _Part(part, query, one.trace, Maker(evaluation, table, width, query.name, deadline, programs))
-        for key, values in made.arrays().items():
+        maker = Maker(evaluation, table, width, query.name, deadline, programs)
+        before = len(table.rows)
+        try:
+            made = _Part(part, query, one.trace, maker).arrays()
+        except NoEvidenceError:
+            if not one.trace.box or time.monotonic() >= deadline:
+                raise
+            # With ranges that the checker finds, not those that the search has found.
+            table.forget(before)
+            made = _Part(part, query, replace(one.trace, box=()), maker).arrays()
+        for key, values in made.items():
             arrays.setdefault(key, []).extend(values)
     return arrays_of(**arrays, **arrays_of_rows(table.rows, width))
+
+
+def _box(box: Part | Box) -> Key:
+    """Equal for equal boxes, and quickly compared, as fractions are not."""
+    return tuple((*(x.numerator for x in ends), *(x.denominator for x in ends)) for ends in (box.lower, box.upper))
 
 
 class _Part:
@@ -186,7 +206,7 @@ class _Part:
         cells = root_of(self._evaluation, self._part)
         arrays: dict[str, list[int]] = {name: [] for name in NAMES if not name.startswith(("witness", "row"))}
         if any(means != "intervals" for means in self._used()):
-            cells = staged(self._evaluation, cells, arrays)
+            cells = staged(self._evaluation, cells, arrays, self._trace.box)
             cells = add_lemmas(self._maker, cells, self._trace.ends, arrays)
             cells = add_divided(self._maker, cells, self._trace.divided, arrays)
         arrays["cases"], arrays["stages"] = [len(self._cases)], [len(arrays["stage"])]

@@ -41,9 +41,16 @@ def trace_of(graph: Graph, journal: Journal) -> Trace:
                 unstable[node] = _open(reduced.region, row, sizes)
     common = tuple(means.value for means, _ in journal.common)
     ends = tuple(_sloped(one, sizes) for one in journal.slopes)
-    return Trace(
-        sizes, dict(journal.roots), splits, refuted, unstable, ranges, common, ends, _divided(journal.divided, sizes)
-    )
+    plain = itertools.takewhile(lambda one: one[0] in (Means.INTERVALS, Means.FORMS, Means.CROWN), journal.common)
+    box = [_box(region) for means, region in plain if means is Means.CROWN][-1:]
+    divided = _divided(journal.divided, sizes)
+    return Trace(sizes, dict(journal.roots), splits, refuted, unstable, ranges, common, ends, divided, *box)
+
+
+def _box(region: Region) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]:
+    """Both ends of every activation's ranges, of the one row."""
+    ends = zip(region.range_lower, region.range_upper, strict=True)
+    return tuple((low[0].numpy(), high[0].numpy()) for low, high in ends)
 
 
 def _divided(told: list[SplitEnds], sizes: tuple[int, ...]) -> tuple[DividedEnd, ...]:

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma
-from netproof.certificate.checker.real.operators import Affine, Array
+from netproof.certificate.checker.real.operators import Array
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
+#: center, slopes for every input (None for 0) and radius of values: ``center + slopes . t +- radius``
+Form = tuple[Array, Array | None, Array]
 
 #: numbers of an array that is worked on at once, few enough for a processor's cache, and of the linear forms of cells
 _AT_ONCE, _FORMS = 1 << 16, 1 << 26
@@ -35,7 +37,7 @@ class Cells:
     ----------
     lower, upper : ``[C, inputs]``, the boxes
     low, high : ``[C, n]`` for every ReLU, the ranges of its operand
-    size : ``[C, n]`` for every node, or ``[1, n]`` where one serves all: what no value there exceeds, and no partial sum of it
+    size : ``[1, n]`` for every node, one for all cells: what no value there exceeds, and no partial sum of it
     """
 
     lower: Floats
@@ -49,38 +51,20 @@ class Cells:
 
     def take(self, rows: Index | NDArray[np.bool_]) -> Cells:
         """Some cells."""
-        # One that serves all goes on doing so.
-        size = tuple(s if len(s) == 1 else s[rows] for s in self.size)
-        size = self.size if all(len(s) == 1 for s in self.size) else size
-        return Cells(
-            self.lower[rows],
-            self.upper[rows],
-            tuple(x[rows] for x in self.low),
-            tuple(x[rows] for x in self.high),
-            size,
-        )
+        low, high = (tuple(x[rows] for x in ends) for ends in (self.low, self.high))
+        return Cells(self.lower[rows], self.upper[rows], low, high, self.size)
 
     @staticmethod
     def join(parts: Sequence[Cells]) -> Cells:
-        """All cells of several."""
-
-        def sizes(part: Cells, i: int) -> Floats:
-            return np.broadcast_to(part.size[i], (len(part), part.size[i].shape[1]))
-
-        if len(parts) == 1:
-            return parts[0]
-        first = parts[0]
-        if all(part.size is first.size for part in parts) and all(len(one) == 1 for one in first.size):
-            size = first.size
-        else:
-            size = tuple(np.concatenate([sizes(part, i) for part in parts]) for i in range(len(first.size)))
-        return Cells(
-            np.concatenate([part.lower for part in parts]),
-            np.concatenate([part.upper for part in parts]),
-            tuple(np.concatenate(one) for one in zip(*(part.low for part in parts), strict=True)),
-            tuple(np.concatenate(one) for one in zip(*(part.high for part in parts), strict=True)),
-            size,
+        """All cells of several, which are parts of one."""
+        if any(part.size is not parts[0].size for part in parts):
+            raise ValueError("cells of several sizes")
+        lower, upper = (np.concatenate(ends) for ends in zip(*((one.lower, one.upper) for one in parts), strict=True))
+        low, high = (
+            tuple(np.concatenate(ends) for ends in zip(*some, strict=True))
+            for some in zip(*((one.low, one.high) for one in parts), strict=True)
         )
+        return Cells(lower, upper, low, high, parts[0].size)
 
     @property
     def empty(self) -> NDArray[np.bool_]:
@@ -128,7 +112,9 @@ class Evaluation:
         self.network, self.numbers = network, numbers
         #: called before every part of the work, and may raise
         self.look: Callable[[], None] = lambda: None
-        self._absolute = [None if n.operator is None else n.operator.absolute() for n in network.nodes]
+        #: affine maps by their nodes, and those with the absolute values of their coefficients
+        self._maps = {i: n.operator for i, n in enumerate(network.nodes) if n.operator is not None}
+        self._absolute = {i: operator.absolute() for i, operator in self._maps.items()}
         self.operands = network.operands
         #: which nodes have a ReLU before them
         self._curved: list[bool] = []
@@ -157,39 +143,30 @@ class Evaluation:
         """The cells with the ranges that a rule leaves; with their sizes as they are where they are ``sized``."""
         if rule in (FORMS, BOTH):
             most = max(1, _FORMS // (self.network.inputs * sum(node.size for node in self.network.nodes)))
-            few = (np.arange(at, min(at + most, len(cells))) for at in range(0, len(cells), most))
-            cells = (
-                Cells.join([self._forms(cells.take(some)) for some in few]) if len(cells) > most else self._forms(cells)
-            )
+            few = (np.arange(at, min(at + most, len(cells))) for at in range(0, max(1, len(cells)), most))
+            cells = Cells.join([self._forms(cells.take(some)) for some in few])
         low, high = list(cells.low), list(cells.high)
-        middle, reach = _middle(cells.lower, cells.upper)
-        middles, reaches = [self.numbers.load(middle)], [self.numbers.load(reach)]
+        none = np.zeros((1, 1))
+        parts = [self._loaded(cells.lower, cells.upper)]
         # What no value exceeds in a cell none exceeds in its parts.
         sizes = list(cells.size) if sized else [_largest(cells.lower, cells.upper)]
         k = 0
-        for i, (node, absolute) in enumerate(zip(self.network.nodes, self._absolute, strict=True)):
+        for i, node in enumerate(self.network.nodes[1:], 1):
             self.look()
-            if node.operator is not None and absolute is not None:
+            if node.operator is not None:
                 if not sized:
-                    sizes.append(self._size(node.operator, absolute, [sizes[j] for j in node.operands]))
-                those, around = ([one[j] for j in node.operands] for one in (middles, reaches))
-                value, radius = self._affine(node.operator, absolute, those, around, sizes[i])
-                middles.append(value)
-                reaches.append(radius)
-            if node.operator is not None or not i:
+                    sizes.append(self._size(i, [sizes[j] for j in node.operands]))
+                parts.append(self._affine(i, [parts[j] for j in node.operands], sizes[i]))
                 continue
             (operand,) = node.operands
-            middle, reach = middles[operand], reaches[operand]
-            none = np.zeros(middle.shape)
+            middle, _, reach = parts[operand]
             high[k] = np.minimum(high[k], self.numbers.upper(middle + reach, none))
             low[k] = np.maximum(low[k], -self.numbers.upper(reach - middle, none))
             if rule in (CROWN, BOTH):
                 known = replace(cells, low=tuple(low), high=tuple(high), size=tuple(sizes))
                 low[k], high[k] = self._refined(known, k, operand)
             ends = np.maximum(low[k], 0.0), np.maximum(high[k], 0.0)
-            middle, reach = _middle(*ends)
-            middles.append(self.numbers.load(middle))
-            reaches.append(self.numbers.load(reach))
+            parts.append(self._loaded(*ends))
             if not sized:
                 sizes[operand] = np.maximum(sizes[operand], _largest(low[k], high[k]))
                 sizes.append(_largest(*ends))
@@ -197,22 +174,35 @@ class Evaluation:
         size = cells.size if sized else tuple(sizes)
         return replace(cells, low=tuple(low), high=tuple(high), size=size)
 
-    def _size(self, operator: Affine, absolute: Affine, sizes: list[Floats]) -> Floats:
+    def _loaded(self, lower: Floats, upper: Floats) -> Form:
+        """Intervals as forms."""
+        middle, reach = _middle(lower, upper)
+        return self.numbers.load(middle), None, self.numbers.load(reach)
+
+    def _size(self, i: int, sizes: list[Floats]) -> Floats:
         """The size of an affine map's value."""
         if self.numbers.exact:
-            return np.zeros((1, operator.size))
-        size, own = absolute.forward(*sizes), operator.offset_size
-        size = (size if own is None else size + own) * (1 + 4 * gamma(operator.terms + 16)) + TINY
+            return np.zeros((1, self.network.nodes[i].size))
+        size = self._summed(i, sizes) * (1 + 4 * gamma(self._maps[i].terms + 16)) + TINY
         return np.where(size < LARGEST, size, np.inf)
 
-    def _affine(
-        self, operator: Affine, absolute: Affine, middles: list[Array], reaches: list[Array], size: Floats
-    ) -> tuple[Array, Array]:
-        """Middle and reach of an affine map's value of a size."""
-        value, reach = operator.forward(*middles), absolute.forward(*reaches)
-        value = value if operator.offset is None else value + operator.offset
-        error = 0 if self.numbers.exact else 4 * gamma(operator.terms + 16) * size + TINY
-        return value, reach + error
+    def _summed(self, i: int, sizes: list[Array]) -> Array:
+        """The sizes of all terms of an affine map's value, given those of what it is a map of."""
+        size, own = self._absolute[i].forward(*sizes), self._maps[i].offset_size
+        return size if own is None else size + own
+
+    def _affine(self, i: int, parts: list[Form], size: Floats | None = None) -> Form:
+        """The form of an affine map's value; ``size`` is that of the value where it is known."""
+        operator, (centers, slopes, radii) = self._maps[i], tuple(zip(*parts, strict=True))
+        center, radius, slope = operator.forward(*centers), self._absolute[i].forward(*radii), None
+        center = center if operator.offset is None else center + operator.offset
+        if slopes[0] is not None:
+            cells, inputs = slopes[0].shape[:2]
+            slope = operator.forward(*(s.reshape(cells * inputs, -1) for s in slopes)).reshape(cells, inputs, -1)
+        if not self.numbers.exact:
+            size = self._summed(i, [abs(c) + self._reach(s, r) for c, s, r in parts]) if size is None else size
+            radius = radius + (4 * gamma(operator.terms + 16) * size + TINY)
+        return center, slope, radius
 
     def _refined(self, cells: Cells, k: int, operand: int) -> tuple[Floats, Floats]:
         """The ranges of one ReLU with both ends of those that hold 0 bounded by CROWN."""
@@ -251,13 +241,13 @@ class Evaluation:
         middle, reach = _middle(cells.lower, cells.upper)
         slopes = np.zeros((len(cells), inputs, inputs))
         slopes[:, np.arange(inputs), np.arange(inputs)] = reach
-        forms = [(numbers.load(middle), numbers.load(slopes), numbers.load(np.zeros_like(middle)))]
+        forms: list[Form] = [(numbers.load(middle), numbers.load(slopes), numbers.load(np.zeros_like(middle)))]
         none, unit = np.zeros(1), 0 if numbers.exact else 2.0**-50
         k = 0
-        for node, absolute in zip(self.network.nodes[1:], self._absolute[1:], strict=True):
+        for i, node in enumerate(self.network.nodes[1:], 1):
             self.look()
-            if node.operator is not None and absolute is not None:
-                forms.append(self._affine_form(node.operator, absolute, [forms[i] for i in node.operands]))
+            if node.operator is not None:
+                forms.append(self._affine(i, [forms[j] for j in node.operands]))
                 continue
             center, slope, radius = forms[node.operands[0]]
             width = self._reach(slope, radius)
@@ -273,29 +263,13 @@ class Evaluation:
             half, factor = numbers.load(rise / 2), numbers.load(t)
             extra = 16 * unit * (factor * (abs(center) + width) + half) + TINY if unit else 0 * half
             radius = factor * radius + half + np.where(is_open, extra, 0 * half)
-            forms.append((factor * center + half, slope * factor[:, None], radius))
+            forms.append((factor * center + half, None if slope is None else slope * factor[:, None], radius))
             k += 1
         return replace(cells, low=tuple(low), high=tuple(high))
 
-    def _affine_form(
-        self, operator: Affine, absolute: Affine, parts: list[tuple[Array, Array, Array]]
-    ) -> tuple[Array, Array, Array]:
-        centers, slopes, radii = ([part[i] for part in parts] for i in range(3))
-        cells, inputs = slopes[0].shape[:2]
-        center = operator.forward(*centers)
-        offset, own = operator.offset, operator.offset_size
-        center = center if offset is None else center + offset
-        slope = operator.forward(*(s.reshape(cells * inputs, -1) for s in slopes)).reshape(cells, inputs, -1)
-        radius = absolute.forward(*radii)
-        if not self.numbers.exact:
-            size = absolute.forward(*(abs(c) + self._reach(s, r) for c, s, r in parts))
-            size = size if own is None else size + own
-            radius = radius + (4 * gamma(operator.terms + 16) * size + TINY)
-        return center, slope, radius
-
-    def _reach(self, slopes: Array, radius: Array) -> Array:
-        total: Array = abs(slopes).sum(1) + radius
-        return total if self.numbers.exact else total * (1 + gamma(slopes.shape[1] + 8)) + TINY
+    def _reach(self, slopes: Array | None, radius: Array) -> Array:
+        total: Array = radius if slopes is None else abs(slopes).sum(1) + radius
+        return total if self.numbers.exact or slopes is None else total * (1 + gamma(slopes.shape[1] + 8)) + TINY
 
     # The bound.
 
@@ -320,15 +294,15 @@ class Evaluation:
             pending[node] = pending[node] + v if node in pending else v
 
         k = len(network.relus)
-        for i in range(len(network.nodes) - 1, 0, -1):
+        for i, node in reversed(list(enumerate(network.nodes))):
             self.look()
-            node = network.nodes[i]
             if i in objective.coefficients:
-                weighed += self._weigh(cells, cell, i, objective.coefficients[i])
+                weighed += self._weigh(cells, i, objective.coefficients[i])
                 hand(i, objective.coefficients[i])
-            if node.operator is None:
+            v = pending.pop(i, None)
+            if node.is_relu:
                 k -= 1
-                v, added = pending.pop(i, None), None if slopes is None else slopes.added[k]
+                added = None if slopes is None else slopes.added[k]
                 if v is None and added is None:
                     continue
                 v = numbers.load(np.zeros((len(cell), node.size))) if v is None else v
@@ -337,19 +311,17 @@ class Evaluation:
                 flat = None if slopes is None or not slopes.flat.any() else slopes.flat
                 s, share = self._relu(k, v, ends, given, added, flat)
                 value = value + share
-                weighed += self._weigh(cells, cell, node.operands[0], s)
+                weighed += self._weigh(cells, node.operands[0], s)
                 hand(node.operands[0], s)
-            elif i in pending:
-                v, offset = pending.pop(i), node.operator.offset
-                if offset is not None:
-                    value = value + v @ offset
+            elif v is None:
+                continue
+            elif node.operator is None:
+                value = value + self._box(v, *(x if len(x) == 1 else x[cell] for x in (cells.lower, cells.upper)))
+            else:
+                offset = node.operator.offset
+                value = value if offset is None else value + v @ offset
                 for operand, part in zip(node.operands, node.operator.adjoint(v), strict=True):
                     hand(operand, part)
-        if 0 in objective.coefficients:
-            weighed += self._weigh(cells, cell, 0, objective.coefficients[0])
-            hand(0, objective.coefficients[0])
-        if 0 in pending:
-            value = value + self._box(pending[0], *(x if len(x) == 1 else x[cell] for x in (cells.lower, cells.upper)))
         return value, self._error(weighed, objective.constant)
 
     def _relu(
@@ -402,25 +374,17 @@ class Evaluation:
 
     def _box(self, v: Array, lower: Floats, upper: Floats) -> Array:
         """``max v . x`` over boxes."""
-        best: Array
         if self.numbers.exact:
-            best = self.numbers.maximum(v * self.numbers.load(lower), v * self.numbers.load(upper)).sum(1)
+            best: Array = self.numbers.maximum(v * self.numbers.load(lower), v * self.numbers.load(upper)).sum(1)
             return best
         middle, reach = _middle(lower, upper)
-        if len(middle) > 1:
-            best = (v * middle).sum(1) + (abs(v) * reach).sum(1)
-            return best
-        best = v @ middle[0] + abs(v) @ reach[0]
-        return best
+        if len(middle) == 1:
+            return np.asarray(v @ middle[0] + abs(v) @ reach[0])
+        return np.asarray((v * middle).sum(1) + (abs(v) * reach).sum(1))
 
-    def _weigh(self, cells: Cells, cell: Index, node: int, source: Array) -> Floats:
+    def _weigh(self, cells: Cells, node: int, source: Array) -> Floats:
         """``|source| . size`` for each row; 0 where nothing is rounded."""
-        if self.numbers.exact:
-            return np.zeros(len(cell))
-        size = cells.size[node]
-        if len(size) == 1:
-            return np.asarray(abs(source) @ size[0])
-        return np.asarray((abs(source) * size[cell]).sum(1))
+        return np.zeros(len(source)) if self.numbers.exact else np.asarray(abs(source) @ cells.size[node][0])
 
     def _error(self, weighed: Floats, constant: Array) -> Floats:
         if self.numbers.exact:
@@ -438,6 +402,6 @@ def _middle(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
 
 
 def _largest(lower: Floats, upper: Floats) -> Floats:
-    """A little more than the absolute values in intervals; nothing below 2^-500."""
-    largest: Floats = np.maximum(np.maximum(abs(lower), abs(upper)), TINY) * (1 + 2.0**-40)
-    return largest
+    """A little more than the absolute values in intervals ``[C, n]``, all cells together, ``[1, n]``; nothing below 2^-500."""
+    largest: Floats = np.maximum(abs(lower), abs(upper)).max(0, keepdims=True)
+    return np.maximum(largest, TINY) * (1 + 2.0**-40)

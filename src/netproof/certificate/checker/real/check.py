@@ -21,16 +21,17 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from netproof.certificate.checker.real.bound import Cells, Evaluation, Objective
+from netproof.certificate.checker.real.bound import Cells, Evaluation
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import above, arithmetic_of
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
-from netproof.certificate.checker.real.tree import Case, Counts, Goal, Lemma, Prover, Rows
+from netproof.certificate.checker.real.tree import Case, Counts, Goal, Lemma, Mixture, Prover, Rows, objective_of
 from netproof.certificate.real.contents import LEMMAS, LIMB, Forest, RealCertificate, Taken, fault_of
 from netproof.errors import CertificateError, ProofError
 
@@ -94,17 +95,16 @@ def check_real(
     numbers = arithmetic_of(arithmetic)
     with np.errstate(all="ignore"):
         model = read_network(network, asked.inputs, numbers, "the network")
-        if (model.inputs, model.outputs) != (asked.inputs, asked.outputs):
-            raise CertificateError(source, "is about a property of another network", "give the files it was made for")
-        if (certificate.inputs, certificate.outputs) != (asked.inputs, asked.outputs):
-            raise CertificateError(source, "states other numbers of inputs and outputs", "make it anew")
+        if len({(x.inputs, x.outputs) for x in (model, asked, certificate)}) > 1:
+            problem = "its network, its property and itself have other numbers of inputs and outputs"
+            raise CertificateError(source, problem, "give the files it was made for")
         evaluation = Evaluation(model, numbers)
         rows = Rows(dict(certificate.arrays), model.sizes)
         prover = Prover(evaluation, rows, source, begun + seconds)
         part = -1
         try:
             if certificate.claim == "sat":
-                part = witnessed(certificate, asked, evaluation, source)
+                part = witnessed(witness_of(certificate), asked, evaluation, source)
             else:
                 _prove(certificate, asked, prover, source)
         except (OverflowError, ValueError, ZeroDivisionError, MemoryError) as error:
@@ -127,13 +127,10 @@ def _prove(certificate: RealCertificate, asked: Asked, prover: Prover, source: s
     fault = prover.rows.fault()
     if fault:
         raise ProofError(source, fault)
-    taken = Taken(certificate.arrays)
-    try:
-        counts = taken.take("cases", len(asked.parts)).tolist()
-    except ValueError:
-        counts = None
-    if counts != [len(part.cases) for part in asked.parts]:
+    if certificate.arrays["cases"].tolist() != [len(part.cases) for part in asked.parts]:
         raise ProofError(source, "it proves other cases than the property has")
+    taken = Taken(certificate.arrays)
+    taken.take("cases", len(asked.parts))
     for number, part in enumerate(asked.parts):
         _prove_part(taken, number, part, prover, source)
     left = next(taken.left(), "")
@@ -214,9 +211,8 @@ def witness_of(certificate: RealCertificate) -> list[Fraction]:
     return found
 
 
-def witnessed(certificate: RealCertificate, asked: Asked, evaluation: Evaluation, source: str) -> int:
+def witnessed(x: Sequence[Fraction], asked: Asked, evaluation: Evaluation, source: str) -> int:
     """The part of the property that a witness answers; raises :class:`ProofError` where it answers none."""
-    x = witness_of(certificate)
     ends = np.array([-above(-value) for value in x]), np.array([above(value) for value in x])
     point = None
     inside = False
@@ -232,17 +228,13 @@ def witnessed(certificate: RealCertificate, asked: Asked, evaluation: Evaluation
     raise ProofError(source, "the output at the witness is not shown to meet a case")
 
 
-def _met(constraint: Constraint, x: list[Fraction], point: Cells, evaluation: Evaluation) -> bool:
+def _met(constraint: Constraint, x: Sequence[Fraction], point: Cells, evaluation: Evaluation) -> bool:
     """Whether a constraint holds at a point, which a cell encloses."""
     if not constraint.outputs:
         left = sum((c * x[i] for i, c in constraint.inputs), Fraction(0))
         return left > constraint.threshold if constraint.strict else left >= constraint.threshold
-    numbers, last = evaluation.numbers, len(evaluation.network.nodes) - 1
-    coefficients = {node: numbers.load(np.zeros((1, evaluation.network.nodes[node].size))) for node in {0, last}}
-    for node, terms in ((0, constraint.inputs), (last, constraint.outputs)):
-        for i, c in terms:
-            coefficients[node][0, i] = numbers.fraction(-c)
-    constant = numbers.load(np.zeros(1))
-    constant[0] = numbers.fraction(constraint.threshold)
-    value = evaluation.refutations(point, np.zeros(1, np.int64), Objective(coefficients, constant))[0]
+    terms = ((0, constraint.inputs), (len(evaluation.network.nodes) - 1, constraint.outputs))
+    below = Mixture(tuple((n, i, -c) for n, part in terms for i, c in part), constraint.threshold, constraint.strict)
+    objective = objective_of([below], evaluation.network, evaluation.numbers)
+    value = evaluation.refutations(point, np.zeros(1, np.int64), objective)[0]
     return bool(value < 0 or (value <= 0 and not constraint.strict))

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netproof.certificate.checker.real.constants import FLOATS, UnknownError, attribute_of, constant_of
+from netproof.certificate.checker.real.moves import Moves
 from netproof.certificate.checker.real.nodes import Node, RealNetwork
 from netproof.certificate.checker.real.numbers import Float64
-from netproof.certificate.checker.real.operators import Array, Convolution, Dense, Scale, Select, Sum, Windows
-from netproof.certificate.checker.real.values import WIDEST, Value, Values, shaped, value_of
+from netproof.certificate.checker.real.operators import Array, Convolution, Dense, Scale, Sum, Windows
+from netproof.certificate.checker.real.values import WIDEST, Value, shaped, value_of
 from netproof.errors import FormatError
 
 if TYPE_CHECKING:
@@ -50,19 +51,19 @@ def read_network(data: bytes, inputs: int, numbers: Float64, source: str) -> Rea
         raise
 
 
-class _Reader(Values):
+class _Reader(Moves):
     def __init__(self, model: onnx.ModelProto, inputs: int, numbers: Float64) -> None:
         super().__init__(numbers)
         self._model, self._graph, self._inputs = model, model.graph, inputs
         self._operators: dict[str, Callable[[list[Any], dict[str, Any]], Value | Array]] = {
             "Abs": self.absolute, "Add": self.add, "AveragePool": self.average, "BatchNormalization": self.normalize,
-            "Clip": self.clip, "Constant": self.constant, "Conv": self.convolution, "Dropout": self.dropout,
+            "Clip": self.clip, "Concat": self.concatenate, "Constant": self.constant, "Conv": self.convolution,
+            "Dropout": self.dropout,
             "Flatten": self.flatten, "Gemm": self.gemm, "GlobalAveragePool": self.average_all,
             "HardSigmoid": self.hard_sigmoid, "Identity": self.same, "LeakyRelu": self.leaky, "MatMul": self.matmul,
-            "MaxPool": self.maximum, "Mul": self.multiply, "PRelu": self.leaky_by_constant, "Relu": self.relu,
-            "Reshape": self.reshape, "Sub": self.subtract, "Transpose": self.transpose,
+            "MaxPool": self.maximum, "Mul": self.multiply, "Pad": self.pad, "PRelu": self.leaky_by_constant,
+            "Relu": self.relu, "Reshape": self.reshape, "Slice": self.slice, "Sub": self.subtract, "Transpose": self.transpose,
         }  # fmt: skip
-        self._opset = 0
         self._values: dict[str, Value | Array] = {}
 
     def read(self) -> RealNetwork:
@@ -222,11 +223,11 @@ class _Reader(Values):
         shape, index = places.shape[:-1], places.reshape(-1, math.prod(kernel)).T
         while len(index) > 1:
             half = (len(index) + 1) // 2
-            first, second = (self._selected(value, part) for part in (index[:half], index[-half:]))
+            first, second = (self._moved(value, part.reshape(-1)) for part in (index[:half], index[-half:]))
             rise = self._affine(Sum(first.shape[0], -1), [second, first], first.shape)
             value = self._affine(Sum(first.shape[0], 1), [first, self._rectified(rise)], first.shape)
             index = np.arange(value.shape[0]).reshape(half, -1)
-        return self._affine(Select(index.reshape(-1), math.prod(value.shape)), [value], shape)
+        return self._moved(value, index.reshape(shape))
 
     def flatten(self, operands: list[Any], attributes: dict[str, Any]) -> Value | Array:
         axis = attributes.pop("axis", 1)
@@ -252,36 +253,22 @@ class _Reader(Values):
             raise UnknownError("the shape of a Reshape")
         return shaped(x, tuple(size // rest if d == -1 else d for d in dims))
 
-    def transpose(self, operands: list[Any], attributes: dict[str, Any]) -> Value | Array:
-        (x,) = operands
-        order = attributes.pop("perm", list(reversed(range(len(x.shape)))))
-        if sorted(order) != list(range(len(x.shape))):
-            raise UnknownError("the order of a Transpose")
-        if not isinstance(x, Value):
-            return np.transpose(x, order)
-        size = math.prod(x.shape)
-        index = np.transpose(np.arange(size).reshape(x.shape), order)
-        return self._affine(Select(index.reshape(-1), size), [x], index.shape)
-
-    def add(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
-        return self._add_or_subtract(operands, attributes, 1)
-
-    def subtract(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
-        return self._add_or_subtract(operands, attributes, -1)
-
-    def _add_or_subtract(self, operands: list[Any], _: dict[str, Any], sign: int) -> Value:
+    def add(self, operands: list[Any], _: dict[str, Any], sign: float = 1.0) -> Value:
         first, second = operands
         if isinstance(first, Value) and isinstance(second, Value):
             if first.shape != second.shape:
                 raise UnknownError("a sum of values of several shapes")
-            return self._affine(Sum(math.prod(first.shape), sign), [first, second], first.shape)
+            return self._affine(Sum(math.prod(first.shape), int(sign)), [first, second], first.shape)
         if isinstance(first, Value):
             shift = self._spread(second, first.shape)
             return self._affine(Scale(len(shift), None, shift if sign > 0 else -shift), [first], first.shape)
         value = value_of([second], 1)
+        scale = None if sign > 0 else self._numbers.load(np.full(math.prod(value.shape), sign))
         shift = self._spread(first, value.shape)
-        scale = self._numbers.load(np.full(len(shift), float(sign)))
-        return self._affine(Scale(len(shift), None if sign > 0 else scale, shift), [value], value.shape)
+        return self._affine(Scale(len(shift), scale, shift), [value], value.shape)
+
+    def subtract(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+        return self.add(operands, attributes, -1.0)
 
     def multiply(self, operands: list[Any], _: dict[str, Any]) -> Value:
         values = [x for x in operands if isinstance(x, Value)]
@@ -420,17 +407,12 @@ class _Reader(Values):
         if (small & (scale != 0)).any():
             raise UnknownError("a BatchNormalization by a factor this small")
         each = math.prod(value.shape[2:])
-        factor = self._numbers.normalizer(scale, variance, epsilon)
-        moved = self._numbers.load(mean) * factor
-        shift = self._numbers.load(bias) - moved
-        size = abs(self._numbers.load(bias)) + abs(moved)
-        operator = Scale(
-            channels * each,
-            np.repeat(factor, each),
-            np.repeat(shift, each),
-            roundings=8,
-            size_of_shift=np.repeat(size, each),
-        )
+        load = self._numbers.load
+        factor = load(scale) / self._numbers.root(load(variance) + load(np.full(channels, epsilon)))
+        moved = load(mean) * factor
+        shift, size = load(bias) - moved, abs(load(bias)) + abs(moved)
+        factor, shift, size = (np.repeat(part, each) for part in (factor, shift, size))
+        operator = Scale(channels * each, factor, shift, roundings=8, summed=size)
         if not math.prod(value.shape[:1]) == 1:
             raise UnknownError("a BatchNormalization of a batch")
         return self._affine(operator, [value], value.shape)

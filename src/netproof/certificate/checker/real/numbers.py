@@ -33,7 +33,8 @@ def above(value: Fraction) -> float:
         near = value.numerator / value.denominator
     except OverflowError:
         return math.inf if value > 0 else -float(np.finfo(np.float64).max)
-    return math.nextafter(near, math.inf) if Fraction(near) < value else near
+    top, bottom = near.as_integer_ratio()
+    return math.nextafter(near, math.inf) if top * value.denominator < value.numerator * bottom else near
 
 
 class Float64:
@@ -52,8 +53,9 @@ class Float64:
         except OverflowError:
             return math.inf
 
-    def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
-        return np.asarray(scale / np.sqrt(variance + epsilon))
+    def root(self, values: Array) -> Array:
+        """Square roots of numbers above 0."""
+        return np.asarray(np.sqrt(values))
 
     def near(self, values: Array) -> Array:
         """float64 numbers nearby, to choose by."""
@@ -83,19 +85,15 @@ class Rational(Float64):
     def fraction(self, value: Fraction) -> Any:
         return value
 
-    def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
-        found = []
-        for s, v in zip(scale.tolist(), variance.tolist(), strict=True):
-            square = Fraction(v) + Fraction(epsilon)
-            root = Fraction(math.isqrt(square.numerator), math.isqrt(square.denominator)) if square > 0 else Fraction(0)
-            if not root or root * root != square:
-                raise InputError(
-                    "--arithmetic rational",
-                    "a batch normalization divides by an irrational number",
-                    "use arb or float64",
-                )
-            found.append(Fraction(s) / root)
-        return self._array(found, scale.shape)
+    def root(self, values: Array) -> Array:
+        def rooted(square: Fraction) -> Fraction:
+            found = Fraction(math.isqrt(square.numerator), math.isqrt(square.denominator))
+            if not found or found * found != square:
+                problem = "a batch normalization divides by an irrational number"
+                raise InputError("--arithmetic rational", problem, "use arb or float64")
+            return found
+
+        return self._each(values, rooted)
 
     def near(self, values: Array) -> Array:
         return self._each(values, self._float, np.float64)
@@ -110,12 +108,6 @@ class Rational(Float64):
             return float(value)
         except OverflowError:
             return math.inf if value > 0 else -math.inf
-
-    @staticmethod
-    def _array(items: list[Any], shape: tuple[int, ...]) -> Array:
-        array = np.empty(len(items), object)
-        array[:] = items
-        return array.reshape(shape)
 
     @staticmethod
     def _each(values: Array, function: Any, dtype: Any = object) -> Array:
@@ -146,9 +138,8 @@ class Ball(Rational):
     def fraction(self, value: Fraction) -> Any:
         return self._arb(value.numerator) / self._arb(value.denominator)
 
-    def normalizer(self, scale: Array, variance: Array, epsilon: float) -> Array:
-        pairs = zip(scale.tolist(), variance.tolist(), strict=True)
-        return self._array([self._arb(s) / (self._arb(v) + self._arb(epsilon)).sqrt() for s, v in pairs], scale.shape)
+    def root(self, values: Array) -> Array:
+        return self._each(values, lambda value: value.sqrt())
 
     def near(self, values: Array) -> Array:
         return self._each(values, float, np.float64)

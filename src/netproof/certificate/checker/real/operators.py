@@ -24,6 +24,9 @@ class Affine:
 
     terms = 1
     size = 0
+    #: what is added, ``[n]``, and more than the sizes of all that was added up to make it; None for 0, and for its own size
+    offset: Array | None = None
+    summed: Array | None = None
 
     def forward(self, *xs: Array) -> Array:
         """The linear part."""
@@ -38,21 +41,16 @@ class Affine:
         raise NotImplementedError
 
     @property
-    def offset(self) -> Array | None:
-        """``[n]``, or None for 0."""
-        return None
-
-    @property
     def offset_size(self) -> Array | None:
         """``[n]`` of the offset; None for 0."""
-        return None if self.offset is None else abs(self.offset)
+        return abs(self.offset) if self.summed is None and self.offset is not None else self.summed
 
 
 class Dense(Affine):
     """``x W + b`` on the last of the axes ``[lead, n]``, or ``W x`` on the first of ``[n, trail]`` by ``left``."""
 
     def __init__(self, weight: Array, bias: Array | None, lead: int, *, left: bool = False) -> None:
-        self.weight, self.bias, self.lead, self.left = weight, bias, lead, left
+        self.weight, self.offset, self.lead, self.left = weight, bias, lead, left
         self.terms = max(weight.shape) + 2
         self.size = lead * weight.shape[1]
 
@@ -72,10 +70,6 @@ class Dense(Affine):
 
     def absolute(self) -> Affine:
         return Dense(abs(self.weight), None, self.lead, left=self.left)
-
-    @property
-    def offset(self) -> Array | None:
-        return self.bias
 
 
 class Windows(NamedTuple):
@@ -98,9 +92,8 @@ class Convolution(Affine):
     """
 
     def __init__(self, weight: Array, bias: Array | None, shape: tuple[int, int, int], windows: Windows) -> None:
-        self.weight, self.bias, self.shape, self.windows = weight, bias, shape, windows
-        self.strides, self.pads, self.dilations, self.groups = windows
-        strides, pads, dilations, groups = windows
+        self.weight, self.shape, self.windows = weight, shape, windows
+        self.strides, self.pads, self.dilations, self.groups = strides, pads, dilations, groups = windows
         out, _, kh, kw = weight.shape
         self.padded = shape[1] + pads[0] + pads[2], shape[2] + pads[1] + pads[3]
         self.out_shape = (
@@ -111,6 +104,7 @@ class Convolution(Affine):
         if min(self.out_shape) < 1 or out % groups or weight.shape[1] * groups != shape[0]:
             raise ValueError("the kernel does not fit")
         self.size = int(np.prod(self.out_shape))
+        self.offset = None if bias is None else np.repeat(bias, self.size // out)
         # Of the adjoint every output channel of the group and every place of the kernel.
         self.terms = kh * kw * max(weight.shape[1], out // groups) + 2
 
@@ -173,26 +167,17 @@ class Convolution(Affine):
     def absolute(self) -> Affine:
         return Convolution(abs(self.weight), None, self.shape, self.windows)
 
-    @property
-    def offset(self) -> Array | None:
-        return None if self.bias is None else np.repeat(self.bias, self.out_shape[1] * self.out_shape[2])
-
 
 class Scale(Affine):
     """``scale x + shift``, feature by feature, either of them None for none.
 
-    ``roundings`` is by how many of them coefficients differ from what is meant, ``size_of_shift`` what was added up there.
+    ``roundings`` is by how many of them coefficients differ from what is meant, ``summed`` at least what was added up for the shift.
     """
 
     def __init__(
-        self,
-        size: int,
-        scale: Array | None,
-        shift: Array | None,
-        roundings: int = 0,
-        size_of_shift: Array | None = None,
+        self, size: int, scale: Array | None, shift: Array | None, roundings: int = 0, summed: Array | None = None
     ) -> None:
-        self.size, self.scale, self.shift, self.size_of_shift = size, scale, shift, size_of_shift
+        self.size, self.scale, self.offset, self.summed = size, scale, shift, summed
         self.terms = 2 + roundings
 
     def forward(self, *xs: Array) -> Array:
@@ -203,14 +188,6 @@ class Scale(Affine):
 
     def absolute(self) -> Affine:
         return Scale(self.size, None if self.scale is None else abs(self.scale), None)
-
-    @property
-    def offset(self) -> Array | None:
-        return self.shift
-
-    @property
-    def offset_size(self) -> Array | None:
-        return super().offset_size if self.size_of_shift is None else self.size_of_shift
 
 
 class Sum(Affine):
@@ -231,18 +208,20 @@ class Sum(Affine):
 
 
 class Select(Affine):
-    """Some features of the operand, in some order, by their index."""
+    """Some features of the operand, in some order, by their index; 0 where that is -1."""
 
     def __init__(self, index: NDArray[np.int64], size: int) -> None:
         self.index, self.before, self.size = index, size, len(index)
         self.terms = len(index) - len(set(index.tolist())) + 2
+        self._there = index >= 0
 
     def forward(self, *xs: Array) -> Array:
-        return xs[0][:, self.index]
+        found = xs[0][:, self.index]
+        return found if self._there.all() else np.where(self._there, found, 0 * found)
 
     def adjoint(self, v: Array) -> Sequence[Array]:
         back = np.zeros((len(v), self.before), v.dtype)
-        np.add.at(back.T, self.index, v.T)
+        np.add.at(back.T, self.index[self._there], v.T[self._there])
         return (back,)
 
     def absolute(self) -> Affine:

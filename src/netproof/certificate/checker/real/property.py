@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from netproof.errors import FormatError
 
@@ -20,7 +21,7 @@ _TOKEN = re.compile(r"[ \t\r\n]+|;[^\r\n]*|([()])|([^ \t\r\n();|\"]+)|(.)", re.D
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 _NAME = re.compile(r"([XY])_(0|[1-9]\d{0,7})", re.ASCII)
 _DEEPEST, _MOST, _LONGEST = 64, 1 << 20, 1 << 26
-_ZERO, _ONE = Fraction(0), Fraction(1)
+_ZERO, _ONE, _MINUS = Fraction(0), Fraction(1), Fraction(-1)
 #: of numerators and denominators of products
 _BITS = 1 << 14
 #: ends of the boxes of all clauses
@@ -30,10 +31,11 @@ _BEHIND = {"check-sat": ("get-model", "set-info", "exit"), "exit": ()}
 
 Term = tuple[dict[tuple[str, int], Fraction], Fraction]
 Item = str | list["Item"]
+#: what is declared, and numbers that were read already
+Known = dict[str, Term]
 
 
-@dataclass(frozen=True)
-class Constraint:
+class Constraint(NamedTuple):
     """``sum c_i X_i + sum d_j Y_j >= threshold``, or ``>`` where it is strict; pairs in ascending order, none 0."""
 
     inputs: tuple[tuple[int, Fraction], ...]
@@ -103,8 +105,9 @@ def _read(text: str) -> Asked:
         raise _FaultError("variables that are not declared from 0 on")
     clauses: list[tuple[Constraint, ...]] = [()]
     common: list[Constraint] = []
+    known: Known = {f"{x}_{i}": ({(x, i): _ONE}, _ZERO) for x, found in declared.items() for i in found}
     for formula in formulas:
-        found = _clauses(formula, sizes)
+        found = _clauses(formula, known)
         if len(found) == 1:
             common.extend(found[0])
             continue
@@ -131,13 +134,16 @@ def _read(text: str) -> Asked:
 def _statements(text: str) -> Iterator[list[Item]]:
     stack: list[list[Item]] = []
     for match in _TOKEN.finditer(text):
-        if match[3]:
-            raise _FaultError(f"the character {match[3]!r}")
-        if match[1] == "(":
+        kind, token = match.lastindex, match[0]
+        if kind == 2:
+            if not stack:
+                raise _FaultError("words outside of parentheses")
+            stack[-1].append(token)
+        elif token == "(":
             stack.append([])
             if len(stack) > _DEEPEST:
                 raise _FaultError("parentheses this deep")
-        elif match[1] == ")":
+        elif token == ")":
             if not stack:
                 raise _FaultError("a parenthesis that closes nothing")
             done = stack.pop()
@@ -145,10 +151,8 @@ def _statements(text: str) -> Iterator[list[Item]]:
                 stack[-1].append(done)
             else:
                 yield done
-        elif match[2]:
-            if not stack:
-                raise _FaultError("words outside of parentheses")
-            stack[-1].append(match[2])
+        elif kind:
+            raise _FaultError(f"the character {token!r}")
     if stack:
         raise _FaultError("a parenthesis that is not closed")
 
@@ -162,7 +166,7 @@ def _products(
     return [(*a, *b) for a, b in itertools.product(first, second)]
 
 
-def _clauses(item: Item, sizes: dict[str, int]) -> list[tuple[Constraint, ...]]:
+def _clauses(item: Item, known: Known) -> list[tuple[Constraint, ...]]:
     """The disjunctive normal form of a formula."""
     if isinstance(item, str) or not item or not isinstance(item[0], str):
         raise _FaultError("a formula that is none")
@@ -170,16 +174,16 @@ def _clauses(item: Item, sizes: dict[str, int]) -> list[tuple[Constraint, ...]]:
     if head == "and":
         found: list[tuple[Constraint, ...]] = [()]
         for part in rest:
-            found = _products(found, _clauses(part, sizes))
+            found = _products(found, _clauses(part, known))
         return found
     if head == "or":
-        found = [clause for part in rest for clause in _clauses(part, sizes)]
+        found = [clause for part in rest for clause in _clauses(part, known)]
         if sum(map(len, found)) + len(found) > _MOST:
             raise _FaultError("so many cases")
         return found
     if head not in ("<=", ">=", "<", ">", "=") or len(rest) != 2:
         raise _FaultError(f"the formula '{head[:40]}'")
-    left, right = (_linear(part, sizes) for part in rest)
+    left, right = (_linear(part, known) for part in rest)
     if head == "=":
         return [(_at_least(right, left, strict=False), _at_least(left, right, strict=False))]
     if head in ("<=", "<"):
@@ -191,27 +195,22 @@ def _at_least(left: Term, right: Term, *, strict: bool) -> Constraint:
     """``left >= right``."""
     rest = dict(left[0])
     for name, value in right[0].items():
-        rest[name] = rest[name] - value if name in rest else -value
-    inputs, outputs = (
-        tuple(sorted((i, value) for (letter, i), value in rest.items() if letter == which and value)) for which in "XY"
-    )
+        rest[name] = rest[name] - value if name in rest else _MINUS if value is _ONE else -value
+    terms = sorted((letter, i, value) for (letter, i), value in rest.items() if value)
+    inputs, outputs = (tuple((i, value) for letter, i, value in terms if letter == which) for which in "XY")
     return Constraint(inputs, outputs, right[1] - left[1] if left[1] else right[1], strict)
 
 
-def _linear(item: Item, sizes: dict[str, int]) -> Term:
+def _linear(item: Item, known: Known) -> Term:
     if isinstance(item, str):
-        match = _NAME.fullmatch(item)
-        if match is not None:
-            if int(match[2]) >= sizes[match[1]]:
-                raise _FaultError(f"'{item[:40]}', which is not declared")
-            return {(match[1], int(match[2])): _ONE}, _ZERO
-        number = _NUMBER.fullmatch(item)
-        if number is None or len(item) > 1000:
-            raise _FaultError(f"'{item[:40]}'")
-        return {}, Fraction(item)
+        if item not in known:
+            if len(item) > 1000 or _NUMBER.fullmatch(item) is None:
+                raise _FaultError(f"'{item[:40]}'")
+            known[item] = {}, Fraction(item)
+        return known[item]
     if len(item) < 2 or item[0] not in ("+", "-", "*"):
         raise _FaultError("an expression that is none")
-    terms = [_linear(part, sizes) for part in item[1:]]
+    terms = [_linear(part, known) for part in item[1:]]
     if item[0] == "*":
         factor, kept = Fraction(1), None
         for term in terms:
@@ -251,9 +250,16 @@ class _Ends:
                 rest.append(constraint)
                 continue
             ((i, c),) = constraint.inputs
-            end = constraint.threshold if c == 1 else constraint.threshold / c
+            # Fractions are compared and divided slowly, and boxes have thousands of ends.
+            end = (
+                -constraint.threshold
+                if c is _MINUS
+                else constraint.threshold / c
+                if c is not _ONE
+                else constraint.threshold
+            )
             low, high = self.lower[i], self.upper[i]
-            if c > 0:
+            if c.numerator > 0:
                 self.lower[i] = end if low is None else max(low, end)
             else:
                 self.upper[i] = end if high is None else min(high, end)

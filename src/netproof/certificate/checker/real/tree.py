@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Index, Objective, Slopes
+from netproof.certificate.checker.real.nodes import RealNetwork
+from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Constraint
 from netproof.certificate.real.contents import BOTH, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
 from netproof.errors import ProofError
@@ -39,13 +40,6 @@ class Counts:
     closest: float = -math.inf
 
 
-class Goal(Protocol):
-    """What is at least 0 wherever that holds which a tree refutes."""
-
-    def mixed(self, weights: Integers, exponent: int) -> Mixture | None:
-        """The mixture by weights, ``weights * 2^-exponent``; None where these do not fit."""
-
-
 @dataclass(frozen=True)
 class Mixture:
     """``sum of coefficients . values + constant``, by node and feature; whether 0 is enough of a bound."""
@@ -53,6 +47,18 @@ class Mixture:
     coefficients: tuple[tuple[int, int, Fraction], ...]
     constant: Fraction
     strict: bool
+
+
+def objective_of(mixtures: Sequence[Mixture], network: RealNetwork, numbers: Float64) -> Objective:
+    """Mixtures as rows in the arithmetic."""
+    used = sorted({node for mixture in mixtures for node, _, _ in mixture.coefficients}) or [len(network.nodes) - 1]
+    coefficients = {node: numbers.load(np.zeros((len(mixtures), network.nodes[node].size))) for node in used}
+    constant = numbers.load(np.zeros(len(mixtures)))
+    for at, mixture in enumerate(mixtures):
+        constant[at] = numbers.fraction(mixture.constant)
+        for node, feature, c in mixture.coefficients:
+            coefficients[node][at, feature] = numbers.fraction(c)
+    return Objective(coefficients, constant)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,10 @@ class Lemma:
         if weights.any():
             return None
         return Mixture(((self.node, self.feature, Fraction(self.sign)),), -self.sign * Fraction(self.end), strict=True)
+
+
+#: what is at least 0 wherever that holds which a tree refutes, and mixed by weights ``weights * 2^-exponent``, None where these do not fit
+Goal = Case | Lemma
 
 
 class Rows:
@@ -272,16 +282,9 @@ class Prover:
         mixtures = [
             self._mixture(g, r, goal, name) for g, r, goal in zip(number.tolist(), row.tolist(), goals, strict=True)
         ]
-        numbers, nodes = self.evaluation.numbers, self.evaluation.network.nodes
-        used = sorted({node for mixture in mixtures for node, _, _ in mixture.coefficients}) or [len(nodes) - 1]
-        coefficients = {node: numbers.load(np.zeros((len(row), nodes[node].size))) for node in used}
-        constant = numbers.load(np.zeros(len(row)))
-        for at, mixture in enumerate(mixtures):
-            constant[at] = numbers.fraction(mixture.constant)
-            for node, feature, c in mixture.coefficients:
-                coefficients[node][at, feature] = numbers.fraction(c)
         slopes = self.rows.slopes(row)
-        value = self.evaluation.refutations(cells, np.arange(len(row)), Objective(coefficients, constant), slopes)
+        objective = objective_of(mixtures, self.evaluation.network, self.evaluation.numbers)
+        value = self.evaluation.refutations(cells, np.arange(len(row)), objective, slopes)
         return value, np.array([mixture.strict for mixture in mixtures])
 
     def _mixture(self, number: int, row: int, goal: Goal, name: str) -> Mixture:
@@ -298,10 +301,9 @@ class Prover:
         network = self.evaluation.network
         sizes = np.array([network.inputs, *network.sizes])
         relu, feature = forest.relu[node], forest.feature[node]
-        if (relu < 0).any() or (relu >= len(sizes)).any():
-            raise ProofError(self.source, f"a split of {name} names a ReLU that is not there")
-        if (feature < 0).any() or (feature >= sizes[relu]).any():
-            raise ProofError(self.source, f"a split of {name} names a feature that is not there")
+        there = (relu >= 0) & (relu < len(sizes)) & (feature >= 0)
+        if not there.all() or (feature >= sizes[relu]).any():
+            raise ProofError(self.source, f"a split of {name} names a ReLU or feature that is not there")
         point = np.ldexp(forest.point[node].astype(np.float64), -forest.exponent[node])
         low, high = [cells.lower, *cells.low], [cells.upper, *cells.high]
         twice = np.tile(np.arange(len(node)), 2)

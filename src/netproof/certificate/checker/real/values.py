@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.constants import UnknownError
 from netproof.certificate.checker.real.nodes import Node
 from netproof.certificate.checker.real.numbers import Float64
-from netproof.certificate.checker.real.operators import Affine, Array, Scale, Select, Sum
+from netproof.certificate.checker.real.operators import Affine, Array, Scale, Sum
 
 #: features of one value at most, a window's padding included, and of all values together
 WIDEST, _LARGEST = 1 << 24, 1 << 27
@@ -67,9 +66,6 @@ class Values:
             raise UnknownError("a Clip whose ends are exchanged")
         above = self._scaled(self._rectified(self._scaled(value, 1.0, -low)), 1.0, low)
         return self._scaled(self._rectified(self._scaled(above, -1.0, high)), -1.0, high)
-
-    def _selected(self, value: Value, index: NDArray[np.int64]) -> Value:
-        return self._affine(Select(index.reshape(-1), math.prod(value.shape)), [value], (index.size,))
 
     def _spread(self, constant: Any, shape: tuple[int, ...]) -> Array:
         """A constant in the shape of a value, flat."""

@@ -21,6 +21,7 @@ from netproof.certificate.checker.real.tree import Goal, Prover, Rows
 from netproof.certificate.real.contents import BOTH, CROWN, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
 from netproof.certificate.real.grown.program import Dual, Programs
 from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
+from netproof.certificate.real.grown.staged import FEW_INPUTS as _FORMS
 from netproof.certificate.real.grown.written import split_of
 from netproof.errors import NoEvidenceError
 from netproof.result import Refutation, Trace
@@ -29,9 +30,8 @@ from netproof.result import Refutation, Trace
 _DIGITS = (3, 6, 10, 16, 24, 40)
 #: cells of which a bound is asked at once, and numbers of their linear forms
 _BATCH, _NUMBERS = 512, 1 << 23
-#: where a network has more inputs, linear forms cost more than they tell, and boxes are not split
+#: where a network has more inputs, boxes are not split
 _FEW_INPUTS = 16
-_FORMS = 64
 #: by how much a program's solution has to miss a ReLU for its range to be split
 _LEAST_GAP = 1e-9
 #: how often a cell is split beyond what a search did, and how many cells of a part, of boxes and of others
@@ -462,11 +462,3 @@ class Grower:
         none = np.zeros(len(seeds), np.int64)
         relu, feature, point, exponent = (np.array(x, np.int64) for x in zip(*splits, strict=True))
         return Forest(none, none, none, none, none, relu, feature, point, exponent)
-
-
-def staged(evaluation: Evaluation, cells: Cells, arrays: dict[str, list[int]]) -> Cells:
-    """A part's cell with the ranges of the rules that are used on the whole of it, which go into ``arrays``."""
-    for rule in (FORMS, CROWN) if evaluation.network.inputs <= _FORMS else (CROWN,):
-        cells = evaluation.derive(cells, rule)
-        arrays["stage"].append(rule)
-    return cells

@@ -104,3 +104,9 @@ class RowTable:
             self._known[key] = len(self.rows)
             self.rows.append(row)
         return self._known[key]
+
+    def forget(self, count: int) -> None:
+        """Leave the first ``count`` rows."""
+        for row in self.rows[count:]:
+            del self._known[row.key]
+        del self.rows[count:]
