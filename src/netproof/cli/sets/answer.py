@@ -103,13 +103,16 @@ def _end(path: Path, model: Network) -> Tensor:
 
     from netproof.formats.images.arrays import read_whole_numbers
     from netproof.formats.images.samples import as_codes
+    from netproof.pictures.form import fits
 
-    values = as_codes(read_whole_numbers(path).reshape(-1), model)
-    if values.size != model.inputs:
+    values = read_whole_numbers(path)
+    if values.size != model.inputs or not fits(values.shape, model.input_shape):
         raise InputError(
-            path, f"holds {values.size} numbers, the network takes {model.inputs}", "give one of its inputs"
+            path,
+            f"holds numbers of shape {values.shape}, the network takes {tuple(model.input_shape)}",
+            "give one of its inputs",
         )
-    return torch.from_numpy(values.astype("float64"))
+    return torch.from_numpy(as_codes(values.reshape(-1), model).astype("float64"))
 
 
 def _verified(question: SetQuery | Question | Query, settings: Settings) -> Result:
