@@ -37,8 +37,10 @@ class AskedSets:
 
 def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
     """Decide what may happen to each of the images, and print it; the verdicts. Raises :class:`InputError`."""
+    from netproof.certificate.certifiable import check_stated
     from netproof.cli.terminal.output import check_folder, check_writable, print_json
     from netproof.graph.graph import Arithmetic
+    from netproof.perturbations.asked import SetQuery
 
     model, indices = about.network, about.indices
     if model.graph.arithmetic is not Arithmetic.INTEGER:
@@ -52,6 +54,8 @@ def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
     counts: dict[str, int] = {}
     for index in indices:
         question = _question(about.images, index, asked)
+        if asked.certificate is not None and not isinstance(question, SetQuery):
+            check_stated(question, "--certificate")
         if not asked.as_json and not documents:
             typer.echo(_announced(question, len(indices)) + _one_row(asked.sets, model))
         result = _verified(question, asked.settings)
