@@ -282,6 +282,7 @@ BAD = {
     "a result of another type": (edit(operand("y", 8, np.int8(0))), "two types"),
     "no scale of the result": (edit(operand("y", 7, None)), "it gives floats"),
     "a bias of floats": (edit(operand("y", 6, np.ones(4, np.float32))), "no list of int32"),
+    "a bias of 16 bits": (edit(operand("y", 6, np.ones(4, np.int16))), "no list of int32"),
     "a bias of another length": (edit(operand("y", 6, np.ones(3, np.int32))), "for 4 channels"),
     "sums beyond 32 bits": (edit(operand("y", 6, np.full(4, 2**31 - 1, np.int32))), "leave 32 bits"),
     "alpha": (edit(attribute("y", alpha=2.0)), "an alpha that is not 1"),
@@ -518,3 +519,21 @@ def test_types_behind_quantized_operators(tmp_path):
             assert netproof.load(path).outputs == 4
         else:
             refused(path, "Flatten", "uint8")
+
+
+def test_a_bias_of_a_convolution_is_a_list(tmp_path):
+    path = tmp_path / "n.onnx"
+    for shape in ((2,), (1, 2)):
+        model = Model((1, 1, 3, 3))
+        model.quantize("x", 0.5, 3, "q")
+        model.dequantize("q", 0.5, 3, "d")
+        model.weights(np.ones((2, 1, 2, 2), np.int8), 0.5, "w")
+        model.weights(np.ones(shape, np.int32), 0.25, "b")
+        model.node("Conv", ["d", "w", "b"], "c")
+        model.quantize("c", 4.0, 1, "p")
+        model.dequantize("p", 4.0, 1, "y")
+        assert runs(model.save(path)) is (len(shape) == 1)
+        if len(shape) == 1:
+            assert netproof.load(path).inputs == 9
+        else:
+            refused(path, "a bias of shape (1, 2), which is no list")

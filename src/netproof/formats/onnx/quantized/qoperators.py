@@ -12,7 +12,7 @@ from netproof.formats.onnx.call import Call, NodeError
 from netproof.formats.onnx.quantized.operands import check_scalars, constant, quantization
 from netproof.formats.onnx.quantized.operators import pairs, points, pooling, products
 from netproof.formats.onnx.quantized.operators.moving import concatenated
-from netproof.formats.onnx.quantized.values import INT8, Codes, Dequantized, Quantization, real_of
+from netproof.formats.onnx.quantized.values import INT8, INT32, Codes, Dequantized, Quantization, real_of
 
 if TYPE_CHECKING:
     from netproof.formats.onnx.quantized.read import Reader
@@ -89,7 +89,7 @@ def _gemm(reader: Reader, call: Call) -> Codes:
     if call.optional(7) is None:
         raise NodeError("its result has no scale: it gives floats", "quantize the result as well")
     array = None if call.optional(6) is None else call.constant(6)
-    if array is not None and array.dtype != np.int64:
+    if array is not None and (array.dtype != np.int64 or call.kind(6) not in (0, INT32)):
         raise NodeError("its bias is no list of int32 numbers", "quantize the network again")
     bias = products.bias_of(call, array, how.scale, weight.scale, len(weight.raw))
     return _product(reader, call, codes, how, weight, _result(call, 7, codes.kind), bias)
