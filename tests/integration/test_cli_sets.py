@@ -11,6 +11,7 @@ from conftest import assert_refused
 from differential.tflite_maker import RandomNetwork
 from netproof.network import Kept
 from quantized_models import dense
+from tflite_files import TFLiteFile
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +207,23 @@ def test_bytes_that_end_a_box_are_pixels_as_those_of_images_are(cli, files, tmp_
         document = json.loads(cli(*asked(files, "--index", "0", "--box", *ends, "--json")).out)
         answers.append((document["verdict"], document["witness"]))
     assert answers[0] == answers[1]
+
+
+def test_no_certificate_states_what_only_operands_of_a_softmax_say(cli, tmp_path):
+    """One of a box or a target would be about outputs that are not the file's, and the checker refuses it."""
+    file = TFLiteFile()
+    x, y, shares = file.tensor((1, 3), 0.5), file.tensor((1, 3), 0.25), file.tensor((1, 3), 1 / 256, -128)
+    weight = file.constant(np.array([[9, -3, 1], [-2, 8, 3], [1, -4, 7]], np.int8), 1 / 8)
+    file.operator("FULLY_CONNECTED", [x, weight, -1], [y], {0: ("b", 0)})
+    file.operator("SOFTMAX", [y], [shares], {0: ("f", 1.0)})
+    network, images, evidence = tmp_path / "n.tflite", tmp_path / "x.npy", tmp_path / "c.npcert"
+    network.write_bytes(file.bytes(x, shares))
+    np.save(images, np.array([[60, 0, -20]]))
+    asked = ("robust", network, "--images", images, "--index", 0, "--certificate", evidence)
+    for more in (("--box", images, images), ("--eps", 2, "--target", 1)):
+        assert_refused(cli(*asked, *more), "--certificate", "final softmax", "ask for a radius")
+        assert not evidence.exists()
+        assert cli(*asked[:-2], *more).code == 0
+    for more in (("--eps", 2), ("--brightness", 3)):
+        assert cli(*asked, *more).code == 0
+        assert cli("check", evidence, "--network", network).code == 0

@@ -12,8 +12,13 @@ from netproof.attack.settle import settle
 from netproof.attack.signs import sign_walks
 from netproof.bounds.envelope.layer import first_layer
 from netproof.conditions.order import conditions_of
+from netproof.effort.integer import APPROACH
+from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.local_robustness import robustness
+from netproof.network import Network
+from netproof.operators.affine.linear import Linear
 from netproof.processes import clock
+from netproof.query import Query
 from netproof.search.integer.nearest import Nearest
 from netproof.search.radius import largest_radius
 from netproof.settings import Settings
@@ -72,6 +77,29 @@ def test_a_witness_of_somebody_else_is_moved_towards_the_image() -> None:
         assert attacks.distance is not None and attacks.distance >= nearest
         moved += attacks.distance < int((far - image).abs().max())
     assert moved > 5
+
+
+@pytest.mark.parametrize("end", [0, 1, 39_998, 39_999])
+def test_witnesses_among_wide_inputs_are_moved_few_radii_at_a_time(monkeypatch: pytest.MonkeyPatch, end: int) -> None:
+    """Moved to all 65,535 radii at once, eight images of 28 x 28 would take 3 GB."""
+    builder = GraphBuilder(Arithmetic.INTEGER, (2,))
+    weight, bias = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([-40_000.0, 0.0])
+    builder.add("linear", Linear(weight.double(), bias.double()), builder.input)
+    ends = torch.zeros(2).double(), torch.full((2,), 65_535.0).double()
+    network = Network(builder.build(), "wide", "0" * 64, *ends)
+    image, rows = torch.tensor([65_535, 7]), []
+    query, true = robustness(network, image, 0, 65_535), Query.refuted_by
+
+    def counted(self: Query, x: torch.Tensor) -> torch.Tensor:
+        rows.append(len(x))
+        return true(self, x)
+
+    monkeypatch.setattr(Query, "refuted_by", counted)
+    attacks = Nearest(query, 0)
+    attacks.learn(torch.tensor([end, 7]))
+    assert attacks.distance == 65_535 - 39_999
+    assert attacks.witness is not None and attacks.witness.input.tolist() == [39_999, 7]
+    assert max(rows) <= APPROACH.radii * APPROACH.shrunk and len(rows) < 6
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -22,6 +22,7 @@ from netproof.graph.budget import Budget
 from netproof.network import Kept
 from netproof.query import Conjunction, Query
 from netproof.search.integer import engine
+from netproof.search.proofs import assemble
 
 RUNTIMES = ("tflm", "xnnpack", "litert-ref")
 
@@ -151,3 +152,20 @@ def test_little_memory_decides_the_same(tmp_path, monkeypatch):
             assert found.verdict == expected.verdict
             verdicts.add(found.method)
     assert verdicts
+
+
+def test_ends_that_multipliers_just_prove_are_taken_back_in_a_certificate(tmp_path, monkeypatch):
+    """Sums of up to 2^22, most of whose range is cut off: on that part the grid of the evaluation is too coarse for the very end."""
+    path, evidence = tmp_path / "n.tflite", tmp_path / "c.npcert"
+    path.write_bytes(RandomNetwork(300091).bytes())
+    network = netproof.load(path, runtime="xnnpack")
+    image = [92, -117, -58, -47, -71, -63, -61, 65, 13, -22]
+    query = netproof.robustness(network, image, 0, 35)
+    result = verify(query, Settings(proofs=True))
+    assert result.verdict is Verdict.UNSAT and result.proof is not None
+    netproof.write_certificate(evidence, netproof.certificate_of(query, result))
+    checked = netproof.check(evidence, network)
+    assert checked.claim == "unsat" and checked.cuts > 10
+    # The same ends as the search's: one of them is not proved, and with it the empty ranges that the verdict rests on.
+    monkeypatch.setattr(assemble, "_BACK", (0.0,))
+    assert verify(query, Settings(proofs=True)).proof is None

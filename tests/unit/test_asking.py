@@ -121,7 +121,8 @@ def test_axes_are_put_into_the_networks_order():
         ((1, 3, 4, 4), None, (3, 4, 5), "chw", "60 values"),
         ((1, 3, 4, 4), "hwc", None, "", "is hwc, the network's input 3x4x4 is chw"),
         ((1, 48), "nhwc", None, "", "is 'nhwc'; give chw or hwc"),
-        ((1, 5, 2), None, (2, 1, 5), "", ""),
+        ((1, 5, 2), None, (5, 1, 2), "", ""),
+        ((1, 5, 2), None, (2, 1, 5), "", "the network takes 5x2"),
         ((1, 640), None, (10, 64), "", "give an array of the network's own shape"),
     ],
 )

@@ -111,6 +111,18 @@ def test_open_and_query(tiny_data):
             assert str(int((query.upper - query.lower).max()) // 2) <= instance.name.rsplit("-", 1)[1]
 
 
+def test_labels_are_those_of_the_images(tmp_path):
+    """A folder may have all labels of a data set, and its first images alone."""
+    for name in (*FASHION_MNIST.images[1:], *FASHION_MNIST.labels, "qnn/fashion-mnist_mlp.h5"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.gz").touch()
+    files = benchmark("qnn-fashion-mnist").files(DataFolders((tmp_path,)))
+    assert [files[part].name for part in ("images", "labels")] == [
+        "t10k-first500-images-idx3-ubyte.gz",
+        "t10k-first500-labels-idx1-ubyte.gz",
+    ]
+
+
 def test_too_few_images(tiny_data, tmp_path):
     for source in tiny_data.folder.rglob("*"):
         if source.is_file():

@@ -284,6 +284,7 @@ PINNED = {
         "steps": 40,
         "kept": 24,
         "shrunk": 8,
+        "radii": 256,
     },
     "PLANE": {
         "steps": 60,

@@ -282,6 +282,7 @@ BAD = {
     "a result of another type": (edit(operand("y", 8, np.int8(0))), "two types"),
     "no scale of the result": (edit(operand("y", 7, None)), "it gives floats"),
     "a bias of floats": (edit(operand("y", 6, np.ones(4, np.float32))), "no list of int32"),
+    "a bias of 16 bits": (edit(operand("y", 6, np.ones(4, np.int16))), "no list of int32"),
     "a bias of another length": (edit(operand("y", 6, np.ones(3, np.int32))), "for 4 channels"),
     "sums beyond 32 bits": (edit(operand("y", 6, np.full(4, 2**31 - 1, np.int32))), "leave 32 bits"),
     "alpha": (edit(attribute("y", alpha=2.0)), "an alpha that is not 1"),
@@ -397,3 +398,144 @@ def test_weights_alone_make_a_network_of_floats(tmp_path):
     assert np.array_equal(weight.numpy(), codes.astype(np.float32) * scale.astype(np.float32)[:, None])
     model.nodes[0].input[1] = model.constant(np.float32(0))
     refused(model.save(tmp_path / "n.onnx"), "its scale (operand 1) is 0")
+
+
+# -- files that onnxruntime refuses
+
+
+def runs(path: Path) -> bool:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        (given,) = session.get_inputs()
+        kinds = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
+        session.run(None, {given.name: np.zeros(given.shape, kinds[given.type])})
+    except Exception:  # noqa: BLE001 - whatever it says
+        return False
+    return True
+
+
+def pooled(*, listed: tuple[int, ...] = (), fewer: int = 0) -> Model:
+    """A sum, an average and an average everywhere; some operands of each as lists of one, or left out at the end."""
+    model = Model((1, 2, 4, 4), "uint8")
+    how = {number: model.how(0.5, 3) for number in (0, 1, 2, 3)}
+    alone = any(place % 2 for place in listed)  # the zero point alone, or both
+    how[listed] = [
+        model.constant(np.array(0.5 if alone else [0.5], np.float32)),
+        model.constant(np.array([3], np.uint8)),
+    ]
+
+    def at(place: int) -> list[str]:
+        return how[listed] if place in listed else how[0]
+
+    model.node("QLinearAdd", ["x", *at(0), "x", *at(1), *at(2)], "s", MICROSOFT)
+    model.node("QLinearAveragePool", ["s", *at(3), *at(4)], "a", MICROSOFT, kernel_shape=[2, 2])
+    operands = ["a", *how[0], *how[1]]
+    model.node("QLinearGlobalAveragePool", operands[: len(operands) - fewer], "y", MICROSOFT, channels_last=0)
+    return model
+
+
+def in_floats(operator: str, listed: tuple[int, ...] = ()) -> Model:
+    """A sum, product or average between QuantizeLinear and DequantizeLinear, whose scales can be lists of one."""
+    model = Model((1, 2, 4, 4))
+
+    def at(place: int, scale: float) -> list[str]:
+        shape = (1,) if place in listed else ()
+        return [model.constant(np.full(shape, scale, np.float32)), model.constant(np.full(shape, 3, np.uint8))]
+
+    model.node("QuantizeLinear", ["x", *at(0, 0.5)], "q")
+    model.node("DequantizeLinear", ["q", *at(0, 0.5)], "d")
+    more = {"kernel_shape": [2, 2]} if operator == "AveragePool" else {}
+    if operator == "Mul":
+        model.weights(np.full((1, 2, 4, 4), 5, np.uint8), np.float32(0.5), "k")
+    model.node(operator, ["d"] if more else ["d", "k" if operator == "Mul" else "d"], "r", **more)
+    model.node("QuantizeLinear", ["r", *at(1, 2.0)], "p")
+    model.node("DequantizeLinear", ["p", *at(1, 2.0)], "y")
+    return model
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_scales_that_are_lists_are_refused_where_runtimes_do(place, tmp_path):
+    path = tmp_path / "n.onnx"
+    assert runs(pooled().save(path)) and netproof.load(path).outputs == 2
+    assert not runs(pooled(listed=(place,)).save(path))
+    refused(path, "lists of one number", "store them as scalars")
+
+
+@pytest.mark.parametrize("operator", ["Add", "Mul", "AveragePool"])
+def test_scales_that_are_lists_between_floats(operator, tmp_path):
+    path = tmp_path / "n.onnx"
+    assert runs(in_floats(operator).save(path)) and netproof.load(path).outputs
+    for place in (0, 1):
+        assert not runs(in_floats(operator, (place,)).save(path))
+        refused(path, "lists of one number")
+    # A rule that makes no other operators of them.
+    assert netproof.load(path, runtime="integer-ideal").outputs
+
+
+def test_zero_points_that_runtimes_need(tmp_path):
+    path = tmp_path / "n.onnx"
+    assert not runs(pooled(fewer=1).save(path))
+    refused(path, "its zero point (operand 4) is missing")
+    model = dense()
+    del model.nodes[0].input[-1]
+    model.save(path)
+    refused(path, "its zero point (operand 8) is missing")
+    for operator in ("QLinearConv", "QLinearMatMul"):
+        model = Model((1, 1, 3, 3) if operator == "QLinearConv" else (1, 3), "uint8")
+        weight = np.ones((1, 1, 2, 2) if operator == "QLinearConv" else (3, 2), np.int8)
+        operands = ["x", *model.how(0.5, 3), model.constant(weight), *model.how(0.5, 0, "int8"), *model.how(4.0, 1)]
+        model.node(operator, operands, "y")
+        assert runs(model.save(path)) and netproof.load(path).inputs
+        del model.nodes[0].input[-1]
+        assert not runs(model.save(path))
+        refused(path, "its zero point (operand 7) is missing")
+
+
+def test_a_zero_point_of_another_shape_than_its_scale(tmp_path):
+    path = tmp_path / "n.onnx"
+    for scale, zero in (((4,), (4,)), ((4,), ()), ((), (1,)), ((), ())):
+        model = dense()
+        weight = model.nodes[0].input[4:6]
+        model.constants |= {weight[0]: np.full(scale, 2.0**-6, np.float32), weight[1]: np.zeros(zero, np.int8)}
+        assert runs(model.save(path)) is (scale == zero)
+        if scale == zero:
+            assert netproof.load(path).outputs == 4
+        else:
+            refused(path, f"its zero point (operand 5) has shape {zero}, its scale {scale}")
+
+
+def test_types_behind_quantized_operators(tmp_path):
+    """A Flatten of opset 7 takes floats alone, and what a sum of codes gives are bytes."""
+    path = tmp_path / "n.onnx"
+    for opset, right in ((7, False), (13, True)):
+        model = Model((1, 2, 2), "uint8")
+        model.opset = opset
+        model.node("QLinearAdd", ["x", *model.how(0.5, 3), "x", *model.how(0.5, 3), *model.how(1.0, 3)], "s", MICROSOFT)
+        model.node("Flatten", ["s"], "y")
+        assert runs(model.save(path)) is right
+        if right:
+            assert netproof.load(path).outputs == 4
+        else:
+            refused(path, "Flatten", "uint8")
+
+
+def test_a_bias_of_a_convolution_is_a_list(tmp_path):
+    path = tmp_path / "n.onnx"
+    for shape in ((2,), (1, 2)):
+        model = Model((1, 1, 3, 3))
+        model.quantize("x", 0.5, 3, "q")
+        model.dequantize("q", 0.5, 3, "d")
+        model.weights(np.ones((2, 1, 2, 2), np.int8), 0.5, "w")
+        model.weights(np.ones(shape, np.int32), 0.25, "b")
+        model.node("Conv", ["d", "w", "b"], "c")
+        model.quantize("c", 4.0, 1, "p")
+        model.dequantize("p", 4.0, 1, "y")
+        assert runs(model.save(path)) is (len(shape) == 1)
+        if len(shape) == 1:
+            assert netproof.load(path).inputs == 9
+        else:
+            refused(path, "a bias of shape (1, 2), which is no list")

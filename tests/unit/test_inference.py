@@ -24,6 +24,7 @@ from netproof.inference import products
 from netproof.inference.lines import Factor, factor_of, levels_of, line_of
 from netproof.inference.plan import Plan
 from netproof.operators.activations.staircase import Staircase
+from netproof.operators.affine.convolution import Convolution
 from netproof.operators.affine.linear import Linear
 from tflite_files import TFLiteFile
 
@@ -169,6 +170,42 @@ def test_kernels_that_are_wrong_on_small_images_alone_are_not_used_there(tmp_pat
     assert same()
     monkeypatch.setattr(products.Product, "holds_on", lambda self, x: True)
     assert not same()
+
+
+def test_kernels_that_are_wrong_on_many_images_alone_are_not_given_so_many(monkeypatch):
+    # As oneDNN's is in some versions on a hundred images of 2 x 2 and more, for this kernel and its strides.
+    size = torch.ones(1, 1, 1, 2).double()
+    map_ = Convolution(size, None, (1, 2, 2), (1, 2), ((0, 0), (0, 0)), (1, 1), 1)
+    staircase = Staircase(2.0 * torch.arange(1, 13, dtype=torch.float64)[None], torch.zeros(1).double())
+    codes = torch.randint(0, 6, (1700, 1, 2, 2), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    wanted = staircase.evaluate(map_.forward(codes.double().flatten(1)))
+
+    def same(x: torch.Tensor = codes) -> bool:
+        product = products.product_of(map_, staircase, 0, 5)
+        assert product is not None
+        return bool(torch.equal(product(x).double().flatten(1), wanted[: len(x)]))
+
+    # However the first of two axes with one entry lies in memory.
+    assert same() and same(codes.as_strided(codes.shape, (4, 1, 2, 1))) and same(codes[:3])
+    given: list[int] = []
+    true = products.Product._convolved
+
+    def wrong(self, x, slope, bias, padding, kind):
+        given.append(len(x))
+        found = true(self, x, slope, bias, padding, kind)
+        return found if len(x) in (8, 64) else found + (len(x) > 64) * torch.arange(len(x))[:, None, None, None] % 2
+
+    monkeypatch.setattr(products.Product, "_convolved", wrong)
+    assert same()
+    assert set(given) <= {1, 8, 64, 512} and given.count(512) == 1
+
+    def only_eight(self, x, slope, bias, padding, kind):
+        return (
+            true(self, x, slope, bias, padding, kind) if len(x) == 8 else true(self, x * 0, slope, bias, padding, kind)
+        )
+
+    monkeypatch.setattr(products.Product, "_convolved", only_eight)
+    assert same() and same(codes[:3])  # which are brought to eight
 
 
 @pytest.mark.skipif(DATA is None, reason="NETPROOF_DATA is not set")

@@ -119,3 +119,24 @@ def test_a_limit_is_as_far_as_it_looks(monkeypatch, network):
     found = largest_radius(network, IMAGE, int(network.classify(IMAGE.double())), Settings(timeout=100.0), limit=12)
     assert (found.radius, found.witness_radius, found.exact) == (12, None, False)
     assert max(oracle.asked) == 12 and "only radii up to 12" in found.reason
+
+
+def test_an_engine_that_was_asked_for_decides_what_is_open(monkeypatch, network):
+    engines = []
+    true = module.verify
+
+    def watched(query, settings):
+        engines.append(settings.engine)
+        return true(query, settings)
+
+    def another(query, settings):
+        raise AssertionError(f"asked of the search instead of {settings.engine}")
+
+    monkeypatch.setattr(module, "verify", watched)
+    label = int(network.classify(IMAGE.double()))
+    expected = largest_radius(network, IMAGE, label, Settings(timeout=60.0), limit=3)
+    engines.clear()
+    monkeypatch.setattr(module, "verify_attacked", another)
+    monkeypatch.setattr(module, "refuted_quickly", lambda query: False)
+    found = largest_radius(network, IMAGE, label, Settings(timeout=60.0, engine="smt"), limit=3)
+    assert (found.radius, found.exact) == (expected.radius, expected.exact) and set(engines) == {"smt"}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from netproof.asking.reach import Unit
 from netproof.errors import InputError
+from netproof.formats.images.arrays import check_one_label_each
 from netproof.formats.images.pictures import Pictures, read_pictures
 from netproof.formats.images.samples import as_codes, check_index
 from netproof.graph.graph import Arithmetic
@@ -78,7 +79,7 @@ class Images:
     ----------
     network : that takes them
     pictures : as their source has them
-    labels : of the images, ``[N]`` or longer; None where the network's own classes are taken
+    labels : of the images, ``[N]``; None where the network's own classes are taken
     unit : what radii are counted in
     """
 
@@ -113,13 +114,16 @@ class Images:
         form = InputForm.of(network.input_shape, prepared.layout)
         if network.graph.arithmetic is Arithmetic.INTEGER:
             prepared.check_integer(network)
+            if pictures.values.dtype.kind == "f":
+                # Zeros and ones of scaled pixels are whole numbers, too, and not the grey levels 0 and 1.
+                problem = f"holds numbers of type {pictures.values.dtype}, and {network.path} takes integers"
+                raise InputError(pictures.source, problem, "give the network's own integers, or pixels as uint8")
             unit = Unit(int((network.upper - network.lower).max()))
         else:
             _check_clip(prepared.clip)
             unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
-        if pictures.labels is not None and len(pictures.labels) < len(pictures):
-            problem = f"has {len(pictures.labels)} labels for {len(pictures)} images"
-            raise InputError(pictures.source, problem, "give one for each")
+        if pictures.labels is not None:
+            check_one_label_each(len(pictures.labels), len(pictures), pictures.source, pictures.source)
         found = cls(network, pictures, form, prepared, pictures.labels, unit)
         found.image(0)  # refuses what does not fit before anything is asked
         return found

@@ -27,7 +27,7 @@ class SampleFiles:
     ----------
     name : as instances and published tables call it
     title : its usual name
-    images, labels : IDX files, as paths in a data folder
+    images, labels : IDX files, as paths in a data folder, those that belong together at the same place
     """
 
     name: str
@@ -90,10 +90,15 @@ class PerceptronBenchmark(Benchmark):
     table: str = ""
 
     def files(self, data: DataFolders) -> Mapping[str, Path]:
+        network = data.find((self.network,), f"the network of {self.name}")
+        images = data.find(self.images.images, f"{self.images.title} test images, IDX")
+        # Those of the same images first: a folder may have all labels, and some of the images.
+        names = [Path(name).name for name in self.images.images]
+        own = self.images.labels[names.index(images.name.removesuffix(".gz"))]
         return {
-            "network": data.find((self.network,), f"the network of {self.name}"),
-            "images": data.find(self.images.images, f"{self.images.title} test images, IDX"),
-            "labels": data.find(self.images.labels, f"{self.images.title} test labels, IDX"),
+            "network": network,
+            "images": images,
+            "labels": data.find((own, *self.images.labels), f"{self.images.title} test labels, IDX"),
         }
 
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:

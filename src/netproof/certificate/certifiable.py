@@ -1,10 +1,11 @@
-"""Which networks certificates can be about."""
+"""Which networks and questions certificates can be about."""
 
 from __future__ import annotations
 
 from netproof.certificate.second_reading.compare import check_known
 from netproof.errors import CertificateError, InputError
-from netproof.network import Network
+from netproof.network import Kept, Network
+from netproof.query import Query, Question
 
 
 def check_certifiable(network: Network, source: str) -> None:
@@ -22,3 +23,16 @@ def check_certifiable(network: Network, source: str) -> None:
             f"{network.path} {error.problem}, so that no certificate can be about it",
             "leave it out; a witness is replayed before it is reported",
         ) from None
+
+
+def check_stated(asked: Query | Question, source: str) -> None:
+    """Raise :class:`InputError` for a question that no certificate can state: one about outputs that are not the file's.
+
+    Where a final softmax of codes was left out, only the class is the file's, and of the class a certificate states that it
+    does not change within a radius. Boxes and targets it states as conditions on outputs.
+    """
+    part = Question.of(asked).parts[0]
+    if part.network.kept is not Kept.CLASS or (part.sample is not None and part.sample.radius is not None):
+        return
+    problem = f"the final softmax of {part.network.path} was left out, and a certificate of this question would be about its operands"
+    raise InputError(source, problem, "cut the softmax off the network, or ask for a radius")

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from netproof.certificate.bundle import Bundle
-from netproof.certificate.certifiable import check_certifiable
+from netproof.certificate.certifiable import check_certifiable, check_stated
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.witness import FORMAT
 from netproof.errors import QueryError
@@ -29,6 +29,7 @@ def certificate_of(asked: Query | Question, result: Result, *, producer: str = "
     Raises
     ------
     QueryError : an undecided result, or one without a proof
+    InputError : a network or a question that no certificate can be about
     """
     parts = Question.of(asked).parts
     if len(parts) == 1 or result.verdict is not Verdict.UNSAT:
@@ -51,6 +52,7 @@ def _certificate(query: Query, result: Result, producer: str) -> Certificate:
         raise _nothing(query.name, "follows from the property alone, which nothing can meet")
     network = query.network
     check_certifiable(network, query.name)
+    check_stated(query, query.name)
     given: dict[str, object] = {}
     claim: Literal["unsat", "sat"]
     if result.verdict is Verdict.SAT and result.witness is not None:

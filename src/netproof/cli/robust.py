@@ -181,6 +181,7 @@ def _one(
     as_json: bool,
 ) -> str:
     """Answer one image, print what was found, and give the verdict."""
+    from netproof.certificate.certifiable import check_stated
     from netproof.cli.arguments.networks import network_document
     from netproof.cli.evidence.written import evidence_about
     from netproof.cli.terminal.output import print_json
@@ -191,6 +192,8 @@ def _one(
     witness, picture, certificate = files
     name = f"sample {index}, radius {reach.number}"
     query = asked.images.query(index, reach.number, target=target, top=top, name=name)
+    if certificate is not None:
+        check_stated(query, "--certificate")
     result = verify(query, settings)
     answer = Answer(asked.images, index, reach, query, result, settings.timeout, target, top)
     notes = _written(answer.query, result, witness)

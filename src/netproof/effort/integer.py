@@ -193,7 +193,7 @@ class ApproachEffort:
     cases, first_steps : conjunctions that are gone after, and steps of the short walks that choose them
     starts, steps : walks towards each, and their steps
     kept : walks whose ends are settled, and that go on to smaller radii
-    shrunk : witnesses that are moved towards the image
+    shrunk, radii : witnesses that are moved towards the image, and to how many radii at a time: to all of 8-bit images
     """
 
     cases: int = 9
@@ -202,6 +202,7 @@ class ApproachEffort:
     steps: int = 40
     kept: int = 24
     shrunk: int = 8
+    radii: int = 256
 
 
 INTEGER = IntegerEffort()

@@ -25,7 +25,7 @@ from netproof.graph.graph import Arithmetic, Graph, Node
 from netproof.host import own_terms
 from netproof.inference.held import Held
 from netproof.inference.pairs import Pair, pair_of
-from netproof.inference.products import Product, product_of
+from netproof.inference.products import Product, product_of, whole_pieces
 from netproof.inference.windows import Total, Windowed, by_window, filled
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.convolution import Convolution
@@ -77,8 +77,8 @@ class Plan:
             self._last = self._last_uses()
             widest = max(graph.nodes[i].size for i in self._needed)
             slow = self._words.count("float64") > 4
-            #: inputs that are evaluated at a time
-            self.batch = max(1, min(4096, (_SLOW if slow else _FAST) // widest))
+            #: inputs that are evaluated at a time: as many as kernels take at once, or a multiple of that
+            self.batch = whole_pieces(max(1, min(4096, (_SLOW if slow else _FAST) // widest)))
 
     @property
     def words(self) -> str:

@@ -5,8 +5,9 @@ The kernel adds products of 8-bit integers in 32 bits and gives the sum as float
 behind it elsewhere. Processors without the instruction for it
 add pairs of products in 16 bits, which saturates. Whether this one does is found out with the inputs that drive such pairs
 furthest: the largest operand wherever a weight of one sign is, 0 elsewhere, for each output. Kernels that fail, or are
-not there, are not used. Which kernel runs depends on the size of an image, and some are wrong on small ones alone: parts of
-an image are tried again, for every size.
+not there, are not used. Which kernel runs depends on the size of an image and on how many there are, and some are wrong on
+small ones alone, or where there are a hundred: kernels are given no other numbers of images than those that were tried, and
+parts of an image are tried again, for every size.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from netproof.operators.affine.linear import Linear
 
 #: sums below this are whole numbers in float32
 _SINGLE = float(2**24)
-#: inputs that a kernel is tried on at a time
+#: images that a kernel is given at a time, of the most that it is right on
+_COUNTS = (512, 64, 8, 1)
+#: where an image begins in memory, in bytes: as where PyTorch allocates one
+_ALIGNED = 64
+#: inputs that are made at a time for a kernel to be tried on
 _PROBES = 64
 _RANDOM = 8
 #: of the channels have to be on a line
@@ -64,7 +69,8 @@ class Product:
     _offset: Tensor
     _staircase: Staircase
     _width: int
-    _tried: dict[tuple[int, int], bool] = field(default_factory=dict)
+    _right: dict[tuple[int, ...], dict[int, bool]] = field(default_factory=dict)
+    _held: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -81,23 +87,72 @@ class Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Levels ``[B, channels, rows, columns]`` of bytes ``[B, channels, rows, columns]``, uint8."""
+        return self._levels(*self._padded(x))
+
+    def counts(self, x: Tensor) -> list[int]:
+        """The numbers of whole images on which a kernel is right, the most first, up to as many as ``x`` has."""
+        return self._counts(*self._padded(x))
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, list[int]]:
+        """Images, and the padding by rows and columns that is left to the kernel: it knows none that differs from side to side."""
         rows, columns = self.padding
         if rows[0] == rows[1] and columns[0] == columns[1]:
-            return self._levels(x, [rows[0], columns[0]])
-        return self._levels(functional.pad(x, [*columns, *rows], value=-self.low), [0, 0])
+            return x, [rows[0], columns[0]]
+        return functional.pad(x, [*columns, *rows], value=-self.low), [0, 0]
 
     def holds_on(self, x: Tensor) -> bool:
-        """Whether the kernel is right on images of this size, padding included; tried once for each size, on ``x`` as well."""
-        rows, columns = x.shape[2:]
-        if (rows, columns) not in self._tried:
-            self._tried[rows, columns] = _holds_on_part(self, x)
-        return self._tried[rows, columns]
+        """Whether a kernel is right on images of this size, padding included; tried once for each size, on ``x`` as well."""
+        size = x.shape[2], x.shape[3]
+        if size not in self._held:
+            try:
+                wanted = self._by_definition(x, [0, 0])
+                self._held[size] = bool(self._counts(x, [0, 0])) and torch.equal(self.without_padding(x), wanted)
+            except (RuntimeError, NotImplementedError):
+                self._held[size] = False
+        return self._held[size]
 
     def without_padding(self, x: Tensor) -> Tensor:
         """The same of a part of an image that brings what is around it along."""
         return self._levels(x, [0, 0])
 
     def _levels(self, x: Tensor, padding: list[int]) -> Tensor:
+        """Levels of any number of images, so many at a time as a kernel is right on."""
+        counts = self._counts(x, padding)
+        if not counts:
+            return self._by_definition(x, padding)
+        found, start = [], 0
+        while start < len(x):
+            left = len(x) - start
+            count = next((some for some in counts if some <= left), counts[-1])
+            piece = x[start : start + count]
+            if len(piece) < count:
+                piece = functional.pad(piece, [0, 0, 0, 0, 0, 0, 0, count - len(piece)])
+            found.append(self._at_once(piece, padding)[:left])
+            start += count
+        return found[0] if len(found) == 1 else torch.cat(found) if found else self._by_definition(x, padding)
+
+    def _counts(self, x: Tensor, padding: list[int]) -> list[int]:
+        """The numbers of images like ``x`` on which a kernel is right, the most first, of those that are wanted."""
+        key = (x.shape[2], x.shape[3], *padding, torch.get_num_threads())
+        tried = self._right.setdefault(key, {})
+        wanted = [count for count in _COUNTS if count <= max(len(x), _PROBES)]
+        new = [count for count in wanted if count not in tried]
+        if new:
+            shape = (x.shape[1], x.shape[2], x.shape[3])
+            tried |= _tried(replace(self, shape=shape, padding=_both_sides(padding)), padding, new)
+        return [count for count in wanted if tried[count]]
+
+    def _by_definition(self, x: Tensor, padding: list[int]) -> Tensor:
+        """The levels that the operators themselves give."""
+        shape = (x.shape[1], x.shape[2], x.shape[3])
+        stride, dilation = (self.stride[0], self.stride[1]), (self.dilation[0], self.dilation[1])
+        map_ = Convolution(self._weight, self._offset, shape, stride, _both_sides(padding), dilation, self._groups)
+        values = self._staircase.evaluate(map_.forward((x.double() + self.low).flatten(1)))
+        return (values - self.base).to(torch.uint8).reshape(len(x), *map_.sample_shape)
+
+    def _at_once(self, x: Tensor, padding: list[int]) -> Tensor:
+        """Levels by one kernel, of images that lie in memory as those that it was tried on."""
+        x = _laid_out(x)
         line = self.line
         if self.in_codes:
             assert isinstance(line, Line)
@@ -113,6 +168,25 @@ class Product:
             self._groups, 1.0, 0, kind, "none", [], "",
         )  # fmt: skip
         return found
+
+
+def _both_sides(padding: list[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (padding[0], padding[0]), (padding[1], padding[1])
+
+
+def _laid_out(x: Tensor) -> Tensor:
+    """Bytes ``[B, C, rows, columns]`` with their channels last, in one way even where an axis has one entry only."""
+    _, channels, rows, columns = x.shape
+    strides = (channels * rows * columns, 1, columns * channels, channels)
+    if x.stride() == strides and x.data_ptr() % _ALIGNED == 0:
+        return x
+    laid = torch.empty_strided(x.shape, strides, dtype=torch.uint8)
+    return laid.copy_(x)
+
+
+def whole_pieces(count: int) -> int:
+    """The largest number of images up to ``count``, at least 1, that are given to kernels in pieces of one size."""
+    return next(count // some * some for some in _COUNTS if some <= count)
 
 
 def product_of(operator: object, staircase: Staircase, low: int, high: int) -> Product | None:
@@ -182,7 +256,7 @@ def product_of(operator: object, staircase: Staircase, low: int, high: int) -> P
             shape, (int(result[0]), int(result[1]), int(result[2])), low, staircase.levels, int(staircase.base[0]), line, rest,
             weight, packed, shift, tuple(stride), tuple(padding), tuple(dilation), groups, bias, staircase, high - low,
         )  # fmt: skip
-        return found if _holds(found, operator, staircase, high - low) else None
+        return found if _is_right(found, operator, staircase, high - low) else None
     except (RuntimeError, NotImplementedError, AttributeError, TypeError):
         return None  # another version of PyTorch, or another processor
 
@@ -207,30 +281,28 @@ def _slope(line: Line | Factor) -> Tensor:
     return line.slope
 
 
-def _holds(product: Product, operator: Linear | Convolution, staircase: Staircase, width: int) -> bool:
-    """Whether the kernel gives what the operators themselves give, where its sums of pairs are largest and elsewhere."""
-    for codes in _probes(product, width):
-        x = codes.to(torch.uint8).contiguous(memory_format=torch.channels_last)
-        mine = product(x).double().flatten(1) + product.base
-        if not torch.equal(mine, staircase.evaluate(operator.forward((codes + product.low).flatten(1)))):
-            return False
-    return True
-
-
-def _holds_on_part(product: Product, x: Tensor) -> bool:
-    """The same of images as ``x``, bytes with all padding in place."""
-    none = ((0, 0), (0, 0))
-    shape = (x.shape[1], x.shape[2], x.shape[3])
-    stride, dilation = (product.stride[0], product.stride[1]), (product.dilation[0], product.dilation[1])
-    operator = Convolution(product._weight, product._offset, shape, stride, none, dilation, product._groups)
-    part = replace(product, shape=shape, result=operator.sample_shape, padding=none)
-    try:
-        if not _holds(part, operator, product._staircase, product._width):
-            return False
-        mine = product.without_padding(x).double().flatten(1) + product.base
-    except (RuntimeError, NotImplementedError):
+def _is_right(product: Product, operator: Linear | Convolution, staircase: Staircase, width: int) -> bool:
+    """Whether there is a kernel that gives what the operators themselves give, where its sums of pairs are largest and elsewhere."""
+    *_, codes = _probes(product, width)
+    x = codes.to(torch.uint8).contiguous(memory_format=torch.channels_last)
+    if not product.counts(x):
         return False
-    return torch.equal(mine, product._staircase.evaluate(operator.forward((x.double() + product.low).flatten(1))))
+    mine = product(x).double().flatten(1) + product.base
+    return torch.equal(mine, staircase.evaluate(operator.forward((codes + product.low).flatten(1))))
+
+
+def _tried(product: Product, padding: list[int], counts: list[int]) -> dict[int, bool]:
+    """On which numbers of images a kernel gives what the operators themselves give, each with every probe in a place of its own."""
+    x = torch.cat([codes.to(torch.uint8) for codes in _probes(product, product._width)])
+    wanted = torch.cat([product._by_definition(part, padding) for part in torch.split(x, _PROBES)])
+    random = torch.Generator().manual_seed(len(x))
+    right: dict[int, bool] = {}
+    for count in counts:
+        order = torch.randperm(-(-len(x) // count) * count, generator=random) % len(x)
+        right[count] = all(
+            torch.equal(product._at_once(x[some], padding), wanted[some]) for some in torch.split(order, count)
+        )
+    return right
 
 
 def _probes(product: Product, width: int) -> list[Tensor]:

@@ -16,6 +16,12 @@ LAYOUTS = ("chw", "hwc")
 _COLOURS = (1, 3)
 
 
+def fits(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether values of one shape can only be meant for another one of the same size: but for axes of one entry they are equal, or one is flat."""
+    found, wanted = (tuple(extent for extent in one if extent != 1) for one in (given, shape))
+    return found == wanted or len(found) <= 1 or len(wanted) <= 1
+
+
 @dataclass(frozen=True)
 class InputForm:
     """What a network's input shape says of the images it takes.
@@ -71,6 +77,11 @@ class InputForm:
                 f"its images have {picture.size} values ({'x'.join(map(str, picture.shape))}), the network takes "
                 f"{math.prod(self.shape)} ({'x'.join(map(str, self.shape))})",
                 "use images of the data set the network was trained on",
+            )
+        if not fits(picture.shape, self.shape) and self.channels == 1:
+            problem = f"its images have shape {'x'.join(map(str, picture.shape))}, the network takes "
+            raise InputError(
+                source, problem + "x".join(map(str, self.shape)), "give images of that shape, or flat ones"
             )
         if picture.ndim == 1 or self.channels == 1 or (not axes and picture.shape == self.shape):
             return picture

@@ -81,7 +81,8 @@ def largest_radius(
     ----------
     network : over the integers, whose radii are whole grey levels, or over the real numbers
     image, label : the sample, as for :func:`netproof.robustness`
-    settings : ``timeout`` is for the whole search (without settings :data:`REAL_TIMEOUT` over the real numbers)
+    settings : ``timeout`` is for the whole search (without settings :data:`REAL_TIMEOUT` over the real numbers); an exact ``engine``
+        decides what CROWN and attacks leave open
     limit : do not look beyond this radius; defaults to the width of the input range (real networks: of ``clip``, or of 8-bit
         images; 1 where there is none)
     accuracy : how far apart proof and witness may be (real networks), in the unit of the radius; by default a tenth of a grey
@@ -146,7 +147,9 @@ def _over_integers(
             break
         radius, share = asked
         queries += 1
-        decide = verify if attacks is None else verify_attacked
+        # An exact engine that was asked for decides what bounds and attacks leave.
+        own = attacks is None or settings.engine not in ("auto", "bab")
+        decide = verify if own else verify_attacked
         result = results[radius] = decide(query(radius), replace(settings, timeout=share))
         known.learn(radius, result.verdict, result.witness, share)
         if not result.verdict.decided:

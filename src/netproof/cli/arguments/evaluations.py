@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import FormatError, InputError, QueryError
+from netproof.pictures.form import fits
 
 if TYPE_CHECKING:
     from netproof.network import Network
@@ -23,6 +25,7 @@ Installed = Callable[[Whole], Whole]
 _IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".ppm", ".pgm")
 #: of codes of 8 bits; those of 16 are no pixels
 _LEAST_BYTE = -128
+_WHOLE_NUMBERS = re.compile(r"\s*[+-]?[0-9]+\s*(,\s*[+-]?[0-9]+\s*)*", re.ASCII)
 #: numbers of a text file, at the most
 _MOST_NUMBERS = 1 << 24
 
@@ -108,6 +111,8 @@ def _listed(path: Path, data: bytes) -> Whole:
         if sum(line.count(",") + 1 for line in lines) > _MOST_NUMBERS:
             raise FormatError(path, "holds more numbers than can be handled", "give fewer inputs, or a .npy file")
         for number, line in enumerate(lines, start=1):
+            if not _WHOLE_NUMBERS.fullmatch(line):
+                raise ValueError(line)
             rows.append([int(part) for part in line.split(",")])
             if len(rows[-1]) != len(rows[0]):
                 raise FormatError(
@@ -184,20 +189,18 @@ def codes_of(source: Path, shape: tuple[int, ...], network: Network) -> Whole:
     inputs = read_inputs(source, 3 if sample[-1:] == (3,) else 1)
     if inputs.shape == sample:
         inputs = inputs[None]
-    if not inputs.size or inputs[0].size != network.inputs:
+    if not inputs.size or inputs[0].size != network.inputs or not fits(inputs.shape[1:], sample):
         wanted = ", ".join(map(str, sample))
         raise QueryError(
             str(source), f"the inputs have shape {inputs.shape}, the network takes {network.inputs} values each",
             f"give [batch, {wanted}]",
         )  # fmt: skip
-    codes = inputs.reshape(len(inputs), *sample).astype(np.int64)
     least, largest = int(network.lower.min()), int(network.upper.max())
-    if inputs.dtype == np.uint8 and least >= _LEAST_BYTE:
-        codes += min(least, 0)
-    if int(codes.min()) < least or int(codes.max()) > largest:
+    shift = min(least, 0) if inputs.dtype == np.uint8 and least >= _LEAST_BYTE else 0
+    if int(inputs.min()) + shift < least or int(inputs.max()) + shift > largest:
         raise QueryError(
             str(source),
             f"an input has a value that is not from {least} to {largest}",
             "give the network's own integers",
         )
-    return codes
+    return inputs.reshape(len(inputs), *sample).astype(np.int64) + shift

@@ -37,8 +37,10 @@ class AskedSets:
 
 def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
     """Decide what may happen to each of the images, and print it; the verdicts. Raises :class:`InputError`."""
+    from netproof.certificate.certifiable import check_stated
     from netproof.cli.terminal.output import check_folder, check_writable, print_json
     from netproof.graph.graph import Arithmetic
+    from netproof.perturbations.asked import SetQuery
 
     model, indices = about.network, about.indices
     if model.graph.arithmetic is not Arithmetic.INTEGER:
@@ -52,6 +54,8 @@ def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
     counts: dict[str, int] = {}
     for index in indices:
         question = _question(about.images, index, asked)
+        if asked.certificate is not None and not isinstance(question, SetQuery):
+            check_stated(question, "--certificate")
         if not asked.as_json and not documents:
             typer.echo(_announced(question, len(indices)) + _one_row(asked.sets, model))
         result = _verified(question, asked.settings)
@@ -103,13 +107,16 @@ def _end(path: Path, model: Network) -> Tensor:
 
     from netproof.formats.images.arrays import read_whole_numbers
     from netproof.formats.images.samples import as_codes
+    from netproof.pictures.form import fits
 
-    values = as_codes(read_whole_numbers(path).reshape(-1), model)
-    if values.size != model.inputs:
+    values = read_whole_numbers(path)
+    if values.size != model.inputs or not fits(values.shape, model.input_shape):
         raise InputError(
-            path, f"holds {values.size} numbers, the network takes {model.inputs}", "give one of its inputs"
+            path,
+            f"holds numbers of shape {values.shape}, the network takes {tuple(model.input_shape)}",
+            "give one of its inputs",
         )
-    return torch.from_numpy(values.astype("float64"))
+    return torch.from_numpy(as_codes(values.reshape(-1), model).astype("float64"))
 
 
 def _verified(question: SetQuery | Question | Query, settings: Settings) -> Result:

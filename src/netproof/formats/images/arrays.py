@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.errors import FormatError
+from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes, read_raw
 
 _MAGIC = b"\x93NUMPY"
@@ -61,16 +61,24 @@ def numbers(source: str | Path, data: bytes) -> NDArray[Any]:
 
 
 def archived(path: str | Path, wanted: Sequence[str], *, alone: bool = True) -> NDArray[Any] | None:
-    """The array of a ``.npz`` file that has the first of the names ``wanted``, or (``alone``) the only one there is.
+    """The array of a ``.npz`` file that has one of the names ``wanted``, or (``alone``) the only one there is.
 
-    None where there is none of them. Raises :class:`FormatError` for what is no such archive.
+    None where there is none of them. Raises :class:`FormatError` for what is no such archive, and where several arrays could be
+    meant: two of these names, or one of them twice, of which readers take the first or the last.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(read_raw(path, "archive of arrays"))) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             if len(names) > _MOST_ARRAYS:
                 raise FormatError(path, f"holds {len(names)} arrays", "give an archive of images and labels")
-            name = next((f"{word}.npy" for word in wanted if f"{word}.npy" in names), "")
+            meant = [name for name in names if name.removesuffix(".npy") in wanted]
+            twice = [name for number, name in enumerate(names) if name in names[:number]]
+            if len(meant) > 1 or twice:
+                told = " and ".join(
+                    name.removesuffix(".npy")[:40] for name in (meant if len(meant) > 1 else twice * 2)[:2]
+                )
+                raise FormatError(path, f"holds several arrays that could be meant, {told}", "leave one of them out")
+            name = meant[0] if meant else ""
             if not name and not (alone and len(names) == 1):
                 return None
             with archive.open(name or names[0]) as stream:
@@ -81,3 +89,26 @@ def archived(path: str | Path, wanted: Sequence[str], *, alone: bool = True) -> 
     if len(data) > _MOST_BYTES:
         raise FormatError(path, f"unpacks to more than {_MOST_BYTES} bytes", "give fewer images")
     return numbers(path, data)
+
+
+def labels_of(array: NDArray[Any], source: str | Path) -> NDArray[np.int64]:
+    """One label for each image, ``[N]``, of an array ``[N]`` or ``[N, 1]``; raises :class:`FormatError` for others."""
+    if array.dtype.kind not in "iu":
+        raise FormatError(source, f"its labels are of type {array.dtype}", "give whole numbers")
+    if array.shape[1:] not in ((), (1,)) or not array.ndim:
+        raise FormatError(source, f"its labels have shape {array.shape}", "give one whole number for each image")
+    return array.reshape(-1).astype(np.int64)
+
+
+def images_of(array: NDArray[Any], source: str | Path) -> NDArray[Any]:
+    """Images ``[N, ...]``; raises :class:`FormatError` for an array that has no axis for them and one for what they show."""
+    if array.ndim < 2:
+        raise FormatError(source, f"has shape {array.shape}", "give images [N, ...], one image as [1, ...]")
+    return array
+
+
+def check_one_label_each(labels: int, images: int, source: str | Path, path: str | Path) -> None:
+    """Raise :class:`InputError` where there are not as many labels as images: which belong together, nobody knows."""
+    if labels != images:
+        problem = f"holds {labels} labels for the {images} images in {path}"
+        raise InputError(source, problem, "give the labels that belong to these images")

@@ -15,14 +15,21 @@ from numpy.typing import NDArray
 
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes, read_start
-from netproof.formats.images.arrays import archived, numbers, read_whole_numbers
+from netproof.formats.images.arrays import (
+    archived,
+    check_one_label_each,
+    images_of,
+    labels_of,
+    numbers,
+    read_whole_numbers,
+)
 from netproof.formats.images.decode import decode_image
 from netproof.formats.images.folder import SUFFIXES
 from netproof.formats.images.idx import is_idx, read_idx, read_labels
 from netproof.formats.images.set import crop_window
 from netproof.formats.images.sources import SPLITS, is_labelled, read_labelled
 
-#: names of arrays in a ``.npz`` file, the first that is there
+#: names of arrays in a ``.npz`` file, one of which is there
 _IMAGES = ("images", "inputs", "x_test", "x", "X", "data")
 _LABELS = ("labels", "y_test", "y", "targets", "label")
 _FILE_LIMIT = 1 << 26
@@ -36,7 +43,7 @@ class Pictures:
     Attributes
     ----------
     values : ``[N, ...]``, integers or floats
-    labels : of the images, ``[N]`` or longer; None where there are none
+    labels : of the images, ``[N]``; None where there are none
     axes : ``chw`` where each image is ``[channels, rows, columns]``; empty where it is whatever the array has
     source : as errors call it
     classes : how many there are, where labels are places in a list of names; None where labels are numbers of their own
@@ -83,7 +90,7 @@ def read_pictures(
 
     Raises
     ------
-    FormatError, InputError : see the readers; labels that are not wanted, are too few or none
+    FormatError, InputError : see the readers; labels that are not wanted, or not one for each image
     """
     path = Path(path)
     if split not in SPLITS:
@@ -106,14 +113,12 @@ def read_pictures(
             raise InputError("--crop", f"{path} does not say which axes are rows and columns", "cut the array yourself")
         rows, columns = crop_window(path, values.shape[-2:], crop)
         values = np.ascontiguousarray(values[..., rows, columns])
+    if labels is not None and own is not None:
+        raise InputError(labels, f"{path} has labels of its own", "leave --labels out")
     if labels is not None:
         own = _labels(Path(labels))
-    if own is not None and len(own) < len(values):
-        raise InputError(
-            path if labels is None else labels,
-            f"holds {len(own)} labels for the {len(values)} images in {path}",
-            "give the labels that belong to these images",
-        )
+    if own is not None:
+        check_one_label_each(len(own), len(values), path if labels is None else labels, path)
     return Pictures(values, own, axes, str(path))
 
 
@@ -126,14 +131,12 @@ def _unlabelled(path: Path, channels: int | None) -> tuple[NDArray[Any], NDArray
     if suffix in SUFFIXES:
         return np.stack(_decoded([path], channels)), None, "chw"
     if suffix == ".npy":
-        return _batch(path, numbers(path, read_bytes(path, "array file"))), None, ""
+        return images_of(numbers(path, read_bytes(path, "array file")), path), None, ""
     if suffix == ".npz":
         images, labels = archived(path, _IMAGES), archived(path, _LABELS, alone=False)
         if images is None:
             raise FormatError(path, f"has no array called {', '.join(_IMAGES[:-1])} or {_IMAGES[-1]}", "rename it")
-        if labels is not None and labels.dtype.kind not in "iu":
-            raise FormatError(path, f"its labels are of type {labels.dtype}", "give whole numbers")
-        return _batch(path, images), None if labels is None else labels.reshape(-1).astype(np.int64), ""
+        return images_of(images, path), None if labels is None else labels_of(labels, path), ""
     # Neither a folder nor a known ending: whoever has a file of another kind is told which there are.
     if not is_idx(read_start(path, "file or folder of images", 4)):
         raise FormatError(path, "is no file of images of a kind that is known", _KINDS)
@@ -164,12 +167,6 @@ def _decoded(files: list[Path], channels: int | None) -> list[NDArray[np.uint8]]
     return images
 
 
-def _batch(path: Path, array: NDArray[Any]) -> NDArray[Any]:
-    if array.ndim < 2:
-        raise FormatError(path, f"has shape {array.shape}", "give images [N, ...], one image as [1, ...]")
-    return array
-
-
 def _in(channels: int | None, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The same in one channel where that is wanted and all are alike."""
     if channels == 1 and images.shape[1] == 3 and bool((images == images[:, :1]).all()):
@@ -180,7 +177,7 @@ def _in(channels: int | None, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _labels(path: Path) -> NDArray[np.int64]:
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return read_whole_numbers(path).reshape(-1).astype(np.int64)
+        return labels_of(read_whole_numbers(path), path)
     if suffix not in (".txt", ".csv"):
         return read_labels(path).astype(np.int64)
     lines = read_bytes(path, "list of labels", limit=_FILE_LIMIT).decode("utf-8-sig", "replace").splitlines()

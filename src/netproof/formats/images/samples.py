@@ -48,24 +48,19 @@ class Samples:
 
     @classmethod
     def read(cls, images: Path, labels: Path) -> Samples:
-        from netproof.formats.images.arrays import read_whole_numbers
+        from netproof.formats.images.arrays import check_one_label_each, images_of, labels_of, read_whole_numbers
         from netproof.formats.images.idx import read_images, read_labels
 
         is_array, are_arrays = (path.suffix.lower() == ".npy" for path in (images, labels))
         samples = cls(
             images,
-            read_whole_numbers(images) if is_array else read_images(images),
-            read_whole_numbers(labels).reshape(-1) if are_arrays else read_labels(labels),
+            images_of(read_whole_numbers(images), images) if is_array else read_images(images),
+            labels_of(read_whole_numbers(labels), labels) if are_arrays else read_labels(labels),
         )
         held = len(samples.images)
         if held == 0:
             raise InputError(images, "holds no images", "give a file with at least one")
-        if held > len(samples.labels):
-            raise InputError(
-                labels,
-                f"holds {len(samples.labels)} labels for the {held} images in {images}",
-                "give the labels that belong to these images",
-            )
+        check_one_label_each(len(samples.labels), held, labels, images)
         return samples
 
     def check(self, index: int) -> None:

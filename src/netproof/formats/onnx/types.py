@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 #: numbers and truth values, as ONNX numbers their types; of anything else the reader of tensors has more to say
 _NUMBERS = (*range(1, 8), *range(9, 14))
+#: of quantized operators of com.microsoft the operand that has the type of their result: its zero point
+_ZERO_POINTS = {
+    "QLinearAdd": 7, "QLinearMul": 7, "QGemm": 8, "QLinearConcat": 1, "QLinearAveragePool": 4, "QLinearGlobalAveragePool": 4,
+    "QLinearLeakyRelu": 4, "QLinearSigmoid": 4, "QLinearSoftmax": 4,
+}  # fmt: skip
 #: attributes of a Constant that give its type
 _CONSTANT_TYPES = {"value_float": 1, "value_floats": 1, "value_int": 7, "value_ints": 7}
 
@@ -41,6 +46,10 @@ def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str,
     for node in nodes:
         form = form_of(node.op_type, opset) if node.domain in STANDARD else None
         if form is None:
+            place = _ZERO_POINTS.get(node.op_type) if node.domain == "com.microsoft" else None
+            found = known.get(node.input[place]) if place is not None and place < len(node.input) else None
+            if found is not None:
+                known[node.output[0]] = found
             continue
         bound: dict[str, int] = {}
         for name, kind in _formal(form.takes, node.input):

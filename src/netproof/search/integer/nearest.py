@@ -76,12 +76,17 @@ class Nearest:
         if not len(hits):
             return False
         image = self._image.double()
-        radii = torch.arange(1, radius + 1)
         moves = (hits - image)[None]
-        bound = radii.double()[:, None, None]
-        nearer = (image + torch.maximum(torch.minimum(moves, bound), -bound)).flatten(0, 1)
-        first = int(self._query.refuted_by(nearer).to(torch.int8).argmax())
-        point = nearer[first]
+        # Of many radii some, and then those just below the first of them at which there is a witness.
+        low, high, point = 0, radius, hits[0]
+        while low < high:
+            step = -(-(high - low) // APPROACH.radii)
+            radii = torch.arange(low + step, high + step, step).clamp(max=high)
+            bound = radii.double()[:, None, None]
+            nearer = (image + torch.maximum(torch.minimum(moves, bound), -bound)).flatten(0, 1)
+            first = int(self._query.refuted_by(nearer).to(torch.int8).argmax())
+            point, at = nearer[first], int(radii[first // len(hits)])
+            low, high = (at - step if step > 1 else high), at
         distance = int((point - image).abs().max())
         if self.distance is None or distance < self.distance:
             self.witness, self.distance = witness_of(self._query, point), distance

@@ -37,6 +37,9 @@ _PRICED_ROWS = 8
 _EMPTY, _LEAF, _CUT, _SPLIT, _POINTS = range(5)
 #: tries: without cuts that share a row, with those above failures, with all of them
 _TRIES = 3
+#: how far the end of a cut is taken back, in shares of what it cuts off, where its multipliers do not prove it: of ranges that are
+#: far wider than what is left of them the evaluation is coarser on what is cut off than it was on the whole
+_BACK = (0.0, 2.0**-12, 2.0**-6)
 
 
 class ProofGap(Exception):  # noqa: N818 - not an error of the input's
@@ -305,23 +308,29 @@ class _Assembly:
             # A range that cannot be at all may have been cut by more than it is long.
             end = torch.where(lower, torch.minimum(end, high + 1), torch.maximum(end, low - 1))
             old = torch.where(lower, low, high)
-            useful = torch.where(lower, end > old, end < old).nonzero()[:, 0]
-            if not len(useful):
-                continue
-            feature, lower, end, row = feature[useful], lower[useful], end[useful], cuts.row[which[useful]]
-            left_out = _left_out(region, level, feature, lower, end)
-            cases = case.expand(len(row))
-            constraint = self._constraint(cases, cuts.constraint[row])
-            prices = [None if cuts.prices is None else cuts.prices.row(int(i)) for i in row]
-            rounded = self._round(cases, constraint, left_out, cuts.rows[row], (CUT_BITS, refutes), prices)
-            proved = rounded.proved.nonzero()[:, 0]
-            numbers = self._written[query].add_rows(rounded, proved, constraint)
-            made += [
-                (level + 1, f, int(not is_lower), int(e), number)
-                for f, is_lower, e, number in zip(
-                    feature[proved].tolist(), lower[proved].tolist(), end[proved].tolist(), numbers, strict=True
-                )
-            ]
+            left = torch.arange(len(end))
+            for share in _BACK:
+                step = torch.ceil((end[left] - old[left]).abs() * share)
+                end[left] += torch.where(lower[left], -step, step)
+                left = left[torch.where(lower[left], end[left] > old[left], end[left] < old[left])]
+                if not len(left):
+                    break
+                row = cuts.row[which[left]]
+                left_out = _left_out(region, level, feature[left], lower[left], end[left])
+                cases = case.expand(len(row))
+                constraint = self._constraint(cases, cuts.constraint[row])
+                prices = [None if cuts.prices is None else cuts.prices.row(int(i)) for i in row]
+                rounded = self._round(cases, constraint, left_out, cuts.rows[row], (CUT_BITS, refutes), prices)
+                proved = rounded.proved.nonzero()[:, 0]
+                numbers = self._written[query].add_rows(rounded, proved, constraint)
+                at = left[proved]
+                made += [
+                    (level + 1, f, int(not is_lower), int(e), number)
+                    for f, is_lower, e, number in zip(
+                        feature[at].tolist(), lower[at].tolist(), end[at].tolist(), numbers, strict=True
+                    )
+                ]
+                left = left[~rounded.proved]
         return made
 
     def _write_splits(self, level: _Level) -> _Level:

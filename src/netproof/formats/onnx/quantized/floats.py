@@ -52,6 +52,8 @@ def _bias(
         return None
     if not isinstance(value, Constant):
         raise NodeError("a bias that depends on the input")
+    if call.operator == "Conv" and len(value.shape) != 1:
+        raise NodeError(f"a bias of shape {value.shape}, which is no list", "store one number for each channel")
     if isinstance(value, Dequantized):
         return products.bias_of(call, value, how.scale, weight.scale, len(weight.raw))
     if not reader.rule.fused:

@@ -42,6 +42,9 @@ def zeros(call: Call, number: int, count: int, kind: int) -> tuple[NDArray[np.in
             f"its zero point (operand {number}) is of ONNX type {found}; known are int8 and uint8", "quantize it again"
         )
     low, high = _CONSTANTS[found]
+    if (call.operator, number) == ("QGemm", 5) and array.shape != call.constant(4).shape:
+        problem = f"its zero point (operand 5) has shape {array.shape}, its scale {call.constant(4).shape}"
+        raise NodeError(problem, "give them one shape, which runtimes need here")
     if array.ndim > 1 or array.size not in (1, count) or bool(((array < low) | (array > high)).any()):
         raise NodeError(f"its zero point (operand {number}) is no code, or not one for each scale", "quantize it again")
     return np.broadcast_to(array.reshape(-1), (count,)), found
@@ -55,7 +58,7 @@ def quantization(call: Call, scale: int, zero: int, kind: int) -> Quantization:
     zero_point, type_ = zeros(call, zero, 1, kind)
     if type_ not in ENDS:
         raise NodeError(f"codes of ONNX type {type_}; known are int8 and uint8", "quantize it to 8 bits")
-    return Quantization(found[0], int(zero_point[0]), type_)
+    return Quantization(found[0], int(zero_point[0]), type_, _are_listed(call, scale, zero))
 
 
 def constant(call: Call, number: int, scale: int, zero: int, axis: int) -> Dequantized:
@@ -86,4 +89,18 @@ def constant(call: Call, number: int, scale: int, zero: int, axis: int) -> Dequa
         along[axis] = len(found)
     shape = tuple(along)
     numbers = ((raw - zero_points.reshape(shape)).astype(np.float32) * found.reshape(shape)).astype(np.float32)
-    return Dequantized(numbers.astype(np.float64), raw, found, zero_points, axis, kind)
+    listed = _are_listed(call, scale, zero)
+    return Dequantized(numbers.astype(np.float64), raw, found, zero_points, axis, kind, listed)
+
+
+def _are_listed(call: Call, *numbers: int) -> bool:
+    """Whether one of a scale and its zero point is no scalar."""
+    return any(call.constant(number).ndim > 0 for number in numbers if call.optional(number) is not None)
+
+
+def check_scalars(*hows: Quantization | None) -> None:
+    """Refuse lists of one scale where runtimes do: of sums, products and averages."""
+    if any(how is not None and how.listed for how in hows):
+        raise NodeError(
+            "scales or zero points are lists of one number, which runtimes refuse here", "store them as scalars"
+        )

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netproof.formats.onnx.call import Call, NodeError
-from netproof.formats.onnx.quantized.operands import constant, quantization
+from netproof.formats.onnx.quantized.operands import check_scalars, constant, quantization
 from netproof.formats.onnx.quantized.operators import pairs, points, pooling, products
 from netproof.formats.onnx.quantized.operators.moving import concatenated
-from netproof.formats.onnx.quantized.values import INT8, Codes, Dequantized, Quantization, real_of
+from netproof.formats.onnx.quantized.values import INT8, INT32, Codes, Dequantized, Quantization, real_of
 
 if TYPE_CHECKING:
     from netproof.formats.onnx.quantized.read import Reader
@@ -89,7 +89,7 @@ def _gemm(reader: Reader, call: Call) -> Codes:
     if call.optional(7) is None:
         raise NodeError("its result has no scale: it gives floats", "quantize the result as well")
     array = None if call.optional(6) is None else call.constant(6)
-    if array is not None and array.dtype != np.int64:
+    if array is not None and (array.dtype != np.int64 or call.kind(6) not in (0, INT32)):
         raise NodeError("its bias is no list of int32 numbers", "quantize the network again")
     bias = products.bias_of(call, array, how.scale, weight.scale, len(weight.raw))
     return _product(reader, call, codes, how, weight, _result(call, 7, codes.kind), bias)
@@ -128,6 +128,7 @@ def _pair(product: bool) -> Callable[[Reader, Call], Codes]:
             raise NodeError("operands of two types, which runtimes refuse", "quantize it again")
         (kind,) = kinds
         result = _result(call, 6, kind)
+        check_scalars(result, *(how for _, how in operands))
         return pairs.combined(
             reader.build, reader.rule, reader.processors, call.name, product, (operands[0], operands[1]), result, kind
         )
@@ -154,6 +155,7 @@ def _average(reader: Reader, call: Call) -> Codes:
     _channels_first(call)
     codes, how = _operand(call, 0)
     hows = (how, _result(call, 3, codes.kind))
+    check_scalars(*hows)
     return pooling.mean(reader.build, reader.rule, reader.processors, call, codes, hows, call.name, codes.kind)
 
 
@@ -200,3 +202,5 @@ OPERATORS: dict[str, tuple[str, frozenset[str], int, Callable[[Reader, Call], Co
     "QLinearLeakyRelu": ("com.microsoft", frozenset({"alpha"}), 5, _leaky_relu),
     "QLinearSigmoid": ("com.microsoft", frozenset(), 5, _sigmoid),
 }
+#: zero points that have to be stated, which they need not be elsewhere
+NEEDED = {"QLinearConv": (2, 5, 7), "QLinearMatMul": (2, 5, 7), "QGemm": (2, 5, 8), "QLinearGlobalAveragePool": (2, 4)}

@@ -25,7 +25,7 @@ from netproof.formats.onnx.quantized import floats, qoperators
 from netproof.formats.onnx.quantized.build import Build
 from netproof.formats.onnx.quantized.deployed import Deployed, Layer
 from netproof.formats.onnx.quantized.fusing import Fusing, is_without_effect
-from netproof.formats.onnx.quantized.operands import constant, quantization, scales, zeros
+from netproof.formats.onnx.quantized.operands import check_scalars, constant, quantization, scales, zeros
 from netproof.formats.onnx.quantized.operators import moving, points
 from netproof.formats.onnx.quantized.processors import Processors
 from netproof.formats.onnx.quantized.rules.rule import Rule, rule_of
@@ -59,6 +59,8 @@ _MICROSOFT = "com.microsoft"
 #: what is known of constants alone: the arithmetic of shapes
 _OF_CONSTANTS: dict[str, Translate] = {**onnx_arithmetic.OPERATORS, **onnx_shapes.OPERATORS}
 _NEWEST_OPSET = 21
+#: operators that onnxruntime makes others of which take scalars for scales
+_PER_TENSOR = ("Add", "Mul", "AveragePool")
 #: scales of a float softmax above this give the largest operand a larger share than all smaller ones
 _LEAST_STEP = 2.0**-16
 
@@ -177,7 +179,7 @@ class Reader:
         if operator == "DequantizeLinear":
             return (self._dequantize(call),)
         if operator in qoperators.OPERATORS:
-            return (qoperators.OPERATORS[operator][3](self, call),)
+            return (self._of_codes(operator, call),)
         if operator == "Transpose" and isinstance(call.operand(0), Dequantized):
             return (moving.moved_weights(call, cast(Dequantized, call.operand(0))),)
         given = [value for value in call.operands if value is not None]
@@ -202,9 +204,20 @@ class Reader:
         translate = floats.OPERATORS.get(operator)
         if isinstance(first, Open):
             self._taken_once(node)
+        if operator in _PER_TENSOR and self.rule.fused:
+            check_scalars(*(value.how for value in given if isinstance(value, Real)))
+            check_scalars(*(value.quantization for value in given if isinstance(value, Dequantized)))
         if translate is None:
             raise NodeError("an operator that is not known on quantized values", f"known are {', '.join(_known())}")
         return (translate(self, call),)
+
+    def _of_codes(self, operator: str, call: Call) -> Codes:
+        """The codes that a QOperator gives."""
+        found = qoperators.OPERATORS[operator][3](self, call)
+        for number in qoperators.NEEDED.get(operator, ()):
+            if call.optional(number) is None:
+                raise NodeError(f"its zero point (operand {number}) is missing", "state it, though it may be 0")
+        return found
 
     def _constant(self, operator: str, call: Call) -> tuple[Value, ...]:
         if operator == "Clip" and call.opset >= 12 and isinstance(call.operand(0), Constant):
@@ -270,6 +283,8 @@ class Reader:
 
     def _closed(self, value: Open, how: Quantization, name: str, computed: int) -> Codes:
         """The codes of a group."""
+        if value.operator in _PER_TENSOR and self.rule.fused:
+            check_scalars(how)
         clip = value.clip or (-math.inf, math.inf)
         if not self.rule.fused:
             codes = value.close(how, name, computed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,11 +26,12 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Quantization:
-    """Codes ``q`` of type ``kind`` stand for ``scale (q - zero)``."""
+    """Codes ``q`` of type ``kind`` stand for ``scale (q - zero)``; ``listed`` where the file has one of them as a list of one."""
 
     scale: np.float32
     zero: int
     kind: int
+    listed: bool = field(default=False, compare=False)
 
     @property
     def ends(self) -> tuple[int, int]:
@@ -130,13 +131,14 @@ class Dequantized(Constant):
     zero: Whole
     axis: int
     kind: int
+    listed: bool = False
 
     @cached_property
     def quantization(self) -> Quantization | None:
         """How, where one scale is for all."""
         if len(self.scale) != 1 or self.kind not in ENDS:
             return None
-        return Quantization(self.scale[0], int(self.zero[0]), self.kind)
+        return Quantization(self.scale[0], int(self.zero[0]), self.kind, self.listed)
 
 
 def real_of(rule: Rule, codes: Codes, how: Quantization) -> Real:
