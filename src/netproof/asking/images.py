@@ -16,7 +16,7 @@ from torch import Tensor
 from netproof.asking.reach import Unit
 from netproof.errors import InputError
 from netproof.formats.images.pictures import Pictures, read_pictures
-from netproof.formats.images.samples import as_codes, check_index
+from netproof.formats.images.samples import as_codes, check_index, check_labels
 from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import distance, exact_number, robustness
 from netproof.network import Network
@@ -78,7 +78,7 @@ class Images:
     ----------
     network : that takes them
     pictures : as their source has them
-    labels : of the images, ``[N]`` or longer; None where the network's own classes are taken
+    labels : of the images, ``[N]``; None where the network's own classes are taken
     unit : what radii are counted in
     """
 
@@ -117,9 +117,8 @@ class Images:
         else:
             _check_clip(prepared.clip)
             unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
-        if pictures.labels is not None and len(pictures.labels) < len(pictures):
-            problem = f"has {len(pictures.labels)} labels for {len(pictures)} images"
-            raise InputError(pictures.source, problem, "give one for each")
+        if pictures.labels is not None:
+            check_labels(len(pictures.labels), len(pictures), "the labels", pictures.source)
         found = cls(network, pictures, form, prepared, pictures.labels, unit)
         found.image(0)  # refuses what does not fit before anything is asked
         return found

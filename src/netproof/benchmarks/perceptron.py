@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SampleFiles:
-    """Test images and labels; the first file that exists is taken.
+    """Test images and labels; the first pair that exists is taken.
 
     Attributes
     ----------
     name : as instances and published tables call it
     title : its usual name
-    images, labels : IDX files, as paths in a data folder
+    images, labels : IDX files, as paths in a data folder, those that belong together in the same place of both
     """
 
     name: str
@@ -90,11 +90,12 @@ class PerceptronBenchmark(Benchmark):
     table: str = ""
 
     def files(self, data: DataFolders) -> Mapping[str, Path]:
-        return {
-            "network": data.find((self.network,), f"the network of {self.name}"),
-            "images": data.find(self.images.images, f"{self.images.title} test images, IDX"),
-            "labels": data.find(self.images.labels, f"{self.images.title} test labels, IDX"),
-        }
+        network = data.find((self.network,), f"the network of {self.name}")
+        title = self.images.title
+        images, labels = data.find_together(
+            (self.images.images, self.images.labels), (f"{title} test images, IDX", f"{title} test labels, IDX")
+        )
+        return {"network": network, "images": images, "labels": labels}
 
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:
         return tuple(
@@ -106,6 +107,7 @@ class PerceptronBenchmark(Benchmark):
     def open(self, data: DataFolders) -> OpenBenchmark:
         from netproof.formats.fixed_point import FixedPoint
         from netproof.formats.images.idx import read_images, read_labels
+        from netproof.formats.images.samples import check_labels
         from netproof.formats.keras.read import read_keras_h5
 
         files = self.files(data)
@@ -116,6 +118,7 @@ class PerceptronBenchmark(Benchmark):
                 raise FormatError(
                     path, f"holds {held} {what}, {self.name} needs the first {needed}", "give all of them"
                 )
+        check_labels(len(labels), len(images), files["labels"], files["images"])
         network = read_keras_h5(files["network"], FixedPoint(bits=self.bits))
         if images[0].size != network.inputs:
             raise FormatError(

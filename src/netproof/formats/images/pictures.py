@@ -19,6 +19,7 @@ from netproof.formats.images.arrays import archived, numbers, read_whole_numbers
 from netproof.formats.images.decode import decode_image
 from netproof.formats.images.folder import SUFFIXES
 from netproof.formats.images.idx import is_idx, read_idx, read_labels
+from netproof.formats.images.samples import check_labels
 from netproof.formats.images.set import crop_window
 from netproof.formats.images.sources import SPLITS, is_labelled, read_labelled
 
@@ -36,7 +37,7 @@ class Pictures:
     Attributes
     ----------
     values : ``[N, ...]``, integers or floats
-    labels : of the images, ``[N]`` or longer; None where there are none
+    labels : of the images, ``[N]``; None where there are none
     axes : ``chw`` where each image is ``[channels, rows, columns]``; empty where it is whatever the array has
     source : as errors call it
     classes : how many there are, where labels are places in a list of names; None where labels are numbers of their own
@@ -83,7 +84,7 @@ def read_pictures(
 
     Raises
     ------
-    FormatError, InputError : see the readers; labels that are not wanted, are too few or none
+    FormatError, InputError : see the readers; labels that are not wanted, are too few, too many or none
     """
     path = Path(path)
     if split not in SPLITS:
@@ -108,12 +109,8 @@ def read_pictures(
         values = np.ascontiguousarray(values[..., rows, columns])
     if labels is not None:
         own = _labels(Path(labels))
-    if own is not None and len(own) < len(values):
-        raise InputError(
-            path if labels is None else labels,
-            f"holds {len(own)} labels for the {len(values)} images in {path}",
-            "give the labels that belong to these images",
-        )
+    if own is not None:
+        check_labels(len(own), len(values), path if labels is None else labels, path)
     return Pictures(values, own, axes, str(path))
 
 

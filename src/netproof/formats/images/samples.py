@@ -24,6 +24,17 @@ def check_index(index: int, held: int, source: str | Path) -> None:
         )
 
 
+def check_labels(labels: int, images: int, label_source: str | Path, image_source: str | Path) -> None:
+    """Raise :class:`InputError` where there are not exactly as many labels as images.
+
+    Labels that are left over are refused as well: whichever file they are of, it is not the one of these images, and
+    the first of them may be labels of others.
+    """
+    if labels != images:
+        problem = f"holds {labels} labels for the {images} images in {image_source}"
+        raise InputError(label_source, problem, "give the labels that belong to these images")
+
+
 def as_codes(image: NDArray[Any], network: Network) -> NDArray[Any]:
     """An image as a network of integers takes it: bytes, 0 to 255, are pixels.
 
@@ -59,12 +70,7 @@ class Samples:
         held = len(samples.images)
         if held == 0:
             raise InputError(images, "holds no images", "give a file with at least one")
-        if held > len(samples.labels):
-            raise InputError(
-                labels,
-                f"holds {len(samples.labels)} labels for the {held} images in {images}",
-                "give the labels that belong to these images",
-            )
+        check_labels(len(samples.labels), held, labels, images)
         return samples
 
     def check(self, index: int) -> None:
