@@ -3,7 +3,7 @@
 # make benchmark-demo   train, choose images, make properties, verify and tabulate them, minutes
 # make test      all tests                           (ARGS="-k name" is passed on to pytest)
 # make campaign  engines against one another on random networks, and hostile questions about integer networks,
-#                       minutes   (ARGS="--seed 7 --count 5000", ARGS="--parts questions")
+#                       minutes   (ARGS="--seed 7 --count 5000", ARGS="--parts questions", ARGS="--parts sets" for deployed networks)
 # make campaign-float   the engine of float networks against sampling, HiGHS and rational arithmetic, with hostile
 #                       questions (ARGS="--parts questions"); resumable, hours
 #                       in full, NETPROOF_DATA names the published data (ARGS="--parts random --stop-after 600")

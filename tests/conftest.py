@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from shapes import check_where_wanted
 
 check_where_wanted()
+# Programs that tests start compile netproof once, not each time, where bytecode is not kept otherwise.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 

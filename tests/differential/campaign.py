@@ -3,10 +3,12 @@
     python tests/differential/campaign.py [--seed S] [--count N] [--first I] [--engines bab,smt,milp,highs] [--out DIR]
     python tests/differential/campaign.py --parts questions [--seed S] [--count N] [--first I] [--log FILE]
         [--stop-after S] [--again]
+    python tests/differential/campaign.py --parts sets [--seed S] [--count N] [--first I] [--log FILE]
     python tests/differential/campaign.py --replay DIR
 
-Part ``engines`` (of ``--parts engines,questions``) is what follows; ``questions`` are hostile questions as files, networks in both
-formats of integers with any property (``question_campaign.py``); what has been asked is in the log, and the same command goes on.
+Part ``engines`` (of ``--parts engines,questions,sets``) is what follows; ``questions`` are hostile questions as files, networks in both
+formats of integers with any property (``question_campaign.py``); what has been asked is in the log, and the same command goes on. ``sets`` are questions about finite sets of inputs of networks as
+deployed, in five forms, of which the installed runtimes compute every input (``set_cases.py``); these packages are extras.
 
 The same seed gives the same cases. Engine ``highs`` is what HiGHS claims of the integer programs, before anything is
 proved: a false claim is counted and no disagreement. A disagreement is written to ``DIR/case-<seed>-<number>`` as ``case.json`` and a line
@@ -45,7 +47,7 @@ from netproof.settings import Settings
 if TYPE_CHECKING:
     from netproof.solvers.highs.solve import HighsProcess
 
-PARTS = ("engines", "questions")
+PARTS = ("engines", "questions", "sets")
 ENGINES = ("bab", "smt", "milp", "highs")
 #: ways in which the dual search is run; a case's number chooses
 TRAITS = ("plain", "blind", "restart", "idle")
@@ -274,6 +276,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines = read_log(log)
         wrong = any(line["wrong"] for line in lines)
         for text in summary_of_log(lines, ("questions",)):
+            say(text)
+    if "sets" in parts and options.replay is None:
+        from differential import set_cases
+
+        numbers = range(options.first, options.first + options.count)
+        log = options.log or options.out / "sets.jsonl"
+        run(set_cases.cases(options.seed, numbers), log, options.stop_after, say, again=options.again)
+        lines = read_log(log)
+        wrong |= any(line["wrong"] for line in lines)
+        for text in summary_of_log(lines, ("sets",)):
             say(text)
     if "engines" not in parts:
         return int(wrong)

@@ -57,7 +57,7 @@ def test_properties_are_measured_in_processes_of_their_own(cli, tmp_path):
     path = tmp_path / "property.vnnlib"
     path.write_text(robustness_vnnlib(*image_box(image, 1 / 255, CIFAR100), 7, 100, title="CIFAR100"))
     command = ("bench", "scale", "small", "--width", "0.02", "--property", path)
-    ran = cli(*command, "--timeout", 5, "--json")
+    ran = cli(*command, "--timeout", 2, "--json")
     assert ran.code == 0, ran
     costs = json.loads(ran.out)["costs"]
     assert [cost["method"] for cost in costs] == ["interval", "crown", "complete", "search"]

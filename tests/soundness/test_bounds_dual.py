@@ -27,7 +27,7 @@ from netproof.operators.base import Affine, Shape
 from soundness.random_networks import Integers, box_points, floats, random_network, random_steps
 from soundness.regions import Situation, random_multipliers, random_objective, random_situation
 
-seeds = pytest.mark.parametrize("seed", range(6))
+seeds = pytest.mark.parametrize("seed", range(3))
 EXTREME = (0.0, 1e-300, 1e-9, 0.3, 1.0, 100.0, 1e9, 1e14, 1e17, 1e22, 1e200, float("inf"))
 
 

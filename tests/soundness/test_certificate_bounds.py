@@ -121,7 +121,7 @@ def test_every_bound_is_the_references():
     seen = dict.fromkeys(
         ("empty", "whole", "cut away", "refused", "no bound", "bound", "window", "several", "priced", "priced, cut"), 0
     )
-    for random in batches(40, 250):
+    for random in batches(40, 140):
         draft = random_draft(random, effort=0, depth=0, final="shared" if random.random() < 0.5 else "")
         if isinstance(draft.asked, RobustnessProperty):
             draft.asked = RobustnessProperty(draft.asked.label, 100)

@@ -36,7 +36,7 @@ def held(splitter: Splitter, region: Region, x: Tensor) -> Tensor:
 
 
 # Seeds whose searches split into many parts, which few small networks need.
-@pytest.mark.parametrize("seed", [0, 2, 3, 4])
+@pytest.mark.parametrize("seed", [2, 4])
 def test_every_point_is_in_exactly_one_part(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng([40, seed])
     seen: Counter[int] = Counter()

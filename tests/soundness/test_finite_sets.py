@@ -55,7 +55,7 @@ def networks(tmp_path, count):
 
 def test_verdicts_are_those_of_brute_force(tmp_path):
     verdicts = {kind: set() for kind in SETS}
-    for seed, deployed, inputs in networks(tmp_path, 6):
+    for seed, deployed, inputs in networks(tmp_path, 4):
         network = deployed.network
         labels = network.classify(torch.from_numpy(inputs.reshape(len(inputs), -1)).double()).tolist()
         for image, label in zip(inputs[:3], labels, strict=False):

@@ -122,7 +122,7 @@ def saved(graph, folder):
 
 
 @pytest.mark.parametrize("rows", CONDITIONS)
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_thresholds_just_out_of_reach_and_just_in_reach(seed, rows, tmp_path, monkeypatch):
     graph, lower, upper, largest = case(seed, rows)
     for beyond in (1e-6, 1e-8):

@@ -42,7 +42,7 @@ def certify(net: RandomNetwork, query: Query, result: Result) -> Counter[str]:
     return kinds + Counter(common=len(certificate.arrays["common"]))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 def test_general_queries(seed: int) -> None:
     random = np.random.default_rng([31, seed])
     kinds: Counter[str] = Counter()
@@ -55,13 +55,13 @@ def test_general_queries(seed: int) -> None:
     assert kinds["leaf"] > 5 and kinds["split"] > 5
 
 
-@pytest.mark.parametrize(("seed", "restart"), [(0, 0), (0, 2), (1, 0), (1, 10_000), (2, 2), (3, 10_000)])
+@pytest.mark.parametrize(("seed", "restart"), [(0, 2), (1, 0), (3, 10_000)])
 def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, restart=restart))
     monkeypatch.setattr("netproof.search.integer.decide.Search", functools.partial(Search, effort=TINY))
     random = np.random.default_rng([32, seed])
     kinds: Counter[str] = Counter()
-    for _ in range(12):
+    for _ in range(9):
         net = random_network(random, bits=6, layers=int(random.integers(1, 4)))
         network = net.network()
         for query in (tight_query(random, net, network) for _ in range(3)):
@@ -72,7 +72,7 @@ def test_searches_that_split_much(seed: int, restart: int, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("seed", "effort"),
-    [(0, None), (1, None), (1, TINY), (2, None), (2, TINY)],
+    [(0, None), (1, TINY)],
     ids=lambda value: "tiny" if value is TINY else None,
 )
 def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_robustness(seed: int, effort: Effort | None, monkeypatch: pytest.Monkey
     random = np.random.default_rng([33, seed])
     robust = 0
     kinds: Counter[str] = Counter()
-    for _ in range(12):
+    for _ in range(9):
         layers = int(random.integers(2, 4))
         net = random_network(random, layers=layers, final=str(random.choice(["shift", "shared"])))
         network = net.network()

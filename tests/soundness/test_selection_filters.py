@@ -38,11 +38,11 @@ def labelled(network, count: int) -> Shuffled:
 
 
 def test_judgements_hold_at_points_of_the_box(network):
-    images = labelled(network, 12)
+    images = labelled(network, 8)
     generator = torch.Generator().manual_seed(0)
     found = []
     for radius in (0.5 / 255, 0.4):
-        candidates = [candidate(images, position, radius, PLAIN) for position in range(12)]
+        candidates = [candidate(images, position, radius, PLAIN) for position in range(8)]
         judgements = judge(candidates, filters_of(None, network, 0))
         for each, judgement in zip(candidates, judgements, strict=True):
             low, high = (torch.from_numpy(ends).reshape(-1).double() for ends in (each.lower, each.upper))

@@ -69,7 +69,7 @@ def below(value: Fraction) -> float:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_is_attained_is_never_refuted_and_what_is_just_out_of_reach_is(seed, activation):
     generator, graph, region = network(seed, activation)
     box = region.lower[0], region.upper[0]
@@ -117,14 +117,18 @@ def test_pieces_that_contradict_each_other_are_refuted_and_others_never(activati
 @pytest.mark.parametrize("kind", LIES)
 def test_a_solver_that_lies_refutes_nothing(kind, monkeypatch):
     monkeypatch.setattr(HighsProcess, "solve", Liar(kind))
-    for seed, activation in itertools.product(range(3), ACTIVATIONS):
+    for seed, activation in enumerate(ACTIVATIONS):
         generator, graph, region = network(seed, activation)
         x = region.lower + torch.rand(500, INPUTS, generator=generator).double() * (region.upper - region.lower)
         best = x[graph.evaluate(x)[:, 0].argmax()]
         threshold = below(evaluate(graph, rational(best))[-1][0])
         problem = Problem(graph, constraints_of(graph, threshold), None, 1 << 28)
-        found = RangeSplit(problem).run(region, torch.arange(1), time.monotonic() + 5.0)
+        found = RangeSplit(problem).run(region, torch.arange(1), time.monotonic() + 1.0)
         assert found.verdict in {Verdict.UNKNOWN, Verdict.TIMEOUT}
+        with leaf_solver(1 << 28) as solver:  # whatever a search gets to in its time: leaves that hold the point
+            leaves = RangeLeaves(graph, region, constraints_of(graph, threshold), solver)
+            for part in (region, piece_around(graph, region, best)):
+                assert leaves.bound(0, part, later()).value >= 0
 
 
 def test_programs_close_what_splits_do_not(monkeypatch):

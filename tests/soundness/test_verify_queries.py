@@ -85,11 +85,11 @@ def queries(random: np.random.Generator, net: RandomNetwork, count: int) -> list
 
 
 @pytest.mark.parametrize("attack", [True, False])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_many_queries_together(seed: int, attack: bool) -> None:
     random = np.random.default_rng([1, seed])
     outcomes: Counter[Verdict] = Counter()
-    for _ in range(16):
+    for _ in range(12):
         net = random_network(random)
         asked = queries(random, net, 12)
         seen = set()
@@ -105,7 +105,7 @@ def test_many_queries_together(seed: int, attack: bool) -> None:
 @pytest.mark.parametrize("final", [*KINDS, None])
 def test_every_kind_of_staircase(kind: str, final: str | None) -> None:
     random = np.random.default_rng([2, KINDS.index(kind), 0 if final is None else 1 + KINDS.index(final)])
-    for layers in (1, 2, 3):
+    for layers in (2, 1 + 2 * int(random.integers(2))):
         net = random_network(random, layers=layers, kinds=[kind], final=final)
         asked = queries(random, net, 3)
         for position, result in enumerate(verify(asked, BLIND)):
@@ -113,7 +113,7 @@ def test_every_kind_of_staircase(kind: str, final: str | None) -> None:
 
 
 @pytest.mark.parametrize("how", [TINY, SMALL], ids=["tiny", "small"])
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", range(1, 3))
 def test_searching_with_hardly_any_effort(seed: int, how: Effort) -> None:
     """Branching, reduction, input splits and leaves do the work that bounds do otherwise."""
     random = np.random.default_rng([43, seed])
@@ -128,12 +128,12 @@ def test_searching_with_hardly_any_effort(seed: int, how: Effort) -> None:
     assert subproblems[Verdict.UNSAT] > 30
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_searches_that_begin_anew_at_once(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long searches start again with tighter ranges; here every search counts as long."""
     monkeypatch.setattr("netproof.search.integer.engine.INTEGER", replace(INTEGER, restart=2))
     random = np.random.default_rng([12, seed])
-    for _ in range(12):
+    for _ in range(8):
         net = random_network(
             random, bits=6, layers=int(random.integers(1, 4)), final=str(random.choice(["shift", "shared"]))
         )
@@ -143,7 +143,7 @@ def test_searches_that_begin_anew_at_once(seed: int, monkeypatch: pytest.MonkeyP
             check(net, query, verify(query, BLIND))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_queries_on_several_networks_mixed(seed: int) -> None:
     random = np.random.default_rng([4, seed])
     nets = [random_network(random) for _ in range(4)]
@@ -157,7 +157,7 @@ def test_queries_on_several_networks_mixed(seed: int) -> None:
     assert sorted(positions) == list(range(24))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("scale", [1 << 20, (1 << 24) + 43, 200_000_003])
 def test_large_accumulators(seed: int, scale: int) -> None:
     """Beyond 2**24 float32 no longer tells neighbouring integers apart."""
@@ -208,7 +208,7 @@ def test_verdicts_that_need_integers(seed: int, hidden: bool) -> None:
     assert min(outcomes[Verdict.SAT], outcomes[Verdict.UNSAT]) > 2
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=120)
+@settings(deadline=None, derandomize=True, database=None, max_examples=60)
 @given(
     st.integers(0, 1 << 30), st.sampled_from(KINDS), st.sampled_from([*KINDS, None]), st.integers(1, 3), st.booleans()
 )

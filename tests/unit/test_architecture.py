@@ -11,6 +11,7 @@ readers make graphs and never bound them. Imports inside functions count, those 
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import subprocess
 import sys
@@ -123,10 +124,16 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def own_imports(module: Path) -> Iterator[tuple[int, str]]:
     """Line and first part after ``netproof.`` of every import from the package itself."""
-    for line, name in imports(ast.parse(module.read_text())):
+    for line, name in imports(tree_of(module)):
         first, _, rest = f"{name}.".partition(".")
         if first == "netproof":
             yield line, rest.partition(".")[0]
+
+
+@functools.cache
+def tree_of(module: Path) -> ast.Module:
+    """A module, parsed once for all that is asked about it."""
+    return ast.parse(module.read_text())
 
 
 def relative(module: Path) -> str:
@@ -188,7 +195,7 @@ def test_the_graph_itself_knows_no_particular_operator():
 def test_a_query_has_no_subclasses():
     # What a query is about is data beside it: whoever takes a Query can take any.
     for module in MODULES:
-        classes = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.ClassDef)]
+        classes = [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.ClassDef)]
         assert not [node.name for node in classes if any(ast.unparse(base) == "Query" for base in node.bases)]
 
 
@@ -237,7 +244,7 @@ def test_the_checker_of_real_networks_stands_alone():
     lines = 0
     for module in room.glob("*.py"):
         lines += code_lines(module)
-        names = [name for _, name in imports(ast.parse(module.read_text()))]
+        names = [name for _, name in imports(tree_of(module))]
         assert not [name for name in names if name.partition(".")[0] == "torch"]
         own = {name for name in names if name.startswith("netproof.")}
         allowed = ("netproof.certificate.checker.real.", "netproof.certificate.real.contents.", "netproof.errors.")
@@ -312,7 +319,7 @@ def test_an_unknown_name_is_an_attribute_error():
 @pytest.mark.parametrize("module", MODULES, ids=relative)
 def test_function_fits_in_a_head(module):
     # Without its docstring and its signature, which are long where a command has many options.
-    for function in ast.walk(ast.parse(module.read_text())):
+    for function in ast.walk(tree_of(module)):
         if isinstance(function, ast.FunctionDef):
             body = function.body[1:] if ast.get_docstring(function) is not None else function.body
             lines = (function.end_lineno or 0) - body[0].lineno + 1 if body else 0

@@ -14,7 +14,11 @@ from netproof.asking.promises import read_promises
 from netproof.asking.reach import Unit, reach_of
 from netproof.errors import InputError
 from netproof.formats.images.pictures import read_pictures
+from netproof.formats.images.samples import Samples
+from netproof.formats.images.sources import read_image_set
+from netproof.formats.torch_module import from_torch
 from netproof.pictures.form import InputForm
+from netproof.testing import assert_robust
 
 LEVELS = Unit(255)
 PIXELS = Unit(255, Fraction(1, 255))
@@ -218,13 +222,42 @@ def test_sources_that_are_none(tmp_path, make, parts):
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [("1\ntwo\n", "line 2 is no label"), ("1\n", "holds 1 labels for the 3 images"), ("-1\n2\n3", "line 1")],
+    [
+        ("1\ntwo\n", "line 2 is no label"),
+        ("1\n", "l.txt: holds 1 labels for the 3 images in .*images"),
+        ("1\n2\n0\n1\n", "l.txt: holds 4 labels for the 3 images in .*images"),
+        ("-1\n2\n3", "line 1"),
+    ],
 )
 def test_labels_that_do_not_fit(tmp_path, text, part):
     images = write_idx(tmp_path / "images", np.zeros((3, 2, 2), np.uint8))
     (tmp_path / "l.txt").write_text(text)
     with pytest.raises(InputError, match=part):
         read_pictures(images, tmp_path / "l.txt")
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_every_pair_of_images_and_labels_has_to_fit(tmp_path, count):
+    """Labels that are left over are of other images: no reader takes the first of them for those it has."""
+    said = f"holds {count} labels for the 3 images in "
+    images = write_idx(tmp_path / "images", np.zeros((3, 2, 2), np.uint8))
+    labels = write_idx(tmp_path / "labels", np.zeros(count, np.uint8))
+    np.save(tmp_path / "labels.npy", np.zeros(count, np.int64))
+    np.save(tmp_path / "images.npy", np.zeros((3, 2, 2), np.uint8))
+    np.savez(tmp_path / "both.npz", images=np.zeros((3, 2, 2)), labels=np.zeros(count, np.int64))
+    for read in (read_pictures, read_image_set, Samples.read):
+        with pytest.raises(InputError, match=f"labels: {said}.*images"):
+            read(images, labels)
+    for reader in (read_pictures, Samples.read):
+        with pytest.raises(InputError, match=f"labels.npy: {said}.*images.npy"):
+            reader(tmp_path / "images.npy", tmp_path / "labels.npy")
+    with pytest.raises(InputError, match=f"both.npz: {said}.*both.npz"):
+        read_pictures(tmp_path / "both.npz")
+    network = from_torch(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)), (1, 1, 2, 2))
+    with pytest.raises(InputError, match=f"the labels: {said}the images"):
+        assert_robust(network, np.zeros((3, 1, 2, 2)), np.zeros(count, int), eps=0.1)
+    with pytest.raises(InputError, match=f"the labels: {said}.*images"):
+        assert_robust(network, images, np.zeros(count, int), eps="1grey")
 
 
 def test_lists_that_windows_wrote(tmp_path):

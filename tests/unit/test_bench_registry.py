@@ -92,6 +92,23 @@ def test_find_takes_gzip_and_the_first_folder(tmp_path):
     assert data.find(("x/g", "x/f"), "a file") == tmp_path / "a" / "x" / "f.gz"
 
 
+def test_images_are_found_with_the_labels_that_belong_to_them(tmp_path):
+    """Of all labels and those of the first 500 images, the latter go with the first 500 images."""
+    for name in ("fashion-mnist/t10k-labels-idx1-ubyte", "fashion-mnist/t10k-first500-labels-idx1-ubyte.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    data = DataFolders((tmp_path / "fashion-mnist", tmp_path))
+    pair, whats = (FASHION_MNIST.images, FASHION_MNIST.labels), ("images", "labels")
+    with pytest.raises(InputError, match=r"no such file.*images"):
+        data.find_together(pair, whats)
+    some = tmp_path / "fashion-mnist" / "t10k-first500-images-idx3-ubyte"
+    some.write_text("")
+    found = data.find_together(pair, whats)
+    assert found == (some, tmp_path / "fashion-mnist" / "t10k-first500-labels-idx1-ubyte.gz")
+    found[1].unlink()  # what is left does not fit, and whoever reads it says so
+    assert data.find_together(pair, whats) == (some, tmp_path / FASHION_MNIST.labels[0])
+
+
 def test_missing_file_names_file_place_and_hint(tmp_path):
     with pytest.raises(InputError) as caught:
         benchmark("qnn-mnist").files(DataFolders((tmp_path,)))
@@ -133,6 +150,9 @@ def test_too_few_images(tiny_data, tmp_path):
     with pytest.raises(FormatError, match="holds 50 images, qnn-mnist needs the first 400") as caught:
         benchmark("qnn-mnist").open(DataFolders((tmp_path,)))
     assert str(images) in str(caught.value)
+    write_idx(tmp_path / MNIST.images[0], np.zeros((401, 2, 2), np.uint8))
+    with pytest.raises(InputError, match="labels-idx1-ubyte: holds 400 labels for the 401 images"):
+        benchmark("qnn-mnist").open(DataFolders((tmp_path,)))
     write_idx(tmp_path / FASHION_MNIST.images[0], np.zeros((400, 3, 3), np.uint8))
     with pytest.raises(FormatError, match="9 pixels"):
         benchmark("qnn-fashion-mnist").open(DataFolders((tmp_path,)))

@@ -84,6 +84,7 @@ def test_the_published_hash_is_asked_for(tmp_path):
         ({"annotations": b"../../val_0.JPEG\tn01000001\t0\n"}, "line 1 of its val_annotations.txt"),
         ({"annotations": b"val_0.JPEG\tn01000001\nval_0.JPEG\tn01000001\n"}, "an image twice"),
         ({"annotations": b""}, "has no val images"),
+        ({"annotations": b"val_10.JPEG\tn01000001\n"}, "does not list 'tiny-imagenet-200/val/images/val_"),
         ({"val_10": None}, "no member tiny-imagenet-200/val/images/val_10.JPEG"),
         ({"val_10": b"text"}, "val_10.JPEG: is no image"),
         ({"val_10": encoded(LARGE[0])[:3000]}, "val_10.JPEG: is a damaged image"),
@@ -208,7 +209,7 @@ def test_idx_images_need_their_labels(tmp_path):
     assert found.images.shape == (4, 1, 5, 6) and found.classes == ("0", "1", "2")
     with pytest.raises(InputError, match="without labels"):
         read_image_set(images)
-    with pytest.raises(FormatError, match="3 labels for 4 images"):
+    with pytest.raises(InputError, match="fewer: holds 3 labels for the 4 images in"):
         read_image_set(images, write_idx(tmp_path / "fewer", np.zeros(3, np.uint8)))
     for path in (changed(tmp_path), tmp_path):
         with pytest.raises(InputError, match="has labels of its own"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 
 import numpy as np
@@ -42,6 +43,16 @@ def training(seed: int = 0, **changed: object) -> CertifiedTraining:
     schedule = Schedule(epochs=4, warmup=1, ramp=2, radius=0.02, kappa=(1, 0.5), beta=(1, 0), learning_rate=5e-3)
     options = {"schedule": schedule, "batch": 10, "attack_steps": 2, "augment": True, **changed}
     return CertifiedTraining(network, Inputs(images(), NORMALIZATION, CPU), Options(**options))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a training that has ended, with its networks; to be copied, not written to."""
+    folder = tmp_path_factory.mktemp("finished")
+    run = TrainingRun(training(), folder, {"seed": 0})
+    list(run.run())
+    run.write_networks("net")
+    return folder
 
 
 def test_batch_norms_are_those_of_pytorch():
@@ -136,28 +147,24 @@ def test_training_learns_and_the_files_compute_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("stops", [(1,), (5, 6), (15,)])
-def test_training_that_was_stopped_arrives_at_the_same_network(tmp_path, monkeypatch, stops):
-    def bytes_after(folder, *stops: int) -> list[bytes]:
-        folder.mkdir()
-        for stop in (*stops, 99):
-            run = TrainingRun(training(), folder, {"seed": 0})
-            for number, _ in enumerate(run.run(), start=run.resumed + 1):
-                if number == stop:
-                    break
-        return [path.read_bytes() for path in [*run.write_networks("net"), folder / "log.csv"]]
-
+def test_training_that_was_stopped_arrives_at_the_same_network(finished, tmp_path, monkeypatch, stops):
     monkeypatch.setattr(training_run, "_INTERVAL", 0.0)  # a checkpoint after every step
-    assert bytes_after(tmp_path / "whole") == bytes_after(tmp_path / "parts", *stops)
+    for stop in (*stops, 99):
+        run = TrainingRun(training(), tmp_path, {"seed": 0})
+        for number, _ in enumerate(run.run(), start=run.resumed + 1):
+            if number == stop:
+                break
+    paths = [*run.write_networks("net"), tmp_path / "log.csv"]
+    assert len(paths) == 3
+    for path in paths:
+        assert path.read_bytes() == (finished / path.name).read_bytes()
 
 
 @pytest.mark.parametrize("writes", range(1, 5))
-def test_a_kill_between_log_and_checkpoint_loses_neither(tmp_path, monkeypatch, writes):
+def test_a_kill_between_log_and_checkpoint_loses_neither(finished, tmp_path, monkeypatch, writes):
     """Whichever of the two files is written first: both are whole in the end."""
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    for folder in (whole, cut):
-        folder.mkdir()
-    list(TrainingRun(training(), whole, {}).run())
-    epochs, left = len((whole / "log.csv").read_text().splitlines()) - 1, []
+    log = (finished / "log.csv").read_bytes()
+    epochs, left = len(log.splitlines()) - 1, []
 
     def killed(write):
         def writing(*arguments, **named):
@@ -172,14 +179,13 @@ def test_a_kill_between_log_and_checkpoint_loses_neither(tmp_path, monkeypatch, 
         for name in ("write_bytes", "write_checkpoint"):
             patch.setattr(training_run, name, killed(getattr(training_run, name)))
         with pytest.raises(KeyboardInterrupt):
-            list(TrainingRun(training(), cut, {}).run())
-    list(TrainingRun(training(), cut, {}).run())
-    assert (cut / "log.csv").read_bytes() == (whole / "log.csv").read_bytes()
+            list(TrainingRun(training(), tmp_path, {}).run())
+    list(TrainingRun(training(), tmp_path, {}).run())
+    assert (tmp_path / "log.csv").read_bytes() == log
 
 
-def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
-    run = TrainingRun(training(), tmp_path, {"seed": 0})
-    list(run.run())
+def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(finished, tmp_path):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     with pytest.raises(InputError, match="belongs to another run: its seed is 0, here 1"):
         TrainingRun(training(), tmp_path, {"seed": 1})
     path = tmp_path / "checkpoint.pt"
@@ -191,8 +197,8 @@ def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_states_that_do_not_fit_are_refused(tmp_path, damage):
-    list(TrainingRun(training(), tmp_path, {"seed": 0}).run())
+def test_states_that_do_not_fit_are_refused(finished, tmp_path, damage):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "checkpoint.pt"
     document = torch.load(path, weights_only=True)
     DAMAGES[damage](document["state"]["training"])
@@ -212,8 +218,8 @@ def test_states_that_do_not_fit_are_refused(tmp_path, damage):
         *(("sums", wrong) for wrong in (None, [1.0, 2.0], [1.0, 2.0, {}])),
     ],
 )
-def test_what_a_run_keeps_beside_its_state_is_looked_at_too(tmp_path, part, value):
-    list(TrainingRun(training(), tmp_path, {"seed": 0}).run())
+def test_what_a_run_keeps_beside_its_state_is_looked_at_too(finished, tmp_path, part, value):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "checkpoint.pt"
     document = torch.load(path, weights_only=True)
     document["state"][part] = value

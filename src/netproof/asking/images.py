@@ -15,9 +15,8 @@ from torch import Tensor
 
 from netproof.asking.reach import Unit
 from netproof.errors import InputError
-from netproof.formats.images.arrays import check_one_label_each
 from netproof.formats.images.pictures import Pictures, read_pictures
-from netproof.formats.images.samples import as_codes, check_index
+from netproof.formats.images.samples import as_codes, check_index, check_labels
 from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import distance, exact_number, robustness
 from netproof.network import Network
@@ -123,7 +122,7 @@ class Images:
             _check_clip(prepared.clip)
             unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
         if pictures.labels is not None:
-            check_one_label_each(len(pictures.labels), len(pictures), pictures.source, pictures.source)
+            check_labels(len(pictures.labels), len(pictures), pictures.source, pictures.source)
         found = cls(network, pictures, form, prepared, pictures.labels, unit)
         found.image(0)  # refuses what does not fit before anything is asked
         return found

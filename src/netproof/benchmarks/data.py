@@ -43,13 +43,35 @@ class DataFolders:
         """
         for folder in self.folders:
             for candidate in candidates:
-                for name in (candidate, candidate + ".gz"):
-                    path = folder / name
-                    if path.is_file():
-                        return path
+                path = DataFolders((folder,)).held(candidate)
+                if path is not None:
+                    return path
+        raise self._missing(candidates, what)
+
+    def find_together(
+        self, candidates: tuple[Sequence[str], Sequence[str]], whats: tuple[str, str]
+    ) -> tuple[Path, Path]:
+        """Two files that belong together: the first place of both lists, in one folder, of which both exist.
+
+        Where there is no such pair, the first of each that exists, so that whoever reads them sees that they do not fit.
+        Errors are those of :meth:`find`.
+        """
+        for folder in self.folders:
+            for pair in zip(*candidates, strict=True):
+                held = [DataFolders((folder,)).held(name) for name in pair]
+                if held[0] is not None and held[1] is not None:
+                    return held[0], held[1]
+        return self.find(candidates[0], whats[0]), self.find(candidates[1], whats[1])
+
+    def held(self, candidate: str) -> Path | None:
+        """The file of one name, plain or with ``.gz``; None where there is none."""
+        paths = (folder / name for folder in self.folders for name in (candidate, candidate + ".gz"))
+        return next((path for path in paths if path.is_file()), None)
+
+    def _missing(self, candidates: Sequence[str], what: str) -> InputError:
         places = " or ".join(str(folder) for folder in self.folders)
         names = " or ".join(candidates)
-        raise InputError(
+        return InputError(
             names,
             f"no such file in {places} ({what}, plain or .gz)",
             f"put it there, or name the folder that has it with --data or ${VARIABLE}",

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SampleFiles:
-    """Test images and labels; the first file that exists is taken.
+    """Test images and labels; the first pair that exists is taken.
 
     Attributes
     ----------
     name : as instances and published tables call it
     title : its usual name
-    images, labels : IDX files, as paths in a data folder, those that belong together at the same place
+    images, labels : IDX files, as paths in a data folder, those that belong together in the same place of both
     """
 
     name: str
@@ -91,15 +91,11 @@ class PerceptronBenchmark(Benchmark):
 
     def files(self, data: DataFolders) -> Mapping[str, Path]:
         network = data.find((self.network,), f"the network of {self.name}")
-        images = data.find(self.images.images, f"{self.images.title} test images, IDX")
-        # Those of the same images first: a folder may have all labels, and some of the images.
-        names = [Path(name).name for name in self.images.images]
-        own = self.images.labels[names.index(images.name.removesuffix(".gz"))]
-        return {
-            "network": network,
-            "images": images,
-            "labels": data.find((own, *self.images.labels), f"{self.images.title} test labels, IDX"),
-        }
+        title = self.images.title
+        images, labels = data.find_together(
+            (self.images.images, self.images.labels), (f"{title} test images, IDX", f"{title} test labels, IDX")
+        )
+        return {"network": network, "images": images, "labels": labels}
 
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:
         return tuple(
@@ -111,6 +107,7 @@ class PerceptronBenchmark(Benchmark):
     def open(self, data: DataFolders) -> OpenBenchmark:
         from netproof.formats.fixed_point import FixedPoint
         from netproof.formats.images.idx import read_images, read_labels
+        from netproof.formats.images.samples import check_labels
         from netproof.formats.keras.read import read_keras_h5
 
         files = self.files(data)
@@ -121,6 +118,7 @@ class PerceptronBenchmark(Benchmark):
                 raise FormatError(
                     path, f"holds {held} {what}, {self.name} needs the first {needed}", "give all of them"
                 )
+        check_labels(len(labels), len(images), files["labels"], files["images"])
         network = read_keras_h5(files["network"], FixedPoint(bits=self.bits))
         if images[0].size != network.inputs:
             raise FormatError(

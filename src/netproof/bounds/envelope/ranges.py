@@ -89,9 +89,9 @@ def _directions(
     count, node = len(feature), graph.nodes[-1].operands[0]
     both = region.take(torch.zeros(2 * count, dtype=torch.int64))
     coefficients = torch.zeros_like(both.range_lower[_SECOND])
-    coefficients[torch.arange(2 * count), feature.repeat(2)] = (
-        torch.tensor([1.0, -1.0]).double().repeat_interleave(count)
-    )
+    coefficients[torch.arange(2 * count), feature.repeat(2)] = torch.tensor(
+        [1.0, -1.0], dtype=torch.float64
+    ).repeat_interleave(count)
     # Zero coefficients at the output let the ranges of the second activation take part.
     objective = Objective(
         {node: coefficients, len(graph.nodes) - 1: torch.zeros_like(coefficients)}, coefficients.new_zeros(2 * count)

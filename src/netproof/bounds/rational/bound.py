@@ -51,11 +51,7 @@ class RationalGraph:
     @classmethod
     def of(cls, graph: Graph) -> RationalGraph | None:
         """The graph (float64) in rationals, or None where it has no such form."""
-        entries = 0
-        for node in graph.nodes[1:]:
-            if isinstance(node.operator, Affine):
-                entries += sum(graph.nodes[i].size for i in node.operands) * node.size
-        if entries > RATIONAL.entries:
+        if entries(graph) > RATIONAL.entries:
             return None
         nodes, numbers = [_Node((), None, ())], 0
         for node in graph.nodes[1:]:
@@ -66,18 +62,13 @@ class RationalGraph:
                     return None
                 nodes.append(_Node(node.operands, None, (), pieces))
                 continue
-            if operator.roundings or bool((operator.offset_error() != 0).any()):
+            affine = rational_affine(operator, [graph.nodes[i].size for i in node.operands], node.size)
+            if affine is None:
                 return None
-            zeros = [torch.zeros(graph.nodes[i].size, dtype=torch.float64) for i in node.operands]
-            unit = torch.eye(node.size, dtype=torch.float64)
-            rows = [_rows(matrix.expand(node.size, -1)) for matrix in operator.adjoint(unit)]
-            numbers += sum(len(row) for part in rows for row in part)
+            numbers += sum(len(row) for part in affine[0] for row in part)
             if numbers > RATIONAL.numbers:
                 return None
-            offset = operator.forward(*zeros).expand(node.size)
-            if not bool(torch.isfinite(offset).all()):
-                return None
-            nodes.append(_Node(node.operands, tuple(rows), tuple(map(Fraction, offset.tolist()))))
+            nodes.append(_Node(node.operands, *affine))
         return cls(nodes, graph.activations, numbers)
 
     def ranges(
@@ -223,6 +214,29 @@ class RationalGraph:
         for i, weight in arrived[0].items():
             value += weight * (box[i][1] if weight > 0 else box[i][0])
         return value
+
+
+def entries(graph: Graph) -> int:
+    """How many entries the matrices of all affine maps have."""
+    nodes = (node for node in graph.nodes[1:] if isinstance(node.operator, Affine))
+    return sum(sum(graph.nodes[i].size for i in node.operands) * node.size for node in nodes)
+
+
+def rational_affine(
+    operator: Affine, sizes: Sequence[int], size: int
+) -> tuple[tuple[tuple[Row, ...], ...], tuple[Fraction, ...]] | None:
+    """An affine map from operands of ``sizes`` to ``size`` features: for each operand the row of every feature, and the offset.
+
+    None where its numbers were rounded on their way from the file, or are none.
+    """
+    if operator.roundings or bool((operator.offset_error() != 0).any()):
+        return None
+    unit = torch.eye(size, dtype=torch.float64)
+    rows = tuple(_rows(matrix.expand(size, -1)) for matrix in operator.adjoint(unit))
+    offset = operator.forward(*(torch.zeros(n, dtype=torch.float64) for n in sizes)).expand(size)
+    if not bool(torch.isfinite(offset).all()):
+        return None
+    return rows, tuple(map(Fraction, offset.tolist()))
 
 
 def _rows(matrix: Tensor) -> tuple[Row, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.errors import FormatError, InputError
+from netproof.errors import FormatError
 from netproof.files.opened import read_bytes, read_raw
 
 _MAGIC = b"\x93NUMPY"
@@ -105,10 +105,3 @@ def images_of(array: NDArray[Any], source: str | Path) -> NDArray[Any]:
     if array.ndim < 2:
         raise FormatError(source, f"has shape {array.shape}", "give images [N, ...], one image as [1, ...]")
     return array
-
-
-def check_one_label_each(labels: int, images: int, source: str | Path, path: str | Path) -> None:
-    """Raise :class:`InputError` where there are not as many labels as images: which belong together, nobody knows."""
-    if labels != images:
-        problem = f"holds {labels} labels for the {images} images in {path}"
-        raise InputError(source, problem, "give the labels that belong to these images")

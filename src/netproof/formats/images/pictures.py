@@ -17,7 +17,6 @@ from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes, read_start
 from netproof.formats.images.arrays import (
     archived,
-    check_one_label_each,
     images_of,
     labels_of,
     numbers,
@@ -26,6 +25,7 @@ from netproof.formats.images.arrays import (
 from netproof.formats.images.decode import decode_image
 from netproof.formats.images.folder import SUFFIXES
 from netproof.formats.images.idx import is_idx, read_idx, read_labels
+from netproof.formats.images.samples import check_labels
 from netproof.formats.images.set import crop_window
 from netproof.formats.images.sources import SPLITS, is_labelled, read_labelled
 
@@ -118,7 +118,7 @@ def read_pictures(
     if labels is not None:
         own = _labels(Path(labels))
     if own is not None:
-        check_one_label_each(len(own), len(values), path if labels is None else labels, path)
+        check_labels(len(own), len(values), path if labels is None else labels, path)
     return Pictures(values, own, axes, str(path))
 
 

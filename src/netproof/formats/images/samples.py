@@ -24,6 +24,17 @@ def check_index(index: int, held: int, source: str | Path) -> None:
         )
 
 
+def check_labels(labels: int, images: int, label_source: str | Path, image_source: str | Path) -> None:
+    """Raise :class:`InputError` where there are not exactly as many labels as images.
+
+    Labels that are left over are refused as well: whichever file they are of, it is not the one of these images, and
+    the first of them may be labels of others.
+    """
+    if labels != images:
+        problem = f"holds {labels} labels for the {images} images in {image_source}"
+        raise InputError(label_source, problem, "give the labels that belong to these images")
+
+
 def as_codes(image: NDArray[Any], network: Network) -> NDArray[Any]:
     """An image as a network of integers takes it: bytes, 0 to 255, are pixels.
 
@@ -48,7 +59,7 @@ class Samples:
 
     @classmethod
     def read(cls, images: Path, labels: Path) -> Samples:
-        from netproof.formats.images.arrays import check_one_label_each, images_of, labels_of, read_whole_numbers
+        from netproof.formats.images.arrays import images_of, labels_of, read_whole_numbers
         from netproof.formats.images.idx import read_images, read_labels
 
         is_array, are_arrays = (path.suffix.lower() == ".npy" for path in (images, labels))
@@ -60,7 +71,7 @@ class Samples:
         held = len(samples.images)
         if held == 0:
             raise InputError(images, "holds no images", "give a file with at least one")
-        check_one_label_each(len(samples.labels), held, labels, images)
+        check_labels(len(samples.labels), held, labels, images)
         return samples
 
     def check(self, index: int) -> None:

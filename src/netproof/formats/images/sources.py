@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from netproof.errors import FormatError, InputError
+from netproof.errors import InputError
 from netproof.formats.images.archives.cifar import read_cifar
 from netproof.formats.images.archives.tiny_imagenet import read_tiny_imagenet
 from netproof.formats.images.digits import NAME as DIGITS
 from netproof.formats.images.digits import read_digits
 from netproof.formats.images.folder import read_image_folder
 from netproof.formats.images.idx import read_images, read_labels
+from netproof.formats.images.samples import check_labels
 from netproof.formats.images.set import ImageSet
 
 #: how the two parts of a data set can be called
@@ -95,9 +96,6 @@ def read_labelled(
 
 def _read_idx(path: Path, labels: str | Path) -> ImageSet:
     images, numbers = read_images(path), read_labels(labels)
-    if len(images) != len(numbers):
-        raise FormatError(
-            labels, f"has {len(numbers)} labels for {len(images)} images", "give those that belong to them"
-        )
+    check_labels(len(numbers), len(images), labels, path)
     classes = tuple(str(number) for number in range(int(numbers.max(initial=0)) + 1))
     return ImageSet(images[:, None], numbers.astype(np.int64), classes, str(path), named=False)

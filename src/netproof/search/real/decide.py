@@ -36,7 +36,7 @@ from netproof.search.real.problem import Problem
 from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.range_split import RangeSplit
 from netproof.search.real.rounds import Rounds
-from netproof.search.real.touch import Touch
+from netproof.search.real.touch import Touch, refuted_at_jumps
 from netproof.settings import Settings
 
 #: why a search is not begun
@@ -100,7 +100,10 @@ def _decide(
     case = _root(Relaxation(graph, region), constraints, rounding, case, deadline, roots)
     touch = Touch.of(query, graph) if len(case) else None
     if touch is not None:
-        case = roots.left(case, torch.tensor(touch.refutes(region, 0, case.tolist(), deadline)), Means.FRACTIONS)
+        exactly = touch.refutes(region, 0, case.tolist(), deadline)
+    else:
+        exactly = refuted_at_jumps(query, graph, case.tolist(), deadline)
+    case = roots.left(case, torch.tensor(exactly, dtype=torch.bool), Means.FRACTIONS)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     if attack is not None:

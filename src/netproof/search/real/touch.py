@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from netproof.bounds.rational.bound import RationalGraph
+from netproof.bounds.rational.jumps import exact_intervals, jumps
 from netproof.bounds.rational.pieces import ZERO, Interval, Lower
 from netproof.bounds.rational.program import Line, Look, OutOfTimeError, is_refuted
 from netproof.bounds.region import Region
@@ -18,6 +19,37 @@ from netproof.effort.real import TOUCH
 from netproof.graph.graph import Graph
 from netproof.property import LinearConstraint, exact_condition
 from netproof.query import Query
+
+
+def refuted_at_jumps(query: Query, graph: Graph, cases: Sequence[int], deadline: float) -> list[bool]:
+    """Which cases hold nowhere on the box of a query on a network with jumps, by intervals in rational numbers.
+
+    On a box of one point these are its values, so that what hangs on a value exactly at a jump is told; of networks without jumps none. ``graph`` is
+    the one that searches work on. Not for more than a share of the time until ``deadline``.
+    """
+    if not jumps(graph):
+        return [False] * len(cases)
+    now = time.monotonic()
+    until = min(deadline, now + min(TOUCH.seconds, TOUCH.share * (deadline - now)))
+    box, condition = _exact_box(query), exact_condition(query)
+    outputs = exact_intervals(graph, box, lambda: time.monotonic() >= until)
+    if outputs is None:
+        return [False] * len(cases)
+    return [any(_holds_nowhere(c, box, outputs) for c in condition[case]) for case in cases]
+
+
+def _holds_nowhere(constraint: LinearConstraint, box: Sequence[Interval], outputs: Sequence[Interval]) -> bool:
+    most = -constraint.threshold
+    for intervals, terms in ((box, constraint.inputs), (outputs, constraint.outputs)):
+        for i, coefficient in terms:
+            most += coefficient * intervals[i][1 if coefficient > 0 else 0]
+    return most < 0 or (constraint.strict and most == 0)
+
+
+def _exact_box(query: Query) -> list[Interval]:
+    part = query.part
+    ends = (query.lower.tolist(), query.upper.tolist()) if part is None else (part.box.lower, part.box.upper)
+    return [(Fraction(low), Fraction(high)) for low, high in zip(*ends, strict=True)]
 
 
 class Touch:
@@ -49,10 +81,7 @@ class Touch:
         rational = RationalGraph.of(graph)
         if rational is None:
             return None
-        part = query.part
-        ends = (query.lower.tolist(), query.upper.tolist()) if part is None else (part.box.lower, part.box.upper)
-        box = [(Fraction(low), Fraction(high)) for low, high in zip(*ends, strict=True)]
-        return cls(rational, len(graph.nodes) - 1, box, condition)
+        return cls(rational, len(graph.nodes) - 1, _exact_box(query), condition)
 
     def refutes(self, region: Region, row: int, cases: Sequence[int], deadline: float, bends: int = 0) -> list[bool]:
         """Which cases hold nowhere on one row of a region: a bound of them is below 0, or is 0 with a strict constraint.

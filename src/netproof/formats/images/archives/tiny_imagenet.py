@@ -127,6 +127,15 @@ class _Reader:
             raise FormatError(
                 self._path, "its val_annotations.txt lists an image twice", "give the archive as published"
             )
+        listed = {f"{_ROOT}/val/images/{image}" for _, image in found}
+        held = (name for name in self._archive.namelist() if name.startswith(f"{_ROOT}/val/images/"))
+        for member in held:
+            if found and member not in listed and not member.endswith("/"):
+                raise FormatError(
+                    self._path,
+                    f"its val_annotations.txt does not list '{member[:80]}'",
+                    "give the archive as published",
+                )
         return [(label, f"{_ROOT}/val/images/{image}") for label, image in sorted(found)]
 
     def _training(self, classes: list[str]) -> list[tuple[int, str]]:
