@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: numbers and truth values, as ONNX numbers their types; of anything else the reader of tensors has more to say
 _NUMBERS = (*range(1, 8), *range(9, 14))
+_INT64 = 7
+#: operators that give places, of one type whatever they are of
+_PLACES = ("ArgMax", "ArgMin")
 #: attributes of a Constant that give its type
 _CONSTANT_TYPES = {"value_float": 1, "value_floats": 1, "value_int": 7, "value_ints": 7}
 
@@ -68,6 +71,8 @@ def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str,
                 own = next(iter(form.types[kind]))
             if own is not None:
                 known[name] = own
+        if node.op_type in _PLACES:
+            known[node.output[0]] = _INT64
     return known
 
 

@@ -25,6 +25,7 @@ from netproof.effort.bounding import REFINE
 from netproof.effort.real import REAL, TOUCH
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.graph.loose import reached
+from netproof.network import Network
 from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict
 from netproof.search.outcome import Outcome
@@ -36,6 +37,8 @@ from netproof.search.real.problem import Problem
 from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.range_split import RangeSplit
 from netproof.search.real.rounds import Rounds
+from netproof.search.real.tables.cells import Tables
+from netproof.search.real.tables.decide import decide_by_tables
 from netproof.search.real.touch import Touch
 from netproof.settings import Settings
 
@@ -74,19 +77,39 @@ def verify_real(query: Query, settings: Settings, record: Journal | None = None)
 
 
 def _decide(
-    query: Query, settings: Settings, device: torch.device, deadline: float, record: Journal | None
+    query: Query,
+    settings: Settings,
+    device: torch.device,
+    deadline: float,
+    record: Journal | None,
+    attacked: Network | None = None,
 ) -> tuple[Outcome, str]:
+    """Decide a query; witnesses are looked for, and replayed, on the network ``attacked``, its own unless that is a part of it."""
     graph = _with_own_output(query.network.graph)
     if not query.condition:
         return Outcome(Verdict.UNSAT, 0), "evaluation"
     constraints = Conditions.of(graph, query.condition)
+    meant = query if attacked is None else replace(query, network=attacked)
+    # Proofs are of one graph.
+    tables = Tables.of(graph) if record is None else None
+    cells = tables.cells(query.lower, query.upper, deadline) if tables is not None else None
+    if tables is not None and cells is not None:
+        # Where nothing else varies, one point of a cell is all there is.
+        only = bool((query.lower == query.upper).sum() >= graph.input.size - len(tables.inputs)) and tables.alone
+        own = replace(settings, attack=settings.attack and not only)
+
+        def decide(part: Query, until: float) -> tuple[Outcome, str]:
+            return _decide(part, own, device, until, None, query.network)
+
+        attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
+        return decide_by_tables(query, tables, cells, attack, deadline, decide)
     region = box_region(graph, query.lower[None], query.upper[None])
     rounding = Rounding.of(graph, region)
     roots = _Roots(record, region)
     case = _left_by_intervals(graph, region, constraints, rounding, torch.arange(len(constraints)), roots)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
-    attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
+    attack = FloatAttack(meant, constraints, settings.seed, device) if settings.attack else None
     if attack is not None:
         witness = attack.ascend(case, *REAL.quick, deadline)
         if witness is not None:
