@@ -90,19 +90,9 @@ def _decide(
         return Outcome(Verdict.UNSAT, 0), "evaluation"
     constraints = Conditions.of(graph, query.condition)
     meant = query if attacked is None else replace(query, network=attacked)
-    # Proofs are of one graph.
-    tables = Tables.of(graph) if record is None else None
-    cells = tables.cells(query.lower, query.upper, deadline) if tables is not None else None
-    if tables is not None and cells is not None:
-        # Where nothing else varies, one point of a cell is all there is.
-        only = bool((query.lower == query.upper).sum() >= graph.input.size - len(tables.inputs)) and tables.alone
-        own = replace(settings, attack=settings.attack and not only)
-
-        def decide(part: Query, until: float) -> tuple[Outcome, str]:
-            return _decide(part, own, device, until, None, query.network)
-
-        attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
-        return decide_by_tables(query, tables, cells, attack, deadline, decide)
+    looked_up = _by_tables(query, graph, constraints, settings, device, deadline, record)
+    if looked_up is not None:
+        return looked_up
     region = box_region(graph, query.lower[None], query.upper[None])
     rounding = Rounding.of(graph, region)
     roots = _Roots(record, region)
@@ -150,6 +140,33 @@ def _decide(
     if found.verdict is Verdict.UNSAT:
         found = replace(found, verdict=Verdict.UNKNOWN, reason=_BEYOND)
     return found, step
+
+
+def _by_tables(
+    query: Query,
+    graph: Graph,
+    constraints: Conditions,
+    settings: Settings,
+    device: torch.device,
+    deadline: float,
+    record: Journal | None,
+) -> tuple[Outcome, str] | None:
+    """The answer on a network with tables, row by row; None where there are none, or too much to look up. Proofs are of one
+    graph, and do without."""
+    tables = Tables.of(graph) if record is None else None
+    cells = tables.cells(query.lower, query.upper, deadline) if tables is not None else None
+    if tables is None or cells is None:
+        return None
+    # Where nothing else varies, one point of a cell is all there is.
+    varies = query.lower < query.upper
+    varies[list(tables.inputs)] = False
+    own = replace(settings, attack=settings.attack and (bool(varies.any()) or not tables.alone))
+
+    def decide(part: Query, until: float) -> tuple[Outcome, str]:
+        return _decide(part, own, device, until, None, query.network)
+
+    attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
+    return decide_by_tables(query, tables, cells, attack, deadline, decide)
 
 
 def _with_own_output(graph: Graph) -> Graph:
