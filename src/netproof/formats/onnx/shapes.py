@@ -267,7 +267,7 @@ def _scatter_nd(call: Call) -> Value:
     call.make(value.shape)
 
     def replaced(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-        result = arrays[0].copy()
+        result: NDArray[Any] = arrays[0].copy()
         result[tuple(places.T)] = arrays[1].reshape(-1, *value.shape[depth:])
         return result
 

@@ -85,21 +85,30 @@ def _decide(
     attacked: Network | None = None,
 ) -> tuple[Outcome, str]:
     """Decide a query; witnesses are looked for, and replayed, on the network ``attacked``, its own unless that is a part of it."""
-    graph = _with_own_output(query.network.graph)
     if not query.condition:
         return Outcome(Verdict.UNSAT, 0), "evaluation"
+    graph = _with_own_output(query.network.graph)
+    looked_up = _by_tables(query, graph, settings, device, deadline, record)
+    return looked_up or _as_it_is(query, settings, device, deadline, record, attacked)
+
+
+def _as_it_is(
+    query: Query,
+    settings: Settings,
+    device: torch.device,
+    deadline: float,
+    record: Journal | None,
+    attacked: Network | None,
+) -> tuple[Outcome, str]:
+    graph = _with_own_output(query.network.graph)
     constraints = Conditions.of(graph, query.condition)
-    meant = query if attacked is None else replace(query, network=attacked)
-    looked_up = _by_tables(query, graph, constraints, settings, device, deadline, record)
-    if looked_up is not None:
-        return looked_up
     region = box_region(graph, query.lower[None], query.upper[None])
     rounding = Rounding.of(graph, region)
     roots = _Roots(record, region)
     case = _left_by_intervals(graph, region, constraints, rounding, torch.arange(len(constraints)), roots)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
-    attack = FloatAttack(meant, constraints, settings.seed, device) if settings.attack else None
+    attack = _attack(query, constraints, settings, device, attacked)
     if attack is not None:
         witness = attack.ascend(case, *REAL.quick, deadline)
         if witness is not None:
@@ -142,10 +151,19 @@ def _decide(
     return found, step
 
 
+def _attack(
+    query: Query, constraints: Conditions, settings: Settings, device: torch.device, network: Network | None = None
+) -> FloatAttack | None:
+    """Attacks on a query, about ``network`` instead of its own where that is given; None where none are wanted."""
+    if not settings.attack:
+        return None
+    meant = query if network is None else replace(query, network=network)
+    return FloatAttack(meant, constraints, settings.seed, device)
+
+
 def _by_tables(
     query: Query,
     graph: Graph,
-    constraints: Conditions,
     settings: Settings,
     device: torch.device,
     deadline: float,
@@ -165,7 +183,7 @@ def _by_tables(
     def decide(part: Query, until: float) -> tuple[Outcome, str]:
         return _decide(part, own, device, until, None, query.network)
 
-    attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
+    attack = _attack(query, Conditions.of(graph, query.condition), settings, device)
     return decide_by_tables(query, tables, cells, attack, deadline, decide)
 
 

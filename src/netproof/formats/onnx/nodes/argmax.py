@@ -44,9 +44,9 @@ def _place(sign: int) -> Translate:
 
 
 def _known(array: NDArray[Any], axis: int, last: bool) -> NDArray[np.int64]:
-    if not last:
-        return array.argmax(axis).astype(np.int64)
-    return (array.shape[axis] - 1 - np.flip(array, axis).argmax(axis)).astype(np.int64)
+    turned = np.flip(array, axis) if last else array
+    places: NDArray[np.int64] = turned.argmax(axis).astype(np.int64)
+    return array.shape[axis] - 1 - places if last else places
 
 
 def _compared(call: Call, value: Variable, axis: int, sign: int, last: bool, shape: tuple[int, ...]) -> Variable:

@@ -94,7 +94,8 @@ class Table(Activation):
         ]
         if not rows:
             return torch.zeros_like(a)
-        return torch.stack([self._found(row, features, math.nan) for row in rows]).to(a).reshape(a.shape)
+        found = torch.stack([self._found(row, features, math.nan) for row in rows])
+        return found.to(a).reshape(a.shape)
 
     def output_range(
         self, lower: Float[Tensor, "*S"], upper: Float[Tensor, "*S"]
@@ -150,7 +151,8 @@ class Table(Activation):
         return torch.zeros_like(a)
 
     def closed(self, features: Tensor, size: int) -> Tensor:
-        return torch.unique(torch.cat([torch.arange(len(self.limits)).to(features), features]))
+        every: Tensor = torch.unique(torch.cat([torch.arange(len(self.limits)).to(features), features]))
+        return every
 
     def select(self, features: Tensor, size: int) -> Table:
         count = len(self.limits)
