@@ -21,6 +21,7 @@ BENCHMARKS = {
     "vnncomp/tllverifybench": 16, "vnncomp/cifar_biasfield": 3, "vnncomp/test": 5, "vnncomp/vit_2023": 100,
     "vnncomp/nn4sys_2023": 135, "vnncomp/ml4acopf_2024": 69, "vnncomp/cgan_2023": 19, "vnncomp/lsnc": 40,
     "vnncomp/dist_shift_2023": 72, "vnncomp/traffic_signs_recognition_2023": 45, "vnncomp/yolo_2023": 36,
+    "vnncomp/cctsdb_yolo_2023": 39,
 }  # fmt: skip
 #: of how many properties of a network the boxes are drawn from
 PROPERTIES = 2

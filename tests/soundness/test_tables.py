@@ -168,6 +168,14 @@ def test_a_place_without_a_value_is_not_proved(tmp_path: Path) -> None:
     assert asked(path, tmp_path, [(0.0, 2.5)], 3.5).verdict is Verdict.SAT
 
 
+def test_more_places_than_are_looked_up_in_time_are_a_timeout(tmp_path: Path) -> None:
+    path = patched(tmp_path)
+    ends = [(0.0, 0.0)] * 16 + [(0.0, 100.0), (0.0, 100.0)]
+    assert asked(path, tmp_path, ends, 1e6, timeout=0.05).verdict is Verdict.TIMEOUT
+    ends = [(0.0, 0.0)] * 16 + [(0.0, 1e6), (0.0, 3.0)]
+    assert asked(path, tmp_path, ends, 0.0, attack=False, timeout=0.5).verdict in (Verdict.TIMEOUT, Verdict.UNKNOWN)
+
+
 def test_what_depends_on_more_than_places_is_refused_by_name(tmp_path: Path) -> None:
     nodes = [cast("x", "i", TensorProto.INT64), node("Gather", ["x", "i"], ["y"])]
     path = save(tmp_path / "m.onnx", model(nodes, [3]))

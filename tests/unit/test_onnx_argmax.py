@@ -61,6 +61,19 @@ def test_whether_the_class_is_one(tmp_path, label, limit, verdict):
     assert verify(read_vnnlib(asked), Settings(timeout=20), network=read_onnx(path)).verdict is verdict
 
 
+@pytest.mark.parametrize(("limit", "verdict"), [("(>= Y_0 1.0)", Verdict.UNSAT), ("(<= Y_0 0.0)", Verdict.SAT)])
+def test_a_place_as_the_output(tmp_path, limit, verdict):
+    made = model([node("ArgMax", ["x"], ["y"], axis=0)], [3])
+    made.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    path = save(tmp_path / "m.onnx", made)
+    text = "".join(f"(declare-const X_{i} Real)" for i in range(3)) + "(declare-const Y_0 Real)"
+    text += "".join(f"(assert (>= X_{i} {low}))(assert (<= X_{i} {low + 1}))" for i, low in enumerate((1.5, 0.0, -1.0)))
+    asked = tmp_path / "p.vnnlib"
+    asked.write_text(f"{text}(assert {limit})")
+    result = verify(read_vnnlib(asked), Settings(timeout=20), network=read_onnx(path))
+    assert result.verdict is verdict and (result.witness is None or result.witness.output.tolist() == [0])
+
+
 @pytest.mark.parametrize("of", ["both", "values", "replaced"])
 def test_slices_are_replaced(tmp_path, of):
     indices = np.array([[[0, 2], [1, -1]]], np.int64)

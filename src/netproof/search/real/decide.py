@@ -173,6 +173,9 @@ def _by_tables(
     graph, and do without."""
     tables = Tables.of(graph) if record is None else None
     cells = tables.cells(query.lower, query.upper, deadline) if tables is not None else None
+    if tables is not None and cells is None and time.monotonic() >= deadline:
+        reason = "the time limit was reached while tables were looked up"
+        return Outcome(Verdict.TIMEOUT, 0, reason=reason), "search"
     if tables is None or cells is None:
         return None
     # Where nothing else varies, one point of a cell is all there is.

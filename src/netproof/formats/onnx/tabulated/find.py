@@ -32,7 +32,7 @@ _PLACES: dict[str, tuple[int, ...]] = {
     "Tile": (1,),
 }
 #: what a part may be made of: evaluating it is done for every place
-_MOST_NODES = 512
+_MOST_NODES = 256
 
 
 class _Of(IntEnum):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnx
 
 #: bytes that one place may make
-_ROOM = 16 << 20
+_ROOM = 8 << 20
 #: values of which a shape is looked for, at places next to 0
 _PROBED = 4
 

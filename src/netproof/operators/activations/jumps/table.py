@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 #: places of a table whose rows are looked at for one range; where there are more, nothing is known of what is there
-MOST_PLACES = 1 << 13
+MOST_PLACES = 1 << 10
 #: numbers of rows that are kept; what is found beyond is found anew each time
 _KEPT = 1 << 24
 
@@ -109,6 +109,8 @@ class Table(Activation):
             if sides not in known:
                 known[sides] = self._between(sides, features)
             found.append(known[sides])
+        if not found:
+            return lower, upper
         least, most = (torch.stack([pair[i] for pair in found]).to(lower).reshape(lower.shape) for i in range(2))
         empty = (lower > upper).any(-1, keepdim=True)
         return torch.where(empty, torch.inf, least), torch.where(empty, -torch.inf, most)
