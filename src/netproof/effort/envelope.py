@@ -41,8 +41,10 @@ class EnvelopeEffort:
     promising : a schedule goes over what the one before it left, where that brought the bound down to such a share
     step, momentum : the length of a step in widths, and how much of the last one is carried on
     every : steps from one evaluation of the bound to the next
-    improved, evaluated : rows of a batch that steps are taken on at once, so that the prices stay in the cache, and that are
-        evaluated exactly at once, which bounds the memory for it
+    improved, improved_compiled : rows of a batch that steps are taken on at once, so that the prices stay in the cache; compiled steps go
+        row by row anyway
+    evaluated : and that are evaluated exactly at once, which bounds the memory for it
+    long : subproblems of a search after which steps are compiled; loading what was compiled takes as long as so many
     least_unit : neurons that pay less than this share of what the one pays that pays most move as if they paid so much
     softness : how gradually one copy is preferred to the other: this share of all that a layer's inputs move, in widths
     length, rates : of the steps above the first layer: the first one in units of each layer, and what they are like
@@ -58,7 +60,9 @@ class EnvelopeEffort:
     momentum: float = 0.7
     every: int = 10
     improved: int = 8
-    evaluated: int = 16
+    improved_compiled: int = 32
+    evaluated: int = 32
+    long: int = 32
     least_unit: float = 1e-2
     softness: float = 0.125
     length: float = 0.05

@@ -18,6 +18,7 @@ class Effort:
     iterations : interior point iterations for what first-order steps leave open
     batch : subproblems bounded at once
     look_ahead : candidate splits tried out where there is no interior point solver
+    attacked : whether the attacks that come first have been made, in vain, so that a proof is what is likely, and a long one
     """
 
     root_steps: int = 20
@@ -25,6 +26,7 @@ class Effort:
     iterations: int = 20
     batch: int = 64
     look_ahead: int = 8
+    attacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class IntegerEffort:
     goal : a bound this far below 0 in floating point is worth the exact evaluation
     ahead, ahead_with_envelopes : subproblems that alignments may be ahead of the search, which they otherwise follow; with envelopes
         the first comes after eight, the second where most proofs have ended
+    behind : subproblems that alignments stay behind the search where attacks were made before it: most proofs have ended by then
     steps, steps_with_envelopes : of alignment that take about as long as a subproblem, without envelopes and with them
     level, level_with_envelopes : subproblems that take about as long as a level of a dive
     long : subproblems after which a search on a box of few points is ended by evaluating all of them
@@ -55,6 +58,7 @@ class IntegerEffort:
     goal: float = -0.01
     ahead: float = 20
     ahead_with_envelopes: float = 44
+    behind: float = 150
     steps: int = 4
     steps_with_envelopes: int = 12
     level: float = 16

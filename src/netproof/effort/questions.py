@@ -40,11 +40,14 @@ class RadiusEffort:
 
     Attributes
     ----------
+    first : the share of the time that the radius below a witness gets, if others are open, too: it takes about three times as long
+        as the one below it, and only it makes the answer exact
     again : a radius that was not decided is tried again with so many times as much time
     first_share : over the real numbers the first radius asked about is one in so many of the largest
     steps : of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
     """
 
+    first: float = 0.7
     again: float = 1.5
     first_share: int = 256
     steps: int = 4

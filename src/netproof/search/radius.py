@@ -240,7 +240,7 @@ class _Bracket:
     def next(self, remaining: float) -> tuple[int, float] | None:
         """The radius to ask about, and with how much of the seconds that remain; None where no more comes of it.
 
-        All of them go to the smallest one that is open, half to any other.
+        All of them go to the smallest one that is open, most to the first, half to any other.
         """
         smallest = self.proved + 1
         tried = [radius for radius in self._tried if smallest <= radius < self.refuted]
@@ -251,7 +251,8 @@ class _Bracket:
             near = self.witness is not None and not tried
             down = hard - (1 << max(self._refutations - 2, 0)) if near else (self.proved + hard) // 2
             radius = max(down, smallest)
-            return radius, remaining if radius == smallest else remaining / 2
+            share = 1.0 if radius == smallest else RADIUS.first if near else 0.5
+            return radius, share * remaining
         if max(tried) + 1 < self.refuted:
             return (max(tried) + self.refuted) // 2, remaining / 2
         return (smallest, remaining) if remaining > RADIUS.again * self._tried[smallest] else None

@@ -20,6 +20,7 @@ all that depends on the corner of the box cancels:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,8 @@ from netproof.bounds.objective import Objective
 from netproof.bounds.relaxation import Relaxation
 from netproof.operators.hulls.hull import Conjugate
 from netproof.rows import Rows
+
+LevelValues = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,7 @@ def evaluate_envelopes(
     multipliers: Multipliers,
     prices: Tensor,
     order: Tensor | None = None,
+    level_values: LevelValues | None = None,
 ) -> EnvelopePoint:
     """Evaluate the bound for every row of the batch, as good as the dtype.
 
@@ -109,6 +113,7 @@ def evaluate_envelopes(
     multipliers : of all activations but the first
     prices : ``[B, m, n]``, anything
     order : ``[B, m, n]``, the inputs by ascending price, if that is known
+    level_values : from prices, their order and what neurons receive, as :func:`values_of_levels`, which it may round as it likes
     """
     region = relaxation.region
     above = evaluate_above(relaxation, objective, multipliers)
@@ -116,8 +121,10 @@ def evaluate_envelopes(
     received = above.v[0]
     if received is None:
         received = torch.zeros_like(low)
-    knapsack = Knapsack.of(box, prices, order)
-    levels, argument, price = level_values(box, knapsack, received, low, high)
+    if order is None or level_values is None:
+        levels, argument, price = values_of_levels(box, Knapsack.of(box, prices, order), received, low, high)
+    else:
+        levels, argument, price = level_values(prices, order, received)
     best, level = levels.max(-1)
     direct = above.input_coefficients
     pull = (prices * box.swing).sum(1) + direct * (region.upper - region.lower)
@@ -127,7 +134,7 @@ def evaluate_envelopes(
     return EnvelopePoint(above, prices, received, level, levels, argument, price)
 
 
-def level_values(
+def values_of_levels(
     box: LayerBox, knapsack: Knapsack, received: Tensor, low: Tensor, high: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``c f_h - q(a_h)`` for every level of ranges ``[low, high]``, with ``a_h`` and the price there: ``[B, m, K + 1]`` each."""

@@ -108,6 +108,7 @@ def _directions(
         prices,
         [m.float() for m in s],
         (ENVELOPE.range_ends,),
+        long=2 * region.range_lower[_SECOND].shape[-1] > ENVELOPE.long,
     )
     values, order = found.prices.values(torch.float64), found.prices.order()
     exact, _ = evaluate_envelopes_exact(relaxation, box, objective, [m.double() for m in found.s], values, order)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from netproof.bounds.envelope.bound import EnvelopePoint, level_values
+from netproof.bounds.envelope.bound import EnvelopePoint, values_of_levels
 from netproof.bounds.envelope.knapsack import Knapsack
 from netproof.bounds.envelope.layer import LayerBox
 from netproof.bounds.ranges.reduce import cuts_hold, reduce_ranges
@@ -60,6 +60,6 @@ def envelope_cuts_hold(
         (uppers[0] < high, torch.maximum(uppers[0] + 1, low), high),
     ):
         # A part that is empty has no level at all, and is proved by -inf.
-        part = level_values(box, knapsack, point.received, start, stop)[0].amax(-1)
+        part = values_of_levels(box, knapsack, point.received, start, stop)[0].amax(-1)
         holds &= (~cut | (rest + part < 0)).all(-1)
     return holds

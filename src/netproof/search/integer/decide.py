@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of
-from netproof.effort.integer import INTEGER
+from netproof.effort.integer import INTEGER, Effort
 from netproof.graph.graph import Graph
 from netproof.graph.loose import loose_activations
 from netproof.processes import clock
@@ -93,10 +94,11 @@ def _verify_chunk(
         method = "attack" if d.verdict is Verdict.SAT else "bound"
         proof = proofs.get(d.position)
         yield d.position, Result(d.verdict, share, method, d.subproblems, d.witness, proof=proof)
+    begin = partial(Search, effort=Effort(attacked=True)) if attacked else Search
     for item in left:
         begun = clock.now()
-        search = Search(item.query, item.region, item.cases, settings, log=item.log)
-        outcome = search.run(begun + max(settings.timeout - share, 0.0), attacked=attacked)
+        search = begin(item.query, item.region, item.cases, settings, log=item.log)
+        outcome = search.run(begun + max(settings.timeout - share, 0.0))
         proofs = {}
         if outcome.verdict is Verdict.UNSAT and item.log is not None:
             proofs = _prove([(item.position, item.query, item.log)])

@@ -81,6 +81,7 @@ class Search:
     ) -> None:
         self._settings = settings
         self._effort = effort or Effort()
+        attacked = self._effort.attacked
         conditions = [query.condition[i] for i in open_cases]
         named = torch.stack([(c.coefficients != 0).any(0) for c in conditions]).any(0)
         outputs = named.nonzero()[:, 0] if bool(named.any()) else torch.arange(query.network.outputs)
@@ -107,10 +108,13 @@ class Search:
         self._layer = first_layer(self._graph) if used else None
         self._enveloper: Enveloper | None = None
         layers = len(self._graph.activations)
+        # With one hidden layer linear programs close none of the subproblems that envelopes have been used on; their points are
+        # what attacks begin at.
+        self._programs = layers > 2 or (settings.attack and not attacked)
         if self._layer is not None and (
             layers == 2 or (layers <= INTEGER.enveloped and are_worth_it(self._graph, self._layer))
         ):
-            self._enveloper = Enveloper(self._graph, self._graph32, self._layer, self._cases)
+            self._enveloper = Enveloper(self._graph, self._graph32, self._layer, self._cases, long=attacked)
         self._diver: Diver | None = None
         if self._settings.attack and self._interior is not None:
             self._diver = Diver(self._graph, self._cases, self._interior, self._attacker, self._effort.iterations)
@@ -118,7 +122,7 @@ class Search:
             log.work_on(self._presolved, open_cases)
         # subproblems per case, until its search begins anew
         self._spent = torch.zeros(len(self._cases), dtype=torch.float32)
-        self._work = Work(self._enveloper is not None)
+        self._work = Work(self._enveloper is not None, attacked)
         if self._enveloper is not None:
             self._work.first_dive = INTEGER.first_dive
             pool = self._enveloper.pool
@@ -128,10 +132,10 @@ class Search:
         self._splitter = Splitter(self._cases, self._effort.look_ahead, self._rows, log)
         self._deadline = math.inf
 
-    def run(self, deadline: float, *, attacked: bool = False) -> Outcome:
-        """Search until decided, or until ``clock.now()`` reaches ``deadline``; without the first attack where that was made."""
+    def run(self, deadline: float) -> Outcome:
+        """Search until decided, or until ``clock.now()`` reaches ``deadline``."""
         case = torch.arange(len(self._cases))
-        if self._settings.attack and not attacked:
+        if self._settings.attack and not self._effort.attacked:
             found = self._attacker.corners(case, deadline)
             if found is not None:
                 return self._sat(found, "attack")
@@ -147,7 +151,7 @@ class Search:
             return self._sat(found, "bound")
         if not len(self._tree):
             return Outcome(Verdict.UNSAT, self._tree.count, method="bound")
-        if self._settings.attack and not attacked:
+        if self._settings.attack and not self._effort.attacked:
             found = self._attacker.approach(torch.unique(self._tree.peek(len(self._tree)).case), deadline)
             if found is not None:
                 return self._sat(found, "attack")
@@ -300,12 +304,18 @@ class Search:
         if not len(rows):
             return None
         enveloper = self._enveloper if region.lower.shape[0] == 1 else None
-        bounded = self._refute(batch, root, enveloped=enveloper is not None)
-        found = self._replay(bounded)
-        if found is None and enveloper is not None and len(bounded.batch):
-            bounded = self._refute_by_envelopes(bounded, enveloper)
+        found, inherits = None, bool((batch.prices >= 0).any())
+        if enveloper is not None and inherits and not self._programs:
+            bounded = self._refute_by_envelopes(batch, batch.parameters.beta, enveloper)
+        else:
+            bounded = self._refute(batch, root, enveloped=enveloper is not None)
             found = self._replay(bounded)
-        if found is None and bounded.program is None and self._interior is not None and len(bounded.batch):
+            if found is None and enveloper is not None and len(bounded.batch):
+                s = bounded.batch.parameters.beta if inherits else bounded.point.s
+                bounded = self._refute_by_envelopes(bounded.batch, s, enveloper, bounded.program)
+        if found is None and bounded.envelopes is not None:
+            found = self._replay(bounded)
+        if found is None and root and bounded.program is None and self._interior is not None and len(bounded.batch):
             # What envelopes leave open at a root.
             program, _, rows = self._program(bounded.batch, bounded.batch.parameters.beta, self._interior)
             bounded = replace(bounded, program=program).take(rows)
@@ -394,30 +404,30 @@ class Search:
         exact, _ = evaluate_exact(relaxation, objective, program.s)
         return program, exact, self._still_open(batch, exact)
 
-    def _refute_by_envelopes(self, bounded: _Bounded, enveloper: Enveloper) -> _Bounded:
-        """What envelopes leave open of subproblems, all of which have their parents' prices to start from, or none.
+    def _refute_by_envelopes(
+        self,
+        batch: Subproblems,
+        s: Sequence[Tensor | None],
+        enveloper: Enveloper,
+        program: InteriorResult | None = None,
+    ) -> _Bounded:
+        """What envelopes leave open of subproblems from multipliers ``s``, all of which have their parents' prices to start from, or none.
 
         What the linear program gives is a worse start than the parent's multipliers, however much better its bound.
         """
-        batch, parameters = bounded.batch, bounded.batch.parameters
         inherits = bool((batch.prices >= 0).any())
         inherited = enveloper.pool.take(batch.prices) if inherits else None
         low = batch.region.range_lower
-        s = (
-            parameters.beta
-            if inherits
-            else [torch.zeros_like(r) if m is None else m for m, r in zip(bounded.point.s, low, strict=True)]
-        )
-        found = enveloper.bound(batch.case, batch.region, s, inherited)
+        start = [torch.zeros_like(r) if m is None else m for m, r in zip(s, low, strict=True)]
+        found = enveloper.bound(batch.case, batch.region, start, inherited)
         above = found.point.above.s
-        beta = tuple(m.float() if new is None else new.float() for m, new in zip(s, above, strict=True))
+        beta = tuple(m.float() if new is None else new.float() for m, new in zip(start, above, strict=True))
         taken = torch.full_like(batch.prices, -1)
         zeros = tuple(torch.zeros_like(m) for m in beta)
         batch = replace(batch, parameters=Parameters(zeros, beta), prices=taken)
         rows = self._still_open(batch, found.point.above, found.stored)
-        program = None if bounded.program is None else bounded.program.take(rows)
         found = found.take(rows)
-        return _Bounded(batch.take(rows), found.point.above, program, found)
+        return _Bounded(batch.take(rows), found.point.above, None if program is None else program.take(rows), found)
 
     def _refute_first_order(self, batch: Subproblems, root: bool, *, enveloped: bool) -> _Bounded:
         """The better of CROWN's and the parent's multipliers, improved by first-order steps where no envelopes follow."""

@@ -86,10 +86,12 @@ class Enveloper:
     graph, light : the graph, and the same in float32
     layer : its first layer
     cases : its cases
+    long : whether the search is known to be long; otherwise it is after some subproblems, so that it takes the same way in every run
     """
 
-    def __init__(self, graph: Graph, light: Graph, layer: FirstLayer, cases: Conditions) -> None:
+    def __init__(self, graph: Graph, light: Graph, layer: FirstLayer, cases: Conditions, *, long: bool = False) -> None:
         self._graph, self._light, self._cases = graph, light, cases
+        self._left = 0 if long else ENVELOPE.long
         self._layer, self._light_layer = layer, layer.to(torch.float32)
         self.pool = PricePool()
 
@@ -111,6 +113,7 @@ class Enveloper:
         for rows in torch.split(torch.arange(len(case)), ENVELOPE.evaluated):
             some = None if prices is None else prices.take(rows)
             parts.append(self._bound(case[rows], region.take(rows), [m[rows] for m in s], some))
+            self._left -= 0 if prices is None else len(rows)
         return Enveloped.concatenate(parts)
 
     def _bound(
@@ -133,6 +136,7 @@ class Enveloper:
             start,
             [m.float() for m in s],
             ENVELOPE.root if prices is None else ENVELOPE.below,
+            long=self._left <= 0,
         )
         box = self._layer.on_box(region.lower, region.upper)
         relaxation = Relaxation(self._graph, region)

@@ -23,6 +23,7 @@ class Work:
     Attributes
     ----------
     enveloped : whether subproblems are bounded by envelopes, and so take several times as long
+    attacked : whether attacks were made before the search
     root : subproblems that were bounded before
     aligned, dived : work of alignments and of dives
     rounds : alignments
@@ -30,6 +31,7 @@ class Work:
     """
 
     enveloped: bool
+    attacked: bool = False
     root: int = 0
     aligned: float = 0.0
     dived: float = 0.0
@@ -49,6 +51,8 @@ class Work:
     def is_time_to_align(self, count: int) -> bool:
         """Whether, with ``count`` subproblems bounded, alignments would not have had more than these by then, or little more."""
         ahead = INTEGER.ahead_with_envelopes if self.enveloped else INTEGER.ahead
+        if self.attacked:
+            ahead = -INTEGER.behind
         return count - self.root + ahead >= self.aligned + self._worth(self.next_alignment.steps)
 
     def align(self) -> AlignmentLength:
