@@ -162,7 +162,10 @@ def test_files_that_say_something_twice_are_refused(second):
     def a_batch(other) -> None:
         other.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
 
+    def no_switch(other) -> None:
+        other.graph.node[0].attribute[0].i = 2
+
     merged = network + onnx.ModelProto(graph=onnx.GraphProto(name="again")).SerializeToString()
     assert onnx.load_model_from_string(merged).graph.node == model.graph.node
-    for data in (merged, *map(changed, (twice, of_a_type, two_values, two_initializers, a_batch))):
+    for data in (merged, *map(changed, (twice, of_a_type, two_values, two_initializers, a_batch, no_switch))):
         assert not second(encode(certificate(data, property_, 1, 1)), data, property_)

@@ -28,13 +28,13 @@ from netproof.operators.affine.linear import Linear
 from netproof.search.real import relu_split, rounds
 from soundness.real_networks import double, evaluate, network_of, random_graph, rational
 
-KINKS = [ReLU(), LeakyReLU(0.125), Abs()]
+KINKS = [ReLU(), LeakyReLU(0.125), Abs(), LeakyReLU(-1024.0)]
 
 
 def situation(seed, *, chosen):
     """A network with planes in both of its activations: chosen for its first output, or with prices and ends of any size."""
     generator = torch.Generator().manual_seed(seed)
-    graph = random_graph(generator, (4, 7, 7, 2), activation=KINKS[seed % 3], residual=seed % 2 == 1)
+    graph = random_graph(generator, (4, 7, 7, 2), activation=KINKS[seed % len(KINKS)], residual=seed % 2 == 1)
     center = torch.randn(1, 4, generator=generator).double()
     region = refine_ranges(graph, box_region(graph, center - 0.5, center + 0.5))
     dual = SignDual.of(graph, region)
@@ -196,7 +196,7 @@ def test_searches_with_planes_refute_nothing_that_is_attained(monkeypatch):
     again = 0
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
-        graph = random_graph(generator, (10, 10, 8, 2), activation=KINKS[seed % 3], residual=seed % 2 == 1)
+        graph = random_graph(generator, (10, 10, 8, 2), activation=KINKS[seed % len(KINKS)], residual=seed % 2 == 1)
         center = torch.randn(10, generator=generator).double()
         lower, upper = center - 0.7, center + 0.7
         x = lower + torch.rand(4000, 10, generator=generator).double().round() * (upper - lower)

@@ -255,6 +255,16 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a maximum of no kernel": (lambda: one("MaxPool", [1, 1, 3]), "windows of a MaxPool"),
     "a maximum over too much": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[4]), "ValueError"),
     "a maximum of a step of 0": (lambda: one("MaxPool", [1, 1, 3], kernel_shape=[2], strides=[0]), "strides, pads"),
+    "an average with dilations that it cannot have": (
+        lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], dilations=[2], opset=18), "'dilations' of an AveragePool"
+    ),
+    "an average of everything with pads": (
+        lambda: one("GlobalAveragePool", [1, 1, 3], pads=[1, 1]), "attribute 'pads' of GlobalAveragePool"
+    ),
+    "an average that counts pads twice": (
+        lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], pads=[1, 1], count_include_pad=2), "'count_include_pad'"
+    ),
+    "a matrix that is transposed twice": (lambda: one("Gemm", [1, 3], some(2, 3), transB=2), "attribute 'transB'"),
     "an average that is rounded up": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[2], ceil_mode=1), "kernel"),
     "an average of no kernel": (lambda: one("AveragePool", [1, 1, 3]), "kernel of an AveragePool"),
     "an average over nothing": (lambda: one("AveragePool", [1, 1, 3], kernel_shape=[0]), "kernel of an AveragePool"),
@@ -423,3 +433,12 @@ def test_a_normalization_by_a_small_factor_is_read_down_to_where_it_could_vanish
     for scale, variance in ((2.0**-401, 1.0), (2.0**-300, 2.0**202), (-(2.0**-401), 1.0)):
         with pytest.raises(FormatError, match="by a factor this small"):
             read(by(scale, variance), 1)
+
+
+def test_attributes_that_have_two_values_are_refused():
+    """Of which one is meant by the type; a reader that goes by another field reads another network."""
+    model = onnx.load_model_from_string(one("LeakyRelu", [1, 3], alpha=0.5))
+    read_network(model.SerializeToString(), 3, Float64(), "network")
+    model.graph.node[0].attribute[0].i = 1
+    with pytest.raises(FormatError, match="several values of the attribute 'alpha'"):
+        read_network(model.SerializeToString(), 3, Float64(), "network")

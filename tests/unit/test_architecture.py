@@ -99,7 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 
 #: first words of names that say what is done, not what it is about
-NO_SUBJECT = {"adjoint", "drop", "merge", "refine"}
+NO_SUBJECT = {"drop", "merge", "refine"}
 
 
 def room(module: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 import netproof
 from netproof.errors import FormatError
+from netproof.formats.ledger import Ledger
+from netproof.formats.onnx.call import NodeError, Translation, Variable
+from netproof.formats.onnx.container.external import Surroundings
+from netproof.formats.onnx.nodes.wholes import check_sizes
+from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.property import Box, LinearConstraint, Property, PropertyPart
 from onnx_models import assert_agrees, model, node, random_inputs, save
 
@@ -151,6 +158,76 @@ def test_branches_that_are_refused(tmp_path):
     made = branching([], constants, [node("Relu", ["x"], ["out"])], [node("Identity", ["x"], ["out"])])
     del made.graph.node[0].attribute[1]
     refused(save(tmp_path / "net.onnx", made), "no attribute", "which it needs")
+
+
+def of_integers(then, after, **constants):
+    """A model whose branch gives integers, or truth values, and what is done with them behind it."""
+    kind = TensorProto.BOOL if then.op_type == "Greater" else TensorProto.INT64
+    branches = {}
+    for name, one in (("then_branch", then), ("else_branch", node("Cast", ["x"], ["out"], to=kind))):
+        value = helper.make_tensor_value_info("out", kind, None)
+        branches[name] = helper.make_graph([one], name, [], [value])
+    nodes = [helper.make_node("If", ["c"], ["i"], **branches), node("Identity", ["i"], ["j"]), *after]
+    return model(nodes, (1, 3), {"c": np.array(True), **constants})
+
+
+def test_what_stands_behind_a_branch_knows_that_it_is_about_integers(tmp_path):
+    """An operator that means something else for integers is refused there as anywhere."""
+    whole = node("Cast", ["x"], ["out"], to=TensorProto.INT64)
+    last = node("Cast", ["k"], ["y"], to=TensorProto.FLOAT)
+    inputs = [np.array([x], np.float32) for x in ([3.0, -3.0, 5.7], [0.5, -0.5, -7.9])]
+    assert_agrees(save(tmp_path / "net.onnx", of_integers(whole, [node("Neg", ["j"], ["k"]), last])), inputs)
+    truth = node("Greater", ["x", "w"], ["out"])
+    both = of_integers(truth, [node("Identity", ["j"], ["k"]), last], w=np.zeros(3))
+    assert_agrees(save(tmp_path / "net.onnx", both), inputs)
+    for one in (node("ReduceMean", ["j"], ["k"], axes=[1]), node("Div", ["j", "two"], ["k"])):
+        made = of_integers(whole, [one, last], two=np.array([2], np.int64))
+        refused(save(tmp_path / "net.onnx", made), "an operand that depends on the input is an integer")
+    doubled = [node("Add", ["j", "j"], ["t0"]), *(node("Add", [f"t{i}"] * 2, [f"t{i + 1}"]) for i in range(14))]
+    made = of_integers(whole, [*doubled, node("Cast", ["t14"], ["y"], to=TensorProto.FLOAT)])
+    refused(save(tmp_path / "net.onnx", made), "so large that runtimes may wrap around")
+    mixed = of_integers(whole, [node("Add", ["j", "w"], ["k"]), last], w=np.zeros(3))
+    refused(save(tmp_path / "net.onnx", mixed), "mixes operands of int64 and float32")
+
+
+def test_a_value_whose_type_is_not_known_is_refused():
+    translation = Translation(
+        Path("net"), GraphBuilder(Arithmetic.REAL, (3,)), 13, Surroundings(Path("net"), Ledger(1)), {}
+    )
+    with pytest.raises(NodeError, match="whose type is not known"):
+        check_sizes(node("Relu", ["x"]), [Variable(0, (3,))], (Variable(1, (3,)),), translation)
+
+
+def test_names_inside_a_branch(tmp_path):
+    """One name for one value, as ONNX has it: else its type, or its number, may be another's."""
+    constants = {"c": np.array(True), "w": np.arange(3.0)}
+    other = [node("Identity", ["x"], ["out"])]
+    for name in ("x", "w", "h", "i", "y"):
+        then = [node("Exp", ["x"], [name]), node("Relu", [name], ["out"])]
+        made = branching([node("Abs", ["x"], ["h"])], constants, then, other)
+        refused(save(tmp_path / "net.onnx", made), f"value '{name}' is given twice", "around it")
+        # The branch that is not taken is a part of the file as well.
+        made = branching([node("Abs", ["x"], ["h"])], constants, other, then)
+        refused(save(tmp_path / "net.onnx", made), f"value '{name}' is given twice", "around it")
+    then = [node("Exp", ["x"], ["t"]), node("Neg", ["x"], ["t"]), node("Relu", ["t"], ["out"])]
+    refused(save(tmp_path / "net.onnx", branching([], constants, then, other)), "'t' is given twice", "there again")
+    made = branching([], constants, [node("Add", ["x", "w"], ["out"])], other)
+    made.graph.node[0].attribute[0].g.initializer.append(numpy_helper.from_array(np.ones(3, np.float32), "w"))
+    refused(save(tmp_path / "net.onnx", made), "value 'w' is given twice", "around it")
+
+
+def test_branches_beside_one_another_may_have_the_same_names(tmp_path):
+    """Of a node in one and a constant in the other the type is that of the branch that is taken."""
+    cast = [node("Cast", ["x"], ["t"], to=TensorProto.INT64), node("Cast", ["t"], ["out"], to=TensorProto.FLOAT)]
+    first = branching([], {"c": np.array(True)}, cast, [node("Identity", ["x"], ["out"])])
+    again = branching([], {"c": np.array(True)}, [node("Mul", ["x", "t"], ["out"])], [node("Identity", ["x"], ["out"])])
+    second = again.graph.node[0]
+    (then,) = (attribute.g for attribute in second.attribute if attribute.name == "then_branch")
+    then.initializer.append(numpy_helper.from_array(np.array([0.5], np.float32), "t"))
+    second.output[0] = "k"
+    del first.graph.node[1]
+    first.graph.node.extend([second, node("Add", ["i", "k"])])
+    assert_agrees(save(tmp_path / "net.onnx", first), [np.array([[3.75, -3.75, 0.5]], np.float32)])
 
 
 def half(kind, weight, opset=13):

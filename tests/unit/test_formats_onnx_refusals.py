@@ -356,6 +356,9 @@ def test_clip_without_an_end_has_that_of_its_type(tmp_path):
     [
         ([node("MaxPool", ["x"], auto_pad="VALID", ceil_mode=1, kernel_shape=[3], strides=[3])], (1, 1, 4), 19, "ceil_mode together with auto_pad"),
         ([node("AveragePool", ["x"], auto_pad="VALID", ceil_mode=1, kernel_shape=[2], strides=[2])], (1, 1, 5), 19, "ceil_mode together with auto_pad"),
+        ([node("MaxPool", ["x"], auto_pad="SAME_UPPER", pads=[1, 0], kernel_shape=[2])], (1, 1, 4), 13, "auto_pad 'SAME_UPPER' together with other pads, [1, 0]"),
+        ([node("AveragePool", ["x"], auto_pad="VALID", pads=[0, 1], kernel_shape=[2])], (1, 1, 4), 13, "auto_pad 'VALID' together with other pads"),
+        ([node("Conv", ["x", "kernel"], auto_pad="SAME_LOWER", pads=[0, 0])], (1, 1, 4), 13, "auto_pad 'SAME_LOWER' together with other pads"),
         ([node("Squeeze", ["x", "empty"])], (1, 3), 13, "an empty list of axes"),
         ([node("Split", ["x"], ["y", "z"], axis=1)], (1, 3), 13, "3 entries are split into 2 equal parts"),
         ([node("Split", ["x", "sizes"], ["y", "z"], axis=1, num_outputs=2)], (1, 3), 18, "both sizes and a number of parts"),
@@ -371,9 +374,15 @@ def test_uses_that_are_not_agreed_on(nodes, shape, opset, part, tmp_path):
     constants = {
         "empty": np.zeros(0, np.int64), "sizes": np.array([1, 2], np.int64), "pads": np.array([0, 4, 0, 0], np.int64),
         "small": np.array([0, 1, 0, 0], np.int64), "crop": np.array([0, -1, 0, 0], np.int64), "two": np.ones(2),
-        "matrix": np.zeros((1, 1)), "long": np.ones(300, np.int64),
+        "matrix": np.zeros((1, 1)), "long": np.ones(300, np.int64), "kernel": np.ones((1, 1, 2)),
     }  # fmt: skip
     refused(save(tmp_path / "net.onnx", model(nodes, shape, constants, opset=opset)), part)
+
+
+def test_pads_that_are_those_of_auto_pad(tmp_path):
+    for way, pads in (("VALID", [0, 0]), ("SAME_UPPER", [0, 1]), ("SAME_LOWER", [1, 0])):
+        nodes = [node("MaxPool", ["x"], auto_pad=way, pads=pads, kernel_shape=[2])]
+        assert_agrees(save(tmp_path / "net.onnx", model(nodes, (1, 1, 4))), random_inputs((1, 1, 4)))
 
 
 def test_ceil_mode_with_auto_pad_where_it_makes_no_difference(tmp_path):

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.graph.passes.compose_select import linear_of_select, select_of_select
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.drop_identity import drop_identity
-from netproof.graph.passes.fold_scale import scale_after, scale_before
 from netproof.graph.passes.merge import merge
-from netproof.graph.passes.merge_linear import linear_of_linear
+from netproof.graph.passes.rules.compose_select import linear_of_select, select_of_select
+from netproof.graph.passes.rules.fold_scale import scale_after, scale_before
+from netproof.graph.passes.rules.merge_linear import linear_of_linear
 from netproof.graph.passes.simplify import simplify
 from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.convolution import Convolution

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -193,7 +194,7 @@ def test_an_adjoint_by_place_is_the_adjoint(seed: int) -> None:
 
 @few
 @given(st.integers(0, 10_000))
-def test_an_adjoint_by_fold_is_the_adjoint_and_so_is_its_derivative(seed: int) -> None:
+def test_an_adjoint_by_fold_or_phases_is_the_adjoint_and_so_is_its_derivative(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     operator, _ = random_convolution(generator)
     light = operator.to(torch.float32, torch.device("cpu"))
@@ -201,14 +202,26 @@ def test_an_adjoint_by_fold_is_the_adjoint_and_so_is_its_derivative(seed: int) -
     outside = integers(generator, 3, math.prod(operator.input_shape) * operator.samples).float()
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        for channels in (0, 99):
-            patch.setattr(convolution, "_FEW_CHANNELS", channels)
+        for folded, phased in ((0, 0), (99, 99), (0, 99)):
+            patch.setattr(convolution, "_FOLDED", folded)
+            patch.setattr(convolution, "_PHASED", phased)
             moved = v.clone().requires_grad_()
             (x,) = light.adjoint(moved)
             (x * outside).sum().backward()
             found.append((x.detach(), moved.grad))
-    for plain, folded in zip(*found, strict=True):
-        assert torch.equal(plain, folded)
+    for plain, *others in zip(*found, strict=True):
+        assert all(torch.equal(plain, other) for other in others)
+
+
+def test_an_adjoint_by_phases_is_that_of_every_stride_and_padding() -> None:
+    generator = torch.Generator().manual_seed(3)
+    for kernel, stride, padding, extent in itertools.product((1, 2, 3, 4), (1, 2, 3), (0, 1, 2), (4, 5, 6)):
+        shape = (2, extent, extent + 1)
+        around = (padding, padding)
+        weight = integers(generator, 3 * 2 * kernel, kernel).view(3, 2, kernel, kernel)
+        operator = Convolution(weight, None, shape, (stride, 1), (around, around), (1, 1))
+        v = integers(generator, 2, operator.size)
+        assert torch.equal(operator._by_phases(v), operator.adjoint(v)[0])
 
 
 @few
@@ -335,7 +348,7 @@ def test_transposed_convolution_is_that_of_pytorch(seed: int) -> None:
     assert operator.sample_shape == tuple(whole.shape[1:])
     assert torch.equal(operator.forward(x.reshape(-1)), whole.reshape(-1))
     light = operator.to(torch.float32, torch.device("cpu"))
-    for kernel in ("_WEIGHTS_PER_PLACE", "_FEW_CHANNELS"):
+    for kernel in ("_WEIGHTS_PER_PLACE", "_FOLDED", "_PHASED"):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(convolution, kernel, 0)
             assert torch.equal(operator.forward(x.reshape(1, -1))[0], whole.reshape(-1))

@@ -430,7 +430,11 @@ impl Reader {
                 if given.whole.remove("transA").unwrap_or(0) != 0 || shape.len() != 2 || rest.len() > 1 {
                     return Err("a Gemm that does not fit".into());
                 }
-                let transposed = given.whole.remove("transB").unwrap_or(0) != 0;
+                let transposed = match given.whole.remove("transB").unwrap_or(0) {
+                    0 => false,
+                    1 => true,
+                    _ => return Err("a Gemm whose transB is neither 0 nor 1".into()),
+                };
                 let bias = match rest {
                     [Value::Constant(bias)] => {
                         let columns = *constant.dims.get(if transposed { 0 } else { 1 }).ok_or("a matrix that is none")?;

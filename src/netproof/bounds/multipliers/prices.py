@@ -264,6 +264,7 @@ def _whole(
     mine = slice(ends[k], ends[k + 1])
     lower, upper, left, right = (part[mine] for part in (dual.lower, dual.upper, dual.left, dual.right))
     p, q = p.clamp(min=0), q.clamp(min=0)
+    steep = torch.maximum(left.abs(), right.abs())
 
     def box_only(k: int, v: Tensor) -> tuple[None, Tensor]:
         low, high = graph.activation(graph.activations[k]).output_range(region.range_lower[k], region.range_upper[k])
@@ -279,7 +280,7 @@ def _whole(
             for node, one in onto.items():
                 coefficients[node] = -one.rows(rows)
             # Two roundings of slope and constant each; the first counts with the size of what it is multiplied with.
-            error = 2.0**-51 * (constant.abs() + (p + q + 1) * torch.maximum(upper, -lower))[rows]
+            error = 2.0**-51 * (constant.abs() + (p + q + steep) * torch.maximum(upper, -lower))[rows]
             objective = Objective(coefficients, constant[rows], error)
             sides.append(bound_backwards(dual.relaxation, objective, box_only, rounding).value)
         offset.append(torch.maximum(*sides))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,12 +25,13 @@ from torch import Tensor
 from netproof.bounds.backward import Beside, bound_backwards
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.planes import Planes
+from netproof.bounds.multipliers.relaxed import Sides, Upper, hand_on, lower_lines
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.bounds.relaxation import Relaxation
 from netproof.graph.graph import Graph
 from netproof.operators.hulls.kink_hull import KinkHull
-from netproof.operators.sums import feature_product, feature_sum
+from netproof.operators.sums import feature_product
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int8, Int64
@@ -188,36 +190,35 @@ class SignDual:
         beta : ``[B, m]``, of at least 0; brought there, and used only where a feature is split
         rounding : of a region that holds this one; the value is then an upper bound in real arithmetic
         """
-        split = side != WHOLE
-        piece = torch.where(side == RIGHT, self.right, self.left)
         chord, offset = self.chords()
-        above = torch.where(split, piece, chord)
-        below = torch.where(split, piece, torch.minimum(torch.maximum(alpha, self.left), self.right))
-        added = beta.clamp(min=0) * side
-        offset = torch.where(split, 0.0, offset)
-        ends = list(itertools.accumulate(self.sizes, initial=0))
+        sides = Sides.of(side, self.left, self.right)
+        above = sides.whole * chord + sides.piece
+        lower = lower_lines(alpha, beta, (self.left, self.right), sides)
+        both = [torch.split(part, list(self.sizes), 1) for part in (*lower, above, sides.whole * offset, *sides)]
         arriving = [above.new_zeros(len(above), size) for size in self.sizes]
 
         def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor | Beside | None]:
-            which, mine = self.index[k], slice(ends[k], ends[k + 1])
-            s = v * self.closed[k]
-            if not len(which):
-                return s, None
-            open_v = v.index_select(1, which)
-            arriving[k] = open_v
-            up, down = open_v.clamp(min=0), open_v.clamp(max=0)
-            if k in self.planes:
-                planes, planed = self.planes[k], torch.where(split[:, mine], 0.0, up)
-                open_s = (up - planed) * above[:, mine] + down * below[:, mine] + added[:, mine]
-                error = None if rounding is None else planes.error(planed, rounding)
-                past = Beside(feature_product(planed, planes.offset), planes.shares(planed), error)
-                return s.index_copy(1, which, open_s), past
-            open_s = up * above[:, mine] + down * below[:, mine] + added[:, mine]
-            return s.index_copy(1, which, open_s), feature_sum(up * offset[:, mine])
+            if not len(self.index[k]):
+                return v * self.closed[k], None
+            below, added, above, offset, _, whole, piece = (part[k] for part in both)
+            if k not in self.planes:
+                upper = Upper(above, offset, None, self._only_closed[k], self.index[k])
+                s, value, _, arriving[k] = hand_on(v, below, added, upper)
+                return s, value
+            upper = Upper(piece, torch.zeros_like(offset), whole, self._only_closed[k], self.index[k])
+            s, _, planed, arriving[k] = hand_on(v, below, added, upper)
+            planes = self.planes[k]
+            error = None if rounding is None else planes.error(planed, rounding)
+            return s, Beside(feature_product(planed, planes.offset), planes.shares(planed), error)
 
         lines = bound_backwards(self.relaxation, objective, activate, rounding)
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
         return SignPoint(lines.value, v, lines.coefficients)
+
+    @cached_property
+    def _only_closed(self) -> tuple[Tensor, ...]:
+        """Slopes of stable features, 0 at unstable ones."""
+        return tuple(closed.index_fill(0, which, 0.0) for closed, which in zip(self.closed, self.index, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,7 @@ class EndSearch:
     Attributes
     ----------
     bound : ``[2 n]``, proven upper bounds of all ends
-    attained : ``[2 n]``, the largest values seen, in float64 (a guide and no proof)
+    attained : ``[2 n]``, the largest values seen, as float32 computes them (a guide and no proof)
     count : parts bounded so far
     """
 
@@ -256,15 +256,17 @@ class EndSearch:
 
     def _see(self, x: Tensor) -> None:
         """Evaluate points ``[B, n_input]`` of the region."""
-        values = self._graph.values(x)
+        values = self._dual32.graph.values(x.to(self._dual32.device, torch.float32))
         value = values[-1]
         if self._part:
             operands = [values[self._graph.nodes[i].operands[0]] for i in self._graph.activations]
-            a = torch.cat([one[:, which] for one, which in zip(operands, self._dual.index, strict=True)], 1)
-            value = value[(a * self._side >= 0).all(1)]
+            a = torch.cat([one[:, which] for one, which in zip(operands, self._dual32.index, strict=True)], 1)
+            value = value[(a * self._side.to(a.device) >= 0).all(1)]
             if not len(value):
                 return
-        self.attained = torch.maximum(self.attained, torch.cat([value.amax(0), -value.amin(0)]))
+        largest = torch.cat([value.amax(0), -value.amin(0)]).to(self.attained)
+        # What float32 cannot hold is no guide.
+        self.attained = torch.maximum(self.attained, torch.where(torch.isfinite(largest), largest, -torch.inf))
 
 
 def _worst(owner: Tensor, value: Tensor, most: int) -> Tensor:

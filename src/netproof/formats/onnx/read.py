@@ -318,6 +318,8 @@ def _translate_nodes(
         return values[name]
 
     inside = set() if part is None else {name for one in part.nodes for name in one.output} | set(part.sources)
+    #: what stands behind a branch, and has a type only when that of the branch's results is known
+    late: set[str] = set()
     for node in nodes:
         if part is not None and not inside.isdisjoint(node.output):
             for name in node.input:
@@ -329,21 +331,13 @@ def _translate_nodes(
         if node.op_type == "If" and node.domain in STANDARD:
             branch = _branch(path, node, value(node.input[0], node), depth)
             _count_branch(path, branch, translation)
-            inner: dict[str, Value] = dict(values)
-            known = dict(constants) | {tensor.name: tensor for tensor in branch.initializer}
-            given = {name: tensor.data_type for name, tensor in known.items()} | translation.types
-            for one in branch.node:
-                check_form(path, one, translation.opset)
-            translation.types.update(check_types(path, branch.node, given, translation.opset))
-            _translate_nodes(path, branch.node, known, translation, inner, set(), depth + 1)
-            for name, result in zip(node.output, branch.output, strict=True):
-                if result.name not in inner and result.name in known:
-                    inner[result.name] = Constant(read_tensor(path, known[result.name], translation.around))
-                if result.name not in inner:
-                    raise _not_given(path, node, result.name)
-                values[name] = inner[result.name]
-                translation.types[name] = translation.types.get(result.name, given.get(result.name, 0))
+            _translate_branch(path, node, branch, constants, translation, values, depth)
+            late.update(node.output)
             continue
+        if not late.isdisjoint(node.input):
+            types = {name: translation.types[name] for name in node.input if name in translation.types}
+            translation.types.update(check_types(path, [node], types, translation.opset))
+            late.update(node.output)
         operands = [value(name, node) if name else None for name in node.input]
         results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
         values.update(zip(node.output, results, strict=False))
@@ -368,6 +362,38 @@ def _looked_up(
     except (NodeError, ExhaustedError) as refusal:
         label = printable(node.name or node.output[0])
         raise FormatError(path, f"node '{label}' ({node.op_type}): {refusal.problem}", refusal.hint) from None
+
+
+def _translate_branch(
+    path: Path,
+    node: onnx.NodeProto,
+    branch: onnx.GraphProto,
+    constants: Mapping[str, onnx.TensorProto],
+    translation: Translation,
+    values: dict[str, Value],
+    depth: int,
+) -> None:
+    """Translate the branch of an If that is taken; its results go into ``values``, and nothing else that it gives."""
+    types = translation.types
+    around, inner = dict(types), dict(values)
+    known = dict(constants) | {tensor.name: tensor for tensor in branch.initializer}
+    for one in branch.node:
+        check_form(path, one, translation.opset)
+    # Another branch may have had other values of these names.
+    types.update({tensor.name: tensor.data_type for tensor in branch.initializer})
+    types.update(check_types(path, branch.node, types, translation.opset))
+    _translate_nodes(path, branch.node, known, translation, inner, set(), depth + 1)
+    kinds = [types.get(result.name, 0) for result in branch.output]
+    types.clear()
+    types.update(around)
+    for name, result, kind in zip(node.output, branch.output, kinds, strict=True):
+        if result.name not in inner and result.name in known:
+            inner[result.name] = Constant(read_tensor(path, known[result.name], translation.around))
+        if result.name not in inner:
+            raise _not_given(path, node, result.name)
+        values[name], types[name] = inner[result.name], kind
+        if result.name in translation.sizes:
+            translation.sizes[name] = translation.sizes[result.name]
 
 
 def _count_branch(path: Path, branch: onnx.GraphProto, translation: Translation) -> None:

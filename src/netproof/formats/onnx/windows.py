@@ -26,12 +26,28 @@ def padding_of(
 ) -> Padding:
     """Padding ``(before, after)`` of each axis, from ``pads`` or ``auto_pad``."""
     automatic = call.text("auto_pad", "NOTSET")
-    if automatic in ("NOTSET", "VALID"):
-        pads = call.integers("pads") if automatic == "NOTSET" else None
-        pads = pads or [0] * 2 * len(extents)
-        if len(pads) != 2 * len(extents) or min(pads) < 0:
-            raise NodeError(f"paddings {pads} for {len(extents)} axes", "export the network again")
-        return tuple(zip(pads[: len(extents)], pads[len(extents) :], strict=True))
+    pads = call.integers("pads") or [0] * 2 * len(extents)
+    if len(pads) != 2 * len(extents) or min(pads) < 0:
+        raise NodeError(f"paddings {pads} for {len(extents)} axes", "export the network again")
+    stated = tuple(zip(pads[: len(extents)], pads[len(extents) :], strict=True))
+    if automatic == "NOTSET":
+        return stated
+    padding = _automatic(automatic, extents, kernel, stride, dilation)
+    # ONNX excludes both together; some runtimes refuse that, others go by one of the two.
+    if call.has("pads") and stated != padding:
+        raise NodeError(f"auto_pad '{automatic}' together with other pads, {pads}", "export it with pads alone")
+    return padding
+
+
+def _automatic(
+    automatic: str,
+    extents: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Padding:
+    if automatic == "VALID":
+        return ((0, 0),) * len(extents)
     if automatic not in ("SAME_UPPER", "SAME_LOWER"):
         raise NodeError(f"auto_pad '{automatic}'", "export it with explicit pads")
     if max(dilation) > 1:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from netproof.graph.graph import Graph
 from netproof.graph.passes.bypass_concatenate import bypass_concatenate
-from netproof.graph.passes.compose_select import linear_of_select, select_of_select
 from netproof.graph.passes.constants import fold_constants
 from netproof.graph.passes.drop_dead import drop_dead
 from netproof.graph.passes.drop_identity import drop_identity
-from netproof.graph.passes.fold_scale import scale_after, scale_before
 from netproof.graph.passes.merge import merge
 from netproof.graph.passes.merge_equal import merge_equal
-from netproof.graph.passes.merge_linear import linear_of_linear
+from netproof.graph.passes.opposites import fold_opposites
 from netproof.graph.passes.quotients import join_quotients
+from netproof.graph.passes.rules.compose_select import linear_of_select, select_of_select
+from netproof.graph.passes.rules.fold_scale import scale_after, scale_before
+from netproof.graph.passes.rules.merge_linear import linear_of_linear
 
 _RULES = (select_of_select, linear_of_select, scale_after, scale_before, linear_of_linear)
 
@@ -24,7 +25,7 @@ def simplify(graph: Graph) -> Graph:
     graphs only, whose unit roundoff that is.
     """
     graph = _merged(drop_dead(graph))
-    for simpler in (fold_constants, bypass_concatenate, join_quotients):
+    for simpler in (fold_constants, bypass_concatenate, fold_opposites, join_quotients):
         changed = simpler(graph)
         graph = graph if changed is graph else _merged(changed)
     return graph

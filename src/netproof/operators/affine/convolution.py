@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn import grad as input_gradients
 
-from netproof.operators.affine.adjoint_by_fold import Pair, adjoint_by_fold
-from netproof.operators.affine.adjoint_by_place import adjoint_by_place
+from netproof.operators.affine.adjoints.fold import Pair, adjoint_by_fold
+from netproof.operators.affine.adjoints.phases import Phases, Spread, adjoint_by_phases
+from netproof.operators.affine.adjoints.places import adjoint_by_place
 from netproof.operators.affine.kernel_map import KernelMap, Window
 from netproof.operators.base import Shape
 
@@ -28,8 +29,8 @@ _TRANSPOSE = {1: input_gradients.conv1d_input, 2: input_gradients.conv2d_input, 
 
 #: products of places are faster in float64 where every place of the map has so many weights per tap
 _WEIGHTS_PER_PLACE = 64
-#: a fold is faster in float32 for a result with at most so many channels
-_FEW_CHANNELS = 4
+#: in float32 a fold is faster for a result with at most so many channels, and phases are with at most so many
+_FOLDED, _PHASED = 2, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +156,14 @@ class Convolution(KernelMap):
             if v.dtype == torch.float64 and not v.requires_grad:
                 if prod(self.sample_shape[1:]) * _WEIGHTS_PER_PLACE <= prod(self.weight.shape[:2]):
                     return (self._by(adjoint_by_place, v, self._taps),)
-            elif v.dtype == torch.float32 and self._even and self.input_shape[0] <= _FEW_CHANNELS:
-                return (self._by(adjoint_by_fold, v, self.weight),)
+            elif v.dtype == torch.float32 and self._even:
+                few = self.input_shape[0] <= _PHASED and set(self.dilation) == {1}
+                if (few and self.input_shape[0] > _FOLDED) or self._is_spread:
+                    return (self._by_phases(v),)
+                if self.input_shape[0] <= _FOLDED:
+                    return (self._by(adjoint_by_fold, v, self.weight),)
+        if v.requires_grad and not self.weight.requires_grad:
+            return (_Transposed.apply(v, self),)  # type: ignore[no-untyped-call]
         return (self._transpose(v, self.weight),)
 
     def _by(
@@ -174,6 +181,29 @@ class Convolution(KernelMap):
             (dilation[0], dilation[1]),
         )
         return x.reshape(len(v), -1)
+
+    def _by_phases(self, v: Tensor) -> Tensor:
+        """The adjoint for two axes, of ``[B, n]``."""
+        (rows, columns), (above, left) = self.stride, (pair[0] for pair in self.padding)
+        given = v.reshape(len(v), *self.sample_shape)
+        return adjoint_by_phases(given, self._phases, self.weight, (rows, columns), (above, left)).reshape(len(v), -1)
+
+    @property
+    def _is_spread(self) -> bool:
+        """Whether results are single places of the operand, some way from one another."""
+        return prod(self.kernel) == 1 and max(self.stride) > 1 and not any(map(any, self.padding))
+
+    @cached_property
+    def _phases(self) -> Phases | Spread:
+        (height, width), (rows, columns), (above, left) = (
+            self.input_shape[1:],
+            self.stride,
+            (pair[0] for pair in self.padding),
+        )
+        if self._is_spread:
+            return Spread(self.weight.transpose(0, 1).contiguous(), (rows, columns), (height, width))
+        down, across = self.sample_shape[1:]
+        return Phases.of(self.weight, (height, width), (rows, columns), (above, left), (down, across))
 
     @cached_property
     def _taps(self) -> Tensor:
@@ -195,3 +225,16 @@ class Convolution(KernelMap):
             return None  # nothing but padding is seen
         shape = (self.input_shape[0], *(last - first for first, last in field))
         return replace(self, input_shape=shape, padding=tuple(padding)), field
+
+
+class _Transposed(torch.autograd.Function):
+    """The adjoint by PyTorch; its own derivative is the convolution, of which PyTorch computes two where it is to find that out."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, operator: Convolution) -> Tensor:
+        ctx.operator = operator
+        return operator._transpose(v, operator.weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return ctx.operator.forward_linear(gradients[0]), None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: types of numbers that a network computes with, by ONNX's codes
 FLOATS = {1: np.float32, 11: np.float64}
+_SWITCHES = ("count_include_pad", "transB")
 
 
 class UnknownError(Exception):
@@ -42,7 +43,10 @@ def attribute_of(entry: onnx.AttributeProto) -> Any:
     import onnx
 
     kinds = onnx.AttributeProto
-    if entry.type == kinds.INT:
+    if sum(one.name not in ("name", "type", "doc_string") for one, _ in entry.ListFields()) > 1:
+        raise UnknownError(f"several values of the attribute '{entry.name[:40]}'")
+    # What else a switch would mean than 0 or 1, runtimes do not agree on.
+    if entry.type == kinds.INT and (entry.name not in _SWITCHES or entry.i in (0, 1)):
         return entry.i
     if entry.type == kinds.FLOAT and math.isfinite(entry.f):
         return float(entry.f)

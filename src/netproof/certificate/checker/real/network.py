@@ -151,8 +151,7 @@ class _Reader(Values):
 
     # Operators: operands and attributes, of which each takes those it knows away.
 
-    def same(self, operands: list[Any], attributes: dict[str, Any]) -> Value | Array:
-        del attributes
+    def same(self, operands: list[Any], _: dict[str, Any]) -> Value | Array:
         (value,) = operands
         found: Value | Array = value
         return found
@@ -170,14 +169,12 @@ class _Reader(Values):
         value: Array = attributes.pop("value")
         return value
 
-    def relu(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
-        del attributes
+    def relu(self, operands: list[Any], _: dict[str, Any]) -> Value:
         return self._rectified(value_of(operands, 1))
 
     # Other functions of straight pieces, by ReLUs.
 
-    def absolute(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
-        del attributes
+    def absolute(self, operands: list[Any], _: dict[str, Any]) -> Value:
         value = value_of(operands, 1)
         return self._bent(value, self._numbers.load(np.full(math.prod(value.shape), -1.0)))
 
@@ -185,8 +182,7 @@ class _Reader(Values):
         value, slope = value_of(operands, 1), np.float64(attributes.pop("alpha", float(np.float32(0.01))))
         return self._bent(value, self._spread(slope, value.shape))
 
-    def leaky_by_constant(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
-        del attributes
+    def leaky_by_constant(self, operands: list[Any], _: dict[str, Any]) -> Value:
         value, (_, slope) = value_of(operands[:1], 1), operands
         return self._bent(value, self._spread(slope, value.shape))
 
@@ -273,8 +269,7 @@ class _Reader(Values):
     def subtract(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         return self._add_or_subtract(operands, attributes, -1)
 
-    def _add_or_subtract(self, operands: list[Any], attributes: dict[str, Any], sign: int) -> Value:
-        del attributes
+    def _add_or_subtract(self, operands: list[Any], _: dict[str, Any], sign: int) -> Value:
         first, second = operands
         if isinstance(first, Value) and isinstance(second, Value):
             if first.shape != second.shape:
@@ -288,8 +283,7 @@ class _Reader(Values):
         scale = self._numbers.load(np.full(len(shift), float(sign)))
         return self._affine(Scale(len(shift), None if sign > 0 else scale, shift), [value], value.shape)
 
-    def multiply(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
-        del attributes
+    def multiply(self, operands: list[Any], _: dict[str, Any]) -> Value:
         values = [x for x in operands if isinstance(x, Value)]
         if len(values) != 1 or len(operands) != 2:
             raise UnknownError("a product of two values, or of none")
@@ -302,8 +296,7 @@ class _Reader(Values):
             raise UnknownError("a product with what is no matrix")
         return self._numbers.load(constant)
 
-    def matmul(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
-        del attributes
+    def matmul(self, operands: list[Any], _: dict[str, Any]) -> Value:
         first, second = operands
         if isinstance(first, Value):
             weight = self._matrix(second)
@@ -386,11 +379,14 @@ class _Reader(Values):
         value, kernel = value_of(operands, 1), attributes.pop("kernel_shape", [])
         if attributes.pop("ceil_mode", 0) or len(kernel) not in (1, 2) or min(kernel) < 1 or max(kernel) > 1 << 12:
             raise UnknownError("the kernel of an AveragePool")
+        # Where an operator does not have an attribute, who reads it may refuse it or leave it out.
+        if self._opset < 19 and "dilations" in attributes:
+            raise UnknownError("the attribute 'dilations' of an AveragePool")
         return self._averaged(value, kernel, attributes)
 
-    def average_all(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
+    def average_all(self, operands: list[Any], _: dict[str, Any]) -> Value:
         value = value_of(operands, 1)
-        return self._averaged(value, list(value.shape[2:]), attributes)
+        return self._averaged(value, list(value.shape[2:]), {})
 
     def _averaged(self, value: Value, kernel: list[int], attributes: dict[str, Any]) -> Value:
         channels, counts_pads = value.shape[1], attributes.pop("count_include_pad", 0)

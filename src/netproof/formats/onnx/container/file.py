@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from netproof.errors import FormatError
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.onnx.container.inner import inlined, taken_names
+from netproof.formats.onnx.container.inner import check_scopes, inlined, taken_names
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form
 from netproof.formats.onnx.types import check_names, check_types
@@ -167,6 +167,7 @@ def parse_onnx(
     known = FLOATS | _INTEGERS if integers else FLOATS
     inputs = _inputs(path, graph, constants, known, shapes or {}, several=bool(wanted))
     check_names(path, graph.node)
+    check_scopes(path, graph)
     results = tuple(wanted) or (graph.output[0].name,)
     nodes = _order(path, graph, {one.name for one in inputs}, results, constants)
     given = {name: tensor.data_type for name, tensor in constants.items()} | {one.name: one.type for one in inputs}

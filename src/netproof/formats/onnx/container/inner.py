@@ -137,6 +137,39 @@ def taken_names(node: onnx.NodeProto, depth: int = 0) -> list[str]:
     return names
 
 
+def check_scopes(path: Path, graph: onnx.GraphProto) -> None:
+    """Refuse graphs inside of nodes that give a value twice, or one of the name of a value around them.
+
+    ONNX has one name for one value, whichever graph it is in. What a name means that has two, and from where on, readers need not agree
+    on. (Graphs beside one another may have the same names.)
+    """
+    names = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    _check_inside(path, graph, names.union(*(node.output for node in graph.node)), 0)
+
+
+def _check_inside(path: Path, graph: onnx.GraphProto, names: set[str], depth: int) -> None:
+    """The same for what lies in a graph; ``names`` are those known there, and are left as they were."""
+    if depth >= _DEEPEST:
+        return  # a branch that lies as deep is refused where it is taken
+    for node in graph.node:
+        for inner in inner_graphs(node):
+            made = [name for one in inner.node for name in one.output if name]
+            made += [tensor.name for tensor in inner.initializer]
+            for number, name in enumerate(made):
+                if name in names:
+                    label = printable(node.name or (node.output[0] if node.output else ""))
+                    where = "there again" if name in made[:number] else "around it"
+                    raise FormatError(
+                        path,
+                        f"value '{printable(name)}' is given twice, inside of node '{label}' ({printable(node.op_type)}) "
+                        f"and {where}",
+                        "export the network again",
+                    )
+                names.add(name)
+            _check_inside(path, inner, names, depth + 1)
+            names.difference_update(made)
+
+
 def check_branch(path: Path, label: str, graph: onnx.GraphProto, outputs: int, depth: int) -> None:
     """Refuse (:class:`FormatError`) a branch that is none of a graph of nodes that give as many values as are wanted."""
     problem = ""

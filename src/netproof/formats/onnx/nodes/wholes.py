@@ -91,6 +91,8 @@ def check_sizes(
     larger; raises :class:`NodeError` where they may leave their type, in which runtimes wrap around."""
     for name, result in zip(node.output, results, strict=False):
         kind = translation.types.get(name, 0)
+        if name and isinstance(result, Variable) and not kind:
+            raise NodeError("a result whose type is not known", "export the network again")
         if not isinstance(result, Variable) or kind not in _INTEGERS:
             continue
         sizes = [

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from netproof.errors import InputError
 from netproof.formats.onnx.writing.float import OnnxWriter
 from netproof.graph.graph import Graph, Node
-from netproof.graph.passes.fold_scale import scale_after
 from netproof.graph.passes.merge import merge
+from netproof.graph.passes.rules.fold_scale import scale_after
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU

@@ -1,0 +1,1 @@
+"""From two affine neighbours one: the rules of :mod:`netproof.graph.passes.merge`."""

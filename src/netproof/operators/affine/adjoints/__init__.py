@@ -1,0 +1,1 @@
+"""Adjoints of convolutions over two axes, each for what it is faster at than PyTorch's."""
