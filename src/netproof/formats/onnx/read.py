@@ -317,6 +317,9 @@ def _translate_nodes(
             values[name] = Constant(read_tensor(path, constants[name], translation.around))
         return values[name]
 
+    def again(some: Iterable[onnx.NodeProto], own: Translation, into: dict[str, Value]) -> None:
+        _translate_nodes(path, some, constants, own, into, set())
+
     inside = set() if part is None else {name for one in part.nodes for name in one.output} | set(part.sources)
     #: what stands behind a branch, and has a type only when that of the branch's results is known
     late: set[str] = set()
@@ -326,7 +329,7 @@ def _translate_nodes(
                 if name in constants:
                     value(name, node)
             for name in part.wanted.intersection(node.output):
-                values[name] = _looked_up(path, node, name, part, constants, translation, values)
+                values[name] = looked_up(part, node, name, values, translation, again)
             continue
         if node.op_type == "If" and node.domain in STANDARD:
             branch = _branch(path, node, value(node.input[0], node), depth)
@@ -341,27 +344,6 @@ def _translate_nodes(
         operands = [value(name, node) if name else None for name in node.input]
         results = _call(path, node, operands, translation, not last.isdisjoint(node.output[:1]))
         values.update(zip(node.output, results, strict=False))
-
-
-def _looked_up(
-    path: Path,
-    node: onnx.NodeProto,
-    name: str,
-    part: Tabulated,
-    constants: Mapping[str, onnx.TensorProto],
-    translation: Translation,
-    values: Mapping[str, Value],
-) -> Value:
-    """A value of a part that places depend on."""
-
-    def translate(nodes: tuple[onnx.NodeProto, ...], own: Translation, into: dict[str, Value]) -> None:
-        _translate_nodes(path, nodes, constants, own, into, set())
-
-    try:
-        return looked_up(part, name, values, translation, translate)
-    except (NodeError, ExhaustedError) as refusal:
-        label = printable(node.name or node.output[0])
-        raise FormatError(path, f"node '{label}' ({node.op_type}): {refusal.problem}", refusal.hint) from None
 
 
 def _translate_branch(

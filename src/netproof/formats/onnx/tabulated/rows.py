@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from netproof.errors import FormatError
-from netproof.formats.ledger import Ledger
+from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.onnx.call import Constant, NodeError, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings
+from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.shapes import LARGEST_CAST
 from netproof.formats.onnx.tabulated.find import Tabulated
 from netproof.graph.graph import Arithmetic, GraphBuilder
@@ -89,13 +90,28 @@ class Rows:
 
 
 def looked_up(
-    part: Tabulated, name: str, values: Mapping[str, Value], translation: Translation, translate: Translate
+    part: Tabulated,
+    node: onnx.NodeProto,
+    name: str,
+    values: Mapping[str, Value],
+    translation: Translation,
+    translate: Translate,
 ) -> Value:
-    """The value ``name`` of a part, looked up; ``values`` has everything that stands before it.
+    """The value ``name`` of a part, which ``node`` gives, looked up; ``values`` has everything that stands before it.
 
-    Raises :class:`NodeError` where no place near 0 has a value, since its shape is not known then, and where there is too much
+    Raises :class:`FormatError` where no place near 0 has a value, since its shape is not known then, and where there is too much
     to look up.
     """
+    try:
+        return _looked_up(part, name, values, translation, translate)
+    except (NodeError, ExhaustedError) as refusal:
+        label = f"node '{printable(node.name or node.output[0])}' ({node.op_type})"
+        raise FormatError(translation.path, f"{label}: {refusal.problem}", refusal.hint) from None
+
+
+def _looked_up(
+    part: Tabulated, name: str, values: Mapping[str, Value], translation: Translation, translate: Translate
+) -> Value:
     nodes, needed = _ancestors(part, name)
     given = {source: values[part.sources[source][0]] for source in part.sources if source in needed}
     variables = {source: value for source, value in given.items() if isinstance(value, Variable)}
