@@ -209,6 +209,10 @@ PINNED = {
         "patience": 4.0,
         "leaf_rounds": 2,
     },
+    "TABLES": {
+        "places": 16384,
+        "least_share": 1.0,
+    },
     "TOUCH": {
         "seconds": 5.0,
         "share": 0.05,

@@ -12,6 +12,8 @@ from torch import Tensor
 from netproof.graph.crop import Crop
 from netproof.graph.graph import Arithmetic, Graph
 from netproof.graph.rounding import gamma
+from netproof.operators.affine.concatenate import Concatenate
+from netproof.operators.affine.select import Select
 from netproof.operators.base import Affine
 from netproof.rows import Rows
 
@@ -122,6 +124,10 @@ def node_intervals(graph: Graph, region: Region) -> list[tuple[Float[Tensor, "#B
         operator = node.operator
         if isinstance(operator, Affine):
             ends = [intervals[i] for i in node.operands]
+            if isinstance(operator, Select | Concatenate):  # which round nothing
+                low, high = (operator.forward(*(pair[side] for pair in ends)) for side in range(2))
+                intervals.append((low, high))
+                continue
             center = operator.forward(*((low + high) / 2 for low, high in ends))
             radius = operator.forward_absolute(*((high - low) / 2 for low, high in ends))
             if outward:

@@ -190,6 +190,20 @@ class TouchEffort:
 
 
 @dataclass(frozen=True)
+class TableEffort:
+    """Tables, case by case (:mod:`netproof.search.real.tables`).
+
+    Attributes
+    ----------
+    places : of one question, at most
+    least_share : seconds that each row gets, if there are any left
+    """
+
+    places: int = 1 << 14
+    least_share: float = 1.0
+
+
+@dataclass(frozen=True)
 class RoundEffort:
     """Rounds of searches and better ranges (:mod:`netproof.search.real.rounds`), chosen on ``oval21``, ``cifar10_resnet``,
     ``mnist_fc`` and their like.
@@ -285,6 +299,7 @@ SIGN = SignEffort()
 LEAF = LeafEffort()
 PROGRAM = ProgramEffort()
 TOUCH = TouchEffort()
+TABLES = TableEffort()
 ROUND = RoundEffort()
 PLANED = PlanedEffort()
 CELL = CellEffort()

@@ -39,10 +39,11 @@ class Ledger:
     Parameters
     ----------
     size : bytes of the file as it lies on the disk
+    room : bytes that may be made however small it is
     """
 
-    def __init__(self, size: int) -> None:
-        self._room = _ROOM
+    def __init__(self, size: int, room: int = _ROOM) -> None:
+        self._room = room
         self._nodes = _NODES
         self._features = _LARGEST_TOTAL
         self.grow(size)

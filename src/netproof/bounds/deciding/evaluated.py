@@ -28,6 +28,7 @@ from netproof.operators.activations.curves.curve import Curve
 from netproof.operators.activations.curves.exponentials import Exp, Log
 from netproof.operators.activations.curves.powers import Power
 from netproof.operators.activations.jumps.floor import Floor
+from netproof.operators.activations.jumps.number import IsNumber
 from netproof.operators.activations.jumps.step import Step
 from netproof.operators.activations.leaky_relu import LeakyReLU
 from netproof.operators.activations.pairs.product import Product
@@ -79,7 +80,7 @@ _CURVES = (Exp, Log, Power)
 #: in a normalization, whose variance runtimes compute in several ways, of squares that cancel among others
 _DEVIATION = Power(-0.5)
 #: those that are evaluated without rounding
-_EXACT = (ReLU, Abs, Clip, Step, Floor)
+_EXACT = (ReLU, Abs, Clip, Step, Floor, IsNumber)
 
 
 def deviations(

@@ -32,6 +32,8 @@ from netproof.formats.onnx.qonnx.read import is_qonnx, read_qonnx
 from netproof.formats.onnx.quantized.deployed import Deployed
 from netproof.formats.onnx.quantized.read import is_quantized, read_quantized
 from netproof.formats.onnx.several import as_network, check_shapes, is_several, wanted_outputs
+from netproof.formats.onnx.tabulated.find import Tabulated, find_tabulated
+from netproof.formats.onnx.tabulated.rows import looked_up
 from netproof.formats.onnx.tensors import read_tensor, type_name, type_range
 from netproof.formats.onnx.types import check_types
 from netproof.graph.equality import same_graph
@@ -291,7 +293,8 @@ def _translated(
 ) -> dict[str, Value]:
     """Translate every node; all values by name. ``last`` are the names of what is the output but for its shape."""
     values = dict(begin)
-    _translate_nodes(path, file.nodes, file.constants, translation, values, last)
+    part = find_tabulated(file.nodes, list(begin), file.outputs, translation.types)
+    _translate_nodes(path, file.nodes, file.constants, translation, values, last, part=part)
     return values
 
 
@@ -303,8 +306,9 @@ def _translate_nodes(
     values: dict[str, Value],
     last: set[str],
     depth: int = 0,
+    part: Tabulated | None = None,
 ) -> None:
-    """Translate nodes, operands first, into ``values``."""
+    """Translate nodes, operands first, into ``values``, but for a part whose values are looked up."""
 
     def value(name: str, node: onnx.NodeProto) -> Value:
         if name not in values:
@@ -313,9 +317,20 @@ def _translate_nodes(
             values[name] = Constant(read_tensor(path, constants[name], translation.around))
         return values[name]
 
+    def again(some: Iterable[onnx.NodeProto], own: Translation, into: dict[str, Value]) -> None:
+        _translate_nodes(path, some, constants, own, into, set())
+
+    inside = set() if part is None else {name for one in part.nodes for name in one.output} | set(part.sources)
     #: what stands behind a branch, and has a type only when that of the branch's results is known
     late: set[str] = set()
     for node in nodes:
+        if part is not None and not inside.isdisjoint(node.output):
+            for name in node.input:
+                if name in constants:
+                    value(name, node)
+            for name in part.wanted.intersection(node.output):
+                values[name] = looked_up(part, node, name, values, translation, again)
+            continue
         if node.op_type == "If" and node.domain in STANDARD:
             branch = _branch(path, node, value(node.input[0], node), depth)
             _count_branch(path, branch, translation)

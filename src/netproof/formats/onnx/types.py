@@ -23,6 +23,9 @@ _ZERO_POINTS = {
     "QLinearAdd": 7, "QLinearMul": 7, "QGemm": 8, "QLinearConcat": 1, "QLinearAveragePool": 4, "QLinearGlobalAveragePool": 4,
     "QLinearLeakyRelu": 4, "QLinearSigmoid": 4, "QLinearSoftmax": 4,
 }  # fmt: skip
+_INT64 = 7
+#: operators that give places, of one type whatever they are of
+_PLACES = ("ArgMax", "ArgMin")
 #: attributes of a Constant that give its type
 _CONSTANT_TYPES = {"value_float": 1, "value_floats": 1, "value_int": 7, "value_ints": 7}
 
@@ -77,6 +80,8 @@ def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str,
                 own = next(iter(form.types[kind]))
             if own is not None:
                 known[name] = own
+        if node.op_type in _PLACES:
+            known[node.output[0]] = _INT64
     return known
 
 

@@ -25,6 +25,7 @@ from netproof.effort.bounding import REFINE
 from netproof.effort.real import REAL, TOUCH
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.graph.loose import reached
+from netproof.network import Network
 from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict
 from netproof.search.outcome import Outcome
@@ -36,6 +37,8 @@ from netproof.search.real.problem import Problem
 from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.range_split import RangeSplit
 from netproof.search.real.rounds import Rounds
+from netproof.search.real.tables.cells import Tables
+from netproof.search.real.tables.decide import decide_by_tables
 from netproof.search.real.touch import Touch, refuted_at_jumps
 from netproof.settings import Settings
 
@@ -74,11 +77,30 @@ def verify_real(query: Query, settings: Settings, record: Journal | None = None)
 
 
 def _decide(
-    query: Query, settings: Settings, device: torch.device, deadline: float, record: Journal | None
+    query: Query,
+    settings: Settings,
+    device: torch.device,
+    deadline: float,
+    record: Journal | None,
+    attacked: Network | None = None,
 ) -> tuple[Outcome, str]:
-    graph = _with_own_output(query.network.graph)
+    """Decide a query; witnesses are looked for, and replayed, on the network ``attacked``, its own unless that is a part of it."""
     if not query.condition:
         return Outcome(Verdict.UNSAT, 0), "evaluation"
+    graph = _with_own_output(query.network.graph)
+    looked_up = _by_tables(query, graph, settings, device, deadline, record)
+    return looked_up or _as_it_is(query, settings, device, deadline, record, attacked)
+
+
+def _as_it_is(
+    query: Query,
+    settings: Settings,
+    device: torch.device,
+    deadline: float,
+    record: Journal | None,
+    attacked: Network | None,
+) -> tuple[Outcome, str]:
+    graph = _with_own_output(query.network.graph)
     constraints = Conditions.of(graph, query.condition)
     region = box_region(graph, query.lower[None], query.upper[None])
     rounding = Rounding.of(graph, region)
@@ -86,7 +108,7 @@ def _decide(
     case = _left_by_intervals(graph, region, constraints, rounding, torch.arange(len(constraints)), roots)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
-    attack = FloatAttack(query, constraints, settings.seed, device) if settings.attack else None
+    attack = _attack(query, constraints, settings, device, attacked)
     if attack is not None:
         witness = attack.ascend(case, *REAL.quick, deadline)
         if witness is not None:
@@ -130,6 +152,45 @@ def _decide(
     if found.verdict is Verdict.UNSAT:
         found = replace(found, verdict=Verdict.UNKNOWN, reason=_BEYOND)
     return found, step
+
+
+def _attack(
+    query: Query, constraints: Conditions, settings: Settings, device: torch.device, network: Network | None = None
+) -> FloatAttack | None:
+    """Attacks on a query, about ``network`` instead of its own where that is given; None where none are wanted."""
+    if not settings.attack:
+        return None
+    meant = query if network is None else replace(query, network=network)
+    return FloatAttack(meant, constraints, settings.seed, device)
+
+
+def _by_tables(
+    query: Query,
+    graph: Graph,
+    settings: Settings,
+    device: torch.device,
+    deadline: float,
+    record: Journal | None,
+) -> tuple[Outcome, str] | None:
+    """The answer on a network with tables, row by row; None where there are none, or too much to look up. Proofs are of one
+    graph, and do without."""
+    tables = Tables.of(graph) if record is None else None
+    cells = tables.cells(query.lower, query.upper, deadline) if tables is not None else None
+    if tables is not None and cells is None and time.monotonic() >= deadline:
+        reason = "the time limit was reached while tables were looked up"
+        return Outcome(Verdict.TIMEOUT, 0, reason=reason), "search"
+    if tables is None or cells is None:
+        return None
+    # Where nothing else varies, one point of a cell is all there is.
+    varies = query.lower < query.upper
+    varies[list(tables.inputs)] = False
+    own = replace(settings, attack=settings.attack and (bool(varies.any()) or not tables.alone))
+
+    def decide(part: Query, until: float) -> tuple[Outcome, str]:
+        return _decide(part, own, device, until, None, query.network)
+
+    attack = _attack(query, Conditions.of(graph, query.condition), settings, device)
+    return decide_by_tables(query, tables, cells, attack, deadline, decide)
 
 
 def _with_own_output(graph: Graph) -> Graph:

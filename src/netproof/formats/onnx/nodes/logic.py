@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.arithmetic import add, folded, scaled
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite, tensor_of
 from netproof.formats.onnx.nodes.products import product
 from netproof.formats.onnx.shapes import expanded, joined
+from netproof.operators.activations.jumps.number import IsNumber
 from netproof.operators.activations.jumps.step import Step
 
 
@@ -40,9 +41,41 @@ def _equal(call: Call) -> Value:
         return Constant(left.array == right.array)
     # Truth values and whole numbers are numbers here.
     left, right = (Constant(v.array.astype(np.float64)) if isinstance(v, Constant) else v for v in (left, right))
+    if isinstance(left, Constant) or isinstance(right, Constant):
+        value, known = (right, left) if isinstance(left, Constant) else (left, right)
+        assert isinstance(known, Constant)
+        return _is_number(call, expanded(call, value, shape, "expanded"), finite(known.array, "a constant operand"))
+    for index, other in ((left, right), (right, left)):
+        if isinstance(index, Variable) and index.size == 1 and index.node in call.translation.largest:
+            return _is_index(call, index, expanded(call, other, shape, "expanded"))
     difference = add(call, left, right, -1, "difference")
     assert isinstance(difference, Variable)
     return call.add(Step(0.0, 1.0, 0.0), (difference.node,), shape)
+
+
+def _is_number(call: Call, value: Value, numbers: NDArray[np.float64], part: str = "") -> Variable:
+    """Whether a value is a number."""
+    assert isinstance(value, Variable)
+    wanted = np.broadcast_to(numbers, value.shape).reshape(-1)
+    same = bool((wanted == wanted[:1]).all()) and wanted.size > 0
+    operator = IsNumber(tensor_of(wanted[:1] if same else wanted))
+    return call.add(operator, (value.node,), value.shape, part)
+
+
+def _is_index(call: Call, index: Variable, other: Value) -> Value:
+    """Whether the place of a largest entry is another value: it is one of few, and then a number is compared with a number.
+
+    A sum of products of truth values, ``[index = k] [other = k]``; neither side is rounded.
+    """
+    largest = call.translation.largest[index.node]
+    total: Value | None = None
+    for k in range(largest.size):
+        chosen = call.select(largest, np.full(other.shape, k), part=f"is{k}")
+        equal = _is_number(call, other, np.array(float(k)), f"equals{k}")
+        both = product(call, chosen, equal, f"both{k}")
+        total = both if total is None else add(call, total, both, 1, f"sum{k}")
+    assert total is not None
+    return total
 
 
 def _not(call: Call) -> Value:

@@ -8,6 +8,7 @@ from netproof.formats.onnx import shapes as onnx_shapes
 from netproof.formats.onnx import windows as onnx_windows
 from netproof.formats.onnx.call import Translate
 from netproof.formats.onnx.nodes import activations as onnx_activations
+from netproof.formats.onnx.nodes import argmax as onnx_argmax
 from netproof.formats.onnx.nodes import curves as onnx_curves
 from netproof.formats.onnx.nodes import logic as onnx_logic
 from netproof.formats.onnx.nodes import norms as onnx_norms
@@ -18,6 +19,7 @@ from netproof.formats.onnx.nodes import sums as onnx_sums
 #: operators of ONNX that are known, by name
 OPERATORS: dict[str, Translate] = {
     **onnx_activations.OPERATORS,
+    **onnx_argmax.OPERATORS,
     **onnx_arithmetic.OPERATORS,
     **onnx_curves.OPERATORS,
     **onnx_linear.OPERATORS,

@@ -100,6 +100,8 @@ def check_sizes(
         ]
         if node.op_type == "Cast":
             size = min(sizes[0], LARGEST_CAST.get(kind, math.inf))
+        elif node.op_type in ("ArgMax", "ArgMin"):
+            size = float(max((0, *(operands[0].shape if operands[0] is not None else ()))))
         elif node.op_type in ("Add", "Sub"):
             size = sum(sizes)
         elif node.op_type == "ReduceSum":

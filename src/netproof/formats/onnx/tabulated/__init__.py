@@ -1,0 +1,1 @@
+"""Parts of a network that compute places from its values."""

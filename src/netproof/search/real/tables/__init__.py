@@ -1,0 +1,1 @@
+"""Tables in a network: a question for every row that can be looked up."""
