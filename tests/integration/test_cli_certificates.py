@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,29 @@ def test_radius_comes_with_proof_and_witness(cli, tiny_data, tmp_path):
     if found["witness_radius"] is not None:
         expected[f"{found['witness_radius']}.npcert"] = "vulnerable"
     assert {name: {"unsat": "robust", "sat": "vulnerable"}.get(c, c) for name, c in claims.items()} == expected
+
+
+def test_radii_of_several_images_in_several_processes(cli, tiny_data, tmp_path):
+    command = ("radius", tiny_data.network, "--images", tiny_data.images, "--labels", tiny_data.labels)
+    indices = [tiny_data.first("vulnerable")[0], tiny_data.first("robust")[0], tiny_data.first("misclassified")[0]]
+    asked = [part for index in indices for part in ("--index", index)]
+    alone = json.loads(cli(*command, *asked, "--json").out)["samples"]
+    ran = cli(*command, *asked, "--jobs", 2, "--certificates", tmp_path / "evidence", "--json")
+    together = json.loads(ran.out)["samples"]
+    for one, other in zip(alone, together, strict=True):
+        for word in ("index", "label", "radius", "exact", "witness_radius"):
+            assert one[word] == other[word]
+    written = [file for one in together for file in one["certificates"]]
+    assert written and all(Path(file).is_file() for file in written)
+    said = cli(*command, *asked, "--jobs", 2)
+    assert [line.split(" ")[1] for line in said.out.splitlines() if line.startswith("sample")] == list(
+        map(str, indices)
+    )
+
+
+def test_no_number_of_processes(cli, tiny_data):
+    command = ("radius", tiny_data.network, "--images", tiny_data.images, "--labels", tiny_data.labels, "--index", 0)
+    assert_refused(cli(*command, "--jobs", 0), "--jobs", "give 1 or more")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

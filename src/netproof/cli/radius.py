@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,11 @@ from netproof.cli.arguments import options as o
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from netproof.asking.images import Images
+    from netproof.asking.images import Images, ImageSource, Preparation
     from netproof.cli.evidence.written import Written
+    from netproof.formats.fixed_point import FixedPoint
     from netproof.search.radius import RadiusResult
+    from netproof.settings import Settings
 
 Certificates = Annotated[
     Path | None,
@@ -30,6 +33,9 @@ Accuracy = Annotated[
     typer.Option(
         "--accuracy", metavar="A", help="Float networks: between proof and witness (default: 0.1 grey levels)."
     ),
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", metavar="N", help="Worker processes, of several images; each has one thread.")
 ]
 
 
@@ -63,6 +69,7 @@ def radius(
     threads: o.Threads = None,
     memory: o.Memory = None,
     device: o.Device = None,
+    jobs: Jobs = 1,
     certificates: Certificates = None,
     as_json: o.Json = False,
 ) -> None:
@@ -90,8 +97,10 @@ def radius(
     from netproof.asking.reach import reach_of
     from netproof.device import check_device
     from netproof.graph.graph import Arithmetic
-    from netproof.search.radius import REAL_TIMEOUT, largest_radius
+    from netproof.runs.run import check_jobs
+    from netproof.search.radius import REAL_TIMEOUT
 
+    check_jobs(jobs)
     integer = model.graph.arithmetic is Arithmetic.INTEGER
     if timeout is None and not integer:
         settings = replace(settings, timeout=REAL_TIMEOUT)
@@ -102,30 +111,94 @@ def radius(
         raise InputError("--accuracy", f"{network} is an integer network, whose radii are exact", "leave it out")
     reach = None if limit is None else reach_of(limit, found_images.unit, "--limit").number
     step = None if accuracy is None else reach_of(accuracy, found_images.unit, "--accuracy").number
+    task = _Radii(
+        (network, widths, runtime), source, prepared, settings, reach, step, certificates,
+    )  # fmt: skip
     documents = []
-    for one in asked.indices:
-        found = largest_radius(
-            model, found_images.image(one), found_images.label(one), settings, limit=reach, accuracy=step,
-            **found_images.arguments,
-        )  # fmt: skip
-        written = [] if certificates is None else _certify(found_images, one, found, certificates, network)
+    for answer in _answers(task, asked, jobs):
         if as_json:
-            files = [str(one_of_them.path) for one_of_them in written if not one_of_them.without]
-            documents.append(_to_json(found_images, one, found) | {"certificates": files})
+            documents.append(answer.document)
         else:
             # as they come: several samples can take minutes
-            typer.echo(_render_text(found_images, one, found))
-            if model.computed_by:
-                typer.echo(f"  {model.computed_by}")
-            for one_of_them in written:
-                said = one_of_them.property_ is not None or one_of_them.without
-                typer.echo(f"  {one_of_them.text}" if said else f"  certificate: {one_of_them.path}")
+            for line in answer.lines:
+                typer.echo(line)
     if as_json:
         unit = found_images.unit.words
         stated = reach if reach is None or integer else str(reach)
         print_json({"network": network_document(model), "unit": unit, "limit": stated, "samples": documents})
     elif found_images.words:
         typer.echo(f"radii {found_images.unit.words}; {found_images.words}")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What is said of one image, as text and as JSON."""
+
+    lines: tuple[str, ...]
+    document: dict[str, object]
+
+
+@dataclass(frozen=True)
+class _Radii:
+    """What is asked about every image, in this process or in others.
+
+    Attributes
+    ----------
+    reading, source, prepared : as :meth:`netproof.cli.arguments.asked.Asked.read` takes them
+    reach, step : the limit and the accuracy, in the unit of radii
+    certificates : the folder for them, if they are wanted
+    """
+
+    reading: tuple[Path, FixedPoint | None, str | None]
+    source: ImageSource
+    prepared: Preparation
+    settings: Settings
+    reach: int | Fraction | None
+    step: int | Fraction | None
+    certificates: Path | None
+
+    def begin(self) -> Callable[[int], _Answer]:
+        """For another process: read everything again, and answer there."""
+        from netproof.processes.inside import start_pytorch
+
+        start_pytorch(1)
+        return self.about(a.Asked.read(self.reading, self.source, self.prepared, [0], every=False))
+
+    def about(self, asked: a.Asked) -> Callable[[int], _Answer]:
+        def answer(index: int) -> _Answer:
+            return self._answer(asked, index)
+
+        return answer
+
+    def _answer(self, asked: a.Asked, index: int) -> _Answer:
+        from netproof.search.radius import largest_radius
+
+        images, model = asked.images, asked.network
+        found = largest_radius(
+            model, images.image(index), images.label(index), self.settings, limit=self.reach, accuracy=self.step,
+            **images.arguments,
+        )  # fmt: skip
+        folder = self.certificates
+        written = [] if folder is None else _certify(images, index, found, folder, self.reading[0])
+        files = [str(one.path) for one in written if not one.without]
+        lines = [_render_text(images, index, found)]
+        if model.computed_by:
+            lines.append(f"  {model.computed_by}")
+        for one in written:
+            said = one.property_ is not None or one.without
+            lines.append(f"  {one.text}" if said else f"  certificate: {one.path}")
+        return _Answer(tuple(lines), _to_json(images, index, found) | {"certificates": files})
+
+
+def _answers(task: _Radii, asked: a.Asked, jobs: int) -> Iterator[_Answer]:
+    """In the order of the images, as they come."""
+    from netproof.processes.spread import spread
+
+    if jobs == 1 or len(asked.indices) == 1:
+        yield from map(task.about(asked), asked.indices)
+    else:
+        for _, answer in spread(task.begin, asked.indices, jobs):
+            yield answer
 
 
 def _certify(images: Images, index: int, found: RadiusResult, folder: Path, network: Path) -> list[Written]:
