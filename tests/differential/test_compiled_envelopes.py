@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -118,7 +121,14 @@ def test_bounds_end_as_low(kernels: Kernels, seed: int) -> None:
 
 
 def test_without_numba_steps_are_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "numba", None)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert compiled.compiled_kernels.__wrapped__() is None
+
+
+def test_where_numba_cannot_be_loaded_steps_are_tensors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text("raise OSError('cannot allocate memory')")
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
     assert compiled.compiled_kernels.__wrapped__() is None
 
 

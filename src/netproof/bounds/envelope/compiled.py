@@ -41,7 +41,8 @@ def compiled_kernels() -> Kernels | None:
     """What :class:`CompiledCopies` runs; None where numba is missing or has no place to keep what it compiles."""
     try:
         import numba
-    except ImportError:
+    except (ImportError, OSError):
+        # not there, or its library cannot be loaded, for want of memory perhaps
         return None
     if numba.config.DISABLE_JIT:
         return None
