@@ -122,7 +122,7 @@ class Images:
             _check_clip(prepared.clip)
             unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
         if pictures.labels is not None:
-            check_labels(len(pictures.labels), len(pictures), pictures.source, pictures.source)
+            check_labels(len(pictures.labels), len(pictures), "the labels", pictures.source)
         found = cls(network, pictures, form, prepared, pictures.labels, unit)
         found.image(0)  # refuses what does not fit before anything is asked
         return found

@@ -71,6 +71,9 @@ class Reader:
             raise UnknownFormError(f"{operation.name} inside a network")
         if len(operation.inputs) > _MOST_OPERANDS[operation.name]:
             raise UnknownFormError(f"{operation.name} of {len(operation.inputs)} operands")
+        taken = [self.values[index].tensor.kind for index in operation.inputs if index in self.values]
+        if operation.name != "QUANTIZE" and any(kind != output.kind for kind in taken):
+            raise UnknownFormError(f"{operation.name} of a value of another type than its result")
         return _OPERATORS[operation.name](self, operation, output)
 
     def value(self, operation: Operation, number: int) -> Value:
