@@ -66,10 +66,10 @@ def flipped(random: np.random.Generator, data: bytes) -> bytes:
     return bytes(damaged)
 
 
-@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize("seed", range(3))
 def test_damaged_files(seed):
     seen: Counter[str] = Counter()
-    for draft, random in accepted_drafts(100 + seed, 3):
+    for draft, random in accepted_drafts(100 + seed, 4):
         data = encode(draft.certificate())
         assert outcome(data, draft) == "accepted"
         header, body = parts(data)
@@ -84,7 +84,7 @@ def test_damaged_files(seed):
             other = body[:at] + bytes([int(random.integers(256))]) + body[at + int(random.integers(2)) :]
             seen["body, " + outcome(assembled(header, other), draft)] += 1
     assert seen["body, rejected"] and seen["body, unusable"] and seen["body, accepted"]
-    assert sum(count for what, count in seen.items() if what.startswith("header")) > 400
+    assert sum(count for what, count in seen.items() if what.startswith("header")) > 500
 
 
 def test_every_truncation():

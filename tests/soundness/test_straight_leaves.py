@@ -123,7 +123,7 @@ def test_a_solver_that_lies_refutes_nothing(kind, monkeypatch):
         best = x[graph.evaluate(x)[:, 0].argmax()]
         threshold = below(evaluate(graph, rational(best))[-1][0])
         problem = Problem(graph, constraints_of(graph, threshold), None, 1 << 28)
-        found = RangeSplit(problem).run(region, torch.arange(1), time.monotonic() + 1.0)
+        found = RangeSplit(problem).run(region, torch.arange(1), time.monotonic() + 5.0)
         assert found.verdict in {Verdict.UNKNOWN, Verdict.TIMEOUT}
         with leaf_solver(1 << 28) as solver:  # whatever a search gets to in its time: leaves that hold the point
             leaves = RangeLeaves(graph, region, constraints_of(graph, threshold), solver)
