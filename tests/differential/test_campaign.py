@@ -51,10 +51,10 @@ def enumerable(count: int) -> list[int]:
 
 
 def test_engines_agree(engines: Mapping[str, Engine], tmp_path: Path) -> None:
-    tally = campaign(2, 0, 20, engines, tmp_path, quiet)
+    tally = campaign(2, 0, 30, engines, tmp_path, quiet)
     assert tally.disagreements == []
     assert list(tmp_path.iterdir()) == []
-    assert min(tally.truth["sat"], tally.truth["unsat"]) >= 5
+    assert min(tally.truth["sat"], tally.truth["unsat"]) >= 8
     for name in ("bab", "milp"):
         assert tally.said[name]["sat"] and tally.said[name]["unsat"]
 

@@ -28,13 +28,13 @@ def run(log: Path, *options: str) -> int:
 @pytest.mark.parametrize("part", ["random", "hostile"])
 def test_nothing_disagrees(part, tmp_path, capsys):
     log = tmp_path / "log"
-    assert run(log, "--parts", part, "--count", "12") == 0
+    assert run(log, "--parts", part, "--count", "18") == 0
     assert "disagreements: 0" in capsys.readouterr().out
     lines = tool.read_log(log)
-    assert len(lines) == 12
+    assert len(lines) == 18
     figures = [set(line["figures"]) for line in lines]
     if part == "random":
-        assert sum(line["figures"]["with truth"] for line in lines) >= 6
+        assert sum(line["figures"]["with truth"] for line in lines) >= 9
         for wanted in ("below sat", "above unsat"):
             assert sum(wanted in names for names in figures) >= 2
 
