@@ -7,6 +7,7 @@ import time
 import torch
 from torch import Tensor
 
+from netproof.attack.ball import BallSteps
 from netproof.attack.gradient import ascend
 from netproof.attack.replay import Replayer
 from netproof.conditions.conditions import Conditions
@@ -34,6 +35,7 @@ class FloatAttack:
         self._size = 1 + constraints.threshold.float().abs().amax(1)
         self._replayer = Replayer(query)
         self._lower, self._upper = self._replayer.lower, self._replayer.upper
+        self._ball = BallSteps.of(query, self._device)
         self._generator = torch.Generator().manual_seed(seed)
 
     def ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
@@ -61,14 +63,24 @@ class FloatAttack:
             lambda points, outputs: self._constraints.margins(points, outputs, towards_there),
             steps,
             deadline,
+            self._ball,
         )
         return self._replay(x.cpu(), margin.cpu(), towards)
+
+    def try_maximizers(self, coefficients: Tensor, lower: Tensor, upper: Tensor, case: Tensor) -> Witness | None:
+        """Points where linear forms ``[B, n]`` are the largest between two ends ``[1, n]``, and in the query's ball."""
+        if self._ball is None:
+            return self.try_points(torch.where(coefficients > 0, upper, lower), case)
+        there = (part.to(self._device, torch.float32) for part in (coefficients, lower, upper))
+        return self.try_points(self._ball.furthest(*there), case)
 
     def try_points(self, x: Tensor, case: Tensor) -> Witness | None:
         """Points ``[B, n]`` that bounds propose for cases."""
         if not self._replayer.possible:
             return None
         x = torch.minimum(torch.maximum(x.float(), self._lower), self._upper)
+        if self._ball is not None:
+            x = self._ball.back(x.to(self._device)).cpu()
         there = x.to(self._device)
         with torch.no_grad():
             margin = self._constraints.margins(there, self._graph.evaluate(there), case.to(self._device)).amin(-1)

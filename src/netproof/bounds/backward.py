@@ -41,6 +41,9 @@ class Beside(NamedTuple):
     error: Tensor | None
 
 
+#: ``max { v . x + constant }`` over the inputs that a bound is about, called like :func:`box_maximum`
+Maximum = Callable[[Tensor, Tensor, Region], Tensor]
+
 #: What an activation does with what it received, by its number ``k`` and ``v_k``: its multipliers, shaped like ``v_k``
 #: (None, where it hands on nothing), and what it adds to the bound, one number per objective (None for nothing), perhaps with
 #: what goes past its operand.
@@ -81,7 +84,7 @@ def bound_backwards(
     activate: Activate,
     rounding: Rounding | None = None,
     *,
-    maximum: Callable[[Tensor, Tensor, Region], Tensor] = box_maximum,
+    maximum: Maximum = box_maximum,
     condensed: Mapping[int, Condensed] | None = None,
 ) -> Lines:
     """Bound objectives from above at the multipliers that ``activate`` gives.

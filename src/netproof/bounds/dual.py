@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import bound_backwards
+from netproof.bounds.backward import Maximum, bound_backwards, box_maximum
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
@@ -97,6 +97,7 @@ def evaluate_dual(
     objective: Objective,
     multipliers: Multipliers,
     rounding: Rounding | None = None,
+    maximum: Maximum = box_maximum,
 ) -> DualPoint:
     """Evaluate the bound for every row of the batch.
 
@@ -104,7 +105,7 @@ def evaluate_dual(
     In integer graphs the arithmetic is exact for multipliers on a dyadic grid
     (:mod:`netproof.bounds.deciding.exact`); otherwise it is as good as the dtype. With ``rounding``, of a region that
     holds this one, everything is float64 and the value an upper bound in real arithmetic, ``+inf`` where there is none; the
-    objective is taken as it is, but for its error.
+    objective is taken as it is, but for its error. ``maximum`` is over the inputs that count, all of the box by default.
     """
     if rounding is not None and not (relaxation.region.lower.dtype == objective.constant.dtype == torch.float64):
         raise ValueError("rigorous evaluation needs float64")
@@ -119,7 +120,7 @@ def evaluate_dual(
         s[k], vs[k], conjugates[k] = multiplier, v, conjugate
         return multiplier, feature_sum(conjugate.value)
 
-    lines = bound_backwards(relaxation, objective, activate, rounding)
+    lines = bound_backwards(relaxation, objective, activate, rounding, maximum=maximum)
     return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, relaxation)
 
 

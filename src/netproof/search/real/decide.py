@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netproof.attack.real import FloatAttack
+from netproof.bounds.backward import box_maximum
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.intervals import interval_bound
@@ -19,6 +20,7 @@ from netproof.bounds.ranges.forms import form_ranges, varying_inputs
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once, unstable_features
 from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
+from netproof.conditions.ball import maximum_of
 from netproof.conditions.conditions import Conditions
 from netproof.device import find_device, plain_products
 from netproof.effort.bounding import REFINE
@@ -31,11 +33,13 @@ from netproof.query import Query, Result, Verdict
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Journal, Means, one_constraint
 from netproof.search.proofs.traced import trace_of
+from netproof.search.real.ball import InBall
 from netproof.search.real.input_split import DO_NOT_CLOSE, InputSplit
 from netproof.search.real.memory import check_memory
 from netproof.search.real.problem import Problem
 from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.range_split import RangeSplit
+from netproof.search.real.relu_split import ReluSplit
 from netproof.search.real.rounds import Rounds
 from netproof.search.real.tables.cells import Tables
 from netproof.search.real.tables.decide import decide_by_tables
@@ -113,6 +117,15 @@ def _as_it_is(
         witness = attack.ascend(case, *REAL.quick, deadline)
         if witness is not None:
             return Outcome(Verdict.SAT, 0, witness), "attack"
+    maximum = maximum_of(query)
+    if maximum is not box_maximum:
+        inside = InBall(graph, maximum, deadline)
+        region = inside.refined(region)
+        if bool(region.empty()):
+            return Outcome(Verdict.UNSAT, len(constraints)), "bound"
+        case = inside.left(region, constraints, case)
+        if not len(case):
+            return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     propagate = form_ranges if varying_inputs(region) <= REFINE.few_inputs else propagate_intervals
     region = propagate(graph, region)
     wanted = reached(graph, (constraints.outputs != 0).flatten(0, -2).any(0))
@@ -142,7 +155,7 @@ def _as_it_is(
     if any(bool(features.any()) for features in idle):
         region = refine_ranges(graph, region, deadline, propagate, idle)
         _Roots(record, region, Means.CROWN)
-    problem = Problem(graph, constraints, attack, settings.memory, device, touch, record)
+    problem = Problem(graph, constraints, attack, settings.memory, device, touch, record, maximum)
     hopeful = _hopeful(query, graph, constraints, case, rounding)
     if bool(hopeful.all()):
         return _search(query, problem, region, case, deadline)
@@ -174,7 +187,7 @@ def _by_tables(
 ) -> tuple[Outcome, str] | None:
     """The answer on a network with tables, row by row; None where there are none, or too much to look up. Proofs are of one
     graph, and do without."""
-    tables = Tables.of(graph) if record is None else None
+    tables = Tables.of(graph) if record is None and query.ball is None else None
     cells = tables.cells(query.lower, query.upper, deadline) if tables is not None else None
     if tables is not None and cells is None and time.monotonic() >= deadline:
         reason = "the time limit was reached while tables were looked up"
@@ -257,6 +270,10 @@ def _hopeful(query: Query, graph: Graph, constraints: Conditions, case: Tensor, 
 def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadline: float) -> tuple[Outcome, str]:
     """Decide the cases that the root leaves open."""
     graph = problem.graph
+    if problem.maximum is not box_maximum and is_piecewise_linear(graph, region):
+        # Boxes and programs know the ball by its ranges alone, splits of signs know it.
+        dual, rounding = SignDual.of(graph, region, problem.maximum), Rounding.of(graph, region)
+        return _ended(ReluSplit(problem, dual, rounding).run(case, deadline), deadline), "search"
     varying = varying_inputs(region)
     before = 0
     boxes = varying <= REAL.few_inputs or (

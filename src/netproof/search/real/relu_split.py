@@ -247,8 +247,7 @@ class ReluSplit:
             return None
         if self._attack is not None:
             x = self._dual.region
-            corners = torch.where(point.input_coefficients[rows] > 0, x.upper, x.lower)
-            witness = self._attack.try_points(corners, case[rows])
+            witness = self._attack.try_maximizers(point.input_coefficients[rows], x.lower, x.upper, case[rows])
             if witness is not None:
                 return witness
         self._tree.add(replace(batch, choice=choice, value=value).take(rows))

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netproof.bounds.backward import box_maximum
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
@@ -208,6 +209,8 @@ class SignLeaves(LeafPrograms[Tensor]):
     def __init__(self, dual: SignDual, rounding: Rounding, constraints: Conditions, solver: HighsProcess) -> None:
         super().__init__(dual.region, constraints, solver)
         self._dual = dual
+        # What programs are made of are lines over all of the box.
+        self._over_box = replace(dual, maximum=box_maximum)
         self._rounding = rounding
 
     def evaluate(self, case: int, part: Tensor, weight: Tensor, beta: Tensor) -> float:
@@ -224,7 +227,7 @@ class SignLeaves(LeafPrograms[Tensor]):
     def _form(self, objective: Objective, part: Tensor) -> tuple[Tensor, Tensor]:
         rows = len(objective)
         zeros = torch.zeros(rows, len(part), dtype=torch.float64)
-        point = self._dual.bound(objective, part.expand(rows, -1), zeros, zeros)
+        point = self._over_box.bound(objective, part.expand(rows, -1), zeros, zeros)
         return point.input_coefficients, point.value
 
     def _lines_of_splits(self, part: Tensor, until: float) -> tuple[Lines | None, Tensor]:
