@@ -279,9 +279,7 @@ def _in_box(
     return Query(network, lower, upper, goal.condition(network), name, Sample(pixels, goal.label, top=goal.top))
 
 
-def _of_real_numbers(
-    network: Network, pixels: _Pixels, goal: _Goal, radius: Number, norm: str, name: str
-) -> Query:
+def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Number, norm: str, name: str) -> Query:
     reach = exact_number(radius)
     if reach is None or reach < 0:
         problem = f"the radius is {radius}"
@@ -302,9 +300,7 @@ def _of_real_numbers(
         about=Sample(
             inputs,
             goal.label,
-            part=PropertyPart(
-                exact, goal.exact(network), ball=None if norm == "linf" else pixels.ball(norm, reach)
-            ),
+            part=PropertyPart(exact, goal.exact(network), ball=None if norm == "linf" else pixels.ball(norm, reach)),
             top=goal.top,
         ),
     )

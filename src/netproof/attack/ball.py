@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from netproof.bounds.deciding.ball import BallMaximum
+from netproof.bounds.region import Region
 from netproof.effort.real import REAL_ATTACK
 from netproof.graph.graph import Arithmetic
 from netproof.query import Query
@@ -64,32 +66,10 @@ class BallSteps:
         share = torch.where(size > 0, self.radius / most, 0.0)
         return torch.zeros_like(pull).scatter(-1, chosen, share * pull.gather(-1, chosen).sign()) / self.weight
 
-    def furthest(self, v: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-        """Points where ``v . x`` is about the largest between two ends and in the ball, for ``v`` ``[B, n]``.
-
-        In ``l1`` coordinates go to their ends in the order of what they gain, until the radius is spent; in ``l2`` all move as they
-        pull, those at an end stay there.
-        """
-        room = torch.where(v > 0, upper - self.center, self.center - lower).clamp(min=0) * self.weight
-        pull = v.abs() / self.weight
-        if self.norm == "l1":
-            order = torch.where(room > 0, pull, -1.0).argsort(-1, descending=True)
-            cost = room.gather(-1, order)
-            left = (self.radius - (cost.cumsum(-1) - cost)).clamp(min=0)
-            moves = torch.zeros_like(room).scatter(-1, order, torch.minimum(cost, left))
-        else:
-            moves, stays = torch.zeros_like(room), room <= 0
-            for _ in range(REAL_ATTACK.ends):
-                left = (self.radius**2 - torch.where(stays, room.square(), 0.0).sum(-1, keepdim=True)).clamp(min=0)
-                free = torch.where(stays, 0.0, pull)
-                moves = free * (left / free.square().sum(-1, keepdim=True).clamp(min=_TINY)).sqrt()
-                moves = torch.where(stays, room, torch.minimum(moves, room))
-                stays = moves >= room
-        return self.back(self.center + v.sign() * moves / self.weight)
-
     def whole(self, v: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-        """As :meth:`furthest`, for a center of whole numbers: moves are cut to whole ones."""
-        moves = self.furthest(v, lower, upper) - self.center
+        """Points where ``v . x`` is about the largest between two ends ``[n]``, moved from a center of whole numbers by whole ones."""
+        maximum = BallMaximum(self.norm, self.center, self.weight, self.radius)
+        moves = maximum.at(v, Region(lower[None], upper[None], (), ())) - self.center
         return self.center + moves.sign() * (moves.abs() + _NEARLY).floor()
 
     def back(self, x: Tensor) -> Tensor:

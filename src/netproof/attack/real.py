@@ -67,13 +67,6 @@ class FloatAttack:
         )
         return self._replay(x.cpu(), margin.cpu(), towards)
 
-    def try_maximizers(self, coefficients: Tensor, lower: Tensor, upper: Tensor, case: Tensor) -> Witness | None:
-        """Points where linear forms ``[B, n]`` are the largest between two ends ``[1, n]``, and in the query's ball."""
-        if self._ball is None:
-            return self.try_points(torch.where(coefficients > 0, upper, lower), case)
-        there = (part.to(self._device, torch.float32) for part in (coefficients, lower, upper))
-        return self.try_points(self._ball.furthest(*there), case)
-
     def try_points(self, x: Tensor, case: Tensor) -> Witness | None:
         """Points ``[B, n]`` that bounds propose for cases."""
         if not self._replayer.possible:

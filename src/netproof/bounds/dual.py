@@ -52,6 +52,7 @@ class DualPoint(Rows):
     conjugates : ``phi_k`` with its maximizers, aligned with ``s``
     input_coefficients : ``[B, n_input]``, ``v_x``
     relaxation : where the bound holds
+    maximum : over which inputs
     """
 
     value: Float[Tensor, " B"]
@@ -60,6 +61,7 @@ class DualPoint(Rows):
     conjugates: tuple[Conjugate | None, ...]
     input_coefficients: Float[Tensor, "#B n"]
     relaxation: Relaxation
+    maximum: Maximum = box_maximum
 
     @property
     def region(self) -> Region:
@@ -67,8 +69,8 @@ class DualPoint(Rows):
 
     @property
     def x(self) -> Float[Tensor, "B n"]:
-        """``[B, n_input]``, the corner of the box that maximizes ``v_x . x``."""
-        return torch.where(self.input_coefficients > 0, self.region.upper, self.region.lower)
+        """``[B, n_input]``, the input that maximizes ``v_x . x``, of a box a corner."""
+        return self.maximum.at(self.input_coefficients, self.region)
 
 
 def given(s: Sequence[Float[Tensor, "#B _"] | None]) -> Multipliers:
@@ -121,7 +123,7 @@ def evaluate_dual(
         return multiplier, feature_sum(conjugate.value)
 
     lines = bound_backwards(relaxation, objective, activate, rounding, maximum=maximum)
-    return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, relaxation)
+    return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, relaxation, maximum)
 
 
 def relaxed_values(point: DualPoint, last: int | None = None) -> list[Float[Tensor, "#B _"]]:

@@ -282,7 +282,6 @@ class RealAttackEffort:
     replays : of one batch of points, at most
     first_step, last_step : of gradient ascent, in parts of the box's width, or of a ball's radius
     sparse : so many coordinates share a step in l1
-    ends : how often coordinates that have come to an end are left out in l2
     inside : a ball's radius less this share is where points are looked for, since float32 rounds
     """
 
@@ -293,7 +292,6 @@ class RealAttackEffort:
     first_step: float = 0.5
     last_step: float = 0.01
     sparse: int = 8
-    ends: int = 4
     inside: float = 2e-5
 
 
@@ -305,10 +303,12 @@ class BallEffort:
     ----------
     steps : of optimized lines, for every constraint that CROWN leaves open
     goal : a bound in float32 below that is low enough
+    leaf_steps : on multipliers of a subproblem with nothing left to split
     """
 
     steps: int = 60
     goal: float = -1e-4
+    leaf_steps: int = 400
 
 
 REAL = RealEffort()

@@ -71,6 +71,24 @@ class BallMaximum:
         ball = constant + feature_sum(v * near) + (above * (1 + slack) + slack * terms)
         return torch.where(ball < box, ball, box)  # which is the box where something is not a number
 
+    def at(self, v: Float[Tensor, "B n"], region: Region) -> Float[Tensor, "B n"]:
+        """Where the maximum is attained, up to rounding; within the ball for a center in the box."""
+        center, weight = self.center.to(v.device, v.dtype), self.weight.to(v.device, v.dtype)
+        near = torch.minimum(torch.maximum(center, region.lower), region.upper)
+        size, moved = v.abs(), weight * (center - near).abs()
+        room = torch.where(v > 0, region.upper - near, near - region.lower)
+        if self.norm == "l1":
+            left = (self.radius - feature_sum(moved)).clamp(min=0)
+            order = torch.where(room > 0, size / weight, -1.0).argsort(-1, descending=True)
+            cost = (room * weight).gather(-1, order)
+            spent = (left[..., None] - (cost.cumsum(-1) - cost)).clamp(min=0)
+            moves = torch.zeros_like(cost).scatter(-1, order, torch.minimum(cost, spent)) / weight
+        else:
+            left = (self.radius * self.radius - feature_sum(moved * moved)).clamp(min=0)
+            price = self._price_squared(size, room, weight, left)
+            moves = torch.minimum(room, size / (2 * price[..., None] * weight * weight))
+        return near + v.sign() * moves
+
     def _moves(self, size: Tensor, moved: Tensor, room: Tensor, weight: Tensor) -> Tensor:
         """What moves away from the nearest point add at the most, for sizes ``|v|`` ``[..., n]``: ``[...]``."""
         more, less = 1 + 16 * _UNIT, 1 - 16 * _UNIT
@@ -109,6 +127,8 @@ class BallMaximum:
             rest = pull.flip(-1).cumsum(-1).flip(-1)
             over = (used + stops * rest >= left[..., None]) & (rest > 0)
             first = over.to(torch.uint8).argmax(-1, keepdim=True)
-            square = (left - used.gather(-1, first)[..., 0]).clamp(min=0) / rest.gather(-1, first)[..., 0].clamp(min=_TINY)
+            square = (left - used.gather(-1, first)[..., 0]).clamp(min=0) / rest.gather(-1, first)[..., 0].clamp(
+                min=_TINY
+            )
             reach = torch.where(over.any(-1), square.sqrt(), torch.inf)
             return 0.5 / reach.clamp(_REACH, 1 / _REACH)

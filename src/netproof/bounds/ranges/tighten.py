@@ -260,9 +260,7 @@ def _program_directions(
     return evaluate_exact(relaxation, objective, s)[0]
 
 
-def _directions(
-    graph: Graph, region: Region, node: int, row: Tensor, feature: Tensor, maximum: Maximum
-) -> DualPoint:
+def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: Tensor, maximum: Maximum) -> DualPoint:
     """Upper bounds of ``+a`` and then ``-a`` for features of a node, one per (row, feature) pair."""
     pairs = len(row)
     sub = region.take(row.repeat(2))

@@ -65,7 +65,14 @@ class Attacker:
         per_case = max(1, min(INTEGER_ATTACK.starts_per_case, INTEGER_ATTACK.most_starts // len(case)))
         towards = case.repeat_interleave(per_case)
         x = corner_search(
-            self._graph, self._cases, self._lower, self._upper, towards, self._generator, deadline=deadline, ball=self._ball
+            self._graph,
+            self._cases,
+            self._lower,
+            self._upper,
+            towards,
+            self._generator,
+            deadline=deadline,
+            ball=self._ball,
         )
         self._starts = (x, towards)
         return self.replay(x)

@@ -58,7 +58,9 @@ class InBall:
                 if time.monotonic() >= self.deadline:
                     return region
                 c = torch.zeros(len(rows), graph.nodes[operand].size, dtype=torch.float64)
-                c[torch.arange(len(rows)), feature.repeat(2)[rows]] = torch.where(rows < len(feature), 1.0, -1.0).double()
+                c[torch.arange(len(rows)), feature.repeat(2)[rows]] = torch.where(
+                    rows < len(feature), 1.0, -1.0
+                ).double()
                 objective = Objective({operand: c}, torch.zeros(len(rows), dtype=torch.float64))
                 ends[rows] = crown_lines(relaxation, objective, rounding, self.maximum).value
             high, low = region.range_upper[k].clone(), region.range_lower[k].clone()
@@ -67,10 +69,18 @@ class InBall:
             region = propagate_intervals(graph, region.with_range(k, low, high))
         return region
 
-    def left(self, region: Region, constraints: Conditions, case: Tensor) -> Tensor:
+    def left(self, region: Region, constraints: Conditions, case: Tensor) -> tuple[Region, Tensor]:
+        """The region with smaller ranges, and those of the cases that bounds over the ball leave open."""
+        region = self.refined(region)
+        return region, case[:0] if bool(region.empty()) else self.open_cases(region, constraints, case)
+
+    def open_cases(self, region: Region, constraints: Conditions, case: Tensor) -> Tensor:
         """Those of the cases ``[B]`` that are open: of each CROWN bounds every constraint by itself, and so do optimized lines."""
         rounding = Rounding.of(self.graph, region)
-        relaxation, relaxation32 = Relaxation(self.graph, region), Relaxation(self.graph.to(torch.float32), region.to(torch.float32))
+        relaxation, relaxation32 = (
+            Relaxation(self.graph, region),
+            Relaxation(self.graph.to(torch.float32), region.to(torch.float32)),
+        )
         which = torch.arange(constraints.width).repeat(len(case))
         every = case.repeat_interleave(constraints.width)
         value = torch.full((len(every),), torch.inf, dtype=torch.float64)

@@ -29,7 +29,7 @@ from netproof.graph.graph import Graph, GraphBuilder
 from netproof.graph.loose import reached
 from netproof.network import Network
 from netproof.operators.affine.scale import Scale
-from netproof.query import Query, Result, Verdict
+from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Journal, Means, one_constraint
 from netproof.search.proofs.traced import trace_of
@@ -113,17 +113,12 @@ def _as_it_is(
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     attack = _attack(query, constraints, settings, device, attacked)
-    if attack is not None:
-        witness = attack.ascend(case, *REAL.quick, deadline)
-        if witness is not None:
-            return Outcome(Verdict.SAT, 0, witness), "attack"
+    witness = _climbed(attack, case, REAL.quick, deadline)
+    if witness is not None:
+        return Outcome(Verdict.SAT, 0, witness), "attack"
     maximum = maximum_of(query)
     if maximum is not box_maximum:
-        inside = InBall(graph, maximum, deadline)
-        region = inside.refined(region)
-        if bool(region.empty()):
-            return Outcome(Verdict.UNSAT, len(constraints)), "bound"
-        case = inside.left(region, constraints, case)
+        region, case = InBall(graph, maximum, deadline).left(region, constraints, case)
         if not len(case):
             return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     propagate = form_ranges if varying_inputs(region) <= REFINE.few_inputs else propagate_intervals
@@ -141,10 +136,9 @@ def _as_it_is(
     case = roots.left(case, torch.tensor(exactly, dtype=torch.bool), Means.FRACTIONS)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
-    if attack is not None:
-        witness = attack.ascend(case, *REAL.long, deadline)
-        if witness is not None:
-            return Outcome(Verdict.SAT, len(constraints), witness), "attack"
+    witness = _climbed(attack, case, REAL.long, deadline)
+    if witness is not None:
+        return Outcome(Verdict.SAT, len(constraints), witness), "attack"
     if touch is not None:
         touched = torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, TOUCH.bends))
         case = roots.left(case, touched, Means.FRACTIONS)
@@ -175,6 +169,11 @@ def _attack(
         return None
     meant = query if network is None else replace(query, network=network)
     return FloatAttack(meant, constraints, settings.seed, device)
+
+
+def _climbed(attack: FloatAttack | None, case: Tensor, effort: tuple[int, int], deadline: float) -> Witness | None:
+    """A witness that gradient ascent finds, if there is one, and if any is looked for."""
+    return None if attack is None else attack.ascend(case, *effort, deadline)
 
 
 def _by_tables(
@@ -271,7 +270,7 @@ def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadli
     """Decide the cases that the root leaves open."""
     graph = problem.graph
     if problem.maximum is not box_maximum and is_piecewise_linear(graph, region):
-        # Boxes and programs know the ball by its ranges alone, splits of signs know it.
+        # Boxes, of which most do not meet a ball, know it by its ranges alone; splits of signs and of ranges know it.
         dual, rounding = SignDual.of(graph, region, problem.maximum), Rounding.of(graph, region)
         return _ended(ReluSplit(problem, dual, rounding).run(case, deadline), deadline), "search"
     varying = varying_inputs(region)
@@ -279,7 +278,7 @@ def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadli
     boxes = varying <= REAL.few_inputs or (
         varying <= REAL.some_inputs and _open_count(graph, region) > REAL.many_features
     )
-    if boxes:
+    if boxes and problem.maximum is box_maximum:
         now = time.monotonic()
         until, most = now + REAL.share_of_boxes * (deadline - now), math.inf
         if varying <= REAL.few_inputs:
