@@ -72,17 +72,12 @@ def test_balls_of_a_float_network(cli, colours, norm, change):
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_balls_of_an_integer_network(cli, tiny_data, norm):
-    asked = (
-        tiny_data.network,
-        "--images",
-        tiny_data.images,
-        "--labels",
-        tiny_data.labels,
-        "--index",
-        1,
-        "--norm",
-        norm,
+    # An image whose class changes when its four pixels move by at most 4 each.
+    index = next(
+        int(name.split("-")[1]) for name, is_ in tiny_data.truth.items() if "4" in name[-1] and is_ == "vulnerable"
     )
+    source = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--index", index)
+    asked = (tiny_data.network, *source, "--norm", norm)
     (radius,) = json.loads(cli("radius", *asked, "--json").out)["samples"]
     assert radius["exact"] and radius["witness_radius"] == radius["radius"] + 1
     assert "robust" in cli("robust", *asked, "--eps", radius["radius"]).out

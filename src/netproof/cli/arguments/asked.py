@@ -89,7 +89,7 @@ Clip = Annotated[
         rich_help_panel=VALUES,
     ),
 ]
-Norm = Annotated[str, typer.Option("--norm", metavar="NAME", help="How changes are measured: linf, l1, l2 or l0.")]
+Norm = Annotated[str, typer.Option("--norm", metavar="NAME", help="Norm: linf, l1, l2, l0.")]
 
 
 def check_norm(norm: str) -> None:
