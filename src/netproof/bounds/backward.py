@@ -8,7 +8,7 @@ box, and the account of rounding are the same for all of them, and are here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -64,6 +64,7 @@ class Lines(NamedTuple):
     constant: Float[Tensor, "#B *#R"]
 
 
+@runtime_checkable
 class Maximum(Protocol):
     """The largest value of a linear form over the inputs that a bound is about: those of a region's box, or some of them."""
 

@@ -21,12 +21,11 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.backward import box_maximum
+from netproof.bounds.region import Region
 from netproof.operators.sums import feature_sum
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-    from netproof.bounds.region import Region
 
 _UNIT = 2.0**-53
 #: no divisor is smaller; how far moves reach for a pull of 1 is between its root and the reciprocal of that

@@ -96,7 +96,9 @@ def optimize(
 class _Ranges(Parametrization):
     """All ``alpha`` and then all ``beta``, with one length of steps per layer."""
 
-    def __init__(self, relaxation: Relaxation, objective: Objective, start: Parameters, maximum: Maximum) -> None:
+    def __init__(
+        self, relaxation: Relaxation, objective: Objective, start: Parameters, maximum: Maximum = box_maximum
+    ) -> None:
         super().__init__([*start.alpha, *start.beta], [])
         self._relaxation, self._objective, self._maximum = relaxation, objective, maximum
         self._point: DualPoint | None = None
