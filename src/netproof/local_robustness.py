@@ -94,7 +94,7 @@ def robustness(
         fraction of a grey level, arguments that belong to the other kind of network; a target that is the label or no
         output, a ``top`` that is not below the number of outputs or has more than 4096 cases, or both
     """
-    name = name or ("box" if radius is None else f"radius {radius}")
+    name = name or ("box" if radius is None else f"radius {radius}" + ("" if norm == "linf" else f" in {norm}"))
     goal = _Goal.of(network, label, target, top, name)
     if (radius is None) == (box is None):
         problem = "has neither a radius nor a box" if radius is None else "has a radius and a box"

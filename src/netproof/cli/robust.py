@@ -132,7 +132,7 @@ def robust(
 
     if by_set:
         if counted and asked.network.graph.arithmetic.value == "real":
-            raise InputError("--norm", f"'l0' is not decided: {network} is a float network", "give linf")
+            raise InputError("--norm", f"'l0' is not decided: {network} is a float network", "give linf, l1 or l2")
         given = {"--target": target is not None, "--top": top != 1, "--witness": witness, "--picture": picture}
         given |= {"--out": out, "--trace": trace, "--jobs": jobs != 1}
         for option, stated in given.items():
