@@ -210,21 +210,14 @@ def _answers(task: _Radii, asked: a.Asked, jobs: int) -> Iterator[_Answer]:
 def _certify(images: Images, index: int, found: RadiusResult, folder: Path, network: Path) -> list[Written]:
     """Write the proof at the radius and the witness beyond."""
     from netproof.cli.evidence.written import evidence_about
-    from netproof.query import Result, Verdict
     from netproof.runs.certify import SUFFIX
+    from netproof.runs.radii.evidence import evidence_of
 
-    evidence: list[tuple[int | Fraction, Result]] = []
-    if found.proved is not None and found.proved.verdict is Verdict.UNSAT:
-        evidence.append((found.radius, found.proved))
-    if found.witness is not None and found.witness_radius is not None:
-        evidence.append((found.witness_radius, Result(Verdict.SAT, 0.0, "", witness=found.witness)))
-    written = []
-    for reach, result in evidence:
-        number = str(reach).replace("/", "-")
-        path = folder / f"sample-{index}-radius-{number}{SUFFIX}"
-        query = images.query(index, reach, name=f"sample {index}, radius {reach}")
-        written.append(evidence_about(path, network, query, result))
-    return written
+    def path(radius: int | Fraction) -> Path:
+        return folder / f"sample-{index}-radius-{str(radius).replace('/', '-')}{SUFFIX}"
+
+    evidence = evidence_of(found, lambda radius: images.query(index, radius, name=f"sample {index}, radius {radius}"))
+    return [evidence_about(path(one.radius), network, one.query, one.result) for one in evidence]
 
 
 def _to_json(images: Images, index: int, found: RadiusResult) -> dict[str, object]:
