@@ -307,3 +307,11 @@ def test_a_ball_has_no_certificate_and_no_exact_engine() -> None:
         verify(query, Settings(engine="smt"))
     with pytest.raises(QueryError, match="'l3'"):
         robustness(network, torch.from_numpy(net.lower), 0, 1, norm="l3")
+
+
+def test_boxes_beside_balls_keep_their_proofs() -> None:
+    net, network = draw(np.random.default_rng(5))
+    asked = torch.from_numpy(net.lower), int(classes(net, net.lower[None])[0]), 0
+    box, ball = verify([robustness(network, *asked), robustness(network, *asked, norm="l1")], Settings(proofs=True))
+    assert box.verdict is ball.verdict is Verdict.UNSAT
+    assert box.proof is not None and ball.proof is None

@@ -47,13 +47,14 @@ def verify_integer(
     begin with.
     """
     cases = max(len(queries[0].condition), 1)
-    size = max(1, INTEGER.root_rows // cases)
-    if any(query.ball is not None for query in queries):
-        # What is bounded together is bounded on boxes, and proofs are about them.
-        size, settings = 1, replace(settings, proofs=False)
+    # What is bounded together is bounded on boxes, and proofs are about them.
+    balls = any(query.ball is not None for query in queries)
+    size = 1 if balls else max(1, INTEGER.root_rows // cases)
     for start in range(0, len(queries), size):
         positions = range(start, min(start + size, len(queries)))
-        yield from _verify_chunk([(p, queries[p]) for p in positions], settings, attacked=attacked)
+        proofs = settings.proofs and queries[start].ball is None
+        chunk = [(p, queries[p]) for p in positions]
+        yield from _verify_chunk(chunk, replace(settings, proofs=proofs), attacked=attacked)
 
 
 def refuted_quickly(query: Query) -> bool:
