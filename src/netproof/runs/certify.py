@@ -135,6 +135,10 @@ def write_stated_evidence(path: Path, network: str | Path, query: Query, result:
 
     if query.part is None:
         raise NoEvidenceError(query.name, "its numbers are not known exactly")
+    if query.ball is not None:
+        raise NoEvidenceError(
+            query.name, f"a certificate states boxes of inputs, and a ball in {query.ball.norm} is none"
+        )
     title = f"asked by netproof {netproof_version()}"
     text = exact_vnnlib(query.part, query.network.inputs, query.network.outputs, title=title)
     property_ = path.with_name(path.name + STATED)
