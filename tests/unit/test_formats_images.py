@@ -220,3 +220,15 @@ def test_idx_images_need_their_labels(tmp_path):
         read_image_set(tmp_path / "none", labels)
     assert read_image_set(changed(tmp_path), check=False).images.shape == (3, 3, 56, 56)
     assert read_image_set(changed(tmp_path), split="train", check=False).images.shape == (2, 3, 56, 56)
+
+
+def test_folders_of_numbers_are_classes_where_their_order_says_so(tmp_path):
+    for name, classes, labels in (("few", ("0", "1", "2"), [0, 1, 2]), ("padded", ("00", "01", "02"), [0, 1, 2])):
+        path = folder(tmp_path / name, **{f"{one}_a": image for one, image in zip(classes, LARGE, strict=False)})
+        assert read_image_set(path).labels.tolist() == labels
+    for name, numbers in (("many", [0, 1, 2, 10]), ("from 1", [1, 2]), ("some", [3, 7])):
+        path = folder(tmp_path / name, **{f"{one}_a": LARGE[0] for one in numbers})
+        with pytest.raises(FormatError, match="called by numbers that are not those of classes in order"):
+            read_image_set(path)
+        (path / "classes.txt").write_text("".join(f"{one}\n" for one in numbers))
+        assert read_image_set(path).labels.tolist() == list(range(len(numbers)))
