@@ -62,14 +62,16 @@ def truncation(version: int) -> QonnxModel:
     model = started((1, 2), 6, zero=4)
     rest = [0.25, 4.0, 6.0, 3.0] if version == 1 else [0.25, 0.0, 6.0, 2.0, 3.0]
     more = {} if version == 1 else {"signed": 1, "narrow": 1}
-    model.node("Trunc", ["q", *map(model.single, rest)], "y", DOMAIN, rounding_mode="CEIL", **more)
+    model.node("Trunc", ["q", *map(model.single, rest)], "t", DOMAIN, rounding_mode="CEIL", **more)
+    model.node("Mul", ["t", model.single([[-0.75, 2.0]])], "g")
+    model.quant("g", "y", 0.5, 3)
     return model
 
 
 def thresholds(rows: int) -> QonnxModel:
     model = started((1, 3, 2), 4)
     levels = np.array([[-1.75, -0.5, 0.25], [-1.0, 0.0, 1.0], [-0.25, 1.5, 1.5]])[:rows]
-    stated = {"out_scale": 0.5, "out_bias": -2.0, "out_dtype": "INT4"}
+    stated = {"out_scale": 0.5, "out_bias": -2.0, "out_dtype": "INT4"} if rows > 1 else {}
     model.node("MultiThreshold", ["q", model.single(levels)], "t", DOMAIN, **stated)
     model.node("Mul", ["t", model.single(np.reshape(GAINS, (1, 3, 1)))], "g")
     model.quant("g", "y", 0.5, 4, mode="HALF_UP")
@@ -265,9 +267,9 @@ def in_place(model: QonnxModel, output: str, operand: int, array: Any) -> QonnxM
 
 
 UNKNOWN = {
-    "a Trunc of channels": lambda: in_place(truncation(1), "y", 1, [0.25, 0.5]),
-    "a Trunc of channels, of version 2": lambda: in_place(truncation(2), "y", 4, [2.0, 1.0]),
-    "a width of 0": lambda: in_place(truncation(2), "y", 5, 0.0),
+    "a Trunc of channels": lambda: in_place(truncation(1), "t", 1, [0.25, 0.5]),
+    "a Trunc of channels, of version 2": lambda: in_place(truncation(2), "t", 4, [2.0, 1.0]),
+    "a width of 0": lambda: in_place(truncation(2), "t", 5, 0.0),
     "thresholds of another layout": lambda: replaced(thresholds(3), "t", data_layout="NHWC"),
     "thresholds of another number": lambda: in_place(thresholds(3), "t", 1, np.zeros((2, 3))),
     "thresholds that are a list": lambda: in_place(thresholds(3), "t", 1, np.zeros(3)),
@@ -282,6 +284,9 @@ UNKNOWN = {
     "an input by channels": lambda: in_place(quantizers(), "q", 1, [[0.25, 0.5, 0.25]]),
     "weights that are no numbers": lambda: in_place(product(), "w", 0, np.full((2, 3), np.inf)),
     "weights of three axes": lambda: in_place(product(), "m", 1, np.ones((1, 2, 3))),
+    "weights that do not fit what is laid out in another way": lambda: in_place(
+        moved_product(), "m", 1, np.ones((2, 3))
+    ),
     "weights that do not fit": lambda: in_place(product(), "m", 1, np.ones((3, 3))),
     "a variance of less than 0": lambda: in_place(normalization(), "n", 4, [3.0, -8.0, 0.5]),
     "a normalization in training": lambda: replaced(normalization(), "n", training_mode=1),
@@ -316,6 +321,16 @@ def shifted(model: QonnxModel) -> QonnxModel:
 
 def scaled(model: QonnxModel) -> QonnxModel:
     return between(model, "c", "Mul", np.reshape([0.5, 0.25], (1, 2, 1, 1)))
+
+
+def moved_product() -> QonnxModel:
+    """A value with as many numbers as weights have rows, but not in a row."""
+    model = product()
+    node = next(one for one in model.nodes if one.output[0] == "m")
+    model.node("Unsqueeze", [node.input[0], model.constant(np.array([2]))], "u")
+    model.nodes.insert(model.nodes.index(node), model.nodes.pop())
+    node.input[0] = "u"
+    return model
 
 
 def summed(model: QonnxModel) -> QonnxModel:
