@@ -102,7 +102,7 @@ def gemm(turned: bool) -> QonnxModel:
 def turned_weights() -> QonnxModel:
     model = started((1, 2))
     model.quant(model.single(np.transpose(WEIGHTS)), "w", [[0.125], [0.25], [0.375]], 4)
-    model.node("MatMul", ["q", model.node("Transpose", ["w"], "v", perm=[1, 0])], "m")
+    model.node("MatMul", ["q", model.node("Transpose", ["w"], "v")], "m")
     model.quant("m", "y", 0.125, 3)
     return model
 
@@ -120,7 +120,7 @@ def convolution() -> QonnxModel:
 def normalization() -> QonnxModel:
     model = started((1, 3))
     parts = [GAINS, [0.25, -0.5, 0.5], [1.0, 0.25, -0.5], [3.0, 8.0, 0.5]]
-    model.node("BatchNormalization", ["q", *map(model.single, parts)], "n", epsilon=1.0)
+    model.node("BatchNormalization", ["q", *map(model.single, parts)], "n", epsilon=0.25)
     model.node("Relu", ["n"], "r")
     model.quant("r", "y", 0.25, 3, signed=0)
     return model
@@ -397,6 +397,17 @@ def test_channels_of_steps_are_as_few_as_lines_allow():
     with pytest.raises(UnknownFormError, match="steps of"):
         wide = Value(reading.add_input(1 << 15, 0, 3), (1, 1 << 15))
         wide.then(fractions(np.arange(1 << 15)[None])).quantized(reading, lambda number, _: int(number))
+
+
+def test_values_between_products_and_constants_that_do_not_fit():
+    reading = Reading()
+    value = Value(reading.add_input(6, -3, 3), (1, 2, 3)).then(fractions([2]))
+    with pytest.raises(UnknownFormError, match="a constant of shape"):
+        value.then(scale=fractions(np.arange(12)).reshape(2, 2, 3))
+    with pytest.raises(UnknownFormError, match="that is not quantized"):
+        value.bent().line  # noqa: B018 - what it raises is asked for
+    whole = np.array([[1, 2], [3, 4]])
+    assert Known(whole * 0.1, whole, fractions([0.5])).numbers.tolist() == [[Fraction(1, 2), 1], [Fraction(3, 2), 2]]
 
 
 def test_lines_of_features_go_with_them():

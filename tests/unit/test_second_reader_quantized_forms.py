@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -13,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from netproof.certificate.second_reading import compare
 from netproof.certificate.second_reading.compare import confirm
-from netproof.certificate.second_reading.quantized.rounding import of_change, of_mean, of_sum, once
+from netproof.certificate.second_reading.quantized.rounding import nearest, of_change, of_mean, of_sum, once
+from netproof.certificate.second_reading.reading import UnknownFormError
 from netproof.errors import CertificateError, InputError
 from netproof.formats.load import load
 from netproof.network import Network
@@ -172,7 +174,20 @@ def change() -> bytes:
     return model((1, 2), nodes, constants, floats=True)
 
 
+def float_product() -> bytes:
+    """A product of a QDQ file, whose floats are renamed before they are quantized; a mean over one axis."""
+    constants = {**HOW, "k": np.array([[1, -100, 30], [90, 5, -127]], np.int8), "ks": F(0.013), "v": F(0.01)}
+    nodes: list[Node] = [
+        ("Identity", ["x"], "n", {}), ("QuantizeLinear", ["n", "s", "z"], "q", {}), ("DequantizeLinear", ["q", "s", "z"], "d", {}),
+        ("GlobalAveragePool", ["d"], "m", {}), ("QuantizeLinear", ["m", "v", "w"], "mq", {}), ("DequantizeLinear", ["mq", "v", "w"], "md", {}),
+        ("Reshape", ["md", "row"], "r", {}), ("QuantizeLinear", ["r", "v", "w"], "rq", {}), ("DequantizeLinear", ["rq", "v", "w"], "rd", {}),
+        ("DequantizeLinear", ["k", "ks"], "kd", {}), ("MatMul", ["rd", "kd"], "g", {}), *closed("g"),
+    ]  # fmt: skip
+    return model((1, 2, 5), nodes, constants | {"row": np.array([1, 2])}, floats=True)
+
+
 FILES: dict[str, Callable[[], bytes]] = {
+    "QDQ product": float_product,
     "signed": signed, "moved": moved, "QDQ convolution": float_convolution, "QDQ sum": float_sum, "change": change,
     "convolution": convolution, "product": product, "gemm": lambda: gemm(False), "gemm turned": lambda: gemm(True),
     "sum": total, "mean": mean, "floats": lambda: floats(False), "floats turned": lambda: floats(True),
@@ -273,6 +288,21 @@ def along(axis: int) -> bytes:
     return bytes(file.SerializeToString())
 
 
+def stating(name: str, output: str, attribute: str, value: int) -> bytes:
+    file = onnx.ModelProto.FromString(FILES[name]())
+    next(one for one in file.graph.node if output in one.output).attribute.append(
+        helper.make_attribute(attribute, value)
+    )
+    return bytes(file.SerializeToString())
+
+
+def without(name: str, output: str, first: int) -> bytes:
+    """A file whose node has no operands from ``first`` on."""
+    file = onnx.ModelProto.FromString(FILES[name]())
+    del next(one for one in file.graph.node if output in one.output).input[first:]
+    return bytes(file.SerializeToString())
+
+
 UNKNOWN: dict[str, tuple[Callable[[], bytes], str]] = {
     "scales of activations": (lambda: changed_constant("product", "s", np.full(2, 0.021, F)), "other than one float32"),
     "a scale of float64": (lambda: changed_constant("product", "s", np.float64(0.021)), "other than one float32"),
@@ -292,6 +322,10 @@ UNKNOWN: dict[str, tuple[Callable[[], bytes], str]] = {
     "a clip with an effect below": (lambda: changed_constant("QDQ sum", "low", F(0.0)), "with an effect"),
     "a ReLU with an effect": (lambda: changed_constant("QDQ convolution", "u", U(5)), "with an effect"),
     "a result of int8": (lambda: changed_constant("QDQ convolution", "u", np.int8(-128)), "int8 in a QDQ file"),
+    "axes that are not stated": (lambda: changed_operand("moved", "b", 1, ""), "axes that are not stated"),
+    "a shape in which 0 is 0": (lambda: stating("moved", "d", "allowzero", 1), "a Reshape to a shape"),
+    "a QGemm of floats": (lambda: without("gemm", "y", 7), "or of floats"),
+    "a mean to another type": (lambda: changed_constant("mean", "u", np.int8(3)), "to another type"),
     "sums that two take": (lambda: changed_operand("QDQ sum", "nq", 0, "m"), "several operators take"),
     "scales along another axis": (lambda: along(0), "scales along another axis"),
 }  # fmt: skip
@@ -329,6 +363,23 @@ def test_a_rounding_of_what_is_half_way_between_two_floats():
             others = [np.nextafter(found, F(end)) for end in (-np.inf, np.inf)]
             assert all(abs(Fraction(float(found)) - exact) <= abs(Fraction(float(one)) - exact) for one in others)
     assert halves < 4000
+    with np.errstate(over="ignore"), pytest.raises(UnknownFormError, match="beyond float32"):
+        nearest(once(F(3e38), 255, F(3e38)))
+    with pytest.raises(UnknownFormError, match="beyond float32"):
+        once(F(np.inf), 1, F(1))
+    ideal, single = (of_change(runtime, (F(0.1), 0), (F(0.3), 0)) for runtime in ("integer-ideal", "onnxruntime"))
+    exact = Fraction(float(F(0.1))) / Fraction(float(F(0.3)))
+    assert [ideal(a) for a in range(-60, 60)] == [round(a * exact) for a in range(-60, 60)]
+    assert [single(a) for a in range(256)] == [round(float(F(F(F(a) * F(0.1)) / F(0.3)))) for a in range(256)]
+    # What is half way by the one need not be by the other.
+    found = []
+    for i, j, a in itertools.product(range(1, 8), range(1, 8), range(1, 80)):
+        scales = F(i / 10), F(j / 10)
+        rules = [of_change(runtime, (scales[0], 0), (scales[1], 0))(a) for runtime in ("integer-ideal", "onnxruntime")]
+        assert rules[0] == round(a * Fraction(float(scales[0])) / Fraction(float(scales[1])))
+        assert rules[1] == round(float(F(F(F(a) * scales[0]) / scales[1])))
+        found.append(rules[0] != rules[1])
+    assert any(found)
     for runtime in ("onnxruntime", "integer-ideal"):
         added = of_sum(runtime, (F(0.5), 3), (F(0.25), 5), (F(0.5), 7))
         assert [added(a, b) for a, b in ((3, 5), (4, 5), (3, 7), (9, 1), (1, 5))] == [7, 8, 8, 11, 5]
