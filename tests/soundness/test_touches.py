@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from fractions import Fraction
 
 import pytest
@@ -198,6 +199,23 @@ def test_the_largest_value_is_attained_and_nothing_is_above_it(seed):
     assert verify(below, Settings(timeout=0.3, attack=False)).verdict is not Verdict.UNSAT
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_strict_constraint_makes_no_other_one_strict(seed):
+    """Both at what is attained, or one of them far below it: only a strict one at the largest value holds nowhere."""
+    generator = torch.Generator().manual_seed(seed)
+    graph = graph_of(generator, (1, 3, 1))
+    top = line_maximum(graph, Fraction(-1), Fraction(1))
+    if Fraction(float(top)) != top:
+        return
+    for marks, away, refuted in (((False, True), (0, 5), False), ((True, False), (5, 0), False), ((True, False), (0, 5), True)):
+        thresholds = double([float(top) - shift for shift in away])
+        condition = (Conjunction(double([[1.0], [1.0]]), thresholds, strict=torch.tensor(marks)),)
+        query = Query(network_of(graph), double([-1.0]), double([1.0]), condition)
+        touch = Touch.of(query, graph)
+        region = box_region(graph, query.lower[None], query.upper[None])
+        assert touch.refutes(region, 0, [0], time.monotonic() + 60.0, bends=9) == [refuted]
+
+
 def corner_maximum(graph, lower, upper):
     """The exact largest value of the only output over a box of few inputs, by linear programs over all signs."""
     form = RationalGraph.of(graph)
@@ -240,7 +258,7 @@ def test_the_largest_value_over_the_plane(seed):
         assert verify(reached, Settings(timeout=0.5, attack=False)).verdict is not Verdict.UNSAT
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(200))
 def test_rational_programs_are_decided_as_their_vertices_say(seed):
     generator = torch.Generator().manual_seed(seed)
     box = [(Fraction(-1), Fraction(1)), (Fraction(0), Fraction(2))]
