@@ -207,7 +207,11 @@ def test_a_strict_constraint_makes_no_other_one_strict(seed):
     top = line_maximum(graph, Fraction(-1), Fraction(1))
     if Fraction(float(top)) != top:
         return
-    for marks, away, refuted in (((False, True), (0, 5), False), ((True, False), (5, 0), False), ((True, False), (0, 5), True)):
+    for marks, away, refuted in (
+        ((False, True), (0, 5), False),
+        ((True, False), (5, 0), False),
+        ((True, False), (0, 5), True),
+    ):
         thresholds = double([float(top) - shift for shift in away])
         condition = (Conjunction(double([[1.0], [1.0]]), thresholds, strict=torch.tensor(marks)),)
         query = Query(network_of(graph), double([-1.0]), double([1.0]), condition)
