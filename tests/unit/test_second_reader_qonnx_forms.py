@@ -432,3 +432,35 @@ def test_units_of_weights():
         by_row.weights(1)
     one = Known(whole * 1.0, whole, fractions([[0.5]]))
     assert one.weights(0)[1].tolist() == [Fraction(1, 2)] and one.weights(1)[1].shape == (1,)
+
+
+def test_levels_of_quantizers_of_constants():
+    signs = quantizer_of("BipolarQuant", {}, [np.float32(0.5)]).constant(np.float32([-0.125, 0.0, 0.125, -0.25, 0.25]))
+    assert signs.whole is not None and signs.whole.tolist() == [-1, 1, 1, -1, 1]
+    narrow = quantizer_of("Quant", {"signed": 0, "narrow": 1}, [np.float32(1), np.float32(0), np.float32(2)])
+    assert (narrow.low, narrow.high) == (0, 2)
+    quarters = [Fraction(n, 4) for n in (-7, -6, -5, -3, -2, -1, 1, 2, 3, 5, 6, 7)]
+    found = [mode_of({"rounding_mode": b"half_down"}, "")(number) for number in quarters]
+    assert found == [-2, -1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 2]
+
+
+def test_transposed_constants_turn_all_axes_where_none_are_named(tmp_path):
+    model = started((1, 2))
+    model.quant(model.single(np.transpose(WEIGHTS)), "w", [[0.125], [0.25], [0.375]], 4)
+    model.node("MatMul", ["q", model.node("Transpose", ["w"], "v")], "m")
+    model.quant("m", "y", 0.125, 3)
+    assert confirm(load(model.save(tmp_path / "net.onnx")))
+
+
+def test_an_open_batch_is_one_sample(tmp_path):
+    file = onnx.ModelProto.FromString(product().save(tmp_path / "net.onnx").read_bytes())
+    expected = values(read_qonnx(file), np.array([[1, -2], [3, 0]]))
+    file.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    assert np.array_equal(values(read_qonnx(file), np.array([[1, -2], [3, 0]])), expected)
+
+
+def test_other_operators_of_the_domain_are_refused(tmp_path):
+    file = onnx.ModelProto.FromString(product().save(tmp_path / "net.onnx").read_bytes())
+    next(node for node in file.graph.node if node.output[0] == "y").op_type = "FloatQuant"
+    with pytest.raises(UnknownFormError, match="the operator FloatQuant"):
+        read_qonnx(file)
