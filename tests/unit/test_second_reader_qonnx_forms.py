@@ -266,6 +266,12 @@ def in_place(model: QonnxModel, output: str, operand: int, array: Any) -> QonnxM
     return model
 
 
+def several_samples() -> QonnxModel:
+    model = convolution()
+    model.shape = (2, 2, 2, 4)
+    return model
+
+
 UNKNOWN = {
     "a Trunc of channels": lambda: in_place(truncation(1), "t", 1, [0.25, 0.5]),
     "a Trunc of channels, of version 2": lambda: in_place(truncation(2), "t", 4, [2.0, 1.0]),
@@ -302,6 +308,7 @@ UNKNOWN = {
     "a type that is not closed": lambda: stated("FIXED<5,2"),
     "a convolution of what is shifted": lambda: shifted(convolution()),
     "a convolution of channels of several scales": lambda: scaled(convolution()),
+    "a convolution of several samples": several_samples,
     "a sum of two shapes": lambda: summed(moved()),
 }
 
