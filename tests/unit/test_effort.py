@@ -111,6 +111,8 @@ PINNED = {
         "inputs": 1024,
         "numbers": 1 << 23,
         "compared": 64,
+        "one_in": 32,
+        "least": 1,
     },
     "ENVELOPE": {
         "root": (envelope.Schedule(60, 0.5, 0.95, -0.01),),
