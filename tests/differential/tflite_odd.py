@@ -53,9 +53,7 @@ class OddNetwork(RandomNetwork):
         _, height, width, _ = value.shape
         padding = int(rng.integers(0, 2))
         # With SAME a kernel may be wider than the image.
-        kernel = [
-            int(rng.integers(1, (extent + 3 if padding == SAME else extent) + 1)) for extent in (height, width)
-        ]
+        kernel = [int(rng.integers(1, (extent + 3 if padding == SAME else extent) + 1)) for extent in (height, width)]
         stride = [int(rng.integers(1, 5)) for _ in range(2)]
         dilation = [1, 1]
         if stride == [1, 1] or rng.random() < 0.2:

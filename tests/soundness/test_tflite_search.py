@@ -15,7 +15,7 @@ import netproof
 from differential.tflite_maker import RandomNetwork
 from netproof import Settings, Verdict, verify
 from netproof.bounds.region import box_region
-from netproof.effort.integer import BOXES, INTEGER
+from netproof.effort.integer import HALVES, INTEGER
 from netproof.errors import InputError
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.read import Deployed, read_deployed
@@ -126,7 +126,7 @@ def test_every_verdict_about_other_codes_is_what_all_points_say(codes, runtime, 
 
 def test_halves_of_boxes_decide_what_all_points_say(tmp_path, monkeypatch):
     """As graphs of thousands of features are searched; what is refuted has a certificate that the checker takes."""
-    monkeypatch.setattr(boxes, "BOXES", replace(BOXES, features=0, rows=4))
+    monkeypatch.setattr(boxes, "HALVES", replace(HALVES, features=0, rows=4))
     path, evidence = tmp_path / "network.tflite", tmp_path / "c.npcert"
     found, checked, halved = {Verdict.SAT: 0, Verdict.UNSAT: 0}, 0, 0
     # Among the first hundred these are not decided by the first bound.

@@ -74,7 +74,7 @@ class IntegerEffort:
 
 
 @dataclass(frozen=True)
-class BoxEffort:
+class HalvesEffort:
     """Halving boxes of few inputs (:mod:`netproof.search.integer.boxes`).
 
     Attributes
@@ -227,7 +227,7 @@ class ApproachEffort:
 
 
 INTEGER = IntegerEffort()
-BOXES = BoxEffort()
+HALVES = HalvesEffort()
 DIVE = DiveEffort()
 INTEGER_ATTACK = IntegerAttackEffort()
 APPROACH = ApproachEffort()

@@ -66,7 +66,7 @@ class TogetherEffort:
     share : of the time, at most
     """
 
-    least: int = 1
+    least: int = 4
     share: float = 0.5
 
 

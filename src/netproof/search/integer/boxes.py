@@ -18,7 +18,7 @@ from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.region import Region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.order import conditions_of
-from netproof.effort.integer import BOXES, INTEGER
+from netproof.effort.integer import HALVES, INTEGER
 from netproof.processes import clock
 from netproof.query import Query, Verdict
 from netproof.rows import Rows
@@ -34,7 +34,7 @@ def suits(query: Query) -> bool:
     """Whether a query has few free inputs, and a graph of many features."""
     free = int((query.lower < query.upper).sum())
     graph = query.network.graph
-    return free <= BOXES.inputs and sum(graph.nodes[i].size for i in graph.activations) >= BOXES.features
+    return free <= HALVES.inputs and sum(graph.nodes[i].size for i in graph.activations) >= HALVES.features
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +97,11 @@ class BoxSearch:
         def judge() -> Outcome | None:
             spent = (clock.now() - begun) / max(deadline - begun, 1e-9)
             # The first halves may be harder than others: less is asked of them than the pace that would do.
-            if spent < BOXES.look or self._refuted >= self._open * spent**2:
+            if spent < HALVES.look or self._refuted >= self._open * spent**2:
                 return None
             return self._tree.undecided(Verdict.TIMEOUT, "halves of the box do not end in time")
 
-        rows = min(BOXES.rows, INTEGER.bounded.rows(self._graph, INTEGER.tensors))
+        rows = min(HALVES.rows, INTEGER.bounded.rows(self._graph, INTEGER.tensors))
         return self._tree.search(self._step, rows, deadline, judge)
 
     def _step(self, batch: _Boxes) -> Outcome | None:
@@ -164,7 +164,7 @@ class BoxSearch:
 
     def _replay(self, batch: _Boxes, coefficients: Tensor) -> Tensor | None:
         """A witness among the points where bounds are attained, of the boxes with the largest."""
-        some = batch.value.argsort(descending=True)[: BOXES.replayed]
+        some = batch.value.argsort(descending=True)[: HALVES.replayed]
         if not len(some):
             return None
         points = self._roots.lower[:1].expand(len(some), -1).clone()
@@ -189,7 +189,7 @@ class BoxSearch:
     def _halved(self, batch: _Boxes, coefficients: Tensor) -> _Boxes:
         """Both halves of every box, by the input that its bound depends on most."""
         width = batch.upper - batch.lower
-        score = torch.where(width > 0, coefficients.abs() * width + BOXES.width * width, -1.0)
+        score = torch.where(width > 0, coefficients.abs() * width + HALVES.width * width, -1.0)
         feature = score.argmax(1)
         rows = torch.arange(len(batch))
         first = ((batch.lower[rows, feature] + batch.upper[rows, feature]) / 2).floor() + 1
