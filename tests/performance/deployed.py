@@ -1,6 +1,6 @@
 """What can be decided about real networks as they are deployed: the tables of docs/deployed.md.
 
-    python -m performance.deployed brightness stuck wake jets anomaly --images 20     (in tests/, with $NETPROOF_DATA)
+    python -m performance.deployed brightness speed stuck wake jets anomaly --images 20     (in tests/, with $NETPROOF_DATA)
 
 Each table says how many inputs were evaluated and what processor time that took.
 """
@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -59,6 +60,31 @@ def brightness(data: Path, count: int) -> None:
             verdicts[result.verdict.for_robustness] += 1
             evaluated += result.subproblems
         say(f"brightness {most}: {dict(verdicts)}, {evaluated} inputs, {time.process_time() - start:.1f} s")
+
+
+def speed(data: Path, count: int) -> None:
+    """Inputs a second of processor time, the best of five times ``4096``; and of an image in which one value changes."""
+    for name in ("pretrainedResnet_quant", "str_ww_ref_model", "kws_ref_model", "ad01_int8"):
+        for runtime in ("tflm", "xnnpack"):
+            network = netproof.load(data / "mlperf_tiny" / f"{name}.tflite", runtime=runtime)
+            plan = plan_of(network.graph, network.lower, network.upper, network.path)
+            inputs = np.random.default_rng(0).integers(-128, 128, (4096, network.inputs))
+            found = [_best(plan.outputs, inputs)]
+            if name == "pretrainedResnet_quant":
+                near = plan.near(inputs[0])
+                changed = np.repeat(inputs[:1], 4096, 0)
+                changed[:, 1536:1539] = inputs[:, :3]
+                found.append(_best(near.outputs, changed))
+            say(f"{name}, {runtime}: {', '.join(f'{rate:.0f}' for rate in found)} inputs a second")
+
+
+def _best(evaluate: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> float:
+    best = 0.0
+    for _ in range(5):
+        start = time.process_time()
+        evaluate(inputs)
+        best = max(best, len(inputs) / (time.process_time() - start))
+    return best
 
 
 def stuck(data: Path, count: int, first: int = 0) -> None:
@@ -180,7 +206,7 @@ def anomaly(data: Path, count: int) -> None:
     )
 
 
-TABLES = {table.__name__: table for table in (brightness, stuck, wake, jets, anomaly)}
+TABLES = {table.__name__: table for table in (brightness, speed, stuck, wake, jets, anomaly)}
 
 
 def main() -> int:
