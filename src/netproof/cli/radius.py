@@ -179,7 +179,8 @@ class _Radii:
             **images.arguments,
         )  # fmt: skip
         folder = self.certificates
-        written = [] if folder is None else _certify(images, index, found, folder, self.reading[0])
+        limits = self.reading[0], self.settings.timeout
+        written = [] if folder is None else _certify(images, index, found, folder, *limits)
         files = [str(one.path) for one in written if not one.without]
         lines = [_render_text(images, index, found)]
         if model.computed_by:
@@ -201,8 +202,10 @@ def _answers(task: _Radii, asked: a.Asked, jobs: int) -> Iterator[_Answer]:
             yield answer
 
 
-def _certify(images: Images, index: int, found: RadiusResult, folder: Path, network: Path) -> list[Written]:
-    """Write the proof at the radius and the witness beyond."""
+def _certify(
+    images: Images, index: int, found: RadiusResult, folder: Path, network: Path, seconds: float
+) -> list[Written]:
+    """Write the proof at the radius and the witness beyond, in so many seconds each."""
     from netproof.cli.evidence.written import evidence_about
     from netproof.query import Result, Verdict
     from netproof.runs.certify import SUFFIX
@@ -217,7 +220,7 @@ def _certify(images: Images, index: int, found: RadiusResult, folder: Path, netw
         number = str(reach).replace("/", "-")
         path = folder / f"sample-{index}-radius-{number}{SUFFIX}"
         query = images.query(index, reach, name=f"sample {index}, radius {reach}")
-        written.append(evidence_about(path, network, query, result))
+        written.append(evidence_about(path, network, query, result, seconds))
     return written
 
 

@@ -6,7 +6,7 @@ belongs together is found by the values at some points. Nobody has to believe it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -38,16 +38,28 @@ class _Place:
     is_turned: bool
 
 
-def aligned(trace: Trace, graph: Graph, network: RealNetwork, lower: Floats, upper: Floats) -> Trace:
-    """A record whose ReLUs are the network's; what has no counterpart there is left out of it. Ends ``[inputs]`` are the box's."""
+def aligned(
+    trace: Trace, graph: Graph, network: RealNetwork, lower: Floats, upper: Floats, look: Callable[[], None]
+) -> Trace:
+    """A record whose ReLUs are the network's; what has no counterpart there is left out of it. Ends ``[inputs]`` are the box's;
+    ``look`` is called for every feature, and may raise."""
     sizes = tuple(graph.nodes[i].size for i in graph.activations)
     if trace.sizes != sizes or sum(sizes) > _MOST or sum(network.sizes) > _MOST:
         return Trace(network.sizes, {}, {}, {}, {}, {}, trace.common)
-    return _Aligned(trace, graph, network, lower, upper).trace()
+    return _Aligned(trace, graph, network, lower, upper, look).trace()
 
 
 class _Aligned:
-    def __init__(self, trace: Trace, graph: Graph, network: RealNetwork, lower: Floats, upper: Floats) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        graph: Graph,
+        network: RealNetwork,
+        lower: Floats,
+        upper: Floats,
+        look: Callable[[], None],
+    ) -> None:
+        self._look = look
         self._old, self._graph, self._network = trace, graph, network
         rng = np.random.default_rng(0)
         near = lower + rng.random((_POINTS // 2, len(lower))) * (upper - lower)
@@ -69,6 +81,7 @@ class _Aligned:
 
     def _match(self, values: Floats) -> tuple[int, float] | None:
         """The number of the feature whose values are these, times a positive factor; and the factor."""
+        self._look()
         size = float(abs(values).max(initial=0.0))
         if not (np.isfinite(size) and size > 0):
             return None

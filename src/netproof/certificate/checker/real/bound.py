@@ -106,12 +106,10 @@ class Objective:
 
 
 class Evaluation:
-    """A network in an arithmetic."""
+    """A network in an arithmetic; ``look`` is called before every part of the work, and may raise."""
 
-    def __init__(self, network: RealNetwork, numbers: Float64) -> None:
-        self.network, self.numbers = network, numbers
-        #: called before every part of the work, and may raise
-        self.look: Callable[[], None] = lambda: None
+    def __init__(self, network: RealNetwork, numbers: Float64, look: Callable[[], None] = lambda: None) -> None:
+        self.network, self.numbers, self.look = network, numbers, look
         #: affine maps by their nodes, and those with the absolute values of their coefficients
         self._maps = {i: n.operator for i, n in enumerate(network.nodes) if n.operator is not None}
         self._absolute = {i: operator.absolute() for i, operator in self._maps.items()}

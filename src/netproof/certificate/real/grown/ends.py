@@ -71,7 +71,7 @@ def _grown(maker: Maker, cells: Cells, lemmas: Sequence[Lemma], ends: Sequence[D
     """The trees of lemmas; None for those that do not close."""
     if not lemmas:
         return []
-    trees = _Parts(maker.evaluation.network.sizes, maker.evaluation.network.inputs, maker.source)
+    trees = _Parts(maker.evaluation.network.sizes, maker.evaluation.network.inputs, maker.deadline)
     roots = [trees.divided(end) for end in ends]
     seeds = [Seed([Claim(i, root)], ends[i].unstable, {}) for i, root in enumerate(roots)]
     places = [Places(np.zeros(1, np.int64), np.ones(1), is_end=True)] * len(lemmas)

@@ -6,8 +6,6 @@ what a search left does not, better ranges are asked for, and then the cell is s
 
 from __future__ import annotations
 
-import math
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
 from netproof.certificate.checker.real.operators import Array
 from netproof.certificate.checker.real.tree import Goal, Prover, Rows
 from netproof.certificate.real.contents import BOTH, CROWN, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
+from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown.program import Dual, Programs
 from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
 from netproof.certificate.real.grown.staged import FEW_INPUTS as _FORMS
@@ -95,15 +94,19 @@ class Places:
 
 @dataclass(frozen=True, eq=False)
 class Maker:
-    """What trees are grown with: the network in float64, the rows so far and how many weights they have, how errors call
-    what was asked, a deadline by ``time.monotonic()``, and linear programs of the network's cells."""
+    """What trees are grown with: the network in float64, which looks at the deadline, the rows so far and how many weights they
+    have, the deadline, and linear programs of the network's cells."""
 
     evaluation: Evaluation
     table: RowTable
     width: int
-    source: str
-    deadline: float
+    deadline: Deadline
     programs: Programs | None = None
+
+    @property
+    def source(self) -> str:
+        """How errors call what was asked."""
+        return self.deadline.source
 
 
 class _Watching(Evaluation):
@@ -167,8 +170,7 @@ class Grower:
         stack = [(list(roots), root.take(np.zeros(len(roots), np.int64)))] if roots else []
         while stack:
             seeds, cells = stack.pop()
-            if time.monotonic() >= self._deadline:
-                raise NoEvidenceError(self._source, "writing it takes more time than it may")
+            self._deadline.look()
             if len(seeds) > self._batch:
                 rest = np.arange(self._batch, len(seeds))
                 stack.append((seeds[self._batch :], cells.take(rest)))
@@ -221,8 +223,7 @@ class Grower:
         left = [i for i in range(len(seeds)) if i not in mine]
         for number, i in enumerate(mine):
             seed = seeds[i]
-            if time.monotonic() >= self._deadline:
-                raise NoEvidenceError(self._source, "writing it takes more time than it may")
+            self._deadline.look()
             self._asked += 1
             gap = None if self._asked > _MOST_PROGRAMS else self._solved(self._programs, seed, refined, number)
             seed.rule = rule if seed.kind == LEAF else 0
@@ -243,7 +244,7 @@ class Grower:
         gap = None
         for claim in seed.claims:
             count = int(self._places[claim.goal].place.max()) + 1
-            dual = programs.solved(cells, row, self._goals[claim.goal], count, self._deadline)
+            dual = programs.solved(cells, row, self._goals[claim.goal], count, self._deadline.at)
             claim.row = -1 if dual is None else self._by_dual(claim, one, dual)
             if claim.row < 0:
                 gap = None if dual is None else dual.gap
@@ -308,7 +309,7 @@ class Grower:
         tried = RowTable()
         row = np.array([tried.number(one) for one in rows])
         found = Rows(arrays_of_rows(tried.rows, self._width), self._sizes)
-        prover = Prover(self._evaluation, found, self._source, math.inf)
+        prover = Prover(self._evaluation, found, self._source)
         goals = [self._goals[claim.goal] for claim in claims]
         return prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")[0]
 
@@ -412,9 +413,9 @@ class Grower:
 
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
         """By how much CROWN's lines miss every unstable feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
-        watching = _Watching(self._evaluation.network, self._evaluation.numbers)
+        watching = _Watching(self._evaluation.network, self._evaluation.numbers, self._deadline.look)
         rows = [self._wishes(seed, seed.claims[0], cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
-        prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source, math.inf)
+        prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source)
         found = []
         for i in range(len(seeds)):
             watching.gaps = [np.zeros(size) for size in self._sizes]
@@ -441,7 +442,7 @@ class Grower:
                 halves[which].append(Seed(claims, opened, sides, seed.beyond + (not known)))
             seed.children = halves[0][-1], halves[1][-1]
         forest = self._forest(seeds)
-        prover = Prover(self._evaluation, Rows(arrays_of_rows([], self._width), self._sizes), self._source, math.inf)
+        prover = Prover(self._evaluation, Rows(arrays_of_rows([], self._width), self._sizes), self._source)
         return [*halves[0], *halves[1]], prover.halves(cells, np.arange(len(seeds)), forest, "what is made")
 
     def _half(self, claim: Claim, split: tuple[int, int, float], which: int) -> Claim:
