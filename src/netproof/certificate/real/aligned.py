@@ -95,13 +95,14 @@ class _Aligned:
     def _numbers(self) -> Integers:
         """For every feature of the graph's activations the number of its operand in the file, -1 where there is none."""
         found = [-1] * sum(self._old.sizes)
+        self._factor = np.ones(sum(self._old.sizes))
         taken: set[int] = set()
         at = 0
         for k, size in enumerate(self._old.sizes):
             for j in range(size):
                 match = self._match(self._operands[k][:, j])
                 if match is not None and match[0] not in taken:
-                    found[at + j] = match[0]
+                    found[at + j], self._factor[at + j] = match
                     taken.add(match[0])
             at += size
         return np.array(found, np.int64)
@@ -150,14 +151,14 @@ class _Aligned:
         (k,) = relus
         there = self._number[ends.open]
         columns = _ascending(there)
-        return Ends(
-            k, number[kept] - self._begin[k], ends.upper[kept], there[columns], ends.slope[np.ix_(kept, columns)]
-        )
+        slope, bound = ends.slope[np.ix_(kept, columns)], ends.bound * self._factor[begin + ends.feature]
+        return Ends(k, number[kept] - self._begin[k], ends.upper[kept], there[columns], slope, bound[kept])
 
     def _divided(self, ends: Sequence[DividedEnd]) -> tuple[DividedEnd, ...]:
         found = []
         for end in ends:
-            number = int(self._number[int(np.sum(self._old.sizes[: end.k])) + end.feature])
+            at = int(np.sum(self._old.sizes[: end.k])) + end.feature
+            number = int(self._number[at])
             there = self._number[end.unstable]
             # Sides of what is not there would be forgotten.
             if number < 0 or (there < 0).any():
@@ -168,7 +169,7 @@ class _Aligned:
                     k,
                     number - int(self._begin[k]),
                     end.upper,
-                    end.bound,
+                    end.bound * float(self._factor[at]),
                     there[columns],
                     end.side[:, columns],
                     end.slope[:, columns],

@@ -34,10 +34,11 @@ from netproof.certificate.real.contents import (
 )
 from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown.ends import add_divided
-from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed
+from netproof.certificate.real.grown.grow import Grower
 from netproof.certificate.real.grown.lemmas import add_lemmas
 from netproof.certificate.real.grown.program import Programs
 from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
+from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import staged
 from netproof.certificate.real.grown.written import written
 from netproof.errors import FormatError, NoEvidenceError, ProofError

@@ -17,8 +17,9 @@ from netproof.certificate.checker.real.property import Part, read_property
 from netproof.certificate.checker.real.tree import Case
 from netproof.certificate.real.contents import NAMES, RealCertificate, arrays_of
 from netproof.certificate.real.deadline import Deadline
-from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed
+from netproof.certificate.real.grown.grow import Grower
 from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
+from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import staged
 from netproof.certificate.real.grown.written import written
 from netproof.certificate.real.leaves import Leaf, Trees

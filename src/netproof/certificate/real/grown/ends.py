@@ -12,7 +12,8 @@ from netproof.certificate.checker.real.bound import Cells
 from netproof.certificate.checker.real.check import applied
 from netproof.certificate.checker.real.tree import Lemma
 from netproof.certificate.real.contents import INTERVALS, LEMMAS
-from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed
+from netproof.certificate.real.grown.grow import Grower
+from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.written import dyadic, written
 from netproof.certificate.real.leaves import Leaf, Split, Trees
 from netproof.result import DividedEnd, Refutation

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
-from netproof.certificate.checker.real.operators import Array
-from netproof.certificate.checker.real.tree import Goal, Prover, Rows
-from netproof.certificate.real.contents import BOTH, CROWN, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
-from netproof.certificate.real.deadline import Deadline
+from netproof.certificate.checker.real.bound import Cells, Floats, Objective, Slopes
+from netproof.certificate.checker.real.tree import Goal, Prover, Rows, objective_of
+from netproof.certificate.real.contents import BOTH, CROWN, FORMS, LEAF, SPLIT, Forest
 from netproof.certificate.real.grown.program import Dual, Programs
 from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
+from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import FEW_INPUTS as _FORMS
+from netproof.certificate.real.grown.steps import Descent
 from netproof.certificate.real.grown.written import split_of
 from netproof.errors import NoEvidenceError
 from netproof.result import Refutation, Trace
@@ -31,6 +31,10 @@ _DIGITS = (3, 6, 10, 16, 24, 40)
 _BATCH, _NUMBERS = 512, 1 << 23
 #: where a network has more inputs, boxes are not split
 _FEW_INPUTS = 16
+#: numbers of values that multipliers are improved of at once, and binary digits of those that they begin with
+_ROWS, _FINE = 1 << 18, 40
+#: where more features are open CROWN's ranges of a cell are found after so many splits beyond the record
+_MANY, _EVERY = 500, 4
 #: by how much a program's solution has to miss a ReLU for its range to be split
 _LEAST_GAP = 1e-9
 #: how often a cell is split beyond what a search did, and how many cells of a part, of boxes and of others
@@ -41,93 +45,11 @@ _BEYOND_BY_PROGRAMS, _MOST_PROGRAMS = 200, 2000
 _AT_ONCE, _LATE = 64, 8
 
 
-@dataclass(eq=False)
-class Claim:
-    """That a goal is refuted somewhere: which, the node of the search's record (None beyond it), what the record says of the node
-    that it comes from, and the row that closes it, -1 until one does."""
-
-    goal: int
-    trace: int | None
-    last: Refutation | None = None
-    row: int = -1
-
-
-@dataclass(eq=False)
-class Seed:
-    """A node to be grown.
-
-    Attributes
-    ----------
-    claims : of all goals that are refuted there
-    open : the features that were open there when ranges were last found
-    sides : the features that were split since, 1 for the upper half and -1 for the lower one
-    beyond : how often it was split without the record
-    kind, rule, split, children : what becomes of it
-    """
-
-    claims: list[Claim]
-    open: Integers
-    sides: dict[int, int]
-    beyond: int = 0
-    kind: int = EMPTY
-    rule: int = 0
-    split: tuple[int, int, float] | None = None
-    children: tuple[Seed, Seed] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Places:
-    """Of every weight in a record at which of its goal's constraints it is, and by what the search multiplied that; or that the
-    goal is an end of a range, of which there is nothing to be weighed."""
-
-    place: Integers
-    scale: Floats
-    is_end: bool = False
-
-    def weights(self, recorded: Floats) -> Floats:
-        """Weights of the goal's constraints, all of them together."""
-        weight = np.zeros(int(self.place.max()) + 1)
-        count = min(len(recorded), len(self.place))
-        np.add.at(weight, self.place[:count], recorded[:count] * self.scale[:count])
-        return weight
-
-
-@dataclass(frozen=True, eq=False)
-class Maker:
-    """What trees are grown with: the network in float64, which looks at the deadline, the rows so far and how many weights they
-    have, the deadline, and linear programs of the network's cells."""
-
-    evaluation: Evaluation
-    table: RowTable
-    width: int
-    deadline: Deadline
-    programs: Programs | None = None
-
-    @property
-    def source(self) -> str:
-        """How errors call what was asked."""
-        return self.deadline.source
-
-
-class _Watching(Evaluation):
-    """Remembers the gaps of the last bound, of one row."""
-
-    gaps: list[Floats]
-
-    def _relu(
-        self,
-        k: int,
-        v: Array,
-        ends: Sequence[Floats],
-        given: Floats | None,
-        added: Floats | None,
-        flat: NDArray[np.bool_] | None,
-    ) -> tuple[Array, Array]:
-        low, high = ends[0][0], ends[1][0]
-        is_open = (low < 0) & (high > 0)
-        width = np.where(is_open, high - low, 1.0)
-        self.gaps[k] = np.where(is_open, abs(v[0]) * -low * high / width, 0.0)
-        return super()._relu(k, v, ends, given, added, flat)
+def _put(cells: Cells, at: NDArray[np.int64], part: Cells) -> None:
+    """Put ranges in the place of those of some cells."""
+    for mine, ends in ((cells.low, part.low), (cells.high, part.high)):
+        for x, other in zip(mine, ends, strict=True):
+            x[at] = other
 
 
 class Grower:
@@ -158,6 +80,8 @@ class Grower:
         self._inputs = self._evaluation.network.inputs
         widest = max(node.size for node in self._evaluation.network.nodes)
         self._batch = max(1, min(_BATCH, _NUMBERS // (min(self._inputs, _FORMS) * widest)))
+        self._few = max(1, _ROWS // widest)
+        self._descent = Descent(self._evaluation)
         self.beyond = 0
         self._each = each
         self._tried: Counter[int] = Counter()
@@ -167,6 +91,9 @@ class Grower:
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
         """Grow trees from their roots; raises :class:`NoEvidenceError` where one does not close."""
         self._width_of_root = root.upper[0] - root.lower[0]
+        low, high = (np.concatenate([np.zeros(0), *(x[0] for x in ends)]) for ends in (root.low, root.high))
+        self._open_at_root = (low < 0) & (high > 0)
+        self._open = int(self._open_at_root.sum())
         stack = [(list(roots), root.take(np.zeros(len(roots), np.int64)))] if roots else []
         while stack:
             seeds, cells = stack.pop()
@@ -179,7 +106,9 @@ class Grower:
             seeds, cells = [seeds[i] for i in alive.tolist()], cells.take(alive)
             at = [i for i, seed in enumerate(seeds) if not self._is_inner(seed)]
             if at:
-                self._close([seeds[i] for i in at], cells.take(np.array(at)))
+                closing = cells.take(np.array(at))
+                self._close([seeds[i] for i in at], closing)
+                _put(cells, np.array(at), closing)
             at = [i for i, seed in enumerate(seeds) if seed.kind == SPLIT or self._is_inner(seed)]
             if at:
                 stack.append(self._split([seeds[i] for i in at], cells.take(np.array(at))))
@@ -191,19 +120,26 @@ class Grower:
         return claim.trace is not None and claim.trace not in self._trace.refuted and claim.trace in self._trace.splits
 
     def _close(self, seeds: list[Seed], cells: Cells) -> None:
-        """Make leaves of seeds, or splits where no bound does."""
+        """Make leaves of seeds, or splits where no bound does; cells get the ranges that a split begins with."""
         left: NDArray[np.int64] = np.arange(len(seeds))
         for rule in (0, FORMS, BOTH) if self._inputs <= _FORMS else (0, CROWN):
-            wanted = np.array([i for i in left.tolist() if self._starts(seeds[i]) <= rule], np.int64)
+            wanted = np.array([i for i in left.tolist() if self._is_worth(rule, seeds[i])], np.int64)
             if not len(wanted):
                 continue
             mine = cells.take(wanted)
             mine = self._evaluation.derive(mine, rule, sized=True) if rule else mine
+            if rule == CROWN and self._inputs > _FORMS:
+                _put(cells, wanted, mine)
+                for i in wanted.tolist():
+                    seeds[i].rule = rule
             empty = mine.empty
             for i in wanted[empty].tolist():
                 seeds[i].rule = rule
             alive = np.flatnonzero(~empty)
-            self._bound([seeds[i] for i in wanted[alive].tolist()], mine.take(alive), rule)
+            some, mine = [seeds[i] for i in wanted[alive].tolist()], mine.take(alive)
+            self._bound(some, mine, rule)
+            if self._inputs > _FEW_INPUTS:
+                self._improve(some, mine, rule)
             closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].kind == LEAF)}
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
             if not len(left):
@@ -226,8 +162,8 @@ class Grower:
             self._deadline.look()
             self._asked += 1
             gap = None if self._asked > _MOST_PROGRAMS else self._solved(self._programs, seed, refined, number)
-            seed.rule = rule if seed.kind == LEAF else 0
             if seed.kind == LEAF:
+                seed.rule = rule
                 continue
             if gap is None or seed.beyond >= _BEYOND_BY_PROGRAMS:
                 left.append(i)
@@ -269,6 +205,52 @@ class Grower:
                 if self._values([claim], cell, [made])[0] < 0:
                     return self._table.number(made)
         return -1
+
+    def _is_worth(self, rule: int, seed: Seed) -> bool:
+        """Whether a rule is tried. On large networks CROWN costs more than hundreds of rows, and splits come first."""
+        if rule == CROWN and self._inputs > _FORMS and self._open > _MANY:
+            return seed.beyond % _EVERY == _EVERY - 1
+        return self._starts(seed) <= rule
+
+    def _improve(self, seeds: list[Seed], cells: Cells, rule: int) -> None:
+        """Close seeds that are left by better multipliers than those of the record; what is found is where their halves begin."""
+        left = [i for i, seed in enumerate(seeds) if seed.kind != LEAF]
+        still: set[int] = set()
+        for at in range(0, len(left), self._few):
+            some = left[at : at + self._few]
+            pairs = [(i, claim) for i in some for claim in seeds[i].claims]
+            mine = cells.take(np.array([i for i, _ in pairs]))
+            wishes = [self._wishes(seeds[i], claim, cells, i)[-1] for i, claim in pairs]
+            objective, slopes = self._asked_of([claim for _, claim in pairs], [wish.rounded(_FINE) for wish in wishes])
+            low, high = (np.concatenate(part, 1) for part in (mine.low, mine.high))
+            split = self._open_at_root & ~((low < 0) & (high > 0))
+            found = self._descent.run(mine, objective, self._descent.started(mine, objective, slopes), split)
+            rule_slope, is_open = low + high > 0, (low < 0) & (high > 0)
+            named = (is_open & (found.slope != rule_slope) & (found.arriving < 0)) | (found.added != 0)
+            for n, (i, claim) in enumerate(pairs):
+                if not found.value[n] < 0:
+                    still.add(i)
+                numbers = np.flatnonzero(named[n])
+                claim.wish = replace(
+                    wishes[n], flat=False, feature=numbers, slope=found.slope[n, numbers], added=found.added[n, numbers]
+                )
+                claim.found = found.arriving[n].astype(np.float32), found.handed[n].astype(np.float32)
+        closing = [i for i in left if i not in still]
+        if closing:
+            self._bound([seeds[i] for i in closing], cells.take(np.array(closing)), rule)
+
+    def _asked_of(self, claims: Sequence[Claim], rows: Sequence[Row]) -> tuple[Objective, Slopes | None]:
+        """What claims ask, by rows, one for each."""
+        mixtures = []
+        for claim, row in zip(claims, rows, strict=True):
+            weights = np.zeros(self._width, np.int64)
+            weights[: len(row.mu)] = row.mu
+            mixture = self._goals[claim.goal].mixed(weights, row.exponent)
+            assert mixture is not None
+            mixtures.append(mixture)
+        found = Rows(arrays_of_rows(rows, self._width), self._sizes)
+        objective = objective_of(mixtures, self._evaluation.network, self._evaluation.numbers)
+        return objective, found.slopes(np.arange(len(rows)))
 
     def _starts(self, seed: Seed) -> int:
         """The first rule that is worth trying."""
@@ -315,6 +297,8 @@ class Grower:
 
     def _wishes(self, seed: Seed, claim: Claim, cells: Cells, row: int) -> list[Wish]:
         """What may refute a claim on a cell, the likeliest first."""
+        if claim.wish is not None:
+            return [claim.wish]
         refutation = None if claim.trace is None else self._trace.refuted.get(claim.trace)
         refutation = refutation or claim.last
         plain, flat = self._plain(claim, refutation)
@@ -413,16 +397,18 @@ class Grower:
 
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
         """By how much CROWN's lines miss every unstable feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
-        watching = _Watching(self._evaluation.network, self._evaluation.numbers, self._deadline.look)
-        rows = [self._wishes(seed, seed.claims[0], cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
-        prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source)
-        found = []
-        for i in range(len(seeds)):
-            watching.gaps = [np.zeros(size) for size in self._sizes]
-            one = np.array([i])
-            prover.bounds(cells.take(one), [self._goals[seeds[i].claims[0].goal]], one, one, "what is watched")
-            found.append(np.concatenate(watching.gaps))
-        return np.stack(found)
+        low, high = (np.concatenate(part, 1) for part in (cells.low, cells.high))
+        is_open = (low < 0) & (high > 0)
+        width = np.where(is_open, high - low, 1.0)
+        arriving = np.zeros(low.shape)
+        for i, seed in enumerate(seeds):
+            claim = seed.claims[0]
+            if claim.found is None:
+                row = self._wishes(seed, claim, cells, i)[0].rounded(_FINE)
+                one = self._descent.started(cells.take(np.array([i])), *self._asked_of([claim], [row]))
+                claim.found = one.arriving[0], one.handed[0]
+            arriving[i] = claim.found[0]
+        return np.where(is_open, abs(arriving) * -low * high / width, 0.0)
 
     def _split(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """The halves of seeds, the lower ones first."""
@@ -433,14 +419,20 @@ class Grower:
                 k, feature, point, *_ = self._trace.splits[known[0]]
                 seed.split, seed.kind = (k, feature, point), SPLIT
             assert seed.split is not None
-            k, feature, _ = seed.split
+            k, feature, point = seed.split
             for which, side in enumerate((-1, 1)):
                 claims = [self._half(claim, seed.split, which) for claim in seed.claims]
+                for claim, above in zip(claims, seed.claims, strict=True):
+                    claim.wish = (
+                        begun(above, int(self._begin[k]) + feature, which) if k >= 0 and point == 0 else above.wish
+                    )
                 sides = seed.sides if k < 0 else {**seed.sides, int(self._begin[k]) + feature: side}
                 first = claims[0].trace
                 opened = seed.open if first is None else self._trace.open.get(first, seed.open)
                 halves[which].append(Seed(claims, opened, sides, seed.beyond + (not known)))
             seed.children = halves[0][-1], halves[1][-1]
+            for claim in seed.claims:
+                claim.wish = claim.found = None
         forest = self._forest(seeds)
         prover = Prover(self._evaluation, Rows(arrays_of_rows([], self._width), self._sizes), self._source)
         return [*halves[0], *halves[1]], prover.halves(cells, np.arange(len(seeds)), forest, "what is made")
@@ -463,3 +455,20 @@ class Grower:
         none = np.zeros(len(seeds), np.int64)
         relu, feature, point, exponent = (np.array(x, np.int64) for x in zip(*splits, strict=True))
         return Forest(none, none, none, none, none, relu, feature, point, exponent)
+
+
+def begun(above: Claim, number: int, which: int) -> Wish | None:
+    """What comes next to refuting a half, the upper one where ``which`` is 1, of a split of a feature at 0.
+
+    Its bound is at most that of the whole: the feature hands on what it did there.
+    """
+    wish = above.wish
+    if wish is None or above.found is None:
+        return wish
+    arriving, handed = (float(part[number]) for part in above.found)
+    assert wish.feature is not None and wish.slope is not None and wish.added is not None
+    others = wish.feature != number
+    place = int(np.searchsorted(wish.feature[others], number))
+    parts = ((wish.feature, number), (wish.slope, float(which)), (wish.added, handed - which * arriving))
+    feature, slope, added = (np.insert(part[others], place, one) for part, one in parts)
+    return replace(wish, feature=feature, slope=slope, added=added)
