@@ -32,7 +32,9 @@ def posed(request):
     cells = root.take(np.zeros(3, np.int64))
     split = np.zeros((3, sum(evaluation.network.sizes)), np.bool_)
     begin = np.cumsum([0, *evaluation.network.sizes])
-    features = [int(np.flatnonzero((low[0] < 0) & (high[0] > 0))[0]) for low, high in zip(root.low, root.high, strict=True)]
+    features = [
+        int(np.flatnonzero((low[0] < 0) & (high[0] > 0))[0]) for low, high in zip(root.low, root.high, strict=True)
+    ]
     for row, k in ((1, 0), (2, len(features) - 1)):
         cells.low[k][row, features[k]] = 0.0
         split[row, begin[k] + features[k]] = True

@@ -21,14 +21,17 @@ from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_
 from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import FEW_INPUTS as _FORMS
 from netproof.certificate.real.grown.steps import Descent
+from netproof.certificate.real.grown.wishes import Wishes
 from netproof.certificate.real.grown.written import split_of
 from netproof.errors import NoEvidenceError
-from netproof.result import Refutation, Trace
+from netproof.result import Trace
 
 #: binary digits after the point that are tried, one after the other
 _DIGITS = (3, 6, 10, 16, 24, 40)
 #: cells of which a bound is asked at once, and numbers of their linear forms
 _BATCH, _NUMBERS = 512, 1 << 23
+#: numbers of values of cells that are gone through at once where there are no forms
+_VALUES = 1 << 19
 #: where a network has more inputs, boxes are not split
 _FEW_INPUTS = 16
 #: numbers of values that multipliers are improved of at once, and binary digits of those that they begin with
@@ -50,6 +53,12 @@ def _put(cells: Cells, at: NDArray[np.int64], part: Cells) -> None:
     for mine, ends in ((cells.low, part.low), (cells.high, part.high)):
         for x, other in zip(mine, ends, strict=True):
             x[at] = other
+
+
+def _joined(cells: Cells) -> tuple[Floats, Floats]:
+    """Both ends of the ranges of all ReLUs, one after the other: ``[C, features]``."""
+    none = np.zeros((len(cells), 0))
+    return np.concatenate([none, *cells.low], 1), np.concatenate([none, *cells.high], 1)
 
 
 class Grower:
@@ -79,14 +88,15 @@ class Grower:
         self._begin = np.cumsum([0, *self._sizes])
         self._inputs = self._evaluation.network.inputs
         widest = max(node.size for node in self._evaluation.network.nodes)
-        self._batch = max(1, min(_BATCH, _NUMBERS // (min(self._inputs, _FORMS) * widest)))
+        numbers = _NUMBERS // self._inputs if self._inputs <= _FORMS else _VALUES
+        self._batch = max(1, min(_BATCH, numbers // widest))
         self._few = max(1, _ROWS // widest)
         self._descent = Descent(self._evaluation)
         self.beyond = 0
         self._each = each
         self._tried: Counter[int] = Counter()
         self.failed: set[int] = set()
-        self._known: dict[tuple[object, ...], tuple[list[Wish], list[Wish]]] = {}
+        self._wishes = Wishes(places, trace)
 
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
         """Grow trees from their roots; raises :class:`NoEvidenceError` where one does not close."""
@@ -138,7 +148,7 @@ class Grower:
             alive = np.flatnonzero(~empty)
             some, mine = [seeds[i] for i in wanted[alive].tolist()], mine.take(alive)
             self._bound(some, mine, rule)
-            if self._inputs > _FEW_INPUTS:
+            if self._inputs > _FEW_INPUTS and self._open:
                 self._improve(some, mine, rule)
             closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].kind == LEAF)}
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
@@ -190,7 +200,7 @@ class Grower:
             return None
         for claim in seed.claims:
             claim.row = -1
-        low, high = (np.concatenate([x[row] for x in part]) for part in (cells.low, cells.high))
+        low, high = (part[0] for part in _joined(one))
         gap = None if gap is None else np.where((low < 0) & (high > 0), gap, 0.0)
         return gap if gap is not None and gap.max() > _LEAST_GAP else None
 
@@ -209,7 +219,7 @@ class Grower:
     def _is_worth(self, rule: int, seed: Seed) -> bool:
         """Whether a rule is tried. On large networks CROWN costs more than hundreds of rows, and splits come first."""
         if rule == CROWN and self._inputs > _FORMS and self._open > _MANY:
-            return seed.beyond % _EVERY == _EVERY - 1
+            return self._each is None and seed.beyond % _EVERY == _EVERY - 1
         return self._starts(seed) <= rule
 
     def _improve(self, seeds: list[Seed], cells: Cells, rule: int) -> None:
@@ -220,9 +230,9 @@ class Grower:
             some = left[at : at + self._few]
             pairs = [(i, claim) for i in some for claim in seeds[i].claims]
             mine = cells.take(np.array([i for i, _ in pairs]))
-            wishes = [self._wishes(seeds[i], claim, cells, i)[-1] for i, claim in pairs]
+            low, high = _joined(mine)
+            wishes = [self._wishes.of(seeds[i], claim, low[n], high[n])[-1] for n, (i, claim) in enumerate(pairs)]
             objective, slopes = self._asked_of([claim for _, claim in pairs], [wish.rounded(_FINE) for wish in wishes])
-            low, high = (np.concatenate(part, 1) for part in (mine.low, mine.high))
             split = self._open_at_root & ~((low < 0) & (high > 0))
             found = self._descent.run(mine, objective, self._descent.started(mine, objective, slopes), split)
             rule_slope, is_open = low + high > 0, (low < 0) & (high > 0)
@@ -266,7 +276,8 @@ class Grower:
     def _bound(self, seeds: list[Seed], cells: Cells, rule: int) -> None:
         """Close seeds by rows that are as short as their bounds allow."""
         pairs = [(i, claim) for i, seed in enumerate(seeds) for claim in seed.claims]
-        wishes = [self._wishes(seeds[i], claim, cells, i) for i, claim in pairs]
+        low, high = _joined(cells)
+        wishes = [self._wishes.of(seeds[i], claim, low[i], high[i]) for i, claim in pairs]
         for turn in range(max(map(len, wishes), default=0)):
             for digits in _DIGITS:
                 at = [n for n, (_, claim) in enumerate(pairs) if claim.row < 0 and turn < len(wishes[n])]
@@ -294,64 +305,6 @@ class Grower:
         prover = Prover(self._evaluation, found, self._source)
         goals = [self._goals[claim.goal] for claim in claims]
         return prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")[0]
-
-    def _wishes(self, seed: Seed, claim: Claim, cells: Cells, row: int) -> list[Wish]:
-        """What may refute a claim on a cell, the likeliest first."""
-        if claim.wish is not None:
-            return [claim.wish]
-        refutation = None if claim.trace is None else self._trace.refuted.get(claim.trace)
-        refutation = refutation or claim.last
-        plain, flat = self._plain(claim, refutation)
-        if refutation is None or refutation.slope is None or refutation.added is None:
-            return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else [*plain, *flat]
-        weight = plain[0].weight
-        scale = 0.0 if refutation.weight is None else float(self._places[claim.goal].weights(refutation.weight).max())
-        numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added.clip(min=0)
-        if len(numbers) != len(slope):
-            return plain
-        side = np.array([seed.sides.get(int(n), 0) for n in numbers], np.float64)
-        factor = (
-            1.0
-            if self._places[claim.goal].is_end
-            else scale
-            if scale > 0
-            else float((added * abs(side)).max(initial=0.0)) or 1.0
-        )
-        added = added * side / factor
-        low = np.concatenate([x[row] for x in cells.low])[numbers]
-        high = np.concatenate([x[row] for x in cells.high])[numbers]
-        rule = (low + high > 0) * 1.0
-        slope = np.where(np.isnan(slope), rule, slope)
-        # In ascending order, and without those that the network does not have.
-        matters = numbers.argsort(kind="stable")
-        named = ((low < 0) & (high > 0) & (slope != rule) | (added != 0)) & (numbers >= 0)
-        matters = matters[named[matters]]
-        mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
-        return [*plain[:1], mine] if not (added != 0).any() else [mine]
-
-    def _plain(self, claim: Claim, refutation: Refutation | None) -> tuple[list[Wish], list[Wish]]:
-        """Wishes without slopes, with multipliers by the rule and without any; equal ones are the same."""
-        weight = None if refutation is None or refutation.weight is None else refutation.weight.tobytes()
-        key = claim.goal, claim.trace is None, weight
-        if key not in self._known:
-            weights = self._weights(claim, refutation)
-            self._known[key] = [Wish(one) for one in weights], [Wish(one, flat=True) for one in weights]
-        return self._known[key]
-
-    def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
-        """Weights of the goal's constraints."""
-        places = self._places[claim.goal]
-        if places.is_end:
-            return [np.zeros(1)]
-        count = int(places.place.max()) + 1
-        singles = [np.eye(count)[i] for i in range(min(count, 8))]
-        others = singles if count == 1 else [*singles, np.ones(count)]
-        if refutation is None or refutation.weight is None:
-            return others
-        weight = places.weights(refutation.weight)
-        weight = weight / weight.max() if weight.max() > 0 else weight
-        # Beyond the record another one may be the one that does not hold.
-        return [weight] if claim.trace is not None else [weight, *(w for w in others if (w != weight).any())]
 
     def _choose(self, seeds: list[Seed], cells: Cells) -> None:
         """Splits of seeds that no bound closes, where the record has none."""
@@ -397,14 +350,14 @@ class Grower:
 
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
         """By how much CROWN's lines miss every unstable feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
-        low, high = (np.concatenate(part, 1) for part in (cells.low, cells.high))
+        low, high = _joined(cells)
         is_open = (low < 0) & (high > 0)
         width = np.where(is_open, high - low, 1.0)
         arriving = np.zeros(low.shape)
         for i, seed in enumerate(seeds):
             claim = seed.claims[0]
             if claim.found is None:
-                row = self._wishes(seed, claim, cells, i)[0].rounded(_FINE)
+                row = self._wishes.of(seed, claim, low[i], high[i])[0].rounded(_FINE)
                 one = self._descent.started(cells.take(np.array([i])), *self._asked_of([claim], [row]))
                 claim.found = one.arriving[0], one.handed[0]
             arriving[i] = claim.found[0]
