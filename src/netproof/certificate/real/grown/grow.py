@@ -28,6 +28,8 @@ from netproof.result import Trace
 
 #: binary digits after the point that are tried, one after the other
 _DIGITS = (3, 6, 10, 16, 24, 40)
+#: the order in which they are: whether it is worth going on is asked by the finest
+_ORDER = (3, 6, 40, 10, 16, 24)
 #: cells of which a bound is asked at once, and numbers of their linear forms
 _BATCH, _NUMBERS = 512, 1 << 23
 #: numbers of values of cells that are gone through at once where there are no forms
@@ -279,17 +281,26 @@ class Grower:
         low, high = _joined(cells)
         wishes = [self._wishes.of(seeds[i], claim, low[i], high[i]) for i, claim in pairs]
         for turn in range(max(map(len, wishes), default=0)):
-            for digits in _DIGITS:
-                at = [n for n, (_, claim) in enumerate(pairs) if claim.row < 0 and turn < len(wishes[n])]
-                at = [n for n in at if digits == _DIGITS[0] or not wishes[n][turn].is_plain]
+            at = [n for n, (_, claim) in enumerate(pairs) if claim.row < 0 and turn < len(wishes[n])]
+            exact: dict[int, Row] = {}
+            for digits in _ORDER:
+                if digits != _ORDER[0]:
+                    at = [n for n in at if pairs[n][1].row < 0 and not wishes[n][turn].is_plain]
                 if not at:
                     break
                 rows = [wishes[n][turn].rounded(digits) for n in at]
                 cell = np.array([pairs[n][0] for n in at])
                 value = self._values([pairs[n][1] for n in at], cells.take(cell), rows)
-                for n, row, bound in zip(at, rows, value.tolist(), strict=True):
-                    if bound < 0:
-                        pairs[n][1].row = self._table.number(row)
+                good = [(n, row) for n, row, bound in zip(at, rows, value.tolist(), strict=True) if bound < 0]
+                if digits == _DIGITS[-1]:
+                    # What no digits close fewer ones hardly do.
+                    exact, at = dict(good), [n for n, _ in good]
+                    continue
+                for n, row in good:
+                    pairs[n][1].row = self._table.number(row)
+            for n, row in exact.items():
+                if pairs[n][1].row < 0:
+                    pairs[n][1].row = self._table.number(row)
         for seed in seeds:
             if all(claim.row >= 0 for claim in seed.claims):
                 seed.kind, seed.rule = LEAF, rule

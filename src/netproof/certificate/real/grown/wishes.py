@@ -33,7 +33,7 @@ class Wishes:
         refutation = refutation or claim.last
         plain, flat = self._plain(claim, refutation)
         if refutation is None or refutation.slope is None or refutation.added is None:
-            return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else [*plain, *flat]
+            return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else plain
         weight = plain[0].weight
         scale = 0.0 if refutation.weight is None else float(self._places[claim.goal].weights(refutation.weight).max())
         numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added.clip(min=0)
