@@ -150,7 +150,7 @@ class Grower:
             alive = np.flatnonzero(~empty)
             some, mine = [seeds[i] for i in wanted[alive].tolist()], mine.take(alive)
             self._bound(some, mine, rule)
-            if self._inputs > _FEW_INPUTS and self._open:
+            if self._inputs > _FEW_INPUTS and self._open and self._each != 0:
                 self._improve(some, mine, rule)
             closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].kind == LEAF)}
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
@@ -220,6 +220,8 @@ class Grower:
 
     def _is_worth(self, rule: int, seed: Seed) -> bool:
         """Whether a rule is tried. On large networks CROWN costs more than hundreds of rows, and splits come first."""
+        if rule and self._each == 0:
+            return False
         if rule == CROWN and self._inputs > _FORMS and self._open > _MANY:
             return self._each is None and seed.beyond % _EVERY == _EVERY - 1
         return self._starts(seed) <= rule

@@ -18,7 +18,7 @@ from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, O
 from netproof.certificate.checker.real.operators import Array
 
 #: steps, how far the first one goes (of slopes, and in parts of what arrives), and by what each is shorter than the one before
-_STEPS, _LENGTH, _SHORTER = 20, 0.1, 0.95
+_STEPS, _LENGTH, _SHORTER = 30, 0.02, 0.9
 #: how Adam forgets
 _FIRST, _SECOND = 0.9, 0.999
 
