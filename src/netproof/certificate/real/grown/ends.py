@@ -19,9 +19,10 @@ from netproof.certificate.real.leaves import Leaf, Split, Trees
 from netproof.result import DividedEnd, Refutation
 
 #: binary digits of ends, and the share of a range's width that a lemma has to gain
-_END, _WORTH = 16, 0.0005
-#: what it may lose, and how many cells of an end are split beyond the record: first all as the search had them, then what failed
-_TRIES = ((0.0002, 0), (0.002, 4))
+_END, _WORTH = 20, 0.0003
+#: what it may lose, and how many cells of an end are split beyond the record: all as the search had them, then what failed with less
+#: to show. (What rests on these ranges closes by little, and one end that is left out makes those of all later layers fail.)
+_TRIES = ((0.00003, 0), (0.0005, 0), (0.003, 0), (0.003, 4), (0.02, 4))
 
 Arrays = dict[str, list[int]]
 

@@ -19,9 +19,9 @@ from netproof.certificate.real.grown.written import dyadic
 from netproof.result import Ends
 
 #: binary digits of slopes that are tried, and of ends
-_DIGITS, _END = (3, 6, 10), 16
+_DIGITS, _END = (3, 6, 10), 20
 #: the share of a range's width that a lemma has to gain, and that fewer digits may cost
-_WORTH, _COST = 0.0002, 0.0001
+_WORTH, _COST = 0.0002, 0.00003
 
 Arrays = dict[str, list[int]]
 
