@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from netproof.formats.onnx.read import OPERATORS, read_onnx
+from netproof.formats.onnx.nodes.table import OPERATORS
+from netproof.formats.onnx.read import read_onnx
 from onnx_models import assert_agrees, model, node, random_inputs, save
 
 RANDOM = np.random.default_rng(0)
