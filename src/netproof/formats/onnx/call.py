@@ -68,7 +68,20 @@ class Variable:
         return math.prod(self.shape)
 
 
+@dataclass(frozen=True, eq=False)
+class Masked(Variable):
+    """A value that is minus infinity at some places, whatever its node gives there: what a mask of attention adds.
+
+    It is for a softmax alone, and refused by every other operator (:data:`OF_MASKED`).
+    """
+
+    absent: NDArray[np.bool_]
+
+
 Value = Constant | Variable
+
+#: operators that a masked value may be given to: a softmax, and those that hand on their operand as it is
+OF_MASKED = ("Softmax", "Identity", "Dropout")
 
 
 @dataclass(eq=False)

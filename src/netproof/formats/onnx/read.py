@@ -17,7 +17,7 @@ import torch
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.onnx.call import Constant, Translation, Value, Variable
+from netproof.formats.onnx.call import Constant, Masked, Translation, Value, Variable
 from netproof.formats.onnx.container.external import Surroundings, embedded, locations
 from netproof.formats.onnx.container.file import Given, OnnxFile, model_of, parse_onnx
 from netproof.formats.onnx.container.text import printable
@@ -242,11 +242,17 @@ def _values_graph(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Tra
             value = Constant(read_tensor(path, file.constants[name], around))
         if value is None:
             raise FormatError(path, f"has no value '{printable(name)}' that is known", "ask for another one")
+        _check_not_masked(path, name, value)
         shapes.append(value.shape)
         nodes.append(value.node if isinstance(value, Variable) else _add_constant(path, builder, name, value, total))
     if len(nodes) > 1 or nodes[0] == 0:
         nodes = [builder.add("values", Concatenate(tuple(math.prod(shape) for shape in shapes)), *nodes)]
     return translation, drop_dead(builder.build(), nodes[0]), shapes
+
+
+def _check_not_masked(path: Path, name: str, value: Value) -> None:
+    if isinstance(value, Masked):
+        raise FormatError(path, f"value '{printable(name)}' is minus infinity at some places", "ask for another one")
 
 
 def _add_constant(path: Path, builder: GraphBuilder, name: str, value: Constant, size: int) -> int:
@@ -271,6 +277,7 @@ def _graph_of(path: Path, file: OnnxFile, around: Surroundings) -> tuple[Transla
     output = _translated(path, file, translation, begin, _last_names(file)).get(file.output)
     if not isinstance(output, Variable):
         raise FormatError(path, "its output does not depend on its input", "export the network again")
+    _check_not_masked(path, file.output, output)
     return translation, drop_dead(translation.builder.build(), output.node)
 
 

@@ -121,7 +121,11 @@ def _cast(call: Call) -> Value:
         return value
     array = value.array
     if kind in _FLOAT_TYPES:
-        cast = array.astype(np.float32).astype(np.float64) if kind == _FLOAT_TYPES[0] else array.astype(np.float64)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            cast = array.astype(np.float32).astype(np.float64) if kind == _FLOAT_TYPES[0] else array.astype(np.float64)
+        if array.dtype == np.float64 and bool((np.isfinite(cast) | ~np.isfinite(array)).all()):
+            # A cast of floats is the nearest one: what it gives is a number like that of any other constant.
+            return Constant(cast)
         # Compared as what it was: float64 does not hold every integer, and NumPy compares in float64.
         whole = array.dtype != np.int64 or bool((np.abs(cast) < 2.0**63).all())
         if not whole or not np.array_equal(cast.astype(array.dtype), array):

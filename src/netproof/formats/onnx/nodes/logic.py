@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.arithmetic import add, folded, scaled
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite, tensor_of
+from netproof.formats.onnx.call import Call, Constant, Masked, NodeError, Translate, Value, Variable, finite, tensor_of
 from netproof.formats.onnx.nodes.products import product
 from netproof.formats.onnx.shapes import expanded, joined
 from netproof.operators.activations.jumps.number import IsNumber
@@ -146,6 +146,13 @@ def _chosen(call: Call, condition: NDArray[Any], left: Value, right: Value, shap
         first, second = (np.broadcast_to(array, shape) for array in arrays)
         return np.where(mask, first, second)
 
+    for number, one in enumerate((left, right)):
+        absent = np.isneginf(one.array) if isinstance(one, Constant) and one.array.dtype == np.float64 else None
+        if absent is not None and bool(absent.any()):
+            there = np.broadcast_to(absent, shape) & (mask if number == 0 else ~mask)
+            known = Constant(np.where(absent, 0.0, one.array))  # type: ignore[union-attr]
+            chosen = joined(call, [known, right] if number == 0 else [left, known], choose)
+            return Masked(chosen.node, chosen.shape, there)
     return joined(call, [left, right], choose)
 
 

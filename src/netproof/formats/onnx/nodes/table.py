@@ -12,6 +12,7 @@ from netproof.formats.onnx.nodes import curves as onnx_curves
 from netproof.formats.onnx.nodes import logic as onnx_logic
 from netproof.formats.onnx.nodes import norms as onnx_norms
 from netproof.formats.onnx.nodes import pieces as onnx_pieces
+from netproof.formats.onnx.nodes import softmax as onnx_softmax
 from netproof.formats.onnx.nodes import sums as onnx_sums
 from netproof.formats.onnx.nodes.places import argmax as onnx_argmax
 from netproof.formats.onnx.nodes.places import known as onnx_known
@@ -30,6 +31,7 @@ OPERATORS: dict[str, Translate] = {
     **onnx_pieces.OPERATORS,
     **onnx_resize.OPERATORS,
     **onnx_shapes.OPERATORS,
+    **onnx_softmax.OPERATORS,
     **onnx_sums.OPERATORS,
     **onnx_windows.OPERATORS,
 }

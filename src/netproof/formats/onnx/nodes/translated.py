@@ -11,7 +11,7 @@ import numpy as np
 
 from netproof.errors import FormatError
 from netproof.formats.ledger import ExhaustedError
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translation, Value
+from netproof.formats.onnx.call import OF_MASKED, Call, Constant, Masked, NodeError, Translation, Value
 from netproof.formats.onnx.container.inner import check_branch
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form, form_of
@@ -160,6 +160,10 @@ def _call(
     if form_of(node.op_type, translation.opset) is None:
         raise FormatError(path, f"{where} is no operator of opset {translation.opset}", "export the network again")
     try:
+        if node.op_type not in OF_MASKED and any(isinstance(operand, Masked) for operand in operands):
+            raise NodeError(
+                "an operand that is minus infinity at some places", "add such a mask right before a Softmax"
+            )
         operands = as_numbers(node, operands, translation)
         results = translate(Call(translation, node, name, operands, final))
         results = results if isinstance(results, tuple) else (results,)

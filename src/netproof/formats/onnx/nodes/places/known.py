@@ -92,7 +92,7 @@ def _of_elements(indices: NDArray[Any], extents: Shape, given: int) -> _Places:
         or bool(((indices < -extents[axis]) | (indices >= extents[axis])).any())
     ):
         raise NodeError(f"indices {indices.shape} along axis {axis} that {extents} does not have", "export it again")
-    places = list(np.indices(indices.shape, dtype=np.int64))
+    places: list[NDArray[np.int64]] = list(np.indices(indices.shape, dtype=np.int64))
     places[axis] = np.where(indices < 0, indices + extents[axis], indices)
     return tuple(places)
 
