@@ -123,3 +123,10 @@ def test_a_worker_that_dies_while_it_starts_leaves_the_work_to_others() -> None:
     assert not list(workers._bury(worker, job, shares, death, others=True)) and shares
     with pytest.raises(InputError, match=r"a worker process died while it started \(SIGKILL, perhaps out of memory\)"):
         list(workers._bury(worker, job, shares, death, others=False))
+
+
+def test_what_is_thought_to_take_longest_is_dealt_out_first() -> None:
+    instances = [Instance(f"{n}", "net", "", n, hardness=n // 4) for n in range(12)]
+    shares = workers._Shares(instances, 1)
+    dealt = [instance.sample for share in iter(shares.next, []) for instance in share]
+    assert dealt == [8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3]

@@ -37,12 +37,14 @@ class Instance:
     network : which of the benchmark's networks it asks about
     group : the block of the authors' table it belongs to
     sample : what the table calls it inside that block
+    hardness : how long it is thought to take, beside others of the benchmark: several processes begin with the longest
     """
 
     name: str
     network: str
     group: str
     sample: int | str
+    hardness: float = 0.0
 
 
 class OpenBenchmark(ABC):

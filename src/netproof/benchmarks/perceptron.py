@@ -99,7 +99,7 @@ class PerceptronBenchmark(Benchmark):
 
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:
         return tuple(
-            Instance(self._instance(index, block.radius), "network", block.name, index)
+            Instance(self._instance(index, block.radius), "network", block.name, index, hardness=block.radius)
             for block in self.blocks
             for index in range(block.start, block.stop)
         )

@@ -94,10 +94,13 @@ def solve_in_workers(job: Job, instances: Sequence[Instance], processes: int) ->
 
 
 class _Shares:
-    """What is still to be dealt out: large shares first, single instances at the end."""
+    """What is still to be dealt out: large shares first, single instances at the end.
+
+    Hard ones come first. The last to be begun is what the others wait for.
+    """
 
     def __init__(self, instances: Sequence[Instance], processes: int) -> None:
-        self._fresh = deque(instances)
+        self._fresh = deque(sorted(instances, key=lambda instance: -instance.hardness))
         self._suspects: deque[Instance] = deque()
         self._processes = processes
 
