@@ -112,8 +112,7 @@ def _of_module(module: torch.nn.Module, name: str, shapes: list[tuple[int, ...]]
 def _by_older(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bytes:
     stream = io.BytesIO()
     export: Any = torch.onnx.export  # the older exporter writes to a stream, which its newer signature does not say
-    # Unless told not to, it prints the whole graph where it cannot go on, past Python's own streams.
-    options: dict[str, Any] = {"opset_version": _OPSET, "do_constant_folding": False, "verbose": False}
+    options: dict[str, Any] = {"opset_version": _OPSET, "do_constant_folding": False}
     if "dynamo" in inspect.signature(export).parameters:
         options["dynamo"] = False
     with _quiet():
