@@ -199,10 +199,17 @@ class OrderConditions(Conditions):
         rival = value.gather(2, self.rival[column])[..., 0]
         label = value.gather(2, self.label[column])[..., 0]
         margin = self.margin[case][:, None]
-        # The rival's own level, and the next one up, are the only ones that can be cheapest.
-        level = (self._level(rival) - margin).clamp(0, self._levels)
-        above = (level + 1).clamp(max=self._levels)
-        return torch.minimum(self._shortfall(rival, label, level, margin), self._shortfall(rival, label, above, margin))
+        # The rival's own level, and the next one up, are the only ones that can be cheapest, and the top one, at which nothing is
+        # asked of the label.
+        own = self._level(rival) - margin
+        levels = (own.clamp(0, self._levels), (own + 1).clamp(0, self._levels), torch.full_like(own, self._levels))
+        return torch.stack([self._shortfall(rival, label, level, margin) for level in levels]).amin(0)
+
+    def compared(self, case: int) -> tuple[Tensor, Tensor, int]:
+        """The two outputs that a case compares, ``[2]`` (rival, label), all thresholds ``T[0] = -inf, T[1..K], T[K + 1] = inf``, and
+        its margin."""
+        rows = torch.stack([self.rival[case], self.label[case]])
+        return rows, self._padded[torch.float64], int(self.margin[case])
 
     def _shortfall(self, rival: Tensor, label: Tensor, level: Tensor, margin: Tensor) -> Tensor:
         """How far the two pre-activations are from meeting the case at one level of the label."""

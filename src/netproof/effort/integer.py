@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from netproof.graph.budget import Budget
@@ -150,6 +151,42 @@ class IntegerAttackEffort:
 
 
 @dataclass(frozen=True)
+class AnnealEffort:
+    """Annealing as a compiled loop (:mod:`netproof.attack.annealing`).
+
+    Attributes
+    ----------
+    stages : of a chain, in which hardness and temperature are the same; time is looked at after each
+    hottest, coldest : temperatures, in units of the last accumulators
+    near : a point whose deficiency by softer steps is no more is looked at as it is
+    lengths : proposals of the chains that follow one another, and how near the one before has to have come; the first are towards
+        so many ``cases``, the others towards the one that came nearest
+    cases : that the first chains go towards
+    first : the longest chain before any search
+    of_a_step : proposals that take as long as a step of an alignment with tensors
+    most_neurons, most_layers, most_weight, largest : of what is annealed; more takes longer than tensors, or does not fit
+    """
+
+    stages: int = 50
+    hottest: float = 1.0
+    coldest: float = 0.003
+    near: float = 3.0
+    lengths: tuple[tuple[int, float], ...] = (
+        (200_000, math.inf),
+        (1_000_000, 64.0),
+        (4_000_000, 32.0),
+        (16_000_000, 8.0),
+    )
+    cases: int = 2
+    first: int = 4_000_000
+    of_a_step: int = 3000
+    most_neurons: int = 256
+    most_layers: int = 4
+    most_weight: float = 2.0**15
+    largest: int = 1 << 22
+
+
+@dataclass(frozen=True)
 class OrderEffort:
     """Conditions on the order of outputs of one staircase (:mod:`netproof.conditions.order`).
 
@@ -208,6 +245,7 @@ class ApproachEffort:
 INTEGER = IntegerEffort()
 DIVE = DiveEffort()
 INTEGER_ATTACK = IntegerAttackEffort()
+ANNEAL = AnnealEffort()
 APPROACH = ApproachEffort()
 ORDER = OrderEffort()
 BRANCHING = BranchingEffort()

@@ -7,7 +7,6 @@ machine, and loading what was compiled half a second, once in a process; so that
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,38 +19,22 @@ from netproof.bounds.envelope.layer import LayerBox
 from netproof.bounds.region import Region
 from netproof.effort.envelope import ENVELOPE
 from netproof.operators.hulls.hull import Conjugate
-
-_Kernel = Callable[..., None]
+from netproof.processes.loops import Loop, compiled
 
 
 class Kernels(NamedTuple):
     """The functions of :mod:`netproof.bounds.envelope.kernels`, compiled."""
 
-    locate: _Kernel
-    move: _Kernel
-    value_levels: _Kernel
-
-
-#: sums in any order, and fused multiplications: steps are for the search alone, what they find is evaluated exactly
-_FAST = {"contract", "reassoc", "nsz"}
+    locate: Loop
+    move: Loop
+    value_levels: Loop
 
 
 @functools.cache
 def compiled_kernels() -> Kernels | None:
     """What :class:`CompiledCopies` runs; None where numba is missing or has no place to keep what it compiles."""
-    try:
-        import numba
-    except (ImportError, OSError):
-        # not there, or its library cannot be loaded, for want of memory perhaps
-        return None
-    if numba.config.DISABLE_JIT:
-        return None
-    try:
-        compile_one: Callable[[Any], _Kernel] = numba.njit(cache=True, fastmath=_FAST, error_model="numpy")
-        return Kernels(compile_one(kernels.locate), compile_one(kernels.move), compile_one(kernels.value_levels))
-    except RuntimeError:
-        # no folder that it may write to: compiling anew in every process is not worth it
-        return None
+    found = compiled([kernels.locate, kernels.move, kernels.value_levels])
+    return None if found is None else Kernels(*found)
 
 
 class CompiledCopies(Copies):

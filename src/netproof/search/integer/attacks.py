@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from netproof.attack.align import align, can_align, first_layer, tail
+from netproof.attack.annealing.anneal import Annealer, compiled_chain
 from netproof.attack.approach import Approach
 from netproof.attack.corners import corner_search, surrogate_values
 from netproof.attack.lattice import descend, round_near
 from netproof.conditions.conditions import Conditions
-from netproof.effort.integer import INTEGER_ATTACK
+from netproof.effort.integer import ANNEAL, INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.processes import clock
 from netproof.query import Query, Witness
@@ -69,15 +70,12 @@ class Attacker:
 
     def approach(self, case: Tensor, deadline: float) -> Tensor | None:
         """Sign walks towards the (distinct) open cases, and their ends settled at thresholds."""
-        if self._approach is None:
-            generator = torch.Generator().manual_seed(self._rounding.initial_seed())
-            self._approach = Approach(self._presolved.graph, self._cases, generator)
-        box = self._lower, self._upper
-        walked = self._approach.closest(*box, *self._approach.promising(*box, case, deadline), deadline)
+        box, walks = (self._lower, self._upper), self._walks()
+        walked = walks.closest(*box, *walks.promising(*box, case, deadline), deadline)
         found = self.replay(walked.x)
         if found is not None or clock.now() >= deadline:
             return found
-        settled = self._approach.settled(walked, *box)
+        settled = walks.settled(walked, *box)
         return None if settled is None else self.replay(settled)
 
     def align(self, case: Tensor, length: AlignmentLength, deadline: float) -> Tensor | None:
@@ -93,6 +91,9 @@ class Attacker:
         x, towards = self._starts
         still_open = torch.isin(towards, case)
         x, towards = x[still_open], towards[still_open]
+        annealer = Annealer.of(self._graph, self._cases, compiled_chain())
+        if annealer is not None:
+            return self._anneal(annealer, torch.unique(case), length.steps * ANNEAL.of_a_step, deadline)
         soft = surrogate_values(self._graph, x, 0.0)[self._watched]
         order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
         best = _distinct(x[order], towards[order], INTEGER_ATTACK.align_starts)
@@ -110,6 +111,23 @@ class Attacker:
             deadline,
         )
         return self.replay(outcome.candidates) if len(outcome.candidates) else None
+
+    def _anneal(self, annealer: Annealer, case: Tensor, most: int, deadline: float) -> Tensor | None:
+        """Chains towards the (distinct) open cases, from the ends of walks."""
+        box = self._lower, self._upper
+        walks = self._walks()
+        walked = walks.closest(*box, *walks.promising(*box, case, deadline), deadline)
+        found = self.replay(walked.x)
+        if found is None and clock.now() < deadline:
+            met = annealer.closest(*box, walked.x, walked.case, self._rounding, deadline, most)
+            found = None if met is None else self.replay(met[None])
+        return found
+
+    def _walks(self) -> Approach:
+        if self._approach is None:
+            generator = torch.Generator().manual_seed(self._rounding.initial_seed())
+            self._approach = Approach(self._presolved.graph, self._cases, generator)
+        return self._approach
 
     def near(self, x: Tensor, case: Tensor, deadline: float, *, descending: bool) -> Tensor | None:
         """Whole numbers near real points ``[B, n]`` of the box, row ``b`` towards ``case[b]``.

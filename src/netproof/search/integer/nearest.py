@@ -12,9 +12,10 @@ import math
 import torch
 from torch import Tensor
 
+from netproof.attack.annealing.anneal import Annealer, compiled_chain
 from netproof.attack.approach import Approach
 from netproof.conditions.order import conditions_of
-from netproof.effort.integer import APPROACH
+from netproof.effort.integer import ANNEAL, APPROACH
 from netproof.processes import clock
 from netproof.query import Query, Witness
 from netproof.search.integer.attacks import witness_of
@@ -42,6 +43,9 @@ class Nearest:
         cases = conditions_of(network.graph, query.condition)
         generator = torch.Generator().manual_seed(seed)
         self._approach, self._cases = Approach(network.graph, cases, generator), len(cases)
+        # Of its own, so that walks are the same with chains and without.
+        self._generator = torch.Generator().manual_seed(seed)
+        self._annealer = Annealer.of(network.graph, cases, compiled_chain())
         self._rows: tuple[Tensor, Tensor] | None = None
         self.witness: Witness | None = None
         self.distance: int | None = None
@@ -56,7 +60,12 @@ class Nearest:
         if self._take(walked.x, radius):
             return True
         settled = self._approach.settled(walked, lower, upper) if clock.now() < deadline else None
-        return settled is not None and self._take(settled, radius)
+        if settled is not None and self._take(settled, radius):
+            return True
+        if self._annealer is None or clock.now() >= deadline:
+            return False
+        met = self._annealer.closest(lower, upper, walked.x, walked.case, self._generator, deadline, ANNEAL.first)
+        return met is not None and self._take(met[None], radius)
 
     def learn(self, x: Tensor) -> None:
         """Take in a witness ``[n_input]`` that somebody else found."""
