@@ -186,6 +186,26 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "gelu-tanh-pow": ((1, 9), gelu_by_tanh(("Pow", ["x", "p"]))),
     "gelu-tanh-products": ((1, 9), gelu_by_tanh(("Mul", ["x", "x"]), ("Mul", ["x", "t0"]))),
     "gelu-sigmoid": ((1, 9), gelu_by_tanh(("Pow", ["x", "p"]), sigmoid=True)),
+    "gelu-tanh-fast": (
+        (1, 9),
+        gate(
+            ("Mul", ["c", "x"]),
+            ("Mul", ["t0", "x"]),
+            ("Add", ["t1", "o"]),
+            ("Mul", ["x", "k"]),
+            ("Mul", ["t3", "t2"]),
+            ("Tanh", ["t4"]),
+            ("Add", ["o", "t5"]),
+            ("Mul", ["x", "h"]),
+            ("Mul", ["t7", "t6"]),
+            c=0.044715,
+            k=0.7978845608,
+            o=1.0,
+            h=0.5,
+        ),
+    ),
+    "square-of-multiples": ((1, 9), gate(("Mul", ["x", "h"]), ("Mul", ["x", "t0"]), ("Mul", ["t0", "t1"]), h=-0.3)),
+    "square-shifted": ((1, 9), gate(("Add", ["x", "h"]), ("Mul", ["x", "t0"]), ("Mul", ["t1", "t0"]), h=-0.3)),
     "gelu-tanh-other": (
         (1, 9),
         gate(
@@ -684,7 +704,7 @@ def test_every_known_operator_is_tried():
 
 @pytest.mark.parametrize(("name", "operator"), [
     ("gelu-parts", "gelu"), ("gelu-other", "gelu"), ("gelu-tanh-pow", "tanh gelu"), ("gelu-tanh-products", "tanh gelu"),
-    ("gelu-sigmoid", "tanh gelu"), ("silu-parts", "silu"), ("swish-parts", "silu"), ("mish-parts", "mish"),
+    ("gelu-sigmoid", "tanh gelu"), ("gelu-tanh-fast", "tanh gelu"), ("square-of-multiples", "power"), ("silu-parts", "silu"), ("swish-parts", "silu"), ("mish-parts", "mish"),
     ("softsign-parts", "softsign"), ("hardswish-parts", "hard swish"), ("cube-parts", "power"),
 ])  # fmt: skip
 def test_gates_are_one_function(name, operator, tmp_path):

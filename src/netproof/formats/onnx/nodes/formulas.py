@@ -88,6 +88,14 @@ class Formulas:
             share = second * other.factor * other.rate**3 / factor
             self.known[result] = Formula("cubic", one.node, factor=factor, cubic=share)
 
+    def multiplied(self, left: int, right: int, result: int) -> None:
+        """``left * right``: of a node and a number more than its square, another beginning of a GELU by tanh."""
+        for one, other in ((left, right), (right, left)):
+            a, square = self.of(one), self.of(other)
+            if (a.kind, square.kind) == ("a", "square") and a.node == square.node and not a.offset and square.offset:
+                share = square.factor * square.rate**2 / square.offset
+                self.known[result] = Formula("cubic", a.node, factor=a.factor * square.offset, cubic=share)
+
     def hard(self, operand: int, result: int, alpha: float, beta: float) -> None:
         """A hard sigmoid of a node."""
         if self.of(operand) == Formula("a", operand) and 1e-3 < alpha < 1e3 and 0 < beta < 1:
@@ -102,6 +110,8 @@ class Formulas:
             if a.kind != "a" or a.offset or a.node != gate.node:
                 continue
             function = self._function(gate)
+            if gate.kind == "a" and not gate.offset and self.of_the_reals:
+                function = Power(2.0)
             if function is not None:
                 halved = isinstance(function, Gelu) or gate.kind == "cubic tanh"
                 return function, a.node, a.factor * gate.factor * (2 if halved else 1)

@@ -38,12 +38,15 @@ def product(call: Call, left: Variable, right: Variable, part: str = "") -> Vari
         gated = call.add(function, (node,), shape, part if whole else f"{part}/gate" if part else "gate")
         result = gated if whole else multiplied(call, gated, factor, part)
         if isinstance(function, Power):
-            formulas.applied("cube", node, gated.node)
+            formulas.applied({2.0: "square", 3.0: "cube"}[function.exponent], node, gated.node)
             formulas.scaled(gated.node, result.node, factor, ZERO)
         return result
     call.make(shape)
     call.translation.allocate(2 * math.prod(shape))
-    return sums_of_products(call, left, right, places(left, shape), places(right, shape), 1, shape, part)
+    made = sums_of_products(call, left, right, places(left, shape), places(right, shape), 1, shape, part)
+    if left.shape == right.shape:
+        formulas.multiplied(left.node, right.node, made.node)
+    return made
 
 
 def multiplied(call: Call, value: Variable, factor: Fraction, part: str = "") -> Variable:
