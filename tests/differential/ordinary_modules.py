@@ -80,6 +80,19 @@ class Causal(nn.Module):
         return torch.softmax(scores.masked_fill(later, float("-inf")), -1) @ self.v(x)
 
 
+class Chosen(nn.Module):
+    """Attention by PyTorch's own function, with a mask of truth values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all = nn.Linear(8, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.all(x).reshape(1, 5, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        mask = torch.tril(torch.ones(5, 5, dtype=torch.bool))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(1, 5, 8)
+
+
 class Squeeze(nn.Module):
     """Channels weighted by what is in all of them (squeeze and excitation)."""
 
@@ -219,6 +232,7 @@ MORE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         TOKENS,
     ),
+    "attention to what is chosen": (Chosen, TOKENS),
     "mobile": (Mobile, IMAGE),
     "chosen": (lambda: Computes(lambda x: torch.where(x > 0, x, 0.1 * x)), VECTOR),
     "deviation": (lambda: Computes(lambda x: x.std(1)), VECTOR),

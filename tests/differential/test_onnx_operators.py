@@ -230,6 +230,27 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
         gate(("Mul", ["x", "w"]), ("Erf", ["t0"]), ("Add", ["o", "t1"]), ("Mul", ["x", "t2"]), w=0.7, o=1.5),
     ),
     # masks of attention
+    "mask-of-rows": (
+        (2, 3),
+        two(
+            node("Add", ["x", "m"], ["a"]),
+            node("Softmax", ["a"], ["s"]),
+            node("IsNaN", ["s"], ["n"]),
+            node("Where", ["n", "z", "s"]),
+            m=np.array([0.0, -np.inf, 1.0]),
+            z=np.array(0.0),
+        ),
+    ),
+    "root-of-a-constant-is-a-number": (
+        (2, 3),
+        two(
+            node("Sqrt", ["c"], ["r"]),
+            node("Mul", ["x", "r"], ["s"]),
+            node("IsNaN", ["s"], ["n"]),
+            node("Where", ["n", "c", "s"]),
+            c=np.array(0.3),
+        ),
+    ),
     "mask-added": (
         (2, 4, 4),
         two(

@@ -306,3 +306,21 @@ INFINITE = np.array([0.0, -np.inf, 1.0])
 def test_masks_are_for_a_softmax_alone(nodes: list[Any], constants: dict[str, Any], part: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=part):
         read_onnx(save(tmp_path / "net.onnx", model(nodes, (2, 3), constants)))
+
+
+@pytest.mark.parametrize("operator", ["Log", "Sqrt", "Reciprocal"])
+def test_whether_a_value_is_a_number_is_known_where_it_is_one_for_every_input(operator: str, tmp_path: Path) -> None:
+    """Refused where something may have no value, even at the other end of a softmax; a mask's minus infinity is no number either."""
+    asked = [node("Softmax", ["l"], ["s"]), node("IsNaN", ["s"], ["n"]), node("Where", ["n", "z", "s"])]
+    made = model([node(operator, ["x"], ["l"]), *asked], (2, 3), {"z": np.array(0.0)})
+    with pytest.raises(FormatError, match="which may have none"):
+        read_onnx(save(tmp_path / "net.onnx", made))
+    positive = [node("Exp", ["x"], ["e"]), node("Add", ["e", "o"], ["p"]), node(operator, ["p"], ["l"])]
+    # Above 0 for every input; of a logarithm and a reciprocal only ranges know that.
+    made = model([*positive, *asked], (2, 3), {"z": np.array(0.0), "o": np.array(1.0)})
+    path = save(tmp_path / "net.onnx", made)
+    if operator == "Sqrt":
+        assert_agrees(path, random_inputs((2, 3)))
+    else:
+        with pytest.raises(FormatError, match="which may have none"):
+            read_onnx(path)

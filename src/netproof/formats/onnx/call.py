@@ -101,6 +101,7 @@ class Translation:
     rounded : operators whose numbers are rounded, by what they were made of
     formulas : what is known of nodes that are functions of one other
     left_out : what was left out at the end, as a graph of its own
+    defined : nodes that have a value wherever their operands have one, though their operator may have none: reciprocals of what is not 0
     largest : where each entry of a value is the largest, as 1 among zeros, by the node that is its place (ArgMax)
     lifted, branches : how many constants have become nodes of the graph, and branches of nodes If were translated
     """
@@ -119,6 +120,7 @@ class Translation:
     branches: int = 0
     left_out: Graph | None = None
     sizes: dict[str, float] = field(default_factory=dict)
+    defined: set[int] = field(default_factory=set)
     largest: dict[int, Variable] = field(default_factory=dict)
 
     @property

@@ -32,6 +32,7 @@ def _normalized(call: Call, value: Variable, axes: Sequence[int], epsilon: float
     variance = reduced(call, square, list(axes), shape, mean=True, part="variance")
     safe = scaled(call, variance, 1.0, epsilon, "epsilon")
     inverse = call.add(Power(-0.5), (safe.node,), shape, "deviation")
+    call.translation.defined.add(inverse.node)
     return product(call, spread, inverse, "normalized")
 
 

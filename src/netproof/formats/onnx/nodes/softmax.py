@@ -60,6 +60,7 @@ def softmax(call: Call, value: Variable, axes: Sequence[int], *, logarithm: bool
     inverse[place.reshape(-1)] = np.arange(value.size)
     if not logarithm:
         share = call.add(Power(-1.0), (total.node,), total.shape, f"{prefix}reciprocal")
+        call.translation.defined.add(share.node)
     else:
         share = scaled(
             call, call.add(Log(), (total.node,), total.shape, f"{prefix}log"), -1.0, 0.0, f"{prefix}negative"
@@ -102,7 +103,11 @@ def _alone(call: Call, value: Variable, axes: Sequence[int]) -> Graph:
     """The softmax as a graph of its own, for questions about more than the order of its results."""
     other = copy.copy(call)
     other.translation = replace(
-        call.translation, builder=GraphBuilder(Arithmetic.REAL, value.shape), formulas=Formulas(), made_by={}
+        call.translation,
+        builder=GraphBuilder(Arithmetic.REAL, value.shape),
+        formulas=Formulas(),
+        made_by={},
+        defined=set(),
     )
     result = softmax(other, Variable(0, value.shape), axes, logarithm=call.operator == "LogSoftmax")
     return drop_dead(other.translation.builder.build(), result.node)
