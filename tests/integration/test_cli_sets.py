@@ -57,6 +57,8 @@ def test_sets_are_decided_certified_and_checked(cli, files, tmp_path, options):
     assert checked.code == 0 and checked.out.startswith("PROVED: ") and "image 0 (confirmed)" in checked.out, checked
     document = json.loads(cli("check", path, *given, "0", "--json").out)
     assert document["proved"] and document["property"]["kind"] == "set" and document["second_reading"]
+    again = json.loads(cli("check", path, *given, "0", "--every", "--json").out)
+    assert again["proved"] and again["compared"] == again["evaluated"]
     wrong = cli("check", path, *given, "1")
     assert wrong.code == 1 and "about another image" in wrong.out
     whole = json.loads(cli(*asked(files, "--all", *options, "--json")).out)

@@ -274,3 +274,15 @@ def test_images_that_programs_read_differently_are_refused():
         b"P5 # plain\n8 8 255\n" + levels.tobytes(),
     ):
         assert np.array_equal(decode_image("image", data, channels=1), levels[None])
+
+
+def test_folders_of_numbers_are_classes_where_their_order_says_so(tmp_path):
+    for name, classes, labels in (("few", ("0", "1", "2"), [0, 1, 2]), ("padded", ("00", "01", "02"), [0, 1, 2])):
+        path = folder(tmp_path / name, **{f"{one}_a": image for one, image in zip(classes, LARGE, strict=False)})
+        assert read_image_set(path).labels.tolist() == labels
+    for name, numbers in (("many", [0, 1, 2, 10]), ("from 1", [1, 2]), ("some", [3, 7])):
+        path = folder(tmp_path / name, **{f"{one}_a": LARGE[0] for one in numbers})
+        with pytest.raises(FormatError, match="called by numbers that are not those of classes in order"):
+            read_image_set(path)
+        (path / "classes.txt").write_text("".join(f"{one}\n" for one in numbers))
+        assert read_image_set(path).labels.tolist() == list(range(len(numbers)))

@@ -123,6 +123,9 @@ class Images:
             unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
         if pictures.labels is not None:
             check_labels(len(pictures.labels), len(pictures), "the labels", pictures.source)
+            if len(pictures) and int(pictures.labels.min()) >= 1 and int(pictures.labels.max()) == network.outputs:
+                problem = f"its labels run from {int(pictures.labels.min())} to {network.outputs}, the network's classes from 0"
+                raise InputError(pictures.source, problem, "count labels from 0")
         found = cls(network, pictures, form, prepared, pictures.labels, unit)
         found.image(0)  # refuses what does not fit before anything is asked
         return found

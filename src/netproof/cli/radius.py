@@ -185,7 +185,8 @@ class _Radii:
             norm=self.norm, **images.arguments,
         )  # fmt: skip
         folder = self.certificates
-        written = [] if folder is None else _certify(images, index, found, folder, self.reading[0])
+        limits = self.reading[0], self.settings.timeout
+        written = [] if folder is None else _certify(images, index, found, folder, *limits)
         files = [str(one.path) for one in written if not one.without]
         lines = [_render_text(images, index, found, self.norm)]
         if model.computed_by:
@@ -207,8 +208,10 @@ def _answers(task: _Radii, asked: a.Asked, jobs: int) -> Iterator[_Answer]:
             yield answer
 
 
-def _certify(images: Images, index: int, found: RadiusResult, folder: Path, network: Path) -> list[Written]:
-    """Write the proof at the radius and the witness beyond."""
+def _certify(
+    images: Images, index: int, found: RadiusResult, folder: Path, network: Path, seconds: float
+) -> list[Written]:
+    """Write the proof at the radius and the witness beyond, in so many seconds each."""
     from netproof.cli.evidence.written import evidence_about
     from netproof.runs.certify import SUFFIX
     from netproof.runs.radii.evidence import evidence_of
@@ -217,7 +220,7 @@ def _certify(images: Images, index: int, found: RadiusResult, folder: Path, netw
         return folder / f"sample-{index}-radius-{str(radius).replace('/', '-')}{SUFFIX}"
 
     evidence = evidence_of(found, lambda radius: images.query(index, radius, name=f"sample {index}, radius {radius}"))
-    return [evidence_about(path(one.radius), network, one.query, one.result) for one in evidence]
+    return [evidence_about(path(one.radius), network, one.query, one.result, seconds) for one in evidence]
 
 
 def _to_json(images: Images, index: int, found: RadiusResult) -> dict[str, object]:

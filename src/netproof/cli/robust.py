@@ -201,7 +201,11 @@ def _one(
     if picture is not None and result.witness is not None:
         notes.append(_drawn(answer, picture))
     wanted = certificate is not None and answer.verdict in ("robust", "vulnerable")
-    written = evidence_about(certificate, asked.path, query, result) if certificate is not None and wanted else None
+    written = (
+        evidence_about(certificate, asked.path, query, result, settings.timeout)
+        if certificate is not None and wanted
+        else None
+    )
     if as_json:
         document = {**answer.document, "network": network_document(query.network)}
         print_json(document | (written.document if written is not None else {"certificate": None}))

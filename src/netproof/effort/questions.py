@@ -26,12 +26,15 @@ class EnumerationEffort:
     Attributes
     ----------
     inputs, numbers : inputs that are made at a time, and how many numbers they may have together
-    compared : about so many of a set are evaluated by the graph itself as well
+    compared, one_in, least : of a set about one input in so many is evaluated by the graph itself as well, which takes as long as forty
+        others: ``least`` and ``compared`` are how few and how many there are
     """
 
     inputs: int = 1024
     numbers: int = 1 << 23
     compared: int = 64
+    one_in: int = 32
+    least: int = 1
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,9 @@ def write_evidence(
 STATED = ".vnnlib"
 
 
-def write_stated_evidence(path: Path, network: str | Path, query: Query, result: Result) -> Path:
+def write_stated_evidence(
+    path: Path, network: str | Path, query: Query, result: Result, *, deadline: float = math.inf
+) -> Path:
     """Write the certificate of a decided query about a float network that no file asks, and the property beside it, whose path is returned.
 
     Raises
@@ -144,7 +146,8 @@ def write_stated_evidence(path: Path, network: str | Path, query: Query, result:
     property_ = path.with_name(path.name + STATED)
     write_bytes(property_, text.encode(), durable=True)
     try:
-        write_evidence(path, network, property_, read_vnnlib(property_).question(query.network), result)
+        question = read_vnnlib(property_).question(query.network)
+        write_evidence(path, network, property_, question, result, deadline=deadline)
     except NoEvidenceError:
         property_.unlink()
         raise

@@ -74,7 +74,7 @@ def _check_plain(source: str | Path, data: bytes, image: Image.Image) -> None:
     if turned not in (0, 1):
         problem = f"says that it is to be turned (orientation {turned}), which some programs do and others do not"
         raise FormatError(source, problem, "save it as it is meant, without that")
-    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < _LEVELS:
+    if image.has_transparency_data and np.asarray(image.convert("RGBA").getchannel("A")).min() < _LEVELS:
         raise FormatError(
             source, "is transparent in places, behind which there can be anything", "put it before a background"
         )

@@ -101,7 +101,7 @@ class Attacker:
         x, towards = self._starts
         still_open = torch.isin(towards, case)
         x, towards = x[still_open], towards[still_open]
-        annealer = Annealer.of(self._graph, self._cases, compiled_chain())
+        annealer = Annealer.of(self._presolved.graph, self._cases, compiled_chain())
         if annealer is not None:
             return self._anneal(annealer, torch.unique(case), length.steps * ANNEAL.of_a_step, deadline)
         soft = surrogate_values(self._graph, x, 0.0)[self._watched]

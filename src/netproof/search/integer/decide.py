@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -28,7 +27,9 @@ from netproof.graph.loose import loose_activations
 from netproof.processes import clock
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
+from netproof.search.integer.boxes import BoxSearch, suits
 from netproof.search.integer.engine import Search
+from netproof.search.outcome import Outcome
 from netproof.search.proofs.log import CommonCuts, Multiplied, ProofLog
 from netproof.settings import Settings
 
@@ -100,14 +101,13 @@ def _verify_chunk(
         method = "attack" if d.verdict is Verdict.SAT else "bound"
         proof = proofs.get(d.position)
         yield d.position, Result(d.verdict, share, method, d.subproblems, d.witness, proof=proof)
-    begin = partial(Search, effort=Effort(attacked=True)) if attacked else Search
     for item in left:
         begun = clock.now()
-        search = begin(item.query, item.region, item.cases, settings, log=item.log)
-        outcome = search.run(begun + max(settings.timeout - share, 0.0))
+        until = begun + max(settings.timeout - share, 0.0)
+        outcome, log = _search(item, settings, until, attacked=attacked)
         proofs = {}
-        if outcome.verdict is Verdict.UNSAT and item.log is not None:
-            proofs = _prove([(item.position, item.query, item.log)])
+        if outcome.verdict is Verdict.UNSAT and log is not None:
+            proofs = _prove([(item.position, item.query, log)])
         yield (
             item.position,
             Result(
@@ -121,6 +121,30 @@ def _verify_chunk(
                 proofs.get(item.position),
             ),
         )
+
+
+def _search(item: _Open, settings: Settings, deadline: float, *, attacked: bool) -> tuple[Outcome, ProofLog | None]:
+    """Search for one query that bounds at the root leave open, and the record of the search."""
+    subproblems = 0
+    if suits(item.query):
+        log = _logs(item.query.network.graph, [item.position], proofs=settings.proofs)
+        record = None if log is None else log[0]
+        outcome = BoxSearch(item.query, item.region, settings, record).run(deadline)
+        if outcome.verdict in (Verdict.SAT, Verdict.UNSAT) or clock.now() >= deadline:
+            return outcome, record
+        # New records, again.
+        subproblems = outcome.subproblems
+        decided, left = _tightened(
+            [(item.position, item.query)], item.region, proofs=settings.proofs, deadline=deadline
+        )
+        if decided:
+            (one,) = decided
+            method = "attack" if one.verdict is Verdict.SAT else "bound"
+            return Outcome(one.verdict, subproblems + one.subproblems, one.witness, method=method), one.log
+        (item,) = left
+    effort = Effort(attacked=True) if attacked else None
+    outcome = Search(item.query, item.region, item.cases, settings, effort, item.log).run(deadline)
+    return replace(outcome, subproblems=subproblems + outcome.subproblems), item.log
 
 
 def _prove(proved: list[tuple[int, Query, ProofLog]]) -> dict[int, Arrays]:
@@ -153,20 +177,32 @@ def _root(
     decided, left = _bounded(asked, regions, _logs(graph, asked, proofs=proofs), maximum)
     if not left or not (len(graph.activations) > 2 or loose_activations(graph) or maximum is not box_maximum):
         return decided, left
-    open_ones = {item.position for item in left}
+    # Those that are halved instead come back to ranges only where that does not end.
+    halved = [item for item in left if suits(item.query)]
+    open_ones = {item.position for item in left} - {item.position for item in halved}
+    if not open_ones:
+        return decided, halved
     rows = [i for i, (position, _) in enumerate(asked) if position in open_ones]
+    more, left = _tightened(
+        [asked[i] for i in rows], regions.take(torch.tensor(rows)), proofs=proofs, deadline=deadline
+    )
+    return decided + more, halved + left
+
+
+def _tightened(
+    asked: list[tuple[int, Query]], regions: Region, *, proofs: bool, deadline: float
+) -> tuple[list[_Decided], list[_Open]]:
+    """What CROWN decides with ranges that are bounded themselves, and what it leaves."""
+    graph = asked[0][1].network.graph
     # New records: what was tried in vain is no part of a proof.
-    asked = [asked[i] for i in rows]
     logs = _logs(graph, asked, proofs=proofs)
     listener = None if logs is None else _Distributor(logs)
-    regions = tighten_ranges(
-        graph, regions.take(torch.tensor(rows)), listener=listener, deadline=deadline, maximum=maximum
-    )
-    more, left = _bounded(asked, regions, logs, maximum)
-    return decided + more, left
+    maximum = maximum_of(asked[0][1])
+    regions = tighten_ranges(graph, regions, listener=listener, deadline=deadline, maximum=maximum)
+    return _bounded(asked, regions, logs, maximum)
 
 
-def _logs(graph: Graph, asked: Sequence[tuple[int, Query]], *, proofs: bool) -> list[ProofLog] | None:
+def _logs(graph: Graph, asked: Sequence[object], *, proofs: bool) -> list[ProofLog] | None:
     return [ProofLog(graph) for _ in asked] if proofs else None
 
 
