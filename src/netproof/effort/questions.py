@@ -47,12 +47,15 @@ class RadiusEffort:
         as the one below it, and only it makes the answer exact
     again : a radius that was not decided is tried again with so many times as much time
     first_share : over the real numbers the first radius asked about is one in so many of the largest
+    brief, longer : in a ball the first share of the time for a radius, and how much longer those are looked at that this left open
     steps : of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
     """
 
     first: float = 0.7
     again: float = 1.5
     first_share: int = 256
+    brief: float = 0.03
+    longer: float = 4.0
     steps: int = 4
 
 

@@ -31,7 +31,9 @@ from netproof.settings import Settings
 
 
 def suits(query: Query) -> bool:
-    """Whether a query has few free inputs, and a graph of many features."""
+    """Whether a query has few free inputs, and a graph of many features; halves of a box do not know a ball."""
+    if query.ball is not None:
+        return False
     free = int((query.lower < query.upper).sum())
     graph = query.network.graph
     return free <= HALVES.inputs and sum(graph.nodes[i].size for i in graph.activations) >= HALVES.features

@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netproof.bounds.backward import Maximum, box_maximum
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.ranges.tighten import RangeCuts, tighten_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
+from netproof.conditions.ball import maximum_of
 from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of
 from netproof.effort.integer import INTEGER, Effort
@@ -48,6 +50,9 @@ def verify_integer(
     """
     cases = max(len(queries[0].condition), 1)
     size = max(1, INTEGER.root_rows // cases)
+    if any(query.ball is not None for query in queries):
+        # What is bounded together is bounded on boxes, and proofs are about them.
+        size, settings = 1, replace(settings, proofs=False)
     for start in range(0, len(queries), size):
         positions = range(start, min(start + size, len(queries)))
         yield from _verify_chunk([(p, queries[p]) for p in positions], settings, attacked=attacked)
@@ -163,12 +168,14 @@ def _root(
 ) -> tuple[list[_Decided], list[_Open]]:
     """Bound every case of every query once, with CROWN, in one batch; what that leaves again, with tightened ranges.
 
+    A query in a ball is the only one of its batch.
+
     Ranges take two bounds for every feature, so they are worth it only where those by intervals do not suffice.
     """
-    graph = asked[0][1].network.graph
+    graph, maximum = asked[0][1].network.graph, maximum_of(asked[0][1])
     regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
-    decided, left = _bounded(asked, regions, _logs(graph, asked, proofs=proofs))
-    if not left or not (len(graph.activations) > 2 or loose_activations(graph)):
+    decided, left = _bounded(asked, regions, _logs(graph, asked, proofs=proofs), maximum)
+    if not left or not (len(graph.activations) > 2 or loose_activations(graph) or maximum is not box_maximum):
         return decided, left
     # Those that are halved instead come back to ranges only where that does not end.
     halved = [item for item in left if suits(item.query)]
@@ -190,8 +197,9 @@ def _tightened(
     # New records: what was tried in vain is no part of a proof.
     logs = _logs(graph, asked, proofs=proofs)
     listener = None if logs is None else _Distributor(logs)
-    regions = tighten_ranges(graph, regions, listener=listener, deadline=deadline)
-    return _bounded(asked, regions, logs)
+    maximum = maximum_of(asked[0][1])
+    regions = tighten_ranges(graph, regions, listener=listener, deadline=deadline, maximum=maximum)
+    return _bounded(asked, regions, logs, maximum)
 
 
 def _logs(graph: Graph, asked: Sequence[object], *, proofs: bool) -> list[ProofLog] | None:
@@ -199,13 +207,13 @@ def _logs(graph: Graph, asked: Sequence[object], *, proofs: bool) -> list[ProofL
 
 
 def _bounded(
-    asked: list[tuple[int, Query]], regions: Region, logs: list[ProofLog] | None
+    asked: list[tuple[int, Query]], regions: Region, logs: list[ProofLog] | None, maximum: Maximum
 ) -> tuple[list[_Decided], list[_Open]]:
     """What CROWN decides in these regions, one for each query, and what it leaves."""
     decided: list[_Decided] = []
     owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)
     number = torch.tensor([j for _, q in asked for j in range(len(q.condition))], dtype=torch.int64)
-    refuted, maximizers = _bound_cases(asked, regions, owner, number, logs)
+    refuted, maximizers = _bound_cases(asked, regions, (owner, number), logs, maximum)
     left: list[_Open] = []
     for i, (position, query) in enumerate(asked):
         log = None if logs is None else logs[i]
@@ -237,9 +245,17 @@ class _Distributor:
 
 
 def _bound_cases(
-    asked: list[tuple[int, Query]], regions: Region, owner: Tensor, number: Tensor, logs: Sequence[ProofLog] | None
+    asked: list[tuple[int, Query]],
+    regions: Region,
+    which: tuple[Tensor, Tensor],
+    logs: Sequence[ProofLog] | None,
+    maximum: Maximum,
 ) -> tuple[Tensor, Tensor]:
-    """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``."""
+    """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``.
+
+    ``which`` says of every case whose it is, and its number there, ``[N]`` each.
+    """
+    owner, number = which
     graph = asked[0][1].network.graph
     cases = conditions_of(graph, [c for _, q in asked for c in q.condition])
     everything = torch.arange(len(cases))
@@ -251,8 +267,8 @@ def _bound_cases(
     maximizers = regions.lower[owner].clone()
     if len(case):
         relaxation, objective = Relaxation(graph, region), cases.objective(case, region)
-        point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
-        exact, _ = evaluate_exact(relaxation, objective, point.s)
+        point = evaluate_dual(relaxation, objective, crown(relaxation.hulls), maximum=maximum)
+        exact, _ = evaluate_exact(relaxation, objective, point.s, maximum)
         still_open = exact.value >= 0
         refuted[case[still_open]] = False
         maximizers[case[still_open]] = exact.x[still_open]
