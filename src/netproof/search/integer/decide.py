@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -142,8 +143,8 @@ def _search(item: _Open, settings: Settings, deadline: float, *, attacked: bool)
             method = "attack" if one.verdict is Verdict.SAT else "bound"
             return Outcome(one.verdict, subproblems + one.subproblems, one.witness, method=method), one.log
         (item,) = left
-    effort = Effort(attacked=True) if attacked else None
-    outcome = Search(item.query, item.region, item.cases, settings, effort, item.log).run(deadline)
+    begin = partial(Search, effort=Effort(attacked=True)) if attacked else Search
+    outcome = begin(item.query, item.region, item.cases, settings, log=item.log).run(deadline)
     return replace(outcome, subproblems=subproblems + outcome.subproblems), item.log
 
 
