@@ -266,9 +266,8 @@ def in_place(model: QonnxModel, output: str, operand: int, array: Any) -> QonnxM
     return model
 
 
-def several_samples() -> QonnxModel:
-    model = convolution()
-    model.shape = (2, 2, 2, 4)
+def several_samples(model: QonnxModel, shape: tuple[int, ...]) -> QonnxModel:
+    model.shape = shape
     return model
 
 
@@ -308,7 +307,8 @@ UNKNOWN = {
     "a type that is not closed": lambda: stated("FIXED<5,2"),
     "a convolution of what is shifted": lambda: shifted(convolution()),
     "a convolution of channels of several scales": lambda: scaled(convolution()),
-    "a convolution of several samples": several_samples,
+    "a convolution of several samples": lambda: several_samples(convolution(), (2, 2, 2, 4)),
+    "thresholds of several samples": lambda: several_samples(thresholds(3), (2, 3, 2)),
     "a sum of two shapes": lambda: summed(moved()),
 }
 
