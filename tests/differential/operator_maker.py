@@ -1,8 +1,10 @@
-"""Growing a random network by operators of all kinds: curves, products, jumps, maxima, normalizations, resizing."""
+"""Growing a random network by operators of all kinds: curves, products, jumps, maxima, normalizations, resizing, places."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+
+import numpy as np
 
 from differential.onnx_maker import Maker
 
@@ -89,8 +91,60 @@ def _attention(maker: Maker) -> None:
     """Means weighted by shares that add up to 1."""
     _, channels, height, _ = maker.shape
     turned = maker.add("Transpose", _other(maker), perm=[0, 1, 3, 2])
-    maker.value = maker.add("MatMul", maker.add("Softmax", maker.value, axis=3), turned)
+    shares = maker.pick(maker.add("Softmax", maker.value, axis=3), _masked(maker))
+    maker.value = maker.add("MatMul", shares, turned)
     maker.shape = (1, channels, height, height)
+
+
+def _mask(maker: Maker) -> str:
+    """0 and minus infinity, which leaves something of every row."""
+    _, _, height, width = maker.shape
+    absent = maker.random.random((height, width)) < 0.4
+    absent[np.arange(height), maker.random.integers(width, size=height)] = False
+    name = f"c{len(maker.constants)}"
+    maker.constants[name] = np.where(absent, -np.inf, 0.0)
+    return name
+
+
+def _masked(maker: Maker) -> str:
+    operands = [maker.value, _mask(maker)]
+    return maker.add("Softmax", maker.add("Add", *maker.pick(operands, operands[::-1])), axis=3)
+
+
+def _reduced_smoothly(maker: Maker) -> str:
+    operator = maker.pick("ReduceLogSumExp", "ReduceProd", "ReduceSumSquare")
+    return maker.add("Add", maker.add(operator, _small(maker), axes=[maker.pick(2, 3)]), maker.value)
+
+
+def _response(maker: Maker) -> str:
+    return maker.add("LRN", maker.value, size=3, alpha=0.5, beta=maker.pick(0.5, 0.75), bias=1.5)
+
+
+def _largest(maker: Maker) -> str:
+    place = maker.add(
+        maker.pick("ArgMax", "ArgMin"), maker.value, axis=maker.pick(2, 3), select_last_index=maker.pick(0, 1)
+    )
+    return maker.add("Add", maker.add("Cast", place, to=1), maker.value)
+
+
+def _scattered(maker: Maker) -> str:
+    """Rows of a value at other places of it, or of numbers."""
+    _, channels, height, _ = maker.shape
+    rows = int(maker.random.integers(1, height + 1))
+    name = f"c{len(maker.constants)}"
+    places = maker.random.permutation(height)[:rows]
+    maker.constants[name] = np.stack([np.zeros(rows), np.full(rows, channels - 1), places], -1).astype(np.int64)
+    taken = maker.add("GatherND", _other(maker), name)
+    return maker.add("ScatterND", maker.value, name, maker.add("Neg", taken))
+
+
+def _looked_up(maker: Maker) -> str:
+    """Numbers at a place that the value decides."""
+    mean = maker.add("ReduceMean", maker.value, axes=[0, 1, 2, 3], keepdims=0)
+    place = maker.add(
+        "Cast", maker.add("Clip", maker.add("Mul", mean, maker.scalar(3.0)), maker.scalar(0.0), maker.scalar(2.5)), to=7
+    )
+    return maker.add("Add", maker.add("Gather", maker.constant(3, maker.shape[1], 1, 1), place), maker.value)
 
 
 def _small(maker: Maker) -> str:
@@ -107,7 +161,12 @@ def _other(maker: Maker) -> str:
 
 def _gate(maker: Maker) -> str:
     x = maker.value
-    kind = maker.pick("gelu", "silu", "mish", "softsign", "plain")
+    kind = maker.pick("gelu", "tanh gelu", "silu", "mish", "softsign", "plain")
+    if kind == "tanh gelu":
+        cube = maker.pick(maker.add("Mul", maker.add("Mul", x, x), x), maker.add("Pow", x, maker.scalar(3.0)))
+        argument = maker.add("Add", x, maker.add("Mul", cube, maker.scalar(0.044715)))
+        gate = maker.add("Tanh", maker.add("Mul", argument, maker.scalar(0.7978845608)))
+        return maker.add("Mul", maker.add("Mul", x, maker.scalar(0.5)), maker.add("Add", gate, maker.scalar(1.0)))
     if kind == "gelu":
         erf = maker.add("Erf", maker.add("Div", x, maker.scalar(2.0**0.5)))
         return maker.add("Mul", maker.add("Mul", x, maker.add("Add", erf, maker.scalar(1.0))), maker.scalar(0.5))
@@ -126,6 +185,12 @@ _ELEMENTWISE: dict[str, Callable[[Maker], str]] = {
     "extreme": _extreme,
     "gate": _gate,
     "hard": lambda maker: maker.add("HardSigmoid", maker.value, alpha=0.4, beta=0.45),
+    "largest": _largest,
+    "looked up": _looked_up,
+    "masked": _masked,
+    "response": _response,
+    "scattered": _scattered,
+    "smoothly reduced": _reduced_smoothly,
     "jump": lambda maker: maker.add("Add", maker.add(maker.pick(*JUMPS), maker.value), maker.value),
     "normalized": _normalized,
     "positive": _positive,

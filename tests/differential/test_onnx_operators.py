@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
-from netproof.formats.onnx.read import OPERATORS, read_onnx
+from netproof.formats.onnx.nodes.table import OPERATORS
+from netproof.formats.onnx.read import read_onnx
 from onnx_models import assert_agrees, model, node, random_inputs, save
 
 RANDOM = np.random.default_rng(0)
@@ -61,6 +63,22 @@ def gate(*nodes: tuple[str, list[str]], **constants: Any) -> tuple[Any, ...]:
     """A chain of nodes, each with a name of its own for its result; the last one gives ``y``."""
     made = [node(kind, inputs, [f"t{i}" if i < len(nodes) - 1 else "y"]) for i, (kind, inputs) in enumerate(nodes)]
     return made, {name: np.array(value) for name, value in constants.items()}, 13
+
+
+def gelu_by_tanh(*cube: tuple[str, list[str]], sigmoid: bool = False) -> tuple[Any, ...]:
+    """``x/2 (1 + tanh(k (x + c x^3)))`` in the nodes of an exporter, or ``x sigmoid(2k (x + c x^3))``; its cube is given."""
+    at = len(cube)
+    argument = [("Mul", ["c", f"t{at - 1}"]), ("Add", ["x", f"t{at}"]), ("Mul", [f"t{at + 1}", "k"])]
+    if sigmoid:
+        end = [("Sigmoid", [f"t{at + 2}"]), ("Mul", ["x", f"t{at + 3}"])]
+    else:
+        end = [
+            ("Tanh", [f"t{at + 2}"]),
+            ("Add", [f"t{at + 3}", "o"]),
+            ("Mul", ["x", "h"]),
+            ("Mul", [f"t{at + 5}", f"t{at + 4}"]),
+        ]
+    return gate(*cube, *argument, *end, c=0.044715, k=0.7978845608 * (2 if sigmoid else 1), o=1.0, h=0.5, p=3.0)
 
 
 def resized(
@@ -165,6 +183,42 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
             h=0.5,
         ),
     ),
+    "gelu-tanh-pow": ((1, 9), gelu_by_tanh(("Pow", ["x", "p"]))),
+    "gelu-tanh-products": ((1, 9), gelu_by_tanh(("Mul", ["x", "x"]), ("Mul", ["x", "t0"]))),
+    "gelu-sigmoid": ((1, 9), gelu_by_tanh(("Pow", ["x", "p"]), sigmoid=True)),
+    "gelu-tanh-fast": (
+        (1, 9),
+        gate(
+            ("Mul", ["c", "x"]),
+            ("Mul", ["t0", "x"]),
+            ("Add", ["t1", "o"]),
+            ("Mul", ["x", "k"]),
+            ("Mul", ["t3", "t2"]),
+            ("Tanh", ["t4"]),
+            ("Add", ["o", "t5"]),
+            ("Mul", ["x", "h"]),
+            ("Mul", ["t7", "t6"]),
+            c=0.044715,
+            k=0.7978845608,
+            o=1.0,
+            h=0.5,
+        ),
+    ),
+    "square-of-multiples": ((1, 9), gate(("Mul", ["x", "h"]), ("Mul", ["x", "t0"]), ("Mul", ["t0", "t1"]), h=-0.3)),
+    "square-shifted": ((1, 9), gate(("Add", ["x", "h"]), ("Mul", ["x", "t0"]), ("Mul", ["t1", "t0"]), h=-0.3)),
+    "gelu-tanh-other": (
+        (1, 9),
+        gate(
+            ("Pow", ["x", "p"]),
+            ("Sub", ["x", "t0"]),
+            ("Tanh", ["t1"]),
+            ("Add", ["t2", "o"]),
+            ("Mul", ["t3", "x"]),
+            p=3.0,
+            o=1.0,
+        ),
+    ),
+    "gelu-tanh": ((1, 9), one("Gelu", opset=20, approximate="tanh")),
     "silu-parts": ((1, 9), gate(("Sigmoid", ["x"]), ("Mul", ["t0", "x"]))),
     "swish-parts": ((1, 9), gate(("Mul", ["x", "r"]), ("Sigmoid", ["t0"]), ("Mul", ["x", "t1"]), r=1.7)),
     "mish-parts": ((1, 9), gate(("Softplus", ["x"]), ("Tanh", ["t0"]), ("Mul", ["x", "t1"]))),
@@ -174,6 +228,67 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "gelu-shifted": (
         (1, 9),
         gate(("Mul", ["x", "w"]), ("Erf", ["t0"]), ("Add", ["o", "t1"]), ("Mul", ["x", "t2"]), w=0.7, o=1.5),
+    ),
+    # masks of attention
+    "mask-of-rows": (
+        (2, 3),
+        two(
+            node("Add", ["x", "m"], ["a"]),
+            node("Softmax", ["a"], ["s"]),
+            node("IsNaN", ["s"], ["n"]),
+            node("Where", ["n", "z", "s"]),
+            m=np.array([0.0, -np.inf, 1.0]),
+            z=np.array(0.0),
+        ),
+    ),
+    "root-of-a-constant-is-a-number": (
+        (2, 3),
+        two(
+            node("Sqrt", ["c"], ["r"]),
+            node("Mul", ["x", "r"], ["s"]),
+            node("IsNaN", ["s"], ["n"]),
+            node("Where", ["n", "c", "s"]),
+            c=np.array(0.3),
+        ),
+    ),
+    "mask-added": (
+        (2, 4, 4),
+        two(
+            node("Add", ["m", "x"], ["a"]),
+            node("Softmax", ["a"], ["s"]),
+            node("MatMul", ["s", "x"]),
+            m=np.where(np.tri(4) > 0, 0.0, -np.inf),
+        ),
+    ),
+    "mask-scaled": (
+        (3, 4),
+        two(
+            node("Mul", ["m", "b"], ["n"]),
+            node("Add", ["x", "n"], ["a"]),
+            node("Softmax", ["a"], ["s"], axis=0),
+            node("Mul", ["s", "x"]),
+            m=np.where(np.arange(12).reshape(3, 4) % 5 == 1, -np.inf, 0.0),
+            b=np.array(0.5),
+        ),
+    ),
+    "mask-chosen": (
+        (3, 4),
+        two(
+            node("Where", ["c", "m", "x"], ["a"]),
+            node("Softmax", ["a"]),
+            m=np.array([1.0, -np.inf, -np.inf, 2.0]),
+            c=np.array([[True, False, True, True]]),
+        ),
+    ),
+    "mask-chosen-opset11": (
+        (2, 2, 3),
+        two(
+            node("Where", ["c", "x", "m"], ["a"]),
+            node("Softmax", ["a"], axis=1),
+            m=np.array(-np.inf),
+            c=np.array([[True, False, True], [False, True, True]]),
+            opset=11,
+        ),
     ),
     # products
     "mul-values": ((2, 3), two(node("Sin", ["x"], ["s"]), node("Mul", ["x", "s"]))),
@@ -415,6 +530,7 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "mul-scalar": ((2, 3), one("Mul", {"c": np.array(0.3)})),
     "div": (IMAGE, one("Div", {"c": floats(4, 1, 1) + 3})),
     "neg": ((1, 5), one("Neg")),
+    "mean-of-three": ((1, 5), ([node("Mean", ["x", "c", "x"])], {"c": floats(5)}, 13)),
     "sum": ((1, 5), ([node("Sum", ["x", "c", "x"])], {"c": floats(5)}, 13)),
     "batchnorm": (
         IMAGE,
@@ -456,6 +572,12 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "averagepool-dilated": (IMAGE, one("AveragePool", kernel_shape=[2, 2], dilations=[2, 3], opset=19)),
     "averagepool-1d": ((1, 2, 9), one("AveragePool", kernel_shape=[5], strides=[2])),
     "globalaveragepool": (IMAGE, one("GlobalAveragePool")),
+    "lrn": ((1, 5, 2, 3), one("LRN", size=3, alpha=0.3, beta=0.6, bias=1.5)),
+    "lrn-wider-than-it-is": ((2, 3, 2, 1), one("LRN", size=9)),
+    "reduceprod": ((2, 5, 2), one("ReduceProd", axes=[1])),
+    "reduceprod-all": ((2, 3), one("ReduceProd", {"a": ints(0, 1)}, keepdims=0, opset=18)),
+    "reducelogsumexp": ((2, 5), one("ReduceLogSumExp", axes=[1], keepdims=0)),
+    "reducelogsum": ((2, 5), two(node("Exp", ["x"], ["e"]), node("ReduceLogSum", ["e"], axes=[0]))),
     "reducemean": (IMAGE, one("ReduceMean", axes=[2, 3], keepdims=0)),
     "reducemean-opset18": (IMAGE, one("ReduceMean", {"a": ints(-1, 1)}, opset=18)),
     "reducemean-no-axes": ((2, 3), one("ReduceMean", {"a": ints()}, opset=18)),
@@ -477,6 +599,14 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "slice": (IMAGE, one("Slice", {"s": ints(1, -1), "e": ints(3, -100), "a": ints(1, 3), "t": ints(1, -2)})),
     "slice-opset9": (IMAGE, one("Slice", starts=[1, 0], ends=[1000, -1], axes=[2, 3], opset=9)),
     "gather": ((2, 5), one("Gather", {"i": np.array([[0, -1], [3, 3]])}, axis=1)),
+    "gather-elements": ((3, 4, 2), one("GatherElements", {"i": np.array([[[1, 0]], [[-1, 2]]])}, axis=1)),
+    "gather-nd": ((3, 4, 2), one("GatherND", {"i": np.array([[[0, 1]], [[-1, -4]]])})),
+    "gather-nd-batch": ((2, 4, 2), one("GatherND", {"i": np.array([[[0], [3]], [[-1], [2]]])}, batch_dims=1)),
+    "scatter-elements": (
+        (3, 4),
+        one("ScatterElements", {"i": np.array([[1, -1], [0, 3]]), "u": floats(2, 2)}, axis=1, opset=18),
+    ),
+    "scatter-nd": ((3, 4), one("ScatterND", {"i": np.array([[1], [-3]]), "u": floats(2, 4)}, opset=18)),
     "gather-scalar": ((2, 5), one("Gather", {"i": np.array(2)}, axis=1)),
     "pad": (IMAGE, one("Pad", {"p": ints(0, 0, 1, 2, 0, 0, 0, 1), "v": np.array(1.5)})),
     "pad-opset18": (IMAGE, ([node("Pad", ["x", "p", "", "a"])], {"p": ints(1, 2), "a": ints(-1)}, 18)),
@@ -490,6 +620,14 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     "dropout": ((1, 3), one("Dropout")),
     "dropout-opset8": ((1, 3), one("Dropout", ratio=0.4, opset=8)),
     "cast": ((1, 3), one("Cast", to=1)),
+    "cast-constant": (
+        (1, 3),
+        two(
+            node("Constant", [], ["c"], value=numpy_helper.from_array(np.array(1e-12))),
+            node("Cast", ["c"], ["d"], to=1),
+            node("Add", ["x", "d"]),
+        ),
+    ),
     "constant": (
         (1, 3),
         ([node("Constant", [], ["c"], value_floats=[1.0, 2.0, 3.0]), node("Add", ["x", "c"])], {}, 13),
@@ -580,13 +718,14 @@ def test_operator_agrees_with_onnxruntime(name, tmp_path):
 
 def test_every_known_operator_is_tried():
     tried = {made.op_type for _, (nodes, _, _) in CASES.values() for made in nodes}
-    # A size only ever folds, and so do weights of integers. They have unit tests; places that are computed (test_onnx_argmax.py) and
-    # values that are put at them have theirs, where the runtime is asked as well.
-    assert set(OPERATORS) - tried == {"Size", "DequantizeLinear", "ArgMax", "ArgMin", "ScatterND"}
+    # A size only ever folds, and so do weights of integers. They have unit tests; places that are computed (test_onnx_argmax.py)
+    # have theirs, where the runtime is asked as well.
+    assert set(OPERATORS) - tried == {"Size", "DequantizeLinear", "ArgMax", "ArgMin"}
 
 
 @pytest.mark.parametrize(("name", "operator"), [
-    ("gelu-parts", "gelu"), ("gelu-other", "gelu"), ("silu-parts", "silu"), ("swish-parts", "silu"), ("mish-parts", "mish"),
+    ("gelu-parts", "gelu"), ("gelu-other", "gelu"), ("gelu-tanh-pow", "tanh gelu"), ("gelu-tanh-products", "tanh gelu"),
+    ("gelu-sigmoid", "tanh gelu"), ("gelu-tanh-fast", "tanh gelu"), ("square-of-multiples", "power"), ("silu-parts", "silu"), ("swish-parts", "silu"), ("mish-parts", "mish"),
     ("softsign-parts", "softsign"), ("hardswish-parts", "hard swish"), ("cube-parts", "power"),
 ])  # fmt: skip
 def test_gates_are_one_function(name, operator, tmp_path):

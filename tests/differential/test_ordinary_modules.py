@@ -1,4 +1,4 @@
-"""What a person passes to ``from_torch``: 43 ordinary modules, by both of PyTorch's exporters."""
+"""What a person passes to ``from_torch``: 43 ordinary modules, by both of PyTorch's exporters, and 48 more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import netproof
-from differential.ordinary_modules import MODULES, Computes
+from differential.ordinary_modules import MODULES, MORE, Computes
 from netproof.errors import FormatError, InputError
 from netproof.formats import torch_module
 from netproof.formats.torch_module import from_torch
@@ -19,11 +19,22 @@ onnxscript = pytest.mark.skipif(
 )
 #: which the older exporter of this version of PyTorch cannot export
 NEWER_ONLY = {"encoder"}
+#: of the others those that the exporters write in different ways
+BOTH_WAYS = (
+    "tanh gelu",
+    "logarithm of exponentials",
+    "indexed",
+    "gathered",
+    "masked attention of heads",
+    "causal attention",
+    "normalize",
+    "attention to what is chosen",
+)
 
 
 def made(name: str) -> tuple[torch.nn.Module, tuple[int, ...]]:
     torch.manual_seed(0)
-    make, shape = MODULES[name]
+    make, shape = (MODULES | MORE)[name]
     return make().eval(), shape
 
 
@@ -37,7 +48,7 @@ def assert_same(network: netproof.Network, module: torch.nn.Module, shape: tuple
 
 
 def test_there_are_43() -> None:
-    assert len(MODULES) == 43
+    assert len(MODULES) == 43 and len(MORE) == 48
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -52,8 +63,14 @@ def test_by_the_older_exporter(name: str) -> None:
     assert_same(from_torch(module, shape), module, shape)
 
 
+@pytest.mark.parametrize("name", MORE)
+def test_more_by_the_older_exporter(name: str) -> None:
+    module, shape = made(name)
+    assert_same(from_torch(module, shape), module, shape)
+
+
 @onnxscript
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [*MODULES, *BOTH_WAYS])
 def test_by_the_newer_exporter(name: str) -> None:
     module, shape = made(name)
     with warnings.catch_warnings():

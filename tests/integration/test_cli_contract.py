@@ -198,7 +198,7 @@ CAPABILITIES = {
 
 
 def test_supports(cli):
-    from netproof.formats.onnx.read import OPERATORS
+    from netproof.formats.onnx.nodes.table import OPERATORS
 
     said = {}
     for name, expected in CAPABILITIES.items():

@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 import netproof
 from netproof.errors import FormatError, InputError
 from netproof.formats import ledger
-from netproof.formats.onnx.read import OPERATORS, read_onnx
+from netproof.formats.onnx.nodes.table import OPERATORS
+from netproof.formats.onnx.read import read_onnx
 from netproof.graph.equality import same_graph
 from netproof.graph.graph import Arithmetic
 from netproof.network import Kept

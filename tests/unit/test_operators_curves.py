@@ -11,7 +11,7 @@ import torch
 
 from netproof.operators.activations.curves.curve import Curve
 from netproof.operators.activations.curves.exponentials import Elu, Exp, Log, Softplus
-from netproof.operators.activations.curves.gates import Gelu, HardSwish, Mish, Silu
+from netproof.operators.activations.curves.gates import Gelu, HardSwish, Mish, Silu, TanhGelu
 from netproof.operators.activations.curves.periodic import Cos, Sin
 from netproof.operators.activations.curves.powers import Power
 from netproof.operators.activations.curves.saturating import Atan, Erf, Softsign
@@ -29,6 +29,12 @@ def _power(exponent):
 
 def _elu(alpha, gain=1.0, width=1.0):
     return lambda a: gain * (a if a >= 0 else alpha * mpmath.expm1(a / width))
+
+
+def _tanh_gelu(rate, cubic):
+    k, c = mpmath.mpf(rate), mpmath.mpf(cubic)
+    # Not 1 + tanh: 60 digits would not be enough far to the left.
+    return lambda a: a / (1 + mpmath.exp(-2 * k * (a + c * a**3)))
 
 
 #: the function, what it is in 60 digits, and the ranges it is tried on: least end, largest end
@@ -59,6 +65,9 @@ CURVES: dict[str, tuple[Curve, object, float, float]] = {
     "atan": (Atan(), mpmath.atan, -20, 20),
     "gelu": (Gelu(), lambda a: a / 2 * mpmath.erfc(-a / mpmath.mpf(math.sqrt(2))), -8, 8),
     "wide gelu": (Gelu(2.5), lambda a: a / 2 * mpmath.erfc(-a / mpmath.mpf(2.5)), -8, 8),
+    "tanh gelu": (TanhGelu(), _tanh_gelu(math.sqrt(2 / math.pi), 0.044715), -8, 8),
+    "cubic tanh gelu": (TanhGelu(0.3, 0.9), _tanh_gelu(0.3, 0.9), -5, 5),
+    "steep tanh gelu": (TanhGelu(40.0, 1e-3), _tanh_gelu(40.0, 1e-3), -0.5, 0.5),
     "silu": (Silu(), lambda a: a / (1 + mpmath.exp(-a)), -12, 12),
     "fast silu": (Silu(1.75), lambda a: a / (1 + mpmath.exp(-mpmath.mpf(1.75) * a)), -12, 12),
     "mish": (Mish(), lambda a: a * mpmath.tanh(mpmath.log1p(mpmath.exp(a))), -12, 12),
@@ -229,6 +238,6 @@ def test_periods_and_the_far_end() -> None:
 
 
 def test_bad_parameters() -> None:
-    for make in (lambda: Power(1.0), lambda: Power(math.inf), lambda: Gelu(0.0), lambda: Silu(-1.0), lambda: Elu(1.0, -1.0), lambda: HardSwish(0.0)):  # fmt: skip
+    for make in (lambda: Power(1.0), lambda: Power(math.inf), lambda: Gelu(0.0), lambda: Silu(-1.0), lambda: TanhGelu(0.0), lambda: TanhGelu(1.0, -0.1), lambda: Elu(1.0, -1.0), lambda: HardSwish(0.0)):  # fmt: skip
         with pytest.raises(ValueError, match=r"power|GELU|SiLU|ELU|swish"):
             make()

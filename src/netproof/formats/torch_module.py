@@ -101,11 +101,10 @@ def _of_module(module: torch.nn.Module, name: str, shapes: list[tuple[int, ...]]
     newer = _by_newer(module, arguments) if importlib.util.find_spec(_NEWER) else None
     if newer is not None:
         return newer
-    lines = str(first).strip().splitlines() or [type(first).__name__]
     shown = shapes[0] if len(shapes) == 1 else shapes
     raise InputError(
         name,
-        f"PyTorch cannot export it for input shape {shown} ({lines[0][:200]})",
+        f"PyTorch cannot export it for input shape {shown} ({_reason(first)})",
         "check the shape, or export it",
     ) from None
 
@@ -145,8 +144,15 @@ def onnx_of_program(program: torch.export.ExportedProgram, name: str) -> bytes:
         with _quiet():
             return _proto(torch.onnx.export(program, dynamo=True, verbose=False))
     except Exception as error:  # noqa: BLE001 - as above
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(name, f"PyTorch cannot export it to ONNX ({lines[0][:200]})", "export it yourself") from None
+        raise InputError(name, f"PyTorch cannot export it to ONNX ({_reason(error)})", "export it yourself") from None
+
+
+def _reason(error: BaseException) -> str:
+    """What an exporter stumbled over, in one line: the newer one wraps it several times, with what to do next in colours."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return "".join(c if c.isprintable() else "?" for c in lines[0][:200])
 
 
 def _proto(exported: Any) -> bytes:

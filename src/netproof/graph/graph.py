@@ -155,5 +155,16 @@ class GraphBuilder:
         """Whether it is known that no feature of a node is negative, whatever the input is."""
         return never_negative(self._nodes, node)
 
+    def leading_to(self, node: int) -> dict[int, Node]:
+        """The nodes that a node is computed from, itself included, by their numbers."""
+        found: dict[int, Node] = {}
+        left = [node]
+        while left:
+            at = left.pop()
+            if at not in found:
+                found[at] = self._nodes[at]
+                left.extend(self._nodes[at].operands)
+        return found
+
     def build(self) -> Graph:
         return Graph(self.arithmetic, self._nodes)

@@ -32,15 +32,28 @@ def _never_negative(nodes: Sequence[Node], index: int, depth: int, known: dict[i
     return known[index]
 
 
+def _filled(nodes: Sequence[Node], index: int, number: float) -> list[torch.Tensor]:
+    """One number in the place of all operands of a node."""
+    return [torch.full((1, nodes[operand].size), number, dtype=torch.float64) for operand in nodes[index].operands]
+
+
+def _is_constant(nodes: Sequence[Node], index: int) -> bool:
+    """Whether an affine node has the same numbers whatever its operands are, as constants that became nodes have."""
+    operator = nodes[index].operator
+    return isinstance(operator, Affine) and bool((operator.forward_absolute(*_filled(nodes, index, 1.0)) == 0).all())
+
+
 def _keeps_above(nodes: Sequence[Node], index: int, above: bool) -> bool:
     """Whether a node is never negative; ``above`` says whether its operands are not."""
     node, operator = nodes[index], nodes[index].operator
     if isinstance(operator, Affine):
+        if not any(nodes[operand].operands for operand in node.operands) and _is_constant(nodes, index):
+            return bool((operator.forward(*_filled(nodes, index, 0.0)) >= 0).all())
         numbers = (parameter for _, parameter in operator.parameters())
         if not above or not all(bool((parameter >= 0).all()) for parameter in numbers):
             return False
         # Of signs that are no parameters: a difference.
-        ones = [torch.ones(1, nodes[operand].size, dtype=torch.float64) for operand in node.operands]
+        ones = _filled(nodes, index, 1.0)
         same = operator.forward_linear(*ones) == operator.forward_absolute(*ones)
         return bool((same & (operator.forward(*(0 * one for one in ones)) >= 0)).all())
     if not isinstance(operator, Activation) or operator.coupled:

@@ -11,7 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.onnx.call import Call, Constant, NodeError, Shape, Translate, Value, Variable, finite, tensor_of
+from netproof.formats.onnx.call import (
+    Call,
+    Constant,
+    Masked,
+    NodeError,
+    Shape,
+    Translate,
+    Value,
+    Variable,
+    finite,
+    tensor_of,
+)
 from netproof.formats.onnx.nodes.products import product, reciprocal
 from netproof.formats.onnx.quantized.operands import constant
 from netproof.formats.onnx.shapes import expanded
@@ -73,8 +84,10 @@ def add(call: Call, left: Value, right: Value, sign: int = 1, part: str = "") ->
         return _noted(call, right, _scaled(call, right, float(sign), shift, shape, 0, part), sign, shift)
     if isinstance(left, Variable) and isinstance(right, Variable):
         wide = [expanded(call, v, shape, f"expanded{i}") for i, v in enumerate((left, right))]
-        nodes = tuple(v.node for v in wide if isinstance(v, Variable))
-        return call.add(Sum((1, sign)), nodes, shape, part)
+        first, second = (v.node for v in wide if isinstance(v, Variable))
+        total = call.add(Sum((1, sign)), (first, second), shape, part)
+        call.translation.formulas.added(first, second, sign, total.node)
+        return total
     assert isinstance(left, Constant) and isinstance(right, Constant)
     return folded(call, np.add if sign > 0 else np.subtract, left.array, right.array)
 
@@ -104,6 +117,8 @@ def folded(call: Call, function: np.ufunc, left: NDArray[Any], right: NDArray[An
     are checked where all results are.)
     """
     if left.dtype == np.float64:
+        if function is np.multiply and bool(np.isneginf(left).any() or np.isneginf(right).any()):
+            return _masks(call, left, right)
         exact = exactly(call, function, left, right, call.kind(0))
         if exact is not None:
             return Constant(exact)
@@ -120,6 +135,18 @@ def folded(call: Call, function: np.ufunc, left: NDArray[Any], right: NDArray[An
             "integers of 64 bits are combined, where runtimes may wrap around", "fold constants before export"
         )
     return Constant(function(left, right))
+
+
+def _masks(call: Call, left: NDArray[np.float64], right: NDArray[np.float64]) -> Constant:
+    """A mask, 0 and minus infinity, times positive numbers: itself."""
+    if bool(np.isneginf(right).any()):
+        left, right = right, left
+    finite(right, "a constant operand")
+    if not bool((np.isneginf(left) | (left == 0)).all() and (right > 0).all()):
+        raise NodeError("minus infinity times something else than positive numbers", "repair the network")
+    shape = np.broadcast_shapes(left.shape, right.shape)
+    call.make(shape)
+    return Constant(np.broadcast_to(left, shape).copy())
 
 
 def largest(array: NDArray[Any]) -> int:
@@ -173,7 +200,16 @@ def _halves(a: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def _add(call: Call) -> Value:
-    return add(call, call.operand(0), call.operand(1))
+    left, right = call.operand(0), call.operand(1)
+    for value, mask in ((left, right), (right, left)):
+        if isinstance(value, Variable) and isinstance(mask, Constant) and mask.array.dtype == np.float64:
+            absent = np.isneginf(mask.array)
+            if bool(absent.any()):
+                total = add(call, value, Constant(np.where(absent, 0.0, mask.array)))
+                assert isinstance(total, Variable)
+                call.translation.allocate(total.size)
+                return Masked(total.node, total.shape, np.broadcast_to(absent, total.shape))
+    return add(call, left, right)
 
 
 def _sub(call: Call) -> Value:
@@ -185,6 +221,15 @@ def _sum(call: Call) -> Value:
     for number in range(1, len(call.operands)):
         total = add(call, total, call.operand(number), part=str(number))
     return total
+
+
+def _mean(call: Call) -> Value:
+    count = len(call.operands)
+    total = _sum(call)
+    value = call.lifted(total) if isinstance(total, Constant) else total
+    if count == 1:
+        return total
+    return _scaled(call, value, 1 / count, 0.0, value.shape, 1)
 
 
 def _neg(call: Call) -> Value:
@@ -318,6 +363,7 @@ OPERATORS: dict[str, Translate] = {
     "BatchNormalization": _batch_normalization,
     "DequantizeLinear": _dequantize,
     "Div": _div,
+    "Mean": _mean,
     "Mod": _mod,
     "Mul": _mul,
     "Neg": _neg,

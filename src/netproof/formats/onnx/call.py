@@ -68,7 +68,20 @@ class Variable:
         return math.prod(self.shape)
 
 
+@dataclass(frozen=True, eq=False)
+class Masked(Variable):
+    """A value that is minus infinity at some places, whatever its node gives there: what a mask of attention adds.
+
+    It is for a softmax alone, and refused by every other operator (:data:`OF_MASKED`).
+    """
+
+    absent: NDArray[np.bool_]
+
+
 Value = Constant | Variable
+
+#: operators that a masked value may be given to: a softmax, and those that hand on their operand as it is
+OF_MASKED = ("Softmax", "Identity", "Dropout")
 
 
 @dataclass(eq=False)
@@ -88,6 +101,7 @@ class Translation:
     rounded : operators whose numbers are rounded, by what they were made of
     formulas : what is known of nodes that are functions of one other
     left_out : what was left out at the end, as a graph of its own
+    defined : nodes that have a value wherever their operands have one, though their operator may have none: reciprocals of what is not 0
     largest : where each entry of a value is the largest, as 1 among zeros, by the node that is its place (ArgMax)
     lifted, branches : how many constants have become nodes of the graph, and branches of nodes If were translated
     """
@@ -106,6 +120,7 @@ class Translation:
     branches: int = 0
     left_out: Graph | None = None
     sizes: dict[str, float] = field(default_factory=dict)
+    defined: set[int] = field(default_factory=set)
     largest: dict[int, Variable] = field(default_factory=dict)
 
     @property

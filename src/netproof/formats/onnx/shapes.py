@@ -121,7 +121,11 @@ def _cast(call: Call) -> Value:
         return value
     array = value.array
     if kind in _FLOAT_TYPES:
-        cast = array.astype(np.float32).astype(np.float64) if kind == _FLOAT_TYPES[0] else array.astype(np.float64)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            cast = array.astype(np.float32).astype(np.float64) if kind == _FLOAT_TYPES[0] else array.astype(np.float64)
+        if array.dtype == np.float64 and bool((np.isfinite(cast) | ~np.isfinite(array)).all()):
+            # A cast of floats is the nearest one: what it gives is a number like that of any other constant.
+            return Constant(cast)
         # Compared as what it was: float64 does not hold every integer, and NumPy compares in float64.
         whole = array.dtype != np.int64 or bool((np.abs(cast) < 2.0**63).all())
         if not whole or not np.array_equal(cast.astype(array.dtype), array):
@@ -234,48 +238,6 @@ def _within(extent: int, start: int, end: int, step: int) -> slice:
         return slice(min(max(start, 0), extent), min(max(end, 0), extent), step)
     first, last = min(max(start, 0), extent - 1), min(max(end, -1), extent - 1)
     return slice(0, 0) if not extent else slice(first, None if last < 0 else last, step)
-
-
-def _gather(call: Call) -> Value:
-    value, indices = call.operand(0), call.constant(1)
-    (axis,) = normalized([call.integer("axis", 0)], len(value.shape))
-    extent = value.shape[axis]
-    if indices.dtype != np.int64 or bool(((indices < -extent) | (indices >= extent)).any()):
-        raise NodeError(f"indices beyond the {extent} entries of axis {axis}", "export the network again")
-    call.make((*value.shape[:axis], *indices.shape, *value.shape[axis + 1 :]))
-    return call.rearrange(value, lambda array: np.take(array, indices, axis))
-
-
-def _scatter_nd(call: Call) -> Value:
-    """Slices of a value replaced by others at known places; where one place is named twice the result is not defined."""
-    value, indices, updates = call.operand(0), call.constant(1), call.operand(2)
-    depth = indices.shape[-1] if indices.ndim else 0
-    if indices.dtype != np.int64 or not 0 < depth <= len(value.shape):
-        raise NodeError("indices that are no places of its first operand", "export the network again")
-    if call.text("reduction", "none") != "none":
-        raise NodeError("slices that are added up or compared instead of replaced")
-    extents = np.array(value.shape[:depth])
-    places = indices.reshape(-1, depth)
-    if bool(((places < -extents) | (places >= extents)).any()):
-        raise NodeError(f"indices beyond {'x'.join(map(str, extents))} entries", "export the network again")
-    places = np.where(places < 0, places + extents, places)
-    if len(np.unique(places, axis=0)) < len(places):
-        raise NodeError("one place twice, where runtimes differ", "export the network again")
-    shape = (*indices.shape[:-1], *value.shape[depth:])
-    if updates.shape != shape:
-        raise NodeError(f"{updates.shape} numbers for places of {shape}", "export the network again")
-    call.make(value.shape)
-
-    def replaced(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-        result: NDArray[Any] = arrays[0].copy()
-        result[tuple(places.T)] = arrays[1].reshape(-1, *value.shape[depth:])
-        return result
-
-    if isinstance(value, Constant) and isinstance(updates, Constant):
-        if value.array.dtype != updates.array.dtype:
-            raise NodeError("operands of two types", "export the network again")
-        return Constant(replaced([value.array, updates.array]))
-    return joined(call, [value, updates], replaced)
 
 
 def _split(call: Call) -> tuple[Value, ...]:
@@ -411,12 +373,10 @@ OPERATORS: dict[str, Translate] = {
     "Dropout": _dropout,
     "Expand": _expand,
     "Flatten": _flatten,
-    "Gather": _gather,
     "Identity": _identity,
     "Pad": _pad,
     "Range": _range,
     "Reshape": _reshape,
-    "ScatterND": _scatter_nd,
     "Shape": _shape,
     "Size": _size,
     "Slice": _slice,

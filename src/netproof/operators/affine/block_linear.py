@@ -68,9 +68,10 @@ class BlockLinear(Affine):
         """``[..., G M K]`` with ``[G, K, N]`` to ``[..., G M N]``, as one matrix product for every ``g``."""
         groups, inputs, outputs = weight.shape
         leading = x.shape[:-1]
-        if groups == 1:
-            return (x.reshape(-1, inputs) @ weight[0]).reshape(*leading, self.rows * outputs)
         count = leading.numel()
+        if groups == 1:
+            # Counted, since without inputs an extent of -1 could be anything.
+            return (x.reshape(count * self.rows, inputs) @ weight[0]).reshape(*leading, self.rows * outputs)
         grouped = x.reshape(count, groups, self.rows, inputs).transpose(0, 1).reshape(groups, count * self.rows, inputs)
         z = (grouped @ weight).reshape(groups, count, self.rows, outputs).transpose(0, 1)
         return z.reshape(*leading, groups * self.rows * outputs)

@@ -1,19 +1,11 @@
-"""ONNX operators that are activations, and the softmax at a network's end."""
+"""ONNX operators that are activations."""
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 
-from netproof.formats.onnx.call import Call, NodeError, Translate, Value, Variable
-from netproof.formats.onnx.nodes.formulas import Formulas
-from netproof.formats.onnx.nodes.norms import softmax
-from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
-from netproof.graph.passes.drop_dead import drop_dead
-from netproof.network import Kept
+from netproof.formats.onnx.call import Call, NodeError, Translate, Value
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.clip import Clip
 from netproof.operators.activations.leaky_relu import LeakyReLU
@@ -24,9 +16,6 @@ from netproof.operators.base import Activation
 
 #: the largest numbers of float16, float32 and float64, by the numbers ONNX gives these types
 _LARGEST = {10: 65504.0, 1: (2.0 - 2.0**-23) * 2.0**127, 11: sys.float_info.max}
-
-#: outputs of a softmax that is kept, too: their differences are as many as their square
-_SMALL = 256
 
 
 def _applied(call: Call, activation: Activation) -> Value:
@@ -84,43 +73,11 @@ def _tanh(call: Call) -> Value:
     return _noted(call, Tanh(), "tanh")
 
 
-def _alone(call: Call, value: Variable, axes: Sequence[int]) -> Graph:
-    """The softmax as a graph of its own, for questions about more than the order of its results."""
-    other = copy.copy(call)
-    other.translation = replace(
-        call.translation, builder=GraphBuilder(Arithmetic.REAL, value.shape), formulas=Formulas(), made_by={}
-    )
-    result = softmax(other, Variable(0, value.shape), axes, logarithm=call.operator == "LogSoftmax")
-    return drop_dead(other.translation.builder.build(), result.node)
-
-
-def _softmax(call: Call) -> Value:
-    value = call.variable(0)
-    rank = len(value.shape)
-    axis = call.integer("axis", 1 if call.opset < 13 else -1)
-    if not -rank <= axis < rank:
-        raise NodeError(f"axis {axis} of {rank} axes", "export the network again")
-    axis %= rank
-    # Until opset 13 all axes from that one on were normalized together.
-    axes = range(axis, rank) if call.opset < 13 else [axis]
-    if not call.final or math.prod(value.shape[one] for one in axes) != value.size:
-        return softmax(call, value, axes, logarithm=call.operator == "LogSoftmax")
-    call.translation.kept = Kept.ORDER
-    if value.size <= _SMALL:
-        call.translation.left_out = _alone(call, value, axes)
-    call.translation.notes.append(
-        f"the final {call.operator} is left out: the outputs shown are its inputs, which have the same order"
-    )
-    return Variable(value.node, value.shape)
-
-
 OPERATORS: dict[str, Translate] = {
     "Abs": _abs,
     "Clip": _clip,
     "LeakyRelu": _leaky_relu,
-    "LogSoftmax": _softmax,
     "Relu": _relu,
     "Sigmoid": _sigmoid,
-    "Softmax": _softmax,
     "Tanh": _tanh,
 }

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite, tensor_of
 from netproof.formats.onnx.shapes import expanded
+from netproof.graph.rounding import is_power_of_two
 from netproof.operators.activations.curves.exponentials import Elu, Exp, Log, Softplus
-from netproof.operators.activations.curves.gates import Gelu, HardSwish, Mish, Silu
+from netproof.operators.activations.curves.gates import Gelu, HardSwish, Mish, Silu, TanhGelu
 from netproof.operators.activations.curves.periodic import Cos, Sin
 from netproof.operators.activations.curves.powers import Power
 from netproof.operators.activations.curves.saturating import Atan, Erf, Softsign
@@ -36,9 +37,9 @@ def _curve(make: Callable[[Call], Activation], formula: str = "") -> Callable[[C
 
 def _gelu(call: Call) -> Activation:
     approximate = call.text("approximate", "none")
-    if approximate != "none":
-        raise NodeError(f"a GELU approximated by '{approximate}'", "export it with approximate='none', or as its parts")
-    return Gelu()
+    if approximate not in ("none", "tanh"):
+        raise NodeError(f"a GELU approximated by '{approximate}'", "export it with approximate 'none' or 'tanh'")
+    return Gelu() if approximate == "none" else TanhGelu()
 
 
 def _swish(call: Call) -> Activation:
@@ -102,8 +103,9 @@ def _power(call: Call) -> Value:
         return value
     base = call.lifted(value) if isinstance(value, Constant) else value
     result = call.add(_power_of(call, base, exponent), (base.node,), base.shape)
-    if exponent in (2.0, -1.0):
-        call.translation.formulas.applied({2.0: "square", -1.0: "reciprocal"}[exponent], base.node, result.node)
+    formula = {2.0: "square", 3.0: "cube", -1.0: "reciprocal"}.get(exponent)
+    if formula is not None:
+        call.translation.formulas.applied(formula, base.node, result.node)
     return result
 
 
@@ -145,6 +147,11 @@ def _exponential(call: Call) -> Value:
 
 
 def _reciprocal(call: Call) -> Value:
+    value = call.operand(0)
+    if isinstance(value, Constant):
+        array = finite(value.array, "the constant")
+        if bool(array.all()) and is_power_of_two(tensor_of(array)):
+            return Constant(1 / array)
     return _curve(lambda _: Power(-1.0), "reciprocal")(call)
 
 

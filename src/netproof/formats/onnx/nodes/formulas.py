@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from netproof.operators.activations.curves.gates import Gelu, HardSwish, Mish, Silu
+from netproof.operators.activations.curves.gates import Gelu, HardSwish, Mish, Silu, TanhGelu
 from netproof.operators.activations.curves.powers import Power
 from netproof.operators.activations.curves.saturating import Softsign
 
@@ -22,13 +22,17 @@ ONE, ZERO = Fraction(1), Fraction(0)
 
 @dataclass(frozen=True)
 class Formula:
-    """``factor * kind(rate * a) + offset`` of a node ``a``; of the kind ``a`` the function itself is ``a``."""
+    """``factor * kind(rate * a) + offset`` of a node ``a``; of the kind ``a`` the function itself is ``a``.
+
+    Of the kind ``cubic`` it is ``a + cubic * a^3``, and so is the argument of a ``cubic tanh`` and a ``cubic sigmoid``, times ``rate``.
+    """
 
     kind: str
     node: int
     rate: Fraction = ONE
     factor: Fraction = ONE
     offset: Fraction = ZERO
+    cubic: Fraction = ZERO
 
 
 @dataclass(eq=False)
@@ -58,6 +62,8 @@ class Formulas:
         inner = self.of(operand)
         if inner.kind == "a" and not inner.offset:
             self.known[result] = Formula(kind, inner.node, inner.factor)
+        elif inner.kind == "cubic" and kind in ("tanh", "sigmoid") and not inner.offset:
+            self.known[result] = Formula(f"cubic {kind}", inner.node, inner.factor, cubic=inner.cubic)
         elif (inner.kind, kind) == ("softplus", "tanh") and (inner.factor, inner.offset) == (ONE, ZERO):
             self.known[result] = Formula("mish gate", inner.node, inner.rate)
         elif (inner.kind, kind) == ("abs", "reciprocal") and inner.factor == inner.offset == inner.rate == 1:
@@ -68,6 +74,27 @@ class Formulas:
         inner = self.of(operand)
         if operand != result:
             self.known[result] = replace(inner, factor=inner.factor * factor, offset=inner.offset * factor + offset)
+
+    def added(self, left: int, right: int, sign: int, result: int) -> None:
+        """``left + right``, or ``left - right`` with ``sign`` -1: of a node and its cube, the beginning of a GELU by tanh."""
+        one, other = self.of(left), self.of(right)
+        first, second = ONE, Fraction(sign)
+        if one.kind == "cube":
+            one, other, first, second = other, one, second, first
+        if (one.kind, other.kind) != ("a", "cube") or one.node != other.node or one.offset or other.offset:
+            return
+        factor = first * one.factor
+        if factor:
+            share = second * other.factor * other.rate**3 / factor
+            self.known[result] = Formula("cubic", one.node, factor=factor, cubic=share)
+
+    def multiplied(self, left: int, right: int, result: int) -> None:
+        """``left * right``: of a node and a number more than its square, another beginning of a GELU by tanh."""
+        for one, other in ((left, right), (right, left)):
+            a, square = self.of(one), self.of(other)
+            if (a.kind, square.kind) == ("a", "square") and a.node == square.node and not a.offset and square.offset:
+                share = square.factor * square.rate**2 / square.offset
+                self.known[result] = Formula("cubic", a.node, factor=a.factor * square.offset, cubic=share)
 
     def hard(self, operand: int, result: int, alpha: float, beta: float) -> None:
         """A hard sigmoid of a node."""
@@ -83,9 +110,11 @@ class Formulas:
             if a.kind != "a" or a.offset or a.node != gate.node:
                 continue
             function = self._function(gate)
+            if gate.kind == "a" and not gate.offset and self.of_the_reals:
+                function = Power(2.0)
             if function is not None:
-                factor = a.factor * gate.factor * (2 if isinstance(function, Gelu) else 1)
-                return function, a.node, factor
+                halved = isinstance(function, Gelu) or gate.kind == "cubic tanh"
+                return function, a.node, a.factor * gate.factor * (2 if halved else 1)
         return None
 
     @staticmethod
@@ -93,6 +122,11 @@ class Formulas:
         rate = float(gate.rate)
         if gate.kind == "erf":
             return Gelu(float(1 / gate.rate)) if gate.offset == gate.factor and 1e-3 < rate < 1e3 else None
+        if gate.kind in ("cubic tanh", "cubic sigmoid"):
+            rate, cubic = (rate, float(gate.cubic)) if gate.kind == "cubic tanh" else (rate / 2, float(gate.cubic))
+            wanted = gate.factor if gate.kind == "cubic tanh" else ZERO
+            fits = gate.offset == wanted and 1e-3 <= rate <= 1e3 and 0 <= cubic <= 1e3
+            return TanhGelu(rate, cubic) if fits else None
         if gate.offset:
             return None
         if gate.kind == "sigmoid":

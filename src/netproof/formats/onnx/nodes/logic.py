@@ -6,14 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.arithmetic import add, folded, scaled
-from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, finite, tensor_of
+from netproof.formats.onnx.call import Call, Constant, Masked, NodeError, Translate, Value, Variable, finite, tensor_of
 from netproof.formats.onnx.nodes.products import product
 from netproof.formats.onnx.shapes import expanded, joined
+from netproof.operators.activations.curves.exponentials import Log
+from netproof.operators.activations.curves.powers import Power
+from netproof.operators.activations.held import Held
 from netproof.operators.activations.jumps.number import IsNumber
 from netproof.operators.activations.jumps.step import Step
+from netproof.operators.activations.jumps.table import Table
+from netproof.operators.activations.pairs.quotient import Quotient
+from netproof.operators.base import Operator
 
 
 def _compared(function: Callable[..., NDArray[np.bool_]], sign: int, at: float) -> Translate:
@@ -76,6 +83,33 @@ def _is_index(call: Call, index: Variable, other: Value) -> Value:
         total = both if total is None else add(call, total, both, 1, f"sum{k}")
     assert total is not None
     return total
+
+
+def _is_no_number(call: Call) -> Value:
+    """Whether a value is no number (NaN): never, of one that is known to have a value for every input.
+
+    Exporters ask it of a softmax, for rows that a mask leaves nothing of; such masks are refused before.
+    """
+    value = call.operand(0)
+    if isinstance(value, Constant):
+        return Constant(np.isnan(value.array.astype(np.float64)))
+    for number, node in call.translation.builder.leading_to(value.node).items():
+        if number not in call.translation.defined and not _has_values(node.operator):
+            raise NodeError(
+                f"whether a value is a number that is computed by '{node.operator.name}', which may have none",
+                "leave the question out",
+            )
+    call.make(value.shape)
+    return Constant(np.zeros(value.shape, bool))
+
+
+def _has_values(operator: Operator) -> bool:
+    """Whether an operator has a value on all numbers."""
+    if isinstance(operator, Power):
+        zero = torch.zeros(1, dtype=torch.float64)
+        wild = operator.undefined(zero - torch.inf, zero + torch.inf)
+        return wild is None or not bool(wild.any())
+    return not isinstance(operator, Log | Quotient | Held | Table)
 
 
 def _not(call: Call) -> Value:
@@ -146,6 +180,13 @@ def _chosen(call: Call, condition: NDArray[Any], left: Value, right: Value, shap
         first, second = (np.broadcast_to(array, shape) for array in arrays)
         return np.where(mask, first, second)
 
+    for number, one in enumerate((left, right)):
+        absent = np.isneginf(one.array) if isinstance(one, Constant) and one.array.dtype == np.float64 else None
+        if absent is not None and bool(absent.any()):
+            there = np.broadcast_to(absent, shape) & (mask if number == 0 else ~mask)
+            known = Constant(np.where(absent, 0.0, one.array))  # type: ignore[union-attr]
+            chosen = joined(call, [known, right] if number == 0 else [left, known], choose)
+            return Masked(chosen.node, chosen.shape, there)
     return joined(call, [left, right], choose)
 
 
@@ -154,6 +195,7 @@ OPERATORS: dict[str, Translate] = {
     "Equal": _equal,
     "Greater": _compared(np.greater, 1, 0.0),
     "GreaterOrEqual": _compared(np.greater_equal, 1, 1.0),
+    "IsNaN": _is_no_number,
     "Less": _compared(np.less, -1, 0.0),
     "LessOrEqual": _compared(np.less_equal, -1, 1.0),
     "Not": _not,

@@ -1,62 +1,22 @@
-"""Softmax in the middle of a network, normalizations and norms, as the sums, roots and products that they are."""
+"""Normalizations and norms, as the sums, roots and products that they are."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.arithmetic import add, scaled
-from netproof.formats.onnx.call import Call, NodeError, Translate, Value, Variable, normalized
-from netproof.formats.onnx.linear import reduced
+from netproof.formats.onnx.call import Call, Constant, NodeError, Translate, Value, Variable, normalized
+from netproof.formats.onnx.linear import along_axis, reduced
 from netproof.formats.onnx.nodes.products import product
+from netproof.formats.onnx.shapes import joined
 from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.curves.exponentials import Exp, Log
 from netproof.operators.activations.curves.powers import Power
-from netproof.operators.affine.block_linear import BlockLinear
-from netproof.operators.affine.sum import Sum
-
-
-def softmax(call: Call, value: Variable, axes: Sequence[int], *, logarithm: bool) -> Variable:
-    """``exp(x_i) / sum_j exp(x_j)`` over some axes, as ``1 / (1 + sum over the others of exp(x_j - x_i))``.
-
-    In this form it has no product, no two exponentials vary apart that belong together, and bounds are between 0 and 1.
-    (The form that Wei et al., *Convex Bounds on the Softmax Function with Applications to Robustness Verification*, AISTATS
-    2023, find tighter than the quotient.)
-    """
-    axes = sorted(axes)
-    rest = [axis for axis in range(len(value.shape)) if axis not in axes]
-    count = math.prod(value.shape[axis] for axis in axes)
-    others = value.size // max(count, 1)
-    call.make((others, count, max(count - 1, 0)))
-    call.translation.allocate(4 * value.size * count)
-    # [others, count]: the features that are normalized together.
-    place = np.arange(value.size).reshape(value.shape).transpose([*rest, *axes]).reshape(others, count)
-    if count == 1:
-        total = scaled(call, value, 0.0, 1.0, "one")
-    else:
-        mine, other = np.nonzero(~np.eye(count, dtype=bool))
-        first = call.select(value, place[:, other], part="others")
-        second = call.select(value, place[:, mine], part="own")
-        shape = (others, count, count - 1)
-        difference = call.add(Sum((1, -1)), (first.node, second.node), shape, "difference")
-        power = call.add(Exp(), (difference.node,), shape, "exp")
-        ones = torch.ones(1, 1, count - 1, dtype=torch.float64)
-        sums = call.add(BlockLinear(ones, others * count, (others, count)), (power.node,), (others, count), "sum")
-        total = scaled(call, sums, 1.0, 1.0, "total")
-    inverse = np.empty(value.size, np.int64)
-    inverse[place.reshape(-1)] = np.arange(value.size)
-    if not logarithm:
-        share = call.add(Power(-1.0), (total.node,), total.shape, "reciprocal")
-    else:
-        share = scaled(call, call.add(Log(), (total.node,), total.shape, "log"), -1.0, 0.0, "negative")
-    result = call.select(share, inverse.reshape(value.shape), part="back")
-    if not logarithm and axes == [len(value.shape) - 1]:
-        call.translation.formulas.shares[result.node] = count
-    return result
 
 
 def _normalized(call: Call, value: Variable, axes: Sequence[int], epsilon: float, *, centred: bool = True) -> Variable:
@@ -72,6 +32,7 @@ def _normalized(call: Call, value: Variable, axes: Sequence[int], epsilon: float
     variance = reduced(call, square, list(axes), shape, mean=True, part="variance")
     safe = scaled(call, variance, 1.0, epsilon, "epsilon")
     inverse = call.add(Power(-0.5), (safe.node,), shape, "deviation")
+    call.translation.defined.add(inverse.node)
     return product(call, spread, inverse, "normalized")
 
 
@@ -159,6 +120,78 @@ def _norm(power: int, *, root: bool) -> Translate:
     return translate
 
 
+def _logarithm(*, exponentials: bool) -> Translate:
+    """ReduceLogSum, ReduceLogSumExp."""
+
+    def translate(call: Call) -> Value:
+        value = call.variable(0)
+        found = _axes(call, value)
+        if found is None:
+            raise NodeError("a logarithm of a sum over no axes", "export the network again")
+        axes, shape = found
+        inner = call.add(Exp(), (value.node,), value.shape, "exp") if exponentials else value
+        total = reduced(call, inner, axes, shape, mean=False, part="sum")
+        return call.add(Log(), (total.node,), shape)
+
+    return translate
+
+
+def _reduce_product(call: Call) -> Value:
+    """The product of entries along axes, by halves."""
+    value = call.operand(0)
+    found = _axes(call, value)
+    if found is None:
+        return value
+    axes, shape = found
+    if isinstance(value, Constant):
+        return _known_product(call, value.array, axes, shape)
+    rest = [axis for axis in range(len(value.shape)) if axis not in axes]
+    count = math.prod(value.shape[axis] for axis in axes)
+    if not count:
+        raise NodeError("a product of nothing", "export the network again")
+    moved = call.rearrange(value, lambda array: array.transpose([*axes, *rest]).reshape(count, -1), "moved")
+    assert isinstance(moved, Variable)
+    index, level = np.arange(moved.size).reshape(moved.shape), 0
+    while len(index) > 1:
+        half, odd = divmod(len(index), 2)
+        left, right = (call.select(moved, part, part=f"{level}/{name}") for name, part in zip("ab", (index[:half], index[half : 2 * half]), strict=True))  # fmt: skip
+        pairs = product(call, left, right, f"{level}/product")
+        rows: list[Value] = [pairs]
+        if odd:
+            rows.append(call.select(moved, index[-1:], part=f"{level}/rest"))
+        moved = joined(call, rows, np.concatenate)
+        index, level = np.arange(moved.size).reshape(moved.shape), level + 1
+    return Variable(moved.node, shape)
+
+
+def _known_product(call: Call, array: NDArray[Any], axes: list[int], shape: tuple[int, ...]) -> Constant:
+    """A product of known integers: of extents, in the arithmetic of shapes."""
+    if array.dtype != np.int64:
+        raise NodeError("a product of float constants", "fold constants before export")
+    if array.size > 64 or math.prod(max(1, abs(int(number))) for number in array.reshape(-1)) >= 2**63:
+        raise NodeError("integers are multiplied beyond 64 bits", "fold constants before export")
+    call.make(shape)
+    return Constant(array.prod(tuple(axes)).reshape(shape))
+
+
+def _local_response(call: Call) -> Value:
+    """``x / (bias + alpha / size * s)^beta`` with ``s`` the squares of channels next to ``x``, added up (Krizhevsky et al., 2012)."""
+    value = call.variable(0)
+    size = call.integer("size", 0)
+    alpha, beta, bias = call.number("alpha", 1e-4), call.number("beta", 0.75), call.number("bias", 1.0)
+    if len(value.shape) < 2 or not size > 0 or not (alpha >= 0 and beta > 0 and bias > 0):
+        raise NodeError(f"a size of {size}, an alpha, beta and bias of {alpha:g}, {beta:g}, {bias:g} for {value.shape}")
+    channels = np.arange(value.shape[1])
+    apart = channels[:, None] - channels[None]
+    near = np.abs(apart) <= size // 2
+    square = call.add(Power(2.0), (value.node,), value.shape, "square")
+    weight: NDArray[np.float64] = np.where(near, alpha / size, 0.0)
+    total = along_axis(call, square, 1, weight, 1, "sum")
+    base = scaled(call, total, 1.0, bias, "bias")
+    inverse = call.add(Power(-beta), (base.node,), value.shape, "inverse")
+    return product(call, value, inverse)
+
+
 def _lp_normalization(call: Call) -> Value:
     value = call.variable(0)
     power, rank = call.integer("p", 2), len(value.shape)
@@ -175,10 +208,14 @@ def _lp_normalization(call: Call) -> Value:
 OPERATORS: dict[str, Translate] = {
     "GroupNormalization": _group,
     "InstanceNormalization": _instance,
+    "LRN": _local_response,
     "LayerNormalization": _layer,
     "LpNormalization": _lp_normalization,
     "RMSNormalization": _root_mean_square,
     "ReduceL1": _norm(1, root=False),
     "ReduceL2": _norm(2, root=True),
+    "ReduceLogSum": _logarithm(exponentials=False),
+    "ReduceLogSumExp": _logarithm(exponentials=True),
+    "ReduceProd": _reduce_product,
     "ReduceSumSquare": _norm(2, root=False),
 }

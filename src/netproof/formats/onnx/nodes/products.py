@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.formats.onnx.call import Call, NodeError, Shape, Variable
+from netproof.formats.onnx.nodes.formulas import ZERO
 from netproof.operators.activations.curves.powers import Power
 from netproof.operators.activations.pairs.product import Product
 from netproof.operators.affine.block_linear import BlockLinear
@@ -33,13 +34,19 @@ def product(call: Call, left: Variable, right: Variable, part: str = "") -> Vari
     gate = formulas.gated(left.node, right.node) if left.shape == right.shape else None
     if gate is not None:
         function, node, factor = gate
-        if factor == 1:
-            return call.add(function, (node,), shape, part)
-        gated = call.add(function, (node,), shape, f"{part}/gate" if part else "gate")
-        return multiplied(call, gated, factor, part)
+        whole = factor == 1
+        gated = call.add(function, (node,), shape, part if whole else f"{part}/gate" if part else "gate")
+        result = gated if whole else multiplied(call, gated, factor, part)
+        if isinstance(function, Power):
+            formulas.applied({2.0: "square", 3.0: "cube"}[function.exponent], node, gated.node)
+            formulas.scaled(gated.node, result.node, factor, ZERO)
+        return result
     call.make(shape)
     call.translation.allocate(2 * math.prod(shape))
-    return sums_of_products(call, left, right, places(left, shape), places(right, shape), 1, shape, part)
+    made = sums_of_products(call, left, right, places(left, shape), places(right, shape), 1, shape, part)
+    if left.shape == right.shape:
+        formulas.multiplied(left.node, right.node, made.node)
+    return made
 
 
 def multiplied(call: Call, value: Variable, factor: Fraction, part: str = "") -> Variable:

@@ -23,6 +23,7 @@ from netproof.formats.onnx.container.external import Surroundings, locations
 from netproof.formats.onnx.container.file import QONNX, OnnxFile
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, form_of
+from netproof.formats.onnx.nodes.places import known as onnx_known
 from netproof.formats.onnx.qonnx import linear, quantizers
 from netproof.formats.onnx.qonnx.values import Bend, Fractions, Levels, Line, Scaled, fractions, shared_unit
 from netproof.formats.onnx.quantized.build import Build
@@ -45,7 +46,11 @@ if TYPE_CHECKING:
 #: the entry of a model's metadata that says which numbers an input that is not quantized takes, in QONNX's words
 INPUT_TYPE = "netproof.input_type"
 _QUANTIZERS = ("BipolarQuant", "IntQuant", "MultiThreshold", "Quant", "Trunc")
-_OF_CONSTANTS: dict[str, Translate] = {**onnx_arithmetic.OPERATORS, **onnx_shapes.OPERATORS}
+_OF_CONSTANTS: dict[str, Translate] = {
+    **onnx_arithmetic.OPERATORS,
+    **onnx_known.OPERATORS,
+    **onnx_shapes.OPERATORS,
+}
 _LARGEST_OUTPUT = 1 << 50
 
 

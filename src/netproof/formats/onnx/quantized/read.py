@@ -21,6 +21,7 @@ from netproof.formats.onnx.container.external import Surroundings, locations
 from netproof.formats.onnx.container.file import OnnxFile
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, form_of
+from netproof.formats.onnx.nodes.places import known as onnx_known
 from netproof.formats.onnx.quantized import floats, qoperators
 from netproof.formats.onnx.quantized.build import Build
 from netproof.formats.onnx.quantized.deployed import Deployed, Layer
@@ -57,7 +58,11 @@ if TYPE_CHECKING:
 QUANTIZED = ("QuantizeLinear", *qoperators.OPERATORS, "QLinearSoftmax")
 _MICROSOFT = "com.microsoft"
 #: what is known of constants alone: the arithmetic of shapes
-_OF_CONSTANTS: dict[str, Translate] = {**onnx_arithmetic.OPERATORS, **onnx_shapes.OPERATORS}
+_OF_CONSTANTS: dict[str, Translate] = {
+    **onnx_arithmetic.OPERATORS,
+    **onnx_known.OPERATORS,
+    **onnx_shapes.OPERATORS,
+}
 _NEWEST_OPSET = 21
 #: operators that onnxruntime makes others of which take scalars for scales
 _PER_TENSOR = ("Add", "Mul", "AveragePool")

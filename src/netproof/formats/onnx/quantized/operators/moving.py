@@ -9,6 +9,7 @@ import numpy as np
 
 from netproof.formats.onnx import shapes
 from netproof.formats.onnx.call import Call, Constant, NodeError, Shape, Translate, Value, Variable, normalized
+from netproof.formats.onnx.nodes.places import known
 from netproof.formats.onnx.quantized.build import Build
 from netproof.formats.onnx.quantized.values import Codes, Dequantized, Open, Quantization, Real, Sums
 from netproof.operators.affine.concatenate import Concatenate
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 
 #: operators that take one value and constants
 MOVING: dict[str, Translate] = {
-    name: shapes.OPERATORS[name]
-    for name in (
-        *("Dropout", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile"),
-        *("Transpose", "Unsqueeze"),
-    )
+    "Gather": known.OPERATORS["Gather"],
+    **{
+        name: shapes.OPERATORS[name]
+        for name in (
+            *("Dropout", "Expand", "Flatten", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile"),
+            *("Transpose", "Unsqueeze"),
+        )
+    },
 }
 #: those that onnxruntime moves a DequantizeLinear over, until which opset
 PROPAGATED = {"Reshape": 20, "Transpose": 20, "Squeeze": 20, "Unsqueeze": 20}

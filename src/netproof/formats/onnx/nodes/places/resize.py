@@ -44,6 +44,12 @@ def _resized(call: Call, scales: list[Fraction], extents: list[int], place: str,
         raise NodeError(f"coordinates '{place}', rounded by '{nearest}'", "export it with half_pixel or asymmetric")
     if mode not in ("nearest", "linear"):
         raise NodeError(f"resizing of mode '{mode}'", "export it with mode 'nearest' or 'linear'")
+    if tuple(extents) == value.shape and any(scale != 1 for scale in scales):
+        raise NodeError(
+            f"scales {[float(f'{float(scale):.6g}') for scale in scales]} that leave all extents as they are, which runtimes take "
+            "for no change and ONNX does not",
+            "leave it out",
+        )
     for axis, (scale, after) in enumerate(zip(scales, extents, strict=True)):
         before = value.shape[axis]
         if scale == 1 and before == after:
@@ -93,6 +99,29 @@ def _linear(at: list[Fraction], before: int) -> tuple[NDArray[np.float64], int]:
     return weight, rounded
 
 
+def _extent(scale: Fraction, before: int) -> int:
+    """The extent of a result, ``floor(scale * before)``, refused where the product in float32 has another one."""
+    exact = math.floor(scale * before)
+    if math.floor(float(np.float32(float(scale)) * np.float32(before))) != exact:
+        raise NodeError(
+            f"{before} entries at a scale of {float(scale):.9g} are so nearly a whole number that float32 decides",
+            "export it with sizes",
+        )
+    return exact
+
+
+def _check_smaller(scales: list[Fraction], extents: list[int], before: tuple[int, ...]) -> None:
+    """Refuse what opset 10 leaves open: which neighbour is nearest where entries are left out. Runtimes take the next one there,
+    where upsampling takes the one before."""
+    for scale, after, extent in zip(scales, extents, before, strict=True):
+        places = [x / scale for x in range(after)] if scale < 1 else []
+        if any(math.floor(x) != min(math.ceil(x), extent - 1) for x in places):
+            raise NodeError(
+                f"entries left out at a scale of {float(scale):g}, of which opset 10 does not say which ones",
+                "export it for opset 11 or later",
+            )
+
+
 def _resize(call: Call) -> Value:
     value = call.operand(0)
     mode = call.text("mode", "nearest")
@@ -113,13 +142,15 @@ def _resize(call: Call) -> Value:
             raise NodeError(f"{len(numbers)} scales for {len(axes)} axes", "export the network again")
         for axis, number in zip(axes, numbers.tolist(), strict=True):
             scales[axis] = Fraction(number)
-            extents[axis] = math.floor(scales[axis] * value.shape[axis])
+            extents[axis] = _extent(scales[axis], value.shape[axis])
     elif sizes is not None and len(sizes) == len(axes):
         for axis, extent in zip(axes, sizes, strict=True):
             extents[axis] = extent
             scales[axis] = Fraction(extent, max(value.shape[axis], 1))
     else:
         raise NodeError("neither scales nor sizes", "export the network again")
+    if old and mode == "nearest":
+        _check_smaller(scales, extents, value.shape)
     place = "asymmetric" if old else call.text("coordinate_transformation_mode", "half_pixel")
     nearest = "floor" if old else call.text("nearest_mode", "round_prefer_floor")
     return _resized(call, scales, extents, place, mode, nearest)
@@ -134,7 +165,7 @@ def _upsample(call: Call) -> Value:
     if len(numbers) != len(value.shape) or not all(math.isfinite(number) for number in numbers):
         raise NodeError(f"{len(numbers)} scales for {len(value.shape)} axes", "export the network again")
     scales = [Fraction(number) for number in numbers]
-    extents = [math.floor(scale * extent) for scale, extent in zip(scales, value.shape, strict=True)]
+    extents = [_extent(scale, extent) for scale, extent in zip(scales, value.shape, strict=True)]
     return _resized(call, scales, extents, "asymmetric", call.text("mode", "nearest"), "floor")
 
 

@@ -36,6 +36,8 @@ def _place(sign: int) -> Translate:
             raise NodeError("the place of a largest entry among none", "export the network again")
         if isinstance(value, Constant):
             return Constant(_known(sign * value.array, axis, last).reshape(shape))
+        if entries == 1:
+            return Constant(np.zeros(shape, np.int64))
         if entries > _MOST_ENTRIES:
             raise NodeError(f"the largest of {entries} entries, of which every pair is compared", "leave it out")
         return _compared(call, value, axis, sign, last, shape)
