@@ -156,7 +156,8 @@ def before() -> QonnxModel:
     """What the file does to its floats before they are quantized is no part of a network of codes."""
     model = QonnxModel((1, 2, 1))
     model.node("Mul", ["x", model.single(0.5)], "h")
-    model.node("Reshape", ["h", model.constant(np.array([0, -1]))], "s")
+    model.node("Reshape", ["h", model.node("Shape", ["x"], "extents")], "k")
+    model.node("Reshape", ["k", model.constant(np.array([0, -1]))], "s")
     model.node("BipolarQuant", ["s", model.single(0.5)], "q", DOMAIN)
     model.node("MatMul", ["q", model.quant(model.single([[1.0, -0.5], [0.25, 0.75]]), "w", 0.25, 4)], "m")
     model.quant("m", "y", 0.25, 3)
