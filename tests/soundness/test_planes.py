@@ -156,6 +156,9 @@ def test_rounding_of_planes_is_paid_for(scale):
         side, alpha = torch.zeros(1, 12, dtype=torch.int8), torch.zeros(1, 12, dtype=torch.float64)
         value = planed_dual.bound(objective, side, alpha, alpha, rounding).value
         plain = planed_dual.bound(objective, side, alpha, alpha).value
+        # What the objective itself may be off by is added to the account of the planes.
+        off = replace(objective, error=torch.full((1,), 8.0 * scale, dtype=torch.float64))
+        assert float(planed_dual.bound(off, side, alpha, alpha, rounding).value) >= float(value) + 7.9 * scale
         v = [Fraction(float(c[row])) * w for w in rational(weight[0])]
         exact = sum(a * b for a, b in zip(v, rational(offset), strict=True))
         for i, (low, high) in enumerate(zip(rational(region.lower[0]), rational(region.upper[0]), strict=True)):

@@ -108,7 +108,8 @@ def test_documents_are_json_whatever_was_bounded() -> None:
         found = json.loads(json_of(document), parse_constant=pytest.fail)
         assert found["closest_bound"] == (None if closest < -1 else closest)
         assert found == json.loads(json.dumps(document))
-    assert json_of(document).endswith(b"}\n") and b"\n  " in json_of(document)
+    assert json_of(document).endswith(b"}\n") and b'\n  "claim"' in json_of(document)
+    assert document_of(checked(leaves=0), FILES)["closest_bound"] is None
     assert "é".encode() in json_of(document_of(checked(), FILES | {"network": "é.onnx"}))
 
 

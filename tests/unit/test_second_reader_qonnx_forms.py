@@ -156,7 +156,8 @@ def before() -> QonnxModel:
     """What the file does to its floats before they are quantized is no part of a network of codes."""
     model = QonnxModel((1, 2, 1))
     model.node("Mul", ["x", model.single(0.5)], "h")
-    model.node("Reshape", ["h", model.constant(np.array([0, -1]))], "s")
+    model.node("Reshape", ["h", model.node("Shape", ["x"], "extents")], "k")
+    model.node("Reshape", ["k", model.constant(np.array([0, -1]))], "s")
     model.node("BipolarQuant", ["s", model.single(0.5)], "q", DOMAIN)
     model.node("MatMul", ["q", model.quant(model.single([[1.0, -0.5], [0.25, 0.75]]), "w", 0.25, 4)], "m")
     model.quant("m", "y", 0.25, 3)
@@ -266,9 +267,8 @@ def in_place(model: QonnxModel, output: str, operand: int, array: Any) -> QonnxM
     return model
 
 
-def several_samples() -> QonnxModel:
-    model = convolution()
-    model.shape = (2, 2, 2, 4)
+def several_samples(model: QonnxModel, shape: tuple[int, ...]) -> QonnxModel:
+    model.shape = shape
     return model
 
 
@@ -308,7 +308,8 @@ UNKNOWN = {
     "a type that is not closed": lambda: stated("FIXED<5,2"),
     "a convolution of what is shifted": lambda: shifted(convolution()),
     "a convolution of channels of several scales": lambda: scaled(convolution()),
-    "a convolution of several samples": several_samples,
+    "a convolution of several samples": lambda: several_samples(convolution(), (2, 2, 2, 4)),
+    "thresholds of several samples": lambda: several_samples(thresholds(3), (2, 3, 2)),
     "a sum of two shapes": lambda: summed(moved()),
 }
 
