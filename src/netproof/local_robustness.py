@@ -21,7 +21,7 @@ from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms, plain
 from netproof.network import Network
-from netproof.property import Box, LinearConstraint, PropertyPart
+from netproof.property import Ball, Box, LinearConstraint, PropertyPart
 from netproof.query import Conjunction, Query, Sample
 
 #: a number that is taken exactly: a float is the binary number that it is, text a decimal or a quotient
@@ -32,6 +32,8 @@ _QUOTIENT = re.compile(r"[+-]?\d{1,40}\s*/\s*\d{1,40}", re.ASCII)
 _SIZE = "use images of the data set the network was trained on"
 #: scales, means and the like are between this and its reciprocal, or 0
 _LEAST = Fraction(1, 2**400)
+#: norms by name: the largest move of a value, the sum of all moves, the root of the sum of their squares
+NORMS = ("linf", "l1", "l2")
 #: disjuncts of a condition on the first several classes; more are refused
 _MOST_CASES = 4096
 
@@ -48,11 +50,15 @@ def robustness(
     mean: Number | Sequence[Number] | None = None,
     std: Number | Sequence[Number] | None = None,
     clip: tuple[Number, Number] | None = None,
+    norm: str = "linf",
     target: int | None = None,
     top: int = 1,
     name: str = "",
 ) -> Query:
-    """Can the class of an image change where every input moves by at most a radius (local robustness, maximum norm)?
+    """Can the class of an image change where every input moves by at most a radius (local robustness)?
+
+    That is the maximum norm, ``linf``. With ``norm="l1"`` all moves together are at most the radius, with ``norm="l2"`` the root
+    of the sum of their squares is.
 
     A network *over the integers* takes grey levels: image and radius are whole numbers, and the box is cut to the range of
     the network's inputs. Its class is the *first* largest output, over all outputs: class ``k`` beats ``label`` where
@@ -69,28 +75,34 @@ def robustness(
     image : ``[n_input]``, or any shape of that size; integers for an integer network. 8-bit images (uint8) need a ``scale``
         where the network is one of real numbers, because nothing else says what a grey level is there
     label : the image's class
-    radius : how far each value may move: whole grey levels for an integer network, any number of at least 0 otherwise
+    radius : how far each value may move, or what the norm says: whole grey levels for an integer network, any number of at
+        least 0 otherwise
     box : lower and upper ends, each of the image's size and in the network's own inputs, instead of a radius
     scale : multiplies the image's values (real networks)
     mean, std : one number, or one per channel (real networks). Channels are the image's first axis after a batch axis, or
         its last where only that fits; of a flat image those of the network's input
     clip : the least and the largest value that ``scale * value`` can have, to which the box is cut (real networks);
         by default the range of grey levels for 8-bit images, and no limit for others
+    norm : how moves are measured, ``linf``, ``l1`` or ``l2``, in the unit of the radius
     target : ask whether the class can become this one, instead of any other
     top : ask whether the label can leave the ``top`` first classes, instead of the first: whether so many others can beat it
     name : how reports and results call it; by default it says the radius
 
     Raises
     ------
-    QueryError : wrong size, values outside the input range, no such label, a negative radius or one that is no number, a
+    QueryError : wrong size, values outside the input range, no such label or norm, a negative radius or one that is no number, a
         fraction of a grey level, arguments that belong to the other kind of network; a target that is the label or no
         output, a ``top`` that is not below the number of outputs or has more than 4096 cases, or both
     """
-    name = name or ("box" if radius is None else f"radius {radius}")
+    name = name or ("box" if radius is None else f"radius {radius}" + ("" if norm == "linf" else f" in {norm}"))
     goal = _Goal.of(network, label, target, top, name)
     if (radius is None) == (box is None):
         problem = "has neither a radius nor a box" if radius is None else "has a radius and a box"
         raise QueryError(name, problem, "give one of the two")
+    if norm not in NORMS:
+        raise QueryError(name, f"the norm is {str(norm)[:40]!r}", f"give one of {', '.join(NORMS)}")
+    if box is not None and norm != "linf":
+        raise QueryError(name, "has a box and a norm", "give one of the two")
     given = {"scale": scale, "mean": mean, "std": std, "clip": clip}
     stated = [word for word, value in given.items() if value is not None]
     integer = network.graph.arithmetic is Arithmetic.INTEGER
@@ -103,7 +115,7 @@ def robustness(
         return _in_box(network, image, box, goal, name)
     assert radius is not None
     if integer:
-        return _of_integers(network, image, goal, radius, name)
+        return _of_integers(network, image, goal, radius, norm, name)
     if scale is None and _is_8_bit(image):
         raise QueryError(
             name,
@@ -111,7 +123,7 @@ def robustness(
             'give scale="1/255" for inputs and a radius from 0 to 1, scale=1 for grey levels as they are',
         )
     pixels = _Pixels.of(network, image, scale, mean, std, clip, name)
-    return _of_real_numbers(network, pixels, goal, radius, name)
+    return _of_real_numbers(network, pixels, goal, radius, norm, name)
 
 
 def distance(
@@ -123,17 +135,33 @@ def distance(
     mean: Number | Sequence[Number] | None = None,
     std: Number | Sequence[Number] | None = None,
     clip: tuple[Number, Number] | None = None,
+    norm: str = "linf",
 ) -> Fraction:
-    """How far an input is from an image, exactly, in the unit of a radius (maximum norm; networks over the real numbers).
+    """How far an input is from an image, in the unit of a radius: exactly, but for roots, which are rounded up by at most 2^-60.
 
     ``point`` is ``[n_input]``; the other arguments and what is raised are as for :func:`robustness`.
     """
+    if network.graph.arithmetic is Arithmetic.INTEGER:
+        there = (Fraction(value) for value in _integer_image(network, image, "distance").tolist())
+        return _measured([abs(value - at) for value, at in zip(point, there, strict=True)], norm)
     pixels = _Pixels.of(network, image, scale, mean, std, clip, "distance")
     moves: list[Fraction] = [
         abs(value * pixels.std[channel] + pixels.mean[channel] - pixels.scale * Fraction(level))
         for value, channel, level in zip(point, pixels.channel.tolist(), pixels.values.tolist(), strict=True)
     ]
-    return max(moves)
+    return _measured(moves, norm)
+
+
+def _measured(moves: Sequence[Fraction], norm: str) -> Fraction:
+    """A norm of moves of at least 0, a root rounded up."""
+    if norm == "linf":
+        return max(moves)
+    if norm == "l1":
+        return sum(moves, Fraction(0))
+    square = sum((move * move for move in moves if move), Fraction(0))
+    number, parts = square.numerator * square.denominator, square.denominator << 60
+    root = math.isqrt(number << 120)
+    return Fraction(root + (root * root != number << 120), parts)
 
 
 @dataclass(frozen=True)
@@ -198,28 +226,30 @@ class _Goal:
         parts = zip((unit[first] - unit[second]).split(sizes), margins.split(sizes), strict=True)  # type: ignore[no-untyped-call]
         return tuple(Conjunction(*part) for part in parts)
 
-    @property
-    def exact(self) -> tuple[tuple[LinearConstraint, ...], ...]:
-        """The same for a network over the real numbers, with exact numbers."""
-        return tuple(tuple(_lead(*pair) for pair in pairs) for pairs in self.cases)
+    def exact(self, network: Network) -> tuple[tuple[LinearConstraint, ...], ...]:
+        """The same with exact numbers."""
+        ties_count = network.graph.arithmetic is Arithmetic.REAL
+        return tuple(tuple(_lead(*pair, ties_count=ties_count) for pair in pairs) for pairs in self.cases)
 
 
-def _of_integers(network: Network, image: ArrayLike | Tensor, goal: _Goal, radius: Number, name: str) -> Query:
+def _of_integers(
+    network: Network, image: ArrayLike | Tensor, goal: _Goal, radius: Number, norm: str, name: str
+) -> Query:
     pixels = _integer_image(network, image, name)
     levels = whole_number(radius)
     if levels is None or levels < 0:
         raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
     # A radius beyond the input range asks about the whole range.
     reach = min(levels, int((network.upper - network.lower).max()))
-    return Query(
-        network=network,
-        lower=torch.maximum(pixels - reach, network.lower),
-        upper=torch.minimum(pixels + reach, network.upper),
-        condition=goal.condition(network),
-        name=name,
-        # The radius says the whole question only where any other class will do.
-        about=Sample(pixels, goal.label, levels if goal.plain else None, top=goal.top),
-    )
+    lower, upper = torch.maximum(pixels - reach, network.lower), torch.minimum(pixels + reach, network.upper)
+    # The radius says the whole question only where any other class will do.
+    about = Sample(pixels, goal.label, levels if goal.plain else None, top=goal.top)
+    if norm != "linf":
+        exact = Box(*(tuple(Fraction(value) for value in end.tolist()) for end in (lower, upper)))
+        center = tuple(Fraction(value) for value in pixels.tolist())
+        ball = Ball(norm, center, (Fraction(1),) * len(center), Fraction(levels))
+        about = Sample(pixels, goal.label, part=PropertyPart(exact, goal.exact(network), ball=ball), top=goal.top)
+    return Query(network, lower, upper, goal.condition(network), name, about)
 
 
 def _integer_image(network: Network, image: ArrayLike | Tensor, name: str) -> Tensor:
@@ -249,7 +279,7 @@ def _in_box(
     return Query(network, lower, upper, goal.condition(network), name, Sample(pixels, goal.label, top=goal.top))
 
 
-def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Number, name: str) -> Query:
+def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Number, norm: str, name: str) -> Query:
     reach = exact_number(radius)
     if reach is None or reach < 0:
         problem = f"the radius is {radius}"
@@ -267,13 +297,18 @@ def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Num
         upper=torch.from_numpy(upper.copy()),
         condition=goal.condition(network),
         name=name,
-        about=Sample(inputs, goal.label, part=PropertyPart(exact, goal.exact), top=goal.top),
+        about=Sample(
+            inputs,
+            goal.label,
+            part=PropertyPart(exact, goal.exact(network), ball=None if norm == "linf" else pixels.ball(norm, reach)),
+            top=goal.top,
+        ),
     )
 
 
-def _lead(rival: int, label: int) -> LinearConstraint:
+def _lead(rival: int, label: int, *, ties_count: bool) -> LinearConstraint:
     terms = ((rival, Fraction(1)), (label, Fraction(-1)))
-    return LinearConstraint((), tuple(sorted(terms)), Fraction(0))
+    return LinearConstraint((), tuple(sorted(terms)), Fraction(rival > label and not ties_count))
 
 
 @dataclass(frozen=True, eq=False)
@@ -357,6 +392,15 @@ class _Pixels:
             lower.append(low)
             upper.append(high)
         return torch.tensor(inputs, dtype=torch.float64), Box(tuple(lower), tuple(upper))
+
+    def ball(self, norm: str, radius: Fraction) -> Ball:
+        """The inputs that a norm allows, exactly."""
+        channels = self.channel.tolist()
+        center = tuple(
+            (self.scale * Fraction(value) - self.mean[channel]) / self.std[channel]
+            for channel, value in zip(channels, self.values.tolist(), strict=True)
+        )
+        return Ball(norm, center, tuple(self.std[channel] for channel in channels), radius)
 
     def _ends(self, channel: int, value: float, radius: Fraction) -> tuple[float, Fraction, Fraction]:
         mean, std, middle = self.mean[channel], self.std[channel], self.scale * Fraction(value)

@@ -100,6 +100,36 @@ class Box:
         return lower, upper
 
 
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """The points ``x`` with ``|| weight * (x - center) || <= radius``, in exact numbers.
+
+    Attributes
+    ----------
+    norm : ``l1``, the sum of magnitudes, or ``l2``, the root of the sum of squares
+    center, weight : one per input; weights, above 0, turn inputs into what the radius is counted in
+    radius : at least 0
+    """
+
+    norm: str
+    center: tuple[Fraction, ...]
+    weight: tuple[Fraction, ...]
+    radius: Fraction
+
+    def holds(self, x: Sequence[Fraction]) -> bool:
+        """Whether a point lies in the ball, exactly."""
+        return self.measure(x) <= (self.radius if self.norm == "l1" else self.radius**2)
+
+    def measure(self, x: Sequence[Fraction]) -> Fraction:
+        """How far a point is from the center: in ``l1`` its distance, in ``l2`` that distance squared."""
+        moves = (
+            weight * abs(Fraction(value) - at)
+            for weight, value, at in zip(self.weight, x, self.center, strict=True)
+            if value != at
+        )
+        return sum((move if self.norm == "l1" else move * move for move in moves), Fraction(0))
+
+
 class Stated(Protocol):
     """What a file states, of which a property was made: a witness is held to it itself, not to what was made of it."""
 
@@ -120,12 +150,14 @@ class PropertyPart:
     stated : what witnesses are held to, where that is not box and condition themselves
     arithmetic : of which numbers the answer is to hold: ``real``, or a float type such as ``float32``, in which every
         operation rounds
+    ball : where inputs have to lie as well, inside of the box; None where the box is all there is
     """
 
     box: Box
     condition: tuple[tuple[LinearConstraint, ...], ...]
     stated: Stated | None = None
     arithmetic: str = "real"
+    ball: Ball | None = None
 
     def over_integers(self) -> tuple[PropertyPart, ...]:
         """The same for whole inputs, without constraints on one input alone: ``X_0 > 3`` is the end 4 of a box.
@@ -156,7 +188,9 @@ class PropertyPart:
         """Whether an input and its outputs are an answer, exactly."""
         if self.stated is not None:
             return self.stated.holds(x, y)
-        return self.box.holds(x) and any(all(c.holds(x, y) for c in conjunction) for conjunction in self.condition)
+        if not self.box.holds(x) or not (self.ball is None or self.ball.holds(x)):
+            return False
+        return any(all(c.holds(x, y) for c in conjunction) for conjunction in self.condition)
 
 
 @dataclass(frozen=True, eq=False)

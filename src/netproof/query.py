@@ -18,7 +18,7 @@ from netproof.network import Kept, Network
 from netproof.result import Result, Verdict, Witness
 
 if TYPE_CHECKING:
-    from netproof.property import PropertyPart
+    from netproof.property import Ball, PropertyPart
 
 __all__ = [
     "Conjunction",
@@ -331,6 +331,8 @@ class Query:
         to report one.
         """
         inside = ((x >= self.lower) & (x <= self.upper)).all(-1)
+        if self.ball is not None:
+            inside &= self._in_ball(x)
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             inside &= (x == x.round()).all(-1)
         outputs, inputs, threshold, strict = self._stacked
@@ -344,6 +346,27 @@ class Query:
             sizes = [len(c.threshold) for c in self.condition]
             holds = torch.stack([part.all(-1) for part in torch.split(holds, sizes, -1)], -1)
         return inside & holds.any(-1)
+
+    def _in_ball(self, x: Tensor) -> Tensor:
+        """Which inputs ``[..., n_input]`` lie in the ball: exactly where all numbers are whole, else up to rounding."""
+        ball = self.ball
+        assert ball is not None
+        center, weight = self._ball_numbers
+        moves = weight * (x.double() - center).abs()
+        whole = self.network.graph.arithmetic is Arithmetic.INTEGER
+        limit = float(ball.radius) * (1 if whole else 1 + 1e-9)
+        return moves.sum(-1) <= limit if ball.norm == "l1" else moves.square().sum(-1) <= limit * limit
+
+    @cached_property
+    def _ball_numbers(self) -> tuple[Tensor, Tensor]:
+        assert self.ball is not None
+        center, weight = ([float(value) for value in part] for part in (self.ball.center, self.ball.weight))
+        return torch.tensor(center, dtype=torch.float64), torch.tensor(weight, dtype=torch.float64)
+
+    @property
+    def ball(self) -> Ball | None:
+        """Where inputs have to lie as well, besides the box; None where that is all."""
+        return None if self.part is None else self.part.ball
 
     def admits(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
         """Whether an input and its outputs are an answer, exactly, strictness and all: what no ``sat`` is reported without.

@@ -90,6 +90,7 @@ class Ends:
     feature, upper : ``[N]``, the feature, and whether the upper end
     open : ``[m]``, the features that were open, all activations' one after the other
     slope : ``[N, m]`` float32, of their lower lines
+    bound : ``[N]``, of the feature, or of its negative, by them
     """
 
     k: int
@@ -97,6 +98,7 @@ class Ends:
     upper: NDArray[np.bool_]
     open: NDArray[np.int64]
     slope: NDArray[np.float32]
+    bound: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,7 +100,7 @@ class RealCase:
     @cached_property
     def _search(self) -> tuple[bool, Point | None]:
         """Whether all boxes could be looked through, and an answer found."""
-        if self.slack:
+        if self.slack or self.network.curved:
             return False, None
         complete = True
         for part in self.asked.parts:

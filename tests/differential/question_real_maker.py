@@ -48,7 +48,8 @@ class _Maker:
     def __init__(self, random: np.random.Generator, points: Sequence[Sequence[Fraction]], shape: Shape) -> None:
         self.random = random
         self.palette = str(random.choice(PALETTES, p=[0.45, 0.1, 0.3, 0.15]))
-        self.smooth = random.random() < 0.12
+        way = random.random()
+        self.smooth, self.curved = way < 0.12, 0.12 <= way < 0.24
         self.shape = shape
         self.calls: list[Call] = []
         #: every value, at each of the points
@@ -93,6 +94,8 @@ class _Maker:
             kinds = _IMAGE if rank == 4 else _FLAT
             if self.smooth and self.random.random() < 0.3:
                 kinds = ("Sigmoid", "Tanh")
+            if self.curved and self.random.random() < 0.4:
+                kinds = ("Mul", "Div", "Div", "Share", "Reciprocal")
             before, op = at, str(self.random.choice(kinds))
             at = self.call(op, at)
             if self.values[at][0].size > _MOST_FEATURES:
@@ -110,6 +113,32 @@ class _Maker:
         op = str(self.random.choice(["Sub", "Sub", "Add", "Sum"]))
         operands = [at, other, at] if op == "Sum" else [at, other]
         return self.add(op, operands)
+
+    def divisor(self, at: int) -> int:
+        """A value of the same shape that is nowhere 0, of either sign."""
+        random, rank = self.random, len(self.shape_of(at))
+        room = np.full((1,) * rank, random.choice([0.5, 1.0, 0.125, 2.0**-12, 3.0]))
+        if random.random() < 0.3:
+            found = self.add("Clip", [at], ends=(float(room.flat[0]), 4.0))
+        else:
+            found = self.add("AddConstant", [self.add(str(random.choice(["Abs", "Relu"])), [at])], [room])
+        return found if random.random() < 0.8 else self.add("Neg", [found])
+
+    def curve(self, op: str, at: int) -> int:
+        """A product or a quotient of two values, one over a value, or shares of a sum (which are 1 together)."""
+        random, shape = self.random, self.shape_of(at)
+        same = [k for k in range(len(self.values)) if self.shape_of(k) == shape]
+        other = int(random.choice(same))
+        if op == "Mul":
+            return self.add(op, [at, other])
+        if op == "Reciprocal":
+            return self.add(op, [self.divisor(at)])
+        if op == "Div":
+            return self.add(op, [at, self.divisor(other)])
+        parts = self.divisor(at)
+        axis = int(random.integers(1, len(shape))) if len(shape) > 1 else 0
+        total = self.add("ReduceSum", [parts], axes=[axis], keepdims=True)
+        return self.add("Div", [parts, total])
 
     def _again(self, last: Call) -> int:
         return self.add(last.op, last.operands, last.constants, **last.options)
@@ -183,6 +212,8 @@ class _Maker:
             return self.window(op, at) if image else self.call("Relu", at)
         if op in ("GlobalAveragePool", "GlobalMaxPool") and image:
             return self.add(op, [at])
+        if op in ("Mul", "Div", "Share", "Reciprocal"):
+            return self.curve(op, at)
         if op == "BatchNormalization" and (flat or image):
             return self.norm(at)
         if op in ("AddConstant", "SubConstant", "ConstantSub", "MulConstant", "DivConstant"):

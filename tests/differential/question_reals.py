@@ -22,6 +22,8 @@ Objects = NDArray[np.object_]
 Shape = tuple[int, ...]
 
 SMOOTH = ("Sigmoid", "Tanh")
+#: of two values, or one over one: rational where their operands are, and no affine form of the inputs
+CURVED = ("Mul", "Div", "Reciprocal")
 _DIGITS = 60
 
 
@@ -78,6 +80,10 @@ class RealNetwork:
     @property
     def smooth(self) -> bool:
         return any(call.op in SMOOTH for call in self.calls)
+
+    @property
+    def curved(self) -> bool:
+        return any(call.op in CURVED for call in self.calls)
 
     def evaluate(self, x: Sequence[Any], kinks: Kinks | None = None) -> list[Any]:
         """The outputs, flattened; values that do not matter for them are not computed."""
@@ -357,6 +363,9 @@ _VALUES: dict[str, _Value] = {
     "Add": lambda call, values, kinks: values[0] + values[1],
     "Sub": lambda call, values, kinks: values[0] - values[1],
     "Sum": lambda call, values, kinks: sum(values[1:], values[0]),
+    "Mul": lambda call, values, kinks: values[0] * values[1],
+    "Div": lambda call, values, kinks: values[0] * _each(lambda a: 1 / Fraction(a))(values[1]),
+    "Reciprocal": lambda call, values, kinks: _each(lambda a: 1 / Fraction(a))(values[0]),
     "Concat": lambda call, values, kinks: np.concatenate(values, call.options["axis"]),
     "Slice": _slice,
     "Gather": lambda call, values, kinks: np.take(values[0], call.options["indices"], call.options["axis"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from differential import float_campaign as tool
-from differential import float_cases, float_data, float_hostile
+from differential import float_cases, float_data, float_hostile, several_cases
 from netproof.bounds.region import Region
 from netproof.query import Result, Verdict
 
@@ -76,6 +77,18 @@ def test_an_engine_that_refutes_too_much_is_found_out(tmp_path, capsys, monkeypa
     for part in ("random", "hostile"):
         assert run(tmp_path / part, "--parts", part, "--count", "3") == 1
     assert "DISAGREEMENT random:0:0: unsat" in capsys.readouterr().out
+
+
+def test_queries_about_several_networks(tmp_path, capsys, monkeypatch):
+    options = ("--parts", "networks", "--seconds", "1")
+    assert run(tmp_path / "log", *options, "--count", "12") == 0
+    figures = Counter()
+    for line in tool.read_log(tmp_path / "log"):
+        figures.update(line["figures"])
+    assert min(figures["sat"], figures["unsat"], figures["about 2"]) >= 2, figures
+    monkeypatch.setattr(several_cases, "verify", lambda *_, **__: Result(Verdict.UNSAT, 0.0, "bound"))
+    assert run(tmp_path / "lies", *options, "--count", "12") == 1
+    assert "DISAGREEMENT networks:0:" in capsys.readouterr().out
 
 
 def test_an_engine_that_finds_too_much_is_found_out(tmp_path, capsys, monkeypatch):

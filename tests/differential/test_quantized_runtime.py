@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from differential.quantized_maker import RandomQuantized
+from differential.quantized_odd import campaign as odd_networks
 from differential.quantized_runtime import mismatches, mixed_codes
 from netproof.errors import InputError
 from netproof.formats.onnx.quantized.deployed import Deployed
@@ -65,6 +66,13 @@ def test_the_comparison_would_notice(form, kind, tmp_path, monkeypatch):
     assert np.array_equal(evaluate(read(path), inputs)[0], theirs)
     monkeypatch.setattr(arithmetic, "nearest", lambda values: np.floor(np.asarray(values, float) + 0.5))
     assert not np.array_equal(evaluate(read(path), inputs)[0], theirs)
+
+
+@pytest.mark.parametrize("form", ["qoperator", "qdq"])
+def test_odd_networks(form):
+    """Windows that differ by axis, padding by name, groups, scales far from 1 (quantized_odd has all)."""
+    wrong, told = odd_networks(0, 24, form)
+    assert not wrong and told["compared"] >= 12, told
 
 
 @pytest.mark.parametrize("signed", [False, True])

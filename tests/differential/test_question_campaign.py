@@ -23,7 +23,7 @@ from differential.question_cells import TooMany, meeting_point
 from differential.question_formulas import All, Compare, Formula, Some, Writer, comparisons, decimal_of, holds
 from differential.question_integers import IntegerGraph, Perceptron, random_graph
 from differential.question_judge import Asker, Found, run_file
-from differential.question_reals import OPERATORS, Call, RealNetwork
+from differential.question_reals import CURVED, OPERATORS, Call, RealNetwork
 from netproof.formats.load import load
 from netproof.formats.vnnlib.read import read_vnnlib
 from netproof.property import Property
@@ -210,6 +210,8 @@ def test_cases_are_of_every_kind_and_always_the_same() -> None:
     assert {"X", "Y"} in letters and set() in letters
     assert any(case.network.output == 0 or len(case.network.calls) == 1 for case in reals)
     assert any(case.network.softmax for case in reals) and any(case.network.smooth for case in reals)
+    curved = {call.op for case in reals for call in case.network.calls} & set(CURVED)
+    assert curved == set(CURVED)
     used = [i for case in reals for call in case.network.calls for i in call.operands]
     assert len(used) > len(set(used))
     degenerate = [

@@ -10,6 +10,7 @@ import pytest
 
 from differential.runtime_campaign import SIXTEEN
 from differential.tflite_maker import RandomNetwork
+from differential.tflite_odd import campaign as odd_networks
 from differential.tflite_runtimes import NETWORKS, RUNTIMES, computed, mismatches, mixed_inputs, needs
 from netproof.errors import InputError
 from netproof.formats.tflite.evaluate import evaluate
@@ -106,6 +107,15 @@ def test_codes_are_brought_to_another_type(runtime, tmp_path):
                 assert not any(wrong for wrong, _ in found.values()), (one, other, ratio)
                 read.add((one, other))
     assert {("int8", "int8"), ("uint8", "int8"), ("int8", "uint8")} <= read
+
+
+@pytest.mark.parametrize(("codes", "files"), [("int8", 8), ("uint8", 8), ("int16", 20)])
+def test_odd_networks(codes, files):
+    """Wide strides, kernels wider than images, weights of -128, means over any axes, scales far from 1 (tflite_odd has all)."""
+    for runtime in RUNTIMES:
+        needs(runtime)
+    wrong, told = odd_networks(0, files, codes)
+    assert not wrong and sum(number for what, number in told.items() if what.endswith("compared")) >= 4, told
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -3,7 +3,9 @@
     python -m differential.tflite_damage --count 100000     (in tests/)
 
 Each file is one of random networks with bytes changed: single ones, offsets and lengths pointed elsewhere, parts cut out,
-doubled, or moved. What else than an :class:`InputError` comes up is printed, and counted.
+doubled, or moved. Every fourth is hostile: what is an offset in the file leads to what another one leads to, tables have tables above
+them for their own, lists are as long as the file allows or longer, and thousands of entries are one and the same. What else than an
+:class:`InputError` comes up is printed, and counted.
 """
 
 from __future__ import annotations
@@ -54,6 +56,61 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(found)
 
 
+def offsets_of(data: bytes) -> tuple[list[int], list[int]]:
+    """Where numbers stand that lead to a place in the file, and which of them lead back from a table to its list of fields."""
+    words = np.frombuffer(data[: len(data) & ~3], "<i4").astype(np.int64)
+    at = np.arange(len(words)) * 4
+    forwards = (words > 3) & (at + words < len(data) - 3) & (words % 4 == 0)
+    back = at - words
+    # A list of fields begins with its own size, which is even, and that of the table.
+    size = np.frombuffer(data + b"\0" * 4, np.uint8).astype(np.int64)
+    inside = (back >= 0) & (back < len(data) - 4) & (back % 2 == 0)
+    first = np.where(inside, size[np.clip(back, 0, len(data))] + 256 * size[np.clip(back + 1, 0, len(data))], 1)
+    tables = inside & (first >= 4) & (first % 2 == 0) & (first < 64)
+    return at[forwards].tolist(), at[tables].tolist()
+
+
+def hostile(data: bytes, rng: np.random.Generator) -> bytes:
+    """A file whose parts are where they should not be, or whose lists have no end."""
+    found = bytearray(data)
+    forwards, tables = offsets_of(data)
+
+    def put(at: int, number: int) -> None:
+        found[at : at + 4] = (number % (1 << 32)).to_bytes(4, "little")
+
+    for _ in range(int(rng.integers(1, 4))):
+        at, other = (int(rng.choice(forwards)) for _ in range(2))
+        target = other + int.from_bytes(found[other : other + 4], "little")
+        way = int(rng.integers(0, 6))
+        if way == 0 and target > at:
+            put(at, target - at)  # a part in the place of another
+        elif way == 1:
+            # A list ends where the file does, or far behind it.
+            length = at + int.from_bytes(found[at : at + 4], "little")
+            if length + 4 <= len(found):
+                most = (len(found) - length - 4) // int(rng.choice([1, 4, 8]))
+                put(length, int(rng.choice([most, most + 1, 1 << 20, (1 << 32) - 1])))
+        elif way == 2 and tables:
+            # A table has the fields of another, or itself for the list of them.
+            table, list_ = int(rng.choice(tables)), int(rng.choice(tables))
+            put(table, int(rng.choice([0, table - list_ + int.from_bytes(found[list_ : list_ + 4], "little"), table])))
+        elif way == 3:
+            put(at, 0)  # what an offset leads to is the offset
+        elif way == 4:
+            put(at, (1 << 32) - int(rng.choice([1, 4, at, max(1, at - other)])))  # backwards, were it signed
+        else:
+            # A list of thousands, all of them what the offset led to, at the end of the file.
+            count, end = int(rng.choice([100, 5000, 70000])), len(found) + (-len(found) % 4)
+            found.extend(bytes(end - len(found)))
+            target = at + int.from_bytes(found[at : at + 4], "little")
+            behind = end + 4 + 4 * count
+            # Offsets lead forwards only: a copy of the target's first bytes stands behind the list.
+            entry = behind - (end + 4 + 4 * np.arange(count, dtype=np.int64))
+            found += count.to_bytes(4, "little") + entry.astype("<u4").tobytes() + bytes(found[target : target + 64])
+            put(at, end - at)
+    return bytes(found)
+
+
 def outcome(path: Path, runtime: str) -> str:
     """What becomes of a file: ``read``, ``refused``, or what is wrong."""
     try:
@@ -78,7 +135,8 @@ def campaign(count: int, seed: int, folder: Path) -> Counter[str]:
     path, names = folder / "network.tflite", list(RUNTIMES)
     for number in range(count):
         rng = np.random.default_rng([seed, number])
-        path.write_bytes(damaged(whole[int(rng.integers(_SEEDS))], rng))
+        harm = hostile if number % 4 == 3 else damaged
+        path.write_bytes(harm(whole[int(rng.integers(_SEEDS))], rng))
         begun = time.process_time()
         told = outcome(path, names[int(rng.integers(len(names)))])
         if time.process_time() - begun > _MOST_SECONDS:

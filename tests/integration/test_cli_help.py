@@ -139,7 +139,7 @@ WRONG = [
     ("robust NET IMAGES --index 3 --eps two", "'two'", "give"),
     ("robust NET IMAGES --index 3 --eps 0.5", "0.5", "give"),
     ("robust NET IMAGES --index 3 --eps -1", "-1", "0 or more"),
-    ("robust NET IMAGES --index 3 --eps 2 --norm l2", "'l2' is not decided", "give linf"),
+    ("robust NET IMAGES --index 3 --eps 2 --norm l3", "'l3'", "give linf, l1, l2"),
     ("robust NET IMAGES --index 3 --eps 2 --timeout 0", "--timeout", "give a positive number of seconds"),
     ("robust NET IMAGES --index 3 --eps 2 --target 7", "7", "give"),
     ("robust NET IMAGES --index 3 --eps 2 --engine magic", "magic", "give one of"),

@@ -55,6 +55,35 @@ def test_a_float_network_by_grey_levels(cli, colours, source):
         assert Fraction(radius["witness_radius"]) - Fraction(radius["radius"]) <= Fraction(1, 2550)
 
 
+# To let red lose 40 levels of its lead in each of 8 pixels takes 320 levels in all, and sixteen values moved by 20: 80 in l2.
+@pytest.mark.parametrize(("norm", "change"), [("l1", 320), ("l2", 80)])
+def test_balls_of_a_float_network(cli, colours, norm, change):
+    asked = ask(colours, "pixels.npz", "--index", 0, "--norm", norm)
+    least = cli("robust", *asked, "--eps", f"{change - 1}grey")
+    assert least.code == 0 and f"of pixels from 0 to 1) in {norm}: robust" in least.out
+    found = json.loads(cli("robust", *asked, "--eps", f"{change + 1}grey", "--json").out)
+    assert (found["verdict"], found["norm"]) == ("vulnerable", norm)
+    assert change / 255 < found["witness"]["distance"] <= (change + 1) / 255
+    table = cli("robust", *asked, "--index", 1, "--eps", f"{change - 1}grey", "--jobs", 2)
+    assert table.code == 0 and "2 robust" in table.out
+    (radius,) = json.loads(cli("radius", *asked, "--json").out)["samples"]
+    assert radius["exact"] and Fraction(radius["radius"]) <= Fraction(change, 255) <= Fraction(radius["witness_radius"])
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_balls_of_an_integer_network(cli, tiny_data, norm):
+    # An image whose class changes when its four pixels move by at most 4 each.
+    index = next(
+        int(name.split("-")[1]) for name, is_ in tiny_data.truth.items() if "4" in name[-1] and is_ == "vulnerable"
+    )
+    source = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--index", index)
+    asked = (tiny_data.network, *source, "--norm", norm)
+    (radius,) = json.loads(cli("radius", *asked, "--json").out)["samples"]
+    assert radius["exact"] and radius["witness_radius"] == radius["radius"] + 1
+    assert "robust" in cli("robust", *asked, "--eps", radius["radius"]).out
+    assert "vulnerable" in cli("robust", *asked, "--eps", radius["witness_radius"]).out
+
+
 def test_classes_by_name_are_all_there_or_refused(cli, colours, tmp_path):
     import shutil
 
@@ -140,8 +169,9 @@ def test_a_certificate_of_a_target_says_no_more_than_that(cli, tiny_data, tmp_pa
     ("options", "parts"),
     [
         (("--eps", "2"), ("2grey", "2.0 of pixels")),
-        (("--eps", "1/255", "--norm", "l2"), ("--norm", "'l2' is not decided", "linf")),
-        (("--eps", "1/255", "--norm", "euclid"), ("--norm", "'euclid'")),
+        (("--eps", "1/255", "--norm", "l2", "--certificate", "c"), ("--certificate", "a ball in l2 is none")),
+        (("--eps", "1/255", "--norm", "euclid"), ("--norm", "'euclid'", "linf, l1, l2")),
+        (("--eps", "1/255", "--norm", "l1", "--patch", "1x1"), ("--norm", "a set is named as well")),
         (("--eps", "1/255", "--mean", "0.1,x"), ("--mean", "commas")),
         (("--eps", "1/255", "--mean", "0.1,0.2"), ("channels",)),
         (("--eps", "1/255", "--std", "0"), ("std is not above 0",)),

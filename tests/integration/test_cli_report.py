@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import assert_refused
+from made_up_run import make_up
 
 
 @pytest.fixture(scope="module")
@@ -321,27 +322,7 @@ def test_a_damaged_witness_is_named(cli, tiny_data, run, tmp_path, damage):
 def large(tmp_path_factory):
     """A run of 700 instances, 250 of them with a witness of 28x28 pixels."""
     folder = tmp_path_factory.mktemp("large") / "run"
-    (folder / "witnesses").mkdir(parents=True)
-    random = np.random.default_rng(1)
-    lines = ["instance,verdict,seconds,method,evidence"]
-    for n in range(700):
-        verdict = "vulnerable" if n % 14 < 5 else "timeout" if n % 14 == 13 else "robust"
-        evidence = (
-            f"witnesses/i-{n}-eps-{n % 4 + 1}.json"
-            if verdict == "vulnerable"
-            else "limit=2; bound=3.5; reason=time"
-            if verdict == "timeout"
-            else ""
-        )
-        lines.append(f"i-{n}-eps-{n % 4 + 1},{verdict},{random.exponential():.6f},search,{evidence}")
-        if verdict == "vulnerable":
-            image = (random.integers(0, 256, 784) * (random.random(784) < 0.3)).tolist()
-            moved = np.clip(np.array(image) + random.integers(-4, 5, 784), 0, 255).tolist()
-            document = {"arithmetic": "integer", "shape": [784], "label": 1, "class": 2, "image": image, "input": moved}
-            (folder / evidence).write_text(json.dumps(document))
-    (folder / "results.csv").write_text("\n".join(lines) + "\n")
-    invocation = {"netproof": "0.1.0", "settings": {"timeout": 2.0}, "machine": {"cores": 2}, "wall_seconds": 9.0}
-    (folder / "run.json").write_text(json.dumps({"benchmark": "large", "files": {}, "invocations": [invocation]}))
+    make_up(folder, 700)
     return folder
 
 

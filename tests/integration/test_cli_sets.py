@@ -57,6 +57,8 @@ def test_sets_are_decided_certified_and_checked(cli, files, tmp_path, options):
     assert checked.code == 0 and checked.out.startswith("PROVED: ") and "image 0 (confirmed)" in checked.out, checked
     document = json.loads(cli("check", path, *given, "0", "--json").out)
     assert document["proved"] and document["property"]["kind"] == "set" and document["second_reading"]
+    again = json.loads(cli("check", path, *given, "0", "--every", "--json").out)
+    assert again["proved"] and again["compared"] == again["evaluated"]
     wrong = cli("check", path, *given, "1")
     assert wrong.code == 1 and "about another image" in wrong.out
     whole = json.loads(cli(*asked(files, "--all", *options, "--json")).out)
@@ -180,8 +182,8 @@ def test_a_radius_in_l0_is_a_number_of_values(cli, tiny_data):
     assert_refused(cli(*asked, "--norm", "l0"), "--eps: is missing", "whole number")
     assert_refused(cli(*asked, "--norm", "l0", "--eps", 1, "--pixels", 1), "--pixels", "one of the two")
     for norm in ("l1", "l2"):
-        assert_refused(cli(*asked, "--norm", norm, "--eps", 1), f"'{norm}' is not decided", "give linf")
-    assert_refused(cli("radius", *asked[1:], "--norm", "l0"), "'l0' is not decided", "give linf")
+        assert_refused(cli(*asked, "--norm", norm, "--pixels", 1), f"is '{norm}', and a set is named as well")
+    assert_refused(cli("radius", *asked[1:], "--norm", "l0"), "'l0' counts values", "netproof robust --norm l0")
 
 
 def test_l0_of_a_float_network_is_refused(cli, tmp_path):
@@ -193,7 +195,7 @@ def test_l0_of_a_float_network_is_refused(cli, tmp_path):
     netproof.from_torch(torch.nn.Sequential(torch.nn.Linear(4, 3)), (1, 4), path=tmp_path / "f.onnx")
     np.save(tmp_path / "x.npy", np.zeros((1, 4), np.float32))
     ran = cli("robust", tmp_path / "f.onnx", "--images", tmp_path / "x.npy", "--label", 0, "--norm", "l0", "--eps", 1)
-    assert_refused(ran, "--norm", "is a float network", "give linf")
+    assert_refused(ran, "--norm", "is a float network", "give linf, l1 or l2")
 
 
 def test_bytes_that_end_a_box_are_pixels_as_those_of_images_are(cli, files, tmp_path):

@@ -1,6 +1,6 @@
 """What can be decided about real networks as they are deployed: the tables of docs/deployed.md.
 
-    python -m performance.deployed brightness stuck wake jets anomaly --images 20     (in tests/, with $NETPROOF_DATA)
+    python -m performance.deployed brightness speed stuck wake jets anomaly --images 20     (in tests/, with $NETPROOF_DATA)
 
 Each table says how many inputs were evaluated and what processor time that took.
 """
@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +26,7 @@ from netproof.formats.tflite.read import read_deployed
 from netproof.formats.tflite.translation import scale_of, zero_of
 from netproof.inference.plan import plan_of
 from netproof.perturbations.asked import image_of
+from netproof.processes.clock import processor_time
 
 _SEED = 7
 #: larger sets are boxes, for bounds; what these leave open is evaluated where it is no larger than this
@@ -60,6 +62,31 @@ def brightness(data: Path, count: int) -> None:
         say(f"brightness {most}: {dict(verdicts)}, {evaluated} inputs, {time.process_time() - start:.1f} s")
 
 
+def speed(data: Path, count: int) -> None:
+    """Inputs a second of processor time, the best of five times ``4096``; and of an image in which one value changes."""
+    for name in ("pretrainedResnet_quant", "str_ww_ref_model", "kws_ref_model", "ad01_int8"):
+        for runtime in ("tflm", "xnnpack"):
+            network = netproof.load(data / "mlperf_tiny" / f"{name}.tflite", runtime=runtime)
+            plan = plan_of(network.graph, network.lower, network.upper, network.path)
+            inputs = np.random.default_rng(0).integers(-128, 128, (4096, network.inputs))
+            found = [_best(plan.outputs, inputs)]
+            if name == "pretrainedResnet_quant":
+                near = plan.near(inputs[0])
+                changed = np.repeat(inputs[:1], 4096, 0)
+                changed[:, 1536:1539] = inputs[:, :3]
+                found.append(_best(near.outputs, changed))
+            say(f"{name}, {runtime}: {', '.join(f'{rate:.0f}' for rate in found)} inputs a second")
+
+
+def _best(evaluate: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> float:
+    best = 0.0
+    for _ in range(5):
+        start = time.process_time()
+        evaluate(inputs)
+        best = max(best, len(inputs) / (time.process_time() - start))
+    return best
+
+
 def stuck(data: Path, count: int, first: int = 0) -> None:
     """One value of an image becomes anything, at every place."""
     network, images, labels = _images(data)
@@ -93,8 +120,11 @@ def _decided(
     return netproof.verify(netproof.robustness_to(network, values, label, inputs, points=_MOST_POINTS), settings)
 
 
-def wake(data: Path, timeout: float, only: tuple[int, int] | None = None) -> None:
-    """The wake word: inputs drawn at random, which move by at most 1 and by at most 4."""
+def wake(data: Path, timeout: float, only: tuple[int, int] | None = None, piece: tuple[int, int] | None = None) -> None:
+    """The wake word: inputs drawn at random, which move by at most 1 and by at most 4; ``timeout`` counts processor time.
+
+    Of a ``piece`` every spectrogram has a line of its own, so that a row can be made piece by piece.
+    """
     network, inputs, labels = _spectrograms(data)
     for moved in (1, 3, 10, 30):
         for by in (1, 4):
@@ -104,8 +134,15 @@ def wake(data: Path, timeout: float, only: tuple[int, int] | None = None) -> Non
             random = np.random.default_rng(_SEED)
             for index in range(len(inputs)):
                 positions = tuple(int(i) for i in random.choice(network.inputs, moved, replace=False))
+                if piece is not None and not piece[0] <= index < piece[1]:
+                    continue
                 label = int(np.asarray(labels[index]).reshape(-1)[0])
-                result = _decided(network, inputs[index], label, Inputs(positions, by), timeout)
+                with processor_time():
+                    result = _decided(network, inputs[index], label, Inputs(positions, by), timeout)
+                if piece is not None:
+                    say(
+                        f"{moved} by {by}, {index}: {result.verdict.for_robustness}, {result.method}, {result.subproblems}"
+                    )
                 verdicts[result.verdict.for_robustness] += 1
                 methods[result.method] += 1
             spent = time.process_time() - start
@@ -169,7 +206,7 @@ def anomaly(data: Path, count: int) -> None:
     )
 
 
-TABLES = {table.__name__: table for table in (brightness, stuck, wake, jets, anomaly)}
+TABLES = {table.__name__: table for table in (brightness, speed, stuck, wake, jets, anomaly)}
 
 
 def main() -> int:
@@ -179,6 +216,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=60, help="seconds for each question of 'wake' and 'jets'")
     parser.add_argument("--first", type=int, default=0, help="the first image of 'stuck'")
     parser.add_argument("--only", type=int, nargs=2, metavar=("INPUTS", "BY"), help="one row of 'wake'")
+    parser.add_argument("--piece", type=int, nargs=2, metavar=("FIRST", "END"), help="some spectrograms of 'wake'")
     parser.add_argument("--reaches", type=int, nargs="*", default=[2, 8, 32], help="of 'jets', in 1/1024")
     given = parser.parse_args()
     folder = os.environ.get("NETPROOF_DATA")
@@ -189,7 +227,8 @@ def main() -> int:
         if name == "stuck":
             stuck(Path(folder), given.images, given.first)
         elif name == "wake":
-            wake(Path(folder), given.timeout, None if given.only is None else (given.only[0], given.only[1]))
+            only, piece = (None if pair is None else (pair[0], pair[1]) for pair in (given.only, given.piece))
+            wake(Path(folder), given.timeout, only, piece)
         elif name == "jets":
             jets(Path(folder), given.timeout, tuple(given.reaches))
         else:

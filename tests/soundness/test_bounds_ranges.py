@@ -10,7 +10,7 @@ from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.multipliers.interior import has_interior_solver
 from netproof.bounds.objective import Objective
-from netproof.bounds.ranges.reduce import reduce_ranges
+from netproof.bounds.ranges.reduce import cuts_hold, reduce_ranges
 from netproof.bounds.ranges.tighten import tighten_by_program, tighten_ranges
 from netproof.bounds.region import Region, box_region, node_intervals, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
@@ -138,6 +138,41 @@ def test_reduction_loses_no_point_that_meets_the_objective(seed: int, kind: str)
             assert (at.holds(region) | ~meets).all()
             cuts += _cuts(at.region, region)
     assert cuts > 10 or kind == "constant"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_said_to_be_cut_off_meets_nothing(seed: int) -> None:
+    """Any smaller ranges, also those that nobody would propose: where they are said to hold, all points that meet the objective are in them."""
+    random = np.random.default_rng([11, seed])
+    held = refused = 0
+    for _ in range(NETWORKS):
+        at = random_situation(random, rows=24, layers=int(random.integers(1, 3)))
+        if not at.graph.activations:
+            continue
+        objective = random_objective(random, at)
+        largest = at.largest(objective)
+        asked = np.where(np.isfinite(largest), largest + random.integers(-2, 2, len(largest)), 0)
+        objective.constant[:] -= torch.from_numpy(asked)
+        meets = at.inside & (at.objective(objective) >= 0)
+        relaxation = Relaxation(at.graph, at.region)
+        point, _ = evaluate_exact(
+            relaxation, objective, evaluate_dual(relaxation, objective, crown(relaxation.hulls)).s
+        )
+        ends = [list(at.region.range_lower), list(at.region.range_upper)]
+        proposed = reduce_ranges(point)
+        k = int(random.integers(len(at.graph.activations)))
+        for side, parts in ((0, proposed.range_lower), (1, proposed.range_upper)):
+            # About what is proposed: an end that is one further goes too far, mostly.
+            step = torch.from_numpy(random.choice([0, 0, 1, 2], parts[k].shape)).double() * (1 - 2 * side)
+            only = torch.from_numpy(random.random(parts[k].shape) < 0.5)
+            ends[side][k] = torch.where(
+                only, (parts[k] + step).clamp(at.region.range_lower[k], at.region.range_upper[k]), ends[side][k]
+            )
+        holds = cuts_hold(point, *ends).numpy()
+        region = Region(at.region.lower, at.region.upper, tuple(ends[0]), tuple(ends[1]))
+        assert (at.holds(region) | ~meets)[holds].all()
+        held, refused = held + int(holds.sum()), refused + int((~holds).sum())
+    assert min(held, refused) > 20, (held, refused)
 
 
 def _cuts(before: Region, after: Region) -> int:

@@ -127,6 +127,8 @@ def test_thresholds_just_out_of_reach_and_just_in_reach(seed, rows, tmp_path, mo
     graph, lower, upper, largest = case(seed, rows)
     for beyond in (1e-6, 1e-8):
         assert search(query(graph, lower, upper, rows, largest + beyond)).verdict is Verdict.UNSAT
+    # What is reached by less than a bound is usually loose by is not refuted, with nothing that looks for a witness.
+    assert search(query(graph, lower, upper, rows, largest - 1e-7), seconds=2.0).verdict is not Verdict.UNSAT
     # Nothing is found by climbing: only what bounds and programs propose is tried.
     monkeypatch.setattr(FloatAttack, "ascend", lambda *_: None)
     stored = saved(graph, tmp_path)

@@ -81,7 +81,7 @@ def test_roots_of_what_is_never_negative_have_bounds_from_zero_on(tmp_path: Path
     asked = tmp_path / "p.vnnlib"
     bounds = "(assert (>= X_0 (- 1.0)))(assert (<= X_0 1.0))(assert (<= Y_0 (- 0.001)))"
     asked.write_text(f"(declare-const X_0 Real)(declare-const Y_0 Real){bounds}")
-    assert verify(read_vnnlib(asked), Settings(timeout=5), network=network).verdict is Verdict.UNSAT
+    assert verify(read_vnnlib(asked), Settings(timeout=60), network=network).verdict is Verdict.UNSAT
 
 
 @pytest.mark.parametrize("kind", [TensorProto.INT32, TensorProto.INT64])
@@ -101,7 +101,7 @@ def test_integers_below_the_limit_of_a_cast_are_what_a_runtime_has(tmp_path: Pat
     asked = tmp_path / "p.vnnlib"
     bounds = "(assert (>= X_0 1000.5))(assert (<= X_0 2000.5))(assert (<= Y_0 1999.5))"
     asked.write_text(f"(declare-const X_0 Real)(declare-const Y_0 Real){bounds}")
-    assert verify(read_vnnlib(asked), Settings(timeout=5), network=read_onnx(path)).verdict is Verdict.UNSAT
+    assert verify(read_vnnlib(asked), Settings(timeout=60), network=read_onnx(path)).verdict is Verdict.UNSAT
 
 
 POLES = {

@@ -83,9 +83,9 @@ def test_random_queries_about_integers(tmp_path, network):
 
 def test_without_a_box_an_input_has_its_type(tmp_path, network):
     found = asked(tmp_path, "(assert (>= Y[0,0] 1271))", network)
-    assert verify(found.property, Settings(timeout=20), network=found.network).verdict is Verdict.SAT  # 5 * 255 - 4
+    assert verify(found.property, Settings(timeout=120), network=found.network).verdict is Verdict.SAT  # 5 * 255 - 4
     found = asked(tmp_path, "(assert (>= Y[0,0] 1272))", network)
-    assert verify(found.property, Settings(timeout=20), network=found.network).verdict is Verdict.UNSAT
+    assert verify(found.property, Settings(timeout=120), network=found.network).verdict is Verdict.UNSAT
 
 
 def test_what_cannot_be_asked(tmp_path, network):

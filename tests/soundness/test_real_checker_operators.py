@@ -76,6 +76,7 @@ READ: dict[str, Callable[[], bytes]] = {
     "transpose, and a sum": lambda: added(one("Transpose", [1, 2, 3]), some(3, 2, 1)),
     "matrix in front of columns": lambda: behind("MatMul", [1, 3], some(2, 1)),
     "matrix in front of rows": lambda: behind("MatMul", [1, 3, 4], some(2, 3)),
+    "matrix in front of a stack": lambda: behind("MatMul", [1, 2, 3, 4], some(5, 3)),
     **{
         f"gemm {name}": lambda bias=bias: one("Gemm", [1, 3], some(3, 2), *bias)
         for name, bias in {

@@ -191,7 +191,6 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "a matrix of another height": (lambda: one("MatMul", [1, 3], some(2, 2)), "does not fit"),
     "a matrix of a number": (lambda: one("MatMul", [], some(1, 2)), "does not fit", 1),
     "a matrix of another width": (lambda: behind("MatMul", [3], some(2, 2)), "does not fit"),
-    "a matrix in front of a stack": (lambda: behind("MatMul", [2, 3, 1], some(2, 3)), "does not fit", 6),
     "a Gemm by a factor": (lambda: one("Gemm", [1, 3], some(3, 2), alpha=0.5), "with factors"),
     "a Gemm with another factor": (lambda: one("Gemm", [1, 3], some(3, 2), some(2), beta=0.5), "with factors"),
     "a Gemm turned": (lambda: one("Gemm", [3, 1], some(3, 2), transA=1), "with factors"),

@@ -436,7 +436,7 @@ def test_splits_of_other_activations_are_followed(tmp_path, name):
             break
     (query,) = question.parts
     graph, checked = query.network.graph, read_network(network, 18, Float64(), "n")
-    trace = aligned(result.trace, graph, checked, np.full(18, -1.0), np.full(18, 1.0))
+    trace = aligned(result.trace, graph, checked, np.full(18, -1.0), np.full(18, 1.0), lambda: None)
     assert trace.sizes == checked.sizes and len(trace.splits) == len(result.trace.splits)
     # The halves are the same points of the input.
     x = np.random.default_rng(1).normal(size=(50, 18))
@@ -461,3 +461,27 @@ def test_constraints_that_say_nothing_are_proved_by_themselves(tmp_path):
     assert made.arrays["cases"].tolist() == [4]
     check_real(made, network, data)
     assert check_real(made, network, data, arithmetic="rational").counts.leaves > 0
+
+
+@pytest.mark.parametrize("way", ["boxes", "signs"])
+def test_every_part_of_making_evidence_looks_at_the_deadline(tmp_path, monkeypatch, way):
+    # One clock, which goes on by one at every look: whenever it ends there is no evidence, and one line says why.
+    network, property_, question, result = a_search(tmp_path, way, 2)
+    looks = [0]
+
+    def clock() -> float:
+        looks[0] += 1
+        return float(looks[0])
+
+    monkeypatch.setattr("netproof.certificate.real.deadline.time.monotonic", clock)
+    whole = encode(evidence_of(network, property_, question, result))
+    total = looks[0]
+    # Every node of the network is a look, in every bound and every derivation of ranges.
+    assert total > 50
+    for last in (1, total // 5, total // 2, total - 1):
+        looks[0] = 0
+        with pytest.raises(NoEvidenceError, match="takes more time than it may"):
+            evidence_of(network, property_, question, result, deadline=float(last))
+        assert looks[0] <= last + 1
+    looks[0] = 0
+    assert encode(evidence_of(network, property_, question, result, deadline=total + 1.0)) == whole

@@ -14,6 +14,7 @@ import pytest
 from netproof import Settings, Verdict
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.real.contents import LEAF, SPLIT
+from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.format import decode, encode
 from netproof.certificate.real.leaves import FORMAT, Leaf, Split, Trees, _beyond, read_leaves
 from netproof.certificate.real.outside import certificate_of_leaves
@@ -147,7 +148,7 @@ def test_leaves_that_stand_in_no_tree_take_no_time(monkeypatch):
         for i in range(32)
     ]
     with pytest.raises(FormatError, match="in no tree"):
-        Trees((64,), 2, "leaves").root(leaves)
+        Trees((64,), 2, Deadline("leaves")).root(leaves)
     # A tree of the same leaves, one below the other, is none of these.
     chained = [
         Leaf(
@@ -160,7 +161,7 @@ def test_leaves_that_stand_in_no_tree_take_no_time(monkeypatch):
         )
         for i in range(32)
     ]
-    Trees((64,), 2, "leaves").root(chained)
+    Trees((64,), 2, Deadline("leaves")).root(chained)
 
 
 BAD = {
@@ -214,4 +215,4 @@ def test_leaves_about_another_network_or_property_are_refused(tmp_path, leaf):
 def test_finding_the_tree_ends_at_the_deadline():
     apart = [Leaf(0, None, (Split(1, feature, is_upper=True, point=0.0),), {}, {}, ()) for feature in range(40)]
     with pytest.raises(NoEvidenceError, match="more time"):
-        Trees([40], 2, "leaves", deadline=0.0).root(apart)
+        Trees([40], 2, Deadline("leaves", 0.0)).root(apart)

@@ -14,15 +14,18 @@ import torch
 import netproof
 from differential.tflite_maker import RandomNetwork
 from netproof import Settings, Verdict, verify
-from netproof.effort.integer import INTEGER
+from netproof.bounds.region import box_region
+from netproof.effort.integer import HALVES, INTEGER
 from netproof.errors import InputError
 from netproof.formats.tflite.evaluate import evaluate
 from netproof.formats.tflite.read import Deployed, read_deployed
 from netproof.graph.budget import Budget
 from netproof.network import Kept
+from netproof.processes import clock
 from netproof.query import Conjunction, Query
-from netproof.search.integer import engine
+from netproof.search.integer import boxes, engine
 from netproof.search.proofs import assemble
+from netproof.search.proofs.log import ProofLog
 
 RUNTIMES = ("tflm", "xnnpack", "litert-ref")
 
@@ -119,6 +122,46 @@ def test_every_verdict_about_other_codes_is_what_all_points_say(codes, runtime, 
                 assert threshold > margins.max() or result.verdict is not Verdict.UNSAT
             found[result.verdict] = found.get(result.verdict, 0) + 1
     assert found[Verdict.SAT] >= 3 and found[Verdict.UNSAT] >= 1, found
+
+
+def test_halves_of_boxes_decide_what_all_points_say(tmp_path, monkeypatch):
+    """As graphs of thousands of features are searched; what is refuted has a certificate that the checker takes."""
+    monkeypatch.setattr(boxes, "HALVES", replace(HALVES, features=0, rows=4))
+    path, evidence = tmp_path / "network.tflite", tmp_path / "c.npcert"
+    found, checked, halved = {Verdict.SAT: 0, Verdict.UNSAT: 0}, 0, 0
+    # Among the first hundred these are not decided by the first bound.
+    for seed in (27, 32, 49, 70, 71, 97):
+        rng = np.random.default_rng(seed)
+        path.write_bytes(RandomNetwork(900 + seed, ("conv", "depthwise", "dense", "add")).bytes())
+        deployed = read_deployed(path, RUNTIMES[seed % 3])
+        center = rng.integers(-128, 128, deployed.network.inputs)
+        points = points_of(center, rng.choice(len(center), 3, replace=False).tolist(), 6)
+        scores = scores_of(deployed, points)
+        coefficients = np.zeros(scores.shape[1], int)
+        coefficients[rng.choice(scores.shape[1], 2, replace=False)] = 1, -1
+        margins = scores @ coefficients
+        network = replace(deployed.network, kept=Kept.VALUES)
+        for threshold in (int(margins.max()), int(margins.max()) + 1):
+            query = asked(network, points, coefficients, threshold)
+            if query.misclassified:
+                continue
+            log = ProofLog(network.graph)
+            region = box_region(network.graph, query.lower[None], query.upper[None])
+            outcome = boxes.BoxSearch(query, region, Settings(), log).run(clock.now() + 1000)
+            assert outcome.verdict is (Verdict.SAT if threshold <= margins.max() else Verdict.UNSAT), (seed, threshold)
+            found[outcome.verdict] += 1
+            halved += outcome.subproblems > 2
+            if outcome.witness is not None:
+                x = outcome.witness.input.numpy().astype(np.int8)[None]
+                assert bool((x >= points.min(0)).all() and (x <= points.max(0)).all())
+                assert int((scores_of(deployed, x) @ coefficients)[0]) >= threshold
+            elif 2 < outcome.subproblems < 100:
+                result = verify(query, Settings(timeout=1000, proofs=True))
+                assert result.verdict is Verdict.UNSAT and result.proof is not None
+                netproof.write_certificate(evidence, netproof.certificate_of(query, result))
+                assert netproof.check(evidence, network).claim == "unsat"
+                checked += 1
+    assert min(found.values()) >= 4 and halved >= 6 and checked >= 3, (found, halved, checked)
 
 
 @pytest.mark.skipif("NETPROOF_DATA" not in os.environ, reason="NETPROOF_DATA is not set")

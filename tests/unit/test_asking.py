@@ -12,7 +12,7 @@ import torch
 from conftest import write_idx
 from netproof.asking.promises import read_promises
 from netproof.asking.reach import Unit, reach_of
-from netproof.errors import InputError
+from netproof.errors import FormatError, InputError
 from netproof.formats.images.pictures import read_pictures
 from netproof.formats.images.samples import Samples
 from netproof.formats.images.sources import read_image_set
@@ -173,6 +173,13 @@ def test_sources_of_every_kind(tmp_path):
     colour_png(tmp_path / "numbers" / "03" / "a.png")
     numbered = read_pictures(tmp_path / "numbers", channels=3)
     assert numbered.labels.tolist() == [3, 7] and numbered.classes is None
+    (tmp_path / "numbers" / "classes.txt").write_text("7\n03\n")
+    listed = read_pictures(tmp_path / "numbers", channels=3)
+    assert listed.labels.tolist() == [0, 1] and listed.classes == 2
+    (tmp_path / "numbers" / "classes.txt").unlink()
+    colour_png(tmp_path / "numbers" / "3" / "a.png")
+    with pytest.raises(FormatError, match="two folders of one number"):
+        read_pictures(tmp_path / "numbers", channels=3)
     loose = read_pictures(tmp_path / "classes" / "cat", channels=3)
     assert loose.labels is None and len(loose) == 2
     assert loose.digest != classes.digest
@@ -258,6 +265,16 @@ def test_every_pair_of_images_and_labels_has_to_fit(tmp_path, count):
         assert_robust(network, np.zeros((3, 1, 2, 2)), np.zeros(count, int), eps=0.1)
     with pytest.raises(InputError, match=f"the labels: {said}.*images"):
         assert_robust(network, images, np.zeros(count, int), eps="1grey")
+
+
+def test_labels_that_are_counted_from_1_are_refused():
+    network = from_torch(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)), (1, 1, 2, 2))
+    with pytest.raises(
+        InputError, match="its labels run from 1 to 2, the network's classes from 0; count labels from 0"
+    ):
+        assert_robust(network, np.zeros((3, 1, 2, 2)), np.array([1, 2, 1]), eps=0.1)
+    with pytest.raises(InputError, match="label 2"):  # with a 0 among them they are not counted from 1
+        assert_robust(network, np.zeros((3, 1, 2, 2)), np.array([0, 2, 1]), eps=0.1)
 
 
 def test_lists_that_windows_wrote(tmp_path):

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -355,6 +356,16 @@ def test_a_share_is_evaluated_twice(network: Network, monkeypatch: Any) -> None:
     drawn_never(monkeypatch)
     found = netproof.check_set(certificate, network)
     assert (found.evaluated, found.compared) == (total, 0)
+    # All of them where that is asked for, so many at a time, and none is left out where time ends between them.
+    for together in (1, 2, 64):
+        monkeypatch.setattr(checker, "_TOGETHER", together)
+        found = netproof.check_set(certificate, network, every=True)
+        assert (found.evaluated, found.compared) == (total, total)
+    ticks = itertools.chain([0.0] * 4, itertools.repeat(9.0))
+    monkeypatch.setattr(checker, "_TOGETHER", 1)
+    monkeypatch.setattr(checker, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    with pytest.raises(ProofError, match="the time limit was reached"):
+        netproof.check_set(certificate, network, timeout=5.0, every=True)
 
 
 def test_two_evaluations_agree_in_all_outputs(network: Network, robust: SetCertificate, monkeypatch: Any) -> None:
@@ -378,6 +389,7 @@ def test_classes_are_those_of_the_graph_where_both_are_looked_at(
     true = Near.outputs
     monkeypatch.setattr(Near, "outputs", lambda self, x: np.repeat(true(self, image), len(x), 0))
     monkeypatch.setattr(checker, "_COMPARED", 1 << 20)
+    monkeypatch.setattr(checker, "_TOGETHER", 1 << 20)
     refused(replace(broken, claim="unsat", witness=()), network, "an input of the set has another class")
 
 

@@ -43,6 +43,7 @@ PINNED = {
         "longest_search": 4.0,
         "closing": 0.01,
     },
+    "HALVES": {"inputs": 64, "features": 4096, "rows": 32, "look": 0.1, "replayed": 4, "width": 1e-09},
     "DIVE": {
         "beam": 8,
         "most_cuts": 20,
@@ -111,6 +112,8 @@ PINNED = {
         "inputs": 1024,
         "numbers": 1 << 23,
         "compared": 64,
+        "one_in": 32,
+        "least": 1,
     },
     "ENVELOPE": {
         "root": (envelope.Schedule(60, 0.5, 0.95, -0.01),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ from image_archives import encoded, random_images, tiny_imagenet_members, zip_fi
 from netproof.errors import FormatError, InputError
 from netproof.formats.images.archives import tiny_imagenet
 from netproof.formats.images.archives.tiny_imagenet import read_tiny_imagenet
+from netproof.formats.images.decode import decode_image
 from netproof.formats.images.folder import read_image_folder
 from netproof.formats.images.sources import read_image_set
 
@@ -220,3 +222,67 @@ def test_idx_images_need_their_labels(tmp_path):
         read_image_set(tmp_path / "none", labels)
     assert read_image_set(changed(tmp_path), check=False).images.shape == (3, 3, 56, 56)
     assert read_image_set(changed(tmp_path), split="train", check=False).images.shape == (2, 3, 56, 56)
+
+
+def _png_of_16_bits(image):
+    """A PNG in colour, whose channels Pillow would cut to 8 bits unasked."""
+    rows = b"".join(b"\0" + np.repeat(row.astype(">u2") * 257, 3).tobytes() for row in image)
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", *image.shape[::-1], 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    chunks = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_images_that_programs_read_differently_are_refused():
+    from PIL import Image
+
+    levels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    image = Image.fromarray(levels)
+
+    def saved(made, form="PNG", **options):
+        stream = io.BytesIO()
+        made.save(stream, form, **options)
+        return stream.getvalue()
+
+    turned = image.getexif()
+    turned[0x0112] = 6
+    veiled = Image.fromarray(np.dstack([levels, np.where(levels > 9, 255, 7).astype(np.uint8)]), "LA")
+    wide = (levels.astype(">u2") * 257).tobytes()
+    for data, message in (
+        (saved(Image.fromarray(levels.astype(np.uint16) * 257)), "more than 8 bits"),
+        (_png_of_16_bits(levels), "more than 8 bits"),
+        (b"P5 # deep\n8 8 65535\n" + wide, "more than 8 bits"),
+        (b"P6\n8 8\n65535\n" + wide * 3, "more than 8 bits"),
+        (saved(image.convert("CMYK"), "JPEG"), "is in CMYK"),
+        (saved(image, save_all=True, append_images=[image.rotate(90)]), "several frames"),
+        (saved(image, "JPEG", exif=turned), "orientation 6"),
+        (saved(veiled), "transparent in places"),
+        (saved(image.convert("P"), transparency=0), "transparent in places"),
+    ):
+        with pytest.raises(FormatError, match=message):
+            decode_image("image", data)
+    for data in (
+        saved(image),
+        saved(image.convert("P")),
+        saved(image.convert("LA")),
+        saved(image.convert("RGBA")),
+        b"P5 # plain\n8 8 255\n" + levels.tobytes(),
+    ):
+        assert np.array_equal(decode_image("image", data, channels=1), levels[None])
+
+
+def test_folders_of_numbers_are_classes_where_their_order_says_so(tmp_path):
+    for name, classes, labels in (("few", ("0", "1", "2"), [0, 1, 2]), ("padded", ("00", "01", "02"), [0, 1, 2])):
+        path = folder(tmp_path / name, **{f"{one}_a": image for one, image in zip(classes, LARGE, strict=False)})
+        assert read_image_set(path).labels.tolist() == labels
+    for name, numbers in (("many", [0, 1, 2, 10]), ("from 1", [1, 2]), ("some", [3, 7])):
+        path = folder(tmp_path / name, **{f"{one}_a": LARGE[0] for one in numbers})
+        with pytest.raises(FormatError, match="called by numbers that are not those of classes in order"):
+            read_image_set(path)
+        (path / "classes.txt").write_text("".join(f"{one}\n" for one in numbers))
+        assert read_image_set(path).labels.tolist() == list(range(len(numbers)))

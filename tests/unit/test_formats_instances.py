@@ -47,6 +47,7 @@ def test_a_heading_and_further_columns_do_no_harm(tmp_path):
         ("a.onnx,p.vnnlib,5\na.onnx,p.vnnlib,soon\n", "line 2: 'soon' is no time limit"),
         ("a.onnx,p.vnnlib,5\na.onnx,p.vnnlib,-1\n", "'-1' is no time limit"),
         ("a.onnx,p.vnnlib,5\na.onnx,p.vnnlib,nan\n", "'nan' is no time limit"),
+        ("a.onnx,p.vnnlib,1_0\n", "'1_0' is no time limit"),
         ("a.onnx,p\0.vnnlib,5\n", "line 1"),
         ('"' + "x" * 200_000 + ",b,5\n", "line 1"),
     ],

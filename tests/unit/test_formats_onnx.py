@@ -67,7 +67,7 @@ def test_gzip_is_the_same_network(tmp_path):
     assert netproof.load(packed).sha256 == netproof.load(path).sha256
 
 
-@pytest.mark.parametrize("batch", [1, "batch", None, 0])
+@pytest.mark.parametrize("batch", [1, "batch", None, -1])
 def test_open_batch_is_one_sample(batch, tmp_path):
     path = save(tmp_path / "net.onnx", perceptron((batch, 3)))
     assert read_onnx(path).input_shape == (1, 3)
@@ -81,7 +81,8 @@ def test_weights_may_be_listed_as_inputs(tmp_path):
 
 def test_nodes_in_any_order_and_dead_ones(tmp_path):
     made = perceptron()
-    made.graph.node.insert(0, node("NobodyKnows", ["h"], ["unused"]))
+    made.graph.node.insert(0, node("NobodyKnows", ["h"], ["unused"], domain="com.example"))
+    made.graph.node.append(node("Relu", ["unused"], ["unused too"]))
     made.graph.node.reverse()
     assert read_onnx(save(tmp_path / "net.onnx", made)).outputs == 4
 
@@ -111,8 +112,10 @@ def test_weights_of_every_float_type_are_held_exactly(kind, raw, tmp_path):
 
 def test_final_softmax_is_left_out_and_said(tmp_path):
     for operator, opset, shape in (("Softmax", 13, (1, 3)), ("LogSoftmax", 13, (1, 3)), ("Softmax", 9, (1, 3))):
-        nodes = [node("Gemm", ["x", "w"], ["g"]), node(operator, ["g"], axis=1)]
-        network = read_onnx(save(tmp_path / "net.onnx", model(nodes, shape, {"w": floats(3, 4)}, opset=opset)))
+        nodes = [node("Gemm", ["x", "w", "b"], ["g"]), node(operator, ["g"], axis=1)]
+        network = read_onnx(
+            save(tmp_path / "net.onnx", model(nodes, shape, {"w": floats(3, 4), "b": floats(4)}, opset=opset))
+        )
         assert network.kept is Kept.ORDER and operator in network.notes[0]
         assert [n.operator.name for n in network.graph.nodes] == ["input", "linear"]
     within = [node("Softmax", ["x"], ["s"]), node("Gemm", ["s", "w"])]

@@ -530,3 +530,59 @@ def test_two_networks_never_have_one_hash(tmp_path):
 def test_the_hash_of_a_single_file_is_its_own(tmp_path):
     path = save(tmp_path / "net.onnx", model([node("Relu", ["x"])], (1, 3)))
     assert netproof.load(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# What nothing reads, and what is not taken, is part of the file that a runtime refuses.
+
+MISTAKES = {
+    "an attribute": (node("Relu", ["x"], ["z"], slope=0.5), "the attribute 'slope', which it does not have"),
+    "two types": (node("Add", ["x", "whole"], ["z"]), "mixes operands of float32 and int64"),
+    "another type": (node("Pad", ["x", "narrow"], ["z"]), "takes 'narrow', which is int32"),
+    "no operator": (node("NobodyKnows", ["x"], ["z"]), "(NobodyKnows) is no operator of opset 13"),
+    "nothing gives it": (node("Relu", ["nothing"], ["z"]), "nothing gives the value 'nothing' that node 'relu_z' takes"),
+    "a cycle": (node("Add", ["x", "z"], ["z"]), "its nodes form a cycle through the value 'z'"),
+    "too few operands": (node("Add", ["x"], ["z"]), "(Add) has 1 operands; at opset 13 it has 2 at least"),
+    "no results": (node("Relu", ["x", "x"], [""]), "(Relu) has 2 operands; at opset 13 it has 1 at most"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize("where", ["idle", "branch"])
+def test_mistakes_in_nodes_that_nothing_reads(name: str, where: str, tmp_path: Path) -> None:
+    mistake, said = MISTAKES[name]
+    constants = {"whole": np.array([1, 2, 3]), "narrow": np.zeros(4, np.int32), "no": np.array(False)}
+    if where == "idle":
+        made = model([node("Neg", ["x"]), mistake], (1, 3), constants)
+    elif name in ("a cycle", "no results", "nothing gives it"):
+        return
+    else:
+        result = helper.make_tensor_value_info("y1", TensorProto.FLOAT, None)
+        taken = helper.make_graph([node("Neg", ["x"], ["y1"])], "taken", [], [result])
+        other = helper.make_graph([mistake], "other", [], [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)])
+        made = model([node("If", ["no"], then_branch=other, else_branch=taken)], (1, 3), constants)
+    path = save(tmp_path / "net.onnx", made)
+    refused(path, said)
+    with pytest.raises(Exception, match=r"\w"):  # so does the runtime
+        run_onnxruntime(path.read_bytes(), [])
+
+
+def test_operands_of_a_type_by_name(tmp_path: Path) -> None:
+    """Widths are int64, whatever else could hold them; and what is stated of results holds for what takes them."""
+    for kind, said in ((np.int32, "which is int32; at opset 13 ONNX allows int64 there"), (np.int64, "")):
+        made = model([node("Pad", ["x", "widths"])], (1, 3), {"widths": np.array([0, 1, 0, 0], kind)})
+        path = save(tmp_path / "net.onnx", made)
+        if said:
+            refused(path, said)
+        else:
+            assert_agrees(path, random_inputs((1, 3)))
+    nodes = [node("Shape", ["x"], ["s"]), node("Cast", ["s"], ["t"], to=TensorProto.INT32), node("Reshape", ["x", "t"])]
+    refused(save(tmp_path / "net.onnx", model(nodes, (1, 3))), "takes 't', which is int32")
+    nodes = [node("ArgMax", ["x"], ["a"], axis=1), node("Add", ["a", "half"])]
+    made = model(nodes, (1, 3), {"half": np.float32([0.5])})
+    refused(save(tmp_path / "net.onnx", made), "mixes operands of int64 and float32")
+
+
+def test_a_batch_of_0_takes_no_sample(tmp_path: Path) -> None:
+    path = save(tmp_path / "net.onnx", model([node("Neg", ["x"])], (0, 3)))
+    refused(path, "axis 0 of its input 'x' is stated as 0", "--shape x=")
+    assert read_onnx(path, shapes={"x": (1, 3)}).input_shape == (1, 3)

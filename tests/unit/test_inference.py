@@ -19,8 +19,9 @@ from netproof.formats.tflite.read import read_deployed
 from netproof.formats.tflite.rules.products import ProductScales
 from netproof.formats.tflite.rules.runtime import RUNTIMES as RULES
 from netproof.formats.tflite.staircases import staircase_between
+from netproof.inference import compiled, products
 from netproof.inference import plan as plans
-from netproof.inference import products
+from netproof.inference.compiled import compiled_kernels
 from netproof.inference.lines import Factor, factor_of, levels_of, line_of
 from netproof.inference.plan import Plan
 from netproof.operators.activations.staircase import Staircase
@@ -47,9 +48,11 @@ def _same(plan: Plan, deployed, inputs) -> bool:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_random_networks(runtime, tmp_path):
+def test_random_networks(runtime, tmp_path, monkeypatch):
     path, ways = tmp_path / "network.tflite", ""
     for seed in range(40):
+        # By compiled loops, as after many inputs, and without.
+        monkeypatch.setattr(compiled, "LONG", 0 if seed % 2 else 1 << 40)
         path.write_bytes(RandomNetwork(seed).bytes())
         try:
             deployed = read_deployed(path, runtime)
@@ -246,7 +249,11 @@ def test_lines_give_the_levels_of_a_rule(rule):
         for line in (line_of(staircase, *ends, torch.float64), factor_of(staircase, *ends)):
             if line is None:
                 continue
-            found = levels_of(sums.float().T[:, :, None, None], line, None, staircase.levels, int(staircase.base[0]))
+            given_sums, base_of = sums.float().T[:, :, None, None], int(staircase.base[0])
+            found = levels_of(given_sums, line, None, staircase.levels, base_of)
+            if compiled_kernels() is not None:
+                looped = levels_of(given_sums, line, None, staircase.levels, base_of, compiled_kernels())
+                assert torch.equal(looped[:, line.fits], found[:, line.fits])
             given = torch.as_tensor(found[:, :, 0, 0].T.copy() if hasattr(found, "copy") else found[:, :, 0, 0].T)
             right = given == wanted
             if isinstance(line, Factor):
@@ -256,6 +263,12 @@ def test_lines_give_the_levels_of_a_rule(rule):
     assert "LineFalse" in kinds or "LineTrue" in kinds
     if rule == "xnnpack":
         assert "FactorFalse" in kinds
+
+
+def test_loops_are_there_after_many_numbers_alone():
+    worked = compiled.Worked()
+    assert worked.kernels(compiled.LONG - 1) is None
+    assert worked.kernels(1) is compiled_kernels() is not None
 
 
 def test_a_line_that_is_too_near_is_none():

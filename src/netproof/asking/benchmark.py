@@ -34,7 +34,7 @@ class ImageQuestions(Benchmark):
     digest : the SHA-256 of all images and labels
     indices : which of them
     radius, words : in the unit of :func:`netproof.robustness`, and as results say it
-    target, top : as for :func:`netproof.robustness`
+    target, top, norm : as for :func:`netproof.robustness`
     certifiable : whether the network's verdicts come with certificates
     """
 
@@ -50,6 +50,7 @@ class ImageQuestions(Benchmark):
     target: int | None = None
     top: int = 1
     certifiable: bool = False
+    norm: str = "linf"
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -105,6 +106,11 @@ class _OpenImages(OpenBenchmark):
         asked = self.asked
         return Question.of(
             self.images.query(
-                int(instance.sample), asked.radius, target=asked.target, top=asked.top, name=instance.name
+                int(instance.sample),
+                asked.radius,
+                norm=asked.norm,
+                target=asked.target,
+                top=asked.top,
+                name=instance.name,
             )
         )

@@ -123,6 +123,9 @@ class Images:
             unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
         if pictures.labels is not None:
             check_labels(len(pictures.labels), len(pictures), "the labels", pictures.source)
+            if len(pictures) and int(pictures.labels.min()) >= 1 and int(pictures.labels.max()) == network.outputs:
+                problem = f"its labels run from {int(pictures.labels.min())} to {network.outputs}, the network's classes from 0"
+                raise InputError(pictures.source, problem, "count labels from 0")
         found = cls(network, pictures, form, prepared, pictures.labels, unit)
         found.image(0)  # refuses what does not fit before anything is asked
         return found
@@ -144,7 +147,14 @@ class Images:
         return as_codes(found, self.network) if self.network.graph.arithmetic is Arithmetic.INTEGER else found
 
     def query(
-        self, index: int, radius: int | Fraction, *, target: int | None = None, top: int = 1, name: str = ""
+        self,
+        index: int,
+        radius: int | Fraction,
+        *,
+        norm: str = "linf",
+        target: int | None = None,
+        top: int = 1,
+        name: str = "",
     ) -> Query:
         """Can the class of an image change? Raises :class:`QueryError`."""
         return robustness(
@@ -153,6 +163,7 @@ class Images:
             self.label(index),
             radius,
             **self.arguments,
+            norm=norm,
             target=target,
             top=top,
             name=name,
@@ -181,6 +192,10 @@ class Images:
             return f"inputs are {scaled}" if scaled != "value" else "inputs are the images' values as they are"
         mean, std = (", ".join(part) for part in (self.prepared.mean or ("0",), self.prepared.std or ("1",)))
         return f"inputs are ({scaled} - mean) / std, mean {mean}, std {std}"
+
+    def distance(self, index: int, point: Sequence[Fraction], norm: str) -> Fraction:
+        """How far an input ``[n_input]`` is from an image, in the unit of radii."""
+        return distance(self.network, self.image(index), point, **self.arguments, norm=norm)
 
     def change(self, index: int, point: Sequence[Fraction]) -> tuple[int, Fraction]:
         """How many values of an image an input ``[n_input]`` changes, and by how much at most in the unit of radii."""

@@ -66,9 +66,11 @@ def _kept(promise: Promise) -> Iterator[Answered]:
     assert promise.source is not None
     images = Images.read(promise.source, promise.prepared, network)
     indices = chosen(images, promise.indices, every=promise.every)
-    reach = reach_of(promise.eps, images.unit, "eps")
+    reach = reach_of(promise.eps, images.unit, "eps", promise.norm)
     queries = [
-        images.query(index, reach.number, target=promise.target, top=promise.top, name=f"{promise.name}-{index}")
+        images.query(
+            index, reach.number, norm=reach.norm, target=promise.target, top=promise.top, name=f"{promise.name}-{index}"
+        )
         for index in indices
     ]
     for query, result in zip(queries, verify(queries, promise.settings), strict=True):

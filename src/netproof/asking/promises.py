@@ -18,6 +18,7 @@ from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.images.digits import NAME as DIGITS
+from netproof.local_robustness import NORMS
 from netproof.settings import Settings
 
 FILE, PROJECT = "netproof.toml", "pyproject.toml"
@@ -25,7 +26,7 @@ _WIDTHS = tuple(FixedPoint().as_dict())
 _LIMITS = {"timeout": (int, float), "memory": (int, float), "seed": (int,), "engine": (str,), "device": (str,)}
 _IMAGES: Mapping[str, tuple[type, ...]] = {
     "images": (str,), "labels": (str,), "label": (int,), "index": (int, list), "all": (bool,), "eps": (str, int, float),
-    "target": (int,), "top": (int,), "scale": (str, int, float), "mean": (str, int, float, list),
+    "norm": (str,), "target": (int,), "top": (int,), "scale": (str, int, float), "mean": (str, int, float, list),
     "std": (str, int, float, list), "clip": (list,), "layout": (str,), "split": (str,), "crop": (int,), "unchecked": (bool,),
 }  # fmt: skip
 _EVERY: Mapping[str, tuple[type, ...]] = {
@@ -47,7 +48,7 @@ class Promise:
     network, widths, runtime : the network and how it is read
     property : a VNN-LIB file; None where it is about images
     source, prepared, indices, every : the images, as a command's options name them
-    eps : the radius, as text
+    eps, norm : the radius, as text, and what it is one in
     expect : the verdict that is promised
     requirements : what the promise is there for
     """
@@ -67,6 +68,7 @@ class Promise:
     eps: str = ""
     target: int | None = None
     top: int = 1
+    norm: str = "linf"
 
 
 def find_promises(start: Path) -> Path:
@@ -153,6 +155,7 @@ def _promise(path: Path, name: str, table: Mapping[str, Any]) -> Promise:
         eps=str(table["eps"]),
         target=table.get("target"),
         top=table.get("top", 1),
+        norm=_norm(place, table),
     )
 
 
@@ -194,6 +197,13 @@ def _source(path: Path, table: Mapping[str, Any]) -> ImageSource:
         table.get("crop"),
         not table.get("unchecked", False),
     )
+
+
+def _norm(place: str, table: Mapping[str, Any]) -> str:
+    norm: str = table.get("norm", NORMS[0])
+    if norm not in NORMS:
+        raise FormatError(place, f"'norm' is '{norm[:40]}'", f"give {', '.join(NORMS[:-1])} or {NORMS[-1]}")
+    return norm
 
 
 def _settings(table: Mapping[str, Any]) -> Settings:

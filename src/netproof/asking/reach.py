@@ -52,10 +52,12 @@ class Reach:
     ----------
     value : in the unit that :func:`netproof.robustness` takes: whole grey levels of a network over the integers
     words : the radius with its unit, as results say it
+    norm : what it is a radius in, one of :data:`netproof.local_robustness.NORMS`
     """
 
     value: Fraction
     words: str
+    norm: str = "linf"
 
     @property
     def number(self) -> int | Fraction:
@@ -63,8 +65,16 @@ class Reach:
         return int(self.value) if self.value.denominator == 1 else self.value
 
 
-def reach_of(text: str, unit: Unit, option: str = "--eps") -> Reach:
-    """The radius that a text states; raises :class:`InputError` saying how to write what may have been meant."""
+def reach_of(text: str, unit: Unit, option: str = "--eps", norm: str = "linf") -> Reach:
+    """The radius that a text states; raises :class:`InputError` saying how to write what may have been meant.
+
+    In another norm than the maximum's the unit is the same one: a grey level is what one value moves by.
+    """
+    found = _reach(text, unit, option)
+    return found if norm == "linf" else Reach(found.value, f"{found.words} in {norm}", norm)
+
+
+def _reach(text: str, unit: Unit, option: str) -> Reach:
     text = text.strip()
     levels = _LEVELS.fullmatch(text)
     value = Fraction(int(levels[1])) if levels else exact_number(text) if len(text) <= _LONGEST else None

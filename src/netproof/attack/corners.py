@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from netproof.attack.ball import BallSteps
 from netproof.effort.integer import INTEGER_ATTACK
 from netproof.graph.graph import Graph
 from netproof.operators.base import Activation, Affine
@@ -49,12 +50,14 @@ def corner_search(
     generator: torch.Generator,
     steps: int = 50,
     deadline: float = math.inf,
+    ball: BallSteps | None = None,
 ) -> Tensor:
     """Corners of the box that come close to meeting the goal: ``[B, n_input]``, one per entry of ``case``.
 
     From random corners, repeatedly step to the corner that the gradient points to. The slopes of
     the activations are widened far beyond where they are really nonzero, and narrowed as the
-    search goes on, so that saturated neurons still pull. Stops early when ``clock.now()`` reaches ``deadline``.
+    search goes on, so that saturated neurons still pull. Stops early when ``clock.now()`` reaches ``deadline``. In a ball the
+    points are whole ones that go as far as it lets them, instead of corners.
     """
     batch = case.shape[0]
     coin = torch.rand(batch, lower.numel(), generator=generator, dtype=lower.dtype)
@@ -64,7 +67,7 @@ def corner_search(
     for start in range(0, batch, size):
         part = slice(start, start + size)
         pull = goal.gradient(case[part], torch.arange(start, min(start + size, batch)))
-        x[part] = _walk(graph, pull, lower, upper, x[part], steps, deadline)
+        x[part] = _walk(graph, pull, lower, upper, x[part], steps, deadline, ball)
     return x
 
 
@@ -76,6 +79,7 @@ def _walk(
     x: Tensor,
     steps: int,
     deadline: float,
+    ball: BallSteps | None,
 ) -> Tensor:
     """The corners where walks from corners ``[B, n_input]`` end, pulled in directions of node values."""
     pull = {node: v.to(x.dtype) for node, v in pull.items()}
@@ -85,7 +89,8 @@ def _walk(
         widening = max(0.0, 6.0 * (1 - step / (0.7 * steps)))
         values = surrogate_values(graph, x, 0.0)
         received = received_at(graph, 0, pull, values, widening, above=4 * widening)
-        before, x = x, torch.where(received > 0, upper, lower)
+        corner = torch.where(received > 0, upper, lower) if ball is None else ball.whole(received, lower, upper)
+        before, x = x, corner
         if widening == 0 and torch.equal(x, before):
             break  # and would stay there
     return x

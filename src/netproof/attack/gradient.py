@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from netproof.attack.ball import BallSteps
 from netproof.effort.real import REAL_ATTACK
 from netproof.graph.graph import Graph
 
@@ -27,6 +28,7 @@ def ascend(
     margins: Margins,
     steps: int,
     deadline: float,
+    ball: BallSteps | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Raise the smallest margin of every row.
 
@@ -36,13 +38,14 @@ def ascend(
     lower, upper : ``[n_input]``
     start : ``[B, n_input]``
     steps : of the sign of the gradient, from half of the box's radius down
+    ball : where points have to lie as well, in which steps are those of its norm
 
     Returns
     -------
     x : ``[B, n_input]``, the best point of each row, inside the box
     margin : ``[B]``, its smallest margin; at least 0 where all conditions hold
     """
-    x = start.clone()
+    x = start.clone() if ball is None else ball.back(start)
     best_x = x.clone()
     best = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
     radius = (upper - lower) / 2
@@ -62,5 +65,8 @@ def ascend(
         if step == steps or bool((best >= 0).any()) or time.monotonic() >= deadline:
             break
         length = REAL_ATTACK.first_step * (REAL_ATTACK.last_step / REAL_ATTACK.first_step) ** (step / max(steps - 1, 1))
-        x = torch.minimum(torch.maximum(x + length * radius * gradient.sign(), lower), upper)
+        move = radius * gradient.sign() if ball is None else ball.step(gradient)
+        x = torch.minimum(torch.maximum(x + length * move, lower), upper)
+        if ball is not None:
+            x = ball.back(x)
     return best_x, best

@@ -7,6 +7,7 @@ import time
 import torch
 from torch import Tensor
 
+from netproof.attack.ball import BallSteps
 from netproof.attack.gradient import ascend
 from netproof.attack.replay import Replayer
 from netproof.conditions.conditions import Conditions
@@ -34,6 +35,7 @@ class FloatAttack:
         self._size = 1 + constraints.threshold.float().abs().amax(1)
         self._replayer = Replayer(query)
         self._lower, self._upper = self._replayer.lower, self._replayer.upper
+        self._ball = BallSteps.of(query, self._device)
         self._generator = torch.Generator().manual_seed(seed)
 
     def ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
@@ -61,6 +63,7 @@ class FloatAttack:
             lambda points, outputs: self._constraints.margins(points, outputs, towards_there),
             steps,
             deadline,
+            self._ball,
         )
         return self._replay(x.cpu(), margin.cpu(), towards)
 
@@ -69,6 +72,8 @@ class FloatAttack:
         if not self._replayer.possible:
             return None
         x = torch.minimum(torch.maximum(x.float(), self._lower), self._upper)
+        if self._ball is not None:
+            x = self._ball.back(x.to(self._device)).cpu()
         there = x.to(self._device)
         with torch.no_grad():
             margin = self._constraints.margins(there, self._graph.evaluate(there), case.to(self._device)).amin(-1)

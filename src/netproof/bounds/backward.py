@@ -8,7 +8,7 @@ box, and the account of rounding are the same for all of them, and are here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -64,15 +64,41 @@ class Lines(NamedTuple):
     constant: Float[Tensor, "#B *#R"]
 
 
-def box_maximum(constant: Float[Tensor, "*#B"], v: Float[Tensor, "*#B n"], region: Region) -> Float[Tensor, "*B"]:
-    """``max { v . x + constant : x in the box }`` for ``v`` ``[B, n]``, or ``[B, R, n]`` for ``R`` objectives per box."""
-    if v.ndim < 3 and region.lower.shape[0] > 1:
-        return constant + feature_sum(torch.maximum(v * region.lower, v * region.upper))
-    # One box for many objectives: two products with vectors instead of passes over all coefficients.
-    center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2
-    if v.ndim < 3:
-        return constant + (feature_product(v, center[0]) + feature_product(v.abs(), radius[0]))
-    return constant + row_products(v, center) + row_products(v.abs(), radius)
+@runtime_checkable
+class Maximum(Protocol):
+    """The largest value of a linear form over the inputs that a bound is about: those of a region's box, or some of them."""
+
+    def __call__(
+        self, constant: Float[Tensor, "*#B"], v: Float[Tensor, "*#B n"], region: Region
+    ) -> Float[Tensor, "*B"]:
+        """``max v . x + constant`` for ``v`` ``[B, n]``, or ``[B, R, n]`` for ``R`` objectives per box."""
+        ...
+
+    def at(self, v: Float[Tensor, "B n"], region: Region) -> Float[Tensor, "B n"]:
+        """Where it is attained."""
+        ...
+
+
+class _OverBox:
+    """Over all of the box."""
+
+    def __call__(
+        self, constant: Float[Tensor, "*#B"], v: Float[Tensor, "*#B n"], region: Region
+    ) -> Float[Tensor, "*B"]:
+        if v.ndim < 3 and region.lower.shape[0] > 1:
+            return constant + feature_sum(torch.maximum(v * region.lower, v * region.upper))
+        # One box for many objectives: two products with vectors instead of passes over all coefficients.
+        center, radius = (region.lower + region.upper) / 2, (region.upper - region.lower) / 2
+        if v.ndim < 3:
+            return constant + (feature_product(v, center[0]) + feature_product(v.abs(), radius[0]))
+        return constant + row_products(v, center) + row_products(v.abs(), radius)
+
+    def at(self, v: Float[Tensor, "B n"], region: Region) -> Float[Tensor, "B n"]:
+        return torch.where(v > 0, region.upper, region.lower)
+
+
+#: what bounds are over unless they say otherwise
+box_maximum: Maximum = _OverBox()
 
 
 def bound_backwards(
@@ -94,7 +120,7 @@ def bound_backwards(
     objective : ``[B, n]`` per node, or ``[B, R, n]`` for ``R`` objectives per box
     rounding : of a region that holds this one, everything float64: the value is then an upper bound in real
         arithmetic. None leaves it as good as the dtype
-    maximum : of ``v . x + constant`` over the box, called like :func:`box_maximum`
+    maximum : of ``v . x + constant`` over the inputs that count, called like a :class:`Maximum`
     condensed : sums, by node, that hand their share to what they are made of, past their activations
     """
     jumps = condensed or {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from netproof.bounds.backward import Lines, bound_backwards
+from netproof.bounds.backward import Lines, Maximum, bound_backwards, box_maximum
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
 from netproof.bounds.relaxation import Relaxation
@@ -19,11 +19,13 @@ def crown_lines(
     relaxation: Relaxation,
     objective: Objective,
     rounding: Rounding | None = None,
+    maximum: Maximum = box_maximum,
 ) -> Lines:
     """Bound every objective by CROWN.
 
     Rows correspond as in :func:`netproof.bounds.dual.evaluate_dual`; a single row broadcasts. With ``rounding`` (of a
-    region that holds this one; everything float64) the value is an upper bound in real arithmetic.
+    region that holds this one; everything float64) the value is an upper bound in real arithmetic. ``maximum`` is over the inputs
+    that count, all of the box by default.
     """
 
     hulls = relaxation.hulls
@@ -31,4 +33,4 @@ def crown_lines(
     def activate(k: int, v: Tensor) -> tuple[Tensor, Tensor]:
         return hulls[k].relax(v)
 
-    return bound_backwards(relaxation, objective, activate, rounding, condensed=relaxation.condensed)
+    return bound_backwards(relaxation, objective, activate, rounding, maximum=maximum, condensed=relaxation.condensed)

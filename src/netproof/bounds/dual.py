@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import bound_backwards
+from netproof.bounds.backward import Maximum, bound_backwards, box_maximum
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
@@ -52,6 +52,7 @@ class DualPoint(Rows):
     conjugates : ``phi_k`` with its maximizers, aligned with ``s``
     input_coefficients : ``[B, n_input]``, ``v_x``
     relaxation : where the bound holds
+    maximum : over which inputs
     """
 
     value: Float[Tensor, " B"]
@@ -60,6 +61,7 @@ class DualPoint(Rows):
     conjugates: tuple[Conjugate | None, ...]
     input_coefficients: Float[Tensor, "#B n"]
     relaxation: Relaxation
+    maximum: Maximum = box_maximum
 
     @property
     def region(self) -> Region:
@@ -67,8 +69,8 @@ class DualPoint(Rows):
 
     @property
     def x(self) -> Float[Tensor, "B n"]:
-        """``[B, n_input]``, the corner of the box that maximizes ``v_x . x``."""
-        return torch.where(self.input_coefficients > 0, self.region.upper, self.region.lower)
+        """``[B, n_input]``, the input that maximizes ``v_x . x``, of a box a corner."""
+        return self.maximum.at(self.input_coefficients, self.region)
 
 
 def given(s: Sequence[Float[Tensor, "#B _"] | None]) -> Multipliers:
@@ -97,6 +99,7 @@ def evaluate_dual(
     objective: Objective,
     multipliers: Multipliers,
     rounding: Rounding | None = None,
+    maximum: Maximum = box_maximum,
 ) -> DualPoint:
     """Evaluate the bound for every row of the batch.
 
@@ -104,7 +107,7 @@ def evaluate_dual(
     In integer graphs the arithmetic is exact for multipliers on a dyadic grid
     (:mod:`netproof.bounds.deciding.exact`); otherwise it is as good as the dtype. With ``rounding``, of a region that
     holds this one, everything is float64 and the value an upper bound in real arithmetic, ``+inf`` where there is none; the
-    objective is taken as it is, but for its error.
+    objective is taken as it is, but for its error. ``maximum`` is over the inputs that count, all of the box by default.
     """
     if rounding is not None and not (relaxation.region.lower.dtype == objective.constant.dtype == torch.float64):
         raise ValueError("rigorous evaluation needs float64")
@@ -119,8 +122,8 @@ def evaluate_dual(
         s[k], vs[k], conjugates[k] = multiplier, v, conjugate
         return multiplier, feature_sum(conjugate.value)
 
-    lines = bound_backwards(relaxation, objective, activate, rounding)
-    return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, relaxation)
+    lines = bound_backwards(relaxation, objective, activate, rounding, maximum=maximum)
+    return DualPoint(lines.value, tuple(s), tuple(vs), tuple(conjugates), lines.coefficients, relaxation, maximum)
 
 
 def relaxed_values(point: DualPoint, last: int | None = None) -> list[Float[Tensor, "#B _"]]:

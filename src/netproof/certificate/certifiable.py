@@ -29,9 +29,17 @@ def check_stated(asked: Query | Question, source: str) -> None:
     """Raise :class:`InputError` for a question that no certificate can state: one about outputs that are not the file's.
 
     Where a final softmax of codes was left out, only the class is the file's, and of the class a certificate states that it
-    does not change within a radius. Boxes and targets it states as conditions on outputs.
+    does not change within a radius. Boxes and targets it states as conditions on outputs, and balls in other norms than the maximum's
+    not at all.
     """
-    part = Question.of(asked).parts[0]
+    parts = Question.of(asked).parts
+    for one in parts:
+        if one.ball is not None:
+            problem = f"a certificate states boxes of inputs, and a ball in {one.ball.norm} is none"
+            raise InputError(
+                source, problem, "leave it out, or ask for --norm linf; a witness is replayed before it is reported"
+            )
+    part = parts[0]
     if part.network.kept is not Kept.CLASS or (part.sample is not None and part.sample.radius is not None):
         return
     problem = f"the final softmax of {part.network.path} was left out, and a certificate of this question would be about its operands"

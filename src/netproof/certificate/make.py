@@ -118,6 +118,12 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         }
     else:
         document |= {"lower": _numbers(query.lower), "upper": _numbers(query.upper)}
+    if query.ball is not None and sample is not None:
+        document |= {"norm": query.ball.norm, "radius": str(query.ball.radius), "label": sample.label}
+        document |= {
+            "center": [str(value) for value in query.ball.center],
+            "weight": [str(w) for w in query.ball.weight],
+        }
     if witness.exact:
         # As text, because the box may hold no float there and the exact number is what counts.
         document["exact_input"] = [decimal(value) for value in witness.exact]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -69,7 +70,7 @@ def document_of(checked: RealChecked, files: Mapping[str, str], requirement: str
         "splits": counts.splits,
         "empty": counts.empty,
         "lemmas": counts.lemmas,
-        "closest_bound": counts.closest if counts.leaves else None,
+        "closest_bound": counts.closest if counts.leaves and math.isfinite(counts.closest) else None,
         "trusted": list(_TRUSTED),
         "seconds": round(checked.seconds, 6),
         "netproof": netproof_version(),

@@ -72,6 +72,12 @@ CheckTimeout = Annotated[
     float | None,
     typer.Option("--timeout", metavar="S", help="Of float networks and of sets: seconds (default: no limit)."),
 ]
+Every = Annotated[
+    bool,
+    typer.Option(
+        "--every", help="Of sets: evaluate every input by the network's own operators as well, in forty times the time."
+    ),
+]
 ActivationIntegerBits = Annotated[
     int | None, typer.Option("--activation-integer-bits", metavar="N", help="As --bits.", rich_help_panel=WIDTHS)
 ]
@@ -93,6 +99,7 @@ def check(
     activation_integer_bits: ActivationIntegerBits = None,
     arithmetic: Arithmetic = None,
     timeout: CheckTimeout = None,
+    every: Every = False,
     report: Report = None,
     requirement: Requirement = "",
     as_json: o.Json = False,
@@ -112,6 +119,8 @@ def check(
     from netproof.certificate.witness import read_evidence
 
     evidence = read_evidence(certificate)
+    if every and not isinstance(evidence, SetCertificate):
+        raise InputError("--every", f"is for certificates of sets, and {certificate} is none", "leave it out")
     widths = {
         "bits": bits,
         "input_bits": input_bits,
@@ -139,7 +148,7 @@ def check(
 
         unfit = {"--property": property_, "--eps": eps} | {f"--{name}": width for name, width in widths.items()}
         refuse(unfit, "is not what a certificate of a set states")
-        return check_one(evidence, certificate, network, samples, index, timeout=timeout, as_json=as_json)
+        return check_one(evidence, certificate, network, samples, index, timeout=timeout, every=every, as_json=as_json)
     return _check_integers(evidence, _Asked(certificate, network, property_, samples, index, eps, widths), as_json)
 
 

@@ -84,6 +84,7 @@ def radius(
     settings = o.settings_of(timeout, seed, proofs=certificates is not None, memory=memory, device=device)
     o.check_threads(threads)
     a.check_norm(norm)
+    a.check_ball(norm, certificates, "--certificates")
     if certificates is not None:
         check_folder(certificates, "--certificates")
     # PyTorch comes in here, and nothing before that may need it (use_threads says why).
@@ -102,7 +103,7 @@ def radius(
 
     check_jobs(jobs)
     integer = model.graph.arithmetic is Arithmetic.INTEGER
-    if timeout is None and not integer:
+    if timeout is None and not (integer and norm == "linf"):
         settings = replace(settings, timeout=REAL_TIMEOUT)
     check_device(settings.device, model)
     if certificates is not None:
@@ -112,7 +113,7 @@ def radius(
     reach = None if limit is None else reach_of(limit, found_images.unit, "--limit").number
     step = None if accuracy is None else reach_of(accuracy, found_images.unit, "--accuracy").number
     task = _Radii(
-        (network, widths, runtime), source, prepared, settings, reach, step, certificates,
+        (network, widths, runtime), source, prepared, settings, reach, step, certificates, norm,
     )  # fmt: skip
     documents = []
     for answer in _answers(task, asked, jobs):
@@ -125,7 +126,10 @@ def radius(
     if as_json:
         unit = found_images.unit.words
         stated = reach if reach is None or integer else str(reach)
-        print_json({"network": network_document(model), "unit": unit, "limit": stated, "samples": documents})
+        measured = {} if norm == "linf" else {"norm": norm}
+        print_json(
+            {"network": network_document(model), "unit": unit, "limit": stated, **measured, "samples": documents}
+        )
     elif found_images.words:
         typer.echo(f"radii {found_images.unit.words}; {found_images.words}")
 
@@ -147,6 +151,7 @@ class _Radii:
     reading, source, prepared : as :meth:`netproof.cli.arguments.asked.Asked.read` takes them
     reach, step : the limit and the accuracy, in the unit of radii
     certificates : the folder for them, if they are wanted
+    norm : what radii are measured in
     """
 
     reading: tuple[Path, FixedPoint | None, str | None]
@@ -156,6 +161,7 @@ class _Radii:
     reach: int | Fraction | None
     step: int | Fraction | None
     certificates: Path | None
+    norm: str
 
     def begin(self) -> Callable[[int], _Answer]:
         """For another process: read everything again, and answer there."""
@@ -176,12 +182,13 @@ class _Radii:
         images, model = asked.images, asked.network
         found = largest_radius(
             model, images.image(index), images.label(index), self.settings, limit=self.reach, accuracy=self.step,
-            **images.arguments,
+            norm=self.norm, **images.arguments,
         )  # fmt: skip
         folder = self.certificates
-        written = [] if folder is None else _certify(images, index, found, folder, self.reading[0])
+        limits = self.reading[0], self.settings.timeout
+        written = [] if folder is None else _certify(images, index, found, folder, *limits)
         files = [str(one.path) for one in written if not one.without]
-        lines = [_render_text(images, index, found)]
+        lines = [_render_text(images, index, found, self.norm)]
         if model.computed_by:
             lines.append(f"  {model.computed_by}")
         for one in written:
@@ -201,24 +208,19 @@ def _answers(task: _Radii, asked: a.Asked, jobs: int) -> Iterator[_Answer]:
             yield answer
 
 
-def _certify(images: Images, index: int, found: RadiusResult, folder: Path, network: Path) -> list[Written]:
-    """Write the proof at the radius and the witness beyond."""
+def _certify(
+    images: Images, index: int, found: RadiusResult, folder: Path, network: Path, seconds: float
+) -> list[Written]:
+    """Write the proof at the radius and the witness beyond, in so many seconds each."""
     from netproof.cli.evidence.written import evidence_about
-    from netproof.query import Result, Verdict
     from netproof.runs.certify import SUFFIX
+    from netproof.runs.radii.evidence import evidence_of
 
-    evidence: list[tuple[int | Fraction, Result]] = []
-    if found.proved is not None and found.proved.verdict is Verdict.UNSAT:
-        evidence.append((found.radius, found.proved))
-    if found.witness is not None and found.witness_radius is not None:
-        evidence.append((found.witness_radius, Result(Verdict.SAT, 0.0, "", witness=found.witness)))
-    written = []
-    for reach, result in evidence:
-        number = str(reach).replace("/", "-")
-        path = folder / f"sample-{index}-radius-{number}{SUFFIX}"
-        query = images.query(index, reach, name=f"sample {index}, radius {reach}")
-        written.append(evidence_about(path, network, query, result))
-    return written
+    def path(radius: int | Fraction) -> Path:
+        return folder / f"sample-{index}-radius-{str(radius).replace('/', '-')}{SUFFIX}"
+
+    evidence = evidence_of(found, lambda radius: images.query(index, radius, name=f"sample {index}, radius {radius}"))
+    return [evidence_about(path(one.radius), network, one.query, one.result, seconds) for one in evidence]
 
 
 def _to_json(images: Images, index: int, found: RadiusResult) -> dict[str, object]:
@@ -246,7 +248,7 @@ def _values(numbers: tuple[Fraction, ...], *, integer: bool) -> list[int] | list
     return [int(value) for value in numbers] if integer else [decimal(value) for value in numbers]
 
 
-def _render_text(images: Images, index: int, found: RadiusResult) -> str:
+def _render_text(images: Images, index: int, found: RadiusResult, norm: str) -> str:
     from netproof.report.answer import number_text
     from netproof.report.text import seconds_text
 
@@ -257,7 +259,7 @@ def _render_text(images: Images, index: int, found: RadiusResult) -> str:
         if found.witness is not None:
             return f"{head}robust at no radius, another output is as large; {cost}"
         return f"{head}{'misclassified' if found.exact else f'not decided ({found.reason})'}; {cost}"
-    answer = f"robust at radius {number_text(found.radius)}"
+    answer = f"robust at radius {number_text(found.radius)}{'' if norm == 'linf' else f' in {norm}'}"
     if found.witness_radius is not None:
         answer += f", vulnerable at {number_text(found.witness_radius)}"
         between = "in between"

@@ -118,6 +118,7 @@ def robust(
     if eps is None and not by_set:
         hint = "say by how much values may move, or name a set: --brightness, --patch ..."
         raise InputError("--eps", "is missing", hint)
+    a.check_ball(norm, certificate, "--certificate", by_set=by_set)
     evidence = ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate"), (trace, "--trace"))
     for file, option in evidence:
         if file is not None:
@@ -131,7 +132,7 @@ def robust(
 
     if by_set:
         if counted and asked.network.graph.arithmetic.value == "real":
-            raise InputError("--norm", f"'l0' is not decided: {network} is a float network", "give linf")
+            raise InputError("--norm", f"'l0' is not decided: {network} is a float network", "give linf, l1 or l2")
         given = {"--target": target is not None, "--top": top != 1, "--witness": witness, "--picture": picture}
         given |= {"--out": out, "--trace": trace, "--jobs": jobs != 1}
         for option, stated in given.items():
@@ -153,7 +154,7 @@ def robust(
     if certificate is not None:
         asked.check_certifiable("--certificate")
     check_device(settings.device, asked.network)
-    reach = reach_of(eps, asked.images.unit)
+    reach = reach_of(eps, asked.images.unit, norm=norm)
     if len(asked.indices) == 1 and out is None and jobs == 1:
         with traced(trace):
             found = _one(asked, reach, (target, top), settings, (witness, picture, certificate), as_json=as_json)
@@ -190,8 +191,8 @@ def _one(
 
     (index,), (target, top) = asked.indices, goal
     witness, picture, certificate = files
-    name = f"sample {index}, radius {reach.number}"
-    query = asked.images.query(index, reach.number, target=target, top=top, name=name)
+    name = f"sample {index}, radius {reach.number}" + ("" if reach.norm == "linf" else f" in {reach.norm}")
+    query = asked.images.query(index, reach.number, norm=reach.norm, target=target, top=top, name=name)
     if certificate is not None:
         check_stated(query, "--certificate")
     result = verify(query, settings)
@@ -200,7 +201,11 @@ def _one(
     if picture is not None and result.witness is not None:
         notes.append(_drawn(answer, picture))
     wanted = certificate is not None and answer.verdict in ("robust", "vulnerable")
-    written = evidence_about(certificate, asked.path, query, result) if certificate is not None and wanted else None
+    written = (
+        evidence_about(certificate, asked.path, query, result, settings.timeout)
+        if certificate is not None and wanted
+        else None
+    )
     if as_json:
         document = {**answer.document, "network": network_document(query.network)}
         print_json(document | (written.document if written is not None else {"certificate": None}))

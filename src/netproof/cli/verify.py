@@ -235,7 +235,9 @@ def _certified(asked: _Asked, question: Question | None, result: Result) -> str:
         write_certificate(asked.certificate, question, result)
         return ""
     try:
-        write_evidence(asked.certificate, asked.network, asked.property, question, result)
+        # As much time again as the search has.
+        deadline = time.monotonic() + asked.settings.timeout
+        write_evidence(asked.certificate, asked.network, asked.property, question, result, deadline=deadline)
     except NoEvidenceError as error:
         return error.problem
     return ""

@@ -75,6 +75,27 @@ class IntegerEffort:
 
 
 @dataclass(frozen=True)
+class HalvesEffort:
+    """Halving boxes of few inputs (:mod:`netproof.search.integer.boxes`).
+
+    Attributes
+    ----------
+    inputs, features : free inputs at the most, and features of activations at the least
+    rows : boxes that are bounded at once
+    look : the share of the time from which on it is asked whether enough has been refuted to go on: the square of the share that is spent
+    replayed : points that are looked at for a witness, of each batch
+    width : what the width of an input counts beside its share of the bound
+    """
+
+    inputs: int = 64
+    features: int = 4096
+    rows: int = 32
+    look: float = 0.1
+    replayed: int = 4
+    width: float = 1e-9
+
+
+@dataclass(frozen=True)
 class DiveEffort:
     """Dives (:mod:`netproof.search.integer.dive`).
 
@@ -243,6 +264,7 @@ class ApproachEffort:
 
 
 INTEGER = IntegerEffort()
+HALVES = HalvesEffort()
 DIVE = DiveEffort()
 INTEGER_ATTACK = IntegerAttackEffort()
 ANNEAL = AnnealEffort()

@@ -26,12 +26,15 @@ class EnumerationEffort:
     Attributes
     ----------
     inputs, numbers : inputs that are made at a time, and how many numbers they may have together
-    compared : about so many of a set are evaluated by the graph itself as well
+    compared, one_in, least : of a set about one input in so many is evaluated by the graph itself as well, which takes as long as forty
+        others: ``least`` and ``compared`` are how few and how many there are
     """
 
     inputs: int = 1024
     numbers: int = 1 << 23
     compared: int = 64
+    one_in: int = 32
+    least: int = 1
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,15 @@ class RadiusEffort:
         as the one below it, and only it makes the answer exact
     again : a radius that was not decided is tried again with so many times as much time
     first_share : over the real numbers the first radius asked about is one in so many of the largest
+    brief, longer : in a ball the first share of the time for a radius, and how much longer those are looked at that this left open
     steps : of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
     """
 
     first: float = 0.7
     again: float = 1.5
     first_share: int = 256
+    brief: float = 0.03
+    longer: float = 4.0
     steps: int = 4
 
 

@@ -280,7 +280,9 @@ class RealAttackEffort:
     near : a point this close to meeting its case in float32 is worth a replay (relative to the size of the threshold)
     batch, kept : what the values of all rows that climb at once may occupy, and how many of each are kept for their gradients
     replays : of one batch of points, at most
-    first_step, last_step : of gradient ascent, in parts of the box's width
+    first_step, last_step : of gradient ascent, in parts of the box's width, or of a ball's radius
+    sparse : so many coordinates share a step in l1
+    inside : a ball's radius less this share is where points are looked for, since float32 rounds
     """
 
     near: float = 1e-5
@@ -289,6 +291,24 @@ class RealAttackEffort:
     replays: int = 8
     first_step: float = 0.5
     last_step: float = 0.01
+    sparse: int = 8
+    inside: float = 2e-5
+
+
+@dataclass(frozen=True)
+class BallEffort:
+    """Bounds over balls (:mod:`netproof.search.real.ball`).
+
+    Attributes
+    ----------
+    steps : of optimized lines, for every constraint that CROWN leaves open
+    goal : a bound in float32 below that is low enough
+    leaf_steps : on multipliers of a subproblem with nothing left to split
+    """
+
+    steps: int = 60
+    goal: float = -1e-4
+    leaf_steps: int = 400
 
 
 REAL = RealEffort()
@@ -304,3 +324,4 @@ ROUND = RoundEffort()
 PLANED = PlanedEffort()
 CELL = CellEffort()
 REAL_ATTACK = RealAttackEffort()
+BALL = BallEffort()

@@ -120,6 +120,8 @@ def _seconds(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
+    if "_" in text or not text.isascii():  # Python takes 1_0 for 10
+        return None
     return value if 0 < value < math.inf else None
 
 

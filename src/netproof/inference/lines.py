@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netproof.inference.compiled import Kernels
 from netproof.operators.activations.staircase import Staircase
 
 #: float32 numbers to either side that are tried as the factor of a product that was rounded in float32
@@ -214,20 +215,51 @@ class Rest:
     thresholds: Tensor
 
 
-def levels_of(sums: Tensor, line: Line | Factor, rest: Rest | None, levels: int, base: int) -> Tensor:
-    """Levels, uint8, of sums ``[B, C, rows, columns]`` in float32 that lie with their channels last."""
+def levels_of(
+    sums: Tensor, line: Line | Factor, rest: Rest | None, levels: int, base: int, kernels: Kernels | None = None
+) -> Tensor:
+    """Levels, uint8, of sums ``[B, C, rows, columns]`` in float32 that lie with their channels last; by compiled loops where there are any."""
     rows = sums.movedim(1, -1).reshape(-1, sums.shape[1])
     found = np.empty(rows.shape, np.uint8)
+    if kernels is not None:
+        _compiled(rows, line, levels, base, kernels, found)
+        if rest is not None:
+            found[:, rest.channels.numpy()] = _counted(rows, rest).numpy()
+        return _as_images(found, sums)
     at_once = max(1, _NUMBERS // rows.shape[1])
     room = _Room(min(at_once, len(rows)), rows.shape[1])
     for start in range(0, len(rows), at_once):
         part = rows[start : start + at_once]
         _levels(part, line, levels, base, room, found[start : start + at_once])
         if rest is not None:
-            values = part[:, rest.channels].T.double().contiguous()
-            counted = torch.searchsorted(rest.thresholds, values, right=True).T
-            found[start : start + at_once, rest.channels.numpy()] = counted.numpy()
+            found[start : start + at_once, rest.channels.numpy()] = _counted(part, rest).numpy()
+    return _as_images(found, sums)
+
+
+def _as_images(found: NDArray[np.uint8], sums: Tensor) -> Tensor:
     return torch.from_numpy(found).reshape(len(sums), *sums.shape[2:], sums.shape[1]).movedim(-1, 1)
+
+
+def _counted(rows: Tensor, rest: Rest) -> Tensor:
+    """The levels of the channels that are on no line, of sums ``[N, C]``."""
+    values = rows[:, rest.channels].T.double().contiguous()
+    return torch.searchsorted(rest.thresholds, values, right=True).T
+
+
+def _compiled(
+    rows: Tensor, line: Line | Factor, levels: int, base: int, kernels: Kernels, found: NDArray[np.uint8]
+) -> None:
+    """As :func:`_levels`, of all sums ``[N, C]``."""
+    sums = rows.contiguous().numpy()
+    if isinstance(line, Factor):
+        kernels.by_factor(sums, line.factor.numpy(), np.float32(base), np.float32(levels), found)
+        return
+    slope, offset = line.slope.double().numpy(), line.offset.double().numpy()
+    if line.half is None:
+        kernels.by_line(sums, slope, offset, float(levels), found)
+    else:
+        lines = slope, offset, line.half.double().numpy()
+        kernels.by_two_lines(sums, lines, float(line.zero), float(levels), found)
 
 
 class _Room:

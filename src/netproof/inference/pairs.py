@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from netproof.inference.compiled import Worked
 from netproof.operators.activations.staircase import Staircase
 
 
@@ -24,9 +25,17 @@ class Pair:
     low: tuple[int, int]
     base: int
     table: Tensor
+    _worked: Worked = field(default_factory=Worked)
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Levels of codes of one shape and one order in memory, uint8."""
+        kernels = self._worked.kernels(a.numel())
+        if kernels is not None:
+            one, other = (part.movedim(1, -1) if part.ndim == 4 else part for part in (a, b))
+            found = torch.empty(one.shape, dtype=torch.uint8)
+            parts = (part.reshape(-1).numpy() for part in (one, other))
+            kernels.by_table(*parts, self.table.numpy(), found.reshape(-1).numpy())
+            return found.movedim(-1, 1) if a.ndim == 4 else found
         index = a.to(torch.int32).mul_(256).add_(b)
         if index.ndim == 4:
             last = index.movedim(1, -1)

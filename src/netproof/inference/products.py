@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from netproof.inference.compiled import Worked
 from netproof.inference.lines import Factor, Line, Rest, factor_of, levels_of, line_of
 from netproof.operators.activations.staircase import Staircase
 from netproof.operators.affine.convolution import Convolution
@@ -71,6 +72,7 @@ class Product:
     _width: int
     _right: dict[tuple[int, ...], dict[int, bool]] = field(default_factory=dict)
     _held: dict[tuple[int, int], bool] = field(default_factory=dict)
+    _worked: Worked = field(default_factory=Worked)
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -159,7 +161,7 @@ class Product:
             levels = self._convolved(x, line.slope, self._bias, padding, torch.uint8)
             return levels if self.levels == 255 else levels.clamp_(max=self.levels)
         sums = self._convolved(x, torch.ones_like(self._bias), self._bias, padding, torch.float32)
-        return levels_of(sums, line, self.rest, self.levels, self.base)
+        return levels_of(sums, line, self.rest, self.levels, self.base, self._worked.kernels(sums.numel()))
 
     def _convolved(self, x: Tensor, slope: Tensor, bias: Tensor, padding: list[int], kind: torch.dtype) -> Tensor:
         none = torch.zeros(len(slope), dtype=torch.int32)

@@ -67,10 +67,11 @@ class Answer:
                 if self.top == 1
                 else f"{self.label} is beaten {self.top} times"
             )
-            lines.append(
-                f"  witness: {what}; {changed} of {self.query.network.inputs} pixels changed, by at most "
-                f"{number_text(largest)}"
-            )
+            by = f"by at most {number_text(largest)}"
+            if self.reach.norm != "linf":
+                far = self.images.distance(self.index, result.witness.numbers, self.reach.norm)
+                by += f" each and {float(far):.6g} in {self.reach.norm}"
+            lines.append(f"  witness: {what}; {changed} of {self.query.network.inputs} pixels changed, {by}")
         if verdict in ("timeout", "unknown") and result.bound is not None:
             lines.append(f"  best upper bound on the margin so far: {result.bound:g} (below 0 would prove robustness)")
         lines.append(
@@ -85,12 +86,14 @@ class Answer:
     @property
     def radius_words(self) -> str:
         """The radius: whole grey levels of an integer network by their number alone."""
-        return str(self.reach.number) if self.images.unit.scale is None else self.reach.words
+        plain = self.images.unit.scale is None and self.reach.norm == "linf"
+        return str(self.reach.number) if plain else self.reach.words
 
     @property
     def meaning(self) -> str:
         """What the verdict says of this image."""
-        reach = f"moving every pixel by at most {self.reach.words}"
+        each = "every pixel by at most" if self.reach.norm == "linf" else "pixels together by at most"
+        reach = f"moving {each} {self.reach.words}"
         kept = (
             f"the class from {self.label}" if self.target is None else f"the class from {self.label} to {self.target}"
         )
@@ -123,6 +126,8 @@ class Answer:
             "reason": result.reason,
             "witness": None,
         }
+        if self.reach.norm != "linf":
+            document["norm"] = self.reach.norm
         if self.target is not None or self.top != 1:
             document |= {"target": self.target, "top": self.top}
         if result.witness is not None:
@@ -133,6 +138,11 @@ class Answer:
                 "class": self.rival,
                 "changed": changed,
                 "largest_change": int(largest) if integer else number_text(largest),
+                **(
+                    {}
+                    if self.reach.norm == "linf"
+                    else {"distance": float(self.images.distance(self.index, result.witness.numbers, self.reach.norm))}
+                ),
                 # As text, because a number in JSON need not survive its reader exactly.
                 "input": [int(v) if integer else decimal(v) for v in result.witness.numbers],
                 "output": [int(v) if integer else decimal(v) for v in result.witness.output_numbers],

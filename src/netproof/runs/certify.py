@@ -121,7 +121,9 @@ def write_evidence(
 STATED = ".vnnlib"
 
 
-def write_stated_evidence(path: Path, network: str | Path, query: Query, result: Result) -> Path:
+def write_stated_evidence(
+    path: Path, network: str | Path, query: Query, result: Result, *, deadline: float = math.inf
+) -> Path:
     """Write the certificate of a decided query about a float network that no file asks, and the property beside it, whose path is returned.
 
     Raises
@@ -135,12 +137,17 @@ def write_stated_evidence(path: Path, network: str | Path, query: Query, result:
 
     if query.part is None:
         raise NoEvidenceError(query.name, "its numbers are not known exactly")
+    if query.ball is not None:
+        raise NoEvidenceError(
+            query.name, f"a certificate states boxes of inputs, and a ball in {query.ball.norm} is none"
+        )
     title = f"asked by netproof {netproof_version()}"
     text = exact_vnnlib(query.part, query.network.inputs, query.network.outputs, title=title)
     property_ = path.with_name(path.name + STATED)
     write_bytes(property_, text.encode(), durable=True)
     try:
-        write_evidence(path, network, property_, read_vnnlib(property_).question(query.network), result)
+        question = read_vnnlib(property_).question(query.network)
+        write_evidence(path, network, property_, question, result, deadline=deadline)
     except NoEvidenceError:
         property_.unlink()
         raise

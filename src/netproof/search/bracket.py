@@ -16,7 +16,8 @@ from torch import Tensor
 
 from netproof.effort.questions import RADIUS
 from netproof.errors import QueryError
-from netproof.local_robustness import Number, distance, exact_number, robustness
+from netproof.graph.graph import Arithmetic
+from netproof.local_robustness import Number, distance, exact_number, robustness, whole_number
 from netproof.network import Network
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.radius import RadiusResult
@@ -36,17 +37,22 @@ def bracketed_radius(
     ends: tuple[Number | None, Number | None],
     arguments: Mapping[str, Any],
 ) -> RadiusResult:
-    """As :func:`netproof.search.radius.largest_radius`, which says the rest, for a network over the real numbers.
+    """As :func:`netproof.search.radius.largest_radius`, which says the rest, for radii that are no ends of boxes of whole numbers.
 
-    ``ends`` are ``limit`` and ``accuracy``, ``arguments`` the keywords that say how values become inputs.
+    ``ends`` are ``limit`` and ``accuracy``, ``arguments`` the keywords that say how values become inputs, and the norm.
 
     Radii are doubled until something other than a proof comes back, then bisected. One that is not decided in half of the
     time that is left is given up for others. Where a witness lies is measured exactly, so that it can be far inside the
     radius that was asked about.
     """
     begun = time.monotonic()
-    accuracy, widest, whole = _extents(image, *ends, arguments)
-    step = accuracy / RADIUS.steps
+    integer = network.graph.arithmetic is Arithmetic.INTEGER
+    if integer:
+        accuracy, widest, whole = _whole_extents(network, ends[0])
+        step = accuracy
+    else:
+        accuracy, widest, whole = _extents(image, *ends, arguments, network.inputs)
+        step = accuracy / RADIUS.steps
     steps = math.ceil(widest / step)
 
     def query(number: int) -> Query:
@@ -54,7 +60,8 @@ def bracketed_radius(
         return robustness(network, image, label, radius, **arguments, name=f"radius {radius}")
 
     def far(witness: Witness) -> Fraction:
-        return distance(network, image, witness.numbers, **arguments)
+        found = distance(network, image, witness.numbers, **arguments)
+        return Fraction(math.ceil(found)) if integer else found
 
     start = query(0)
     if start.misclassified:
@@ -65,14 +72,20 @@ def bracketed_radius(
     if first.verdict is not Verdict.UNSAT:
         return RadiusResult(-1, None, None, False, time.monotonic() - begun, 1, first.reason or "no answer in time")
     known, queries = _Known(step, steps, first), 1
+    # Searches in balls are longer where they end with no answer: attacks and bounds have all radii first.
+    share = 0.5 if arguments.get("norm", "linf") == "linf" else RADIUS.brief
     while not known.within(accuracy):
         remaining = settings.timeout - (time.monotonic() - begun)
         number = known.next
+        if number is None and share < 0.5:
+            share = min(0.5, RADIUS.longer * share)
+            known.open.clear()
+            continue
         if remaining <= 0 or number is None:
             known.undecided = known.undecided or "the time limit was reached"
             break
         queries += 1
-        known.learn(number, verify(query(number), replace(settings, timeout=remaining / 2)), far)
+        known.learn(number, verify(query(number), replace(settings, timeout=remaining * share)), far)
     exact = known.within(accuracy) if known.refuted is not None else whole and known.proved == steps
     undecided = known.undecided
     if not exact and known.refuted is None and known.proved == steps:
@@ -147,8 +160,21 @@ class _Known:
         return (tried[-1] + end) // 2 if tried and tried[-1] + 1 < end else None
 
 
+def _whole_extents(network: Network, limit: Number | None) -> tuple[Fraction, Fraction, bool]:
+    """As :func:`_extents`, for whole grey levels: the sum of all that values can move by is as far as any norm goes."""
+    range_ = int((network.upper - network.lower).sum())
+    widest = range_ if limit is None else whole_number(limit)
+    if widest is None or widest < 0:
+        raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
+    return Fraction(1), Fraction(min(widest, range_)), widest >= range_
+
+
 def _extents(
-    image: ArrayLike | Tensor, limit: Number | None, accuracy: Number | None, arguments: Mapping[str, Any]
+    image: ArrayLike | Tensor,
+    limit: Number | None,
+    accuracy: Number | None,
+    arguments: Mapping[str, Any],
+    inputs: int,
 ) -> tuple[Fraction, Fraction, bool]:
     """The accuracy, the largest radius, and whether that is all there is; raises :class:`QueryError`."""
     grey = getattr(image, "dtype", None) in (torch.uint8, np.uint8)
@@ -158,6 +184,8 @@ def _extents(
     if found is None or found <= 0:
         raise QueryError("radius", f"the accuracy is {accuracy}", "give a number above 0, in the unit of the radius")
     range_ = _range(arguments["clip"], unit * _LEVELS if grey else None)
+    if range_ is not None and arguments.get("norm", "linf") != "linf":
+        range_ *= inputs if arguments["norm"] == "l1" else math.isqrt(inputs) + 1
     widest = (range_ or Fraction(1)) if limit is None else exact_number(limit)
     if widest is None or widest < 0:
         raise QueryError("radius", f"the limit is {limit}", "give a number, 0 or more, in the unit of the radius")

@@ -33,10 +33,11 @@ def enumerate_set(query: SetQuery, settings: Settings) -> Result:
     network, image, count = query.network, query.image, query.count
     near = plan_of(network.graph, network.lower, network.upper, network.path).near(image.values)
     done, random = 0, np.random.default_rng(0)
+    compared = min(ENUMERATION.compared, max(ENUMERATION.least, count // ENUMERATION.one_in))
     size = max(1, min(ENUMERATION.inputs, ENUMERATION.numbers // network.inputs))
     for inputs in query.perturbation.inputs(image, size):
         outputs = near.outputs(inputs)
-        drawn = random.random(len(inputs)) < min(1.0, ENUMERATION.compared / max(1, count))
+        drawn = random.random(len(inputs)) < min(1.0, compared / max(1, count))
         if drawn.any():
             again = network.graph.evaluate(torch.from_numpy(inputs[drawn]).to(network.lower.dtype)).numpy()
             if not np.array_equal(again, outputs[drawn]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -68,6 +68,7 @@ def largest_radius(
     mean: Number | Sequence[Number] | None = None,
     std: Number | Sequence[Number] | None = None,
     clip: tuple[Number, Number] | None = None,
+    norm: str = "linf",
 ) -> RadiusResult:
     """Find the largest radius at which an image is robust: ``r`` with a proof at ``r`` and a witness at ``r + 1``.
 
@@ -88,6 +89,8 @@ def largest_radius(
     accuracy : how far apart proof and witness may be (real networks), in the unit of the radius; by default a tenth of a grey
         level of 8-bit images, 0.001 of others
     scale, mean, std, clip : as for :func:`netproof.robustness` (real networks)
+    norm : as for :func:`netproof.robustness`. Radii in ``l1`` and ``l2`` are bracketed as those over the real numbers are, over the
+        integers between whole ones, and decided by bounds and search in less cases than boxes are
 
     Raises
     ------
@@ -95,16 +98,21 @@ def largest_radius(
     """
     given = settings
     settings = settings or Settings()
-    arguments = {"scale": scale, "mean": mean, "std": std, "clip": clip}
+    arguments: dict[str, Any] = {"scale": scale, "mean": mean, "std": std, "clip": clip}
     if network.graph.arithmetic is not Arithmetic.INTEGER:
         from netproof.search.bracket import bracketed_radius
 
         limited = given or replace(settings, timeout=REAL_TIMEOUT)
-        return bracketed_radius(network, image, label, limited, (limit, accuracy), arguments)
+        return bracketed_radius(network, image, label, limited, (limit, accuracy), arguments | {"norm": norm})
     stated = [word for word, value in {**arguments, "accuracy": accuracy}.items() if value is not None]
     if stated:
         problem = f"{network.path} is an integer network, whose radii are whole grey levels"
         raise QueryError("radius", problem, f"leave {', '.join(stated)} out")
+    if norm != "linf":
+        from netproof.search.bracket import bracketed_radius
+
+        limited = given or replace(settings, timeout=REAL_TIMEOUT)
+        return bracketed_radius(network, image, label, limited, (limit, None), {"norm": norm})
     return _over_integers(network, image, label, settings, limit)
 
 

@@ -166,6 +166,9 @@ def decide_with(
             if question.network.graph.arithmetic is Arithmetic.REAL:
                 problem = f"the engine '{engine.name}' does not take networks of real numbers"
                 raise QueryError(question.name, problem, "leave --engine out")
+            if any(part.ball is not None for part in Question.of(question).parts):
+                problem = f"the engine '{engine.name}' takes boxes, and a ball in another norm than linf is none"
+                raise QueryError(question.name, problem, "leave --engine out")
             yield position, _ask(Question.of(question), _by(engine), settings)
 
 
@@ -193,7 +196,8 @@ def _real(query: Query, settings: Settings) -> Result:
     from netproof.search.proofs.journal import Journal
     from netproof.search.real.decide import verify_real
 
-    return verify_real(query, settings, Journal() if settings.proofs else None)
+    # What a certificate would be about is a box.
+    return verify_real(query, settings, Journal() if settings.proofs and query.ball is None else None)
 
 
 def _one_integer(query: Query, settings: Settings) -> Result:

@@ -38,6 +38,7 @@ def assert_robust(
     eps: str | int | float | Fraction,
     index: int | Iterable[int] | None = None,
     allowed: Iterable[str] = ("robust",),
+    norm: str = "linf",
     target: int | None = None,
     top: int = 1,
     timeout: float = 60.0,
@@ -59,7 +60,7 @@ def assert_robust(
     eps : the radius with its unit, as ``netproof robust --eps`` takes it: ``"2/255"``, ``"0.01"``, ``2`` or ``"2grey"``
     index : which images (default: all)
     allowed : verdicts that pass: add ``"misclassified"`` where the network may err on the image itself
-    target, top : as for :func:`netproof.robustness`
+    norm, target, top : as for :func:`netproof.robustness`
     timeout, settings : seconds for each image; all limits at once instead
     scale, mean, std, clip, layout : how values become inputs of a float network
     runtime : whose integers a TensorFlow Lite file stands for
@@ -78,10 +79,10 @@ def assert_robust(
         _text(scale), _texts(mean), _texts(std), None if clip is None else (str(clip[0]), str(clip[1])), layout
     )
     found = _images(model, images, labels, prepared)
-    reach = reach_of(str(eps), found.unit, "eps")
+    reach = reach_of(str(eps), found.unit, "eps", norm)
     wanted = [] if index is None else [index] if isinstance(index, int) else list(index)
     indices = chosen(found, wanted, every=index is None)
-    queries = [found.query(i, reach.number, target=target, top=top, name=f"image {i}") for i in indices]
+    queries = [found.query(i, reach.number, norm=norm, target=target, top=top, name=f"image {i}") for i in indices]
     results = list(verify(queries, settings or Settings(timeout=timeout)))
     passes = frozenset(allowed)
     failed = [

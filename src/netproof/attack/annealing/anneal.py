@@ -53,7 +53,7 @@ class Annealer:
 
     Parameters
     ----------
-    layers, activations : from the input up; as many activations as layers, or one less
+    layers, activations : from the input up, float64; as many activations as layers, or one less
     goal : its cases
     loop : :func:`netproof.attack.annealing.chain.go_on`, compiled or as it is
     """

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from netproof.bounds.backward import Maximum, box_maximum
 from netproof.bounds.dual import DualPoint, evaluate_dual, given
 from netproof.bounds.objective import Objective
 from netproof.bounds.relaxation import Relaxation
@@ -30,7 +31,10 @@ MANTISSA_BITS = 52
 
 
 def evaluate_exact(
-    relaxation: Relaxation, objective: Objective, s: Sequence[Float[Tensor, "#B _"] | None]
+    relaxation: Relaxation,
+    objective: Objective,
+    s: Sequence[Float[Tensor, "#B _"] | None],
+    maximum: Maximum = box_maximum,
 ) -> tuple[DualPoint, Float[Tensor, " B"]]:
     """Round multipliers to a grid and evaluate the bound exactly.
 
@@ -39,6 +43,9 @@ def evaluate_exact(
 
     ``objective`` must be integer valued, the graph an integer graph that passed
     :func:`netproof.graph.exactness.check_exact`, and everything float64.
+
+    With another ``maximum`` than that over the box the value is an upper bound, larger than the exact one by what was rounded
+    up at the end: whole numbers that the exact value reaches, it reaches.
     """
     if relaxation.region.lower.dtype != torch.float64:
         raise ValueError("exact evaluation needs float64")
@@ -48,7 +55,7 @@ def evaluate_exact(
     rounded = tuple(None if m is None else (m * scale).round() / scale for m in s)
     fits = _magnitude(relaxation, objective, rounded) * torch.exp2(exponent) < 2.0**MANTISSA_BITS
     fits &= exponent >= 0
-    point = evaluate_dual(relaxation, objective, given(rounded))
+    point = evaluate_dual(relaxation, objective, given(rounded), maximum=maximum)
     value = torch.where(fits & ~torch.isnan(point.value), point.value, torch.inf)
     return replace(point, value=value), exponent
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import bound_backwards
+from netproof.bounds.backward import Maximum, bound_backwards, box_maximum
 from netproof.bounds.multipliers.adam import ByAutograd, Until, minimize
 from netproof.bounds.multipliers.ranges import Parameters
 from netproof.bounds.objective import Objective
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 
 def leaning(
-    relaxation: Relaxation, objective: Objective, until: Until, start: Sequence[Tensor] | None = None
+    relaxation: Relaxation,
+    objective: Objective,
+    until: Until,
+    start: Sequence[Tensor] | None = None,
+    maximum: Maximum = box_maximum,
 ) -> tuple[Parameters, Float[Tensor, " B"], list[Tensor]]:
     """The best lines found for every row.
 
@@ -35,6 +39,7 @@ def leaning(
     ----------
     relaxation : as many rows as the objective has, or one
     start : ``t`` of both sides, ``[B, n_k]`` for each activation above and then for each below; CROWN's by default
+    maximum : over the inputs that count, all of the box by default
 
     Returns
     -------
@@ -42,14 +47,16 @@ def leaning(
     value : ``[B]``, the bound there (in the dtype of the inputs)
     t : what a further call may start with
     """
-    run = _Lines(relaxation, objective, start)
+    run = _Lines(relaxation, objective, start, maximum)
     best, value = minimize(run, LINE_STEPS.rates, until)
     best = [part.clamp(0, 1) for part in best]
     return run.parameters_at(best), value, best
 
 
 class _Lines(ByAutograd):
-    def __init__(self, relaxation: Relaxation, objective: Objective, start: Sequence[Tensor] | None) -> None:
+    def __init__(
+        self, relaxation: Relaxation, objective: Objective, start: Sequence[Tensor] | None, maximum: Maximum
+    ) -> None:
         rows = len(objective)
         if start is None:
             start = []
@@ -59,17 +66,17 @@ class _Lines(ByAutograd):
                 ):
                     start.append(_of_crown(hull.slope(torch.full_like(low, sign)), low, high).expand(rows, -1))
         super().__init__(start, [LINE_STEPS.length] * len(start))
-        self._relaxation, self._objective = relaxation, objective
+        self._relaxation, self._objective, self._maximum = relaxation, objective, maximum
         self._all = relaxation, objective
 
     def value(self, parameters: Sequence[Float[Tensor, "B _"]]) -> Float[Tensor, " B"]:
-        return _bound(self._relaxation, self._objective, parameters)[0]
+        return _bound(self._relaxation, self._objective, parameters, self._maximum)[0]
 
     def parameters_at(self, best: Sequence[Tensor]) -> Parameters:
         """The lines of all rows that there were."""
         relaxation, objective = self._all
         with torch.no_grad():
-            _, slopes = _bound(relaxation, objective, best)
+            _, slopes = _bound(relaxation, objective, best, self._maximum)
         nothing = [torch.zeros_like(low) for low in relaxation.region.range_lower]
         alpha = [slopes.get(k, one).expand(len(objective), -1) for k, one in enumerate(nothing)]
         return Parameters(tuple(alpha), tuple(torch.zeros_like(one) for one in alpha))
@@ -84,7 +91,9 @@ class _Lines(ByAutograd):
         self._objective = self._objective.take(rows)
 
 
-def _bound(relaxation: Relaxation, objective: Objective, t: Sequence[Tensor]) -> tuple[Tensor, dict[int, Tensor]]:
+def _bound(
+    relaxation: Relaxation, objective: Objective, t: Sequence[Tensor], maximum: Maximum
+) -> tuple[Tensor, dict[int, Tensor]]:
     """The bound by lines, and the slopes that were chosen, for each activation that an objective reaches."""
     count, hulls = len(t) // 2, relaxation.hulls
     slopes: dict[int, Tensor] = {}
@@ -94,7 +103,7 @@ def _bound(relaxation: Relaxation, objective: Objective, t: Sequence[Tensor]) ->
         slopes[k] = slope
         return slope * v, feature_sum(torch.where(v == 0, 0.0, v * offset))
 
-    return bound_backwards(relaxation, objective, activate).value, slopes
+    return bound_backwards(relaxation, objective, activate, maximum=maximum).value, slopes
 
 
 def _of_crown(slope: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from netproof.bounds.backward import Maximum, box_maximum
 from netproof.bounds.dual import DualPoint, Multipliers, evaluate_dual, relaxed_values
 from netproof.bounds.multipliers.adam import Parametrization, Until, minimize
 from netproof.bounds.objective import Objective
@@ -78,15 +79,16 @@ def optimize(
     objective: Objective,
     start: Parameters,
     until: Until,
+    maximum: Maximum = box_maximum,
 ) -> Rated:
-    """Lower the bounds of a batch by Adam.
+    """Lower the bounds of a batch by Adam; ``maximum`` is over the inputs that count, all of the box by default.
 
     Returns
     -------
     parameters : the best found per row
     value : ``[B]``, the bound there (in the dtype of the inputs)
     """
-    best, value = minimize(_Ranges(relaxation, objective, start), RANGE_STEPS.rates, until)
+    best, value = minimize(_Ranges(relaxation, objective, start, maximum), RANGE_STEPS.rates, until)
     layers = len(start.alpha)
     return Parameters(tuple(best[:layers]), tuple(best[layers:])), value
 
@@ -94,9 +96,11 @@ def optimize(
 class _Ranges(Parametrization):
     """All ``alpha`` and then all ``beta``, with one length of steps per layer."""
 
-    def __init__(self, relaxation: Relaxation, objective: Objective, start: Parameters) -> None:
+    def __init__(
+        self, relaxation: Relaxation, objective: Objective, start: Parameters, maximum: Maximum = box_maximum
+    ) -> None:
         super().__init__([*start.alpha, *start.beta], [])
-        self._relaxation, self._objective = relaxation, objective
+        self._relaxation, self._objective, self._maximum = relaxation, objective, maximum
         self._point: DualPoint | None = None
         self.lengths = self._lengths(self._evaluate())
 
@@ -125,7 +129,7 @@ class _Ranges(Parametrization):
         if self._point is None:
             layers, parameters = len(self.parameters) // 2, self.parameters
             now = Parameters(tuple(parameters[:layers]), tuple(parameters[layers:]))
-            self._point = evaluate_dual(self._relaxation, self._objective, now.multipliers())
+            self._point = evaluate_dual(self._relaxation, self._objective, now.multipliers(), maximum=self._maximum)
         return self._point
 
     def bound(self, *, onward: bool) -> Float[Tensor, " B"]:

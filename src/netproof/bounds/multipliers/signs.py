@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof.bounds.backward import Beside, bound_backwards
+from netproof.bounds.backward import Beside, Maximum, bound_backwards, box_maximum
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.multipliers.planes import Planes
 from netproof.bounds.multipliers.relaxed import Sides, Upper, hand_on, lower_lines
@@ -63,6 +63,7 @@ class SignDual:
     left, right : slopes of the two pieces, ``[m]``
     sizes : numbers of unstable features per activation
     planes : of unstable features of some activations, in place of their chords
+    maximum : over the inputs that count, all of the box by default
     """
 
     relaxation: Relaxation
@@ -73,9 +74,10 @@ class SignDual:
     left: Float[Tensor, " m"]
     right: Float[Tensor, " m"]
     planes: Mapping[int, Planes] = field(default_factory=dict)
+    maximum: Maximum = box_maximum
 
     @classmethod
-    def of(cls, graph: Graph, region: Region) -> SignDual:
+    def of(cls, graph: Graph, region: Region, maximum: Maximum = box_maximum) -> SignDual:
         """For a region of one row, on a graph that :func:`is_piecewise_linear`."""
         index, closed, lower, upper, left, right = [], [], [], [], [], []
         for i, range_low, range_high in zip(graph.activations, region.range_lower, region.range_upper, strict=True):
@@ -94,7 +96,8 @@ class SignDual:
             return torch.cat(parts) if parts else region.lower.new_zeros(0)
 
         relaxation = Relaxation(graph, region)
-        return cls(relaxation, tuple(index), tuple(closed), whole(lower), whole(upper), whole(left), whole(right))
+        known = tuple(index), tuple(closed), whole(lower), whole(upper), whole(left), whole(right)
+        return cls(relaxation, *known, maximum=maximum)
 
     def __len__(self) -> int:
         return self.lower.shape[0]
@@ -132,6 +135,7 @@ class SignDual:
             moved(self.left),
             moved(self.right),
             {k: planes.to(dtype, target) for k, planes in self.planes.items()},
+            self.maximum,
         )
 
     def part(self, side: Int8[Tensor, " m"]) -> Region:
@@ -211,7 +215,7 @@ class SignDual:
             error = None if rounding is None else planes.error(planed, rounding)
             return s, Beside(feature_product(planed, planes.offset), planes.shares(planed), error)
 
-        lines = bound_backwards(self.relaxation, objective, activate, rounding)
+        lines = bound_backwards(self.relaxation, objective, activate, rounding, maximum=self.maximum)
         v = torch.cat(arriving, 1) if arriving else torch.zeros_like(above)
         return SignPoint(lines.value, v, lines.coefficients)
 

@@ -32,6 +32,7 @@ class SlopedEnds(Rows):
     feature, upper : ``[N]``, the feature, and whether the upper end
     open : of every activation the features that are open, ``[m_k]``
     slope : ``[N, unstable features]`` float32, of the lower lines of all of them, one activation after the other
+    bound : ``[N]`` float64, of the feature, or of its negative, by these slopes
     """
 
     k: int
@@ -39,6 +40,7 @@ class SlopedEnds(Rows):
     upper: Tensor
     open: tuple[Tensor, ...]
     slope: Tensor
+    bound: Tensor
 
 
 def refine_by_alpha(
@@ -76,9 +78,8 @@ def refine_by_alpha(
                 return propagate_intervals(graph, region.with_range(k, low, high))
             value, slope = _bounds(dual, dual32, operand, part, rounding, Until(steps, 0.0, deadline))
             if listen is not None:
-                listen(
-                    SlopedEnds(k, part.repeat(2), torch.arange(2 * len(part)) < len(part), dual.index, slope.float())
-                )
+                upper = torch.arange(2 * len(part)) < len(part)
+                listen(SlopedEnds(k, part.repeat(2), upper, dual.index, slope.float(), value))
             high[0, part] = torch.minimum(high[0, part], value[: len(part)])
             low[0, part] = torch.maximum(low[0, part], -value[len(part) :])
         region = propagate_intervals(graph, region.with_range(k, low, high))

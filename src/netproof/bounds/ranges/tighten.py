@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from netproof.bounds.backward import Maximum, box_maximum
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import DualPoint, crown, evaluate_dual
 from netproof.bounds.envelope.stored import StoredPrices
@@ -65,20 +66,21 @@ def tighten_ranges(
     last: bool = True,
     listener: Listener | None = None,
     deadline: float = math.inf,
+    maximum: Maximum = box_maximum,
 ) -> Region:
     """Tighten the ranges of every activation after the first, layer by layer, exactly.
 
     Both directions of every pre-activation that is not already a single step are bounded by
     CROWN with the ranges found so far. ``last=False`` leaves the graph's output activation out.
     The graph must be an integer graph: bounds are rounded to integers inwards. The first activation has its turn
-    as well where intervals do not know what affine maps do together (:func:`loose_activations`). Stops early, with what has
-    been found, when ``clock.now()`` reaches ``deadline``.
+    as well where intervals do not know what affine maps do together (:func:`loose_activations`), and where another ``maximum`` than
+    that over the box is over the inputs that count. Stops early, with what has been found, when ``clock.now()`` reaches ``deadline``.
     """
     final = len(graph.nodes) - 1
     at_once = max(1, TIGHTEN.batch.rows(graph, TIGHTEN.tensors) // 2)
     loose = loose_activations(graph)
     for k, index in enumerate(graph.activations):
-        if (k == 0 and k not in loose) or (index == final and not last):
+        if (k == 0 and k not in loose and maximum is box_maximum) or (index == final and not last):
             continue
         if clock.now() >= deadline:
             break
@@ -91,7 +93,7 @@ def tighten_ranges(
         for part in torch.split(torch.arange(len(row)), at_once):
             if clock.now() >= deadline:
                 break
-            point = _directions(graph, region, graph.nodes[index].operands[0], row[part], feature[part])
+            point = _directions(graph, region, graph.nodes[index].operands[0], row[part], feature[part], maximum)
             top, bottom = point.value.chunk(2)
             at = (row[part], feature[part])
             new_high[at] = torch.minimum(new_high[at], top.floor())
@@ -258,7 +260,7 @@ def _program_directions(
     return evaluate_exact(relaxation, objective, s)[0]
 
 
-def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: Tensor) -> DualPoint:
+def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: Tensor, maximum: Maximum) -> DualPoint:
     """Upper bounds of ``+a`` and then ``-a`` for features of a node, one per (row, feature) pair."""
     pairs = len(row)
     sub = region.take(row.repeat(2))
@@ -268,5 +270,5 @@ def _directions(graph: Graph, region: Region, node: int, row: Tensor, feature: T
     coefficients[pairs + pair, feature] = -1
     objective = Objective({node: coefficients}, torch.zeros(2 * pairs, dtype=region.lower.dtype))
     relaxation = Relaxation(graph, sub)
-    point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
-    return evaluate_exact(relaxation, objective, point.s)[0]
+    point = evaluate_dual(relaxation, objective, crown(relaxation.hulls), maximum=maximum)
+    return evaluate_exact(relaxation, objective, point.s, maximum)[0]

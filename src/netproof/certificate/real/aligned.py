@@ -6,7 +6,7 @@ belongs together is found by the values at some points. Nobody has to believe it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -38,16 +38,28 @@ class _Place:
     is_turned: bool
 
 
-def aligned(trace: Trace, graph: Graph, network: RealNetwork, lower: Floats, upper: Floats) -> Trace:
-    """A record whose ReLUs are the network's; what has no counterpart there is left out of it. Ends ``[inputs]`` are the box's."""
+def aligned(
+    trace: Trace, graph: Graph, network: RealNetwork, lower: Floats, upper: Floats, look: Callable[[], None]
+) -> Trace:
+    """A record whose ReLUs are the network's; what has no counterpart there is left out of it. Ends ``[inputs]`` are the box's;
+    ``look`` is called for every feature, and may raise."""
     sizes = tuple(graph.nodes[i].size for i in graph.activations)
     if trace.sizes != sizes or sum(sizes) > _MOST or sum(network.sizes) > _MOST:
         return Trace(network.sizes, {}, {}, {}, {}, {}, trace.common)
-    return _Aligned(trace, graph, network, lower, upper).trace()
+    return _Aligned(trace, graph, network, lower, upper, look).trace()
 
 
 class _Aligned:
-    def __init__(self, trace: Trace, graph: Graph, network: RealNetwork, lower: Floats, upper: Floats) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        graph: Graph,
+        network: RealNetwork,
+        lower: Floats,
+        upper: Floats,
+        look: Callable[[], None],
+    ) -> None:
+        self._look = look
         self._old, self._graph, self._network = trace, graph, network
         rng = np.random.default_rng(0)
         near = lower + rng.random((_POINTS // 2, len(lower))) * (upper - lower)
@@ -69,6 +81,7 @@ class _Aligned:
 
     def _match(self, values: Floats) -> tuple[int, float] | None:
         """The number of the feature whose values are these, times a positive factor; and the factor."""
+        self._look()
         size = float(abs(values).max(initial=0.0))
         if not (np.isfinite(size) and size > 0):
             return None
@@ -82,13 +95,14 @@ class _Aligned:
     def _numbers(self) -> Integers:
         """For every feature of the graph's activations the number of its operand in the file, -1 where there is none."""
         found = [-1] * sum(self._old.sizes)
+        self._factor = np.ones(sum(self._old.sizes))
         taken: set[int] = set()
         at = 0
         for k, size in enumerate(self._old.sizes):
             for j in range(size):
                 match = self._match(self._operands[k][:, j])
                 if match is not None and match[0] not in taken:
-                    found[at + j] = match[0]
+                    found[at + j], self._factor[at + j] = match
                     taken.add(match[0])
             at += size
         return np.array(found, np.int64)
@@ -137,14 +151,14 @@ class _Aligned:
         (k,) = relus
         there = self._number[ends.open]
         columns = _ascending(there)
-        return Ends(
-            k, number[kept] - self._begin[k], ends.upper[kept], there[columns], ends.slope[np.ix_(kept, columns)]
-        )
+        slope, bound = ends.slope[np.ix_(kept, columns)], ends.bound * self._factor[begin + ends.feature]
+        return Ends(k, number[kept] - self._begin[k], ends.upper[kept], there[columns], slope, bound[kept])
 
     def _divided(self, ends: Sequence[DividedEnd]) -> tuple[DividedEnd, ...]:
         found = []
         for end in ends:
-            number = int(self._number[int(np.sum(self._old.sizes[: end.k])) + end.feature])
+            at = int(np.sum(self._old.sizes[: end.k])) + end.feature
+            number = int(self._number[at])
             there = self._number[end.unstable]
             # Sides of what is not there would be forgotten.
             if number < 0 or (there < 0).any():
@@ -155,7 +169,7 @@ class _Aligned:
                     k,
                     number - int(self._begin[k]),
                     end.upper,
-                    end.bound,
+                    end.bound * float(self._factor[at]),
                     there[columns],
                     end.side[:, columns],
                     end.slope[:, columns],

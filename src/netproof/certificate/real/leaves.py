@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.real.contents import DEEPEST
-from netproof.errors import FormatError, NoEvidenceError
+from netproof.certificate.real.deadline import Deadline
+from netproof.errors import FormatError
 from netproof.files.opened import read_bytes
 from netproof.result import Refutation, Trace
 
@@ -157,15 +157,14 @@ class Trees:
     Parameters
     ----------
     sizes : of the ReLUs
-    source : how errors call the file
-    deadline : by ``time.monotonic()``
+    deadline : which also says how errors call the file
     """
 
-    def __init__(self, sizes: Sequence[int], inputs: int, source: str, deadline: float = math.inf) -> None:
+    def __init__(self, sizes: Sequence[int], inputs: int, deadline: Deadline) -> None:
         self._deadline = deadline
         self._sizes = (inputs, *sizes)
         self._begin = [0, *np.cumsum(sizes).tolist()]
-        self._source = source
+        self._source = deadline.source
         self._splits: dict[int, tuple[int, int, float, int, int]] = {}
         self._refuted: dict[int, Refutation] = {}
         self._open: dict[int, NDArray[Any]] = {}
@@ -185,8 +184,7 @@ class Trees:
         root = self._node()
         stack = [(root, [(leaf, leaf.splits) for leaf in leaves])]
         while stack:
-            if time.monotonic() >= self._deadline:
-                raise NoEvidenceError(self._source, "writing it takes more time than it may")
+            self._deadline.look()
             node, mine = stack.pop()
             whole = next((leaf for leaf, splits in mine if not splits), None)
             if whole is not None:

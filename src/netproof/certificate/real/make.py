@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -33,11 +32,13 @@ from netproof.certificate.real.contents import (
     RealCertificate,
     arrays_of,
 )
+from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown.ends import add_divided
-from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed
+from netproof.certificate.real.grown.grow import Grower
 from netproof.certificate.real.grown.lemmas import add_lemmas
 from netproof.certificate.real.grown.program import Programs
 from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
+from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import staged
 from netproof.certificate.real.grown.written import written
 from netproof.errors import FormatError, NoEvidenceError, ProofError
@@ -69,14 +70,16 @@ def evidence_of(
     NoEvidenceError : there is none to be written
     """
     name = question.name
+    until = Deadline(name, deadline)
     try:
         asked = read_property(property_, "the property")
         with np.errstate(all="ignore"):
-            evaluation = Evaluation(read_network(network, asked.inputs, Float64(), "the network"), Float64())
+            model = read_network(network, asked.inputs, Float64(), "the network")
+            evaluation = Evaluation(model, Float64(), until.look)
             if result.verdict is Verdict.SAT and result.witness is not None:
                 claim, arrays = "sat", _witness(result.witness.numbers, name)
             elif result.verdict is Verdict.UNSAT:
-                claim, arrays = "unsat", _proof(asked, evaluation, question, result, deadline)
+                claim, arrays = "unsat", _proof(asked, evaluation, question, result, until)
             else:
                 raise NoEvidenceError(name, f"it is '{result.verdict.value}'")
     except FormatError as error:
@@ -123,14 +126,14 @@ def _witness(numbers: Sequence[Fraction], name: str) -> dict[str, Integers]:
 
 
 def _proof(
-    asked: Asked, evaluation: Evaluation, question: Question, result: Result, deadline: float
+    asked: Asked, evaluation: Evaluation, question: Question, result: Result, deadline: Deadline
 ) -> dict[str, Integers]:
     with Programs(evaluation) as programs:
         return _proof_by(programs, asked, evaluation, question, result, deadline)
 
 
 def _proof_by(
-    programs: Programs, asked: Asked, evaluation: Evaluation, question: Question, result: Result, deadline: float
+    programs: Programs, asked: Asked, evaluation: Evaluation, question: Question, result: Result, deadline: Deadline
 ) -> dict[str, Integers]:
     results = [result] if len(question.parts) == 1 else list(result.parts)
     if len(results) != len(question.parts):
@@ -142,6 +145,7 @@ def _proof_by(
     width = max((len(case) for part in asked.parts for case in part.cases), default=1) or 1
     table = RowTable()
     arrays: dict[str, list[int]] = {"cases": [], "tree": [], "stages": [], "stage": []}
+    maker = Maker(evaluation, table, width, deadline, programs)
     for part in asked.parts:
         box = _box(part)
         if box not in known:
@@ -149,12 +153,11 @@ def _proof_by(
         query, one = known[box]
         if one.trace is None:
             raise NoEvidenceError(question.name, "the search left no record")
-        maker = Maker(evaluation, table, width, query.name, deadline, programs)
         before = len(table.rows)
         try:
             made = _Part(part, query, one.trace, maker).arrays()
         except NoEvidenceError:
-            if not one.trace.box or time.monotonic() >= deadline:
+            if not one.trace.box or deadline.is_over:
                 raise
             # With ranges that the checker finds, not those that the search has found.
             table.forget(before)
@@ -177,7 +180,7 @@ class _Part:
         self._maker = maker
         if trace.sizes != self._evaluation.network.sizes:
             lower, upper = (np.array([float(end) for end in ends]) for ends in (part.lower, part.upper))
-            trace = aligned(trace, query.network.graph, self._evaluation.network, lower, upper)
+            trace = aligned(trace, query.network.graph, self._evaluation.network, lower, upper, maker.evaluation.look)
         self._trace = trace
         assert query.part is not None
         numbers = {_keys(case): number for number, case in enumerate(query.part.condition)}

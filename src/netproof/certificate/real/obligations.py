@@ -8,7 +8,6 @@ constraints over the rationals, in the logic QF_LRA.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -123,7 +122,7 @@ class _Part:
     def prove(self, taken: Taken, part: Part) -> None:
         """The stages of a part, and its trees."""
         none = Rows({name: np.zeros(0, np.int64) for name in _ROWS}, self._network.sizes)
-        prover = Prover(self._evaluation, none, self._source, math.inf)
+        prover = Prover(self._evaluation, none, self._source)
         cells = root_of(self._evaluation, part)
         for _ in range(taken.one("stages")):
             rule = taken.one("stage")

@@ -16,8 +16,10 @@ from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Part, read_property
 from netproof.certificate.checker.real.tree import Case
 from netproof.certificate.real.contents import NAMES, RealCertificate, arrays_of
-from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed
+from netproof.certificate.real.deadline import Deadline
+from netproof.certificate.real.grown.grow import Grower
 from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
+from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import staged
 from netproof.certificate.real.grown.written import written
 from netproof.certificate.real.leaves import Leaf, Trees
@@ -48,14 +50,16 @@ def certificate_of_leaves(
     """
     asked = read_property(property_, "the property")
     with np.errstate(all="ignore"):
-        evaluation = Evaluation(read_network(network, asked.inputs, Float64(), "the network"), Float64())
+        until = Deadline(source, deadline)
+        model = read_network(network, asked.inputs, Float64(), "the network")
+        evaluation = Evaluation(model, Float64(), until.look)
         if (evaluation.network.inputs, evaluation.network.outputs) != (asked.inputs, asked.outputs):
             raise FormatError("the property", "is about another network", "give the files that belong together")
         for leaf in leaves:
             if leaf.part >= len(asked.parts) or (leaf.case or 0) >= len(asked.parts[leaf.part].cases):
                 raise FormatError(source, "names a part or case that the property has not", "count both from 0")
         width = max((len(case) for part in asked.parts for case in part.cases), default=1) or 1
-        maker = Maker(evaluation, RowTable(), width, source, deadline)
+        maker = Maker(evaluation, RowTable(), width, until)
         arrays: dict[str, list[int]] = {name: [] for name in NAMES if not name.startswith(("witness", "row"))}
         for number, part in enumerate(asked.parts):
             _add(maker, part, [leaf for leaf in leaves if leaf.part == number], arrays)
@@ -77,7 +81,7 @@ def _add(maker: Maker, part: Part, leaves: Sequence[Leaf], arrays: dict[str, lis
     network = maker.evaluation.network
     before = len(arrays["stage"])
     cells = staged(maker.evaluation, root_of(maker.evaluation, part), arrays)
-    trees = Trees(network.sizes, network.inputs, maker.source, maker.deadline)
+    trees = Trees(network.sizes, network.inputs, maker.deadline)
     count = len(part.cases)
     if all(leaf.case is None for leaf in leaves):
         root, tree = trees.root(leaves), [0] * count

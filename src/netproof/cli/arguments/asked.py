@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from netproof.formats.fixed_point import FixedPoint
     from netproof.network import Network
 
-#: norms by name, and what to say of those that are not decided
-_NORM = "linf"
-
 ImagesPath = Annotated[
     Path,
     typer.Option(
@@ -92,20 +89,30 @@ Clip = Annotated[
         rich_help_panel=VALUES,
     ),
 ]
-Norm = Annotated[str, typer.Option("--norm", metavar="NAME", help="How changes are measured.")]
+Norm = Annotated[str, typer.Option("--norm", metavar="NAME", help="Norm: linf, l1, l2, l0.")]
 
 
 def check_norm(norm: str) -> None:
-    """Refuse every norm but the maximum norm; raises :class:`InputError`."""
-    if norm == _NORM:
+    """Refuse what is no norm with a radius; raises :class:`InputError`."""
+    known = ("linf", "l1", "l2")
+    if norm in known:
         return
-    problem = f"'{norm[:40]}' is not decided"
-    if norm in ("l0", "l1", "l2"):
-        problem += " here: boxes are, and its balls are none"
+    if norm == "l0":
         raise InputError(
-            "--norm", problem, "give linf; what is robust there is robust in the l1 and l2 balls inside it"
+            "--norm", "'l0' counts values and has no radius to look for", "netproof robust --norm l0 --eps 1"
         )
-    raise InputError("--norm", problem, "give linf")
+    raise InputError("--norm", f"is '{norm[:40]}'", f"give {', '.join(known)}, or l0 (robust)")
+
+
+def check_ball(norm: str, path: Path | None, option: str, *, by_set: bool = False) -> None:
+    """Refuse what does not go with a ball: a set, and certificates, which state none; raises :class:`InputError`."""
+    if norm not in ("l1", "l2"):
+        return
+    if by_set:
+        raise InputError("--norm", f"is '{norm}', and a set is named as well", "leave one of the two out")
+    if path is not None:
+        problem = f"a certificate states boxes of inputs, and a ball in {norm} is none"
+        raise InputError(option, problem, "leave it out; a witness is replayed before it is reported")
 
 
 def values_changed(norm: str, eps: str | None, pixels: int | None) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,15 +48,19 @@ class Written:
         return document | ({} if self.property_ is None else {"property": str(self.property_)})
 
 
-def evidence_about(path: Path, network: Path, query: Query, result: Result) -> Written:
-    """Write the certificate of a decided query; raises :class:`InputError` where a file cannot be written."""
+def evidence_about(path: Path, network: Path, query: Query, result: Result, seconds: float) -> Written:
+    """Write the certificate of a decided query; raises :class:`InputError` where a file cannot be written.
+
+    Evidence about a float network may take so many ``seconds``.
+    """
     from netproof.graph.graph import Arithmetic
     from netproof.runs.certify import write_certificate, write_stated_evidence
 
     if query.network.graph.arithmetic is not Arithmetic.REAL:
         write_certificate(path, query, result)
         return Written(path, network)
+    deadline = time.monotonic() + seconds
     try:
-        return Written(path, network, write_stated_evidence(path, network, query, result))
+        return Written(path, network, write_stated_evidence(path, network, query, result, deadline=deadline))
     except NoEvidenceError as error:
         return Written(path, network, without=error.problem)

@@ -25,6 +25,7 @@ def check_one(
     index: int | None,
     *,
     timeout: float | None,
+    every: bool,
     as_json: bool,
 ) -> int:
     """Replay a certificate, and say what it proves; the exit code."""
@@ -43,7 +44,7 @@ def check_one(
         if samples is not None and index is not None:
             samples.check_size(model)
             _check_sample(content, samples.image(index, model).long().reshape(-1).tolist(), samples.label(index), index)
-        checked = check_set(content, model, timeout=timeout)
+        checked = check_set(content, model, timeout=timeout, every=every)
         if not checked.second_reading:
             raise CertificateError(network, "was not kept by its reader, so that it cannot be read twice", "report it")
     except ProofError as error:

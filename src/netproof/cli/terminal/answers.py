@@ -42,7 +42,7 @@ def answer_all(
     integer = asked.network.graph.arithmetic is Arithmetic.INTEGER and not asked.network.runtime
     benchmark = ImageQuestions(
         asked.path.absolute(), asked.widths, asked.runtime, asked.source, asked.prepared,
-        asked.images.pictures.digest, asked.indices, reach.number, reach.words, goal[0], goal[1], integer,
+        asked.images.pictures.digest, asked.indices, reach.number, reach.words, goal[0], goal[1], integer, reach.norm,
     )  # fmt: skip
     images = asked.images
     labels = {index: images.label(index) for index in asked.indices}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,11 @@ def read_image_folder(path: str | Path, *, crop: int | None = None, channels: in
                 raise FormatError(path, f"holds more than {_MOST_BYTES} bytes of images", "give fewer of them")
         labels += [label] * len(files)
     return ImageSet(np.stack(images), np.array(labels, np.int64), tuple(classes), str(path))
+
+
+def is_numbered(classes: Sequence[str]) -> bool:
+    """Whether folders are called by numbers."""
+    return all(name.isascii() and name.isdigit() for name in classes)
 
 
 def _classes(path: Path) -> list[str]:

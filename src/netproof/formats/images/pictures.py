@@ -23,7 +23,7 @@ from netproof.formats.images.arrays import (
     read_whole_numbers,
 )
 from netproof.formats.images.decode import decode_image
-from netproof.formats.images.folder import SUFFIXES
+from netproof.formats.images.folder import LIST, SUFFIXES, is_numbered
 from netproof.formats.images.idx import is_idx, read_idx, read_labels
 from netproof.formats.images.samples import check_labels
 from netproof.formats.images.set import crop_window
@@ -101,8 +101,10 @@ def read_pictures(
         found = read_labelled(path, split=split, crop=crop, check=check, channels=channels, size=size)
         if not len(found):
             raise InputError(found.source, "holds no images", "give others")
-        numbered = path.is_dir() and all(name.isascii() and name.isdigit() for name in found.classes)
+        numbered = path.is_dir() and not (path / LIST).is_file() and is_numbered(found.classes)
         classes = np.array([int(name) for name in found.classes] if numbered else range(len(found.classes)), np.int64)
+        if len(set(classes.tolist())) < len(classes):
+            raise FormatError(path, "has two folders of one number", f"list the folders of all classes in {LIST}")
         count = len(found.classes) if path.is_dir() and not numbered else None
         return Pictures(_in(channels, found.images), classes[found.labels], "chw", found.source, count)
     values, own, axes = _unlabelled(path, channels)

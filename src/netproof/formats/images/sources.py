@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from netproof.errors import InputError
+from netproof.errors import FormatError, InputError
 from netproof.formats.images.archives.cifar import read_cifar
 from netproof.formats.images.archives.tiny_imagenet import read_tiny_imagenet
 from netproof.formats.images.digits import NAME as DIGITS
 from netproof.formats.images.digits import read_digits
-from netproof.formats.images.folder import read_image_folder
+from netproof.formats.images.folder import LIST, is_numbered, read_image_folder
 from netproof.formats.images.idx import read_images, read_labels
 from netproof.formats.images.samples import check_labels
 from netproof.formats.images.set import ImageSet
@@ -53,7 +53,10 @@ def read_image_set(
     if is_labelled(path):
         if labels is not None:
             raise InputError(labels, f"{path} has labels of its own", "leave the labels out")
-        return read_labelled(path, split=split, crop=crop, check=check)
+        found = read_labelled(path, split=split, crop=crop, check=check)
+        if path.is_dir() and not (path / LIST).is_file():
+            _check_order(path, found.classes)
+        return found
     if labels is None:
         raise InputError(path, "comes without labels", "give an archive, a folder, or IDX images with IDX labels")
     found = _read_idx(path, labels)
@@ -92,6 +95,19 @@ def read_labelled(
     else:
         found = read_cifar(path, "train" if training else "test", check=check)
     return found if crop is None else found.cropped(crop)
+
+
+def _check_order(path: Path, classes: tuple[str, ...]) -> None:
+    """Refuse folders called by numbers that are not their labels: in order of names ``10`` comes before ``2``.
+
+    Whether such a folder holds the class of its number or that of its place, nobody can tell.
+    """
+    if is_numbered(classes) and [int(name) for name in classes] != list(range(len(classes))):
+        raise FormatError(
+            path,
+            f"its folders are called by numbers that are not those of classes in order: {', '.join(classes)[:60]}",
+            f"list them in {LIST}, one a line, in the order of the classes",
+        )
 
 
 def _read_idx(path: Path, labels: str | Path) -> ImageSet:

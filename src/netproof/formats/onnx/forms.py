@@ -30,12 +30,14 @@ class Form:
 
     Attributes
     ----------
+    fewest : the smallest number of operands
     inputs, outputs : the largest numbers of operands and results
     takes, gives : of each its type, or the letter that stands for one, and whether all of a variadic one have one type
-    types : what each letter can stand for, as ONNX numbers types
+    types : what each letter can stand for, as ONNX numbers types; a type that is named stands for itself
     attributes, required : names
     """
 
+    fewest: int
     inputs: int
     outputs: int
     takes: tuple[tuple[str, bool], ...]
@@ -55,12 +57,15 @@ def form_of(operator: str, opset: int) -> Form | None:
     except (onnx.defs.SchemaError, TypeError, ValueError):  # protobuf hands over as bytes what is no text
         return None
     words = {f"tensor({name.lower()})": number for name, number in onnx.TensorProto.DataType.items()}
+    fixed = {formal.type_str for formal in (*schema.inputs, *schema.outputs)} & words.keys()
     return Form(
+        schema.min_input,
         schema.max_input,
         schema.max_output,
         tuple((formal.type_str, formal.is_homogeneous) for formal in schema.inputs),
         tuple((formal.type_str, formal.is_homogeneous) for formal in schema.outputs),
-        {
+        {word: frozenset({words[word]}) for word in fixed}
+        | {
             one.type_param_str: frozenset(words[word] for word in one.allowed_type_strs if word in words)
             for one in schema.type_constraints
         },
@@ -69,20 +74,24 @@ def form_of(operator: str, opset: int) -> Form | None:
     )
 
 
-def check_form(path: Path, node: onnx.NodeProto, opset: int) -> None:
-    """Check that a node has the form of its operator; those of other domains, and unknown ones, are left alone.
+def check_form(path: Path, node: onnx.NodeProto, opset: int, *, read: bool = True) -> None:
+    """Check that a node has the form of its operator; those of other domains are left alone.
+
+    So are unknown ones of a node that is ``read`` after that, where more can be said about them.
 
     Raises
     ------
     FormatError : an attribute that the operator does not have, has twice or in several types at once, or that it
-        needs and is missing; more operands or results than it has
+        needs and is missing; more operands or results than it has, or fewer operands; no operator of this opset
     """
     if node.domain not in STANDARD:
         return
     form = form_of(node.op_type, opset)
+    label = f"node '{printable(node.name or (node.output[0] if node.output else ''))}' ({printable(node.op_type)})"
     if form is None:
+        if not read:
+            raise FormatError(path, f"{label} is no operator of opset {opset}", "export the network again")
         return
-    label = f"node '{printable(node.name or (node.output[0] if node.output else ''))}' ({node.op_type})"
     if getattr(node, "overload", ""):
         raise FormatError(path, f"{label} is an overload of a function", "inline its functions before export")
     seen: set[str] = set()
@@ -107,6 +116,12 @@ def check_form(path: Path, node: onnx.NodeProto, opset: int) -> None:
                 f"{label} has {len(names)} {what}; at opset {opset} it has {most} at most",
                 "export the network again",
             )
+    if len(node.input) < form.fewest:
+        raise FormatError(
+            path,
+            f"{label} has {len(node.input)} operands; at opset {opset} it has {form.fewest} at least",
+            "export the network again",
+        )
 
 
 def _is_single(attribute: onnx.AttributeProto) -> bool:

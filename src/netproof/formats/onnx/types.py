@@ -23,9 +23,6 @@ _ZERO_POINTS = {
     "QLinearAdd": 7, "QLinearMul": 7, "QGemm": 8, "QLinearConcat": 1, "QLinearAveragePool": 4, "QLinearGlobalAveragePool": 4,
     "QLinearLeakyRelu": 4, "QLinearSigmoid": 4, "QLinearSoftmax": 4,
 }  # fmt: skip
-_INT64 = 7
-#: operators that give places, of one type whatever they are of
-_PLACES = ("ArgMax", "ArgMin")
 #: attributes of a Constant that give its type
 _CONSTANT_TYPES = {"value_float": 1, "value_floats": 1, "value_int": 7, "value_ints": 7}
 
@@ -80,8 +77,6 @@ def check_types(path: Path, nodes: Sequence[onnx.NodeProto], types: Mapping[str,
                 own = next(iter(form.types[kind]))
             if own is not None:
                 known[name] = own
-        if node.op_type in _PLACES:
-            known[node.output[0]] = _INT64
     return known
 
 
@@ -95,13 +90,13 @@ def check_names(path: Path, nodes: Iterable[onnx.NodeProto]) -> None:
 
 
 def _formal(declared: Sequence[tuple[str, bool]], names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Values with the type parameters that stand for their types, ``T`` for one; those without one are left out."""
+    """Values with what stands for their types: type parameters, ``T`` for one, or types by name."""
     for number, name in enumerate(names):
         if not declared:
             return
         kind, homogeneous = declared[min(number, len(declared) - 1)]
         # Of several values of a variadic parameter each may have a type of its own, if it says so.
-        if name and homogeneous and "(" not in kind:
+        if name and homogeneous:
             yield name, kind
 
 

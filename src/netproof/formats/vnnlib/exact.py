@@ -18,8 +18,10 @@ def exact_vnnlib(part: PropertyPart, inputs: int, outputs: int, *, title: str) -
     Ends of the box that are no decimals are rounded outward, so that ``unsat`` of the property is more than ``unsat`` of the
     part, and a witness of the part is one of the property. ``title``, one line, heads the file as a comment.
 
-    Raises ``ValueError`` for a coefficient or a threshold that is no decimal.
+    Raises ``ValueError`` for a coefficient or a threshold that is no decimal, and for a part in a ball, which no box states.
     """
+    if part.ball is not None:
+        raise ValueError("a property states boxes, and a ball is none")
     if not title.isprintable():
         raise ValueError("a title is one line")
     lines = [f"; {title}", ""]

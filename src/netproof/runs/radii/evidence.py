@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from netproof.network import Network
-    from netproof.query import Query, Result, Sample
+    from netproof.query import Query, Result
     from netproof.search.radius import RadiusResult
 
 
@@ -17,32 +18,21 @@ class Evidence:
 
     Attributes
     ----------
-    radius : in grey levels
+    radius : in the unit of the search, of a network of integers whole grey levels
     """
 
-    radius: int
+    radius: int | Fraction
     query: Query
     result: Result
 
 
-def evidence_of(network: Network, sample: Sample, found: RadiusResult, name: str) -> tuple[Evidence, ...]:
-    """Of a network of integers the proof, where the search was to keep one, and the witness, where one was found.
-
-    Queries are called ``name, radius R``.
-    """
-    from netproof.local_robustness import robustness
+def evidence_of(found: RadiusResult, asked: Callable[[int | Fraction], Query]) -> tuple[Evidence, ...]:
+    """The proof, where the search was to keep one, and the witness, where one was found; ``asked`` gives the query at a radius."""
     from netproof.query import Result, Verdict
 
-    known: list[tuple[int, Result]] = []
+    known: list[tuple[int | Fraction, Result]] = []
     if found.proved is not None and found.proved.verdict is Verdict.UNSAT:
-        known.append((int(found.radius), found.proved))
+        known.append((found.radius, found.proved))
     if found.witness is not None and found.witness_radius is not None:
-        known.append((int(found.witness_radius), Result(Verdict.SAT, 0.0, "", witness=found.witness)))
-    return tuple(
-        Evidence(
-            radius,
-            robustness(network, sample.image, sample.label, radius, name=f"{name}, radius {radius}"),
-            result,
-        )
-        for radius, result in known
-    )
+        known.append((found.witness_radius, Result(Verdict.SAT, 0.0, "", witness=found.witness)))
+    return tuple(Evidence(radius, asked(radius), result) for radius, result in known)

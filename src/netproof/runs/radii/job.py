@@ -18,7 +18,9 @@ from netproof.runs.rows import Recorded
 from netproof.runs.solve import defect
 
 if TYPE_CHECKING:
-    from netproof.query import Sample
+    from fractions import Fraction
+
+    from netproof.query import Query, Sample
     from netproof.search.radius import RadiusResult
 
 _LOG = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class RadiusJob(Job):
             return self.failed(instance, defect(error))
 
     def _answer(self, benchmark: OpenBenchmark, instance: Instance) -> Answered:
+        from netproof.local_robustness import robustness
         from netproof.query import sample_of
         from netproof.search.radius import largest_radius
 
@@ -55,12 +58,17 @@ class RadiusJob(Job):
         sample, image = sample_of(query), int(instance.sample)
         with clock.processor_time():
             found = largest_radius(query.network, sample.image, sample.label, self.settings)
-        evidence = evidence_of(query.network, sample, found, f"image {image}")
+
+        def asked(radius: int | Fraction) -> Query:
+            name = f"image {image}, radius {radius}"
+            return robustness(query.network, sample.image, sample.label, radius, name=name)
+
+        evidence = evidence_of(found, asked)
         certified: list[Certified] = []
         names: list[str] = []
         if self.certifying is not None:
             for one in evidence:
-                name = certificate_of(image, one.radius)
+                name = certificate_of(image, int(one.radius))
                 try:
                     certified.append(certify(one.query, one.result, name, self.certifying))
                 except FAILURES as error:

@@ -8,6 +8,7 @@ from torch import Tensor
 from netproof.attack.align import align, can_align, first_layer, tail
 from netproof.attack.annealing.anneal import Annealer, compiled_chain
 from netproof.attack.approach import Approach
+from netproof.attack.ball import BallSteps
 from netproof.attack.corners import corner_search, surrogate_values
 from netproof.attack.lattice import descend, round_near
 from netproof.conditions.conditions import Conditions
@@ -37,6 +38,8 @@ class Attacker:
         self._graph: Graph = presolved.graph.to(torch.float32)
         self._lower = presolved.region.lower[0].float()
         self._upper = presolved.region.upper[0].float()
+        ball = BallSteps.of(query)
+        self._ball = None if ball is None else ball.of_inputs(presolved.kept[0])
         self._generator = torch.Generator().manual_seed(seed)
         # Of its own, so that alignments are the same however often points near others were looked for.
         self._rounding = torch.Generator().manual_seed(seed)
@@ -63,7 +66,14 @@ class Attacker:
         per_case = max(1, min(INTEGER_ATTACK.starts_per_case, INTEGER_ATTACK.most_starts // len(case)))
         towards = case.repeat_interleave(per_case)
         x = corner_search(
-            self._graph, self._cases, self._lower, self._upper, towards, self._generator, deadline=deadline
+            self._graph,
+            self._cases,
+            self._lower,
+            self._upper,
+            towards,
+            self._generator,
+            deadline=deadline,
+            ball=self._ball,
         )
         self._starts = (x, towards)
         return self.replay(x)
@@ -91,7 +101,7 @@ class Attacker:
         x, towards = self._starts
         still_open = torch.isin(towards, case)
         x, towards = x[still_open], towards[still_open]
-        annealer = Annealer.of(self._graph, self._cases, compiled_chain())
+        annealer = Annealer.of(self._presolved.graph, self._cases, compiled_chain())
         if annealer is not None:
             return self._anneal(annealer, torch.unique(case), length.steps * ANNEAL.of_a_step, deadline)
         soft = surrogate_values(self._graph, x, 0.0)[self._watched]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netproof.bounds.backward import Maximum, box_maximum
 from netproof.bounds.deciding.exact import evaluate_exact
 from netproof.bounds.dual import crown, evaluate_dual
 from netproof.bounds.ranges.tighten import RangeCuts, tighten_ranges
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
+from netproof.conditions.ball import maximum_of
 from netproof.conditions.conditions import Conditions
 from netproof.conditions.order import conditions_of
 from netproof.effort.integer import INTEGER, Effort
@@ -26,7 +27,9 @@ from netproof.graph.loose import loose_activations
 from netproof.processes import clock
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.integer.attacks import witness_of
+from netproof.search.integer.boxes import BoxSearch, suits
 from netproof.search.integer.engine import Search
+from netproof.search.outcome import Outcome
 from netproof.search.proofs.log import CommonCuts, Multiplied, ProofLog
 from netproof.settings import Settings
 
@@ -46,6 +49,9 @@ def verify_integer(
     """
     cases = max(len(queries[0].condition), 1)
     size = max(1, INTEGER.root_rows // cases)
+    if any(query.ball is not None for query in queries):
+        # What is bounded together is bounded on boxes, and proofs are about them.
+        size, settings = 1, replace(settings, proofs=False)
     for start in range(0, len(queries), size):
         positions = range(start, min(start + size, len(queries)))
         yield from _verify_chunk([(p, queries[p]) for p in positions], settings, attacked=attacked)
@@ -94,14 +100,13 @@ def _verify_chunk(
         method = "attack" if d.verdict is Verdict.SAT else "bound"
         proof = proofs.get(d.position)
         yield d.position, Result(d.verdict, share, method, d.subproblems, d.witness, proof=proof)
-    begin = partial(Search, effort=Effort(attacked=True)) if attacked else Search
     for item in left:
         begun = clock.now()
-        search = begin(item.query, item.region, item.cases, settings, log=item.log)
-        outcome = search.run(begun + max(settings.timeout - share, 0.0))
+        until = begun + max(settings.timeout - share, 0.0)
+        outcome, log = _search(item, settings, until, attacked=attacked)
         proofs = {}
-        if outcome.verdict is Verdict.UNSAT and item.log is not None:
-            proofs = _prove([(item.position, item.query, item.log)])
+        if outcome.verdict is Verdict.UNSAT and log is not None:
+            proofs = _prove([(item.position, item.query, log)])
         yield (
             item.position,
             Result(
@@ -115,6 +120,30 @@ def _verify_chunk(
                 proofs.get(item.position),
             ),
         )
+
+
+def _search(item: _Open, settings: Settings, deadline: float, *, attacked: bool) -> tuple[Outcome, ProofLog | None]:
+    """Search for one query that bounds at the root leave open, and the record of the search."""
+    subproblems = 0
+    if suits(item.query):
+        log = _logs(item.query.network.graph, [item.position], proofs=settings.proofs)
+        record = None if log is None else log[0]
+        outcome = BoxSearch(item.query, item.region, settings, record).run(deadline)
+        if outcome.verdict in (Verdict.SAT, Verdict.UNSAT) or clock.now() >= deadline:
+            return outcome, record
+        # New records, again.
+        subproblems = outcome.subproblems
+        decided, left = _tightened(
+            [(item.position, item.query)], item.region, proofs=settings.proofs, deadline=deadline
+        )
+        if decided:
+            (one,) = decided
+            method = "attack" if one.verdict is Verdict.SAT else "bound"
+            return Outcome(one.verdict, subproblems + one.subproblems, one.witness, method=method), one.log
+        (item,) = left
+    effort = Effort(attacked=True) if attacked else None
+    outcome = Search(item.query, item.region, item.cases, settings, effort, item.log).run(deadline)
+    return replace(outcome, subproblems=subproblems + outcome.subproblems), item.log
 
 
 def _prove(proved: list[tuple[int, Query, ProofLog]]) -> dict[int, Arrays]:
@@ -138,36 +167,52 @@ def _root(
 ) -> tuple[list[_Decided], list[_Open]]:
     """Bound every case of every query once, with CROWN, in one batch; what that leaves again, with tightened ranges.
 
+    A query in a ball is the only one of its batch.
+
     Ranges take two bounds for every feature, so they are worth it only where those by intervals do not suffice.
     """
-    graph = asked[0][1].network.graph
+    graph, maximum = asked[0][1].network.graph, maximum_of(asked[0][1])
     regions = box_region(graph, torch.stack([q.lower for _, q in asked]), torch.stack([q.upper for _, q in asked]))
-    decided, left = _bounded(asked, regions, _logs(graph, asked, proofs=proofs))
-    if not left or not (len(graph.activations) > 2 or loose_activations(graph)):
+    decided, left = _bounded(asked, regions, _logs(graph, asked, proofs=proofs), maximum)
+    if not left or not (len(graph.activations) > 2 or loose_activations(graph) or maximum is not box_maximum):
         return decided, left
-    open_ones = {item.position for item in left}
+    # Those that are halved instead come back to ranges only where that does not end.
+    halved = [item for item in left if suits(item.query)]
+    open_ones = {item.position for item in left} - {item.position for item in halved}
+    if not open_ones:
+        return decided, halved
     rows = [i for i, (position, _) in enumerate(asked) if position in open_ones]
+    more, left = _tightened(
+        [asked[i] for i in rows], regions.take(torch.tensor(rows)), proofs=proofs, deadline=deadline
+    )
+    return decided + more, halved + left
+
+
+def _tightened(
+    asked: list[tuple[int, Query]], regions: Region, *, proofs: bool, deadline: float
+) -> tuple[list[_Decided], list[_Open]]:
+    """What CROWN decides with ranges that are bounded themselves, and what it leaves."""
+    graph = asked[0][1].network.graph
     # New records: what was tried in vain is no part of a proof.
-    asked = [asked[i] for i in rows]
     logs = _logs(graph, asked, proofs=proofs)
     listener = None if logs is None else _Distributor(logs)
-    regions = tighten_ranges(graph, regions.take(torch.tensor(rows)), listener=listener, deadline=deadline)
-    more, left = _bounded(asked, regions, logs)
-    return decided + more, left
+    maximum = maximum_of(asked[0][1])
+    regions = tighten_ranges(graph, regions, listener=listener, deadline=deadline, maximum=maximum)
+    return _bounded(asked, regions, logs, maximum)
 
 
-def _logs(graph: Graph, asked: Sequence[tuple[int, Query]], *, proofs: bool) -> list[ProofLog] | None:
+def _logs(graph: Graph, asked: Sequence[object], *, proofs: bool) -> list[ProofLog] | None:
     return [ProofLog(graph) for _ in asked] if proofs else None
 
 
 def _bounded(
-    asked: list[tuple[int, Query]], regions: Region, logs: list[ProofLog] | None
+    asked: list[tuple[int, Query]], regions: Region, logs: list[ProofLog] | None, maximum: Maximum
 ) -> tuple[list[_Decided], list[_Open]]:
     """What CROWN decides in these regions, one for each query, and what it leaves."""
     decided: list[_Decided] = []
     owner = torch.tensor([i for i, (_, q) in enumerate(asked) for _ in q.condition], dtype=torch.int64)
     number = torch.tensor([j for _, q in asked for j in range(len(q.condition))], dtype=torch.int64)
-    refuted, maximizers = _bound_cases(asked, regions, owner, number, logs)
+    refuted, maximizers = _bound_cases(asked, regions, (owner, number), logs, maximum)
     left: list[_Open] = []
     for i, (position, query) in enumerate(asked):
         log = None if logs is None else logs[i]
@@ -199,9 +244,17 @@ class _Distributor:
 
 
 def _bound_cases(
-    asked: list[tuple[int, Query]], regions: Region, owner: Tensor, number: Tensor, logs: Sequence[ProofLog] | None
+    asked: list[tuple[int, Query]],
+    regions: Region,
+    which: tuple[Tensor, Tensor],
+    logs: Sequence[ProofLog] | None,
+    maximum: Maximum,
 ) -> tuple[Tensor, Tensor]:
-    """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``."""
+    """Which cases CROWN refutes exactly, ``[N]`` bool, and a maximizer of each case's bound, ``[N, n_input]``.
+
+    ``which`` says of every case whose it is, and its number there, ``[N]`` each.
+    """
+    owner, number = which
     graph = asked[0][1].network.graph
     cases = conditions_of(graph, [c for _, q in asked for c in q.condition])
     everything = torch.arange(len(cases))
@@ -213,8 +266,8 @@ def _bound_cases(
     maximizers = regions.lower[owner].clone()
     if len(case):
         relaxation, objective = Relaxation(graph, region), cases.objective(case, region)
-        point = evaluate_dual(relaxation, objective, crown(relaxation.hulls))
-        exact, _ = evaluate_exact(relaxation, objective, point.s)
+        point = evaluate_dual(relaxation, objective, crown(relaxation.hulls), maximum=maximum)
+        exact, _ = evaluate_exact(relaxation, objective, point.s, maximum)
         still_open = exact.value >= 0
         refuted[case[still_open]] = False
         maximizers[case[still_open]] = exact.x[still_open]

@@ -73,7 +73,8 @@ def _divided(told: list[SplitEnds], sizes: tuple[int, ...]) -> tuple[DividedEnd,
 def _sloped(ends: SlopedEnds, sizes: tuple[int, ...]) -> Ends:
     begin = itertools.accumulate(sizes, initial=0)
     numbers = [start + which.numpy() for start, which in zip(begin, ends.open, strict=False)]
-    return Ends(ends.k, ends.feature.numpy(), ends.upper.numpy(), np.concatenate(numbers), ends.slope.numpy())
+    parts = (ends.feature.numpy(), ends.upper.numpy(), np.concatenate(numbers), ends.slope.numpy(), ends.bound.numpy())
+    return Ends(ends.k, *parts)
 
 
 def _refutation(by: Grounds, row: int) -> Refutation:

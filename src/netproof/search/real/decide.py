@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from netproof.attack.real import FloatAttack
+from netproof.bounds.backward import box_maximum
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.intervals import interval_bound
@@ -19,6 +20,7 @@ from netproof.bounds.ranges.forms import form_ranges, varying_inputs
 from netproof.bounds.ranges.refine import refine_ranges, rows_at_once, unstable_features
 from netproof.bounds.region import Region, box_region, point_region, propagate_intervals
 from netproof.bounds.relaxation import Relaxation
+from netproof.conditions.ball import maximum_of
 from netproof.conditions.conditions import Conditions
 from netproof.device import find_device, plain_products
 from netproof.effort.bounding import REFINE
@@ -27,15 +29,17 @@ from netproof.graph.graph import Graph, GraphBuilder
 from netproof.graph.loose import reached
 from netproof.network import Network
 from netproof.operators.affine.scale import Scale
-from netproof.query import Query, Result, Verdict
+from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Journal, Means, one_constraint
 from netproof.search.proofs.traced import trace_of
+from netproof.search.real.ball import InBall
 from netproof.search.real.input_split import DO_NOT_CLOSE, InputSplit
 from netproof.search.real.memory import check_memory
 from netproof.search.real.problem import Problem
 from netproof.search.real.programs.split import ProgramSplit
 from netproof.search.real.range_split import RangeSplit
+from netproof.search.real.relu_split import ReluSplit
 from netproof.search.real.rounds import Rounds
 from netproof.search.real.tables.cells import Tables
 from netproof.search.real.tables.decide import decide_by_tables
@@ -109,10 +113,14 @@ def _as_it_is(
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     attack = _attack(query, constraints, settings, device, attacked)
-    if attack is not None:
-        witness = attack.ascend(case, *REAL.quick, deadline)
-        if witness is not None:
-            return Outcome(Verdict.SAT, 0, witness), "attack"
+    witness = _climbed(attack, case, REAL.quick, deadline)
+    if witness is not None:
+        return Outcome(Verdict.SAT, 0, witness), "attack"
+    maximum = maximum_of(query)
+    if maximum is not box_maximum:
+        region, case = InBall(graph, maximum, deadline).left(region, constraints, case)
+        if not len(case):
+            return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     propagate = form_ranges if varying_inputs(region) <= REFINE.few_inputs else propagate_intervals
     region = propagate(graph, region)
     wanted = reached(graph, (constraints.outputs != 0).flatten(0, -2).any(0))
@@ -128,10 +136,9 @@ def _as_it_is(
     case = roots.left(case, torch.tensor(exactly, dtype=torch.bool), Means.FRACTIONS)
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
-    if attack is not None:
-        witness = attack.ascend(case, *REAL.long, deadline)
-        if witness is not None:
-            return Outcome(Verdict.SAT, len(constraints), witness), "attack"
+    witness = _climbed(attack, case, REAL.long, deadline)
+    if witness is not None:
+        return Outcome(Verdict.SAT, len(constraints), witness), "attack"
     if touch is not None:
         touched = torch.tensor(touch.refutes(region, 0, case.tolist(), deadline, TOUCH.bends))
         case = roots.left(case, touched, Means.FRACTIONS)
@@ -142,7 +149,7 @@ def _as_it_is(
     if any(bool(features.any()) for features in idle):
         region = refine_ranges(graph, region, deadline, propagate, idle)
         _Roots(record, region, Means.CROWN)
-    problem = Problem(graph, constraints, attack, settings.memory, device, touch, record)
+    problem = Problem(graph, constraints, attack, settings.memory, device, touch, record, maximum)
     hopeful = _hopeful(query, graph, constraints, case, rounding)
     if bool(hopeful.all()):
         return _search(query, problem, region, case, deadline)
@@ -164,6 +171,11 @@ def _attack(
     return FloatAttack(meant, constraints, settings.seed, device)
 
 
+def _climbed(attack: FloatAttack | None, case: Tensor, effort: tuple[int, int], deadline: float) -> Witness | None:
+    """A witness that gradient ascent finds, if there is one, and if any is looked for."""
+    return None if attack is None else attack.ascend(case, *effort, deadline)
+
+
 def _by_tables(
     query: Query,
     graph: Graph,
@@ -174,7 +186,7 @@ def _by_tables(
 ) -> tuple[Outcome, str] | None:
     """The answer on a network with tables, row by row; None where there are none, or too much to look up. Proofs are of one
     graph, and do without."""
-    tables = Tables.of(graph) if record is None else None
+    tables = Tables.of(graph) if record is None and query.ball is None else None
     cells = tables.cells(query.lower, query.upper, deadline) if tables is not None else None
     if tables is not None and cells is None and time.monotonic() >= deadline:
         reason = "the time limit was reached while tables were looked up"
@@ -257,12 +269,16 @@ def _hopeful(query: Query, graph: Graph, constraints: Conditions, case: Tensor, 
 def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadline: float) -> tuple[Outcome, str]:
     """Decide the cases that the root leaves open."""
     graph = problem.graph
+    if problem.maximum is not box_maximum and is_piecewise_linear(graph, region):
+        # Boxes, of which most do not meet a ball, know it by its ranges alone; splits of signs and of ranges know it.
+        dual, rounding = SignDual.of(graph, region, problem.maximum), Rounding.of(graph, region)
+        return _ended(ReluSplit(problem, dual, rounding).run(case, deadline), deadline), "search"
     varying = varying_inputs(region)
     before = 0
     boxes = varying <= REAL.few_inputs or (
         varying <= REAL.some_inputs and _open_count(graph, region) > REAL.many_features
     )
-    if boxes:
+    if boxes and problem.maximum is box_maximum:
         now = time.monotonic()
         until, most = now + REAL.share_of_boxes * (deadline - now), math.inf
         if varying <= REAL.few_inputs:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from netproof.attack.real import FloatAttack
+from netproof.bounds.backward import Maximum, box_maximum
 from netproof.conditions.conditions import Conditions
 from netproof.graph.graph import Graph
 from netproof.search.proofs.journal import Journal
@@ -27,6 +28,7 @@ class Problem:
         kept there
     touch : decides strict constraints where a bound may be exactly 0; None where there are none, or the graph is too large
     record : where searches record themselves, if anywhere
+    maximum : over the inputs that count, for searches over signs
     """
 
     graph: Graph
@@ -36,3 +38,4 @@ class Problem:
     device: torch.device | str = "cpu"
     touch: Touch | None = None
     record: Journal | None = None
+    maximum: Maximum = box_maximum

@@ -55,6 +55,7 @@ class RangeSplit:
         self._solver = leaf_solver(memory)
         self._leaves: RangeLeaves | None = None
         self._record = problem.record
+        self._maximum = problem.maximum
         # With products, CROWN's multipliers are at a kink of the bound in each of them, and steps that leave them gain nothing:
         # lines do instead.
         self._coupled = any(graph.activation(index).coupled for index in graph.activations)
@@ -192,6 +193,7 @@ class RangeSplit:
             objective,
             batch.parameters.to(torch.float64).multipliers(),
             rounding,
+            self._maximum,
         )
         own = point.value + self._constraints.mixing_error(batch.case, weight, rounding)
         # The parent's bound holds here too; what is not a number is no bound.
@@ -226,14 +228,14 @@ class RangeSplit:
         known = batch.parameters.to(torch.float32, self._device)
         relaxation = Relaxation(self._graph32, region)
         if self._coupled:
-            start = leaning(relaxation, objective, Until(LINE_STEPS.steps, -1e-5))[:2]
+            start = leaning(relaxation, objective, Until(LINE_STEPS.steps, -1e-5), maximum=self._maximum)[:2]
         else:  # what free multipliers have come to on the way down is worth more than a few steps on lines
             start = crown_parameters(relaxation, objective)
-        own = evaluate_dual(relaxation, objective, known.multipliers()).value
+        own = evaluate_dual(relaxation, objective, known.multipliers(), maximum=self._maximum).value
         parameters, _ = better(start, (known, own))
         if self._coupled:
             return parameters
-        return optimize(relaxation, objective, parameters, Until(steps, -1e-5))[0].to(torch.float32)
+        return optimize(relaxation, objective, parameters, Until(steps, -1e-5), self._maximum)[0].to(torch.float32)
 
     def _choose(self, left: Subproblems, point: DualPoint) -> tuple[Split, Tensor]:
         """Of the few splits with the largest gaps the one whose halves have the smallest bounds, and whether there is one."""
@@ -246,7 +248,8 @@ class RangeSplit:
             weight = torch.ones(len(halves), self._constraints.width, dtype=torch.float64)
             objective = self._constraints.mixed(halves.case, weight).to(torch.float32, self._device)
             multipliers = halves.parameters.to(torch.float32, self._device).multipliers()
-            value = evaluate_dual(Relaxation(self._graph32, region), objective, multipliers).value.cpu()
+            relaxation = Relaxation(self._graph32, region)
+            value = evaluate_dual(relaxation, objective, multipliers, maximum=self._maximum).value.cpu()
             return value[: len(row)], value[len(row) :]
 
         total = look_ahead(torch.isfinite(gap), bound_halves, self._batch)

@@ -247,8 +247,8 @@ class ReluSplit:
             return None
         if self._attack is not None:
             x = self._dual.region
-            corners = torch.where(point.input_coefficients[rows] > 0, x.upper, x.lower)
-            witness = self._attack.try_points(corners, case[rows])
+            points = self._dual.maximum.at(point.input_coefficients[rows], x)
+            witness = self._attack.try_points(points, case[rows])
             if witness is not None:
                 return witness
         self._tree.add(replace(batch, choice=choice, value=value).take(rows))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.nodes import RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma
-from netproof.certificate.checker.real.operators import Array
+from netproof.certificate.checker.real.operators import Affine, Array
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 
 Floats = NDArray[np.float64]
@@ -106,15 +107,12 @@ class Objective:
 
 
 class Evaluation:
-    """A network in an arithmetic."""
+    """A network in an arithmetic; ``look`` is called before every part of the work, and may raise."""
 
-    def __init__(self, network: RealNetwork, numbers: Float64) -> None:
-        self.network, self.numbers = network, numbers
-        #: called before every part of the work, and may raise
-        self.look: Callable[[], None] = lambda: None
-        #: affine maps by their nodes, and those with the absolute values of their coefficients
+    def __init__(self, network: RealNetwork, numbers: Float64, look: Callable[[], None] = lambda: None) -> None:
+        self.network, self.numbers, self.look = network, numbers, look
+        #: affine maps by their nodes
         self._maps = {i: n.operator for i, n in enumerate(network.nodes) if n.operator is not None}
-        self._absolute = {i: operator.absolute() for i, operator in self._maps.items()}
         self.operands = network.operands
         #: which nodes have a ReLU before them
         self._curved: list[bool] = []
@@ -130,6 +128,11 @@ class Evaluation:
         # node; one for every node whose share is added; and those of single terms.
         terms = max(longest) + len(network.nodes) * float(users + 1) + widest + 64
         self.gamma = 0.0 if numbers.exact else gamma(terms)
+
+    @cached_property
+    def _absolute(self) -> dict[int, Affine]:
+        """The maps with the absolute values of their coefficients."""
+        return {i: operator.absolute() for i, operator in self._maps.items()}
 
     # Ranges.
 

@@ -80,6 +80,11 @@ def check_real(
     FormatError, InputError : what the checker does not read, an arithmetic that is not there
     """
     begun = time.monotonic()
+
+    def look() -> None:
+        if time.monotonic() >= begun + seconds:
+            raise ProofError(source, "it was not checked to its end within the time limit")
+
     fault = fault_of(certificate)
     if fault:
         raise CertificateError(source, f"is inconsistent: {fault}", "make it anew")
@@ -98,9 +103,9 @@ def check_real(
         if len({(x.inputs, x.outputs) for x in (model, asked, certificate)}) > 1:
             problem = "its network, its property and itself have other numbers of inputs and outputs"
             raise CertificateError(source, problem, "give the files it was made for")
-        evaluation = Evaluation(model, numbers)
+        evaluation = Evaluation(model, numbers, look)
         rows = Rows(dict(certificate.arrays), model.sizes)
-        prover = Prover(evaluation, rows, source, begun + seconds)
+        prover = Prover(evaluation, rows, source)
         part = -1
         try:
             if certificate.claim == "sat":

@@ -285,19 +285,17 @@ class _Reader(Moves):
 
     def matmul(self, operands: list[Any], _: dict[str, Any]) -> Value:
         first, second = operands
-        if isinstance(first, Value):
-            weight = self._matrix(second)
-            if not first.shape or first.shape[-1] != weight.shape[0]:
-                raise UnknownError("a matrix that does not fit")
-            dense = Dense(weight, None, math.prod(first.shape[:-1]))
-            return self._affine(dense, [first], (*first.shape[:-1], weight.shape[1]))
-        value, weight = value_of([second], 1), self._matrix(first)
-        shape = value.shape if len(value.shape) > 1 else (*value.shape, 1)
-        if shape[-2] != weight.shape[1] or math.prod(shape[:-2]) != 1:
+        if not isinstance(first, Value):
+            # (A x)' = x' A'
+            value, order = value_of([second], 1), list(range(len(second.shape)))
+            order[-2:] = order[:-3:-1]
+            product = self.matmul([self.transpose([value], {"perm": order}), first.T], {})
+            return value_of([self.transpose([product], {"perm": order})], 1)
+        weight = self._matrix(second)
+        if not first.shape or first.shape[-1] != weight.shape[0]:
             raise UnknownError("a matrix that does not fit")
-        dense = Dense(np.ascontiguousarray(weight.T), None, shape[-1], left=True)
-        out = (*shape[:-2], weight.shape[0], shape[-1])
-        return self._affine(dense, [value], out if len(value.shape) > 1 else out[:-1])
+        dense = Dense(weight, None, math.prod(first.shape[:-1]))
+        return self._affine(dense, [first], (*first.shape[:-1], weight.shape[1]))
 
     def gemm(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         if attributes.pop("alpha", 1.0) != 1.0 or attributes.pop("beta", 1.0) != 1.0 or attributes.pop("transA", 0):

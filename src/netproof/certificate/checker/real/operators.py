@@ -47,29 +47,21 @@ class Affine:
 
 
 class Dense(Affine):
-    """``x W + b`` on the last of the axes ``[lead, n]``, or ``W x`` on the first of ``[n, trail]`` by ``left``."""
+    """``x W + b`` on the last of the axes ``[lead, n]``."""
 
-    def __init__(self, weight: Array, bias: Array | None, lead: int, *, left: bool = False) -> None:
-        self.weight, self.offset, self.lead, self.left = weight, bias, lead, left
+    def __init__(self, weight: Array, bias: Array | None, lead: int) -> None:
+        self.weight, self.offset, self.lead = weight, bias, lead
         self.terms = max(weight.shape) + 2
         self.size = lead * weight.shape[1]
 
-    def _times(self, x: Array, weight: Array) -> Array:
-        if self.lead == 1:
-            return x @ weight
-        if self.left:
-            wide = np.swapaxes(x.reshape(len(x), weight.shape[0], self.lead), 1, 2)
-            return np.swapaxes(wide @ weight, 1, 2).reshape(len(x), -1)
-        return (x.reshape(len(x), self.lead, weight.shape[0]) @ weight).reshape(len(x), -1)
-
     def forward(self, *xs: Array) -> Array:
-        return self._times(xs[0], self.weight)
+        return (xs[0].reshape(-1, len(self.weight)) @ self.weight).reshape(len(xs[0]), self.size)
 
     def adjoint(self, v: Array) -> Sequence[Array]:
-        return (self._times(v, self.weight.T),)
+        return ((v.reshape(-1, self.weight.shape[1]) @ self.weight.T).reshape(len(v), self.lead * len(self.weight)),)
 
     def absolute(self) -> Affine:
-        return Dense(abs(self.weight), None, self.lead, left=self.left)
+        return Dense(abs(self.weight), None, self.lead)
 
 
 class Windows(NamedTuple):

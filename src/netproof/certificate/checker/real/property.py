@@ -106,7 +106,10 @@ def _read(text: str) -> Asked:
     clauses: list[tuple[Constraint, ...]] = [()]
     common: list[Constraint] = []
     known: Known = {f"{x}_{i}": ({(x, i): _ONE}, _ZERO) for x, found in declared.items() for i in found}
+    ends = _Ends([None] * sizes["X"], [None] * sizes["X"])
     for formula in formulas:
+        if ends.told(formula, known):
+            continue
         found = _clauses(formula, known)
         if len(found) == 1:
             common.extend(found[0])
@@ -114,7 +117,6 @@ def _read(text: str) -> Asked:
         clauses = _products(clauses, found)
     if 2 * sizes["X"] * len(clauses) > _ENDS:
         raise _FaultError("so many boxes")
-    ends = _Ends([None] * sizes["X"], [None] * sizes["X"])
     shared = ends.boxed(common)
     # Boxes differ where clauses name single inputs, and nowhere else.
     parts: dict[tuple[object, ...], tuple[_Ends, list[tuple[Constraint, ...]]]] = {}
@@ -242,6 +244,23 @@ class _Ends:
     lower: list[Fraction | None]
     upper: list[Fraction | None]
 
+    def cut(self, i: int, end: Fraction, *, upper: bool) -> None:
+        """An end of an input, beyond which none is."""
+        mine = self.upper if upper else self.lower
+        known = mine[i]
+        mine[i] = end if known is None else min(known, end) if upper else max(known, end)
+
+    def told(self, formula: Item, known: Known) -> bool:
+        """Take in a formula that says one end of one input, as most do; whether it is one."""
+        if len(formula) != 3 or formula[0] not in ("<=", ">=") or any(isinstance(item, list) for item in formula):
+            return False
+        (variables, _), (rest, end) = (_linear(item, known) for item in formula[1:])
+        names = [*variables]
+        is_end = not rest and len(names) == 1 and names[0][0] == "X"
+        if is_end:
+            self.cut(names[0][1], end, upper=formula[0] == "<=")
+        return is_end
+
     def boxed(self, clause: Sequence[Constraint]) -> tuple[Constraint, ...]:
         """Take in what a clause says of single inputs; what else it says. An end that is strict belongs to both."""
         rest = []
@@ -258,11 +277,7 @@ class _Ends:
                 if c is not _ONE
                 else constraint.threshold
             )
-            low, high = self.lower[i], self.upper[i]
-            if c.numerator > 0:
-                self.lower[i] = end if low is None else max(low, end)
-            else:
-                self.upper[i] = end if high is None else min(high, end)
+            self.cut(i, end, upper=c.numerator < 0)
             if constraint.strict:
                 rest.append(constraint)
         return tuple(rest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -167,14 +166,12 @@ class Prover:
     evaluation : of the network
     rows : of the certificate
     source : how errors call it
-    deadline : by ``time.monotonic()``
     """
 
-    def __init__(self, evaluation: Evaluation, rows: Rows, source: str, deadline: float) -> None:
-        self.evaluation, self.rows, self.source, self.deadline = evaluation, rows, source, deadline
+    def __init__(self, evaluation: Evaluation, rows: Rows, source: str) -> None:
+        self.evaluation, self.rows, self.source = evaluation, rows, source
         self.counts = Counts()
         self._mixtures: dict[tuple[int, int], Mixture] = {}
-        evaluation.look = self._look
         network = evaluation.network
         total = sum(n.size for n in network.nodes)
         self._chunk = max(1, _AT_ONCE // (total * 2))
@@ -213,7 +210,7 @@ class Prover:
                     some = np.arange(at, min(at + chunk, len(node)))
                     stack.append((node[some], cells.take(some)))
                 continue
-            self._look()
+            self.evaluation.look()
             node, cells = self._derived(node, cells, forest)
             kind = forest.kind[node]
             if (kind == EMPTY).any():
@@ -228,10 +225,6 @@ class Prover:
                 halves = self.halves(cells.take(split), node[split], forest, name)
                 child = forest.child[node[split]]
                 stack.append((np.concatenate([child, child + 1]), halves))
-
-    def _look(self) -> None:
-        if time.monotonic() >= self.deadline:
-            raise ProofError(self.source, "it was not checked to its end within the time limit")
 
     def _derived(self, node: Index, cells: Cells, forest: Forest) -> tuple[Index, Cells]:
         """Nodes that are not empty, with the ranges that their rules leave."""

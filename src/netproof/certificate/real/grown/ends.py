@@ -12,15 +12,17 @@ from netproof.certificate.checker.real.bound import Cells
 from netproof.certificate.checker.real.check import applied
 from netproof.certificate.checker.real.tree import Lemma
 from netproof.certificate.real.contents import INTERVALS, LEMMAS
-from netproof.certificate.real.grown.grow import Claim, Grower, Maker, Places, Seed
+from netproof.certificate.real.grown.grow import Grower
+from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.written import dyadic, written
 from netproof.certificate.real.leaves import Leaf, Split, Trees
 from netproof.result import DividedEnd, Refutation
 
-#: binary digits of ends, and the share of a range's width that a lemma has to gain, and may lose
-_END, _WORTH, _COST = 16, 0.002, 0.001
-#: how many cells of an end are split beyond the record
-_BEYOND = 4
+#: binary digits of ends, and the share of a range's width that a lemma has to gain
+_END, _WORTH = 20, 0.0003
+#: what it may lose, and how many cells of an end are split beyond the record: all as the search had them, then what failed with less
+#: to show. (What rests on these ranges closes by little, and one end that is left out makes those of all later layers fail.)
+_TRIES = ((0.00003, 0), (0.0005, 0), (0.003, 0), (0.003, 4), (0.02, 4))
 
 Arrays = dict[str, list[int]]
 
@@ -28,37 +30,35 @@ Arrays = dict[str, list[int]]
 def add_divided(maker: Maker, cells: Cells, ends: Sequence[DividedEnd], arrays: Arrays) -> Cells:
     """Lemmas about one cell, layer by layer, with intervals after each; they go into ``arrays``, and the cell that is left is returned."""
     for k, group in itertools.groupby(ends, key=lambda one: one.k):
-        lemmas: list[Lemma] = []
-        wanted: list[DividedEnd] = []
-        for end in group:
-            lemma = _lemma(maker, cells, end)
-            if lemma is not None:
-                lemmas.append(lemma)
-                wanted.append(end)
-        seeds = _grown(maker, cells, lemmas, wanted)
-        kept = [i for i, seed in enumerate(seeds) if seed is not None]
+        kept: list[tuple[Lemma, Seed]] = []
+        left = list(group)
+        for cost, beyond in _TRIES:
+            stated = [(lemma, end) for end in left if (lemma := _lemma(maker, cells, end, cost)) is not None]
+            seeds = _grown(maker, cells, stated, beyond)
+            kept += [(lemma, seed) for (lemma, _), seed in zip(stated, seeds, strict=True) if seed is not None]
+            left = [end for (_, end), seed in zip(stated, seeds, strict=True) if seed is None]
         if not kept:
             continue
         arrays["stage"] += [LEMMAS, INTERVALS]
         arrays["lemma_count"].append(len(kept))
-        for i in kept:
-            value, exponent = dyadic(lemmas[i].end)
-            entry = (k + 1, lemmas[i].feature, int(lemmas[i].sign > 0), value, exponent)
+        for lemma, _ in kept:
+            value, exponent = dyadic(lemma.end)
+            entry = (k + 1, lemma.feature, int(lemma.sign > 0), value, exponent)
             for name, number in zip(("relu", "feature", "side", "end", "exponent"), entry, strict=True):
                 arrays[f"lemma_{name}"].append(number)
-        for name, values in written([seed for seed in seeds if seed is not None]).items():
+        for name, values in written([seed for _, seed in kept]).items():
             arrays[name] += values
-        cells = maker.evaluation.derive(applied(cells, [(lemmas[i], k) for i in kept]), INTERVALS)
+        cells = maker.evaluation.derive(applied(cells, [(lemma, k) for lemma, _ in kept]), INTERVALS)
     return cells
 
 
-def _lemma(maker: Maker, cells: Cells, end: DividedEnd) -> Lemma | None:
+def _lemma(maker: Maker, cells: Cells, end: DividedEnd, cost: float) -> Lemma | None:
     """What an end's parts should show; None where it is not worth it."""
     low, high = float(cells.low[end.k][0, end.feature]), float(cells.high[end.k][0, end.feature])
     if not low < 0 < high:
         return None
     width, known = high - low, high if end.upper else -low
-    bound = end.bound + _COST * width
+    bound = end.bound + cost * width
     # Which sign the feature has is what matters most.
     bound = 0.0 if end.bound <= 0 <= bound else (math.floor(bound * 2.0**_END) + 1) / 2.0**_END
     if not bound < known - _WORTH * width:
@@ -67,15 +67,18 @@ def _lemma(maker: Maker, cells: Cells, end: DividedEnd) -> Lemma | None:
     return Lemma(maker.evaluation.operands[end.k], end.feature, sign, sign * bound)
 
 
-def _grown(maker: Maker, cells: Cells, lemmas: Sequence[Lemma], ends: Sequence[DividedEnd]) -> Sequence[Seed | None]:
-    """The trees of lemmas; None for those that do not close."""
-    if not lemmas:
+def _grown(
+    maker: Maker, cells: Cells, stated: Sequence[tuple[Lemma, DividedEnd]], beyond: int
+) -> Sequence[Seed | None]:
+    """The trees of lemmas about ends; None for those that do not close."""
+    if not stated:
         return []
-    trees = _Parts(maker.evaluation.network.sizes, maker.evaluation.network.inputs, maker.source)
+    lemmas, ends = [lemma for lemma, _ in stated], [end for _, end in stated]
+    trees = _Parts(maker.evaluation.network.sizes, maker.evaluation.network.inputs, maker.deadline)
     roots = [trees.divided(end) for end in ends]
     seeds = [Seed([Claim(i, root)], ends[i].unstable, {}) for i, root in enumerate(roots)]
     places = [Places(np.zeros(1, np.int64), np.ones(1), is_end=True)] * len(lemmas)
-    grower = Grower(maker, lemmas, places, trees.trace(), _BEYOND)
+    grower = Grower(maker, lemmas, places, trees.trace(), beyond)
     grower.grow(cells, seeds)
     return [None if i in grower.failed else seed for i, seed in enumerate(seeds)]
 

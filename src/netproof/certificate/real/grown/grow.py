@@ -6,32 +6,40 @@ what a search left does not, better ranges are asked for, and then the cell is s
 
 from __future__ import annotations
 
-import math
-import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
-from netproof.certificate.checker.real.operators import Array
-from netproof.certificate.checker.real.tree import Goal, Prover, Rows
-from netproof.certificate.real.contents import BOTH, CROWN, EMPTY, FORMS, LEAF, SPLIT, Forest, Integers
+from netproof.certificate.checker.real.bound import Cells, Floats, Objective, Slopes
+from netproof.certificate.checker.real.tree import Goal, Prover, Rows, objective_of
+from netproof.certificate.real.contents import BOTH, CROWN, FORMS, LEAF, SPLIT, Forest
 from netproof.certificate.real.grown.program import Dual, Programs
 from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
+from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
 from netproof.certificate.real.grown.staged import FEW_INPUTS as _FORMS
+from netproof.certificate.real.grown.steps import Descent
+from netproof.certificate.real.grown.wishes import Wishes
 from netproof.certificate.real.grown.written import split_of
 from netproof.errors import NoEvidenceError
-from netproof.result import Refutation, Trace
+from netproof.result import Trace
 
 #: binary digits after the point that are tried, one after the other
 _DIGITS = (3, 6, 10, 16, 24, 40)
+#: the order in which they are: whether it is worth going on is asked by the finest
+_ORDER = (3, 6, 40, 10, 16, 24)
 #: cells of which a bound is asked at once, and numbers of their linear forms
 _BATCH, _NUMBERS = 512, 1 << 23
+#: numbers of values of cells that are gone through at once where there are no forms
+_VALUES = 1 << 19
 #: where a network has more inputs, boxes are not split
 _FEW_INPUTS = 16
+#: numbers of values that multipliers are improved of at once, and binary digits of those that they begin with
+_ROWS, _FINE = 1 << 18, 40
+#: where more features are open CROWN's ranges of a cell are found after so many splits beyond the record
+_MANY, _EVERY = 500, 4
 #: by how much a program's solution has to miss a ReLU for its range to be split
 _LEAST_GAP = 1e-9
 #: how often a cell is split beyond what a search did, and how many cells of a part, of boxes and of others
@@ -42,89 +50,17 @@ _BEYOND_BY_PROGRAMS, _MOST_PROGRAMS = 200, 2000
 _AT_ONCE, _LATE = 64, 8
 
 
-@dataclass(eq=False)
-class Claim:
-    """That a goal is refuted somewhere: which, the node of the search's record (None beyond it), what the record says of the node
-    that it comes from, and the row that closes it, -1 until one does."""
-
-    goal: int
-    trace: int | None
-    last: Refutation | None = None
-    row: int = -1
+def _put(cells: Cells, at: NDArray[np.int64], part: Cells) -> None:
+    """Put ranges in the place of those of some cells."""
+    for mine, ends in ((cells.low, part.low), (cells.high, part.high)):
+        for x, other in zip(mine, ends, strict=True):
+            x[at] = other
 
 
-@dataclass(eq=False)
-class Seed:
-    """A node to be grown.
-
-    Attributes
-    ----------
-    claims : of all goals that are refuted there
-    open : the features that were open there when ranges were last found
-    sides : the features that were split since, 1 for the upper half and -1 for the lower one
-    beyond : how often it was split without the record
-    kind, rule, split, children : what becomes of it
-    """
-
-    claims: list[Claim]
-    open: Integers
-    sides: dict[int, int]
-    beyond: int = 0
-    kind: int = EMPTY
-    rule: int = 0
-    split: tuple[int, int, float] | None = None
-    children: tuple[Seed, Seed] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Places:
-    """Of every weight in a record at which of its goal's constraints it is, and by what the search multiplied that; or that the
-    goal is an end of a range, of which there is nothing to be weighed."""
-
-    place: Integers
-    scale: Floats
-    is_end: bool = False
-
-    def weights(self, recorded: Floats) -> Floats:
-        """Weights of the goal's constraints, all of them together."""
-        weight = np.zeros(int(self.place.max()) + 1)
-        count = min(len(recorded), len(self.place))
-        np.add.at(weight, self.place[:count], recorded[:count] * self.scale[:count])
-        return weight
-
-
-@dataclass(frozen=True, eq=False)
-class Maker:
-    """What trees are grown with: the network in float64, the rows so far and how many weights they have, how errors call
-    what was asked, a deadline by ``time.monotonic()``, and linear programs of the network's cells."""
-
-    evaluation: Evaluation
-    table: RowTable
-    width: int
-    source: str
-    deadline: float
-    programs: Programs | None = None
-
-
-class _Watching(Evaluation):
-    """Remembers the gaps of the last bound, of one row."""
-
-    gaps: list[Floats]
-
-    def _relu(
-        self,
-        k: int,
-        v: Array,
-        ends: Sequence[Floats],
-        given: Floats | None,
-        added: Floats | None,
-        flat: NDArray[np.bool_] | None,
-    ) -> tuple[Array, Array]:
-        low, high = ends[0][0], ends[1][0]
-        is_open = (low < 0) & (high > 0)
-        width = np.where(is_open, high - low, 1.0)
-        self.gaps[k] = np.where(is_open, abs(v[0]) * -low * high / width, 0.0)
-        return super()._relu(k, v, ends, given, added, flat)
+def _joined(cells: Cells) -> tuple[Floats, Floats]:
+    """Both ends of the ranges of all ReLUs, one after the other: ``[C, features]``."""
+    none = np.zeros((len(cells), 0))
+    return np.concatenate([none, *cells.low], 1), np.concatenate([none, *cells.high], 1)
 
 
 class Grower:
@@ -154,21 +90,26 @@ class Grower:
         self._begin = np.cumsum([0, *self._sizes])
         self._inputs = self._evaluation.network.inputs
         widest = max(node.size for node in self._evaluation.network.nodes)
-        self._batch = max(1, min(_BATCH, _NUMBERS // (min(self._inputs, _FORMS) * widest)))
+        numbers = _NUMBERS // self._inputs if self._inputs <= _FORMS else _VALUES
+        self._batch = max(1, min(_BATCH, numbers // widest))
+        self._few = max(1, _ROWS // widest)
+        self._descent = Descent(self._evaluation)
         self.beyond = 0
         self._each = each
         self._tried: Counter[int] = Counter()
         self.failed: set[int] = set()
-        self._known: dict[tuple[object, ...], tuple[list[Wish], list[Wish]]] = {}
+        self._wishes = Wishes(places, trace)
 
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
         """Grow trees from their roots; raises :class:`NoEvidenceError` where one does not close."""
         self._width_of_root = root.upper[0] - root.lower[0]
+        low, high = (np.concatenate([np.zeros(0), *(x[0] for x in ends)]) for ends in (root.low, root.high))
+        self._open_at_root = (low < 0) & (high > 0)
+        self._open = int(self._open_at_root.sum())
         stack = [(list(roots), root.take(np.zeros(len(roots), np.int64)))] if roots else []
         while stack:
             seeds, cells = stack.pop()
-            if time.monotonic() >= self._deadline:
-                raise NoEvidenceError(self._source, "writing it takes more time than it may")
+            self._deadline.look()
             if len(seeds) > self._batch:
                 rest = np.arange(self._batch, len(seeds))
                 stack.append((seeds[self._batch :], cells.take(rest)))
@@ -177,7 +118,9 @@ class Grower:
             seeds, cells = [seeds[i] for i in alive.tolist()], cells.take(alive)
             at = [i for i, seed in enumerate(seeds) if not self._is_inner(seed)]
             if at:
-                self._close([seeds[i] for i in at], cells.take(np.array(at)))
+                closing = cells.take(np.array(at))
+                self._close([seeds[i] for i in at], closing)
+                _put(cells, np.array(at), closing)
             at = [i for i, seed in enumerate(seeds) if seed.kind == SPLIT or self._is_inner(seed)]
             if at:
                 stack.append(self._split([seeds[i] for i in at], cells.take(np.array(at))))
@@ -189,19 +132,26 @@ class Grower:
         return claim.trace is not None and claim.trace not in self._trace.refuted and claim.trace in self._trace.splits
 
     def _close(self, seeds: list[Seed], cells: Cells) -> None:
-        """Make leaves of seeds, or splits where no bound does."""
+        """Make leaves of seeds, or splits where no bound does; cells get the ranges that a split begins with."""
         left: NDArray[np.int64] = np.arange(len(seeds))
         for rule in (0, FORMS, BOTH) if self._inputs <= _FORMS else (0, CROWN):
-            wanted = np.array([i for i in left.tolist() if self._starts(seeds[i]) <= rule], np.int64)
+            wanted = np.array([i for i in left.tolist() if self._is_worth(rule, seeds[i])], np.int64)
             if not len(wanted):
                 continue
             mine = cells.take(wanted)
             mine = self._evaluation.derive(mine, rule, sized=True) if rule else mine
+            if rule == CROWN and self._inputs > _FORMS:
+                _put(cells, wanted, mine)
+                for i in wanted.tolist():
+                    seeds[i].rule = rule
             empty = mine.empty
             for i in wanted[empty].tolist():
                 seeds[i].rule = rule
             alive = np.flatnonzero(~empty)
-            self._bound([seeds[i] for i in wanted[alive].tolist()], mine.take(alive), rule)
+            some, mine = [seeds[i] for i in wanted[alive].tolist()], mine.take(alive)
+            self._bound(some, mine, rule)
+            if self._inputs > _FEW_INPUTS and self._open and self._each != 0:
+                self._improve(some, mine, rule)
             closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].kind == LEAF)}
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
             if not len(left):
@@ -221,12 +171,11 @@ class Grower:
         left = [i for i in range(len(seeds)) if i not in mine]
         for number, i in enumerate(mine):
             seed = seeds[i]
-            if time.monotonic() >= self._deadline:
-                raise NoEvidenceError(self._source, "writing it takes more time than it may")
+            self._deadline.look()
             self._asked += 1
             gap = None if self._asked > _MOST_PROGRAMS else self._solved(self._programs, seed, refined, number)
-            seed.rule = rule if seed.kind == LEAF else 0
             if seed.kind == LEAF:
+                seed.rule = rule
                 continue
             if gap is None or seed.beyond >= _BEYOND_BY_PROGRAMS:
                 left.append(i)
@@ -243,7 +192,7 @@ class Grower:
         gap = None
         for claim in seed.claims:
             count = int(self._places[claim.goal].place.max()) + 1
-            dual = programs.solved(cells, row, self._goals[claim.goal], count, self._deadline)
+            dual = programs.solved(cells, row, self._goals[claim.goal], count, self._deadline.at)
             claim.row = -1 if dual is None else self._by_dual(claim, one, dual)
             if claim.row < 0:
                 gap = None if dual is None else dual.gap
@@ -253,7 +202,7 @@ class Grower:
             return None
         for claim in seed.claims:
             claim.row = -1
-        low, high = (np.concatenate([x[row] for x in part]) for part in (cells.low, cells.high))
+        low, high = (part[0] for part in _joined(one))
         gap = None if gap is None else np.where((low < 0) & (high > 0), gap, 0.0)
         return gap if gap is not None and gap.max() > _LEAST_GAP else None
 
@@ -269,6 +218,54 @@ class Grower:
                     return self._table.number(made)
         return -1
 
+    def _is_worth(self, rule: int, seed: Seed) -> bool:
+        """Whether a rule is tried. On large networks CROWN costs more than hundreds of rows, and splits come first."""
+        if rule and self._each == 0:
+            return False
+        if rule == CROWN and self._inputs > _FORMS and self._open > _MANY:
+            return self._each is None and seed.beyond % _EVERY == _EVERY - 1
+        return self._starts(seed) <= rule
+
+    def _improve(self, seeds: list[Seed], cells: Cells, rule: int) -> None:
+        """Close seeds that are left by better multipliers than those of the record; what is found is where their halves begin."""
+        left = [i for i, seed in enumerate(seeds) if seed.kind != LEAF]
+        still: set[int] = set()
+        for at in range(0, len(left), self._few):
+            some = left[at : at + self._few]
+            pairs = [(i, claim) for i in some for claim in seeds[i].claims]
+            mine = cells.take(np.array([i for i, _ in pairs]))
+            low, high = _joined(mine)
+            wishes = [self._wishes.of(seeds[i], claim, low[n], high[n])[-1] for n, (i, claim) in enumerate(pairs)]
+            objective, slopes = self._asked_of([claim for _, claim in pairs], [wish.rounded(_FINE) for wish in wishes])
+            split = self._open_at_root & ~((low < 0) & (high > 0))
+            found = self._descent.run(mine, objective, self._descent.started(mine, objective, slopes), split)
+            rule_slope, is_open = low + high > 0, (low < 0) & (high > 0)
+            named = (is_open & (found.slope != rule_slope) & (found.arriving < 0)) | (found.added != 0)
+            for n, (i, claim) in enumerate(pairs):
+                if not found.value[n] < 0:
+                    still.add(i)
+                numbers = np.flatnonzero(named[n])
+                claim.wish = replace(
+                    wishes[n], flat=False, feature=numbers, slope=found.slope[n, numbers], added=found.added[n, numbers]
+                )
+                claim.found = found.arriving[n].astype(np.float32), found.handed[n].astype(np.float32)
+        closing = [i for i in left if i not in still]
+        if closing:
+            self._bound([seeds[i] for i in closing], cells.take(np.array(closing)), rule)
+
+    def _asked_of(self, claims: Sequence[Claim], rows: Sequence[Row]) -> tuple[Objective, Slopes | None]:
+        """What claims ask, by rows, one for each."""
+        mixtures = []
+        for claim, row in zip(claims, rows, strict=True):
+            weights = np.zeros(self._width, np.int64)
+            weights[: len(row.mu)] = row.mu
+            mixture = self._goals[claim.goal].mixed(weights, row.exponent)
+            assert mixture is not None
+            mixtures.append(mixture)
+        found = Rows(arrays_of_rows(rows, self._width), self._sizes)
+        objective = objective_of(mixtures, self._evaluation.network, self._evaluation.numbers)
+        return objective, found.slopes(np.arange(len(rows)))
+
     def _starts(self, seed: Seed) -> int:
         """The first rule that is worth trying."""
         if self._inputs > _FORMS:
@@ -283,19 +280,29 @@ class Grower:
     def _bound(self, seeds: list[Seed], cells: Cells, rule: int) -> None:
         """Close seeds by rows that are as short as their bounds allow."""
         pairs = [(i, claim) for i, seed in enumerate(seeds) for claim in seed.claims]
-        wishes = [self._wishes(seeds[i], claim, cells, i) for i, claim in pairs]
+        low, high = _joined(cells)
+        wishes = [self._wishes.of(seeds[i], claim, low[i], high[i]) for i, claim in pairs]
         for turn in range(max(map(len, wishes), default=0)):
-            for digits in _DIGITS:
-                at = [n for n, (_, claim) in enumerate(pairs) if claim.row < 0 and turn < len(wishes[n])]
-                at = [n for n in at if digits == _DIGITS[0] or not wishes[n][turn].is_plain]
+            at = [n for n, (_, claim) in enumerate(pairs) if claim.row < 0 and turn < len(wishes[n])]
+            exact: dict[int, Row] = {}
+            for digits in _ORDER:
+                if digits != _ORDER[0]:
+                    at = [n for n in at if pairs[n][1].row < 0 and not wishes[n][turn].is_plain]
                 if not at:
                     break
                 rows = [wishes[n][turn].rounded(digits) for n in at]
                 cell = np.array([pairs[n][0] for n in at])
                 value = self._values([pairs[n][1] for n in at], cells.take(cell), rows)
-                for n, row, bound in zip(at, rows, value.tolist(), strict=True):
-                    if bound < 0:
-                        pairs[n][1].row = self._table.number(row)
+                good = [(n, row) for n, row, bound in zip(at, rows, value.tolist(), strict=True) if bound < 0]
+                if digits == _DIGITS[-1]:
+                    # What no digits close fewer ones hardly do.
+                    exact, at = dict(good), [n for n, _ in good]
+                    continue
+                for n, row in good:
+                    pairs[n][1].row = self._table.number(row)
+            for n, row in exact.items():
+                if pairs[n][1].row < 0:
+                    pairs[n][1].row = self._table.number(row)
         for seed in seeds:
             if all(claim.row >= 0 for claim in seed.claims):
                 seed.kind, seed.rule = LEAF, rule
@@ -308,65 +315,9 @@ class Grower:
         tried = RowTable()
         row = np.array([tried.number(one) for one in rows])
         found = Rows(arrays_of_rows(tried.rows, self._width), self._sizes)
-        prover = Prover(self._evaluation, found, self._source, math.inf)
+        prover = Prover(self._evaluation, found, self._source)
         goals = [self._goals[claim.goal] for claim in claims]
         return prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")[0]
-
-    def _wishes(self, seed: Seed, claim: Claim, cells: Cells, row: int) -> list[Wish]:
-        """What may refute a claim on a cell, the likeliest first."""
-        refutation = None if claim.trace is None else self._trace.refuted.get(claim.trace)
-        refutation = refutation or claim.last
-        plain, flat = self._plain(claim, refutation)
-        if refutation is None or refutation.slope is None or refutation.added is None:
-            return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else [*plain, *flat]
-        weight = plain[0].weight
-        scale = 0.0 if refutation.weight is None else float(self._places[claim.goal].weights(refutation.weight).max())
-        numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added.clip(min=0)
-        if len(numbers) != len(slope):
-            return plain
-        side = np.array([seed.sides.get(int(n), 0) for n in numbers], np.float64)
-        factor = (
-            1.0
-            if self._places[claim.goal].is_end
-            else scale
-            if scale > 0
-            else float((added * abs(side)).max(initial=0.0)) or 1.0
-        )
-        added = added * side / factor
-        low = np.concatenate([x[row] for x in cells.low])[numbers]
-        high = np.concatenate([x[row] for x in cells.high])[numbers]
-        rule = (low + high > 0) * 1.0
-        slope = np.where(np.isnan(slope), rule, slope)
-        # In ascending order, and without those that the network does not have.
-        matters = numbers.argsort(kind="stable")
-        named = ((low < 0) & (high > 0) & (slope != rule) | (added != 0)) & (numbers >= 0)
-        matters = matters[named[matters]]
-        mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
-        return [*plain[:1], mine] if not (added != 0).any() else [mine]
-
-    def _plain(self, claim: Claim, refutation: Refutation | None) -> tuple[list[Wish], list[Wish]]:
-        """Wishes without slopes, with multipliers by the rule and without any; equal ones are the same."""
-        weight = None if refutation is None or refutation.weight is None else refutation.weight.tobytes()
-        key = claim.goal, claim.trace is None, weight
-        if key not in self._known:
-            weights = self._weights(claim, refutation)
-            self._known[key] = [Wish(one) for one in weights], [Wish(one, flat=True) for one in weights]
-        return self._known[key]
-
-    def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
-        """Weights of the goal's constraints."""
-        places = self._places[claim.goal]
-        if places.is_end:
-            return [np.zeros(1)]
-        count = int(places.place.max()) + 1
-        singles = [np.eye(count)[i] for i in range(min(count, 8))]
-        others = singles if count == 1 else [*singles, np.ones(count)]
-        if refutation is None or refutation.weight is None:
-            return others
-        weight = places.weights(refutation.weight)
-        weight = weight / weight.max() if weight.max() > 0 else weight
-        # Beyond the record another one may be the one that does not hold.
-        return [weight] if claim.trace is not None else [weight, *(w for w in others if (w != weight).any())]
 
     def _choose(self, seeds: list[Seed], cells: Cells) -> None:
         """Splits of seeds that no bound closes, where the record has none."""
@@ -412,16 +363,18 @@ class Grower:
 
     def _gaps(self, seeds: list[Seed], cells: Cells) -> Floats:
         """By how much CROWN's lines miss every unstable feature, in terms of the bound: ``[B, features]`` (Bunel et al., JMLR 2020)."""
-        watching = _Watching(self._evaluation.network, self._evaluation.numbers)
-        rows = [self._wishes(seed, seed.claims[0], cells, i)[0].rounded(_DIGITS[2]) for i, seed in enumerate(seeds)]
-        prover = Prover(watching, Rows(arrays_of_rows(rows, self._width), self._sizes), self._source, math.inf)
-        found = []
-        for i in range(len(seeds)):
-            watching.gaps = [np.zeros(size) for size in self._sizes]
-            one = np.array([i])
-            prover.bounds(cells.take(one), [self._goals[seeds[i].claims[0].goal]], one, one, "what is watched")
-            found.append(np.concatenate(watching.gaps))
-        return np.stack(found)
+        low, high = _joined(cells)
+        is_open = (low < 0) & (high > 0)
+        width = np.where(is_open, high - low, 1.0)
+        arriving = np.zeros(low.shape)
+        for i, seed in enumerate(seeds):
+            claim = seed.claims[0]
+            if claim.found is None:
+                row = self._wishes.of(seed, claim, low[i], high[i])[0].rounded(_FINE)
+                one = self._descent.started(cells.take(np.array([i])), *self._asked_of([claim], [row]))
+                claim.found = one.arriving[0], one.handed[0]
+            arriving[i] = claim.found[0]
+        return np.where(is_open, abs(arriving) * -low * high / width, 0.0)
 
     def _split(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """The halves of seeds, the lower ones first."""
@@ -432,16 +385,22 @@ class Grower:
                 k, feature, point, *_ = self._trace.splits[known[0]]
                 seed.split, seed.kind = (k, feature, point), SPLIT
             assert seed.split is not None
-            k, feature, _ = seed.split
+            k, feature, point = seed.split
             for which, side in enumerate((-1, 1)):
                 claims = [self._half(claim, seed.split, which) for claim in seed.claims]
+                for claim, above in zip(claims, seed.claims, strict=True):
+                    claim.wish = (
+                        begun(above, int(self._begin[k]) + feature, which) if k >= 0 and point == 0 else above.wish
+                    )
                 sides = seed.sides if k < 0 else {**seed.sides, int(self._begin[k]) + feature: side}
                 first = claims[0].trace
                 opened = seed.open if first is None else self._trace.open.get(first, seed.open)
                 halves[which].append(Seed(claims, opened, sides, seed.beyond + (not known)))
             seed.children = halves[0][-1], halves[1][-1]
+            for claim in seed.claims:
+                claim.wish = claim.found = None
         forest = self._forest(seeds)
-        prover = Prover(self._evaluation, Rows(arrays_of_rows([], self._width), self._sizes), self._source, math.inf)
+        prover = Prover(self._evaluation, Rows(arrays_of_rows([], self._width), self._sizes), self._source)
         return [*halves[0], *halves[1]], prover.halves(cells, np.arange(len(seeds)), forest, "what is made")
 
     def _half(self, claim: Claim, split: tuple[int, int, float], which: int) -> Claim:
@@ -462,3 +421,20 @@ class Grower:
         none = np.zeros(len(seeds), np.int64)
         relu, feature, point, exponent = (np.array(x, np.int64) for x in zip(*splits, strict=True))
         return Forest(none, none, none, none, none, relu, feature, point, exponent)
+
+
+def begun(above: Claim, number: int, which: int) -> Wish | None:
+    """What comes next to refuting a half, the upper one where ``which`` is 1, of a split of a feature at 0.
+
+    Its bound is at most that of the whole: the feature hands on what it did there.
+    """
+    wish = above.wish
+    if wish is None or above.found is None:
+        return wish
+    arriving, handed = (float(part[number]) for part in above.found)
+    assert wish.feature is not None and wish.slope is not None and wish.added is not None
+    others = wish.feature != number
+    place = int(np.searchsorted(wish.feature[others], number))
+    parts = ((wish.feature, number), (wish.slope, float(which)), (wish.added, handed - which * arriving))
+    feature, slope, added = (np.insert(part[others], place, one) for part, one in parts)
+    return replace(wish, feature=feature, slope=slope, added=added)

@@ -13,15 +13,15 @@ from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, O
 from netproof.certificate.checker.real.check import applied
 from netproof.certificate.checker.real.tree import Lemma, Rows
 from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS
-from netproof.certificate.real.grown.grow import Maker
 from netproof.certificate.real.grown.rows import Row, Wish, arrays_of_rows
+from netproof.certificate.real.grown.seeds import Maker
 from netproof.certificate.real.grown.written import dyadic
 from netproof.result import Ends
 
 #: binary digits of slopes that are tried, and of ends
-_DIGITS, _END = (3, 6, 10), 16
+_DIGITS, _END = (3, 6, 10), 20
 #: the share of a range's width that a lemma has to gain, and that fewer digits may cost
-_WORTH, _COST = 0.002, 0.001
+_WORTH, _COST = 0.0002, 0.00003
 
 Arrays = dict[str, list[int]]
 
@@ -61,20 +61,24 @@ def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
     matters = (lows < 0) & (highs > 0) & (ends.open < begin[k])
     slope = np.clip(ends.slope[which][:, matters].astype(np.float64), 0.0, 1.0)
     numbers, rule = ends.open[matters], (lows + highs > 0)[matters] * 1.0
-    values, rows = [], []
+    # What gains too little is left out, and what is nearly as good as the search's bound has digits enough.
+    bound, best = ends.bound[which], np.full(len(which), np.inf)
+    rows: list[Row | None] = [None] * len(which)
+    left = np.flatnonzero(bound < known - _WORTH * width)
     for digits in _DIGITS:
-        made = [_row(numbers, one, rule, digits, maker.width) for one in slope]
-        rows.append(made)
-        values.append(_values(evaluation, cells, k, feature, sign, made))
-    best = np.min(values, 0)
-    found = []
-    for i in range(len(which)):
-        if not best[i] < known[i] - _WORTH * width[i]:
-            continue
-        turn = next(t for t in range(len(_DIGITS)) if values[t][i] <= best[i] + _COST * width[i])
-        end = (math.floor(float(values[turn][i]) * 2.0**_END) + 1) / 2.0**_END
-        node = evaluation.operands[k]
-        found.append((Lemma(node, int(feature[i]), int(sign[i]), float(sign[i]) * end), rows[turn][i]))
+        if not len(left):
+            break
+        made = [_row(numbers, slope[i], rule, digits, maker.width) for i in left.tolist()]
+        value = _values(evaluation, cells, k, feature[left], sign[left], made)
+        for i, row, one in zip(left.tolist(), made, value.tolist(), strict=True):
+            if one < best[i] - (0.0 if rows[i] is None else _COST * width[i]):
+                best[i], rows[i] = one, row
+        left = left[~(value <= bound[left] + _COST * width[left])]
+    found, node = [], evaluation.operands[k]
+    for i, chosen in enumerate(rows):
+        if chosen is not None and best[i] < known[i] - _WORTH * width[i]:
+            end = (math.floor(float(best[i]) * 2.0**_END) + 1) / 2.0**_END
+            found.append((Lemma(node, int(feature[i]), int(sign[i]), float(sign[i]) * end), chosen))
     return found
 
 

@@ -48,7 +48,7 @@ class _Compared(Evaluation):
     """CROWN on some neurons of every ReLU, and what is known in the place of the others' ranges."""
 
     def __init__(self, evaluation: Evaluation, known: Known) -> None:
-        super().__init__(evaluation.network, evaluation.numbers)
+        super().__init__(evaluation.network, evaluation.numbers, evaluation.look)
         self._known, self._agrees = known, True
 
     def taken(self, cells: Cells) -> Cells | None:

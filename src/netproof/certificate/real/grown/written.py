@@ -9,7 +9,7 @@ from netproof.certificate.real.contents import LEAF, SPLIT
 from netproof.errors import NoEvidenceError
 
 if TYPE_CHECKING:
-    from netproof.certificate.real.grown.grow import Seed
+    from netproof.certificate.real.grown.seeds import Seed
 
 
 def split_of(seed: Seed) -> tuple[int, int, int, int]:

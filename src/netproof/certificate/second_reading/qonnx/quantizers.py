@@ -141,7 +141,7 @@ def thresholded(reading: Reading, value: Value, stated: dict[str, Any], array: N
     if len(rows) not in (1, value.shape[1]):
         raise UnknownFormError("thresholds of another number of channels")
     spread = np.arange(len(rows)).reshape(1, -1, *(1,) * (len(value.shape) - 2))
-    part = value.quantized(reading, _Thresholds(rows, value), spread)
+    part = value.quantized(reading, _Thresholds(rows), spread)
     scale, shift = (Fraction(stated.get(name, default)) for name, default in (("out_scale", 1.0), ("out_bias", 0.0)))
     return Value(part, value.shape).then(scale=fractions([scale]), shift=fractions([shift]))
 
@@ -149,8 +149,8 @@ def thresholded(reading: Reading, value: Value, stated: dict[str, Any], array: N
 class _Thresholds:
     """How many thresholds a number reaches, by the channel of the steps, of which there can be more than rows."""
 
-    def __init__(self, rows: Fractions, value: Value) -> None:
-        self._rows, self._second = rows, value.shape[1]
+    def __init__(self, rows: Fractions) -> None:
+        self._rows = rows
 
     def __call__(self, number: Fraction, channel: int) -> int:
         return sum(number >= one for one in self._rows[channel % len(self._rows)])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netproof.errors import FormatError
 from netproof.formats.ledger import ExhaustedError, Ledger
-from netproof.formats.onnx.container.inner import check_scopes, inlined, taken_names
+from netproof.formats.onnx.container.inner import check_scopes, every_node, inlined, inner_graphs, taken_names
 from netproof.formats.onnx.container.text import printable
 from netproof.formats.onnx.forms import STANDARD, check_form
 from netproof.formats.onnx.types import check_names, check_types
@@ -169,13 +169,15 @@ def parse_onnx(
     check_names(path, graph.node)
     check_scopes(path, graph)
     results = tuple(wanted) or (graph.output[0].name,)
-    nodes = _order(path, graph, {one.name for one in inputs}, results, constants)
+    nodes, others = _order(path, graph, {one.name for one in inputs}, results, constants)
     given = {name: tensor.data_type for name, tensor in constants.items()} | {one.name: one.type for one in inputs}
     files = []
     for opset in opsets:
         for node in nodes:
             check_form(path, node, opset)
-        types = check_types(path, nodes, given, opset)
+        for node in (*every_node(others), *_inside(nodes)):
+            check_form(path, node, opset, read=False)
+        types = check_types(path, (*nodes, *others), given, opset)
         _check_stated(path, graph, types)
         files.append(
             OnnxFile(
@@ -188,7 +190,7 @@ def parse_onnx(
                 types,
                 _declared(graph),
                 _uses(graph),
-                len(graph.node) - len(nodes),
+                len(others),
                 {
                     one.tensor_name: entry.value
                     for one in graph.quantization_annotation
@@ -368,6 +370,12 @@ def _input_shape(
                     f"axis {axis} of its {name} is dynamic{label}",
                     f"give its shape (--shape {printable(value.name)}=1x3x32x32), or export it with a fixed one",
                 )
+            if dimension.HasField("dim_value") and extent == 0:
+                raise FormatError(
+                    path,
+                    f"axis 0 of its {name} is stated as 0, where a runtime takes nothing but an empty batch",
+                    f"give its shape (--shape {printable(value.name)}=1x3x32x32), or export it with a batch of 1",
+                )
             extent = 1  # the batch: a property is about one sample
         shape.append(extent)
     size = 1
@@ -378,10 +386,17 @@ def _input_shape(
     return tuple(shape)
 
 
+def _inside(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes of graphs inside of nodes: one branch of an If is not taken."""
+    for node in nodes:
+        for graph in inner_graphs(node):
+            yield from every_node(graph.node)
+
+
 def _order(
     path: Path, graph: onnx.GraphProto, given: set[str], wanted: Sequence[str], constants: dict[str, onnx.TensorProto]
-) -> tuple[onnx.NodeProto, ...]:
-    """The nodes that some values depend on, operands first."""
+) -> tuple[tuple[onnx.NodeProto, ...], tuple[onnx.NodeProto, ...]]:
+    """The nodes that some values depend on, and all others, which runtimes check as well; operands first."""
     makers: dict[str, int] = {}
     for number, node in enumerate(graph.node):
         for output in node.output:
@@ -391,14 +406,18 @@ def _order(
                 makers[output] = number
     done: dict[int, bool] = {}  # False: being visited
     order: list[onnx.NodeProto] = []
-    stack: list[tuple[str, str]] = [(value, "the network's output") for value in reversed(wanted)]
+    # What nothing wanted depends on comes last, and what is wanted is done when it is begun.
+    stack: list[tuple[str, str]] = [(value, "the network's output") for value in (*reversed(makers), *reversed(wanted))]
     leaving: list[tuple[int, int]] = []  # (height of the stack at which all operands are done, node)
+    live: int | None = None
     while stack or leaving:
         if leaving and len(stack) == leaving[-1][0]:
             number = leaving.pop()[1]
             done[number] = True
             order.append(graph.node[number])
             continue
+        if live is None and len(stack) == len(makers):
+            live = len(order)
         value, reader = stack.pop()
         if value in constants or value in given:
             continue
@@ -417,4 +436,5 @@ def _order(
         leaving.append((len(stack), number))
         node = graph.node[number]
         stack.extend((name, f"node '{printable(node.name or value)}'") for name in taken_names(node))
-    return tuple(order)
+    idle = [node for node in graph.node if not any(node.output)]
+    return tuple(order[:live]), (*order[live:], *idle)

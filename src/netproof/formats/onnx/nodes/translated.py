@@ -12,9 +12,9 @@ import numpy as np
 from netproof.errors import FormatError
 from netproof.formats.ledger import ExhaustedError
 from netproof.formats.onnx.call import OF_MASKED, Call, Constant, Masked, NodeError, Translation, Value
-from netproof.formats.onnx.container.inner import check_branch
+from netproof.formats.onnx.container.inner import check_branch, inner_graphs
 from netproof.formats.onnx.container.text import printable
-from netproof.formats.onnx.forms import STANDARD, check_form, form_of
+from netproof.formats.onnx.forms import STANDARD, form_of
 from netproof.formats.onnx.nodes.table import OPERATORS
 from netproof.formats.onnx.nodes.wholes import as_numbers, check_sizes
 from netproof.formats.onnx.tabulated.find import Tabulated
@@ -92,9 +92,10 @@ def _translate_branch(
     types = translation.types
     around, inner = dict(types), dict(values)
     known = dict(constants) | {tensor.name: tensor for tensor in branch.initializer}
-    for one in branch.node:
-        check_form(path, one, translation.opset)
-    # Another branch may have had other values of these names.
+    # Another branch may have had other values of these names; runtimes look at the one that is not taken, too.
+    for other in inner_graphs(node):
+        own = {tensor.name: tensor.data_type for tensor in other.initializer}
+        check_types(path, other.node, types | own, translation.opset)
     types.update({tensor.name: tensor.data_type for tensor in branch.initializer})
     types.update(check_types(path, branch.node, types, translation.opset))
     translate_nodes(path, branch.node, known, translation, inner, set(), depth + 1)

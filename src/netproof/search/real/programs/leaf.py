@@ -27,12 +27,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netproof.bounds.backward import box_maximum
 from netproof.bounds.deciding.rounding import Rounding
+from netproof.bounds.multipliers.adam import Until
+from netproof.bounds.multipliers.sign_steps import Choice, optimize_signs
 from netproof.bounds.multipliers.signs import SignDual
 from netproof.bounds.objective import Objective
 from netproof.bounds.region import Region
 from netproof.conditions.conditions import Conditions
-from netproof.effort.real import LEAF
+from netproof.effort.real import BALL, LEAF
 from netproof.result import Witness
 from netproof.search.proofs.journal import Grounds, Means
 from netproof.search.real.problem import Problem
@@ -208,6 +211,8 @@ class SignLeaves(LeafPrograms[Tensor]):
     def __init__(self, dual: SignDual, rounding: Rounding, constraints: Conditions, solver: HighsProcess) -> None:
         super().__init__(dual.region, constraints, solver)
         self._dual = dual
+        # What programs are made of are lines over all of the box.
+        self._over_box = replace(dual, maximum=box_maximum)
         self._rounding = rounding
 
     def evaluate(self, case: int, part: Tensor, weight: Tensor, beta: Tensor) -> float:
@@ -224,7 +229,7 @@ class SignLeaves(LeafPrograms[Tensor]):
     def _form(self, objective: Objective, part: Tensor) -> tuple[Tensor, Tensor]:
         rows = len(objective)
         zeros = torch.zeros(rows, len(part), dtype=torch.float64)
-        point = self._dual.bound(objective, part.expand(rows, -1), zeros, zeros)
+        point = self._over_box.bound(objective, part.expand(rows, -1), zeros, zeros)
         return point.input_coefficients, point.value
 
     def _lines_of_splits(self, part: Tensor, until: float) -> tuple[Lines | None, Tensor]:
@@ -272,6 +277,8 @@ class SignEnds:
         if leaf.value < 0:
             self._take_down(node, Means.SIGNS, leaf)
             return None
+        if self._dual.maximum is not box_maximum and self._closed_in_ball(case, side, deadline):
+            return None
         touch, attack = self._problem.touch, self._problem.attack
         if touch is not None and touch.refutes(self._dual.part(side), 0, [case], deadline)[0]:
             self._take_down(node, Means.FRACTIONS)
@@ -280,6 +287,21 @@ class SignEnds:
         if attack is not None and leaf.point is not None:
             witness = attack.try_points(leaf.point[None], torch.tensor([case]))
         return OpenEnd(witness, leaf.hopeless)
+
+    def _closed_in_ball(self, case: int, side: Tensor, deadline: float) -> bool:
+        """Whether many steps refute a leaf: programs know nothing of a ball."""
+        constraints, dual, which = self._problem.constraints, self._dual, torch.tensor([case])
+        weight = torch.zeros(1, constraints.width, dtype=torch.float64)
+        free = torch.zeros(1, len(dual), dtype=torch.float64)
+        choice, _ = optimize_signs(
+            dual,
+            lambda rows, weight: constraints.mixed(which[rows], weight),
+            side[None],
+            Choice(free, free, weight),
+            Until(BALL.leaf_steps, 0.0, deadline),
+        )
+        one = torch.ones_like(choice.weight) if constraints.width == 1 else choice.weight
+        return self._leaves.evaluate(case, side, one[0], choice.beta[0].clamp(min=0)) < 0
 
     def _take_down(self, node: Tensor | None, means: Means, leaf: Leaf | None = None) -> None:
         """A leaf is refuted, by the multipliers of its program where these did it."""

@@ -1,0 +1,148 @@
+"""Multipliers of rows made better, step by step, by the checker's own bound.
+
+The bound is convex in its multipliers ``s``, so that a subgradient says where it falls. By Danskin's theorem it is what the points at
+which the maxima are attained leave: one pass forwards, from the box's corner on, with ``max(a, 0) + p (z - a)`` in the place of a ReLU,
+where ``a`` attains the feature's maximum and ``z`` arrives; of ``s`` it is ``z - a``. Slopes of lower lines and what is added at features
+that were split are moved (Xu et al., ICLR 2021; Wang et al., NeurIPS 2021), by Adam (Kingma and Ba, ICLR 2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective, Slopes
+from netproof.certificate.checker.real.operators import Array
+
+#: steps, how far the first one goes (of slopes, and in parts of what arrives), and by what each is shorter than the one before
+_STEPS, _LENGTH, _SHORTER = 30, 0.02, 0.9
+#: how Adam forgets
+_FIRST, _SECOND = 0.9, 0.999
+
+
+@dataclass(frozen=True, eq=False)
+class Multipliers:
+    """Rows of multipliers, all ``[R, features]``, of all ReLUs one after the other.
+
+    Attributes
+    ----------
+    value : ``[R]``, the bounds
+    slope, added : as rows have them; slopes are of all features
+    arriving, handed : what arrives at features, ``v``, and the multipliers, ``s``
+    """
+
+    value: Floats
+    slope: Floats
+    added: Floats
+    arriving: Floats
+    handed: Floats
+
+    def replaced(self, rows: NDArray[np.bool_], other: Multipliers) -> Multipliers:
+        """With some rows of another."""
+        parts = ("value", "slope", "added", "arriving", "handed")
+        at = [rows if name == "value" else rows[:, None] for name in parts]
+        mixed = (np.where(w, getattr(other, n), getattr(self, n)) for w, n in zip(at, parts, strict=True))
+        return Multipliers(*mixed)
+
+
+class Descent(Evaluation):
+    """A network's bound, and its slope by the multipliers."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        super().__init__(evaluation.network, evaluation.numbers, evaluation.look)
+        self._begin = np.cumsum([0, *self.network.sizes]).tolist()
+
+    def started(self, cells: Cells, objective: Objective, slopes: Slopes | None) -> Multipliers:
+        """The rows as they are, one for each cell."""
+        low, high = (np.concatenate(part, 1) for part in (cells.low, cells.high))
+        slope, added = np.where(low + high > 0, 1.0, 0.0), np.zeros(low.shape)
+        for k, size in enumerate(self.network.sizes):
+            mine = slice(self._begin[k], self._begin[k] + size)
+            given = None if slopes is None else slopes.lower[k]
+            more = None if slopes is None else slopes.added[k]
+            if given is not None:
+                slope[:, mine] = np.where(np.isnan(given), slope[:, mine], given)
+            if more is not None:
+                added[:, mine] = more
+        return self._at(cells, objective, slope, added)[0]
+
+    def run(self, cells: Cells, objective: Objective, start: Multipliers, split: NDArray[np.bool_]) -> Multipliers:
+        """The best rows on the way, one for each cell; at features ``split``, ``[R, features]``, something is added."""
+        best, (slope, added) = start, (start.slope, start.added)
+        low, high = (np.concatenate(part, 1) for part in (cells.low, cells.high))
+        is_open, length = (low < 0) & (high > 0), _LENGTH
+        moved: list[tuple[Floats, Floats]] = [(np.zeros(low.shape), np.zeros(low.shape)) for _ in range(2)]
+        for step in range(1, _STEPS + 1):
+            found, excess = self._at(cells, objective, slope, added)
+            best = best.replaced(found.value < best.value, found)
+            v = found.arriving
+            scale = abs(v).max(1, keepdims=True, initial=0.0)
+            wanted = (np.where(is_open & (v < 0), v * excess, 0.0), np.where(split & ~is_open, excess, 0.0))
+            for n, gradient in enumerate(wanted):
+                first, second = moved[n]
+                moved[n] = _FIRST * first + (1 - _FIRST) * gradient, _SECOND * second + (1 - _SECOND) * gradient**2
+            ways = [m / (1 - _FIRST**step) / (np.sqrt(s / (1 - _SECOND**step)) + 1e-30) for m, s in moved]
+            slope = np.clip(slope - length * ways[0], 0.0, 1.0)
+            added = added - length * scale * ways[1]
+            length *= _SHORTER
+        found, _ = self._at(cells, objective, slope, added)
+        return best.replaced(found.value < best.value, found)
+
+    def _at(self, cells: Cells, objective: Objective, slope: Floats, added: Floats) -> tuple[Multipliers, Floats]:
+        """The bound by such rows; and by how much, ``[R, features]``, what arrives exceeds what attains the maximum."""
+        rows = np.arange(len(cells))
+        self._corner: Array = np.zeros((len(rows), self.network.inputs))
+        self._seen: list[tuple[Floats, Floats]] = [(np.zeros((len(rows), n)),) * 2 for n in self.network.sizes]
+        parts = tuple(np.split(slope, self._begin[1:-1], 1)), tuple(np.split(added, self._begin[1:-1], 1))
+        lower, more = parts
+        some: tuple[Floats | None, ...] = tuple(part if part.any() else None for part in more)
+        value = self.numbers.upper(
+            *self.bound(cells, rows, objective, Slopes(lower, some, np.zeros(len(rows), np.bool_)))
+        )
+        excess = self._forward(cells, lower, more)
+        v, s = (np.concatenate([seen[n] for seen in self._seen], 1) for n in range(2))
+        return Multipliers(value, slope, added, v, s), np.concatenate(excess, 1)
+
+    def _forward(self, cells: Cells, lower: Sequence[Floats], added: Sequence[Floats]) -> list[Floats]:
+        values: list[Floats] = [np.where(self._corner > 0, cells.upper, cells.lower)]
+        excess: list[Floats] = []
+        for node in self.network.nodes[1:]:
+            operands = [values[i] for i in node.operands]
+            if node.operator is not None:
+                value = np.asarray(node.operator.forward(*operands))
+                values.append(value if node.operator.offset is None else value + node.operator.offset)
+                continue
+            k = len(excess)
+            v, s = self._seen[k]
+            low, high = cells.low[k], cells.high[k]
+            best, reached = low, v * np.maximum(low, 0.0) - s * low
+            for corner in (high, np.clip(0.0, low, high)):
+                here = v * np.maximum(corner, 0.0) - s * corner
+                best, reached = np.where(here > reached, corner, best), np.maximum(here, reached)
+            excess.append(operands[0] - best)
+            # By what s follows v: the line's slope, whichever it is.
+            is_open = (low < 0) & (high > 0)
+            chord = np.where(is_open, high / np.where(is_open, high - low, 1.0), low >= 0)
+            p = np.where(is_open & (v < 0), lower[k], chord)
+            values.append(np.maximum(best, 0.0) + p * excess[-1])
+        return excess
+
+    def _relu(
+        self,
+        k: int,
+        v: Array,
+        ends: Sequence[Floats],
+        given: Floats | None,
+        added: Floats | None,
+        flat: NDArray[np.bool_] | None,
+    ) -> tuple[Array, Array]:
+        s, share = super()._relu(k, v, ends, given, added, flat)
+        self._seen[k] = v, s
+        return s, share
+
+    def _box(self, v: Array, lower: Floats, upper: Floats) -> Array:
+        self._corner = v
+        return super()._box(v, lower, upper)

@@ -1,0 +1,85 @@
+"""What rows of a certificate should say, from what a search left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from netproof.certificate.checker.real.bound import Floats
+from netproof.certificate.real.grown.rows import Wish
+from netproof.certificate.real.grown.seeds import Claim, Places, Seed
+from netproof.result import Refutation, Trace
+
+
+class Wishes:
+    """What may refute the goals of some trees.
+
+    Parameters
+    ----------
+    places : for each goal, what the weights of the record are about
+    trace : the record
+    """
+
+    def __init__(self, places: Sequence[Places], trace: Trace) -> None:
+        self._places, self._trace = places, trace
+        self._known: dict[tuple[object, ...], tuple[list[Wish], list[Wish]]] = {}
+
+    def of(self, seed: Seed, claim: Claim, low: Floats, high: Floats) -> list[Wish]:
+        """What may refute a claim on a cell with these ranges, ``[features]`` of all ReLUs, the likeliest first."""
+        if claim.wish is not None:
+            return [claim.wish]
+        refutation = None if claim.trace is None else self._trace.refuted.get(claim.trace)
+        refutation = refutation or claim.last
+        plain, flat = self._plain(claim, refutation)
+        if refutation is None or refutation.slope is None or refutation.added is None:
+            return [*flat, *plain] if refutation is not None and refutation.means == "intervals" else plain
+        weight = plain[0].weight
+        scale = 0.0 if refutation.weight is None else float(self._places[claim.goal].weights(refutation.weight).max())
+        numbers, slope, added = seed.open, np.clip(refutation.slope, 0.0, 1.0), refutation.added.clip(min=0)
+        if len(numbers) != len(slope):
+            return plain
+        side = np.zeros(len(numbers))
+        for number, which in seed.sides.items():
+            side[numbers == number] = which
+        factor = (
+            1.0
+            if self._places[claim.goal].is_end
+            else scale
+            if scale > 0
+            else float((added * abs(side)).max(initial=0.0)) or 1.0
+        )
+        added = added * side / factor
+        low, high = low[numbers], high[numbers]
+        rule = (low + high > 0) * 1.0
+        slope = np.where(np.isnan(slope), rule, slope)
+        # In ascending order, and without those that the network does not have.
+        matters = numbers.argsort(kind="stable")
+        named = ((low < 0) & (high > 0) & (slope != rule) | (added != 0)) & (numbers >= 0)
+        matters = matters[named[matters]]
+        mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
+        return [*plain[:1], mine] if not (added != 0).any() else [mine]
+
+    def _plain(self, claim: Claim, refutation: Refutation | None) -> tuple[list[Wish], list[Wish]]:
+        """Wishes without slopes, with multipliers by the rule and without any; equal ones are the same."""
+        weight = None if refutation is None or refutation.weight is None else refutation.weight.tobytes()
+        key = claim.goal, claim.trace is None, weight
+        if key not in self._known:
+            weights = self._weights(claim, refutation)
+            self._known[key] = [Wish(one) for one in weights], [Wish(one, flat=True) for one in weights]
+        return self._known[key]
+
+    def _weights(self, claim: Claim, refutation: Refutation | None) -> list[Floats]:
+        """Weights of the goal's constraints."""
+        places = self._places[claim.goal]
+        if places.is_end:
+            return [np.zeros(1)]
+        count = int(places.place.max()) + 1
+        singles = [np.eye(count)[i] for i in range(min(count, 8))]
+        others = singles if count == 1 else [*singles, np.ones(count)]
+        if refutation is None or refutation.weight is None:
+            return others
+        weight = places.weights(refutation.weight)
+        weight = weight / weight.max() if weight.max() > 0 else weight
+        # Beyond the record another one may be the one that does not hold.
+        return [weight] if claim.trace is not None else [weight, *(w for w in others if (w != weight).any())]
