@@ -220,7 +220,7 @@ def test_the_checker_shares_nothing_with_the_search():
     rooms = {name.split(".")[1] for name in seen}
     assert rooms == {
         "certificate", "errors", "files", "graph", "host", "inference", "local_robustness", "network", "operators",
-        "perturbations", "property", "query", "result",
+        "perturbations", "processes", "property", "query", "result",
     }  # fmt: skip
 
 

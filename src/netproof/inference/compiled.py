@@ -8,16 +8,15 @@ what tensors do, operation by operation: nothing is fused, and no order changes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from netproof.processes.loops import Loop, compiled
+
 #: numbers of one step after which loops are loaded
 LONG = 1 << 24
-
-_Kernel = Callable[..., None]
 
 
 def by_line(sums: Any, slope: Any, offset: Any, top: float, found: Any) -> None:
@@ -58,27 +57,17 @@ def by_table(first: Any, second: Any, table: Any, found: Any) -> None:
 class Kernels(NamedTuple):
     """The functions above, compiled."""
 
-    by_line: _Kernel
-    by_two_lines: _Kernel
-    by_factor: _Kernel
-    by_table: _Kernel
+    by_line: Loop
+    by_two_lines: Loop
+    by_factor: Loop
+    by_table: Loop
 
 
 @functools.cache
 def compiled_kernels() -> Kernels | None:
     """The loops; None where numba is missing, cannot be loaded, or has no place to keep what it compiles."""
-    try:
-        import numba
-    except (ImportError, OSError):
-        return None
-    if numba.config.DISABLE_JIT:
-        return None
-    try:
-        one: Callable[[Any], _Kernel] = numba.njit(cache=True, error_model="numpy")
-        return Kernels(one(by_line), one(by_two_lines), one(by_factor), one(by_table))
-    except RuntimeError:
-        # no folder that it may write to
-        return None
+    found = compiled([by_line, by_two_lines, by_factor, by_table], exactly=True)
+    return None if found is None else Kernels(*found)
 
 
 @dataclass
