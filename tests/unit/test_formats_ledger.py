@@ -79,6 +79,14 @@ HOSTILE: dict[str, tuple[list[onnx.NodeProto], tuple[int, ...], dict[str, Any]]]
     "reduced again and again": (many(300, "ReduceMean", "x", axes=[0]), (2048, 2048), {}),
     "parts of one entry": ([node("Split", ["x"], ["y", *(f"v{i}" for i in range(8191))], axis=1)], (1, 8192), {}),
     "a list of extents": ([node("ConstantOfShape", ["extents"], ["e"]), node("Cast", ["e"], ["i"], to=7), node("Reshape", ["x", "i"])], (1, 2), {"extents": ints(1 << 20)}),
+    "channels next to one another": ([node("LRN", ["x"], size=3)], (1, 1 << 17, 1, 1), {}),
+    "a product of everything": ([node("ReduceProd", ["x"], axes=[1])], (1, 1 << 22), {}),
+    "entries by places of a constant": (
+        [node("Expand", ["i", "extents"], ["j"]), node("GatherElements", ["x", "j"])], (3000, 1, 3000), {"i": np.zeros((1, 1, 1), np.int64), "extents": ints(3000, 1, 3000)},
+    ),
+    "entries put at places of a constant": (
+        [node("Expand", ["i", "extents"], ["j"]), node("ScatterElements", ["x", "j", "x"])], (3000, 1, 3000), {"i": np.zeros((1, 1, 1), np.int64), "extents": ints(3000, 1, 3000)},
+    ),
     "a shape of many axes": ([node("Reshape", ["x", "extents"])], (1,), {"extents": np.ones(40, np.int64)}),
 }  # fmt: skip
 

@@ -182,6 +182,7 @@ def _local_response(call: Call) -> Value:
     if len(value.shape) < 2 or not size > 0 or not (alpha >= 0 and beta > 0 and bias > 0):
         raise NodeError(f"a size of {size}, an alpha, beta and bias of {alpha:g}, {beta:g}, {bias:g} for {value.shape}")
     channels = np.arange(value.shape[1])
+    call.translation.allocate(4 * len(channels) ** 2)
     apart = channels[:, None] - channels[None]
     near = np.abs(apart) <= size // 2
     square = call.add(Power(2.0), (value.node,), value.shape, "square")

@@ -32,8 +32,9 @@ def _gather_nd(call: Call) -> Value:
         raise NodeError(f"{batch} axes of {indices.shape} that are not those of {value.shape}", "export it again")
     if not 0 < depth <= rank - batch:
         raise NodeError(f"indices {indices.shape} that are no places of {value.shape}", "export the network again")
-    places = _of_slices(indices, value.shape[batch:])
+    places = _of_slices(call, indices, value.shape[batch:])
     if batch:
+        call.translation.allocate(indices.ndim * indices.size)
         leading = np.indices(indices.shape[:-1])[:batch]
         places = (*leading, *places)
     call.make((*indices.shape[:-1], *value.shape[batch + depth :]))
@@ -42,7 +43,7 @@ def _gather_nd(call: Call) -> Value:
 
 def _gather_elements(call: Call) -> Value:
     value, indices = call.operand(0), call.constant(1)
-    places = _of_elements(indices, value.shape, call.integer("axis", 0))
+    places = _of_elements(call, indices, value.shape, call.integer("axis", 0))
     call.make(indices.shape)
     return call.rearrange(value, lambda array: array[places])
 
@@ -55,7 +56,7 @@ def _scatter_nd(call: Call) -> Value:
         raise NodeError("indices that are no places of its first operand", "export the network again")
     if call.text("reduction", "none") != "none":
         raise NodeError("slices that are added up or compared instead of replaced")
-    places = _of_slices(indices, value.shape)
+    places = _of_slices(call, indices, value.shape)
     shape = (*indices.shape[:-1], *value.shape[depth:])
     if updates.shape != shape:
         raise NodeError(f"{updates.shape} numbers for places of {shape}", "export the network again")
@@ -67,14 +68,15 @@ def _scatter_elements(call: Call) -> Value:
     value, indices, updates = call.operand(0), call.constant(1), call.operand(2)
     if call.text("reduction", "none") != "none":
         raise NodeError("entries that are added up or compared instead of replaced")
-    places = _of_elements(indices, value.shape, call.integer("axis", 0))
+    places = _of_elements(call, indices, value.shape, call.integer("axis", 0))
     if updates.shape != indices.shape:
         raise NodeError(f"{updates.shape} numbers for places of {indices.shape}", "export the network again")
     return _replaced(call, value, places, updates)
 
 
-def _of_slices(indices: NDArray[Any], extents: Shape) -> _Places:
+def _of_slices(call: Call, indices: NDArray[Any], extents: Shape) -> _Places:
     """Places in rows of ``indices [..., d]``, one for each of the first ``d`` axes."""
+    call.translation.allocate(6 * indices.size)
     limits = np.array(extents[: indices.shape[-1]])
     if indices.dtype != np.int64 or bool(((indices < -limits) | (indices >= limits)).any()):
         raise NodeError(f"indices beyond {'x'.join(map(str, limits))} entries", "export the network again")
@@ -82,7 +84,7 @@ def _of_slices(indices: NDArray[Any], extents: Shape) -> _Places:
     return tuple(np.moveaxis(counted, -1, 0))
 
 
-def _of_elements(indices: NDArray[Any], extents: Shape, given: int) -> _Places:
+def _of_elements(call: Call, indices: NDArray[Any], extents: Shape, given: int) -> _Places:
     """Where entries of the shape of ``indices`` stand, whose place along one axis these say."""
     (axis,) = normalized([given], len(extents))
     if (
@@ -92,6 +94,8 @@ def _of_elements(indices: NDArray[Any], extents: Shape, given: int) -> _Places:
         or bool(((indices < -extents[axis]) | (indices >= extents[axis])).any())
     ):
         raise NodeError(f"indices {indices.shape} along axis {axis} that {extents} does not have", "export it again")
+    # The place along every axis, and a row of them for each entry, which are compared.
+    call.translation.allocate((3 * indices.ndim + 1) * indices.size)
     places: list[NDArray[np.int64]] = list(np.indices(indices.shape, dtype=np.int64))
     places[axis] = np.where(indices < 0, indices + extents[axis], indices)
     return tuple(places)
