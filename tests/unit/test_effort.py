@@ -157,6 +157,8 @@ PINNED = {
         "again": 1.5,
         "first_share": 256,
         "steps": 4,
+        "brief": 0.03,
+        "longer": 4.0,
     },
     "RANGE": {
         "root_steps": 60,
@@ -184,6 +186,13 @@ PINNED = {
         "replays": 8,
         "first_step": 0.5,
         "last_step": 0.01,
+        "sparse": 8,
+        "inside": 2e-5,
+    },
+    "BALL": {
+        "steps": 60,
+        "goal": -1e-4,
+        "leaf_steps": 400,
     },
     "ROUND": {
         "easy": 100,
