@@ -86,7 +86,7 @@ step 0 robust float.onnx --images two.png --eps 2/255
 step 0 robust float.onnx --images by-class --all --eps 2grey --timeout 30
 step 0 radius float.onnx --images digits.npz --index 3 --timeout 30
 step 0 robust float.onnx --images two.png --eps 0.2 --target 1
-step 2 robust float.onnx --images two.png --eps 0.01 --norm l2
+step 0 robust float.onnx --images two.png --eps 0.01 --norm l2
 step 0 verify float.onnx stays-two.vnnlib --timeout 30
 step 0 robust digits.h5 --images digits.npz --index 0 --index 1 --index 2 --index 3 --eps 8 --out run
 step 0 report run --out report.html --junit report.xml
