@@ -194,8 +194,8 @@ class AnnealEffort:
     near: float = 3.0
     lengths: tuple[tuple[int, float], ...] = (
         (200_000, math.inf),
-        (1_000_000, 64.0),
-        (4_000_000, 32.0),
+        (1_000_000, 40.0),
+        (4_000_000, 16.0),
         (16_000_000, 8.0),
     )
     cases: int = 2
