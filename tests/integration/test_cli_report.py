@@ -423,18 +423,8 @@ def stopped(tiny_data, tmp_path_factory):
     from netproof.cli.main import run as command
 
     folder = tmp_path_factory.mktemp("stopped") / "run"
-    asked = [
-        "--images",
-        tiny_data.images,
-        "--labels",
-        tiny_data.labels,
-        "--eps",
-        1,
-        "--indices",
-        "0-4",
-        "--out",
-        folder,
-    ]
+    asked = ["--images", tiny_data.images, "--labels", tiny_data.labels, "--eps", 1, "--out", folder]
+    asked += [word for index in range(5) for word in ("--index", index)]
     assert command([str(word) for word in ("robust", tiny_data.network, *asked)]) == 0
     lines = (folder / "results.csv").read_text().splitlines(keepends=True)
     (folder / "results.csv").write_text("".join(lines[:4]))

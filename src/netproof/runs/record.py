@@ -58,6 +58,12 @@ class RunRecord:
         """Whether the last invocation noted its end; it was stopped all the same where not all that it was asked is answered."""
         return bool(self.invocations) and isinstance(self.invocations[-1].get("wall_seconds"), (int, float))
 
+    @property
+    def asked_of_some(self) -> bool:
+        """Whether the last invocation was to answer only some instances of its benchmark."""
+        settings = self.invocations[-1].get("settings") if self.invocations else None
+        return isinstance(settings, dict) and settings.get("only") is not None
+
     def asked_of(self, instances: Iterable[str]) -> tuple[str, ...] | None:
         """What was to be answered, of a benchmark with these instances; None where that is not known.
 
@@ -145,12 +151,14 @@ class RunRecord:
         """This record, gone on with by ``other``: what was hashed once stays on record where it is absent now."""
         before = self._files_as_in(Path(), other)
         known = {role: value for role, value in before.items() if other.files.get(role) == ABSENT}
+        # What an earlier version was asked is only known where everything is asked now.
+        unknown = self.asked is None and other.asked_of_some
         asked = tuple(dict.fromkeys((*(self.asked or ()), *(other.asked or ()))))
         return replace(
             other,
             files={**other.files, **known},
             invocations=(*self.invocations, *other.invocations),
-            asked=None if other.asked is None else asked,
+            asked=None if unknown or other.asked is None else asked,
         )
 
     def _files_as_in(self, folder: Path, other: RunRecord) -> Mapping[str, str]:
