@@ -116,7 +116,7 @@ def test_more_images_go_on_where_fewer_ended(cli, near, tmp_path):
     shown = cli("bench", "show", out)
     assert shown.code == 0 and shown.out.splitlines()[0].startswith("radius  images")
     assert "7 images: " in shown.out and json.loads(cli("bench", "show", out, "--json").out)["images"] == 7
-    assert cli("bench", "watch", out, "--once").out.startswith("7 answered (")
+    assert cli("bench", "watch", out, "--once").out.startswith("7 of 7 answered (")
     # a certificate that is wanted now and is not there is a reason to ask again
     again = cli("bench", "radius", near.network, *files, "--samples", "1", "--certificates", tmp_path / "certificates")
     assert again.code == 0 and "1 images to answer" in again.err and len(rows_of(out)) == 7

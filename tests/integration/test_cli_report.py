@@ -291,7 +291,7 @@ def test_a_table_of_somebody_else(cli, tmp_path):
     lines = [
         "instance,verdict,seconds,method,evidence",
         "../../secret,sat,1e308,a,witnesses/../../secret.json",
-        "-,robust,-3,,",
+        "-,robust,3,,",
     ]
     (folder / "results.csv").write_text("\n".join(lines) + "\n")
     ran = cli("report", folder, "--out", tmp_path / "page.html", "--json", tmp_path / "a.json")
@@ -315,7 +315,11 @@ def test_a_damaged_witness_is_named(cli, tiny_data, run, tmp_path, damage):
     shutil.copytree(run, folder)
     witness = min((folder / "witnesses").glob("*.json"))
     witness.write_text(damage)
-    assert_refused(cli("report", folder, "--data", tiny_data.folder), witness.name, "no witness that can be drawn")
+    page = page_of(cli, tiny_data, folder, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert witness.name in text and text.count("no witness that can be drawn") == 1
+    whole = sum(path != witness for path in (folder / "witnesses").glob("*.json"))
+    assert len(page.all("img")) == 3 * whole
 
 
 @pytest.fixture(scope="module")
@@ -411,3 +415,84 @@ def test_a_run_about_radii(cli, tiny_data, tmp_path):
         if row["verdict"] == "exact":
             assert found[name]["verdict"] == "robust" and found[name]["radius"] == row["proved"]
             assert f"vulnerable at {row['refuted']}" in found[name]["reason"] or row["refuted"] in ("", "-1")
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny_data, tmp_path_factory):
+    """A folder of ``robust --out`` with three of five answers."""
+    from netproof.cli.main import run as command
+
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    asked = ["--images", tiny_data.images, "--labels", tiny_data.labels, "--eps", 1, "--out", folder]
+    asked += [word for index in range(5) for word in ("--index", index)]
+    assert command([str(word) for word in ("robust", tiny_data.network, *asked)]) == 0
+    lines = (folder / "results.csv").read_text().splitlines(keepends=True)
+    (folder / "results.csv").write_text("".join(lines[:4]))
+    return folder
+
+
+GATE = "vulnerable,timeout,unknown,error"
+
+
+def test_a_run_that_was_stopped_passes_no_gate(cli, stopped, tmp_path):
+    ran = cli("report", stopped, "--fail-on", GATE, "--junit", tmp_path / "a.xml", "--json", tmp_path / "a.json")
+    assert ran.code == 1 and "CHECK FAILED: 3 of 5 answered, the run was stopped" in ran.err
+    suites = ET.parse(tmp_path / "a.xml").getroot()
+    assert (suites.get("tests"), suites.get("errors")) == ("5", "2")
+    summary = json.loads((tmp_path / "a.json").read_text())["summary"]
+    assert (summary["asked"], summary["missing"]) == (5, ["image-3", "image-4"])
+    ran = cli("report", stopped, "--junit", tmp_path / "a.xml", "--out", tmp_path / "a.html")
+    assert ran.code == 0 and "3 of 5 answered, the run was stopped" in (tmp_path / "a.html").read_text()
+    suites = ET.parse(tmp_path / "a.xml").getroot()
+    assert suites.get("errors") == "0" and sum(int(suite.get("skipped")) for suite in suites) == 2
+    assert "the run was stopped" in cli("bench", "watch", stopped).out
+    shown = cli("bench", "show", stopped)
+    assert shown.code == 0 and "3 of 5 answered" in shown.out and "not run" in shown.out
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_run_without_answers_passes_no_gate(cli, stopped, tmp_path, content):
+    folder = Path(shutil.copytree(stopped, tmp_path / "run"))
+    (folder / "results.csv").unlink()
+    if content is not None:
+        (folder / "results.csv").write_text(content)
+    ran = cli("report", folder, "--fail-on", GATE, "--junit", tmp_path / "a.xml")
+    assert ran.code == 1 and "0 of 5 answered" in ran.err
+    assert ET.parse(tmp_path / "a.xml").getroot().get("tests") == "5"
+    assert "the run was stopped" in cli("bench", "watch", folder).out
+
+
+def test_a_run_of_an_earlier_version_is_of_unknown_size(cli, stopped, tmp_path):
+    folder = Path(shutil.copytree(stopped, tmp_path / "run"))
+    document = json.loads((folder / "run.json").read_text())
+    del document["asked"]
+    (folder / "run.json").write_text(json.dumps(document))
+    ran = cli("report", folder, "--fail-on", GATE, "--json", tmp_path / "a.json")
+    assert "3 answered, of how many is unknown" in ran.err
+    assert json.loads((tmp_path / "a.json").read_text())["summary"]["asked"] is None
+    assert "no record of how many" in cli("bench", "watch", folder).out
+    for wrong in (3, [1], ["a", "a"], None):
+        (folder / "run.json").write_text(json.dumps(document | {"asked": wrong}))
+        assert_refused(cli("report", folder), "'asked' is not a list of names")
+
+
+def test_a_run_that_goes_on_is_told_from_one_that_was_stopped(cli, stopped, tmp_path):
+    from netproof.files.lock import FolderLock
+
+    folder = Path(shutil.copytree(stopped, tmp_path / "run"))
+    with FolderLock(folder):
+        assert "the run goes on" in cli("report", folder).err
+        assert "stopped" not in cli("bench", "watch", folder, "--once").out
+    (folder / ".lock").write_text("1\n")  # as a killed process leaves it
+    assert "the run was stopped" in cli("bench", "watch", folder).out
+
+
+def test_seconds_below_zero_are_refused(cli, stopped, tmp_path):
+    folder = Path(shutil.copytree(stopped, tmp_path / "run"))
+    with (folder / "results.csv").open("a") as stream:
+        stream.write("image-3,robust,-1,search,\n")
+    assert_refused(cli("report", folder), "line 5", "took '-1' seconds")
+
+
+def test_the_option_for_the_page_is_named(cli, stopped, tmp_path):
+    assert_refused(cli("report", stopped, "--html", tmp_path / "r.html"), "--html", "--out")

@@ -97,3 +97,13 @@ def test_a_record_whose_instances_are_no_names(tmp_path):
     (tmp_path / "run.json").write_text('{"benchmark": "b", "files": {}, "invocations": [], "instances": [1]}')
     with pytest.raises(InputError, match="its 'instances' is not a table of names"):
         RunRecord.read(tmp_path)
+
+
+def test_what_was_asked_adds_up_and_stays_unknown_where_it_was():
+    def of(asked, only):
+        return RunRecord("bench", FILES, asked=asked).started({"only": only})
+
+    assert of(("a", "b"), "x").continued(of(("b", "c"), "y")).asked == ("a", "b", "c")
+    assert of(None, "x").continued(of(("b",), "y")).asked is None
+    assert of(None, "x").continued(of(("a", "b"), None)).asked == ("a", "b")
+    assert of(None, None).asked_of(["a"]) == ("a",) and of(None, "x").asked_of(["a"]) is None

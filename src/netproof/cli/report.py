@@ -25,6 +25,7 @@ Against = Annotated[
 Requirements = Annotated[
     Path | None, typer.Option("--requirements", metavar="FILE", help="CSV: instance or pattern, requirement.")
 ]
+Html = Annotated[Path | None, typer.Option("--html", hidden=True)]
 FailOn = Annotated[
     str | None,
     typer.Option("--fail-on", metavar="VERDICT,...", help="Exit with 1 at any of these; they fail in the JUnit file."),
@@ -42,11 +43,12 @@ def report(
     against: Against = None,
     requirements: Requirements = None,
     data: o.DataFolder = None,
+    html: Html = None,
     fail_on: FailOn = None,
 ) -> None:
     """Write a page of a run, and what other programs read.
 
-    Without --out the page is written where none of the other forms is asked for. Exits with 1 where a verdict is one of --fail-on.
+    Without --out the page is written where none of the other forms is asked for. Exits with 1 where a verdict is one of --fail-on; with timeout, unknown or error among them also where an instance has no answer.
     """
     from netproof.benchmarks.data import DataFolders
     from netproof.cli.arguments.fail_on import failing
@@ -55,11 +57,13 @@ def report(
     from netproof.files.opened import write_bytes
     from netproof.report.entries import RunReport, read_requirements, read_times
     from netproof.report.exports.documents import report_cases, report_csv, report_document, report_markdown
-    from netproof.report.exports.junit import FAILING
+    from netproof.report.exports.junit import FAILING, NO_ANSWER
     from netproof.report.exports.junit import junit as junit_document
     from netproof.report.page.html import page
     from netproof.runs.folder import RECORDS
 
+    if html is not None:
+        raise InputError("--html", "is no option of this command", f"the page is HTML: give --out {html}")
     fails = failing(fail_on)
     files = {"--out": out, "--junit": junit, "--json": json_file, "--csv": csv, "--markdown": markdown}
     for option, path in files.items():
@@ -74,6 +78,7 @@ def report(
     found = RunReport.read(folder, DataFolders.locate(data), required)
     if out is None and not any(files.values()):
         out = folder / "report.html"
+    typer.echo(found.standing, err=True)
     written: list[tuple[Path, bytes]] = []
     if out is not None:
         written.append((out, page(found, Path(os.path.realpath(out)).parent, other).encode("utf-8")))
@@ -92,4 +97,9 @@ def report(
     failed = [entry.instance for entry in found.entries if entry.verdict in fails]
     if failed:
         typer.echo(f"CHECK FAILED: {len(failed)} of {len(found.entries)} instances, {failed[0]} first", err=True)
+    # A gate that lets no open verdict pass lets none pass that is not there.
+    unanswered = bool(fails & NO_ANSWER) and (bool(found.missing) or not found.answered)
+    if unanswered:
+        typer.echo(f"CHECK FAILED: {found.standing}", err=True)
+    if failed or unanswered:
         raise typer.Exit(1)

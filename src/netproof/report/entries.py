@@ -13,12 +13,13 @@ from pathlib import Path
 from netproof.benchmarks.base import Benchmark, Instance
 from netproof.benchmarks.data import DataFolders
 from netproof.errors import FormatError, InputError
+from netproof.files.lock import is_held
 from netproof.files.opened import read_bytes
 from netproof.report.summary import Summary, contradicts, summarize
 from netproof.runs.certify import SUFFIX
 from netproof.runs.radii.rows import EXACT, OPEN, RadiusRow
 from netproof.runs.record import RunRecord
-from netproof.runs.rows import CERTIFICATE, Row
+from netproof.runs.rows import CERTIFICATE, Row, seconds_of
 from netproof.runs.table import FILE, header_line, read_rows, read_table
 from netproof.runs.traces import FOLDER
 from netproof.runs.traces import SUFFIX as TRACE
@@ -74,6 +75,9 @@ class RunReport:
     Attributes
     ----------
     description : of the benchmark, empty where it is not known here
+    asked : how many instances were to be answered; None where the folder does not say
+    missing : the names of those that have no answer
+    running : whether a process still writes answers
     """
 
     folder: Path
@@ -81,6 +85,23 @@ class RunReport:
     description: str
     summary: Summary
     entries: tuple[Entry, ...]
+    asked: int | None = None
+    missing: tuple[str, ...] = ()
+    running: bool = False
+
+    @property
+    def answered(self) -> int:
+        """How many instances have an answer of whatever kind."""
+        return sum(bool(entry.verdict) for entry in self.entries)
+
+    @property
+    def standing(self) -> str:
+        """In words, how much of what was asked for is answered."""
+        state = "the run goes on" if self.running else "the run was stopped"
+        if self.asked is None:
+            return f"{self.answered} answered, of how many is unknown: an earlier netproof kept no record of it"
+        said = f"{self.asked - len(self.missing)} of {self.asked} answered"
+        return f"{said}, {state}" if self.missing else said
 
     @classmethod
     def read(cls, folder: Path, data: DataFolders, requirements: Sequence[tuple[str, str]] = ()) -> RunReport:
@@ -105,15 +126,26 @@ class RunReport:
                 if radii is None:
                     read_table(folder / FILE, {instance.name for instance in instances})
                 published = _published(benchmark, data)
+        listed_names = [instance.name for instance in instances] or list(record.instances)
         if not instances:
-            names = [*record.instances, *(name for name in rows if name not in record.instances)]
+            names = dict.fromkeys((*record.instances, *(record.asked or ()), *rows))
             instances = tuple(Instance(name, "", "", name) for name in names)
+        asked = record.asked_of(listed_names)
         authors = benchmark.authors if benchmark is not None and published else ""
         summary = summarize(record.benchmark, authors, instances, rows, published)
         entries = tuple(_entry(folder, i, rows.get(i.name), published.get(i.name, ""), requirements) for i in instances)
         if radii is not None:
             entries = tuple(_with_radius(folder, entry, radii.get(entry.instance)) for entry in entries)
-        return cls(folder, record, "" if benchmark is None else benchmark.description, summary, entries)
+        return cls(
+            folder,
+            record,
+            "" if benchmark is None else benchmark.description,
+            summary,
+            entries,
+            None if asked is None else len(asked),
+            tuple(name for name in asked or () if name not in rows),
+            is_held(folder),
+        )
 
 
 def read_requirements(path: Path) -> tuple[tuple[str, str], ...]:
@@ -151,7 +183,7 @@ def read_times(path: Path) -> dict[str, Row]:
         if missing:
             raise KeyError(missing[0])
         return {
-            row["instance"]: Row(row["instance"], row["verdict"], float(row["seconds"]), row.get("method") or "")
+            row["instance"]: Row(row["instance"], row["verdict"], seconds_of(row["seconds"]), row.get("method") or "")
             for row in reader
         }
     except (UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:

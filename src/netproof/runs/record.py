@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -32,6 +32,7 @@ class RunRecord:
         (None where it was killed)
     instances : what each instance's name stands for (:meth:`netproof.benchmarks.base.Benchmark.listed`)
     doubtful : names that mean nothing where ``instances`` is not on record; not written
+    asked : the names of all instances that the invocations were to answer; None in the records of earlier versions
     """
 
     benchmark: str
@@ -39,6 +40,7 @@ class RunRecord:
     invocations: tuple[Mapping[str, object], ...] = ()
     instances: Mapping[str, str] = field(default_factory=dict)
     doubtful: frozenset[str] = frozenset()
+    asked: tuple[str, ...] | None = None
 
     @property
     def wall_seconds(self) -> float | None:
@@ -50,6 +52,29 @@ class RunRecord:
                 return None
             total += seconds
         return total
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last invocation noted its end; it was stopped all the same where not all that it was asked is answered."""
+        return bool(self.invocations) and isinstance(self.invocations[-1].get("wall_seconds"), (int, float))
+
+    @property
+    def asked_of_some(self) -> bool:
+        """Whether the last invocation was to answer only some instances of its benchmark."""
+        settings = self.invocations[-1].get("settings") if self.invocations else None
+        return isinstance(settings, dict) and settings.get("only") is not None
+
+    def asked_of(self, instances: Iterable[str]) -> tuple[str, ...] | None:
+        """What was to be answered, of a benchmark with these instances; None where that is not known.
+
+        Earlier versions noted no names, but whether only some were chosen.
+        """
+        if self.asked is not None:
+            return self.asked
+        every = tuple(instances)
+        settings = [invocation.get("settings") for invocation in self.invocations]
+        whole = any(isinstance(each, dict) and "only" in each and each["only"] is None for each in settings)
+        return every if every and whole else None
 
     @property
     def conditions(self) -> str:
@@ -126,7 +151,15 @@ class RunRecord:
         """This record, gone on with by ``other``: what was hashed once stays on record where it is absent now."""
         before = self._files_as_in(Path(), other)
         known = {role: value for role, value in before.items() if other.files.get(role) == ABSENT}
-        return replace(other, files={**other.files, **known}, invocations=(*self.invocations, *other.invocations))
+        # What an earlier version was asked is only known where everything is asked now.
+        unknown = self.asked is None and other.asked_of_some
+        asked = tuple(dict.fromkeys((*(self.asked or ()), *(other.asked or ()))))
+        return replace(
+            other,
+            files={**other.files, **known},
+            invocations=(*self.invocations, *other.invocations),
+            asked=None if unknown or other.asked is None else asked,
+        )
 
     def _files_as_in(self, folder: Path, other: RunRecord) -> Mapping[str, str]:
         """The hashes by the roles that ``other`` has: earlier versions had the name of a file in the place of its path.
@@ -160,6 +193,7 @@ class RunRecord:
                 "benchmark": self.benchmark,
                 "files": dict(self.files),
                 **({"instances": dict(self.instances)} if self.instances else {}),
+                **({} if self.asked is None else {"asked": list(self.asked)}),
                 "invocations": [dict(i) for i in self.invocations],
             },
         )
@@ -188,4 +222,17 @@ class RunRecord:
         instances = document.get("instances", {})
         if not isinstance(instances, dict) or not all(isinstance(v, str) for v in instances.values()):
             raise InputError(path, "its 'instances' is not a table of names", hint)
-        return cls(document["benchmark"], files, tuple(invocations), instances)
+        asked = document.get("asked")
+        if "asked" in document and (
+            not isinstance(asked, list)
+            or not all(isinstance(name, str) for name in asked)
+            or len(set(asked)) != len(asked)
+        ):
+            raise InputError(path, "its 'asked' is not a list of names", hint)
+        return cls(
+            document["benchmark"],
+            files,
+            tuple(invocations),
+            instances,
+            asked=None if asked is None else tuple(asked),
+        )

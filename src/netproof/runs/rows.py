@@ -169,7 +169,7 @@ def csv_fields(line: str, header: Sequence[str]) -> list[str]:
 def seconds_of(field: str) -> float:
     """A duration; raises ``ValueError`` where it is none."""
     seconds = float(field)
-    if not math.isfinite(seconds):
+    if not 0 <= seconds < math.inf:
         raise ValueError(f"took '{field}' seconds")
     return seconds
 

@@ -86,7 +86,14 @@ def run_benchmark(
     }
     if not benchmark.certifiable:
         _check_memory(benchmark.open(data), chosen, settings)
-    record = RunRecord(benchmark.name, hashes, (), benchmark.listed(data), benchmark.doubtful(data)).started(noted)
+    record = RunRecord(
+        benchmark.name,
+        hashes,
+        (),
+        benchmark.listed(data),
+        benchmark.doubtful(data),
+        tuple(instance.name for instance in chosen),
+    ).started(noted)
     names = {i.name for i in instances}
     try:
         opened = RunFolder(folder, record, names, job.ROWS)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from netproof.benchmarks.data import DataFolders
     from netproof.report.summary import Summary
     from netproof.runs.certify import Certified, Certifying
+    from netproof.runs.record import RunRecord
 
 app = command_group("Run published benchmarks, export them, and make new ones.")
 app.command()(export)
@@ -194,6 +195,7 @@ def show(folder: RunFolderPath, data: o.DataFolder = None, as_json: o.Json = Fal
 
     It has the form the benchmark's authors use, theirs beside ours. Exits with 1 where a verdict contradicts the published one or an instance failed.
     """
+    from netproof.asking.benchmark import PREFIX
     from netproof.benchmarks.data import DataFolders
     from netproof.benchmarks.image_radii import is_of_radii
     from netproof.benchmarks.registry import benchmark as find_benchmark
@@ -203,10 +205,21 @@ def show(folder: RunFolderPath, data: o.DataFolder = None, as_json: o.Json = Fal
     if is_of_radii(recorded):
         show_radii(folder, as_json=as_json)
         return
-    benchmark = find_benchmark(recorded)
     folders = DataFolders.locate(data)
+    if recorded.startswith(f"{PREFIX}: "):
+        _show_images(folder, folders, as_json=as_json)
+        return
+    benchmark = find_benchmark(recorded)
     published = _published(benchmark, folders)
     _present(benchmark, folders, folder, published, as_json=as_json, whole=True)
+
+
+def _show_images(folder: Path, folders: DataFolders, *, as_json: bool) -> None:
+    """The table of a run of ``robust --out``, which only its folder knows."""
+    from netproof.report.entries import RunReport
+
+    report = RunReport.read(folder, folders)
+    _print(report.summary, report.record, folder, as_json=as_json, whole=True, description=report.standing)
 
 
 def _published(benchmark: Benchmark, folders: DataFolders) -> Mapping[str, str]:
@@ -230,7 +243,6 @@ def _present(
     whole: bool,
 ) -> None:
     """Print what a folder holds, all of it or the totals, and raise ``Exit(1)`` where it failed a check."""
-    from netproof.cli.terminal.output import print_json
     from netproof.report.summary import summarize
     from netproof.runs.record import RunRecord
     from netproof.runs.table import FILE, read_table
@@ -242,6 +254,13 @@ def _present(
     instances = benchmark.instances(folders)
     rows = read_table(folder / FILE, {i.name for i in instances}).rows
     summary = summarize(benchmark.name, benchmark.authors, instances, rows, published)
+    _print(summary, record, folder, as_json=as_json, whole=whole, description=benchmark.description)
+
+
+def _print(summary: Summary, record: RunRecord, folder: Path, *, as_json: bool, whole: bool, description: str) -> None:
+    """Print a summary, and raise ``Exit(1)`` where it failed a check."""
+    from netproof.cli.terminal.output import print_json
+
     if as_json:
         from netproof.report.document import summary_document
 
@@ -250,7 +269,7 @@ def _present(
         from netproof.report.text import render, render_totals
 
         if whole:
-            typer.echo(f"{benchmark.description}\n{record.conditions}\n")
+            typer.echo(f"{description}\n{record.conditions}\n")
             typer.echo(render(summary, wall_seconds=record.wall_seconds), nl=False)
         else:
             typer.echo(render_totals(summary, wall_seconds=record.wall_seconds), nl=False)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netproof.errors import InputError
+
+if TYPE_CHECKING:
+    from netproof.runs.record import RunRecord
+    from netproof.runs.rows import Recorded
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that 'bench run' or 'robust --out' writes.")]
 Every = Annotated[float, typer.Option("--every", metavar="S", help="Seconds between two looks.")]
@@ -23,11 +27,12 @@ def watch(folder: Folder, *, every: Every = 2.0, once: Once = False) -> None:
     Reads the folder and writes nothing. Ends when the run does, or with Ctrl-C.
     """
     from netproof.cli.terminal.stop import stoppable
+    from netproof.files.lock import is_held
     from netproof.runs.record import RunRecord
 
     if not 0.1 <= every <= 3600:
         raise InputError("--every", f"is {every:g} seconds", "give 0.1 to 3600")
-    record = RunRecord.read(folder)
+    RunRecord.read(folder)
     last = ""
     with stoppable(lambda: ""):
         while True:
@@ -35,29 +40,46 @@ def watch(folder: Folder, *, every: Every = 2.0, once: Once = False) -> None:
             if line != last:
                 typer.echo(line)
                 last = line
-            record = RunRecord.read(folder)
-            if once or record.wall_seconds is not None:
+            if once or not is_held(folder):
                 break
             time.sleep(every)
-    if record.wall_seconds is not None:
-        typer.echo(f"the run has ended; a page of it: netproof report {folder}")
+    if not is_held(folder):
+        typer.echo(f"{_end(folder)}; a page of it: netproof report {folder}")
+
+
+def _read(folder: Path) -> tuple[RunRecord, dict[str, Recorded]]:
+    """What the run was asked, and its answers so far."""
+    from netproof.benchmarks.image_radii import is_of_radii
+    from netproof.runs.radii.rows import RadiusRow
+    from netproof.runs.record import RunRecord
+    from netproof.runs.rows import Row
+    from netproof.runs.table import FILE, read_rows
+
+    record = RunRecord.read(folder)
+    kind: type[Recorded] = RadiusRow if is_of_radii(record.benchmark) else Row
+    return record, dict(read_rows(folder / FILE, kind).rows)
+
+
+def _end(folder: Path) -> str:
+    """How a run ended that nobody goes on with."""
+    record, rows = _read(folder)
+    asked = record.asked_of(record.instances)
+    if not record.has_ended or any(name not in rows for name in asked or ()) or not rows:
+        return "the run was stopped"
+    if asked is None:
+        return "the run has ended, and an earlier netproof kept no record of how many were asked for"
+    return "the run has ended"
 
 
 def _standing(folder: Path) -> str:
     """One line: the tally, the pace, and the latest instances."""
     from collections import Counter
 
-    from netproof.benchmarks.image_radii import is_of_radii
     from netproof.report.text import seconds_text
-    from netproof.runs.radii.rows import RadiusRow
-    from netproof.runs.record import RunRecord
-    from netproof.runs.rows import Recorded, Row
-    from netproof.runs.table import FILE, read_rows
 
-    record = RunRecord.read(folder)
-    kind: type[Recorded] = RadiusRow if is_of_radii(record.benchmark) else Row
-    rows = list(read_rows(folder / FILE, kind).rows.values())
-    listed = len(record.instances)
+    record, found = _read(folder)
+    rows = list(found.values())
+    listed = len(record.asked_of(record.instances) or record.instances)
     tally = ", ".join(f"{count} {verdict}" for verdict, count in sorted(Counter(row.verdict for row in rows).items()))
     total = f" of {listed}" if listed else ""
     latest = "; ".join(f"{row.name} {row.verdict} in {seconds_text(row.seconds)}" for row in rows[-_SHOWN:])

@@ -33,7 +33,12 @@ def report_document(report: RunReport) -> dict[str, object]:
         "description": report.description,
         "files": dict(report.record.files),
         "invocations": [dict(invocation) for invocation in report.record.invocations],
-        "summary": summary_document(report.summary, wall_seconds=report.record.wall_seconds),
+        "summary": {
+            **summary_document(report.summary, wall_seconds=report.record.wall_seconds),
+            "asked": report.asked,
+            "missing": list(report.missing),
+            "running": report.running,
+        },
         "instances": [_values(report, entry) for entry in report.entries],
     }
 
@@ -82,6 +87,7 @@ def _markdown(report: RunReport) -> Iterator[str]:
     kinds = [kind for kind in TYPES if summary.counts[kind]]
     yield f"# {_cell(summary.benchmark)}\n"
     yield f"{_cell(report.record.conditions)}\n"
+    yield f"{report.standing}.\n"
     yield f"{summary.decided} of {summary.total} instances decided; times: sum {seconds_text(summary.seconds_sum)}, median {seconds_text(summary.seconds_median)}, longest {seconds_text(summary.seconds_max)}.\n"
     yield f"| group | {' | '.join(kinds)} |"
     yield f"| --- |{' ---: |' * len(kinds)}"
@@ -104,15 +110,17 @@ def _cell(text: str) -> str:
 
 def report_cases(report: RunReport) -> list[Case]:
     """The instances as test cases."""
+    missing = frozenset(report.missing)
     return [
         Case(
             f"{report.summary.benchmark}: {entry.group}" if entry.group else report.summary.benchmark,
             entry.instance,
             entry.verdict,
             entry.seconds,
-            _said(entry),
+            report.standing if entry.instance in missing else _said(entry),
             entry.requirements,
             entry.contradicts,
+            entry.instance in missing,
         )
         for entry in report.entries
     ]

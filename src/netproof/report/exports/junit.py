@@ -16,6 +16,8 @@ _FOREIGN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: verdicts that fail a case, unless it is said otherwise
 FAILING = frozenset({"vulnerable", "misclassified", "sat"})
 _OPEN = ("timeout", "unknown", "")
+#: what a gate names that lets nothing pass without an answer
+NO_ANSWER = frozenset({"timeout", "unknown", "error"})
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Case:
     said : why it is so
     requirements : what it is there for
     contradicts : whether the verdict contradicts a published one, which fails whatever it is
+    missing : whether an answer was asked for that is not there, which is an error where an open verdict would fail
     """
 
     suite: str
@@ -38,6 +41,7 @@ class Case:
     said: str
     requirements: tuple[str, ...] = ()
     contradicts: bool = False
+    missing: bool = False
 
 
 def junit(name: str, cases: Sequence[Case], failing: Iterable[str] = FAILING) -> bytes:
@@ -74,7 +78,7 @@ def junit(name: str, cases: Sequence[Case], failing: Iterable[str] = FAILING) ->
 
 
 def _outcome(case: Case, fails: frozenset[str]) -> str:
-    if case.verdict == "error":
+    if case.verdict == "error" or (case.missing and fails & NO_ANSWER):
         return "error"
     if case.verdict in fails or case.contradicts:
         return "failure"
@@ -102,7 +106,7 @@ def _case(suite: ET.Element, classname: str, case: Case, outcome: str) -> None:
     if outcome == "skipped":
         ET.SubElement(element, "skipped", {"message": message})
     elif outcome:
-        ET.SubElement(element, outcome, {"message": message, "type": case.verdict}).text = message
+        ET.SubElement(element, outcome, {"message": message, "type": case.verdict or "not run"}).text = message
     lines = [f"verdict: {case.verdict or 'not run'}", *(f"requirement: {word}" for word in case.requirements)]
     ET.SubElement(element, "system-out").text = _text("\n".join(lines))
 

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
+from netproof.errors import FormatError
 from netproof.report.entries import Entry, RunReport
 from netproof.report.page.figures import cactus, histogram, scatter
 from netproof.report.page.searches import bound_over_time, phases, traces_of
@@ -23,6 +24,8 @@ from netproof.version import netproof_version
 
 #: characters that the pictures of a page may take; what is beyond is left to the files
 PICTURES = 1_200_000
+#: how many failures and damaged files are named
+_NAMED = 20
 _COLUMNS = (
     ("instance", "text"), ("verdict", "text"), ("radius", "number"), ("seconds", "number"), ("method", "text"), ("published", "text"),
     ("requirement", "text"), ("bound, reason", "text"), ("bound over time", "none"), ("witness", "none"), ("evidence", "none"),
@@ -39,9 +42,11 @@ def page(report: RunReport, home: Path, other: Mapping[str, Row] | None = None, 
     other : rows of another run, to compare times with
     pictures : how many characters the pictures of witnesses may take
 
+    A witness whose file is damaged is named instead of drawn.
+
     Raises
     ------
-    FormatError : a witness's file that is damaged
+    FormatError : a trace that is damaged
     """
     style, script = (
         files("netproof.report.page").joinpath(name).read_text("utf-8") for name in ("page.css", "page.js")
@@ -88,6 +93,8 @@ def _head(report: RunReport) -> str:
     if report.description:
         lines.append(f"<p>{escape(report.description)}</p>")
     lines.append(f'<p class="quiet">{escape(report.record.conditions)}</p>')
+    style = "alarm" if report.missing or report.asked is None else "quiet"
+    lines.append(f'<p class="{style}">{escape(report.standing)}.</p>')
     if summary.published and not summary.disagreements:
         lines.append(
             f"<p>Agrees with the verdicts published ({escape(summary.authors)}) on all {summary.compared} that both sides decided.</p>"
@@ -95,7 +102,7 @@ def _head(report: RunReport) -> str:
     for item in summary.disagreements:
         said = f"{item.instance}: netproof says {item.ours}, published is {item.theirs}. One side is wrong."
         lines.append(f'<p class="alarm">{escape(said)}</p>')
-    for name, reason in list(summary.errors.items())[:20]:
+    for name, reason in list(summary.errors.items())[:_NAMED]:
         lines.append(f'<p class="alarm">{escape(f"{name} failed: {reason}")}</p>')
     return "\n".join([*lines, f'<dl class="facts">{cells}</dl>\n'])
 
@@ -148,8 +155,11 @@ def _instances(report: RunReport, home: Path, pictures: int, traces: Mapping[str
         f'<label{"" if groups else " hidden"}>Group<select id="group"><option value="">all</option>{groups}</select></label>'
         '<span id="shown" role="status"></span></div>'
     )
+    damaged = "".join(f'<p class="alarm">{escape(said)}</p>' for said in shown.damaged[:_NAMED])
+    if shown.damaged[_NAMED:]:
+        damaged += f'<p class="alarm">and {len(shown.damaged) - _NAMED} more witnesses that are damaged</p>'
     return (
-        f'<h2>Instances</h2>{tools}<div class="wide"><table id="instances"><caption>{len(entries)} instances.{left} '
+        f'<h2>Instances</h2>{damaged}{tools}<div class="wide"><table id="instances"><caption>{len(entries)} instances.{left} '
         "A vulnerable or sat one has a witness, which was replayed; of a robust or unsat one all inputs are covered by a "
         f"proof.</caption><thead><tr>{head}</tr></thead>\n<tbody>{chr(10).join(body)}</tbody></table></div>\n"
     )
@@ -177,6 +187,7 @@ class _Pictures:
     def __init__(self, room: int) -> None:
         self._room = room
         self.left_out = 0
+        self.damaged: list[str] = []
 
     def of(self, entry: Entry) -> str:
         if entry.witness is None:
@@ -184,7 +195,11 @@ class _Pictures:
         if self._room <= 0:
             self.left_out += 1
             return ""
-        found = thumbnails(entry.witness)
+        try:
+            found = thumbnails(entry.witness)
+        except FormatError as error:
+            self.damaged.append(str(error))
+            return '<span class="alarm">damaged</span>'
         if found is None:
             return ""
         if found.size > self._room:
