@@ -153,6 +153,13 @@ def test_a_gate(cli, tiny_data):
     assert ran.code == 1 and "vulnerable" in ran.out
 
 
+def test_an_image_that_cannot_be_asked_about_fails_the_command(cli, colours, tmp_path):
+    pixels = np.load(colours / "pixels.npz")["images"]
+    np.savez(tmp_path / "labels.npz", images=pixels, labels=np.array([0, -1, 2]))
+    ran = cli("robust", colours / "net.onnx", "--images", tmp_path / "labels.npz", "--all", "--eps", "1grey")
+    assert ran.code == 1 and "2 robust" in ran.out and "1 error" in ran.out, ran
+
+
 def test_a_certificate_of_a_target_says_no_more_than_that(cli, tiny_data, tmp_path):
     index, radius = tiny_data.first("robust")
     asked = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--index", index)

@@ -168,7 +168,8 @@ def robust(
         from netproof.cli.terminal.answers import answer_all
 
         verdicts = answer_all(asked, reach, (target, top), settings, jobs=jobs, out=out, as_json=as_json)
-    if fails & set(verdicts):
+    # An image that could not be asked about has no verdict, whatever the others have.
+    if (fails | {"error"}) & set(verdicts):
         raise typer.Exit(1)
 
 
