@@ -597,6 +597,14 @@ def test_what_is_said_of_a_witness_document(text, words):
     assert str(caught.value).startswith("some.json: is no usable witness: ") and words in str(caught.value)
 
 
+def test_witnesses_that_are_not_checked_are_said_to_be_such():
+    ball = witness(norm="l2", center=["1", "2"], weight=["1", "1"])
+    with pytest.raises(CertificateError, match="is a witness in l2, and only those of the maximum norm"):
+        decode_witness(json.dumps(ball).encode())
+    with pytest.raises(CertificateError, match=r"is a witness of a float network.*--certificate"):
+        decode_witness(json.dumps(witness(arithmetic="real", input=[0.5, 1.0])).encode())
+
+
 def test_a_witness_document_has_a_greatest_length(monkeypatch):
     text = json.dumps(witness()).encode()
     monkeypatch.setattr("netproof.certificate.witness._LONGEST", len(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ _LONGEST = 1 << 26
 _LARGEST = 1 << 53
 _DIGITS = 16
 _HINT = "give a witness that netproof wrote"
+_OF_REALS = re.compile(rb'"arithmetic"\s*:\s*"real"')
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +84,20 @@ def _parsed(data: bytes, source: str) -> Any:
             parse_constant=_refuse,
         )
     except _UnfitError as error:
+        if _OF_REALS.search(data):
+            problem = "is a witness of a float network, of which certificates alone are checked here"
+            raise CertificateError(
+                source, problem, "ask again with --certificate, or evaluate its input yourself"
+            ) from None
         raise CertificateError(source, f"is no usable witness: {error}", _HINT) from None
     except (ValueError, RecursionError):
         raise CertificateError(source, "is neither a certificate nor a JSON document", _HINT) from None
 
 
 def _witness(document: object, source: str) -> WitnessDocument:
+    if isinstance(document, dict) and document.get("norm") in ("l1", "l2"):
+        problem = f"is a witness in {document['norm']}, and only those of the maximum norm are checked here"
+        raise CertificateError(source, problem, "measure its input against its center yourself")
     try:
         return _document(document)
     except _UnfitError as error:
