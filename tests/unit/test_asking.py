@@ -277,6 +277,40 @@ def test_labels_that_are_counted_from_1_are_refused():
         assert_robust(network, np.zeros((3, 1, 2, 2)), np.array([0, 2, 1]), eps=0.1)
 
 
+@pytest.mark.parametrize("text", ["tool = 3", "[tool]\nnetproof = 3", "[tool.netproof]\nqueries = 3"])
+def test_projects_whose_tables_are_none(tmp_path, text):
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(FormatError, match=r"promises nothing|is no table"):
+        read_promises(tmp_path / "pyproject.toml")
+
+
+@pytest.mark.parametrize("memory", ["nan", "inf"])
+def test_memory_is_a_number(tmp_path, memory):
+    table = f'[queries.a]\nnetwork = "a.onnx"\nproperty = "a.vnnlib"\nmemory = {memory}\n'
+    (tmp_path / "netproof.toml").write_text(table)
+    with pytest.raises((FormatError, InputError), match="memory"):
+        read_promises(tmp_path / "netproof.toml")
+
+
+def test_an_assertion_takes_no_mistake_for_something_else():
+    network = from_torch(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)), (1, 1, 2, 2))
+    images, own = np.zeros((3, 1, 2, 2)), int(network.classify(torch.zeros(4, dtype=torch.float64)))
+    labels = np.full(3, own)
+    for numbers in (1, np.int64(1), [1], np.array([1, 2])):
+        assert assert_robust(network, images, labels.astype(float), eps=0.0, index=numbers, allowed="robust")
+    for given, words in (
+        ({"labels": labels + 0.7}, "labels: are no whole numbers"),
+        ({"labels": np.full(3, np.nan)}, "labels: are no whole numbers"),
+        ({"labels": ["a"] * 3}, "labels: are no whole numbers"),
+        ({"allowed": ["robust", "misclasified"]}, "no verdict is called 'misclasified'"),
+        ({"index": True}, "True is no number of an image"),
+        ({"index": [1.0]}, "1.0 is no number of an image"),
+        ({"index": "1"}, "'1' is no number of an image"),
+    ):
+        with pytest.raises(InputError, match=words):
+            assert_robust(network, images, **{"labels": labels, "eps": 0.0, **given})
+
+
 def test_lists_that_windows_wrote(tmp_path):
     """With a byte order mark, and lines that end in two characters."""
     images = write_idx(tmp_path / "images", np.zeros((3, 2, 2), np.uint8))

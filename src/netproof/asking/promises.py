@@ -7,6 +7,7 @@ them share. Nothing in the file is skipped: a word that is not known is refused.
 from __future__ import annotations
 
 import difflib
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -87,7 +88,10 @@ def read_promises(path: Path) -> tuple[Promise, ...]:
     """Read a file of promises; raises :class:`FormatError` naming the table and the word at fault."""
     document = _toml(path)
     if path.name == PROJECT:
-        document = document.get("tool", {}).get("netproof", {})
+        tools = document.get("tool", {})
+        document = tools.get("netproof", {}) if isinstance(tools, dict) else {}
+        if not isinstance(document, dict):
+            raise FormatError(path, "'tool.netproof' is no table", "write [tool.netproof.queries.NAME] (docs/ci.md)")
     unknown = sorted(set(document) - {"queries", "defaults"})
     if unknown:
         raise FormatError(path, f"'{unknown[0]}' is no table of it", "give [queries.NAME] and [defaults]")
@@ -209,6 +213,8 @@ def _norm(place: str, table: Mapping[str, Any]) -> str:
 def _settings(table: Mapping[str, Any]) -> Settings:
     given = {word: table[word] for word in _LIMITS if word in table}
     if "memory" in given:
+        if not math.isfinite(given["memory"]):
+            raise InputError("memory", f"is {given['memory']}", "give a number of GiB")
         given["memory"] = int(given["memory"] * _GIB)
     return Settings(**given)
 

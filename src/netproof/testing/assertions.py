@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from netproof.asking.images import Images, ImageSource, Preparation, chosen
 from netproof.asking.reach import reach_of
+from netproof.errors import InputError
 from netproof.formats.images.pictures import Pictures
 from netproof.formats.load import load
 from netproof.network import Network
@@ -26,6 +27,8 @@ from netproof.query import Result
 from netproof.search.verify import verify
 from netproof.settings import Settings
 
+#: words for what becomes of an image
+VERDICTS = ("robust", "vulnerable", "misclassified", "timeout", "unknown", "error")
 #: failures that a message names one by one
 _NAMED = 5
 
@@ -37,7 +40,7 @@ def assert_robust(
     *,
     eps: str | int | float | Fraction,
     index: int | Iterable[int] | None = None,
-    allowed: Iterable[str] = ("robust",),
+    allowed: str | Iterable[str] = ("robust",),
     norm: str = "linf",
     target: int | None = None,
     top: int = 1,
@@ -74,17 +77,17 @@ def assert_robust(
     AssertionError : a verdict that is not allowed; the message has the first images, their verdicts and what changed
     NetproofError : a network or images that cannot be used
     """
+    passes = _words(allowed)
     model = network if isinstance(network, Network) else load(network, runtime=runtime)
     prepared = Preparation(
         _text(scale), _texts(mean), _texts(std), None if clip is None else (str(clip[0]), str(clip[1])), layout
     )
     found = _images(model, images, labels, prepared)
     reach = reach_of(str(eps), found.unit, "eps", norm)
-    wanted = [] if index is None else [index] if isinstance(index, int) else list(index)
+    wanted = [] if index is None else _numbers(index)
     indices = chosen(found, wanted, every=index is None)
     queries = [found.query(i, reach.number, norm=norm, target=target, top=top, name=f"image {i}") for i in indices]
     results = list(verify(queries, settings or Settings(timeout=timeout)))
-    passes = frozenset(allowed)
     failed = [
         _said(found, i, result)
         for i, result in zip(indices, results, strict=True)
@@ -127,7 +130,32 @@ def _images(model: Network, images: Any, labels: Any, prepared: Preparation) -> 
 
 
 def _array(labels: Any) -> NDArray[np.int64]:
-    return np.asarray(labels).reshape(-1).astype(np.int64)
+    """Labels as int64; raises :class:`InputError` for what is no whole number."""
+    given = np.asarray(labels).reshape(-1)
+    if given.dtype.kind in "iu":
+        return given.astype(np.int64)
+    whole = given.dtype.kind == "f" and bool(np.isfinite(given).all()) and bool((given == np.round(given)).all())
+    if not whole:
+        raise InputError("labels", "are no whole numbers", "give the number of a class for each image")
+    return given.astype(np.int64)
+
+
+def _words(allowed: str | Iterable[str]) -> frozenset[str]:
+    """Verdicts that pass; raises :class:`InputError` for a word that is none."""
+    words = frozenset([allowed] if isinstance(allowed, str) else allowed)
+    for word in words:
+        if word not in VERDICTS:
+            raise InputError("allowed", f"no verdict is called {word!r:.40}", f"give some of {', '.join(VERDICTS)}")
+    return words
+
+
+def _numbers(index: Any) -> list[int]:
+    """Numbers of images; raises :class:`InputError` for what is none."""
+    given = [index] if isinstance(index, (bool, float, int, np.number, str)) else list(index)
+    for one in given:
+        if isinstance(one, bool) or not isinstance(one, (int, np.integer)):
+            raise InputError("index", f"{one!r:.40} is no number of an image", "give whole numbers from 0")
+    return [int(one) for one in given]
 
 
 def _text(value: object) -> str | None:
