@@ -284,6 +284,16 @@ def test_projects_whose_tables_are_none(tmp_path, text):
         read_promises(tmp_path / "pyproject.toml")
 
 
+def test_defaults_of_images_are_nothing_to_a_property(tmp_path):
+    (tmp_path / "netproof.toml").write_text(
+        '[defaults]\nlabels = "labels.npy"\ntimeout = 7\n'
+        '[queries.a]\nnetwork = "a.onnx"\nproperty = "a.vnnlib"\n'
+        '[queries.b]\nnetwork = "a.onnx"\nimages = "images.npy"\neps = "1/255"\n'
+    )
+    found = {promise.name: promise for promise in read_promises(tmp_path / "netproof.toml")}
+    assert found["a"].settings.timeout == found["b"].settings.timeout == 7
+
+
 @pytest.mark.parametrize("memory", ["nan", "inf"])
 def test_memory_is_a_number(tmp_path, memory):
     table = f'[queries.a]\nnetwork = "a.onnx"\nproperty = "a.vnnlib"\nmemory = {memory}\n'

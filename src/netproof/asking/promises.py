@@ -104,7 +104,9 @@ def read_promises(path: Path) -> tuple[Promise, ...]:
     for name, table in queries.items():
         if not isinstance(table, dict):
             raise FormatError(path, f"'queries.{name}' is no table", "write [queries.NAME]")
-        found.append(_promise(path, name, {**defaults, **table}))
+        # What is said of images for all is nothing to a property.
+        shared = {word: value for word, value in defaults.items() if word not in _IMAGES or "property" not in table}
+        found.append(_promise(path, name, {**shared, **table}))
     return tuple(found)
 
 
