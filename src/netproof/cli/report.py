@@ -78,7 +78,6 @@ def report(
     found = RunReport.read(folder, DataFolders.locate(data), required)
     if out is None and not any(files.values()):
         out = folder / "report.html"
-    typer.echo(found.standing, err=True)
     written: list[tuple[Path, bytes]] = []
     if out is not None:
         written.append((out, page(found, Path(os.path.realpath(out)).parent, other).encode("utf-8")))
@@ -94,6 +93,7 @@ def report(
     for path, content in written:
         write_bytes(path, content)
         typer.echo(f"written to {path} ({len(content)} bytes)")
+    typer.echo(found.standing, err=True)
     failed = [entry.instance for entry in found.entries if entry.verdict in fails]
     if failed:
         typer.echo(f"CHECK FAILED: {len(failed)} of {len(found.entries)} instances, {failed[0]} first", err=True)
