@@ -93,7 +93,8 @@ def report(
     for path, content in written:
         write_bytes(path, content)
         typer.echo(f"written to {path} ({len(content)} bytes)")
-    typer.echo(found.standing, err=True)
+    if not found.complete:
+        typer.echo(found.standing, err=True)
     failed = [entry.instance for entry in found.entries if entry.verdict in fails]
     if failed:
         typer.echo(f"CHECK FAILED: {len(failed)} of {len(found.entries)} instances, {failed[0]} first", err=True)

@@ -95,6 +95,11 @@ class RunReport:
         return sum(bool(entry.verdict) for entry in self.entries)
 
     @property
+    def complete(self) -> bool:
+        """Whether all is answered that was asked for, as far as the folder says."""
+        return self.asked is not None and not self.missing
+
+    @property
     def standing(self) -> str:
         """In words, how much of what was asked for is answered."""
         state = "the run goes on" if self.running else "the run was stopped"
