@@ -183,7 +183,6 @@ class AnnealEffort:
     lengths : proposals of the chains that follow one another, and how near the one before has to have come; the first are towards
         so many ``cases``, the others towards the one that came nearest
     cases : that the first chains go towards
-    first : the longest chain before any search
     of_a_step : proposals that take as long as a step of an alignment with tensors
     most_neurons, most_layers, most_weight, largest : of what is annealed; more takes longer than tensors, or does not fit
     """
@@ -196,10 +195,8 @@ class AnnealEffort:
         (200_000, math.inf),
         (1_000_000, 40.0),
         (4_000_000, 16.0),
-        (16_000_000, 8.0),
     )
     cases: int = 2
-    first: int = 4_000_000
     of_a_step: int = 3000
     most_neurons: int = 256
     most_layers: int = 4

@@ -23,12 +23,12 @@ from netproof.errors import InputError
 from netproof.formats.images.pictures import Pictures
 from netproof.formats.load import load
 from netproof.network import Network
-from netproof.query import Result
+from netproof.query import Result, Verdict
 from netproof.search.verify import verify
 from netproof.settings import Settings
 
 #: words for what becomes of an image
-VERDICTS = ("robust", "vulnerable", "misclassified", "timeout", "unknown", "error")
+VERDICTS = tuple(verdict.for_robustness for verdict in Verdict)
 #: failures that a message names one by one
 _NAMED = 5
 

@@ -1,7 +1,7 @@
 """Attack: change single inputs until the integers fall into place, as a compiled loop.
 
 As :mod:`netproof.attack.align` does with tensors, for chains of dense layers: activations become tables over whole numbers, so that
-a proposal takes a seventh of a microsecond on a network of 64 neurons. One chain at a time, which changes at once what it accepts, goes fifty
+a proposal takes a fifth of a microsecond on a network of 64 neurons. One chain at a time, which changes at once what it accepts, goes many
 times as far in the same time; and how near chains end says how likely it is that there is nothing to find.
 """
 
@@ -64,7 +64,7 @@ class Annealer:
 
     @classmethod
     def of(cls, graph: Graph, goal: Conditions, loop: Loop | None) -> Annealer | None:
-        """None where the graph is no chain of dense layers and activations of at most two hidden ones, or nothing was compiled."""
+        """None where the graph is no chain of a few dense layers and activations, or nothing was compiled."""
         layers: list[Linear] = []
         activations: list[Activation] = []
         for index, node in enumerate(graph.nodes[1:], start=1):

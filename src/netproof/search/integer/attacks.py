@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -89,9 +91,11 @@ class Attacker:
         return None if settled is None else self.replay(settled)
 
     def align(self, case: Tensor, length: AlignmentLength, deadline: float) -> Tensor | None:
-        """Alignment towards the open cases (repeats allowed) from the corners that come closest."""
+        """Alignment towards the open cases (repeats allowed): chains as compiled loops, or with tensors from the corners that come closest."""
         if not can_align(self._graph) or not bool((self._lower < self._upper).any()):
             return None
+        if self._annealer is not None:
+            return self._anneal(self._annealer, torch.unique(case), length.steps * ANNEAL.of_a_step, deadline)
         self._rounds += 1
         if self._starts is None or self._rounds > 1:
             found = self.corners(torch.unique(case), deadline)
@@ -101,9 +105,6 @@ class Attacker:
         x, towards = self._starts
         still_open = torch.isin(towards, case)
         x, towards = x[still_open], towards[still_open]
-        annealer = Annealer.of(self._presolved.graph, self._cases, compiled_chain())
-        if annealer is not None:
-            return self._anneal(annealer, torch.unique(case), length.steps * ANNEAL.of_a_step, deadline)
         soft = surrogate_values(self._graph, x, 0.0)[self._watched]
         order = self._cases.deficiency(soft[:, None], towards)[:, 0].argsort()
         best = _distinct(x[order], towards[order], INTEGER_ATTACK.align_starts)
@@ -132,6 +133,10 @@ class Attacker:
             met = annealer.closest(*box, walked.x, walked.case, self._rounding, deadline, most)
             found = None if met is None else self.replay(met[None])
         return found
+
+    @cached_property
+    def _annealer(self) -> Annealer | None:
+        return Annealer.of(self._presolved.graph, self._cases, compiled_chain())
 
     def _walks(self) -> Approach:
         if self._approach is None:

@@ -8,6 +8,7 @@ search is, as a rule, one proof.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from netproof.attack.annealing.anneal import Annealer, compiled_chain
 from netproof.attack.approach import Approach
 from netproof.conditions.order import conditions_of
-from netproof.effort.integer import ANNEAL, APPROACH
+from netproof.effort.integer import APPROACH
 from netproof.processes import clock
 from netproof.query import Query, Witness
 from netproof.search.integer.attacks import witness_of
@@ -42,10 +43,9 @@ class Nearest:
         self._least, self._most = network.lower.float(), network.upper.float()
         cases = conditions_of(network.graph, query.condition)
         generator = torch.Generator().manual_seed(seed)
-        self._approach, self._cases = Approach(network.graph, cases, generator), len(cases)
+        self._approach, self._goal = Approach(network.graph, cases, generator), cases
         # Of its own, so that walks are the same with chains and without.
         self._generator = torch.Generator().manual_seed(seed)
-        self._annealer = Annealer.of(network.graph, cases, compiled_chain())
         self._rows: tuple[Tensor, Tensor] | None = None
         self.witness: Witness | None = None
         self.distance: int | None = None
@@ -54,7 +54,7 @@ class Nearest:
         """Whether a witness turns up within a radius; :attr:`distance` may be smaller."""
         lower, upper = self._box(radius)
         if self._rows is None:
-            self._rows = self._approach.promising(lower, upper, torch.arange(self._cases), deadline)
+            self._rows = self._approach.promising(lower, upper, torch.arange(len(self._goal)), deadline)
         walked = self._approach.closest(lower, upper, *self._rows, deadline)
         self._rows = walked.case, walked.start
         if self._take(walked.x, radius):
@@ -62,10 +62,15 @@ class Nearest:
         settled = self._approach.settled(walked, lower, upper) if clock.now() < deadline else None
         if settled is not None and self._take(settled, radius):
             return True
-        if self._annealer is None or clock.now() >= deadline:
+        if clock.now() >= deadline or self._annealer is None:
             return False
-        met = self._annealer.closest(lower, upper, walked.x, walked.case, self._generator, deadline, ANNEAL.first)
+        met = self._annealer.closest(lower, upper, walked.x, walked.case, self._generator, deadline)
         return met is not None and self._take(met[None], radius)
+
+    @cached_property
+    def _annealer(self) -> Annealer | None:
+        """Made when walks have found nothing: loading what was compiled takes longer than they do."""
+        return Annealer.of(self._query.network.graph, self._goal, compiled_chain())
 
     def learn(self, x: Tensor) -> None:
         """Take in a witness ``[n_input]`` that somebody else found."""

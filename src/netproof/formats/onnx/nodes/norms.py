@@ -104,15 +104,20 @@ def _axes(call: Call, value: Value, since: int = 18) -> tuple[list[int], tuple[i
     return axes, tuple((1 if a in axes else e) for a, e in enumerate(value.shape) if kept or a not in axes)
 
 
+def _over_some(call: Call, what: str) -> tuple[Variable, list[int], tuple[int, ...]]:
+    """The operand of a reduction, its axes and the shape of its result; refuses one that does nothing."""
+    value = call.variable(0)
+    found = _axes(call, value)
+    if found is None:
+        raise NodeError(f"{what} over no axes", "export the network again")
+    return value, *found
+
+
 def _norm(power: int, *, root: bool) -> Translate:
     """ReduceL1, ReduceL2, ReduceSumSquare."""
 
     def translate(call: Call) -> Value:
-        value = call.variable(0)
-        found = _axes(call, value)
-        if found is None:
-            raise NodeError("a norm over no axes", "export the network again")
-        axes, shape = found
+        value, axes, shape = _over_some(call, "a norm")
         inner = call.add(Abs() if power == 1 else Power(2.0), (value.node,), value.shape, "power")
         total = reduced(call, inner, axes, shape, mean=False, part="sum" if root else "")
         return call.add(Power(0.5), (total.node,), shape) if root else total
@@ -124,11 +129,7 @@ def _logarithm(*, exponentials: bool) -> Translate:
     """ReduceLogSum, ReduceLogSumExp."""
 
     def translate(call: Call) -> Value:
-        value = call.variable(0)
-        found = _axes(call, value)
-        if found is None:
-            raise NodeError("a logarithm of a sum over no axes", "export the network again")
-        axes, shape = found
+        value, axes, shape = _over_some(call, "a logarithm of a sum")
         inner = call.add(Exp(), (value.node,), value.shape, "exp") if exponentials else value
         total = reduced(call, inner, axes, shape, mean=False, part="sum")
         return call.add(Log(), (total.node,), shape)
