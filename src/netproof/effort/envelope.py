@@ -1,4 +1,4 @@
-"""How much work envelopes of the first layer are worth (docs/benchmarks.md, *What helped*); see :mod:`netproof.effort`."""
+"""How much work envelopes of the first layer are worth (docs/experiments.md, *What helped*); see :mod:`netproof.effort`."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ class OrderEffort:
     Attributes
     ----------
     price : of a range of an output to start multipliers from, relative to the difference of the two pre-activations; with prices
-        two Fashion-MNIST queries took 33 and 561 subproblems that were open after 43,000 (docs/benchmarks.md)
+        two Fashion-MNIST queries took 33 and 561 subproblems that were open after 43,000 (docs/experiments.md)
     directions : weights of rival and label in an attack's objective; different starts take different ones in turns
     """
 
