@@ -14,6 +14,7 @@ the package costs nothing: a name brings its module, and PyTorch with it, when i
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -182,7 +183,8 @@ if not TYPE_CHECKING:  # or type checkers would take any name for granted
         elif name in _DEPRECATED:
             value = getattr(import_module("netproof.search.deprecated"), name)
         else:
-            raise AttributeError(f"module 'netproof' has no attribute '{name}'")
+            # with what Python needs to say which name was probably meant
+            raise AttributeError(f"module 'netproof' has no attribute '{name}'", name=name, obj=sys.modules[__name__])
         globals()[name] = value  # found without this function from now on
         return value
 

@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from numbers import Rational
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from netproof.arguments.arrays import NoNumbersError, numbers_of
+from netproof.arguments.hints import label_hint, levels_hint
+from netproof.arguments.numbers import Number, counted, exact_number, whole_number
+from netproof.arguments.words import described, meant, printable, shown
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
-from netproof.host import on_own_terms, plain
-from netproof.network import Network
+from netproof.host import on_own_terms
+from netproof.network import Network, check_network
 from netproof.property import Ball, Box, LinearConstraint, PropertyPart
 from netproof.query import Conjunction, Query, Sample
 
-#: a number that is taken exactly: a float is the binary number that it is, text a decimal or a quotient
-Number: TypeAlias = int | float | Fraction | Decimal | str
-
-_DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
-_QUOTIENT = re.compile(r"[+-]?\d{1,40}\s*/\s*\d{1,40}", re.ASCII)
+#: what says itself in a name
+_STATED = (str, int, float, Fraction, Decimal, np.generic, Tensor)
+_LONGEST = 60
+_ENDS = ("lower", "upper")
 _SIZE = "use images of the data set the network was trained on"
 #: scales, means and the like are between this and its reciprocal, or 0
 _LEAST = Fraction(1, 2**400)
 #: norms by name: the largest move of a value, the sum of all moves, the root of the sum of their squares
 NORMS = ("linf", "l1", "l2")
+#: the same as others write them
+_OTHER_NORMS: dict[object, str] = {
+    math.inf: "linf", 1: "l1", 2: "l2", "inf": "linf", "l_inf": "linf", "max": "linf", "l∞": "linf", "1": "l1", "2": "l2",
+}  # fmt: skip
 #: disjuncts of a condition on the first several classes; more are refused
 _MOST_CASES = 4096
 
@@ -94,13 +99,13 @@ def robustness(
         fraction of a grey level, arguments that belong to the other kind of network; a target that is the label or no
         output, a ``top`` that is not below the number of outputs or has more than 4096 cases, or both
     """
-    name = name or ("box" if radius is None else f"radius {radius}" + ("" if norm == "linf" else f" in {norm}"))
+    name = _name(name, radius, norm)
+    check_network(network)
     goal = _Goal.of(network, label, target, top, name)
     if (radius is None) == (box is None):
         problem = "has neither a radius nor a box" if radius is None else "has a radius and a box"
         raise QueryError(name, problem, "give one of the two")
-    if norm not in NORMS:
-        raise QueryError(name, f"the norm is {str(norm)[:40]!r}", f"give one of {', '.join(NORMS)}")
+    check_norm(norm, name)
     if box is not None and norm != "linf":
         raise QueryError(name, "has a box and a norm", "give one of the two")
     given = {"scale": scale, "mean": mean, "std": std, "clip": clip}
@@ -124,6 +129,22 @@ def robustness(
         )
     pixels = _Pixels.of(network, image, scale, mean, std, clip, name)
     return _of_real_numbers(network, pixels, goal, radius, norm, name)
+
+
+def check_norm(norm: object, source: str) -> None:
+    """Raise :class:`QueryError` for what is the name of no norm, with the one that was probably meant."""
+    if not isinstance(norm, str) or norm not in NORMS:
+        raise QueryError(source, f"the norm is {shown(norm)}", meant(norm, NORMS, _OTHER_NORMS))
+
+
+def _name(name: object, radius: object, norm: object) -> str:
+    """How a query is called; raises :class:`QueryError` for a name that is no text."""
+    if not isinstance(name, str):
+        raise QueryError("name", f"is {described(name)}", f"give text: {shown(shown(name))}")
+    if name:
+        return name
+    stated = printable(f"{radius}") if isinstance(radius, _STATED) else shown(radius)
+    return "box" if radius is None else f"radius {stated[:_LONGEST]}" + ("" if norm == "linf" else f" in {shown(norm)}")
 
 
 def distance(
@@ -184,17 +205,14 @@ class _Goal:
     @classmethod
     def of(cls, network: Network, label: int, target: int | None, top: int, name: str) -> _Goal:
         """The goal of these arguments; raises :class:`QueryError`."""
-        number, outputs = whole_number(label), network.outputs
+        number, outputs = counted(label), network.outputs
         if number is None or not 0 <= number < outputs:
-            raise QueryError(
-                name,
-                f"label {label} is not an output of the network ({outputs} outputs)",
-                "check that labels and network belong together",
-            )
+            problem = f"label {shown(label)} is not an output of the network ({outputs} outputs)"
+            raise QueryError(name, problem, label_hint(label, number, outputs))
         rivals = [rival for rival in range(outputs) if rival != number]
-        first = whole_number(top)
+        first = counted(top)
         if first is None or not (1 <= first < outputs or first == 1):
-            raise QueryError(name, f"top is {top} of {outputs} outputs", f"give 1 to {max(outputs - 1, 1)}")
+            raise QueryError(name, f"top is {shown(top)} of {outputs} outputs", f"give 1 to {max(outputs - 1, 1)}")
         if target is None:
             count = math.comb(len(rivals), first)
             if count > _MOST_CASES:
@@ -204,11 +222,11 @@ class _Goal:
                 tuple((rival, number) for rival in chosen) for chosen in itertools.combinations(rivals, first) if chosen
             )
             return cls(number, cases, first, first == 1)
-        aim = whole_number(target)
+        aim = counted(target)
         if first != 1:
             raise QueryError(name, "has a target and a top", "give one of the two")
         if aim is None or aim not in rivals:
-            problem = f"the target {target} is the label itself or no output of the network ({outputs} outputs)"
+            problem = f"the target {shown(target)} is the label itself or no output of the network ({outputs} outputs)"
             raise QueryError(name, problem, "give another class")
         return cls(number, (tuple((aim, other) for other in range(outputs) if other != aim),), 1, False)
 
@@ -236,11 +254,12 @@ def _of_integers(
     network: Network, image: ArrayLike | Tensor, goal: _Goal, radius: Number, norm: str, name: str
 ) -> Query:
     pixels = _integer_image(network, image, name)
+    widest = int((network.upper - network.lower).max())
     levels = whole_number(radius)
     if levels is None or levels < 0:
-        raise QueryError(name, f"the radius is {radius}", "give a whole number of grey levels, 0 or more")
+        raise QueryError(name, f"the radius is {shown(radius)}", levels_hint(radius, widest))
     # A radius beyond the input range asks about the whole range.
-    reach = min(levels, int((network.upper - network.lower).max()))
+    reach = min(levels, widest)
     lower, upper = torch.maximum(pixels - reach, network.lower), torch.minimum(pixels + reach, network.upper)
     # The radius says the whole question only where any other class will do.
     about = Sample(pixels, goal.label, levels if goal.plain else None, top=goal.top)
@@ -253,7 +272,7 @@ def _of_integers(
 
 
 def _integer_image(network: Network, image: ArrayLike | Tensor, name: str) -> Tensor:
-    pixels = _tensor(image).to(network.lower.dtype).reshape(-1)
+    pixels = _flat(image, "the image", name)
     _check_size(network, pixels.numel(), name)
     if not bool((pixels == pixels.round()).all() & (pixels >= network.lower).all() & (pixels <= network.upper).all()):
         raise QueryError(
@@ -271,18 +290,21 @@ def _in_box(
     goal: _Goal,
     name: str,
 ) -> Query:
+    if isinstance(box, str | dict | set) or not hasattr(box, "__len__") or len(box) != 2:
+        problem = f"the box is {described(box)}"
+        raise QueryError(name, problem, "give (lower, upper), each with a value for every input of the network")
     if network.graph.arithmetic is Arithmetic.INTEGER:
         pixels = _integer_image(network, image, name)
     else:
-        pixels = _tensor(image).double().reshape(-1)
-    lower, upper = (_tensor(end).to(network.lower.dtype).reshape(-1) for end in box)
+        pixels = _flat(image, "the image", name)
+    lower, upper = (_flat(end, f"the {which} end of the box", name) for which, end in zip(_ENDS, box, strict=True))
     return Query(network, lower, upper, goal.condition(network), name, Sample(pixels, goal.label, top=goal.top))
 
 
 def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Number, norm: str, name: str) -> Query:
     reach = exact_number(radius)
     if reach is None or reach < 0:
-        problem = f"the radius is {radius}"
+        problem = f"the radius is {shown(radius)}"
         raise QueryError(name, problem, 'give a number, 0 or more: 0.01, Fraction(2, 255) or "2/255"')
     try:
         inputs, exact = pixels.around(reach)
@@ -340,7 +362,7 @@ class _Pixels:
         clip: tuple[Number, Number] | None,
         name: str,
     ) -> _Pixels:
-        array = _array(image)
+        array = _numbers(image, "the image", name)
         _check_size(network, array.size, name)
         if not bool(np.isfinite(array.astype(np.float64)).all()):
             raise QueryError(name, "the image has values that are NaN or infinite", "give finite numbers")
@@ -355,6 +377,8 @@ class _Pixels:
             raise QueryError(name, problem, "give as many of both, one per channel, or one number")
         ends = None
         if clip is not None:
+            if not isinstance(clip, Sequence | np.ndarray | Tensor) or isinstance(clip, str) or len(clip) != 2:
+                raise QueryError(name, f"clip is {described(clip)}", "give the least and the largest value: (0, 1)")
             ends = _stated("clip", clip[0], name), _stated("clip", clip[1], name)
         elif array.dtype == np.uint8:
             ends = Fraction(0), 255 * factor
@@ -432,9 +456,9 @@ def _channels(shape: tuple[int, ...], input_shape: tuple[int, ...], count: int, 
 def _stated(word: str, number: object, name: str) -> Fraction:
     exact = exact_number(number)
     if exact is None:
-        raise QueryError(name, f"{word} is {number}", 'give a number: 0.5, Fraction(1, 255) or "1/255"')
+        raise QueryError(name, f"{word} is {shown(number)}", 'give a number: 0.5, Fraction(1, 255) or "1/255"')
     if exact and not _LEAST <= abs(exact) <= 1 / _LEAST:
-        raise QueryError(name, f"{word} is {number}", "give a number between 2^-400 and 2^400, or 0")
+        raise QueryError(name, f"{word} is {shown(number)}", "give a number between 2^-400 and 2^400, or 0")
     return exact
 
 
@@ -457,39 +481,14 @@ def _is_8_bit(image: ArrayLike | Tensor) -> bool:
     return getattr(image, "dtype", None) in (torch.uint8, np.uint8)
 
 
-def _tensor(values: ArrayLike | Tensor) -> Tensor:
-    """A copy: what the caller does to the array later must not change the query."""
-    return plain(values).detach().clone() if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+def _flat(given: object, what: str, name: str) -> Tensor:
+    """Numbers as ``[n]`` float64; raises :class:`QueryError`."""
+    return torch.from_numpy(_numbers(given, what, name).astype(np.float64).reshape(-1))
 
 
-def _array(values: ArrayLike | Tensor) -> NDArray[np.generic]:
-    if not isinstance(values, Tensor):
-        return np.array(values)
-    values = values.detach().cpu()
-    found: NDArray[np.generic] = (values if values.dtype == torch.uint8 else values.double()).numpy().copy()
-    return found
-
-
-def exact_number(number: object) -> Fraction | None:
-    """A number exactly, of whatever type (NumPy's and one-element tensors included); None for what is none, or infinite."""
-    if isinstance(number, Decimal):
-        number = str(number)
-    if isinstance(number, str):
-        text = number.strip()
-        if _QUOTIENT.fullmatch(text):
-            above, _, below = text.partition("/")
-            return Fraction(int(above), int(below)) if int(below) else None
-        return Fraction(text) if _DECIMAL.fullmatch(text) else None
-    if isinstance(number, Rational):
-        return Fraction(int(number.numerator), int(number.denominator))  # not NumPy's own, which overflow
+def _numbers(given: object, what: str, name: str) -> NDArray[Any]:
+    """A copy, since what the caller does to the array later must not change the query; raises :class:`QueryError`."""
     try:
-        value = float(number)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
-    return Fraction(value) if math.isfinite(value) else None
-
-
-def whole_number(number: object) -> int | None:
-    """A whole number, of whatever type; None for what is none."""
-    exact = exact_number(number)
-    return int(exact) if exact is not None and exact.denominator == 1 else None
+        return numbers_of(given)
+    except NoNumbersError as error:
+        raise QueryError(name, f"{what} {error.problem}", error.hint) from None

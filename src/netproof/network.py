@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property
+from os import PathLike
 
 import torch
 from torch import Tensor
 
+from netproof.arguments.words import described, shown
+from netproof.errors import InputError
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Graph, Node
 from netproof.host import on_own_terms
@@ -170,9 +173,30 @@ class Network:
     def classify(self, x: Tensor) -> Tensor:
         """Index of the first largest output: ``[..., n_input]`` to ``[...]`` (int64).
 
-        ``torch.argmax`` leaves open which of several equal maxima it returns; here it is the first.
+        ``torch.argmax`` leaves open which of several equal maxima it returns; here it is the first. Raises :class:`InputError`
+        for what is no tensor of the network's kind of numbers and number of inputs.
         """
+        if not isinstance(x, Tensor):
+            raise InputError("x", f"is {described(x)}", "give a tensor: torch.as_tensor(x, dtype=torch.float64)")
+        if x.dtype != self.lower.dtype or x.ndim == 0 or x.shape[-1] != self.inputs:
+            problem = (
+                f"is {x.dtype} of shape {tuple(x.shape)}, the network takes {self.lower.dtype} [..., {self.inputs}]"
+            )
+            raise InputError("x", problem, f"convert it: x.double().reshape(-1, {self.inputs})")
         y = self.graph.evaluate(x)
         is_largest = y == y.amax(-1, keepdim=True)
         order = torch.arange(y.shape[-1], 0, -1, device=y.device)
         return (is_largest * order).argmax(-1)
+
+
+def check_network(given: object, argument: str = "network") -> None:
+    """Raise :class:`InputError` for what is no network, saying how one is made of it."""
+    if isinstance(given, Network):
+        return
+    if isinstance(given, str | PathLike):
+        raise InputError(argument, f"is {described(given)}", f"read it first: netproof.load({shown(str(given))})")
+    if isinstance(given, torch.nn.Module | torch.export.ExportedProgram):
+        raise InputError(
+            argument, f"is {described(given)}", "make a network of it: netproof.from_torch(module, (1, 3, 32, 32))"
+        )
+    raise InputError(argument, f"is {described(given)}", "give what netproof.load or netproof.from_torch returns")

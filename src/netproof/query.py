@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from netproof.arguments.words import described
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms, plain
-from netproof.network import Kept, Network
+from netproof.network import Kept, Network, check_network
 from netproof.result import Result, Verdict, Witness
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ class Conjunction:
     def __post_init__(self) -> None:
         for name in ("coefficients", "threshold", "input_coefficients", "strict"):
             given = getattr(self, name)
-            if isinstance(given, Tensor) and (own := plain(given)) is not given:
+            if given is None and name in ("input_coefficients", "strict"):
+                continue
+            _check_tensor("Conjunction", name, given)
+            if (own := plain(given)) is not given:
                 object.__setattr__(self, name, own)
 
     def holds(self, y: Tensor, x: Tensor | None = None) -> Tensor:
@@ -130,7 +134,10 @@ class Query:
 
     @on_own_terms
     def __post_init__(self) -> None:
+        check_network(self.network)
+        self._check_condition()
         for name in ("lower", "upper"):
+            _check_tensor(self.name, name, getattr(self, name))
             object.__setattr__(self, name, plain(getattr(self, name)))
         self._check_tensors()
         if not self.condition and not self._asks_nothing:
@@ -142,6 +149,13 @@ class Query:
         if self.network.graph.arithmetic is Arithmetic.INTEGER:
             self._check_integers()
             object.__setattr__(self, "condition", tuple(c.over_integers() for c in self.condition))
+
+    def _check_condition(self) -> None:
+        given = self.condition
+        if isinstance(given, Conjunction):
+            raise QueryError(self.name, "the condition is one Conjunction", "give a tuple of them: (conjunction,)")
+        if not isinstance(given, tuple | list) or not all(isinstance(one, Conjunction) for one in given):
+            raise QueryError(self.name, f"the condition is {described(given)}", "give a tuple of Conjunctions")
 
     @property
     def _asks_nothing(self) -> bool:
@@ -412,6 +426,12 @@ class Query:
         return int(before.sum()) >= sample.top
 
 
+def _check_tensor(source: str, name: str, given: object) -> None:
+    if not isinstance(given, Tensor):
+        hint = "give a tensor: torch.as_tensor(numbers, dtype=torch.float64)"
+        raise QueryError(source, f"{name} is {described(given)}", hint)
+
+
 def sample_of(query: Query) -> Sample:
     """The sample that a query is about; raises :class:`QueryError` where it is about none."""
     sample = query.sample
@@ -450,6 +470,12 @@ class Question:
     name: str
 
     def __post_init__(self) -> None:
+        given: object = self.parts
+        if isinstance(given, Query) or not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
+            raise QueryError(self.name, f"its parts are {described(given)}", "give a tuple of queries: (query,)")
+        if isinstance(given, tuple | list) and not all(isinstance(part, Query) for part in given):
+            odd = next(part for part in given if not isinstance(part, Query))
+            raise QueryError(self.name, f"one of its parts is {described(odd)}", "give queries")
         if not len(self.parts):
             raise QueryError(self.name, "has no part, so that nothing is asked", "give at least one query")
 

@@ -27,7 +27,7 @@ import netproof
 SOURCE = Path(netproof.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-_GROUND = {"errors", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
+_GROUND = {"errors", "arguments", "pictures", "files", "host", "processes", "rows", "solvers", "version"}
 _GRAPHS = _GROUND | {"operators", "graph"}
 _QUERIES = _GRAPHS | {"network", "query", "result"}
 _BOUNDS = _QUERIES | {"property", "local_robustness", "bounds", "conditions", "effort"}
@@ -39,14 +39,15 @@ _ENGINE = _BOUNDS | {
 MAY_IMPORT: dict[str, set[str]] = {
     # the ground: nothing of netproof but errors
     "errors": set(),
+    "arguments": {"errors"},
     "host": {"errors"},
-    "files": {"errors"},
+    "files": {"errors", "arguments"},
     "processes": {"errors"},
     "solvers": {"errors", "processes"},
     "rows": set(),
     "version": set(),
     "pictures": {"errors"},
-    "settings": {"errors"},
+    "settings": {"errors", "arguments"},
     "operators": {"errors", "rows"},
     "graph": {"errors", "operators"},
     # numbers alone, one of them how many rows of a graph fit into memory
@@ -219,7 +220,7 @@ def test_the_checker_shares_nothing_with_the_search():
     visit("netproof.certificate.checker.sets")
     rooms = {name.split(".")[1] for name in seen}
     assert rooms == {
-        "certificate", "errors", "files", "graph", "host", "inference", "local_robustness", "network", "operators",
+        "arguments", "certificate", "errors", "files", "graph", "host", "inference", "local_robustness", "network", "operators",
         "perturbations", "processes", "property", "query", "result",
     }  # fmt: skip
 

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netproof.arguments.numbers import exact_number
 from netproof.asking.reach import Unit
 from netproof.errors import InputError
 from netproof.formats.images.pictures import Pictures, read_pictures
 from netproof.formats.images.samples import as_codes, check_index, check_labels
 from netproof.graph.graph import Arithmetic
-from netproof.local_robustness import distance, exact_number, robustness
+from netproof.local_robustness import distance, robustness
 from netproof.network import Network
 from netproof.pictures.form import InputForm
 from netproof.query import Query

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from netproof.arguments.numbers import exact_number
 from netproof.errors import InputError
-from netproof.local_robustness import exact_number
 
 _LEVELS = re.compile(r"(\d{1,9})\s*(?:grey|gray|g)(?:\s*levels?)?", re.IGNORECASE | re.ASCII)
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)

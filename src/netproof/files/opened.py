@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from netproof.arguments.words import described
 from netproof.errors import FormatError, InputError
 
 #: no file netproof reads whole is larger than this (a bomb behind a small gzip is)
@@ -22,13 +23,22 @@ _PART = 1 << 24
 _GZIP = b"\x1f\x8b"
 
 
+def as_path(given: object, what: str, hint: str = "") -> Path:
+    """A path as a caller gives it; raises :class:`InputError` for what is none. ``what`` names the thing expected."""
+    if isinstance(given, str | os.PathLike):
+        found = os.fspath(given)
+        if isinstance(found, str) and found:
+            return Path(found)
+    raise InputError(what, f"is {described(given)}", hint or "give the path of a file, as text or a Path")
+
+
 def read_bytes(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes:
     """The content of a file, decompressed where it is gzip.
 
     ``what`` names the thing expected ("image file"). Raises :class:`FormatError` where it is missing, a
     folder, unreadable, corrupt gzip, larger than ``limit`` bytes, or gzip that unpacks to far more than it is.
     """
-    path = Path(path)
+    path = as_path(path, what)
     data = read_raw(path, what, limit=limit)
     if data[:2] == _GZIP:
         return _decompress(path, data, what, limit)
@@ -37,7 +47,7 @@ def read_bytes(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes
 
 def read_raw(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes:
     """The content of a file as it is, whatever it begins with. Raises as :func:`read_bytes`."""
-    path = Path(path)
+    path = as_path(path, what)
     data = _start(path, what, limit + 1)
     if len(data) > limit:
         raise FormatError(path, f"is larger than {limit} bytes", f"this is no {what}; check the path")
@@ -46,7 +56,7 @@ def read_raw(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes:
 
 def read_start(path: str | Path, what: str, size: int) -> bytes:
     """The first ``size`` bytes of a file's content, decompressed where it is gzip. Raises as :func:`read_bytes`."""
-    path = Path(path)
+    path = as_path(path, what)
     data = _start(path, what, size)
     if data[:2] != _GZIP:
         return data

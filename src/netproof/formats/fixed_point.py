@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from netproof.arguments.words import described
 from netproof.errors import FormatError, InputError
 from netproof.graph.exactness import check_exact
 from netproof.graph.graph import Arithmetic, Graph, GraphBuilder
@@ -50,8 +52,11 @@ class FixedPoint:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if not isinstance(value, int) or not 0 <= value <= _MAX_BITS:
-                raise InputError("bit widths", f"{item.name} is {value}", f"give a whole number from 0 to {_MAX_BITS}")
+            bits = None if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
+            if bits is None or not 0 <= bits <= _MAX_BITS:
+                stated = value if isinstance(value, int | float) else described(value)
+                raise InputError("bit widths", f"{item.name} is {stated}", f"give a whole number from 0 to {_MAX_BITS}")
+            object.__setattr__(self, item.name, bits)
         if self.bits < 1 or self.input_bits < 1:
             raise InputError("bit widths", "a width is 0", "give bits and input_bits of at least 1")
         for name in ("weight_integer_bits", "bias_integer_bits", "activation_integer_bits"):

@@ -5,13 +5,15 @@ ONNX has no signature, so its files are known by their names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from netproof.arguments.numbers import counted
+from netproof.arguments.words import described, shown
 from netproof.errors import FormatError, InputError
-from netproof.files.opened import read_start
+from netproof.files.opened import as_path, read_start
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.tflite.codes import IDENTIFIER
 from netproof.host import on_own_terms
@@ -132,7 +134,7 @@ def load(
     ------
     FormatError : a file that is missing, damaged, or in no format netproof reads
     ExactnessError : bit widths with which integers leave float64's exact range
-    InputError : bit widths that are none, are given in both ways, or for a network that is not quantized; a runtime that is
+    InputError : what is no path; bit widths that are none, are given in both ways, or for a network that is not quantized; a runtime that is
         none, or for a file that all runtimes compute alike
     """
     single = {
@@ -147,8 +149,34 @@ def load(
         raise InputError("bit widths", f"'widths' and '{next(iter(given))}' are both given", "give one of them")
     if given:
         widths = FixedPoint(**given)
-    path = Path(path)
-    return _format_of(path).read(path, widths, runtime, shapes)
+    if widths is not None and not isinstance(widths, FixedPoint):
+        raise InputError("widths", f"is {described(widths)}", "give a netproof.FixedPoint: FixedPoint(bits=6)")
+    if runtime is not None and not isinstance(runtime, str):
+        raise InputError("runtime", f"is {described(runtime)}", "give its name: 'tflm'")
+    hint = "make a network of it: netproof.from_torch(module, (1, 3, 32, 32))" if _is_module(path) else ""
+    path = as_path(path, "network file", hint)
+    return _format_of(path).read(path, widths, runtime, _extents(shapes))
+
+
+def _is_module(given: object) -> bool:
+    """Whether something is a module of PyTorch, which is not loaded to find out."""
+    return any(kind.__module__.startswith("torch.") and kind.__name__ == "Module" for kind in type(given).__mro__)
+
+
+def _extents(shapes: object) -> Shapes | None:
+    """Shapes of inputs by name; raises :class:`InputError` for what is none."""
+    if shapes is None:
+        return None
+    hint = 'give extents by the names of inputs: {"x": (1, 3, 32, 32)}'
+    if not isinstance(shapes, Mapping):
+        raise InputError("shapes", f"is {described(shapes)}", hint)
+    found = {}
+    for name, extents in shapes.items():
+        whole = [counted(extent) for extent in extents] if isinstance(extents, Sequence) else [None]
+        if not isinstance(name, str) or isinstance(extents, str) or any(one is None or one < 1 for one in whole):
+            raise InputError("shapes", f"of {shown(name)} there is {described(extents)}", hint)
+        found[name] = tuple(one for one in whole if one is not None)
+    return found
 
 
 def is_tflite(path: str | PathLike[str]) -> bool:

@@ -7,15 +7,20 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from netproof.arguments.numbers import counted
+from netproof.arguments.words import described, shown
 from netproof.errors import InputError
+from netproof.files.opened import as_path, write_bytes
 from netproof.formats.onnx.read import network_of
 from netproof.host import on_own_terms
 from netproof.network import Network
@@ -58,35 +63,54 @@ def from_torch(
 
     Raises
     ------
-    InputError : a module that PyTorch cannot export for that shape; a program without the package that exports it
+    InputError : what is no module, or no shape; a module that PyTorch cannot export for that shape; a program without the package that exports it
     FormatError : an operator in it that netproof does not know
     """
+    if path is not None:
+        path = as_path(path, "path")
     if isinstance(module, torch.export.ExportedProgram):
         if input_shape is not None:
             raise InputError("input_shape", "is given for a program, which has its own", "leave it out")
         name, data = "ExportedProgram", onnx_of_program(module, "ExportedProgram")
     else:
+        _check_module(module)
         name = type(module).__name__
         data = _of_module(module, name, _shapes(name, input_shape))
     if path is not None:
-        Path(path).write_bytes(data)
+        write_bytes(path, data)
     return network_of(Path(name if path is None else path), data)
 
 
-def _shapes(name: str, given: Sequence[Any] | None) -> list[tuple[int, ...]]:
-    try:
-        several = bool(given) and all(isinstance(one, Sequence) for one in given or ())
-        shapes = [tuple(int(extent) for extent in shape) for shape in (given if several else [given or ()]) or ()]
-    except (TypeError, ValueError):
-        raise InputError(
-            name, f"the input shape is {str(given)[:80]}", "give whole numbers, (1, 3, 32, 32) for instance"
-        ) from None
-    for shape in shapes:
-        if not shape or min(shape) < 1:
-            raise InputError(
-                name, f"the input shape is {shape}", "give the extents of one sample, (1, 3, 32, 32) for instance"
-            )
-    return shapes
+def _check_module(given: object) -> None:
+    if isinstance(given, torch.nn.Module):
+        return
+    hint = "give a torch.nn.Module, or what torch.export.export makes of one"
+    if isinstance(given, type) and issubclass(given, torch.nn.Module):
+        hint = "make an object of it, with its weights"
+    elif isinstance(given, Mapping):
+        hint = "load these weights into their module: module.load_state_dict(weights)"
+    elif isinstance(given, str | PathLike):
+        hint = "read files with netproof.load"
+    raise InputError("module", f"is {described(given)}", hint)
+
+
+def _shapes(name: str, given: object) -> list[tuple[int, ...]]:
+    hint = "give the extents of one sample, (1, 3, 32, 32) for instance"
+    if isinstance(given, Tensor | np.ndarray):
+        raise InputError(name, "the input shape is an array", f"give its shape: {(*given.shape,)}")
+    if given is not None and (isinstance(given, str) or not isinstance(given, Sequence)):
+        raise InputError(name, f"the input shape is {shown(given)}", f"give whole numbers: {hint[5:]}")
+    shape = list(given or ())
+    several = bool(shape) and all(isinstance(one, Sequence) and not isinstance(one, str) for one in shape)
+    found = []
+    for one in shape if several else [shape]:
+        extents = [counted(extent) for extent in one]
+        if any(extent is None for extent in extents):
+            raise InputError(name, f"the input shape is {shown(one)}", f"give whole numbers: {hint[5:]}")
+        found.append(tuple(extent for extent in extents if extent is not None))
+        if not found[-1] or min(found[-1]) < 1:
+            raise InputError(name, f"the input shape is {found[-1]}", hint)
+    return found
 
 
 def _of_module(module: torch.nn.Module, name: str, shapes: list[tuple[int, ...]]) -> bytes:

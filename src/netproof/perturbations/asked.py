@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from netproof.arguments.words import described
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import robustness
-from netproof.network import Network
+from netproof.network import Network, check_network
 from netproof.perturbations.axes import channels_first
-from netproof.perturbations.base import Image, Perturbation, number_in_words
+from netproof.perturbations.base import Image, Perturbation, number_in_words, whole
 from netproof.query import Query, Question, sample_of
 
 #: boxes of more points than that are left to bounds and search
@@ -99,6 +100,12 @@ def robustness_to(
     QueryError : as :func:`netproof.robustness`; a set that makes no sense for such an input, or is too large to be evaluated and
         no box
     """
+    check_network(network)
+    given: object = perturbation
+    if not isinstance(given, Perturbation):
+        hint = "give a set: netproof.Brightness(8), netproof.Pixels(1), ..."
+        raise QueryError("perturbation", f"is {described(given)}", hint)
+    whole("the largest box to evaluate, points,", points, 0, MOST_POINTS)
     name = name or perturbation.words()
     found = SetQuery(robustness(network, image, label, 0, name=name), perturbation, name)
     boxes = perturbation.boxes(found.image) if found.count > points else None

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from netproof.arguments.words import shown
 from netproof.errors import QueryError
 
 Whole = NDArray[np.int64]
@@ -103,7 +104,7 @@ class Perturbation(ABC):
 def whole(name: str, value: object, least: int = 0, most: int = 1 << 31) -> int:
     """A parameter that is a whole number within limits; raises :class:`QueryError`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= int(value) <= most:
-        raise QueryError("the set", f"{name} is {str(value)[:40]}", f"give a whole number from {least} to {most}")
+        raise QueryError("the set", f"{name} is {shown(value)}", f"give a whole number from {least} to {most}")
     return int(value)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netproof.arguments.words import described
 from netproof.errors import QueryError
 from netproof.perturbations.base import Image, Perturbation, Whole, product, whole
 
@@ -18,6 +19,10 @@ class Inputs(Perturbation):
     positions: tuple[int, ...]
     by: int | None = None
     kind = "inputs"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.positions, tuple | list):
+            raise QueryError("the set", f"positions is {described(self.positions)}", "give a tuple: (3, 17)")
 
     def check(self, image: Image) -> None:
         for position in self.positions:

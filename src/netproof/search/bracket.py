@@ -14,10 +14,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from netproof.arguments.numbers import Number, exact_number, whole_number
+from netproof.arguments.words import shown
 from netproof.effort.questions import RADIUS
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
-from netproof.local_robustness import Number, distance, exact_number, robustness, whole_number
+from netproof.local_robustness import distance, robustness
 from netproof.network import Network
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.radius import RadiusResult
@@ -47,6 +49,8 @@ def bracketed_radius(
     """
     begun = time.monotonic()
     integer = network.graph.arithmetic is Arithmetic.INTEGER
+    # What is wrong with the arguments is said by that function, before anything is made of them here.
+    start = robustness(network, image, label, 0, **arguments, name="radius 0")
     if integer:
         accuracy, widest, whole = _whole_extents(network, ends[0])
         step = accuracy
@@ -63,7 +67,6 @@ def bracketed_radius(
         found = distance(network, image, witness.numbers, **arguments)
         return Fraction(math.ceil(found)) if integer else found
 
-    start = query(0)
     if start.misclassified:
         return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
     first = verify(start, settings)
@@ -165,7 +168,7 @@ def _whole_extents(network: Network, limit: Number | None) -> tuple[Fraction, Fr
     range_ = int((network.upper - network.lower).sum())
     widest = range_ if limit is None else whole_number(limit)
     if widest is None or widest < 0:
-        raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
+        raise QueryError("radius", f"the limit is {shown(limit)}", "give a whole number of grey levels, 0 or more")
     return Fraction(1), Fraction(min(widest, range_)), widest >= range_
 
 
@@ -182,13 +185,17 @@ def _extents(
     unit = (scale or Fraction(1)) if grey else Fraction(1)
     found = unit / 10 if accuracy is None and grey else exact_number("0.001" if accuracy is None else accuracy)
     if found is None or found <= 0:
-        raise QueryError("radius", f"the accuracy is {accuracy}", "give a number above 0, in the unit of the radius")
+        raise QueryError(
+            "radius", f"the accuracy is {shown(accuracy)}", "give a number above 0, in the unit of the radius"
+        )
     range_ = _range(arguments["clip"], unit * _LEVELS if grey else None)
     if range_ is not None and arguments.get("norm", "linf") != "linf":
         range_ *= inputs if arguments["norm"] == "l1" else math.isqrt(inputs) + 1
     widest = (range_ or Fraction(1)) if limit is None else exact_number(limit)
     if widest is None or widest < 0:
-        raise QueryError("radius", f"the limit is {limit}", "give a number, 0 or more, in the unit of the radius")
+        raise QueryError(
+            "radius", f"the limit is {shown(limit)}", "give a number, 0 or more, in the unit of the radius"
+        )
     if widest / found > _MOST_STEPS:
         raise QueryError(
             "radius",

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from netproof.arguments.numbers import Number, whole_number
+from netproof.arguments.words import shown
 from netproof.effort.questions import RADIUS
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
-from netproof.local_robustness import Number, robustness, whole_number
-from netproof.network import Network
+from netproof.local_robustness import robustness
+from netproof.network import Network, check_network
 from netproof.processes import clock
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.verify import refuted_quickly, verify, verify_attacked
-from netproof.settings import Settings
+from netproof.settings import Settings, settings_of
 
 if TYPE_CHECKING:
     from netproof.search.integer.nearest import Nearest
@@ -96,8 +98,9 @@ def largest_radius(
     ------
     QueryError : an accuracy that is not above 0, or of an integer network, and as :func:`netproof.robustness`
     """
+    check_network(network)
     given = settings
-    settings = settings or Settings()
+    settings = settings_of(settings)
     arguments: dict[str, Any] = {"scale": scale, "mean": mean, "std": std, "clip": clip}
     if network.graph.arithmetic is not Arithmetic.INTEGER:
         from netproof.search.bracket import bracketed_radius
@@ -272,5 +275,5 @@ class _Bracket:
 def _checked(limit: Number) -> int:
     found = whole_number(limit)
     if found is None or found < 0:
-        raise QueryError("radius", f"the limit is {limit}", "give a whole number of grey levels, 0 or more")
+        raise QueryError("radius", f"the limit is {shown(limit)}", "give a whole number of grey levels, 0 or more")
     return found

@@ -15,10 +15,12 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from typing import overload
 
 import torch
 
+from netproof.arguments.words import described
 from netproof.device import check_device
 from netproof.effort.questions import PARTS, TOGETHER
 from netproof.errors import InputError, QueryError
@@ -26,13 +28,13 @@ from netproof.exact.base import Engine
 from netproof.exact.registry import exact_engine
 from netproof.graph.graph import Arithmetic
 from netproof.host import steps_on_own_terms
-from netproof.network import Network
+from netproof.network import Network, check_network
 from netproof.perturbations.asked import SetQuery
 from netproof.property import Property
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.search.answers import Answers
 from netproof.search.trace import tell
-from netproof.settings import Settings
+from netproof.settings import Settings, settings_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -86,6 +88,9 @@ def verify(
     InputError : a property without a network, something that is no question at all; an engine or a device that is not
         there; a GPU asked for by name for an integer network. What engine and device refuse is raised where the answer would be
     """
+    settings = settings_of(settings)
+    if network is not None:
+        check_network(network)
     if isinstance(asked, Query | Question | SetQuery | Property):
         question = _question(asked, network)
         result = next(as_decided([question], settings))[1]
@@ -93,7 +98,7 @@ def verify(
             # Of several they are not kept: a query is as large as its image, and there can be thousands.
             return replace(result, asked=question.parts[0], show=_as_html)
         return result
-    if isinstance(asked, str | Mapping) or not isinstance(asked, Iterable):
+    if isinstance(asked, str | bytes | Mapping) or not isinstance(asked, Iterable):
         raise _no_question(asked)
     questions = [_question(one, network) for one in asked]
     return Answers(as_decided(questions, settings))
@@ -114,7 +119,9 @@ def _question(asked: object, network: Network | None) -> Question | SetQuery:
 
 def _no_question(asked: object) -> InputError:
     hint = "give a Query, a Question, a Property with network=, or several of these"
-    return InputError("verify", f"cannot decide a {type(asked).__name__}", hint)
+    if isinstance(asked, str | PathLike):
+        hint = "give the property in it: netproof.verify(netproof.read_vnnlib(file), network=network)"
+    return InputError("verify", f"cannot decide {described(asked)}", hint)
 
 
 @steps_on_own_terms("verify")
@@ -122,7 +129,7 @@ def as_decided(
     questions: Sequence[Query | Question | SetQuery], settings: Settings | None = None
 ) -> Iterator[tuple[int, Result]]:
     """Decide questions, yielding ``(position, result)`` as they are decided; :func:`verify` says the rest."""
-    settings = settings or Settings()
+    settings = settings_of(settings)
     asked: dict[int, Question] = {}
     engine = exact_engine(settings.engine)
     for position, one in enumerate(questions):

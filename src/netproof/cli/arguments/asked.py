@@ -147,8 +147,8 @@ def prepared_by(
     layout: str | None, scale: str | None, mean: str | None, std: str | None, clip: str | None
 ) -> Preparation:
     """How the options have values become inputs; raises :class:`InputError`."""
+    from netproof.arguments.numbers import exact_number
     from netproof.asking.images import Preparation
-    from netproof.local_robustness import exact_number
 
     def numbers(option: str, text: str | None, hint: str = "give numbers with commas between them") -> tuple[str, ...]:
         parts = () if text is None else tuple(part.strip() for part in text.split(","))

@@ -1,0 +1,1 @@
+"""What callers hand in from Python, looked at before anything is done with it: words, numbers, arrays."""
