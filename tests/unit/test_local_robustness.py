@@ -232,7 +232,7 @@ def integers(**given):
 def test_a_network_of_integers_has_whole_radii(radius):
     with pytest.raises(QueryError) as raised:
         integers(radius=radius)
-    assert raised.value.problem == f"the radius is {radius!r}" or raised.value.problem == f"the radius is {radius}"
+    assert raised.value.problem in (f"the radius is {radius!r}", f"the radius is {radius}")
     more = ": 2 for 2/255 of the range of inputs" if radius == "2/255" else ""
     assert raised.value.hint == "give a whole number of grey levels, 0 or more" + more
 

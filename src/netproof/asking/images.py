@@ -23,6 +23,7 @@ from netproof.local_robustness import distance, robustness
 from netproof.network import Network
 from netproof.pictures.form import InputForm
 from netproof.query import Query
+from netproof.result import Witness
 
 _LEVELS = 255
 
@@ -122,6 +123,7 @@ class Images:
         else:
             _check_clip(prepared.clip)
             unit = _unit(prepared, grey=pictures.values.dtype == np.uint8)
+        _check_channels(prepared, form)
         if pictures.labels is not None:
             check_labels(len(pictures.labels), len(pictures), "the labels", pictures.source)
             if len(pictures) and int(pictures.labels.min()) >= 1 and int(pictures.labels.max()) == network.outputs:
@@ -206,6 +208,14 @@ class Images:
             return changed, max(abs(value - at) for value, at in zip(point, inputs, strict=True))
         return changed, distance(self.network, self.image(index), point, **self.arguments)
 
+    def becomes(self, index: int, witness: Witness) -> str:
+        """What a witness makes of an image, in words: its class, how many values it changes, and by how much at most."""
+        outputs = witness.output_numbers
+        label = self.label(index)
+        found = max(range(len(outputs)), key=lambda k: (outputs[k], k != label, -k))
+        changed, largest = self.change(index, witness.numbers)
+        return f"class {found} after a change of {changed} value{'' if changed == 1 else 's'} by at most {float(largest):.6g}"
+
     def shown(self, point: NDArray[np.float64]) -> NDArray[np.int64] | None:
         """An input ``[n_input]`` as an image of grey levels, ``[rows, columns]`` or ``[rows, columns, 3]``; None where it is none.
 
@@ -244,6 +254,16 @@ class Images:
         sample = robustness(self.network, self.image(index), 0, 0, **self.arguments, name=f"sample {index}").sample
         assert sample is not None
         return sample.image.to(torch.float64)
+
+
+def _check_channels(prepared: Preparation, form: InputForm) -> None:
+    """Refuse several means of images whose one channel has an axis of its own: they would be taken for those of rows."""
+    for option, numbers in (("--mean", prepared.mean), ("--std", prepared.std)):
+        if len(numbers) > 1 and form.channels == 1 and len(form.shape) == 3:
+            problem = (
+                f"has {len(numbers)} numbers, and the network's input {'x'.join(map(str, form.shape))} one channel"
+            )
+            raise InputError(option, problem, "give one number")
 
 
 def _check_clip(clip: tuple[str, str] | None) -> None:

@@ -17,6 +17,7 @@ from netproof.errors import InputError
 _LEVELS = re.compile(r"(\d{1,9})\s*(?:grey|gray|g)(?:\s*levels?)?", re.IGNORECASE | re.ASCII)
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 _LONGEST = 60
+_NEAR = Fraction(1, 10**4)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,11 @@ def _whole_levels(text: str, value: Fraction, unit: Unit, option: str) -> Fracti
         raise InputError(option, problem, f"give {max(1, round(value))} for grey levels, or a share of at most 1")
     found = value * unit.levels
     if found.denominator != 1:
-        low = int(found)
+        low, near = int(found), round(found)
+        if near and abs(found - near) < _NEAR:
+            # what a quotient is in floats
+            problem = f"'{text}' is near {near} grey levels of {unit.levels}, and not equal"
+            raise InputError(option, problem, f"give {near}, or {near}/{unit.levels} as text")
         problem = f"'{text}' of the range of inputs is {float(found):.6g} grey levels, and the network takes whole ones"
         raise InputError(option, problem, f"give {low} or {low + 1}, the grey levels on both sides")
     return found

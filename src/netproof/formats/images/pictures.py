@@ -118,7 +118,7 @@ def read_pictures(
     if labels is not None and own is not None:
         raise InputError(labels, f"{path} has labels of its own", "leave --labels out")
     if labels is not None:
-        own = _labels(Path(labels))
+        own = labels_in(Path(labels))
     if own is not None:
         check_labels(len(own), len(values), path if labels is None else labels, path)
     return Pictures(values, own, axes, str(path))
@@ -176,7 +176,8 @@ def _in(channels: int | None, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return images
 
 
-def _labels(path: Path) -> NDArray[np.int64]:
+def labels_in(path: Path) -> NDArray[np.int64]:
+    """The labels in a file, ``[N]``: IDX, ``.npy``, or text; raises :class:`FormatError`."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return labels_of(read_whole_numbers(path), path)
