@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
+from fractions import Fraction
 
 from netproof.arguments.numbers import is_bool, scalar
 from netproof.arguments.words import described, meant, shown
@@ -86,7 +85,7 @@ def settings_of(given: object) -> Settings:
         return Settings()
     if isinstance(given, Settings):
         return given
-    seconds = isinstance(given, Real) and not is_bool(given)
+    seconds = isinstance(given, int | float) and not is_bool(given)
     hint = (
         f"give netproof.Settings(timeout={given})" if seconds else "give netproof.Settings(timeout=60), or leave it out"
     )
@@ -94,8 +93,8 @@ def settings_of(given: object) -> Settings:
 
 
 def _seconds(given: object) -> float:
-    value: Any = scalar(given)
-    if isinstance(value, bool) or not isinstance(value, Real):
+    value = scalar(given)
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
         raise InputError("settings", f"the time limit is {described(value)}", "give a positive number of seconds: 60")
     try:
         seconds = float(value)
@@ -107,8 +106,10 @@ def _seconds(given: object) -> float:
 
 
 def _whole(given: object) -> int | None:
-    value: Any = scalar(given)
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value != int(value):
+    value = scalar(given)
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+        return None
+    if not math.isfinite(value) or value != int(value):
         return None
     return int(value)
 

@@ -29,7 +29,7 @@ class NoNumbersError(Exception):
 def numbers_of(given: object) -> NDArray[Any]:
     """A copy, integers or floats of at most 64 bits in the machine's order of bytes, of any shape.
 
-    Tensors that are no ``uint8`` become float64, arrays keep their type.
+    Tensors of floats become float64; all others keep their type.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def _of_tensor(given: Tensor) -> NDArray[Any]:
         return _refused_kind(given)
     try:
         values = given.detach().cpu()
-        found: NDArray[Any] = (values if values.dtype == torch.uint8 else values.double()).numpy().copy()
+        found: NDArray[Any] = (values.double() if values.is_floating_point() else values).numpy().copy()
     except Exception as error:  # noqa: BLE001 - a subclass of tensors can do anything
         raise NoNumbersError(f"is a tensor that cannot be read ({_reason(error)})", "give a plain one") from None
     return found

@@ -36,9 +36,11 @@ def shown(value: object, longest: int = _LONGEST) -> str:
 
 
 def described(value: object) -> str:
-    """What a value is, and which: ``text ('x.onnx')``, ``nothing (None)``, ``a Sequential``."""
+    """What a value is, and which: ``3``, ``text ('x.onnx')``, ``nothing (None)``, ``a Sequential``."""
     name = type(value).__name__
-    if isinstance(value, bool | int | float | str | bytes | list | tuple | dict) or value is None:
+    if isinstance(value, Number):
+        return shown(value)
+    if isinstance(value, str | bytes | list | tuple | dict) or value is None:
         return f"{_KINDS.get(name, f'{_article(name)} {name}')} ({shown(value)})"
     if isinstance(value, type):
         return f"the class {value.__name__}, not an object of it"

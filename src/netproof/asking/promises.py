@@ -1,41 +1,31 @@
 """What a repository promises of its networks: named questions in ``netproof.toml``, or in ``pyproject.toml`` under ``[tool.netproof]``.
 
 A promise is a table ``[queries.NAME]`` with a network and either images and a radius, or a property; ``[defaults]`` has what all of
-them share. Nothing in the file is skipped: a word that is not known is refused.
+them share. Nothing in the file is skipped: a word that is not known is refused, and so is what a word cannot be.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from netproof.arguments.words import described, listed, meant, printable, shown
 from netproof.asking.images import ImageSource, Preparation
+from netproof.asking.names import verdict_hint
+from netproof.asking.tables import ALTERNATIVES, LIMITS, OF_IMAGES, WIDTHS, check_words
 from netproof.errors import FormatError, InputError
 from netproof.files.opened import read_bytes
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.images.digits import NAME as DIGITS
-from netproof.local_robustness import NORMS
 from netproof.settings import Settings
 
 FILE, PROJECT = "netproof.toml", "pyproject.toml"
-_WIDTHS = tuple(FixedPoint().as_dict())
-_LIMITS = {"timeout": (int, float), "memory": (int, float), "seed": (int,), "engine": (str,), "device": (str,)}
-_IMAGES: Mapping[str, tuple[type, ...]] = {
-    "images": (str,), "labels": (str,), "label": (int,), "index": (int, list), "all": (bool,), "eps": (str, int, float),
-    "norm": (str,), "target": (int,), "top": (int,), "scale": (str, int, float), "mean": (str, int, float, list),
-    "std": (str, int, float, list), "clip": (list,), "layout": (str,), "split": (str,), "crop": (int,), "unchecked": (bool,),
-}  # fmt: skip
-_EVERY: Mapping[str, tuple[type, ...]] = {
-    "network": (str,), "property": (str,), "runtime": (str,), "expect": (str,), "requirement": (str, list),
-    **dict.fromkeys(_WIDTHS, (int,)), **_LIMITS,
-}  # fmt: skip
 #: what can be expected of images, and of a property
 EXPECTED = ("robust", "vulnerable", "misclassified"), ("unsat", "sat")
+_LIMIT = 1 << 24
 _GIB = 2**30
 
 
@@ -46,6 +36,7 @@ class Promise:
     Attributes
     ----------
     name : of its table
+    place : the file and the table, as errors call it
     network, widths, runtime : the network and how it is read
     property : a VNN-LIB file; None where it is about images
     source, prepared, indices, every : the images, as a command's options name them
@@ -55,6 +46,7 @@ class Promise:
     """
 
     name: str
+    place: str
     network: Path
     widths: FixedPoint | None
     runtime: str | None
@@ -75,39 +67,76 @@ class Promise:
 def find_promises(start: Path) -> Path:
     """The nearest file of promises, from a folder upwards; raises :class:`InputError` where there is none."""
     for folder in (start.absolute(), *start.absolute().parents):
-        if (folder / FILE).is_file():
-            return folder / FILE
-        project = folder / PROJECT
-        if project.is_file() and b"[tool.netproof" in read_bytes(project, "project file", limit=1 << 24):
-            return project
+        for name in (FILE, PROJECT):
+            if is_promises(folder / name):
+                return folder / name
     problem = f"there is no {FILE} here or above, and no {PROJECT} with [tool.netproof]"
     raise InputError(start, problem, "write one (docs/ci.md), or name it with --config")
 
 
+def is_promises(path: Path) -> bool:
+    """Whether a file is one of promises: by its name, and of a project by what it has; raises :class:`FormatError`."""
+    if not path.is_file() or path.name not in (FILE, PROJECT):
+        return False
+    if path.name == FILE:
+        return True
+    # Files of other tools' tables are no business of ours, not even where they are no TOML.
+    if b"netproof" not in read_bytes(path, "project file", limit=_LIMIT):
+        return False
+    tools = _toml(path).get("tool", {})
+    return isinstance(tools, dict) and "netproof" in tools
+
+
 def read_promises(path: Path) -> tuple[Promise, ...]:
     """Read a file of promises; raises :class:`FormatError` naming the table and the word at fault."""
-    document = _toml(path)
+    document: object = _toml(path)
     if path.name == PROJECT:
-        tools = document.get("tool", {})
-        document = tools.get("netproof", {}) if isinstance(tools, dict) else {}
+        document = _within(_within(document, "tool"), "netproof")
         if not isinstance(document, dict):
             raise FormatError(path, "'tool.netproof' is no table", "write [tool.netproof.queries.NAME] (docs/ci.md)")
-    unknown = sorted(set(document) - {"queries", "defaults"})
-    if unknown:
-        raise FormatError(path, f"'{unknown[0]}' is no table of it", "give [queries.NAME] and [defaults]")
+    assert isinstance(document, dict)
+    for word in document:
+        if word not in ("queries", "defaults"):
+            hint = meant(word, ("queries", "defaults"), {"query": "queries", "default": "defaults"})
+            raise FormatError(
+                path, f"'{printable(word)[:40]}' is no table of it", f"{hint}: [queries.NAME], [defaults]"
+            )
     queries, defaults = document.get("queries", {}), document.get("defaults", {})
     if not isinstance(queries, dict) or not queries:
         raise FormatError(path, "promises nothing", "write a table [queries.NAME] (docs/ci.md)")
     if not isinstance(defaults, dict):
         raise FormatError(path, "'defaults' is no table", "write [defaults]")
-    found = []
-    for name, table in queries.items():
-        if not isinstance(table, dict):
-            raise FormatError(path, f"'queries.{name}' is no table", "write [queries.NAME]")
-        # What is said of images for all is nothing to a property.
-        shared = {word: value for word, value in defaults.items() if word not in _IMAGES or "property" not in table}
-        found.append(_promise(path, name, {**shared, **table}))
-    return tuple(found)
+    place = f"{path}, [defaults]"
+    if "property" in defaults:
+        raise FormatError(place, "'property' is what a query is about", "write it into the queries")
+    check_words(place, defaults, by_property=False)
+    return tuple(_promise(path, name, table, defaults) for name, table in queries.items())
+
+
+def check_files(promises: Iterable[Promise]) -> None:
+    """Make sure that the files which promises name are there; raises :class:`FormatError` naming the table and the word."""
+    for promise in promises:
+        source = promise.source
+        files = [("network", promise.network), ("property", promise.property)]
+        if source is not None:
+            files.append(("labels", source.labels))
+            if str(source.path) != DIGITS:
+                files.append(("images", source.path))
+        for word, file in files:
+            if file is not None and not _is_there(file, folders=word == "images"):
+                problem = f"'{word}' is {file}, which is not there"
+                raise FormatError(promise.place, problem, "check the path: it begins at the folder of this file")
+
+
+def _is_there(file: Path, *, folders: bool) -> bool:
+    try:
+        return file.exists() and (folders or not file.is_dir())
+    except (OSError, ValueError):  # what no file can be called
+        return False
+
+
+def _within(document: object, word: str) -> object:
+    return document.get(word, {}) if isinstance(document, dict) else None
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -117,74 +146,90 @@ def _toml(path: Path) -> dict[str, Any]:
         import tomli as tomllib
 
     try:
-        found: dict[str, Any] = tomllib.loads(read_bytes(path, "file of promises", limit=1 << 24).decode("utf-8-sig"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FormatError(path, f"is no TOML ({' '.join(str(error).split())[:80]})", "mend that place") from None
+        found: dict[str, Any] = tomllib.loads(read_bytes(path, "file of promises", limit=_LIMIT).decode("utf-8-sig"))
+    # A ValueError by itself is a number of too many digits.
+    except (ValueError, RecursionError) as error:
+        said = printable(" ".join(str(error).split()))[:120]
+        if "twice" in said or "overwrite" in said:
+            hint = "give every query a name of its own, and every word once"
+            raise FormatError(path, f"has a table or a word twice ({said})", hint) from None
+        raise FormatError(path, f"is no TOML ({said})", "mend that place") from None
     return found
 
 
-def _promise(path: Path, name: str, table: Mapping[str, Any]) -> Promise:
-    place = f"{path}, [queries.{name}]"
+def _promise(path: Path, name: str, table: object, defaults: Mapping[str, Any]) -> Promise:
+    if not name.strip():
+        raise FormatError(path, f"a query is called {shown(name)}", "give it a name: [queries.NAME]")
+    if not isinstance(table, dict):
+        problem = f"'queries.{printable(name)[:40]}' is {described(table)}, and no table"
+        raise FormatError(path, problem, "write [queries.NAME]")
+    place = f"{path}, [queries.{printable(name)}]"
     by_property = "property" in table
-    _check_words(place, table, by_property=by_property)
-    expected = EXPECTED[by_property]
-    expect = table.get("expect", expected[0])
-    if expect not in expected:
-        raise FormatError(place, f"'expect' is '{expect[:40]}'", f"give {' or '.join(expected)}")
-    widths = {word: table[word] for word in _WIDTHS if word in table}
-    required = table.get("requirement", [])
-    try:
-        common = Promise(
-            name, _beside(path, table["network"]), FixedPoint(**widths) if widths else None, table.get("runtime"),
-            _settings(table), expect, tuple(str(word) for word in ([required] if isinstance(required, str) else required)),
-        )  # fmt: skip
-    except InputError as error:
-        raise FormatError(place, error.problem, error.hint) from None
+    check_words(place, table, by_property=by_property)
+    for given in (defaults, table):
+        for pair in ALTERNATIVES:
+            if all(word in given for word in pair):
+                where = place if given is table else f"{path}, [defaults]"
+                raise FormatError(where, f"has '{pair[0]}' and '{pair[1]}'", "give one of the two")
+    table = _with_defaults(table, defaults, by_property=by_property)
+    for word in ("network", *(("property",) if by_property else ("images", "eps"))):
+        if word not in table:
+            raise FormatError(place, f"has no '{word}'", "give a network, and images with eps, or a property")
+    common = _common(path, name, place, table, EXPECTED[by_property])
     if by_property:
-        return _with(common, property=_beside(path, table["property"]))
+        return replace(common, property=_beside(path, table["property"]))
+    if "target" in table and table["target"] == table.get("label"):
+        raise FormatError(place, f"'target' is {table['target']}, the label itself", "give another class")
     indices = table.get("index", [])
-    indices = [indices] if isinstance(indices, int) else indices
-    if not all(isinstance(index, int) and not isinstance(index, bool) for index in indices):
-        raise FormatError(place, "'index' has what is no number of an image", "give whole numbers")
-    return _with(
+    return replace(
         common,
         source=_source(path, table),
         prepared=Preparation(
             _text(table.get("scale")),
             _texts(table.get("mean")),
             _texts(table.get("std")),
-            _ends(place, table),
+            _ends(table.get("clip")),
             table.get("layout"),
         ),
-        indices=tuple(indices),
+        indices=(indices,) if isinstance(indices, int) else tuple(indices),
         every=table.get("all", False),
         eps=str(table["eps"]),
         target=table.get("target"),
         top=table.get("top", 1),
-        norm=_norm(place, table),
+        norm=table.get("norm", "linf"),
     )
 
 
-def _check_words(place: str, table: Mapping[str, Any], *, by_property: bool) -> None:
-    """Refuse words that are not known or not of their type, and a table without what every promise says."""
-    known = _EVERY if by_property else {**_EVERY, **_IMAGES}
-    for word, value in table.items():
-        kinds = known.get(word)
-        if kinds is None:
-            near = difflib.get_close_matches(word, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
-            why = ", of images, stands beside a property" if word in _IMAGES else " is not known"
-            raise FormatError(place, f"'{word}'{why}", hint)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            words = " or ".join(kind.__name__ for kind in kinds)
-            raise FormatError(place, f"'{word}' is {str(value)[:40]!r}", f"give {words}")
-    for word in ("network", *(("property",) if by_property else ("images", "eps"))):
-        if word not in table:
-            raise FormatError(place, f"has no '{word}'", "give a network, and images with eps, or a property")
+def _with_defaults(table: Mapping[str, Any], defaults: Mapping[str, Any], *, by_property: bool) -> dict[str, Any]:
+    """A query's words, and those of the defaults that it leaves open."""
+    # What is said of images for all is nothing to a property.
+    shared = {word: value for word, value in defaults.items() if not (by_property and word in OF_IMAGES)}
+    for one, other in ALTERNATIVES:
+        if one in table:
+            shared.pop(other, None)
+        if other in table:
+            shared.pop(one, None)
+    return {**shared, **table}
 
 
-def _with(promise: Promise, **fields: Any) -> Promise:
-    return replace(promise, **fields)
+def _common(path: Path, name: str, place: str, table: Mapping[str, Any], expected: Sequence[str]) -> Promise:
+    """What promises of both kinds have."""
+    expect = table.get("expect", expected[0])
+    if expect not in expected:
+        raise FormatError(place, f"'expect' is '{printable(expect)[:40]}'", verdict_hint(expect, expected))
+    given = {word: table[word] for word in LIMITS if word in table}
+    if "memory" in given:
+        given["memory"] = int(given["memory"] * _GIB)
+    widths = {word: table[word] for word in WIDTHS if word in table}
+    required = table.get("requirement", [])
+    try:
+        settings, read_as = Settings(**given), FixedPoint(**widths) if widths else None
+    except InputError as error:
+        raise FormatError(place, f"{listed([*given, *widths], 'and')}: {error.problem}", error.hint) from None
+    return Promise(
+        name, place, _beside(path, table["network"]), read_as, table.get("runtime"), settings, expect,
+        (required,) if isinstance(required, str) else tuple(required),
+    )  # fmt: skip
 
 
 def _beside(path: Path, name: str) -> Path:
@@ -205,22 +250,6 @@ def _source(path: Path, table: Mapping[str, Any]) -> ImageSource:
     )
 
 
-def _norm(place: str, table: Mapping[str, Any]) -> str:
-    norm: str = table.get("norm", NORMS[0])
-    if norm not in NORMS:
-        raise FormatError(place, f"'norm' is '{norm[:40]}'", f"give {', '.join(NORMS[:-1])} or {NORMS[-1]}")
-    return norm
-
-
-def _settings(table: Mapping[str, Any]) -> Settings:
-    given = {word: table[word] for word in _LIMITS if word in table}
-    if "memory" in given:
-        if not math.isfinite(given["memory"]):
-            raise InputError("memory", f"is {given['memory']}", "give a number of GiB")
-        given["memory"] = int(given["memory"] * _GIB)
-    return Settings(**given)
-
-
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
@@ -231,8 +260,5 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(str(part) for part in value) if isinstance(value, list) else (str(value),)
 
 
-def _ends(place: str, table: Mapping[str, Any]) -> tuple[str, str] | None:
-    ends = _texts(table.get("clip"))
-    if ends and len(ends) != 2:
-        raise FormatError(place, f"'clip' has {len(ends)} numbers", "give the least and the largest value")
-    return (ends[0], ends[1]) if ends else None
+def _ends(value: list[object] | None) -> tuple[str, str] | None:
+    return None if value is None else (str(value[0]), str(value[1]))

@@ -75,18 +75,29 @@ def reach_of(text: str, unit: Unit, option: str = "--eps", norm: str = "linf") -
     return found if norm == "linf" else Reach(found.value, f"{found.words} in {norm}", norm)
 
 
-def _reach(text: str, unit: Unit, option: str) -> Reach:
-    text = text.strip()
+def check_radius(text: str, option: str = "--eps") -> None:
+    """Refuse what is no radius whatever its unit; raises :class:`InputError`."""
+    _stated(text.strip(), option)
+
+
+def _stated(text: str, option: str) -> tuple[Fraction, bool]:
+    """The number that a text states, and whether it says that these are grey levels."""
     levels = _LEVELS.fullmatch(text)
     value = Fraction(int(levels[1])) if levels else exact_number(text) if len(text) <= _LONGEST else None
     if value is None or value < 0:
         problem = f"the radius is '{text[:40]}'"
         raise InputError(option, problem, "give 0 or more: 2/255, 0.01, or whole grey levels as 2 or 2grey")
+    return value, bool(levels)
+
+
+def _reach(text: str, unit: Unit, option: str) -> Reach:
+    text = text.strip()
+    value, levels = _stated(text, option)
     whole = bool(_WHOLE.fullmatch(text))
     if unit.scale is None:
         found = value if levels or whole else _whole_levels(text, value, unit, option)
         return Reach(found, _level_words(int(found)))
-    return _of_real_numbers(text, value, unit, option, whole=whole, levels=bool(levels))
+    return _of_real_numbers(text, value, unit, option, whole=whole, levels=levels)
 
 
 def _whole_levels(text: str, value: Fraction, unit: Unit, option: str) -> Fraction:

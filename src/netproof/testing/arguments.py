@@ -66,8 +66,7 @@ def images_of(network: Network, images: object, labels: object, prepared: Prepar
 
 def _values(given: object, network: Network) -> NDArray[Any]:
     try:
-        # A tensor of whole numbers says by its type what they are, which float64 would not.
-        array = numbers_of(given.detach().cpu().numpy() if _is_of_integers(given) else given)
+        array = numbers_of(given)
     except NoNumbersError as error:
         hint = "give images [N, ...] as an array, or the path of a file or folder"
         raise InputError("images", error.problem, hint if isinstance(given, list | tuple) else error.hint) from None
@@ -79,11 +78,6 @@ def _values(given: object, network: Network) -> NDArray[Any]:
     if not len(array):
         raise InputError("images", "holds no images", "give at least one")
     return array
-
-
-def _is_of_integers(given: object) -> bool:
-    plain = isinstance(given, Tensor) and given.layout.__str__() == "torch.strided" and given.device.type != "meta"
-    return plain and not (given.is_floating_point() or given.is_complex() or given.is_quantized or given.is_nested)
 
 
 def _labels(given: object, images: int, outputs: int) -> NDArray[np.int64]:
@@ -148,8 +142,7 @@ def positions(given: object, held: int) -> list[int]:
         raise InputError(
             "index", "is a slice", f"give range{(given.start or 0, held if given.stop is None else given.stop)}"
         )
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes | dict) and getattr(given, "ndim", 1)
-    listed: list[object] = [scalar(one) for one in given] if several else [scalar(given)]  # type: ignore[attr-defined]
+    listed = [scalar(one) for one in _each(given)]
     if not listed:
         raise InputError("index", "names no image", "give some, or leave it out for all")
     if all(isinstance(one, bool) for one in listed) and len(listed) > 1:
@@ -160,6 +153,13 @@ def positions(given: object, held: int) -> list[int]:
         if not 0 <= one < held:
             raise InputError("index", f"there is no image {one} among {held}", f"give 0 to {held - 1}")
     return [one for one in listed if isinstance(one, int)]
+
+
+def _each(given: object) -> Iterable[object]:
+    """The members of a list or an array; anything else by itself."""
+    if isinstance(given, str | bytes | dict) or not isinstance(given, Iterable) or getattr(given, "shape", None) == ():
+        return [given]
+    return given
 
 
 def verdicts(given: object) -> frozenset[str]:

@@ -35,9 +35,11 @@ def check_all(
 ) -> None:
     """Verify what netproof.toml promises.
 
-    Exits with 0 where every verdict is the promised one, with 1 where one is not (an undecided one is not), 2 where the file cannot be read.
+    Exits with 0 where every verdict is the promised one, with 1 where one is not (an undecided one is not, nor what could not be asked), with 2
+    where the file has a fault: then nothing is asked.
     """
-    from netproof.asking.promises import find_promises, read_promises
+    from netproof.arguments.words import meant, printable, shown
+    from netproof.asking.promises import check_files, find_promises, read_promises
     from netproof.cli.terminal.output import check_writable, print_json
 
     o.check_threads(threads)
@@ -46,10 +48,10 @@ def check_all(
     path = config or find_promises(Path.cwd())
     promises = read_promises(path)
     wanted = set(only or ())
-    unknown = sorted(wanted - {promise.name for promise in promises})
-    if unknown:
-        names = ", ".join(promise.name for promise in promises)
-        raise InputError("--only", f"{path} promises no '{unknown[0][:40]}'", f"give some of {names}")
+    names = [promise.name for promise in promises]
+    for name in sorted(wanted - set(names)):
+        raise InputError("--only", f"{path} promises no {shown(name)}", meant(name, names))
+    check_files(promises)
     o.use_threads(threads)
 
     from netproof.asking.keeping import keep
@@ -68,20 +70,23 @@ def check_all(
     if as_json:
         print_json({"config": str(path), "kept": not broken, "answers": [_document(kept) for kept in found]})
     else:
-        typer.echo(f"{len(found) - len(broken)} of {len(found)} as promised in {path}")
+        typer.echo(f"{len(found) - len(broken)} of {len(found)} as promised in {printable(str(path))}")
     if broken:
+        first = broken[0]
         typer.echo(
-            f"CHECK FAILED: {broken[0].name}: {broken[0].verdict}, promised is {broken[0].promise.expect}", err=True
+            f"CHECK FAILED: {printable(first.name)}: {first.verdict}, promised is {first.promise.expect}", err=True
         )
         raise typer.Exit(1)
 
 
 def _line(kept: Answered) -> str:
+    from netproof.arguments.words import printable
     from netproof.report.text import seconds_text
 
     mark = "kept  " if kept.holds else "BROKEN"
     required = f" [{', '.join(kept.promise.requirements)}]" if kept.promise.requirements else ""
-    return f"{mark}  {kept.name}{required}: {kept.verdict} ({kept.said}), {seconds_text(kept.seconds)}"
+    # A name can be anything, a line end or what steers a terminal as well.
+    return printable(f"{mark}  {kept.name}{required}: {kept.verdict} ({kept.said}), {seconds_text(kept.seconds)}")
 
 
 def _document(kept: Answered) -> dict[str, object]:
@@ -98,14 +103,15 @@ def _document(kept: Answered) -> dict[str, object]:
 
 
 def _write_junit(path: Path, found: list[Answered]) -> None:
+    from netproof.arguments.words import printable
     from netproof.files.opened import write_bytes
     from netproof.report.exports.junit import Case, junit
 
     cases = [
         Case(
-            kept.promise.name, kept.name, kept.verdict, kept.seconds,
-            kept.said if kept.holds or kept.verdict == "error" else f"promised is {kept.promise.expect}; {kept.said}",
-            kept.promise.requirements, contradicts=not kept.holds and kept.verdict != "error",
+            printable(kept.promise.name), printable(kept.name), kept.verdict, kept.seconds,
+            printable(kept.said if kept.holds or kept.verdict == "error" else f"promised is {kept.promise.expect}; {kept.said}"),
+            tuple(printable(word) for word in kept.promise.requirements), contradicts=not kept.holds and kept.verdict != "error",
         )
         for kept in found
     ]  # fmt: skip
