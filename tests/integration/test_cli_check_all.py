@@ -83,7 +83,9 @@ def test_properties_and_what_cannot_be_asked(cli, tiny_data, project, tmp_path):
     table = '[queries.bounded]\nnetwork = "net.onnx"\nproperty = "p.vnnlib"\n'
     assert cli("check-all", "--config", project(table)).code == 0
     (tmp_path / "damaged.onnx").write_bytes(b"\x08")
-    ran = cli("check-all", "--config", project(table.replace("net.onnx", "damaged.onnx")), "--junit", tmp_path / "a.xml")
+    ran = cli(
+        "check-all", "--config", project(table.replace("net.onnx", "damaged.onnx")), "--junit", tmp_path / "a.xml"
+    )
     assert ran.code == 1 and ": error (" in ran.out and "damaged.onnx" in ran.out
     assert len(list(ET.parse(tmp_path / "a.xml").getroot().iter("error"))) == 1
 

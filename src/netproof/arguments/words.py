@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from numbers import Number
 
+from netproof.arguments.numbers import scalar
+
 _LONGEST = 40
 #: names that Python has for what people call otherwise
 _KINDS = {
@@ -27,6 +29,7 @@ def printable(text: str) -> str:
 
 def shown(value: object, longest: int = _LONGEST) -> str:
     """A value as Python writes it, numbers plainly, in one line and cut; its type where it cannot be written."""
+    value = scalar(value)
     try:
         text = str(value) if isinstance(value, Number) else repr(value)
     except Exception:  # noqa: BLE001 - whatever a foreign class does, its object is still the wrong one
@@ -48,7 +51,7 @@ def described(value: object) -> str:
 
 
 def _article(name: str) -> str:
-    return "an" if name[:1].lower() in set("aeiou") else "a"
+    return "an" if name[:1].lower() in set("aeiou") or name == "ndarray" else "a"
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:

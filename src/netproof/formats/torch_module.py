@@ -106,7 +106,7 @@ def _shapes(name: str, given: object) -> list[tuple[int, ...]]:
     for one in shape if several else [shape]:
         extents = [counted(extent) for extent in one]
         if any(extent is None for extent in extents):
-            raise InputError(name, f"the input shape is {shown(one)}", f"give whole numbers: {hint[5:]}")
+            raise InputError(name, f"the input shape is {shown((*one,))}", f"give whole numbers: {hint[5:]}")
         found.append(tuple(extent for extent in extents if extent is not None))
         if not found[-1] or min(found[-1]) < 1:
             raise InputError(name, f"the input shape is {found[-1]}", hint)
