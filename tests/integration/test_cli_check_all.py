@@ -124,12 +124,48 @@ def test_files_that_are_none(cli, project, text, parts):
     assert_refused(cli("check-all", "--config", project(text)), "netproof.toml", *parts)
 
 
+def test_faults_are_found_before_anything_is_asked(cli, tiny_data, project, monkeypatch):
+    """The last table has the fault, and the first one is not verified."""
+    import netproof.search.verify as engine
+
+    monkeypatch.setattr(engine, "verify", lambda *_: pytest.fail("something was asked"))
+    good = promise(tiny_data, "robust")
+    other = '[queries.last]\nnetwork = "net.h5"\nimages = "images"\neps = 1\n'
+    for more, parts in (
+        ("index = [1, 1]\n", ("[queries.last]", "'index' names image 1 twice")),
+        ("timeout = inf\n", ("[queries.last]", "'timeout' is inf")),
+        ("labels = 'gone'\n", ("[queries.last]", "'labels' is", "gone, which is not there", "folder of this file")),
+    ):
+        assert_refused(cli("check-all", "--config", project(good + other + more)), "netproof.toml", *parts)
+
+
+def test_names_that_steer_terminals(cli, tiny_data, project, tmp_path):
+    path = project(
+        promise(tiny_data, "robust").replace("[queries.digits]", '[queries."a\\u001b[31m\\n\\u0000\\u202e<b>&"]')
+        + 'requirement = "R\\u0007"\n'
+    )
+    ran = cli("check-all", "--config", path, "--junit", tmp_path / "a.xml")
+    index, _ = tiny_data.first("robust")
+    said = "a\\x1b[31m\\n\\x00\\u202e<b>&"
+    assert ran.code == 0 and ran.out.startswith(f"kept    {said}-{index} [R\\x07]: robust") and ran.out.count("\n") == 2
+    root = ET.parse(tmp_path / "a.xml").getroot()
+    assert root.find("testsuite").get("name") == said and root.find(".//testcase").get("name") == f"{said}-{index}"
+    assert root.find(".//property").get("value") == "R\\x07"
+    # In JSON names are what they are.
+    (answer,) = json.loads(cli("check-all", "--config", path, "--json").out)["answers"]
+    assert answer["promise"] == "a\x1b[31m\n\x00\u202e<b>&" and answer["requirements"] == ["R\x07"]
+
+
 def test_no_file_and_no_such_promise(cli, tiny_data, project, monkeypatch, tmp_path):
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
     assert_refused(cli("check-all"), "there is no netproof.toml here or above", "--config")
     path = project(promise(tiny_data, "robust"))
     assert_refused(cli("check-all", "--config", path, "--only", "none"), "--only", "promises no 'none'", "digits")
+    assert_refused(
+        cli("check-all", "--config", project(promise(tiny_data, "robust") + promise(tiny_data, "robust", "other")), "--only", "digit"),
+        "promises no 'digit'", "did you mean 'digits'?",
+    )  # fmt: skip
     assert_refused(cli("check-all", "--config", tmp_path / "gone.toml"), "no such file of promises")
 
 

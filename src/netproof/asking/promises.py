@@ -26,7 +26,7 @@ FILE, PROJECT = "netproof.toml", "pyproject.toml"
 #: what can be expected of images, and of a property
 EXPECTED = ("robust", "vulnerable", "misclassified"), ("unsat", "sat")
 _LIMIT = 1 << 24
-_GIB = 2**30
+_GIB, _LONGEST = 2**30, 300
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def check_files(promises: Iterable[Promise]) -> None:
                 files.append(("images", source.path))
         for word, file in files:
             if file is not None and not _is_there(file, folders=word == "images"):
-                problem = f"'{word}' is {file}, which is not there"
+                problem = f"'{word}' is {printable(str(file))[:_LONGEST]}, which is not there"
                 raise FormatError(promise.place, problem, "check the path: it begins at the folder of this file")
 
 
