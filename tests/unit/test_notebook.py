@@ -61,3 +61,25 @@ def test_of_several_the_queries_are_not_kept(tiny_data):
     assert netproof.verify(query).asked is query
     (result,) = netproof.verify([query])
     assert result.asked is None and result._repr_html_() is None
+
+
+def test_a_radius_is_a_table(tiny_data):
+    network = netproof.load(tiny_data.network)
+    image = np.array([1, 2, 3, 4])
+    found = netproof.largest_radius(network, image, int(network.classify(torch.from_numpy(image).double())))
+    html = found._repr_html_()
+    assert f'<td style="text-align:left">{found.radius}</td>' in html and "witness at" in html and "exact" in html
+    wrong = netproof.largest_radius(network, image, (int(network.classify(torch.from_numpy(image).double())) + 1) % 3)
+    assert "the sample itself is not robust" in wrong._repr_html_()
+    real = netproof.from_torch(torch.nn.Linear(4, 2), (1, 4))
+    point = torch.rand(4)
+    near = netproof.largest_radius(real, point, int(real.classify(point.double())))
+    assert "<script>" not in near._repr_html_() and near._repr_html_().count("<tr>") >= 4
+
+
+def test_hostile_names_are_text():
+    network = netproof.from_torch(torch.nn.Linear(4, 2), (1, 4))
+    name = "</td><script>alert(1)</script>'\"&\x00"
+    result = netproof.verify(netproof.robustness(network, torch.zeros(4), 0, "0.1", name=name))
+    html = result._repr_html_()
+    assert "<script" not in html and "&lt;script&gt;" in html and "&quot;&amp;" in html

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -153,11 +155,16 @@ def test_a_query_overrides_defaults_and_what_stands_for_the_same(tmp_path):
     assert other.requirements == ("A", "B")
 
 
-def test_every_word_is_documented():
-    from pathlib import Path
-
+def test_what_the_documentation_says(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "ci.md").read_text()
     assert not [word for word in (*OF_EVERY, *OF_IMAGES) if f"`{word}`" not in page]
+    text = page.partition("```toml\n")[2].partition("```")[0]
+    found = read(tmp_path, text)
+    assert [one.expect for one in found] == ["robust", "vulnerable"] and found[0].requirements == ("REQ-12",)
+    for line, said in (("norm = 'l_inf'", "'norm' is text"), ("index = [3, 3]", "names image 3 twice")):
+        with pytest.raises(FormatError, match=said) as refused:
+            read(tmp_path, f"[queries.two-grey-levels]\n{IMAGES}{line}\n")
+        assert f"error: netproof.toml{str(refused.value).partition('netproof.toml')[2]}\n" in page
 
 
 @pytest.mark.parametrize("word", ["network", "images", "labels", "property"])

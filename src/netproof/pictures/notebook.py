@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from netproof.pictures.png import address
 if TYPE_CHECKING:
     from netproof.query import Query
     from netproof.result import Result
+    from netproof.search.radius import RadiusResult
 
 _HEIGHT = 140
 _LARGEST = 255
@@ -38,6 +40,27 @@ def result_html(result: Result) -> str:
     if result.reason:
         facts.append(("reason", result.reason))
     return _table(facts) + ("" if query is None else _pictures(query, result))
+
+
+def radius_html(result: RadiusResult) -> str:
+    """A largest radius: between which proof and which witness it lies, and what that cost."""
+    proved = "none: the sample itself is not robust" if result.radius < 0 else _number(result.radius)
+    facts = [("proved robust at", proved)]
+    if result.witness_radius is not None:
+        facts.append(("witness at", _number(result.witness_radius)))
+    facts += [
+        ("exact", "yes" if result.exact else "no"),
+        ("seconds", f"{result.seconds:.3g}"),
+        ("queries", str(result.queries)),
+    ]
+    if result.reason:
+        facts.append(("reason", result.reason))
+    return _table(facts)
+
+
+def _number(value: int | Fraction) -> str:
+    """A radius, exactly, and as a decimal where it is a fraction."""
+    return str(value) if value == int(value) else f"{value} ({float(value):.6g})"
 
 
 def _table(facts: Sequence[tuple[str, str]]) -> str:

@@ -56,6 +56,12 @@ class RadiusResult:
     reason: str = ""
     proved: Result | None = None
 
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        from netproof.pictures.notebook import radius_html
+
+        return radius_html(self)
+
 
 @on_own_terms
 def largest_radius(
