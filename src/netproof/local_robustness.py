@@ -18,13 +18,13 @@ from torch import Tensor
 from netproof.arguments.arrays import NoNumbersError, numbers_of
 from netproof.arguments.hints import label_hint, levels_hint
 from netproof.arguments.numbers import Number, counted, exact_number, whole_number
-from netproof.arguments.words import described, meant, printable, shown
+from netproof.arguments.words import described, meant, plainly, printable, shown
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
 from netproof.network import Network, check_network
 from netproof.property import Ball, Box, LinearConstraint, PropertyPart
-from netproof.query import Conjunction, Query, Sample
+from netproof.query import Conjunction, Query, Sample, check_name
 
 #: what says itself in a name
 _STATED = (str, int, float, Fraction, Decimal, np.generic, Tensor)
@@ -137,13 +137,12 @@ def check_norm(norm: object, source: str) -> None:
         raise QueryError(source, f"the norm is {shown(norm)}", meant(norm, NORMS, _OTHER_NORMS))
 
 
-def _name(name: object, radius: object, norm: object) -> str:
+def _name(name: str, radius: object, norm: object) -> str:
     """How a query is called; raises :class:`QueryError` for a name that is no text."""
-    if not isinstance(name, str):
-        raise QueryError("name", f"is {described(name)}", f"give text: {shown(shown(name))}")
+    check_name(name)
     if name:
         return name
-    stated = printable(f"{radius}") if isinstance(radius, _STATED) else shown(radius)
+    stated = printable(plainly(radius)) if isinstance(radius, _STATED) else shown(radius)
     return "box" if radius is None else f"radius {stated[:_LONGEST]}" + ("" if norm == "linf" else f" in {shown(norm)}")
 
 

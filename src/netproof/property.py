@@ -22,7 +22,7 @@ from torch import Tensor
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
-from netproof.network import Network
+from netproof.network import Network, check_network
 from netproof.query import Conjunction, Query, Question
 
 _LARGEST_INTEGER = 2**53
@@ -210,7 +210,15 @@ class Property:
     parts: tuple[PropertyPart, ...]
 
     def holds(self, x: Sequence[float], y: Sequence[float]) -> bool:
-        """Whether the floats ``x`` and ``y``, taken as exact numbers, are an answer; NaN and infinity never are."""
+        """Whether the floats ``x`` and ``y``, taken as exact numbers, are an answer; NaN and infinity never are.
+
+        Raises :class:`QueryError` for other numbers of inputs or outputs than it is about.
+        """
+        for what, given, size in (("inputs", x, self.inputs), ("outputs", y, self.outputs)):
+            if len(given) != size:
+                raise QueryError(
+                    self.source, f"is about {size} {what}, and {len(given)} are given", "give one number each"
+                )
         if not all(math.isfinite(value) for value in (*x, *y)):
             return False
         point, image = [Fraction(float(value)) for value in x], [Fraction(float(value)) for value in y]
@@ -226,6 +234,7 @@ class Property:
             once), coefficients that float64 does not hold, ends of the box that it cannot hold, or a condition on more than
             the order of outputs where the network has no more to offer
         """
+        check_network(network)
         for what, here, there in (
             ("input", self.inputs, network.inputs),
             ("output", self.outputs, network.outputs),

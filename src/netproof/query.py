@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from netproof.arguments.words import described
+from netproof.arguments.words import described, shown
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms, plain
@@ -151,7 +151,10 @@ class Query:
             object.__setattr__(self, "condition", tuple(c.over_integers() for c in self.condition))
 
     def _check_condition(self) -> None:
-        given = self.condition
+        check_name(self.name)
+        if self.about is not None and not (isinstance(self.about, Sample) or hasattr(self.about, "condition")):
+            raise QueryError(self.name, f"it is about {described(self.about)}", "leave about out")
+        given: object = self.condition
         if isinstance(given, Conjunction):
             raise QueryError(self.name, "the condition is one Conjunction", "give a tuple of them: (conjunction,)")
         if not isinstance(given, tuple | list) or not all(isinstance(one, Conjunction) for one in given):
@@ -426,6 +429,12 @@ class Query:
         return int(before.sum()) >= sample.top
 
 
+def check_name(given: object) -> None:
+    """Raise :class:`QueryError` for a name that is no text."""
+    if not isinstance(given, str):
+        raise QueryError("name", f"is {described(given)}", f"give text: {shown(shown(given))}")
+
+
 def _check_tensor(source: str, name: str, given: object) -> None:
     if not isinstance(given, Tensor):
         hint = "give a tensor: torch.as_tensor(numbers, dtype=torch.float64)"
@@ -470,6 +479,7 @@ class Question:
     name: str
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         given: object = self.parts
         if isinstance(given, Query) or not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
             raise QueryError(self.name, f"its parts are {described(given)}", "give a tuple of queries: (query,)")

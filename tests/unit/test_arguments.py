@@ -145,7 +145,7 @@ def test_what_is_no_label(real, whole, label, parts):
         (np.array([1, 2]), ("the radius is array([1, 2])",)),
         (Decimal("NaN"), ("the radius is NaN",)),
         (1j, ("the radius is 1j",)),
-        (Odd(), ("the radius is a Odd",)),
+        (Odd(), ("the radius is an Odd",)),
         ("\x1b[31m", ("the radius is '\\x1b[31m'",)),
     ],
 )
@@ -160,7 +160,7 @@ def test_what_is_no_radius_in_grey_levels(whole, radius, parts):
         ({"norm": math.inf}, ("the norm is inf", "did you mean 'linf'?")),
         ({"norm": "Linf"}, ("did you mean 'linf'?",)),
         ({"norm": "L_inf"}, ("did you mean 'linf'?",)),
-        ({"norm": ["l2"]}, ("the norm is ['l2']", "give linf, l1 or l2")),
+        ({"norm": ["l2"]}, ("the norm is ['l2']", "give one of linf, l1 or l2")),
         ({"norm": None}, ("the norm is None",)),
         ({"target": "cat"}, ("the target 'cat'",)),
         ({"target": True}, ("the target True",)),
@@ -483,7 +483,7 @@ def test_an_image_named_twice_is_asked_about_once(whole, monkeypatch):
 
 def test_words():
     assert printable("a\x1b[31m\nb\u202e\udcff") == "a\\x1b[31m\\nb\\u202e\\udcff" and printable("ä b") == "ä b"
-    assert shown("x" * 99) == "'" + "x" * 36 + "..." and shown(Odd()) == "a Odd" and shown(Fraction(1, 2)) == "1/2"
+    assert shown("x" * 99) == "'" + "x" * 36 + "..." and shown(Odd()) == "an Odd" and shown(Fraction(1, 2)) == "1/2"
     assert shown(np.float64(0.5)) == "0.5" and described(np.int64(3)) == "3" and described(Odd()) == "an Odd"
     assert listed(["a"]) == "a" and listed(["a", "b", "c"], "and") == "a, b and c"
     assert meant("robst", ("robust", "timeout")) == "did you mean 'robust'? (give robust or timeout)"
@@ -515,3 +515,58 @@ def test_errors_have_their_parts(real):
     with pytest.raises(InputError) as raised:
         assert_robust(real, FLOATS, eps=0, timeout=0)
     assert (raised.value.source, raised.value.problem) == ("timeout", "is 0") and "seconds" in raised.value.hint
+
+
+def test_what_is_no_evidence(whole, real, tmp_path):
+    label = int(whole.classify(torch.from_numpy(IMAGE.reshape(-1)).double()))
+    query = netproof.robustness(whole, IMAGE, label, 0)
+    result = netproof.verify(query, netproof.Settings(proofs=True))
+    other = netproof.robustness(real, FLOATS, 0, "1/1000000")
+    refused(lambda: netproof.certificate_of(query, None), "result: is nothing (None)", "netproof.verify found")
+    refused(lambda: netproof.certificate_of(other, result), "the result is about another network", "its own question")
+    certificate = netproof.certificate_of(query, result)
+    refused(
+        lambda: netproof.write_certificate(certificate, tmp_path / "c"),
+        "certificate: is a PosixPath",
+        "(path, certificate)",
+    )
+    refused(lambda: netproof.write_certificate(3, certificate), "path: is 3", "the path of a file")
+    refused(lambda: netproof.check(None, whole), "certificate: is nothing (None)")
+    refused(lambda: netproof.check(certificate, "net.h5"), "network: is text ('net.h5')", "netproof.load")
+    refused(lambda: netproof.check_set(3, whole), "certificate: is 3")
+    refused(lambda: netproof.check_set(certificate, None), "network: is nothing")
+    refused(lambda: netproof.set_certificate_of(query, result), "query: is a Query", "SetQuery")
+    assert netproof.check(certificate, whole).claim
+
+
+def test_what_cannot_be_compared(whole):
+    for given in ("net.h5", None):
+        refused(lambda given=given: netproof.Pair(whole, given), "network: is ")
+        refused(lambda given=given: netproof.Twins(given, whole), "network: is ")
+
+
+def test_what_a_property_cannot_be_asked(real, tmp_path):
+    path = tmp_path / "p.vnnlib"
+    path.write_text(
+        "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))(assert (>= Y_0 0))"
+    )
+    asked = netproof.read_vnnlib(path)
+    refused(lambda: asked.queries(None), "network: is nothing")
+    refused(lambda: asked.question("net.onnx"), "network: is text ('net.onnx')")
+    refused(lambda: asked.holds([0.5, 1], [1]), "is about 1 inputs, and 2 are given")
+    refused(lambda: asked.holds([0.5], []), "is about 1 outputs, and 0 are given")
+    assert asked.holds([0.5], [0.0])
+
+
+def test_names_of_queries_are_text(real):
+    zero = torch.zeros(4).double()
+    first = netproof.Conjunction(torch.ones(1, 3).double(), torch.zeros(1).double())
+    refused(lambda: netproof.Query(real, zero, zero, (first,), name=3), "name: is 3", "give text: '3'")
+    refused(lambda: netproof.Query(real, zero, zero, (first,), about=3), "it is about 3")
+    refused(lambda: netproof.Question((netproof.Query(real, zero, zero, (first,)),), None), "name: is nothing")
+
+
+def test_numbers_that_are_too_long_to_be_written(whole):
+    assert netproof.robustness(whole, IMAGE, 0, 10**5000).name.startswith("radius ")
+    refused(lambda: netproof.robustness(whole, IMAGE, 10**5000, 1), "label ", "is not an output")
+    refused(lambda: netproof.robustness(whole, IMAGE, "9" * 5000, "9" * 5000), "label '9999")

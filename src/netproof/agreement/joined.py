@@ -14,7 +14,7 @@ from torch import Tensor
 from netproof.errors import InputError, QueryError
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.graph.passes.merge_equal import merge_equal
-from netproof.network import Kept, Network
+from netproof.network import Kept, Network, check_network
 from netproof.operators.affine.concatenate import Concatenate
 from netproof.query import Conjunction, Query
 
@@ -48,6 +48,7 @@ class Agreement:
 def check_comparable(first: Network, second: Network, agreement: Agreement) -> None:
     """Raise :class:`InputError` for networks of which agreement cannot be asked."""
     for network in (first, second):
+        check_network(network)
         if network.graph.arithmetic is not Arithmetic.INTEGER:
             raise InputError(
                 network.path, "computes with floats, and only networks of integers are compared", "quantize it"

@@ -27,7 +27,7 @@ from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
 from netproof.inference.plan import plan_of
 from netproof.local_robustness import robustness
-from netproof.network import Kept, Meaning, Network
+from netproof.network import Kept, Meaning, Network, check_network
 from netproof.perturbations.asked import image_of
 from netproof.perturbations.base import Perturbation, Whole, number_in_words
 from netproof.result import Verdict
@@ -334,6 +334,8 @@ def _meanings(integer: Network) -> tuple[Meaning, Meaning]:
 
 
 def _check(integer: Network, real: Network, agreement: Agreement) -> None:
+    check_network(integer)
+    check_network(real)
     if integer.graph.arithmetic is not Arithmetic.INTEGER or real.graph.arithmetic is not Arithmetic.REAL:
         raise InputError(real.path, "is no float twin of a network of integers", "give one of each kind")
     if agreement.within is None and integer.kept is Kept.NOTHING:

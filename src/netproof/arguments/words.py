@@ -27,13 +27,21 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
+def plainly(value: object) -> str:
+    """A value as a sentence has it; its type where that is not possible, of a number of thousands of digits for instance."""
+    try:
+        return f"{value}"
+    except Exception:  # noqa: BLE001 - whatever a foreign class does
+        return f"{_article(type(value).__name__)} {type(value).__name__}"
+
+
 def shown(value: object, longest: int = _LONGEST) -> str:
     """A value as Python writes it, numbers plainly, in one line and cut; its type where it cannot be written."""
     value = scalar(value)
     try:
         text = str(value) if isinstance(value, Number) else repr(value)
     except Exception:  # noqa: BLE001 - whatever a foreign class does, its object is still the wrong one
-        return f"a {type(value).__name__}"
+        return f"{_article(type(value).__name__)} {type(value).__name__}"
     text = printable(" ".join(text.split()))
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
@@ -66,7 +74,7 @@ def meant(word: object, known: Iterable[str], others: Mapping[object, str] | Non
     ``others`` has words that are known elsewhere by what they are called here.
     """
     words = list(known)
-    every = f"give {listed(words)}"
+    every = f"give {'one of ' if len(words) > 2 else ''}{listed(words)}"
     near = _other(word, others or {})
     if near is None and isinstance(word, str):
         small = {one.lower(): one for one in words}

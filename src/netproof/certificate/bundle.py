@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from netproof.arguments.words import described
 from netproof.certificate.contents import Certificate
 from netproof.certificate.format import MEMORY, decode, encode
-from netproof.errors import CertificateError
-from netproof.files.opened import write_bytes
+from netproof.errors import CertificateError, InputError
+from netproof.files.opened import as_path, write_bytes
 
 SIGNATURE = b"\x89NPPART\n"
 VERSION = 1
@@ -93,5 +94,9 @@ def decode_bundle(data: bytes, source: str = "certificate", *, memory: int = MEM
 def write(path: str | Path, certificate: Certificate | Bundle, *, durable: bool = True) -> None:
     """Write a certificate file whole or not at all, and (``durable``) onto the disk; raises :class:`InputError`
     where that fails."""
+    given: object = certificate
+    if not isinstance(given, Certificate | Bundle):
+        raise InputError("certificate", f"is {described(given)}", "give write_certificate(path, certificate)")
+    path = as_path(path, "path")
     data = encode_bundle(certificate) if isinstance(certificate, Bundle) else encode(certificate)
     write_bytes(path, data, durable=durable)

@@ -6,11 +6,12 @@ from typing import Literal
 
 from torch import Tensor
 
+from netproof.arguments.words import described
 from netproof.certificate.bundle import Bundle
 from netproof.certificate.certifiable import check_certifiable, check_stated
 from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
 from netproof.certificate.witness import FORMAT
-from netproof.errors import QueryError
+from netproof.errors import InputError, QueryError
 from netproof.formats.counterexample import decimal
 from netproof.host import on_own_terms
 from netproof.query import Query, Question, Result, Verdict, Witness
@@ -31,7 +32,15 @@ def certificate_of(asked: Query | Question, result: Result, *, producer: str = "
     QueryError : an undecided result, or one without a proof
     InputError : a network or a question that no certificate can be about
     """
+    given: object = result
+    if not isinstance(given, Result):
+        raise InputError("result", f"is {described(given)}", "give what netproof.verify found")
     parts = Question.of(asked).parts
+    own = result.asked
+    if own is not None and own.network.sha256 != asked.network.sha256:
+        raise QueryError(
+            asked.name, f"the result is about another network, {own.network.path}", "give its own question"
+        )
     if len(parts) == 1 or result.verdict is not Verdict.UNSAT:
         return _certificate(parts[result.part], result, producer)
     if len(result.parts) != len(parts):

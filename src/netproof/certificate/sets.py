@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from netproof.arguments.words import described
 from netproof.certificate.certifiable import check_certifiable
-from netproof.errors import CertificateError, QueryError
+from netproof.errors import CertificateError, InputError, QueryError
 from netproof.perturbations.asked import SetQuery
 from netproof.perturbations.base import Perturbation
 from netproof.perturbations.documents import set_document, set_of
@@ -72,6 +73,9 @@ def set_certificate_of(query: SetQuery, result: Result, *, producer: str = "") -
     QueryError : there is nothing to certify
     InputError : of a network that no certificate can be about: one whose file has no second reader
     """
+    for word, given, kind in (("query", query, SetQuery), ("result", result, Result)):
+        if not isinstance(given, kind):
+            raise InputError(word, f"is {described(given)}", "give a SetQuery, and what netproof.verify found of it")
     if result.verdict not in (Verdict.SAT, Verdict.UNSAT):
         raise QueryError(
             query.name, f"there is nothing to certify: the result is {result.verdict.value}", "allow more time"

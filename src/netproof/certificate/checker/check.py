@@ -26,7 +26,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from os import PathLike, fspath
+from os import PathLike
 
 import numpy as np
 import torch
@@ -57,8 +57,9 @@ from netproof.certificate.sets import SetCertificate
 from netproof.certificate.statement import check_statement
 from netproof.certificate.witness import WitnessDocument, read_evidence
 from netproof.errors import CertificateError, ProofError
+from netproof.files.opened import as_path
 from netproof.host import on_own_terms
-from netproof.network import Network
+from netproof.network import Network, check_network
 from netproof.property import Property
 from netproof.query import Query, sample_of
 
@@ -123,8 +124,9 @@ def check(
     """
     start = time.perf_counter()
     source = "certificate"
+    check_network(network)
     if not isinstance(certificate, (Certificate, Bundle, WitnessDocument)):
-        source = fspath(certificate)
+        source = str(as_path(certificate, "certificate"))
         found = read_evidence(source, memory=memory)
         if isinstance(found, SetCertificate):
             raise CertificateError(source, "is about a finite set of inputs", "call netproof.check_set")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 
 import numpy as np
 import torch
@@ -20,10 +20,11 @@ from netproof.certificate.second_reading.compare import confirm
 from netproof.certificate.sets import SetCertificate
 from netproof.certificate.witness import read_evidence
 from netproof.errors import CertificateError, ProofError, QueryError
+from netproof.files.opened import as_path
 from netproof.host import on_own_terms
 from netproof.inference.plan import plan_of
 from netproof.local_robustness import robustness
-from netproof.network import Network
+from netproof.network import Network, check_network
 from netproof.perturbations.asked import MOST_POINTS, SetQuery
 from netproof.perturbations.base import number_in_words
 
@@ -72,8 +73,9 @@ def check_set(
     """
     begun = time.perf_counter()
     source = "certificate"
+    check_network(network)
     if not isinstance(certificate, SetCertificate):
-        source = fspath(certificate)
+        source = str(as_path(certificate, "certificate"))
         found = read_evidence(source)
         if not isinstance(found, SetCertificate):
             raise CertificateError(source, "is not about a finite set of inputs", "call netproof.check")
