@@ -139,6 +139,16 @@ def test_faults_are_found_before_anything_is_asked(cli, tiny_data, project, monk
         assert_refused(cli("check-all", "--config", project(good + other + more)), "netproof.toml", *parts)
 
 
+def test_what_is_read_is_not_overwritten(cli, tiny_data, project, monkeypatch, tmp_path):
+    path = project(promise(tiny_data, "robust"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("netproof.toml", "net.h5", "images", "labels"):
+        before = (tmp_path / name).read_bytes()
+        assert_refused(cli("check-all", "--junit", name), "--junit", f"{name} is what is read", "another name")
+        assert (tmp_path / name).read_bytes() == before
+    assert cli("check-all", "--config", path, "--junit", "new.xml").code == 0
+
+
 def test_names_that_steer_terminals(cli, tiny_data, project, tmp_path):
     path = project(
         promise(tiny_data, "robust").replace("[queries.digits]", '[queries."a\\u001b[31m\\n\\u0000\\u202e<b>&"]')

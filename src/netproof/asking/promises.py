@@ -113,17 +113,20 @@ def read_promises(path: Path) -> tuple[Promise, ...]:
     return tuple(_promise(path, name, table, defaults) for name, table in queries.items())
 
 
+def files_of(promise: Promise) -> dict[str, Path]:
+    """The files that a promise names, by the words of its table."""
+    found = {"network": promise.network, "property": promise.property}
+    if promise.source is not None:
+        digits = str(promise.source.path) == DIGITS
+        found |= {"labels": promise.source.labels, "images": None if digits else promise.source.path}
+    return {word: file for word, file in found.items() if file is not None}
+
+
 def check_files(promises: Iterable[Promise]) -> None:
     """Make sure that the files which promises name are there; raises :class:`FormatError` naming the table and the word."""
     for promise in promises:
-        source = promise.source
-        files = [("network", promise.network), ("property", promise.property)]
-        if source is not None:
-            files.append(("labels", source.labels))
-            if str(source.path) != DIGITS:
-                files.append(("images", source.path))
-        for word, file in files:
-            if file is not None and not _is_there(file, folders=word == "images"):
+        for word, file in files_of(promise).items():
+            if not _is_there(file, folders=word == "images"):
                 problem = f"'{word}' is {printable(str(file))[:_LONGEST]}, which is not there"
                 raise FormatError(promise.place, problem, "check the path: it begins at the folder of this file")
 

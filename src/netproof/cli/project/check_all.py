@@ -39,8 +39,8 @@ def check_all(
     where the file has a fault: then nothing is asked.
     """
     from netproof.arguments.words import meant, printable, shown
-    from netproof.asking.promises import check_files, find_promises, read_promises
-    from netproof.cli.terminal.output import check_writable, print_json
+    from netproof.asking.promises import check_files, files_of, find_promises, read_promises
+    from netproof.cli.terminal.output import check_writable, is_same_file, print_json
 
     o.check_threads(threads)
     if junit is not None:
@@ -52,6 +52,10 @@ def check_all(
     for name in sorted(wanted - set(names)):
         raise InputError("--only", f"{path} promises no {shown(name)}", meant(name, names))
     check_files(promises)
+    if junit is not None:
+        read = (path, *(file for promise in promises for file in files_of(promise).values()))
+        if any(is_same_file(str(file), junit) for file in read):
+            raise InputError("--junit", f"{junit} is what is read, and would be overwritten", "give it another name")
     o.use_threads(threads)
 
     from netproof.asking.keeping import keep
