@@ -196,6 +196,7 @@ def test_a_certificate_of_a_target_says_no_more_than_that(cli, tiny_data, tmp_pa
         (("--eps", "1/255", "--index", "1", "--witness", "w.json"), ("--witness", "--out DIR")),
         (("--eps", "1/255", "--jobs", "0", "--index", "1"), ("--jobs", "is 0")),
         (("--eps", "1/255", "--fail-on", "bad"), ("--fail-on", "'bad'", "vulnerable")),
+        (("--eps", "1/255", "--fail-on", "timeout,vulnerabel"), ("'vulnerabel'", "did you mean 'vulnerable'?")),
         (("--eps", "1/255", "--bits", "4"), ("bit widths", "not quantized")),
         (("--eps", "1/255", "--runtime", "tflm"), ("runtime",)),
         (("--eps", "1/255", "--engine", "smt"), ("smt",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netproof.arguments.words import meant
 from netproof.errors import InputError
 
 #: what ``--fail-on`` can name; ``sat`` and ``unsat`` are the same of properties
@@ -16,5 +17,5 @@ def failing(text: str | None) -> frozenset[str]:
     unknown = sorted(words - set(VERDICTS))
     if unknown:
         problem = f"no verdict is called '{unknown[0][:40]}'"
-        raise InputError("--fail-on", problem, f"give some of {', '.join(VERDICTS)}, with commas between them")
+        raise InputError("--fail-on", problem, f"{meant(unknown[0], VERDICTS)}, with commas between several")
     return frozenset(words)
