@@ -464,6 +464,13 @@ def test_labels_and_images_of_every_fitting_kind(whole, tmp_path):
     ):  # fmt: skip
         assert len(assert_robust(whole, images, labels, eps=0)) == 3
     assert len(assert_robust(whole, torch.from_numpy(images), eps=0)) == 3
+    np.savez(tmp_path / "both.npz", images=images, labels=np.full(3, own))
+    assert len(assert_robust(whole, tmp_path / "both.npz", eps=0)) == 3
+    refused(
+        lambda: assert_robust(whole, tmp_path / "both.npz", [own] * 3, eps=0),
+        "labels: are given",
+        "both.npz has labels",
+    )
     assert len(assert_robust(whole, list(images.astype(np.int64)), eps=0)) == 3
 
 

@@ -57,6 +57,8 @@ def images_of(network: Network, images: object, labels: object, prepared: Prepar
         found = Images.read(source, prepared, network)
         if labels is None or of_path:
             return found
+        if found.pictures.labels is not None:
+            raise InputError("labels", f"are given, and {path} has labels of its own", "leave labels out")
         values, axes, name = found.pictures.values, found.pictures.axes, str(path)
     else:
         values, axes, name = _values(images, network), "", "images"

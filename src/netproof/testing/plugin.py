@@ -34,9 +34,16 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PromiseFil
     if file_path.name not in _NAMES:
         return None
     # What another tool has in its project file is no error of this one.
-    if file_path.name != _NAMES[0] and b"netproof" not in file_path.read_bytes():
+    if file_path.name != _NAMES[0] and not _speaks_of_us(file_path):
         return None
     return PromiseFile.from_parent(parent, path=file_path)
+
+
+def _speaks_of_us(file: Path) -> bool:
+    try:
+        return b"netproof" in file.read_bytes()
+    except OSError:  # which is for whoever wants something of that file to say
+        return False
 
 
 class PromiseFile(pytest.File):
