@@ -83,7 +83,8 @@ def robustness(
         its last where only that fits; of a flat image those of the network's input
     clip : the least and the largest value that ``scale * value`` can have, to which the box is cut (real networks);
         by default the range of grey levels for 8-bit images, and no limit for others
-    norm : how moves are measured, ``linf``, ``l1`` or ``l2``, in the unit of the radius
+    norm : how moves are measured, ``linf``, ``l1`` or ``l2``, in the unit of the radius. Where every input that there can be lies
+        within the radius, the query is the one of the maximum norm
     target : ask whether the class can become this one, instead of any other
     top : ask whether the label can leave the ``top`` first classes, instead of the first: whether so many others can beat it
     name : how reports and results call it; by default it says the radius
@@ -248,7 +249,9 @@ def _of_integers(
         exact = Box(*(tuple(Fraction(value) for value in end.tolist()) for end in (lower, upper)))
         center = tuple(Fraction(value) for value in pixels.tolist())
         ball = Ball(norm, center, (Fraction(1),) * len(center), Fraction(levels))
-        about = Sample(pixels, goal.label, part=PropertyPart(exact, goal.exact(network), ball=ball), top=goal.top)
+        # A ball that holds the box says no more than that every value moves by at most its radius.
+        if not ball.contains(exact):
+            about = Sample(pixels, goal.label, part=PropertyPart(exact, goal.exact(network), ball=ball), top=goal.top)
     return Query(network, lower, upper, goal.condition(network), name, about)
 
 
@@ -291,6 +294,9 @@ def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Num
             name, "the network would be given values beyond float64", "check the image and scale"
         ) from None
     lower, upper = exact.outer
+    ball = None if norm == "linf" else pixels.ball(norm, reach)
+    if ball is not None and ball.contains(exact):
+        ball = None
     return Query(
         network=network,
         lower=torch.from_numpy(lower.copy()),
@@ -300,7 +306,7 @@ def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Num
         about=Sample(
             inputs,
             goal.label,
-            part=PropertyPart(exact, goal.exact(network), ball=None if norm == "linf" else pixels.ball(norm, reach)),
+            part=PropertyPart(exact, goal.exact(network), ball=ball),
             top=goal.top,
         ),
     )

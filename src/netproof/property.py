@@ -120,6 +120,16 @@ class Ball:
         """Whether a point lies in the ball, exactly."""
         return self.measure(x) <= (self.radius if self.norm == "l1" else self.radius**2)
 
+    def contains(self, box: Box) -> bool:
+        """Whether all of a box lies in the ball, exactly: whether its corner farthest from the center does."""
+        left = self.radius if self.norm == "l1" else self.radius**2
+        for weight, at, low, high in zip(self.weight, self.center, box.lower, box.upper, strict=True):
+            move = weight * max(at - low, high - at, low - at, at - high)
+            left -= move if self.norm == "l1" else move * move
+            if left < 0:
+                return False
+        return True
+
     def measure(self, x: Sequence[Fraction]) -> Fraction:
         """How far a point is from the center: in ``l1`` its distance, in ``l2`` that distance squared."""
         moves = (

@@ -84,6 +84,15 @@ def test_balls_of_an_integer_network(cli, tiny_data, norm):
     assert "vulnerable" in cli("robust", *asked, "--eps", radius["witness_radius"]).out
 
 
+@pytest.mark.parametrize(("norm", "eps"), [("l1", "24.0"), ("l2", "1250grey")])
+def test_a_ball_of_all_inputs_has_a_certificate(cli, colours, norm, eps, tmp_path):
+    asked = ask(colours, "pixels.npz", "--index", 0, "--norm", norm, "--certificate", tmp_path / "all.npcert")
+    found = cli("robust", *asked, "--eps", eps)
+    assert found.code == 0 and "certificate written" in found.out, found
+    command = next(line for line in found.out.splitlines() if "certificate written" in line).partition("netproof ")[2]
+    assert "PROVED: sat" in cli(*command.split()).out
+
+
 def test_classes_by_name_are_all_there_or_refused(cli, colours, tmp_path):
     import shutil
 

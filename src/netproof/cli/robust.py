@@ -118,7 +118,7 @@ def robust(
     if eps is None and not by_set:
         hint = "say by how much values may move, or name a set: --brightness, --patch ..."
         raise InputError("--eps", "is missing", hint)
-    a.check_ball(norm, certificate, "--certificate", by_set=by_set)
+    a.check_ball(norm, None, "--certificate", by_set=by_set)
     evidence = ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate"), (trace, "--trace"))
     for file, option in evidence:
         if file is not None:
