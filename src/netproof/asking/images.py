@@ -266,7 +266,7 @@ def _unit(prepared: Preparation, *, grey: bool) -> Unit:
 
 
 def chosen(images: Images, indices: Sequence[int], *, every: bool) -> tuple[int, ...]:
-    """Which images are meant: those named, all, or the only one there is; raises :class:`InputError`."""
+    """Which images are meant: those named, each once, all, or the only one there is; raises :class:`InputError`."""
     if every and indices:
         raise InputError("--all", "--index names images as well", "give one of the two")
     if every:
@@ -278,4 +278,4 @@ def chosen(images: Images, indices: Sequence[int], *, every: bool) -> tuple[int,
         )
     for index in indices:
         images.check(index)
-    return tuple(indices) or (0,)
+    return tuple(dict.fromkeys(indices)) or (0,)
