@@ -169,6 +169,52 @@ def test_an_image_that_cannot_be_asked_about_fails_the_command(cli, colours, tmp
     assert ran.code == 1 and "2 robust" in ran.out and "1 error" in ran.out, ran
 
 
+def test_radii_go_on_after_an_image_that_cannot_be_asked_about(cli, colours, tmp_path):
+    pixels = np.load(colours / "pixels.npz")["images"]
+    np.savez(tmp_path / "labels.npz", images=pixels, labels=np.array([0, -1, 2]))
+    asked = ("radius", colours / "net.onnx", "--images", tmp_path / "labels.npz", "--accuracy", "4grey")
+    for jobs in (1, 2):
+        ran = cli(*asked, "--all", "--jobs", jobs)
+        assert ran.code == 1 and ran.out.count(": robust at radius") == 2, ran
+        assert "error: sample 1: label -1 is not an output" in ran.out
+    ran = cli(*asked, "--all", "--json")
+    samples = json.loads(ran.out)["samples"]
+    assert ran.code == 1 and [one["index"] for one in samples] == [0, 1, 2] and "label -1" in samples[1]["error"]
+    assert_refused(cli(*asked, "--index", 1), "sample 1: label -1 is not an output", "check that labels")
+
+
+def test_an_image_named_twice_is_asked_about_once(cli, colours):
+    asked = ask(colours, "pixels.npz", "--index", 2, "--index", 0, "--index", 2)
+    found = json.loads(cli("robust", *asked, "--eps", "1/255", "--json").out)
+    assert [one["index"] for one in found["samples"]] == [2, 0]
+    assert cli("radius", *asked, "--accuracy", "4grey").out.count("sample 2") == 1
+
+
+def test_more_images_join_a_folder_and_nothing_else_does(cli, colours, tmp_path):
+    asked, folder = ask(colours, "pixels.npz"), tmp_path / "run"
+
+    def run(*options):
+        return cli("robust", *asked, "--out", folder, *options)
+
+    assert run("--index", 0, "--index", 1, "--eps", "1/255").code == 0
+    ran = run("--index", 1, "--index", 2, "--eps", "1/255")
+    assert ran.code == 0 and "2 images" in ran.out and "2 robust" in ran.out, ran
+    assert run("--index", 0, "--eps", "1/255").code == 0
+    cli("report", folder, "--json", tmp_path / "a.json")
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert [(one["instance"], one["label"]) for one in document["instances"]] == [
+        ("image-0", "0"), ("image-1", "1"), ("image-2", "2")
+    ]  # fmt: skip
+    assert document["summary"]["asked"] == 3 and not document["summary"]["missing"]
+    assert_refused(run("--index", 0, "--eps", "2/255"), "at radius 1/255", "not of", "at radius 2/255", "--out")
+    assert_refused(run("--index", 0, "--eps", "1/255", "--norm", "l2"), "in l2", "--out")
+    other = tmp_path / "net.onnx"
+    data = (colours / "net.onnx").read_bytes()
+    other.write_bytes(data.replace(b"float", b"Float") if b"float" in data else data + b"\x12\x00")
+    ran = cli("robust", other, *asked[1:], "--index", 0, "--eps", "1/255", "--out", folder)
+    assert_refused(ran, "other files: network differ", "--out")
+
+
 def test_a_certificate_of_a_target_says_no_more_than_that(cli, tiny_data, tmp_path):
     index, radius = tiny_data.first("robust")
     asked = ("--images", tiny_data.images, "--labels", tiny_data.labels, "--index", index)
