@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -114,6 +115,46 @@ def test_witness_document_that_lies(cli, tiny_data, witness, change, reason):
     witness.write_text(json.dumps(document))
     ran = cli("check", witness, "--network", tiny_data.network)
     assert ran.code == 1 and ran.err == "" and ran.out.startswith("NOT PROVED: ") and reason in ran.out
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_witnesses_in_balls_are_replayed(cli, tiny_data, tmp_path, norm):
+    """What attacks and bounds find in a ball is measured again."""
+    index, _ = tiny_data.first("vulnerable")
+    path = tmp_path / "witness.json"
+    asked = (*sample(tiny_data, index), "--norm", norm, "--eps", 12, "--witness", path)
+    assert ": vulnerable" in cli("robust", tiny_data.network, *asked).out
+    assert json.loads(path.read_text())["norm"] == norm
+    ran = cli("check", path, "--network", tiny_data.network, *sample(tiny_data, index))
+    assert ran.code == 0 and ran.out.startswith("PROVED: vulnerable\n")
+    assert f"at most 12 grey levels in {norm}, all inputs together" in ran.out and " points" not in ran.out
+    said = json.loads(cli("check", path, "--network", tiny_data.network, "--json").out)
+    assert (said["property"]["norm"], said["points_log10"]) == (norm, None)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_a_witness_is_measured_in_whole_numbers(cli, tiny_data, witness, norm):
+    document = json.loads(witness.read_text())
+    moves = [abs(x - at) for x, at in zip(document["input"], document["image"], strict=True)]
+    size = sum(moves) if norm == "l1" else sum(move**2 for move in moves)
+    least = size if norm == "l1" else math.isqrt(size - 1) + 1
+    assert least > max(moves)  # every input by itself is within less
+    for radius, code in ((least, 0), (least - 1, 1)):
+        witness.write_text(json.dumps(document | {"norm": norm, "radius": radius}))
+        ran = cli("check", witness, "--network", tiny_data.network)
+        assert ran.code == code and (not code or f"beyond the radius in {norm}" in ran.out), ran
+    witness.write_text(json.dumps(document | {"radius": least - 1}))
+    assert cli("check", witness, "--network", tiny_data.network).code == 0
+
+
+def test_a_target_in_a_ball_is_no_question_of_a_witness_file(cli, tiny_data, tmp_path):
+    index, _ = tiny_data.first("vulnerable")
+    path = tmp_path / "witness.json"
+    asked = (*sample(tiny_data, index), "--norm", "l1", "--eps", 300, "--witness", path)
+    label = int(read_labels(tiny_data.labels)[index])
+    for target in {0, 1, 2} - {label}:
+        cli("robust", tiny_data.network, *asked, "--target", target)
+    assert_refused(cli("check", path, "--network", tiny_data.network), "states no robustness property")
 
 
 def test_certificate_of_a_witness(cli, tiny_data, witness, tmp_path):

@@ -598,9 +598,12 @@ def test_what_is_said_of_a_witness_document(text, words):
 
 
 def test_witnesses_that_are_not_checked_are_said_to_be_such():
-    ball = witness(norm="l2", center=["1", "2"], weight=["1", "1"])
-    with pytest.raises(CertificateError, match="is a witness in l2, and only those of the maximum norm"):
+    ball = witness(norm="l2", center=["1", "2"], weight=["1", "1"], image=None)
+    with pytest.raises(CertificateError, match="it states no robustness property"):
         decode_witness(json.dumps(ball).encode())
+    for norm in ("l3", 2, "", ["l2"]):
+        with pytest.raises(CertificateError, match="no usable witness: its norm is"):
+            decode_witness(json.dumps(witness(norm=norm)).encode())
     with pytest.raises(CertificateError, match=r"is a witness of a float network.*--certificate"):
         decode_witness(json.dumps(witness(arithmetic="real", input=[0.5, 1.0])).encode())
 

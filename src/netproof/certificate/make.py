@@ -12,6 +12,7 @@ from netproof.certificate.contents import BoxProperty, Certificate, RobustnessPr
 from netproof.certificate.witness import FORMAT
 from netproof.errors import QueryError
 from netproof.formats.counterexample import decimal
+from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.version import netproof_version
@@ -92,7 +93,8 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
     """Everything needed to check a witness (docs/commands.md, *A witness file*): network, arithmetic, box, input, output.
 
     For a robustness query also the sample, its label, the radius and the class it turns into.
-    The box is given by the sample and the radius there, and by its ends otherwise.
+    The box is given by the sample and the radius there, and by its ends otherwise. A ball is stated beside it, over the
+    integers as the sample, the radius and its norm.
     """
     network = query.network
     document: dict[str, object] = {
@@ -106,11 +108,12 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
     if network.runtime:
         document["runtime"] = network.runtime
     sample = query.sample
-    if sample is not None and sample.radius is not None:
+    levels = _levels(query)
+    if sample is not None and levels is not None:
         change = (witness.input.double() - sample.image.double()).abs()
         document |= {
             "label": sample.label,
-            "radius": sample.radius,
+            "radius": levels,
             "class": int(network.classify(witness.input.to(query.lower.dtype))),
             "changed": int((change > 0).sum()),
             "largest_change": int(change.max()),
@@ -118,7 +121,9 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         }
     else:
         document |= {"lower": _numbers(query.lower), "upper": _numbers(query.upper)}
-    if query.ball is not None and sample is not None:
+    if query.ball is not None and levels is not None:
+        document |= {"norm": query.ball.norm}
+    elif query.ball is not None and sample is not None:
         document |= {"norm": query.ball.norm, "radius": str(query.ball.radius), "label": sample.label}
         document |= {
             "center": [str(value) for value in query.ball.center],
@@ -128,6 +133,18 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         # As text, because the box may hold no float there and the exact number is what counts.
         document["exact_input"] = [decimal(value) for value in witness.exact]
     return document | {"input": _numbers(witness.input), "output": _numbers(witness.output)}
+
+
+def _levels(query: Query) -> int | None:
+    """The radius in grey levels of a query that these and its sample say all of, in whatever norm; None for others."""
+    sample, ball = query.sample, query.ball
+    if sample is None or sample.radius is not None or ball is None:
+        return None if sample is None else sample.radius
+    integer = query.network.graph.arithmetic is Arithmetic.INTEGER
+    any_other = len(query.condition) == query.network.outputs - 1 and all(
+        len(c.threshold) == 1 for c in query.condition
+    )
+    return int(ball.radius) if integer and sample.top == 1 and any_other else None
 
 
 def _numbers(values: Tensor) -> list[int] | list[float]:

@@ -46,6 +46,7 @@ from netproof.certificate.contents import (
     SPLIT,
     Certificate,
     Integers,
+    RobustnessProperty,
     children_of,
     fault_of,
     levels_of,
@@ -83,6 +84,7 @@ class Checked:
         memory
     parts : of a certificate of several parts, what was checked of each; certificate and query are then those of the
         first, and the numbers are sums
+    norm : of a witness document, what its radius is one in; query is about the box of that radius, in which the ball lies
     """
 
     certificate: Certificate
@@ -96,6 +98,7 @@ class Checked:
     seconds: float
     second_reading: str = ""
     parts: tuple[Checked, ...] = ()
+    norm: str = "linf"
 
 
 @on_own_terms
@@ -191,6 +194,7 @@ def _check(
         points=int((kind == POINTS).sum()),
         seconds=0.0,
         second_reading=read_again,
+        norm="linf" if document is None else document.norm,
     )
 
 
@@ -201,6 +205,8 @@ def _replay(certificate: Certificate, document: WitnessDocument | None, query: Q
         raise ProofError(source, "the witness is not in the input set")
     if not bool(query.refuted_by(x)):
         raise ProofError(source, "the output at the witness meets none of the cases")
+    if document is not None and not _is_near(certificate, document.norm):
+        raise ProofError(source, f"the witness is not in the input set: it is beyond the radius in {document.norm}")
     if document is not None:
         moved = (x - tensor(certificate.arrays["image"])).abs()
         found = (
@@ -211,6 +217,18 @@ def _replay(certificate: Certificate, document: WitnessDocument | None, query: Q
         )
         if found != (document.output, document.predicted, document.changed, document.largest_change):
             raise ProofError(source, "the witness is one, but its output, class or changes are not those stated")
+
+
+def _is_near(certificate: Certificate, norm: str) -> bool:
+    """Whether a witness is within the radius of its image, in another norm than the maximum's, by Python's own integers."""
+    about = certificate.property
+    if norm == "linf" or not isinstance(about, RobustnessProperty):
+        return norm == "linf"
+    pairs = zip(certificate.arrays["witness"].tolist(), certificate.arrays["image"].tolist(), strict=True)
+    moves = [abs(x - at) for x, at in pairs]
+    if norm == "l1":
+        return sum(moves) <= about.radius
+    return sum(move * move for move in moves) <= about.radius**2
 
 
 class _Proof:
