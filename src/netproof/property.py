@@ -140,6 +140,18 @@ class Ball:
         return sum((move if self.norm == "l1" else move * move for move in moves), Fraction(0))
 
 
+def size_of(moves: Sequence[Fraction], norm: str) -> Fraction:
+    """A norm of moves of at least 0, a root rounded up by at most 2^-60."""
+    if norm == "linf":
+        return max(moves)
+    if norm == "l1":
+        return sum(moves, Fraction(0))
+    square = sum((move * move for move in moves if move), Fraction(0))
+    number, parts = square.numerator * square.denominator, square.denominator << 60
+    root = math.isqrt(number << 120)
+    return Fraction(root + (root * root != number << 120), parts)
+
+
 class Stated(Protocol):
     """What a file states, of which a property was made: a witness is held to it itself, not to what was made of it."""
 

@@ -93,6 +93,33 @@ def test_a_ball_of_all_inputs_has_a_certificate(cli, colours, norm, eps, tmp_pat
     assert "PROVED: sat" in cli(*command.split()).out
 
 
+def test_few_values_of_a_float_network(cli, colours, tmp_path):
+    """Red leads by 40 levels in each of 8 pixels, 320 in all: one value of 255 levels does not close that, two do."""
+    asked = ask(colours, "pixels.npz", "--index", 0, "--norm", "l0")
+    one = cli("robust", *asked, "--eps", 1)
+    assert one.code == 0 and "radius 1 value in l0: robust" in one.out, one
+    assert "no way of changing 1 of the values, whichever, to anything changes the class" in one.out
+    two = json.loads(cli("robust", *asked, "--eps", 4, "--json", "--witness", tmp_path / "w.json").out)
+    assert (two["verdict"], two["norm"], two["radius_in_words"]) == ("vulnerable", "l0", "4 values in l0")
+    assert 1 <= two["witness"]["changed"] <= 4 and (tmp_path / "w.json").is_file()
+    both = cli("robust", *ask(colours, "pixels.npz", "--all", "--norm", "l0"), "--eps", 1, "--out", tmp_path / "run")
+    assert both.code == 0 and both.out.count("robust") == 4, both
+    cli("report", tmp_path / "run", "--json", tmp_path / "a.json")
+    assert {one["norm"] for one in json.loads((tmp_path / "a.json").read_text())["instances"]} == {"l0"}
+    assert_refused(
+        cli("robust", *asked, "--eps", 12),
+        "choices of 12 values of 24",
+        "at most 16384 are decided",
+        "at most 4 values",
+    )
+    assert_refused(cli("robust", *asked, "--eps", 25), "25 of 24", "give 1 to 24")
+    assert_refused(cli("robust", *asked, "--eps", 1, "--certificate", "c"), "--certificate", "is about one box")
+    assert_refused(cli("robust", *asked, "--eps", 1, "--patch", "1x1"), "--patch", "a set is named")
+    planes = ask(colours, "planes.npy", "--index", 0, "--norm", "l0", "--eps", 1)
+    assert_refused(cli("robust", *planes), "nothing says between which ends", "clip")
+    assert cli("robust", *planes, "--clip", "0,1").code == 0
+
+
 def test_classes_by_name_are_all_there_or_refused(cli, colours, tmp_path):
     import shutil
 

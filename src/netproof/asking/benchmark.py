@@ -120,13 +120,11 @@ class _OpenImages(OpenBenchmark):
 
     def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
         asked = self.asked
-        return Question.of(
-            self.images.query(
-                int(instance.sample),
-                asked.radius,
-                norm=asked.norm,
-                target=asked.target,
-                top=asked.top,
-                name=instance.name,
-            )
+        return self.images.question(
+            int(instance.sample),
+            asked.radius,
+            norm=asked.norm,
+            target=asked.target,
+            top=asked.top,
+            name=instance.name,
         )

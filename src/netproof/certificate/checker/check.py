@@ -225,7 +225,7 @@ def _is_near(certificate: Certificate, norm: str) -> bool:
     if norm == "linf" or not isinstance(about, RobustnessProperty):
         return norm == "linf"
     pairs = zip(certificate.arrays["witness"].tolist(), certificate.arrays["image"].tolist(), strict=True)
-    moves = [abs(x - at) for x, at in pairs]
+    moves: list[int] = [abs(x - at) for x, at in pairs]
     if norm == "l1":
         return sum(moves) <= about.radius
     return sum(move * move for move in moves) <= about.radius**2

@@ -23,7 +23,7 @@ def is_asked_by_shell() -> bool:
 
 def answer_shells() -> None:
     """Let the program answer every shell that completions are made for."""
-    from typer.completion import completion_init
+    from typer.completion import completion_init  # type: ignore[attr-defined]
 
     completion_init()
 
@@ -37,7 +37,7 @@ def with_shell(arguments: Sequence[str]) -> list[str]:
 def _shell(option: str, name: str) -> str:
     """The shell of a name; raises :class:`InputError`."""
     if name == _THIS:
-        from shellingham import ShellDetectionFailure, detect_shell
+        from shellingham import ShellDetectionFailure, detect_shell  # type: ignore[import-untyped]
 
         try:
             name = detect_shell()[0]
