@@ -99,9 +99,9 @@ def test_few_values_of_a_float_network(cli, colours, tmp_path):
     one = cli("robust", *asked, "--eps", 1)
     assert one.code == 0 and "radius 1 value in l0: robust" in one.out, one
     assert "no way of changing 1 of the values, whichever, to anything changes the class" in one.out
-    two = json.loads(cli("robust", *asked, "--eps", 4, "--json", "--witness", tmp_path / "w.json").out)
-    assert (two["verdict"], two["norm"], two["radius_in_words"]) == ("vulnerable", "l0", "4 values in l0")
-    assert 1 <= two["witness"]["changed"] <= 4 and (tmp_path / "w.json").is_file()
+    two = json.loads(cli("robust", *asked, "--eps", 2, "--json", "--witness", tmp_path / "w.json").out)
+    assert (two["verdict"], two["norm"], two["radius_in_words"]) == ("vulnerable", "l0", "2 values in l0")
+    assert 1 <= two["witness"]["changed"] <= 2 and (tmp_path / "w.json").is_file()
     both = cli("robust", *ask(colours, "pixels.npz", "--all", "--norm", "l0"), "--eps", 1, "--out", tmp_path / "run")
     assert both.code == 0 and both.out.count("robust") == 4, both
     cli("report", tmp_path / "run", "--json", tmp_path / "a.json")

@@ -278,6 +278,8 @@ def test_another_run_beside_it(cli, tiny_data, run, tmp_path):
     ("make", "parts"),
     [
         (lambda run, here: (here / "nothing",), ("no such folder",)),
+        (lambda run, here: (run / "results.csv",), ("is a file, and no folder of a run; give the folder of a run: ",)),
+        (lambda run, here: (here / "bad.csv",), ("is a file, and no folder of a run; give the folder of a run",)),
         (lambda run, here: (here,), ("holds no benchmark run", "bench run")),
         (lambda run, here: (run, "--out", here), ("is a folder (--out)",)),
         (lambda run, here: (run, "--junit", here / "no" / "a.xml"), ("there is no folder", "--junit")),

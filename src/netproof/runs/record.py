@@ -209,6 +209,9 @@ class RunRecord:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
+            if folder.is_file():
+                hint = f"give the folder of a run{f': {folder.parent}' if (folder.parent / FILE).is_file() else ''}"
+                raise InputError(folder, "is a file, and no folder of a run", hint) from None
             problem = "holds no benchmark run (no run.json)" if folder.is_dir() else "no such folder"
             raise InputError(folder, problem, "give a folder that 'netproof bench run' wrote") from None
         except OSError as error:
