@@ -121,6 +121,11 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         }
     else:
         document |= {"lower": _numbers(query.lower), "upper": _numbers(query.upper)}
+    part = query.part
+    if sample is not None and part is not None and network.graph.arithmetic is Arithmetic.REAL and _any_other(query):
+        ends = {"exact_lower": part.box.lower, "exact_upper": part.box.upper}
+        document |= {"label": sample.label, "image": _numbers(sample.image)}
+        document |= {name: [str(value) for value in values] for name, values in ends.items()}
     if query.ball is not None and levels is not None:
         document |= {"norm": query.ball.norm}
     elif query.ball is not None and sample is not None:
@@ -141,10 +146,18 @@ def _levels(query: Query) -> int | None:
     if sample is None or sample.radius is not None or ball is None:
         return None if sample is None else sample.radius
     integer = query.network.graph.arithmetic is Arithmetic.INTEGER
-    any_other = len(query.condition) == query.network.outputs - 1 and all(
-        len(c.threshold) == 1 for c in query.condition
+    return int(ball.radius) if integer and _any_other(query) else None
+
+
+def _any_other(query: Query) -> bool:
+    """Whether a query about a sample asks for any class but its label: one case of one constraint for every other output."""
+    single = all(len(c.threshold) == 1 for c in query.condition)
+    return (
+        query.sample is not None
+        and query.sample.top == 1
+        and single
+        and len(query.condition) == query.network.outputs - 1
     )
-    return int(ball.radius) if integer and sample.top == 1 and any_other else None
 
 
 def _numbers(values: Tensor) -> list[int] | list[float]:

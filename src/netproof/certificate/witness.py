@@ -17,6 +17,7 @@ from netproof.certificate.format import MEMORY, decode
 from netproof.certificate.real.contents import RealCertificate
 from netproof.certificate.real.format import VERSION
 from netproof.certificate.real.format import decode as decode_real
+from netproof.certificate.real.witness import RealWitness
 from netproof.certificate.sets import SetCertificate, is_set_document, set_certificate_from
 from netproof.errors import CertificateError
 from netproof.files.opened import read_bytes
@@ -54,13 +55,15 @@ class WitnessDocument:
 
 def read_evidence(
     path: str | Path, *, memory: int = MEMORY
-) -> Certificate | Bundle | WitnessDocument | SetCertificate | RealCertificate:
+) -> Certificate | Bundle | WitnessDocument | SetCertificate | RealCertificate | RealWitness:
     """Read a certificate, one of several parts or of a finite set, or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
     data = read_bytes(path, "certificate")
     if data.startswith(SIGNATURE) and version_of(data) == VERSION:
         return decode_real(data, str(path), memory=memory)
     if data[:64].lstrip().startswith(b"{"):
         document = _parsed(data, str(path))
+        if isinstance(document, dict) and document.get("arithmetic") == "real" and document.get("format") == FORMAT:
+            return RealWitness.of(document, str(path))
         if is_set_document(document):
             return set_certificate_from(document, str(path))
         return _witness(document, str(path))
@@ -82,15 +85,10 @@ def _parsed(data: bytes, source: str) -> Any:
             data.decode("utf-8-sig"),
             object_pairs_hook=_object,
             parse_int=_integer,
-            parse_float=_refuse,
+            parse_float=float if _OF_REALS.search(data) else _refuse,
             parse_constant=_refuse,
         )
     except _UnfitError as error:
-        if _OF_REALS.search(data):
-            problem = "is a witness of a float network, of which certificates alone are checked here"
-            raise CertificateError(
-                source, problem, "ask again with --certificate, or evaluate its input yourself"
-            ) from None
         raise CertificateError(source, f"is no usable witness: {error}", _HINT) from None
     except (ValueError, RecursionError):
         raise CertificateError(source, "is neither a certificate nor a JSON document", _HINT) from None

@@ -115,6 +115,7 @@ def check(
     # PyTorch comes in here (use_threads says why).
     o.use_threads(None)
     from netproof.certificate.real.contents import RealCertificate
+    from netproof.certificate.real.witness import RealWitness
     from netproof.certificate.sets import SetCertificate
     from netproof.certificate.witness import read_evidence
 
@@ -128,11 +129,17 @@ def check(
         "bias_integer_bits": bias_integer_bits,
         "activation_integer_bits": activation_integer_bits,
     }
-    if isinstance(evidence, RealCertificate):
+    if isinstance(evidence, RealCertificate | RealWitness):
         if any(option is not None for option in (images, labels, index, eps, *widths.values())):
             raise InputError(
                 "check", f"{certificate} is about a float network, and takes no images or widths", "leave them out"
             )
+        if isinstance(evidence, RealWitness):
+            from netproof.cli.evidence.replayed import check_witness
+
+            unwanted = {"--property": property_, "--arithmetic": arithmetic, "--report": report, "--timeout": timeout}
+            refuse(unwanted, f"is for certificates, and {certificate} is a witness, which is evaluated again")
+            return check_witness(evidence, certificate, network, as_json=as_json)
         wanted = RealCheck(
             certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
         )

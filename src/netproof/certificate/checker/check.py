@@ -53,6 +53,7 @@ from netproof.certificate.contents import (
 )
 from netproof.certificate.format import MEMORY
 from netproof.certificate.real.contents import RealCertificate
+from netproof.certificate.real.witness import RealWitness
 from netproof.certificate.second_reading.compare import confirm
 from netproof.certificate.sets import SetCertificate
 from netproof.certificate.statement import check_statement
@@ -131,6 +132,8 @@ def check(
         found = read_evidence(source, memory=memory)
         if isinstance(found, SetCertificate):
             raise CertificateError(source, "is about a finite set of inputs", "call netproof.check_set")
+        if isinstance(found, RealWitness):
+            raise CertificateError(source, "is a witness of a float network", "replay it with 'netproof check'")
         if isinstance(found, RealCertificate):
             hint = "check it with netproof.check_evidence, against the files of network and property"
             raise CertificateError(source, "is about a network of real numbers", hint)
