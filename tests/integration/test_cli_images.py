@@ -104,6 +104,10 @@ def test_few_values_of_a_float_network(cli, colours, tmp_path):
     assert 1 <= two["witness"]["changed"] <= 2 and (tmp_path / "w.json").is_file()
     both = cli("robust", *ask(colours, "pixels.npz", "--all", "--norm", "l0"), "--eps", 1, "--out", tmp_path / "run")
     assert both.code == 0 and both.out.count("robust") == 4, both
+    two = ("--index", 1, "--index", 2, "--eps", 2, "--out", tmp_path / "two")
+    assert "vulnerable" in cli("robust", *ask(colours, "pixels.npz", "--norm", "l0", *two)).out
+    cli("report", tmp_path / "two", "--out", tmp_path / "page.html")
+    assert "2 of 24 values changed" in (tmp_path / "page.html").read_text()
     cli("report", tmp_path / "run", "--json", tmp_path / "a.json")
     assert {one["norm"] for one in json.loads((tmp_path / "a.json").read_text())["instances"]} == {"l0"}
     assert_refused(

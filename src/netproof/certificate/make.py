@@ -122,9 +122,11 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
     else:
         document |= {"lower": _numbers(query.lower), "upper": _numbers(query.upper)}
     part = query.part
+    if sample is not None and network.graph.arithmetic is Arithmetic.REAL:
+        document["image"] = _numbers(sample.image)
     if sample is not None and part is not None and network.graph.arithmetic is Arithmetic.REAL and _any_other(query):
         ends = {"exact_lower": part.box.lower, "exact_upper": part.box.upper}
-        document |= {"label": sample.label, "image": _numbers(sample.image)}
+        document["label"] = sample.label
         document |= {name: [str(value) for value in values] for name, values in ends.items()}
     if query.ball is not None and levels is not None:
         document |= {"norm": query.ball.norm}
