@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from netproof.perturbations.base import Perturbation
     from netproof.perturbations.blocks import Cover, Patch
     from netproof.perturbations.box import Inputs
+    from netproof.perturbations.few import few_values
     from netproof.perturbations.levels import Brightness, Contrast
     from netproof.perturbations.shift import Shift
     from netproof.perturbations.single import Pixels
@@ -96,6 +97,7 @@ __all__ = [
     "certificate_of",
     "check",
     "check_set",
+    "few_values",
     "from_torch",
     "largest_radius",
     "load",
@@ -150,6 +152,7 @@ _HOME = {
     "certificate_of": "netproof.certificate.make",
     "check": "netproof.certificate.checker.check",
     "check_set": "netproof.certificate.checker.sets",
+    "few_values": "netproof.perturbations.few",
     "from_torch": "netproof.formats.torch_module",
     "largest_radius": "netproof.search.radius",
     "load": "netproof.formats.load",

@@ -23,7 +23,7 @@ from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
 from netproof.network import Network, check_network
-from netproof.property import Ball, Box, LinearConstraint, PropertyPart
+from netproof.property import Ball, Box, LinearConstraint, PropertyPart, size_of
 from netproof.query import Conjunction, Query, Sample, check_name
 
 #: what says itself in a name
@@ -88,7 +88,7 @@ def robustness(
         its last where only that fits; of a flat image those of the network's input
     clip : the least and the largest value that ``scale * value`` can have, to which the box is cut (real networks);
         by default the range of grey levels for 8-bit images, and no limit for others
-    norm : how moves are measured, ``linf``, ``l1`` or ``l2``, in the unit of the radius
+    norm : how moves are measured, ``linf``, ``l1`` or ``l2``, in the unit of the radius; ``linf`` where a radius holds all inputs
     target : ask whether the class can become this one, instead of any other
     top : ask whether the label can leave the ``top`` first classes, instead of the first: whether so many others can beat it
     name : how reports and results call it; by default it says the radius
@@ -161,27 +161,28 @@ def distance(
 
     ``point`` is ``[n_input]``; the other arguments and what is raised are as for :func:`robustness`.
     """
+    return size_of(moves(network, image, point, scale=scale, mean=mean, std=std, clip=clip), norm)
+
+
+def moves(
+    network: Network,
+    image: ArrayLike | Tensor,
+    point: Sequence[Fraction],
+    *,
+    scale: Number | None = None,
+    mean: Number | Sequence[Number] | None = None,
+    std: Number | Sequence[Number] | None = None,
+    clip: tuple[Number, Number] | None = None,
+) -> list[Fraction]:
+    """How far each value of an input is from an image's, exactly; as :func:`distance`."""
     if network.graph.arithmetic is Arithmetic.INTEGER:
         there = (Fraction(value) for value in _integer_image(network, image, "distance").tolist())
-        return _measured([abs(value - at) for value, at in zip(point, there, strict=True)], norm)
+        return [abs(value - at) for value, at in zip(point, there, strict=True)]
     pixels = _Pixels.of(network, image, scale, mean, std, clip, "distance")
-    moves: list[Fraction] = [
+    return [
         abs(value * pixels.std[channel] + pixels.mean[channel] - pixels.scale * Fraction(level))
         for value, channel, level in zip(point, pixels.channel.tolist(), pixels.values.tolist(), strict=True)
     ]
-    return _measured(moves, norm)
-
-
-def _measured(moves: Sequence[Fraction], norm: str) -> Fraction:
-    """A norm of moves of at least 0, a root rounded up."""
-    if norm == "linf":
-        return max(moves)
-    if norm == "l1":
-        return sum(moves, Fraction(0))
-    square = sum((move * move for move in moves if move), Fraction(0))
-    number, parts = square.numerator * square.denominator, square.denominator << 60
-    root = math.isqrt(number << 120)
-    return Fraction(root + (root * root != number << 120), parts)
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,9 @@ def _of_integers(
         exact = Box(*(tuple(Fraction(value) for value in end.tolist()) for end in (lower, upper)))
         center = tuple(Fraction(value) for value in pixels.tolist())
         ball = Ball(norm, center, (Fraction(1),) * len(center), Fraction(levels))
-        about = Sample(pixels, goal.label, part=PropertyPart(exact, goal.exact(network), ball=ball), top=goal.top)
+        # A ball that holds the box says no more than that every value moves by at most its radius.
+        if not ball.contains(exact):
+            about = Sample(pixels, goal.label, part=PropertyPart(exact, goal.exact(network), ball=ball), top=goal.top)
     return Query(network, lower, upper, goal.condition(network), name, about)
 
 
@@ -312,6 +315,8 @@ def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Num
             name, "the network would be given values beyond float64", "check the image and scale"
         ) from None
     lower, upper = exact.outer
+    ball = None if norm == "linf" else pixels.ball(norm, reach)
+    ball = None if ball is None or ball.contains(exact) else ball
     return Query(
         network=network,
         lower=torch.from_numpy(lower.copy()),
@@ -321,7 +326,7 @@ def _of_real_numbers(network: Network, pixels: _Pixels, goal: _Goal, radius: Num
         about=Sample(
             inputs,
             goal.label,
-            part=PropertyPart(exact, goal.exact(network), ball=None if norm == "linf" else pixels.ball(norm, reach)),
+            part=PropertyPart(exact, goal.exact(network), ball=ball),
             top=goal.top,
         ),
     )

@@ -120,6 +120,16 @@ class Ball:
         """Whether a point lies in the ball, exactly."""
         return self.measure(x) <= (self.radius if self.norm == "l1" else self.radius**2)
 
+    def contains(self, box: Box) -> bool:
+        """Whether all of a box lies in the ball, exactly: whether its corner farthest from the center does."""
+        left = self.radius if self.norm == "l1" else self.radius**2
+        for weight, at, low, high in zip(self.weight, self.center, box.lower, box.upper, strict=True):
+            move = weight * max(at - low, high - at, low - at, at - high)
+            left -= move if self.norm == "l1" else move * move
+            if left < 0:
+                return False
+        return True
+
     def measure(self, x: Sequence[Fraction]) -> Fraction:
         """How far a point is from the center: in ``l1`` its distance, in ``l2`` that distance squared."""
         moves = (
@@ -128,6 +138,18 @@ class Ball:
             if value != at
         )
         return sum((move if self.norm == "l1" else move * move for move in moves), Fraction(0))
+
+
+def size_of(moves: Sequence[Fraction], norm: str) -> Fraction:
+    """A norm of moves of at least 0, a root rounded up by at most 2^-60."""
+    if norm == "linf":
+        return max(moves)
+    if norm == "l1":
+        return sum(moves, Fraction(0))
+    square = sum((move * move for move in moves if move), Fraction(0))
+    number, parts = square.numerator * square.denominator, square.denominator << 60
+    root = math.isqrt(number << 120)
+    return Fraction(root + (root * root != number << 120), parts)
 
 
 class Stated(Protocol):

@@ -163,7 +163,7 @@ class Result:
     ----------
     verdict : the answer
     seconds : time spent on this query (its share, where queries were solved in one batch)
-    method : the step that settled it: ``attack``, ``bound`` (at the root), ``search``, ...
+    method : the step that settled it: ``attack``, which is what finds a witness before a search, ``bound`` (at the root), ``search``, ...
     subproblems : how many subproblems were bounded
     witness : the input, where the verdict is ``sat``
     bound : an upper bound on the largest ``coefficients @ y - threshold`` where undecided

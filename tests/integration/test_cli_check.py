@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from netproof.certificate.contents import POINTS, SPLIT, BoxProperty, Certificat
 from netproof.certificate.format import encode, write
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.images.idx import read_images, read_labels
+from onnx_models import model, node, save
 
 
 def certificate(data, index, radius, *, claim="unsat", **arrays):
@@ -114,6 +117,119 @@ def test_witness_document_that_lies(cli, tiny_data, witness, change, reason):
     witness.write_text(json.dumps(document))
     ran = cli("check", witness, "--network", tiny_data.network)
     assert ran.code == 1 and ran.err == "" and ran.out.startswith("NOT PROVED: ") and reason in ran.out
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_witnesses_in_balls_are_replayed(cli, tiny_data, tmp_path, norm):
+    """What attacks and bounds find in a ball is measured again."""
+    index, _ = tiny_data.first("vulnerable")
+    path = tmp_path / "witness.json"
+    asked = (*sample(tiny_data, index), "--norm", norm, "--eps", 12, "--witness", path)
+    assert ": vulnerable" in cli("robust", tiny_data.network, *asked).out
+    assert json.loads(path.read_text())["norm"] == norm
+    ran = cli("check", path, "--network", tiny_data.network, *sample(tiny_data, index))
+    assert ran.code == 0 and ran.out.startswith("PROVED: vulnerable\n")
+    assert f"at most 12 grey levels in {norm}, all inputs together" in ran.out and " points" not in ran.out
+    said = json.loads(cli("check", path, "--network", tiny_data.network, "--json").out)
+    assert (said["property"]["norm"], said["points_log10"]) == (norm, None)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_a_witness_is_measured_in_whole_numbers(cli, tiny_data, witness, norm):
+    document = json.loads(witness.read_text())
+    moves = [abs(x - at) for x, at in zip(document["input"], document["image"], strict=True)]
+    size = sum(moves) if norm == "l1" else sum(move**2 for move in moves)
+    least = size if norm == "l1" else math.isqrt(size - 1) + 1
+    assert least > max(moves)  # every input by itself is within less
+    for radius, code in ((least, 0), (least - 1, 1)):
+        witness.write_text(json.dumps(document | {"norm": norm, "radius": radius}))
+        ran = cli("check", witness, "--network", tiny_data.network)
+        assert ran.code == code and (not code or f"beyond the radius in {norm}" in ran.out), ran
+    witness.write_text(json.dumps(document | {"radius": least - 1}))
+    assert cli("check", witness, "--network", tiny_data.network).code == 0
+
+
+def test_a_target_in_a_ball_is_no_question_of_a_witness_file(cli, tiny_data, tmp_path):
+    index, _ = tiny_data.first("vulnerable")
+    path = tmp_path / "witness.json"
+    asked = (*sample(tiny_data, index), "--norm", "l1", "--eps", 300, "--witness", path)
+    label = int(read_labels(tiny_data.labels)[index])
+    for target in {0, 1, 2} - {label}:
+        cli("robust", tiny_data.network, *asked, "--target", target)
+    assert_refused(cli("check", path, "--network", tiny_data.network), "states no robustness property")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A small float network of three classes, and an image."""
+    folder = tmp_path_factory.mktemp("float")
+    weight = np.array([[2.0, -1, 0.5], [-1, 2, 0.25], [0.5, 0.5, -1], [0.25, -0.75, 1]])
+    save(folder / "net.onnx", model([node("Gemm", ["x", "w"])], (1, 4), {"w": weight}))
+    np.savez(folder / "one.npz", images=np.array([[200, 120, 40, 10]], np.uint8), labels=np.array([0]))
+    return folder
+
+
+@pytest.fixture(params=["linf", "l1", "l2", "l0"])
+def real_witness(request, cli, digits, tmp_path):
+    path = tmp_path / "witness.json"
+    eps = {"linf": "0.3", "l1": "0.7", "l2": "0.5", "l0": "2"}[request.param]
+    asked = ("--images", digits / "one.npz", "--norm", request.param, "--eps", eps, "--witness", path)
+    ran = cli("robust", digits / "net.onnx", *asked)
+    assert ": vulnerable" in ran.out, ran
+    return path
+
+
+def test_a_witness_of_a_float_network_is_evaluated_again(cli, digits, real_witness):
+    document = json.loads(real_witness.read_text())
+    ran = cli("check", real_witness, "--network", digits / "net.onnx")
+    assert ran.code == 0 and ran.out.startswith("REPLAYED: vulnerable\n"), ran
+    assert "the box that the document states" in ran.out and ("its ball" in ran.out) == ("norm" in document)
+    said = json.loads(cli("check", real_witness, "--network", digits / "net.onnx", "--json").out)
+    assert said["proved"] is True and said["witness"] == document["input"] and said["class"] != document["label"]
+    refused = cli("check", real_witness, "--network", digits / "net.onnx", "--arithmetic", "arb")
+    assert_refused(refused, "--arithmetic", "is a witness")
+    assert_refused(cli("check", real_witness, "--network", digits / "net.onnx", "--eps", 3), "no images or widths")
+    assert_refused(cli("check", real_witness, "--network", digits / "one.npz"), "give the network it was made for")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda d: d["input"].__setitem__(0, 3.0), "not in the input set"),
+        (lambda d: d["input"].__setitem__(0, d["input"][0] + 1e-12), "not in the input set"),
+        (lambda d: d.update(exact_lower=d["exact_upper"]), "not in the input set"),
+        (lambda d: d.update(output=[value + 1 for value in d["output"]]), "is not the one stated"),
+        (lambda d: d.update(label=1), "takes the image itself for class 0"),
+    ],
+)
+def test_a_witness_of_a_float_network_that_lies(cli, digits, real_witness, change, reason):
+    document = json.loads(real_witness.read_text())
+    change(document)
+    real_witness.write_text(json.dumps(document))
+    ran = cli("check", real_witness, "--network", digits / "net.onnx")
+    assert ran.code == 1 and ran.out.startswith("NOT PROVED: ") and reason in ran.out, ran
+
+
+def test_a_witness_of_a_float_network_is_measured_exactly(cli, digits, real_witness):
+    document = json.loads(real_witness.read_text())
+    if "norm" not in document:
+        # The image itself is in the box, and of its own class.
+        document["exact_lower"] = document["exact_upper"] = [str(Fraction(value)) for value in document["image"]]
+        document["input"] = [float(np.float32(value)) for value in document["image"]]
+        reason = "no other output is as large"
+    else:
+        pairs = zip(document["input"], document["center"], strict=True)
+        moves = [abs(Fraction(x) - Fraction(at)) for x, at in pairs]
+        size = (
+            sum(moves)
+            if document["norm"] == "l1"
+            else Fraction(math.isqrt(int(sum(m * m for m in moves) * 4**60)), 2**60)
+        )
+        document["radius"] = str(size - Fraction(1, 2**50))
+        reason = "it is beyond the radius"
+    real_witness.write_text(json.dumps(document))
+    ran = cli("check", real_witness, "--network", digits / "net.onnx")
+    assert ran.code == 1 and reason in ran.out, ran
 
 
 def test_certificate_of_a_witness(cli, tiny_data, witness, tmp_path):

@@ -84,6 +84,46 @@ def test_balls_of_an_integer_network(cli, tiny_data, norm):
     assert "vulnerable" in cli("robust", *asked, "--eps", radius["witness_radius"]).out
 
 
+@pytest.mark.parametrize(("norm", "eps"), [("l1", "24.0"), ("l2", "1250grey")])
+def test_a_ball_of_all_inputs_has_a_certificate(cli, colours, norm, eps, tmp_path):
+    asked = ask(colours, "pixels.npz", "--index", 0, "--norm", norm, "--certificate", tmp_path / "all.npcert")
+    found = cli("robust", *asked, "--eps", eps)
+    assert found.code == 0 and "certificate written" in found.out, found
+    command = next(line for line in found.out.splitlines() if "certificate written" in line).partition("netproof ")[2]
+    assert "PROVED: sat" in cli(*command.split()).out
+
+
+def test_few_values_of_a_float_network(cli, colours, tmp_path):
+    """Red leads by 40 levels in each of 8 pixels, 320 in all: one value of 255 levels does not close that, two do."""
+    asked = ask(colours, "pixels.npz", "--index", 0, "--norm", "l0")
+    one = cli("robust", *asked, "--eps", 1)
+    assert one.code == 0 and "radius 1 value in l0: robust" in one.out, one
+    assert "no way of changing 1 of the values, whichever, to anything changes the class" in one.out
+    two = json.loads(cli("robust", *asked, "--eps", 2, "--json", "--witness", tmp_path / "w.json").out)
+    assert (two["verdict"], two["norm"], two["radius_in_words"]) == ("vulnerable", "l0", "2 values in l0")
+    assert 1 <= two["witness"]["changed"] <= 2 and (tmp_path / "w.json").is_file()
+    both = cli("robust", *ask(colours, "pixels.npz", "--all", "--norm", "l0"), "--eps", 1, "--out", tmp_path / "run")
+    assert both.code == 0 and both.out.count("robust") == 4, both
+    two = ("--index", 1, "--index", 2, "--eps", 2, "--out", tmp_path / "two")
+    assert "vulnerable" in cli("robust", *ask(colours, "pixels.npz", "--norm", "l0", *two)).out
+    cli("report", tmp_path / "two", "--out", tmp_path / "page.html")
+    assert "2 of 24 values changed" in (tmp_path / "page.html").read_text()
+    cli("report", tmp_path / "run", "--json", tmp_path / "a.json")
+    assert {one["norm"] for one in json.loads((tmp_path / "a.json").read_text())["instances"]} == {"l0"}
+    assert_refused(
+        cli("robust", *asked, "--eps", 12),
+        "choices of 12 values of 24",
+        "at most 16384 are decided",
+        "at most 4 values",
+    )
+    assert_refused(cli("robust", *asked, "--eps", 25), "25 of 24", "give 1 to 24")
+    assert_refused(cli("robust", *asked, "--eps", 1, "--certificate", "c"), "--certificate", "is about one box")
+    assert_refused(cli("robust", *asked, "--eps", 1, "--patch", "1x1"), "--patch", "a set is named")
+    planes = ask(colours, "planes.npy", "--index", 0, "--norm", "l0", "--eps", 1)
+    assert_refused(cli("robust", *planes), "nothing says between which ends", "clip")
+    assert cli("robust", *planes, "--clip", "0,1").code == 0
+
+
 def test_classes_by_name_are_all_there_or_refused(cli, colours, tmp_path):
     import shutil
 
@@ -158,6 +198,52 @@ def test_an_image_that_cannot_be_asked_about_fails_the_command(cli, colours, tmp
     np.savez(tmp_path / "labels.npz", images=pixels, labels=np.array([0, -1, 2]))
     ran = cli("robust", colours / "net.onnx", "--images", tmp_path / "labels.npz", "--all", "--eps", "1grey")
     assert ran.code == 1 and "2 robust" in ran.out and "1 error" in ran.out, ran
+
+
+def test_radii_go_on_after_an_image_that_cannot_be_asked_about(cli, colours, tmp_path):
+    pixels = np.load(colours / "pixels.npz")["images"]
+    np.savez(tmp_path / "labels.npz", images=pixels, labels=np.array([0, -1, 2]))
+    asked = ("radius", colours / "net.onnx", "--images", tmp_path / "labels.npz", "--accuracy", "4grey")
+    for jobs in (1, 2):
+        ran = cli(*asked, "--all", "--jobs", jobs)
+        assert ran.code == 1 and ran.out.count(": robust at radius") == 2, ran
+        assert "error: sample 1: label -1 is not an output" in ran.out
+    ran = cli(*asked, "--all", "--json")
+    samples = json.loads(ran.out)["samples"]
+    assert ran.code == 1 and [one["index"] for one in samples] == [0, 1, 2] and "label -1" in samples[1]["error"]
+    assert_refused(cli(*asked, "--index", 1), "sample 1: label -1 is not an output", "check that labels")
+
+
+def test_an_image_named_twice_is_asked_about_once(cli, colours):
+    asked = ask(colours, "pixels.npz", "--index", 2, "--index", 0, "--index", 2)
+    found = json.loads(cli("robust", *asked, "--eps", "1/255", "--json").out)
+    assert [one["index"] for one in found["samples"]] == [2, 0]
+    assert cli("radius", *asked, "--accuracy", "4grey").out.count("sample 2") == 1
+
+
+def test_more_images_join_a_folder_and_nothing_else_does(cli, colours, tmp_path):
+    asked, folder = ask(colours, "pixels.npz"), tmp_path / "run"
+
+    def run(*options):
+        return cli("robust", *asked, "--out", folder, *options)
+
+    assert run("--index", 0, "--index", 1, "--eps", "1/255").code == 0
+    ran = run("--index", 1, "--index", 2, "--eps", "1/255")
+    assert ran.code == 0 and "2 images" in ran.out and "2 robust" in ran.out, ran
+    assert run("--index", 0, "--eps", "1/255").code == 0
+    cli("report", folder, "--json", tmp_path / "a.json")
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert [(one["instance"], one["label"]) for one in document["instances"]] == [
+        ("image-0", "0"), ("image-1", "1"), ("image-2", "2")
+    ]  # fmt: skip
+    assert document["summary"]["asked"] == 3 and not document["summary"]["missing"]
+    assert_refused(run("--index", 0, "--eps", "2/255"), "at radius 1/255", "not of", "at radius 2/255", "--out")
+    assert_refused(run("--index", 0, "--eps", "1/255", "--norm", "l2"), "in l2", "--out")
+    other = tmp_path / "net.onnx"
+    data = (colours / "net.onnx").read_bytes()
+    other.write_bytes(data.replace(b"float", b"Float") if b"float" in data else data + b"\x12\x00")
+    ran = cli("robust", other, *asked[1:], "--index", 0, "--eps", "1/255", "--out", folder)
+    assert_refused(ran, "other files: network differ", "--out")
 
 
 def test_a_certificate_of_a_target_says_no_more_than_that(cli, tiny_data, tmp_path):

@@ -67,6 +67,25 @@ def test_broken_standard_error_still_has_the_exit_code():
 
 
 @pytest.mark.parametrize(
+    ("shell", "mark"),
+    [("bash", "complete -o"), ("zsh", "#compdef netproof"), ("fish", "complete --command"), ("pwsh", "Import-Module")],
+)
+def test_completion_is_for_the_shell_that_is_named(spawned, shell, mark, tmp_path):
+    for typed in (("--show-completion", shell), (f"--show-completion={shell}",)):
+        ran = spawned(*typed)
+        assert ran.code == 0 and mark in ran.out and not ran.err, ran
+
+
+def test_completion_of_the_shell_that_this_is(spawned, cli, tmp_path):
+    ran = spawned("--show-completion")
+    # Which shell a test is run from, nobody knows.
+    assert (ran.code == 0 and "netproof" in ran.out) or (ran.code == 2 and "bash, zsh, fish" in ran.err), ran
+    ran = spawned("--install-completion", "fish", env={**os.environ, "HOME": str(tmp_path)})
+    assert ran.code == 0 and "complete" in (tmp_path / ".config/fish/completions/netproof.fish").read_text()
+    assert_refused(cli("--show-completion", "tcsh"), "the shell 'tcsh'", "give bash, zsh")
+
+
+@pytest.mark.parametrize(
     ("line", "found"),
     [("netproof ro", "robust"), ("netproof robust --fai", "--fail-on"), ("netproof bench wa", "watch")],
 )

@@ -15,6 +15,7 @@ import pytest
 
 from conftest import assert_refused
 from made_up_run import make_up
+from netproof.formats.images.idx import read_labels
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +247,24 @@ def test_images_that_were_asked_about(cli, tiny_data, tmp_path):
     assert cli("robust", tiny_data.network, *asked, "--out", tmp_path / "run").code == 0
     page = page_of(cli, tiny_data, tmp_path / "run", tmp_path / "page.html")
     assert sum("data-verdict" in a for a in page.all("tr")) == 2
+    assert "label" in (tmp_path / "page.html").read_text()
+    cli("report", tmp_path / "run", "--csv", tmp_path / "a.csv", "--json", tmp_path / "a.json")
+    with (tmp_path / "a.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    labels = read_labels(tiny_data.labels)[1:3].tolist()
+    for row, label in zip(rows, labels, strict=True):
+        assert (row["network"], row["group"], row["radius"]) == (tiny_data.network.name, "radius 4 grey levels", "4")
+        assert (row["label"], row["norm"]) == (str(label), "linf")
+    instances = json.loads((tmp_path / "a.json").read_text())["instances"]
+    assert [(one["label"], one["norm"]) for one in instances] == [(str(label), "linf") for label in labels]
+    # A record that somebody wrote: no number, and no words.
+    document = json.loads((tmp_path / "run" / "run.json").read_text())
+    document["about"]["image-1"]["radius"] = "1/0"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(document))
+    assert cli("report", tmp_path / "run", "--out", tmp_path / "page.html").code == 0
+    for wrong in ([], {"image-1": 3}, {"image-1": {"label": 3}}):
+        (tmp_path / "run" / "run.json").write_text(json.dumps(document | {"about": wrong}))
+        assert_refused(cli("report", tmp_path / "run"), "'about' is not a table of words")
 
 
 def test_another_run_beside_it(cli, tiny_data, run, tmp_path):
@@ -259,6 +278,8 @@ def test_another_run_beside_it(cli, tiny_data, run, tmp_path):
     ("make", "parts"),
     [
         (lambda run, here: (here / "nothing",), ("no such folder",)),
+        (lambda run, here: (run / "results.csv",), ("is a file, and no folder of a run; give the folder of a run: ",)),
+        (lambda run, here: (here / "bad.csv",), ("is a file, and no folder of a run; give the folder of a run",)),
         (lambda run, here: (here,), ("holds no benchmark run", "bench run")),
         (lambda run, here: (run, "--out", here), ("is a folder (--out)",)),
         (lambda run, here: (run, "--junit", here / "no" / "a.xml"), ("there is no folder", "--junit")),
@@ -469,6 +490,9 @@ def test_a_run_of_an_earlier_version_is_of_unknown_size(cli, stopped, tmp_path):
     (folder / "run.json").write_text(json.dumps(document))
     ran = cli("report", folder, "--fail-on", GATE, "--json", tmp_path / "a.json")
     assert "3 answered, of how many is unknown" in ran.err
+    # Nobody knows whether those are all.
+    assert ran.code == 1 and "CHECK FAILED: 3 answered, of how many is unknown" in ran.err
+    assert cli("report", folder, "--fail-on", "vulnerable", "--json", tmp_path / "a.json").code == 0
     assert json.loads((tmp_path / "a.json").read_text())["summary"]["asked"] is None
     assert "no record of how many" in cli("bench", "watch", folder).out
     for wrong in (3, [1], ["a", "a"], None):

@@ -311,7 +311,36 @@ def test_a_ball_has_no_certificate_and_no_exact_engine() -> None:
 
 def test_boxes_beside_balls_keep_their_proofs() -> None:
     net, network = draw(np.random.default_rng(5))
-    asked = torch.from_numpy(net.lower), int(classes(net, net.lower[None])[0]), 0
+    asked = torch.from_numpy(net.lower), int(classes(net, net.lower[None])[0]), 1
     box, ball = verify([robustness(network, *asked), robustness(network, *asked, norm="l1")], Settings(proofs=True))
     assert box.verdict is ball.verdict is Verdict.UNSAT
     assert box.proof is not None and ball.proof is None
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_a_ball_that_holds_every_input_is_the_box(norm: str, tmp_path) -> None:
+    """Then boxes' ways, and their certificates, are there; one step less is a ball."""
+    net, network = draw(np.random.default_rng(5))
+    image = np.where(np.arange(len(net.lower)) % 2 == 0, net.lower, net.upper)
+    far = (net.upper - net.lower).astype(object)
+    reach = int(far.sum()) if norm == "l1" else int(np.ceil(np.sqrt(float((far**2).sum()))))
+    asked = network, torch.from_numpy(image), int(classes(net, image[None])[0])
+    whole = robustness(*asked, reach, norm=norm)
+    assert whole.ball is None and whole.sample is not None and whole.sample.radius == reach
+    result = verify(whole, Settings(proofs=True))
+    assert result.verdict == truth(net, image, asked[2], reach, norm) and result.verdict.decided
+    certificate_of(whole, result)
+    assert robustness(*asked, reach - 1, norm=norm).ball is not None
+
+    path = tmp_path / "net.onnx"
+    save(path, model([node("Relu", ["x"])], (1, 4)))
+    real = read_onnx(path)
+    pixels = torch.tensor([0.0, 1.0, 0.25, 0.5])
+    words: dict = {"norm": norm, "clip": (0, 1), "mean": "0.1", "std": "0.3"}
+    # 1 + 1 + 0.75 + 0.5 in l1, and the root of 1 + 1 + 0.5625 + 0.25.
+    square = Fraction(2.8125)
+    least = Fraction(13, 4) if norm == "l1" else Fraction(1678, 1000)
+    assert robustness(real, pixels, 1, least, **words).ball is None
+    less = least - Fraction(1, 10**9) if norm == "l1" else Fraction(1677, 1000)
+    assert robustness(real, pixels, 1, less, **words).ball is not None
+    assert Fraction(1677, 1000) ** 2 < square < Fraction(1678, 1000) ** 2

@@ -76,6 +76,17 @@ def test_verdicts_are_the_truth(seed: int, attack: bool) -> None:
     assert min(outcomes[v] for v in (Verdict.SAT, Verdict.UNSAT, Verdict.MISCLASSIFIED)) > 3
 
 
+def test_no_witness_is_found_by_bounds() -> None:
+    """A bound at the root can be attained at a witness; what found it is its replay, and results say so."""
+    random = np.random.default_rng(6)
+    net, network = draw(random)
+    image = random.integers(net.lower, net.upper + 1)
+    label = int(classes(net, image[None])[0])
+    for settings in (LIMIT, BLIND):
+        result = verify(robustness(network, torch.from_numpy(image), label, 2), settings)
+        assert (result.verdict, result.method) == (Verdict.SAT, "attack")
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_radius_zero_and_radii_beyond_the_domain(seed: int) -> None:
     random = np.random.default_rng([2, seed])

@@ -8,6 +8,7 @@ import math
 import tracemalloc
 import zlib
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from netproof.certificate.contents import (
     fault_of,
 )
 from netproof.certificate.format import decode, encode, is_intact, read, write
+from netproof.certificate.real.witness import RealWitness
 from netproof.certificate.witness import decode_witness, read_evidence
 from netproof.errors import CertificateError, FormatError, InputError
 
@@ -598,11 +600,63 @@ def test_what_is_said_of_a_witness_document(text, words):
 
 
 def test_witnesses_that_are_not_checked_are_said_to_be_such():
-    ball = witness(norm="l2", center=["1", "2"], weight=["1", "1"])
-    with pytest.raises(CertificateError, match="is a witness in l2, and only those of the maximum norm"):
+    ball = witness(norm="l2", center=["1", "2"], weight=["1", "1"], image=None)
+    with pytest.raises(CertificateError, match="it states no robustness property"):
         decode_witness(json.dumps(ball).encode())
-    with pytest.raises(CertificateError, match=r"is a witness of a float network.*--certificate"):
+    for norm in ("l3", 2, "", ["l2"]):
+        with pytest.raises(CertificateError, match="no usable witness: its norm is"):
+            decode_witness(json.dumps(witness(norm=norm)).encode())
+    with pytest.raises(CertificateError, match="its arithmetic is not 'integer'"):
         decode_witness(json.dumps(witness(arithmetic="real", input=[0.5, 1.0])).encode())
+    with pytest.raises(CertificateError, match=r"'0\.5' is no integer"):
+        decode_witness(json.dumps(witness(input=[0.5, 1.0])).encode())
+
+
+def real_witness(**changed):
+    document = {
+        "format": "netproof-witness-1", "netproof": "0", "query": "q", "arithmetic": "real", "network": {"sha256": "a"},
+        "label": 0, "image": [0.5, 0], "exact_lower": ["0", "-1/3"], "exact_upper": ["1", "1/3"], "input": [0.25, 0],
+        "output": [1, 2.5], "norm": "l2", "radius": "1/2", "center": ["1/2", "0"], "weight": ["1", "2"],
+    }  # fmt: skip
+    return {name: value for name, value in (document | changed).items() if value is not None}
+
+
+def test_witness_document_of_a_float_network(tmp_path):
+    path = tmp_path / "witness.json"
+    path.write_text(json.dumps(real_witness()))
+    found = read_evidence(path)
+    assert isinstance(found, RealWitness) and (found.label, found.point, found.output) == (0, (0.25, 0.0), (1.0, 2.5))
+    assert found.box.lower == (0, Fraction(-1, 3)) and found.ball is not None and found.ball.radius == Fraction(1, 2)
+    path.write_text(json.dumps(real_witness(norm=None)))
+    again = read_evidence(path)
+    assert isinstance(again, RealWitness) and again.ball is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"exact_lower": None}, "no robustness property"), ({"label": None}, "no robustness property"),
+        ({"label": True}, "no class"), ({"label": -1}, "no class"), ({"network": {}}, "no network"),
+        ({"image": [0.5]}, "do not belong together"), ({"exact_upper": ["1", "-1"]}, "do not belong together"),
+        ({"exact_upper": ["1"]}, "no list of 2 fractions"), ({"exact_upper": ["1", "1/0"]}, "no fraction"),
+        ({"exact_upper": ["1", "0.5"]}, "no fraction"), ({"exact_upper": ["1", 1]}, "no fraction"),
+        ({"exact_upper": ["1", "9" * 3000]}, "no fraction"), ({"exact_upper": ["1", "\u0663"]}, "no fraction"),
+        ({"norm": "l3"}, "its norm"), ({"norm": 7}, "its norm"), ({"weight": ["1", "0"]}, "its ball is none"),
+        ({"radius": "-1"}, "its ball is none"), ({"center": None}, "no list of 2"), ({"radius": 0.5}, "no fraction"),
+        ({"input": []}, "no list of numbers"), ({"input": ["a", 1]}, "no list of numbers"), ({"output": None}, "no list"),
+        ({"input": [True, 1]}, "no list of numbers"),
+    ],
+)  # fmt: skip
+def test_witness_document_of_a_float_network_that_is_unusable(tmp_path, changed, words):
+    path = tmp_path / "witness.json"
+    path.write_text(json.dumps(real_witness(**changed)))
+    with pytest.raises(CertificateError, match=r"is no usable witness of a float network") as caught:
+        read_evidence(path)
+    assert words in str(caught.value)
+    for number in ("NaN", "Infinity", "1e999"):
+        path.write_text(json.dumps(real_witness()).replace("0.25", number))
+        with pytest.raises(CertificateError):
+            read_evidence(path)
 
 
 def test_a_witness_document_has_a_greatest_length(monkeypatch):

@@ -157,8 +157,13 @@ PINNED = {
         "again": 1.5,
         "first_share": 256,
         "steps": 4,
+        "half": 0.5,
         "brief": 0.03,
         "longer": 4.0,
+        "apart": 0.1,
+        "ahead": 8,
+        "bounds": 2.0,
+        "soon": 3.0,
     },
     "RANGE": {
         "root_steps": 60,

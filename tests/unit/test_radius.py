@@ -11,6 +11,7 @@ import torch
 from conftest import random_layers, write_keras_h5
 from netproof.formats.load import load
 from netproof.query import Query, Result, Verdict, Witness, sample_of
+from netproof.search import bracket
 from netproof.search import radius as module
 from netproof.search.radius import largest_radius
 from netproof.settings import Settings
@@ -140,3 +141,55 @@ def test_an_engine_that_was_asked_for_decides_what_is_open(monkeypatch, network)
     monkeypatch.setattr(module, "refuted_quickly", lambda query: False)
     found = largest_radius(network, IMAGE, label, Settings(timeout=60.0, engine="smt"), limit=3)
     assert (found.radius, found.exact) == (expected.radius, expected.exact) and set(engines) == {"smt"}
+
+
+class Slow:
+    """Answers about balls of a network whose bounds take so many seconds and prove radii up to ``by_bounds``; searches end nowhere."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, seconds: float, by_bounds: float, by_search: float = 0.0
+    ) -> None:
+        self.seconds, self.by_bounds, self.by_search = seconds, by_bounds, by_search
+        self.now = 0.0
+        self.asked: list[float] = []
+        monkeypatch.setattr(bracket, "verify", self.verify)
+        monkeypatch.setattr(bracket.time, "monotonic", lambda: self.now)
+
+    def verify(self, query: Query, settings: Settings) -> Result:
+        # One that holds all inputs is no ball.
+        radius, limit = float(query.name.removeprefix("radius ")), settings.timeout
+        self.asked.append(radius)
+        if radius and limit < self.seconds:
+            return self._ended(Verdict.TIMEOUT, limit, "search", 0)
+        if radius <= self.by_bounds:
+            return self._ended(Verdict.UNSAT, self.seconds if radius else 0.01, "bound", 1)
+        if radius <= self.by_search and limit >= 3 * self.seconds:
+            return self._ended(Verdict.UNSAT, 3 * self.seconds, "search", 500)
+        return self._ended(Verdict.TIMEOUT, limit, "search", 500)
+
+    def _ended(self, verdict: Verdict, seconds: float, method: str, subproblems: int) -> Result:
+        self.now += seconds
+        return Result(
+            verdict, seconds, method, subproblems, reason="" if verdict.decided else "the time limit was reached"
+        )
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize(("seconds", "least"), [(0.001, 36), (0.2, 36), (2.0, 4), (8.0, 1)])
+def test_in_a_ball_bounds_have_the_time_they_take(monkeypatch, network, norm, seconds, least):
+    """Whoever asked about one radius alone would have the proof after one bound, so that shares must not be shorter than those."""
+    label = int(network.classify(IMAGE.double()))
+    slow = Slow(monkeypatch, seconds, 40.0)
+    found = largest_radius(network, IMAGE, label, Settings(timeout=20.0), norm=norm)
+    assert found.radius >= least
+    assert slow.now <= 20.001
+    assert found.reason and not found.exact
+
+
+def test_in_a_ball_searches_have_what_bounds_leave_of_the_time(monkeypatch, network):
+    label = int(network.classify(IMAGE.double()))
+    slow = Slow(monkeypatch, 0.1, 40.0, by_search=60.0)
+    found = largest_radius(network, IMAGE, label, Settings(timeout=20.0), norm="l1")
+    assert found.radius >= 54
+    # Radii close to one that was given up are not looked at one by one.
+    assert len(slow.asked) < 40

@@ -36,6 +36,8 @@ class ImageQuestions(Benchmark):
     radius, words : in the unit of :func:`netproof.robustness`, and as results say it
     target, top, norm : as for :func:`netproof.robustness`
     certifiable : whether the network's verdicts come with certificates
+    labels : of the images asked about
+    count : how many images there are
     """
 
     path: Path
@@ -51,6 +53,8 @@ class ImageQuestions(Benchmark):
     top: int = 1
     certifiable: bool = False
     norm: str = "linf"
+    labels: tuple[int, ...] = ()
+    count: int = 0
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -80,6 +84,18 @@ class ImageQuestions(Benchmark):
     def instances(self, data: DataFolders) -> tuple[Instance, ...]:
         return tuple(Instance(f"image-{index}", self.path.name, self.words, index) for index in self.indices)
 
+    def about(self, data: DataFolders) -> Mapping[str, Mapping[str, str]]:
+        shared = {
+            "network": self.path.name, "group": f"radius {self.words}", "radius": str(self.radius), "norm": self.norm,
+        }  # fmt: skip
+        return {
+            instance.name: {**shared, "label": str(label)}
+            for instance, label in zip(self.instances(data), self.labels, strict=True)
+        }
+
+    def known(self, data: DataFolders) -> frozenset[str]:
+        return frozenset(f"image-{index}" for index in range(self.count))
+
     def open(self, data: DataFolders) -> OpenBenchmark:
         from netproof.formats.load import load
 
@@ -104,13 +120,11 @@ class _OpenImages(OpenBenchmark):
 
     def question(self, instance: Instance, *, deadline: float | None = None) -> Question:
         asked = self.asked
-        return Question.of(
-            self.images.query(
-                int(instance.sample),
-                asked.radius,
-                norm=asked.norm,
-                target=asked.target,
-                top=asked.top,
-                name=instance.name,
-            )
+        return self.images.question(
+            int(instance.sample),
+            asked.radius,
+            norm=asked.norm,
+            target=asked.target,
+            top=asked.top,
+            name=instance.name,
         )

@@ -19,10 +19,11 @@ from netproof.errors import InputError
 from netproof.formats.images.pictures import Pictures, read_pictures
 from netproof.formats.images.samples import as_codes, check_index, check_labels
 from netproof.graph.graph import Arithmetic
-from netproof.local_robustness import distance, robustness
+from netproof.local_robustness import distance, moves, robustness
 from netproof.network import Network
+from netproof.perturbations.few import few_values
 from netproof.pictures.form import InputForm
-from netproof.query import Query
+from netproof.query import Query, Question
 from netproof.result import Witness
 
 _LEVELS = 255
@@ -172,6 +173,25 @@ class Images:
             name=name,
         )
 
+    def question(
+        self,
+        index: int,
+        radius: int | Fraction,
+        *,
+        norm: str = "linf",
+        target: int | None = None,
+        top: int = 1,
+        name: str = "",
+    ) -> Question:
+        """As :meth:`query`; in ``l0``, which float networks have here, the radius is a number of values, and there is a query for every
+        choice of them."""
+        if norm != "l0":
+            return Question.of(self.query(index, radius, norm=norm, target=target, top=top, name=name))
+        return few_values(
+            self.network, self.image(index), self.label(index), int(radius), **self.arguments, target=target, top=top,
+            name=name,
+        )  # fmt: skip
+
     @property
     def arguments(self) -> dict[str, Any]:
         """The keywords of :func:`netproof.robustness` that say how values become inputs."""
@@ -202,11 +222,8 @@ class Images:
 
     def change(self, index: int, point: Sequence[Fraction]) -> tuple[int, Fraction]:
         """How many values of an image an input ``[n_input]`` changes, and by how much at most in the unit of radii."""
-        inputs = [Fraction(value) for value in self.input(index).tolist()]
-        changed = sum(value != at for value, at in zip(point, inputs, strict=True))
-        if self.network.graph.arithmetic is Arithmetic.INTEGER:
-            return changed, max(abs(value - at) for value, at in zip(point, inputs, strict=True))
-        return changed, distance(self.network, self.image(index), point, **self.arguments)
+        found = moves(self.network, self.image(index), point, **self.arguments)
+        return sum(move != 0 for move in found), max(found)
 
     def becomes(self, index: int, witness: Witness) -> str:
         """What a witness makes of an image, in words: its class, how many values it changes, and by how much at most."""
@@ -287,7 +304,7 @@ def _unit(prepared: Preparation, *, grey: bool) -> Unit:
 
 
 def chosen(images: Images, indices: Sequence[int], *, every: bool) -> tuple[int, ...]:
-    """Which images are meant: those named, all, or the only one there is; raises :class:`InputError`."""
+    """Which images are meant: those named, each once, all, or the only one there is; raises :class:`InputError`."""
     if every and indices:
         raise InputError("--all", "--index names images as well", "give one of the two")
     if every:
@@ -299,4 +316,4 @@ def chosen(images: Images, indices: Sequence[int], *, every: bool) -> tuple[int,
         )
     for index in indices:
         images.check(index)
-    return tuple(indices) or (0,)
+    return tuple(dict.fromkeys(indices)) or (0,)

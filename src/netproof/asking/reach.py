@@ -53,7 +53,7 @@ class Reach:
     ----------
     value : in the unit that :func:`netproof.robustness` takes: whole grey levels of a network over the integers
     words : the radius with its unit, as results say it
-    norm : what it is a radius in, one of :data:`netproof.local_robustness.NORMS`
+    norm : what it is a radius in, one of :data:`netproof.local_robustness.NORMS`, or ``l0``, in which it is a number of values
     """
 
     value: Fraction
@@ -73,6 +73,11 @@ def reach_of(text: str, unit: Unit, option: str = "--eps", norm: str = "linf") -
     """
     found = _reach(text, unit, option)
     return found if norm == "linf" else Reach(found.value, f"{found.words} in {norm}", norm)
+
+
+def reach_of_values(count: int) -> Reach:
+    """A number of values that may become anything, as a radius in ``l0``."""
+    return Reach(Fraction(count), f"{count} value{'' if count == 1 else 's'} in l0", "l0")
 
 
 def check_radius(text: str, option: str = "--eps") -> None:

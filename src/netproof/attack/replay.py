@@ -79,7 +79,7 @@ class Replayer:
             y = self._evaluate(x.numpy())
             if y is None:
                 continue
-            exact = self._inside(x)
+            exact = self.exact(x)
             image = [Fraction(value) for value in y.tolist()]
             if (
                 self._query.admits(exact, image)
@@ -101,8 +101,8 @@ class Replayer:
         x = x.half().float()
         return x if bool(((x >= self.lower) & (x <= self.upper)).all()) else None
 
-    def _inside(self, x: Tensor) -> list[Fraction]:
-        """The point itself, with an end of its interval for every coordinate whose interval holds no float32."""
+    def exact(self, x: Tensor) -> list[Fraction]:
+        """What a point ``[n]`` stands for: itself, with an end of its interval for every coordinate whose interval holds no float32."""
         exact = [Fraction(value) for value in x.tolist()]
         if bool(self._between.any()):
             lower, upper = _exact_box(self._query)

@@ -130,6 +130,15 @@ class Benchmark(ABC):
         """
         return {}
 
+    def about(self, data: DataFolders) -> Mapping[str, Mapping[str, str]]:
+        """What results say of each instance by its name where this benchmark is not known: ``network``, ``group``, ``radius``,
+        ``norm`` and ``label``, each where there is one."""
+        return {}
+
+    def known(self, data: DataFolders) -> frozenset[str]:
+        """The names that results of earlier runs can be about; more than :meth:`instances` where these are a choice."""
+        return frozenset(instance.name for instance in self.instances(data))
+
     def doubtful(self, data: DataFolders) -> frozenset[str]:
         """Names that runs without such a record may have given to other instances."""
         return frozenset()

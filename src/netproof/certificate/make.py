@@ -13,6 +13,7 @@ from netproof.certificate.contents import BoxProperty, Certificate, RobustnessPr
 from netproof.certificate.witness import FORMAT
 from netproof.errors import InputError, QueryError
 from netproof.formats.counterexample import decimal
+from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.version import netproof_version
@@ -101,7 +102,8 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
     """Everything needed to check a witness (docs/commands.md, *A witness file*): network, arithmetic, box, input, output.
 
     For a robustness query also the sample, its label, the radius and the class it turns into.
-    The box is given by the sample and the radius there, and by its ends otherwise.
+    The box is given by the sample and the radius there, and by its ends otherwise. A ball is stated beside it, over the
+    integers as the sample, the radius and its norm.
     """
     network = query.network
     document: dict[str, object] = {
@@ -115,11 +117,12 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
     if network.runtime:
         document["runtime"] = network.runtime
     sample = query.sample
-    if sample is not None and sample.radius is not None:
+    levels = _levels(query)
+    if sample is not None and levels is not None:
         change = (witness.input.double() - sample.image.double()).abs()
         document |= {
             "label": sample.label,
-            "radius": sample.radius,
+            "radius": levels,
             "class": int(network.classify(witness.input.to(query.lower.dtype))),
             "changed": int((change > 0).sum()),
             "largest_change": int(change.max()),
@@ -127,7 +130,16 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         }
     else:
         document |= {"lower": _numbers(query.lower), "upper": _numbers(query.upper)}
-    if query.ball is not None and sample is not None:
+    part = query.part
+    if sample is not None and network.graph.arithmetic is Arithmetic.REAL:
+        document["image"] = _numbers(sample.image)
+    if sample is not None and part is not None and network.graph.arithmetic is Arithmetic.REAL and _any_other(query):
+        ends = {"exact_lower": part.box.lower, "exact_upper": part.box.upper}
+        document["label"] = sample.label
+        document |= {name: [str(value) for value in values] for name, values in ends.items()}
+    if query.ball is not None and levels is not None:
+        document |= {"norm": query.ball.norm}
+    elif query.ball is not None and sample is not None:
         document |= {"norm": query.ball.norm, "radius": str(query.ball.radius), "label": sample.label}
         document |= {
             "center": [str(value) for value in query.ball.center],
@@ -137,6 +149,26 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
         # As text, because the box may hold no float there and the exact number is what counts.
         document["exact_input"] = [decimal(value) for value in witness.exact]
     return document | {"input": _numbers(witness.input), "output": _numbers(witness.output)}
+
+
+def _levels(query: Query) -> int | None:
+    """The radius in grey levels of a query that these and its sample say all of, in whatever norm; None for others."""
+    sample, ball = query.sample, query.ball
+    if sample is None or sample.radius is not None or ball is None:
+        return None if sample is None else sample.radius
+    integer = query.network.graph.arithmetic is Arithmetic.INTEGER
+    return int(ball.radius) if integer and _any_other(query) else None
+
+
+def _any_other(query: Query) -> bool:
+    """Whether a query about a sample asks for any class but its label: one case of one constraint for every other output."""
+    single = all(len(c.threshold) == 1 for c in query.condition)
+    return (
+        query.sample is not None
+        and query.sample.top == 1
+        and single
+        and len(query.condition) == query.network.outputs - 1
+    )
 
 
 def _numbers(values: Tensor) -> list[int] | list[float]:

@@ -17,6 +17,7 @@ from netproof.certificate.format import MEMORY, decode
 from netproof.certificate.real.contents import RealCertificate
 from netproof.certificate.real.format import VERSION
 from netproof.certificate.real.format import decode as decode_real
+from netproof.certificate.real.witness import RealWitness
 from netproof.certificate.sets import SetCertificate, is_set_document, set_certificate_from
 from netproof.errors import CertificateError
 from netproof.files.opened import read_bytes
@@ -37,7 +38,8 @@ class WitnessDocument:
 
     Attributes
     ----------
-    certificate : the same as a certificate of claim ``sat``
+    certificate : the same as a certificate of claim ``sat``, about the box of the radius
+    norm : what the radius is one in, ``linf``, ``l1`` or ``l2``
     output : what the document says the network computes
     predicted : the class it says that is
     changed, largest_change : how many inputs it says moved, and by how much at most
@@ -48,17 +50,20 @@ class WitnessDocument:
     predicted: int
     changed: int
     largest_change: int
+    norm: str = "linf"
 
 
 def read_evidence(
     path: str | Path, *, memory: int = MEMORY
-) -> Certificate | Bundle | WitnessDocument | SetCertificate | RealCertificate:
+) -> Certificate | Bundle | WitnessDocument | SetCertificate | RealCertificate | RealWitness:
     """Read a certificate, one of several parts or of a finite set, or a witness document; raises :class:`CertificateError` and :class:`FormatError`."""
     data = read_bytes(path, "certificate")
     if data.startswith(SIGNATURE) and version_of(data) == VERSION:
         return decode_real(data, str(path), memory=memory)
     if data[:64].lstrip().startswith(b"{"):
         document = _parsed(data, str(path))
+        if isinstance(document, dict) and document.get("arithmetic") == "real" and document.get("format") == FORMAT:
+            return RealWitness.of(document, str(path))
         if is_set_document(document):
             return set_certificate_from(document, str(path))
         return _witness(document, str(path))
@@ -80,24 +85,16 @@ def _parsed(data: bytes, source: str) -> Any:
             data.decode("utf-8-sig"),
             object_pairs_hook=_object,
             parse_int=_integer,
-            parse_float=_refuse,
+            parse_float=float if _OF_REALS.search(data) else _refuse,
             parse_constant=_refuse,
         )
     except _UnfitError as error:
-        if _OF_REALS.search(data):
-            problem = "is a witness of a float network, of which certificates alone are checked here"
-            raise CertificateError(
-                source, problem, "ask again with --certificate, or evaluate its input yourself"
-            ) from None
         raise CertificateError(source, f"is no usable witness: {error}", _HINT) from None
     except (ValueError, RecursionError):
         raise CertificateError(source, "is neither a certificate nor a JSON document", _HINT) from None
 
 
 def _witness(document: object, source: str) -> WitnessDocument:
-    if isinstance(document, dict) and document.get("norm") in ("l1", "l2"):
-        problem = f"is a witness in {document['norm']}, and only those of the maximum norm are checked here"
-        raise CertificateError(source, problem, "measure its input against its center yourself")
     try:
         return _document(document)
     except _UnfitError as error:
@@ -132,6 +129,9 @@ def _document(document: object) -> WitnessDocument:
         raise _UnfitError("its arithmetic is not 'integer'")
     if "image" not in document:
         raise _UnfitError("it states no robustness property, so nothing says what the output has to meet")
+    norm = document.get("norm", "linf")
+    if norm not in ("linf", "l1", "l2"):
+        raise _UnfitError(f"its norm is '{str(norm)[:20]}'")
     network = document.get("network")
     if not isinstance(network, dict) or not isinstance(network.get("sha256"), str):
         raise _UnfitError("it names no network")
@@ -159,6 +159,7 @@ def _document(document: object) -> WitnessDocument:
         _number(document, "class"),
         _number(document, "changed"),
         _number(document, "largest_change"),
+        norm,
     )
 
 

@@ -115,6 +115,7 @@ def check(
     # PyTorch comes in here (use_threads says why).
     o.use_threads(None)
     from netproof.certificate.real.contents import RealCertificate
+    from netproof.certificate.real.witness import RealWitness
     from netproof.certificate.sets import SetCertificate
     from netproof.certificate.witness import read_evidence
 
@@ -128,11 +129,17 @@ def check(
         "bias_integer_bits": bias_integer_bits,
         "activation_integer_bits": activation_integer_bits,
     }
-    if isinstance(evidence, RealCertificate):
+    if isinstance(evidence, RealCertificate | RealWitness):
         if any(option is not None for option in (images, labels, index, eps, *widths.values())):
             raise InputError(
                 "check", f"{certificate} is about a float network, and takes no images or widths", "leave them out"
             )
+        if isinstance(evidence, RealWitness):
+            from netproof.cli.evidence.replayed import check_witness
+
+            unwanted = {"--property": property_, "--arithmetic": arithmetic, "--report": report, "--timeout": timeout}
+            refuse(unwanted, f"is for certificates, and {certificate} is a witness, which is evaluated again")
+            return check_witness(evidence, certificate, network, as_json=as_json)
         wanted = RealCheck(
             certificate, network, property_, arithmetic or "float64", timeout, report, requirement, as_json
         )
@@ -313,6 +320,7 @@ def _to_json(checked: Checked, certificate: Path, index: int | None, property_: 
             "radius": sample.radius,
             "index": index,
         }
+        asked |= {} if checked.norm == "linf" else {"norm": checked.norm}
     return {
         "certificate": str(certificate),
         "proved": True,
@@ -323,7 +331,8 @@ def _to_json(checked: Checked, certificate: Path, index: int | None, property_: 
         "property": asked,
         "inputs": query.network.inputs,
         "free_inputs": int(torch.stack([q.lower < q.upper for q in queries]).any(0).sum()),
-        "points_log10": round(math.log10(sum(_points(q) for q in queries)), 3),
+        # Nobody counts the points of a ball.
+        "points_log10": round(math.log10(sum(_points(q) for q in queries)), 3) if checked.norm == "linf" else None,
         "leaves": checked.leaves,
         "cuts": checked.cuts,
         "splits": checked.splits,
@@ -354,11 +363,14 @@ def _render_text(checked: Checked, certificate: Path, index: int | None, propert
     if network.runtime:
         reading += f", as '{network.runtime}' computes them"
     count = sum(_points(part.query) for part in checked.parts or (checked,))
-    points = f"{count if count < 10**6 else f'about 10^{math.log10(count):.1f}'} points"
+    points = f", {count if count < 10**6 else f'about 10^{math.log10(count):.1f}'} points"
     if asked["kind"] == "robustness":
         levels = f"{asked['radius']} grey level{'' if asked['radius'] == 1 else 's'}"
         which = "the image" if index is None else f"image {index} (confirmed)"
         where = f"every change of {which} by at most {levels} per input, within the inputs' range"
+        if checked.norm != "linf":
+            where = f"every change of {which} by at most {levels} in {checked.norm}, all inputs together, within their range"
+            points = ""
         points += f"; the image has SHA-256 {asked['image_sha256']}"
         claim = f"class {asked['label']}: the first largest of all {network.outputs} outputs, at every input of the set"
         if content.claim == "sat":
@@ -393,7 +405,7 @@ def _render_text(checked: Checked, certificate: Path, index: int | None, propert
         f"reading      {reading}",
         f"             read again by a second reader, and found the same: {checked.second_reading}",
         f"input set    {where}",
-        f"             {document['free_inputs']} of {network.inputs} inputs can change, {points}",
+        f"             {document['free_inputs']} of {network.inputs} inputs can change{points}",
         f"claim        {claim}",
         "arithmetic   integer: what the quantized network computes, bit for bit; nothing was rounded in the proof",
         f"proof        {proof}",

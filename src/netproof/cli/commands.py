@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Protocol
 
 import typer
 
+from netproof.cli.arguments.completion import InstallCompletion, ShowCompletion, answer_shells, is_asked_by_shell
 from netproof.cli.arguments.help import CommandGroup
 
 #: where each command is, in the order of the help; groups are called ``app``
@@ -63,11 +63,13 @@ def command(debug: Callable[[Path], None], arguments: Sequence[str] = ()) -> Com
     """
     app = CommandGroup(
         rich_markup_mode=None,
-        add_completion=True,
+        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"max_content_width": _WIDEST},
     )
     app.callback(invoke_without_command=True)(_root(debug))
+    if is_asked_by_shell():
+        answer_shells()
     for name in _needed(arguments):
         module, _, member = _COMMANDS[name].partition(":")
         found = getattr(import_module(module), member)
@@ -80,14 +82,21 @@ def command(debug: Callable[[Path], None], arguments: Sequence[str] = ()) -> Com
 
 def _needed(arguments: Sequence[str]) -> tuple[str, ...]:
     """The commands that arguments can mean; all of them where a shell asks for completions."""
-    first = arguments[0] if arguments and "_NETPROOF_COMPLETE" not in os.environ else ""
+    first = arguments[0] if arguments and not is_asked_by_shell() else ""
     if first in _ABOUT and len(arguments) == 1:
         return ()
     return (first,) if first in _COMMANDS else tuple(_COMMANDS)
 
 
 def _root(debug: Callable[[Path], None]) -> Callable[..., None]:
-    def netproof(context: typer.Context, name: Name = False, version: Version = False, file: Debug = None) -> None:
+    def netproof(
+        context: typer.Context,
+        name: Name = False,
+        version: Version = False,
+        file: Debug = None,
+        show_completion: ShowCompletion = None,
+        install_completion: InstallCompletion = None,
+    ) -> None:
         """Decide what a neural network can do on a whole set of inputs, exactly, with evidence."""
         if name:
             typer.echo("netproof")

@@ -97,7 +97,8 @@ def proof(certificate: Certificate, *, network: Network, property_: Property_, o
     check_writable(out, "--out")
     evidence = read_evidence(certificate)
     if not isinstance(evidence, RealCertificate):
-        raise InputError("export proof", f"{certificate} is about a network of integers", "use export smtlib")
+        problem = f"{certificate} is no certificate about a float network"
+        raise InputError("export proof", problem, "give one; of networks of integers, use export smtlib")
     files = read_bytes(network, "network file"), read_bytes(property_, "property file")
     check_real(evidence, *files, source=str(certificate))
     text, questions = script_of(evidence, *files, source=certificate.name)

@@ -75,8 +75,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: list[str], details: list[Path]) -> int:
+    from netproof.cli.arguments.completion import with_shell
     from netproof.cli.commands import ABORTED, USAGE_ERROR, command, usage_problem
 
+    arguments = with_shell(arguments)
     try:
         code = command(details.append, arguments).main(args=arguments, prog_name="netproof", standalone_mode=False)
     except USAGE_ERROR as error:

@@ -75,7 +75,7 @@ def radius(
 ) -> None:
     """Find the largest radius at which an image is robust.
 
-    Of a network of integers exactly: a proof at that radius, a witness one grey level further. Of a float network to an accuracy.
+    Of a network of integers exactly: a proof at that radius, a witness one grey level further. Of a float network to an accuracy. An image that cannot be asked about is a line of its own, and the code is 1; where it is the only one, it is 2.
     """
     from netproof.cli.arguments.networks import network_document
     from netproof.cli.terminal.output import check_folder, print_json
@@ -113,10 +113,12 @@ def radius(
     reach = None if limit is None else reach_of(limit, found_images.unit, "--limit").number
     step = None if accuracy is None else reach_of(accuracy, found_images.unit, "--accuracy").number
     task = _Radii(
-        (network, widths, runtime), source, prepared, settings, reach, step, certificates, norm,
+        (network, widths, runtime), source, prepared, settings, reach, step, certificates, norm, len(asked.indices) == 1,
     )  # fmt: skip
     documents = []
+    failed = False
     for answer in _answers(task, asked, jobs):
+        failed |= answer.failed
         if as_json:
             documents.append(answer.document)
         else:
@@ -132,14 +134,17 @@ def radius(
         )
     elif found_images.words:
         typer.echo(f"radii {found_images.unit.words}; {found_images.words}")
+    if failed:
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What is said of one image, as text and as JSON."""
+    """What is said of one image, as text and as JSON; ``failed`` where it could not be asked about."""
 
     lines: tuple[str, ...]
     document: dict[str, object]
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,7 @@ class _Radii:
     reach, step : the limit and the accuracy, in the unit of radii
     certificates : the folder for them, if they are wanted
     norm : what radii are measured in
+    alone : whether there is one image, which the command is refused with
     """
 
     reading: tuple[Path, FixedPoint | None, str | None]
@@ -162,6 +168,7 @@ class _Radii:
     step: int | Fraction | None
     certificates: Path | None
     norm: str
+    alone: bool
 
     def begin(self) -> Callable[[int], _Answer]:
         """For another process: read everything again, and answer there."""
@@ -177,13 +184,20 @@ class _Radii:
         return answer
 
     def _answer(self, asked: a.Asked, index: int) -> _Answer:
+        from netproof.errors import QueryError
         from netproof.search.radius import largest_radius
 
         images, model = asked.images, asked.network
-        found = largest_radius(
-            model, images.image(index), images.label(index), self.settings, limit=self.reach, accuracy=self.step,
-            norm=self.norm, **images.arguments,
-        )  # fmt: skip
+        try:
+            found = largest_radius(
+                model, images.image(index), images.label(index), self.settings, limit=self.reach, accuracy=self.step,
+                norm=self.norm, **images.arguments,
+            )  # fmt: skip
+        except QueryError as error:
+            named = QueryError(f"sample {index}", error.problem, error.hint)
+            if self.alone:
+                raise named from None
+            return _Answer((f"error: {named}",), {"index": index, "error": str(named)}, failed=True)
         folder = self.certificates
         limits = self.reading[0], self.settings.timeout
         written = [] if folder is None else _certify(images, index, found, folder, *limits)

@@ -118,7 +118,7 @@ def robust(
     if eps is None and not by_set:
         hint = "say by how much values may move, or name a set: --brightness, --patch ..."
         raise InputError("--eps", "is missing", hint)
-    a.check_ball(norm, certificate, "--certificate", by_set=by_set)
+    a.check_ball(norm, None, "--certificate", by_set=by_set)
     evidence = ((witness, "--witness"), (picture, "--picture"), (certificate, "--certificate"), (trace, "--trace"))
     for file, option in evidence:
         if file is not None:
@@ -130,9 +130,11 @@ def robust(
     widths = o.widths_of(bits, input_bits, weight_integer_bits, bias_integer_bits, activation_integer_bits)
     asked = a.Asked.read((network, widths, runtime), source, prepared, index, every=every)
 
-    if by_set:
-        if counted and asked.network.graph.arithmetic.value == "real":
-            raise InputError("--norm", f"'l0' is not decided: {network} is a float network", "give linf, l1 or l2")
+    # Of a float network the values that may change are those of boxes, not of a set.
+    choices = counted and asked.network.graph.arithmetic.value == "real"
+    if choices:
+        _check_alone(named, box, certificate)
+    if by_set and not choices:
         given = {"--target": target is not None, "--top": top != 1, "--witness": witness, "--picture": picture}
         given |= {"--out": out, "--trace": trace, "--jobs": jobs != 1}
         for option, stated in given.items():
@@ -147,14 +149,14 @@ def robust(
             raise typer.Exit(1)
         return
 
-    from netproof.asking.reach import reach_of
+    from netproof.asking.reach import reach_of, reach_of_values
     from netproof.device import check_device
 
-    assert eps is not None
     if certificate is not None:
         asked.check_certifiable("--certificate")
     check_device(settings.device, asked.network)
-    reach = reach_of(eps, asked.images.unit, norm=norm)
+    assert eps is not None or pixels is not None
+    reach = reach_of_values(pixels or 0) if eps is None else reach_of(eps, asked.images.unit, norm=norm)
     if len(asked.indices) == 1 and out is None and jobs == 1:
         with traced(trace):
             found = _one(asked, reach, (target, top), settings, (witness, picture, certificate), as_json=as_json)
@@ -171,6 +173,16 @@ def robust(
     # An image that could not be asked about has no verdict, whatever the others have.
     if (fails | {"error"}) & set(verdicts):
         raise typer.Exit(1)
+
+
+def _check_alone(named: sets.SetOptions, box: tuple[Path, Path] | None, certificate: Path | None) -> None:
+    """Refuse what does not go with a number of values of a float network; raises :class:`InputError`."""
+    others = [option for option in named.given if option != "--pixels"] + ["--box"] * (box is not None)
+    if others:
+        raise InputError(others[0], "a set is named, and --norm l0 as well", "leave one of the two out")
+    if certificate is not None:
+        problem = "a certificate is about one box, and --norm l0 asks about one for every choice of values"
+        raise InputError("--certificate", problem, "leave it out; a witness is replayed before it is reported")
 
 
 def _one(
@@ -193,10 +205,11 @@ def _one(
     (index,), (target, top) = asked.indices, goal
     witness, picture, certificate = files
     name = f"sample {index}, radius {reach.number}" + ("" if reach.norm == "linf" else f" in {reach.norm}")
-    query = asked.images.query(index, reach.number, norm=reach.norm, target=target, top=top, name=name)
+    question = asked.images.question(index, reach.number, norm=reach.norm, target=target, top=top, name=name)
     if certificate is not None:
-        check_stated(query, "--certificate")
-    result = verify(query, settings)
+        check_stated(question, "--certificate")
+    result = verify(question, settings)
+    query = question.parts[result.part]
     answer = Answer(asked.images, index, reach, query, result, settings.timeout, target, top)
     notes = _written(answer.query, result, witness)
     if picture is not None and result.witness is not None:

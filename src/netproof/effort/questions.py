@@ -47,15 +47,24 @@ class RadiusEffort:
         as the one below it, and only it makes the answer exact
     again : a radius that was not decided is tried again with so many times as much time
     first_share : over the real numbers the first radius asked about is one in so many of the largest
-    brief, longer : in a ball the first share of the time for a radius, and how much longer those are looked at that this left open
+    half : the largest share of the time that is left for one of several radii
+    brief, longer : in a ball the first share of the time for a radius, and how much it grows where all radii were looked at
+    apart : in a ball, how close a radius that is not decided gets to one that is proved before others have more time, as a part of it
+    ahead : in a ball, one in so many of the radii between a proof and a witness is asked about next, once bounds had all of them
+    bounds, soon : in a ball, no radius has less than so many times what bounds took where they were enough, or that had no end
     steps : of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
     """
 
     first: float = 0.7
     again: float = 1.5
     first_share: int = 256
+    half: float = 0.5
     brief: float = 0.03
     longer: float = 4.0
+    apart: float = 0.1
+    ahead: int = 8
+    bounds: float = 2.0
+    soon: float = 3.0
     steps: int = 4
 
 

@@ -68,7 +68,7 @@ class Answer:
                 else f"{self.label} is beaten {self.top} times"
             )
             by = f"by at most {number_text(largest)}"
-            if self.reach.norm != "linf":
+            if self.reach.norm in ("l1", "l2"):
                 far = self.images.distance(self.index, result.witness.numbers, self.reach.norm)
                 by += f" each and {float(far):.6g} in {self.reach.norm}"
             lines.append(f"  witness: {what}; {changed} of {self.query.network.inputs} pixels changed, {by}")
@@ -94,6 +94,8 @@ class Answer:
         """What the verdict says of this image."""
         each = "every pixel by at most" if self.reach.norm == "linf" else "pixels together by at most"
         reach = f"moving {each} {self.reach.words}"
+        if self.reach.norm == "l0":
+            reach = f"changing {number_text(self.reach.value)} of the values, whichever, to anything"
         kept = (
             f"the class from {self.label}" if self.target is None else f"the class from {self.label} to {self.target}"
         )
@@ -140,7 +142,7 @@ class Answer:
                 "largest_change": int(largest) if integer else number_text(largest),
                 **(
                     {}
-                    if self.reach.norm == "linf"
+                    if self.reach.norm in ("linf", "l0")
                     else {"distance": float(self.images.distance(self.index, result.witness.numbers, self.reach.norm))}
                 ),
                 # As text, because a number in JSON need not survive its reader exactly.

@@ -25,6 +25,7 @@ from netproof.runs.traces import FOLDER
 from netproof.runs.traces import SUFFIX as TRACE
 
 _RADIUS = re.compile(r"eps[-_=](\d+(?:\.\d+)?(?:e-?\d+)?)|radius[-_= ](\d+(?:\.\d+)?(?:/\d+)?)")
+_NUMBER = re.compile(r"\d{1,400}(/0*[1-9]\d{0,399})?", re.ASCII)
 _FIELD = re.compile(r"(?:^|; )(limit|bound|reason)=(.*?)(?=; (?:limit|bound|reason)=|$)")
 #: no table of requirements is longer
 _LONGEST = 1 << 24
@@ -42,8 +43,10 @@ class Entry:
     bound, reason : where undecided: the best upper bound, and why it ended
     published : the authors' verdict, empty where there is none
     requirements : what the instance is there for, as a table says
-    radius : as the instance's name has it, of a run about radii the largest that was proved; empty where there is none
+    radius : as the run's record or the instance's name has it, of a run about radii the largest that was proved; empty where
+        there is none
     witness, certificate, trace : files, None where there are none
+    label, norm : of a run on images, the class, and what the radius is one in; empty elsewhere
     """
 
     instance: str
@@ -61,6 +64,8 @@ class Entry:
     witness: Path | None
     certificate: Path | None
     trace: Path | None = None
+    label: str = ""
+    norm: str = ""
 
     @property
     def contradicts(self) -> bool:
@@ -134,11 +139,15 @@ class RunReport:
         listed_names = [instance.name for instance in instances] or list(record.instances)
         if not instances:
             names = dict.fromkeys((*record.instances, *(record.asked or ()), *rows))
-            instances = tuple(Instance(name, "", "", name) for name in names)
+            instances = tuple(
+                Instance(name, words.get("network", ""), words.get("group", ""), name)
+                for name, words in ((name, record.about.get(name, {})) for name in names)
+            )
         asked = record.asked_of(listed_names)
         authors = benchmark.authors if benchmark is not None and published else ""
         summary = summarize(record.benchmark, authors, instances, rows, published)
         entries = tuple(_entry(folder, i, rows.get(i.name), published.get(i.name, ""), requirements) for i in instances)
+        entries = tuple(_with_words(entry, record.about.get(entry.instance, {})) for entry in entries)
         if radii is not None:
             entries = tuple(_with_radius(folder, entry, radii.get(entry.instance)) for entry in entries)
         return cls(
@@ -211,6 +220,15 @@ def _as_row(row: RadiusRow) -> Row:
     verdict = {EXACT: "robust", OPEN: "unknown"}.get(row.verdict, row.verdict)
     evidence = f"reason={row.reason}" if row.verdict == OPEN else row.reason
     return Row(row.name, verdict, row.seconds, f"{row.queries} queries", evidence)
+
+
+def _with_words(entry: Entry, words: Mapping[str, str]) -> Entry:
+    """The entry with what the run's record says of its instance."""
+    if not words:
+        return entry
+    radius = words.get("radius", "")
+    said = radius if _NUMBER.fullmatch(radius) else entry.radius
+    return replace(entry, radius=said, label=words.get("label", ""), norm=words.get("norm", ""))
 
 
 def _with_radius(folder: Path, entry: Entry, row: RadiusRow | None) -> Entry:

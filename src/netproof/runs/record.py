@@ -33,6 +33,7 @@ class RunRecord:
     instances : what each instance's name stands for (:meth:`netproof.benchmarks.base.Benchmark.listed`)
     doubtful : names that mean nothing where ``instances`` is not on record; not written
     asked : the names of all instances that the invocations were to answer; None in the records of earlier versions
+    about : what reports say of each instance (:meth:`netproof.benchmarks.base.Benchmark.about`)
     """
 
     benchmark: str
@@ -41,6 +42,7 @@ class RunRecord:
     instances: Mapping[str, str] = field(default_factory=dict)
     doubtful: frozenset[str] = frozenset()
     asked: tuple[str, ...] | None = None
+    about: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def wall_seconds(self) -> float | None:
@@ -159,6 +161,7 @@ class RunRecord:
             files={**other.files, **known},
             invocations=(*self.invocations, *other.invocations),
             asked=None if unknown or other.asked is None else asked,
+            about={**self.about, **other.about},
         )
 
     def _files_as_in(self, folder: Path, other: RunRecord) -> Mapping[str, str]:
@@ -194,6 +197,7 @@ class RunRecord:
                 "files": dict(self.files),
                 **({"instances": dict(self.instances)} if self.instances else {}),
                 **({} if self.asked is None else {"asked": list(self.asked)}),
+                **({"about": {name: dict(words) for name, words in self.about.items()}} if self.about else {}),
                 "invocations": [dict(i) for i in self.invocations],
             },
         )
@@ -205,6 +209,9 @@ class RunRecord:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
+            if folder.is_file():
+                hint = f"give the folder of a run{f': {folder.parent}' if (folder.parent / FILE).is_file() else ''}"
+                raise InputError(folder, "is a file, and no folder of a run", hint) from None
             problem = "holds no benchmark run (no run.json)" if folder.is_dir() else "no such folder"
             raise InputError(folder, problem, "give a folder that 'netproof bench run' wrote") from None
         except OSError as error:
@@ -229,10 +236,17 @@ class RunRecord:
             or len(set(asked)) != len(asked)
         ):
             raise InputError(path, "its 'asked' is not a list of names", hint)
+        about = document.get("about", {})
+        if not isinstance(about, dict) or not all(
+            isinstance(words, dict) and all(isinstance(word, str) for word in words.values())
+            for words in about.values()
+        ):
+            raise InputError(path, "its 'about' is not a table of words", hint)
         return cls(
             document["benchmark"],
             files,
             tuple(invocations),
             instances,
             asked=None if asked is None else tuple(asked),
+            about=about,
         )

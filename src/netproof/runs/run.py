@@ -93,8 +93,9 @@ def run_benchmark(
         benchmark.listed(data),
         benchmark.doubtful(data),
         tuple(instance.name for instance in chosen),
+        benchmark.about(data),
     ).started(noted)
-    names = {i.name for i in instances}
+    names = benchmark.known(data)
     try:
         opened = RunFolder(folder, record, names, job.ROWS)
     except InputError:
@@ -146,7 +147,7 @@ def _check(job: Job, scheduler: str | None) -> None:
         raise InputError("--device", problem, "leave it out, or give auto")
 
 
-def _finished(job: Job, folder: Path, record: RunRecord, names: set[str], chosen: tuple[Instance, ...]) -> bool:
+def _finished(job: Job, folder: Path, record: RunRecord, names: frozenset[str], chosen: tuple[Instance, ...]) -> bool:
     """Whether a folder holds all the answers asked for, of this very run."""
     try:
         RunRecord.read(folder).check_same_run(folder, record)

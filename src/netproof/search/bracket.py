@@ -43,9 +43,9 @@ def bracketed_radius(
 
     ``ends`` are ``limit`` and ``accuracy``, ``arguments`` the keywords that say how values become inputs, and the norm.
 
-    Radii are doubled until something other than a proof comes back, then bisected. One that is not decided in half of the
-    time that is left is given up for others. Where a witness lies is measured exactly, so that it can be far inside the
-    radius that was asked about.
+    Radii are doubled until something other than a proof comes back, then bisected. One that is not decided in its share of the
+    time (:class:`_Patience`) is given up for others. Where a witness lies is measured exactly, so that it can be far inside
+    the radius that was asked about.
     """
     begun = time.monotonic()
     integer = network.graph.arithmetic is Arithmetic.INTEGER
@@ -75,20 +75,21 @@ def bracketed_radius(
     if first.verdict is not Verdict.UNSAT:
         return RadiusResult(-1, None, None, False, time.monotonic() - begun, 1, first.reason or "no answer in time")
     known, queries = _Known(step, steps, first), 1
-    # Searches in balls are longer where they end with no answer: attacks and bounds have all radii first.
-    share = 0.5 if arguments.get("norm", "linf") == "linf" else RADIUS.brief
+    patience = _Patience.of(ball=arguments.get("norm", "linf") != "linf")
     while not known.within(accuracy):
         remaining = settings.timeout - (time.monotonic() - begun)
-        number = known.next
-        if number is None and share < 0.5:
-            share = min(0.5, RADIUS.longer * share)
+        number = known.next(patience)
+        if number is None and patience.grow():
             known.open.clear()
             continue
         if remaining <= 0 or number is None:
             known.undecided = known.undecided or "the time limit was reached"
             break
         queries += 1
-        known.learn(number, verify(query(number), replace(settings, timeout=remaining * share)), far)
+        asked = query(number)
+        result = verify(asked, replace(settings, timeout=patience.seconds(remaining)))
+        if patience.learn(result, len(asked.condition)) or number > known.proved + 1:
+            known.learn(number, result, far)
     exact = known.within(accuracy) if known.refuted is not None else whole and known.proved == steps
     undecided = known.undecided
     if not exact and known.refuted is None and known.proved == steps:
@@ -103,6 +104,65 @@ def bracketed_radius(
         "" if exact else undecided,
         known.proof if settings.proofs else None,
     )
+
+
+@dataclass
+class _Patience:
+    """For how long a radius is looked at before others are.
+
+    Searches in balls are longer than others where they end with no answer: attacks and bounds have all radii first, which
+    takes as long as bounds do there, and searches what is left of the time.
+
+    Attributes
+    ----------
+    ball : whether radii are those of balls; of boxes each has half of the time that is left
+    share : of the time that is left
+    apart : radii that are not decided are no nearer to one that is proved than by this part of them
+    ahead : one in so many of the radii between a proof and a witness is looked at next, where nothing else is known of them
+    least : seconds: some times what bounds took where they were enough, or did not do with
+    """
+
+    ball: bool
+    share: float = RADIUS.half
+    apart: float = 0.0
+    ahead: int = 2
+    least: float = 0.0
+
+    @classmethod
+    def of(cls, *, ball: bool) -> _Patience:
+        return cls(ball, RADIUS.brief, RADIUS.apart) if ball else cls(ball)
+
+    def seconds(self, remaining: float) -> float:
+        """For the next radius; all that is left where half of it would be too little."""
+        if self.least > RADIUS.half * remaining:
+            return remaining
+        return max(self.share * remaining, self.least)
+
+    def learn(self, result: Result, cases: int) -> bool:
+        """Take down how long bounds take on a query of so many cases; False where they had no end in their time."""
+        if not self.ball:
+            return True
+        if result.verdict is Verdict.UNSAT:
+            self.ahead = max(2, self.ahead // 2)
+            if result.method == "bound":
+                self.least = RADIUS.bounds * result.seconds
+        elif not result.verdict.decided:
+            self.ahead = 2 if self.apart == RADIUS.apart else RADIUS.ahead
+            if result.subproblems <= cases:
+                # Bounds take about as long at any radius.
+                self.least = max(self.least, RADIUS.soon * result.seconds)
+                return False
+        return True
+
+    def grow(self) -> bool:
+        """Look longer, and at radii closer to each other, where all were looked at; False where that is all there is."""
+        if self.share >= RADIUS.half and not self.apart:
+            return False
+        self.share = min(RADIUS.half, RADIUS.longer * self.share)
+        self.apart = self.apart / RADIUS.longer if self.share < RADIUS.half else 0.0
+        # What bounds do not decide is the easier the nearer it is to what they do.
+        self.ahead = RADIUS.ahead
+        return True
 
 
 @dataclass
@@ -150,17 +210,17 @@ class _Known:
             return self.proved == self.steps
         return self.refuted - self.proved * self.step <= accuracy
 
-    @property
-    def next(self) -> int | None:
+    def next(self, patience: _Patience) -> int | None:
         """The number to ask about next; None where all are decided or were tried."""
         end = self.steps + 1 if self.refuted is None else min(self.steps + 1, math.ceil(self.refuted / self.step))
         tried = sorted(number for number in self.open if self.proved < number < end)
-        if not tried and self.refuted is None:
-            return min(max(2 * self.proved, self.steps // RADIUS.first_share, 1), self.steps)
-        first = tried[0] if tried else end
-        if self.proved + 1 < first:
-            return (self.proved + first) // 2
-        return (tried[-1] + end) // 2 if tried and tried[-1] + 1 < end else None
+        if not tried:
+            if self.refuted is None:
+                return min(max(2 * self.proved, self.steps // RADIUS.first_share, 1), self.steps)
+            return self.proved + max(1, (end - self.proved) // patience.ahead) if self.proved + 1 < end else None
+        if self.proved + 1 < tried[0] and tried[0] - self.proved > patience.apart * tried[0]:
+            return (self.proved + tried[0]) // 2
+        return (tried[-1] + end) // 2 if tried[-1] + 1 < end and end - tried[-1] > patience.apart * end else None
 
 
 def _whole_extents(network: Network, limit: Number | None) -> tuple[Fraction, Fraction, bool]:

@@ -337,6 +337,9 @@ def _ask(question: Question, decide: Decide, settings: Settings) -> Result:
         return _decided(question.parts[0], decide, settings)
     network = question.network
     begun = time.monotonic()
+    one = question.parts[0]
+    if one.misclassified:
+        return _told(one, Result(Verdict.MISCLASSIFIED, time.monotonic() - begun, "evaluation"))
     deadline = begun + settings.timeout
     results: dict[int, Result] = {}
     had: dict[int, float] = {}

@@ -46,12 +46,14 @@ from netproof.certificate.contents import (
     SPLIT,
     Certificate,
     Integers,
+    RobustnessProperty,
     children_of,
     fault_of,
     levels_of,
 )
 from netproof.certificate.format import MEMORY
 from netproof.certificate.real.contents import RealCertificate
+from netproof.certificate.real.witness import RealWitness
 from netproof.certificate.second_reading.compare import confirm
 from netproof.certificate.sets import SetCertificate
 from netproof.certificate.statement import check_statement
@@ -84,6 +86,7 @@ class Checked:
         memory
     parts : of a certificate of several parts, what was checked of each; certificate and query are then those of the
         first, and the numbers are sums
+    norm : of a witness document, what its radius is one in; query is about the box of that radius, in which the ball lies
     """
 
     certificate: Certificate
@@ -97,6 +100,7 @@ class Checked:
     seconds: float
     second_reading: str = ""
     parts: tuple[Checked, ...] = ()
+    norm: str = "linf"
 
 
 @on_own_terms
@@ -130,6 +134,8 @@ def check(
         found = read_evidence(source, memory=memory)
         if isinstance(found, SetCertificate):
             raise CertificateError(source, "is about a finite set of inputs", "call netproof.check_set")
+        if isinstance(found, RealWitness):
+            raise CertificateError(source, "is a witness of a float network", "replay it with 'netproof check'")
         if isinstance(found, RealCertificate):
             hint = "check it with netproof.check_evidence, against the files of network and property"
             raise CertificateError(source, "is about a network of real numbers", hint)
@@ -193,6 +199,7 @@ def _check(
         points=int((kind == POINTS).sum()),
         seconds=0.0,
         second_reading=read_again,
+        norm="linf" if document is None else document.norm,
     )
 
 
@@ -203,6 +210,8 @@ def _replay(certificate: Certificate, document: WitnessDocument | None, query: Q
         raise ProofError(source, "the witness is not in the input set")
     if not bool(query.refuted_by(x)):
         raise ProofError(source, "the output at the witness meets none of the cases")
+    if document is not None and not _is_near(certificate, document.norm):
+        raise ProofError(source, f"the witness is not in the input set: it is beyond the radius in {document.norm}")
     if document is not None:
         moved = (x - tensor(certificate.arrays["image"])).abs()
         found = (
@@ -213,6 +222,18 @@ def _replay(certificate: Certificate, document: WitnessDocument | None, query: Q
         )
         if found != (document.output, document.predicted, document.changed, document.largest_change):
             raise ProofError(source, "the witness is one, but its output, class or changes are not those stated")
+
+
+def _is_near(certificate: Certificate, norm: str) -> bool:
+    """Whether a witness is within the radius of its image, in another norm than the maximum's, by Python's own integers."""
+    about = certificate.property
+    if norm == "linf" or not isinstance(about, RobustnessProperty):
+        return norm == "linf"
+    pairs = zip(certificate.arrays["witness"].tolist(), certificate.arrays["image"].tolist(), strict=True)
+    moves: list[int] = [abs(x - at) for x, at in pairs]
+    if norm == "l1":
+        return sum(moves) <= about.radius
+    return sum(move * move for move in moves) <= about.radius**2
 
 
 class _Proof:

@@ -45,7 +45,7 @@ def answer_sets(about: Asked, asked: AskedSets) -> list[str]:
     model, indices = about.network, about.indices
     if model.graph.arithmetic is not Arithmetic.INTEGER:
         problem = f"{about.path} is a float network, and sets are of what integer networks take"
-        raise InputError(", ".join(asked.sets.given) or "--box", problem, "give --eps")
+        raise InputError(", ".join(asked.sets.given) or "--box", problem, "give --eps, with --norm l0 for few values")
     several = len(indices) > 1
     if asked.certificate is not None:
         about.check_certifiable("--certificate")

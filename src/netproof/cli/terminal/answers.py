@@ -40,12 +40,12 @@ def answer_all(
 
     check_jobs(jobs)
     integer = asked.network.graph.arithmetic is Arithmetic.INTEGER and not asked.network.runtime
-    benchmark = ImageQuestions(
-        asked.path.absolute(), asked.widths, asked.runtime, asked.source, asked.prepared,
-        asked.images.pictures.digest, asked.indices, reach.number, reach.words, goal[0], goal[1], integer, reach.norm,
-    )  # fmt: skip
     images = asked.images
     labels = {index: images.label(index) for index in asked.indices}
+    benchmark = ImageQuestions(
+        asked.path.absolute(), asked.widths, asked.runtime, asked.source, asked.prepared, images.pictures.digest,
+        asked.indices, reach.number, reach.words, goal[0], goal[1], integer, reach.norm, tuple(labels.values()), len(images),
+    )  # fmt: skip
     said = f"; {images.words}" if images.words else ""
     head = f"{len(asked.indices)} images of {images.pictures.source}, radius {reach.words}{said}"
     rows: dict[int, Row] = {}

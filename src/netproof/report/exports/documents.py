@@ -20,7 +20,7 @@ from netproof.version import netproof_version
 FORMAT = "netproof-report-1"
 _COLUMNS = (
     "instance", "network", "group", "radius", "verdict", "seconds", "method", "bound", "reason", "published", "contradicts",
-    "requirements", "witness", "certificate",
+    "requirements", "witness", "certificate", "label", "norm",
 )  # fmt: skip
 
 
@@ -59,6 +59,8 @@ def _values(report: RunReport, entry: Entry) -> dict[str, object]:
         "requirements": list(entry.requirements),
         "witness": _place(report.folder, entry.witness),
         "certificate": _place(report.folder, entry.certificate),
+        "label": entry.label or None,
+        "norm": entry.norm or None,
     }
 
 

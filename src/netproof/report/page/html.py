@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -26,8 +26,10 @@ from netproof.version import netproof_version
 PICTURES = 1_200_000
 #: how many failures and damaged files are named
 _NAMED = 20
+#: in the place of what such a file would show
+_DAMAGED = '<span class="alarm">damaged</span>'
 _COLUMNS = (
-    ("instance", "text"), ("verdict", "text"), ("radius", "number"), ("seconds", "number"), ("method", "text"), ("published", "text"),
+    ("instance", "text"), ("label", "number"), ("verdict", "text"), ("radius", "number"), ("seconds", "number"), ("method", "text"), ("published", "text"),
     ("requirement", "text"), ("bound, reason", "text"), ("bound over time", "none"), ("witness", "none"), ("evidence", "none"),
 )  # fmt: skip
 
@@ -42,18 +44,14 @@ def page(report: RunReport, home: Path, other: Mapping[str, Row] | None = None, 
     other : rows of another run, to compare times with
     pictures : how many characters the pictures of witnesses may take
 
-    A witness whose file is damaged is named instead of drawn.
-
-    Raises
-    ------
-    FormatError : a trace that is damaged
+    A witness or a trace whose file is damaged is named instead of drawn.
     """
     style, script = (
         files("netproof.report.page").joinpath(name).read_text("utf-8") for name in ("page.css", "page.js")
     )
     allowed = f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     title = f"{report.summary.benchmark}: {report.summary.decided} of {report.summary.total} decided"
-    traces = traces_of(report.entries)
+    traces, broken = traces_of(report.entries)
     drawn = "".join(
         part
         for part in (cactus(report.entries, other), scatter(report.entries, other or {}), histogram(report.entries))
@@ -69,7 +67,7 @@ def page(report: RunReport, home: Path, other: Mapping[str, Row] | None = None, 
         + (f'<h2>Figures</h2><div class="figures">{drawn}</div>\n' if drawn else "")
         + _groups(report)
         + phases(report.entries, traces)
-        + _instances(report, home, pictures, traces)
+        + _instances(report, home, pictures, traces, broken)
         + _conditions(report)
         + f"</main><script>{script}</script></body></html>\n"
     )
@@ -125,9 +123,14 @@ def _groups(report: RunReport) -> str:
     )
 
 
-def _instances(report: RunReport, home: Path, pictures: int, traces: Mapping[str, Trace]) -> str:
+def _instances(
+    report: RunReport, home: Path, pictures: int, traces: Mapping[str, Trace], broken: Mapping[str, str]
+) -> str:
     entries = report.entries
-    over_time = {entry.instance: bound_over_time(traces.get(entry.instance)) for entry in entries}
+    over_time = {
+        entry.instance: _DAMAGED if entry.instance in broken else bound_over_time(traces.get(entry.instance))
+        for entry in entries
+    }
     used = [
         place
         for place, (name, _) in enumerate(_COLUMNS)
@@ -155,9 +158,7 @@ def _instances(report: RunReport, home: Path, pictures: int, traces: Mapping[str
         f'<label{"" if groups else " hidden"}>Group<select id="group"><option value="">all</option>{groups}</select></label>'
         '<span id="shown" role="status"></span></div>'
     )
-    damaged = "".join(f'<p class="alarm">{escape(said)}</p>' for said in shown.damaged[:_NAMED])
-    if shown.damaged[_NAMED:]:
-        damaged += f'<p class="alarm">and {len(shown.damaged) - _NAMED} more witnesses that are damaged</p>'
+    damaged = _named(shown.damaged, "witnesses") + _named(list(broken.values()), "traces")
     return (
         f'<h2>Instances</h2>{damaged}{tools}<div class="wide"><table id="instances"><caption>{len(entries)} instances.{left} '
         "A vulnerable or sat one has a witness, which was replayed; of a robust or unsat one all inputs are covered by a "
@@ -165,8 +166,17 @@ def _instances(report: RunReport, home: Path, pictures: int, traces: Mapping[str
     )
 
 
+def _named(damaged: Sequence[str], files: str) -> str:
+    """What is said of damaged files above the table."""
+    said = "".join(f'<p class="alarm">{escape(one)}</p>' for one in damaged[:_NAMED])
+    if damaged[_NAMED:]:
+        said += f'<p class="alarm">and {len(damaged) - _NAMED} more {files} that are damaged</p>'
+    return said
+
+
 def _is_used(column: str, entries: tuple[Entry, ...]) -> bool:
     return {
+        "label": any(e.label for e in entries),
         "radius": any(e.radius for e in entries),
         "published": any(e.published for e in entries),
         "requirement": any(e.requirements for e in entries),
@@ -199,7 +209,7 @@ class _Pictures:
             found = thumbnails(entry.witness)
         except FormatError as error:
             self.damaged.append(str(error))
-            return '<span class="alarm">damaged</span>'
+            return _DAMAGED
         if found is None:
             return ""
         if found.size > self._room:
@@ -221,6 +231,7 @@ def _images(found: Thumbnails) -> str:
 
 def _cells(entry: Entry, home: Path, pictures: _Pictures, over_time: str) -> Iterator[str]:
     yield f'<td class="name">{escape(entry.instance)}</td>'
+    yield f'<td class="number">{escape(entry.label)}</td>'
     yield f'<td><span class="verdict v-{_kind(entry)}">{escape(entry.verdict or "not run")}</span></td>'
     yield f'<td class="number">{escape(entry.radius)}</td>'
     seconds = seconds_text(entry.seconds) if entry.verdict else ""

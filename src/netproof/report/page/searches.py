@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
+from netproof.errors import FormatError
 from netproof.report.entries import Entry
 from netproof.report.text import seconds_text
 from netproof.runs.traces import Trace
@@ -14,9 +15,18 @@ _WIDTH, _HEIGHT = 120, 30
 _POINTS = 40
 
 
-def traces_of(entries: Iterable[Entry]) -> dict[str, Trace]:
-    """The traces that are there, by their instances; raises :class:`netproof.errors.FormatError`."""
-    return {entry.instance: Trace.read(entry.trace) for entry in entries if entry.trace is not None}
+def traces_of(entries: Iterable[Entry]) -> tuple[dict[str, Trace], dict[str, str]]:
+    """The traces that are there, by their instances, and what is wrong with those that cannot be read."""
+    found: dict[str, Trace] = {}
+    damaged: dict[str, str] = {}
+    for entry in entries:
+        if entry.trace is None:
+            continue
+        try:
+            found[entry.instance] = Trace.read(entry.trace)
+        except FormatError as error:
+            damaged[entry.instance] = str(error)
+    return found, damaged
 
 
 def bound_over_time(trace: Trace | None) -> str:

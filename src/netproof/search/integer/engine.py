@@ -149,7 +149,8 @@ class Search:
             region = self._with_tighter_ranges(region, deadline)
             found = self._process_roots(self._root(case, region))
         if found is not None:
-            return self._sat(found, "bound")
+            # The point where a bound is attained, replayed: as where the root is bounded before any search, an attack.
+            return self._sat(found, "attack")
         if not len(self._tree):
             return Outcome(Verdict.UNSAT, self._tree.count, method="bound")
         if self._settings.attack and not self._effort.attacked:
