@@ -38,6 +38,7 @@ _OF_NO_CONSEQUENCE = {
     "Cast": ("saturate", "round_mode"),
     "ConvTranspose": ("pads",),
     "Dropout": ("ratio", "seed"),
+    "MultiThreshold": ("out_dtype",),
     "Resize": ("cubic_coeff_a", "extrapolation_value", "nearest_mode"),
 }
 #: the same of what adds up, multiplies or compares along axes: of none

@@ -141,9 +141,7 @@ class Reader:
             call = moving.RecordingCall(self.translation, node, node.output[0], operands, final=False)
             self._check_form(node, call)
             with np.errstate(all="ignore"):  # what is no number is refused where it would count
-                results = self._translated(node, call)
-            call.check_attributes()
-            return results
+                return self._translated(node, call)
         except (NodeError, ExhaustedError) as refusal:
             raise FormatError(self._path, f"{self.where(node, operands)}: {refusal.problem}", refusal.hint) from None
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
