@@ -433,7 +433,8 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {
     },
     # Of whole lengths: of others, ONNX and runtimes differ.
     "resize-align_corners": (
-        IMAGE, resized("linear", (1, 1, 12 / 7, 0.5), coordinate_transformation_mode="align_corners")
+        IMAGE,
+        resized("linear", (1, 1, 12 / 7, 0.5), coordinate_transformation_mode="align_corners"),
     ),
     "resize-sizes": (IMAGE, resized("linear", sizes=(1, 4, 3, 11))),
     "resize-sizes-nearest": (

@@ -129,7 +129,8 @@ def _check_last_entries(scales: list[Fraction], before: tuple[int, ...]) -> None
         # The scale itself is a rounded number where it is no simple fraction.
         if abs(length - round(length)) > length / (1 << 22):
             raise NodeError(
-                f"corners aligned of {extent} entries at a scale of {float(scale):.9g}, {float(length):.9g} entries", "export it with sizes"
+                f"corners aligned of {extent} entries at a scale of {float(scale):.9g}, {float(length):.9g} entries",
+                "export it with sizes",
             )
 
 
