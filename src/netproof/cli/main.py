@@ -77,6 +77,11 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: list[str], details: list[Path]) -> int:
     from netproof.cli.commands import ABORTED, USAGE_ERROR, command, usage_problem
 
+    # Libraries end the process where there is none, with words of their own.
+    try:
+        os.getcwd()
+    except OSError:
+        return _refuse("netproof: the folder that it was started in is gone; change to one that is there")
     try:
         code = command(details.append, arguments).main(args=arguments, prog_name="netproof", standalone_mode=False)
     except USAGE_ERROR as error:
