@@ -79,7 +79,7 @@ def _run(arguments: list[str], details: list[Path]) -> int:
 
     # Libraries end the process where there is none, with words of their own.
     try:
-        os.getcwd()
+        Path.cwd()
     except OSError:
         return _refuse("netproof: the folder that it was started in is gone; change to one that is there")
     try:
