@@ -188,6 +188,17 @@ def test_bad_input_is_one_line(cli, files, tmp_path, arguments, said):
     assert done.code == 2 and said in done.err and len(done.err.splitlines()) == 1
 
 
+def test_one_number_is_no_array_of_inputs(cli, files, tmp_path):
+    """Neither of evaluations nor of comparisons; NumPy writes it as an array without axes."""
+    np.save(tmp_path / "one.npy", np.int64(3))
+    for arguments in (
+        ("evaluate", tmp_path / "one.npy"),
+        ("compare", "--against", "xnnpack", "--images", tmp_path / "one.npy"),
+    ):
+        done = cli(arguments[0], files["net.tflite"], *arguments[1:])
+        assert done.code == 2 and "the inputs have shape ()" in done.err and len(done.err.splitlines()) == 1
+
+
 def test_a_runtime_is_for_such_files_only(cli, tiny_data, files):
     done = cli("inspect", tiny_data.network, "--runtime", "tflm")
     assert done.code == 2 and "none is known for" in done.err

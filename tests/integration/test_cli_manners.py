@@ -95,11 +95,11 @@ def test_a_signal_at_any_time_ends_the_command(name, number, tiny_data, tmp_path
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 def test_a_command_with_nothing_to_put_in_order_ends_by_the_signal(number, tmp_path):
-    """A network that does not arrive: the command waits for it, and would for ever."""
-    pipe = tmp_path / "network.onnx"
+    """A certificate that does not arrive: the command waits for it, and would for ever."""
+    pipe = tmp_path / "proof.npcert"
     os.mkfifo(pipe)
     process = subprocess.Popen(
-        [sys.executable, "-c", HEEDING, "verify", str(pipe), str(pipe)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", HEEDING, "check", str(pipe), "--network", str(pipe)], stderr=subprocess.PIPE, text=True
     )
     with pipe.open("wb"):  # opened as soon as it is read
         process.send_signal(number)
@@ -216,6 +216,25 @@ def test_a_full_disk_behind_json(tiny_data):
 
 
 # --- surroundings ---
+
+
+@pytest.mark.parametrize("option", ["verify", "inspect", "robust"])
+def test_a_pipe_is_no_network(option, tiny_data, tmp_path):
+    """Its start would be read, to tell what it is, and then all of it: the rest, or nothing for ever."""
+    pipe = tmp_path / "network.onnx"
+    os.mkfifo(pipe)
+    rest = {"verify": [pipe], "inspect": [], "robust": ["--images", tiny_data.images, "--eps", "1"]}[option]
+    done = shell('exec "$@"', option, pipe, *rest)
+    assert_one_line(done, f"{pipe}: is a pipe or a device, no ")
+    piped = shell('echo "(assert true)" | "$@"', "verify", tiny_data.network, "/dev/stdin")
+    assert_one_line(piped, "is a pipe or a device, no property file")
+
+
+def test_a_folder_that_is_gone(tiny_data, tmp_path):
+    gone = tmp_path / "here"
+    gone.mkdir()
+    done = shell(f'cd "{gone}"; rmdir "{gone}"; exec "$@"', "inspect", tiny_data.network)
+    assert_one_line(done, "the folder that it was started in is gone")
 
 
 def test_names_that_are_no_text(tiny_data, tmp_path):

@@ -12,8 +12,8 @@ from netproof.certificate.checker.cases import Cases, query_of
 from netproof.certificate.checker.evaluate import ExactNetwork
 from netproof.certificate.checker.refute import Rows
 from netproof.certificate.checker.region import Cuts
-from netproof.certificate.contents import BoxProperty, Certificate, arrays_of
-from soundness.random_networks import random_box, random_network
+from netproof.certificate.contents import ORDER, BoxProperty, Certificate, arrays_of
+from soundness.random_networks import Layer, RandomNetwork, Steps, random_box, random_network
 from soundness.reference_checker import Reference, Region
 
 ROWS = 24
@@ -140,3 +140,28 @@ def test_sums_beyond_float64_are_refused():
                 assert bound == true
                 exact += abs(true) > 2**40
     assert refused > 50 and exact > 10
+
+
+@pytest.mark.parametrize(("mu", "exact"), [(30, True), (31, True), (32, False), (33, False)])
+def test_what_the_order_form_subtracts_counts_among_the_sums(mu, exact):
+    """The accumulators are 0 and 1, and thresholds so far apart that multiplier times difference alone leaves what float64 holds."""
+    steps = Steps(np.array([[5, 5 + 2**20, 5 + 2**21]] * 2), np.zeros(2, np.int64), 1)
+    layer = Layer(np.array([[1], [0]]), np.zeros(2, np.int64), steps)
+    net = RandomNetwork((layer,), np.array([0]), np.array([1]))
+    network = net.network()
+    certificate = Certificate(
+        "0" * 64, {}, 1, 2, "unsat", BoxProperty((1,)),
+        arrays_of(
+            lower=[0], upper=[1], coefficients=[1, -1], threshold=[2], form=[ORDER], kept=[2], kept_feature=[0, 1],
+            row_exponent=[0], row_mu=[2**mu], row_s=[0, 0],
+        ),
+    )  # fmt: skip
+    query = query_of(certificate, network, "order")
+    checked = ExactNetwork(network, "order")
+    cases = Cases(checked, query, certificate.arrays["form"], "order")
+    at = torch.zeros(1, dtype=torch.int64)
+    region = checked.whole(query.lower, query.upper)
+    parts = Cuts(at, at - 1, at, at, at.double())
+    (bound,) = Rows(certificate, checked, cases).bounds(region, at, parts, np.zeros(1, np.int64)).tolist()
+    # mu (1 - 0) - mu d, where d = 2^20 + 1; with |mu| and |mu d| added up, at most 2^52 is exact.
+    assert bound == (-(2.0 ** (20 + mu)) if exact else math.inf)

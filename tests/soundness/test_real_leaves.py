@@ -216,3 +216,27 @@ def test_finding_the_tree_ends_at_the_deadline():
     apart = [Leaf(0, None, (Split(1, feature, is_upper=True, point=0.0),), {}, {}, ()) for feature in range(40)]
     with pytest.raises(NoEvidenceError, match="more time"):
         Trees([40], 2, Deadline("leaves", 0.0)).root(apart)
+
+
+def test_leaves_of_several_parts_make_one_certificate():
+    """Each part takes its own leaves, and no other's: the first is one cell, the second is halved where its leaves say so."""
+    network = chain([[[1.0, 1.0], [1.0, -1.0]], [[1.0, 1.0]]], [[0.0, 0.0], [0.25]])
+    boxes = (f"(and (>= X_0 {low}) (<= X_0 {high}) (>= X_1 -1.0) (<= X_1 1.0))" for low, high in ((-1, 0), (0, 1)))
+    names = "".join(f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0"))
+    property_ = f"{names}(assert (or {' '.join(boxes)}))(assert (>= Y_0 5.0))".encode()
+    leaves = [
+        Leaf(0, None, (), {}, {}, ()),
+        *(Leaf(1, 0, (Split(0, 1, is_upper, 0.25),), {}, {}, (1.0,)) for is_upper in (False, True)),
+    ]
+    made = certificate_of_leaves(network, property_, leaves, source="leaves")
+    check_real(decode(encode(made), "made"), network, property_)
+    assert made.arrays["kind"].tolist() == [LEAF, SPLIT, LEAF, LEAF]
+    assert (made.arrays["split_relu"].tolist(), made.arrays["split_point"].tolist()) == ([0], [1])
+    assert made.arrays["stages"].sum() == len(made.arrays["stage"]) and len(made.arrays["stages"]) == 2
+
+
+def test_leaves_for_a_property_of_another_network():
+    network = chain([[[1.0, 1.0]], [[1.0]]], [[0.0], [0.0]])
+    asked_of_it = property_text([-1.0] * 2, [1.0] * 2, 2, [[((1.0, 0.0), 2.5)]])
+    with pytest.raises(FormatError, match="is about another network"):
+        certificate_of_leaves(network, asked_of_it, [Leaf(0, None, (), {}, {}, ())], source="leaves")

@@ -194,6 +194,13 @@ def test_labels_of_every_kind(tmp_path):
         assert read_pictures(images, tmp_path / name).labels.tolist() == [2, 1, 0]
 
 
+def test_a_label_that_would_wrap_around(tmp_path):
+    images = write_idx(tmp_path / "images", np.zeros((2, 2, 2), np.uint8))
+    np.save(tmp_path / "l.npy", np.array([1, 2**63 + 1], np.uint64))
+    with pytest.raises(FormatError, match=f"has the label {2**63 + 1}; give the numbers of classes, from 0"):
+        read_pictures(images, tmp_path / "l.npy")
+
+
 def test_digits_are_of_the_networks_size():
     pytest.importorskip("sklearn", reason="scikit-learn, of the extra train, is not installed")
     found = read_pictures("sklearn:digits", channels=1, size=(8, 8))

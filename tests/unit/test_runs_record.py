@@ -23,13 +23,13 @@ def record(files=FILES, listed=LISTED, doubtful=()):
 def old(tmp_path, files):
     """A folder as versions wrote it that named files without their folders, and did not say what instances stand for."""
     with RunFolder(tmp_path, RunRecord("bench", files).started({}), LISTED) as results:
-        results.append(Row("n-p", "sat", 1, "attack"))
+        results.append(Row("n-p", "unsat", 1, "bound"))
     assert "instances" not in json.loads((tmp_path / "run.json").read_text())
 
 
 def test_what_names_stand_for_is_on_record(tmp_path):
     with RunFolder(tmp_path, record(), LISTED) as results:
-        results.append(Row("n-p", "sat", 1, "attack"))
+        results.append(Row("n-p", "unsat", 1, "bound"))
     document = json.loads((tmp_path / "run.json").read_text())
     assert document["instances"] == LISTED and document["files"] == FILES
     with RunFolder(tmp_path, record(), LISTED) as results:
@@ -43,7 +43,7 @@ def test_what_names_stand_for_is_on_record(tmp_path):
 
 def test_a_changed_file_is_noticed_in_either_folder(tmp_path):
     with RunFolder(tmp_path, record(), LISTED) as results:
-        results.append(Row("n-p", "sat", 1, "attack"))
+        results.append(Row("n-p", "unsat", 1, "bound"))
     for role in FILES:
         with pytest.raises(InputError, match=f"other files: {role} differ"):
             RunFolder(tmp_path, record({**FILES, role: "9"}), LISTED)
@@ -52,7 +52,7 @@ def test_a_changed_file_is_noticed_in_either_folder(tmp_path):
 def test_many_changed_files_are_one_line(tmp_path):
     files = {f"property {k:03}.vnnlib": "1" for k in range(200)}
     with RunFolder(tmp_path, record(files), LISTED) as results:
-        results.append(Row("n-p", "sat", 1, "attack"))
+        results.append(Row("n-p", "unsat", 1, "bound"))
     with pytest.raises(InputError, match=r"004\.vnnlib and 195 more differ"):
         RunFolder(tmp_path, record(dict.fromkeys(files, "2")), LISTED)
 

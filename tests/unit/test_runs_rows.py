@@ -25,7 +25,7 @@ def test_a_row_is_one_line_and_comes_back(instance, verdict, seconds, method, ev
 def test_what_is_no_text_in_a_reason_leaves_the_table_whole(tmp_path):
     row = Row("bad", "error", 0.0, "", "file \udcff, \0 and \x1b[31m: is odd")
     path = tmp_path / "results.csv"
-    path.write_bytes((HEADER_LINE + row.line() + Row("good", "sat", 0.5, "attack").line()).encode())
+    path.write_bytes((HEADER_LINE + row.line() + Row("good", "unsat", 0.5, "bound").line()).encode())
     found = read_table(path)
     assert set(found.rows) == {"bad", "good"} and not found.torn
     assert found.rows["bad"].evidence == "file ?, ? and ?[31m: is odd"
@@ -44,6 +44,13 @@ def test_line_ends_in_a_reason_do_not_split_the_row():
         ("a,sturdy,1,bound,", "no verdict is called 'sturdy'"),
         ("a,robust,soon,bound,", "could not convert"),
         ("a,robust,nan,bound,", "took 'nan' seconds"),
+        # What was one answer, and is two since a word was changed.
+        ("a,robust,1,attack,", "'robust' with the witness that it is about"),
+        ("a,unsat,1,attack,", "'unsat' with the witness"),
+        ("a,unsat,1,search,witnesses/a.json", "'unsat' with the witness"),
+        ("a,timeout,1,search,witnesses/a.json", "'timeout' with the witness"),
+        ("a,vulnerable,1,search,", "'vulnerable' without the witness"),
+        ("a,sat,1,attack,certificate=a.npcert", "'sat' without the witness"),
     ],
 )
 def test_what_is_no_row(line, problem):

@@ -78,6 +78,11 @@ def _run(arguments: list[str], details: list[Path]) -> int:
     from netproof.cli.arguments.completion import with_shell
     from netproof.cli.commands import ABORTED, USAGE_ERROR, command, usage_problem
 
+    # Libraries end the process where there is none, with words of their own.
+    try:
+        Path.cwd()
+    except OSError:
+        return _refuse("netproof: the folder that it was started in is gone; change to one that is there")
     arguments = with_shell(arguments)
     try:
         code = command(details.append, arguments).main(args=arguments, prog_name="netproof", standalone_mode=False)

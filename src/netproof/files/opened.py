@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,8 +56,15 @@ def read_raw(path: str | Path, what: str, *, limit: int = SIZE_LIMIT) -> bytes:
 
 
 def read_start(path: str | Path, what: str, size: int) -> bytes:
-    """The first ``size`` bytes of a file's content, decompressed where it is gzip. Raises as :func:`read_bytes`."""
+    """The first ``size`` bytes of a file's content, decompressed where it is gzip.
+
+    Raises as :func:`read_bytes`, and for a pipe or a device: whoever looks at its start reads it again, and would get the rest, or wait.
+    """
     path = as_path(path, what)
+    with suppress(OSError, ValueError):
+        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
+            problem = f"is a pipe or a device, no {what}, of which the start is read and then all of it"
+            raise FormatError(path, problem, "save what it gives as a file")
     data = _start(path, what, size)
     if data[:2] != _GZIP:
         return data

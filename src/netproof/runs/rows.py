@@ -38,6 +38,9 @@ UNDECIDED = frozenset({"unknown", "timeout"})
 #: no answer because something failed
 ERROR = "error"
 
+#: verdicts that a witness shows, the folder of which its evidence names
+_OF_A_WITNESS = frozenset({"vulnerable", "sat"})
+WITNESSES = "witnesses/"
 #: how the evidence that names a certificate begins
 CERTIFICATE = "certificate="
 
@@ -127,6 +130,10 @@ class Row(Recorded):
         instance, verdict, seconds, method, evidence = csv_fields(line, HEADER)
         if verdict not in DECIDED | UNDECIDED | {ERROR}:
             raise ValueError(f"no verdict is called '{verdict}'")
+        # What two columns say of an answer has to be one answer; a row that was changed by hand mostly says two.
+        found, told = verdict in _OF_A_WITNESS, evidence.startswith(WITNESSES)
+        if found != told or (method == "attack" and verdict in CERTIFIABLE and not found):
+            raise ValueError(f"'{verdict}' {'without' if found else 'with'} the witness that it is about")
         return cls(instance, verdict, seconds_of(seconds), method, evidence)
 
     @classmethod
@@ -139,7 +146,7 @@ class Row(Recorded):
     def is_settled(self, limit: float, folder: Path) -> bool:
         if self.verdict in UNDECIDED:
             return limit <= self.limit
-        if self.evidence.startswith("witnesses/"):
+        if self.evidence.startswith(WITNESSES):
             return (folder / self.evidence).is_file()
         return self.decided
 

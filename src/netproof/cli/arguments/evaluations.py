@@ -189,7 +189,7 @@ def codes_of(source: Path, shape: tuple[int, ...], network: Network) -> Whole:
     inputs = read_inputs(source, 3 if sample[-1:] == (3,) else 1)
     if inputs.shape == sample:
         inputs = inputs[None]
-    if not inputs.size or inputs[0].size != network.inputs or not fits(inputs.shape[1:], sample):
+    if not inputs.size or not inputs.ndim or inputs[0].size != network.inputs or not fits(inputs.shape[1:], sample):
         wanted = ", ".join(map(str, sample))
         raise QueryError(
             str(source), f"the inputs have shape {inputs.shape}, the network takes {network.inputs} values each",

@@ -18,6 +18,8 @@ from netproof.files.opened import read_bytes, read_raw
 _MAGIC = b"\x93NUMPY"
 #: bytes that one array of an archive unpacks to, at the most, and arrays that an archive holds
 _MOST_BYTES, _MOST_ARRAYS = 1 << 30, 1000
+#: no label is larger, so that none wraps around in 64 bits
+_LARGEST_LABEL = (1 << 31) - 1
 _read_magic: Any = np.lib.format.read_magic  # which NumPy before 2.3 gives no types
 _HEADERS: dict[tuple[int, int], Any] = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -97,6 +99,8 @@ def labels_of(array: NDArray[Any], source: str | Path) -> NDArray[np.int64]:
         raise FormatError(source, f"its labels are of type {array.dtype}", "give whole numbers")
     if array.shape[1:] not in ((), (1,)) or not array.ndim:
         raise FormatError(source, f"its labels have shape {array.shape}", "give one whole number for each image")
+    if array.size and int(array.max()) > _LARGEST_LABEL:
+        raise FormatError(source, f"has the label {int(array.max())}", "give the numbers of classes, from 0")
     return array.reshape(-1).astype(np.int64)
 
 

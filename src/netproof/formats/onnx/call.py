@@ -32,6 +32,18 @@ Shape = tuple[int, ...]
 #: types of attributes, as ONNX numbers them
 FLOAT, INTEGER, TEXT, TENSOR, FLOATS, INTEGERS = 1, 2, 3, 4, 6, 7
 
+#: attributes that say nothing about what is computed, or nothing beside another one that is there
+_OF_NO_CONSEQUENCE = {
+    "BatchNormalization": ("momentum",),
+    "Cast": ("saturate", "round_mode"),
+    "ConvTranspose": ("pads",),
+    "Dropout": ("ratio", "seed"),
+    "MultiThreshold": ("out_dtype",),
+    "Resize": ("cubic_coeff_a", "extrapolation_value", "nearest_mode"),
+}
+#: the same of what adds up, multiplies or compares along axes: of none
+_ALONG_NO_AXIS = ("keepdims", "noop_with_empty_axes")
+
 #: entries of an operand that lists axes, extents or paddings
 _LONGEST_LIST = 256
 
@@ -160,6 +172,7 @@ class Call:
         self.outputs = len(node.output)
         self.final = final
         self._attributes = {attribute.name: attribute for attribute in node.attribute}
+        self._asked_for: set[str] = set()
 
     @property
     def opset(self) -> int:
@@ -238,14 +251,27 @@ class Call:
         return read_tensor(self.translation.path, self.attribute(name, TENSOR).t, self.translation.around)
 
     def has(self, name: str) -> bool:
+        self._asked_for.add(name)
         return name in self._attributes
 
     def attribute(self, name: str, kind: int) -> onnx.AttributeProto:
         """An attribute that is there, of one of ONNX's types (0, where an old file says none, is any)."""
+        self._asked_for.add(name)
         attribute = self._attributes[name]
         if attribute.type not in (0, kind):
             raise NodeError(f"its attribute '{name}' is of ONNX type {attribute.type}, not {kind}", "export it again")
         return attribute
+
+    def check_attributes(self) -> None:
+        """Refuse an attribute that nobody has asked for, once the node is translated.
+
+        Operators get new ones with new opsets. What is passed over would be read as if it were not there.
+        """
+        passed_over = set(self._attributes) - self._asked_for - set(_OF_NO_CONSEQUENCE.get(self.operator, ()))
+        if self.operator.startswith("Reduce"):
+            passed_over -= set(_ALONG_NO_AXIS)
+        if passed_over:
+            raise NodeError(f"its attribute '{printable(min(passed_over))}', which is not known here")
 
     def integer(self, name: str, default: int) -> int:
         return int(self.attribute(name, INTEGER).i) if self.has(name) else default

@@ -188,7 +188,9 @@ class _Reader:
             if standard and node.op_type == "Constant" and call.has("value"):
                 return Constant(call.tensor("value"))
             if translate is not None and form_of(node.op_type, self._file.opset) is not None:
-                return self._checked(translate(self, call))
+                value = translate(self, call)
+                call.check_attributes()
+                return self._checked(value)
         except (NodeError, ExhaustedError) as refusal:
             raise FormatError(self._path, f"{where}: {refusal.problem}", refusal.hint) from None
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:

@@ -25,6 +25,8 @@ _INTEGERS = {2: "uint8", 3: "int8"}
 _LARGEST_INPUT = 1 << 24
 #: domains that QONNX's operators have had
 QONNX = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+#: domains whose operators runtimes have kernels for, which they take in place of a function of that name in the model
+_OF_RUNTIMES = ("ai.onnx", "com.microsoft", "com.ms.")
 
 
 @dataclass(frozen=True)
@@ -300,7 +302,7 @@ def _check_parts(path: Path, model: onnx.ModelProto) -> None:
     if graph.quantization_annotation and not qonnx:
         raise FormatError(path, "holds quantization annotations", "export the network without them")
     for function in model.functions:
-        if function.domain in STANDARD:
+        if function.domain in (*STANDARD, *QONNX) or function.domain.startswith(_OF_RUNTIMES):
             raise FormatError(
                 path,
                 f"defines the operator '{printable(function.name)}' by itself",

@@ -18,6 +18,9 @@ from netproof.operators.activations.abs import Abs
 from netproof.operators.activations.curves.exponentials import Exp, Log
 from netproof.operators.activations.curves.powers import Power
 
+#: types as ONNX numbers them
+FLOAT32, FLOAT64 = 1, 11
+
 
 def _normalized(call: Call, value: Variable, axes: Sequence[int], epsilon: float, *, centred: bool = True) -> Variable:
     """``(x - mean) / sqrt(variance + epsilon)`` over axes; without the mean where it is not ``centred``."""
@@ -43,6 +46,8 @@ def _affine(call: Call, value: Variable, scale: NDArray[np.float64], bias: NDArr
 def _check_results(call: Call) -> None:
     if not call.number("epsilon", 1e-5) > 0:
         raise NodeError("an epsilon that is not above 0", "repair the network")
+    if call.integer("stash_type", FLOAT32) not in (FLOAT32, FLOAT64):
+        raise NodeError("means and deviations rounded to fewer bits (stash_type)", "export it with floats")
 
 
 def _layer(call: Call) -> Value:

@@ -166,7 +166,9 @@ def _call(
                 "an operand that is minus infinity at some places", "add such a mask right before a Softmax"
             )
         operands = as_numbers(node, operands, translation)
-        results = translate(Call(translation, node, name, operands, final))
+        call = Call(translation, node, name, operands, final)
+        results = translate(call)
+        call.check_attributes()
         results = results if isinstance(results, tuple) else (results,)
         check_sizes(node, operands, results, translation)
         for output, result in zip(node.output, results, strict=False):

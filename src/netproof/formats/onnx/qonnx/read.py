@@ -168,7 +168,9 @@ class _Reader:
                 self._softmax = True
                 return (self._order(call),)
             with np.errstate(all="ignore"):  # what is no number is refused where it would count
-                return self._translated(node, call)
+                results = self._translated(node, call)
+            call.check_attributes()
+            return results
         except (NodeError, ExhaustedError) as refusal:
             raise FormatError(self._path, f"{where}: {refusal.problem}", refusal.hint) from None
         except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:

@@ -122,6 +122,18 @@ def _check_smaller(scales: list[Fraction], extents: list[int], before: tuple[int
             )
 
 
+def _check_last_entries(scales: list[Fraction], before: tuple[int, ...]) -> None:
+    """Refuse corners of a result of no whole length: ONNX divides by ``scale * before - 1``, runtimes by what that is after rounding down."""
+    for scale, extent in zip(scales, before, strict=True):
+        length = scale * extent
+        # The scale itself is a rounded number where it is no simple fraction.
+        if abs(length - round(length)) > length / (1 << 22):
+            raise NodeError(
+                f"corners aligned of {extent} entries at a scale of {float(scale):.9g}, {float(length):.9g} entries",
+                "export it with sizes",
+            )
+
+
 def _resize(call: Call) -> Value:
     value = call.operand(0)
     mode = call.text("mode", "nearest")
@@ -153,6 +165,8 @@ def _resize(call: Call) -> Value:
         _check_smaller(scales, extents, value.shape)
     place = "asymmetric" if old else call.text("coordinate_transformation_mode", "half_pixel")
     nearest = "floor" if old else call.text("nearest_mode", "round_prefer_floor")
+    if place == "align_corners":
+        _check_last_entries(scales, value.shape)
     return _resized(call, scales, extents, place, mode, nearest)
 
 
@@ -195,11 +209,13 @@ def _depth_to_space(call: Call) -> Value:
 
 def _space_to_depth(call: Call) -> Value:
     value, size, (samples, channels, height, width) = _blocks(call)
-    if height % size or width % size:
-        raise NodeError(f"blocks of {size} in {value.shape}", "export the network again")
+    mode = call.text("mode", "DCR")
+    if height % size or width % size or mode not in ("DCR", "CRD"):
+        raise NodeError(f"blocks of {size} in {value.shape}, mode '{mode}'", "export the network again")
+    axes = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
 
     def moved(array: NDArray[np.int64]) -> NDArray[np.int64]:
-        order = array.reshape(samples, channels, height // size, size, width // size, size).transpose(0, 3, 5, 1, 2, 4)
+        order = array.reshape(samples, channels, height // size, size, width // size, size).transpose(axes)
         return np.ascontiguousarray(order).reshape(samples, channels * size**2, height // size, width // size)
 
     return call.rearrange(value, moved)
