@@ -6,11 +6,13 @@ import hashlib
 import itertools
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.numbers import Rational
 from netproof.certificate.real.contents import LEAF, RealCertificate, arrays_of
 
@@ -175,8 +177,60 @@ def values_of(network: bytes, x, numbers=None) -> list[Fraction]:
     for node in model.nodes[1:]:
         parts = [values[i] for i in node.operands]
         if node.operator is None:
-            values.append(np.maximum(parts[0], 0))
+            values.append(bent(node.bend, parts[0]))
             continue
         value = node.operator.forward(*parts)
         values.append(value if node.operator.offset is None else value + node.operator.offset)
-    return [Fraction(v) for v in values[-1][0]]
+    return [exactly(v) for v in values[-1][0]]
+
+
+#: 60 digits, and functions in as many
+DIGITS = mpmath.MPContext()
+DIGITS.dps = 60
+FUNCTIONS = {
+    "cos": DIGITS.cos,
+    "cube": lambda x: x**3,
+    "erf": DIGITS.erf,
+    "exp": DIGITS.exp,
+    "gelu": lambda x: x / 2 * DIGITS.erfc(-x / DIGITS.sqrt(2)),
+    "log": DIGITS.log,
+    "reciprocal": lambda x: 1 / x,
+    "sigmoid": lambda x: 1 / (1 + DIGITS.exp(-x)),
+    "sin": DIGITS.sin,
+    "softplus": lambda x: DIGITS.log1p(DIGITS.exp(x)) if x < 0 else x + DIGITS.log1p(DIGITS.exp(-x)),
+    "softsign": lambda x: x / (1 + abs(x)),
+    "sqrt": DIGITS.sqrt,
+    "square": lambda x: x * x,
+    "swish": lambda x: x / (1 + DIGITS.exp(-x)),
+    "tanh": DIGITS.tanh,
+}
+
+
+class Digits(Rational):
+    """Numbers of 60 digits."""
+
+    def load(self, values):
+        return self._each(np.asarray(values, np.float64), DIGITS.mpf)
+
+    def fraction(self, value):
+        return DIGITS.mpf(value.numerator) / value.denominator
+
+    def root(self, values):
+        return self._each(values, DIGITS.sqrt)
+
+
+def exactly(value) -> Fraction:
+    """A number of 60 digits, or a fraction, as a fraction."""
+    if not isinstance(value, mpmath.ctx_mp_python._mpf):
+        return Fraction(value)
+    sign, mantissa, exponent, _ = value._mpf_
+    return Fraction((-1) ** sign * int(mantissa)) * Fraction(2) ** exponent
+
+
+def bent(bend: str, x):
+    """A bend of numbers ``[B, n]``."""
+    if bend == RELU:
+        return np.maximum(x, 0)
+    if bend == PRODUCT:
+        return np.multiply(*np.split(x, 2, axis=1))
+    return Rational._each(x, FUNCTIONS[bend])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,11 @@ from netproof.errors import FormatError
 if TYPE_CHECKING:
     import onnx
 
+#: operators that are functions of single numbers, without attributes
+_CURVES = {
+    "Cos": "cos", "Erf": "erf", "Exp": "exp", "Log": "log", "Reciprocal": "reciprocal", "Sigmoid": "sigmoid", "Sin": "sin",
+    "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tanh": "tanh",
+}  # fmt: skip
 #: factors below that could vanish in float64, which no error term accounts for
 _LEAST_FACTOR = 2.0**-400
 
@@ -62,6 +68,7 @@ class _Reader(Moves):
             "Flatten": self.flatten, "Gemm": self.gemm, "GlobalAveragePool": self.average_all,
             "HardSigmoid": self.hard_sigmoid, "Identity": self.same, "LeakyRelu": self.leaky, "MatMul": self.matmul,
             "MaxPool": self.maximum, "Mul": self.multiply, "Pad": self.pad, "PRelu": self.leaky_by_constant,
+            **{kind: partial(self.curve, bend) for kind, bend in _CURVES.items()},
             "Relu": self.relu, "Reshape": self.reshape, "Slice": self.slice, "Sub": self.subtract, "Transpose": self.transpose,
         }  # fmt: skip
         self._values: dict[str, Value | Array] = {}
@@ -112,13 +119,12 @@ class _Reader(Moves):
         kept = sorted(wanted)
         place = {index: number for number, index in enumerate(kept)}
         nodes = [
-            Node(n.operator, tuple(place[i] for i in n.operands), n.size)
+            Node(n.operator, tuple(place[i] for i in n.operands), n.size, n.bend)
             for n in (self._nodes[index] for index in kept)
         ]
         if len(nodes) < 2:
             nodes.append(Node(Scale(nodes[0].size, None, None), (0,), nodes[0].size))
-        relus = tuple(i for i, node in enumerate(nodes) if node.is_relu)
-        return RealNetwork(tuple(nodes), relus)
+        return RealNetwork(tuple(nodes), tuple(i for i, node in enumerate(nodes) if node.bend))
 
     def _define(self, name: str, value: Value | Array) -> None:
         if not name or name in self._values:
@@ -169,6 +175,9 @@ class _Reader(Moves):
             raise UnknownError("a Constant that is no tensor")
         value: Array = attributes.pop("value")
         return value
+
+    def curve(self, bend: str, operands: list[Any], _: dict[str, Any]) -> Value:
+        return self._bend(value_of(operands, 1), bend)
 
     def relu(self, operands: list[Any], _: dict[str, Any]) -> Value:
         return self._rectified(value_of(operands, 1))

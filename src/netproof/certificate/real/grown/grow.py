@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Floats, Objective, Slopes
+from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.tree import Goal, Prover, Rows, objective_of
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, LEAF, SPLIT, Forest
+from netproof.certificate.real.grown.bent import misses
 from netproof.certificate.real.grown.program import Dual, Programs
 from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
 from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
@@ -98,13 +100,17 @@ class Grower:
         self._each = each
         self._tried: Counter[int] = Counter()
         self.failed: set[int] = set()
-        self._wishes = Wishes(places, trace)
+        network = self._evaluation.network
+        bent = [network.nodes[i].bend == RELU for i in network.bends]
+        #: of every feature whether it arrives at a ReLU
+        self._straight = np.repeat(np.array(bent, np.bool_), self._sizes)
+        self._wishes = Wishes(places, trace, self._straight)
 
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
         """Grow trees from their roots; raises :class:`NoEvidenceError` where one does not close."""
         self._width_of_root = root.upper[0] - root.lower[0]
         low, high = (np.concatenate([np.zeros(0), *(x[0] for x in ends)]) for ends in (root.low, root.high))
-        self._open_at_root = (low < 0) & (high > 0)
+        self._open_at_root = self._is_open(low, high)
         self._open = int(self._open_at_root.sum())
         stack = [(list(roots), root.take(np.zeros(len(roots), np.int64)))] if roots else []
         while stack:
@@ -150,7 +156,7 @@ class Grower:
             alive = np.flatnonzero(~empty)
             some, mine = [seeds[i] for i in wanted[alive].tolist()], mine.take(alive)
             self._bound(some, mine, rule)
-            if self._inputs > _FEW_INPUTS and self._open and self._each != 0:
+            if self._inputs > _FEW_INPUTS and self._open and self._each != 0 and self._straight.all():
                 self._improve(some, mine, rule)
             closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].kind == LEAF)}
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
@@ -345,7 +351,14 @@ class Grower:
             if not gaps[row, number] > 0:
                 raise NoEvidenceError(self._source, "a cell without unstable neurons stays open")
             k = int(np.searchsorted(self._begin, number, side="right")) - 1
-            seed.kind, seed.split = SPLIT, (k, number - int(self._begin[k]), 0.0)
+            feature, point = number - int(self._begin[k]), 0.0
+            if not self._straight[number]:
+                point = float(cells.low[k][row, feature] / 2 + cells.high[k][row, feature] / 2)
+            seed.kind, seed.split = SPLIT, (k, feature, point)
+
+    def _is_open(self, low: Floats, high: Floats) -> NDArray[np.bool_]:
+        """Of which of all features the ranges, ``[..., features]``, leave something open."""
+        return np.where(self._straight, (low < 0) & (high > 0), low < high)
 
     def _is_lost(self, seed: Seed) -> bool:
         return bool(self.failed) and seed.claims[0].goal in self.failed
@@ -366,7 +379,11 @@ class Grower:
         low, high = _joined(cells)
         is_open = (low < 0) & (high > 0)
         width = np.where(is_open, high - low, 1.0)
-        arriving = np.zeros(low.shape)
+        missed, arriving = np.where(is_open, -low * high / width, 0.0), np.zeros(low.shape)
+        for k in np.flatnonzero(
+            [size and not self._straight[at] for size, at in zip(self._sizes, self._begin, strict=False)]
+        ):
+            missed[:, self._begin[k] : self._begin[k + 1]] = misses(self._evaluation, cells, int(k))
         for i, seed in enumerate(seeds):
             claim = seed.claims[0]
             if claim.found is None:
@@ -374,7 +391,7 @@ class Grower:
                 one = self._descent.started(cells.take(np.array([i])), *self._asked_of([claim], [row]))
                 claim.found = one.arriving[0], one.handed[0]
             arriving[i] = claim.found[0]
-        return np.where(is_open, abs(arriving) * -low * high / width, 0.0)
+        return np.asarray(abs(arriving) * missed)
 
     def _split(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """The halves of seeds, the lower ones first."""

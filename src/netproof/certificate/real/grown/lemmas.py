@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective
 from netproof.certificate.checker.real.check import applied
+from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.tree import Lemma, Rows
 from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS
 from netproof.certificate.real.grown.rows import Row, Wish, arrays_of_rows
@@ -49,6 +50,8 @@ def add_lemmas(maker: Maker, cells: Cells, ends: Sequence[Ends], arrays: Arrays)
 def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
     """The lemmas that are worth it, with the fewest digits that do."""
     evaluation, k = maker.evaluation, ends.k
+    if evaluation.network.nodes[evaluation.network.bends[k]].bend != RELU:
+        return []
     low, high = cells.low[k][0, ends.feature], cells.high[k][0, ends.feature]
     which = np.flatnonzero((low < 0) & (high > 0))
     if not len(which):

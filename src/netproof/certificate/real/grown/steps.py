@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective, Slopes
+from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.operators import Array
 
 #: steps, how far the first one goes (of slopes, and in parts of what arrives), and by what each is shorter than the one before
@@ -61,13 +63,16 @@ class Descent(Evaluation):
         slope, added = np.where(low + high > 0, 1.0, 0.0), np.zeros(low.shape)
         for k, size in enumerate(self.network.sizes):
             mine = slice(self._begin[k], self._begin[k] + size)
+            if self.network.nodes[self.network.bends[k]].bend != RELU:
+                # By the rule, which no number stands for.
+                slope[:, mine] = np.nan
             given = None if slopes is None else slopes.lower[k]
             more = None if slopes is None else slopes.added[k]
             if given is not None:
                 slope[:, mine] = np.where(np.isnan(given), slope[:, mine], given)
             if more is not None:
                 added[:, mine] = more
-        return self._at(cells, objective, slope, added)[0]
+        return self._at(cells, objective, slope, added)
 
     def run(self, cells: Cells, objective: Objective, start: Multipliers, split: NDArray[np.bool_]) -> Multipliers:
         """The best rows on the way, one for each cell; at features ``split``, ``[R, features]``, something is added."""
@@ -76,7 +81,7 @@ class Descent(Evaluation):
         is_open, length = (low < 0) & (high > 0), _LENGTH
         moved: list[tuple[Floats, Floats]] = [(np.zeros(low.shape), np.zeros(low.shape)) for _ in range(2)]
         for step in range(1, _STEPS + 1):
-            found, excess = self._at(cells, objective, slope, added)
+            found, excess = self._moved(cells, objective, slope, added)
             best = best.replaced(found.value < best.value, found)
             v = found.arriving
             scale = abs(v).max(1, keepdims=True, initial=0.0)
@@ -88,23 +93,27 @@ class Descent(Evaluation):
             slope = np.clip(slope - length * ways[0], 0.0, 1.0)
             added = added - length * scale * ways[1]
             length *= _SHORTER
-        found, _ = self._at(cells, objective, slope, added)
+        found = self._at(cells, objective, slope, added)
         return best.replaced(found.value < best.value, found)
 
-    def _at(self, cells: Cells, objective: Objective, slope: Floats, added: Floats) -> tuple[Multipliers, Floats]:
+    def _moved(self, cells: Cells, objective: Objective, slope: Floats, added: Floats) -> tuple[Multipliers, Floats]:
         """The bound by such rows; and by how much, ``[R, features]``, what arrives exceeds what attains the maximum."""
+        found = self._at(cells, objective, slope, added)
+        parts = (np.split(part, self._begin[1:-1], 1) for part in (slope, added))
+        return found, np.concatenate(self._forward(cells, *parts), 1)
+
+    def _at(self, cells: Cells, objective: Objective, slope: Floats, added: Floats) -> Multipliers:
+        """The bound by such rows."""
         rows = np.arange(len(cells))
         self._corner: Array = np.zeros((len(rows), self.network.inputs))
         self._seen: list[tuple[Floats, Floats]] = [(np.zeros((len(rows), n)),) * 2 for n in self.network.sizes]
-        parts = tuple(np.split(slope, self._begin[1:-1], 1)), tuple(np.split(added, self._begin[1:-1], 1))
-        lower, more = parts
-        some: tuple[Floats | None, ...] = tuple(part if part.any() else None for part in more)
+        lower = tuple(None if np.isnan(part).all() else part for part in np.split(slope, self._begin[1:-1], 1))
+        some = tuple(part if part.any() else None for part in np.split(added, self._begin[1:-1], 1))
         value = self.numbers.upper(
             *self.bound(cells, rows, objective, Slopes(lower, some, np.zeros(len(rows), np.bool_)))
         )
-        excess = self._forward(cells, lower, more)
         v, s = (np.concatenate([seen[n] for seen in self._seen], 1) for n in range(2))
-        return Multipliers(value, slope, added, v, s), np.concatenate(excess, 1)
+        return Multipliers(value, slope, added, v, s)
 
     def _forward(self, cells: Cells, lower: Sequence[Floats], added: Sequence[Floats]) -> list[Floats]:
         values: list[Floats] = [np.where(self._corner > 0, cells.upper, cells.lower)]
@@ -129,6 +138,11 @@ class Descent(Evaluation):
             p = np.where(is_open & (v < 0), lower[k], chord)
             values.append(np.maximum(best, 0.0) + p * excess[-1])
         return excess
+
+    def _bent(self, k: int, i: int, v: Array, *others: Any) -> tuple[Array, Array]:
+        s, share = super()._bent(k, i, v, *others)
+        self._seen[k] = v if v.shape == s.shape else np.tile(v, 2), s
+        return s, share
 
     def _relu(
         self,
