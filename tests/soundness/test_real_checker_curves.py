@@ -11,10 +11,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from netproof.certificate.checker.real import curves
 from netproof.certificate.checker.real.bound import Evaluation, Objective, Slopes
 from netproof.certificate.checker.real.check import check_real
-from netproof.certificate.checker.real.curves import CURVES, PIECES, Band, Lines
+from netproof.certificate.checker.real.curved import curves
+from netproof.certificate.checker.real.curved.curves import CURVES, PIECES, Band, Lines
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Ball, Float64, Rational
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.bends import Bends
+from netproof.certificate.checker.real.curved.bends import Bends
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU, Node, RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma
 from netproof.certificate.checker.real.operators import Affine, Array
@@ -376,7 +376,7 @@ class Evaluation:
             lines = self._bends.lines(k, bend, low, high)
             lines = lines if len(low) == 1 else lines.take(cell)
         ends = low if len(low) == 1 else low[cell], high if len(high) == 1 else high[cell]
-        s, share = self._bends.bound(bend, v, ends, lines, *said)
+        s, share = self._bends.bound(bend, v, ends, lines, said)
         if lines is not None and not self.numbers.exact:
             # Of what is larger than the size of values the error term says nothing.
             share = np.where((np.maximum(-lines.least, lines.most) <= cells.size[i]).all(1), share, np.inf)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netproof.certificate.checker.real.constants import FLOATS, UnknownError, attribute_of, constant_of
-from netproof.certificate.checker.real.moves import Moves
+from netproof.certificate.checker.real.curved.smooth import Smooth
 from netproof.certificate.checker.real.nodes import Node, RealNetwork
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.operators import Array, Convolution, Dense, Scale, Sum, Windows
@@ -24,11 +24,6 @@ from netproof.errors import FormatError
 if TYPE_CHECKING:
     import onnx
 
-#: operators that are functions of single numbers, without attributes
-_CURVES = {
-    "Cos": "cos", "Erf": "erf", "Exp": "exp", "Log": "log", "Reciprocal": "reciprocal", "Sigmoid": "sigmoid", "Sin": "sin",
-    "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tanh": "tanh",
-}  # fmt: skip
 #: factors below that could vanish in float64, which no error term accounts for
 _LEAST_FACTOR = 2.0**-400
 
@@ -57,7 +52,7 @@ def read_network(data: bytes, inputs: int, numbers: Float64, source: str) -> Rea
         raise
 
 
-class _Reader(Moves):
+class _Reader(Smooth):
     def __init__(self, model: onnx.ModelProto, inputs: int, numbers: Float64) -> None:
         super().__init__(numbers)
         self._model, self._graph, self._inputs = model, model.graph, inputs
@@ -68,7 +63,9 @@ class _Reader(Moves):
             "Flatten": self.flatten, "Gemm": self.gemm, "GlobalAveragePool": self.average_all,
             "HardSigmoid": self.hard_sigmoid, "Identity": self.same, "LeakyRelu": self.leaky, "MatMul": self.matmul,
             "MaxPool": self.maximum, "Mul": self.multiply, "Pad": self.pad, "PRelu": self.leaky_by_constant,
-            **{kind: partial(self.curve, bend) for kind, bend in _CURVES.items()},
+            "Div": self.divide, "Gelu": self.gelu, "Neg": self.negative, "Pow": self.power,
+            "ReduceMean": partial(self.reduce, mean=True), "ReduceSum": partial(self.reduce, mean=False),
+            "Softmax": self.softmax, **self.curves(),
             "Relu": self.relu, "Reshape": self.reshape, "Slice": self.slice, "Sub": self.subtract, "Transpose": self.transpose,
         }  # fmt: skip
         self._values: dict[str, Value | Array] = {}
@@ -176,9 +173,6 @@ class _Reader(Moves):
         value: Array = attributes.pop("value")
         return value
 
-    def curve(self, bend: str, operands: list[Any], _: dict[str, Any]) -> Value:
-        return self._bend(value_of(operands, 1), bend)
-
     def relu(self, operands: list[Any], _: dict[str, Any]) -> Value:
         return self._rectified(value_of(operands, 1))
 
@@ -279,14 +273,6 @@ class _Reader(Moves):
     def subtract(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         return self.add(operands, attributes, -1.0)
 
-    def multiply(self, operands: list[Any], _: dict[str, Any]) -> Value:
-        values = [x for x in operands if isinstance(x, Value)]
-        if len(values) != 1 or len(operands) != 2:
-            raise UnknownError("a product of two values, or of none")
-        (factor,) = (x for x in operands if not isinstance(x, Value))
-        scale = self._spread(factor, values[0].shape)
-        return self._affine(Scale(len(scale), scale, None), values, values[0].shape)
-
     def _matrix(self, constant: Any) -> Array:
         if isinstance(constant, Value) or constant.dtype.kind != "f" or constant.ndim != 2 or not constant.size:
             raise UnknownError("a product with what is no matrix")
@@ -294,6 +280,8 @@ class _Reader(Moves):
 
     def matmul(self, operands: list[Any], _: dict[str, Any]) -> Value:
         first, second = operands
+        if isinstance(first, Value) and isinstance(second, Value):
+            return self.matmul_of_values(first, second)
         if not isinstance(first, Value):
             # (A x)' = x' A'
             value, order = value_of([second], 1), list(range(len(second.shape)))

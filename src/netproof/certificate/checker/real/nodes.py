@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from netproof.certificate.checker.real.operators import Affine
 
-
 #: kinds of bends, besides the names of curves
 RELU, PRODUCT = "relu", "product"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from netproof.certificate.checker.real.curves import Curve, Ends, Floats
+from netproof.certificate.checker.real.curved.curves import Curve, Ends, Floats
 from netproof.certificate.checker.real.operators import Array
 from netproof.errors import InputError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
-from netproof.certificate.checker.real.curves import CURVES, Lines
+from netproof.certificate.checker.real.curved.curves import CURVES, Lines
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 
 
@@ -28,7 +28,7 @@ def misses(evaluation: Evaluation, cells: Cells, k: int) -> Floats:
         x, y = np.split(high - low, 2, axis=1)
         size = np.maximum(abs(low), abs(high))
         share = np.concatenate([x / (size[:, : x.shape[1]] + 1e-300), y / (size[:, x.shape[1] :] + 1e-300)], 1)
-        return np.tile(x * y, 2) * (1 + share / (1 + share))
+        return np.asarray(np.tile(x * y, 2) * (1 + share / (1 + share)))
     lines = Lines.over(CURVES[bend], low, high, evaluation.numbers.ends)
     middle = low / 2 + high / 2
-    return (lines.above[0] + lines.below[0]) * middle + lines.above[1] + lines.below[1]
+    return np.asarray((lines.above[0] + lines.below[0]) * middle + lines.above[1] + lines.below[1])

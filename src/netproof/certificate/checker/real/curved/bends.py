@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.curves import CURVES, Band, Floats, Lines
+from netproof.certificate.checker.real.curved.curves import CURVES, Band, Floats, Lines
 from netproof.certificate.checker.real.nodes import PRODUCT
 from netproof.certificate.checker.real.numbers import TINY, Float64
 from netproof.certificate.checker.real.operators import Array
@@ -63,14 +63,14 @@ class Bends:
         v: Array,
         ends: tuple[Floats, Floats],
         lines: Lines | None,
-        given: Floats | None,
-        added: Floats | None,
-        flat: NDArray[np.bool_] | None,
+        said: tuple[Floats | None, Floats | None, NDArray[np.bool_] | None],
     ) -> tuple[Array, Array]:
         """Multipliers and the sum over features of what ``v f(a) - s a`` is at most, ``[R, m]`` and ``[R]``.
 
-        ``lines`` are those of a curve over the ranges ``ends``, all of them with a row for each of ``v`` or one for all.
+        ``lines`` are those of a curve over the ranges ``ends``, all of them with a row for each of ``v`` or one for all; ``said`` are
+        the slopes, what is added, and which rows have no multipliers besides, None for nothing.
         """
+        given, added, flat = said
         numbers, near = self._numbers, self._numbers.near(v)
         if lines is None:
             part = _planes(near, ends, given)
@@ -90,8 +90,8 @@ class Bends:
     def _by_lines(self, v: Array, s: Array, ends: tuple[Floats, Floats], lines: Lines) -> Array:
         if not self._numbers.exact:
             # What v p and s differ by is in the error term.
-            share: Array = np.maximum(v, 0.0) * lines.above[1] + np.maximum(-v, 0.0) * lines.below[1]
-            return share.sum(1)
+            share = np.maximum(v, 0.0) * lines.above[1] + np.maximum(-v, 0.0) * lines.below[1]
+            return np.asarray(share.sum(1))
         load, best = self._numbers.load, None
         for a, (p, e) in product(map(load, ends), (lines.above, (-lines.below[0], -lines.below[1]))):
             here = (v * load(p) - s) * a + v * load(e)

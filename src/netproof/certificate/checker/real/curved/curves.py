@@ -318,7 +318,8 @@ class Lines:
         """The lines of a curve over ranges."""
         flat, found = (low.reshape(-1), high.reshape(-1)), []
         for at in range(0, max(1, low.size), _AT_ONCE):
-            band = Band(curve, *(x[at : at + _AT_ONCE] for x in flat), ends)
+            low_, high_ = (x[at : at + _AT_ONCE] for x in flat)
+            band = Band(curve, low_, high_, ends)
             found.append((*band.line(-1), *band.line(1), band.below.min(0), band.above.max(0)))
         parts = [np.concatenate(part).reshape(low.shape) for part in zip(*found, strict=True)]
         return Lines((parts[0], parts[1]), (parts[2], parts[3]), parts[4], parts[5])
