@@ -27,6 +27,8 @@ Form = tuple[Array, Array | None, Array]
 
 #: numbers of an array that is worked on at once, few enough for a processor's cache, and of the linear forms of cells
 _AT_ONCE, _FORMS = 1 << 16, 1 << 26
+#: products of a network that is evaluated in fractions besides
+_PRODUCTS = 1 << 16
 #: the same of an exact arithmetic, in which each of them takes long
 _AT_ONCE_EXACTLY = 1 << 10
 
@@ -108,10 +110,17 @@ class Objective:
 
 
 class Evaluation:
-    """A network in an arithmetic; ``look`` is called before every part of the work, and may raise."""
+    """A network in an arithmetic; ``look`` is called before every part of the work, and may raise; ``fractions`` makes the same in
+    fractions, for what rounding leaves open."""
 
-    def __init__(self, network: RealNetwork, numbers: Float64, look: Callable[[], None] = lambda: None) -> None:
-        self.network, self.numbers, self.look = network, numbers, look
+    def __init__(
+        self,
+        network: RealNetwork,
+        numbers: Float64,
+        look: Callable[[], None] = lambda: None,
+        fractions: Callable[[], Evaluation] | None = None,
+    ) -> None:
+        self.network, self.numbers, self.look, self._fractions = network, numbers, look, fractions
         #: affine maps by their nodes
         self._maps = {i: n.operator for i, n in enumerate(network.nodes) if n.operator is not None}
         self.operands = network.operands
@@ -135,6 +144,18 @@ class Evaluation:
     def _absolute(self) -> dict[int, Affine]:
         """The maps with the absolute values of their coefficients."""
         return {i: operator.absolute() for i, operator in self._maps.items()}
+
+    @cached_property
+    def exact(self) -> Evaluation | None:
+        """In fractions, where these can tell more: of ReLUs alone, and not too many products."""
+        products = sum(node.size * node.operator.terms for node in self.network.nodes if node.operator is not None)
+        if (
+            self._fractions is None
+            or products > _PRODUCTS
+            or {self.network.nodes[i].bend for i in self.network.bends} - {RELU}
+        ):
+            return None
+        return self._fractions()
 
     # Ranges.
 

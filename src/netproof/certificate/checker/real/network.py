@@ -72,10 +72,10 @@ class _Reader(Smooth):
 
     def read(self) -> RealNetwork:
         graph = self._graph
-        sets = {entry.domain: entry.version for entry in self._model.opset_import}
-        # "ai.onnx" is another way to write the domain of ONNX's own operators.
-        own = [version for domain, version in sets.items() if domain in ("", "ai.onnx")]
-        if len(self._model.opset_import) != len(sets) or len(own) != 1 or not 7 <= own[0] <= 24:
+        # Models that were merged state one twice. "ai.onnx" is another way to write the domain of ONNX's own operators.
+        sets = {(entry.domain, entry.version) for entry in self._model.opset_import}
+        own = [version for domain, version in sets if domain in ("", "ai.onnx")]
+        if len({domain for domain, _ in sets}) != len(sets) or len(own) != 1 or not 7 <= own[0] <= 24:
             raise UnknownError("its operator sets")
         (self._opset,) = own
         if self._model.functions or graph.sparse_initializer or self._model.training_info:

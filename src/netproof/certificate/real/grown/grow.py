@@ -323,7 +323,9 @@ class Grower:
         found = Rows(arrays_of_rows(tried.rows, self._width), self._sizes)
         prover = Prover(self._evaluation, found, self._source)
         goals = [self._goals[claim.goal] for claim in claims]
-        return prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")[0]
+        value, strict = prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")
+        # Where it is enough 0 counts as less.
+        return np.where(strict & (value == 0), -np.finfo(np.float64).tiny, value)
 
     def _choose(self, seeds: list[Seed], cells: Cells) -> None:
         """Splits of seeds that no bound closes, where the record has none."""
