@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Floats, Objective, Slopes
-from netproof.certificate.checker.real.nodes import RELU
+from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.tree import Goal, Prover, Rows, objective_of
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, LEAF, SPLIT, Forest
 from netproof.certificate.real.grown.bent import misses
@@ -37,7 +37,7 @@ _BATCH, _NUMBERS = 512, 1 << 23
 #: numbers of values of cells that are gone through at once where there are no forms
 _VALUES = 1 << 19
 #: where a network has more inputs, boxes are not split
-_FEW_INPUTS = 16
+FEW_INPUTS = 16
 #: numbers of values that multipliers are improved of at once, and binary digits of those that they begin with
 _ROWS, _FINE = 1 << 18, 40
 #: where more features are open CROWN's ranges of a cell are found after so many splits beyond the record
@@ -102,8 +102,10 @@ class Grower:
         self.failed: set[int] = set()
         network = self._evaluation.network
         bent = [network.nodes[i].bend == RELU for i in network.bends]
-        #: of every feature whether it arrives at a ReLU
+        #: of every feature whether it arrives at a ReLU, and whether it arrives at a curve
         self._straight = np.repeat(np.array(bent, np.bool_), self._sizes)
+        is_curve = [network.nodes[i].bend not in (RELU, PRODUCT) for i in network.bends]
+        self._chosen = np.repeat(np.array(is_curve, np.bool_), self._sizes)
         self._wishes = Wishes(places, trace, self._straight)
 
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
@@ -156,7 +158,7 @@ class Grower:
             alive = np.flatnonzero(~empty)
             some, mine = [seeds[i] for i in wanted[alive].tolist()], mine.take(alive)
             self._bound(some, mine, rule)
-            if self._inputs > _FEW_INPUTS and self._open and self._each != 0 and self._straight.all():
+            if self._inputs > FEW_INPUTS and self._open and self._each != 0:
                 self._improve(some, mine, rule)
             closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].kind == LEAF)}
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
@@ -168,7 +170,7 @@ class Grower:
 
     def _programmed(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """Close seeds by linear programs, or split them where their solutions are farthest from the network; those that are left."""
-        first = self._inputs > _FEW_INPUTS or self._begin[-1] <= _AT_ONCE
+        first = self._inputs > FEW_INPUTS or self._begin[-1] <= _AT_ONCE
         mine = [i for i, seed in enumerate(seeds) if first or seed.beyond >= _LATE]
         if self._programs is None or not mine:
             return seeds, cells
@@ -243,10 +245,11 @@ class Grower:
             low, high = _joined(mine)
             wishes = [self._wishes.of(seeds[i], claim, low[n], high[n])[-1] for n, (i, claim) in enumerate(pairs)]
             objective, slopes = self._asked_of([claim for _, claim in pairs], [wish.rounded(_FINE) for wish in wishes])
-            split = self._open_at_root & ~((low < 0) & (high > 0))
+            split = self._open_at_root & self._straight & ~((low < 0) & (high > 0))
             found = self._descent.run(mine, objective, self._descent.started(mine, objective, slopes), split)
             rule_slope, is_open = low + high > 0, (low < 0) & (high > 0)
             named = (is_open & (found.slope != rule_slope) & (found.arriving < 0)) | (found.added != 0)
+            named = np.where(self._straight, named, self._chosen & (low < high) & np.isfinite(found.slope))
             for n, (i, claim) in enumerate(pairs):
                 if not found.value[n] < 0:
                     still.add(i)
@@ -334,9 +337,9 @@ class Grower:
             if not seeds:
                 return
         self.beyond += len(seeds)
-        if self.beyond > _MOST_BEYOND[self._inputs <= _FEW_INPUTS] or any(seed.beyond >= _BEYOND for seed in seeds):
+        if self.beyond > _MOST_BEYOND[self._inputs <= FEW_INPUTS] or any(seed.beyond >= _BEYOND for seed in seeds):
             raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
-        if self._inputs <= _FEW_INPUTS:
+        if self._inputs <= FEW_INPUTS:
             width = np.where(self._width_of_root > 0, self._width_of_root, np.inf)
             feature = ((cells.upper - cells.lower) / width).argmax(1)
             at = np.arange(len(seeds)), feature
@@ -409,7 +412,9 @@ class Grower:
                 claims = [self._half(claim, seed.split, which) for claim in seed.claims]
                 for claim, above in zip(claims, seed.claims, strict=True):
                     claim.wish = (
-                        begun(above, int(self._begin[k]) + feature, which) if k >= 0 and point == 0 else above.wish
+                        begun(above, int(self._begin[k]) + feature, which)
+                        if k >= 0 and point == 0 and self._straight[int(self._begin[k]) + feature]
+                        else above.wish
                     )
                 sides = seed.sides if k < 0 else {**seed.sides, int(self._begin[k]) + feature: side}
                 first = claims[0].trace

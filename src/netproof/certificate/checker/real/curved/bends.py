@@ -18,6 +18,8 @@ from netproof.certificate.checker.real.operators import Array
 
 #: ranges whose bands are worked on at once
 _AT_ONCE = 1 << 12
+#: bands that are kept
+_KEPT = 16
 
 
 class Bends:
@@ -26,6 +28,7 @@ class Bends:
     def __init__(self, numbers: Float64) -> None:
         self._numbers = numbers
         self._known: dict[int, tuple[Floats, Floats, Lines]] = {}
+        self._bands: dict[int, tuple[Floats, Floats, Band]] = {}
 
     def lines(self, k: int, bend: str, low: Floats, high: Floats) -> Lines:
         """The lines of a curve over the ranges of cells; those of the last ones that were asked for are kept."""
@@ -100,18 +103,30 @@ class Bends:
         return np.asarray(best.sum(1))
 
     def _by_bands(self, bend: str, v: Array, s: Array, ends: tuple[Floats, Floats]) -> Array:
-        found, numbers = [], self._numbers
-        low, high = (np.broadcast_to(end, v.shape) for end in ends)
-        most = max(1, _AT_ONCE // max(1, v.shape[1]))
+        found, numbers, (low, high) = [], self._numbers, ends
+        # One cell has one band for all of its rows.
+        most = max(1, len(v) if len(low) == 1 else _AT_ONCE // max(1, v.shape[1]))
         for some in (slice(at, at + most) for at in range(0, max(1, len(v)), most)):
-            band = Band(CURVES[bend], low[some].reshape(-1), high[some].reshape(-1), numbers.ends)
-            mine, best = (v[some].reshape(-1), s[some].reshape(-1)), None
-            for x, y in ((x, y) for x, *both in zip(band.x, band.below, band.above, strict=True) for y in both):
-                here = mine[0] * numbers.load(y) - mine[1] * numbers.load(x)
-                best = here if best is None else numbers.maximum(best, here)
+            first, last = (low, high) if len(low) == 1 else (low[some], high[some])
+            band, best = self._band(bend, first, last), None
+            for x, *both in zip(band.x, band.below, band.above, strict=True):
+                taken = s[some] * numbers.load(x.reshape(first.shape))
+                for y in both:
+                    here = v[some] * numbers.load(y.reshape(first.shape)) - taken
+                    best = here if best is None else numbers.maximum(best, here)
             assert best is not None
-            found.append(best.reshape(v[some].shape).sum(1))
+            found.append(best.sum(1))
         return np.concatenate(found)
+
+    def _band(self, bend: str, low: Floats, high: Floats) -> Band:
+        """The band over ranges; those of single cells are kept, of which many rows are asked one after the other."""
+        known = self._bands.get(id(low))
+        if known is not None and known[0] is low and known[1] is high:
+            return known[2]
+        band = Band(CURVES[bend], low.reshape(-1), high.reshape(-1), self._numbers.ends)
+        if len(low) == 1:
+            self._bands = {**(self._bands if len(self._bands) < _KEPT else {}), id(low): (low, high, band)}
+        return band
 
     def _at_corners(self, v: Array, s: Array, ends: tuple[Floats, Floats]) -> Array:
         load, best, n = self._numbers.load, None, v.shape[1]
