@@ -49,7 +49,7 @@ class Builder:
         return model.SerializeToString()
 
 
-def perceptron(rng: np.random.Generator, sizes=(3, 6, 6, 2), *, spread=0.0, dtype=np.float32) -> bytes:
+def perceptron(rng: np.random.Generator, sizes=(3, 6, 6, 2), *, spread=0.0, dtype=np.float32, bend="Relu") -> bytes:
     """A perceptron whose weights differ by ``spread`` orders of magnitude."""
     made = Builder([1, sizes[0]], dtype=dtype)
     at = "x"
@@ -57,8 +57,37 @@ def perceptron(rng: np.random.Generator, sizes=(3, 6, 6, 2), *, spread=0.0, dtyp
         weight = rng.normal(size=(after, before)) * 10.0 ** (spread * (rng.random((after, before)) - 0.5))
         at = made.node("Gemm", at, made.constant(weight), made.constant(rng.normal(size=after) * 0.3), transB=1)
         if number < len(sizes) - 2:
-            at = made.node("Relu", at)
+            at = made.node(bend, at)
     return made.bytes(at)
+
+
+def attention(rng: np.random.Generator) -> bytes:
+    """Two tokens that look at each other, normalized by their size."""
+    made = Builder([1, 4], dtype=np.float64)
+    tokens = made.node("Reshape", "x", made.constant([2, 2], np.int64))
+
+    def dense(at, shape=(2, 2)):
+        return made.node("MatMul", at, made.constant(rng.normal(size=shape)))
+
+    scores = made.node("MatMul", dense(tokens), made.node("Transpose", dense(tokens)))
+    mixed = made.node("MatMul", made.node("Softmax", scores, axis=-1), dense(tokens))
+    size = made.node("ReduceMean", made.node("Pow", mixed, made.constant(2.0)), axes=[-1])
+    scaled = made.node("Div", mixed, made.node("Sqrt", made.node("Add", size, made.constant(0.5))))
+    return made.bytes(dense(made.node("Reshape", scaled, made.constant([1, 4], np.int64)), (4, 2)))
+
+
+def gated(rng: np.random.Generator) -> bytes:
+    """``(W x) sigmoid(V x)``, and the quotient of two such."""
+    made = Builder([1, 3], dtype=np.float64)
+
+    def dense(at, before, after, bias=0.0):
+        return made.node(
+            "Gemm", at, made.constant(rng.normal(size=(before, after))), made.constant(np.full(after, bias))
+        )
+
+    first = made.node("Mul", dense("x", 3, 4), made.node("Sigmoid", dense("x", 3, 4)))
+    below = made.node("Exp", dense(first, 4, 3))
+    return made.bytes(dense(made.node("Div", dense(first, 4, 3), below), 3, 2))
 
 
 def residual(rng: np.random.Generator, *, size=4, channels=3, normalized=True) -> bytes:

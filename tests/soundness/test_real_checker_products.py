@@ -18,7 +18,7 @@ from netproof.certificate.checker.real.numbers import Ball, Float64, Rational
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 from netproof.errors import FormatError, ProofError
 from soundness.checker_models import integers, one
-from soundness.real_evidence import Builder, Digits, certificate, property_text, run, values_of
+from soundness.real_evidence import Builder, Digits, attention, certificate, gated, property_text, run, values_of
 
 ARITHMETICS = {"float64": Float64, "arb": Ball, "rational": Rational}
 
@@ -50,6 +50,11 @@ def itself() -> bytes:
     return made.bytes(made.node("Mul", "x", "x"))
 
 
+def swish() -> bytes:
+    made = Builder([1, 3], dtype=np.float64)
+    return made.bytes(made.node("Mul", made.node("Sigmoid", "x"), "x"))
+
+
 READ = {
     **{kind: lambda kind=kind: one(kind, [1, 4]) for kind in ("Sigmoid", "Tanh", "Exp", "Softplus", "Erf", "Sin", "Cos", "Softsign", "Neg")},
     **{f"{kind} of what is positive": lambda kind=kind: positive(kind) for kind in ("Log", "Sqrt", "Reciprocal")},
@@ -60,6 +65,7 @@ READ = {
     "product of other shapes": lambda: two("Mul", ((2, 1), (1, 3))),
     "product of other ranks": lambda: two("Mul", ((3,), (2, 3))),
     "a value by itself": itself,
+    "swish": swish,
     "equal values": squared,
     "quotient": lambda: two("Div"),
     "divided by constants": lambda: one("Div", [1, 3], np.float32([2, -3, 0.1])),
@@ -151,35 +157,6 @@ def test_multipliers_of_a_product_are_mccormicks(arithmetic):
             assert sum(corner == max(corners) for corner in corners) >= 3
 
 
-def attention(rng: np.random.Generator) -> bytes:
-    """Two tokens that look at each other, normalized by their size."""
-    made = Builder([1, 4], dtype=np.float64)
-    tokens = made.node("Reshape", "x", made.constant([2, 2], np.int64))
-
-    def dense(at, shape=(2, 2)):
-        return made.node("MatMul", at, made.constant(rng.normal(size=shape)))
-
-    scores = made.node("MatMul", dense(tokens), made.node("Transpose", dense(tokens)))
-    mixed = made.node("MatMul", made.node("Softmax", scores, axis=-1), dense(tokens))
-    size = made.node("ReduceMean", made.node("Pow", mixed, made.constant(2.0)), axes=[-1])
-    scaled = made.node("Div", mixed, made.node("Sqrt", made.node("Add", size, made.constant(0.5))))
-    return made.bytes(dense(made.node("Reshape", scaled, made.constant([1, 4], np.int64)), (4, 2)))
-
-
-def gated(rng: np.random.Generator) -> bytes:
-    """``(W x) sigmoid(V x)``, and the quotient of two such."""
-    made = Builder([1, 3], dtype=np.float64)
-
-    def dense(at, before, after, bias=0.0):
-        return made.node(
-            "Gemm", at, made.constant(rng.normal(size=(before, after))), made.constant(np.full(after, bias))
-        )
-
-    first = made.node("Mul", dense("x", 3, 4), made.node("Sigmoid", dense("x", 3, 4)))
-    below = made.node("Exp", dense(first, 4, 3))
-    return made.bytes(dense(made.node("Div", dense(first, 4, 3), below), 3, 2))
-
-
 NETWORKS = {"attention": (attention, 4), "gated": (gated, 3)}
 
 
@@ -265,3 +242,13 @@ def test_linear_forms_of_products_hold_them():
                 )
             for k, node in enumerate(model.operands):
                 assert (cells.low[k][0] <= values[node][0]).all() and (values[node][0] <= cells.high[k][0]).all()
+
+
+def test_a_value_times_its_logistic_function_is_one_curve():
+    assert [node.bend for node in read_network(swish(), 3, Float64(), "n").nodes if node.bend] == ["sigmoid", "swish"][
+        1:
+    ]
+    made = Builder([1, 2], dtype=np.float64)
+    first = made.node("Sigmoid", made.node("Neg", "x"))
+    other = made.bytes(made.node("Mul", "x", first))
+    assert [node.bend for node in read_network(other, 2, Float64(), "n").nodes if node.bend] == ["sigmoid", PRODUCT]

@@ -67,6 +67,11 @@ class Smooth(Moves):
 
     def _product(self, first: Value, second: Value) -> Value:
         """The products of the numbers of two values, which are brought to one shape."""
+        # A value times its logistic function is one curve.
+        for one, other in ((first, second), (second, first)):
+            node = self._nodes[other.node]
+            if node.bend == "sigmoid" and node.operands == (one.node,) and one.shape == other.shape:
+                return self._bend(one, "swish")
         shape = np.broadcast_shapes(first.shape, second.shape)
         size = math.prod(shape)
         if 2 * size > WIDEST:
