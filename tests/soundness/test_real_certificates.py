@@ -262,6 +262,21 @@ def test_networks_too_large_for_fractions_are_left_to_whoever_asks_for_them(monk
     accepted(certificate(network, property_, 3, 1), network, property_, "rational")
 
 
+def test_what_fractions_cannot_say_is_left_open():
+    # The factor of this normalization is 1 / sqrt(2), so that the network is none in fractions, and neither leaf nor witness is shown.
+    made = Builder([1, 1], dtype=np.float64)
+    numbers = [made.constant([value]) for value in (1.0, 0.0, 0.0, 2.0)]
+    scaled = made.node("BatchNormalization", "x", *numbers, epsilon=0.0)
+    network = made.bytes(made.node("Mul", scaled, made.constant([[0.0]])))
+    for comparison, claim in ((">", "unsat"), (">=", "sat")):
+        text = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))"
+        property_ = f"{text}(assert ({comparison} Y_0 0))".encode()
+        given = (
+            {} if claim == "unsat" else {"witness": [1], "witness_limbs": [1], "witness_two": [1], "witness_ten": [0]}
+        )
+        refused(certificate(network, property_, 1, 1, claim, **given), network, property_, "float64")
+
+
 def test_no_multipliers_refute_what_has_a_witness():
     # By descent on random rows: the bound comes as close to 0 as a case allows whose largest value is attained at a corner.
     closest, tried = np.inf, 0

@@ -19,6 +19,7 @@ from netproof.certificate.checker.real.nodes import PRODUCT, RELU, Node, RealNet
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma
 from netproof.certificate.checker.real.operators import Affine, Array
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
+from netproof.errors import InputError
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -155,7 +156,10 @@ class Evaluation:
             or {self.network.nodes[i].bend for i in self.network.bends} - {RELU}
         ):
             return None
-        return self._fractions()
+        try:
+            return self._fractions()
+        except InputError:  # of numbers that are none, as roots
+            return None
 
     # Ranges.
 
