@@ -1,6 +1,6 @@
 """Certificates of false claims and damaged ones, thousands of them, against the checker of float networks.
 
-    python tests/differential/evidence_campaign.py [--seconds S | --networks N] [--seed N] [--second PROGRAM] [--out FILE]
+    python tests/differential/evidence_campaign.py [--seconds S | --networks N] [--seed N] [--smooth] [--second PROGRAM] [--out FILE]
 
 Every network has a witness, evaluated in fractions, so that no certificate of its property may be accepted, in any arithmetic.
 Certificates are made in three ways: *damage* takes one that proves another property of the network, says it is about this one,
@@ -9,6 +9,10 @@ comes as close to 0 as it can. Weights are of up to 16 orders of magnitude, and 
 the checker failed in any other way than by its own errors. Of every network a few leaves are evaluated in float64 and in fractions,
 too: the fraction has to lie in the interval that the error term claims. With ``--second`` every tenth certificate goes through the checker in
 ``checkers/rust``, too. 500 networks are 10^5 damaged certificates and more than 10^4 of wrong claims.
+
+With ``--smooth`` networks have smooth functions of all kinds, products of two values, quotients and softmax instead of ReLUs. The output
+at the witness is known to 60 digits, and the threshold is the number next below it of 60 binary digits more than float64 has, so that
+the claim is false by as good as nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -39,13 +44,38 @@ from netproof.certificate.checker.real.tree import Rows
 from netproof.certificate.real.contents import EMPTY, LEAF, LEMMAS, NAMES, SPLIT
 from netproof.certificate.real.format import decode, encode
 from netproof.errors import CertificateError, FormatError, ProofError
-from soundness.real_evidence import certificate, chain, property_text, values_of
+from soundness.real_evidence import Builder, Digits, certificate, chain, property_text, values_of
 
 
 class Question:
     """A network with a witness on the edge of a box, and a property that the witness meets by nothing to spare."""
 
+    inputs: int
+    sizes: list[int]
+    network: bytes
+
     def __init__(self, rng: np.random.Generator) -> None:
+        self._make(rng)
+        center = rng.normal(size=self.inputs)
+        # A point, or a box whose best corner is known by trying all of them: bounds are attained there or not at all.
+        reach = float(rng.choice([0.0, 2.0**-20, 2.0**-4]))
+        corners = (
+            np.array(np.meshgrid(*[[-1.0, 1.0]] * self.inputs)).reshape(self.inputs, -1).T
+            if reach
+            else np.zeros((1, self.inputs))
+        )
+        lower, upper = center - reach, center + reach
+        points = [np.where(c < 0, lower, upper).tolist() for c in corners]
+        self.lower, self.upper = lower.tolist(), upper.tolist()
+        self.threshold = max(map(self.value, points))
+        self.property = self.asking(self.threshold)
+        self.easier = self.asking(self.threshold + 1 + abs(self.threshold))
+
+    def value(self, x: list[float]) -> Fraction:
+        """The output at a point, or a little less."""
+        return values_of(self.network, x)[0]
+
+    def _make(self, rng: np.random.Generator) -> None:
         self.inputs, hidden = int(rng.integers(1, 4)), int(rng.integers(2, 5))
         sizes = [self.inputs, hidden, hidden, 1] if rng.random() < 0.7 else [self.inputs, hidden, 1]
         self.sizes = sizes[1:-1]
@@ -60,21 +90,6 @@ class Question:
         bends = [("Relu", {})] * 7 + [("Abs", {}), ("LeakyRelu", {"alpha": 0.1}), ("LeakyRelu", {"alpha": -2.5})]
         self.bend, attributes = bends[int(rng.integers(10))]
         self.network = chain(weights, biases, bend=self.bend, **attributes)
-        center = rng.normal(size=self.inputs)
-        # A point, or a box whose best corner is known by trying all of them: bounds are attained there or not at all.
-        reach = float(rng.choice([0.0, 2.0**-20, 2.0**-4]))
-        corners = (
-            np.array(np.meshgrid(*[[-1.0, 1.0]] * self.inputs)).reshape(self.inputs, -1).T
-            if reach
-            else np.zeros((1, self.inputs))
-        )
-        lower, upper = center - reach, center + reach
-        points = [np.where(c < 0, lower, upper).tolist() for c in corners]
-        best = max(values_of(self.network, x)[0] for x in points)
-        self.lower, self.upper = lower.tolist(), upper.tolist()
-        self.threshold = best
-        self.property = self.asking(best)
-        self.easier = self.asking(best + 1 + abs(best))
 
     def asking(self, threshold: Fraction) -> bytes:
         text = property_text(self.lower, self.upper, 1, [[((1.0,), 0.0)]]).decode()
@@ -91,6 +106,45 @@ class Question:
     def is_short(self) -> bool:
         """Whether its numbers are such as the checker reads."""
         return self.threshold.denominator.bit_length() < 900
+
+
+class SmoothQuestion(Question):
+    """The same of a network with smooth functions and products."""
+
+    def value(self, x: list[float]) -> Fraction:
+        # 60 digits are more than 150 binary ones.
+        value = values_of(self.network, x, Digits())[0]
+        unit = Fraction(2) ** (math.frexp(abs(float(value)) or 1.0)[1] - 113)
+        return (value // unit - 1) * unit
+
+    def _make(self, rng: np.random.Generator) -> None:
+        self.inputs, hidden = int(rng.integers(1, 4)), int(rng.integers(2, 5))
+        made = Builder([1, self.inputs], dtype=np.float64, opset=20)
+        spread = float(rng.choice([0.0, 2.0, 8.0]))
+
+        def dense(at: str, before: int, after: int, shift: float = 0.0) -> str:
+            weight = rng.normal(size=(before, after)) * 10.0 ** (spread * (rng.random((before, after)) - 0.5))
+            bias = rng.normal(size=after) * 10.0 ** float(rng.choice([0.0, -8.0])) + shift
+            return made.node("Gemm", at, made.constant(weight), made.constant(bias))
+
+        def bent(at: str, count: int) -> str:
+            self.bend = str(rng.choice(BENDS))
+            if self.bend in ("Mul", "Div"):
+                other = dense("x", self.inputs, count)
+                return made.node(
+                    self.bend, at, made.node("Exp", made.node("Tanh", other)) if self.bend == "Div" else other
+                )
+            if self.bend in ("Log", "Sqrt", "Reciprocal"):
+                return made.node(self.bend, made.node("Add", made.node("Softplus", at), made.constant(0.125)))
+            if self.bend == "Pow":
+                return made.node("Pow", at, made.constant(float(rng.choice([2.0, 3.0]))))
+            return made.node(self.bend, at)
+
+        at = bent(dense("x", self.inputs, hidden), hidden)
+        if rng.random() < 0.6:
+            at = bent(dense(at, hidden, hidden), hidden)
+        self.network = made.bytes(dense(at, hidden, 1))
+        self.sizes = list(read_network(self.network, self.inputs, Float64(), "network").sizes)
 
 
 def by_chance(rng: np.random.Generator, question: Question) -> dict[str, object]:
@@ -145,10 +199,19 @@ def by_chance(rng: np.random.Generator, question: Question) -> dict[str, object]
     return given
 
 
+#: operators that networks with smooth functions have
+BENDS = (
+    "Cos", "Div", "Erf", "Exp", "Gelu", "Log", "Mul", "Pow", "Reciprocal", "Sigmoid", "Sigmoid", "Sin", "Softmax", "Softplus",
+    "Softsign", "Sqrt", "Tanh", "Tanh",
+)  # fmt: skip
+
+
 def by_descent(rng: np.random.Generator, question: Question, bound, steps: int) -> list[dict[str, object]]:
     """Rows on the way to the smallest bound that chance finds."""
     width = sum(question.sizes)
     best, value, tried = rng.normal(size=(2, width)) * 0.1, np.inf, []
+    # Of ReLUs slopes beyond 0 and 1 are of no use, of other functions they are.
+    reach = (-4, 4) if isinstance(question, SmoothQuestion) else (0, 1)
     for step in range(steps):
         moved = best + rng.normal(size=best.shape) * 0.4 * 0.9**step
         given = {
@@ -157,7 +220,7 @@ def by_descent(rng: np.random.Generator, question: Question, bound, steps: int) 
             "row_mu": [1 << 20],
             "row_count": [width],
             "row_feature": range(width),
-            "row_slope": np.rint(np.clip(moved[0] + 0.5, 0, 1) * 2**20).astype(np.int64),
+            "row_slope": np.rint(np.clip(moved[0] + 0.5, *reach) * 2**20).astype(np.int64),
             "row_added": np.rint(moved[1] * 2**20 * (rng.random() < 0.6)).astype(np.int64),
         }
         tried.append(given)
@@ -218,7 +281,8 @@ def leaves(rng: np.random.Generator, question: Question) -> list[tuple[Fraction,
 class Campaign:
     """Counts of what happened, and what should not have."""
 
-    def __init__(self, second: Path | None = None) -> None:
+    def __init__(self, second: Path | None = None, *, smooth: bool = False) -> None:
+        self._is_smooth = smooth
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.closest = np.inf
@@ -280,8 +344,12 @@ class Campaign:
 
     def leaves(self, rng: np.random.Generator, question: Question) -> None:
         """Bounds in fractions lie in the intervals of those in float64."""
-        with np.errstate(all="ignore"):
-            found = leaves(rng, question)
+        try:
+            with np.errstate(all="ignore"):
+                found = leaves(rng, question)
+        except OverflowError:  # of fractions that are infinite: no bound
+            self.counts["leaves without a bound"] += 1
+            return
         for exact, near, error in found:
             if not (np.isfinite(near) and np.isfinite(error)):
                 self.counts["leaves without a bound"] += 1
@@ -301,7 +369,7 @@ class Campaign:
         while time.monotonic() < until and self.counts["networks"] < networks:
             rng = np.random.default_rng(seed)
             seed += 1
-            question = Question(rng)
+            question = (SmoothQuestion if self._is_smooth else Question)(rng)
             if not question.is_short:
                 continue
             self.counts["networks"] += 1
@@ -329,9 +397,10 @@ def main() -> int:
     parser.add_argument("--networks", type=int)
     parser.add_argument("--second", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smooth", action="store_true")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    campaign = Campaign(None if given.second is None else given.second.resolve())
+    campaign = Campaign(None if given.second is None else given.second.resolve(), smooth=given.smooth)
     endless = given.networks is not None and given.seconds is None
     seconds = np.inf if endless else 60.0 if given.seconds is None else given.seconds
     campaign.run(seconds, sys.maxsize if given.networks is None else given.networks, given.seed)

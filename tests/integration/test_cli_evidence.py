@@ -28,6 +28,8 @@ def files(tmp_path):
     save(tmp_path / "other.onnx", model(nodes, (1, 2), {**weights, "v": np.array([[1.0], [1.5]])}))
     sigmoid = [node("MatMul", ["x", "w"], ["a"]), node("Sigmoid", ["a"], ["h"]), node("MatMul", ["h", "v"], ["y"])]
     save(tmp_path / "smooth.onnx", model(sigmoid, (1, 2), weights))
+    elu = [node("MatMul", ["x", "w"], ["a"]), node("Elu", ["a"], ["h"]), node("MatMul", ["h", "v"], ["y"])]
+    save(tmp_path / "elu.onnx", model(elu, (1, 2), weights))
     vnnlib(tmp_path / "high.vnnlib", "(>= Y_0 2.001)")
     vnnlib(tmp_path / "held.vnnlib", "(>= Y_0 1.9)")
     return tmp_path
@@ -48,7 +50,7 @@ def check(cli, files, certificate, *options, network="net.onnx", name="high"):
 def test_a_proof_is_written_and_checked(cli, files, arithmetic):
     ran = check(cli, files, proved(cli, files, "high"), "--arithmetic", arithmetic)
     assert ran.code == 0 and ran.out.startswith("PROVED: unsat\n") and not ran.err
-    assert "no input of the input box" in ran.out and "2 inputs, 2 ReLUs, 1 outputs" in ran.out
+    assert "no input of the input box" in ran.out and "2 inputs, 2 neurons, 1 outputs" in ran.out
 
 
 def test_a_witness_is_written_and_checked(cli, files):
@@ -114,16 +116,47 @@ def test_what_is_not_proved_is_said_so(cli, files):
 
 def test_a_verdict_without_evidence_stands(cli, files):
     vnnlib(files / "never.vnnlib", "(>= Y_0 5)")
-    ran = cli(
-        "verify", files / "smooth.onnx", files / "never.vnnlib", "--proof", files / "no.npcert", "--timeout", "600"
-    )
+    ran = cli("verify", files / "elu.onnx", files / "never.vnnlib", "--proof", files / "no.npcert", "--timeout", "600")
     assert ran.code == 0 and ran.out.startswith("unsat\n") and not (files / "no.npcert").exists()
-    assert "no certificate: the network is not read by the checker: the operator 'Sigmoid'" in ran.out
-    ran = cli("verify", files / "smooth.onnx", files / "never.vnnlib", "--proof", files / "no.npcert", "--json")
+    assert "no certificate: the network is not read by the checker: the operator 'Elu'" in ran.out
+    ran = cli("verify", files / "elu.onnx", files / "never.vnnlib", "--proof", files / "no.npcert", "--json")
     document = json.loads(ran.out)
-    assert (
-        document["verdict"] == "unsat" and document["certificate"] is None and "Sigmoid" in document["no_certificate"]
+    assert document["verdict"] == "unsat" and document["certificate"] is None and "Elu" in document["no_certificate"]
+
+
+@pytest.mark.parametrize("arithmetic", ["float64", "arb", "rational"])
+def test_networks_with_smooth_functions_have_proofs_and_witnesses(cli, files, arithmetic):
+    # y = s(a) + s(-a) is 1 wherever it is; so is no input of 1.25, and one of 0.75.
+    for name, threshold, claim in (("above", "1.25", "unsat"), ("below", "0.75", "sat")):
+        vnnlib(files / f"{name}.vnnlib", f"(>= Y_0 {threshold})", end="0.25")
+        certificate = proved(cli, files, name, "smooth.onnx")
+        ran = check(cli, files, certificate, "--arithmetic", arithmetic, network="smooth.onnx", name=name)
+        assert ran.code == 0 and ran.out.startswith(f"PROVED: {claim}"), ran
+    # Of another network, or of another property, it says nothing.
+    certificate = files / "above.npcert"
+    assert check(cli, files, certificate, network="net.onnx", name="above").code == 2
+    assert check(cli, files, certificate, network="smooth.onnx", name="below").code == 2
+    ran = cli(
+        "export",
+        "proof",
+        certificate,
+        "--network",
+        files / "smooth.onnx",
+        "--property",
+        files / "above.vnnlib",
+        "--out",
+        files / "a.smt2",
     )
+    assert_refused(ran, "no linear arithmetic")
+
+
+def test_what_is_attained_exactly_is_proved_by_fractions(cli, files):
+    # |x0 + x1| is 2 at two corners, and nowhere more.
+    vnnlib(files / "strict.vnnlib", "(> Y_0 2)")
+    vnnlib(files / "attained.vnnlib", "(>= Y_0 2)")
+    for name, claim in (("strict", "unsat"), ("attained", "sat")):
+        ran = check(cli, files, proved(cli, files, name), name=name)
+        assert ran.code == 0 and ran.out.startswith(f"PROVED: {claim}"), ran
 
 
 def test_options_of_float_networks_are_refused_for_others(cli, files, tmp_path):

@@ -6,11 +6,13 @@ import hashlib
 import itertools
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.numbers import Rational
 from netproof.certificate.real.contents import LEAF, RealCertificate, arrays_of
 
@@ -47,7 +49,7 @@ class Builder:
         return model.SerializeToString()
 
 
-def perceptron(rng: np.random.Generator, sizes=(3, 6, 6, 2), *, spread=0.0, dtype=np.float32) -> bytes:
+def perceptron(rng: np.random.Generator, sizes=(3, 6, 6, 2), *, spread=0.0, dtype=np.float32, bend="Relu") -> bytes:
     """A perceptron whose weights differ by ``spread`` orders of magnitude."""
     made = Builder([1, sizes[0]], dtype=dtype)
     at = "x"
@@ -55,8 +57,37 @@ def perceptron(rng: np.random.Generator, sizes=(3, 6, 6, 2), *, spread=0.0, dtyp
         weight = rng.normal(size=(after, before)) * 10.0 ** (spread * (rng.random((after, before)) - 0.5))
         at = made.node("Gemm", at, made.constant(weight), made.constant(rng.normal(size=after) * 0.3), transB=1)
         if number < len(sizes) - 2:
-            at = made.node("Relu", at)
+            at = made.node(bend, at)
     return made.bytes(at)
+
+
+def attention(rng: np.random.Generator) -> bytes:
+    """Two tokens that look at each other, normalized by their size."""
+    made = Builder([1, 4], dtype=np.float64)
+    tokens = made.node("Reshape", "x", made.constant([2, 2], np.int64))
+
+    def dense(at, shape=(2, 2)):
+        return made.node("MatMul", at, made.constant(rng.normal(size=shape)))
+
+    scores = made.node("MatMul", dense(tokens), made.node("Transpose", dense(tokens)))
+    mixed = made.node("MatMul", made.node("Softmax", scores, axis=-1), dense(tokens))
+    size = made.node("ReduceMean", made.node("Pow", mixed, made.constant(2.0)), axes=[-1])
+    scaled = made.node("Div", mixed, made.node("Sqrt", made.node("Add", size, made.constant(0.5))))
+    return made.bytes(dense(made.node("Reshape", scaled, made.constant([1, 4], np.int64)), (4, 2)))
+
+
+def gated(rng: np.random.Generator) -> bytes:
+    """``(W x) sigmoid(V x)``, and the quotient of two such."""
+    made = Builder([1, 3], dtype=np.float64)
+
+    def dense(at, before, after, bias=0.0):
+        return made.node(
+            "Gemm", at, made.constant(rng.normal(size=(before, after))), made.constant(np.full(after, bias))
+        )
+
+    first = made.node("Mul", dense("x", 3, 4), made.node("Sigmoid", dense("x", 3, 4)))
+    below = made.node("Exp", dense(first, 4, 3))
+    return made.bytes(dense(made.node("Div", dense(first, 4, 3), below), 3, 2))
 
 
 def residual(rng: np.random.Generator, *, size=4, channels=3, normalized=True) -> bytes:
@@ -175,8 +206,60 @@ def values_of(network: bytes, x, numbers=None) -> list[Fraction]:
     for node in model.nodes[1:]:
         parts = [values[i] for i in node.operands]
         if node.operator is None:
-            values.append(np.maximum(parts[0], 0))
+            values.append(bent(node.bend, parts[0]))
             continue
         value = node.operator.forward(*parts)
         values.append(value if node.operator.offset is None else value + node.operator.offset)
-    return [Fraction(v) for v in values[-1][0]]
+    return [exactly(v) for v in values[-1][0]]
+
+
+#: 60 digits, and functions in as many
+DIGITS = mpmath.MPContext()
+DIGITS.dps = 60
+FUNCTIONS = {
+    "cos": DIGITS.cos,
+    "cube": lambda x: x**3,
+    "erf": DIGITS.erf,
+    "exp": DIGITS.exp,
+    "gelu": lambda x: x / 2 * DIGITS.erfc(-x / DIGITS.sqrt(2)),
+    "log": DIGITS.log,
+    "reciprocal": lambda x: 1 / x,
+    "sigmoid": lambda x: 1 / (1 + DIGITS.exp(-x)),
+    "sin": DIGITS.sin,
+    "softplus": lambda x: DIGITS.log1p(DIGITS.exp(x)) if x < 0 else x + DIGITS.log1p(DIGITS.exp(-x)),
+    "softsign": lambda x: x / (1 + abs(x)),
+    "sqrt": DIGITS.sqrt,
+    "square": lambda x: x * x,
+    "swish": lambda x: x / (1 + DIGITS.exp(-x)),
+    "tanh": DIGITS.tanh,
+}
+
+
+class Digits(Rational):
+    """Numbers of 60 digits."""
+
+    def load(self, values):
+        return self._each(np.asarray(values, np.float64), DIGITS.mpf)
+
+    def fraction(self, value):
+        return DIGITS.mpf(value.numerator) / value.denominator
+
+    def root(self, values):
+        return self._each(values, DIGITS.sqrt)
+
+
+def exactly(value) -> Fraction:
+    """A number of 60 digits, or a fraction, as a fraction."""
+    if not isinstance(value, mpmath.ctx_mp_python._mpf):
+        return Fraction(value)
+    sign, mantissa, exponent, _ = value._mpf_
+    return Fraction((-1) ** sign * int(mantissa)) * Fraction(2) ** exponent
+
+
+def bent(bend: str, x):
+    """A bend of numbers ``[B, n]``."""
+    if bend == RELU:
+        return np.maximum(x, 0)
+    if bend == PRODUCT:
+        return np.multiply(*np.split(x, 2, axis=1))
+    return Rational._each(x, FUNCTIONS[bend])

@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from netproof.certificate.checker.real import bound as bound_module
 from netproof.certificate.checker.real.bound import Evaluation
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.network import read_network
@@ -245,8 +246,35 @@ def test_a_threshold_that_is_attained_is_never_refuted(spread):
 def test_a_strict_threshold_that_is_attained_is_refuted_by_fractions():
     network, x, y = hard_touch(1, spread=0.0)
     property_ = at_point(x, y, ">")
-    accepted(certificate(network, property_, 3, 1), network, property_, "rational")
+    for arithmetic in ARITHMETICS:
+        accepted(certificate(network, property_, 3, 1), network, property_, arithmetic)
+    # Not where it is not strict, nor where the threshold is a little lower.
+    for other in (at_point(x, y), at_point(x, y - Fraction(1, 2**70), ">")):
+        for arithmetic in ARITHMETICS:
+            refused(certificate(network, other, 3, 1), network, other, arithmetic)
+
+
+def test_networks_too_large_for_fractions_are_left_to_whoever_asks_for_them(monkeypatch):
+    network, x, y = hard_touch(1, spread=0.0)
+    property_ = at_point(x, y, ">")
+    monkeypatch.setattr(bound_module, "_PRODUCTS", 1)
     refused(certificate(network, property_, 3, 1), network, property_, "float64")
+    accepted(certificate(network, property_, 3, 1), network, property_, "rational")
+
+
+def test_what_fractions_cannot_say_is_left_open():
+    # The factor of this normalization is 1 / sqrt(2), so that the network is none in fractions, and neither leaf nor witness is shown.
+    made = Builder([1, 1], dtype=np.float64)
+    numbers = [made.constant([value]) for value in (1.0, 0.0, 0.0, 2.0)]
+    scaled = made.node("BatchNormalization", "x", *numbers, epsilon=0.0)
+    network = made.bytes(made.node("Mul", scaled, made.constant([[0.0]])))
+    for comparison, claim in ((">", "unsat"), (">=", "sat")):
+        text = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))"
+        property_ = f"{text}(assert ({comparison} Y_0 0))".encode()
+        given = (
+            {} if claim == "unsat" else {"witness": [1], "witness_limbs": [1], "witness_two": [1], "witness_ten": [0]}
+        )
+        refused(certificate(network, property_, 1, 1, claim, **given), network, property_, "float64")
 
 
 def test_no_multipliers_refute_what_has_a_witness():
@@ -467,10 +495,10 @@ def test_witnesses_are_evaluated_over_the_real_numbers():
     for arithmetic in ARITHMETICS:
         assert accepted(certificate(network, met, 3, 1, "sat", **given), network, met, arithmetic).part == 0
     touched = at_point(x, y, reach=0.5)
-    accepted(certificate(network, touched, 3, 1, "sat", **given), network, touched, "rational")
-    refused(certificate(network, touched, 3, 1, "sat", **given), network, touched, "float64", "not shown")
     strict = at_point(x, y, ">", reach=0.5)
-    refused(certificate(network, strict, 3, 1, "sat", **given), network, strict, "rational", "not shown")
+    for arithmetic in ARITHMETICS:
+        accepted(certificate(network, touched, 3, 1, "sat", **given), network, touched, arithmetic)
+        refused(certificate(network, strict, 3, 1, "sat", **given), network, strict, arithmetic, "not shown")
     outside = {**given, "witness": [limbs[0] + 2**40, *limbs[1:]]}
     refused(certificate(network, met, 3, 1, "sat", **outside), network, met, match="in none of the property's boxes")
     # A strict end of a box is no part of it.
@@ -510,7 +538,7 @@ def changed(kind: str) -> bytes:
     made = Builder([1, 1], opset=6 if kind == "opset" else 17)
     one = made.constant([[1.0]])
     if kind == "operator":
-        return made.bytes(made.node("Sigmoid", made.node("MatMul", "x", one)))
+        return made.bytes(made.node("Floor", made.node("MatMul", "x", one)))
     if kind == "attribute":
         return made.bytes(made.node("Gemm", "x", one, alpha=2.0))
     if kind in ("auto_pad", "valid"):

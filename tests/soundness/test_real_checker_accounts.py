@@ -124,7 +124,7 @@ class Seen(Evaluation):
     """Remembers the multipliers of the last bound."""
 
     def bound(self, cells, cell, objective, slopes=None):
-        self.multipliers = [None] * len(self.network.relus)
+        self.multipliers = [None] * len(self.network.bends)
         return super().bound(cells, cell, objective, slopes)
 
     def _relu(self, k, *args):

@@ -50,7 +50,7 @@ def test_slopes_of_the_bound_are_those_of_differences(posed):
     # Away from kinks, where the bound is smooth.
     slope = np.clip(start.slope + rng.uniform(-0.4, 0.4, start.slope.shape), 0.05, 0.95)
     added = np.where(split, rng.normal(size=start.slope.shape), 0.0)
-    found, excess = descent._at(cells, objective, slope, added)
+    found, excess = descent._moved(cells, objective, slope, added)
     low, high = (np.concatenate(part, 1) for part in (cells.low, cells.high))
     below = (low < 0) & (high > 0) & (found.arriving < 0)
     assert below.sum() > 5
@@ -58,7 +58,7 @@ def test_slopes_of_the_bound_are_those_of_differences(posed):
         for step in (1e-6, -1e-6):
             moved = [slope.copy(), added.copy()]
             moved[int(split[row, feature])][row, feature] += step
-            value = descent._at(cells, objective, *moved)[0].value[row]
+            value = descent._at(cells, objective, *moved).value[row]
             by = excess[row, feature] * (1.0 if split[row, feature] else found.arriving[row, feature])
             assert value - found.value[row] == pytest.approx(by * step, rel=1e-3, abs=2e-10)
 
@@ -95,11 +95,9 @@ def test_halves_begin_with_the_bound_of_the_whole(posed):
             wish = begun(above, number, which)
             half = root.take(one)
             (half.high, half.low)[which][k][0, number - begin[k]] = 0.0
-            value = descent._at(half, objective.take(one), wish.slope[None], wish.added[None])[0].value[0]
+            value = descent._at(half, objective.take(one), wish.slope[None], wish.added[None]).value[0]
             assert value <= found.value[0] + 1e-9
-            plain = descent._at(half, objective.take(one), wish.slope[None], np.zeros_like(wish.added[None]))[0].value[
-                0
-            ]
+            plain = descent._at(half, objective.take(one), wish.slope[None], np.zeros_like(wish.added[None])).value[0]
             worse += plain > found.value[0] + 1e-6
     # Without what is added there, a half is bounded worse than the whole now and then.
     assert worse

@@ -243,7 +243,7 @@ def test_the_checker_of_real_networks_stands_alone():
     # It reads network and property by itself, computes without PyTorch, and is short enough to be read.
     room = SOURCE / "certificate" / "checker" / "real"
     lines = 0
-    for module in room.glob("*.py"):
+    for module in room.rglob("*.py"):
         lines += code_lines(module)
         names = [name for _, name in imports(tree_of(module))]
         assert not [name for name in names if name.partition(".")[0] == "torch"]
@@ -254,7 +254,7 @@ def test_the_checker_of_real_networks_stands_alone():
     assert {name.partition(".")[0] for _, name in imports(ast.parse(contents.read_text()))} == {
         "__future__", "collections", "dataclasses", "numpy", "typing",
     }  # fmt: skip
-    assert lines <= 1750  # docs/certificates.md
+    assert lines <= 2290  # docs/certificates.md
 
 
 @pytest.mark.parametrize("module", MODULES, ids=relative)

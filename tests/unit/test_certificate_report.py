@@ -86,7 +86,7 @@ def test_text_for_a_terminal() -> None:
         "requirement  REQ-1",
         "certificate  c.npcert (n 1; by netproof)",  # what is not printable is not printed
         "network      n<1>.onnx, SHA-256 ab",
-        "             30 inputs, 70 ReLUs, 10 outputs",
+        "             30 inputs, 70 neurons, 10 outputs",
         "property     p.vnnlib, SHA-256 cd",
         f"claim        {document['claim_in_words']}",
         f"arithmetic   real; evaluated in {document['evaluation_in_words']}",

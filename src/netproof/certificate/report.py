@@ -17,7 +17,7 @@ from netproof.version import netproof_version
 _TRUSTED = (
     "the checker's own reading of the network's file (certificate/checker/real/network.py, values.py and constants.py) and the package onnx, by which its bytes become a model",
     "the checker's own reading of the property (certificate/checker/real/property.py)",
-    "the checker's evaluation and its argument (operators.py, bound.py, tree.py, numbers.py and check.py of the same folder; docs/certificates.md)",
+    "the checker's evaluation and its argument (operators.py, bound.py, tree.py, numbers.py and check.py of the same folder, and curved/ for smooth functions and products; docs/certificates.md)",
     "the arithmetic chosen: float64 by NumPy with rounding to nearest, or the balls of Arb, or the fractions of Python",
     "how the file is unpacked (certificate/real/contents.py and format.py, container.py, varint.py)",
     "SHA-256, by which certificate, network and property name each other",
@@ -125,7 +125,7 @@ def text_of(document: Mapping[str, object]) -> str:
         f"PROVED: {document['claim']}",
         f"certificate  {document['certificate']} ({document['name'] or 'unnamed'}; by {document['producer'] or 'an unnamed program'})",
         f"network      {network['file']}, SHA-256 {network['sha256']}",
-        f"             {network['inputs']} inputs, {network['neurons']} ReLUs, {network['outputs']} outputs",
+        f"             {network['inputs']} inputs, {network['neurons']} neurons, {network['outputs']} outputs",
         f"property     {property_['file']}, SHA-256 {property_['sha256']}",
         f"claim        {document['claim_in_words']}",
         f"arithmetic   real; evaluated in {document['evaluation_in_words']}",

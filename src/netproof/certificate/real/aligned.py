@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Floats
 from netproof.certificate.checker.real.nodes import RealNetwork
+from netproof.certificate.real.grown.bent import near
 from netproof.graph.graph import Graph
 from netproof.operators.activations.clip import Clip
 from netproof.result import DividedEnd, Ends, Trace
@@ -197,7 +198,7 @@ def _operands_of_network(network: RealNetwork, x: Floats) -> list[Floats]:
     for node in network.nodes[1:]:
         operands = [values[i] for i in node.operands]
         if node.operator is None:
-            values.append(np.maximum(operands[0], 0.0))
+            values.append(near(node.bend, operands[0]))
             continue
         value = np.asarray(node.operator.forward(*operands))
         values.append(value if node.operator.offset is None else value + node.operator.offset)

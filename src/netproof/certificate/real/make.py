@@ -16,11 +16,12 @@ from fractions import Fraction
 import numpy as np
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation
-from netproof.certificate.checker.real.check import root_of, witnessed
+from netproof.certificate.checker.real.check import evaluation_of, root_of, witnessed
 from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
-from netproof.certificate.checker.real.tree import Case
+from netproof.certificate.checker.real.tree import Case, objective_of
 from netproof.certificate.real.aligned import aligned
 from netproof.certificate.real.contents import (
     EXPONENTS,
@@ -34,8 +35,8 @@ from netproof.certificate.real.contents import (
 )
 from netproof.certificate.real.deadline import Deadline
 from netproof.certificate.real.grown.ends import add_divided
-from netproof.certificate.real.grown.grow import Grower
-from netproof.certificate.real.grown.lemmas import add_lemmas
+from netproof.certificate.real.grown.grow import FEW_INPUTS, Grower
+from netproof.certificate.real.grown.lemmas import add_lemmas, add_lined
 from netproof.certificate.real.grown.program import Programs
 from netproof.certificate.real.grown.rows import RowTable, arrays_of_rows
 from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
@@ -75,7 +76,7 @@ def evidence_of(
         asked = read_property(property_, "the property")
         with np.errstate(all="ignore"):
             model = read_network(network, asked.inputs, Float64(), "the network")
-            evaluation = Evaluation(model, Float64(), until.look)
+            evaluation = evaluation_of(network, model, Float64(), until.look)
             if result.verdict is Verdict.SAT and result.witness is not None:
                 claim, arrays = "sat", _witness(result.witness.numbers, name)
             elif result.verdict is Verdict.UNSAT:
@@ -211,11 +212,26 @@ class _Part:
         if any(means != "intervals" for means in self._used()):
             cells = staged(self._evaluation, cells, arrays, self._trace.box)
             cells = add_lemmas(self._maker, cells, self._trace.ends, arrays)
+            network = self._evaluation.network
+            is_curved = bool({network.nodes[i].bend for i in network.bends} - {RELU})
+            if network.inputs > FEW_INPUTS and is_curved and not self._is_closed(cells):
+                cells = add_lined(self._maker, cells, arrays)
             cells = add_divided(self._maker, cells, self._trace.divided, arrays)
         arrays["cases"], arrays["stages"] = [len(self._cases)], [len(arrays["stage"])]
         for name, values in self._trees(cells).items():
             arrays[name] += values
         return arrays
+
+    def _is_closed(self, cells: Cells) -> bool:
+        """Whether single constraints refute all cases on all of the box, by the rules alone."""
+        last = len(self._evaluation.network.nodes) - 1
+        for case in self._part.cases:
+            weights = np.eye(max(1, len(case)), dtype=np.int64)
+            mixtures = [found for one in weights if (found := Case(case, last).mixed(one, 0)) is not None]
+            objective = objective_of(mixtures, self._evaluation.network, self._evaluation.numbers)
+            if not self._evaluation.refutations(cells, np.zeros(len(mixtures), np.int64), objective).min() < 0:
+                return False
+        return True
 
     def _used(self) -> set[str]:
         """By what roots are refuted; the empty text for those that are not."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from netproof.certificate.checker.real.bound import Cells, Evaluation
 from netproof.certificate.checker.real.check import applied, forest_of, lemmas_of, root_of
 from netproof.certificate.checker.real.network import read_network
+from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.numbers import Float64, Rational
 from netproof.certificate.checker.real.property import Constraint, Part, read_property
 from netproof.certificate.checker.real.tree import Prover, Rows
@@ -46,6 +47,10 @@ def script_of(certificate: RealCertificate, network: bytes, property_: bytes, *,
         if largest > _LARGEST:
             problem = f"a network with matrices of {largest} entries is too large for solvers of linear arithmetic"
             raise InputError("--out", problem, f"they can have {_LARGEST} entries; let 'netproof check' do it")
+        if {evaluation.network.nodes[i].bend for i in evaluation.network.bends} - {RELU}:
+            raise InputError(
+                "--out", "the network has functions that no linear arithmetic knows", "let 'netproof check' do it"
+            )
         exact = Evaluation(read_network(network, asked.inputs, Rational(), "the network"), Rational())
         taken = Taken(certificate.arrays)
         taken.take("cases", len(asked.parts))
@@ -188,7 +193,7 @@ class _Part:
         if (cells.lower > cells.upper).any():
             self.ask()
             return None
-        for k, i in enumerate(self._network.relus):
+        for k, i in enumerate(self._network.bends):
             operand = self._evaluation.operands[k]
             for j, (least, most) in enumerate(zip(cells.low[k][0].tolist(), cells.high[k][0].tolist(), strict=True)):
                 name, changed = _name(operand, j), False

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netproof.certificate.checker.real.bound import Evaluation
-from netproof.certificate.checker.real.check import root_of
+from netproof.certificate.checker.real.check import evaluation_of, root_of
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.property import Part, read_property
@@ -52,7 +51,7 @@ def certificate_of_leaves(
     with np.errstate(all="ignore"):
         until = Deadline(source, deadline)
         model = read_network(network, asked.inputs, Float64(), "the network")
-        evaluation = Evaluation(model, Float64(), until.look)
+        evaluation = evaluation_of(network, model, Float64(), until.look)
         if (evaluation.network.inputs, evaluation.network.outputs) != (asked.inputs, asked.outputs):
             raise FormatError("the property", "is about another network", "give the files that belong together")
         for leaf in leaves:

@@ -14,10 +14,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from netproof.certificate.checker.real.nodes import RealNetwork
+from netproof.certificate.checker.real.curved.bends import Bends
+from netproof.certificate.checker.real.nodes import PRODUCT, RELU, Node, RealNetwork
 from netproof.certificate.checker.real.numbers import LARGEST, TINY, Float64, gamma
 from netproof.certificate.checker.real.operators import Affine, Array
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
+from netproof.errors import InputError
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -26,6 +28,8 @@ Form = tuple[Array, Array | None, Array]
 
 #: numbers of an array that is worked on at once, few enough for a processor's cache, and of the linear forms of cells
 _AT_ONCE, _FORMS = 1 << 16, 1 << 26
+#: products of a network that is evaluated in fractions besides
+_PRODUCTS = 1 << 16
 #: the same of an exact arithmetic, in which each of them takes long
 _AT_ONCE_EXACTLY = 1 << 10
 
@@ -107,17 +111,25 @@ class Objective:
 
 
 class Evaluation:
-    """A network in an arithmetic; ``look`` is called before every part of the work, and may raise."""
+    """A network in an arithmetic; ``look`` is called before every part of the work, and may raise; ``fractions`` makes the same in
+    fractions, for what rounding leaves open."""
 
-    def __init__(self, network: RealNetwork, numbers: Float64, look: Callable[[], None] = lambda: None) -> None:
-        self.network, self.numbers, self.look = network, numbers, look
+    def __init__(
+        self,
+        network: RealNetwork,
+        numbers: Float64,
+        look: Callable[[], None] = lambda: None,
+        fractions: Callable[[], Evaluation] | None = None,
+    ) -> None:
+        self.network, self.numbers, self.look, self._fractions = network, numbers, look, fractions
         #: affine maps by their nodes
         self._maps = {i: n.operator for i, n in enumerate(network.nodes) if n.operator is not None}
         self.operands = network.operands
-        #: which nodes have a ReLU before them
+        #: which nodes have a bend before them
         self._curved: list[bool] = []
         for node in network.nodes:
-            self._curved.append(any(self._curved[i] or network.nodes[i].is_relu for i in node.operands))
+            self._curved.append(any(self._curved[i] or bool(network.nodes[i].bend) for i in node.operands))
+        self._bends = Bends(numbers)
         longest = [0.0]
         for node in network.nodes[1:]:
             own = 2 if node.operator is None else node.operator.terms
@@ -133,6 +145,21 @@ class Evaluation:
     def _absolute(self) -> dict[int, Affine]:
         """The maps with the absolute values of their coefficients."""
         return {i: operator.absolute() for i, operator in self._maps.items()}
+
+    @cached_property
+    def exact(self) -> Evaluation | None:
+        """In fractions, where these can tell more: of ReLUs alone, and not too many products."""
+        products = sum(node.size * node.operator.terms for node in self.network.nodes if node.operator is not None)
+        if (
+            self._fractions is None
+            or products > _PRODUCTS
+            or {self.network.nodes[i].bend for i in self.network.bends} - {RELU}
+        ):
+            return None
+        try:
+            return self._fractions()
+        except InputError:  # of numbers that are none, as roots
+            return None
 
     # Ranges.
 
@@ -168,14 +195,32 @@ class Evaluation:
             if rule in (CROWN, BOTH):
                 known = replace(cells, low=tuple(low), high=tuple(high), size=tuple(sizes))
                 low[k], high[k] = self._refined(known, k, operand)
-            ends = np.maximum(low[k], 0.0), np.maximum(high[k], 0.0)
-            parts.append(self._loaded(*ends))
             if not sized:
                 sizes[operand] = np.maximum(sizes[operand], _largest(low[k], high[k]))
-                sizes.append(_largest(*ends))
+            parts.append(self._loaded(*self._image(k, node, low[k], high[k], sizes, sized=sized)))
             k += 1
         size = cells.size if sized else tuple(sizes)
         return replace(cells, low=tuple(low), high=tuple(high), size=size)
+
+    def _image(
+        self, k: int, node: Node, low: Floats, high: Floats, sizes: list[Floats], *, sized: bool
+    ) -> tuple[Floats, Floats]:
+        """What a bend's values stay between; their size goes into ``sizes`` where it is not known."""
+        ends = np.maximum(low, 0.0), np.maximum(high, 0.0)
+        if node.bend != RELU:
+            ends = self._bends.image(k, node.bend, low, high)
+        size = _largest(*ends)
+        if not sized:
+            # Bands of parts of a cell may reach a little beyond its own.
+            sizes.append(size if node.bend in (RELU, PRODUCT) else 2 * size)
+        elif not self.numbers.exact:
+            size = sizes[self.network.bends[k]]
+            ends = np.maximum(ends[0], -size), np.minimum(ends[1], size)
+        return ends
+
+    def opens(self, k: int, low: Floats, high: Floats) -> NDArray[np.bool_]:
+        """Of which features of a bend it makes a difference that ranges are no smaller."""
+        return (low < 0) & (high > 0) if self.network.nodes[self.network.bends[k]].bend == RELU else low < high
 
     def _loaded(self, lower: Floats, upper: Floats) -> Form:
         """Intervals as forms."""
@@ -214,7 +259,7 @@ class Evaluation:
             return low, high
         # First the end that is nearer to 0: where that gives the sign away the other one is of no use.
         for upper in (low + high <= 0, low + high > 0):
-            cell, feature = ((low < 0) & (high > 0)).nonzero()
+            cell, feature = self.opens(k, low, high).nonzero()
             up = upper[cell, feature]
             value = self.ends(cells, operand, cell, feature, np.where(up, 1.0, -1.0))
             high[cell[up], feature[up]] = np.minimum(high[cell[up], feature[up]], value[up])
@@ -257,18 +302,29 @@ class Evaluation:
             slack = abs(center) * unit
             high[k] = np.minimum(high[k], numbers.upper(center + width + slack, none))
             low[k] = np.maximum(low[k], -numbers.upper(width + slack - center, none))
-            # Between lines of the slope t: max(a, 0) - t a is from 0 to the larger of its ends.
-            is_open = (low[k] < 0) & (high[k] > 0)
-            safe = np.where(is_open, high[k] - low[k], 1.0)
-            t = np.where(is_open, np.maximum(high[k], 0.0) / safe, (low[k] >= 0) * 1.0)
-            t = np.clip(np.nan_to_num(t), 0.0, 1.0)
-            rise = np.where(is_open, np.maximum(-t * low[k], (1 - t) * high[k]) * (1 + 2.0**-50) + TINY, 0.0)
-            half, factor = numbers.load(rise / 2), numbers.load(t)
-            extra = 16 * unit * (factor * (abs(center) + width) + half) + TINY if unit else 0 * half
-            radius = factor * radius + half + np.where(is_open, extra, 0 * half)
-            forms.append((factor * center + half, None if slope is None else slope * factor[:, None], radius))
+            t, least, most = self._line(k, node, low[k], high[k])
+            middle = least / 2 + most / 2
+            half = np.where(least == 0, middle, np.nextafter(np.maximum(most - middle, middle - least), np.inf))
+            factor, middle, half = numbers.load(t), numbers.load(middle), numbers.load(half)
+            extra = 16 * unit * (_folded(abs(factor) * (abs(center) + width), node.size) + half + abs(middle)) + TINY
+            extra = np.where(least < most, extra, 0 * half) if unit else 0 * half
+            radius = _folded(abs(factor) * radius, node.size) + half + extra
+            center = _folded(factor * center, node.size) + middle
+            forms.append((center, None if slope is None else _folded(slope * factor[:, None], node.size), radius))
             k += 1
         return replace(cells, low=tuple(low), high=tuple(high))
+
+    def _line(self, k: int, node: Node, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+        """Slopes of a line, and what a bend's value less that stays between."""
+        if node.bend != RELU:
+            return self._bends.line(k, node.bend, low, high)
+        # max(a, 0) - t a is from 0 to the larger of its ends.
+        is_open = (low < 0) & (high > 0)
+        safe = np.where(is_open, high - low, 1.0)
+        t = np.where(is_open, np.maximum(high, 0.0) / safe, (low >= 0) * 1.0)
+        t = np.clip(np.nan_to_num(t), 0.0, 1.0)
+        rise = np.where(is_open, np.maximum(-t * low, (1 - t) * high) * (1 + 2.0**-50) + TINY, 0.0)
+        return t, 0.0 * rise, rise
 
     def _reach(self, slopes: Array | None, radius: Array) -> Array:
         total: Array = radius if slopes is None else abs(slopes).sum(1) + radius
@@ -296,23 +352,26 @@ class Evaluation:
         def hand(node: int, v: Array) -> None:
             pending[node] = pending[node] + v if node in pending else v
 
-        k = len(network.relus)
+        k = len(network.bends)
         for i, node in reversed(list(enumerate(network.nodes))):
             self.look()
             if i in objective.coefficients:
                 weighed += self._weigh(cells, i, objective.coefficients[i])
                 hand(i, objective.coefficients[i])
             v = pending.pop(i, None)
-            if node.is_relu:
+            if node.bend:
                 k -= 1
                 added = None if slopes is None else slopes.added[k]
                 if v is None and added is None:
                     continue
                 v = numbers.load(np.zeros((len(cell), node.size))) if v is None else v
                 given = None if slopes is None else slopes.lower[k]
-                ends = [x if len(x) == 1 else x[cell] for x in (cells.low[k], cells.high[k])]
                 flat = None if slopes is None or not slopes.flat.any() else slopes.flat
-                s, share = self._relu(k, v, ends, given, added, flat)
+                if node.bend == RELU:
+                    ends = [x if len(x) == 1 else x[cell] for x in (cells.low[k], cells.high[k])]
+                    s, share = self._relu(k, v, ends, given, added, flat)
+                else:
+                    s, share = self._bent(k, i, v, cells, cell, (given, added, flat))
                 value = value + share
                 weighed += self._weigh(cells, node.operands[0], s)
                 hand(node.operands[0], s)
@@ -326,6 +385,27 @@ class Evaluation:
                 for operand, part in zip(node.operands, node.operator.adjoint(v), strict=True):
                     hand(operand, part)
         return value, self._error(weighed, objective.constant)
+
+    def _bent(
+        self,
+        k: int,
+        i: int,
+        v: Array,
+        cells: Cells,
+        cell: Index,
+        said: tuple[Floats | None, Floats | None, NDArray[np.bool_] | None],
+    ) -> tuple[Array, Array]:
+        """The same as :meth:`_relu` of other bends, node ``i``."""
+        bend, (low, high), lines = self.network.nodes[i].bend, (cells.low[k], cells.high[k]), None
+        if bend != PRODUCT:
+            lines = self._bends.lines(k, bend, low, high)
+            lines = lines if len(low) == 1 else lines.take(cell)
+        ends = low if len(low) == 1 else low[cell], high if len(high) == 1 else high[cell]
+        s, share = self._bends.bound(bend, v, ends, lines, said)
+        if lines is not None and not self.numbers.exact:
+            # Of what is larger than the size of values the error term says nothing.
+            share = np.where((np.maximum(-lines.least, lines.most) <= cells.size[i]).all(1), share, np.inf)
+        return s, share
 
     def _relu(
         self,
@@ -395,6 +475,11 @@ class Evaluation:
         error = self.gamma * (10 * weighed + 2 * abs(constant)) * (1 + 2.0**-20) + TINY
         # Beyond that underflow is not accounted for; what is not a number compares as false.
         return np.where(weighed < LARGEST, error, np.inf)
+
+
+def _folded(values: Array, size: int) -> Array:
+    """The halves of the last axis added up where there are two."""
+    return values if values.shape[-1] == size else values[..., :size] + values[..., size:]
 
 
 def _middle(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:

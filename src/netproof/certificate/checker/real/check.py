@@ -7,7 +7,8 @@ docs/certificates.md, *Networks over the real numbers*, says what has to hold; t
 * that this room reads the network as it is meant (``network.py``, ``values.py`` and ``constants.py``, by the protocol buffers of the package onnx) and the
   property (``property.py``);
 * its evaluation: ``operators.py`` (affine maps, forwards and backwards), ``bound.py`` (ranges, the bound, the account of
-  rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module;
+  rounding), ``tree.py`` (what covers, what refutes), ``numbers.py`` (the arithmetic), and this module; for smooth functions and products
+  of values, and for nothing else, ``curved/``;
 * of the arithmetic that was chosen: that float64 rounds to nearest and NumPy's sums and products add each term once, in any
   order; or Arb's balls; or Python's fractions;
 * how a file is unpacked: ``real/contents.py``, ``real/format.py``, ``container.py``, ``varint.py``;
@@ -21,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -29,7 +30,8 @@ import numpy as np
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation
 from netproof.certificate.checker.real.network import read_network
-from netproof.certificate.checker.real.numbers import above, arithmetic_of
+from netproof.certificate.checker.real.nodes import RealNetwork
+from netproof.certificate.checker.real.numbers import Float64, Rational, above, arithmetic_of
 from netproof.certificate.checker.real.property import Asked, Constraint, Part, read_property
 from netproof.certificate.checker.real.tree import Case, Counts, Goal, Lemma, Mixture, Prover, Rows, objective_of
 from netproof.certificate.real.contents import LEMMAS, LIMB, Forest, RealCertificate, Taken, fault_of
@@ -103,7 +105,7 @@ def check_real(
         if len({(x.inputs, x.outputs) for x in (model, asked, certificate)}) > 1:
             problem = "its network, its property and itself have other numbers of inputs and outputs"
             raise CertificateError(source, problem, "give the files it was made for")
-        evaluation = Evaluation(model, numbers, look)
+        evaluation = evaluation_of(network, model, numbers, look)
         rows = Rows(dict(certificate.arrays), model.sizes)
         prover = Prover(evaluation, rows, source)
         part = -1
@@ -126,6 +128,18 @@ def check_real(
         sum(model.sizes),
         time.monotonic() - begun,
     )
+
+
+def evaluation_of(
+    network: bytes, model: RealNetwork, numbers: Float64, look: Callable[[], None] = lambda: None
+) -> Evaluation:
+    """The network that was read in an arithmetic; where that rounds, with fractions for what touches 0."""
+
+    def fractions() -> Evaluation:
+        exact = Rational()
+        return Evaluation(read_network(network, model.inputs, exact, "the network"), exact, look)
+
+    return Evaluation(model, numbers, look, None if type(numbers) is Rational else fractions)
 
 
 def _prove(certificate: RealCertificate, asked: Asked, prover: Prover, source: str) -> None:
@@ -219,15 +233,16 @@ def witness_of(certificate: RealCertificate) -> list[Fraction]:
 def witnessed(x: Sequence[Fraction], asked: Asked, evaluation: Evaluation, source: str) -> int:
     """The part of the property that a witness answers; raises :class:`ProofError` where it answers none."""
     ends = np.array([-above(-value) for value in x]), np.array([above(value) for value in x])
-    point = None
     inside = False
     for number, part in enumerate(asked.parts):
         if not all(low <= value <= high for low, value, high in zip(part.lower, x, part.upper, strict=True)):
             continue
         inside = True
-        point = evaluation.root(*ends) if point is None else point
-        if any(all(_met(c, x, point, evaluation) for c in case) for case in part.cases):
-            return number
+        # A threshold that is met exactly is met in fractions alone.
+        for one in filter(None, (evaluation, evaluation.exact)):
+            point = one.root(*ends)
+            if any(all(_met(c, x, point, one) for c in case) for case in part.cases):
+                return number
     if not inside:
         raise ProofError(source, "the witness lies in none of the property's boxes")
     raise ProofError(source, "the output at the witness is not shown to meet a case")

@@ -30,7 +30,7 @@ class Moves(Values):
         order = attributes.pop("perm", list(reversed(range(len(x.shape)))))
         if sorted(order) != list(range(len(x.shape))):
             raise UnknownError("the order of a Transpose")
-        return self._moved(x, np.transpose(_grid(x), order)) if isinstance(x, Value) else np.transpose(x, order)
+        return self._moved(x, np.transpose(grid_of(x), order)) if isinstance(x, Value) else np.transpose(x, order)
 
     def concatenate(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         axis, rank = attributes.pop("axis", None), len(operands[0].shape) if operands else 0
@@ -44,7 +44,7 @@ class Moves(Values):
         shift = np.concatenate([np.zeros(x.shape) if isinstance(x, Value) else x for x in operands], axis)
         parts: list[Value] = []
         for k in values:
-            places = [_grid(x) if j == k else np.full(x.shape, -1) for j, x in enumerate(operands)]
+            places = [grid_of(x) if j == k else np.full(x.shape, -1) for j, x in enumerate(operands)]
             parts.append(self._moved(operands[k], np.concatenate(places, axis), None if parts else shift))
         total = parts[0]
         for part in parts[1:]:
@@ -65,7 +65,7 @@ class Moves(Values):
         cut = tuple(cuts.get(axis, slice(None)) for axis in range(rank))
         if 0 in np.empty(x.shape, np.bool_)[cut].shape:
             raise UnknownError("a Slice of nothing")
-        return self._moved(x, _grid(x)[cut]) if isinstance(x, Value) else x[cut]
+        return self._moved(x, grid_of(x)[cut]) if isinstance(x, Value) else x[cut]
 
     def pad(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         value, mode = value_of(operands[: None if self._opset < 11 else 1], 1), attributes.pop("mode", "constant")
@@ -87,16 +87,16 @@ class Moves(Values):
         if len({axis % rank for axis in axes}) != count or min(pads, default=0) < 0 or size > WIDEST:
             raise UnknownError("the amounts of a Pad")
         if mode == "constant":
-            index = np.pad(_grid(value), around, constant_values=-1)
+            index = np.pad(grid_of(value), around, constant_values=-1)
             return self._moved(value, index, np.where(index < 0, float(fill.sum()), 0.0))
         # Reflected once, and not beyond.
         beyond = any(max(ends) >= extent for extent, ends in zip(value.shape, around, strict=True))
         if mode not in ("edge", "reflect") or (mode == "reflect" and beyond):
             raise UnknownError("the mode of a Pad")
-        return self._moved(value, np.pad(_grid(value), around, mode=mode))
+        return self._moved(value, np.pad(grid_of(value), around, mode=mode))
 
 
-def _grid(x: Value) -> NDArray[np.int64]:
+def grid_of(x: Value) -> NDArray[np.int64]:
     """The places of a value's numbers."""
     return np.arange(math.prod(x.shape)).reshape(x.shape)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netproof.certificate.checker.real.constants import FLOATS, UnknownError, attribute_of, constant_of
-from netproof.certificate.checker.real.moves import Moves
+from netproof.certificate.checker.real.curved.smooth import Smooth
 from netproof.certificate.checker.real.nodes import Node, RealNetwork
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.operators import Array, Convolution, Dense, Scale, Sum, Windows
@@ -51,7 +52,7 @@ def read_network(data: bytes, inputs: int, numbers: Float64, source: str) -> Rea
         raise
 
 
-class _Reader(Moves):
+class _Reader(Smooth):
     def __init__(self, model: onnx.ModelProto, inputs: int, numbers: Float64) -> None:
         super().__init__(numbers)
         self._model, self._graph, self._inputs = model, model.graph, inputs
@@ -62,16 +63,19 @@ class _Reader(Moves):
             "Flatten": self.flatten, "Gemm": self.gemm, "GlobalAveragePool": self.average_all,
             "HardSigmoid": self.hard_sigmoid, "Identity": self.same, "LeakyRelu": self.leaky, "MatMul": self.matmul,
             "MaxPool": self.maximum, "Mul": self.multiply, "Pad": self.pad, "PRelu": self.leaky_by_constant,
+            "Div": self.divide, "Gelu": self.gelu, "Neg": self.negative, "Pow": self.power,
+            "ReduceMean": partial(self.reduce, mean=True), "ReduceSum": partial(self.reduce, mean=False),
+            "Softmax": self.softmax, **self.curves(),
             "Relu": self.relu, "Reshape": self.reshape, "Slice": self.slice, "Sub": self.subtract, "Transpose": self.transpose,
         }  # fmt: skip
         self._values: dict[str, Value | Array] = {}
 
     def read(self) -> RealNetwork:
         graph = self._graph
-        sets = {entry.domain: entry.version for entry in self._model.opset_import}
-        # "ai.onnx" is another way to write the domain of ONNX's own operators.
-        own = [version for domain, version in sets.items() if domain in ("", "ai.onnx")]
-        if len(self._model.opset_import) != len(sets) or len(own) != 1 or not 7 <= own[0] <= 24:
+        # Models that were merged state one twice. "ai.onnx" is another way to write the domain of ONNX's own operators.
+        sets = {(entry.domain, entry.version) for entry in self._model.opset_import}
+        own = [version for domain, version in sets if domain in ("", "ai.onnx")]
+        if len({domain for domain, _ in sets}) != len(sets) or len(own) != 1 or not 7 <= own[0] <= 24:
             raise UnknownError("its operator sets")
         (self._opset,) = own
         if self._model.functions or graph.sparse_initializer or self._model.training_info:
@@ -112,13 +116,12 @@ class _Reader(Moves):
         kept = sorted(wanted)
         place = {index: number for number, index in enumerate(kept)}
         nodes = [
-            Node(n.operator, tuple(place[i] for i in n.operands), n.size)
+            Node(n.operator, tuple(place[i] for i in n.operands), n.size, n.bend)
             for n in (self._nodes[index] for index in kept)
         ]
         if len(nodes) < 2:
             nodes.append(Node(Scale(nodes[0].size, None, None), (0,), nodes[0].size))
-        relus = tuple(i for i, node in enumerate(nodes) if node.is_relu)
-        return RealNetwork(tuple(nodes), relus)
+        return RealNetwork(tuple(nodes), tuple(i for i, node in enumerate(nodes) if node.bend))
 
     def _define(self, name: str, value: Value | Array) -> None:
         if not name or name in self._values:
@@ -270,14 +273,6 @@ class _Reader(Moves):
     def subtract(self, operands: list[Any], attributes: dict[str, Any]) -> Value:
         return self.add(operands, attributes, -1.0)
 
-    def multiply(self, operands: list[Any], _: dict[str, Any]) -> Value:
-        values = [x for x in operands if isinstance(x, Value)]
-        if len(values) != 1 or len(operands) != 2:
-            raise UnknownError("a product of two values, or of none")
-        (factor,) = (x for x in operands if not isinstance(x, Value))
-        scale = self._spread(factor, values[0].shape)
-        return self._affine(Scale(len(scale), scale, None), values, values[0].shape)
-
     def _matrix(self, constant: Any) -> Array:
         if isinstance(constant, Value) or constant.dtype.kind != "f" or constant.ndim != 2 or not constant.size:
             raise UnknownError("a product with what is no matrix")
@@ -285,6 +280,8 @@ class _Reader(Moves):
 
     def matmul(self, operands: list[Any], _: dict[str, Any]) -> Value:
         first, second = operands
+        if isinstance(first, Value) and isinstance(second, Value):
+            return self.matmul_of_values(first, second)
         if not isinstance(first, Value):
             # (A x)' = x' A'
             value, order = value_of([second], 1), list(range(len(second.shape)))

@@ -6,26 +6,27 @@ from dataclasses import dataclass
 
 from netproof.certificate.checker.real.operators import Affine
 
+#: kinds of bends, besides the names of curves
+RELU, PRODUCT = "relu", "product"
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A value: an affine map of others, or a ReLU of one (``operator`` None), or the input (no operands)."""
+    """A value: an affine map of others, or a bend of one (``operator`` None), or the input (no operands)."""
 
     operator: Affine | None
     operands: tuple[int, ...]
     size: int
-
-    @property
-    def is_relu(self) -> bool:
-        return self.operator is None and bool(self.operands)
+    #: the function of every number, or of two halves
+    bend: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class RealNetwork:
-    """Nodes in topological order: the input first, the output last; ``relus`` are the positions of those."""
+    """Nodes in topological order: the input first, the output last; ``bends`` are the positions of those."""
 
     nodes: tuple[Node, ...]
-    relus: tuple[int, ...]
+    bends: tuple[int, ...]
 
     @property
     def inputs(self) -> int:
@@ -37,9 +38,10 @@ class RealNetwork:
 
     @property
     def operands(self) -> tuple[int, ...]:
-        """The operand of every ReLU."""
-        return tuple(self.nodes[i].operands[0] for i in self.relus)
+        """The operand of every bend."""
+        return tuple(self.nodes[i].operands[0] for i in self.bends)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        return tuple(self.nodes[i].size for i in self.relus)
+        """How many numbers it has."""
+        return tuple(self.nodes[i].size for i in self.operands)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from netproof.certificate.checker.real.curved.curves import Curve, Ends, Floats
 from netproof.certificate.checker.real.operators import Array
 from netproof.errors import InputError
 
@@ -60,6 +61,10 @@ class Float64:
     def near(self, values: Array) -> Array:
         """float64 numbers nearby, to choose by."""
         return values
+
+    def ends(self, curve: Curve, points: Floats) -> Ends:
+        """float64 numbers that hold the values of a curve at points."""
+        return curve.ends(points)
 
     def maximum(self, first: Array, second: Array) -> Array:
         """The larger of two, entry by entry."""
@@ -147,6 +152,10 @@ class Ball(Rational):
     def maximum(self, first: Array, second: Array) -> Array:
         larger: Array = np.frompyfunc(lambda a, b: a.max(b), 2, 1)(first, second)
         return larger
+
+    def ends(self, curve: Curve, points: Floats) -> Ends:
+        values = self._each(np.asarray(points), lambda x: curve.ball(self._arb(x)))
+        return -self.upper(-values, points), self.upper(values, points)
 
     def upper(self, values: Array, error: Array) -> Array:
         del error

@@ -22,6 +22,8 @@ from netproof.errors import ProofError
 _FORMS = 1 << 24
 #: numbers of the ranges of cells that are worked on at once
 _AT_ONCE = 1 << 22
+#: bounds below which one in fractions may be 0
+_NEAR = 2.0**-20
 #: bytes of the cells that wait: from the first on fewer are split at once, beyond the second a certificate is refused
 _ENOUGH, _MOST = 1 << 30, 4 << 30
 
@@ -277,8 +279,17 @@ class Prover:
         ]
         slopes = self.rows.slopes(row)
         objective = objective_of(mixtures, self.evaluation.network, self.evaluation.numbers)
-        value = self.evaluation.refutations(cells, np.arange(len(row)), objective, slopes)
-        return value, np.array([mixture.strict for mixture in mixtures])
+        every = np.arange(len(row))
+        value = self.evaluation.refutations(cells, every, objective, slopes)
+        strict = np.array([mixture.strict for mixture in mixtures], np.bool_)
+        # Where 0 is enough and rounding is all that may be in the way, fractions decide.
+        near = np.flatnonzero(strict & (value > 0) & (value < _NEAR) & [isinstance(goal, Case) for goal in goals])
+        exact = self.evaluation.exact if len(near) else None
+        if exact is not None:
+            objective = objective_of([mixtures[at] for at in near.tolist()], exact.network, exact.numbers)
+            slopes = None if slopes is None else slopes.take(near)
+            value[near] = np.minimum(value[near], exact.refutations(cells, every[near], objective, slopes))
+        return value, strict
 
     def _mixture(self, number: int, row: int, goal: Goal, name: str) -> Mixture:
         known = self._mixtures.get((number, row))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from netproof.certificate.checker.real.constants import UnknownError
-from netproof.certificate.checker.real.nodes import Node
+from netproof.certificate.checker.real.nodes import RELU, Node
 from netproof.certificate.checker.real.numbers import Float64
 from netproof.certificate.checker.real.operators import Affine, Array, Scale, Sum
 
@@ -34,20 +34,25 @@ class Values:
         self._nodes: list[Node] = []
         self._total = 0
 
-    def _add(self, operator: Affine | None, operands: tuple[int, ...], shape: Sequence[int], size: int) -> Value:
+    def _add(
+        self, operator: Affine | None, operands: tuple[int, ...], shape: Sequence[int], size: int, bend: str = ""
+    ) -> Value:
         if math.prod(shape) != size:
             raise UnknownError("a value of another size than its shape")
         self._total += size
         if size > WIDEST or self._total > _LARGEST:
             raise UnknownError("its size")
-        self._nodes.append(Node(operator, operands, size))
+        self._nodes.append(Node(operator, operands, size, bend))
         return Value(len(self._nodes) - 1, tuple(shape))
 
     def _affine(self, operator: Affine, values: Sequence[Value], shape: Sequence[int]) -> Value:
         return self._add(operator, tuple(value.node for value in values), shape, operator.size)
 
+    def _bend(self, value: Value, bend: str) -> Value:
+        return self._add(None, (value.node,), value.shape, math.prod(value.shape), bend)
+
     def _rectified(self, value: Value) -> Value:
-        return self._add(None, (value.node,), value.shape, math.prod(value.shape))
+        return self._bend(value, RELU)
 
     def _scaled(self, value: Value, scale: float | Array, shift: float | None = None, roundings: int = 0) -> Value:
         size, load = math.prod(value.shape), self._numbers.load

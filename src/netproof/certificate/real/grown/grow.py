@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Floats, Objective, Slopes
+from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.tree import Goal, Prover, Rows, objective_of
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, LEAF, SPLIT, Forest
+from netproof.certificate.real.grown.bent import misses
 from netproof.certificate.real.grown.program import Dual, Programs
 from netproof.certificate.real.grown.rows import Row, RowTable, Wish, arrays_of_rows
 from netproof.certificate.real.grown.seeds import Claim, Maker, Places, Seed
@@ -35,7 +37,7 @@ _BATCH, _NUMBERS = 512, 1 << 23
 #: numbers of values of cells that are gone through at once where there are no forms
 _VALUES = 1 << 19
 #: where a network has more inputs, boxes are not split
-_FEW_INPUTS = 16
+FEW_INPUTS = 16
 #: numbers of values that multipliers are improved of at once, and binary digits of those that they begin with
 _ROWS, _FINE = 1 << 18, 40
 #: where more features are open CROWN's ranges of a cell are found after so many splits beyond the record
@@ -98,13 +100,19 @@ class Grower:
         self._each = each
         self._tried: Counter[int] = Counter()
         self.failed: set[int] = set()
-        self._wishes = Wishes(places, trace)
+        network = self._evaluation.network
+        bent = [network.nodes[i].bend == RELU for i in network.bends]
+        #: of every feature whether it arrives at a ReLU, and whether it arrives at a curve
+        self._straight = np.repeat(np.array(bent, np.bool_), self._sizes)
+        is_curve = [network.nodes[i].bend not in (RELU, PRODUCT) for i in network.bends]
+        self._chosen = np.repeat(np.array(is_curve, np.bool_), self._sizes)
+        self._wishes = Wishes(places, trace, self._straight)
 
     def grow(self, root: Cells, roots: Sequence[Seed]) -> None:
         """Grow trees from their roots; raises :class:`NoEvidenceError` where one does not close."""
         self._width_of_root = root.upper[0] - root.lower[0]
         low, high = (np.concatenate([np.zeros(0), *(x[0] for x in ends)]) for ends in (root.low, root.high))
-        self._open_at_root = (low < 0) & (high > 0)
+        self._open_at_root = self._is_open(low, high)
         self._open = int(self._open_at_root.sum())
         stack = [(list(roots), root.take(np.zeros(len(roots), np.int64)))] if roots else []
         while stack:
@@ -150,7 +158,7 @@ class Grower:
             alive = np.flatnonzero(~empty)
             some, mine = [seeds[i] for i in wanted[alive].tolist()], mine.take(alive)
             self._bound(some, mine, rule)
-            if self._inputs > _FEW_INPUTS and self._open and self._each != 0:
+            if self._inputs > FEW_INPUTS and self._open and self._each != 0:
                 self._improve(some, mine, rule)
             closed = {*wanted[empty].tolist(), *(i for i in left.tolist() if seeds[i].kind == LEAF)}
             left = np.array([i for i in left.tolist() if i not in closed], np.int64)
@@ -162,7 +170,7 @@ class Grower:
 
     def _programmed(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """Close seeds by linear programs, or split them where their solutions are farthest from the network; those that are left."""
-        first = self._inputs > _FEW_INPUTS or self._begin[-1] <= _AT_ONCE
+        first = self._inputs > FEW_INPUTS or self._begin[-1] <= _AT_ONCE
         mine = [i for i, seed in enumerate(seeds) if first or seed.beyond >= _LATE]
         if self._programs is None or not mine:
             return seeds, cells
@@ -237,10 +245,11 @@ class Grower:
             low, high = _joined(mine)
             wishes = [self._wishes.of(seeds[i], claim, low[n], high[n])[-1] for n, (i, claim) in enumerate(pairs)]
             objective, slopes = self._asked_of([claim for _, claim in pairs], [wish.rounded(_FINE) for wish in wishes])
-            split = self._open_at_root & ~((low < 0) & (high > 0))
+            split = self._open_at_root & self._straight & ~((low < 0) & (high > 0))
             found = self._descent.run(mine, objective, self._descent.started(mine, objective, slopes), split)
             rule_slope, is_open = low + high > 0, (low < 0) & (high > 0)
             named = (is_open & (found.slope != rule_slope) & (found.arriving < 0)) | (found.added != 0)
+            named = np.where(self._straight, named, self._chosen & (low < high) & np.isfinite(found.slope))
             for n, (i, claim) in enumerate(pairs):
                 if not found.value[n] < 0:
                     still.add(i)
@@ -317,7 +326,9 @@ class Grower:
         found = Rows(arrays_of_rows(tried.rows, self._width), self._sizes)
         prover = Prover(self._evaluation, found, self._source)
         goals = [self._goals[claim.goal] for claim in claims]
-        return prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")[0]
+        value, strict = prover.bounds(cells, goals, np.array([claim.goal for claim in claims]), row, "what is tried")
+        # Where it is enough 0 counts as less.
+        return np.where(strict & (value == 0), -np.finfo(np.float64).tiny, value)
 
     def _choose(self, seeds: list[Seed], cells: Cells) -> None:
         """Splits of seeds that no bound closes, where the record has none."""
@@ -326,9 +337,9 @@ class Grower:
             if not seeds:
                 return
         self.beyond += len(seeds)
-        if self.beyond > _MOST_BEYOND[self._inputs <= _FEW_INPUTS] or any(seed.beyond >= _BEYOND for seed in seeds):
+        if self.beyond > _MOST_BEYOND[self._inputs <= FEW_INPUTS] or any(seed.beyond >= _BEYOND for seed in seeds):
             raise NoEvidenceError(self._source, "the checker's bound does not close what the search closed")
-        if self._inputs <= _FEW_INPUTS:
+        if self._inputs <= FEW_INPUTS:
             width = np.where(self._width_of_root > 0, self._width_of_root, np.inf)
             feature = ((cells.upper - cells.lower) / width).argmax(1)
             at = np.arange(len(seeds)), feature
@@ -345,7 +356,14 @@ class Grower:
             if not gaps[row, number] > 0:
                 raise NoEvidenceError(self._source, "a cell without unstable neurons stays open")
             k = int(np.searchsorted(self._begin, number, side="right")) - 1
-            seed.kind, seed.split = SPLIT, (k, number - int(self._begin[k]), 0.0)
+            feature, point = number - int(self._begin[k]), 0.0
+            if not self._straight[number]:
+                point = float(cells.low[k][row, feature] / 2 + cells.high[k][row, feature] / 2)
+            seed.kind, seed.split = SPLIT, (k, feature, point)
+
+    def _is_open(self, low: Floats, high: Floats) -> NDArray[np.bool_]:
+        """Of which of all features the ranges, ``[..., features]``, leave something open."""
+        return np.where(self._straight, (low < 0) & (high > 0), low < high)
 
     def _is_lost(self, seed: Seed) -> bool:
         return bool(self.failed) and seed.claims[0].goal in self.failed
@@ -366,7 +384,11 @@ class Grower:
         low, high = _joined(cells)
         is_open = (low < 0) & (high > 0)
         width = np.where(is_open, high - low, 1.0)
-        arriving = np.zeros(low.shape)
+        missed, arriving = np.where(is_open, -low * high / width, 0.0), np.zeros(low.shape)
+        for k in np.flatnonzero(
+            [size and not self._straight[at] for size, at in zip(self._sizes, self._begin, strict=False)]
+        ):
+            missed[:, self._begin[k] : self._begin[k + 1]] = misses(self._evaluation, cells, int(k))
         for i, seed in enumerate(seeds):
             claim = seed.claims[0]
             if claim.found is None:
@@ -374,7 +396,7 @@ class Grower:
                 one = self._descent.started(cells.take(np.array([i])), *self._asked_of([claim], [row]))
                 claim.found = one.arriving[0], one.handed[0]
             arriving[i] = claim.found[0]
-        return np.where(is_open, abs(arriving) * -low * high / width, 0.0)
+        return np.asarray(abs(arriving) * missed)
 
     def _split(self, seeds: list[Seed], cells: Cells) -> tuple[list[Seed], Cells]:
         """The halves of seeds, the lower ones first."""
@@ -390,7 +412,9 @@ class Grower:
                 claims = [self._half(claim, seed.split, which) for claim in seed.claims]
                 for claim, above in zip(claims, seed.claims, strict=True):
                     claim.wish = (
-                        begun(above, int(self._begin[k]) + feature, which) if k >= 0 and point == 0 else above.wish
+                        begun(above, int(self._begin[k]) + feature, which)
+                        if k >= 0 and point == 0 and self._straight[int(self._begin[k]) + feature]
+                        else above.wish
                     )
                 sides = seed.sides if k < 0 else {**seed.sides, int(self._begin[k]) + feature: side}
                 first = claims[0].trace

@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats, Objective
 from netproof.certificate.checker.real.check import applied
+from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.tree import Lemma, Rows
 from netproof.certificate.real.contents import INTERVALS, LEAF, LEMMAS
 from netproof.certificate.real.grown.rows import Row, Wish, arrays_of_rows
 from netproof.certificate.real.grown.seeds import Maker
+from netproof.certificate.real.grown.steps import Descent
 from netproof.certificate.real.grown.written import dyadic
 from netproof.result import Ends
 
 #: binary digits of slopes that are tried, and of ends
 _DIGITS, _END = (3, 6, 10), 20
+#: numbers of values of rows that are improved at once
+_ROWS = 1 << 18
+#: steps of the descent of each end
+_STEPS = 12
 #: the share of a range's width that a lemma has to gain, and that fewer digits may cost
 _WORTH, _COST = 0.0002, 0.00003
 
@@ -46,11 +52,38 @@ def add_lemmas(maker: Maker, cells: Cells, ends: Sequence[Ends], arrays: Arrays)
     return cells
 
 
+def add_lined(maker: Maker, cells: Cells, arrays: Arrays) -> Cells:
+    """The same of ends by lines that a descent finds for each of them, as a search does on networks with smooth functions."""
+    evaluation, descent = maker.evaluation, Descent(maker.evaluation)
+    network, begin = evaluation.network, np.cumsum([0, *evaluation.network.sizes])
+    for k, node in enumerate(network.operands):
+        low, high = cells.low[k][0], cells.high[k][0]
+        feature = np.flatnonzero(evaluation.opens(k, low, high))
+        chosen = [m for m in range(k) if network.nodes[network.bends[m]].bend != PRODUCT]
+        if not len(feature) or not chosen:
+            continue
+        at, sign = np.tile(feature, 2), np.repeat([1.0, -1.0], len(feature))
+        most = max(1, _ROWS // max(one.size for one in network.nodes))
+        found = []
+        for some in (slice(first, first + most) for first in range(0, len(at), most)):
+            maker.deadline.look()
+            c = np.zeros((len(at[some]), network.nodes[node].size))
+            c[np.arange(len(c)), at[some]] = sign[some]
+            objective = Objective({node: c}, np.zeros(len(c)))
+            start = descent.started(cells, objective, None)
+            found.append(descent.run(cells, objective, start, np.zeros(start.slope.shape, np.bool_), _STEPS))
+        numbers = np.concatenate([np.arange(begin[m], begin[m + 1]) for m in chosen])
+        slope = np.nan_to_num(np.concatenate([one.slope[:, numbers] for one in found]))
+        bound = np.concatenate([one.value for one in found])
+        cells = add_lemmas(maker, cells, [Ends(k, at, sign > 0, numbers, slope, bound)], arrays)
+    return cells
+
+
 def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
     """The lemmas that are worth it, with the fewest digits that do."""
     evaluation, k = maker.evaluation, ends.k
     low, high = cells.low[k][0, ends.feature], cells.high[k][0, ends.feature]
-    which = np.flatnonzero((low < 0) & (high > 0))
+    which = np.flatnonzero(evaluation.opens(k, low, high))
     if not len(which):
         return []
     feature, sign = ends.feature[which], np.where(ends.upper[which], 1, -1)
@@ -58,9 +91,13 @@ def _lemmas(maker: Maker, cells: Cells, ends: Ends) -> list[tuple[Lemma, Row]]:
     begin = np.cumsum([0, *evaluation.network.sizes])
     # Slopes of features that are no longer open, or not different from the rule's, say nothing.
     lows, highs = (np.concatenate([x[0] for x in part])[ends.open] for part in (cells.low, cells.high))
-    matters = (lows < 0) & (highs > 0) & (ends.open < begin[k])
-    slope = np.clip(ends.slope[which][:, matters].astype(np.float64), 0.0, 1.0)
-    numbers, rule = ends.open[matters], (lows + highs > 0)[matters] * 1.0
+    kinds = np.array([evaluation.network.nodes[i].bend == RELU for i in evaluation.network.bends], np.bool_)
+    straight = np.repeat(kinds, evaluation.network.sizes)[ends.open]
+    matters = np.where(straight, (lows < 0) & (highs > 0), lows < highs) & (ends.open < begin[k])
+    slope = ends.slope[which][:, matters].astype(np.float64)
+    slope = np.where(straight[matters], np.clip(slope, 0.0, 1.0), slope)
+    # Of curves the rule's slope is no number.
+    numbers, rule = ends.open[matters], np.where(straight, (lows + highs > 0) * 1.0, np.nan)[matters]
     # What gains too little is left out, and what is nearly as good as the search's bound has digits enough.
     bound, best = ends.bound[which], np.full(len(which), np.inf)
     rows: list[Row | None] = [None] * len(which)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Cells, Evaluation, Floats
+from netproof.certificate.checker.real.nodes import RELU
 from netproof.certificate.checker.real.tree import Goal
 from netproof.solvers.highs.model import ModelBuilder, Status
 from netproof.solvers.highs.solve import HighsProcess, SolverError
@@ -66,7 +67,8 @@ class Programs:
     def are_small(self) -> bool:
         """Whether the network is one of which programs are made."""
         network = self._evaluation.network
-        return 0 < sum(network.sizes) <= _FEATURES and network.inputs <= _INPUTS
+        bent = {network.nodes[i].bend for i in network.bends}
+        return bent == {RELU} and sum(network.sizes) <= _FEATURES and network.inputs <= _INPUTS
 
     def solved(self, cells: Cells, row: int, goal: Goal, count: int, deadline: float) -> Dual | None:
         """The program of one of several cells, whose objective is the least of a goal's ``count`` constraints."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netproof.certificate.checker.real.bound import Floats
 from netproof.certificate.real.grown.rows import Wish
@@ -19,10 +20,11 @@ class Wishes:
     ----------
     places : for each goal, what the weights of the record are about
     trace : the record
+    straight : ``[features]``, which are operands of ReLUs; slopes of others a record does not have
     """
 
-    def __init__(self, places: Sequence[Places], trace: Trace) -> None:
-        self._places, self._trace = places, trace
+    def __init__(self, places: Sequence[Places], trace: Trace, straight: NDArray[np.bool_]) -> None:
+        self._places, self._trace, self._straight = places, trace, straight
         self._known: dict[tuple[object, ...], tuple[list[Wish], list[Wish]]] = {}
 
     def of(self, seed: Seed, claim: Claim, low: Floats, high: Floats) -> list[Wish]:
@@ -56,7 +58,7 @@ class Wishes:
         # In ascending order, and without those that the network does not have.
         matters = numbers.argsort(kind="stable")
         named = ((low < 0) & (high > 0) & (slope != rule) | (added != 0)) & (numbers >= 0)
-        matters = matters[named[matters]]
+        matters = matters[named[matters] & self._straight[numbers[matters]]]
         mine = Wish(weight, False, numbers[matters], slope[matters], added[matters])
         return [*plain[:1], mine] if not (added != 0).any() else [mine]
 
