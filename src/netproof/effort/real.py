@@ -76,6 +76,7 @@ class ChainEffort:
     worth : the share of the region that has to be closed for boxes to be worth more time, where that is asked
     narrow : boxes narrower than this share of their magnitude are not split any more
     near : a point that lacks no more than this is worth a replay
+    compiling : seconds that have to be left where the loop is not compiled yet, which takes a third of that
     """
 
     least: int = 2
@@ -86,6 +87,7 @@ class ChainEffort:
     worth: float = 0.25
     narrow: float = 1e-11
     near: float = 1e-7
+    compiling: float = 20.0
 
 
 @dataclass(frozen=True)

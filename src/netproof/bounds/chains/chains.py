@@ -84,7 +84,12 @@ class Chains:
         return Layers(weight, across, bias, price * more, np.float64(2 * whole))
 
     def asked(
-        self, rounding: Rounding, layers: Layers, outputs: torch.Tensor, inputs: torch.Tensor | None, threshold: torch.Tensor
+        self,
+        rounding: Rounding,
+        layers: Layers,
+        outputs: torch.Tensor,
+        inputs: torch.Tensor | None,
+        threshold: torch.Tensor,
     ) -> Asked:
         """Rows ``outputs @ y + inputs @ x - threshold`` of cases: ``[N, m, n_output]``, ``[N, m, n_input]``, ``[N, m]``."""
         cases, width = threshold.shape

@@ -86,13 +86,38 @@ class Box(NamedTuple):
     upper: Any
 
 
-def pass_back(layers: Layers, lines: Lines, rule: int, c: int, k: int, v: Any, work: Any, x: Any) -> None:
-    """Pass ``v`` ``[N]``, on what the ``k`` th ReLUs of chain ``c`` make of their operands, back to the input; it is used up.
+class Spare(NamedTuple):
+    """Room to work in.
 
-    The coefficients of the input are added to ``x`` ``[n]``, what the layers add to the value and to its error to the
-    first two rows of ``work`` ``[4, N]``.
+    Attributes
+    ----------
+    v : ``[N]``, coefficients on their way back
+    work : ``[4, N]``, what was added to the value and to its error so far, and two more rows
+    x : ``[n]``, coefficients of the input
+    score : ``[n]``
+    best : ``[cases]``
+    way : ``[cases, 2]`` int64
+    middle, radius : ``[n]`` each, of a box
     """
-    total, error, multiplier, passed = work[0], work[1], work[2], work[3]
+
+    v: Any
+    work: Any
+    x: Any
+    score: Any
+    best: Any
+    way: Any
+    middle: Any
+    radius: Any
+
+
+def pass_back(layers: Layers, lines: Lines, rule: int, at: tuple[int, int], spare: Spare) -> None:
+    """Pass ``spare.v``, on what the ``k`` th ReLUs of chain ``c``, ``at = (c, k)``, make of their operands, back to the input.
+
+    The coefficients of the input are added to ``spare.x``, what the layers add to the value and to its error to the
+    first two rows of ``spare.work``.
+    """
+    c, k = at
+    v, total, error, multiplier, passed = spare.v, spare.work[0], spare.work[1], spare.work[2], spare.work[3]
     size = v.shape[0]
     for q in range(k - 1, -1, -1):
         for j in range(size):
@@ -110,33 +135,42 @@ def pass_back(layers: Layers, lines: Lines, rule: int, c: int, k: int, v: Any, w
                     passed[i] += s * layers.weight[c, q, j, i]
         for i in range(size):
             v[i] = passed[i]
-    for i in range(x.shape[0]):
-        x[i] += v[i]
+    for i in range(spare.x.shape[0]):
+        spare.x[i] += v[i]
 
 
-def largest(layers: Layers, box: Box, work: Any, x: Any, constant: float, weighed: float) -> float:
+def largest(layers: Layers, box: Box, spare: Spare, constant: float, weighed: float) -> float:
     """The largest value on the box of what was passed back, rounding included; infinite where it is no number."""
     value = constant
-    for j in range(work.shape[1]):
-        value += work[0, j]
-        weighed += work[1, j]
-    for i in range(x.shape[0]):
-        value += x[i] * box.middle[i] + abs(x[i]) * box.radius[i]
+    for j in range(spare.v.shape[0]):
+        value += spare.work[0, j]
+        weighed += spare.work[1, j]
+    for i in range(spare.x.shape[0]):
+        value += spare.x[i] * box.middle[i] + abs(spare.x[i]) * box.radius[i]
     bound = value + ((weighed + layers.unit * (abs(value) + abs(constant))) * (1.0 + 1e-9) + 2.0**-500)
     return bound if abs(bound) < 2.0**1000 and abs(value) < 2.0**1000 else np.inf
 
 
-def end_of(layers: Layers, lines: Lines, box: Box, rule: int, sign: float, at: Any, v: Any, work: Any, x: Any) -> float:
-    """An upper bound of ``sign`` times the operand ``at`` (chain, layer, feature) of a ReLU."""
+def begin(spare: Spare) -> None:
+    """Nothing was passed back yet."""
+    for i in range(spare.v.shape[0]):
+        spare.work[0, i] = 0.0
+        spare.work[1, i] = 0.0
+
+
+def end_of(
+    layers: Layers, lines: Lines, box: Box, spare: Spare, at: tuple[int, int, int], side: tuple[int, float]
+) -> float:
+    """An upper bound of a sign times the operand ``at`` (chain, layer, feature) of a ReLU; ``side`` is the rule and the sign."""
     c, k, j = at
-    for i in range(v.shape[0]):
-        v[i] = sign * layers.weight[c, k, j, i]
-        work[0, i] = 0.0
-        work[1, i] = 0.0
-    for i in range(x.shape[0]):
-        x[i] = 0.0
-    pass_back(layers, lines, rule, c, k, v, work, x)
-    return largest(layers, box, work, x, sign * layers.bias[c, k, j], layers.price[c, k, j])
+    rule, sign = side
+    begin(spare)
+    for i in range(spare.v.shape[0]):
+        spare.v[i] = sign * layers.weight[c, k, j, i]
+    for i in range(spare.x.shape[0]):
+        spare.x[i] = 0.0
+    pass_back(layers, lines, rule, (c, k), spare)
+    return largest(layers, box, spare, sign * layers.bias[c, k, j], layers.price[c, k, j])
 
 
 def draw(lines: Lines, box: Box, c: int, k: int) -> None:
@@ -158,7 +192,7 @@ def draw(lines: Lines, box: Box, c: int, k: int) -> None:
         lines.below[2, c, k, j] = 0.0 if is_open else near
 
 
-def refine(layers: Layers, lines: Lines, box: Box, v: Any, work: Any, x: Any) -> None:
+def refine(layers: Layers, lines: Lines, box: Box, spare: Spare) -> None:
     """Narrow the ranges of all features that can be on both sides of 0, layer by layer, and draw the lines."""
     chains, depth, size = box.lower.shape
     for c in range(chains):
@@ -167,52 +201,61 @@ def refine(layers: Layers, lines: Lines, box: Box, v: Any, work: Any, x: Any) ->
                 for step in range(2 * RULES):
                     if box.lower[c, k, j] >= 0.0 or box.upper[c, k, j] <= 0.0:
                         break
-                    sign = 1.0 if step < RULES else -1.0
-                    bound = end_of(layers, lines, box, step % RULES, sign, (c, k, j), v, work, x)
-                    if sign > 0.0:
-                        if bound < box.upper[c, k, j]:
-                            box.upper[c, k, j] = bound
-                    elif -bound > box.lower[c, k, j]:
-                        box.lower[c, k, j] = -bound
+                    if step < RULES:
+                        high = end_of(layers, lines, box, spare, (c, k, j), (step, 1.0))
+                        box.upper[c, k, j] = min(box.upper[c, k, j], high)
+                    else:
+                        low = -end_of(layers, lines, box, spare, (c, k, j), (step - RULES, -1.0))
+                        box.lower[c, k, j] = max(box.lower[c, k, j], low)
                     if step == 0:
-                        width = 2.0**-500
-                        for i in range(x.shape[0]):
-                            width += abs(x[i]) * box.radius[i]
-                        for i in range(x.shape[0]):
-                            lines.share[c, k, j, i] = abs(x[i]) * box.radius[i] / width
+                        share(lines, box, spare, (c, k, j))
             draw(lines, box, c, k)
 
 
-def row_bound(layers: Layers, lines: Lines, box: Box, asked: Asked, r: int, rule: int, v: Any, work: Any, x: Any) -> float:
-    """An upper bound of a row on the box; ``x`` is its line in the input."""
-    for i in range(x.shape[0]):
-        x[i] = asked.inputs[r, i]
-    for j in range(work.shape[1]):
-        work[0, j] = 0.0
-        work[1, j] = 0.0
-    constant = asked.constant[r]
+def share(lines: Lines, box: Box, spare: Spare, at: tuple[int, int, int]) -> None:
+    """The part of each input in the width of a feature, by the line that was passed back last."""
+    c, k, j = at
+    width = 2.0**-500
+    for i in range(spare.x.shape[0]):
+        width += abs(spare.x[i]) * box.radius[i]
+    for i in range(spare.x.shape[0]):
+        lines.share[c, k, j, i] = abs(spare.x[i]) * box.radius[i] / width
+
+
+def row_bound(layers: Layers, lines: Lines, box: Box, asked: Asked, spare: Spare, way: tuple[int, int]) -> float:
+    """An upper bound of a row by a rule, ``way``, on the box; ``spare.x`` is its line in the input."""
+    r, rule = way
+    begin(spare)
+    for i in range(spare.x.shape[0]):
+        spare.x[i] = asked.inputs[r, i]
     last = layers.weight.shape[1] - 1
     for c in range(layers.weight.shape[0]):
-        for i in range(v.shape[0]):
-            v[i] = 0.0
-        for j in range(v.shape[0]):
-            s = asked.outputs[r, c, j]
-            if s != 0.0:
-                work[0, j] += s * layers.bias[c, last, j]
-                for i in range(v.shape[0]):
-                    v[i] += s * layers.weight[c, last, j, i]
-        pass_back(layers, lines, rule, c, last, v, work, x)
-    return largest(layers, box, work, x, constant, asked.error[r])
+        hand_on_outputs(layers, asked, spare, r, c)
+        pass_back(layers, lines, rule, (c, last), spare)
+    return largest(layers, box, spare, asked.constant[r], asked.error[r])
 
 
-def bound_cases(
-    layers: Layers, lines: Lines, box: Box, asked: Asked, is_open: Any, best: Any, way: Any, v: Any, work: Any, x: Any
-) -> None:
+def hand_on_outputs(layers: Layers, asked: Asked, spare: Spare, r: int, c: int) -> None:
+    """What the last layer of a chain hands on of a row."""
+    last = layers.weight.shape[1] - 1
+    size = spare.v.shape[0]
+    for i in range(size):
+        spare.v[i] = 0.0
+    for j in range(size):
+        s = asked.outputs[r, c, j]
+        if s != 0.0:
+            spare.work[0, j] += s * layers.bias[c, last, j]
+            for i in range(size):
+                spare.v[i] += s * layers.weight[c, last, j, i]
+
+
+def bound_cases(layers: Layers, lines: Lines, box: Box, asked: Asked, spare: Spare, is_open: Any) -> None:
     """Bound every open case by its rows and all rules.
 
-    ``is_open`` ``[N]`` bool becomes false for those that are refuted; ``best`` ``[N]`` is filled with bounds of the
-    others, ``way`` ``[N, 2]`` int64 with the row and the rule of each.
+    ``is_open`` ``[cases]`` bool becomes false for those that are refuted; ``spare.best`` is filled with bounds of the
+    others, ``spare.way`` with the row and the rule of each.
     """
+    best, way = spare.best, spare.way
     for case in range(is_open.shape[0]):
         best[case] = np.inf
         way[case, 0] = -1
@@ -221,7 +264,7 @@ def bound_cases(
         for rule in range(RULES):
             if not is_open[case]:
                 break
-            value = row_bound(layers, lines, box, asked, r, rule, v, work, x)
+            value = row_bound(layers, lines, box, asked, spare, (r, rule))
             if value < best[case] or way[case, 0] < 0:
                 best[case] = value
                 way[case, 0], way[case, 1] = r, rule
@@ -229,47 +272,40 @@ def bound_cases(
                 is_open[case] = False
 
 
-def blame(layers: Layers, lines: Lines, box: Box, asked: Asked, r: int, rule: int, v: Any, work: Any, score: Any) -> None:
-    """How much of what a row loses at its ReLUs each input is the cause of: ``[n]``, filled.
+def blame(layers: Layers, lines: Lines, box: Box, asked: Asked, spare: Spare, way: tuple[int, int]) -> None:
+    """How much of what a row by a rule, ``way``, loses at its ReLUs each input is the cause of, as ``spare.score``.
 
     What a line is off by at the most is shared out by the inputs' parts in the width of the operand.
     """
-    multiplier = work[2]
+    r, rule = way
+    v, multiplier, score = spare.v, spare.work[2], spare.score
     size = v.shape[0]
     last = layers.weight.shape[1] - 1
     for i in range(score.shape[0]):
         score[i] = 0.0
     for c in range(layers.weight.shape[0]):
-        for i in range(size):
-            v[i] = 0.0
-        for j in range(size):
-            s = asked.outputs[r, c, j]
-            if s != 0.0:
-                for i in range(size):
-                    v[i] += s * layers.weight[c, last, j, i]
+        hand_on_outputs(layers, asked, spare, r, c)
         for q in range(last - 1, -1, -1):
             for j in range(size):
                 low, high = box.lower[c, q, j], box.upper[c, q, j]
                 below = lines.below[rule, c, q, j]
                 multiplier[j] = v[j] * (lines.above[c, q, j] if v[j] > 0.0 else below)
+                lost = v[j] * lines.offset[c, q, j]
+                if v[j] < 0.0:
+                    lost = -v[j] * max(-low * below, high * (1.0 - below))
                 if low < 0.0 and high > 0.0:
-                    lost = v[j] * lines.offset[c, q, j]
-                    if v[j] < 0.0:
-                        lost = -v[j] * max(-low * below, high * (1.0 - below))
                     for i in range(score.shape[0]):
                         score[i] += lost * lines.share[c, q, j, i]
             for i in range(size):
                 v[i] = 0.0
             for j in range(size):
-                s = multiplier[j]
-                if s != 0.0:
-                    for i in range(size):
-                        v[i] += s * layers.weight[c, q, j, i]
+                for i in range(size):
+                    v[i] += multiplier[j] * layers.weight[c, q, j, i]
 
 
-def margin(layers: Layers, asked: Asked, case: int, x: Any, work: Any) -> float:
+def margin(layers: Layers, asked: Asked, spare: Spare, case: int, x: Any) -> float:
     """What a case has to spare at a point ``[n]``: the least of its rows, about."""
-    value, passed = work[2], work[3]
+    value, passed = spare.work[2], spare.work[3]
     size = value.shape[0]
     last = layers.weight.shape[1] - 1
     least = np.inf

@@ -284,7 +284,7 @@ def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadli
         until, most = now + REAL.share_of_boxes * (deadline - now), math.inf
         if varying <= REAL.few_inputs:
             until, most = math.inf, REAL.boxes_first if _is_small(problem, region) else math.inf
-            chains = ChainSplit.of(problem)
+            chains = ChainSplit.of(problem, deadline)
             if chains is not None:
                 found = chains.run(region, case, deadline, most)
                 if found.verdict is not Verdict.UNKNOWN or found.left is None:

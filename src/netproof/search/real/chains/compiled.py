@@ -15,12 +15,15 @@ def compiled_walk() -> Loop | None:
 
     Operation by operation, so that rounding is what the account of it says.
     """
-    below = [
+    below: list[Loop] = [
         kernels.pass_back,
         kernels.largest,
+        kernels.begin,
         kernels.end_of,
         kernels.draw,
+        kernels.share,
         kernels.refine,
+        kernels.hand_on_outputs,
         kernels.row_bound,
         kernels.bound_cases,
         kernels.blame,
@@ -29,5 +32,5 @@ def compiled_walk() -> Loop | None:
         walk.halve,
         walk.walk,
     ]
-    found = compiled(below, exactly=True)
+    found = compiled(below, exactly=True, called=len(below) - 1)
     return None if found is None else found[-1]

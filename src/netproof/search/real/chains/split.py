@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from netproof.bounds.chains.chains import Chains
+from netproof.bounds.chains.kernels import Spare
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import Region
 from netproof.effort.real import CHAINS
 from netproof.processes import clock
+from netproof.processes.loops import is_kept
 from netproof.query import Verdict, Witness
 from netproof.search.outcome import Outcome
 from netproof.search.real.chains.compiled import compiled_walk
-from netproof.search.real.chains.walk import FOUND, STUCK, Spare, Stack, Standing
+from netproof.search.real.chains.walk import FOUND, STUCK, Stack, Standing
 from netproof.search.real.problem import Problem
 from netproof.search.trace import tell
 
@@ -37,14 +39,21 @@ class ChainSplit:
         self._chains = chains
 
     @classmethod
-    def of(cls, problem: Problem) -> ChainSplit | None:
-        """The search for a problem; None where it is not for it: one network, another kind of network, or a proof is wanted."""
+    def of(cls, problem: Problem, deadline: float) -> ChainSplit | None:
+        """The search for a problem; None where it is not for it.
+
+        That is where there is one network, another kind of network, where a proof is wanted, or where the loop is still to be
+        compiled and ``clock.now()`` too near to ``deadline`` for that.
+        """
         if problem.record is not None:
             return None
         chains = Chains.of(problem.graph)
         if chains is None or len(chains) < CHAINS.least or chains.size > CHAINS.widest:
             return None
-        return cls(problem, chains) if compiled_walk() is not None else None
+        loop = compiled_walk()
+        if loop is None or not (is_kept(loop) or deadline - clock.now() > CHAINS.compiling):
+            return None
+        return cls(problem, chains)
 
     def run(self, region: Region, case: Tensor, deadline: float, most: float = math.inf) -> Outcome:
         """Decide cases (numbers) on a region of one row, or stop when ``clock.now()`` reaches ``deadline``.
@@ -70,7 +79,7 @@ class ChainSplit:
             tell("step", lambda: self._told(stack, standing))
             begun = clock.now()
             lines = self._chains.lines()
-            end = loop(layers, lines, asked, stack, standing, spare, portion, CHAINS.narrow)
+            end = loop(layers, lines, asked, (stack, standing), spare, (portion, CHAINS.narrow))
             # Calls are long enough to cost nothing and short enough for the deadline.
             if end != FOUND and clock.now() - begun < CHAINS.seconds:
                 portion = min(2 * portion, CHAINS.at_once)
@@ -100,13 +109,9 @@ class ChainSplit:
         standing = Standing(
             whole + 1, whole.copy(), np.zeros(1), np.full(1, np.inf), bar, whole.copy(), np.zeros(inputs)
         )
-        spare = Spare(
-            np.zeros(size),
-            np.zeros((4, size)),
-            *np.zeros((4, inputs)),
-            np.zeros(cases),
-            np.zeros((cases, 2), dtype=np.int64),
-        )
+        x, score, middle, radius = np.zeros((4, inputs))
+        v, work, best = np.zeros(size), np.zeros((4, size)), np.zeros(cases)
+        spare = Spare(v, work, x, score, best, np.zeros((cases, 2), dtype=np.int64), middle, radius)
         return stack, standing, spare
 
     def _tried(self, standing: Standing, case: Tensor) -> Witness | None:

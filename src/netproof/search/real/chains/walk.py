@@ -13,6 +13,7 @@ from netproof.bounds.chains.kernels import (
     Box,
     Layers,
     Lines,
+    Spare,
     blame,
     bound_cases,
     margin,
@@ -66,20 +67,6 @@ class Standing(NamedTuple):
     point: Any
 
 
-class Spare(NamedTuple):
-    """Room to work in: ``v`` ``[N]``, ``work`` ``[4, N]``; ``[n]`` each ``x``, ``score``, ``middle`` and ``radius`` of a box; ``best`` ``[cases]``,
-    ``way`` ``[cases, 2]``."""
-
-    v: Any
-    work: Any
-    x: Any
-    score: Any
-    middle: Any
-    radius: Any
-    best: Any
-    way: Any
-
-
 def look_around(layers: Layers, asked: Asked, box: Box, standing: Standing, spare: Spare, case: int) -> bool:
     """Whether the middle of the box, or its corner along ``spare.x``, has more to spare than any point before."""
     inputs = spare.x.shape[0]
@@ -89,7 +76,7 @@ def look_around(layers: Layers, asked: Asked, box: Box, standing: Standing, spar
             if which == 1:
                 way = box.radius[i] if spare.x[i] > 0.0 else -box.radius[i]
             spare.score[i] = box.middle[i] + way
-        value = margin(layers, asked, case, spare.score, spare.work)
+        value = margin(layers, asked, spare, case, spare.score)
         if value > standing.bar[0]:
             standing.bar[0] = value
             standing.case[0] = case
@@ -127,9 +114,19 @@ def halve(stack: Stack, p: int, score: Any, narrow: float) -> bool:
 
 
 def walk(
-    layers: Layers, lines: Lines, asked: Asked, stack: Stack, standing: Standing, spare: Spare, most: int, narrow: float
+    layers: Layers,
+    lines: Lines,
+    asked: Asked,
+    state: tuple[Stack, Standing],
+    spare: Spare,
+    limits: tuple[int, float],
 ) -> int:
-    """Bound up to ``most`` boxes, and halve those that stay open; how it ends is one of the constants above."""
+    """Bound boxes and halve those that stay open; how it ends is one of the constants above.
+
+    ``limits`` are how many boxes at the most, and how narrow, in parts of its magnitude, a box is that is not halved any more.
+    """
+    stack, standing = state
+    most, narrow = limits
     for _ in range(most):
         if standing.size[0] == 0:
             break
@@ -139,10 +136,10 @@ def walk(
             spare.middle[i] = middle
             spare.radius[i] = max(stack.high[p, i] - middle, middle - stack.low[p, i])
         box = Box(spare.middle, spare.radius, stack.lower[p], stack.upper[p])
-        standing.boxes[0] += 1
-        refine(layers, lines, box, spare.v, spare.work, spare.x)
         is_open = stack.is_open[p]
-        bound_cases(layers, lines, box, asked, is_open, spare.best, spare.way, spare.v, spare.work, spare.x)
+        standing.boxes[0] += 1
+        refine(layers, lines, box, spare)
+        bound_cases(layers, lines, box, asked, spare, is_open)
         worst = -1
         for case in range(is_open.shape[0]):
             if is_open[case] and (worst < 0 or spare.best[case] > spare.best[worst]):
@@ -152,12 +149,12 @@ def walk(
             standing.size[0] = p
             continue
         standing.bound[0] = spare.best[worst]
-        row, rule = spare.way[worst, 0], spare.way[worst, 1]
-        blame(layers, lines, box, asked, row, rule, spare.v, spare.work, spare.score)
+        way = (spare.way[worst, 0], spare.way[worst, 1])
+        blame(layers, lines, box, asked, spare, way)
         if not halve(stack, p, spare.score, narrow):
             return STUCK
         standing.size[0] = p + 2
-        row_bound(layers, lines, box, asked, row, rule, spare.v, spare.work, spare.x)
+        row_bound(layers, lines, box, asked, spare, way)
         if look_around(layers, asked, box, standing, spare, worst):
             return FOUND
     return PAUSED
