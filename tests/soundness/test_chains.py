@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from netproof import Verdict
+from netproof import Settings, Verdict, verify
 from netproof.attack.real import FloatAttack
 from netproof.bounds.chains import kernels
 from netproof.bounds.chains.chains import Chains, box_of
@@ -298,6 +298,37 @@ def test_what_is_no_chain_is_left_to_others(plain, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(split, "compiled_walk", lambda: None)
     assert ChainSplit.of(problem, math.inf) is None
+
+
+@pytest.mark.parametrize("proofs", [False, True])
+def test_the_door_leads_there_unless_a_proof_is_wanted(plain, monkeypatch, proofs):
+    generator = torch.Generator().manual_seed(10)
+    one = random_layers(generator)
+    graph = side_by_side(one, twin_of(one, generator, 0.2))
+    x = torch.rand(4000, 2, generator=generator, dtype=torch.float64) * 2 - 1
+    y = graph.evaluate(x)
+    largest = float((y[:, 2:] - y[:, :2]).abs().max())
+    runs = []
+    own = ChainSplit.run
+    monkeypatch.setattr(ChainSplit, "run", lambda self, *a, **k: runs.append(own(self, *a, **k)) or runs[-1])
+    settings = Settings(timeout=600.0, attack=False, proofs=proofs)
+    _, query = problem_of(graph, 1.3 * largest)
+    found = verify(query, settings)
+    assert found.verdict is Verdict.UNSAT
+    # Of the cases the root leaves some.
+    assert [run.verdict for run in runs] == ([] if proofs else [Verdict.UNSAT])
+    assert proofs or found.subproblems == runs[0].subproblems
+
+
+def test_what_the_walk_gives_up_is_searched_otherwise(plain, monkeypatch):
+    generator = torch.Generator().manual_seed(10)
+    one = random_layers(generator)
+    graph = side_by_side(one, twin_of(one, generator, 0.2))
+    y = graph.evaluate(torch.rand(4000, 2, generator=generator, dtype=torch.float64) * 2 - 1)
+    _, query = problem_of(graph, 1.3 * float((y[:, 2:] - y[:, :2]).abs().max()))
+    monkeypatch.setattr(split, "CHAINS", replace(split.CHAINS, boxes=2))
+    found = verify(query, Settings(timeout=600.0, attack=False))
+    assert found.verdict is Verdict.UNSAT
 
 
 def below(x):
