@@ -34,6 +34,17 @@ PINNED = {
         "batch": Budget(64 * MIB, most=512),
         "tensors": 128,
     },
+    "CHAINS": {
+        "least": 2,
+        "widest": 128,
+        "boxes": 160,
+        "at_once": 256,
+        "seconds": 0.1,
+        "worth": 0.25,
+        "narrow": 1e-11,
+        "near": 1e-7,
+        "compiling": 20.0,
+    },
     "BRANCHING": {
         "move": 0.5,
         "larger": 0.1,

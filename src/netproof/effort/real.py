@@ -64,6 +64,33 @@ class BoxEffort:
 
 
 @dataclass(frozen=True)
+class ChainEffort:
+    """Splits of the input box of networks side by side that are chains (:mod:`netproof.search.real.chains`).
+
+    Attributes
+    ----------
+    least : how many networks there are at the least
+    widest : features that a layer has at the most, filled up to a multiple of 8
+    boxes : that can be open, and so how often a box is split at the most
+    at_once, seconds : boxes of one call at the most; a call that takes longer than so many seconds is not made longer
+    worth : the share of the region that has to be closed for boxes to be worth more time, where that is asked
+    narrow : boxes narrower than this share of their magnitude are not split any more
+    near : a point that lacks no more than this is worth a replay
+    compiling : seconds that have to be left where the loop is not compiled yet, which takes a third of that
+    """
+
+    least: int = 2
+    widest: int = 128
+    boxes: int = 160
+    at_once: int = 256
+    seconds: float = 0.1
+    worth: float = 0.25
+    narrow: float = 1e-11
+    near: float = 1e-7
+    compiling: float = 20.0
+
+
+@dataclass(frozen=True)
 class BoxesEffort:
     """Many boxes at once (:mod:`netproof.search.real.together`).
 
@@ -313,6 +340,7 @@ class BallEffort:
 
 REAL = RealEffort()
 BOX = BoxEffort()
+CHAINS = ChainEffort()
 BOXES = BoxesEffort()
 RANGE = RangeEffort()
 SIGN = SignEffort()

@@ -34,6 +34,7 @@ from netproof.search.outcome import Outcome
 from netproof.search.proofs.journal import Grounds, Journal, Means, one_constraint
 from netproof.search.proofs.traced import trace_of
 from netproof.search.real.ball import InBall
+from netproof.search.real.chains.split import ChainSplit
 from netproof.search.real.input_split import DO_NOT_CLOSE, InputSplit
 from netproof.search.real.memory import check_memory
 from netproof.search.real.problem import Problem
@@ -283,11 +284,17 @@ def _search(query: Query, problem: Problem, region: Region, case: Tensor, deadli
         until, most = now + REAL.share_of_boxes * (deadline - now), math.inf
         if varying <= REAL.few_inputs:
             until, most = math.inf, REAL.boxes_first if _is_small(problem, region) else math.inf
+            chains = ChainSplit.of(problem, deadline)
+            if chains is not None:
+                found = chains.run(region, case, deadline, most)
+                if found.verdict is not Verdict.UNKNOWN or found.left is None:
+                    return found, "search"
+                case, before = found.left, found.subproblems
         found = InputSplit(problem).run(region, case, deadline, until, most)
         only = until == math.inf and found.reason != DO_NOT_CLOSE
         if only or found.verdict.decided or found.left is None or time.monotonic() >= deadline:
-            return _ended(found, deadline), "search"
-        case, before = found.left, found.subproblems
+            return _ended(replace(found, subproblems=before + found.subproblems), deadline), "search"
+        case, before = found.left, before + found.subproblems
     if not is_piecewise_linear(graph, region):
         found = RangeSplit(problem).run(region, case, deadline)
     else:

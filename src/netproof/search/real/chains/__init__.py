@@ -1,0 +1,1 @@
+"""Searches over boxes of networks that are chains of dense layers, one box after another."""
