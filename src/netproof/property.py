@@ -49,6 +49,14 @@ class LinearConstraint:
         """Whether it is about one input alone."""
         return not self.outputs and len(self.inputs) == 1
 
+    @cached_property
+    def end(self) -> tuple[int, bool, Fraction] | None:
+        """Of one about a single input: which, whether it is bounded from below, and the end; None of any other."""
+        if not self.is_end:
+            return None
+        ((index, coefficient),) = self.inputs
+        return index, coefficient > 0, self.threshold if coefficient == 1 else self.threshold / coefficient
+
     def holds(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
         """Whether a point meets the constraint, exactly."""
         left = sum((c * x[i] for i, c in self.inputs), Fraction(0))
