@@ -8,7 +8,7 @@ to is not rounded at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -49,6 +49,14 @@ class LinearConstraint:
         """Whether it is about one input alone."""
         return not self.outputs and len(self.inputs) == 1
 
+    @cached_property
+    def end(self) -> tuple[int, bool, Fraction] | None:
+        """Of one about a single input: which, whether it is bounded from below, and the end; None of any other."""
+        if not self.is_end:
+            return None
+        ((index, coefficient),) = self.inputs
+        return index, coefficient > 0, self.threshold if coefficient == 1 else self.threshold / coefficient
+
     def holds(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> bool:
         """Whether a point meets the constraint, exactly."""
         left = sum((c * x[i] for i, c in self.inputs), Fraction(0))
@@ -76,7 +84,7 @@ class Box:
     @cached_property
     def outer(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The smallest box with float64 ends that holds this one."""
-        return np.array([float_below(end) for end in self.lower]), np.array([float_above(end) for end in self.upper])
+        return np.array(_each(float_below, self.lower)), np.array(_each(float_above, self.upper))
 
     @property
     def whole(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -95,8 +103,8 @@ class Box:
 
         A lower end exceeds its upper end where no float32 value lies between the exact ones.
         """
-        lower = np.array([_float32_above(end) for end in self.lower], np.float32)
-        upper = np.array([-_float32_above(-end) for end in self.upper], np.float32)
+        lower = np.array(_each(_float32_above, self.lower), np.float32)
+        upper = np.array(_each(lambda end: -_float32_above(-end), self.upper), np.float32)
         return lower, upper
 
 
@@ -400,6 +408,15 @@ def _fits_float64(value: Fraction) -> bool:
         return Fraction(float(value)) == value
     except OverflowError:
         return False
+
+
+def _each(convert: Callable[[Fraction], float], ends: Sequence[Fraction]) -> list[float]:
+    """What becomes of each of some ends; of one that a reader gave many times, as of zeros, once."""
+    found: dict[int, float] = {}
+    for end in ends:
+        if id(end) not in found:
+            found[id(end)] = convert(end)
+    return [found[id(end)] for end in ends]
 
 
 def float_below(value: Fraction) -> float:

@@ -29,7 +29,7 @@ PINNED = {
     },
     "BOXES": {
         "few_inputs": 16,
-        "depth": 8,
+        "depth": 16,
         "parts": 32,
         "batch": Budget(64 * MIB, most=512),
         "tensors": 128,

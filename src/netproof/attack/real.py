@@ -39,14 +39,26 @@ class FloatAttack:
         self._generator = torch.Generator().manual_seed(seed)
 
     def ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
-        """Gradient ascent towards each of the cases, from the centre and from random points."""
+        """Gradient ascent towards each of the cases, from the centre and from random points; the nearest cases come first
+        where it is not all of them at once."""
         if not self._replayer.possible:
             return None
-        for some in torch.split(case, REAL_ATTACK.batch.rows(self._graph, REAL_ATTACK.kept * restarts)):
+        at_once = REAL_ATTACK.batch.rows(self._graph, REAL_ATTACK.kept * restarts)
+        if len(case) > at_once:
+            case = self._nearest_first(case)
+        for some in torch.split(case, at_once):
             witness = self._ascend(some, restarts, steps, deadline)
             if witness is not None or time.monotonic() >= deadline:
                 return witness
         return None
+
+    def _nearest_first(self, case: Tensor) -> Tensor:
+        """The cases by what the centre of the box lacks for each of them."""
+        x = ((self._lower + self._upper) / 2)[None].to(self._device)
+        with torch.no_grad():
+            y = self._graph.evaluate(x).expand(len(case), -1)
+            margin = self._constraints.margins(x.expand(len(case), -1), y, case.to(self._device)).amin(-1)
+        return case[(margin.cpu() / self._size[case]).argsort(descending=True, stable=True)]
 
     def _ascend(self, case: Tensor, restarts: int, steps: int, deadline: float) -> Witness | None:
         towards = case.repeat_interleave(restarts)

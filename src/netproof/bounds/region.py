@@ -186,10 +186,14 @@ def point_region(graph: Graph, x: Float[Tensor, "B n"]) -> Region:
 
 def box_region(graph: Graph, lower: Float[Tensor, "B n"], upper: Float[Tensor, "B n"]) -> Region:
     """The region of input boxes ``[B, n_input]``, its ranges from interval propagation."""
+    return propagate_intervals(graph, unknown_region(graph, lower, upper))
+
+
+def unknown_region(graph: Graph, lower: Float[Tensor, "B n"], upper: Float[Tensor, "B n"]) -> Region:
+    """The region of input boxes ``[B, n_input]`` of whose ranges nothing is known."""
     rows = lower.shape[0]
     unbounded = [
         torch.full((rows, graph.nodes[i].size), torch.inf, dtype=lower.dtype, device=lower.device)
         for i in graph.activations
     ]
-    region = Region(lower, upper, tuple(-u for u in unbounded), tuple(unbounded))
-    return propagate_intervals(graph, region)
+    return Region(lower, upper, tuple(-u for u in unbounded), tuple(unbounded))

@@ -102,7 +102,7 @@ class BoxesEffort:
     """
 
     few_inputs: int = 16
-    depth: int = 8
+    depth: int = 16
     parts: int = 32
     batch: Budget = Budget(64 << 20, most=512)
     tensors: int = 128

@@ -220,7 +220,7 @@ def _refuted_together(question: Question, settings: Settings, deadline: float) -
     from netproof.search.real.together import refuted_together
 
     until = deadline - (1 - TOGETHER.share) * settings.timeout
-    for number, part in refuted_together(question.parts, until):
+    for number, part in refuted_together(question.parts, until, deadline):
         yield number, _told(part, Result(Verdict.UNSAT, 0.0, "bound", len(part.condition)))
 
 

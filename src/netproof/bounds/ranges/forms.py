@@ -45,12 +45,15 @@ class _Form:
         return (self.slopes.abs().sum(1) + self.radius) * (1 + (count + 4) * _U) + _TINY
 
 
-def form_ranges(graph: Graph, region: Region) -> Region:
-    """The region with its ranges cut to those of linear forms; rigorous for real graphs in float64."""
+def form_ranges(graph: Graph, region: Region, free: Tensor | None = None) -> Region:
+    """The region with its ranges cut to those of linear forms; rigorous for real graphs in float64.
+
+    Only inputs ``free`` ``[n]`` bool have a part in the forms, all that vary by default.
+    """
     lower, upper = region.lower, region.upper
     center = (lower + upper) / 2
     half = torch.maximum(upper - center, center - lower) * (1 + 4 * _U) + _TINY
-    forms = [_of_box(center, half, _vary(lower, upper))]
+    forms = [_of_box(center, half, _vary(lower, upper, free))]
     lowers, uppers = list(region.range_lower), list(region.range_upper)
     k = 0
     for node in graph.nodes[1:]:
@@ -83,15 +86,21 @@ def form_ranges(graph: Graph, region: Region) -> Region:
     return replace(region, range_lower=tuple(lowers), range_upper=tuple(uppers))
 
 
-def varying_inputs(region: Region) -> int:
-    """How many inputs vary in a row, at most."""
-    return int(_vary(region.lower, region.upper).sum(1).max()) if region.lower.numel() else 0
+def varying_inputs(region: Region, free: Tensor | None = None) -> int:
+    """How many inputs, of those that are ``free`` ``[n]`` bool, vary in a row, at most."""
+    return int(_vary(region.lower, region.upper, free).sum(1).max()) if region.lower.numel() else 0
 
 
-def _vary(lower: Tensor, upper: Tensor) -> Tensor:
+def inputs_that_vary(lower: Tensor, upper: Tensor) -> Tensor:
+    """Which inputs vary in any of some boxes ``[B, n]``, but for those that hardly do next to others: ``[n]`` bool."""
+    return _vary(lower, upper, None).any(0)
+
+
+def _vary(lower: Tensor, upper: Tensor, free: Tensor | None) -> Tensor:
     """The inputs that vary, but for those that hardly do next to others, as decimals do whose ends are rounded outwards."""
     width = upper - lower
-    return width > _HARDLY * width.amax(1, keepdim=True)
+    varies = width > _HARDLY * width.amax(1, keepdim=True)
+    return varies if free is None else varies & free
 
 
 def _of_box(center: Tensor, half: Tensor, varies: Tensor) -> _Form:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,18 +26,6 @@ class Atom:
 
     constraint: LinearConstraint
     at: int
-    #: of a comparison of a single input: which, whether from below, and the end
-    end: tuple[int, bool, Fraction] | None = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        constraint, end = self.constraint, None
-        if not constraint.outputs and len(constraint.inputs) == 1:
-            ((index, coefficient),) = constraint.inputs
-            end = index, coefficient > 0, constraint.threshold
-            if coefficient != 1:
-                end = index, coefficient > 0, constraint.threshold / coefficient
-        object.__setattr__(self, "end", end)
-
     @property
     def value(self) -> bool | None:
         """Whether it holds; None where it is about variables."""
@@ -103,9 +91,10 @@ class Bounds:
 
         A strict comparison bounds the box as well, but the box has its ends: it stays a constraint.
         """
-        if atom.end is None:
+        single = atom.constraint.end
+        if single is None:
             return False
-        index, from_below, end = atom.end
+        index, from_below, end = single
         if from_below:
             self.raise_lower(index, end, atom.at)
         else:
@@ -126,7 +115,12 @@ class Bounds:
 
     def crossed(self) -> int | None:
         """An input whose lower end exceeds its upper end."""
-        return next((i for i, (low, _) in self.lower.items() if i in self.upper and low > self.upper[i][0]), None)
+        for i, (low, _) in self.lower.items():
+            high = self.upper.get(i)
+            # Most ends of a file with many boxes are one number, read once.
+            if high is not None and high[0] is not low and low > high[0]:
+                return i
+        return None
 
     def key(self) -> tuple[object, ...]:
         """The ends as plain integers, which are hashed faster than fractions."""

@@ -73,6 +73,8 @@ class LinearReader:
         self._numbers: dict[str, Fraction] = {}
         self._in_range: dict[str, Fraction] = {}
         self._variables: dict[str, tuple[str, int]] = {}
+        #: constraints between two words; files with many boxes say the same of most inputs in each
+        self._constraints: dict[tuple[str, str, bool], LinearConstraint] = {}
 
     def compared(self, head: str, left: LinearForm, right: LinearForm, at: int) -> Formula:
         """``left head right``; what equality and its opposite consist of is put together.
@@ -119,6 +121,10 @@ class LinearReader:
         if not isinstance(greater, int) or not isinstance(lesser, int):
             return None
         words = self._tokens.words
+        key = words[greater], words[lesser], strict
+        known = self._constraints.get(key)
+        if known is not None:
+            return known
         terms, threshold = [], _ZERO
         for at, one, sign in ((greater, _ONE, -1), (lesser, _MINUS_ONE, 1)):
             if words[at][0] in "XY":
@@ -129,12 +135,14 @@ class LinearReader:
         if not terms or (terms[0][0] == terms[-1][0] and len(terms) == 2):
             return None
         terms.sort()
-        return LinearConstraint(
+        found = LinearConstraint(
             tuple([(i, value) for (letter, i), value in terms if letter == "X"]),
             tuple([(i, value) for (letter, i), value in terms if letter == "Y"]),
             threshold,
             strict,
         )
+        self._constraints[key] = found
+        return found
 
     def variable(self, at: int) -> tuple[str, int]:
         """The letter and the number of a declared variable; raises :class:`FormatError` where a word is none."""

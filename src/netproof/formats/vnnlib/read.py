@@ -163,7 +163,7 @@ class _Reader:
         words = self._tokens.words
         open_: list[Nested] = []
         while True:
-            word = self._tokens.word(at)
+            word = words[at]
             if word == "(":
                 open_.append([at])
             elif word == ")":

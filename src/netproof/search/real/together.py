@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netproof.bounds.crown import crown_lines
 from netproof.bounds.deciding.rounding import Rounding
-from netproof.bounds.ranges.forms import form_ranges, varying_inputs
+from netproof.bounds.ranges.forms import form_ranges, inputs_that_vary, varying_inputs
 from netproof.bounds.region import Region, box_region
 from netproof.bounds.relaxation import Relaxation
 from netproof.conditions.conditions import Conditions
@@ -20,6 +20,7 @@ from netproof.effort.real import BOXES
 from netproof.graph.graph import Graph
 from netproof.query import Query
 from netproof.rows import Rows
+from netproof.search.real.remainder import Remainder
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,30 +35,38 @@ class _Open(Rows):
         return len(self.query)
 
 
-def refuted_together(queries: Sequence[Query], deadline: float) -> Iterator[tuple[int, Query]]:
+def refuted_together(
+    queries: Sequence[Query], deadline: float, last: float | None = None
+) -> Iterator[tuple[int, Query]]:
     """The queries that CROWN on ranges of each box's own refutes, with their positions; none after the deadline.
 
     Parameters
     ----------
     queries : those about real numbers on the first one's network are looked at; each is made once, batch by batch
     deadline : of ``time.monotonic()``
+    last : of the time between the deadline and this one, which is for queries that are left, those that were refuted so far
+        have no need: their share of it is used here as well
     """
     network = queries[0].network
     if len(network.graph.nodes) < 2:
         return
-    size = BOXES.batch.rows(network.graph, BOXES.tensors)
+    size, until = BOXES.batch.rows(network.graph, BOXES.tensors), deadline
+    asked = closed = 0
     for start in range(0, len(queries), size):
         batch = []
         for number in range(start, min(start + size, len(queries))):
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= until:
                 return
             query = queries[number]
             evaluated = query.part is not None and query.part.arithmetic != "real"
             if query.network is network and query.condition and not query.misclassified and not evaluated:
                 batch.append((number, query))
         if batch:
-            refuted = _Together(network.graph, [query for _, query in batch], size).refuted(deadline)
+            refuted = _Together(network.graph, [query for _, query in batch], size).refuted(until)
             yield from itertools.compress(batch, refuted.tolist())
+            asked, closed = asked + len(batch), closed + int(refuted.sum())
+            if last is not None:
+                until = deadline + (last - deadline) * closed / asked
 
 
 class _Together:
@@ -65,6 +74,8 @@ class _Together:
 
     def __init__(self, graph: Graph, queries: Sequence[Query], size: int) -> None:
         self._graph, self._queries, self._size = graph, queries, size
+        #: which inputs may have a part in linear forms, of those of a remainder; None stands for all
+        self._free: Tensor | None = None
         self._constraints = Conditions.of(graph, [c for q in queries for c in q.condition])
         self._cases = torch.tensor([len(q.condition) for q in queries])
         #: the number of each query's first case
@@ -74,9 +85,9 @@ class _Together:
         """Which queries are refuted: ``[N]`` bool."""
         count = len(self._queries)
         lower, upper = (torch.stack(ends) for ends in zip(*((q.lower, q.upper) for q in self._queries), strict=True))
-        left = _Open(lower, upper, torch.arange(count))
-        refuted = torch.ones(count, dtype=torch.bool)
         depth = BOXES.depth if int((lower < upper).sum(1).max()) <= BOXES.few_inputs else 0
+        left = _Open(*(self._remaining(lower, upper) if depth else (lower, upper)), torch.arange(count))
+        refuted = torch.ones(count, dtype=torch.bool)
         for level in range(depth + 1):
             if not len(left):
                 break
@@ -92,6 +103,17 @@ class _Together:
         refuted[left.query] = False
         return refuted
 
+    def _remaining(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """The boxes ``[N, n]`` for what is left of the graph where they have few inputs that vary, and go on with that."""
+        about_inputs = self._constraints.inputs is not None
+        rest = None if about_inputs else Remainder.of(self._graph, inputs_that_vary(lower, upper))
+        boxes = None if rest is None else rest.box(lower, upper)
+        if rest is None or boxes is None:
+            return lower, upper
+        self._graph, self._free = rest.graph, rest.free
+        self._constraints = Conditions.of(rest.graph, [c for q in self._queries for c in q.condition])
+        return boxes
+
     def _bounded(self, boxes: _Open) -> tuple[_Open, Tensor]:
         """The boxes that stay open, and how far the lines of their bounds reach along each input, ``[B, n]``."""
         left, reaches = [], []
@@ -104,8 +126,8 @@ class _Together:
 
     def _open(self, boxes: _Open) -> tuple[Tensor, Tensor]:
         region = box_region(self._graph, boxes.lower, boxes.upper)
-        if varying_inputs(region) <= BOXES.few_inputs:
-            region = form_ranges(self._graph, region)
+        if varying_inputs(region, self._free) <= BOXES.few_inputs:
+            region = form_ranges(self._graph, region, self._free)
         # Where nothing else is known the widest input is as good as any.
         is_open, reach = torch.ones(len(boxes), dtype=torch.bool), boxes.upper - boxes.lower
         # One account of rounding is drawn up for all, which a box without bounds would leave without any.

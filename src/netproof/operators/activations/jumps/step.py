@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+#: an argument is near a jump, for whoever follows slopes, where it is this much of those of its layer
+_NEAR = 0.3
+
+
 @dataclass(frozen=True)
 class Step(Activation):
     """``f(a) = below`` for ``a < 0``, ``at`` for ``a = 0``, ``above`` for ``a > 0``; evaluated without rounding.
@@ -44,8 +48,10 @@ class Step(Activation):
         value = torch.where(a > 0, kind((), self.above_zero), kind((), self.below_zero))
         value = torch.where(a == 0, kind((), self.at_zero), value)
         if torch.is_grad_enabled() and a.requires_grad:
-            # A slope to follow uphill that adds nothing: a step by itself has none.
-            smooth = self.surrogate(a, 0.0)
+            # A slope to follow uphill that adds nothing: a step by itself has none. How near to 0 an argument is
+            # shows next to the others.
+            size = _NEAR * a.detach().abs().mean(-1, keepdim=True)
+            smooth = self.surrogate(a / torch.where((size > 0) & torch.isfinite(size), size, 1.0), 0.0)
             return value + (smooth - smooth.detach())
         return value
 
