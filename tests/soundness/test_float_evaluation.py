@@ -194,6 +194,33 @@ def test_decimals_may_be_meant_as_they_are_or_rounded(tmp_path):
     assert result.verdict is not Verdict.UNSAT and result.verdict is not Verdict.SAT
 
 
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "(>= X[0,0] 0.1000000001) (<= X[0,0] 0.1)",
+        "(== X[0,0] 0.1000000001) (== X[0,0] 0.1)",
+        "(<= X[0,0] 0.1) (or (and (>= X[0,0] 0.1000000001) (<= X[0,0] 2.0)) (and (>= X[0,0] 3.0) (<= X[0,0] 4.0)))",
+        "(or (and (>= X[0,0] 0.1000000001) (<= X[0,0] 0.1)) (and (>= X[0,0] 3.0) (<= X[0,0] 4.0) (<= Y[0,0] 1.0)))",
+    ],
+)
+def test_ends_that_cross_only_as_they_are_written_are_no_empty_box(tmp_path, ends):
+    """Rounded, both are the float32 number next to 0.1, which is in the box then."""
+    file = perceptron(tmp_path / "same.onnx", [([[1.0]], [0.0])])
+    head = "(declare-network f (declare-input X {0} [1,1]) (declare-output Y {0} [1,1]))"
+    for kind, verdicts in (("real", {Verdict.UNSAT}), ("float32", {Verdict.UNKNOWN, Verdict.TIMEOUT})):
+        text = f"{head.format(kind)}(assert (and {ends} (>= Y[0,0] 0.0)))"
+        _, result = ask_of(tmp_path, text, f=file)
+        assert result.verdict in verdicts, kind
+
+
+def test_numbers_beyond_float64_end_in_an_answer(tmp_path):
+    file = perceptron(tmp_path / "same.onnx", [([[1.0]], [0.0])])
+    head = "(declare-network f (declare-input X float32 [1,1]) (declare-output Y float32 [1,1]))"
+    text = f"{head}(assert (and (>= X[0,0] 0.0) (<= X[0,0] 1.0) (>= Y[0,0] 1{'0' * 600}.0)))"
+    _, result = ask_of(tmp_path, text, f=file)
+    assert result.verdict is not Verdict.SAT
+
+
 def test_random_float32_queries_against_onnxruntime(tmp_path):
     """Thresholds at what onnxruntime computes: attained, so never ``unsat``."""
     import onnxruntime

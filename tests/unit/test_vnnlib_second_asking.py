@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from onnx import helper
+from onnx import TensorProto, helper
 
 from netproof import Settings, verify
 from netproof.errors import FormatError, InputError
@@ -149,6 +149,52 @@ def test_an_input_that_nothing_depends_on_needs_no_box(tmp_path, sums):
         asked(tmp_path, f"{head}{box}(assert (>= S[0,0] 0.0))", f=sums)
 
 
+@pytest.mark.parametrize(
+    ("condition", "box"),
+    [
+        ("(or (>= X[0,1] 5.0) (<= X[0,1] -5.0))", ""),
+        ("(>= (+ Y[0,0] X[0,1]) 100.0)", ""),
+        ("(== (* X[0,1] X[0,1]) 9.0)", "(and (>= X[0,1] -5.0) (<= X[0,1] 5.0))"),
+        ("(or (and (>= X[0,1] 5.0) (<= X[0,1] 6.0)) (>= Y[0,0] 2.0))", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["real", "float32", "float64"])
+def test_an_input_that_no_value_depends_on_may_be_spoken_of(tmp_path, kind, condition, box):
+    """That the network leaves it out does not mean that any number of it will do."""
+    stored = TensorProto.DOUBLE if kind == "float64" else TensorProto.FLOAT
+    nodes = [helper.make_node("Gather", ["a", "first"], ["b"], axis=1), helper.make_node("Relu", ["b"], ["y"])]
+    made = many(nodes, {"a": (1, 2)}, {"y": (1, 1)}, {"first": np.array([0])}, kind=stored)
+    file = tmp_path / "first.onnx"
+    file.write_bytes(made.SerializeToString())
+    head = f"(declare-network f (declare-input X {kind} [1,2]) (declare-output Y {kind} [1,1]))"
+    text = f"{head}(assert (and (>= X[0,0] 0.0) (<= X[0,0] 1.0) {box} {condition}))"
+    if kind == "real" and not box:
+        # One of the disjuncts is a box, the others have no end.
+        with pytest.raises(FormatError, match=r"input X\[0,1\] has no (lower|upper) bound"):
+            asked(tmp_path, text, f=file)
+        return
+    assert verdict(asked(tmp_path, text, f=file)) is not Verdict.UNSAT
+
+
+def test_a_function_of_the_file_called_softmax_is_none(tmp_path):
+    function = helper.make_function(
+        "mine",
+        "Softmax",
+        ["a"],
+        ["b"],
+        [helper.make_node("Add", ["a", "a"], ["b"])],
+        [helper.make_opsetid("", 13)],
+    )
+    made = many([helper.make_node("Softmax", ["x"], ["y"], domain="mine")], {"x": (1, 2)}, {"y": (1, 2)}, {})
+    made.functions.append(function)
+    made.opset_import.append(helper.make_opsetid("mine", 1))
+    file = tmp_path / "function.onnx"
+    file.write_bytes(made.SerializeToString())
+    box = "".join(f"(assert (and (>= X[0,{i}] 0.0) (<= X[0,{i}] 1.0)))" for i in range(2))
+    head = "(declare-network f (declare-input X real [1,2]) (declare-output Y real [1,2]))"
+    assert verdict(asked(tmp_path, f"{head}{box}(assert (>= Y[0,0] 1.5))", f=file)) is Verdict.SAT
+
+
 def test_types_and_what_they_have():
     assert rounded("float32", Fraction(1, 10)) == Fraction(float(np.float32(0.1)))
     random = np.random.default_rng(1)
@@ -169,6 +215,10 @@ def test_a_float_input_without_a_box_has_that_of_its_type(tmp_path):
     found = asked(tmp_path, f"{head}(assert (>= X[0,0] 1.0))(assert (<= Y[0,0] 2.0))", f=file)
     (part,) = found.property.parts
     assert part.box.upper == (largest_number("float32"),)
+    for stored, kind in ((TensorProto.FLOAT, "float32"), (TensorProto.DOUBLE, "float64")):
+        file = perceptron(tmp_path / f"{kind}.onnx", [([[1.0]], [0.0])], kind=stored)
+        found = asked(tmp_path, f"{head.replace('float32', kind)}(assert (>= Y[0,0] 5.0))", f=file)
+        assert verdict(found) is Verdict.SAT
 
 
 def test_classes_and_ends():

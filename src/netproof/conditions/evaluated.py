@@ -18,6 +18,9 @@ from netproof.bounds.deciding.evaluated import FLOAT_TYPES, FloatType, deviation
 from netproof.property import LinearConstraint, Property, PropertyPart
 from netproof.query import Query
 
+#: of what is added to a threshold: beyond it float64 has no number
+_LARGEST = Fraction(2) ** 1023
+
 
 def as_evaluated(query: Query) -> Query:
     """The query itself where it is about the real numbers; else one that is ``unsat`` only if it is, in its float type."""
@@ -44,8 +47,9 @@ def as_evaluated(query: Query) -> Query:
 
 
 def _wider(lower: Tensor, upper: Tensor, kind: FloatType) -> tuple[Tensor, Tensor]:
-    more = 4 * kind.unit
-    return lower - more * lower.abs(), upper + more * upper.abs()
+    more, most = 4 * kind.unit, torch.finfo(lower.dtype).max
+    # No number of the type is beyond the largest of float64, where adding would end in infinity.
+    return (lower - more * lower.abs()).clamp(min=-most), (upper + more * upper.abs()).clamp(max=most)
 
 
 def _weaker(
@@ -78,6 +82,8 @@ def _weaker(
         count = 2 * (len(constraint.inputs) + len(constraint.outputs)) + 4
         slack += Fraction(count * 2 * kind.unit) * total
     slack += Fraction(4 * kind.smallest)
+    if slack >= _LARGEST:
+        return None
     # Upwards to few digits: thresholds are multiplied by denominators of coefficients later on.
     rounded = Fraction(math.nextafter(float(slack), math.inf)) if slack else slack
     return replace(constraint, threshold=constraint.threshold - rounded, strict=False)

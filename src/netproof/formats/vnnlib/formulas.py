@@ -122,6 +122,21 @@ class Bounds:
                 return i
         return None
 
+    def uncrossed(self, nearest: Callable[[int, Fraction], Fraction] | None) -> Bounds:
+        """The same, but for ends that cross only as long as they are not rounded: those are the wider of both readings.
+
+        ``nearest`` is the number that stands for a decimal as an end of an input; None where a decimal is what it says.
+        """
+        if nearest is None or self.crossed() is None:
+            return self
+        wider = Bounds()
+        wider.lower, wider.upper = dict(self.lower), dict(self.upper)
+        for i, (low, at) in self.lower.items():
+            if i in self.upper and low > self.upper[i][0]:
+                high, other = self.upper[i]
+                wider.lower[i], wider.upper[i] = (min(low, nearest(i, low)), at), (max(high, nearest(i, high)), other)
+        return wider
+
     def key(self) -> tuple[object, ...]:
         """The ends as plain integers, which are hashed faster than fractions."""
         return tuple(
@@ -133,7 +148,7 @@ class Bounds:
 
 def parts_of(
     tokens: Tokens | None, path: str | Path, label: Callable[[int], str], inputs: int, bounds: Bounds,
-    formulas: Sequence[Formula], clock: Clock,
+    formulas: Sequence[Formula], clock: Clock, nearest: Callable[[int, Fraction], Fraction] | None = None,
 ) -> tuple[PropertyPart, ...]:  # fmt: skip
     """The property ``bounds and formulas`` as boxes with conditions.
 
@@ -145,12 +160,15 @@ def parts_of(
     tokens : of a file in which an empty box is a mistake; None where it is a question like any other, answered by no
     label : what an input is called
     inputs : how many there are
+    nearest : where an end may be meant as written or rounded: the number of its type next to a decimal, of an input. A box is
+        empty only where it is so in both readings
 
     Raises
     ------
     FormatError : an empty box, an input without a bound, a condition that is too large
     TimeLimitError : the clock's deadline is over
     """
+    bounds = bounds.uncrossed(nearest)
     crossed = bounds.crossed()
     if crossed is not None:
         if tokens is not None:
@@ -173,7 +191,7 @@ def parts_of(
             clock.look()
         own = Bounds()
         constraints = tuple([atom.constraint for atom in atoms if not own.take(atom)])
-        narrowed = own.within(bounds)
+        narrowed = own.within(bounds).uncrossed(nearest)
         if narrowed.crossed() is not None:
             empty = narrowed
             continue

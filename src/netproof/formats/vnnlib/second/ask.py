@@ -17,6 +17,7 @@ import torch
 
 from netproof.errors import FormatError
 from netproof.formats.onnx.container.file import model_of
+from netproof.formats.onnx.forms import STANDARD
 from netproof.formats.onnx.read import network_of
 from netproof.formats.onnx.tensors import type_name
 from netproof.formats.vnnlib.formulas import And, Atom, Bounds, Clock, Formula, Or, parts_of
@@ -27,7 +28,7 @@ from netproof.formats.vnnlib.second.files import Model, check_types, read_intege
 from netproof.formats.vnnlib.second.product import Product, monomials_of, side_by_side
 from netproof.formats.vnnlib.second.read import read_statement
 from netproof.formats.vnnlib.second.stated import StatedQuery
-from netproof.formats.vnnlib.second.types import arithmetic_of, largest_number
+from netproof.formats.vnnlib.second.types import arithmetic_of, largest_number, rounded
 from netproof.host import on_own_terms
 from netproof.network import Feed, Kept, Member, Network
 from netproof.property import LinearConstraint, Property
@@ -96,7 +97,8 @@ def ask(statement: Statement, files: Mapping[str, Path], *, deadline: float | No
     bounds = inputs.bounds(formulas, product, implied=arithmetic == "real")
     shares = _shares(models) if arithmetic == "real" else frozenset()
     atoms = [product_formula(formula, product, shares) for formula in without_ends(formulas, inputs.is_end)]
-    parts = parts_of(None, statement.path, inputs.label, len(inputs.elements), bounds, atoms, clock)
+    nearest = None if arithmetic == "real" else inputs.nearest
+    parts = parts_of(None, statement.path, inputs.label, len(inputs.elements), bounds, atoms, clock, nearest)
     members = tuple(_member(model, inputs.number) for model in models)
     stated = StatedQuery(statement, inputs.number, arithmetic)
     unbounded = torch.full((len(inputs.elements),), torch.inf, dtype=torch.float64)
@@ -197,6 +199,11 @@ class _Inputs:
             indices.append(str(index))
         return f"{variable.name}[{','.join(reversed(indices))}]" if indices else variable.name
 
+    def nearest(self, number: int, end: Fraction) -> Fraction:
+        """The number of an input's float type next to a decimal, which may be what a query means by it."""
+        type_ = _variable_of(self._variables, self.elements[number]).type
+        return end if largest_number(type_) is None else rounded(type_, end)
+
     def is_end(self, comparison: Comparison) -> bool:
         """Whether a comparison says nothing but an end of an input, which :meth:`bounds` takes note of."""
         terms = [monomial for monomial in comparison.polynomial if monomial]
@@ -230,10 +237,11 @@ class _Inputs:
                 bounds.lower_upper(number, end, comparison.at)
         if implied:
             tighten(rows, bounds)
+        spoken = {self.number[element] for monomial in monomials_of(formulas) for element in monomial}
         for number, element in enumerate(self.elements):
             variable = _variable_of(self._variables, element)
-            if number in product.unused and number not in bounds.lower and number not in bounds.upper:
-                # No value depends on it, and nothing is said of it: any number will do.
+            if number in product.unused and number not in spoken:
+                # No value depends on it, and nothing is said of it anywhere: any number will do.
                 bounds.raise_lower(number, Fraction(0), variable.at)
                 bounds.lower_upper(number, Fraction(0), variable.at)
             largest = largest_number(variable.type)
@@ -269,7 +277,9 @@ def _shares(models: Sequence[Model]) -> frozenset[int]:
     found: set[int] = set()
     for model in models:
         nodes = model_of(model.path, model.values.content).graph.node
-        given = {name for node in nodes if node.op_type == "Softmax" for name in node.output}
+        # A function of the file may have that name, too.
+        shares = (node for node in nodes if node.op_type == "Softmax" and node.domain in STANDARD)
+        given = {name for node in shares for name in node.output}
         for variable, value in zip(model.results, model.values.results, strict=True):
             if value.name in given:
                 found.update(range(variable.first, variable.first + variable.size))
