@@ -46,7 +46,8 @@ def test_the_nearest_cases_are_attacked_first(monkeypatch) -> None:
     network = Network(graph=builder.build(), path="net", sha256="", lower=-unbounded, upper=unbounded)
     ends = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
     condition = tuple(
-        Conjunction(torch.tensor([[1.0, 0.0]]).double(), torch.tensor([lacks]).double()) for lacks in (9.0, 3.0, 1.5, 5.0)
+        Conjunction(torch.tensor([[1.0, 0.0]]).double(), torch.tensor([lacks]).double())
+        for lacks in (9.0, 3.0, 1.5, 5.0)
     )
     query = Query(network, *ends, condition)
     attack = FloatAttack(query, Conditions.of(network.graph, condition), 0)

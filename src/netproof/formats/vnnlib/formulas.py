@@ -26,6 +26,7 @@ class Atom:
 
     constraint: LinearConstraint
     at: int
+
     @property
     def value(self) -> bool | None:
         """Whether it holds; None where it is about variables."""

@@ -67,7 +67,9 @@ class Remainder:
     def box(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor] | None:
         """The remainder's box for boxes ``[B, n_input]`` of the graph, ``[B, n]`` each; None where a value is unbounded."""
         intervals = node_intervals(self.whole, unknown_region(self.whole, lower, upper))
-        low, high = (torch.cat([end, *(intervals[i][side] for i in self.known)], 1) for side, end in enumerate((lower, upper)))
+        low, high = (
+            torch.cat([end, *(intervals[i][side] for i in self.known)], 1) for side, end in enumerate((lower, upper))
+        )
         return (low, high) if bool((torch.isfinite(low) & torch.isfinite(high)).all()) else None
 
 

@@ -140,6 +140,9 @@ def convolution(build: Build, call: Call, value: Scaled, weights: Constant) -> S
     axes = levels.whole.ndim - 2
     if not 1 <= axes <= 3 or len(value.shape) != levels.whole.ndim or value.shape[0] != 1:
         raise NodeError(f"a kernel {levels.whole.shape} over {value.shape}; known are one to three axes, batch size 1")
+    kernel = call.integers("kernel_shape")
+    if kernel is not None and tuple(kernel) != levels.whole.shape[2:]:
+        raise NodeError(f"its kernel_shape {kernel} is not that of the weight {levels.whole.shape}", "export it again")
     stride, dilation = call.extents("strides", axes, 1, 1), call.extents("dilations", axes, 1, 1)
     padding = padding_of(call, value.shape[2:], levels.whole.shape[2:], stride, dilation)
     line = value.line
