@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netproof.errors import FormatError
@@ -15,6 +15,8 @@ TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=20)
 PLAIN = TEXT.filter(lambda text: text != "attack" and not text.startswith("witnesses/"))
 
 
+# Tables of characters are made with the first text, which takes seconds on a busy machine.
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(TEXT, st.sampled_from(["robust", "timeout", "error"]), st.floats(0, 1e6), PLAIN, PLAIN)
 def test_a_row_is_one_line_and_comes_back(instance, verdict, seconds, method, evidence):
     line = Row(instance, verdict, seconds, method, evidence).line()
