@@ -277,3 +277,19 @@ def test_attributes_of_functions_that_have_none_are_refused():
     made = Builder([1, 2])
     with pytest.raises(FormatError, match="alpha"):
         read_network(made.bytes(made.node("Sigmoid", "x", alpha=1.0)), 2, Float64(), "n")
+
+
+@pytest.mark.parametrize("slope", [None, 0.5])
+def test_ranges_that_are_changed_in_place_have_lines_of_their_own(slope):
+    network = one("sigmoid", 1.0, 0.0)
+    evaluation = Evaluation(read_network(network, 1, Float64(), "n"), Float64())
+    cells = evaluation.root(np.array([-1.0]), np.array([1.0]))
+    slopes = None if slope is None else Slopes((np.array([[slope]]),), (None,), np.zeros(1, np.bool_))
+    objective, rows = Objective({3: np.ones((1, 1))}, np.zeros(1)), np.zeros(1, np.int64)
+    first = evaluation.refutations(cells, rows, objective, slopes)[0]
+    cells.low[0][0, 0] = cells.high[0][0, 0] = cells.lower[0, 0] = 0.0
+    cells.upper[0, 0] = 0.0
+    assert abs(evaluation.refutations(cells, rows, objective, slopes)[0] - 0.5) < 1e-9 < first - 0.5
+    # The other way around what was known would be too small.
+    cells.low[0][0, 0], cells.high[0][0, 0], cells.lower[0, 0], cells.upper[0, 0] = -1.0, 1.0, -1.0, 1.0
+    assert evaluation.refutations(cells, rows, objective, slopes)[0] >= first - 1e-12

@@ -253,6 +253,23 @@ def test_slopes_of_ranges_become_lemmas(tmp_path, monkeypatch, way, seed):
                 check_real(replace(made, arrays={**made.arrays, "lemma_end": ends}), network, property_)
 
 
+@pytest.mark.parametrize("seed", [1])
+def test_lines_of_curves_become_lemmas(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    network = perceptron(rng, (20, 8, 8, 2), bend="Sigmoid")
+    property_ = close_property(rng, network, 20, 2, 0.1, 0.1)
+    question = asked(tmp_path, network, property_)
+    result = verify(question, Settings(timeout=60.0, proofs=True))
+    assert result.verdict is Verdict.UNSAT
+    made = evidence_of(network, property_, question, result)
+    # Of the second layer, by slopes of the curves of the first, which are others than those of ReLUs.
+    assert len(made.arrays["lemma_relu"]) and (made.arrays["lemma_relu"] == 2).all()
+    assert (made.arrays["row_slope"] > 0).any() and not made.arrays["row_added"].any()
+    for arithmetic in ("float64", "arb"):
+        counts = check_real(made, network, property_, arithmetic=arithmetic).counts
+        assert counts.lemmas == len(made.arrays["lemma_relu"])
+
+
 def a_search(tmp_path, way="signs", seed=1):
     rng = np.random.default_rng(seed)
     make, radius, beyond = WAYS[way]

@@ -254,7 +254,7 @@ def test_the_checker_of_real_networks_stands_alone():
     assert {name.partition(".")[0] for _, name in imports(ast.parse(contents.read_text()))} == {
         "__future__", "collections", "dataclasses", "numpy", "typing",
     }  # fmt: skip
-    assert lines <= 2290  # docs/certificates.md
+    assert lines <= 2300  # docs/certificates.md
 
 
 @pytest.mark.parametrize("module", MODULES, ids=relative)

@@ -399,9 +399,10 @@ class Evaluation:
         bend, (low, high), lines = self.network.nodes[i].bend, (cells.low[k], cells.high[k]), None
         if bend != PRODUCT:
             lines = self._bends.lines(k, bend, low, high)
-            lines = lines if len(low) == 1 else lines.take(cell)
-        ends = low if len(low) == 1 else low[cell], high if len(high) == 1 else high[cell]
-        s, share = self._bends.bound(bend, v, ends, lines, said)
+        # Of rows that are one for each cell, or all of one cell, the ranges are those of the cells.
+        if len(low) > 1 and not np.array_equal(cell, np.arange(len(low))):
+            low, high, lines = low[cell], high[cell], None if lines is None else lines.take(cell)
+        s, share = self._bends.bound(bend, v, (low, high), lines, said)
         if lines is not None and not self.numbers.exact:
             # Of what is larger than the size of values the error term says nothing.
             share = np.where((np.maximum(-lines.least, lines.most) <= cells.size[i]).all(1), share, np.inf)

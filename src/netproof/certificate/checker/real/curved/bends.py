@@ -19,7 +19,7 @@ from netproof.certificate.checker.real.operators import Array
 #: ranges whose bands are worked on at once
 _AT_ONCE = 1 << 12
 #: bands that are kept
-_KEPT = 16
+_KEPT = 8
 
 
 class Bends:
@@ -28,13 +28,14 @@ class Bends:
     def __init__(self, numbers: Float64) -> None:
         self._numbers = numbers
         self._known: dict[int, tuple[Floats, Floats, Lines]] = {}
-        self._bands: dict[int, tuple[Floats, Floats, Band]] = {}
+        self._bands: dict[tuple[str, int], tuple[Floats, Floats, Band]] = {}
 
     def lines(self, k: int, bend: str, low: Floats, high: Floats) -> Lines:
         """The lines of a curve over the ranges of cells; those of the last ones that were asked for are kept."""
-        if k not in self._known or self._known[k][0] is not low or self._known[k][1] is not high:
-            self._known[k] = low, high, Lines.over(CURVES[bend], low, high, self._numbers.ends)
-        return self._known[k][2]
+        known = self._known.get(k)
+        if known is None or not _same(known, low, high):
+            self._known[k] = known = low.copy(), high.copy(), Lines.over(CURVES[bend], low, high, self._numbers.ends)
+        return known[2]
 
     def image(self, k: int, bend: str, low: Floats, high: Floats) -> tuple[Floats, Floats]:
         """What values stay between."""
@@ -107,7 +108,7 @@ class Bends:
         # One cell has one band for all of its rows.
         most = max(1, len(v) if len(low) == 1 else _AT_ONCE // max(1, v.shape[1]))
         for some in (slice(at, at + most) for at in range(0, max(1, len(v)), most)):
-            first, last = (low, high) if len(low) == 1 else (low[some], high[some])
+            first, last = (low, high) if len(low) == 1 or most >= len(v) else (low[some], high[some])
             band, best = self._band(bend, first, last), None
             for x, *both in zip(band.x, band.below, band.above, strict=True):
                 taken = s[some] * numbers.load(x.reshape(first.shape))
@@ -119,13 +120,14 @@ class Bends:
         return np.concatenate(found)
 
     def _band(self, bend: str, low: Floats, high: Floats) -> Band:
-        """The band over ranges; those of single cells are kept, of which many rows are asked one after the other."""
-        known = self._bands.get(id(low))
-        if known is not None and known[0] is low and known[1] is high:
+        """The band over ranges, kept for whoever asks for rows on the same cells again and again."""
+        known = self._bands.get((bend, id(low)))
+        if known is not None and _same(known, low, high):
             return known[2]
         band = Band(CURVES[bend], low.reshape(-1), high.reshape(-1), self._numbers.ends)
-        if len(low) == 1:
-            self._bands = {**(self._bands if len(self._bands) < _KEPT else {}), id(low): (low, high, band)}
+        if low.size <= _AT_ONCE:
+            kept = self._bands if len(self._bands) < _KEPT else {}
+            self._bands = {**kept, (bend, id(low)): (low.copy(), high.copy(), band)}
         return band
 
     def _at_corners(self, v: Array, s: Array, ends: tuple[Floats, Floats]) -> Array:
@@ -136,6 +138,11 @@ class Bends:
             best = here if best is None else self._numbers.maximum(best, here)
         assert best is not None
         return np.asarray(best.sum(1))
+
+
+def _same(known: tuple[Floats, Floats, object], low: Floats, high: Floats) -> bool:
+    """Whether what is known is of these ranges, number by number: arrays may have been changed."""
+    return np.array_equal(known[0], low) and np.array_equal(known[1], high)
 
 
 def _corners(low: Floats, high: Floats) -> tuple[Floats, Floats]:
