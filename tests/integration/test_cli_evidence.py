@@ -85,7 +85,8 @@ def test_what_is_not_about_these_files_is_refused(cli, files):
     assert_refused(check(cli, files, certificate, network="other.onnx"), "about the network with SHA-256")
     assert_refused(check(cli, files, certificate, name="held"), "about the property with SHA-256")
     assert_refused(cli("check", certificate, "--network", files / "net.onnx"), "--property")
-    assert_refused(check(cli, files, certificate, "--arithmetic", "float32"), "is no arithmetic")
+    for unknown in ("float32", ""):
+        assert_refused(check(cli, files, certificate, "--arithmetic", unknown), "is no arithmetic")
     assert_refused(check(cli, files, certificate, "--report", files / "r.txt"), "neither .html nor .json")
     assert_refused(check(cli, files, certificate, "--requirement", "R"), "--report")
     assert_refused(check(cli, files, certificate, "--bits", "8"), "takes no images or widths")

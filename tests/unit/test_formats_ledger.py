@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,17 @@ def test_a_small_file_takes_no_gigabytes(name: str, tmp_path: Path) -> None:
         or "axes" in message
     )
     assert len(message) < 600, message
+
+
+@pytest.mark.parametrize(("operator", "axes"), [("ReduceMax", 1), ("ReduceMin", 1), ("GlobalMaxPool", 2)])
+def test_a_maximum_of_many_takes_no_minutes(operator: str, axes: int, tmp_path: Path) -> None:
+    """What is made grows with the number of entries; an index of all of them for each of them would be its square."""
+    shape = (1,) * axes + (1 << 19,)
+    nodes = [node("Expand", ["x", "extents"], ["t"]), node(operator, ["t"])]
+    path = save(tmp_path / "maximum.onnx", model(nodes, (1,) * len(shape), {"extents": ints(*shape)}))
+    begun = time.process_time()
+    assert read_onnx(path).outputs == 1
+    assert time.process_time() - begun < 30  # of the square it would be hours
 
 
 def test_nodes_and_what_they_become_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

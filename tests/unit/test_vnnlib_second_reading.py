@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 
@@ -230,6 +232,29 @@ def test_hostile_formulas(tmp_path, formula, words):
 def test_a_deadline(tmp_path):
     with pytest.raises(TimeLimitError):
         read(tmp_path, f"{NETWORK}(assert (>= Y 0.0))", deadline=time.monotonic() - 1)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "(>= (+ " + "Y " * 50_000 + ") 0.0)",
+        "(or " + "(>= (* " + "(+ Y X[0,0] 1.0) " * 8 + ") 0.0)" * 20 + ")",
+    ],
+)
+def test_a_deadline_inside_of_one_assertion(tmp_path, monkeypatch, formula):
+    looks = itertools.count()
+    monkeypatch.setattr("netproof.formats.vnnlib.formulas.time", SimpleNamespace(monotonic=lambda: next(looks)))
+    with pytest.raises(TimeLimitError):
+        read(tmp_path, f"{NETWORK}(assert {formula})", deadline=6)
+
+
+def test_products_are_counted_by_what_is_made_on_the_way(tmp_path, monkeypatch):
+    """A product of many sums of one variable has few terms, and thousands were made for it."""
+    monkeypatch.setattr("netproof.formats.vnnlib.second.read._MOST_TERMS", 4000)
+    formula = "(>= (* " + "(+ Y 1.0) " * 15 + ") 0.0)"
+    assert asserted(tmp_path, formula)
+    with pytest.raises(FormatError, match="more than 4 million terms"):
+        asserted(tmp_path, f"(or {formula * 4})")
 
 
 @pytest.mark.parametrize("cut", range(1, 130, 7))

@@ -146,7 +146,8 @@ def maximum_along(call: Call, value: Variable, axis: int, places: NDArray[np.int
         return taken
     # [kernel, ...] with the windows where the axis was: what is left of each window lies along the first axis.
     call.translation.allocate(2 * kernel * len(places) * (value.size // max(value.shape[axis], 1)) + value.size)
-    index = np.stack([np.take(np.arange(value.size).reshape(value.shape), places[:, k], axis) for k in range(kernel)])
+    whole = np.arange(value.size).reshape(value.shape)
+    index = np.moveaxis(np.take(whole, places.T, axis), axis, 0)
     for level in itertools.count():
         half, odd = divmod(len(index), 2)
         if not half:

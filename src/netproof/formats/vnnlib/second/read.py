@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,6 +31,9 @@ _ARITHMETIC = ("+", "-", "*")
 #: alternations of and/or, one inside the other
 _DEEPEST = 128
 _LONGEST_NUMBER = 1600
+#: terms that all expressions come to, those that are multiplied on the way included; words between two looks at the clock
+_MOST_TERMS = 1 << 22
+_BETWEEN = 4096
 
 
 def read_statement(path: str | Path, *, deadline: float | None = None) -> Statement:
@@ -76,6 +80,7 @@ class _Reader:
         self._numbers: dict[str, Fraction] = {}
         self._comparisons = 0
         self._terms = 0
+        self._looked = 0  # at the clock, before which word
 
     def read(self) -> Statement:
         words = self._words
@@ -122,6 +127,9 @@ class _Reader:
         stack: list[_Open] = []
         type_ = _Type()
         while at < len(words):
+            if at >= self._looked:
+                self._clock.look()
+                self._looked = at + _BETWEEN
             word = words[at]
             if word == "(":
                 head = words[at + 1] if at + 1 < len(words) else ""
@@ -232,12 +240,15 @@ class _Reader:
         if not terms:
             self._words.fail(done.at, f"'{done.head}' of nothing")
         if done.head == "*":
-            result = self._made(done, lambda: product(terms))
-        else:
-            minus = done.head == "-"
-            signs = [-1] if minus and len(terms) == 1 else [1] + [-1 if minus else 1] * (len(terms) - 1)
-            result = self._made(done, lambda: combined(terms, signs))
-        return result
+            result = terms[0]
+            for factor in terms[1:]:
+                # Each term of a product takes four times the time of one that is added, and many of them can come to one.
+                self._charge(done, 4 * len(result) * len(factor))
+                result = self._made(done, partial(product, (result, factor)))
+            return result
+        minus = done.head == "-"
+        signs = [-1] if minus and len(terms) == 1 else [1] + [-1 if minus else 1] * (len(terms) - 1)
+        return self._made(done, lambda: combined(terms, signs))
 
     def _compared(self, done: _Open) -> Formula:
         if len(done.terms) != 2:
@@ -262,12 +273,18 @@ class _Reader:
             result = make()
         except TooLargeError as error:
             return self._too_large(done, error)
-        self._terms += len(result)
-        if self._terms > 1 << 22:
+        self._charge(done, len(result))
+        return result
+
+    def _charge(self, done: _Open, terms: int) -> None:
+        """Count terms that are made; refuses more than can be handled, and looks at the clock where there are many at once."""
+        self._terms += terms
+        if self._terms > _MOST_TERMS:
             self._words.fail(
                 done.at, "the expressions before this one come to more than 4 million terms", "split the file"
             )
-        return result
+        if terms > 64:
+            self._clock.look()
 
     def _too_large(self, done: _Open, error: TooLargeError) -> NoReturn:
         self._words.fail(done.at, f"this expression {error}", "write it with fewer")

@@ -267,9 +267,8 @@ def maxima(build: Build, windows: Windows, value: Sums, name: str) -> Sums:
 def _largest(build: Build, name: str, value: Sums, axis: int, places: NDArray[np.int64]) -> Sums:
     """The maxima of ``places[i]`` along an axis, by halves: ``max(a, b) = a + relu(b - a)``, the ReLU a staircase."""
     build.translation.allocate(2 * places.shape[1] * len(places) * (value.size // max(value.shape[axis], 1)))
-    index = np.stack(
-        [np.take(np.arange(value.size).reshape(value.shape), places[:, k], axis) for k in range(places.shape[1])]
-    )
+    whole = np.arange(value.size).reshape(value.shape)
+    index = np.moveaxis(np.take(whole, places.T, axis), axis, 0)
     rises = int((value.high.max() - value.low.min()).item())
     if rises > _MOST_STEPS:
         raise NodeError(f"a maximum of numbers that differ by up to {rises}", "quantize them to fewer bits")
