@@ -160,7 +160,11 @@ def test_what_many_boxes_say_alike_is_read_once(tmp_path):
     (first,), (second,) = one.condition, two.condition
     assert all(a is b for a, b in zip(first, second, strict=True))
     # What is strict is another one, and so is what is turned round.
-    assert [(c.outputs[0][1], c.threshold, c.strict) for c in first] == [(1, 2.5, False), (1, 2.5, True), (-1, -2.5, False)]
+    assert [(c.outputs[0][1], c.threshold, c.strict) for c in first] == [
+        (1, 2.5, False),
+        (1, 2.5, True),
+        (-1, -2.5, False),
+    ]
 
 
 def test_gzip_and_many_inputs(tmp_path):
