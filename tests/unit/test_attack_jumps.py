@@ -14,8 +14,11 @@ from netproof.conditions.conditions import Conditions
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.network import Network
 from netproof.operators.activations.jumps.step import Step
+from netproof.operators.activations.relu import ReLU
 from netproof.operators.affine.linear import Linear
 from netproof.query import Conjunction, Query
+from netproof.search.real import decide
+from netproof.settings import Settings
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e6])
@@ -64,3 +67,26 @@ def test_the_nearest_cases_are_attacked_first(monkeypatch) -> None:
     asked.clear()
     attack.ascend(every, 2, 3, time.monotonic())
     assert asked == [2]
+
+
+def test_signs_are_attacked_with_all_effort_before_ranges(monkeypatch) -> None:
+    """Towards the nearest cases alone, and where nothing jumps not at all."""
+    tried: list[tuple[list[int], int, int]] = []
+    monkeypatch.setattr(
+        FloatAttack, "ascend", lambda self, case, restarts, steps, _: tried.append((case.tolist(), restarts, steps))
+    )
+    for operator in (Step(-1.0, 0.0, 1.0), ReLU()):
+        builder = GraphBuilder(Arithmetic.REAL, (2,))
+        builder.add("out", operator, builder.input)
+        unbounded = torch.full((2,), torch.inf, dtype=torch.float64)
+        network = Network(graph=builder.build(), path="net", sha256="", lower=-unbounded, upper=unbounded)
+        ends = torch.full((2,), -1.0, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        condition = tuple(
+            Conjunction(torch.tensor([[1.0, 1.0]]).double(), torch.tensor([least]).double())
+            for least in (1.9, 0.5, 1.0)
+        )
+        tried.clear()
+        decide.verify_real(Query(network, *ends, condition), Settings(timeout=20.0))
+        assert tried[0] == ([0, 1, 2], *decide.REAL.quick)
+        early = [([1, 2], *decide.REAL.long)]
+        assert tried[1:2] == early if isinstance(operator, Step) else early[0] not in tried

@@ -188,6 +188,7 @@ PINNED = {
     "REAL": {
         "quick": (4, 20),
         "long": (20, 60),
+        "nearest": 2,
         "few_inputs": 8,
         "boxes_first": 4096,
         "some_inputs": 64,

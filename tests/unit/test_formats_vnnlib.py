@@ -151,6 +151,22 @@ def test_numbers_are_exact(tmp_path):
     assert only[0].threshold == Fraction(1, 10)
 
 
+def test_what_many_boxes_say_alike_is_read_once(tmp_path):
+    box = "(and (>= X_0 0.1) (<= X_0 0.{}) (>= Y_0 2.5) (> Y_0 2.5) (<= Y_0 2.5))"
+    text = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (or " + "".join(map(box.format, (2, 3))) + "))"
+    one, two = read(tmp_path, text).parts
+    assert one.box.lower == two.box.lower == (Fraction(1, 10),) and one.box.upper != two.box.upper
+    assert one.box.lower[0] is two.box.lower[0]
+    (first,), (second,) = one.condition, two.condition
+    assert all(a is b for a, b in zip(first, second, strict=True))
+    # What is strict is another one, and so is what is turned round.
+    assert [(c.outputs[0][1], c.threshold, c.strict) for c in first] == [
+        (1, 2.5, False),
+        (1, 2.5, True),
+        (-1, -2.5, False),
+    ]
+
+
 def test_gzip_and_many_inputs(tmp_path):
     count = 3000
     lines = [f"(declare-const X_{i} Real)" for i in range(count)] + ["(declare-const Y_0 Real)"]

@@ -177,3 +177,30 @@ def test_integer_queries_refuse_constraints_on_inputs():
         Query(net, zero, zero + 1, (mixed,))
     with pytest.raises(QueryError, match="one column per network input"):
         Query(network(), zero, zero + 1, (replace(mixed, input_coefficients=torch.ones(1, 3).double()),))
+
+
+def test_an_end_that_is_there_many_times_is_converted_once(monkeypatch):
+    from netproof import property as property_module
+
+    zero, third = Fraction(0), Fraction(1, 3)
+    converted = []
+
+    def below(value: Fraction) -> float:
+        converted.append(value)
+        return float_below(value)
+
+    monkeypatch.setattr(property_module, "float_below", below)
+    monkeypatch.setattr(property_module, "float_above", lambda value: -float_below(-value))
+    lower, upper = Box((zero, third, zero, zero), (third, third, zero, third)).outer
+    assert converted == [zero, third]
+    assert lower.tolist() == [0.0, float_below(third), 0.0, 0.0]
+    assert upper.tolist() == [float_above(third), float_above(third), 0.0, float_above(third)]
+
+
+def test_ends_of_single_inputs():
+    one, two = Fraction(1), Fraction(-2)
+    assert LinearConstraint(((3, one),), (), Fraction(5)).end == (3, True, 5)
+    assert LinearConstraint(((3, two),), (), Fraction(5)).end == (3, False, Fraction(-5, 2))
+    assert LinearConstraint(((3, one),), ((0, one),), Fraction(5)).end is None
+    assert LinearConstraint(((3, one), (4, one)), (), Fraction(5)).end is None
+    assert LinearConstraint((), ((0, one),), Fraction(5)).end is None

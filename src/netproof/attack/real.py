@@ -45,14 +45,14 @@ class FloatAttack:
             return None
         at_once = REAL_ATTACK.batch.rows(self._graph, REAL_ATTACK.kept * restarts)
         if len(case) > at_once:
-            case = self._nearest_first(case)
+            case = self.nearest_first(case)
         for some in torch.split(case, at_once):
             witness = self._ascend(some, restarts, steps, deadline)
             if witness is not None or time.monotonic() >= deadline:
                 return witness
         return None
 
-    def _nearest_first(self, case: Tensor) -> Tensor:
+    def nearest_first(self, case: Tensor) -> Tensor:
         """The cases by what the centre of the box lacks for each of them."""
         x = ((self._lower + self._upper) / 2)[None].to(self._device)
         with torch.no_grad():

@@ -14,6 +14,7 @@ class RealEffort:
     Attributes
     ----------
     quick, long : restarts and steps of the attack before anything else, and of the one on what the root leaves open
+    nearest : cases on which the long one comes before anything else as well, where a network has signs
     few_inputs : with at most so many inputs that vary, the box is split
     boxes_first : of a network that is small enough for linear programs of all subproblems, signs are split where so many boxes have
         not closed a good part
@@ -24,6 +25,7 @@ class RealEffort:
 
     quick: tuple[int, int] = (4, 20)
     long: tuple[int, int] = (20, 60)
+    nearest: int = 2
     few_inputs: int = 8
     boxes_first: int = 4096
     some_inputs: int = 64

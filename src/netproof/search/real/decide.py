@@ -28,6 +28,7 @@ from netproof.effort.real import REAL, TOUCH
 from netproof.graph.graph import Graph, GraphBuilder
 from netproof.graph.loose import reached
 from netproof.network import Network
+from netproof.operators.activations.jumps.step import Step
 from netproof.operators.affine.scale import Scale
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.outcome import Outcome
@@ -114,7 +115,7 @@ def _as_it_is(
     if not len(case):
         return Outcome(Verdict.UNSAT, len(constraints)), "bound"
     attack = _attack(query, constraints, settings, device, attacked)
-    witness = _climbed(attack, case, REAL.quick, deadline)
+    witness = _climbed(attack, case, REAL.quick, deadline) or _climbed_early(attack, graph, case, deadline)
     if witness is not None:
         return Outcome(Verdict.SAT, 0, witness), "attack"
     maximum = maximum_of(query)
@@ -175,6 +176,13 @@ def _attack(
 def _climbed(attack: FloatAttack | None, case: Tensor, effort: tuple[int, int], deadline: float) -> Witness | None:
     """A witness that gradient ascent finds, if there is one, and if any is looked for."""
     return None if attack is None else attack.ascend(case, *effort, deadline)
+
+
+def _climbed_early(attack: FloatAttack | None, graph: Graph, case: Tensor, deadline: float) -> Witness | None:
+    """The same with all effort towards the nearest cases where there are signs: little is proved of these, and ranges take long."""
+    if attack is None or not any(isinstance(graph.activation(index), Step) for index in graph.activations):
+        return None
+    return attack.ascend(attack.nearest_first(case)[: REAL.nearest], *REAL.long, deadline)
 
 
 def _by_tables(
