@@ -141,7 +141,14 @@ def check(
             refuse(unwanted, f"is for certificates, and {certificate} is a witness, which is evaluated again")
             return check_witness(evidence, certificate, network, as_json=as_json)
         wanted = RealCheck(
-            certificate, network, property_, "float64" if arithmetic is None else arithmetic, timeout, report, requirement, as_json
+            certificate,
+            network,
+            property_,
+            "float64" if arithmetic is None else arithmetic,
+            timeout,
+            report,
+            requirement,
+            as_json,
         )
         return check_float(evidence, wanted)
     finite = isinstance(evidence, SetCertificate)
