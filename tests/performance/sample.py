@@ -1,7 +1,7 @@
 """Ask a sample of published benchmarks, with limits of processor time, and compare with the published verdicts.
 
     python tests/performance/sample.py BENCHMARK ... [--count N] [--seed N] [--seconds S] [--every] [--first I] [--last I]
-        [--published VERDICT]
+        [--published VERDICT] [--own]
 
 The sample is drawn by the seed, from the list in its order. The clock of this process is its processor time, so that a busy machine
 decides what an idle one decides. Reading is not within the limit, and is said. Ends with 1 where a verdict contradicts a
@@ -16,6 +16,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -33,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument(
+        "--own", action="store_true", help="the limit that the list gives each instance, instead of --seconds"
+    )
     parser.add_argument("--every", action="store_true", help="no sample: all instances")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int)
@@ -50,11 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.every:
             numbers = random.Random(options.seed).sample(range(len(every)), min(options.count, len(every)))
             chosen = [every[number] for number in sorted(numbers)]
-        contradicted += _ask(name, chosen, options.seconds)
+        contradicted += _ask(name, chosen, None if options.own else options.seconds)
     return 1 if contradicted else 0
 
 
-def _ask(name: str, chosen: list[Instance], seconds: float) -> int:
+def _ask(name: str, chosen: list[Instance], seconds: float | None) -> int:
     known, data = benchmark(name), DataFolders.locate()
     opened = known.open(data)
     tally: Counter[str] = Counter()
@@ -68,7 +72,8 @@ def _ask(name: str, chosen: list[Instance], seconds: float) -> int:
             tally["refused"] += 1
             continue
         read = time.process_time() - begun
-        result = netproof.verify(question, netproof.Settings(timeout=seconds))
+        limit = seconds if seconds is not None else _limit(opened, instance)
+        result = netproof.verify(question, netproof.Settings(timeout=limit))
         used, verdict, other = time.process_time() - begun - read, result.verdict.value, _published(opened, instance)
         wrong = {verdict, other} == {"sat", "unsat"}
         contradicted += wrong
@@ -76,7 +81,7 @@ def _ask(name: str, chosen: list[Instance], seconds: float) -> int:
         note = " WRONG" if wrong else ""
         _say(
             f"{instance.name}: {verdict}{note} (published {other or 'nothing'}), read {read:.1f} s, {used:.1f} s,"
-            f" {result.subproblems} subproblems"
+            f" {result.subproblems} subproblems, limit {limit:g} s"
         )
     _say(f"{name}: {len(chosen)} asked, {dict(tally)}, {contradicted} contradicted")
     return contradicted
@@ -93,12 +98,26 @@ def _published(opened: OpenBenchmark, instance: Instance) -> str:
     table = sources[1].parent.parent / "verdicts.csv" if sources else None
     if sources is None or table is None or not table.is_file():
         return ""
-    names = [path.name.removesuffix(".gz") for path in sources]
     with table.open(newline="") as lines:
         for row in csv.DictReader(lines):
-            if [Path(row["onnx"]).name, Path(row["vnnlib"]).name] == names:
+            if [Path(row["onnx"]).name, Path(row["vnnlib"]).name] == _names(sources):
                 return row["union"]
     return ""
+
+
+def _limit(opened: OpenBenchmark, instance: Instance) -> float:
+    """The seconds that the list itself gives an instance, the third column of ``instances.csv``."""
+    sources = opened.sources(instance)
+    assert sources is not None
+    with (sources[1].parent.parent / "instances.csv").open(newline="") as lines:
+        for onnx, vnnlib, seconds in csv.reader(lines):
+            if [Path(onnx).name, Path(vnnlib).name] == _names(sources):
+                return float(seconds)
+    raise KeyError(instance.name)
+
+
+def _names(sources: Sequence[Path]) -> list[str]:
+    return [path.name.removesuffix(".gz") for path in sources]
 
 
 if __name__ == "__main__":
