@@ -322,7 +322,7 @@ def test_a_witness_that_does_not_replay_is_no_verdict(cli, tiny_data, tmp_path, 
         (("--jobs", 0), ("--jobs", "1 or more")),
         (("--timeout", -2), ("--timeout", "positive")),
         (("--only", "cifar"), ("--only", "no instance matches 'cifar'", "mnist-0-eps-1")),
-        (("--data", "/nonexistent"), ("/nonexistent", "no such folder", "--data")),
+        (("--data", "no/such/place"), ("no/such/place", "no such folder", "--data")),
         (("--jobs", "many"), ("--jobs", "see 'netproof bench run --help'")),
     ],
 )

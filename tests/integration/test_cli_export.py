@@ -140,6 +140,7 @@ def test_refusals_of_a_whole_benchmark(cli, tiny_data, tmp_path):
     assert_refused(cli(*arguments, tmp_path / "d", "--data", tiny_data.folder, "--only", "nothing"), "--only")
     other = tmp_path / "results.csv"
     opposite = {"robust": "vulnerable", "vulnerable": "robust"}[tiny_data.truth["mnist-1-eps-1"]]
-    other.write_text(f"instance,verdict,seconds,method,evidence\nmnist-1-eps-1,{opposite},1.0,x,\n")
+    evidence = "witnesses/one.json" if opposite == "vulnerable" else ""
+    other.write_text(f"instance,verdict,seconds,method,evidence\nmnist-1-eps-1,{opposite},1.0,x,{evidence}\n")
     assert_refused(cli(*arguments, tmp_path / "d", *data, "--results", other), "mnist-1-eps-1", "published")
     assert not (tmp_path / "d").exists()

@@ -186,7 +186,7 @@ def test_a_radius_in_l0_is_a_number_of_values(cli, tiny_data):
     assert_refused(cli("radius", *asked[1:], "--norm", "l0"), "'l0' counts values", "netproof robust --norm l0")
 
 
-def test_l0_of_a_float_network_is_refused(cli, tmp_path):
+def test_l0_of_a_float_network_without_ends_is_refused(cli, tmp_path):
     import numpy as np
     import torch
 
@@ -195,7 +195,7 @@ def test_l0_of_a_float_network_is_refused(cli, tmp_path):
     netproof.from_torch(torch.nn.Sequential(torch.nn.Linear(4, 3)), (1, 4), path=tmp_path / "f.onnx")
     np.save(tmp_path / "x.npy", np.zeros((1, 4), np.float32))
     ran = cli("robust", tmp_path / "f.onnx", "--images", tmp_path / "x.npy", "--label", 0, "--norm", "l0", "--eps", 1)
-    assert_refused(ran, "--norm", "is a float network", "give linf, l1 or l2")
+    assert_refused(ran, "radius 1 in l0", "nothing says between which ends values can be", "clip")
 
 
 def test_bytes_that_end_a_box_are_pixels_as_those_of_images_are(cli, files, tmp_path):

@@ -26,6 +26,7 @@ from netproof.formats import fixed_point
 from netproof.formats.fixed_point import FixedPoint
 from netproof.formats.keras import read as keras_h5
 from netproof.formats.onnx import integer as onnx_integer
+from netproof.formats.onnx.call import Call
 from netproof.formats.onnx.writing.integer import IntegerOnnxWriter
 from netproof.graph.graph import Graph
 from netproof.network import Network
@@ -400,7 +401,12 @@ def test_zero_points_and_padding_that_are_misread(tmp_path: Path, monkeypatch: p
     first.attribute.append(helper.make_attribute("pads", [0, 0, 2, 2]))
     path.write_bytes(model.SerializeToString())
     assert confirm(netproof.load(path))
-    monkeypatch.setattr(onnx_integer, "padding_of", lambda *_: ((1, 1), (1, 1)))
+
+    def misread(call: Call, *_: object) -> tuple[tuple[int, int], ...]:
+        call.integers("pads")
+        return ((1, 1), (1, 1))
+
+    monkeypatch.setattr(onnx_integer, "padding_of", misread)
     refused(netproof.load(path), "the affine map in front of step function 1")
 
 
