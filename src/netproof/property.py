@@ -8,6 +8,7 @@ to is not rounded at all.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -365,8 +366,29 @@ def _exactly(conjunction: Conjunction) -> tuple[LinearConstraint, ...]:
     )
 
 
-class _Parts(Sequence[Query]):
-    """The queries of a property on a network, each made when it is looked at: a property can have thousands.
+class MadeQueries(Sequence[Query]):
+    """Queries each of which is made when it is looked at: there can be thousands."""
+
+    @abstractmethod
+    def made(self, number: int) -> Query:
+        """The query of a number from 0."""
+
+    @overload
+    def __getitem__(self, index: int) -> Query: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Query]: ...
+
+    def __getitem__(self, index: int | slice) -> Query | Sequence[Query]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self.made(index % len(self))
+
+
+class _Parts(MadeQueries):
+    """The queries of a property on a network.
 
     The first is made at once, so that what is wrong with all of them is said before anything is computed. Parts that nothing
     can meet, whatever the network does, are left out, unless there are no others.
@@ -383,18 +405,7 @@ class _Parts(Sequence[Query]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> Query: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Query]: ...
-
-    def __getitem__(self, index: int | slice) -> Query | Sequence[Query]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        number = index % len(self)
+    def made(self, number: int) -> Query:
         if number == 0 and self._first is not None:
             return self._first
         return self._property._query(self._numbers[number], self._network)

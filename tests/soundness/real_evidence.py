@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from netproof.certificate.checker.real.bound import Slopes
 from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.nodes import PRODUCT, RELU
 from netproof.certificate.checker.real.numbers import Rational
@@ -246,6 +247,14 @@ class Digits(Rational):
 
     def root(self, values):
         return self._each(values, DIGITS.sqrt)
+
+
+def some_slopes(rng: np.random.Generator, rows: int, features) -> tuple[Slopes | None, ...]:
+    """None; slopes of half of the features; and what is added to those by the rule, or to none."""
+    given = tuple(np.where(rng.random((rows, n)) < 0.5, np.nan, rng.normal(size=(rows, n))) for n in features)
+    added = tuple(rng.normal(size=(rows, n)) * 0.1 for n in features)
+    none = (None,) * len(features)
+    return None, Slopes(given, none, np.zeros(rows, np.bool_)), Slopes(none, added, rng.random(rows) < 0.5)
 
 
 def exactly(value) -> Fraction:

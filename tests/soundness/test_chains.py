@@ -14,7 +14,7 @@ import torch
 from netproof import Settings, Verdict, verify
 from netproof.attack.real import FloatAttack
 from netproof.bounds.chains import kernels
-from netproof.bounds.chains.chains import Chains, box_of
+from netproof.bounds.chains.chains import Chains
 from netproof.bounds.chains.kernels import Spare
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import box_region, propagate_intervals
@@ -107,7 +107,9 @@ def bounded(graph: Graph, low, high, threshold=0.0, exact=True):
     if not exact:
         layers = layers._replace(price=layers.price * 0, unit=np.float64(0))
         asked = asked._replace(error=asked.error * 0)
-    box = box_of(low, high, *chains.ranges(region))
+    first, last = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    center = (first + last) / 2
+    box = kernels.Box(center, np.maximum(last - center, center - first), *chains.ranges(region))
     size, inputs, cases = chains.size, graph.input.size, len(conditions)
     x, score, middle, radius = np.zeros((4, inputs))
     way = np.zeros((cases, 2), dtype=np.int64)

@@ -19,7 +19,17 @@ from netproof.certificate.checker.real.network import read_network
 from netproof.certificate.checker.real.numbers import Ball, Float64, Rational
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 from netproof.errors import FormatError, ProofError
-from soundness.real_evidence import DIGITS, FUNCTIONS, Builder, Digits, certificate, chain, property_text, values_of
+from soundness.real_evidence import (
+    DIGITS,
+    FUNCTIONS,
+    Builder,
+    Digits,
+    certificate,
+    chain,
+    property_text,
+    some_slopes,
+    values_of,
+)
 
 ARITHMETICS = {"float64": Float64, "arb": Ball, "rational": Rational}
 #: by the names of curves, operators of theirs
@@ -190,14 +200,7 @@ def test_bounds_hold_what_networks_compute(name, arithmetic):
             rows, last, features = 5, len(evaluation.network.nodes) - 1, evaluation.network.sizes
             c, t = rng.normal(size=(rows, 2)), rng.normal(size=rows)
             c[0], t[0] = (1.0, 0.0), 0.0
-            given = tuple(np.where(rng.random((rows, n)) < 0.5, np.nan, rng.normal(size=(rows, n))) for n in features)
-            added = tuple(rng.normal(size=(rows, n)) * 0.1 for n in features)
-            none = (None,) * len(features)
-            for slopes in (
-                None,
-                Slopes(given, none, np.zeros(rows, np.bool_)),
-                Slopes(none, added, rng.random(rows) < 0.5),
-            ):
+            for slopes in some_slopes(rng, rows, features):
                 objective = Objective({last: numbers.load(c)}, numbers.load(t))
                 found = evaluation.refutations(cells, np.zeros(rows, np.int64), objective, slopes)
                 for row in range(rows):

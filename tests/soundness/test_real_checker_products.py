@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from netproof.certificate.checker.real.bound import Evaluation, Objective, Slopes
+from netproof.certificate.checker.real.bound import Evaluation, Objective
 from netproof.certificate.checker.real.check import check_real
 from netproof.certificate.checker.real.curved.bends import Bends
 from netproof.certificate.checker.real.network import read_network
@@ -18,7 +18,17 @@ from netproof.certificate.checker.real.numbers import Ball, Float64, Rational
 from netproof.certificate.real.contents import BOTH, CROWN, FORMS, INTERVALS
 from netproof.errors import FormatError, ProofError
 from soundness.checker_models import integers, one
-from soundness.real_evidence import Builder, Digits, attention, certificate, gated, property_text, run, values_of
+from soundness.real_evidence import (
+    Builder,
+    Digits,
+    attention,
+    certificate,
+    gated,
+    property_text,
+    run,
+    some_slopes,
+    values_of,
+)
 
 ARITHMETICS = {"float64": Float64, "arb": Ball, "rational": Rational}
 
@@ -178,14 +188,7 @@ def test_bounds_hold_what_networks_compute(kind, arithmetic):
                 cells = evaluation.derive(evaluation.root(lower, upper), rule)
             rows, last, features = 4, len(evaluation.network.nodes) - 1, evaluation.network.sizes
             c, t = rng.normal(size=(rows, 2)), rng.normal(size=rows)
-            given = tuple(np.where(rng.random((rows, n)) < 0.5, np.nan, rng.normal(size=(rows, n))) for n in features)
-            added = tuple(rng.normal(size=(rows, n)) * 0.1 for n in features)
-            none = (None,) * len(features)
-            for slopes in (
-                None,
-                Slopes(given, none, np.zeros(rows, np.bool_)),
-                Slopes(none, added, rng.random(rows) < 0.5),
-            ):
+            for slopes in some_slopes(rng, rows, features):
                 objective = Objective({last: numbers.load(c)}, numbers.load(t))
                 found = evaluation.refutations(cells, np.zeros(rows, np.int64), objective, slopes)
                 for row in range(rows):

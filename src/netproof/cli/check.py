@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from netproof.formats.images.samples import Samples
     from netproof.query import Query
 
-_FAILED = 1
 CertificatePath = Annotated[
     Path, typer.Argument(metavar="CERTIFICATE", help="A certificate, or a witness in JSON, that netproof wrote.")
 ]
@@ -197,7 +196,7 @@ def _check_integers(evidence: Certificate | Bundle | WitnessDocument, asked: _As
     """Check evidence about a network of integers, and print what it proves; the exit code."""
     from netproof.certificate.bundle import Bundle
     from netproof.certificate.contents import Certificate
-    from netproof.cli.terminal.output import print_json
+    from netproof.cli.terminal.output import not_proved, print_json
 
     certificate = asked.certificate
     if isinstance(evidence, Certificate):
@@ -207,11 +206,7 @@ def _check_integers(evidence: Certificate | Bundle | WitnessDocument, asked: _As
     try:
         checked = _checked(evidence, content, asked)
     except ProofError as error:
-        if as_json:
-            print_json({"certificate": str(certificate), "proved": False, "reason": error.problem})
-        else:
-            typer.echo(f"NOT PROVED: {printable(str(certificate))}\n  {printable(error.problem)}")
-        return _FAILED
+        return not_proved(certificate, error, as_json=as_json)
     except CertificateError as error:
         # The checker was given the content, not the file's name.
         source = str(asked.network) if error.source == str(asked.network) else certificate
@@ -358,6 +353,7 @@ def _points(query: Query) -> int:
 
 
 def _render_text(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> str:
+    from netproof.arguments.words import printable
     from netproof.certificate.contents import EMPTY
     from netproof.report.text import seconds_text
 
@@ -419,8 +415,3 @@ def _render_text(checked: Checked, certificate: Path, index: int | None, propert
         f"checked by   netproof {document['netproof']}, {seconds_text(checked.seconds)}",
     ]
     return "\n".join(printable(line) for line in lines)
-
-
-def printable(text: str) -> str:
-    """One line, whatever a file's author wrote into it."""
-    return "".join(c if c.isprintable() else " " for c in text)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
-from typing import overload
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import robustness
 from netproof.network import Network
-from netproof.property import Box, PropertyPart
+from netproof.property import Box, MadeQueries, PropertyPart
 from netproof.query import Query, Question, Sample
 
 #: choices of values, each a box; more are refused
@@ -89,8 +88,8 @@ def few_values(
 
 
 @dataclass(frozen=True, eq=False)
-class _Choices(Sequence[Query]):
-    """A query for every choice of inputs, made when it is looked at.
+class _Choices(MadeQueries):
+    """A query for every choice of inputs.
 
     Attributes
     ----------
@@ -106,18 +105,8 @@ class _Choices(Sequence[Query]):
     def __len__(self) -> int:
         return len(self.choices)
 
-    @overload
-    def __getitem__(self, index: int) -> Query: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Query]: ...
-
-    def __getitem__(self, index: int | slice) -> Query | Sequence[Query]:
-        if isinstance(index, slice):
-            return [self._query(which) for which in self.choices[index]]
-        return self._query(self.choices[index])
-
-    def _query(self, which: tuple[int, ...]) -> Query:
+    def made(self, number: int) -> Query:
+        which = self.choices[number]
         sample, far = self.here.sample, self.far.part
         assert sample is not None and sample.part is not None and far is not None
         free = torch.zeros(self.here.network.inputs, dtype=torch.bool)

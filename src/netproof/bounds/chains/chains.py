@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from netproof.bounds.chains.kernels import Asked, Box, Layers, Lines
+from netproof.bounds.chains.kernels import Asked, Layers, Lines
 from netproof.bounds.deciding.rounding import Rounding
 from netproof.bounds.region import Region
 from netproof.graph.graph import Graph
@@ -125,13 +124,6 @@ class Chains:
                 lower[c, k, :size] = region.range_lower[place[node]][0].numpy()
                 upper[c, k, :size] = region.range_upper[place[node]][0].numpy()
         return lower, upper
-
-
-def box_of(low: Sequence[float], high: Sequence[float], lower: np.ndarray, upper: np.ndarray) -> Box:
-    """A box by its ends and the ranges known on it, which are narrowed in place."""
-    first, last = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
-    middle = (first + last) / 2
-    return Box(middle, np.maximum(last - middle, middle - first), lower, upper)
 
 
 def _chain(graph: Graph, end: int) -> tuple[int, ...] | None:

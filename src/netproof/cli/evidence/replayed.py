@@ -14,27 +14,23 @@ if TYPE_CHECKING:
     from netproof.certificate.real.witness import RealWitness
     from netproof.network import Network
 
-_FAILED = 1
 #: outputs of another processor may differ by so much, as a share of the largest of them
 _ALIKE = 1e-4
 
 
 def check_witness(found: RealWitness, certificate: Path, path: Path, *, as_json: bool) -> int:
     """Evaluate a witness again, and print what it shows; 0 where it is one, 1 where not. Raises :class:`CertificateError`."""
+    from netproof.arguments.words import printable
     from netproof.cli.arguments.networks import network_document, read_network
-    from netproof.cli.check import check_file, printable
-    from netproof.cli.terminal.output import print_json
+    from netproof.cli.check import check_file
+    from netproof.cli.terminal.output import not_proved, print_json
 
     check_file(path, found.network_sha256, certificate)
     network = read_network(path, None, None)
     try:
         rival, output = replayed(found, network, str(certificate))
     except ProofError as error:
-        if as_json:
-            print_json({"certificate": str(certificate), "proved": False, "reason": error.problem})
-        else:
-            typer.echo(f"NOT PROVED: {printable(str(certificate))}\n  {printable(error.problem)}")
-        return _FAILED
+        return not_proved(certificate, error, as_json=as_json)
     norm = "linf" if found.ball is None else found.ball.norm
     if as_json:
         print_json(

@@ -31,11 +31,12 @@ def check_one(
     """Replay a certificate, and say what it proves; the exit code."""
     if timeout is not None and not 0 < timeout < math.inf:
         raise InputError("--timeout", f"is {timeout:g}", "give a number of seconds")
+    from netproof.arguments.words import printable
     from netproof.certificate.checker.sets import check_set
     from netproof.cli.arguments import options as o
     from netproof.cli.arguments.networks import read_network
-    from netproof.cli.check import check_file, printable, widths_stated
-    from netproof.cli.terminal.output import print_json
+    from netproof.cli.check import check_file, widths_stated
+    from netproof.cli.terminal.output import not_proved, print_json
 
     check_file(network, content.network_sha256, path)
     o.use_threads(None)
@@ -48,11 +49,7 @@ def check_one(
         if not checked.second_reading:
             raise CertificateError(network, "was not kept by its reader, so that it cannot be read twice", "report it")
     except ProofError as error:
-        if as_json:
-            print_json({"certificate": str(path), "proved": False, "reason": error.problem})
-        else:
-            typer.echo(f"NOT PROVED: {printable(str(path))}\n  {printable(error.problem)}")
-        return 1
+        return not_proved(path, error, as_json=as_json)
     except CertificateError as error:
         source = str(network) if error.source == str(network) else path
         raise CertificateError(source, error.problem, error.hint) from None

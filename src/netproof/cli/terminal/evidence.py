@@ -14,8 +14,6 @@ from netproof.errors import CertificateError, InputError, ProofError
 if TYPE_CHECKING:
     from netproof.certificate.real.contents import RealCertificate
 
-_FAILED = 1
-
 
 @dataclass(frozen=True)
 class RealCheck:
@@ -35,7 +33,7 @@ def check_float(evidence: RealCertificate, wanted: RealCheck) -> int:
     """Check a certificate and print what was proved; 0 where that is its claim, 1 where it is not proved."""
     from netproof.certificate.checker.real.check import check_real
     from netproof.certificate.report import document_of, html_of, json_of, text_of
-    from netproof.cli.terminal.output import check_writable, print_json
+    from netproof.cli.terminal.output import check_writable, not_proved, print_json
     from netproof.files.opened import read_bytes, write_bytes
 
     source = str(wanted.certificate)
@@ -59,12 +57,7 @@ def check_float(evidence: RealCertificate, wanted: RealCheck) -> int:
             seconds=math.inf if wanted.timeout is None else wanted.timeout,
         )
     except ProofError as error:
-        problem = "".join(c if c.isprintable() else " " for c in error.problem)
-        if wanted.as_json:
-            print_json({"certificate": source, "proved": False, "reason": error.problem})
-        else:
-            typer.echo(f"NOT PROVED: {source}\n  {problem}")
-        return _FAILED
+        return not_proved(wanted.certificate, error, as_json=wanted.as_json)
     except CertificateError as error:
         raise CertificateError(source, error.problem, error.hint) from None
     files = {"certificate": source, "network": str(wanted.network), "property": str(wanted.property)}

@@ -11,12 +11,22 @@ from typing import Any
 
 import typer
 
-from netproof.errors import InputError
+from netproof.arguments.words import printable
+from netproof.errors import InputError, ProofError
 
 
 def print_json(document: object) -> None:
     """Print one document that every JSON reader accepts (no NaN, no infinity)."""
     typer.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def not_proved(certificate: Path, error: ProofError, *, as_json: bool) -> int:
+    """Print that evidence does not prove what it says, and why; the exit code."""
+    if as_json:
+        print_json({"certificate": str(certificate), "proved": False, "reason": error.problem})
+    else:
+        typer.echo(f"NOT PROVED: {printable(str(certificate))}\n  {printable(error.problem)}")
+    return 1
 
 
 def finite(value: float | None) -> float | None:
