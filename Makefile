@@ -27,6 +27,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# what .venv has beside netproof's own dependencies
+EXTRAS ?= dev
 # processes the tests run in: two finish sooner on any machine, more want more memory
 PROCESSES ?= 2
 
@@ -52,7 +54,7 @@ $(STAMP): constraints.txt pyproject.toml
 	  rm -rf $(VENV); $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }; fi
 	@echo "installing into $(VENV): minutes the first time, most of them for torch"
 	@$(PIP) torch==2.13.0 setuptools
-	@$(PIP) --quiet --no-build-isolation --editable '.[dev]'
+	@$(PIP) --quiet --no-build-isolation --editable '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(STAMP)

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import assert_refused
 
-distributed = pytest.importorskip("distributed", reason="Dask, of the extra dask, is not installed")
+distributed = pytest.importorskip("distributed", reason="Dask, of the extra dev, is not installed")
 
 pytestmark = [
     # Dask's own: its workers are killed here, and sockets stay behind.

@@ -95,7 +95,7 @@ def _said(document: dict[str, Any], before: NDArray[np.float64], after: NDArray[
     # An image is kept with more digits than an input of a float network has.
     moved = before != after if integer else before.astype(np.float32) != after.astype(np.float32)
     changed, largest = int(moved.sum()), float(np.abs(after - before).max())
-    unit = " grey levels" if integer else ""
+    unit = (" grey level" if largest == 1 else " grey levels") if integer else ""
     said = f"{changed} of {before.size} values changed, by at most {largest:.4g}{unit}"
     if isinstance(document.get("class"), int) and isinstance(document.get("label"), int):
         said = f"class {document['class']} instead of {document['label']}; {said}"
