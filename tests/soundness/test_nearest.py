@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from netproof.attack.nearer import Nearer
+from netproof.attack.replay import Replayer
 from netproof.attack.settle import settle
 from netproof.attack.signs import sign_walks
 from netproof.bounds.envelope.layer import first_layer
 from netproof.conditions.order import conditions_of
 from netproof.effort.integer import APPROACH
+from netproof.formats.onnx.read import read_onnx
 from netproof.graph.graph import Arithmetic, GraphBuilder
 from netproof.local_robustness import robustness
 from netproof.network import Network
 from netproof.operators.affine.linear import Linear
 from netproof.processes import clock
 from netproof.query import Query
+from netproof.search.integer.attacks import witness_of
 from netproof.search.integer.nearest import Nearest
 from netproof.search.radius import largest_radius
 from netproof.settings import Settings
-from soundness.random_networks import random_network
+from onnx_models import model, node, save
+from soundness.random_networks import box_points, random_network
 
 
 def sampled(seed: int, **shape: object):
@@ -149,3 +155,57 @@ def test_the_clock_counts_what_is_computed_only_where_it_was_asked_to(monkeypatc
         other.join()
         raise ZeroDivisionError
     assert (clock.now(), seen) == (1.0, [1.0])
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_nearer_witnesses_are_witnesses_and_often_the_nearest(norm: str) -> None:
+    """From any input of another class, over the integers, beside all of them tried out."""
+    exact = farther = 0
+    for seed in range(40):
+        net, network, image, label = sampled(seed, layers=2)
+        points = net.points()
+        others = points[network.classify(torch.from_numpy(points).double()).numpy() != label]
+        if not len(others):
+            continue
+        moves = np.abs(others - image.numpy())
+        sizes = moves.sum(1) if norm == "l1" else (moves**2).sum(1)
+        whole = robustness(network, image, label, int((network.upper - network.lower).sum()), norm=norm)
+        ball = robustness(network, image, label, 1, norm=norm).ball
+        if ball is None or not sizes.max():
+            continue
+        nearer, start = Nearer(whole, ball), torch.from_numpy(others[int(sizes.argmax())])
+        found = nearer.of(witness_of(whole, start.double()))
+        assert bool(whole.refuted_by(found.input.double()[None])[0])
+        assert torch.equal(network.graph.evaluate(found.input.double()).to(torch.int64), found.output)
+        distance = nearer.distance(found)
+        assert sizes.min() <= distance <= sizes.max()
+        exact += distance == sizes.min()
+        farther += distance != sizes.min()
+    assert exact >= 3 * farther and exact >= 10
+
+
+def test_nearer_witnesses_of_a_float_network_are_replayed(tmp_path) -> None:
+    """Where the class changes at a plane, and at the end of a range, distances are known."""
+    weight = np.array([[3.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    path = save(tmp_path / "net.onnx", model([node("Gemm", ["x", "w"])], (1, 3), {"w": weight}))
+    network = read_onnx(path)
+    image = np.array([-1.0, -1.0, 0.0])  # 3 x0 + x1 = -4, and the class changes at 0
+    asked = {"scale": 1, "clip": (-1, 2)}
+    whole = robustness(network, image, 1, 100, norm="l1", **asked)
+    start = Replayer(whole).first(torch.tensor([[2.0, 2.0, 2.0]]))
+    assert start is not None
+    for norm, nearest in (("l1", 4 / 3), ("l2", 4 / np.sqrt(10))):
+        ball = robustness(network, image, 1, 1, norm=norm, **asked).ball
+        assert ball is not None
+        found = Nearer(whole, ball).of(start)
+        far = float(Nearer(whole, ball).distance(found)) ** (0.5 if norm == "l2" else 1)
+        assert nearest - 1e-6 <= far <= nearest * 1.01
+        assert whole.admits(list(found.numbers), [Fraction(v) for v in found.output.tolist()])
+
+
+def test_no_nearer_witness_where_the_time_is_over() -> None:
+    _, network, image, label = sampled(0, layers=2)
+    whole = robustness(network, image, label, int((network.upper - network.lower).sum()), norm="l1")
+    point = next(x for x in torch.from_numpy(box_points(network.lower, network.upper)) if whole.refuted_by(x.double()))
+    witness, ball = witness_of(whole, point.double()), robustness(network, image, label, 1, norm="l1").ball
+    assert ball is not None and Nearer(whole, ball).of(witness, clock.now() - 1) is witness

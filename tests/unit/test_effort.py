@@ -175,6 +175,18 @@ PINNED = {
         "ahead": 8,
         "bounds": 2.0,
         "soon": 3.0,
+        "attacked": 0.2,
+        "starts": 5,
+    },
+    "NEARER": {
+        "radii": 24,
+        "less": 0.7,
+        "finer": 8.0,
+        "least": 1e-3,
+        "mixtures": (0.0, 0.1, 0.3, 0.6, 1.0),
+        "widths": (1.0, 6.0, 20.0),
+        "directions": 2,
+        "rounds": 60,
     },
     "RANGE": {
         "root_steps": 60,

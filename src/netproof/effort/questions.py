@@ -52,6 +52,8 @@ class RadiusEffort:
     apart : in a ball, how close a radius that is not decided gets to one that is proved before others have more time, as a part of it
     ahead : in a ball, one in so many of the radii between a proof and a witness is asked about next, once bounds had all of them
     bounds, soon : in a ball, no radius has less than so many times what bounds took where they were enough, or that had no end
+    attacked : in a ball, the share of the time for witnesses that come before anything is asked, or of one that was found
+    starts : in a ball, from how many witnesses nearer ones are looked for at first
     steps : of the grid of radii in one of the accuracy: more than two, so that one which cannot be decided is no matter
     """
 
@@ -65,7 +67,32 @@ class RadiusEffort:
     ahead: int = 8
     bounds: float = 2.0
     soon: float = 3.0
+    attacked: float = 0.2
+    starts: int = 5
     steps: int = 4
+
+
+@dataclass(frozen=True)
+class NearerEffort:
+    """Witnesses nearer to the center of a ball (:mod:`netproof.attack.nearer`).
+
+    Attributes
+    ----------
+    radii, less : so many smaller balls are looked at in each round, by up to this part smaller than the witness's own
+    finer, least : by so much less where none of them has one, until it would be less than this
+    mixtures : of the way to the center and of the one along the boundary
+    widths, directions : of slopes of a network of integers, in steps, and of its conditions' directions: one pull for each pair
+    rounds : at the most
+    """
+
+    radii: int = 24
+    less: float = 0.7
+    finer: float = 8.0
+    least: float = 1e-3
+    mixtures: tuple[float, ...] = (0.0, 0.1, 0.3, 0.6, 1.0)
+    widths: tuple[float, ...] = (1.0, 6.0, 20.0)
+    directions: int = 2
+    rounds: int = 60
 
 
 @dataclass(frozen=True)
@@ -85,4 +112,5 @@ class TogetherEffort:
 PARTS = PartsEffort()
 ENUMERATION = EnumerationEffort()
 RADIUS = RadiusEffort()
+NEARER = NearerEffort()
 TOGETHER = TogetherEffort()

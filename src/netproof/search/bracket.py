@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,17 @@ from torch import Tensor
 
 from netproof.arguments.numbers import Number, exact_number, whole_number
 from netproof.arguments.words import shown
+from netproof.attack.nearer import Nearer
+from netproof.attack.real import FloatAttack
+from netproof.conditions.conditions import Conditions
 from netproof.effort.questions import RADIUS
+from netproof.effort.real import REAL
 from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import distance, robustness
 from netproof.network import Network
 from netproof.query import Query, Result, Verdict, Witness
-from netproof.search.radius import RadiusResult
+from netproof.search.radius import RadiusResult, nearest_of
 from netproof.search.verify import verify
 from netproof.settings import Settings
 
@@ -75,7 +80,11 @@ def bracketed_radius(
     if first.verdict is not Verdict.UNSAT:
         return RadiusResult(-1, None, None, False, time.monotonic() - begun, 1, first.reason or "no answer in time")
     known, queries = _Known(step, steps, first), 1
-    patience = _Patience.of(ball=arguments.get("norm", "linf") != "linf")
+    in_ball = arguments.get("norm", "linf") != "linf"
+    attacks = _Attacks.of(query, steps, settings) if in_ball and settings.attack else None
+    if attacks is not None:
+        known.refute(attacks.first(begun + RADIUS.attacked * settings.timeout), far)
+    patience = _Patience.of(ball=in_ball)
     while not known.within(accuracy):
         remaining = settings.timeout - (time.monotonic() - begun)
         number = known.next(patience)
@@ -90,6 +99,8 @@ def bracketed_radius(
         result = verify(asked, replace(settings, timeout=patience.seconds(remaining)))
         if patience.learn(result, len(asked.condition)) or number > known.proved + 1:
             known.learn(number, result, far)
+        if attacks is not None and result.witness is not None:
+            known.refute(attacks.nearer(result.witness, time.monotonic() + RADIUS.attacked * remaining), far)
     exact = known.within(accuracy) if known.refuted is not None else whole and known.proved == steps
     undecided = known.undecided
     if not exact and known.refuted is None and known.proved == steps:
@@ -104,6 +115,73 @@ def bracketed_radius(
         "" if exact else undecided,
         known.proof if settings.proofs else None,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Attacks:
+    """Witnesses in a ball from above, before anything is proved: a radius of which one is known needs no search.
+
+    Attributes
+    ----------
+    query : at a number of steps
+    steps : at which all that inputs can be is within reach
+    settings : whose seed counts
+    """
+
+    query: Callable[[int], Query]
+    steps: int
+    settings: Settings
+    closer: Nearer
+
+    @classmethod
+    def of(cls, query: Callable[[int], Query], steps: int, settings: Settings) -> _Attacks | None:
+        """None where the smallest ball already holds the box."""
+        ball = query(1).ball
+        return None if ball is None else cls(query, steps, settings, Nearer(query(steps), ball))
+
+    def nearer(self, witness: Witness, deadline: float) -> Witness:
+        """A witness, or a nearer one that comes of it."""
+        return self.closer.of(witness, deadline)
+
+    def first(self, deadline: float) -> Witness | None:
+        """The nearest that attacks find, if they find any.
+
+        Where one ends up depends on where it began: some are made in balls of growing size, beginning with the first that has one.
+        """
+        integer = self.closer.query.network.graph.arithmetic is Arithmetic.INTEGER
+        starts = self._in_boxes(deadline) if integer else self._in_balls(deadline)
+        found = [self.nearer(start, deadline) for start in islice(starts, RADIUS.starts)]
+        return min(found, key=self.closer.distance, default=None)
+
+    def _in_boxes(self, deadline: float) -> Iterator[Witness]:
+        """Of a network over the integers, by the walks that look for them in boxes."""
+        widest = self.closer.query
+        furthest = max(1, int((widest.upper - widest.lower).max()))
+        radius = max(1, furthest // RADIUS.first_share)
+        walks = nearest_of(widest, self.settings)
+        while time.monotonic() < deadline:
+            if walks.walk(radius, deadline):
+                assert walks.witness is not None
+                yield walks.witness
+                # The nearest in a box is kept, and not what others lead to.
+                walks = nearest_of(widest, replace(self.settings, seed=self.settings.seed + radius))
+            if radius == furthest:
+                break
+            radius = min(2 * radius, furthest)
+
+    def _in_balls(self, deadline: float) -> Iterator[Witness]:
+        """Of a network over the real numbers, by gradient ascent in larger and larger balls."""
+        number = max(1, self.steps // RADIUS.first_share)
+        while time.monotonic() < deadline:
+            query = self.query(number)
+            cases = Conditions.of(query.network.graph, query.condition)
+            attack = FloatAttack(query, cases, self.settings.seed)
+            found = attack.ascend(torch.arange(len(cases)), *REAL.quick, deadline)
+            if found is not None:
+                yield found
+            if number == self.steps:
+                break
+            number = min(2 * number, self.steps)
 
 
 @dataclass
@@ -197,12 +275,16 @@ class _Known:
             if number > self.proved:
                 self.proved, self.proof = number, result
         elif result.verdict is Verdict.SAT and result.witness is not None:
-            at = far(result.witness)
-            if self.refuted is None or at < self.refuted:
-                self.refuted, self.witness = at, result.witness
+            self.refute(result.witness, far)
         else:
             self.open.append(number)
             self.undecided = result.reason or "no answer in time"
+
+    def refute(self, witness: Witness | None, far: Callable[[Witness], Fraction]) -> None:
+        """Take down a witness, if it is one that is nearer than others."""
+        at = None if witness is None else far(witness)
+        if at is not None and (self.refuted is None or at < self.refuted):
+            self.refuted, self.witness = at, witness
 
     def within(self, accuracy: Fraction) -> bool:
         """Whether nothing is left to be asked."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from netproof.attack.annealing.anneal import Annealer, compiled_chain
 from netproof.attack.approach import Approach
+from netproof.attack.signs import Walked
 from netproof.conditions.order import conditions_of
 from netproof.effort.integer import APPROACH
 from netproof.processes import clock
@@ -47,25 +48,31 @@ class Nearest:
         # Of its own, so that walks are the same with chains and without.
         self._generator = torch.Generator().manual_seed(seed)
         self._rows: tuple[Tensor, Tensor] | None = None
+        self._ends: Walked | None = None
         self.witness: Witness | None = None
         self.distance: int | None = None
 
     def attack(self, radius: int, deadline: float = math.inf) -> bool:
         """Whether a witness turns up within a radius; :attr:`distance` may be smaller."""
+        if self.walk(radius, deadline):
+            return True
+        if clock.now() >= deadline or self._annealer is None:
+            return False
+        assert self._ends is not None
+        met = self._annealer.closest(*self._box(radius), self._ends.x, self._ends.case, self._generator, deadline)
+        return met is not None and self._take(met[None], radius)
+
+    def walk(self, radius: int, deadline: float = math.inf) -> bool:
+        """The same without chains, which take longer to load than walks do."""
         lower, upper = self._box(radius)
         if self._rows is None:
             self._rows = self._approach.promising(lower, upper, torch.arange(len(self._goal)), deadline)
         walked = self._approach.closest(lower, upper, *self._rows, deadline)
-        self._rows = walked.case, walked.start
+        self._rows, self._ends = (walked.case, walked.start), walked
         if self._take(walked.x, radius):
             return True
         settled = self._approach.settled(walked, lower, upper) if clock.now() < deadline else None
-        if settled is not None and self._take(settled, radius):
-            return True
-        if clock.now() >= deadline or self._annealer is None:
-            return False
-        met = self._annealer.closest(lower, upper, walked.x, walked.case, self._generator, deadline)
-        return met is not None and self._take(met[None], radius)
+        return settled is not None and self._take(settled, radius)
 
     @cached_property
     def _annealer(self) -> Annealer | None:
