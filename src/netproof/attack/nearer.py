@@ -36,7 +36,14 @@ _NEARLY = 1e-3
 
 
 class _Side(Protocol):
-    """What is beyond the boundary."""
+    """What is beyond the boundary.
+
+    Attributes
+    ----------
+    rows : points that are evaluated at once, at the most
+    """
+
+    rows: int
 
     def holds(self, x: Tensor) -> Tensor:
         """Which of the points ``[B, n]`` are, or seem to be, witnesses: ``[B]`` bool."""
@@ -108,18 +115,29 @@ class Nearer:
             sizes = self._size(weight * (near - center))
             near, sizes = near[sizes < size], sizes[sizes < size]
             order = sizes.argsort()
-            near, sizes = near[order], sizes[order]
-            hits = side.holds(near) if len(near) else torch.zeros(0, dtype=torch.bool)
-            if not bool(hits.any()):
+            first = _first(side, near[order], deadline)
+            if first is None:
                 less /= NEARER.finer
                 continue
-            first = int(hits.to(torch.uint8).argmax())
-            x, size = near[first], float(sizes[first])
+            x, size = near[order[first]], float(sizes[order[first]])
             found.append(x)
         return found
 
     def _size(self, moves: Tensor) -> Tensor:
         return moves.abs().sum(-1) if self.ball.norm == "l1" else moves.square().sum(-1).sqrt()
+
+
+def _first(side: _Side, x: Tensor, deadline: float) -> int | None:
+    """Where the first of the points ``[B, n]`` is that seems to be a witness; None where none is that was looked at."""
+    begin = 0
+    for part in torch.split(x, side.rows):
+        hits = side.holds(part)
+        if bool(hits.any()):
+            return begin + int(hits.to(torch.uint8).argmax())
+        begin += len(part)
+        if clock.now() >= deadline:
+            return None
+    return None
 
 
 def _side(query: Query, start: Tensor) -> _Side | None:
@@ -141,10 +159,10 @@ class _Whole:
     def __init__(self, query: Query, goal: Goal, case: int) -> None:
         self._query, self._goal, self._case = query, goal, case
         self._graph = query.network.graph.to(torch.float32)
-        self._rows = INTEGER_ATTACK.replayed.rows(query.network.graph, 1)
+        self.rows = INTEGER_ATTACK.replayed.rows(query.network.graph, 1)
 
     def holds(self, x: Tensor) -> Tensor:
-        return torch.cat([self._query.refuted_by(part) for part in torch.split(x, self._rows)])
+        return self._query.refuted_by(x)
 
     def pulls(self, x: Tensor) -> Tensor:
         # Which of the goal's directions, and how wide slopes are, decides where pulls lead: some of each.
@@ -169,14 +187,14 @@ class _Real:
         self._graph = query.network.graph.to(torch.float32)
         self._cases, self._case = cases.to(torch.float32), case
         self._replayer = Replayer(query)
-        self._rows = REAL_ATTACK.batch.rows(self._graph, 1)
+        self.rows = REAL_ATTACK.batch.rows(self._graph, 1)
 
     def _margin(self, x: Tensor) -> Tensor:
         return self._cases.margins(x, self._graph.evaluate(x), torch.full((len(x),), self._case)).amin(-1)
 
     def holds(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            return torch.cat([self._margin(part.float()) >= 0 for part in torch.split(x, self._rows)])
+            return self._margin(x.float()) >= 0
 
     def pulls(self, x: Tensor) -> Tensor:
         point = x.float()[None].requires_grad_(True)

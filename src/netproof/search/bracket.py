@@ -26,6 +26,7 @@ from netproof.errors import QueryError
 from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import distance, robustness
 from netproof.network import Network
+from netproof.processes import clock
 from netproof.query import Query, Result, Verdict, Witness
 from netproof.search.radius import RadiusResult, nearest_of
 from netproof.search.verify import verify
@@ -52,7 +53,7 @@ def bracketed_radius(
     time (:class:`_Patience`) is given up for others. Where a witness lies is measured exactly, so that it can be far inside
     the radius that was asked about.
     """
-    begun = time.monotonic()
+    begun = clock.now()
     integer = network.graph.arithmetic is Arithmetic.INTEGER
     # What is wrong with the arguments is said by that function, before anything is made of them here.
     start = robustness(network, image, label, 0, **arguments, name="radius 0")
@@ -73,12 +74,12 @@ def bracketed_radius(
         return Fraction(math.ceil(found)) if integer else found
 
     if start.misclassified:
-        return RadiusResult(-1, None, None, True, time.monotonic() - begun, 1)
+        return RadiusResult(-1, None, None, True, clock.now() - begun, 1)
     first = verify(start, settings)
     if first.verdict is Verdict.SAT:
-        return RadiusResult(-1, first.witness, Fraction(0), True, time.monotonic() - begun, 1)
+        return RadiusResult(-1, first.witness, Fraction(0), True, clock.now() - begun, 1)
     if first.verdict is not Verdict.UNSAT:
-        return RadiusResult(-1, None, None, False, time.monotonic() - begun, 1, first.reason or "no answer in time")
+        return RadiusResult(-1, None, None, False, clock.now() - begun, 1, first.reason or "no answer in time")
     known, queries = _Known(step, steps, first), 1
     in_ball = arguments.get("norm", "linf") != "linf"
     attacks = _Attacks.of(query, steps, settings) if in_ball and settings.attack else None
@@ -86,7 +87,7 @@ def bracketed_radius(
         known.refute(attacks.first(begun + RADIUS.attacked * settings.timeout), far)
     patience = _Patience.of(ball=in_ball)
     while not known.within(accuracy):
-        remaining = settings.timeout - (time.monotonic() - begun)
+        remaining = settings.timeout - (clock.now() - begun)
         number = known.next(patience)
         if number is None and patience.grow():
             known.open.clear()
@@ -100,7 +101,7 @@ def bracketed_radius(
         if patience.learn(result, len(asked.condition)) or number > known.proved + 1:
             known.learn(number, result, far)
         if attacks is not None and result.witness is not None:
-            known.refute(attacks.nearer(result.witness, time.monotonic() + RADIUS.attacked * remaining), far)
+            known.refute(attacks.nearer(result.witness, clock.now() + RADIUS.attacked * remaining), far)
     exact = known.within(accuracy) if known.refuted is not None else whole and known.proved == steps
     undecided = known.undecided
     if not exact and known.refuted is None and known.proved == steps:
@@ -110,7 +111,7 @@ def bracketed_radius(
         known.witness,
         known.refuted,
         exact,
-        time.monotonic() - begun,
+        clock.now() - begun,
         queries,
         "" if exact else undecided,
         known.proof if settings.proofs else None,
@@ -159,7 +160,7 @@ class _Attacks:
         furthest = max(1, int((widest.upper - widest.lower).max()))
         radius = max(1, furthest // RADIUS.first_share)
         walks = nearest_of(widest, self.settings)
-        while time.monotonic() < deadline:
+        while clock.now() < deadline:
             if walks.walk(radius, deadline):
                 assert walks.witness is not None
                 yield walks.witness
@@ -172,11 +173,13 @@ class _Attacks:
     def _in_balls(self, deadline: float) -> Iterator[Witness]:
         """Of a network over the real numbers, by gradient ascent in larger and larger balls."""
         number = max(1, self.steps // RADIUS.first_share)
-        while time.monotonic() < deadline:
+        while clock.now() < deadline:
             query = self.query(number)
             cases = Conditions.of(query.network.graph, query.condition)
             attack = FloatAttack(query, cases, self.settings.seed)
-            found = attack.ascend(torch.arange(len(cases)), *REAL.quick, deadline)
+            # Ascent goes by the time that passes.
+            ends = time.monotonic() + deadline - clock.now()
+            found = attack.ascend(torch.arange(len(cases)), *REAL.quick, ends)
             if found is not None:
                 yield found
             if number == self.steps:
