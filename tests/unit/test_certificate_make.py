@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from netproof.certificate.bundle import Bundle
+from netproof.certificate.certifiable import check_stated
 from netproof.certificate.contents import NAMES, BoxProperty, Certificate, RobustnessProperty
 from netproof.certificate.make import certificate_of, witness_document
 from netproof.errors import InputError, QueryError
@@ -103,15 +104,20 @@ def test_a_verdict_is_certified_by_what_it_needs_and_by_nothing_else() -> None:
         refused(query(), ended(verdict, **both), f"the result is {verdict.value}")
 
 
-def test_what_follows_from_the_property_alone_has_no_certificate() -> None:
-    """But where a class cannot change because there is no other, a proof of nothing is one."""
+def test_what_follows_from_the_question_alone_has_no_certificate() -> None:
+    """But where a class cannot change because there is no other, a proof of nothing is one, within a radius: a box of no case says nothing."""
     box = Box((Fraction(1), Fraction(2)), (Fraction(3), Fraction(4)))
     false = query(condition=(), about=PropertyPart(box, ()))
-    refused(false, ended(Verdict.UNSAT, proof={}), "the result follows from the property alone, which nothing can meet")
+    refused(false, ended(Verdict.UNSAT, proof={}), "the result follows from the question alone, which nothing can meet")
     refused(false, ended(Verdict.TIMEOUT), "the result is timeout")
     only = query(network=network(1), condition=(), about=Sample(floats(2, 3), 0, 1))
     made = one(only, ended(Verdict.UNSAT, proof={}))
     assert values(made) == {"image": [2, 3]} and made.property == RobustnessProperty(0, 1)
+    anywhere = query(network=network(1), condition=(), about=Sample(floats(2, 3), 0))
+    refused(anywhere, ended(Verdict.UNSAT, proof={}), "the result follows from the question alone")
+    check_stated(only, "it")
+    with pytest.raises(InputError, match="has one output, whose class nothing can change"):
+        check_stated(anywhere, "it")
 
 
 def test_every_part_of_a_question_is_certified() -> None:

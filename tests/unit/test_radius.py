@@ -193,3 +193,11 @@ def test_in_a_ball_searches_have_what_bounds_leave_of_the_time(monkeypatch, netw
     assert found.radius >= 54
     # Radii close to one that was given up are not looked at one by one.
     assert len(slow.asked) < 40
+
+
+@pytest.mark.parametrize("norm", ["linf", "l1"])
+def test_the_class_of_one_output_cannot_change(tmp_path, norm):
+    """There is no case to attack, however deep the network and whatever attacks it is given to."""
+    write_keras_h5(tmp_path / "one.h5", random_layers((2, 3, 1), seed=1))
+    found = largest_radius(load(tmp_path / "one.h5"), IMAGE, 0, Settings(timeout=30), norm=norm)
+    assert found.exact and found.witness is None and found.radius >= 255

@@ -26,7 +26,7 @@ def check_certifiable(network: Network, source: str) -> None:
 
 
 def check_stated(asked: Query | Question, source: str) -> None:
-    """Raise :class:`InputError` for a question that no certificate can state: one about outputs that are not the file's.
+    """Raise :class:`InputError` for a question that no certificate can state: of outputs that are not the file's, or of no case.
 
     Where a final softmax of codes was left out, only the class is the file's, and of the class a certificate states that it
     does not change within a radius. Boxes and targets it states as conditions on outputs, and balls in other norms than the maximum's
@@ -40,7 +40,11 @@ def check_stated(asked: Query | Question, source: str) -> None:
                 source, problem, "leave it out, or ask for --norm linf; a witness is replayed before it is reported"
             )
     part = parts[0]
-    if part.network.kept is not Kept.CLASS or (part.sample is not None and part.sample.radius is not None):
+    of_radius = part.sample is not None and part.sample.radius is not None
+    if not part.condition and part.part is None and not of_radius:
+        problem = f"{part.network.path} has one output, whose class nothing can change, and a certificate of a box states cases"
+        raise InputError(source, problem, "leave it out, or ask for a radius")
+    if part.network.kept is not Kept.CLASS or of_radius:
         return
     problem = f"the final softmax of {part.network.path} was left out, and a certificate of this question would be about its operands"
     raise InputError(source, problem, "cut the softmax off the network, or ask for a radius")

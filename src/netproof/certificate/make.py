@@ -58,8 +58,10 @@ def _nothing(name: str, problem: str) -> QueryError:
 
 
 def _certificate(query: Query, result: Result, producer: str) -> Certificate:
-    if result.verdict is Verdict.UNSAT and not query.condition and query.sample is None:
-        raise _nothing(query.name, "follows from the property alone, which nothing can meet")
+    of_radius = query.sample is not None and query.sample.radius is not None
+    if result.verdict is Verdict.UNSAT and not query.condition and not of_radius:
+        # A box with no case is no statement that a file could hold; a radius states its cases by itself.
+        raise _nothing(query.name, "follows from the question alone, which nothing can meet")
     network = query.network
     check_certifiable(network, query.name)
     check_stated(query, query.name)

@@ -8,7 +8,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from netproof.arguments.words import described, shown
 from netproof.errors import InputError
 from netproof.files.opened import as_path, write_bytes
 from netproof.formats.onnx.read import network_of
+from netproof.formats.torch_faithful import disagreement, values_read
 from netproof.host import on_own_terms
 from netproof.network import Network
 
@@ -49,9 +50,10 @@ def from_torch(
 ) -> Network:
     """The network that a module computes in evaluation mode, or an exported program.
 
-    A module is traced on zeros, so branches that depend on the input's values are taken as for zeros. Where the older of
-    PyTorch's exporters cannot export it, the newer one is tried, if the package ``onnxscript`` is installed, which it needs; a
-    program is always exported by the newer one.
+    A module is traced on zeros by the older of PyTorch's exporters. Where that cannot export it, or would take for fixed what depends on
+    the input's values (``if x.sum() > 0``), the newer one is tried, if the package ``onnxscript`` is installed, which it needs; a
+    program is always exported by the newer one. What comes of a module is compared with it at random inputs, so that one which counts its
+    calls or draws numbers is refused.
 
     Parameters
     ----------
@@ -75,10 +77,21 @@ def from_torch(
     else:
         _check_module(module)
         name = type(module).__name__
-        data = _of_module(module, name, _shapes(name, input_shape))
+        arguments, data = _of_module(module, name, _shapes(name, input_shape))
     if path is not None:
         write_bytes(path, data)
-    return network_of(Path(name if path is None else path), data)
+    network = network_of(Path(name if path is None else path), data)
+    # After the reading, which names what it does not know, noise among it.
+    if not isinstance(module, torch.export.ExportedProgram):
+        _check_same(module, name, arguments, data)
+    return network
+
+
+def _check_same(module: torch.nn.Module, name: str, arguments: tuple[Tensor, ...], data: bytes) -> None:
+    different = disagreement(module, arguments, data)
+    if different:
+        hint = "let forward depend on its arguments alone: no state that changes, no random numbers, no .data"
+        raise InputError(name, different, hint)
 
 
 def _check_module(given: object) -> None:
@@ -113,24 +126,35 @@ def _shapes(name: str, given: object) -> list[tuple[int, ...]]:
     return found
 
 
-def _of_module(module: torch.nn.Module, name: str, shapes: list[tuple[int, ...]]) -> bytes:
+def _of_module(module: torch.nn.Module, name: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[Tensor, ...], bytes]:
+    """The arguments that a module was exported with, and what came of it."""
     parameter = next(module.parameters(), None)
     kind = torch.float32 if parameter is None or not parameter.is_floating_point() else parameter.dtype
     device = None if parameter is None else parameter.device
-    arguments = tuple(torch.zeros(shape, dtype=kind, device=device) for shape in shapes)
     try:
-        return _by_older(module, arguments)
+        arguments = tuple(torch.zeros(shape, dtype=kind, device=device) for shape in shapes)
+        data = _exported(module, arguments)
     except _FAILURES as error:
-        first = error
-    newer = _by_newer(module, arguments) if importlib.util.find_spec(_NEWER) else None
-    if newer is not None:
+        shown = shapes[0] if len(shapes) == 1 else shapes
+        problem = f"PyTorch cannot export it for input shape {shown} ({_reason(error)})"
+        raise InputError(name, problem, "check the shape, or export it") from None
+    return arguments, data
+
+
+def _exported(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bytes:
+    """A module as ONNX by the first exporter that can; raises one of :data:`_FAILURES`."""
+    read = values_read(module, arguments)
+    try:
+        if read:
+            raise ValueError(
+                f"its forward takes numbers out of what is computed of its input, by '{read}', and goes by them"
+            )
+        return _by_older(module, arguments)
+    except _FAILURES:
+        newer = _by_newer(module, arguments) if importlib.util.find_spec(_NEWER) else None
+        if newer is None:
+            raise
         return newer
-    shown = shapes[0] if len(shapes) == 1 else shapes
-    raise InputError(
-        name,
-        f"PyTorch cannot export it for input shape {shown} ({_reason(first)})",
-        "check the shape, or export it",
-    ) from None
 
 
 def _by_older(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bytes:
@@ -139,9 +163,30 @@ def _by_older(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bytes:
     options: dict[str, Any] = {"opset_version": _OPSET, "do_constant_folding": False}
     if "dynamo" in inspect.signature(export).parameters:
         options["dynamo"] = False
+    if len(arguments) == 1:
+        with _quiet():
+            export(module, arguments, stream, **options)
+        return stream.getvalue()
+    names = [f"input_{i}" for i in range(len(arguments))]
     with _quiet():
-        export(module, arguments, stream, **options)
-    return stream.getvalue()
+        export(module, arguments, stream, input_names=names, **options)
+    return _with_all_inputs(stream.getvalue(), names, arguments)
+
+
+def _with_all_inputs(data: bytes, names: list[str], arguments: tuple[Tensor, ...]) -> bytes:
+    """A model with every input in its place: the older exporter leaves out those that nothing reads."""
+    import onnx
+
+    model = onnx.load_from_string(data)
+    there = {one.name: one for one in model.graph.input}
+    if there.keys() == set(names):
+        return data
+    del model.graph.input[:]
+    for name, argument in zip(names, arguments, strict=True):
+        kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(str(argument.dtype).removeprefix("torch.")))
+        made = onnx.helper.make_tensor_value_info(name, kind, argument.shape)
+        model.graph.input.append(there.get(name, made))
+    return bytes(model.SerializeToString())
 
 
 def _by_newer(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> bytes | None:
@@ -189,7 +234,7 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

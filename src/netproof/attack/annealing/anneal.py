@@ -133,7 +133,7 @@ class Annealer:
         deadline: float = math.inf,
         most: float = math.inf,
     ) -> Tensor | None:
-        """A point at which one of the cases is met, or None.
+        """A point at which one of the cases is met, or None, as where there is no case.
 
         Begins from points ``[B, n_input]``, row ``b`` towards ``case[b]``, the most promising first, and goes on to longer chains, of
         ``most`` proposals, where one came near.
@@ -142,7 +142,7 @@ class Annealer:
         towards = list(dict.fromkeys(case.tolist()))[: ANNEAL.cases]
         nearest = math.inf
         for proposals, near in ANNEAL.lengths:
-            if nearest > near or proposals > most or clock.now() >= deadline:
+            if not towards or nearest > near or proposals > most or clock.now() >= deadline:
                 return None
             ends: list[tuple[float, int]] = []
             for one in towards:

@@ -1,0 +1,147 @@
+"""Modules of which an exporter writes something else than they compute."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import netproof
+from netproof.errors import InputError
+
+Forward = Callable[[nn.Linear, Tensor], Tensor]
+
+
+class Made(nn.Module):
+    """A linear map of four inputs, and what becomes of it."""
+
+    def __init__(self, forward: Forward) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.linear, self.then = nn.Linear(4, 3), forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.then(self.linear, x)
+
+
+def refused(forward: Forward, *parts: str) -> None:
+    with pytest.raises(InputError) as raised:
+        netproof.from_torch(Made(forward), (1, 4))
+    assert str(raised.value).isprintable()
+    for part in parts:
+        assert part in str(raised.value)
+
+
+def same(module: nn.Module, network: netproof.Network) -> None:
+    torch.manual_seed(4)
+    for _ in range(20):
+        x = 2 * torch.randn(1, 4)
+        with torch.no_grad():
+            expected = module(x).double().reshape(-1)
+        assert torch.allclose(network.graph.evaluate(x.double()).reshape(-1), expected, atol=1e-5)
+
+
+def mean_of_any(linear: nn.Linear, x: Tensor) -> Tensor:
+    y = linear(x)
+    return 2 * y if (y > 100).any() else y
+
+
+BRANCHES: dict[str, Forward] = {
+    "bool": lambda linear, x: linear(x) if x.sum() > 0 else -linear(x),
+    # Never taken at an input that anybody would draw.
+    "seldom": mean_of_any,
+    # Not at the input itself, but at what is computed of it, which has no gradient any more.
+    "data": lambda linear, x: linear(x) if x.data.sum() > 100 else -linear(x),
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_by_the_values_of_the_input_is_refused(name):
+    refused(BRANCHES[name], "Made: PyTorch cannot export it for input shape (1, 4)", "by 'bool', and goes by them")
+
+
+TAKEN: dict[str, Forward] = {
+    "float": lambda linear, x: linear(x) + float(x[0, 0]),
+    "item": lambda linear, x: linear(x) * x.sum().item(),
+    "tolist": lambda linear, x: linear(x) + sum(x[0].tolist()),
+    "int": lambda linear, x: linear(x) * (int(x.argmax()) + 1),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_number_that_is_taken_out_of_the_input_is_no_constant(name):
+    if find_spec("onnxscript") is None:
+        refused(TAKEN[name], "and goes by them")
+        return
+    module = Made(TAKEN[name])
+    same(module, netproof.from_torch(module, (1, 4)))
+
+
+def test_numbers_by_way_of_numpy_are_refused():
+    refused(lambda linear, x: linear(x) + float(x.detach().numpy().max()), "by 'numpy'")
+
+
+class Counting(Made):
+    """Its outputs grow with every call."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.linear(x) + self.calls
+
+
+def test_what_one_call_leaves_to_the_next_is_refused():
+    hint = "let forward depend on its arguments alone"
+    refused(lambda linear, x: linear(x) + random.random(), "it computes two things of one input", hint)
+    with pytest.raises(InputError, match="it computes two things of one input, one call after the other"):
+        netproof.from_torch(Counting(lambda linear, x: x), (1, 4))
+
+
+def test_constants_that_were_none_are_refused():
+    """Without gradients the tracer takes what is behind ``data`` for a constant, and says nothing."""
+    refused(lambda linear, x: linear(x) + x.data.sum(), "other outputs than the module at 4 of 4 random inputs")
+
+
+def test_what_depends_on_the_module_and_on_shapes_alone_is_read():
+    def forward(linear: nn.Linear, x: Tensor) -> Tensor:
+        assert x.shape[-1] == 4 and x.dim() == 2
+        for row in range(len(x)):
+            x = torch.cat([x[:row], -x[row:]])
+        return linear(x) if linear.bias.sum().item() < 100 else x
+
+    module = Made(forward)
+    state = torch.random.get_rng_state()
+    network = netproof.from_torch(module, (1, 4))
+    assert torch.equal(torch.random.get_rng_state(), state) and module.training
+    same(module, network)
+
+
+class Second(nn.Module):
+    """Of two arguments it looks at one."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        self.linear, self.first = nn.Linear(4, 3), first
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.linear(x if self.first else y)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_arguments_that_nothing_reads_are_inputs_all_the_same(first):
+    module = Second(first)
+    network = netproof.from_torch(module, [(1, 4), (1, 4)])
+    assert network.inputs == 8
+    x, y = torch.randn(2, 1, 4)
+    expected = module(x, y).double().reshape(-1)
+    assert torch.allclose(network.graph.evaluate(torch.cat([x, y], 1).double()).reshape(-1), expected, atol=1e-5)
+
+
+def test_a_shape_that_no_memory_holds_is_refused():
+    with pytest.raises(InputError, match="PyTorch cannot export it for input shape"):
+        netproof.from_torch(nn.Linear(4, 3), (1 << 30, 1 << 12, 4))
