@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
 from netproof.errors import FormatError
 from netproof.formats import ledger
 from netproof.formats.ledger import ExhaustedError, Ledger
 from netproof.formats.onnx.read import read_onnx
+from netproof.operators.affine.convolution import Convolution
+from netproof.operators.affine.transposed_convolution import TransposedConvolution
 from onnx_models import model, node, save
 
 
@@ -188,3 +191,60 @@ def test_a_large_file_may_make_more() -> None:
 def test_values_too_large(shape: tuple[int, ...]) -> None:
     with pytest.raises(ExhaustedError, match="its result has shape"):
         Ledger(1 << 30).value(shape)
+
+
+@pytest.mark.parametrize(
+    ("operator", "operands", "attributes"),
+    [
+        ("Conv", ["x", "w"], {"pads": [64] * 4}),
+        ("ConvTranspose", ["x", "w"], {}),
+        ("AveragePool", ["x"], {"kernel_shape": [127, 127], "pads": [64] * 4}),
+    ],
+)
+def test_windows_are_counted_before_they_are_laid_out(
+    operator: str, operands: list[str], attributes: dict[str, Any], tmp_path: Path
+) -> None:
+    """PyTorch writes down every place's window, of a kernel of 64 kB and an image of 16,384 values two gigabytes."""
+    weight = {"w": np.ones((1, 1, 127, 127), np.float32)} if "w" in operands else {}
+    made = model([node(operator, operands, **attributes)], (1, 1, 128, 128), weight)
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="its windows together have more numbers than can be handled"):
+        read_onnx(save(tmp_path / "m.onnx", made))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    tracemalloc.stop()
+
+
+def test_windows_of_many_operators_are_counted_together(tmp_path: Path) -> None:
+    """Each is of a size that can be handled; all of them take minutes, where nobody looks at the clock."""
+    weight = {"w": np.ones((1, 1, 51, 51), np.float32)}
+    for count, right in ((2, True), (30, False)):
+        path = save(tmp_path / "m.onnx", model(chain(count, "Conv", "w", pads=[25] * 4), (1, 1, 64, 64), weight))
+        if right:
+            assert len(read_onnx(path).graph.nodes) == count + 1
+            continue
+        with pytest.raises(
+            FormatError, match=r"node 'conv_v.*its windows together have more numbers than can be handled"
+        ):
+            read_onnx(path)
+
+
+def test_the_places_of_a_kernel() -> None:
+    """What a window holds, times where it lies: in a result, or transposed in an operand; of a group after the other, of all samples at once."""
+    weight = torch.ones(4, 2, 3, 3, dtype=torch.float64)
+    shape = (4, 5, 6)
+    stride, padding, dilation = (2, 2), ((1, 1), (1, 1)), (1, 1)
+    there = Convolution(weight, None, shape, stride, padding, dilation, groups=2, samples=3)
+    assert (there.places, there.workspace()) == (9, 3 * 2 * 9 * 9)
+    back = TransposedConvolution(weight, None, shape, stride, padding, dilation, (0, 0), groups=2, samples=3)
+    assert (back.places, back.workspace()) == (30, 3 * 2 * 9 * 30)
+
+
+def test_a_large_file_may_lay_out_more() -> None:
+    small = Ledger(1 << 20)
+    with pytest.raises(ExhaustedError, match="windows"):
+        Ledger(1 << 20).workspace(1 << 29)
+    Ledger(1 << 28).workspace(1 << 29)
+    for _ in range(4):
+        small.workspace(1 << 28)
+    with pytest.raises(ExhaustedError, match="windows"):
+        small.workspace(1 << 28)

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 #: bytes that any file may make, however small it is, and for every byte of its own
 _ROOM = 320 << 20
 _ROOM_PER_BYTE = 24
+#: bytes that all operators of any file may lay out to compute once, and for every byte of its own: a bound of the time, too
+_WINDOWS = 1 << 30
+_WINDOWS_PER_BYTE = 64
 #: nodes that any file and the graph made of it may have together, and one more for so many of its bytes
 _NODES = 1 << 15
 _BYTES_PER_NODE = 1 << 10
@@ -43,7 +46,8 @@ class Ledger:
     """
 
     def __init__(self, size: int, room: int = _ROOM) -> None:
-        self._room = room
+        self._room = self._whole = room
+        self._windows = _WINDOWS
         self._nodes = _NODES
         self._features = _LARGEST_TOTAL
         self.grow(size)
@@ -51,6 +55,8 @@ class Ledger:
     def grow(self, size: int) -> None:
         """Take in that another ``size`` bytes of file belong to it."""
         self._room += _ROOM_PER_BYTE * size
+        self._whole += _ROOM_PER_BYTE * size
+        self._windows += _WINDOWS_PER_BYTE * size
         self._nodes += size // _BYTES_PER_NODE
 
     def nodes(self, count: int) -> None:
@@ -64,6 +70,12 @@ class Ledger:
         self._room -= size
         if self._room < 0:
             raise ExhaustedError("it makes more numbers out of this file than can be handled")
+
+    def workspace(self, size: int) -> None:
+        """Account for ``size`` bytes that an operator takes and gives back whenever it computes; raises :class:`ExhaustedError`."""
+        self._windows -= size
+        if size > self._whole or self._windows < 0:
+            raise ExhaustedError("its windows together have more numbers than can be handled", "use a smaller kernel")
 
     def value(self, shape: Sequence[int]) -> None:
         """Account for a value of a shape; raises :class:`ExhaustedError`."""

@@ -21,8 +21,8 @@ from netproof.arguments.numbers import counted
 from netproof.arguments.words import described, shown
 from netproof.errors import InputError
 from netproof.files.opened import as_path, write_bytes
+from netproof.formats.faithful import disagreement, values_read
 from netproof.formats.onnx.read import network_of
-from netproof.formats.torch_faithful import disagreement, values_read
 from netproof.host import on_own_terms
 from netproof.network import Network
 

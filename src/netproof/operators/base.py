@@ -78,6 +78,10 @@ class Affine(Operator):
         """
         raise NotImplementedError(f"'{self.name}' does not say how long its sums are")
 
+    def workspace(self) -> int:
+        """How many numbers are laid out beside operand and result to compute one row of either map."""
+        return 0
+
     def offset_additions(self) -> int:
         """The most additions that a number goes through in :meth:`offset`, where these are more than in a
         :func:`netproof.operators.sums.feature_sum`."""

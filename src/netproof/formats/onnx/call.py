@@ -321,6 +321,8 @@ class Call:
         self.translation.ledger.nodes(1)
         # Once more for their magnitudes, which operators keep.
         self.translation.allocate(2 * sum(parameter.numel() for _, parameter in operator.parameters()))
+        if isinstance(operator, Affine):
+            self.translation.ledger.workspace(8 * operator.workspace())
         operator = self._one_object(operator, part)
         name = f"{self.name}/{part}" if part else self.name
         self.translation.made_by[id(operator)] = self.operator

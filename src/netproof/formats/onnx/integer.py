@@ -219,6 +219,7 @@ class _Reader:
     def affine(self, call: Call, operator: Affine, operands: tuple[Quantity, ...], shape: Shape) -> Quantity:
         """An affine map of values, 32 bits wide."""
         self._translation.reserve(shape)
+        self._translation.ledger.workspace(8 * operator.workspace())
         nodes = tuple(self.node(operand) for operand in operands)
         ends = [self.ends(operand) for operand in operands]
         center = operator.forward(*((low + high) / 2 for low, high in ends))

@@ -145,6 +145,7 @@ class Translation:
         size = len(order)
         self.ledger.value((size,))
         self.ledger.allocate(64 * size)
+        self.ledger.workspace(8 * operator.workspace())
         self.ledger.nodes(1)
         node = self.builder.add(name, operator, *(operand.node for operand in operands))
         center = operator.forward(*((v.low + v.high) / 2 for v in operands))

@@ -95,6 +95,11 @@ class Convolution(KernelMap):
         )
         return (self.weight.shape[0], *extents)
 
+    @property
+    def places(self) -> int:
+        """At how many places of one sample the kernel lies."""
+        return prod(self.sample_shape[1:])
+
     def to(self, dtype: torch.dtype, device: torch.device) -> Convolution:
         return replace(
             self,

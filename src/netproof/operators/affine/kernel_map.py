@@ -43,6 +43,11 @@ class KernelMap(Affine):
         """Shape of the result for one sample, ``(C_out, *extents)``."""
 
     @property
+    @abstractmethod
+    def places(self) -> int:
+        """At how many places of one sample the kernel lies."""
+
+    @property
     def kernel(self) -> tuple[int, ...]:
         return tuple(self.weight.shape[2:])
 
@@ -79,6 +84,10 @@ class KernelMap(Affine):
         if self.samples > 1:
             parts.append(f"{self.samples} samples")
         return ", ".join(parts)
+
+    def workspace(self) -> int:
+        """In float64 PyTorch lays out what every place of the kernel sees, of all samples at once and of a group after the other."""
+        return self.samples * prod(self.weight.shape[1:]) * self.places
 
     def offset_additions(self) -> int:
         channels, *extents = self.sample_shape

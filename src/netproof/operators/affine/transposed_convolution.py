@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -100,6 +101,11 @@ class TransposedConvolution(KernelMap):
     def sample_shape(self) -> Shape:
         """Shape of the result for one sample, ``(C_out, *extents)``."""
         return self.convolution.input_shape
+
+    @property
+    def places(self) -> int:
+        """At how many places of one sample the kernel lies: those of the operand."""
+        return prod(self.input_shape[1:])
 
     def to(self, dtype: torch.dtype, device: torch.device) -> TransposedConvolution:
         return replace(

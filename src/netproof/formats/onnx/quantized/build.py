@@ -32,6 +32,7 @@ class Build:
         """An affine map of values."""
         self.translation.reserve(shape)
         self.translation.allocate(8 * int(np.prod(shape, dtype=object)))
+        self.translation.ledger.workspace(8 * operator.workspace())
         self.translation.ledger.nodes(1)
         node = self.translation.builder.add(printable(name), operator, *(operand.node for operand in operands))
         center = operator.forward(*((v.low + v.high) / 2 for v in operands))

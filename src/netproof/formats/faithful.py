@@ -51,7 +51,7 @@ def values_read(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> str:
             read = _READS.get(getattr(function, "__name__", ""))
             if read is not None:
                 found.append(read)
-            return super().__torch_function__(function, types, given, dict(named or {}))
+            return super().__torch_function__(function, types, given, dict(named or {}))  # type: ignore[no-untyped-call]
 
     # What a module raises here it raises again when it is exported.
     with suppress(Exception), torch.random.fork_rng(devices=[]):
