@@ -64,7 +64,7 @@ def computed(content: bytes, runtime: str, inputs: np.ndarray) -> list[np.ndarra
             interpreter.set_input(x[None], 0)
             interpreter.invoke()
             for i, values in enumerate(found):
-                values.append(interpreter.get_output(i)[0])
+                values.append(interpreter.get_output(i))
     else:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -76,7 +76,7 @@ def computed(content: bytes, runtime: str, inputs: np.ndarray) -> list[np.ndarra
             interpreter.set_tensor(place, x[None])
             interpreter.invoke()
             for number, values in zip(outputs, found, strict=True):
-                values.append(interpreter.get_tensor(number)[0])
+                values.append(interpreter.get_tensor(number))
     return [np.stack(values) for values in found]
 
 

@@ -24,6 +24,11 @@ def dtype_of(tensor: TensorInfo) -> np.dtype[Any]:
     return found
 
 
+def shape_of_one(tensor: TensorInfo) -> tuple[int, ...]:
+    """A tensor's shape without the batch axis, where it has one: some operators move it, or leave it out."""
+    return tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+
+
 @dataclass(frozen=True, eq=False)
 class TensorValues:
     """A tensor on a batch of inputs.
@@ -31,7 +36,8 @@ class TensorValues:
     Attributes
     ----------
     name, operator : of the tensor, and of what gives it
-    values : ``[batch, ...]`` in the type that it has in the file; the batch is in place of the file's own first axis of 1
+    values : ``[batch, ...]`` in the type that it has in the file; the batch is in place of the file's own first axis of 1, and before
+        all axes where there is none
     """
 
     name: str
@@ -70,16 +76,16 @@ def evaluate(deployed: Deployed, inputs: NDArray[np.integer[Any]]) -> Evaluation
         for layer, column in zip(deployed.layers, columns, strict=False):
             codes = np.empty((len(part), len(layer.order)), dtype_of(layer.tensor))
             codes[:, layer.order] = (values[layer.node] + layer.zero).numpy()
-            column.append(codes.reshape(len(part), *layer.shape[1:]))
+            column.append(codes.reshape(len(part), *shape_of_one(layer.tensor)))
         columns[-1].append(values[deployed.output].numpy().astype(dtype_of(deployed.result)))
     *found, scores = (np.concatenate(column) for column in columns)
     tensors = tuple(
         TensorValues(layer.name, layer.operator, values) for layer, values in zip(deployed.layers, found, strict=True)
     )
     if deployed.softmax is None:
-        return Evaluation(scores.reshape(len(scores), *deployed.result.shape[1:]), scores, tensors)
+        return Evaluation(scores.reshape(len(scores), *shape_of_one(deployed.result)), scores, tensors)
     scales, tensor = deployed.softmax
     codes = deployed.runtime.softmax(scores.astype(np.int64), scales) - scales.zero + zero_of(tensor)
     outputs = codes.astype(dtype_of(tensor))
-    outputs = outputs.reshape(len(scores), *tensor.shape[1:])
+    outputs = outputs.reshape(len(scores), *shape_of_one(tensor))
     return Evaluation(outputs, scores, (*tensors, TensorValues(tensor.name, "SOFTMAX", outputs)))

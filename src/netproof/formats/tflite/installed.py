@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netproof.errors import InputError
-from netproof.formats.tflite.evaluate import dtype_of
+from netproof.formats.tflite.evaluate import dtype_of, shape_of_one
 from netproof.formats.tflite.read import Deployed
 from netproof.formats.tflite.translation import scale_of, zero_of
 
@@ -45,9 +45,10 @@ def outputs_of_installed(deployed: Deployed, inputs: _Array) -> _Array:
         detail = " ".join(str(error).split())[:120]
         raise InputError(deployed.network.path, f"'{name}' itself refuses it ({detail})", "convert it again") from None
 
+    tensor = deployed.result if deployed.softmax is None else deployed.softmax[1]
+    found = found.reshape(len(inputs), *shape_of_one(tensor))
     if not deployed.float_output:
         return found
-    tensor = deployed.result if deployed.softmax is None else deployed.softmax[1]
     codes = np.rint(found.astype(np.float64) / float(scale_of(tensor))) + zero_of(tensor)
     return codes.astype(dtype_of(tensor))
 
@@ -74,7 +75,7 @@ def _interpreted(content: bytes, inputs: _Array, resolver: object) -> _Array:
     def one(x: _Array) -> _Array:
         interpreter.set_tensor(place, x[None])
         interpreter.invoke()
-        return np.asarray(interpreter.get_tensor(result)[0])
+        return np.asarray(interpreter.get_tensor(result))
 
     return _each(one, inputs)
 
@@ -87,7 +88,7 @@ def _micro(content: bytes, inputs: _Array) -> _Array:
     def one(x: _Array) -> _Array:
         interpreter.set_input(x[None], 0)
         interpreter.invoke()
-        return np.asarray(interpreter.get_output(0)[0])
+        return np.asarray(interpreter.get_output(0))
 
     return _each(one, inputs)
 

@@ -18,6 +18,7 @@ from netproof.formats.tflite import pointwise, products, shapes, windows
 from netproof.formats.tflite.codes import RELU, RELU6
 from netproof.formats.tflite.flatbuffer import DamagedError
 from netproof.formats.tflite.floats.read import is_of_floats, read_floats
+from netproof.formats.tflite.rules.delegated import reason_left
 from netproof.formats.tflite.rules.runtime import RUNTIMES, Runtime, runtime_of
 from netproof.formats.tflite.rules.softmax import SoftmaxScales, keeps_the_class
 from netproof.formats.tflite.schema import Model, OperatorInfo, TensorInfo, damaged, read_model
@@ -238,8 +239,14 @@ class _Reader:
             ) from None
 
     def _check_kinds(self, info: OperatorInfo, values: dict[int, Value]) -> None:
-        """Refuse types with which an operator was not compared."""
+        """Refuse types with which an operator was not compared, and what the runtime leaves to other kernels."""
         runtime = self._translation.runtime
+        left = reason_left(info, self._model.tensors) if runtime.delegated else ""
+        if left:
+            raise OperatorError(
+                f"{left}, so that '{runtime.name}' leaves it to kernels that round in another way",
+                "convert it again, or name another runtime",
+            )
         tensor = self._model.tensors[info.outputs[0]] if info.outputs else self._input
         kind = quantized(tensor).kind
         operands = [values[number].tensor for number in info.inputs if number in values]

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from netproof.formats.tflite.products import check_shape, padding_of, positive
+from netproof.formats.tflite.rules.delegated import pool_is_left
 from netproof.formats.tflite.rules.products import limit_away
 from netproof.formats.tflite.staircases import Whole, staircase_between, staircase_of_table
 from netproof.formats.tflite.translation import (
@@ -169,7 +170,9 @@ def max_pool(translation: Translation, call: Call) -> Value:
         value = _largest(translation, f"{call.name}/axis{axis}", value, taken)
         index = np.arange(taken[0].size).reshape(taken.shape[1:])
     value = replace(value, tensor=call.output, order=channels_first(windows.shape))
-    limits = call.fused(5, translation.runtime.limit)
+    # Kernels of the library itself clamp as everywhere.
+    left = translation.runtime.delegated and pool_is_left(windows.kernel, windows.stride)
+    limits = call.fused(5, limit_away if left else translation.runtime.limit)
     if limits == ends_of(call.output):
         return value
     codes = codes_of(call.output) - zero_of(call.output)

@@ -98,6 +98,7 @@ class Operation:
     inputs: tuple[int, ...]
     output: int
     options: Fields | None
+    version: int = 1
 
     def option(self, number: int, letter: str, default: Any = 0) -> Any:
         return default if self.options is None else self.options.value(number, letter, default)
@@ -120,7 +121,7 @@ def opened(data: bytes) -> File:
     if model.value(0, "I") != _VERSION or any(buffer.value(1, "Q") > 1 for buffer in model.all_below(4)):
         raise UnknownFormError("another version of the schema, or constants behind the tables")
     buffers = [buffer.array(0, "<u1") for buffer in model.all_below(4)]
-    codes = [max(code.value(0, "b"), code.value(3, "i")) for code in model.all_below(1)]
+    codes = [(max(code.value(0, "b"), code.value(3, "i")), code.value(2, "i", 1)) for code in model.all_below(1)]
     tensors = [_tensor(table, buffers) for table in graph.all_below(0)]
     operations = [_operation(table, codes) for table in graph.all_below(3)]
     (first,), (last,) = graph.array(1, "<i4").tolist(), graph.array(2, "<i4").tolist()
@@ -148,12 +149,12 @@ def _tensor(table: Fields, buffers: list[NDArray[Any]]) -> Tensor:
     return Tensor(shape, kind, scale, zero or (0,) * len(scale), data, axis)
 
 
-def _operation(table: Fields, codes: list[int]) -> Operation:
-    code = codes[table.value(0, "I")]
+def _operation(table: Fields, codes: list[tuple[int, int]]) -> Operation:
+    code, version = codes[table.value(0, "I")]
     if code not in _NAMES:
         raise UnknownFormError(f"operator {code} of TensorFlow Lite's schema")
     (output,) = table.array(2, "<i4").tolist()
     name, options = _NAMES[code], table.below(4)
     if options is not None and table.value(3, "B") != _OPTIONS.get(name, table.value(3, "B")):
         raise UnknownFormError(f"{name} with the options of another operator")
-    return Operation(name, tuple(table.array(1, "<i4").tolist()), output, options)
+    return Operation(name, tuple(table.array(1, "<i4").tolist()), output, options, version)

@@ -121,11 +121,13 @@ def _max_pool(reader: Reader, operation: Operation, output: Tensor) -> Value:
         taken = np.stack([np.take(index, places[:, k], axis + 1) for k in range(places.shape[1])])
         part = _largest(reader, part, taken.reshape(len(taken), -1))
         index = np.arange(taken[0].size).reshape(taken.shape[1:])
-    limited = limits(operation.option(5, "b"), reader.runtime, output)
+    # Windows that lie apart are left to kernels of the library itself, which clamp as everywhere.
+    apart = any(step > size for step, size in zip(windows.stride, windows.kernel, strict=True))
+    runtime = "litert-ref" if apart else reader.runtime
     order = channels_first(output.shape)
-    if limited == output.ends:
+    if limits(operation.option(5, "b"), runtime, output) == output.ends:
         return Value(part, output, order)
-    return reader.stepped(part, [lambda number: number], output, operation.option(5, "b"), order)
+    return reader.stepped(part, [lambda number: number], output, operation.option(5, "b"), order, runtime)
 
 
 def _largest(reader: Reader, part: int, index: NDArray[Any]) -> int:

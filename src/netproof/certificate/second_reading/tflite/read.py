@@ -71,10 +71,26 @@ class Reader:
             raise UnknownFormError(f"{operation.name} inside a network")
         if len(operation.inputs) > _MOST_OPERANDS[operation.name]:
             raise UnknownFormError(f"{operation.name} of {len(operation.inputs)} operands")
+        if self.runtime == "xnnpack":
+            self._check_taken(operation, output)
         taken = [self.values[index].tensor.kind for index in operation.inputs if index in self.values]
         if operation.name != "QUANTIZE" and any(kind != output.kind for kind in taken):
             raise UnknownFormError(f"{operation.name} of a value of another type than its result")
         return _OPERATORS[operation.name](self, operation, output)
+
+    def _check_taken(self, operation: Operation, output: Tensor) -> None:
+        """Refuse what the delegate of ``xnnpack`` declines: it is computed by kernels that round in another way."""
+        tensors = [None if index < 0 else self.file.tensors[index] for index in operation.inputs]
+        dense = operation.name == "FULLY_CONNECTED"
+        if dense or operation.name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            bias = tensors[2] if len(tensors) > 2 else None
+            if bias is not None and (not len(bias.scale) or len(bias.shape) != 1):
+                raise UnknownFormError(f"{operation.name} with a bias that has no scale, or more than one axis")
+            if tensors[1] is not None and tensors[1].kind == "<i1":
+                tensors[1] = None
+        along = [one for one in (*tensors, output) if one is not None and one.kind in ("<i1", "<u1") and one.axis]
+        if along or (dense and operation.version == 8):
+            raise UnknownFormError(f"{operation.name} as the delegate does not take it")
 
     def value(self, operation: Operation, number: int) -> Value:
         """An operand that depends on the input."""
@@ -111,9 +127,18 @@ class Reader:
             raise UnknownFormError(f"a window of {kernel}, {stride} apart, {dilation} wide")
         return Windows.of(value.tensor.shape, kernel, stride, dilation, same=padding == 0)
 
-    def stepped(self, part: int, steps: Sequence[Round], output: Tensor, activation: int, order: Order) -> Value:
+    def stepped(
+        self,
+        part: int,
+        steps: Sequence[Round],
+        output: Tensor,
+        activation: int,
+        order: Order,
+        runtime: str | None = None,
+    ) -> Value:
+        """Steps for each channel, and what an activation leaves of them; ``runtime`` is the one that clamps, if it is another."""
         zero = output.zero[0]
-        low, high = limits(activation, self.runtime, output)
+        low, high = limits(activation, runtime or self.runtime, output)
 
         def clamped(one: Round) -> Steps:
             def step(sums: Wholes) -> Wholes:

@@ -34,6 +34,7 @@ class Runtime:
     conversions : from which of them to which QUANTIZE brings codes
     same_kind_only : whether QUANTIZE between types is known only where int8 and uint8 stand for the same numbers
     largest_scale : products with a scale of this or more are refused: the runtime computes them by another kernel, or not
+    delegated : whether operators go to a delegate that declines some of them (:mod:`rules.delegated`)
     pair_scales, product_scales, rescalings : the ratios of scales within which ``add`` and ``subtract`` hold (an operand's
         to the result's), ``multiply`` (the operands' product to it), and ``rescale``
     """
@@ -60,6 +61,7 @@ class Runtime:
     conversions: frozenset[tuple[str, str]] = _SIGNED | {("UINT8", "INT8"), ("INT8", "UINT8")}
     same_kind_only: bool = False
     largest_scale: float = 2.0**20
+    delegated: bool = False
     pair_scales: tuple[float, float] = (0.0, 2.0**16)
     product_scales: tuple[float, float] = (0.0, 2.0**14)
     rescalings: tuple[float, float] = (0.0, 2.0**16)
@@ -112,6 +114,7 @@ _RUNTIMES = (
         conversions=_BYTES,
         same_kind_only=True,
         largest_scale=256.0,
+        delegated=True,
         pair_scales=(2.0**-10, 2.0**8),
         product_scales=(2.0**-16, 2.0**8),
         rescalings=(2.0**-8, 2.0**7),
