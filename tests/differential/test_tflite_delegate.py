@@ -46,8 +46,10 @@ def _dense(change: Change, kind: str = "int8") -> tuple[bytes, tuple[int, ...]]:
     """Scales are powers of two, so that some sums are halves."""
     rng, file = np.random.default_rng(3), TFLiteFile()
     ends = np.iinfo(kind)
-    x = file.tensor((1, 24), 0.5, 7, kind=kind)
-    w = file.constant(rng.integers(ends.min, ends.max + 1, (8, 24)).astype(kind), 2.0**-6, 5 if kind == "uint8" else 0)
+    x = file.tensor((1, 24), 0.5, 120, kind=kind)
+    w = file.constant(
+        rng.integers(ends.min, ends.max + 1, (8, 24)).astype(kind), 2.0**-6, 127 if kind == "uint8" else 0
+    )
     b = file.constant(rng.integers(-300, 300, 8).astype(np.int32), 2.0**-7)
     y = file.tensor((1, 8), 4.0, 100, kind=kind)
     file.operator("FULLY_CONNECTED", [x, w, b], [y], {0: ("b", 0)})
