@@ -539,3 +539,34 @@ def test_a_bias_of_a_convolution_is_a_list(tmp_path):
             assert netproof.load(path).inputs == 9
         else:
             refused(path, "a bias of shape (1, 2), which is no list")
+
+
+def test_a_bias_of_floats_is_quantized_where_it_is_a_list(tmp_path):
+    """onnxruntime quantizes lists of floats, and leaves products in floats that have a matrix of one row beside them."""
+    import onnxruntime
+
+    path = tmp_path / "n.onnx"
+    rng = np.random.default_rng(4)
+    weight, bias = rng.integers(-100, 100, (24, 16)).astype(np.int8), rng.normal(0, 0.3, 16).astype(np.float32)
+    inputs = rng.integers(0, 256, (200, 24)).astype(np.uint8)
+    found = {}
+    for shape in ((16,), (1, 16)):
+        model = Model((1, 24))
+        model.quantize("x", 0.05, 120, "q")
+        model.dequantize("q", 0.05, 120, "d")
+        model.weights(weight, 0.02, "w")
+        model.node("Gemm", ["d", "w", model.constant(bias.reshape(shape))], "g")
+        model.quantize("g", 0.3, 110, "p")
+        model.dequantize("p", 0.3, 110, "y")
+        model.save(path)
+        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        floats = ((inputs.astype(np.float32) - 120) * np.float32(0.05))[:, None]
+        found[shape] = np.concatenate([session.run(None, {"x": x})[0] for x in floats])
+        if len(shape) == 1:
+            deployed = read_deployed(path)
+            assert deployed is not None
+            codes = evaluate(deployed, inputs)[0].reshape(200, 16).astype(np.float32)
+            assert np.array_equal((codes - 110) * np.float32(0.3), found[shape])
+        else:
+            refused(path, "a bias of floats of shape (1, 16)")
+    assert (found[(16,)] != found[(1, 16)]).any()

@@ -86,6 +86,9 @@ def bias_of(
     if array.size != channels or array.ndim > 2 or (array.ndim == 2 and array.shape[0] != 1):
         raise NodeError(f"a bias of shape {array.shape} for {channels} channels", "export the network again")
     if array.dtype == np.float64:
+        if array.ndim != 1:
+            problem = f"a bias of floats of shape {array.shape}, of which onnxruntime leaves the product in floats"
+            raise NodeError(problem, "store one number for each channel, or quantize it")
         single = array.reshape(-1).astype(np.float32)
         with np.errstate(all="ignore"):
             array = np.rint((single / np.asarray(operand * scale, np.float32)).astype(np.float64))
