@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from netproof.certificate.format import BoxProperty, Certificate, RobustnessProperty, arrays_of
+from netproof.certificate.format import BoxProperty, Certificate, ClassProperty, RobustnessProperty, arrays_of
 from soundness.random_networks import RandomNetwork, random_box, random_conjunction, random_network
 from soundness.reference_checker import Case, Reference, Region
 
@@ -41,7 +41,7 @@ class Draft:
     """A certificate as it is easy to change: :meth:`certificate` writes it down."""
 
     net: RandomNetwork
-    asked: RobustnessProperty | BoxProperty
+    asked: RobustnessProperty | ClassProperty | BoxProperty
     arrays: dict[str, list[int]]
     kept: list[list[int]]
     form: list[int]
@@ -140,8 +140,13 @@ def _kept(random: np.random.Generator, net: RandomNetwork) -> list[list[int]]:
 def _robustness(random: np.random.Generator, net: RandomNetwork) -> Draft:
     image = random.integers(net.lower, net.upper + 1)
     label = int(net.outputs(image[None])[0].argmax())
-    asked = RobustnessProperty(label, int(random.integers(0, 3)))
-    draft = Draft(net, asked, {"image": image.tolist()}, _kept(random, net), [])
+    if random.random() < 0.3:
+        box = random_box(random, net)
+        arrays = {"image": image.tolist(), "lower": box[0].tolist(), "upper": box[1].tolist()}
+        draft = Draft(net, ClassProperty(label), arrays, _kept(random, net), [])
+    else:
+        asked = RobustnessProperty(label, int(random.integers(0, 3)))
+        draft = Draft(net, asked, {"image": image.tolist()}, _kept(random, net), [])
     draft.form = _forms(random, draft, [True] * (draft.outputs - 1))
     return draft
 

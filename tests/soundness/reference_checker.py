@@ -10,7 +10,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from netproof.certificate.contents import BoxProperty, Certificate
+from netproof.certificate.contents import BoxProperty, Certificate, ClassProperty
 from soundness.random_networks import RandomNetwork, Steps
 
 INFINITY = math.inf
@@ -119,10 +119,13 @@ class Reference:
             y = self.outputs(image)
             if y.index(max(y)) != label:
                 raise Rejected("misclassified")
-            self.box = [
-                [max(v - asked.radius, a), min(v + asked.radius, b)]
-                for a, v, b in zip(least, image, largest, strict=True)
-            ]
+            if isinstance(asked, ClassProperty):
+                self.box = [[low, high] for low, high in zip(arrays["lower"], arrays["upper"], strict=True)]
+            else:
+                self.box = [
+                    [max(v - asked.radius, a), min(v + asked.radius, b)]
+                    for a, v, b in zip(least, image, largest, strict=True)
+                ]
             self.cases = []
             for k in range(count):
                 if k != label:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from netproof.arguments.words import described
-from netproof.certificate.contents import Certificate
+from netproof.certificate.contents import Certificate, ClassProperty
 from netproof.certificate.format import MEMORY, decode, encode
 from netproof.errors import CertificateError, InputError
 from netproof.files.opened import as_path, write_bytes
@@ -44,6 +46,11 @@ def fault_of_bundle(parts: Sequence[Certificate]) -> str:
             return f"part {number} claims '{part.claim}'"
         if (part.network_sha256, dict(part.scheme), part.runtime, part.inputs, part.outputs) != network:
             return f"part {number} is about another network than part 0, or reads it in another way"
+        # A class is one of an image, and what is said of the whole is said of both.
+        if ClassProperty in (type(part.property), type(first.property)) and (
+            part.property != first.property or not np.array_equal(part.arrays["image"], first.arrays["image"])
+        ):
+            return f"part {number} is about another image or class than part 0"
     return ""
 
 

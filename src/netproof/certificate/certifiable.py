@@ -29,8 +29,8 @@ def check_stated(asked: Query | Question, source: str) -> None:
     """Raise :class:`InputError` for a question that no certificate can state: of outputs that are not the file's, or of no case.
 
     Where a final softmax of codes was left out, only the class is the file's, and of the class a certificate states that it
-    does not change within a radius. Boxes and targets it states as conditions on outputs, and balls in other norms than the maximum's
-    not at all.
+    does not change, within a radius or in a box. Targets it states as conditions on outputs, and balls in other norms than the
+    maximum's not at all.
     """
     parts = Question.of(asked).parts
     for one in parts:
@@ -46,5 +46,18 @@ def check_stated(asked: Query | Question, source: str) -> None:
         raise InputError(source, problem, "leave it out, or ask for a radius")
     if part.network.kept is not Kept.CLASS or of_radius:
         return
+    if all(asks_any_other(one) for one in parts):
+        return
     problem = f"the final softmax of {part.network.path} was left out, and a certificate of this question would be about its operands"
-    raise InputError(source, problem, "cut the softmax off the network, or ask for a radius")
+    raise InputError(source, problem, "cut the softmax off the network, or ask for any other class")
+
+
+def asks_any_other(query: Query) -> bool:
+    """Whether a query about a sample asks for any class but its label: one case of one constraint for every other output."""
+    single = all(len(c.threshold) == 1 for c in query.condition)
+    return (
+        query.sample is not None
+        and query.sample.top == 1
+        and single
+        and len(query.condition) == query.network.outputs - 1
+    )

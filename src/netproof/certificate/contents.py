@@ -47,6 +47,13 @@ class RobustnessProperty:
 
 
 @dataclass(frozen=True)
+class ClassProperty:
+    """The class of the array ``image`` does not change in the box of the arrays ``lower`` and ``upper``; the cases follow."""
+
+    label: int
+
+
+@dataclass(frozen=True)
 class BoxProperty:
     """The box and the cases are in the arrays; ``constraints`` is how many constraints each case has."""
 
@@ -74,7 +81,7 @@ class Certificate:
     inputs: int
     outputs: int
     claim: Literal["unsat", "sat"]
-    property: RobustnessProperty | BoxProperty
+    property: RobustnessProperty | ClassProperty | BoxProperty
     arrays: Mapping[str, Integers]
     name: str = ""
     producer: str = ""
@@ -91,7 +98,7 @@ class Counts:
 
     @classmethod
     def of(cls, certificate: Certificate) -> Counts:
-        if isinstance(certificate.property, RobustnessProperty):
+        if not isinstance(certificate.property, BoxProperty):
             rivals = certificate.outputs - 1
             return cls(rivals, rivals, min(1, rivals))
         heights = certificate.property.constraints
@@ -122,13 +129,14 @@ def fault_of(certificate: Certificate) -> str:
     size = {name: len(values) for name, values in arrays.items()}
     counts = Counts.of(certificate)
     robustness = isinstance(certificate.property, RobustnessProperty)
+    of_class = not isinstance(certificate.property, BoxProperty)
     proof = certificate.claim == "unsat"
     stated = {
-        "image": certificate.inputs * robustness,
+        "image": certificate.inputs * of_class,
         "lower": certificate.inputs * (not robustness),
         "upper": certificate.inputs * (not robustness),
-        "coefficients": 0 if robustness else counts.constraints * certificate.outputs,
-        "threshold": 0 if robustness else counts.constraints,
+        "coefficients": 0 if of_class else counts.constraints * certificate.outputs,
+        "threshold": 0 if of_class else counts.constraints,
         "witness": certificate.inputs * (not proof),
     }
     if not proof:

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from netproof.certificate.contents import NAMES, PRICES, BoxProperty, Certificate, Integers, RobustnessProperty
+from netproof.certificate.contents import (
+    NAMES,
+    PRICES,
+    BoxProperty,
+    Certificate,
+    ClassProperty,
+    Integers,
+    RobustnessProperty,
+)
 from netproof.errors import CertificateError
 
 #: the most bytes a header takes
@@ -28,7 +36,7 @@ class Header:
     inputs: int
     outputs: int
     claim: Literal["unsat", "sat"]
-    property: RobustnessProperty | BoxProperty
+    property: RobustnessProperty | ClassProperty | BoxProperty
     sizes: tuple[int, ...]
     name: str
     producer: str
@@ -77,6 +85,8 @@ def encode_header(header: Header) -> bytes:
             "label": header.property.label,
             "radius": header.property.radius,
         }
+    elif isinstance(header.property, ClassProperty):
+        asked = {"kind": "class", "label": header.property.label}
     else:
         asked = {"kind": "box", "constraints": list(header.property.constraints)}
     document = {
@@ -184,15 +194,17 @@ def _header(document: object, names: Sequence[str]) -> Header:
     )
 
 
-def _property(document: object) -> RobustnessProperty | BoxProperty:
+def _property(document: object) -> RobustnessProperty | ClassProperty | BoxProperty:
     if isinstance(document, dict) and document.get("kind") == "box":
         counts = _object(document, "'property'", {"kind", "constraints"})["constraints"]
         if not isinstance(counts, list):
             raise _MismatchError("'constraints' is no list")
         return BoxProperty(tuple(_count(count, "a number of constraints", least=1) for count in counts))
+    if isinstance(document, dict) and document.get("kind") == "class":
+        return ClassProperty(_count(_object(document, "'property'", {"kind", "label"})["label"], "'label'"))
     fields = _object(document, "'property'", {"kind", "label", "radius"})
     if fields["kind"] != "robustness":
-        raise _MismatchError("the kind of property is neither 'robustness' nor 'box'")
+        raise _MismatchError("the kind of property is none of 'robustness', 'class' and 'box'")
     return RobustnessProperty(_count(fields["label"], "'label'"), _count(fields["radius"], "'radius'"))
 
 

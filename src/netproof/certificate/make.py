@@ -8,13 +8,14 @@ from torch import Tensor
 
 from netproof.arguments.words import described
 from netproof.certificate.bundle import Bundle
-from netproof.certificate.certifiable import check_certifiable, check_stated
-from netproof.certificate.contents import BoxProperty, Certificate, RobustnessProperty, arrays_of
+from netproof.certificate.certifiable import asks_any_other, check_certifiable, check_stated
+from netproof.certificate.contents import BoxProperty, Certificate, ClassProperty, RobustnessProperty, arrays_of
 from netproof.certificate.witness import FORMAT
 from netproof.errors import InputError, QueryError
 from netproof.formats.counterexample import decimal
 from netproof.graph.graph import Arithmetic
 from netproof.host import on_own_terms
+from netproof.network import Kept
 from netproof.query import Query, Question, Result, Verdict, Witness
 from netproof.version import netproof_version
 
@@ -76,16 +77,32 @@ def _certificate(query: Query, result: Result, producer: str) -> Certificate:
     else:
         problem = "has no proof" if result.verdict is Verdict.UNSAT else f"is {result.verdict.value}"
         raise _nothing(query.name, problem)
-    about: RobustnessProperty | BoxProperty
+    about: RobustnessProperty | ClassProperty | BoxProperty
     sample = query.sample
     if sample is not None and sample.radius is not None:
         about = RobustnessProperty(sample.label, sample.radius)
         given["image"] = sample.image.long().numpy()
+        return _stating(query, claim, about, given, producer)
+    given["lower"], given["upper"] = query.lower.long().numpy(), query.upper.long().numpy()
+    if sample is not None and network.kept is Kept.CLASS:
+        # What the file's outputs are beyond their class depends on the softmax that was left out.
+        about = ClassProperty(sample.label)
+        given["image"] = sample.image.long().numpy()
     else:
         about = BoxProperty(tuple(len(c.threshold) for c in query.condition))
-        given["lower"], given["upper"] = query.lower.long().numpy(), query.upper.long().numpy()
         given["coefficients"] = [int(x) for c in query.condition for x in c.coefficients.reshape(-1).tolist()]
         given["threshold"] = [int(x) for c in query.condition for x in c.threshold.tolist()]
+    return _stating(query, claim, about, given, producer)
+
+
+def _stating(
+    query: Query,
+    claim: Literal["unsat", "sat"],
+    about: RobustnessProperty | ClassProperty | BoxProperty,
+    given: dict[str, object],
+    producer: str,
+) -> Certificate:
+    network = query.network
     return Certificate(
         network_sha256=network.sha256,
         scheme=network.scheme,
@@ -135,7 +152,12 @@ def witness_document(query: Query, witness: Witness) -> dict[str, object]:
     part = query.part
     if sample is not None and network.graph.arithmetic is Arithmetic.REAL:
         document["image"] = _numbers(sample.image)
-    if sample is not None and part is not None and network.graph.arithmetic is Arithmetic.REAL and _any_other(query):
+    if (
+        sample is not None
+        and part is not None
+        and network.graph.arithmetic is Arithmetic.REAL
+        and asks_any_other(query)
+    ):
         ends = {"exact_lower": part.box.lower, "exact_upper": part.box.upper}
         document["label"] = sample.label
         document |= {name: [str(value) for value in values] for name, values in ends.items()}
@@ -159,18 +181,7 @@ def _levels(query: Query) -> int | None:
     if sample is None or sample.radius is not None or ball is None:
         return None if sample is None else sample.radius
     integer = query.network.graph.arithmetic is Arithmetic.INTEGER
-    return int(ball.radius) if integer and _any_other(query) else None
-
-
-def _any_other(query: Query) -> bool:
-    """Whether a query about a sample asks for any class but its label: one case of one constraint for every other output."""
-    single = all(len(c.threshold) == 1 for c in query.condition)
-    return (
-        query.sample is not None
-        and query.sample.top == 1
-        and single
-        and len(query.condition) == query.network.outputs - 1
-    )
+    return int(ball.radius) if integer and asks_any_other(query) else None
 
 
 def _numbers(values: Tensor) -> list[int] | list[float]:

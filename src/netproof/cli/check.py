@@ -284,9 +284,9 @@ def _check_question(content: Certificate, eps: int | None, widths: Mapping[str, 
 
 
 def _check_sample(content: Certificate, image: list[int], label: int, index: int, certificate: Path) -> None:
-    from netproof.certificate.contents import RobustnessProperty
+    from netproof.certificate.contents import BoxProperty
 
-    if not isinstance(content.property, RobustnessProperty):
+    if isinstance(content.property, BoxProperty):
         raise ProofError(certificate, "it is not about a sample")
     if content.arrays["image"].tolist() != image:
         raise ProofError(certificate, f"it is about another image than sample {index}")
@@ -294,9 +294,17 @@ def _check_sample(content: Certificate, image: list[int], label: int, index: int
         raise ProofError(certificate, f"it is about label {content.property.label}, sample {index} has label {label}")
 
 
-def _to_json(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> dict[str, object]:
+def _digest(checked: Checked) -> str:
+    """SHA-256 of the image that a certificate is about, in the least type that holds the network's inputs."""
     import hashlib
 
+    network = checked.query.network
+    signed = int(network.lower.min()) < 0
+    kind = "<i4" if signed else "<u1" if int(network.upper.max()) < 256 else "<u2"
+    return hashlib.sha256(checked.certificate.arrays["image"].astype(kind).tobytes()).hexdigest()
+
+
+def _to_json(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> dict[str, object]:
     import torch
 
     from netproof.cli.arguments.networks import network_document
@@ -312,16 +320,9 @@ def _to_json(checked: Checked, certificate: Path, index: int | None, property_: 
         asked |= {"file": str(property_), "confirmed": True}
     sample = query.sample
     if sample is not None:
-        image = content.arrays["image"]
-        signed = int(query.network.lower.min()) < 0
-        kind = "<i4" if signed else "<u1" if int(query.network.upper.max()) < 256 else "<u2"
-        asked = {
-            "kind": "robustness",
-            "image_sha256": hashlib.sha256(image.astype(kind).tobytes()).hexdigest(),
-            "label": sample.label,
-            "radius": sample.radius,
-            "index": index,
-        }
+        asked = {"kind": "robustness" if sample.radius is not None else "class"}
+        asked |= {"image_sha256": _digest(checked), "label": sample.label, "index": index}
+        asked |= {"boxes": len(queries)} if sample.radius is None else {"radius": sample.radius}
         asked |= {} if checked.norm == "linf" else {"norm": checked.norm}
     return {
         "certificate": str(certificate),
@@ -352,6 +353,17 @@ def _points(query: Query) -> int:
     return math.prod(int(extent) for extent in (query.upper - query.lower + 1).tolist())
 
 
+def _around(asked: Mapping[str, object], which: str, norm: str) -> str:
+    """The input set of a certificate about an image, in words."""
+    if asked["kind"] == "class":
+        boxes = "the box" if asked["boxes"] == 1 else f"the {asked['boxes']} boxes"
+        return f"{boxes} that the certificate states, and {which}"
+    levels = f"{asked['radius']} grey level{'' if asked['radius'] == 1 else 's'}"
+    if norm != "linf":
+        return f"every change of {which} by at most {levels} in {norm}, all inputs together, within their range"
+    return f"every change of {which} by at most {levels} per input, within the inputs' range"
+
+
 def _render_text(checked: Checked, certificate: Path, index: int | None, property_: Path | None) -> str:
     from netproof.arguments.words import printable
     from netproof.certificate.contents import EMPTY
@@ -367,13 +379,10 @@ def _render_text(checked: Checked, certificate: Path, index: int | None, propert
         reading += f", as '{network.runtime}' computes them"
     count = sum(_points(part.query) for part in checked.parts or (checked,))
     points = f", {count if count < 10**6 else f'about 10^{math.log10(count):.1f}'} points"
-    if asked["kind"] == "robustness":
-        levels = f"{asked['radius']} grey level{'' if asked['radius'] == 1 else 's'}"
+    if asked["kind"] in ("robustness", "class"):
         which = "the image" if index is None else f"image {index} (confirmed)"
-        where = f"every change of {which} by at most {levels} per input, within the inputs' range"
-        if checked.norm != "linf":
-            where = f"every change of {which} by at most {levels} in {checked.norm}, all inputs together, within their range"
-            points = ""
+        where = _around(asked, which, checked.norm)
+        points = points if checked.norm == "linf" else ""
         points += f"; the image has SHA-256 {asked['image_sha256']}"
         claim = f"class {asked['label']}: the first largest of all {network.outputs} outputs, at every input of the set"
         if content.claim == "sat":

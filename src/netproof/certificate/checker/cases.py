@@ -10,7 +10,7 @@ from torch import Tensor
 
 from netproof.certificate.checker.evaluate import ExactNetwork
 from netproof.certificate.checker.region import Region
-from netproof.certificate.contents import ORDER, BoxProperty, Certificate, Integers
+from netproof.certificate.contents import ORDER, Certificate, ClassProperty, Integers, RobustnessProperty
 from netproof.errors import CertificateError, InputError
 from netproof.graph.graph import Arithmetic
 from netproof.local_robustness import robustness
@@ -63,8 +63,11 @@ def query_of(certificate: Certificate, network: Network, source: str) -> Query:
         )
     arrays, asked = certificate.arrays, certificate.property
     try:
-        if not isinstance(asked, BoxProperty):
+        if isinstance(asked, RobustnessProperty):
             return robustness(network, tensor(arrays["image"]), asked.label, asked.radius, name=source)
+        if isinstance(asked, ClassProperty):
+            box = tensor(arrays["lower"]), tensor(arrays["upper"])
+            return robustness(network, tensor(arrays["image"]), asked.label, box=box, name=source)
         heights = list(asked.constraints)
         coefficients = tensor(arrays["coefficients"]).reshape(-1, network.outputs)
         threshold = tensor(arrays["threshold"])
