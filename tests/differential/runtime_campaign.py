@@ -26,7 +26,21 @@ from netproof.formats.onnx.read import read_deployed as read_quantized
 from netproof.formats.tflite.read import read_deployed
 
 #: operators of random networks of 16-bit codes
-SIXTEEN = ("conv", "depthwise", "dense", "pad", "concat", "transpose", "max", "relu", "average", "quantize", "mean")
+SIXTEEN = (
+    "conv",
+    "depthwise",
+    "dense",
+    "pad",
+    "concat",
+    "transpose",
+    "max",
+    "relu",
+    "average",
+    "quantize",
+    "mean",
+    "add",
+    "sub",
+)
 
 
 def say(text: str) -> None:

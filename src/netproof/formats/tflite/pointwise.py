@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netproof.formats.tflite.rules.pairs import PairScales, Pairwise, rescaled_in_fixed_point
+from netproof.formats.tflite.rules.pairs import (
+    PairScales,
+    Pairwise,
+    WideSum,
+    added_wide,
+    rescaled_in_fixed_point,
+    subtracted_wide,
+)
 from netproof.formats.tflite.rules.products import limit_away
 from netproof.formats.tflite.rules.tables import Table
 from netproof.formats.tflite.schema import TensorInfo
-from netproof.formats.tflite.staircases import Whole, combination_of, staircase_of_table
+from netproof.formats.tflite.staircases import Whole, combination_of, staircase_between, staircase_of_table
 from netproof.formats.tflite.translation import (
     Call,
     OperatorError,
@@ -29,6 +37,9 @@ from netproof.formats.tflite.translation import (
 )
 from netproof.operators.affine.scale import Scale
 from netproof.operators.affine.sum import Sum
+
+#: bytes that finding one threshold takes
+_TEMPORARY = 96
 
 
 def _pair(translation: Translation, call: Call, function: Pairwise, signs: tuple[int, int]) -> Value:
@@ -62,6 +73,8 @@ def _of_values(
     if signs[1] == 0:
         raise OperatorError("it multiplies two values of the input", "only constants are multiplied")
     b = translation.arranged(b, a.order)
+    if call.output.kind == "INT16":
+        return _of_wide_values(translation, call, (a, b), signs, scales, limits)
     translation.ledger.allocate(64 << 16)
     left, right = (codes_of(v.tensor) - zero_of(v.tensor) for v in (a, b))
     offsets = (int(left[0]), int(right[0]))
@@ -88,6 +101,57 @@ def _of_values(
     return translation.steps(f"{call.name}/codes", found.steps, total, call.output)
 
 
+def _of_wide_values(
+    translation: Translation,
+    call: Call,
+    values: tuple[Value, Value],
+    signs: tuple[int, int],
+    scales: PairScales,
+    limits: tuple[int, int],
+) -> Value:
+    """The same of 16-bit codes, whose pairs are too many to look at.
+
+    What an operand counts for is a line with a whole slope and a staircase of small steps; the sum is exact, and the result one
+    more staircase.
+    """
+    rule, order = WideSum(scales), values[0].order
+    parts: list[Value] = []
+    kept: list[int] = []
+    for number, value in enumerate(values):
+        line, steps = _line_and_steps(translation, f"{call.name}/{number}", value, rule, number)
+        parts += [line] if steps is None else [line, steps]
+        kept += [signs[number]] * (1 if steps is None else 2)
+    total = translation.affine(call.name, Sum(tuple(kept)), tuple(parts), call.output, order)
+    low, high = (np.array([int(end)]) for end in (total.low.min(), total.high.max()))
+    if max(abs(int(low[0])), abs(int(high[0]))) << rule.shift >= 1 << 31:
+        raise OperatorError("a sum, scaled by more than 1, leaves 32 bits", "quantize it again")
+
+    def code(sums: Whole) -> Whole:
+        return clamped(rule.result(sums), call.output, limits)
+
+    translation.ledger.allocate(_TEMPORARY << 16)
+    return translation.steps(f"{call.name}/codes", staircase_between(code, low, high), total, call.output)
+
+
+def _line_and_steps(
+    translation: Translation, name: str, value: Value, rule: WideSum, number: int
+) -> tuple[Value, Value | None]:
+    """What an operand counts for as ``slope code + steps(code)``; None where the line is all of it."""
+    codes = codes_of(value.tensor)
+    counts = rule.operand(codes, number)
+    slope = int(np.diff(counts).min())
+    rest = counts - slope * codes
+    low = int(rest[0])
+    operator = Scale(len(value.order), _number(slope), _number(low if bool((rest == low).all()) else 0))
+    line = translation.affine(f"{name}/line", operator, (value,), value.tensor, value.order)
+    if bool((rest == low).all()):
+        return line, None
+    translation.ledger.allocate(_TEMPORARY << 16)
+    steps = staircase_of_table(rest[None], int(codes[0]))
+    assert steps is not None
+    return line, translation.steps(f"{name}/rest", steps, value, value.tensor)
+
+
 def _number(number: int) -> torch.Tensor:
     return torch.tensor([float(number)], dtype=torch.float64)
 
@@ -110,6 +174,7 @@ def _with_constant(
     spread = kept.reshape(1) if kept.size == 1 else np.broadcast_to(kept, value.shape).reshape(-1)[value.order]
     codes = codes_of(value.tensor) - zero_of(value.tensor)
     numbers, places = np.unique(spread, return_inverse=True)
+    translation.ledger.allocate(_TEMPORARY * len(numbers) * len(codes))
     rows, columns = np.broadcast_arrays(numbers[:, None], codes[None])
     first, second = (columns, rows) if number == 0 else (rows, columns)
     tables = clamped(function(first, second, scales), call.output, limits)
@@ -148,12 +213,31 @@ def _channels(places: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def add(translation: Translation, call: Call) -> Value:
     _check_ratios(translation, call)
-    return _pair(translation, call, translation.runtime.add, (1, 1))
+    wide = _is_wide(translation, call)
+    return _pair(translation, call, added_wide if wide else translation.runtime.add, (1, 1))
 
 
 def subtract(translation: Translation, call: Call) -> Value:
     _check_ratios(translation, call)
-    return _pair(translation, call, translation.runtime.subtract, (1, -1))
+    wide = _is_wide(translation, call)
+    return _pair(translation, call, subtracted_wide if wide else translation.runtime.subtract, (1, -1))
+
+
+def _is_wide(translation: Translation, call: Call) -> bool:
+    """Whether a sum is one of 16-bit codes; LiteRT has another kernel for scales that are all powers of two, unless it is told not to."""
+    if call.output.kind != "INT16":
+        return False
+    scales = [scale_of(tensor) for tensor in (call.operand(0), call.operand(1), call.output) if tensor is not None]
+    if (
+        translation.runtime.shifts_powers
+        and call.info.options.integer(1, "B", 1)
+        and all(math.frexp(float(scale))[0] == 0.5 for scale in scales)
+    ):
+        raise OperatorError(
+            f"'{translation.runtime.name}' has another kernel for scales that are powers of two",
+            "convert it without pot_scale_int16, or name another runtime",
+        )
+    return True
 
 
 def multiply(translation: Translation, call: Call) -> Value:

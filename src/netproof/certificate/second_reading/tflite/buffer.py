@@ -24,9 +24,9 @@ _OPTIONS = {
     "MAX_POOL_2D": 5, "MEAN": 27, "MUL": 21, "RESHAPE": 17, "SOFTMAX": 9, "SQUEEZE": 30, "SUB": 28,
 }  # fmt: skip
 _VERSION = 3
-_KINDS = {0: "<f4", 2: "<i4", 3: "<u1", 4: "<i8", 9: "<i1"}
+_KINDS = {0: "<f4", 2: "<i4", 3: "<u1", 4: "<i8", 7: "<i2", 9: "<i1"}
 #: the least and the largest code of the types that values have
-_ENDS = {"<i1": (-128, 127), "<u1": (0, 255)}
+_ENDS = {"<i1": (-128, 127), "<u1": (0, 255), "<i2": (-(1 << 15), (1 << 15) - 1)}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Tensor:
     def ends(self) -> tuple[int, int]:
         """The least and the largest code; raises :class:`UnknownFormError`."""
         if self.kind not in _ENDS:
-            raise UnknownFormError("a tensor of other codes than those of 8 bits")
+            raise UnknownFormError("a tensor of other codes than those of 8 and 16 bits")
         return _ENDS[self.kind]
 
 

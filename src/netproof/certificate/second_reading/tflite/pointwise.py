@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netproof.certificate.second_reading.reading import Pairwise, Steps, UnknownFormError, Wholes
+from netproof.certificate.second_reading.reading import Floats, Pairwise, Steps, UnknownFormError, Wholes
 from netproof.certificate.second_reading.tflite import rounding
 from netproof.certificate.second_reading.tflite.buffer import Operation, Tensor
 from netproof.certificate.second_reading.tflite.rounding import Round, limits
@@ -26,6 +27,11 @@ def _pair(reader: Reader, operation: Operation, output: Tensor) -> Value:
     tensors = [reader.file.tensors[number] for number in operation.inputs]
     if len(tensors) != 2 or any(len(tensor.scale) != 1 for tensor in tensors):
         raise UnknownFormError(f"{operation.name} of tensors that are not two of one scale each")
+    known = [number in reader.values for number in operation.inputs]
+    if output.kind == "<i2":
+        if not all(known):
+            raise UnknownFormError(f"{operation.name} of codes of 16 bits and a constant")
+        return _wide_pair(reader, operation, output, tensors)
     rule = _RULES[operation.name](reader.runtime, tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
     zero = output.zero[0]
     low, high = limits(operation.option(0, "b"), reader.runtime, output)
@@ -33,7 +39,6 @@ def _pair(reader: Reader, operation: Operation, output: Tensor) -> Value:
     def both(x: int, y: int) -> int:
         return max(low - zero, min(high - zero, rule(x, y)))
 
-    known = [number in reader.values for number in operation.inputs]
     if all(known):
         return _of_values(reader, operation, output, both)
     at = known.index(True)
@@ -60,6 +65,50 @@ def _of_values(reader: Reader, operation: Operation, output: Tensor, both: Pairw
         negative = reader.reading.add_map(lambda x, absolute: x[0] if absolute else -x[0], second)
         return Value(reader.reading.add_pair(lambda x, y: both(x, -y), a.part, negative), output, a.order)
     return Value(reader.reading.add_pair(both, a.part, second), output, a.order)
+
+
+def _wide_pair(reader: Reader, operation: Operation, output: Tensor, tensors: Sequence[Tensor]) -> Value:
+    """A sum or difference of codes of 16 bits: of each operand a line and steps, then one more rounding."""
+    scales = (tensors[0].scale[0], tensors[1].scale[0], output.scale[0])
+    first, second, last = rounding.of_wide_sum(reader.runtime, *scales, operation.option(1, "B", 1) == 0)
+    sign = 1 if operation.name == "ADD" else -1
+    a, b = (reader.value(operation, number) for number in (0, 1))
+    if not a.tensor.shape == b.tensor.shape == output.shape:
+        raise UnknownFormError(f"{operation.name} of two shapes")
+    other = b.part
+    if not np.array_equal(a.order, b.order):
+        place = np.argsort(b.order)[a.order]
+        other = reader.reading.add_map(lambda x, absolute: x[0][:, place], other)
+    if other == a.part:
+        raise UnknownFormError(f"{operation.name} of a value and itself")
+    parts: list[int] = []
+    factors: list[int] = []
+    offset = 0
+    for part, one, direction in ((a.part, first, 1), (other, second, sign)):
+        slope, start, rest = _line(one, output.ends)
+        parts.append(part)
+        factors.append(direction * slope)
+        if rest is None:
+            offset += direction * start
+        else:
+            parts.append(reader.reading.add_steps(rest, part))
+            factors.append(direction)
+
+    def total(x: Sequence[Floats], absolute: bool) -> Floats:
+        added = sum(abs(f) * v if absolute else f * v for f, v in zip(factors, x, strict=True))
+        return np.asarray(added if absolute else added + offset)
+
+    return reader.stepped(reader.reading.add_map(total, *parts), [last], output, operation.option(0, "b"), a.order)
+
+
+def _line(one: Round, ends: tuple[int, int]) -> tuple[int, int, Steps | None]:
+    """A rising function of all codes as ``slope code + start``, or with steps in place of the start where it is no line."""
+    values = [one(code) for code in range(ends[0], ends[1] + 1)]
+    slope = min(after - before for before, after in itertools.pairwise(values))
+    rest = [value - slope * code for code, value in enumerate(values, ends[0])]
+    if len(set(rest)) == 1:
+        return slope, rest[0], None
+    return slope, rest[0], _steps(lambda code: rest[code - ends[0]])
 
 
 def _with(both: Pairwise, number: int, at: int) -> Round:

@@ -10,7 +10,7 @@ import numpy as np
 
 from netproof.certificate.second_reading.reading import Floats, Map, UnknownFormError
 from netproof.certificate.second_reading.tflite.buffer import Operation, Tensor
-from netproof.certificate.second_reading.tflite.rounding import Round, of_product
+from netproof.certificate.second_reading.tflite.rounding import Round, of_product, of_wide_product
 from netproof.certificate.second_reading.tflite.values import Value, channels_first, check_shape, flat, same_codes
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def _stored(reader: Reader, operation: Operation) -> Tensor:
     """Constant weights of the type that the operand has: less their zero point, where they are bytes without a sign."""
-    if reader.value(operation, 0).tensor.kind == "<i1":
+    if reader.value(operation, 0).tensor.kind in ("<i1", "<i2"):
         return reader.constant(operation, 1, "<i1")
     weight = reader.tensor(operation, 1)
     if weight is None or weight.data is None or weight.kind != "<u1" or not len(weight.scale) == len(weight.zero) == 1:
@@ -39,17 +39,19 @@ def _weight(reader: Reader, operation: Operation, axes: int, axis: int) -> Tenso
 
 
 def _bias(reader: Reader, operation: Operation, outputs: int) -> Floats:
-    if reader.tensor(operation, 2) is None:
+    wide = reader.value(operation, 0).tensor.kind == "<i2"
+    if reader.tensor(operation, 2) is None and not wide:
         return np.zeros(outputs)
-    data = reader.constant(operation, 2, "<i4").data
+    data = reader.constant(operation, 2, "<i8" if wide else "<i4").data
     assert data is not None
     return data.reshape(outputs).astype(np.float64)
 
 
 def _product(reader: Reader, operation: Operation, value: Value, output: Tensor, map_: Map, activation: int) -> Value:
     weight, dense = _stored(reader, operation), operation.name == "FULLY_CONNECTED"
+    rule = of_wide_product if output.kind == "<i2" else of_product
     rounds = [
-        of_product(reader.runtime, dense, len(weight.scale) > 1, value.tensor.scale[0], scale, output.scale[0])
+        rule(reader.runtime, dense, len(weight.scale) > 1, value.tensor.scale[0], scale, output.scale[0])
         for scale in weight.scale
     ]
     order = np.arange(output.size) if dense else channels_first(output.shape)

@@ -33,6 +33,24 @@ def read_tflite(data: bytes, runtime: str, deadline: float = math.inf) -> Readin
     return Reader(opened(data), runtime, deadline).read()
 
 
+#: operators that are known on codes of 16 bits, which all runtimes have that compute with them at all
+_OF_16_BITS = frozenset(
+    (
+        *MOVING,
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "MEAN",
+        "QUANTIZE",
+        "RELU",
+        "RELU6",
+        "SUB",
+    )
+)
+
+
 class Reader:
     def __init__(self, file: File, runtime: str, deadline: float = math.inf) -> None:
         self.file, self.runtime = file, runtime
@@ -74,6 +92,8 @@ class Reader:
         if self.runtime == "xnnpack":
             self._check_taken(operation, output)
         taken = [self.values[index].tensor.kind for index in operation.inputs if index in self.values]
+        if "<i2" in (output.kind, *taken) and (operation.name not in _OF_16_BITS or self.runtime == "xnnpack"):
+            raise UnknownFormError(f"{operation.name} of codes of 16 bits for '{self.runtime[:40]}'")
         if operation.name != "QUANTIZE" and any(kind != output.kind for kind in taken):
             raise UnknownFormError(f"{operation.name} of a value of another type than its result")
         return _OPERATORS[operation.name](self, operation, output)
@@ -156,8 +176,9 @@ def _codes(tensor: Tensor) -> Tensor:
         len(tensor.scale) != 1
         or len(tensor.zero) != 1
         or not least <= tensor.zero[0] <= largest
+        or (tensor.kind == "<i2" and tensor.zero[0] != 0)
         or not tensor.shape
         or tensor.shape[0] != 1
     ):
-        raise UnknownFormError("a tensor that is not quantized to 8 bits with one scale, for one input")
+        raise UnknownFormError("a tensor that is not quantized with one scale, for one input")
     return tensor

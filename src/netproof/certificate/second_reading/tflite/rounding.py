@@ -57,6 +57,20 @@ def of_product(
     return lambda value: _twice(value, whole, exponent)
 
 
+def of_wide_product(
+    runtime: str, dense: bool, channel: bool, input_: np.float32, weight: np.float32, output: np.float32
+) -> Round:
+    """The same of sums of 48 bits, of codes of 16: the multiplier has 15 bits, and is rounded to them; halves upwards."""
+    if dense and runtime == "litert-ref":
+        return of_product(runtime, dense, channel, input_, weight, output)
+    if runtime not in ("tflm", "tflm-single-product", "litert-ref"):
+        raise UnknownFormError(f"codes of 16 bits for the runtime '{runtime[:40]}'")
+    whole, exponent = _fixed(float(input_) * float(weight) / float(output))
+    # Whatever would come to 2^15 stays one below.
+    short, shift = min((whole + (1 << 15)) >> 16, (1 << 15) - 1), 15 - exponent
+    return lambda value: (value * short + (1 << shift >> 1)) >> shift
+
+
 def of_sum(runtime: str, first: np.float32, second: np.float32, output: np.float32) -> Callable[[int, int], int]:
     """The rounding of a sum of two values with these scales."""
     if runtime == "xnnpack":
@@ -80,6 +94,23 @@ def of_difference(runtime: str, first: np.float32, second: np.float32, output: n
     both = _fixed(twice / (2.0**20 * float(output)))
     # Each operand is rounded before the difference is taken.
     return lambda a, b: _twice(_twice(a << 20, *left) - _twice(b << 20, *right), *both)
+
+
+def of_wide_sum(
+    runtime: str, first: np.float32, second: np.float32, output: np.float32, stated: bool
+) -> tuple[Round, Round, Round]:
+    """What two operands of 16 bits count for in a sum or difference, and the rounding of that; ``stated``, that powers of two are none."""
+    scales = [float(scale) for scale in (first, second, output)]
+    if runtime == "litert-ref" and not stated and all(math.frexp(scale)[0] == 0.5 for scale in scales):
+        raise UnknownFormError("a sum of codes of 16 bits whose scales are powers of two")
+    twice = 2 * max(scales[:2])
+    left, right = _fixed(scales[0] / twice), _fixed(scales[1] / twice)
+    both = _fixed(twice / (2.0**15 * scales[2]))
+    return (
+        lambda a: _twice(a << 15, *left),
+        lambda b: _twice(b << 15, *right),
+        lambda total: _twice(total, *both),
+    )
 
 
 def of_pair_product(
@@ -136,7 +167,7 @@ def limits(activation: int, runtime: str, output: Tensor) -> tuple[int, int]:
         raise UnknownFormError(f"activation {activation}")
 
     def code(real: float) -> int:
-        quotient = np.float32(np.clip(np.float32(real) / scale, np.float32(-1024), np.float32(1024)))
+        quotient = np.float32(np.clip(np.float32(real) / scale, np.float32(-(1 << 20)), np.float32(1 << 20)))
         if runtime == "xnnpack":
             return int(np.rint(np.float32(quotient + np.float32(zero))))
         return int(math.copysign(math.floor(abs(float(quotient)) + 0.5), quotient)) + zero

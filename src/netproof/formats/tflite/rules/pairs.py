@@ -12,8 +12,8 @@ import numpy as np
 
 from netproof.formats.tflite.rules.multiplier import Whole, multipliers, scaled_twice_rounded
 
-#: bits that operands of a sum are shifted to the left before they are scaled
-_SHIFT = 20
+#: bits that operands of a sum are shifted to the left before they are scaled, of 8 bits and of 16
+_SHIFT, _WIDE_SHIFT = 20, 15
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,48 @@ def subtracted_in_fixed_point(a: Whole, b: Whole, scales: PairScales) -> Whole:
     )
     scaled = scaled_twice_rounded(a << _SHIFT, m1, e1) - scaled_twice_rounded(b << _SHIFT, m2, e2)
     return scaled_twice_rounded(scaled, m, e)
+
+
+@dataclass(frozen=True)
+class WideSum:
+    """A sum or difference of 16-bit codes by the reference kernel of TensorFlow Lite, and Micro's, in three functions.
+
+    Both operands are shifted by 15 bits and scaled to twice the larger scale, and what comes of adding them is scaled to the result's.
+    """
+
+    scales: PairScales
+
+    def _factors(self) -> tuple[Whole, Whole]:
+        first, second = float(self.scales.first), float(self.scales.second)
+        twice = 2 * max(first, second)
+        last = twice / ((1 << _WIDE_SHIFT) * float(self.scales.output))
+        return multipliers(np.array([first / twice, second / twice, last]))
+
+    def operand(self, codes: Whole, number: int) -> Whole:
+        """What the first (0) or the second (1) operand counts for."""
+        multiplier, exponent = self._factors()
+        return scaled_twice_rounded(codes << _WIDE_SHIFT, multiplier[number], exponent[number])
+
+    def result(self, sums: Whole) -> Whole:
+        multiplier, exponent = self._factors()
+        return scaled_twice_rounded(sums, multiplier[2], exponent[2])
+
+    @property
+    def shift(self) -> int:
+        """By how many bits a sum is shifted to the left before the last product: it has to fit in 32 bits then."""
+        return max(int(self._factors()[1][2]), 0)
+
+
+def added_wide(a: Whole, b: Whole, scales: PairScales) -> Whole:
+    """A sum of 16-bit codes."""
+    rule = WideSum(scales)
+    return rule.result(rule.operand(a, 0) + rule.operand(b, 1))
+
+
+def subtracted_wide(a: Whole, b: Whole, scales: PairScales) -> Whole:
+    """A difference of 16-bit codes."""
+    rule = WideSum(scales)
+    return rule.result(rule.operand(a, 0) - rule.operand(b, 1))
 
 
 def multiplied_in_fixed_point(a: Whole, b: Whole, scales: PairScales) -> Whole:

@@ -34,6 +34,7 @@ class Runtime:
     conversions : from which of them to which QUANTIZE brings codes
     same_kind_only : whether QUANTIZE between types is known only where int8 and uint8 stand for the same numbers
     largest_scale : products with a scale of this or more are refused: the runtime computes them by another kernel, or not
+    shifts_powers : whether sums of 16-bit codes have another kernel where all scales are powers of two
     delegated : whether operators go to a delegate that declines some of them (:mod:`rules.delegated`)
     pair_scales, product_scales, rescalings : the ratios of scales within which ``add`` and ``subtract`` hold (an operand's
         to the result's), ``multiply`` (the operands' product to it), and ``rescale``
@@ -61,6 +62,7 @@ class Runtime:
     conversions: frozenset[tuple[str, str]] = _SIGNED | {("UINT8", "INT8"), ("INT8", "UINT8")}
     same_kind_only: bool = False
     largest_scale: float = 2.0**20
+    shifts_powers: bool = False
     delegated: bool = False
     pair_scales: tuple[float, float] = (0.0, 2.0**16)
     product_scales: tuple[float, float] = (0.0, 2.0**14)
@@ -131,6 +133,7 @@ _RUNTIMES = (
         alternative=None,
         wide_dense=products.halves_away_in_double,
         kinds=("INT8", "UINT8", "INT16"),
+        shifts_powers=True,
         conversions=_SIGNED | _BYTES | {("UINT8", "INT16")},
     ),
 )
